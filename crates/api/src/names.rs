@@ -1,0 +1,35 @@
+//! The one registry of names that several parts must agree on: field managers, finalizer, labels, annotations, tags.
+
+/// Field manager of status writes.
+pub const STATUS_MANAGER: &str = "secure-registry-operator/status";
+/// Field manager of the finalizer, apart from status so that each apply owns only its own fields.
+pub const FINALIZER_MANAGER: &str = "secure-registry-operator/finalizer";
+/// Field manager of the probes' spec.
+pub const PROBE_MANAGER: &str = "secure-registry-operator/probe";
+/// Field manager of the snapshot ConfigMap.
+pub const SNAPSHOT_MANAGER: &str = "secure-registry-operator/snapshot";
+/// Field manager of a probe's status, written by the vantage point.
+pub const AGENT_MANAGER: &str = "secure-registry-agent/status";
+
+/// Held while anything in Azure or the cluster may still carry our mark.
+pub const FINALIZER: &str = "secureregistry.dev/release";
+
+/// Label on probes: uid of the `SecureRegistry` that they prove paths for.
+pub const LABEL_REGISTRY_UID: &str = "secureregistry.dev/registry-uid";
+/// Label on probes: name of the vantage point.
+pub const LABEL_VANTAGE_POINT: &str = "secureregistry.dev/vantage-point";
+/// Label on everything the operator makes in the cluster.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`LABEL_MANAGED_BY`].
+pub const MANAGED_BY: &str = "secure-registry-operator";
+
+/// Azure tag that marks what we created: `installation/namespace/name`. Azure's tag names forbid `/`, private DNS also `:`.
+pub const OWNER_TAG: &str = "secureregistry-owner";
+
+/// Reserved name of the DNS zone group that we create below our own private endpoints.
+pub const ZONE_GROUP: &str = "secureregistry";
+
+/// Namespace that the operator runs in unless told otherwise.
+pub const OPERATOR_NAMESPACE: &str = "secure-registry-system";
+/// ServiceAccount of the operator.
+pub const OPERATOR_SERVICE_ACCOUNT: &str = "secure-registry-operator";

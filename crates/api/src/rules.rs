@@ -1,0 +1,94 @@
+//! The CEL rules as data: each with the sentence that the API server answers, which says what to write instead. Every
+//! rule has a test (`tests/validation.rs` locally, the whole-binary tests on a real server).
+
+
+/// An ML registry's ARM id.
+pub(crate) const REGISTRY_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}/providers/Microsoft[.]MachineLearningServices/registries/[a-z0-9][-a-z0-9_]{1,32}$')";
+/// What to write instead.
+pub(crate) const REGISTRY_ID_SAYS: &str = "must be the ARM id of an ML registry: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.MachineLearningServices/registries/<name>";
+
+/// A virtual network's ARM id.
+pub(crate) const VNET_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}$')";
+/// What to write instead.
+pub(crate) const VNET_ID_SAYS: &str = "must be the ARM id of a virtual network: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
+
+/// A list of virtual networks' ARM ids.
+pub(crate) const VNET_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}$'))";
+
+/// A subnet's ARM id.
+pub(crate) const SUBNET_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}/subnets/[-a-z0-9_.]{1,80}$')";
+/// What to write instead.
+pub(crate) const SUBNET_ID_SAYS: &str = "must be the ARM id of a subnet: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<vnet>/subnets/<subnet>";
+
+/// A resource group's ARM id that is not a managed one.
+pub(crate) const GROUP_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}$')";
+/// What to write instead.
+pub(crate) const GROUP_ID_SAYS: &str = "must be the ARM id of a resource group: /subscriptions/<guid>/resourceGroups/<group>";
+/// Private endpoints are not permitted in the registry's managed group (azure.md §1.6).
+pub(crate) const NOT_MANAGED_GROUP: &str = "!self.lowerAscii().contains('/resourcegroups/azureml-rg-')";
+/// What to write instead.
+pub(crate) const NOT_MANAGED_GROUP_SAYS: &str = "must not be the registry's managed resource group: Azure does not permit private endpoints there; name the virtual network's or the workspace's group";
+
+/// A private DNS zone's ARM id.
+pub(crate) const ZONE_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}/providers/Microsoft[.]Network/privateDnsZones/privatelink[.][-a-z0-9.]{1,200}$')";
+/// What to write instead.
+pub(crate) const ZONE_ID_SAYS: &str = "must be the ARM id of a privatelink zone: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/privateDnsZones/privatelink.<suffix>";
+
+/// A storage account's ARM id, for each item.
+pub(crate) const STORAGE_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]{3,24}$'))";
+
+/// DNS mode and its zone fields, per endpoint.
+pub(crate) const DNS_EXISTING: &str = "(has(self.mode) && self.mode == 'Existing') == has(self.privateDnsZoneResourceIds)";
+/// What to write instead.
+pub(crate) const DNS_EXISTING_SAYS: &str = "set privateDnsZoneResourceIds (registry, blob, containerRegistry) if, and only if, mode is Existing";
+/// Only Managed creates zones.
+pub(crate) const DNS_MANAGED: &str = "!has(self.zoneResourceGroupResourceId) || !has(self.mode) || self.mode == 'Managed'";
+/// What to write instead.
+pub(crate) const DNS_MANAGED_SAYS: &str = "zoneResourceGroupResourceId belongs to mode Managed: remove it, or set mode: Managed";
+/// Links are ours to make only in Managed and Existing mode.
+pub(crate) const DNS_LINKS: &str = "!has(self.mode) || self.mode in ['Managed', 'Existing'] || (!has(self.linkVirtualNetworks) && !has(self.resolutionPolicy))";
+/// What to write instead.
+pub(crate) const DNS_LINKS_SAYS: &str = "linkVirtualNetworks and resolutionPolicy belong to modes Managed and Existing: with Policy and External somebody else links zones";
+
+/// Two Managed endpoints may not share the group that their zones are made in (one would overwrite the other's records).
+pub(crate) const MANAGED_ZONES_APART: &str = "self.endpoints.filter(e, !has(e.dns) || !has(e.dns.mode) || e.dns.mode == 'Managed').map(e, has(e.dns) && has(e.dns.zoneResourceGroupResourceId) ? e.dns.zoneResourceGroupResourceId.lowerAscii() : e.subnetResourceId.lowerAscii().split('/providers/')[0]).all(g, self.endpoints.filter(e, (!has(e.dns) || !has(e.dns.mode) || e.dns.mode == 'Managed') && (has(e.dns) && has(e.dns.zoneResourceGroupResourceId) ? e.dns.zoneResourceGroupResourceId.lowerAscii() : e.subnetResourceId.lowerAscii().split('/providers/')[0]) == g).size() == 1)";
+/// What to write instead.
+pub(crate) const MANAGED_ZONES_APART_SAYS: &str = "two endpoints would share private DNS zones and overwrite each other's records: give each its own dns.zoneResourceGroupResourceId, or use one endpoint with peering";
+/// Nor may two endpoints name the same existing zone.
+pub(crate) const EXISTING_ZONES_APART: &str = "self.endpoints.filter(e, has(e.dns) && has(e.dns.privateDnsZoneResourceIds)).all(a, self.endpoints.filter(b, has(b.dns) && has(b.dns.privateDnsZoneResourceIds) && (b.dns.privateDnsZoneResourceIds.registry.lowerAscii() == a.dns.privateDnsZoneResourceIds.registry.lowerAscii() || b.dns.privateDnsZoneResourceIds.blob.lowerAscii() == a.dns.privateDnsZoneResourceIds.blob.lowerAscii() || b.dns.privateDnsZoneResourceIds.containerRegistry.lowerAscii() == a.dns.privateDnsZoneResourceIds.containerRegistry.lowerAscii())).size() == 1)";
+/// What to write instead.
+pub(crate) const EXISTING_ZONES_APART_SAYS: &str = "two endpoints name the same private DNS zone and would overwrite each other's records: name another zone for one of them, or use one endpoint with peering";
+
+/// Every network whose names we change must be proven or waived: the networks named in linkVirtualNetworks.
+pub(crate) const LINKED_ARE_CLIENTS: &str = "self.endpoints.all(e, !has(e.dns) || !has(e.dns.linkVirtualNetworks) || e.dns.linkVirtualNetworks.all(v, (has(self.clientNetworks) && self.clientNetworks.exists(c, has(c.virtualNetworkResourceId) && c.virtualNetworkResourceId.lowerAscii() == v.lowerAscii())) || (has(self.unprovenNetworks) && self.unprovenNetworks.exists(u, u.virtualNetworkResourceId.lowerAscii() == v.lowerAscii()))))";
+/// The same where linkVirtualNetworks is absent: the endpoint's own network is linked.
+pub(crate) const OWN_NETWORK_IS_CLIENT: &str = "self.endpoints.all(e, (has(e.dns) && (has(e.dns.linkVirtualNetworks) || (has(e.dns.mode) && !(e.dns.mode in ['Managed', 'Existing'])))) || (has(self.clientNetworks) && self.clientNetworks.exists(c, has(c.virtualNetworkResourceId) && c.virtualNetworkResourceId.lowerAscii() == e.subnetResourceId.lowerAscii().split('/subnets/')[0])) || (has(self.unprovenNetworks) && self.unprovenNetworks.exists(u, u.virtualNetworkResourceId.lowerAscii() == e.subnetResourceId.lowerAscii().split('/subnets/')[0])))";
+/// What to write instead.
+pub(crate) const LINKED_ARE_CLIENTS_SAYS: &str = "every virtual network whose DNS is changed must be proven or waived: list it under clientNetworks with a vantage point, or under unprovenNetworks with a reason";
+
+/// Locking needs somewhere to prove from and something to prove.
+pub(crate) const LOCK_NEEDS_CLIENTS: &str = "!has(self.publicAccess) || !has(self.publicAccess.desired) || self.publicAccess.desired != 'Disabled' || (size(self.endpoints) > 0 && size(self.clientNetworks) > 0)";
+/// What to write instead.
+pub(crate) const LOCK_NEEDS_CLIENTS_SAYS: &str = "publicAccess.desired: Disabled needs at least one endpoint and one client network to prove: add them, or set desired: Enabled";
+
+/// Evidence must be able to live as long as a proof takes.
+pub(crate) const MAX_AGE: &str = "duration(self.maxAge).getSeconds() * 1000 + duration(self.maxAge).getMilliseconds() % 1000 >= self.consecutiveSuccesses * (duration(self.interval).getSeconds() * 1000 + duration(self.interval).getMilliseconds() % 1000)";
+/// What to write instead.
+pub(crate) const MAX_AGE_SAYS: &str = "maxAge must be at least consecutiveSuccesses × interval: raise maxAge or lower the interval";
+/// A pace that neither floods nor sleeps.
+pub(crate) const INTERVAL: &str = "duration(self.interval) >= duration('100ms') && duration(self.interval) <= duration('24h')";
+/// What to write instead.
+pub(crate) const INTERVAL_SAYS: &str = "interval must lie between 100ms and 24h";
+
+/// A client network says what it is, once.
+pub(crate) const CLIENT_NETWORK: &str = "has(self.virtualNetworkResourceId) != has(self.onPremises)";
+/// What to write instead.
+pub(crate) const CLIENT_NETWORK_SAYS: &str = "set exactly one of virtualNetworkResourceId and onPremises";
+
+/// A window is needed where one is waited for.
+pub(crate) const WINDOW: &str = "(has(self.waitFor) && 'Window' in self.waitFor) == has(self.window)";
+/// What to write instead.
+pub(crate) const WINDOW_SAYS: &str = "set lockdown.window (schedule, timeZone, duration) if, and only if, waitFor contains Window";
+
+/// How durations are written.
+pub(crate) const DURATION: &str = "^([0-9]+(ms|s|m|h))+$";

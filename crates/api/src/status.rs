@@ -1,0 +1,194 @@
+//! Status of a `SecureRegistry`: a few kB, times of transitions only, so that a settled object is byte-equal from visit to
+//! visit. Status is not memory: everything but the snapshot can be erased without harm.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use serde::{Deserialize, Serialize};
+
+/// What was observed and decided.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecureRegistryStatus {
+    /// Generation that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Every condition type, always, in a fixed order.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// `ready/wanted` private endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints_ready: Option<String>,
+    /// `proven/required` paths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paths_verified: Option<String>,
+    /// Public access as Azure reports it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_access: Option<PublicAccessStatus>,
+    /// One entry per endpoint and target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<EndpointStatus>,
+    /// What the object waits for and who must act.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<WaitStatus>,
+    /// Things worth knowing that do not hold anything up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingStatus>,
+    /// Operations in flight in Azure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<OperationStatus>,
+    /// The writes that a `ChangeApproval` would approve, by kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals_wanted: Vec<ApprovalWanted>,
+    /// When names last changed by a write of ours; the lock waits `dnsSettle` from then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_name_change_time: Option<Time>,
+    /// How long the registry was exposed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<ExposureStatus>,
+    /// What was before the first closing write: opening again restores exactly that. Also kept in a ConfigMap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotStatus>,
+    /// Latest transitions, newest last, at most sixteen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryEntry>,
+}
+
+/// Public access of the three.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PublicAccessStatus {
+    /// `Open`, `Locked`, `Unknown`, or which of the three is still open (`Open: storage`).
+    pub summary: String,
+    /// One entry per target.
+    pub targets: Vec<TargetAccessStatus>,
+}
+
+/// Public access of one target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TargetAccessStatus {
+    /// `registry`, `storage` or `containerRegistry`.
+    pub target: String,
+    /// ARM id.
+    pub resource_id: String,
+    /// `Open`, `Closed` or `Unknown`.
+    pub access: String,
+    /// What makes it so, as Azure reports it, such as `publicNetworkAccess=Enabled defaultAction=Deny`.
+    pub detail: String,
+}
+
+/// One private endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EndpointStatus {
+    /// Entry of `spec.endpoints`.
+    pub name: String,
+    /// `registry`, `storage` or `containerRegistry`.
+    pub target: String,
+    /// Private-link group: `amlregistry`, `blob`, `dfs` or `registry`.
+    pub group_id: String,
+    /// ARM id of the private endpoint.
+    pub resource_id: String,
+    /// Azure's provisioning state, or `Absent` or `Unknown`.
+    pub provisioning_state: String,
+    /// `Approved`, `Pending`, `Rejected`, `Disconnected`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_state: Option<String>,
+    /// Private addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// Public names that it carries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fqdns: Vec<String>,
+    /// First path through it that fails: `network fqdn: hop, message`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_path: Option<String>,
+}
+
+/// One wait.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WaitStatus {
+    /// From a closed set of reasons.
+    pub reason: String,
+    /// What exactly, and what to do next.
+    pub message: String,
+    /// Who must act: `Operator`, `Azure`, `Agent`, `User`, `Approver`, `Policy`, `Time`.
+    pub actor: String,
+}
+
+/// One finding.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FindingStatus {
+    /// From a closed set of reasons.
+    pub reason: String,
+    /// What was found.
+    pub message: String,
+}
+
+/// An operation in flight.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OperationStatus {
+    /// The step that started it.
+    pub step: String,
+    /// The resource that it changes.
+    pub resource_id: String,
+    /// Where its state can be read. Untrusted input when read back: used only on the configured ARM host.
+    pub poll_url: String,
+    /// When it was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+}
+
+/// A change that can be approved.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ApprovalWanted {
+    /// `NameChanges` or `Lockdown`.
+    pub change: String,
+    /// What a `ChangeApproval` must name.
+    pub digest: String,
+    /// What it would do, one sentence.
+    pub summary: String,
+}
+
+/// How long the registry was exposed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExposureStatus {
+    /// When we first saw it open in this exposure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seen_public: Option<Time>,
+    /// When we saw all three closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked_at: Option<Time>,
+    /// Time between the two, whole seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_remediate_seconds: Option<i64>,
+}
+
+/// What was before the lock, and what was proven for it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SnapshotStatus {
+    /// Name of the ConfigMap in the operator's namespace.
+    pub config_map: String,
+    /// Digest of its content.
+    pub digest: String,
+    /// Digest of the evidence that the lock was based on.
+    pub evidence_digest: String,
+}
+
+/// One transition.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HistoryEntry {
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
+    /// The state entered.
+    pub state: String,
+    /// One sentence.
+    pub message: String,
+}

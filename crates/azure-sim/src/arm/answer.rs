@@ -1,0 +1,136 @@
+//! What ARM answers: a body with headers, or an error in the envelope of azure.md §6.3. Pure.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// A good answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Option<Value>,
+    /// The operation that was started.
+    pub(crate) operation: Option<String>,
+}
+
+impl Answer {
+    /// This status with this body.
+    pub(crate) fn new(status: u16, body: Value) -> Answer {
+        Answer { status, headers: Vec::new(), body: Some(body), operation: None }
+    }
+
+    /// This status with no body.
+    pub(crate) fn empty(status: u16) -> Answer {
+        Answer { status, headers: Vec::new(), body: None, operation: None }
+    }
+
+    /// 200 with a list of resources, in one page.
+    pub(crate) fn list(items: Vec<Value>) -> Answer {
+        Answer::new(200, json!({ "value": items }))
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// A refusal.
+#[derive(Debug, Clone)]
+pub(crate) struct ArmError {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) details: Vec<Value>,
+    pub(crate) retry_after: Option<u64>,
+}
+
+impl ArmError {
+    /// A refusal with this status, code and message.
+    pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> ArmError {
+        ArmError { status, code: code.to_owned(), message: message.into(), details: Vec::new(), retry_after: None }
+    }
+
+    /// The same with a nested error.
+    pub(crate) fn nested(mut self, code: &str, message: impl Into<String>) -> ArmError {
+        let message: String = message.into();
+        self.details.push(json!({ "code": code, "message": message }));
+        self
+    }
+
+    /// The same with `Retry-After`.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> ArmError {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// 404 for a resource that is not there.
+    pub(crate) fn not_found(id: &str) -> ArmError {
+        let path = super::path::ArmPath::parse(id);
+        let (kind, group) = path.map_or((String::new(), String::new()), |p| {
+            let kind = p.namespace.iter().chain(&p.types).cloned().collect::<Vec<_>>().join("/");
+            (format!("{kind}/{}", p.names.join("/")), p.group.unwrap_or_default())
+        });
+        ArmError::new(
+            404,
+            "ResourceNotFound",
+            format!(
+                "The Resource '{kind}' under resource group '{group}' was not found. For more details please go to \
+                 https://aka.ms/ARMResourceNotFoundFix"
+            ),
+        )
+    }
+
+    /// 400 with code `BadRequest`.
+    pub(crate) fn bad_request(message: impl Into<String>) -> ArmError {
+        ArmError::new(400, "BadRequest", message)
+    }
+
+    /// 405 for a verb that this type does not have.
+    pub(crate) fn method(method: &http::Method, kind: &str) -> ArmError {
+        ArmError::new(405, "MethodNotAllowed", format!("The method '{method}' is not supported by '{kind}'."))
+    }
+
+    /// The `error` object of the envelope.
+    pub(crate) fn object(&self) -> Value {
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if let (false, Some(object)) = (self.details.is_empty(), error.as_object_mut()) {
+            object.insert("details".to_owned(), Value::Array(self.details.clone()));
+        }
+        error
+    }
+
+    /// The answer that carries it.
+    pub(crate) fn answer(&self) -> Answer {
+        let mut answer = Answer::new(self.status, json!({ "error": self.object() }));
+        if let Some(seconds) = self.retry_after {
+            answer = answer.with("retry-after", seconds.to_string());
+        }
+        answer
+    }
+}
+
+/// The answer as HTTP. A header or status that HTTP does not admit is left out.
+pub(crate) fn into_response(answer: &Answer) -> Response<Bytes> {
+    let body = answer.body.as_ref().map_or_else(Bytes::new, |b| Bytes::from(b.to_string()));
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    if answer.body.is_some() {
+        insert(headers, "content-type", "application/json; charset=utf-8");
+    }
+    insert(headers, "cache-control", "no-cache");
+    for (name, value) in &answer.headers {
+        insert(headers, name, value);
+    }
+    response
+}
+
+/// Sets a header whose value HTTP admits.
+pub(crate) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}

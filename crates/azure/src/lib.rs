@@ -1,0 +1,23 @@
+//! Eyes and Hands: the ARM client, operations, budgets, credentials, discovery. The only crate that knows a URL.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sreg_domain::action::{AzureAction, Effect, Failure, Operation, StepId};
+use sreg_domain::desired::Desired;
+use sreg_domain::seen::AzureSeen;
+
+/// Looks at Azure. Never writes, never fails: what cannot be told is `Unknown(why)`.
+#[async_trait]
+pub trait Eyes: Send + Sync {
+    /// Everything that a plan for `desired` needs to know of Azure, read live and in parallel; `operations` are those that
+    /// status recorded. Ends by `deadline` with whatever is known by then.
+    async fn observe(&self, desired: &Desired, operations: &[Operation], deadline: Duration) -> AzureSeen;
+}
+
+/// Changes Azure. Decides nothing.
+#[async_trait]
+pub trait Hands: Send + Sync {
+    /// Carries out one action within `deadline`. Long-running operations are started and left.
+    async fn carry_out(&self, step: &StepId, action: &AzureAction, deadline: Duration) -> Result<Effect, Failure>;
+}

@@ -1,0 +1,367 @@
+//! What can be done, and what came of it. A step is complete: executing it leaves nothing to decide. The JSON bodies are the
+//! Azure client's business; here is what goes into them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sreg_api::probe::ConnectivityProbeSpec;
+use sreg_api::registry::ResolutionPolicy;
+
+use crate::digest::Digest;
+use crate::ids::{ArmId, Location};
+use crate::target::{EndpointGroup, TargetKind};
+
+/// Names a step for people and for the record, such as `create-endpoint hub/blob contosostore`. Stable from plan to plan.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub String);
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// In the cluster.
+    Cluster(ClusterAction),
+    /// In Azure.
+    Azure(AzureAction),
+}
+
+/// One effect in the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClusterAction {
+    /// Take the Lease that says who owns the Azure registry, by create.
+    Claim {
+        /// Name of the Lease in the operator's namespace.
+        lease: String,
+    },
+    /// Delete that Lease, if it is still ours.
+    ReleaseClaim {
+        /// Name of the Lease.
+        lease: String,
+    },
+    /// Put our finalizer on the object.
+    AddFinalizer,
+    /// Take our finalizer off; the last step of a teardown.
+    RemoveFinalizer,
+    /// Write what will be changed by the lock, and what was proven, to the ConfigMap.
+    WriteSnapshot {
+        /// Name of the ConfigMap in the operator's namespace.
+        config_map: String,
+        /// Its content.
+        snapshot: Snapshot,
+    },
+    /// Delete that ConfigMap (after the registry was opened again, or on deletion).
+    DeleteSnapshot {
+        /// Name of the ConfigMap.
+        config_map: String,
+    },
+    /// Make or change one probe, outside rounds.
+    ApplyProbe(ProbeWrite),
+    /// Open a proof round: the same number and subject into all probes. Its age counts from before the first write.
+    OpenRound {
+        /// Random number.
+        number: i64,
+        /// What is being proven.
+        subject: Digest,
+        /// All probes of the object.
+        probes: Vec<ProbeWrite>,
+    },
+    /// Delete a probe whose vantage point is no longer named.
+    DeleteProbe {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
+}
+
+/// A probe's wanted spec.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeWrite {
+    /// Namespace of the vantage point.
+    pub namespace: String,
+    /// Deterministic name.
+    pub name: String,
+    /// The whole spec.
+    pub spec: ConnectivityProbeSpec,
+}
+
+/// One effect in Azure.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AzureAction {
+    /// Create the registry, closed from birth.
+    CreateRegistry {
+        /// Its id.
+        id: ArmId,
+        /// Regions, primary first.
+        locations: Vec<Location>,
+        /// Our tags and the owner mark.
+        tags: BTreeMap<String, String>,
+        /// Principals for `managedResourceGroupSettings.assignedIdentities`.
+        assigned_identities: Vec<String>,
+    },
+    /// Set these tags on the registry, keeping all others (PATCH after a fresh read).
+    SetTags {
+        /// The registry.
+        id: ArmId,
+        /// Tags that are missing or differ.
+        tags: BTreeMap<String, String>,
+        /// What the plan saw.
+        expected: Digest,
+    },
+    /// Add our principal to `assignedIdentities` (full read–modify–write PUT).
+    GrantManagedGroupAccess {
+        /// The registry.
+        id: ArmId,
+        /// Object id to add.
+        principal: String,
+        /// What the plan saw.
+        expected: Digest,
+    },
+    /// Create a private endpoint (never over an existing resource).
+    CreateEndpoint {
+        /// Deterministic id.
+        id: ArmId,
+        /// The virtual network's region.
+        location: Location,
+        /// Subnet.
+        subnet: ArmId,
+        /// Target.
+        target: ArmId,
+        /// Group.
+        group: EndpointGroup,
+        /// `Some(message)`: a request that somebody else approves.
+        manual_request: Option<String>,
+        /// The owner mark.
+        owner: String,
+    },
+    /// Delete a private endpoint that carries our mark.
+    DeleteEndpoint {
+        /// Its id.
+        id: ArmId,
+        /// The mark it must carry when it is read just before.
+        owner: String,
+    },
+    /// Create a zone if it is absent (`If-None-Match: *`).
+    CreateZone {
+        /// Its id.
+        id: ArmId,
+        /// The owner mark.
+        owner: String,
+    },
+    /// Link a virtual network to a zone if it is not linked (`If-None-Match: *`).
+    LinkZone {
+        /// Id of the link.
+        id: ArmId,
+        /// The network.
+        virtual_network: ArmId,
+        /// What the link does with other names.
+        resolution_policy: ResolutionPolicy,
+        /// The owner mark.
+        owner: String,
+    },
+    /// Create our zone group below our endpoint.
+    PutZoneGroup {
+        /// Its id.
+        id: ArmId,
+        /// Zones to write records into.
+        zones: Vec<ArmId>,
+    },
+    /// Delete our zone group below our endpoint.
+    DeleteZoneGroup {
+        /// Its id.
+        id: ArmId,
+    },
+    /// Read, compare with what the plan saw, apply the edit, write at once, read again.
+    Edit {
+        /// Which of the three.
+        target: TargetKind,
+        /// Its id.
+        id: ArmId,
+        /// What changes.
+        edit: Edit,
+        /// What the plan saw: another digest means that the plan is stale and nothing is written.
+        expected: Digest,
+    },
+}
+
+/// A change of network settings. Fields that are `None` stay as they are; everything else in the body is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Edit {
+    /// `publicNetworkAccess: Disabled`; on storage and ACR also `defaultAction: Deny` and no ip or VNet rules; `bypass` and
+    /// resource rules are kept. On storage with resource rules `publicNetworkAccess` stays `Enabled`, because `Disabled`
+    /// would stop those rules too (azure.md §1.7).
+    Close,
+    /// Put back exactly these settings (the shape of `network` in the target's `Seen`; for the registry
+    /// `{"publicNetworkAccess": …}`).
+    Restore(serde_json::Value),
+    /// `publicNetworkAccess: Enabled`, and on storage and ACR `defaultAction: Allow`: where no snapshot tells what was.
+    Open,
+    /// Add a resource-instance rule for this registry to a workspace's storage.
+    AllowResource {
+        /// The registry.
+        resource: ArmId,
+        /// Its tenant.
+        tenant: String,
+    },
+}
+
+impl AzureAction {
+    /// The resource that it changes.
+    pub fn resource(&self) -> &ArmId {
+        match self {
+            AzureAction::CreateRegistry { id, .. }
+            | AzureAction::SetTags { id, .. }
+            | AzureAction::GrantManagedGroupAccess { id, .. }
+            | AzureAction::CreateEndpoint { id, .. }
+            | AzureAction::DeleteEndpoint { id, .. }
+            | AzureAction::CreateZone { id, .. }
+            | AzureAction::LinkZone { id, .. }
+            | AzureAction::PutZoneGroup { id, .. }
+            | AzureAction::DeleteZoneGroup { id }
+            | AzureAction::Edit { id, .. } => id,
+        }
+    }
+
+    /// Whether it closes public access on something that may have clients: the write that the fence stands before.
+    pub fn is_closing(&self) -> bool {
+        matches!(self, AzureAction::Edit { edit: Edit::Close, .. })
+    }
+
+    /// Whether it opens public access.
+    pub fn is_opening(&self) -> bool {
+        matches!(self, AzureAction::Edit { edit: Edit::Restore(_) | Edit::Open, .. })
+    }
+
+    /// Whether names may answer differently for somebody after it (design: name-changing writes).
+    pub fn changes_names(&self) -> bool {
+        matches!(
+            self,
+            AzureAction::CreateEndpoint { .. }
+                | AzureAction::DeleteEndpoint { .. }
+                | AzureAction::LinkZone { .. }
+                | AzureAction::PutZoneGroup { .. }
+                | AzureAction::DeleteZoneGroup { .. }
+        )
+    }
+}
+
+/// What was before the lock, and what was proven for it. Survives in a ConfigMap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// The object that wrote it: `namespace/name`.
+    pub holder: String,
+    /// Per target id (as Azure spells it): its kind and network settings before the first closing write.
+    pub targets: BTreeMap<String, SnapshotTarget>,
+    /// Digest of the evidence that the lock was based on.
+    pub evidence_digest: Digest,
+}
+
+/// Network settings of one target before the lock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotTarget {
+    /// Which of the three.
+    pub kind: TargetKind,
+    /// The settings, in Azure's shape.
+    pub network: serde_json::Value,
+}
+
+/// A long-running operation that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// The step that started it.
+    pub step: StepId,
+    /// The resource that it changes.
+    pub resource: ArmId,
+    /// Where its state can be read.
+    pub poll_url: String,
+    /// When it was started.
+    pub started_at: Timestamp,
+}
+
+/// What came of a step that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Done, and read back. Names every changed field that was not ours.
+    Done {
+        /// JSON pointers of fields that changed besides the edit.
+        also_changed: Vec<String>,
+    },
+    /// Started; Azure goes on by itself.
+    Started(Operation),
+    /// The world was not as the plan saw it: nothing was written.
+    Stale(String),
+}
+
+/// Why a call failed, in Azure's (or the API server's) words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{attempt}: {message}")]
+pub struct Failure {
+    /// What was attempted on which resource, such as `create private endpoint /subscriptions/…`.
+    pub attempt: String,
+    /// Deepest known error code, such as `LinkedAuthorizationFailed`.
+    pub code: Option<String>,
+    /// The message that came with it.
+    pub message: String,
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// `x-ms-correlation-request-id`.
+    pub correlation_id: Option<String>,
+    /// Whether trying again can help.
+    pub disposition: Disposition,
+}
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Try again with backoff.
+    Retry,
+    /// Try again after this long (`Retry-After`, a lock on the subnet).
+    Wait(Duration),
+    /// Rights are missing: try again slowly, tell the user what to grant.
+    Forbidden,
+    /// Only a change of spec or environment helps.
+    Terminal,
+}
+
+/// What came of one step of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepOutcome {
+    /// Which step.
+    pub step: StepId,
+    /// What it was to do.
+    pub action: Action,
+    /// What came of it.
+    pub result: StepResult,
+}
+
+/// What came of one step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepResult {
+    /// Carried out.
+    Effect(Effect),
+    /// Failed.
+    Failed(Failure),
+    /// Not attempted: the fence, the leadership or an earlier step said no.
+    Withheld(String),
+}
+
+/// What came of a whole plan: only from this a status can be built.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outcome {
+    /// In the order in which they ended.
+    pub steps: Vec<StepOutcome>,
+    /// The last closing write of this visit passed its fence with this evidence.
+    pub locked_with: Option<Digest>,
+}

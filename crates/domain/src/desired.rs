@@ -1,0 +1,174 @@
+//! What is desired: the spec after validation, defaults resolved, names parsed. Made by `sreg_planner::validate`, the only
+//! input of the planner about wishes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sreg_api::registry::{DeletionPolicy, DnsMode, LockdownGate, PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy};
+
+use crate::cloud::Cloud;
+use crate::ids::{ArmId, Location};
+use crate::target::EndpointGroup;
+
+/// The wanted end state of one registry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    /// The object that says so.
+    pub object: ObjectRef,
+    /// Value of our owner tag: `installation/namespace/name`.
+    pub owner: String,
+    /// The cloud's names.
+    pub cloud: Cloud,
+    /// The registry.
+    pub registry: ArmId,
+    /// Create it there if it does not exist: primary region first.
+    pub create: Option<Vec<Location>>,
+    /// Tags that we keep.
+    pub tags: BTreeMap<String, String>,
+    /// List our principal in `managedResourceGroupSettings.assignedIdentities`.
+    pub grant_operator: bool,
+    /// Where endpoints stand, in spec order.
+    pub endpoints: Vec<EndpointPlace>,
+    /// Who must connect, in spec order.
+    pub client_networks: Vec<ClientNetwork>,
+    /// Virtual networks that need no proof, with the reason.
+    pub waived: BTreeMap<ArmId, String>,
+    /// What counts as proof.
+    pub verification: Verification,
+    /// Name-changing writes wait for a `ChangeApproval`.
+    pub approve_name_changes: bool,
+    /// The end state of public access.
+    pub public_access: PublicAccess,
+    /// What the lock waits for besides proof.
+    pub gates: Vec<LockdownGate>,
+    /// When locking is allowed; set if `gates` contains `Window`.
+    pub window: Option<Window>,
+    /// What a lost path does after the lock.
+    pub rollback: RollbackPolicy,
+    /// How long after the lock rollback may act.
+    pub grace_period: Duration,
+    /// Storage accounts of workspaces that share assets.
+    pub sharing: Vec<ArmId>,
+    /// Time between visits of a settled object, before jitter.
+    pub drift_interval: Duration,
+    /// Zero writes to Azure, ever.
+    pub observe_only: bool,
+    /// What deletion does.
+    pub deletion: DeletionPolicy,
+    /// Longest time that break-glasses may hold the registry open, extensions included.
+    pub max_break_glass: Duration,
+}
+
+/// The object behind a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRef {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+}
+
+/// One place for private endpoints; every target gets one there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointPlace {
+    /// Entry of the spec.
+    pub name: String,
+    /// Where they stand.
+    pub subnet: ArmId,
+    /// The subnet's virtual network.
+    pub virtual_network: ArmId,
+    /// The resource group that holds them.
+    pub resource_group: ArmId,
+    /// `None`: approved automatically. `Some(message)`: requested, and approved by somebody else.
+    pub manual_request: Option<String>,
+    /// Who makes names resolve.
+    pub dns: Dns,
+}
+
+/// Who makes names resolve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// The mode.
+    pub mode: DnsMode,
+    /// Zone per group; empty with `Policy` and `External`. `Dfs` may be missing in `Existing` mode.
+    pub zones: BTreeMap<EndpointGroup, ArmId>,
+    /// Virtual networks to link; empty with `Policy` and `External`.
+    pub links: Vec<ArmId>,
+    /// What links do with other names.
+    pub resolution_policy: ResolutionPolicy,
+}
+
+impl Dns {
+    /// Whether zone groups and links are ours to write.
+    pub fn is_ours(&self) -> bool {
+        match self.mode {
+            DnsMode::Managed | DnsMode::Existing => true,
+            DnsMode::Policy | DnsMode::External => false,
+        }
+    }
+}
+
+/// A network whose clients must be able to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientNetwork {
+    /// Entry of the spec.
+    pub name: String,
+    /// Where it is.
+    pub place: NetworkPlace,
+    /// Who proves it.
+    pub vantage_point: String,
+    /// Entry of [`Desired::endpoints`] whose addresses clients there must get.
+    pub endpoint: String,
+}
+
+/// Where a client network is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkPlace {
+    /// A virtual network.
+    VirtualNetwork(ArmId),
+    /// Outside Azure, with these prefixes.
+    OnPremises(Vec<String>),
+}
+
+/// What counts as proof.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verification {
+    /// Successes in a row, per path.
+    pub consecutive_successes: u32,
+    /// Pause between attempts.
+    pub interval: Duration,
+    /// Evidence older than this, by our own clock since the round was opened, is none.
+    pub max_age: Duration,
+    /// Pause between the last name change and the lock.
+    pub dns_settle: Duration,
+    /// Look for clients from public addresses.
+    pub recent_public_clients: Option<RecentPublicClients>,
+}
+
+/// Where to look for recent public clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentPublicClients {
+    /// Log Analytics workspace.
+    pub workspace: ArmId,
+    /// How far back.
+    pub window: Duration,
+    /// What a hit does.
+    pub policy: RecentPublicClientsPolicy,
+    /// Addresses or prefixes that may be cut off.
+    pub accept: Vec<String>,
+}
+
+/// A recurring window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Cron expression, already checked.
+    pub schedule: String,
+    /// IANA time zone, already checked.
+    pub time_zone: String,
+    /// How long it stays open.
+    pub duration: Duration,
+}

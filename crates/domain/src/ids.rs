@@ -1,0 +1,287 @@
+//! Names with rules: parsed once, at the edge; the inside cannot hold a bad one.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not the name it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {expected}")]
+pub struct ParseError {
+    /// What was given.
+    pub text: String,
+    /// What it should have been, with an example.
+    pub expected: &'static str,
+}
+
+/// An ARM resource id. Compared, ordered and hashed lower-cased, because ids are case-insensitive and resource providers
+/// re-case them (azure.md §12, trap 18); shown as first spelled.
+///
+/// ```
+/// use sreg_domain::ArmId;
+/// let a: ArmId = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml/providers/Microsoft.Network/virtualNetworks/Hub".parse().unwrap();
+/// let b: ArmId = a.to_string().to_lowercase().parse().unwrap();
+/// assert_eq!(a, b);
+/// assert_eq!(a.kind(), "microsoft.network/virtualnetworks");
+/// assert_eq!(a.child("subnets", "endpoints").parent(), Some(a));
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ArmId {
+    raw: String,
+    key: String,
+}
+
+const ARM_ID: &str =
+    "an ARM id such as /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
+
+impl ArmId {
+    /// The id as first spelled.
+    pub fn as_str(&self) -> &str {
+        &self.raw
+    }
+
+    /// Lower-cased: the only form fit for a map key or a comparison as text.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &str> {
+        self.raw.split('/').skip(1)
+    }
+
+    fn key_segment(&self, after: &str) -> Option<&str> {
+        let mut segments = self.key.split('/').skip(1);
+        segments.find(|s| *s == after)?;
+        segments.next()
+    }
+
+    /// Lower-cased subscription id.
+    pub fn subscription(&self) -> &str {
+        self.key_segment("subscriptions").unwrap_or_default()
+    }
+
+    /// Lower-cased resource group name.
+    pub fn resource_group(&self) -> Option<&str> {
+        self.key_segment("resourcegroups")
+    }
+
+    /// The resource group that holds this resource, as an id.
+    pub fn resource_group_id(&self) -> Option<ArmId> {
+        let segments: Vec<&str> = self.segments().take(4).collect();
+        (segments.len() == 4).then(|| ArmId::trusted(format!("/{}", segments.join("/"))))
+    }
+
+    /// Provider type, lower case, such as `microsoft.network/virtualnetworks/subnets`; for a resource group
+    /// `resourcegroups`, for a subscription `subscriptions`.
+    pub fn kind(&self) -> String {
+        let segments: Vec<&str> = self.key.split('/').skip(1).collect();
+        match segments.iter().rposition(|s| *s == "providers") {
+            Some(at) => {
+                let provider = segments.get(at + 1).copied().unwrap_or_default();
+                let types = segments.iter().skip(at + 2).step_by(2);
+                std::iter::once(provider).chain(types.copied()).collect::<Vec<_>>().join("/")
+            }
+            None if segments.len() > 2 => "resourcegroups".into(),
+            None => "subscriptions".into(),
+        }
+    }
+
+    /// Last segment, as first spelled.
+    pub fn name(&self) -> &str {
+        self.raw.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The resource that this one is a child of; `None` for a top-level resource.
+    pub fn parent(&self) -> Option<ArmId> {
+        let kind = self.kind();
+        if kind.matches('/').count() < 2 {
+            return None;
+        }
+        let mut segments: Vec<&str> = self.segments().collect();
+        segments.truncate(segments.len().saturating_sub(2));
+        Some(ArmId::trusted(format!("/{}", segments.join("/"))))
+    }
+
+    /// A child resource of this one.
+    pub fn child(&self, kind: &str, name: &str) -> ArmId {
+        ArmId::trusted(format!("{}/{kind}/{name}", self.raw))
+    }
+
+    /// A resource of a provider in this resource group (or at this scope).
+    pub fn provider(&self, kind: &str, name: &str) -> ArmId {
+        ArmId::trusted(format!("{}/providers/{kind}/{name}", self.raw))
+    }
+
+    fn trusted(raw: String) -> ArmId {
+        let key = raw.to_ascii_lowercase();
+        ArmId { raw, key }
+    }
+}
+
+impl FromStr for ArmId {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || ParseError { text: text.chars().take(600).collect(), expected: ARM_ID };
+        let trimmed = text.strip_suffix('/').unwrap_or(text);
+        let segments: Vec<&str> = trimmed.split('/').collect();
+        let legal = |s: &&str| {
+            !s.is_empty()
+                && *s != "."
+                && *s != ".."
+                && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.()$".contains(&b))
+        };
+        let well_formed = trimmed.len() <= 1024
+            && segments.first() == Some(&"")
+            && segments.len() >= 3
+            && segments.iter().skip(1).all(legal)
+            && segments.get(1).is_some_and(|s| s.eq_ignore_ascii_case("subscriptions"))
+            && segments.get(3).is_none_or(|s| {
+                (s.eq_ignore_ascii_case("resourceGroups") && segments.len() > 4) || s.eq_ignore_ascii_case("providers")
+            });
+        let complete = match segments.iter().rposition(|s| s.eq_ignore_ascii_case("providers")) {
+            Some(at) => segments.len() >= at + 4 && (segments.len() - at - 2) % 2 == 0,
+            None => segments.len() == 3 || segments.len() == 5,
+        };
+        if well_formed && complete { Ok(ArmId::trusted(trimmed.to_owned())) } else { Err(bad()) }
+    }
+}
+
+impl TryFrom<String> for ArmId {
+    type Error = ParseError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ArmId> for String {
+    fn from(id: ArmId) -> String {
+        id.raw
+    }
+}
+
+impl fmt::Display for ArmId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.raw)
+    }
+}
+
+impl PartialEq for ArmId {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+impl Eq for ArmId {}
+impl PartialOrd for ArmId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for ArmId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+impl Hash for ArmId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+/// A fully qualified domain name, lower case, without the final dot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fqdn(String);
+
+impl Fqdn {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the name is `suffix` or lies below it.
+    pub fn is_below(&self, suffix: &str) -> bool {
+        self.0.strip_suffix(suffix).is_some_and(|head| head.is_empty() || head.ends_with('.'))
+    }
+}
+
+impl FromStr for Fqdn {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let label = |l: &str| {
+            (1..=63).contains(&l.len())
+                && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+                && !l.starts_with('-')
+                && !l.ends_with('-')
+        };
+        if name.len() <= 253 && name.contains('.') && name.split('.').all(label) {
+            Ok(Fqdn(name))
+        } else {
+            Err(ParseError {
+                text: text.chars().take(300).collect(),
+                expected: "a fully qualified domain name such as contoso.azurecr.io",
+            })
+        }
+    }
+}
+
+impl TryFrom<String> for Fqdn {
+    type Error = ParseError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Fqdn> for String {
+    fn from(name: Fqdn) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for Fqdn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An Azure region, normalised as ARM does: lower case, no spaces (`West Europe` is `westeurope`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Location(String);
+
+impl Location {
+    /// The normalised name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Location {
+    fn from(text: String) -> Self {
+        Location(text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect())
+    }
+}
+
+impl From<&str> for Location {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<Location> for String {
+    fn from(location: Location) -> String {
+        location.0
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

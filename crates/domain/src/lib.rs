@@ -1,0 +1,21 @@
+//! What we talk about: ARM ids, names, targets; what is desired, what was seen, what can be done. Values only; no I/O, no
+//! clock. The planner turns [`Desired`] and [`Seen`] into steps made of [`Action`]s; the Azure client and the cluster
+//! client carry those out.
+
+pub mod action;
+pub mod cloud;
+pub mod desired;
+pub mod digest;
+pub mod duration;
+pub mod ids;
+pub mod naming;
+pub mod seen;
+pub mod target;
+
+pub use action::{Action, AzureAction, ClusterAction, Edit, Effect, Failure, Operation, Outcome, StepId, StepOutcome};
+pub use cloud::Cloud;
+pub use desired::Desired;
+pub use digest::Digest;
+pub use ids::{ArmId, Fqdn, Location};
+pub use seen::{Fact, Ignorance, Seen};
+pub use target::{EndpointGroup, TargetKind};

@@ -1,0 +1,574 @@
+//! What was seen: one value per visit. Every fact is `Seen`, `Absent` or `Unknown(why)`; nothing is deleted, locked or
+//! called healthy on `Unknown`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus};
+use sreg_api::vantage_point::VantageNetwork;
+use sreg_api::{ChangeKind, SecureRegistryStatus};
+
+use crate::action::{Operation, Snapshot};
+use crate::digest::Digest;
+use crate::ids::{ArmId, Fqdn, Location};
+
+/// Something observed, known to be missing, or not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact<T> {
+    /// Read just now.
+    Seen(T),
+    /// Known not to exist. One 404 is not yet this for something that we know we created.
+    Absent,
+    /// Could not be told.
+    Unknown(Ignorance),
+}
+
+impl<T> Fact<T> {
+    /// The value, if seen.
+    pub fn seen(&self) -> Option<&T> {
+        match self {
+            Fact::Seen(value) => Some(value),
+            Fact::Absent | Fact::Unknown(_) => None,
+        }
+    }
+
+    /// Whether it is known to be missing.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Fact::Absent)
+    }
+
+    /// Why it is not known.
+    pub fn ignorance(&self) -> Option<&Ignorance> {
+        match self {
+            Fact::Unknown(why) => Some(why),
+            Fact::Seen(_) | Fact::Absent => None,
+        }
+    }
+
+    /// Changes the value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Fact<U> {
+        match self {
+            Fact::Seen(value) => Fact::Seen(f(value)),
+            Fact::Absent => Fact::Absent,
+            Fact::Unknown(why) => Fact::Unknown(why),
+        }
+    }
+
+    /// Not looked at, because something before it was not seen.
+    pub fn not_read(because: &str) -> Fact<T> {
+        Fact::Unknown(Ignorance::not_read(because))
+    }
+}
+
+/// Why something is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignorance {
+    /// What was attempted, such as `read /subscriptions/…`.
+    pub attempt: String,
+    /// What kind of failure it was.
+    pub kind: IgnoranceKind,
+    /// Azure's (or the API server's) own words.
+    pub message: String,
+    /// Azure's deepest error code.
+    pub code: Option<String>,
+    /// `x-ms-correlation-request-id`.
+    pub correlation_id: Option<String>,
+    /// When asking again makes sense.
+    pub retry_after: Option<Duration>,
+}
+
+impl Ignorance {
+    /// Not looked at, because something before it was not seen.
+    pub fn not_read(because: &str) -> Ignorance {
+        Ignorance {
+            attempt: String::new(),
+            kind: IgnoranceKind::NotRead,
+            message: because.to_owned(),
+            code: None,
+            correlation_id: None,
+            retry_after: None,
+        }
+    }
+}
+
+/// Kinds of not knowing; decides whether waiting can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IgnoranceKind {
+    /// 401 or 403: rights are missing.
+    Forbidden,
+    /// 429 or our own budget.
+    Throttled,
+    /// No answer in time, connection failed, 5xx.
+    Unreachable,
+    /// An answer that is no answer: HTML, truncated JSON, missing fields.
+    Nonsense,
+    /// Recently created or changed and not yet consistent.
+    Settling,
+    /// Not looked at.
+    NotRead,
+    /// The request was refused for another reason.
+    Refused,
+}
+
+/// Everything that one visit knows.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// When the visit began, wall clock.
+    pub at: Timestamp,
+    /// Drawn once per visit: where the plan needs a random round number it takes this.
+    pub nonce: i64,
+    /// The object's own metadata and last status.
+    pub object: ObjectSeen,
+    /// The cluster's side.
+    pub cluster: ClusterSeen,
+    /// Azure's side.
+    pub azure: AzureSeen,
+    /// What this process remembers; empty after a restart.
+    pub memory: Memory,
+}
+
+/// The object itself.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectSeen {
+    /// Our finalizer is on it.
+    pub has_finalizer: bool,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// Its last status. Untrusted input; may be empty at any time.
+    pub status: SecureRegistryStatus,
+}
+
+/// The cluster's side.
+#[derive(Debug, Clone)]
+pub struct ClusterSeen {
+    /// Who holds the claim on the Azure registry.
+    pub claim: Fact<Claim>,
+    /// The vantage points that the spec names.
+    pub vantage_points: BTreeMap<String, Fact<VantagePointSeen>>,
+    /// Our probes, by vantage point; also those of vantage points that the spec no longer names.
+    pub probes: BTreeMap<String, Fact<ProbeSeen>>,
+    /// What was before the lock, read back from the ConfigMap.
+    pub snapshot: Fact<Snapshot>,
+    /// `ChangeApproval` objects for this registry.
+    pub approvals: Fact<Vec<ApprovalSeen>>,
+    /// `BreakGlass` objects for this registry.
+    pub break_glasses: Fact<Vec<BreakGlassSeen>>,
+    /// A `LockdownRollout` has reached this object; `Absent` while there is none.
+    pub rollout: Fact<bool>,
+}
+
+/// Who holds the claim on an Azure registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// `namespace/name` of the holder.
+    pub holder: String,
+    /// Uid of the holder.
+    pub uid: String,
+}
+
+/// A vantage point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VantagePointSeen {
+    /// Kind of network.
+    pub network: VantageNetwork,
+    /// Its virtual network.
+    pub virtual_network: Option<ArmId>,
+    /// Where its probes live.
+    pub namespace: String,
+    /// Its agent's ServiceAccount there.
+    pub service_account: String,
+    /// Whether its agent's Lease is current. `Unknown` when it could not be read.
+    pub alive: Fact<bool>,
+}
+
+/// A probe object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeSeen {
+    /// Namespace that it lives in.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// What was asked.
+    pub spec: ConnectivityProbeSpec,
+    /// What was found.
+    pub status: Option<ConnectivityProbeStatus>,
+}
+
+/// An approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalSeen {
+    /// Its name.
+    pub name: String,
+    /// What is approved.
+    pub change: ChangeKind,
+    /// The digest approved.
+    pub digest: Digest,
+    /// By whom.
+    pub approved_by: String,
+}
+
+/// An emergency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakGlassSeen {
+    /// Its name.
+    pub name: String,
+    /// When it was created, by the API server's clock.
+    pub created_at: Timestamp,
+    /// How long it asks for.
+    pub duration: Duration,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub requested_by: String,
+}
+
+/// What this process remembers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    /// The proof round that this process opened, if any.
+    pub round: Option<Round>,
+    /// Monotonic time since this process last made a name-changing write for this object, or first saw it.
+    pub since_name_change: Option<Duration>,
+}
+
+/// An open proof round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Round {
+    /// Its random number.
+    pub number: i64,
+    /// What is being proven.
+    pub subject: Digest,
+    /// Monotonic time since just before it was written into the first probe.
+    pub age: Duration,
+}
+
+/// Azure's side.
+#[derive(Debug, Clone)]
+pub struct AzureSeen {
+    /// Who we are there.
+    pub principal: Fact<Principal>,
+    /// The registry.
+    pub registry: Fact<RegistrySeen>,
+    /// Its storage accounts.
+    pub storage: BTreeMap<ArmId, Fact<StorageSeen>>,
+    /// Its container registries (one, in practice).
+    pub container_registries: BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
+    /// Hosts that discovery returns.
+    pub discovery: Fact<Vec<Fqdn>>,
+    /// Deny assignments on the managed resource group.
+    pub deny_assignments: Fact<Vec<DenyAssignment>>,
+    /// Our endpoints by their deterministic id: every wanted one, and those of ours found besides (no longer wanted).
+    pub endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
+    /// Subnets that the spec names.
+    pub subnets: BTreeMap<ArmId, Fact<SubnetSeen>>,
+    /// Virtual networks that the spec names (for location, DNS servers, peerings).
+    pub virtual_networks: BTreeMap<ArmId, Fact<VirtualNetworkSeen>>,
+    /// Zones that the spec names or that we create; with links and the records of our names.
+    pub zones: BTreeMap<ArmId, Fact<ZoneSeen>>,
+    /// Other zones of the same names, in the subscriptions involved, that are linked to a network that we want to link.
+    pub zones_elsewhere: Fact<Vec<ZoneSeen>>,
+    /// Workspaces' storage accounts, for sharing.
+    pub shared_storage: BTreeMap<ArmId, Fact<StorageSeen>>,
+    /// Recent clients from public addresses, where the spec asks for them.
+    pub recent_public_clients: Fact<Vec<PublicClient>>,
+    /// What would forbid opening again (denying policies, ACR export policy); sentences for people.
+    pub reopening_obstacles: Fact<Vec<String>>,
+    /// Operations that status recorded, and how they stand now.
+    pub operations: Vec<OperationSeen>,
+}
+
+/// Who we are in Azure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Object id.
+    pub object_id: String,
+    /// Tenant.
+    pub tenant_id: String,
+}
+
+/// The ML registry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegistrySeen {
+    /// As Azure spells it.
+    pub id: ArmId,
+    /// Primary region.
+    pub location: Location,
+    /// `properties.publicNetworkAccess`.
+    pub public_network_access: Option<String>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its managed resource group.
+    pub managed_resource_group: Option<ArmId>,
+    /// Regions, with what Azure created in each.
+    pub regions: Vec<RegionSeen>,
+    /// `assignedIdentities[].principalId` of `managedResourceGroupSettings`.
+    pub assigned_identities: Vec<String>,
+    /// Digest of the body without server-owned and volatile fields.
+    pub digest: Digest,
+}
+
+/// One region of a registry. An id is `None` while Azure has not filled it in: the registry is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionSeen {
+    /// Where.
+    pub location: Location,
+    /// Storage accounts.
+    pub storage: Vec<Option<ArmId>>,
+    /// Container registries; the same one may appear in several regions.
+    pub container_registries: Vec<Option<ArmId>>,
+}
+
+/// A storage account's network side (azure.md §5.1).
+#[derive(Debug, Clone, PartialEq)]
+pub struct StorageSeen {
+    /// As Azure spells it.
+    pub id: ArmId,
+    /// `publicNetworkAccess`; Azure omits it on old accounts, which then means `Enabled`.
+    pub public_network_access: Option<String>,
+    /// `networkAcls.defaultAction`.
+    pub default_action: Option<String>,
+    /// `networkAcls.bypass`.
+    pub bypass: Option<String>,
+    /// `networkAcls.ipRules[].value` and `ipv6Rules`.
+    pub ip_rules: Vec<String>,
+    /// `networkAcls.virtualNetworkRules[].id`.
+    pub virtual_network_rules: Vec<String>,
+    /// `networkAcls.resourceAccessRules[].resourceId`.
+    pub resource_access_rules: Vec<String>,
+    /// Hierarchical namespace.
+    pub hierarchical_namespace: bool,
+    /// Public names by group, from `primaryEndpoints`.
+    pub blob_host: Option<Fqdn>,
+    /// Same for dfs.
+    pub dfs_host: Option<Fqdn>,
+    /// `provisioningState`.
+    pub provisioning_state: Option<String>,
+    /// `networkAcls` and `publicNetworkAccess` as they are, for the snapshot.
+    pub network: serde_json::Value,
+    /// Digest of the body without volatile fields.
+    pub digest: Digest,
+}
+
+/// A container registry's network side (azure.md §5.2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerRegistrySeen {
+    /// As Azure spells it.
+    pub id: ArmId,
+    /// `loginServer`.
+    pub login_server: Option<Fqdn>,
+    /// `dataEndpointHostNames`; empty until dedicated data endpoints are on (the first endpoint turns them on).
+    pub data_endpoints: Vec<Fqdn>,
+    /// Regions that hold a replica, the home region included. `Unknown` where they could not be listed.
+    pub replicas: Fact<Vec<Location>>,
+    /// `publicNetworkAccess`.
+    pub public_network_access: Option<String>,
+    /// `networkRuleSet.defaultAction`.
+    pub default_action: Option<String>,
+    /// `networkRuleSet.ipRules[].value`.
+    pub ip_rules: Vec<String>,
+    /// `networkRuleBypassOptions`.
+    pub bypass: Option<String>,
+    /// `policies.exportPolicy.status`.
+    pub export_policy: Option<String>,
+    /// `provisioningState`.
+    pub provisioning_state: Option<String>,
+    /// `publicNetworkAccess` and `networkRuleSet` as they are, for the snapshot.
+    pub network: serde_json::Value,
+    /// Digest of the body without volatile fields.
+    pub digest: Digest,
+}
+
+/// A private endpoint with its NIC and zone groups (azure.md §3, §4.2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointSeen {
+    /// As Azure spells it.
+    pub id: ArmId,
+    /// Region.
+    pub location: Location,
+    /// Subnet.
+    pub subnet: Option<ArmId>,
+    /// Value of our owner tag.
+    pub owner: Option<String>,
+    /// `provisioningState`.
+    pub provisioning_state: String,
+    /// Target of its one connection.
+    pub target: Option<ArmId>,
+    /// Group id of its one connection.
+    pub group_id: Option<String>,
+    /// The connection stands in the manual list.
+    pub manual: bool,
+    /// `Approved`, `Pending`, `Rejected`, `Disconnected`, `Timeout`, …; an open string.
+    pub connection_status: Option<String>,
+    /// What the approver said.
+    pub connection_description: Option<String>,
+    /// Members with their public names and addresses, from the NIC, then `customDnsConfigs`, then record sets (§3.2).
+    pub members: Fact<Vec<Member>>,
+    /// DNS zone groups below it, whoever made them.
+    pub zone_groups: Fact<Vec<ZoneGroupSeen>>,
+    /// Digest of the body without volatile fields.
+    pub digest: Digest,
+}
+
+impl EndpointSeen {
+    /// Provisioned and approved.
+    pub fn is_ready(&self) -> bool {
+        self.provisioning_state.eq_ignore_ascii_case("Succeeded")
+            && self.connection_status.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("Approved"))
+    }
+}
+
+/// One address of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// `requiredMemberName`, such as `blob` or `registry_data_westeurope`.
+    pub member: String,
+    /// Public names that it carries.
+    pub fqdns: Vec<Fqdn>,
+    /// Its private address.
+    pub address: IpAddr,
+}
+
+/// A DNS zone group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneGroupSeen {
+    /// ARM id.
+    pub id: ArmId,
+    /// `provisioningState`.
+    pub provisioning_state: String,
+    /// Zones that it writes to.
+    pub zones: Vec<ArmId>,
+}
+
+/// A subnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetSeen {
+    /// As Azure spells it.
+    pub id: ArmId,
+    /// `privateEndpointNetworkPolicies`.
+    pub private_endpoint_network_policies: Option<String>,
+}
+
+/// A virtual network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualNetworkSeen {
+    /// As Azure spells it.
+    pub id: ArmId,
+    /// Region: an endpoint's location is this one, not the target's.
+    pub location: Location,
+    /// Custom DNS servers.
+    pub dns_servers: Vec<String>,
+}
+
+/// A private DNS zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneSeen {
+    /// ARM id.
+    pub id: ArmId,
+    /// Value of our owner tag.
+    pub owner: Option<String>,
+    /// Virtual network links.
+    pub links: Fact<Vec<LinkSeen>>,
+    /// A records: record name to addresses. Only complete for zones that the spec names.
+    pub records: Fact<BTreeMap<String, Vec<IpAddr>>>,
+}
+
+/// A virtual network link of a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkSeen {
+    /// ARM id.
+    pub id: ArmId,
+    /// The network linked.
+    pub virtual_network: ArmId,
+    /// `virtualNetworkLinkState` is `Completed` and `provisioningState` is `Succeeded`.
+    pub completed: bool,
+    /// `resolutionPolicy`.
+    pub resolution_policy: Option<String>,
+}
+
+/// A deny assignment (azure.md §1.6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DenyAssignment {
+    /// `properties.denyAssignmentName`.
+    pub name: String,
+    /// Per permission: actions and notActions.
+    pub permissions: Vec<(Vec<String>, Vec<String>)>,
+    /// Principals that it does not touch.
+    pub excluded_principals: Vec<String>,
+    /// It applies to everyone, or to these principals.
+    pub principals: Vec<String>,
+}
+
+impl DenyAssignment {
+    /// Object id by which Azure says "everyone".
+    pub const EVERYONE: &'static str = "00000000-0000-0000-0000-000000000000";
+
+    /// Whether it forbids this principal this action. Wildcards match any run of characters, as in Azure's roles.
+    pub fn denies(&self, principal: &str, action: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|p| p.eq_ignore_ascii_case(principal));
+        let applies = self.principals.is_empty() || self.principals.iter().any(|p| p == Self::EVERYONE) || named(&self.principals);
+        applies
+            && !named(&self.excluded_principals)
+            && self.permissions.iter().any(|(actions, not_actions)| {
+                actions.iter().any(|a| matches_action(a, action)) && !not_actions.iter().any(|a| matches_action(a, action))
+            })
+    }
+}
+
+fn matches_action(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|head| action.strip_prefix(head)) else { return false };
+    let mut last = None;
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+        last = Some(part);
+    }
+    match last {
+        None => rest.is_empty(),
+        Some(tail) => action.ends_with(tail),
+    }
+}
+
+/// A client that came from a public address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicClient {
+    /// Its address, without port.
+    pub address: String,
+    /// Which target it asked.
+    pub target: ArmId,
+    /// How many requests.
+    pub requests: u64,
+    /// The latest.
+    pub last_seen: Timestamp,
+}
+
+/// An operation that status recorded, and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationSeen {
+    /// As recorded.
+    pub operation: Operation,
+    /// How it stands.
+    pub state: OperationState,
+}
+
+/// How a long-running operation stands (azure.md §6.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperationState {
+    /// Any status that is not terminal.
+    Running {
+        /// What Azure asks us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Ended well.
+    Succeeded,
+    /// Ended badly: the deepest code and its message, in Azure's words.
+    Failed(crate::action::Failure),
+    /// The URL is gone, foreign or unreadable: the resource itself tells.
+    Lost,
+}

@@ -1,0 +1,73 @@
+//! The three things behind one registry, and the private-link groups that reach them (azure.md §3.2).
+
+use serde::{Deserialize, Serialize};
+use sreg_api::probe::ProbeService;
+use strum::{Display, EnumIter, IntoStaticStr};
+
+/// What public access is closed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumIter, IntoStaticStr, Display)]
+#[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
+pub enum TargetKind {
+    /// The ML registry.
+    Registry,
+    /// A storage account in its managed resource group.
+    Storage,
+    /// Its container registry.
+    ContainerRegistry,
+}
+
+/// The private-link group of an endpoint; each endpoint has exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumIter)]
+#[serde(rename_all = "camelCase")]
+pub enum EndpointGroup {
+    /// `amlregistry` of the ML registry.
+    AmlRegistry,
+    /// `blob` of a storage account.
+    Blob,
+    /// `dfs` of a storage account with a hierarchical namespace.
+    Dfs,
+    /// `registry` of the container registry.
+    ContainerRegistry,
+}
+
+impl EndpointGroup {
+    /// The group id as Azure writes it.
+    pub fn group_id(self) -> &'static str {
+        match self {
+            EndpointGroup::AmlRegistry => "amlregistry",
+            EndpointGroup::Blob => "blob",
+            EndpointGroup::Dfs => "dfs",
+            EndpointGroup::ContainerRegistry => "registry",
+        }
+    }
+
+    /// Which of the three it reaches.
+    pub fn target(self) -> TargetKind {
+        match self {
+            EndpointGroup::AmlRegistry => TargetKind::Registry,
+            EndpointGroup::Blob | EndpointGroup::Dfs => TargetKind::Storage,
+            EndpointGroup::ContainerRegistry => TargetKind::ContainerRegistry,
+        }
+    }
+
+    /// Which service must answer at a name of this group. An ACR member `registry_data_<region>` is a data endpoint.
+    pub fn service(self, member: &str) -> ProbeService {
+        match self {
+            EndpointGroup::AmlRegistry => ProbeService::Registry,
+            EndpointGroup::Blob => ProbeService::Blob,
+            EndpointGroup::Dfs => ProbeService::Dfs,
+            EndpointGroup::ContainerRegistry if member.starts_with("registry_data") => ProbeService::ContainerRegistryData,
+            EndpointGroup::ContainerRegistry => ProbeService::ContainerRegistry,
+        }
+    }
+
+    /// Whether DNS must answer by way of the `privatelink.` CNAME: so for blob, dfs and ACR; the registry has no public
+    /// resource-specific name (azure.md §3.2).
+    pub fn demands_cname(self) -> bool {
+        match self {
+            EndpointGroup::AmlRegistry => false,
+            EndpointGroup::Blob | EndpointGroup::Dfs | EndpointGroup::ContainerRegistry => true,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What a plan is: immutable data, detailed enough that carrying it out involves no choice. It lists what to do, what it
+//! waits for and why, and what it thinks of the world; status, events and the command line print it.
+
+use std::time::Duration;
+
+use sreg_api::conditions::State;
+use sreg_api::probe::{Hop, ProbePath};
+use sreg_domain::{Action, ArmId, Digest, EndpointGroup, StepId, TargetKind};
+use strum::{Display, EnumIter, IntoStaticStr};
+
+/// One effect to bring about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Stable name.
+    pub id: StepId,
+    /// Complete: id, edit or body, precondition.
+    pub action: Action,
+    /// Whom it can cut off before any lock: sentences for people, empty for most steps.
+    pub touches: Vec<String>,
+}
+
+/// What to do about one registry now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Steps of one wave may run at once; a wave begins only when every step of the one before is done (a started
+    /// long-running operation is not). Closing writes always stand alone in the first wave.
+    pub waves: Vec<Vec<Step>>,
+    /// Why nothing more is done. Empty exactly when settled or when steps remain.
+    pub waits: Vec<Wait>,
+    /// Worth knowing, holding nothing up.
+    pub findings: Vec<Finding>,
+    /// When to look again if nothing happens, before jitter.
+    pub next_look: Duration,
+    /// What the plan thinks of the world.
+    pub assessment: Assessment,
+}
+
+impl Plan {
+    /// All steps in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.waves.iter().flatten()
+    }
+}
+
+/// One reason for not going on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// From a closed set.
+    pub reason: WaitReason,
+    /// What exactly is waited for, and the next thing a person can do.
+    pub message: String,
+}
+
+/// Who must act for a wait to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, Display, EnumIter)]
+pub enum Actor {
+    /// Nobody: time passes.
+    Time,
+    /// Azure.
+    Azure,
+    /// A vantage point's agent.
+    Agent,
+    /// Who owns the object or the environment.
+    User,
+    /// Who approves connections or changes.
+    Approver,
+    /// An Azure Policy or whoever runs DNS.
+    DnsOwner,
+}
+
+/// Every reason for waiting. `*Stalled` reasons end only by a change of spec, rights or environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, IntoStaticStr, Display)]
+pub enum WaitReason {
+    /// Something could not be read; nothing that depends on it is done.
+    NotKnown,
+    /// A long-running operation is under way.
+    OperationInProgress,
+    /// The registry's regions are not complete yet.
+    RegistryProvisioning,
+    /// Another operation holds the subnet, the virtual network or the target.
+    ResourceBusy,
+    /// A connection awaits approval.
+    ConnectionPending,
+    /// Names or addresses of an endpoint are not there yet.
+    EndpointMembersPending,
+    /// Zone group, records or links are not complete yet.
+    DnsPending,
+    /// An Azure Policy has not made the zone group yet.
+    DnsByPolicyPending,
+    /// External DNS must answer the addresses listed.
+    DnsExternalPending,
+    /// `dnsSettle` has not passed since the last name change.
+    DnsSettling,
+    /// A vantage point does not exist or stands in another network than declared.
+    VantagePointMissing,
+    /// A vantage point's agent does not report.
+    AgentSilent,
+    /// A proof round is open.
+    ProofPending,
+    /// A required path fails.
+    PathFailing,
+    /// Required paths cannot be told.
+    PathsUnknown,
+    /// A host from discovery is not carried by any endpoint.
+    HostNotCovered,
+    /// Clients still come from public addresses.
+    RecentPublicClients,
+    /// A `ChangeApproval` for name changes is needed.
+    NameChangesApproval,
+    /// A `ChangeApproval` for the lockdown is needed.
+    LockdownApproval,
+    /// The window is closed.
+    WindowClosed,
+    /// No `LockdownRollout` has reached this object.
+    RolloutPending,
+    /// The snapshot was written but not yet read back.
+    SnapshotPending,
+    /// The registry does not exist and `create` is absent.
+    RegistryAbsentStalled,
+    /// A subnet or network does not exist.
+    SubnetAbsentStalled,
+    /// Another object owns this registry.
+    ClaimedElsewhereStalled,
+    /// Something of that name exists and does not carry our mark.
+    ForeignResourceStalled,
+    /// A network is linked to another zone of the same name.
+    ZoneLinkedElsewhereStalled,
+    /// A deny assignment forbids what is needed.
+    DenyAssignmentStalled,
+    /// Rights are missing.
+    PermissionStalled,
+    /// A connection was rejected or removed by the target's owner.
+    ConnectionRejectedStalled,
+    /// Azure refuses the write for good (policy, lock, configuration).
+    RefusedStalled,
+    /// An endpoint failed to provision.
+    EndpointFailedStalled,
+    /// A path was lost after the lock.
+    PathLostStalled,
+    /// A break-glass ended or was asked for under Observe.
+    BreakGlassStalled,
+}
+
+impl WaitReason {
+    /// Whether only a change of spec, rights or environment ends it.
+    pub fn is_stalled(self) -> bool {
+        let name: &'static str = self.into();
+        name.ends_with("Stalled")
+    }
+}
+
+/// Something worth knowing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// From a closed set.
+    pub reason: FindingReason,
+    /// What was found.
+    pub message: String,
+}
+
+/// Every kind of finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, IntoStaticStr, Display)]
+pub enum FindingReason {
+    /// Known limits of private registries.
+    PrivateRegistryLimits,
+    /// Storage or ACR keeps a bypass or resource rules.
+    BypassKept,
+    /// Something would forbid opening again.
+    ReopeningForbidden,
+    /// A zone link is made that turns names of other registries into NXDOMAIN.
+    NamesOfOthers,
+    /// An endpoint dropped from the spec is left in place while locked.
+    EndpointReleased,
+    /// Azure differs from what was settled.
+    Drift,
+    /// Under Observe: what would be done.
+    WouldDo,
+    /// A client came from a public address (policy Warn).
+    PublicClient,
+    /// A foreign zone group serves the endpoint.
+    ForeignZoneGroup,
+    /// Endpoints stand in another subnet than the others.
+    SubnetsDiffer,
+}
+
+/// What the plan thinks of the world: what report needs beside the steps.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Assessment {
+    /// The state (reason of `Ready`), before the outcome is known.
+    pub state: Option<State>,
+    /// One line per wanted endpoint.
+    pub endpoints: Vec<EndpointAssessment>,
+    /// Public access of each target.
+    pub access: Vec<AccessAssessment>,
+    /// Every required path and how it stands.
+    pub paths: Vec<PathAssessment>,
+    /// Digest of endpoint ids, addresses and FQDNs; `None` while any of them is not known.
+    pub subject: Option<Digest>,
+    /// Digest of the evidence, once complete and fresh.
+    pub evidence: Option<Digest>,
+    /// Digest that a `ChangeApproval` of kind `Lockdown` must name.
+    pub lockdown_digest: Option<Digest>,
+    /// Digest that a `ChangeApproval` of kind `NameChanges` must name.
+    pub name_changes_digest: Option<Digest>,
+    /// Dns is complete for every endpoint.
+    pub dns_ready: Option<bool>,
+    /// Tags owned by the spec are on the registry.
+    pub tags_compliant: Option<bool>,
+    /// Something that was settled differs now.
+    pub drift: Vec<String>,
+}
+
+/// How a wanted endpoint stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointAssessment {
+    /// Entry of the spec.
+    pub place: String,
+    /// Group.
+    pub group: EndpointGroup,
+    /// Id of the endpoint.
+    pub id: ArmId,
+    /// Its target.
+    pub target: ArmId,
+    /// Provisioned and approved. `None` when not known.
+    pub ready: Option<bool>,
+}
+
+/// Public access of one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessAssessment {
+    /// Which of the three.
+    pub target: TargetKind,
+    /// Its id.
+    pub id: ArmId,
+    /// `Some(true)` closed, `Some(false)` open, `None` not known.
+    pub closed: Option<bool>,
+    /// What makes it so, in Azure's words.
+    pub detail: String,
+}
+
+/// One required path: (client network, FQDN).
+#[derive(Debug, Clone, PartialEq)]
+pub struct PathAssessment {
+    /// Entry of `clientNetworks`.
+    pub network: String,
+    /// Who proves it.
+    pub vantage_point: String,
+    /// Id of the endpoint that it leads to.
+    pub endpoint: ArmId,
+    /// What is asked.
+    pub path: ProbePath,
+    /// How it stands.
+    pub standing: PathStanding,
+}
+
+/// How a required path stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PathStanding {
+    /// Proven in the open round, or passing since the lock.
+    Passing,
+    /// Fails at this hop.
+    Failing(Hop, String),
+    /// Not (yet) told.
+    Unknown(String),
+}

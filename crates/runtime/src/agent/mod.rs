@@ -1,0 +1,1 @@
+//! The vantage point: carries out probes and reports what it finds.
