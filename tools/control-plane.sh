@@ -269,6 +269,8 @@ provide() {
 
 main() {
   local mode=${1:---print}
+  # Tests run in folders of their own: a relative path would mean something else to them.
+  if [[ -d ${KUBEBUILDER_ASSETS:-} ]]; then KUBEBUILDER_ASSETS=$(cd "$KUBEBUILDER_ASSETS" && pwd); fi
   case $mode in
     --locate)
       assets_folder || die "not there: $(missing_programs | tr '\n' ' ')(kubernetes $kubernetes_version); run \`make tools\`"

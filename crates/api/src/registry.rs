@@ -28,13 +28,16 @@ use crate::status::SecureRegistryStatus;
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    cel
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new(MANAGED_ZONES_APART).message(MANAGED_ZONES_APART_SAYS),
     validation = Rule::new(EXISTING_ZONES_APART).message(EXISTING_ZONES_APART_SAYS),
+    validation = Rule::new(MADE_ZONES_NOT_NAMED).message(EXISTING_ZONES_APART_SAYS),
     validation = Rule::new(LINKED_ARE_CLIENTS).message(LINKED_ARE_CLIENTS_SAYS),
     validation = Rule::new(OWN_NETWORK_IS_CLIENT).message(LINKED_ARE_CLIENTS_SAYS),
+    validation = Rule::new(CLIENT_ENDPOINT).message(CLIENT_ENDPOINT_SAYS),
     validation = Rule::new(LOCK_NEEDS_CLIENTS).message(LOCK_NEEDS_CLIENTS_SAYS),
 )]
 pub struct SecureRegistrySpec {
@@ -151,6 +154,7 @@ pub struct EndpointSpec {
 /// How connections get approved.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(REQUEST_MESSAGE).message(REQUEST_MESSAGE_SAYS))]
 pub struct ApprovalSpec {
     /// `Auto` where the operator may approve, `Manual` where the targets' owner must.
     pub mode: ApprovalMode,
@@ -192,7 +196,7 @@ pub struct DnsSpec {
     pub private_dns_zone_resource_ids: Option<ZoneIds>,
     /// Virtual networks to link the zones to. Default: the endpoint's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), inner(length(max = 512)))]
+    #[schemars(length(max = 32), inner(length(max = 300)))]
     #[x_kube(validation = Rule::new(VNET_IDS).message(VNET_ID_SAYS))]
     pub link_virtual_networks: Option<Vec<String>>,
     /// What a linked network answers for names of other registries. Default: `Default`.
@@ -257,7 +261,7 @@ pub struct ClientNetworkSpec {
     pub name: String,
     /// ARM id of the virtual network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 300))]
     #[x_kube(validation = Rule::new(VNET_ID).message(VNET_ID_SAYS))]
     pub virtual_network_resource_id: Option<String>,
     /// A network outside Azure.
@@ -287,7 +291,7 @@ pub struct OnPremisesSpec {
 #[serde(rename_all = "camelCase")]
 pub struct UnprovenNetworkSpec {
     /// ARM id of the virtual network.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 300))]
     #[x_kube(validation = Rule::new(VNET_ID).message(VNET_ID_SAYS))]
     pub virtual_network_resource_id: String,
     /// Why nobody there needs the registry.
@@ -358,6 +362,7 @@ fn default_dns_settle() -> String {
 pub struct RecentPublicClientsSpec {
     /// ARM id of the workspace that receives the diagnostic logs.
     #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new(WORKSPACE_ID).message(WORKSPACE_ID_SAYS))]
     pub log_analytics_workspace_resource_id: String,
     /// How far back to look.
     #[schemars(length(max = 32), regex(pattern = DURATION))]
@@ -500,18 +505,26 @@ pub struct SharingSpec {
 }
 
 /// How often Azure is looked at.
-#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(INTERVAL).message(INTERVAL_SAYS))]
 pub struct DriftSpec {
     /// Time between two visits of a settled object; jittered.
+    #[serde(default = "default_drift_interval")]
     #[schemars(length(max = 32), regex(pattern = DURATION))]
     pub interval: String,
 }
 
 impl Default for DriftSpec {
     fn default() -> Self {
-        DriftSpec { interval: "10m".into() }
+        DriftSpec {
+            interval: default_drift_interval(),
+        }
     }
+}
+
+fn default_drift_interval() -> String {
+    "10m".into()
 }
 
 /// Whether the operator may write.

@@ -1,6 +1,5 @@
 //! The CEL rules as data: each with the sentence that the API server answers, which says what to write instead. Every
-//! rule has a test (`tests/validation.rs` locally, the whole-binary tests on a real server).
-
+//! rule has a test (`tests/validation.rs` locally, `tests/tests/api_rules.rs` on a real server).
 
 /// An ML registry's ARM id.
 pub(crate) const REGISTRY_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}/providers/Microsoft[.]MachineLearningServices/registries/[a-z0-9][-a-z0-9_]{1,32}$')";
@@ -50,21 +49,75 @@ pub(crate) const DNS_LINKS: &str = "!has(self.mode) || self.mode in ['Managed', 
 /// What to write instead.
 pub(crate) const DNS_LINKS_SAYS: &str = "linkVirtualNetworks and resolutionPolicy belong to modes Managed and Existing: with Policy and External somebody else links zones";
 
+/// Whether endpoint `$e` has zones that the operator makes.
+macro_rules! managed {
+    ($e:literal) => {
+        concat!("(!has(", $e, ".dns) || !has(", $e, ".dns.mode) || ", $e, ".dns.mode == 'Managed')")
+    };
+}
+/// The resource group that holds the zones of a Managed endpoint: the one named, else the virtual network's. Lower-cased.
+macro_rules! zone_group {
+    ($e:literal) => {
+        concat!(
+            "(has(", $e, ".dns) && has(", $e, ".dns.zoneResourceGroupResourceId) ? ",
+            $e, ".dns.zoneResourceGroupResourceId.lowerAscii() : ",
+            $e, ".subnetResourceId.lowerAscii().substring(0, ", $e, ".subnetResourceId.lowerAscii().indexOf('/providers/')))"
+        )
+    };
+}
+/// Whether endpoint `$e` names zones.
+macro_rules! existing {
+    ($e:literal) => {
+        concat!("(has(", $e, ".dns) && has(", $e, ".dns.privateDnsZoneResourceIds))")
+    };
+}
+/// The zone of kind `$kind` that endpoint `$e` names, lower-cased.
+macro_rules! zone {
+    ($e:literal, $kind:literal) => {
+        concat!($e, ".dns.privateDnsZoneResourceIds.", $kind, ".lowerAscii()")
+    };
+}
+
+// The server estimates what a rule can cost at worst: within comprehensions only paths below `self` have a known size, so
+// no `split`, and no comprehension over the result of another where strings are compared inside.
+
 /// Two Managed endpoints may not share the group that their zones are made in (one would overwrite the other's records).
-pub(crate) const MANAGED_ZONES_APART: &str = "self.endpoints.filter(e, !has(e.dns) || !has(e.dns.mode) || e.dns.mode == 'Managed').map(e, has(e.dns) && has(e.dns.zoneResourceGroupResourceId) ? e.dns.zoneResourceGroupResourceId.lowerAscii() : e.subnetResourceId.lowerAscii().split('/providers/')[0]).all(g, self.endpoints.filter(e, (!has(e.dns) || !has(e.dns.mode) || e.dns.mode == 'Managed') && (has(e.dns) && has(e.dns.zoneResourceGroupResourceId) ? e.dns.zoneResourceGroupResourceId.lowerAscii() : e.subnetResourceId.lowerAscii().split('/providers/')[0]) == g).size() == 1)";
+pub(crate) const MANAGED_ZONES_APART: &str = concat!(
+    "self.endpoints.all(a, !", managed!("a"), " || self.endpoints.exists_one(b, ", managed!("b"), " && ",
+    zone_group!("b"), " == ", zone_group!("a"), "))"
+);
 /// What to write instead.
 pub(crate) const MANAGED_ZONES_APART_SAYS: &str = "two endpoints would share private DNS zones and overwrite each other's records: give each its own dns.zoneResourceGroupResourceId, or use one endpoint with peering";
 /// Nor may two endpoints name the same existing zone.
-pub(crate) const EXISTING_ZONES_APART: &str = "self.endpoints.filter(e, has(e.dns) && has(e.dns.privateDnsZoneResourceIds)).all(a, self.endpoints.filter(b, has(b.dns) && has(b.dns.privateDnsZoneResourceIds) && (b.dns.privateDnsZoneResourceIds.registry.lowerAscii() == a.dns.privateDnsZoneResourceIds.registry.lowerAscii() || b.dns.privateDnsZoneResourceIds.blob.lowerAscii() == a.dns.privateDnsZoneResourceIds.blob.lowerAscii() || b.dns.privateDnsZoneResourceIds.containerRegistry.lowerAscii() == a.dns.privateDnsZoneResourceIds.containerRegistry.lowerAscii())).size() == 1)";
+pub(crate) const EXISTING_ZONES_APART: &str = concat!(
+    "self.endpoints.all(a, !", existing!("a"), " || self.endpoints.exists_one(b, ", existing!("b"), " && (",
+    zone!("a", "registry"), " == ", zone!("b", "registry"), " || ",
+    zone!("a", "blob"), " == ", zone!("b", "blob"), " || ",
+    zone!("a", "containerRegistry"), " == ", zone!("b", "containerRegistry"), " || ",
+    "(has(a.dns.privateDnsZoneResourceIds.dfs) && has(b.dns.privateDnsZoneResourceIds.dfs) && ",
+    zone!("a", "dfs"), " == ", zone!("b", "dfs"), "))))"
+);
 /// What to write instead.
 pub(crate) const EXISTING_ZONES_APART_SAYS: &str = "two endpoints name the same private DNS zone and would overwrite each other's records: name another zone for one of them, or use one endpoint with peering";
+/// Nor may one endpoint make the zones that another one names.
+pub(crate) const MADE_ZONES_NOT_NAMED: &str = concat!(
+    "self.endpoints.all(a, !", managed!("a"), " || self.endpoints.all(b, !", existing!("b"), " || !(",
+    zone!("b", "registry"), ".startsWith(", zone_group!("a"), " + '/providers/') || ",
+    zone!("b", "blob"), ".startsWith(", zone_group!("a"), " + '/providers/') || ",
+    zone!("b", "containerRegistry"), ".startsWith(", zone_group!("a"), " + '/providers/'))))"
+);
 
 /// Every network whose names we change must be proven or waived: the networks named in linkVirtualNetworks.
-pub(crate) const LINKED_ARE_CLIENTS: &str = "self.endpoints.all(e, !has(e.dns) || !has(e.dns.linkVirtualNetworks) || e.dns.linkVirtualNetworks.all(v, (has(self.clientNetworks) && self.clientNetworks.exists(c, has(c.virtualNetworkResourceId) && c.virtualNetworkResourceId.lowerAscii() == v.lowerAscii())) || (has(self.unprovenNetworks) && self.unprovenNetworks.exists(u, u.virtualNetworkResourceId.lowerAscii() == v.lowerAscii()))))";
+pub(crate) const LINKED_ARE_CLIENTS: &str = "self.endpoints.all(e, !has(e.dns) || !has(e.dns.linkVirtualNetworks) || e.dns.linkVirtualNetworks.map(v, v.lowerAscii()).all(l, self.clientNetworks.exists(c, has(c.virtualNetworkResourceId) && c.virtualNetworkResourceId.lowerAscii() == l) || (has(self.unprovenNetworks) && self.unprovenNetworks.exists(u, u.virtualNetworkResourceId.lowerAscii() == l))))";
 /// The same where linkVirtualNetworks is absent: the endpoint's own network is linked.
-pub(crate) const OWN_NETWORK_IS_CLIENT: &str = "self.endpoints.all(e, (has(e.dns) && (has(e.dns.linkVirtualNetworks) || (has(e.dns.mode) && !(e.dns.mode in ['Managed', 'Existing'])))) || (has(self.clientNetworks) && self.clientNetworks.exists(c, has(c.virtualNetworkResourceId) && c.virtualNetworkResourceId.lowerAscii() == e.subnetResourceId.lowerAscii().split('/subnets/')[0])) || (has(self.unprovenNetworks) && self.unprovenNetworks.exists(u, u.virtualNetworkResourceId.lowerAscii() == e.subnetResourceId.lowerAscii().split('/subnets/')[0])))";
+pub(crate) const OWN_NETWORK_IS_CLIENT: &str = "self.endpoints.all(e, (has(e.dns) && (has(e.dns.linkVirtualNetworks) || (has(e.dns.mode) && !(e.dns.mode in ['Managed', 'Existing'])))) || self.clientNetworks.exists(c, has(c.virtualNetworkResourceId) && e.subnetResourceId.lowerAscii().startsWith(c.virtualNetworkResourceId.lowerAscii() + '/subnets/')) || (has(self.unprovenNetworks) && self.unprovenNetworks.exists(u, e.subnetResourceId.lowerAscii().startsWith(u.virtualNetworkResourceId.lowerAscii() + '/subnets/'))))";
 /// What to write instead.
 pub(crate) const LINKED_ARE_CLIENTS_SAYS: &str = "every virtual network whose DNS is changed must be proven or waived: list it under clientNetworks with a vantage point, or under unprovenNetworks with a reason";
+
+/// A client network that picks its endpoint picks one that is there.
+pub(crate) const CLIENT_ENDPOINT: &str = "self.clientNetworks.all(c, !has(c.endpoint) || self.endpoints.exists(e, e.name == c.endpoint))";
+/// What to write instead.
+pub(crate) const CLIENT_ENDPOINT_SAYS: &str = "clientNetworks[].endpoint must be the name of an entry of endpoints: correct it, or remove it to let the linked entry be taken";
 
 /// Locking needs somewhere to prove from and something to prove.
 pub(crate) const LOCK_NEEDS_CLIENTS: &str = "!has(self.publicAccess) || !has(self.publicAccess.desired) || self.publicAccess.desired != 'Disabled' || (size(self.endpoints) > 0 && size(self.clientNetworks) > 0)";
@@ -89,6 +142,16 @@ pub(crate) const CLIENT_NETWORK_SAYS: &str = "set exactly one of virtualNetworkR
 pub(crate) const WINDOW: &str = "(has(self.waitFor) && 'Window' in self.waitFor) == has(self.window)";
 /// What to write instead.
 pub(crate) const WINDOW_SAYS: &str = "set lockdown.window (schedule, timeZone, duration) if, and only if, waitFor contains Window";
+
+/// A request message is read by whoever approves by hand.
+pub(crate) const REQUEST_MESSAGE: &str = "!has(self.requestMessage) || self.mode == 'Manual'";
+/// What to write instead.
+pub(crate) const REQUEST_MESSAGE_SAYS: &str = "requestMessage belongs to mode Manual: remove it, or set mode: Manual";
+
+/// A Log Analytics workspace's ARM id.
+pub(crate) const WORKSPACE_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}/providers/Microsoft[.]OperationalInsights/workspaces/[-a-z0-9]{4,63}$')";
+/// What to write instead.
+pub(crate) const WORKSPACE_ID_SAYS: &str = "must be the ARM id of a Log Analytics workspace: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.OperationalInsights/workspaces/<name>";
 
 /// How durations are written.
 pub(crate) const DURATION: &str = "^([0-9]+(ms|s|m|h))+$";

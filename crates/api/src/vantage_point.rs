@@ -31,7 +31,7 @@ pub struct VantagePointSpec {
     pub network: VantageNetwork,
     /// ARM id of the virtual network it stands in; only with `network: VirtualNetwork`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 300))]
     #[x_kube(validation = Rule::new(VNET_ID).message(VNET_ID_SAYS))]
     pub virtual_network_resource_id: Option<String>,
     /// Namespace that holds its probes and its agent's ServiceAccount.

@@ -241,12 +241,8 @@ pub fn fqdns_of(world: &World, target_id: &str) -> Vec<TargetName> {
 
 /// The target that owns this public name.
 pub fn owner_of_fqdn(world: &World, fqdn: &str) -> Option<Key> {
-    let fqdn = fqdn.trim_end_matches('.').to_ascii_lowercase();
-    [REGISTRY, STORAGE, CONTAINER_REGISTRY]
-        .into_iter()
-        .flat_map(|kind| world.of_kind(kind))
-        .find(|target| fqdns_of(world, &target.id).iter().any(|n| n.fqdn == fqdn))
-        .map(|target| key(&target.id))
+    let owner = world.name_owners.get(&fqdn.trim_end_matches('.').to_ascii_lowercase())?;
+    world.resources.contains_key(owner).then(|| owner.clone())
 }
 
 /// The private endpoint in this resource, whatever its state; `None` when its connection is missing.
@@ -297,8 +293,8 @@ pub fn endpoints_of(world: &World, target_id: &str) -> Vec<EndpointView> {
     let target = key(target_id);
     world
         .of_kind(PRIVATE_ENDPOINT)
+        .filter(|e| connection_of(&e.body).is_some_and(|c| key(text(c, "/properties/privateLinkServiceId")) == target))
         .filter_map(|endpoint| endpoint_view(world, endpoint))
-        .filter(|view| view.target == target)
         .collect()
 }
 

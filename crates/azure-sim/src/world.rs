@@ -2,7 +2,7 @@
 //! the switches for unsettled behaviour, and the clock. The control plane ([`crate::arm`]) is its only writer; the data
 //! plane ([`crate::data_plane`]) reads it to answer DNS questions and to decide what a stream reaches. No I/O here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -261,6 +261,10 @@ pub struct World {
     /// Data-plane truth of public access, where it lags behind ARM (see [`Switches::access_effect_seconds`]): target key
     /// to the times (simulated) and bodies that were in force before the newest write.
     pub earlier_bodies: BTreeMap<Key, Vec<(Duration, Value)>>,
+    /// Which target owns a public name: the index behind [`crate::targets::owner_of_fqdn`].
+    pub(crate) name_owners: BTreeMap<String, Key>,
+    /// Public addresses given out.
+    pub(crate) used_addresses: BTreeSet<Ipv4Addr>,
     /// Who is writing now.
     pub(crate) actor: Actor,
     /// Changes not yet in the journal.
@@ -312,6 +316,43 @@ impl World {
             ChangeEntry { id: gone.id, by: self.actor.clone(), fields: Vec::new(), change: ChangeKind::Deleted };
         self.unwritten.push((now, change));
         true
+    }
+
+    /// Gives each public name that a target owns its address, and notes the owner.
+    pub(crate) fn publish(&mut self, target_id: &str) {
+        for name in crate::targets::fqdns_of(self, target_id) {
+            self.publish_name(&name.fqdn);
+            self.name_owners.insert(name.fqdn, key(target_id));
+        }
+    }
+
+    /// Gives a public name an address of its own in 20.0.0.0/8; the same in every run with the same names.
+    pub(crate) fn publish_name(&mut self, fqdn: &str) {
+        if self.public_addresses.contains_key(fqdn) {
+            return;
+        }
+        let mut host = crate::json::number(&["public address", fqdn], 1 << 24) as u32;
+        let address = loop {
+            let address = Ipv4Addr::from(0x1400_0000 | (host & 0x00ff_ffff));
+            if self.used_addresses.insert(address) {
+                break address;
+            }
+            host = host.wrapping_add(1);
+        };
+        self.public_addresses.insert(fqdn.to_owned(), address);
+    }
+
+    /// Takes the names of a target that is gone out of public DNS.
+    pub(crate) fn withdraw(&mut self, target_id: &str) {
+        let target = key(target_id);
+        let gone: Vec<String> =
+            self.name_owners.iter().filter(|(_, owner)| **owner == target).map(|(name, _)| name.clone()).collect();
+        for name in gone {
+            self.name_owners.remove(&name);
+            if let Some(address) = self.public_addresses.remove(&name) {
+                self.used_addresses.remove(&address);
+            }
+        }
     }
 
     /// Removes a resource and all below it.

@@ -33,26 +33,46 @@ pub(crate) fn answers(question: &Message, reply: &Message) -> bool {
 
 /// Follows the CNAME chain through the answer section. Records that are not on the chain do not count.
 pub(crate) fn follow(reply: &Message) -> Looked {
-    let Some(question) = reply.queries.first() else { return Looked::default() };
+    let Some(question) = reply.queries.first() else {
+        return Looked::default();
+    };
     let mut owner: &Name = &question.name;
     let mut cname_chain = Vec::new();
     while let Some(target) = cname_of(reply, owner).filter(|_| cname_chain.len() < LONGEST_CHAIN) {
         cname_chain.push(plain(target));
         owner = target;
     }
-    let addresses = reply.answers.iter().filter(|record| record.name == *owner).filter_map(|record| match &record.data {
-        RData::A(address) if question.query_type == RecordType::A => Some(IpAddr::V4(address.0)),
-        RData::AAAA(address) if question.query_type == RecordType::AAAA => Some(IpAddr::V6(address.0)),
-        #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum of every record type there is")]
-        _ => None,
-    });
-    Looked { addresses: addresses.take(MOST_ADDRESSES).collect(), cname_chain }
+    let addresses = reply
+        .answers
+        .iter()
+        .filter(|record| record.name == *owner)
+        .filter_map(|record| match &record.data {
+            RData::A(address) if question.query_type == RecordType::A => Some(IpAddr::V4(address.0)),
+            RData::AAAA(address) if question.query_type == RecordType::AAAA => Some(IpAddr::V6(address.0)),
+            #[allow(
+                clippy::wildcard_enum_match_arm,
+                reason = "a foreign enum of every record type there is"
+            )]
+            _ => None,
+        });
+    Looked {
+        addresses: addresses.take(MOST_ADDRESSES).collect(),
+        cname_chain,
+    }
 }
 
 fn cname_of<'a>(reply: &'a Message, owner: &Name) -> Option<&'a Name> {
-    reply.answers.iter().filter(|record| record.name == *owner).find_map(|record| {
-        if let RData::CNAME(target) = &record.data { Some(&target.0) } else { None }
-    })
+    reply
+        .answers
+        .iter()
+        .filter(|record| record.name == *owner)
+        .find_map(|record| {
+            if let RData::CNAME(target) = &record.data {
+                Some(&target.0)
+            } else {
+                None
+            }
+        })
 }
 
 fn plain(name: &Name) -> String {
@@ -64,8 +84,13 @@ pub(crate) fn demanded(path: &ProbePath) -> Result<BTreeSet<IpAddr>, Stop> {
     let parsed: Result<BTreeSet<IpAddr>, _> = path.addresses.iter().map(|text| text.parse()).collect();
     match parsed {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
-        Ok(_) => Err(Stop::unknown("not tried: the probe names no address that must be answered")),
-        Err(_) => Err(Stop::unknown(format!("not tried: the probe demands {:?}, which is no list of addresses", path.addresses))),
+        Ok(_) => Err(Stop::unknown(
+            "not tried: the probe names no address that must be answered",
+        )),
+        Err(_) => Err(Stop::unknown(format!(
+            "not tried: the probe demands {:?}, which is no list of addresses",
+            path.addresses
+        ))),
     }
 }
 
@@ -84,10 +109,14 @@ pub(crate) fn judge(
             Some(last) => format!(": no record for {last} in the zone that this network sees"),
             None => String::new(),
         };
-        return Err(Stop::failed(format!("{server} answers NXDOMAIN for {fqdn}{by_way}{hint}")));
+        return Err(Stop::failed(format!(
+            "{server} answers NXDOMAIN for {fqdn}{by_way}{hint}"
+        )));
     }
     if code == ResponseCode::ServFail {
-        return Err(Stop::failed(format!("{server} could not resolve {fqdn} (SERVFAIL): its forwarder or upstream fails")));
+        return Err(Stop::failed(format!(
+            "{server} could not resolve {fqdn} (SERVFAIL): its forwarder or upstream fails"
+        )));
     }
     if code != ResponseCode::NoError {
         return Err(Stop::failed(format!("{server} does not answer for {fqdn} ({code})")));
@@ -97,13 +126,17 @@ pub(crate) fn judge(
     }
     let answered: BTreeSet<IpAddr> = looked.addresses.iter().copied().collect();
     if answered != *demanded {
-        return Err(Stop::failed(wrong_addresses(fqdn, &answered, demanded, &by_way, server)));
+        return Err(Stop::failed(wrong_addresses(
+            fqdn, &answered, demanded, &by_way, server,
+        )));
     }
     match path.private_link_name.as_deref().map(|name| name.trim_end_matches('.')) {
-        Some(name) if !looked.cname_chain.iter().any(|step| step.eq_ignore_ascii_case(name)) => Err(Stop::failed(format!(
-            "{server} answers the right addresses for {fqdn}, but not by way of a CNAME to {name}{by_way}: \
+        Some(name) if !looked.cname_chain.iter().any(|step| step.eq_ignore_ascii_case(name)) => {
+            Err(Stop::failed(format!(
+                "{server} answers the right addresses for {fqdn}, but not by way of a CNAME to {name}{by_way}: \
              a record of its own would go stale"
-        ))),
+            )))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -129,11 +162,19 @@ fn wrong_addresses(
 }
 
 fn by_way_of(chain: &[String]) -> String {
-    if chain.is_empty() { String::new() } else { format!(" (CNAME {})", chain.join(" → ")) }
+    if chain.is_empty() {
+        String::new()
+    } else {
+        format!(" (CNAME {})", chain.join(" → "))
+    }
 }
 
 pub(crate) fn list<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> String {
-    addresses.into_iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+    addresses
+        .into_iter()
+        .map(IpAddr::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Not private (RFC 1918, unique local), shared, link-local or loopback.
@@ -194,7 +235,13 @@ mod tests {
     }
 
     fn judged(path: &ProbePath, code: ResponseCode, answers: Vec<Record>) -> Result<(), Stop> {
-        judge(path, &demanded(path).unwrap(), code, &follow(&reply(answers)), "168.63.129.16:53")
+        judge(
+            path,
+            &demanded(path).unwrap(),
+            code,
+            &follow(&reply(answers)),
+            "168.63.129.16:53",
+        )
     }
 
     fn refused_with(path: &ProbePath, code: ResponseCode, answers: Vec<Record>) -> String {
@@ -205,8 +252,15 @@ mod tests {
 
     #[test]
     fn exactly_the_endpoints_addresses_by_way_of_the_privatelink_name_pass() {
-        let chain = vec![alias(FQDN, &PRIVATE.to_uppercase()), address(PRIVATE, "10.1.0.5"), address(PRIVATE, "10.1.0.4")];
-        assert_eq!(judged(&path(&["10.1.0.4", "10.1.0.5"]), ResponseCode::NoError, chain.clone()), Ok(()));
+        let chain = vec![
+            alias(FQDN, &PRIVATE.to_uppercase()),
+            address(PRIVATE, "10.1.0.5"),
+            address(PRIVATE, "10.1.0.4"),
+        ];
+        assert_eq!(
+            judged(&path(&["10.1.0.4", "10.1.0.5"]), ResponseCode::NoError, chain.clone()),
+            Ok(())
+        );
         let looked = follow(&reply(chain));
         assert_eq!(looked.cname_chain, [PRIVATE]);
         assert_eq!(list(&looked.addresses), "10.1.0.5, 10.1.0.4", "in order of the answer");
@@ -217,16 +271,51 @@ mod tests {
         let chain = |at: &str| vec![alias(FQDN, PRIVATE), address(PRIVATE, at)];
         let one = path(&["10.1.0.4"]);
         let cases = [
-            (ResponseCode::NXDomain, vec![], &one, "answers NXDOMAIN for stcontoso.blob.core.windows.net"),
-            (ResponseCode::NXDomain, vec![alias(FQDN, PRIVATE)], &one, "no record for stcontoso.privatelink.blob"),
+            (
+                ResponseCode::NXDomain,
+                vec![],
+                &one,
+                "answers NXDOMAIN for stcontoso.blob.core.windows.net",
+            ),
+            (
+                ResponseCode::NXDomain,
+                vec![alias(FQDN, PRIVATE)],
+                &one,
+                "no record for stcontoso.privatelink.blob",
+            ),
             (ResponseCode::ServFail, vec![], &one, "(SERVFAIL)"),
             (ResponseCode::Refused, vec![], &one, "does not answer for"),
             (ResponseCode::NoError, vec![], &one, "answers no address"),
-            (ResponseCode::NoError, vec![alias(FQDN, PRIVATE)], &one, "(CNAME stcontoso.privatelink.blob"),
-            (ResponseCode::NoError, chain("20.60.1.1"), &one, "answers public 20.60.1.1"),
-            (ResponseCode::NoError, chain("10.9.0.4"), &one, "not exactly the private endpoint's 10.1.0.4"),
-            (ResponseCode::NoError, chain("10.1.0.4"), &path(&["10.1.0.4", "10.1.0.5"]), "answers only 10.1.0.4"),
-            (ResponseCode::NoError, vec![address(FQDN, "10.1.0.4")], &one, "but not by way of a CNAME"),
+            (
+                ResponseCode::NoError,
+                vec![alias(FQDN, PRIVATE)],
+                &one,
+                "(CNAME stcontoso.privatelink.blob",
+            ),
+            (
+                ResponseCode::NoError,
+                chain("20.60.1.1"),
+                &one,
+                "answers public 20.60.1.1",
+            ),
+            (
+                ResponseCode::NoError,
+                chain("10.9.0.4"),
+                &one,
+                "not exactly the private endpoint's 10.1.0.4",
+            ),
+            (
+                ResponseCode::NoError,
+                chain("10.1.0.4"),
+                &path(&["10.1.0.4", "10.1.0.5"]),
+                "answers only 10.1.0.4",
+            ),
+            (
+                ResponseCode::NoError,
+                vec![address(FQDN, "10.1.0.4")],
+                &one,
+                "but not by way of a CNAME",
+            ),
         ];
         for (code, answers, path, says) in cases {
             let message = refused_with(path, code, answers);
@@ -237,22 +326,36 @@ mod tests {
 
     #[test]
     fn a_private_address_beside_a_public_one_is_no_proof() {
-        let both = vec![alias(FQDN, PRIVATE), address(PRIVATE, "10.1.0.4"), address(PRIVATE, "20.60.1.1")];
+        let both = vec![
+            alias(FQDN, PRIVATE),
+            address(PRIVATE, "10.1.0.4"),
+            address(PRIVATE, "20.60.1.1"),
+        ];
         assert!(refused_with(&path(&["10.1.0.4"]), ResponseCode::NoError, both).contains("10.1.0.4, 20.60.1.1"));
     }
 
     #[test]
     fn records_beside_the_chain_do_not_count() {
-        let stray = vec![alias(FQDN, PRIVATE), address("other.example", "10.1.0.4"), address(FQDN, "10.1.0.4")];
+        let stray = vec![
+            alias(FQDN, PRIVATE),
+            address("other.example", "10.1.0.4"),
+            address(FQDN, "10.1.0.4"),
+        ];
         assert!(refused_with(&path(&["10.1.0.4"]), ResponseCode::NoError, stray).contains("answers no address"));
-        assert!(follow(&reply(vec![address(FQDN, "fd00::4")])).addresses.is_empty(), "AAAA to a question for A");
+        assert!(
+            follow(&reply(vec![address(FQDN, "fd00::4")])).addresses.is_empty(),
+            "AAAA to a question for A"
+        );
     }
 
     #[test]
     fn a_chain_that_bites_its_tail_ends() {
         let looked = follow(&reply(vec![alias(FQDN, PRIVATE), alias(PRIVATE, FQDN)]));
         assert_eq!((looked.cname_chain.len(), looked.addresses.len()), (LONGEST_CHAIN, 0));
-        assert_eq!(follow(&Message::new(1, MessageType::Response, OpCode::Query)), Looked::default());
+        assert_eq!(
+            follow(&Message::new(1, MessageType::Response, OpCode::Query)),
+            Looked::default()
+        );
     }
 
     #[test]

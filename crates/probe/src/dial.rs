@@ -34,14 +34,20 @@ impl Dialer {
     /// # Errors
     /// When it is not `host:port`.
     pub fn from_socks5_address(address: Option<&str>) -> Result<Self, AddressError> {
-        let Some(address) = address else { return Ok(Dialer::Direct) };
+        let Some(address) = address else {
+            return Ok(Dialer::Direct);
+        };
         let well_formed = address.rsplit_once(':').is_some_and(|(host, port)| {
             !host.is_empty() && !host.contains(['/', '@', ' ']) && port.parse::<u16>().is_ok_and(|port| port > 0)
         });
         if well_formed {
             Ok(Dialer::Socks5(address.to_owned()))
         } else {
-            Err(AddressError { what: "SOCKS5 address", given: address.to_owned(), form: "host:port" })
+            Err(AddressError {
+                what: "SOCKS5 address",
+                given: address.to_owned(),
+                form: "host:port",
+            })
         }
     }
 
@@ -68,7 +74,9 @@ impl Dialer {
     /// Opens a way for datagrams to one target.
     pub(crate) async fn datagrams(&self, target: SocketAddr, until: Instant) -> Result<Datagrams, DialError> {
         match self {
-            Dialer::Direct => Ok(Datagrams::Direct(socket_towards(target).await.map_err(|e| DialError::from_io(&e))?)),
+            Dialer::Direct => Ok(Datagrams::Direct(
+                socket_towards(target).await.map_err(|e| DialError::from_io(&e))?,
+            )),
             Dialer::Socks5(proxy) => {
                 let mut control = to_proxy(proxy, until).await?;
                 let anywhere = SocketAddr::new(unspecified_like(target.ip()), 0);
@@ -79,8 +87,15 @@ impl Dialer {
                     Err(_) => return Err(DialError::trouble(proxy, "it did not reply to UDP ASSOCIATE in time")),
                 };
                 let relay = reachable(relay, &control).map_err(|error| DialError::trouble(proxy, error))?;
-                let socket = socket_towards(relay).await.map_err(|error| DialError::trouble(proxy, error))?;
-                Ok(Datagrams::Socks5 { proxy: proxy.clone(), socket, control, header: socks5::datagram_header(target) })
+                let socket = socket_towards(relay)
+                    .await
+                    .map_err(|error| DialError::trouble(proxy, error))?;
+                Ok(Datagrams::Socks5 {
+                    proxy: proxy.clone(),
+                    socket,
+                    control,
+                    header: socks5::datagram_header(target),
+                })
             }
         }
     }
@@ -89,12 +104,18 @@ impl Dialer {
 /// Connects and greets: whatever goes wrong until here is the proxy's fault.
 async fn to_proxy(proxy: &str, until: Instant) -> Result<TcpStream, DialError> {
     let opened = async {
-        let stream = TcpStream::connect(proxy).await.map_err(|error| DialError::trouble(proxy, error))?;
+        let stream = TcpStream::connect(proxy)
+            .await
+            .map_err(|error| DialError::trouble(proxy, error))?;
         let mut stream = prompt(stream);
-        socks5::greet(&mut stream).await.map_err(|refusal| DialError::from_refusal(proxy, refusal))?;
+        socks5::greet(&mut stream)
+            .await
+            .map_err(|refusal| DialError::from_refusal(proxy, refusal))?;
         Ok(stream)
     };
-    timeout_at(until, opened).await.unwrap_or_else(|_| Err(DialError::trouble(proxy, "it did not answer in time")))
+    timeout_at(until, opened)
+        .await
+        .unwrap_or_else(|_| Err(DialError::trouble(proxy, "it did not answer in time")))
 }
 
 /// Without this each small write of the handshakes waits for an acknowledgement. Failing to set it costs time only.
@@ -114,7 +135,11 @@ fn reachable(relay: SocketAddr, control: &TcpStream) -> io::Result<SocketAddr> {
 }
 
 fn unspecified_like(address: IpAddr) -> IpAddr {
-    if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
+    if address.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    }
 }
 
 /// A connected socket takes datagrams from its peer only, and learns of refusals.
@@ -128,16 +153,29 @@ async fn socket_towards(peer: SocketAddr) -> io::Result<UdpSocket> {
 #[derive(Debug)]
 pub(crate) enum Datagrams {
     Direct(UdpSocket),
-    Socks5 { proxy: String, socket: UdpSocket, control: TcpStream, header: Vec<u8> },
+    Socks5 {
+        proxy: String,
+        socket: UdpSocket,
+        control: TcpStream,
+        header: Vec<u8>,
+    },
 }
 
 impl Datagrams {
     pub(crate) async fn send(&self, payload: &[u8]) -> Result<(), DialError> {
         match self {
             Datagrams::Direct(socket) => socket.send(payload).await.map_err(|error| DialError::from_io(&error))?,
-            Datagrams::Socks5 { proxy, socket, control: _, header } => {
+            Datagrams::Socks5 {
+                proxy,
+                socket,
+                control: _,
+                header,
+            } => {
                 let datagram = [header, payload].concat();
-                socket.send(&datagram).await.map_err(|error| DialError::trouble(proxy, error))?
+                socket
+                    .send(&datagram)
+                    .await
+                    .map_err(|error| DialError::trouble(proxy, error))?
             }
         };
         Ok(())
@@ -149,11 +187,19 @@ impl Datagrams {
         let mut buffer = vec![0; 4096];
         match self {
             Datagrams::Direct(socket) => {
-                let length = socket.recv(&mut buffer).await.map_err(|error| DialError::from_io(&error))?;
+                let length = socket
+                    .recv(&mut buffer)
+                    .await
+                    .map_err(|error| DialError::from_io(&error))?;
                 buffer.truncate(length);
                 Ok(buffer)
             }
-            Datagrams::Socks5 { proxy, socket, control, header: _ } => loop {
+            Datagrams::Socks5 {
+                proxy,
+                socket,
+                control,
+                header: _,
+            } => loop {
                 let mut ignored = [0; 16];
                 let length = tokio::select! {
                     received = socket.recv(&mut buffer) => received.map_err(|error| DialError::trouble(proxy, error))?,
@@ -222,11 +268,25 @@ mod tests {
     fn socks5_addresses_are_host_and_port() {
         assert_eq!(Dialer::from_socks5_address(None), Ok(Dialer::Direct));
         for good in ["127.0.0.1:1080", "bastion.example:1080", "[::1]:1080"] {
-            assert_eq!(Dialer::from_socks5_address(Some(good)), Ok(Dialer::Socks5(good.to_owned())));
+            assert_eq!(
+                Dialer::from_socks5_address(Some(good)),
+                Ok(Dialer::Socks5(good.to_owned()))
+            );
         }
-        for bad in ["", "bastion", ":1080", "bastion:0", "bastion:70000", "socks5://bastion:1080", "me@bastion:1080"] {
+        for bad in [
+            "",
+            "bastion",
+            ":1080",
+            "bastion:0",
+            "bastion:70000",
+            "socks5://bastion:1080",
+            "me@bastion:1080",
+        ] {
             let error = Dialer::from_socks5_address(Some(bad)).unwrap_err();
-            assert_eq!(error.to_string(), format!("SOCKS5 address `{bad}` is not of the form host:port"));
+            assert_eq!(
+                error.to_string(),
+                format!("SOCKS5 address `{bad}` is not of the form host:port")
+            );
         }
     }
 
@@ -235,8 +295,15 @@ mod tests {
         let of = |kind: io::ErrorKind| DialError::from_io(&kind.into());
         assert_eq!(of(io::ErrorKind::ConnectionRefused), DialError::Refused);
         assert_eq!(of(io::ErrorKind::TimedOut), DialError::Silent);
-        assert!(matches!(of(io::ErrorKind::NetworkUnreachable), DialError::Unreachable(_)));
-        for ours in [io::ErrorKind::AddrInUse, io::ErrorKind::PermissionDenied, io::ErrorKind::OutOfMemory] {
+        assert!(matches!(
+            of(io::ErrorKind::NetworkUnreachable),
+            DialError::Unreachable(_)
+        ));
+        for ours in [
+            io::ErrorKind::AddrInUse,
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::OutOfMemory,
+        ] {
             assert!(matches!(of(ours), DialError::Trouble(_)), "{ours}");
         }
     }

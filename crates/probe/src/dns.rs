@@ -29,8 +29,12 @@ impl ResolverAddress {
     /// # Errors
     /// When it is neither.
     pub fn from_text(text: Option<&str>) -> Result<Self, AddressError> {
-        let Some(text) = text else { return Ok(ResolverAddress::System) };
-        let parsed = text.parse::<SocketAddr>().or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
+        let Some(text) = text else {
+            return Ok(ResolverAddress::System);
+        };
+        let parsed = text
+            .parse::<SocketAddr>()
+            .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
         parsed.map(ResolverAddress::Address).map_err(|_| AddressError {
             what: "resolver address",
             given: text.to_owned(),
@@ -63,8 +67,12 @@ pub(crate) async fn ask(
     question.add_query(Query::query(name, kind));
     let mut last = Err(Stop::unknown("not tried: no resolver is configured"));
     for (server, until) in shares(&servers, Instant::now(), until) {
-        last = ask_one(dialer, server, &question, until).await.map_err(|error| explain(error, server, fqdn));
-        let decisive = last.as_ref().is_ok_and(|reply| reply.message.metadata.response_code != ResponseCode::ServFail);
+        last = ask_one(dialer, server, &question, until)
+            .await
+            .map_err(|error| explain(error, server, fqdn));
+        let decisive = last
+            .as_ref()
+            .is_ok_and(|reply| reply.message.metadata.response_code != ResponseCode::ServFail);
         if decisive {
             break;
         }
@@ -75,7 +83,12 @@ pub(crate) async fn ask(
 /// Divides the time fairly, so that a dead first server leaves time for the second.
 fn shares(servers: &[SocketAddr], now: Instant, until: Instant) -> impl Iterator<Item = (SocketAddr, Instant)> {
     let share = until.saturating_duration_since(now) / u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
-    servers.iter().zip(1u32..).map(move |(&server, nth)| (server, now + share * nth)).collect::<Vec<_>>().into_iter()
+    servers
+        .iter()
+        .zip(1u32..)
+        .map(move |(&server, nth)| (server, now + share * nth))
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn servers(dialer: &Dialer, resolver: ResolverAddress) -> Result<Vec<SocketAddr>, Stop> {
@@ -84,8 +97,13 @@ fn servers(dialer: &Dialer, resolver: ResolverAddress) -> Result<Vec<SocketAddr>
         ResolverAddress::System => hickory_resolver::system_conf::read_system_conf()
             .map_err(|error| Stop::unknown(format!("the system's resolver configuration cannot be read: {error}")))?,
     };
-    let servers: Vec<SocketAddr> =
-        configured.0.name_servers().iter().map(|server| SocketAddr::new(server.ip, 53)).take(3).collect();
+    let servers: Vec<SocketAddr> = configured
+        .0
+        .name_servers()
+        .iter()
+        .map(|server| SocketAddr::new(server.ip, 53))
+        .take(3)
+        .collect();
     // The system's stub listens on this machine, which is not where the proxy stands.
     if matches!(dialer, Dialer::Socks5(_)) && servers.iter().any(|server| server.ip().is_loopback()) {
         return Err(Stop::unknown(
@@ -96,18 +114,36 @@ fn servers(dialer: &Dialer, resolver: ResolverAddress) -> Result<Vec<SocketAddr>
     Ok(servers)
 }
 
-async fn ask_one(
-    dialer: &Dialer,
-    server: SocketAddr,
-    question: &Message,
-    until: Instant,
-) -> Result<Reply, DialError> {
-    let bytes = question.to_vec().map_err(|error| DialError::Trouble(format!("cannot encode the question: {error}")))?;
+async fn ask_one(dialer: &Dialer, server: SocketAddr, question: &Message, until: Instant) -> Result<Reply, DialError> {
+    let bytes = question
+        .to_vec()
+        .map_err(|error| DialError::Trouble(format!("cannot encode the question: {error}")))?;
     match by_udp(dialer, server, question, &bytes, until).await {
-        Ok(message) if !message.metadata.truncation => Ok(Reply { message, server: server.to_string() }),
-        Ok(_) => by_tcp(dialer, server, question, &bytes, until, "by TCP, its UDP reply was truncated").await,
+        Ok(message) if !message.metadata.truncation => Ok(Reply {
+            message,
+            server: server.to_string(),
+        }),
+        Ok(_) => {
+            by_tcp(
+                dialer,
+                server,
+                question,
+                &bytes,
+                until,
+                "by TCP, its UDP reply was truncated",
+            )
+            .await
+        }
         Err(DialError::NoDatagrams) => {
-            by_tcp(dialer, server, question, &bytes, until, "by TCP, the proxy carries no UDP").await
+            by_tcp(
+                dialer,
+                server,
+                question,
+                &bytes,
+                until,
+                "by TCP, the proxy carries no UDP",
+            )
+            .await
         }
         Err(error) => Err(error),
     }
@@ -130,7 +166,10 @@ async fn by_udp(
         let reply = async {
             loop {
                 let received = datagrams.receive().await?;
-                if let Some(message) = Message::from_vec(&received).ok().filter(|reply| answers(question, reply)) {
+                if let Some(message) = Message::from_vec(&received)
+                    .ok()
+                    .filter(|reply| answers(question, reply))
+                {
                     return Ok(message);
                 }
             }
@@ -160,8 +199,13 @@ async fn by_tcp(
     };
     match timeout_at(until, exchange).await {
         Ok(Ok(reply)) => match Message::from_vec(&reply).ok().filter(|reply| answers(question, reply)) {
-            Some(message) => Ok(Reply { message, server: format!("{server} ({how})") }),
-            None => Err(DialError::Unreachable("what answers by TCP is no DNS server".to_owned())),
+            Some(message) => Ok(Reply {
+                message,
+                server: format!("{server} ({how})"),
+            }),
+            None => Err(DialError::Unreachable(
+                "what answers by TCP is no DNS server".to_owned(),
+            )),
         },
         Ok(Err(error)) => Err(DialError::Unreachable(format!("the TCP stream broke ({error})"))),
         Err(_) => Err(DialError::Silent),
@@ -171,7 +215,9 @@ async fn by_tcp(
 /// A resolver that refuses or stays silent is a path that clients cannot use; a proxy that fails says nothing.
 fn explain(error: DialError, server: SocketAddr, fqdn: &str) -> Stop {
     match error {
-        DialError::Refused => Stop::failed(format!("the resolver {server} refuses questions for {fqdn}: nothing listens there")),
+        DialError::Refused => Stop::failed(format!(
+            "the resolver {server} refuses questions for {fqdn}: nothing listens there"
+        )),
         DialError::Silent => Stop::failed(format!("the resolver {server} gives no answer for {fqdn}")),
         DialError::Unreachable(how) => Stop::failed(format!("the resolver {server} cannot be asked for {fqdn}: {how}")),
         DialError::NoDatagrams => Stop::unknown("the proxy carries no UDP"),
@@ -190,7 +236,10 @@ mod tests {
         let azure = ResolverAddress::Address("168.63.129.16:53".parse().unwrap());
         assert_eq!(read(Some("168.63.129.16")), Ok(azure));
         assert_eq!(read(Some("168.63.129.16:53")), Ok(azure));
-        assert_eq!(read(Some("fd00::1")), Ok(ResolverAddress::Address("[fd00::1]:53".parse().unwrap())));
+        assert_eq!(
+            read(Some("fd00::1")),
+            Ok(ResolverAddress::Address("[fd00::1]:53".parse().unwrap()))
+        );
         for bad in ["", "dns.example:53", "168.63.129.16:99999"] {
             assert!(read(Some(bad)).is_err(), "{bad}");
         }
@@ -200,7 +249,9 @@ mod tests {
     async fn a_dead_first_server_leaves_time_for_the_second() {
         let servers = ["10.0.0.1:53".parse().unwrap(), "10.0.0.2:53".parse().unwrap()];
         let now = Instant::now();
-        let until: Vec<Instant> = shares(&servers, now, now + Duration::from_secs(4)).map(|(_, until)| until).collect();
+        let until: Vec<Instant> = shares(&servers, now, now + Duration::from_secs(4))
+            .map(|(_, until)| until)
+            .collect();
         assert_eq!(until, [now + Duration::from_secs(2), now + Duration::from_secs(4)]);
         assert_eq!(shares(&[], now, now + Duration::from_secs(4)).count(), 0);
     }

@@ -27,7 +27,10 @@ pub(crate) fn allows(suffixes: &[String], fqdn: &str) -> bool {
     is_host_name(&name)
         && suffixes.iter().any(|suffix| {
             let suffix = suffix.trim_start_matches('.').to_ascii_lowercase();
-            !suffix.is_empty() && name.strip_suffix(&suffix).is_some_and(|head| head.len() > 1 && head.ends_with('.'))
+            !suffix.is_empty()
+                && name
+                    .strip_suffix(&suffix)
+                    .is_some_and(|head| head.len() > 1 && head.ends_with('.'))
         })
 }
 
@@ -81,6 +84,9 @@ mod tests {
             assert!(!allows(&cloud_suffixes(), fqdn), "{fqdn}");
         }
         assert!(!allows(&[], "crcontoso.azurecr.io"), "no list allows nothing");
-        assert!(!allows(&[String::new()], "crcontoso.azurecr.io"), "an empty suffix allows nothing");
+        assert!(
+            !allows(&[String::new()], "crcontoso.azurecr.io"),
+            "an empty suffix allows nothing"
+        );
     }
 }

@@ -56,11 +56,17 @@ pub(crate) struct Stop {
 impl Stop {
     /// Clients here cannot use this path.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Stop { outcome: ProbeOutcome::Failed, message: message.into() }
+        Stop {
+            outcome: ProbeOutcome::Failed,
+            message: message.into(),
+        }
     }
 
     /// Nothing can be said about the path.
     pub(crate) fn unknown(message: impl Into<String>) -> Self {
-        Stop { outcome: ProbeOutcome::Unknown, message: message.into() }
+        Stop {
+            outcome: ProbeOutcome::Unknown,
+            message: message.into(),
+        }
     }
 }

@@ -109,7 +109,9 @@ async fn read_bound(stream: &mut (impl AsyncRead + Unpin), kind: u8) -> Result<S
         };
         Ok(SocketAddr::new(address, stream.read_u16().await?))
     };
-    bound.await.map_err(|error: io::Error| Refusal::Proxy(format!("its reply is cut short: {error}")))
+    bound
+        .await
+        .map_err(|error: io::Error| Refusal::Proxy(format!("its reply is cut short: {error}")))
 }
 
 fn push_address(message: &mut Vec<u8>, target: SocketAddr) {
@@ -181,15 +183,24 @@ mod tests {
     async fn hanging_up_on_udp_is_no_udp_and_on_a_stream_a_dead_proxy() {
         assert_eq!(answered(&[], Command::UdpAssociate).await, Err(Refusal::Unsupported));
         assert!(matches!(answered(&[], Command::Connect).await, Err(Refusal::Proxy(_))));
-        assert!(matches!(answered(&[5, 0, 0, 1, 127], Command::Connect).await, Err(Refusal::Proxy(_))));
-        assert!(matches!(answered(b"HTTP/1.1 400 Bad", Command::Connect).await, Err(Refusal::Proxy(_))));
+        assert!(matches!(
+            answered(&[5, 0, 0, 1, 127], Command::Connect).await,
+            Err(Refusal::Proxy(_))
+        ));
+        assert!(matches!(
+            answered(b"HTTP/1.1 400 Bad", Command::Connect).await,
+            Err(Refusal::Proxy(_))
+        ));
     }
 
     #[tokio::test]
     async fn a_proxy_that_wants_a_password_is_named() {
         let (mut ours, mut theirs) = tokio::io::duplex(16);
         theirs.write_all(&[5, 0xff]).await.unwrap();
-        assert_eq!(greet(&mut ours).await, Err(Refusal::Proxy("it demands authentication".to_owned())));
+        assert_eq!(
+            greet(&mut ours).await,
+            Err(Refusal::Proxy("it demands authentication".to_owned()))
+        );
     }
 
     #[test]
@@ -198,7 +209,13 @@ mod tests {
         datagram.extend(b"question");
         assert_eq!(datagram_payload(&datagram), Some(&b"question"[..]));
         assert_eq!(datagram_payload(&[0, 0, 0, 3, 1, b'a', 0, 53, 7]), Some(&[7][..]));
-        for nonsense in [&[][..], &[0, 0, 0], &[0, 0, 1, 1, 1, 2, 3, 4, 0, 53, 7], &[0, 0, 0, 1, 1], &[0, 0, 0, 3, 200, 1]] {
+        for nonsense in [
+            &[][..],
+            &[0, 0, 0],
+            &[0, 0, 1, 1, 1, 2, 3, 4, 0, 53, 7],
+            &[0, 0, 0, 1, 1],
+            &[0, 0, 0, 3, 200, 1],
+        ] {
             assert_eq!(datagram_payload(nonsense), None, "{nonsense:?}");
         }
     }

@@ -87,14 +87,19 @@ impl TrustRoots {
             .with_no_client_auth();
         config.resumption = rustls::client::Resumption::disabled();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(TrustRoots { config: Arc::new(config), count })
+        Ok(TrustRoots {
+            config: Arc::new(config),
+            count,
+        })
     }
 }
 
 fn add_pem(store: &mut RootCertStore, pem: &[u8]) -> Result<(), TrustError> {
     let mut found = false;
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        store.add(certificate.map_err(TrustError::Pem)?).map_err(TrustError::Certificate)?;
+        store
+            .add(certificate.map_err(TrustError::Pem)?)
+            .map_err(TrustError::Certificate)?;
         found = true;
     }
     if found { Ok(()) } else { Err(TrustError::NoExtra) }
@@ -112,16 +117,23 @@ pub(crate) async fn handshake(
     match timeout_at(until, TlsConnector::from(roots.config.clone()).connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(Stop::failed(explain(&error, fqdn))),
-        Err(_) => Err(Stop::failed(format!("port 443 accepts, but the TLS handshake for {fqdn} gets no answer"))),
+        Err(_) => Err(Stop::failed(format!(
+            "port 443 accepts, but the TLS handshake for {fqdn} gets no answer"
+        ))),
     }
 }
 
 fn explain(error: &io::Error, fqdn: &str) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(why)) => explain_certificate(why, fqdn),
-        Some(rustls::Error::AlertReceived(alert)) => format!("the server ends the TLS handshake for {fqdn} with alert {alert:?}"),
+        Some(rustls::Error::AlertReceived(alert)) => {
+            format!("the server ends the TLS handshake for {fqdn} with alert {alert:?}")
+        }
         Some(rustls::Error::InvalidMessage(_)) => format!("what answers for {fqdn} does not speak TLS"),
-        #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that grows; the rest needs no sentence of its own")]
+        #[allow(
+            clippy::wildcard_enum_match_arm,
+            reason = "a foreign enum that grows; the rest needs no sentence of its own"
+        )]
         Some(other) => format!("the TLS handshake for {fqdn} fails: {other}"),
         None => format!("the connection is cut during the TLS handshake for {fqdn} ({error})"),
     }
@@ -131,20 +143,30 @@ fn explain_certificate(why: &CertificateError, fqdn: &str) -> String {
     match why {
         CertificateError::NotValidForName => format!("the certificate is not valid for {fqdn}"),
         CertificateError::NotValidForNameContext { presented, .. } => {
-            format!("the certificate is not valid for {fqdn}; it names {}", presented.join(", "))
+            format!(
+                "the certificate is not valid for {fqdn}; it names {}",
+                presented.join(", ")
+            )
         }
         CertificateError::UnknownIssuer => {
             format!("the certificate for {fqdn} is signed by an authority unknown here: is TLS intercepted on the way?")
         }
         // A foreign authority that copies the subject of a trusted one shows like this, not as an unknown issuer.
         CertificateError::BadSignature => {
-            format!("the certificate for {fqdn} bears a signature that its named authority did not make: is TLS intercepted?")
+            format!(
+                "the certificate for {fqdn} bears a signature that its named authority did not make: is TLS intercepted?"
+            )
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!("the certificate for {fqdn} has expired"),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("the certificate for {fqdn} has expired")
+        }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             format!("the certificate for {fqdn} is not valid yet by this machine's clock")
         }
-        #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that grows; the rest needs no sentence of its own")]
+        #[allow(
+            clippy::wildcard_enum_match_arm,
+            reason = "a foreign enum that grows; the rest needs no sentence of its own"
+        )]
         other => format!("the certificate for {fqdn} is refused: {other}"),
     }
 }
@@ -157,9 +179,17 @@ mod tests {
 
     #[test]
     fn certificate_errors_are_named() {
-        let named = |why| explain(&io::Error::new(io::ErrorKind::InvalidData, rustls::Error::InvalidCertificate(why)), FQDN);
+        let named = |why| {
+            explain(
+                &io::Error::new(io::ErrorKind::InvalidData, rustls::Error::InvalidCertificate(why)),
+                FQDN,
+            )
+        };
         for (why, says) in [
-            (CertificateError::NotValidForName, "is not valid for crcontoso.azurecr.io"),
+            (
+                CertificateError::NotValidForName,
+                "is not valid for crcontoso.azurecr.io",
+            ),
             (CertificateError::UnknownIssuer, "authority unknown here"),
             (CertificateError::BadSignature, "did not make"),
             (CertificateError::Expired, "has expired"),
@@ -169,7 +199,10 @@ mod tests {
             assert!(named(why.clone()).contains(says), "{why:?}");
         }
         let cut = explain(&io::Error::from(io::ErrorKind::UnexpectedEof), FQDN);
-        assert!(cut.starts_with("the connection is cut during the TLS handshake"), "{cut}");
+        assert!(
+            cut.starts_with("the connection is cut during the TLS handshake"),
+            "{cut}"
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use kube::discovery::{ApiResource, Scope, pinned_kind};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::Condition;
 use kube::{Client, ResourceExt};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::eventually;
@@ -84,13 +85,14 @@ fn parse(text: &str) -> Result<Vec<DynamicObject>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("parse YAML")?;
     let mut objects = Vec::new();
     for document in documents {
-        match document {
-            Value::Null => {}
-            Value::Object(mut fields) if fields.get("kind").is_some_and(|kind| kind == "List") => {
-                let items = fields.remove("items").context("read a List: it has no items")?;
-                objects.extend(serde_json::from_value::<Vec<DynamicObject>>(items).context("read a List's items")?);
-            }
-            other => objects.push(serde_json::from_value(other).context("read a document as a Kubernetes object")?),
+        if document.is_null() {
+            continue;
+        }
+        if document.get("kind").is_some_and(|kind| kind == "List") {
+            let items = document.get("items").context("read a List: it has no items")?;
+            objects.extend(Vec::<DynamicObject>::deserialize(items).context("read a List's items")?);
+        } else {
+            objects.push(serde_json::from_value(document).context("read a document as a Kubernetes object")?);
         }
     }
     Ok(objects)

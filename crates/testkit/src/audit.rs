@@ -41,10 +41,14 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// Whether it could have changed something: neither a read nor refused.
+    /// Whether it could have changed what is stored: not a read, not refused, and not a question in the form of a creation
+    /// (access and token reviews, token requests).
     #[must_use]
     pub fn is_write(&self) -> bool {
-        !matches!(self.verb.as_str(), "get" | "list" | "watch") && self.code < 400
+        let is_read = matches!(self.verb.as_str(), "get" | "list" | "watch");
+        let is_question = matches!(self.group.as_str(), "authentication.k8s.io" | "authorization.k8s.io")
+            || self.subresource == "token";
+        !is_read && !is_question && self.code < 400
     }
 }
 

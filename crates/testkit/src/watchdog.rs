@@ -20,10 +20,14 @@ while read -r order what; do
   esac
 done
 for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
-# A process that is being killed still writes; where nobody reaps it, it stays a zombie and is not waited for for ever.
+# A process that is being killed may still write for a moment. A zombie does not: it only waits for somebody to reap it.
 for pid in $pids; do
   tries=0
-  while kill -0 "$pid" 2>/dev/null && [ "$tries" -lt 40 ]; do sleep 0.05; tries=$((tries + 1)); done
+  while [ "$tries" -lt 100 ] && read -r stat 2>/dev/null <"/proc/$pid/stat"; do
+    case $stat in *') Z '*) break ;; esac
+    sleep 0.05
+    tries=$((tries + 1))
+  done
 done
 [ "$#" -eq 0 ] || rm -rf -- "$@"
 "#;

@@ -1,5 +1,8 @@
 //! Child processes: their output can be awaited, they end when told to, and they never outlive the test.
 
+// Clippy knows test functions, but not the functions they share.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;

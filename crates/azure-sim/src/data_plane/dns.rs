@@ -58,7 +58,9 @@ pub(super) enum Received {
 
 /// Reads a message.
 pub(super) fn receive(bytes: &[u8]) -> Received {
-    let Ok(message) = Message::from_vec(bytes) else { return malformed(bytes) };
+    let Ok(message) = Message::from_vec(bytes) else {
+        return malformed(bytes);
+    };
     if message.metadata.message_type == MessageType::Response {
         return Received::Garbage;
     }
@@ -69,13 +71,19 @@ pub(super) fn receive(bytes: &[u8]) -> Received {
     if message.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
         return error(ResponseCode::BADVERS);
     }
-    let [query] = message.queries.as_slice() else { return error(ResponseCode::FormErr) };
+    let [query] = message.queries.as_slice() else {
+        return error(ResponseCode::FormErr);
+    };
     if query.query_class() != DNSClass::IN {
         return error(ResponseCode::Refused);
     }
     let name = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
     let record_type = query.query_type();
-    Received::Question(Box::new(Asked { message, name, record_type }))
+    Received::Question(Box::new(Asked {
+        message,
+        name,
+        record_type,
+    }))
 }
 
 /// FORMERR where the header is whole enough to tell a question from an answer (RFC 1035 §4.1.1).
@@ -119,19 +127,31 @@ pub(super) fn reply(asked: &Asked, answer: &Answer, transport: Transport) -> Opt
         Rcode::ServFail => ResponseCode::ServFail,
     };
     let as_asked = asked.message.queries.first()?.name();
-    let owner = |name: &str| if name == asked.name { Some(as_asked.clone()) } else { absolute(name) };
+    let owner = |name: &str| {
+        if name == asked.name {
+            Some(as_asked.clone())
+        } else {
+            absolute(name)
+        }
+    };
     for alias in &answer.chain {
         let data = RData::CNAME(CNAME(absolute(&alias.target)?));
         message.add_answer(Record::from_rdata(owner(&alias.name)?, alias.ttl, data));
     }
-    let last = answer.chain.last().map_or(asked.name.as_str(), |alias| alias.target.as_str());
+    let last = answer
+        .chain
+        .last()
+        .map_or(asked.name.as_str(), |alias| alias.target.as_str());
     for address in &answer.addresses {
         message.add_answer(Record::from_rdata(owner(last)?, answer.ttl, RData::A(A(*address))));
     }
     if answer.addresses.is_empty() && answer.rcode != Rcode::ServFail {
         message.add_authority(start_of_authority(answer)?);
     }
-    let texts = message.answers.iter().map(|r| format!("{} {} {}", plain(&r.name), r.record_type(), plain_data(&r.data)));
+    let texts = message
+        .answers
+        .iter()
+        .map(|r| format!("{} {} {}", plain(&r.name), r.record_type(), plain_data(&r.data)));
     let texts = texts.collect();
     let bytes = message.to_vec().ok()?;
     let room = match transport {
@@ -145,7 +165,11 @@ pub(super) fn reply(asked: &Asked, answer: &Answer, transport: Transport) -> Opt
 }
 
 fn start_of_authority(answer: &Answer) -> Option<Record> {
-    let server = absolute(if answer.authoritative { "azureprivatedns.net" } else { "ns1-01.azure-dns.com" })?;
+    let server = absolute(if answer.authoritative {
+        "azureprivatedns.net"
+    } else {
+        "ns1-01.azure-dns.com"
+    })?;
     let contact = absolute("azuredns-hostmaster.microsoft.com")?;
     let minimum = answer.ttl;
     let data = SOA::new(server, contact, 1, 3600, 300, 2_419_200, minimum);
@@ -168,7 +192,13 @@ fn plain_data(data: &RData) -> String {
 
 /// An answer that an injected fault gives.
 pub(super) fn forged(addresses: Vec<Ipv4Addr>, rcode: Rcode) -> Answer {
-    Answer { rcode, addresses, ttl: 10, zone: ".".into(), ..Answer::failure() }
+    Answer {
+        rcode,
+        addresses,
+        ttl: 10,
+        zone: ".".into(),
+        ..Answer::failure()
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +222,7 @@ mod tests {
     fn asked(bytes: &[u8]) -> Box<Asked> {
         match receive(bytes) {
             Received::Question(asked) => asked,
-            other => panic!("{other:?}"),
+            other @ (Received::Error(_) | Received::Garbage) => panic!("{other:?}"),
         }
     }
 
@@ -200,7 +230,12 @@ mod tests {
     fn the_case_of_a_question_comes_back_and_does_not_matter() {
         let asked = asked(&question("AcC.bLob.core.windows.NET.", RecordType::A, None));
         assert_eq!(asked.name, "acc.blob.core.windows.net");
-        let (bytes, _) = reply(&asked, &forged(vec![Ipv4Addr::new(10, 0, 0, 4)], Rcode::NoError), Transport::Udp).unwrap();
+        let (bytes, _) = reply(
+            &asked,
+            &forged(vec![Ipv4Addr::new(10, 0, 0, 4)], Rcode::NoError),
+            Transport::Udp,
+        )
+        .unwrap();
         let message = Message::from_vec(&bytes).unwrap();
         assert_eq!(message.answers[0].name.to_ascii(), "AcC.bLob.core.windows.NET.");
         assert!(message.metadata.recursion_available && message.metadata.recursion_desired);
@@ -226,7 +261,11 @@ mod tests {
         let asked = asked(&question("a.azurecr.io.", RecordType::A, None));
         let answer = Answer {
             rcode: Rcode::NxDomain,
-            chain: vec![Alias { name: "a.azurecr.io".into(), target: "a.privatelink.azurecr.io".into(), ttl: 1800 }],
+            chain: vec![Alias {
+                name: "a.azurecr.io".into(),
+                target: "a.privatelink.azurecr.io".into(),
+                ttl: 1800,
+            }],
             addresses: vec![],
             authoritative: true,
             ttl: 10,

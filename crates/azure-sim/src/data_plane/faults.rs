@@ -167,7 +167,10 @@ impl DataPlaneFaults {
     /// Whether a rule drops what is sent to this DNS server: [`Effect::Drop`] by its address, or without a host.
     pub(super) fn drops_questions(&self, network: &str, server: Ipv4Addr) -> bool {
         let server = server.to_string();
-        self.strike_if(network, std::iter::once(server.as_str()), |fault| fault.effect == Effect::Drop).is_some()
+        self.strike_if(network, std::iter::once(server.as_str()), |fault| {
+            fault.effect == Effect::Drop
+        })
+        .is_some()
     }
 
     fn strike_if<'a>(
@@ -180,7 +183,10 @@ impl DataPlaneFaults {
         let at = table.rules.iter().position(|(_, fault)| {
             wanted(fault)
                 && fault.network.as_deref().is_none_or(|n| n == network)
-                && fault.host.as_deref().is_none_or(|h| hosts.clone().any(|host| host.eq_ignore_ascii_case(h)))
+                && fault
+                    .host
+                    .as_deref()
+                    .is_none_or(|h| hosts.clone().any(|host| host.eq_ignore_ascii_case(h)))
         })?;
         let (_, fault) = table.rules.get_mut(at)?;
         let effect = fault.effect.clone();
@@ -204,13 +210,23 @@ mod tests {
     use super::*;
 
     fn rule(network: Option<&str>, host: Option<&str>, effect: Effect, times: Option<u32>) -> DataPlaneFault {
-        DataPlaneFault { network: network.map(Into::into), host: host.map(Into::into), effect, times }
+        DataPlaneFault {
+            network: network.map(Into::into),
+            host: host.map(Into::into),
+            effect,
+            times,
+        }
     }
 
     #[test]
     fn a_rule_strikes_where_its_conditions_hold_and_as_often_as_it_says() {
         let faults = DataPlaneFaults::default();
-        faults.add(rule(Some("hub"), Some("A.blob.core.windows.net"), Effect::Refuse, Some(2)));
+        faults.add(rule(
+            Some("hub"),
+            Some("A.blob.core.windows.net"),
+            Effect::Refuse,
+            Some(2),
+        ));
         let strike = |network, host| faults.strike(Moment::Stream, network, std::iter::once(host));
         assert_eq!(strike("spoke", "a.blob.core.windows.net"), None);
         assert_eq!(strike("hub", "b.blob.core.windows.net"), None);
@@ -224,9 +240,15 @@ mod tests {
     fn dropping_a_name_silences_its_streams_and_leaves_questions_alone() {
         let faults = DataPlaneFaults::default();
         let number = faults.add(rule(None, Some("a.azurecr.io"), Effect::Drop, None));
-        assert_eq!(faults.strike(Moment::Question, "hub", std::iter::once("a.azurecr.io")), None);
+        assert_eq!(
+            faults.strike(Moment::Question, "hub", std::iter::once("a.azurecr.io")),
+            None
+        );
         assert!(!faults.drops_questions("hub", Ipv4Addr::new(168, 63, 129, 16)));
-        assert_eq!(faults.strike(Moment::Stream, "hub", std::iter::once("a.azurecr.io")), Some(Effect::Drop));
+        assert_eq!(
+            faults.strike(Moment::Stream, "hub", std::iter::once("a.azurecr.io")),
+            Some(Effect::Drop)
+        );
         assert!(faults.remove(number));
         faults.add(rule(Some("hub"), None, Effect::Drop, None));
         assert!(faults.drops_questions("hub", Ipv4Addr::new(168, 63, 129, 16)));
@@ -236,7 +258,13 @@ mod tests {
     fn a_rule_is_written_in_json_as_the_documentation_says() {
         let text = r#"{"network":"hub","effect":{"http":{"status":503,"retryAfter":2}},"times":1}"#;
         let fault: DataPlaneFault = serde_json::from_str(text).unwrap();
-        assert_eq!(fault.effect, Effect::Http(HttpFault { status: 503, retry_after: Some(2) }));
+        assert_eq!(
+            fault.effect,
+            Effect::Http(HttpFault {
+                status: 503,
+                retry_after: Some(2)
+            })
+        );
         assert!(serde_json::from_str::<DataPlaneFault>(r#"{"effect":"refuse","hots":"x"}"#).is_err());
     }
 }

@@ -38,7 +38,11 @@ impl HttpAnswer {
     pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        HttpAnswer { status, headers, body: body.into() }
+        HttpAnswer {
+            status,
+            headers,
+            body: body.into(),
+        }
     }
 
     /// Adds a header; a value that no header can carry is left out.
@@ -63,7 +67,10 @@ struct Request<'a> {
 
 impl Request<'_> {
     fn has_token(&self) -> bool {
-        self.head.headers.get(AUTHORIZATION).is_some_and(|value| !value.is_empty())
+        self.head
+            .headers
+            .get(AUTHORIZATION)
+            .is_some_and(|value| !value.is_empty())
     }
 }
 
@@ -71,20 +78,31 @@ impl Request<'_> {
 pub fn answer_http(world: &World, now: Duration, served: &Served, head: &Parts, denial: RegistryDenial) -> HttpAnswer {
     let host = host_of(head);
     if !served.fqdns.contains(&host) {
-        let page = "<HTML><HEAD><TITLE>Bad Request</TITLE></HEAD><BODY><h2>Bad Request - Invalid Hostname</h2></BODY></HTML>";
+        let page =
+            "<HTML><HEAD><TITLE>Bad Request</TITLE></HEAD><BODY><h2>Bad Request - Invalid Hostname</h2></BODY></HTML>";
         return HttpAnswer::new(StatusCode::BAD_REQUEST, "text/html; charset=us-ascii", page)
             .with(SERVER, "Microsoft-HTTPAPI/2.0");
     }
     let id = guid(&["request", &host, &head.uri.to_string(), &now.as_nanos().to_string()]);
-    let mut request = Request { head, fqdn: host, refused: None, id, now };
+    let mut request = Request {
+        head,
+        fqdn: host,
+        refused: None,
+        id,
+        now,
+    };
     let Some(owned) = names::owned(world, &request.fqdn) else {
         return registry(&request, denial);
     };
     request.refused = refused_address(world, now, &owned, &served.leg);
-    let Some(target) = world.get(&owned.target) else { return registry(&request, denial) };
+    let Some(target) = world.get(&owned.target) else {
+        return registry(&request, denial);
+    };
     match TargetKind::of(&target.kind) {
         Some(TargetKind::Storage) => storage(&request, flag(&target.body, "/properties/allowBlobPublicAccess")),
-        Some(TargetKind::ContainerRegistry) if owned.name.member.starts_with("registry_data_") => data_endpoint(&request),
+        Some(TargetKind::ContainerRegistry) if owned.name.member.starts_with("registry_data_") => {
+            data_endpoint(&request)
+        }
         Some(TargetKind::ContainerRegistry) => login_server(world, &request, &owned),
         Some(TargetKind::Registry) | None => registry(&request, denial),
     }
@@ -94,17 +112,33 @@ pub fn answer_http(world: &World, now: Duration, served: &Served, head: &Parts, 
 fn host_of(head: &Parts) -> String {
     let header = head.headers.get(HOST).and_then(|value| value.to_str().ok());
     let host = header.or_else(|| head.uri.host()).unwrap_or_default();
-    host.split(':').next().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase()
+    host.split(':')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.')
+        .to_ascii_lowercase()
 }
 
 /// The client's public address, where the target does not let it in.
 fn refused_address(world: &World, now: Duration, owned: &Owned, leg: &Leg) -> Option<String> {
-    let Leg::Public { egress, virtual_network } = leg else { return None };
+    let Leg::Public {
+        egress,
+        virtual_network,
+    } = leg
+    else {
+        return None;
+    };
     let access = targets::access_of(world, &owned.target, now)?;
     let by_virtual_network = || {
-        let rules = world.get(&owned.target).map_or(&[][..], |t| list(&t.body, "/properties/networkAcls/virtualNetworkRules"));
+        let rules = world.get(&owned.target).map_or(&[][..], |t| {
+            list(&t.body, "/properties/networkAcls/virtualNetworkRules")
+        });
         virtual_network.as_ref().is_some_and(|vnet| {
-            rules.iter().any(|rule| text(rule, "/id").to_ascii_lowercase().starts_with(&format!("{vnet}/subnets/")))
+            rules.iter().any(|rule| {
+                text(rule, "/id")
+                    .to_ascii_lowercase()
+                    .starts_with(&format!("{vnet}/subnets/"))
+            })
         })
     };
     let admitted = access.admits(*egress) || (access.enabled && by_virtual_network());
@@ -120,7 +154,11 @@ fn storage(request: &Request<'_>, anonymous_allowed: bool) -> HttpAnswer {
             .with(SERVER, "Microsoft-HTTPAPI/2.0")
             .with("x-ms-request-id", &request.id);
     }
-    let version = request.head.headers.get("x-ms-version").and_then(|value| value.to_str().ok());
+    let version = request
+        .head
+        .headers
+        .get("x-ms-version")
+        .and_then(|value| value.to_str().ok());
     let answer = if request.has_token() {
         storage_content(request)
     } else if version.is_some_and(|version| is_version(version) && version >= "2019-12-12") {
@@ -139,7 +177,10 @@ fn storage(request: &Request<'_>, anonymous_allowed: bool) -> HttpAnswer {
     answer
         .with(SERVER, "Windows-Azure-Blob/1.0 Microsoft-HTTPAPI/2.0")
         .with("x-ms-request-id", &request.id)
-        .with("x-ms-version", version.filter(|v| is_version(v)).unwrap_or("2009-09-19"))
+        .with(
+            "x-ms-version",
+            version.filter(|v| is_version(v)).unwrap_or("2009-09-19"),
+        )
 }
 
 /// With a token (whose rights are not judged here): an empty listing, or a blob whose content is its own path.
@@ -152,7 +193,11 @@ fn storage_content(request: &Request<'_>) -> HttpAnswer {
         );
         return HttpAnswer::new(StatusCode::OK, "application/xml", body);
     }
-    HttpAnswer::new(StatusCode::OK, "application/octet-stream", request.head.uri.path().to_owned())
+    HttpAnswer::new(
+        StatusCode::OK,
+        "application/octet-stream",
+        request.head.uri.path().to_owned(),
+    )
 }
 
 fn storage_refusal(request: &Request<'_>, status: StatusCode, code: &str, message: &str) -> HttpAnswer {
@@ -175,14 +220,19 @@ fn storage_error(request: &Request<'_>, code: &str, message: &str) -> String {
 fn is_version(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() == 10
-        && bytes.iter().enumerate().all(|(i, b)| if i == 4 || i == 7 { *b == b'-' } else { b.is_ascii_digit() })
+        && bytes.iter().enumerate().all(|(i, b)| {
+            if i == 4 || i == 7 {
+                *b == b'-'
+            } else {
+                b.is_ascii_digit()
+            }
+        })
 }
 
 /// A container registry's denial, the same on every path of login server and data endpoint.
 fn denied(request: &Request<'_>, address: &str) -> HttpAnswer {
-    let message = format!(
-        "client with IP '{address}' is not allowed access. Refer https://aka.ms/acr/firewall to grant access."
-    );
+    let message =
+        format!("client with IP '{address}' is not allowed access. Refer https://aka.ms/acr/firewall to grant access.");
     let body = json!({"errors": [{"code": "DENIED", "message": message}]});
     container_registry_answer(request, StatusCode::FORBIDDEN, body.to_string())
 }
@@ -215,16 +265,22 @@ fn login_server(world: &World, request: &Request<'_>, owned: &Owned) -> HttpAnsw
         return container_registry_answer(request, StatusCode::OK, "{}".into());
     }
     let is_layer = path.starts_with("/v2/") && path.contains("/blobs/sha256:");
-    let fetches = matches!(*request.head.method(), Method::GET | Method::HEAD);
+    let fetches = matches!(request.head.method, Method::GET | Method::HEAD);
     if !is_layer || !fetches {
         let body = json!({"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known to registry"}]});
         return container_registry_answer(request, StatusCode::NOT_FOUND, body.to_string());
     }
-    let data = targets::fqdns_of(world, &owned.target).into_iter().find(|n| n.member.starts_with("registry_data_"));
-    let enabled = world.get(&owned.target).is_some_and(|t| flag(&t.body, "/properties/dataEndpointEnabled"));
+    let data = targets::fqdns_of(world, &owned.target)
+        .into_iter()
+        .find(|n| n.member.starts_with("registry_data_"));
+    let enabled = world
+        .get(&owned.target)
+        .is_some_and(|t| flag(&t.body, "/properties/dataEndpointEnabled"));
     match data.filter(|_| enabled || names::private_link_enabled(world, owned)) {
-        Some(data) => container_registry_answer(request, StatusCode::TEMPORARY_REDIRECT, String::new())
-            .with(http::header::LOCATION, &format!("https://{}{path}?sig={}", data.fqdn, request.id)),
+        Some(data) => container_registry_answer(request, StatusCode::TEMPORARY_REDIRECT, String::new()).with(
+            http::header::LOCATION,
+            &format!("https://{}{path}?sig={}", data.fqdn, request.id),
+        ),
         None => HttpAnswer::new(StatusCode::OK, "application/octet-stream", path.to_owned()),
     }
 }
@@ -235,9 +291,17 @@ fn data_endpoint(request: &Request<'_>) -> HttpAnswer {
     if let Some(address) = &request.refused {
         return denied(request, address);
     }
-    let signed = request.head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("sig=")));
+    let signed = request
+        .head
+        .uri
+        .query()
+        .is_some_and(|query| query.split('&').any(|pair| pair.starts_with("sig=")));
     if signed {
-        return HttpAnswer::new(StatusCode::OK, "application/octet-stream", request.head.uri.path().to_owned());
+        return HttpAnswer::new(
+            StatusCode::OK,
+            "application/octet-stream",
+            request.head.uri.path().to_owned(),
+        );
     }
     let body = json!({"errors": [{"code": "NOT_FOUND", "message": "404 page not found"}]});
     container_registry_answer(request, StatusCode::NOT_FOUND, body.to_string())
@@ -246,7 +310,14 @@ fn data_endpoint(request: &Request<'_>) -> HttpAnswer {
 /// A registry, or one of the hosts around it that no resource owns (those are never denied).
 fn registry(request: &Request<'_>, denial: RegistryDenial) -> HttpAnswer {
     let private_link = "The request is outside of the designated private link configuration of this registry.";
-    let unauthenticated = || registry_error(request, StatusCode::UNAUTHORIZED, "UserError", "Bearer token not provided.");
+    let unauthenticated = || {
+        registry_error(
+            request,
+            StatusCode::UNAUTHORIZED,
+            "UserError",
+            "Bearer token not provided.",
+        )
+    };
     let content = || registry_answer(request, StatusCode::OK, json!({"value": []}).to_string());
     match (request.refused.is_some(), denial, request.has_token()) {
         (true, RegistryDenial::Forbidden, _) => {
@@ -264,7 +335,12 @@ fn registry(request: &Request<'_>, denial: RegistryDenial) -> HttpAnswer {
 }
 
 fn registry_error(request: &Request<'_>, status: StatusCode, code: &str, message: &str) -> HttpAnswer {
-    let region = request.fqdn.split(".api.").next().and_then(|rest| rest.rsplit('.').next()).unwrap_or_default();
+    let region = request
+        .fqdn
+        .split(".api.")
+        .next()
+        .and_then(|rest| rest.rsplit('.').next())
+        .unwrap_or_default();
     let body = json!({
         "error": {
             "code": code, "severity": null, "message": message, "messageFormat": null, "messageParameters": null,
@@ -283,6 +359,9 @@ fn registry_answer(request: &Request<'_>, status: StatusCode, body: String) -> H
         .with("request-context", "appId=cid-v1:2d2e8e63-272e-4b3c-8598-4ee570a0e70d")
         .with("x-aml-cluster", "vienna-sim-01")
         .with("x-request-time", "0.012")
-        .with("strict-transport-security", "max-age=15724800; includeSubDomains; preload")
+        .with(
+            "strict-transport-security",
+            "max-age=15724800; includeSubDomains; preload",
+        )
         .with("x-ms-client-request-id", &request.id)
 }

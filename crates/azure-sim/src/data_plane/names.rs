@@ -3,8 +3,8 @@
 
 use std::net::Ipv4Addr;
 
-use crate::json;
-use crate::targets::{self, CONTAINER_REGISTRY, REGISTRY, STORAGE, TargetName};
+use crate::json::{self, text};
+use crate::targets::{self, CONTAINER_REGISTRY, PRIVATE_ENDPOINT, REGISTRY, STORAGE, TargetName};
 use crate::world::{Key, World, key};
 
 /// The owner of a public name, with the name's place in its private zone.
@@ -19,10 +19,18 @@ pub struct Owned {
 /// The target that owns this public name, and the name itself.
 pub fn owned(world: &World, fqdn: &str) -> Option<Owned> {
     let kind = kind_of(fqdn)?;
-    world.of_kind(kind).filter(|target| kind == REGISTRY || may_own(&target.id, fqdn)).find_map(|target| {
-        let name = targets::fqdns_of(world, &target.id).into_iter().find(|name| name.fqdn == fqdn)?;
-        Some(Owned { target: key(&target.id), name })
-    })
+    world
+        .of_kind(kind)
+        .filter(|target| kind == REGISTRY || may_own(&target.id, fqdn))
+        .find_map(|target| {
+            let name = targets::fqdns_of(world, &target.id)
+                .into_iter()
+                .find(|name| name.fqdn == fqdn)?;
+            Some(Owned {
+                target: key(&target.id),
+                name,
+            })
+        })
 }
 
 /// Lower-cased ARM id of the target that owns this public name.
@@ -46,13 +54,21 @@ fn kind_of(fqdn: &str) -> Option<&'static str> {
 /// Accounts and container registries carry their own name as first label.
 fn may_own(id: &str, fqdn: &str) -> bool {
     let name = id.rsplit('/').next().unwrap_or_default();
-    fqdn.split('.').next().is_some_and(|label| label.eq_ignore_ascii_case(name))
+    fqdn.split('.')
+        .next()
+        .is_some_and(|label| label.eq_ignore_ascii_case(name))
 }
 
 /// Whether the public name points into its `privatelink.` zone: from the target's first endpoint for the name's group
 /// until its last is gone, whatever their state (azure.md §3.2).
 pub fn private_link_enabled(world: &World, owned: &Owned) -> bool {
-    targets::endpoints_of(world, &owned.target).iter().any(|view| view.group_id == owned.name.group_id)
+    world
+        .of_kind(PRIVATE_ENDPOINT)
+        .filter_map(|endpoint| targets::connection_of(&endpoint.body))
+        .any(|connection| {
+            key(text(connection, "/properties/privateLinkServiceId")) == owned.target
+                && text(connection, "/properties/groupIds/0") == owned.name.group_id
+        })
 }
 
 /// The public name of a name inside a `privatelink.` zone, such as `x.blob.core.windows.net` of
@@ -74,9 +90,13 @@ pub fn front_end_of(fqdn: &str) -> String {
 
 /// The public address behind the name of a front end.
 pub fn address_of_front_end(world: &World, name: &str) -> Option<Ipv4Addr> {
-    let front_end = [".store.core.windows.net", ".azcr.io", ".trafficmanager.net"].iter().any(|end| name.ends_with(end));
+    let front_end = [".store.core.windows.net", ".azcr.io", ".trafficmanager.net"]
+        .iter()
+        .any(|end| name.ends_with(end));
     let mut known = world.public_addresses.iter().filter(|_| front_end);
-    known.find(|(fqdn, _)| front_end_of(fqdn) == name).map(|(_, address)| *address)
+    known
+        .find(|(fqdn, _)| front_end_of(fqdn) == name)
+        .map(|(_, address)| *address)
 }
 
 /// Seconds that a public name's CNAME lives in caches, fixed per name within what Microsoft's sample shows

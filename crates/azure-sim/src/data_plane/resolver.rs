@@ -46,7 +46,7 @@ pub enum Rcode {
     NoError,
     /// The name, or the end of its chain, does not exist.
     NxDomain,
-    /// The resolver could not find out (unknown network, a loop of aliases, an injected fault).
+    /// The resolver could not find out (unknown network, no DNS server in reach, a loop of aliases, an injected fault).
     ServFail,
 }
 
@@ -142,22 +142,20 @@ impl Caches {
             self.kept.retain(|_, (until, _)| *until > now);
         }
         if self.kept.len() < SWEEP_ABOVE {
-            self.kept.insert(place, (now + Duration::from_secs(u64::from(found.ttl)), found.clone()));
+            self.kept
+                .insert(place, (now + Duration::from_secs(u64::from(found.ttl)), found.clone()));
         }
     }
 }
 
 /// Answers a question as the first DNS server of this network does.
-pub fn resolve(
-    world: &World,
-    caches: &mut Caches,
-    now: Duration,
-    network: &str,
-    name: &str,
-    wanted: Wanted,
-) -> Answer {
-    let Some(network) = world.networks.get(network) else { return Answer::failure() };
-    let server = dns_servers_of(world, network).into_iter().find_map(|server| resolver_at(world, network, server));
+pub fn resolve(world: &World, caches: &mut Caches, now: Duration, network: &str, name: &str, wanted: Wanted) -> Answer {
+    let Some(network) = world.networks.get(network) else {
+        return Answer::failure();
+    };
+    let server = dns_servers_of(world, network)
+        .into_iter()
+        .find_map(|server| resolver_at(world, network, server));
     server.map_or_else(Answer::failure, |server| ask(world, caches, now, &server, name, wanted))
 }
 
@@ -173,11 +171,27 @@ pub fn ask(
     let mut current = name.trim_end_matches('.').to_ascii_lowercase();
     let mut chain: Vec<Alias> = Vec::new();
     while chain.len() < LONGEST_CHAIN {
-        let Found { holds, ttl, authoritative, zone } = look_up(world, caches, now, resolver, &current);
-        let end = |rcode, addresses, chain| Answer { rcode, chain, addresses, authoritative, ttl, zone };
+        let Found {
+            holds,
+            ttl,
+            authoritative,
+            zone,
+        } = look_up(world, caches, now, resolver, &current);
+        let end = |rcode, addresses, chain| Answer {
+            rcode,
+            chain,
+            addresses,
+            authoritative,
+            ttl,
+            zone,
+        };
         match holds {
             Holds::Alias(target) => {
-                chain.push(Alias { name: current, target: target.clone(), ttl });
+                chain.push(Alias {
+                    name: current,
+                    target: target.clone(),
+                    ttl,
+                });
                 if wanted == Wanted::Cname {
                     return end(Rcode::NoError, Vec::new(), chain);
                 }
@@ -200,7 +214,10 @@ fn look_up(world: &World, caches: &mut Caches, now: Duration, resolver: &Resolve
                 Some(vnet) => look_up(world, caches, now, &Resolver::Azure(vnet.clone()), name),
                 None => public(world, name),
             };
-            Found { authoritative: false, ..told }
+            Found {
+                authoritative: false,
+                ..told
+            }
         }),
         Resolver::Azure(vnet) => {
             if let Some(zone) = zone_for(world, vnet, name) {
@@ -234,7 +251,12 @@ fn cached(
 
 /// What the public DNS says of a name.
 fn public(world: &World, name: &str) -> Found {
-    let found = |holds, ttl| Found { holds, ttl, authoritative: false, zone: parent(name) };
+    let found = |holds, ttl| Found {
+        holds,
+        ttl,
+        authoritative: false,
+        zone: parent(name),
+    };
     if let Some(address) = world.public_addresses.get(name) {
         return match names::owned(world, name) {
             Some(owned) if names::private_link_enabled(world, &owned) => {
@@ -275,7 +297,11 @@ fn zone_for(world: &World, vnet: &Key, name: &str) -> Option<LinkedZone> {
             let zone = id.rsplit('/').next()?.to_owned();
             let redirects = text(&link.body, "/properties/resolutionPolicy").eq_ignore_ascii_case("NxDomainRedirect");
             let inside = name == zone || name.strip_suffix(&zone).is_some_and(|rest| rest.ends_with('.'));
-            (inside && world.resources.contains_key(&id)).then_some(LinkedZone { id, name: zone, redirects })
+            (inside && world.resources.contains_key(&id)).then_some(LinkedZone {
+                id,
+                name: zone,
+                redirects,
+            })
         })
         .max_by_key(|zone| zone.name.len())
 }
@@ -286,20 +312,41 @@ fn private(world: &World, zone: &LinkedZone, name: &str) -> Found {
         None | Some("") => "@",
         Some(relative) => relative,
     };
-    let found = |holds, ttl| Found { holds, ttl, authoritative: true, zone: zone.name.clone() };
-    let wildcard = relative.split_once('.').map_or("*".to_owned(), |(_, rest)| format!("*.{rest}"));
-    let record = [relative, wildcard.as_str()].iter().find_map(|r| world.resources.get(&format!("{}/a/{r}", zone.id)));
+    let found = |holds, ttl| Found {
+        holds,
+        ttl,
+        authoritative: true,
+        zone: zone.name.clone(),
+    };
+    let wildcard = relative
+        .split_once('.')
+        .map_or("*".to_owned(), |(_, rest)| format!("*.{rest}"));
+    let record = [relative, wildcard.as_str()]
+        .iter()
+        .find_map(|r| world.resources.get(&format!("{}/a/{r}", zone.id)));
     if let Some(record) = record {
         let ttl = record.body.pointer("/properties/ttl").and_then(Value::as_u64);
-        let ttl = ttl.and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(PRIVATE_NEGATIVE_TTL);
+        let ttl = ttl
+            .and_then(|ttl| u32::try_from(ttl).ok())
+            .unwrap_or(PRIVATE_NEGATIVE_TTL);
         let records = list(&record.body, "/properties/aRecords").iter();
         let addresses: Vec<Ipv4Addr> = records.filter_map(|r| text(r, "/ipv4Address").parse().ok()).collect();
-        return found(if addresses.is_empty() { Holds::Nothing } else { Holds::Addresses(addresses) }, ttl);
+        return found(
+            if addresses.is_empty() {
+                Holds::Nothing
+            } else {
+                Holds::Addresses(addresses)
+            },
+            ttl,
+        );
     }
     let below = format!(".{relative}");
     let prefix = format!("{}/a/", zone.id);
     let names_below = || {
-        let range = world.resources.range(prefix.clone()..).take_while(|(k, _)| k.starts_with(&prefix));
+        let range = world
+            .resources
+            .range(prefix.clone()..)
+            .take_while(|(k, _)| k.starts_with(&prefix));
         range.into_iter().any(|(k, _)| k.ends_with(&below))
     };
     if relative == "@" || names_below() {
@@ -310,5 +357,6 @@ fn private(world: &World, zone: &LinkedZone, name: &str) -> Found {
 
 /// The zone that a public name's absence is blamed on.
 fn parent(name: &str) -> String {
-    name.split_once('.').map_or_else(|| name.to_owned(), |(_, parent)| parent.to_owned())
+    name.split_once('.')
+        .map_or_else(|| name.to_owned(), |(_, parent)| parent.to_owned())
 }

@@ -98,7 +98,9 @@ pub enum Reach {
 
 /// Decides what `address:port` reaches from `network`. Unknown networks reach nothing.
 pub fn reach(world: &World, network: &str, address: Ipv4Addr, port: u16) -> Reach {
-    let Some(network) = world.networks.get(network) else { return Reach::Silence(Why::NotRouted) };
+    let Some(network) = world.networks.get(network) else {
+        return Reach::Silence(Why::NotRouted);
+    };
     if address.is_loopback() || address.is_multicast() || address.is_broadcast() || address.is_unspecified() {
         return Reach::Refused;
     }
@@ -106,14 +108,18 @@ pub fn reach(world: &World, network: &str, address: Ipv4Addr, port: u16) -> Reac
         return resolver_at(world, network, address).map_or(Reach::Silence(Why::NobodyThere), Reach::Dns);
     }
     let near = reachable_virtual_networks(world, network);
-    if let Some((view, member)) = near.iter().find_map(|vnet| targets::endpoint_at(world, vnet, address)) {
+    if let Some((view, member)) = endpoint_at(world, &near, address) {
         return through_endpoint(world, network, view, member, port);
     }
     let routed = near.iter().any(|vnet| holds(world, vnet, address));
     if !routed && !address.is_private() && !address.is_link_local() && port == 443 {
         return through_internet(world, network, address);
     }
-    Reach::Silence(if routed || !address.is_private() { Why::NobodyThere } else { Why::NotRouted })
+    Reach::Silence(if routed || !address.is_private() {
+        Why::NobodyThere
+    } else {
+        Why::NotRouted
+    })
 }
 
 /// The DNS servers that a machine in this network is configured with, in order.
@@ -136,8 +142,10 @@ pub fn resolver_at(world: &World, network: &Network, address: Ipv4Addr) -> Optio
             custom_resolver(world, network, address)
         }
         Place::VirtualNetwork(_) => None,
-        Place::OnPremises(site) => (address == site.dns_server)
-            .then(|| Resolver::Forwarder { name: network.name.clone(), upstream: site.forwards_to.as_deref().map(key) }),
+        Place::OnPremises(site) => (address == site.dns_server).then(|| Resolver::Forwarder {
+            name: network.name.clone(),
+            upstream: site.forwards_to.as_deref().map(key),
+        }),
         Place::Internet(_) => (address == PUBLIC_DNS).then(|| Resolver::Public(network.name.clone())),
     }
 }
@@ -152,17 +160,25 @@ fn custom_resolver(world: &World, network: &Network, address: Ipv4Addr) -> Optio
             && near.contains(&key(&site.connected_to))
         {
             let upstream = site.forwards_to.as_deref().map(key);
-            return Some(Resolver::Forwarder { name: other.name.clone(), upstream });
+            return Some(Resolver::Forwarder {
+                name: other.name.clone(),
+                upstream,
+            });
         }
     }
     if let Some(vnet) = near.iter().find(|vnet| holds(world, vnet, address)) {
-        return Some(Resolver::Forwarder { name: format!("{address} in {vnet}"), upstream: Some(vnet.clone()) });
+        return Some(Resolver::Forwarder {
+            name: format!("{address} in {vnet}"),
+            upstream: Some(vnet.clone()),
+        });
     }
     (!address.is_private()).then(|| Resolver::Public(network.name.clone()))
 }
 
 fn custom_dns_servers(world: &World, vnet: &str) -> Vec<Ipv4Addr> {
-    let listed = world.get(vnet).map_or(&[][..], |r| list(&r.body, "/properties/dhcpOptions/dnsServers"));
+    let listed = world
+        .get(vnet)
+        .map_or(&[][..], |r| list(&r.body, "/properties/dhcpOptions/dnsServers"));
     texts(listed).filter_map(|server| server.parse().ok()).collect()
 }
 
@@ -174,14 +190,21 @@ pub fn reachable_virtual_networks(world: &World, network: &Network) -> Vec<Key> 
         Place::Internet(_) => return Vec::new(),
     };
     let there = peerings_of(world, &start);
-    let both_ways = there.into_iter().filter(|peer| *peer != start && peerings_of(world, peer).contains(&start));
+    let both_ways = there
+        .into_iter()
+        .filter(|peer| *peer != start && peerings_of(world, peer).contains(&start));
     std::iter::once(start.clone()).chain(both_ways).collect()
 }
 
 /// The remote sides of this VNet's connected peerings, whether kept as children or inline.
 fn peerings_of(world: &World, vnet: &Key) -> BTreeSet<Key> {
-    let children = world.below(vnet).filter(|r| r.kind.ends_with("/virtualnetworkpeerings")).map(|r| &r.body);
-    let inline = world.get(vnet).map_or(&[][..], |r| list(&r.body, "/properties/virtualNetworkPeerings"));
+    let children = world
+        .below(vnet)
+        .filter(|r| r.kind.ends_with("/virtualnetworkpeerings"))
+        .map(|r| &r.body);
+    let inline = world
+        .get(vnet)
+        .map_or(&[][..], |r| list(&r.body, "/properties/virtualNetworkPeerings"));
     children
         .chain(inline)
         .filter(|peering| carries_traffic(peering))
@@ -197,11 +220,15 @@ fn carries_traffic(peering: &Value) -> bool {
 
 /// Whether the address lies in the VNet's address space.
 fn holds(world: &World, vnet: &str, address: Ipv4Addr) -> bool {
-    address_space(world, vnet).iter().any(|prefix| targets::prefix_holds(prefix, address))
+    address_space(world, vnet)
+        .iter()
+        .any(|prefix| targets::prefix_holds(prefix, address))
 }
 
 fn address_space(world: &World, vnet: &str) -> Vec<String> {
-    let listed = world.get(vnet).map_or(&[][..], |r| list(&r.body, "/properties/addressSpace/addressPrefixes"));
+    let listed = world
+        .get(vnet)
+        .map_or(&[][..], |r| list(&r.body, "/properties/addressSpace/addressPrefixes"));
     texts(listed).map(str::to_owned).collect()
 }
 
@@ -212,6 +239,30 @@ fn prefixes_of(world: &World, network: &Network) -> Vec<String> {
         Place::OnPremises(site) => site.address_prefixes.clone(),
         Place::Internet(_) => Vec::new(),
     }
+}
+
+/// The endpoint with this address in the nearest VNet that has one. Views are built only of endpoints whose interface
+/// holds the address: a world may have thousands of them, and this runs for every stream.
+fn endpoint_at(world: &World, near: &[Key], address: Ipv4Addr) -> Option<(EndpointView, EndpointMember)> {
+    let wanted = address.to_string();
+    let holds = |card: &Value| {
+        let card = world.get(text(card, "/id"));
+        let configurations = card.map_or(&[][..], |card| list(&card.body, "/properties/ipConfigurations"));
+        configurations
+            .iter()
+            .any(|c| text(c, "/properties/privateIPAddress") == wanted)
+    };
+    let found: Vec<(EndpointView, EndpointMember)> = world
+        .of_kind(targets::PRIVATE_ENDPOINT)
+        .filter(|endpoint| list(&endpoint.body, "/properties/networkInterfaces").iter().any(holds))
+        .filter_map(|endpoint| {
+            let view = targets::endpoint_view(world, endpoint)?;
+            let member = view.members.iter().find(|member| member.address == address).cloned()?;
+            Some((view, member))
+        })
+        .collect();
+    near.iter()
+        .find_map(|vnet| found.iter().find(|(view, _)| view.virtual_network == *vnet).cloned())
 }
 
 fn through_endpoint(world: &World, network: &Network, view: EndpointView, member: EndpointMember, port: u16) -> Reach {
@@ -225,7 +276,11 @@ fn through_endpoint(world: &World, network: &Network, view: EndpointView, member
         return Reach::Silence(Why::NobodyThere);
     }
     let leg = Leg::Endpoint { id: key(&view.id) };
-    Reach::Server(Served { fqdns: member.fqdns, target: Some(view.target), leg })
+    Reach::Server(Served {
+        fqdns: member.fqdns,
+        target: Some(view.target),
+        leg,
+    })
 }
 
 /// Whether the endpoint's subnet drops this network's streams. Rules are the seed's `properties.x-blockedFrom` (prefixes)
@@ -233,11 +288,16 @@ fn through_endpoint(world: &World, network: &Network, view: EndpointView, member
 fn blocked(world: &World, network: &Network, subnet: &str) -> bool {
     let Some(subnet) = world.get(subnet) else { return false };
     let policies = text(&subnet.body, "/properties/privateEndpointNetworkPolicies");
-    if !["Enabled", "NetworkSecurityGroupEnabled"].iter().any(|on| policies.eq_ignore_ascii_case(on)) {
+    if !["Enabled", "NetworkSecurityGroupEnabled"]
+        .iter()
+        .any(|on| policies.eq_ignore_ascii_case(on))
+    {
         return false;
     }
     let rules: Vec<&str> = texts(list(&subnet.body, "/properties/x-blockedFrom")).collect();
-    prefixes_of(world, network).iter().any(|source| rules.iter().any(|rule| overlap(rule, source)))
+    prefixes_of(world, network)
+        .iter()
+        .any(|source| rules.iter().any(|rule| overlap(rule, source)))
 }
 
 /// Whether two prefixes share an address; what is no prefix shares none.
@@ -251,15 +311,28 @@ fn overlap(one: &str, other: &str) -> bool {
 }
 
 fn through_internet(world: &World, network: &Network, address: Ipv4Addr) -> Reach {
-    let fqdns: Vec<String> =
-        world.public_addresses.iter().filter(|(_, at)| **at == address).map(|(name, _)| name.clone()).collect();
-    let Some(first) = fqdns.first() else { return Reach::Silence(Why::NobodyThere) };
+    let fqdns: Vec<String> = world
+        .public_addresses
+        .iter()
+        .filter(|(_, at)| **at == address)
+        .map(|(name, _)| name.clone())
+        .collect();
+    let Some(first) = fqdns.first() else {
+        return Reach::Silence(Why::NobodyThere);
+    };
     let target = names::owner_of(world, first);
     let virtual_network = match &network.place {
         Place::VirtualNetwork(id) => Some(key(id)),
         Place::OnPremises(_) | Place::Internet(_) => None,
     };
-    Reach::Server(Served { fqdns, target, leg: Leg::Public { egress: network.egress_address, virtual_network } })
+    Reach::Server(Served {
+        fqdns,
+        target,
+        leg: Leg::Public {
+            egress: network.egress_address,
+            virtual_network,
+        },
+    })
 }
 
 fn texts(items: &[Value]) -> impl Iterator<Item = &str> {

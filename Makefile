@@ -1,0 +1,65 @@
+# The words people type; CI types the same (.ci/run). A fresh machine needs Rust, make, and either Go or Python: what else
+# is missing, `make tools` fetches or builds once, into the user's cache folder.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)/debug
+GENERATED := crds policies rbac
+
+# Everything at once, with tests: any other selection of packages resolves other features, and cargo would build half of
+# the dependencies a second time.
+BUILD := $(CARGO) build --workspace --bins --tests
+
+.PHONY: help
+help: ## Show these words
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: tools
+tools: ## Provide kube-apiserver, etcd and kubectl (found, downloaded or built; cached for every checkout)
+	@tools/control-plane.sh --print
+
+.PHONY: build
+build: ## Build the programs and the tests
+	$(BUILD)
+
+.PHONY: demo
+demo: build ## Secure a registry before your eyes; KEEP=1 leaves it up to look around
+	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS; exec $(TARGET)/sreg-demo
+
+.PHONY: generate
+generate: build ## Write the generated files: deploy/crds, deploy/policies, deploy/rbac
+	$(TARGET)/secure-registry-operator crd --out deploy
+
+.PHONY: check
+check: check-format check-lints check-generated check-layers ## Format, lints, generated files, layers: nothing is run for long
+
+.PHONY: check-format
+check-format:
+	$(CARGO) fmt --all -- --check
+
+.PHONY: check-lints
+check-lints:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: check-generated
+check-generated: build
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT
+	$(TARGET)/secure-registry-operator crd --out "$$fresh"
+	for folder in $(GENERATED); do
+	  diff -ru "deploy/$$folder" "$$fresh/$$folder" || { echo 'generated files differ: run `make generate`' >&2; exit 1; }
+	done
+
+.PHONY: check-layers
+check-layers:
+	$(CARGO) test --workspace --test layering
+
+.PHONY: test
+test: build ## Run every test, on a real control plane and the built programs
+	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS
+	$(CARGO) test --workspace --no-fail-fast
+
+.ONESHELL:

@@ -1,0 +1,209 @@
+//! `make demo`: the whole product on one machine, from a public registry to a locked and proven one, in under a minute. Exits
+//! non-zero if the registry is not locked. Leaves nothing running and nothing lying about, also on Ctrl-C; with `KEEP=1` it
+//! stays up and says how to look around.
+
+#![allow(clippy::print_stdout)]
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures::FutureExt;
+use sreg_api::SecureRegistry;
+use sreg_stand::objects::{REGISTRY, ready};
+use sreg_stand::{NAMESPACE, OperatorOptions, Stand, oracle, repository, worlds};
+use sreg_testkit::Process;
+
+/// How long from apply to locked; a world that takes longer is broken.
+const LIMIT: Duration = Duration::from_secs(55);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let interrupted = tokio::signal::ctrl_c().map(|_| ());
+    let result = tokio::select! {
+        result = demo() => result,
+        () = interrupted => {
+            println!("\ninterrupted: everything that was started is stopped");
+            return ExitCode::from(130);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("\ndemo failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Story {
+    begun: Instant,
+}
+
+impl Story {
+    fn tell(&self, line: &str) {
+        println!("[{:5.1}s] {line}", self.begun.elapsed().as_secs_f64());
+    }
+}
+
+async fn demo() -> Result<()> {
+    let story = Story { begun: Instant::now() };
+    story.tell("starting a kube-apiserver with etcd, and azure-sim with a public registry");
+    let stand = Stand::start(worlds::demo()?).await?;
+    let registry = registry_id(&stand)?;
+    story.tell(&format!("kube-apiserver {}; azure-sim at {}", stand.plane.version(), stand.azure.arm_endpoint));
+    show_access(&story, &stand, &registry);
+    let mut processes = stand.start_agents().await?;
+    processes.push(stand.start_operator(OperatorOptions::default()).await?);
+    story.tell("operator and agents run under their own ServiceAccounts (hub-agent, spoke-a-agent; office is looked at by the operator)");
+    stand.plane.apply_path(repository().join("examples/secureregistry.yaml")).await.context("apply the example")?;
+    story.tell("applied examples/secureregistry.yaml");
+    let object = watch(&story, &stand).await?;
+    conclude(&story, &stand, &registry, &object).await?;
+    if std::env::var_os("KEEP").is_some_and(|v| v != "0" && !v.is_empty()) {
+        stay(&stand, &registry).await?;
+    }
+    stop(processes).await;
+    Ok(())
+}
+
+fn registry_id(stand: &Stand) -> Result<String> {
+    stand.simulator().with_world(|world| {
+        let mut registries = world.of_kind("microsoft.machinelearningservices/registries");
+        registries.find(|r| r.id.ends_with("/contosoreg")).map(|r| r.id.clone()).context("the seed has no registry contosoreg")
+    })
+}
+
+fn show_access(story: &Story, stand: &Stand, registry: &str) {
+    for (id, closed) in oracle::closed(stand.simulator(), registry) {
+        let name = id.rsplit("/providers/").next().unwrap_or(&id);
+        story.tell(&format!("  {:60} {}", name, if closed { "closed" } else { "open to the internet" }));
+    }
+}
+
+/// Prints every change until the object is locked: a table that is redrawn on a terminal, plain lines otherwise.
+async fn watch(story: &Story, stand: &Stand) -> Result<SecureRegistry> {
+    let terminal = std::io::stdout().is_terminal();
+    let api = stand.registries();
+    let end = Instant::now() + LIMIT;
+    let (mut last, mut drawn) = (Vec::new(), 0);
+    while Instant::now() < end {
+        let object = api.get(REGISTRY).await.context("get the object")?;
+        let lines = if terminal { table(&object) } else { vec![line(&object)] };
+        if lines != last {
+            if terminal && drawn > 0 {
+                print!("\x1b[{drawn}A\x1b[J");
+            }
+            if terminal { lines.iter().for_each(|l| println!("          {l}")) } else { lines.iter().for_each(|l| story.tell(l)) }
+            drawn = lines.len();
+            last = lines;
+        }
+        if ready(&object).0 == "Locked" {
+            return Ok(object);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!("{REGISTRY} is not locked {LIMIT:?} after apply; its last state: {}", last.join("; "))
+}
+
+fn line(object: &SecureRegistry) -> String {
+    let (state, message) = ready(object);
+    let status = object.status.clone().unwrap_or_default();
+    let public = status.public_access.map_or_else(|| "-".to_owned(), |p| p.summary);
+    let endpoints = status.endpoints_ready.unwrap_or_else(|| "-".into());
+    let verified = status.paths_verified.unwrap_or_else(|| "-".into());
+    let message: String = message.chars().take(110).collect();
+    format!("{state:20} public={public} endpoints={endpoints} verified={verified}  {message}")
+}
+
+fn table(object: &SecureRegistry) -> Vec<String> {
+    let status = object.status.clone().unwrap_or_default();
+    let mut lines = vec![line(object)];
+    for endpoint in &status.endpoints {
+        let connection = endpoint.connection_state.as_deref().unwrap_or("-");
+        let addresses = endpoint.addresses.join(", ");
+        lines.push(format!(
+            "  endpoint {:18} {:12} {:10} {:10} {addresses}",
+            endpoint.target, endpoint.group_id, endpoint.provisioning_state, connection
+        ));
+    }
+    for condition in status.conditions.iter().filter(|c| c.type_ != "Ready") {
+        lines.push(format!("  {:24} {}", condition.type_, condition.status));
+    }
+    lines
+}
+
+/// The end: what `kubectl` shows, what was proven, and what the simulator's own journal says about it.
+async fn conclude(story: &Story, stand: &Stand, registry: &str, object: &SecureRegistry) -> Result<()> {
+    story.tell("locked; this is what kubectl shows:");
+    for args in [vec!["get", "sreg", "-n", NAMESPACE, "-o", "wide"], vec!["get", "connectivityprobes", "-A"]] {
+        let output = stand.plane.kubectl(&args, stand.plane.admin_kubeconfig()).await?;
+        println!("\n$ kubectl {}\n{}", args.join(" "), String::from_utf8_lossy(&output.stdout));
+    }
+    let status = object.status.clone().unwrap_or_default();
+    println!("evidence (paths proven before the lock, from the simulator's journal):");
+    let networks: Vec<String> = stand.vantages.iter().map(|v| v.network.clone()).collect();
+    let requirement = oracle::Requirement { registry: registry.to_owned(), networks, successes: 3 };
+    let required = stand.simulator().with_world(|world| oracle::required_paths(world, &requirement));
+    for path in &required {
+        println!("  {:10} {:70} {}", path.network, path.fqdn, path.address);
+    }
+    if let Some(snapshot) = status.snapshot {
+        println!("  evidence digest {}, snapshot in ConfigMap {}", snapshot.evidence_digest, snapshot.config_map);
+    }
+    println!();
+    show_access(story, stand, registry);
+    let breaches = oracle::breaches(stand.simulator(), &requirement);
+    if !breaches.is_empty() {
+        bail!("the journal shows a lock without proof:\n{}", breaches.join("\n"));
+    }
+    story.tell(&format!("the journal agrees: no closing write before all {} paths had been reached 3 times in a row", required.len()));
+    println!("\nnext: read docs/architecture.md, or run `KEEP=1 make demo` to look around and break things");
+    Ok(())
+}
+
+async fn stay(stand: &Stand, registry: &str) -> Result<()> {
+    let kubeconfig = stand.path("admin.kubeconfig");
+    std::fs::copy(stand.plane.admin_kubeconfig(), &kubeconfig).context("write a kubeconfig")?;
+    let environment = stand.path("environment");
+    std::fs::write(&environment, environment_text(stand, &kubeconfig)).context("write the environment")?;
+    let curl = |network: &str| stand.azure.networks.get(network).map_or_else(String::new, |p| p.curl_proxy.to_string());
+    let arm = &stand.azure.arm_endpoint;
+    let ca = stand.ca_file();
+    let ca = ca.display();
+    let host = stand.simulator().with_world(|world| {
+        world.public_addresses.keys().find(|name| name.contains(".blob.")).cloned().unwrap_or_default()
+    });
+    println!(
+        "\nKEEP=1: everything stays up until Ctrl-C. In another terminal:\n\n  . {}\n  kubectl get sreg -n {NAMESPACE} -w\n\n\
+         connect from inside (answers) and from outside (denied):\n  \
+         curl -i --cacert {ca} --proxy socks5h://{} -H 'x-ms-version: 2023-11-03' 'https://{host}/?comp=list'\n  \
+         curl -i --cacert {ca} --proxy socks5h://{} -H 'x-ms-version: 2023-11-03' 'https://{host}/?comp=list'\n\n\
+         break DNS, open the registry by hand, delete an endpoint, and watch what the operator says:\n  \
+         curl --cacert {ca} {arm}_sim/world | python3 -m json.tool | less\n  \
+         curl --cacert {ca} -X PATCH {arm}_sim/resources{registry} -H 'content-type: application/json' -d '{{\"properties\":{{\"publicNetworkAccess\":\"Enabled\"}}}}'\n  \
+         curl --cacert {ca} -X DELETE {arm}_sim/resources<id of an A record or a private endpoint from _sim/world>\n",
+        environment.display(),
+        curl("hub"),
+        curl("internet"),
+    );
+    std::future::pending::<()>().await;
+    Ok(())
+}
+
+fn environment_text(stand: &Stand, kubeconfig: &Path) -> String {
+    format!(
+        "export KUBECONFIG={}\nexport PATH={}:$PATH\nexport AZURE_SIM={}\n",
+        kubeconfig.display(),
+        stand.plane.assets().display(),
+        stand.azure.arm_endpoint
+    )
+}
+
+async fn stop(processes: Vec<Process>) {
+    for process in processes.iter().rev() {
+        process.terminate(Duration::from_secs(10)).await.ok();
+    }
+}

@@ -1,0 +1,193 @@
+//! A whole world to try the product in, made of real parts: a real kube-apiserver and etcd with RBAC on, `azure-sim` with its
+//! networks as SOCKS5 ports, the built operator and agents as processes under their own ServiceAccounts with exactly the
+//! committed RBAC. The demo and the whole-binary tests stand on it.
+//!
+//! ```text
+//!   kube-apiserver ◄── operator ──► azure-sim (ARM, tokens, discovery)
+//!        ▲    ▲                        │
+//!        │    └── agents ── SOCKS5 ────┘ networks: hub, spoke-a, office …
+//!      this process: applies, looks, judges
+//! ```
+
+pub mod objects;
+pub mod oracle;
+pub mod people;
+mod programs;
+pub mod worlds;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use azure_sim::seed::Seed;
+use azure_sim::{Running, ServeOptions, Simulator};
+use kube::{Api, Client};
+use sreg_api::SecureRegistry;
+use sreg_testkit::{ControlPlane, Process, eventually};
+use tempfile::TempDir;
+
+pub use programs::OperatorOptions;
+
+/// Namespace of the objects under test.
+pub const NAMESPACE: &str = "ml-platform";
+/// Namespace and ServiceAccount of the operator, as the committed RBAC and policies have them.
+pub const OPERATOR_NAMESPACE: &str = sreg_api::names::OPERATOR_NAMESPACE;
+
+/// A place from which an agent looks: its vantage point, the simulator's network behind it, and the DNS server there.
+#[derive(Debug, Clone)]
+pub struct Vantage {
+    /// Name of the vantage point; its agent's ServiceAccount and namespace are named after it.
+    pub name: String,
+    /// The simulator's network.
+    pub network: String,
+    /// ARM id of its virtual network; `None` for on-premises.
+    pub virtual_network: Option<String>,
+    /// DNS server asked there, `address:port`.
+    pub resolver: String,
+    /// Carried out by the operator's own process instead of an agent.
+    pub embedded: bool,
+}
+
+/// What a stand is made of.
+pub struct StandOptions {
+    /// The simulated Azure.
+    pub seed: Seed,
+    /// Where is looked from.
+    pub vantages: Vec<Vantage>,
+}
+
+/// The running world. Dropping it ends every process and removes every file.
+pub struct Stand {
+    /// The control plane.
+    pub plane: ControlPlane,
+    /// The simulator; ask it for its world and journal.
+    pub azure: Running,
+    /// An administrator's client.
+    pub client: Client,
+    /// The places looked from.
+    pub vantages: Vec<Vantage>,
+    folder: TempDir,
+    tenant: String,
+}
+
+impl Stand {
+    /// Starts control plane and simulator, installs CRDs, policies and RBAC, and makes ServiceAccounts and vantage points. No
+    /// operator yet.
+    pub async fn start(options: StandOptions) -> Result<Stand> {
+        let folder = tempfile::Builder::new().prefix("sreg-stand-").tempdir().context("make a folder")?;
+        let tenant = options.seed.tenant_id.clone();
+        let simulator = Simulator::new(options.seed).context("build the simulated Azure")?;
+        let azure = simulator
+            .serve(ServeOptions { state_dir: Some(folder.path().to_owned()), ..ServeOptions::default() })
+            .await
+            .context("start azure-sim")?;
+        let plane = ControlPlane::start().await?;
+        let client = plane.admin_client().await?;
+        let stand = Stand { plane, azure, client, vantages: options.vantages, folder, tenant };
+        stand.install().await?;
+        Ok(stand)
+    }
+
+    async fn install(&self) -> Result<()> {
+        let deploy = repository().join("deploy");
+        self.plane.install_crds(deploy.join("crds")).await.context("install the CRDs")?;
+        self.plane.apply_yaml(&objects::namespaces(&self.vantages)).await.context("create namespaces")?;
+        self.plane.apply_path(deploy.join("rbac")).await.context("install RBAC")?;
+        self.plane.apply_path(deploy.join("policies")).await.context("install policies")?;
+        for vantage in &self.vantages {
+            let socks5 = self.socks5(&vantage.network)?;
+            self.plane.apply_yaml(&objects::vantage(vantage, &socks5)).await.with_context(|| format!("set up {}", vantage.name))?;
+        }
+        self.await_policies().await
+    }
+
+    /// Admission policies take a moment to come into force; before that a forged write would pass.
+    async fn await_policies(&self) -> Result<()> {
+        let api: Api<sreg_api::ChangeApproval> = Api::namespaced(self.client.clone(), NAMESPACE);
+        eventually(Duration::from_secs(30), "admission policies to come into force", || async {
+            let forged = sreg_api::ChangeApproval::new(
+                "policy-check",
+                sreg_api::ChangeApprovalSpec {
+                    secure_registry_name: "none".into(),
+                    change: sreg_api::ChangeKind::Lockdown,
+                    digest: "0000000000000000".into(),
+                    approved_by: "somebody-else".into(),
+                },
+            );
+            let dry = kube::api::PostParams { dry_run: true, ..Default::default() };
+            match api.create(&dry, &forged).await {
+                Ok(_) => Err("a forged approval was admitted".to_owned()),
+                Err(kube::Error::Api(status)) if status.is_invalid() || status.is_forbidden() => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await
+    }
+
+    /// SOCKS5 port of one of the simulator's networks.
+    pub fn socks5(&self, network: &str) -> Result<String> {
+        let ports = self.azure.networks.get(network).ok_or_else(|| anyhow!("the simulator has no network {network}"))?;
+        Ok(ports.socks5.to_string())
+    }
+
+    /// The simulator.
+    pub fn simulator(&self) -> &Simulator {
+        &self.azure.simulator
+    }
+
+    /// Client of the objects under test.
+    pub fn registries(&self) -> Api<SecureRegistry> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// Waits until the object is in one of these states (the reason of its `Ready` condition) at its present generation.
+    pub async fn await_state(&self, name: &str, states: &[&str], deadline: Duration) -> Result<SecureRegistry> {
+        let api = self.registries();
+        eventually(deadline, format!("{name} to be {}", states.join(" or ")), || async {
+            let object = api.get(name).await.map_err(|e| e.to_string())?;
+            let (state, message) = objects::ready(&object);
+            let current = object.status.as_ref().and_then(|s| s.observed_generation) == object.metadata.generation;
+            if current && states.contains(&state.as_str()) { Ok(object) } else { Err(format!("{state}: {message}")) }
+        })
+        .await
+    }
+
+    /// Starts the operator, under its ServiceAccount.
+    pub async fn start_operator(&self, options: OperatorOptions) -> Result<Process> {
+        programs::operator(self, options).await
+    }
+
+    /// Starts the agent of a vantage point, under its ServiceAccount.
+    pub async fn start_agent(&self, vantage: &str) -> Result<Process> {
+        programs::agent(self, vantage).await
+    }
+
+    /// Starts every agent that is not embedded.
+    pub async fn start_agents(&self) -> Result<Vec<Process>> {
+        let mut agents = Vec::new();
+        for vantage in self.vantages.iter().filter(|v| !v.embedded) {
+            agents.push(self.start_agent(&vantage.name).await?);
+        }
+        Ok(agents)
+    }
+
+    /// A file in the stand's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The simulator's CA, as a file.
+    pub fn ca_file(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    /// Entra tenant of the simulated Azure.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+}
+
+/// The checkout's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

@@ -1,0 +1,85 @@
+//! The built operator and agents as processes: kubeconfigs of their own ServiceAccounts, a projected-token file for Azure,
+//! endpoints pointed at the simulator.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sreg_api::names::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
+use sreg_testkit::{Process, Program};
+
+use crate::Stand;
+
+/// How the operator is started.
+#[derive(Debug, Clone)]
+pub struct OperatorOptions {
+    /// Name in printed output.
+    pub name: String,
+    /// Take part in leader election.
+    pub leader_elect: bool,
+    /// Further arguments.
+    pub args: Vec<String>,
+    /// Log as people read it, at this filter.
+    pub log: String,
+}
+
+impl Default for OperatorOptions {
+    fn default() -> Self {
+        OperatorOptions { name: "operator".into(), leader_elect: false, args: Vec::new(), log: "info".into() }
+    }
+}
+
+pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<Process> {
+    let kubeconfig = stand.plane.kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT).await?;
+    let arm = stand.azure.arm_endpoint.to_string();
+    let embedded = stand.vantages.iter().find(|v| v.embedded);
+    let mut program = Program::built("secure-registry-operator")?
+        .named(options.name)
+        .arg("run")
+        .args(["--health-address", "127.0.0.1:0"])
+        .args(["--installation", "test"])
+        .args(["--azure-credential", "workload-identity"])
+        .args(["--azure-arm-endpoint", &arm, "--azure-authority-host", &arm, "--azure-discovery-endpoint", &arm])
+        .arg(format!("--leader-elect={}", options.leader_elect))
+        .args(["--log-filter", &options.log])
+        .env("KUBECONFIG", kubeconfig)
+        .env("AZURE_TENANT_ID", stand.tenant())
+        .env("AZURE_CLIENT_ID", client_id(stand)?)
+        .env("AZURE_FEDERATED_TOKEN_FILE", azure_token(stand).await?);
+    program = program.arg("--azure-ca-file").arg(stand.ca_file()).arg("--probe-ca-file").arg(stand.ca_file());
+    if let Some(vantage) = embedded {
+        program = program.args(["--vantage-point", &vantage.name]);
+    }
+    program.args(options.args).spawn()
+}
+
+pub(crate) async fn agent(stand: &Stand, vantage: &str) -> Result<Process> {
+    let kubeconfig = stand.plane.kubeconfig_for_service_account(vantage, vantage).await?;
+    Program::built("secure-registry-operator")?
+        .named(vantage)
+        .args(["agent", "--name", vantage, "--health-address", "127.0.0.1:0", "--log-filter", "info"])
+        .arg("--probe-ca-file")
+        .arg(stand.ca_file())
+        .env("KUBECONFIG", kubeconfig)
+        .spawn()
+}
+
+/// The operator's projected token for Azure, as a kubelet would have written it: with a newline at the end.
+async fn azure_token(stand: &Stand) -> Result<PathBuf> {
+    let token = stand
+        .plane
+        .service_account_token(
+            OPERATOR_NAMESPACE,
+            OPERATOR_SERVICE_ACCOUNT,
+            &["api://AzureADTokenExchange"],
+            Duration::from_secs(3600),
+        )
+        .await?;
+    let path = stand.path("azure-token");
+    std::fs::write(&path, format!("{token}\n")).context("write the token file")?;
+    Ok(path)
+}
+
+fn client_id(stand: &Stand) -> Result<String> {
+    stand.simulator().client_id("operator").context("the seed has no principal named operator")
+}

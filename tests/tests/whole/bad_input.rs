@@ -1,0 +1,60 @@
+//! Objects that pass admission but cannot be carried out, and an Azure that answers nonsense.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use sreg_testkit::eventually;
+
+use crate::setting::{NAME, SETTLED, Setting, example};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_carried_out_is_stalled_with_a_reason_and_harms_nobody_else() -> Result<()> {
+    let setting = Setting::demo().await?;
+    let absent = example(|o| {
+        o["metadata"]["name"] = json!("absent");
+        let id = o["spec"]["registry"]["resourceId"].as_str().unwrap_or_default().replace("contosoreg", "nosuchreg");
+        o["spec"]["registry"]["resourceId"] = json!(id);
+    })?;
+    setting.create(&absent).await?;
+    let object = setting.stand.await_state("absent", &["Stalled"], SETTLED).await?;
+    ensure!(sreg_stand::objects::ready(&object).1.contains("nosuchreg"), "{:?}", sreg_stand::objects::ready(&object));
+    setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    // A second object for the same registry: says who holds it.
+    let second = example(|o| o["metadata"]["name"] = json!("second"))?;
+    setting.create(&second).await?;
+    let object = setting.stand.await_state("second", &["Stalled"], SETTLED).await?;
+    ensure!(sreg_stand::objects::ready(&object).1.contains(NAME), "{:?}", sreg_stand::objects::ready(&object));
+    setting.assert_locked_with_proof()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subnet_that_does_not_exist_is_stalled_and_named() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting
+        .apply(|o| {
+            let id = o["spec"]["endpoints"][0]["subnetResourceId"].as_str().unwrap_or_default().to_owned();
+            o["spec"]["endpoints"][0]["subnetResourceId"] = json!(format!("{id}-none"));
+        })
+        .await?;
+    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
+    ensure!(sreg_stand::objects::ready(&object).1.contains("-none"), "{:?}", sreg_stand::objects::ready(&object));
+    setting.assert_never_closed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonsense_from_azure_is_an_error_of_that_call_with_its_correlation_id() -> Result<()> {
+    let setting = Setting::demo().await?;
+    let registry = setting.registry()?;
+    for (effect, times) in [("html", 2), ("truncated", 2), ("errorIn200", 2)] {
+        setting.stand.inject_read_fault(&registry, effect, times)?;
+    }
+    setting.apply(|_| ()).await?;
+    eventually(SETTLED, "the nonsense to be reported with a correlation id", || async {
+        let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+        let text = serde_json::to_string(&object.status).unwrap_or_default();
+        if text.contains("correlation") { Ok(()) } else { Err(text) }
+    })
+    .await?;
+    setting.locked().await?;
+    setting.assert_locked_with_proof()
+}

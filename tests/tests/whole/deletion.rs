@@ -1,0 +1,72 @@
+//! Deletion always finishes, needs to create nothing, and strands nobody.
+
+use anyhow::{Result, ensure};
+use kube::api::DeleteParams;
+use serde_json::json;
+use sreg_stand::oracle;
+use sreg_testkit::eventually;
+
+use crate::setting::{NAME, SETTLED, Setting};
+
+async fn delete(setting: &Setting) -> Result<()> {
+    let api = setting.stand.registries();
+    api.delete(NAME, &DeleteParams::default()).await?;
+    eventually(SETTLED, "the object to be gone", || async {
+        match api.get_opt(NAME).await {
+            Ok(None) => Ok(()),
+            Ok(Some(object)) => Err(format!("{:?}", sreg_stand::objects::ready(&object))),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletion_with_retain_leaves_azure_as_it_is() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    let mark = setting.stand.simulator().journal().last();
+    delete(&setting).await?;
+    ensure!(setting.writes_since(mark).is_empty(), "{:?}", setting.writes_since(mark));
+    setting.assert_locked_with_proof()?;
+    ensure!(setting.our_endpoints().len() == 3, "endpoints stay");
+    // The claim is released: the same registry can be declared again, and is found locked.
+    setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    ensure!(setting.writes_since(mark).is_empty(), "adopted without a write: {:?}", setting.writes_since(mark));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletion_of_endpoints_while_open_removes_what_carries_our_mark_and_nothing_else() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting
+        .apply(|o| {
+            o["spec"]["deletionPolicy"] = json!("DeleteEndpoints");
+            o["spec"]["publicAccess"] = json!({"desired": "Enabled"});
+        })
+        .await?;
+    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    ensure!(setting.our_endpoints().len() == 3, "{:?}", setting.our_endpoints());
+    let zones = || setting.stand.simulator().with_world(|w| w.of_kind("microsoft.network/privatednszones").count());
+    let zones_before = zones();
+    delete(&setting).await?;
+    ensure!(setting.our_endpoints().is_empty(), "{:?}", setting.our_endpoints());
+    ensure!(zones() == zones_before, "zones are never deleted");
+    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    ensure!(open.iter().all(|(_, closed)| !closed), "deletion closes nothing: {open:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletion_of_endpoints_while_locked_degrades_to_retain_because_it_would_strand_clients() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting.apply(|o| o["spec"]["deletionPolicy"] = json!("DeleteEndpoints")).await?;
+    setting.locked().await?;
+    let mark = setting.stand.simulator().journal().last();
+    delete(&setting).await?;
+    ensure!(setting.writes_since(mark).is_empty(), "{:?}", setting.writes_since(mark));
+    ensure!(setting.our_endpoints().len() == 3, "endpoints stay");
+    setting.assert_locked_with_proof()
+}

@@ -1,0 +1,139 @@
+//! What the scenarios share: a started world, the example object with changes, and the judgements.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use sreg_api::SecureRegistry;
+use sreg_stand::oracle::{self, Requirement};
+use sreg_stand::{NAMESPACE, OperatorOptions, Stand, StandOptions, repository, worlds};
+use sreg_testkit::{Process, eventually};
+
+pub(crate) use sreg_stand::objects::REGISTRY as NAME;
+
+/// How long a scenario may take to settle; generous, because the machine may be busy.
+pub(crate) const SETTLED: Duration = Duration::from_secs(120);
+
+/// A stand with agents and operator running.
+pub(crate) struct Setting {
+    pub(crate) operator: Option<Process>,
+    pub(crate) agents: Vec<Process>,
+    pub(crate) stand: Stand,
+}
+
+impl Setting {
+    /// The demo's world.
+    pub(crate) async fn demo() -> Result<Setting> {
+        Setting::new(worlds::demo()?).await
+    }
+
+    pub(crate) async fn new(options: StandOptions) -> Result<Setting> {
+        let stand = Stand::start(options).await?;
+        let agents = stand.start_agents().await?;
+        let operator = Some(stand.start_operator(OperatorOptions::default()).await?);
+        Ok(Setting { operator, agents, stand })
+    }
+
+    /// ARM id of the registry of the example.
+    pub(crate) fn registry(&self) -> Result<String> {
+        let object = example(|_| ())?;
+        Ok(object.spec.registry.resource_id)
+    }
+
+    /// Applies the example with changes made to its JSON.
+    pub(crate) async fn apply(&self, change: impl FnOnce(&mut Value)) -> Result<SecureRegistry> {
+        let object = example(change)?;
+        let name = object.name_any();
+        let patch = PatchParams::apply("whole-binary-tests").force();
+        self.stand.registries().patch(&name, &patch, &Patch::Apply(&object)).await.context("apply the object")
+    }
+
+    /// Creates another object.
+    pub(crate) async fn create(&self, object: &SecureRegistry) -> Result<SecureRegistry> {
+        self.stand.registries().create(&PostParams::default(), object).await.context("create the object")
+    }
+
+    pub(crate) async fn locked(&self) -> Result<SecureRegistry> {
+        self.stand.await_state(NAME, &["Locked"], SETTLED).await
+    }
+
+    /// Every closing write was proven before, and registry, storage and ACR are closed.
+    pub(crate) fn assert_locked_with_proof(&self) -> Result<()> {
+        self.assert_safe()?;
+        let open: Vec<String> = oracle::closed(self.stand.simulator(), &self.registry()?)
+            .into_iter()
+            .filter(|(_, closed)| !closed)
+            .map(|(id, _)| id)
+            .collect();
+        ensure!(open.is_empty(), "still open: {open:?}");
+        Ok(())
+    }
+
+    /// No closing write came before its proof.
+    pub(crate) fn assert_safe(&self) -> Result<()> {
+        let breaches = oracle::breaches(self.stand.simulator(), &self.requirement()?);
+        ensure!(breaches.is_empty(), "closed without proof:\n{}", breaches.join("\n"));
+        Ok(())
+    }
+
+    pub(crate) fn requirement(&self) -> Result<Requirement> {
+        let networks = self.stand.vantages.iter().map(|v| v.network.clone()).collect();
+        Ok(Requirement { registry: self.registry()?, networks, successes: 3 })
+    }
+
+    /// Nothing of the registry was ever closed.
+    pub(crate) fn assert_never_closed(&self) -> Result<()> {
+        let journal = self.stand.simulator().journal().snapshot();
+        let targets = self.stand.simulator().with_world(|world| oracle::targets_of(world, &self.registry().unwrap_or_default()));
+        let closing = oracle::closing_writes(&targets, &journal);
+        ensure!(closing.is_empty(), "something was closed: {closing:?}");
+        Ok(())
+    }
+
+    /// ARM writes since a point in the journal.
+    pub(crate) fn writes_since(&self, since: u64) -> Vec<String> {
+        oracle::writes_since(&self.stand.simulator().journal().snapshot(), since)
+    }
+
+    /// Waits until the operator has looked at the registry `times` more often since a point in the journal.
+    pub(crate) async fn visited(&self, since: u64, times: usize) -> Result<()> {
+        let id = azure_sim::world::key(&self.registry()?);
+        eventually(SETTLED, format!("{times} more visits"), || async {
+            let reads = oracle::reads_since(&self.stand.simulator().journal().snapshot(), since, &id);
+            if reads >= times { Ok(()) } else { Err(format!("{reads} visits")) }
+        })
+        .await
+    }
+
+    /// Private endpoints that exist in the simulated Azure and carry our mark.
+    pub(crate) fn our_endpoints(&self) -> Vec<String> {
+        self.stand.simulator().with_world(|world| {
+            world
+                .of_kind("microsoft.network/privateendpoints")
+                .filter(|e| e.body.pointer("/tags/secureregistry-owner").is_some())
+                .map(|e| e.id.clone())
+                .collect()
+        })
+    }
+
+    /// Ends the operator without warning and starts another.
+    pub(crate) async fn restart_operator(&mut self) -> Result<()> {
+        if let Some(operator) = self.operator.take() {
+            operator.kill9()?;
+        }
+        self.operator = Some(self.stand.start_operator(OperatorOptions::default()).await?);
+        Ok(())
+    }
+}
+
+/// The example object, with changes made to its JSON.
+pub(crate) fn example(change: impl FnOnce(&mut Value)) -> Result<SecureRegistry> {
+    let text = std::fs::read_to_string(repository().join("examples/secureregistry.yaml")).context("read the example")?;
+    let mut objects = serde_saphyr::from_multiple::<Value>(&text).context("parse the example")?;
+    let mut value = objects.drain(..).find(|o| o["kind"] == "SecureRegistry").context("the example holds a SecureRegistry")?;
+    value["metadata"]["namespace"] = json!(NAMESPACE);
+    change(&mut value);
+    serde_json::from_value(value).context("read the changed example")
+}
