@@ -1,6 +1,27 @@
 //! Controllers: observe, act, reconcile; the agent; leases, metrics, health, settings.
+//!
+//! ```text
+//!                 controller.rs ── watches, concurrency, backoff, panics
+//!                       │
+//!                 reconcile.rs  ── one pass over one object, top to bottom
+//!        ┌──────────┬───┴───────────┬──────────────┐
+//!     observe/   (planner)         act/        (planner)
+//!     reads      validate, plan    writes      report
+//! ```
 
+pub mod act;
 pub mod agent;
+pub mod backoff;
+pub mod context;
+pub mod controller;
+pub mod events;
 pub mod health;
 pub mod leadership;
+pub mod memory;
 pub mod metrics;
+pub mod observe;
+pub mod rbac;
+pub mod reconcile;
+mod triggers;
+
+pub use context::{Clock, Context, ControllerSettings};

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use crate::json::{self, text};
-use crate::targets::{self, CONTAINER_REGISTRY, PRIVATE_ENDPOINT, REGISTRY, STORAGE, TargetName};
+use crate::targets::{self, PRIVATE_ENDPOINT, TargetName};
 use crate::world::{Key, World, key};
 
 /// The owner of a public name, with the name's place in its private zone.
@@ -18,45 +18,16 @@ pub struct Owned {
 
 /// The target that owns this public name, and the name itself.
 pub fn owned(world: &World, fqdn: &str) -> Option<Owned> {
-    let kind = kind_of(fqdn)?;
-    world
-        .of_kind(kind)
-        .filter(|target| kind == REGISTRY || may_own(&target.id, fqdn))
-        .find_map(|target| {
-            let name = targets::fqdns_of(world, &target.id)
-                .into_iter()
-                .find(|name| name.fqdn == fqdn)?;
-            Some(Owned {
-                target: key(&target.id),
-                name,
-            })
-        })
+    let target = targets::owner_of_fqdn(world, fqdn)?;
+    let name = targets::fqdns_of(world, &target)
+        .into_iter()
+        .find(|name| name.fqdn == fqdn)?;
+    Some(Owned { target, name })
 }
 
 /// Lower-cased ARM id of the target that owns this public name.
 pub fn owner_of(world: &World, fqdn: &str) -> Option<Key> {
     owned(world, fqdn).map(|owned| owned.target)
-}
-
-/// The provider type whose names end like this one; saves looking through all the others.
-fn kind_of(fqdn: &str) -> Option<&'static str> {
-    if fqdn.ends_with(".core.windows.net") {
-        Some(STORAGE)
-    } else if fqdn.ends_with(".azurecr.io") {
-        Some(CONTAINER_REGISTRY)
-    } else if fqdn.ends_with(".api.azureml.ms") {
-        Some(REGISTRY)
-    } else {
-        None
-    }
-}
-
-/// Accounts and container registries carry their own name as first label.
-fn may_own(id: &str, fqdn: &str) -> bool {
-    let name = id.rsplit('/').next().unwrap_or_default();
-    fqdn.split('.')
-        .next()
-        .is_some_and(|label| label.eq_ignore_ascii_case(name))
 }
 
 /// Whether the public name points into its `privatelink.` zone: from the target's first endpoint for the name's group
@@ -81,10 +52,12 @@ pub fn public_of_private(name: &str) -> Option<String> {
 /// The name of the front end that a public name ends at; one per public name, shaped like the service's own.
 pub fn front_end_of(fqdn: &str) -> String {
     let tag: String = json::digest(&["front end", fqdn]).chars().take(16).collect();
-    match kind_of(fqdn) {
-        Some(STORAGE) => format!("blob.{tag}.store.core.windows.net"),
-        Some(CONTAINER_REGISTRY) => format!("r{tag}.cus.azcr.io"),
-        Some(_) | None => format!("fe-{tag}.trafficmanager.net"),
+    if fqdn.ends_with(".core.windows.net") {
+        format!("blob.{tag}.store.core.windows.net")
+    } else if fqdn.ends_with(".azurecr.io") {
+        format!("r{tag}.cus.azcr.io")
+    } else {
+        format!("fe-{tag}.trafficmanager.net")
     }
 }
 

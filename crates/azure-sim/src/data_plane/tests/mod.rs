@@ -131,6 +131,9 @@ pub(super) fn public_world() -> World {
     world
         .public_addresses
         .insert(registry_fqdn(&world), Ipv4Addr::new(20, 60, 3, 1));
+    for target in [STORAGE, ACR, REGISTRY] {
+        world.publish(target);
+    }
     world
 }
 

@@ -1,0 +1,279 @@
+//! What this process remembers between passes, and loses with it: proof rounds and name changes on the monotonic clock,
+//! when agents were last seen to renew, and which object a uid belongs to. Nothing here is needed to be right again after a
+//! restart: a new process opens new rounds and waits `dnsSettle` anew. Locks are never held across an await.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sreg_domain::seen::{Memory, Round};
+use sreg_domain::{ArmId, Digest};
+use tokio::time::Instant;
+
+/// Namespace and name of a `SecureRegistry`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// Memory of every object, by uid.
+#[derive(Debug, Default)]
+pub struct Memories {
+    objects: Mutex<HashMap<String, Entry>>,
+    renewals: Mutex<HashMap<(String, String), Renewal>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: ObjectKey,
+    round: Option<OpenRound>,
+    /// Last name change, or when this process first saw the object.
+    names_changed: Instant,
+    /// What was last known of everything that names depend on.
+    names: BTreeMap<ArmId, Digest>,
+    vantage_points: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct OpenRound {
+    number: i64,
+    subject: Digest,
+    opened: Instant,
+}
+
+#[derive(Debug)]
+struct Renewal {
+    renewed: Timestamp,
+    /// When this value was first seen.
+    first_seen: Instant,
+    /// When the Lease was last looked at.
+    last_look: Instant,
+    /// Judged alive when this value was first seen.
+    alive_at_first: bool,
+}
+
+impl Memories {
+    /// A pass over this object begins. The first one starts its `since_name_change`.
+    pub fn meet(&self, uid: &str, key: ObjectKey) {
+        let mut objects = self.objects();
+        let entry = objects.entry(uid.to_owned()).or_insert_with(|| Entry {
+            key: key.clone(),
+            round: None,
+            names_changed: Instant::now(),
+            names: BTreeMap::new(),
+            vantage_points: BTreeSet::new(),
+        });
+        entry.key = key;
+    }
+
+    /// What the planner may know.
+    pub fn recall(&self, uid: &str) -> Memory {
+        let now = Instant::now();
+        let since = |then: Instant| now.saturating_duration_since(then);
+        self.objects().get(uid).map_or_else(Memory::default, |entry| Memory {
+            round: entry.round.as_ref().map(|round| Round {
+                number: round.number,
+                subject: round.subject.clone(),
+                age: since(round.opened),
+            }),
+            since_name_change: Some(since(entry.names_changed)),
+        })
+    }
+
+    /// A proof round was written into every probe; `opened` was taken just before the first write.
+    pub fn open_round(&self, uid: &str, number: i64, subject: Digest, opened: Instant) {
+        self.change(uid, |entry| entry.round = Some(OpenRound { number, subject, opened }));
+    }
+
+    /// The round is void: what follows proves nothing until another is opened.
+    pub fn drop_round(&self, uid: &str) {
+        self.change(uid, |entry| entry.round = None);
+    }
+
+    /// A write after which names may answer differently has been sent.
+    pub fn names_changed(&self, uid: &str) {
+        self.change(uid, |entry| entry.names_changed = Instant::now());
+    }
+
+    /// What names depend on, as just seen (only what is known). A difference from what was known before, whoever made it, is
+    /// a name change: operations end, and approvals come, long after the write.
+    pub fn names_seen(&self, uid: &str, names: BTreeMap<ArmId, Digest>) {
+        self.change(uid, |entry| {
+            let differs = |(id, digest): (&ArmId, &Digest)| entry.names.get(id).is_some_and(|known| known != digest);
+            if names.iter().any(differs) {
+                entry.names_changed = Instant::now();
+            }
+            entry.names.extend(names);
+        });
+    }
+
+    /// The vantage points that the object names now.
+    pub fn looks_from(&self, uid: &str, vantage_points: BTreeSet<String>) {
+        self.change(uid, |entry| entry.vantage_points = vantage_points);
+    }
+
+    /// Objects that name this vantage point.
+    pub fn looking_from(&self, vantage_point: &str) -> Vec<ObjectKey> {
+        let objects = self.objects();
+        objects.values().filter(|e| e.vantage_points.contains(vantage_point)).map(|e| e.key.clone()).collect()
+    }
+
+    /// The object with this uid.
+    pub fn key_of(&self, uid: &str) -> Option<ObjectKey> {
+        self.objects().get(uid).map(|entry| entry.key.clone())
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.objects().remove(uid);
+    }
+
+    /// How many objects are remembered.
+    pub fn len(&self) -> usize {
+        self.objects().len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the holder of a Lease renews it, judged by our own monotonic clock: the value must change within `duration`.
+    /// A value that was not watched since the one before it is compared with the wall clock `now`, with `slack` for skew.
+    pub fn is_renewed(&self, lease: (&str, &str), renewed: Timestamp, duration: Duration, now: Timestamp, slack: Duration) -> bool {
+        let look = Instant::now();
+        let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        forget_old(&mut renewals, look);
+        let key = (lease.0.to_owned(), lease.1.to_owned());
+        if let Some(known) = renewals.get_mut(&key)
+            && known.renewed == renewed
+        {
+            known.last_look = look;
+            return known.alive_at_first && look.saturating_duration_since(known.first_seen) <= duration;
+        }
+        let watched = renewals.get(&key).is_some_and(|k| look.saturating_duration_since(k.last_look) <= duration + slack);
+        let fresh = Duration::try_from(now.duration_since(renewed).abs()).is_ok_and(|age| age <= duration + slack);
+        let alive_at_first = watched || fresh;
+        renewals.insert(key, Renewal { renewed, first_seen: look, last_look: look, alive_at_first });
+        alive_at_first
+    }
+
+    fn change(&self, uid: &str, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.objects().get_mut(uid) {
+            change(entry);
+        }
+    }
+
+    fn objects(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leases that nobody asks about any more must not pile up.
+fn forget_old(renewals: &mut HashMap<(String, String), Renewal>, now: Instant) {
+    const MANY: usize = 256;
+    const OLD: Duration = Duration::from_secs(24 * 3600);
+    if renewals.len() > MANY {
+        renewals.retain(|_, renewal| now.saturating_duration_since(renewal.last_look) < OLD);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DURATION: Duration = Duration::from_secs(30);
+    const SLACK: Duration = Duration::from_secs(60);
+
+    fn key() -> ObjectKey {
+        ObjectKey { namespace: "ml".into(), name: "contoso".into() }
+    }
+
+    fn wall(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rounds_age_counts_from_the_instant_before_its_first_write() {
+        let memories = Memories::default();
+        memories.meet("u", key());
+        let opened = Instant::now();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        memories.open_round("u", 7, Digest::of_bytes(b"subject"), opened);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        let round = memories.recall("u").round.unwrap();
+        assert_eq!((round.number, round.age), (7, Duration::from_secs(7)));
+        memories.drop_round("u");
+        assert_eq!(memories.recall("u").round, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn name_changes_count_from_first_sight_and_then_from_the_latest() {
+        let memories = Memories::default();
+        assert_eq!(memories.recall("u").since_name_change, None);
+        memories.meet("u", key());
+        tokio::time::advance(Duration::from_secs(100)).await;
+        memories.meet("u", key());
+        assert_eq!(memories.recall("u").since_name_change, Some(Duration::from_secs(100)));
+        memories.names_changed("u");
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(memories.recall("u").since_name_change, Some(Duration::from_secs(5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_becomes_ready_later_is_a_name_change_too() {
+        let id: ArmId = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/net/providers/Microsoft.Network/privateEndpoints/e".parse().unwrap();
+        let seen = |text: &str| BTreeMap::from([(id.clone(), Digest::of_bytes(text.as_bytes()))]);
+        let memories = Memories::default();
+        memories.meet("u", key());
+        memories.names_seen("u", seen("updating"));
+        tokio::time::advance(Duration::from_secs(600)).await;
+        memories.names_seen("u", seen("updating"));
+        memories.names_seen("u", BTreeMap::new());
+        assert_eq!(memories.recall("u").since_name_change, Some(Duration::from_secs(600)), "nothing changed yet");
+        memories.names_seen("u", seen("succeeded"));
+        assert_eq!(memories.recall("u").since_name_change, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_forgotten_object_leaves_nothing_behind() {
+        let memories = Memories::default();
+        memories.meet("u", key());
+        memories.looks_from("u", ["hub".to_owned()].into());
+        assert_eq!(memories.looking_from("hub"), vec![key()]);
+        assert_eq!(memories.key_of("u"), Some(key()));
+        memories.forget("u");
+        memories.open_round("u", 1, Digest::of_bytes(b""), Instant::now());
+        assert!(memories.is_empty() && memories.looking_from("hub").is_empty());
+        assert_eq!(memories.recall("u"), Memory::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_is_silent_once_its_lease_stands_still_for_longer_than_it_lasts() {
+        let memories = Memories::default();
+        let look = |renewed, now| memories.is_renewed(("hub", "vantage-point-hub"), wall(renewed), DURATION, wall(now), SLACK);
+        assert!(look(0, 1));
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(look(0, 30));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!look(0, 32));
+        assert!(look(33, 34), "it renews again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wall_clocks_count_only_where_nothing_was_watched() {
+        let memories = Memories::default();
+        let look = |renewed, now| memories.is_renewed(("hub", "l"), wall(renewed), DURATION, wall(now), SLACK);
+        assert!(!look(0, 10_000), "an old value at first sight is an old lease");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(look(10, 10_010), "a clock that is hours behind, but it moves while we watch");
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert!(!look(20, 13_610), "moved once in an hour: nobody knows when");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(!look(20, 13_620), "what was judged silent stays so until it moves");
+    }
+}
