@@ -1,6 +1,9 @@
 //! The contract with people and GitOps pipelines: the kinds of group `secureregistry.dev`, their validation rules,
 //! condition types, reasons and reserved names. Types only; no client, no I/O.
 
+// The derive takes one `printcolumn` per column, which the lint takes for a repetition.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod approval;
 pub mod conditions;
 pub mod crd;

@@ -47,6 +47,9 @@ pub struct SecureRegistryStatus {
     /// What was before the first closing write: opening again restores exactly that. Also kept in a ConfigMap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotStatus>,
+    /// Reopenings by `rollback.onFailure: Reopen` since the spec last changed or a lock last held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackStatus>,
     /// Latest transitions, newest last, at most sixteen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryEntry>,
@@ -74,6 +77,10 @@ pub struct TargetAccessStatus {
     pub access: String,
     /// What makes it so, as Azure reports it, such as `publicNetworkAccess=Enabled defaultAction=Deny`.
     pub detail: String,
+    /// Why the last closing write on it was refused, in Azure's words; gone once it is closed. The other targets do not wait
+    /// for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
 }
 
 /// One private endpoint.
@@ -178,6 +185,21 @@ pub struct SnapshotStatus {
     pub digest: String,
     /// Digest of the evidence that the lock was based on.
     pub evidence_digest: String,
+}
+
+/// Reopenings by rollback. The next lock waits longer each time; after the third it waits for a change of spec.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RollbackStatus {
+    /// How often.
+    pub count: i32,
+    /// The latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reopened_at: Option<Time>,
+    /// Generation of the spec that they belong to.
+    pub generation: i64,
+    /// The path that was lost.
+    pub reason: String,
 }
 
 /// One transition.

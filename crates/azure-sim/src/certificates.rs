@@ -50,14 +50,21 @@ impl CertificateAuthority {
     /// A new root with a new key; two runs never trust each other's leaves.
     pub fn new() -> Result<Self, CertificateError> {
         let name = "azure-sim root";
-        let make = |source| CertificateError::Make { names: name.to_owned(), source };
+        let make = |source| CertificateError::Make {
+            names: name.to_owned(),
+            source,
+        };
         let key = KeyPair::generate().map_err(make)?;
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let root = params.self_signed(&key).map_err(make)?;
-        Ok(CertificateAuthority { pem: root.pem(), root: root.der().clone(), issuer: Issuer::new(params, key) })
+        Ok(CertificateAuthority {
+            pem: root.pem(),
+            root: root.der().clone(),
+            issuer: Issuer::new(params, key),
+        })
     }
 
     /// The root in PEM form, for clients to trust.
@@ -76,7 +83,10 @@ impl CertificateAuthority {
         &self,
         names: &[String],
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), CertificateError> {
-        let make = |source| CertificateError::Make { names: names.join(", "), source };
+        let make = |source| CertificateError::Make {
+            names: names.join(", "),
+            source,
+        };
         let key = KeyPair::generate().map_err(make)?;
         let mut params = CertificateParams::new(names.to_vec()).map_err(make)?;
         if let Some(first) = names.first() {
@@ -91,7 +101,10 @@ impl CertificateAuthority {
 
     /// A server configuration that shows a leaf for these names. ALPN is left empty: the caller sets it.
     pub fn server_config(&self, names: &[String]) -> Result<ServerConfig, CertificateError> {
-        let tls = |source| CertificateError::Tls { names: names.join(", "), source };
+        let tls = |source| CertificateError::Tls {
+            names: names.join(", "),
+            source,
+        };
         let (chain, key) = self.leaf(names)?;
         ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()

@@ -211,7 +211,13 @@ struct Kept {
 impl Journal {
     /// An empty journal on this clock.
     pub fn new(clock: Clock) -> Self {
-        Journal { clock, kept: Arc::new(Mutex::new(Kept { records: VecDeque::new(), next: 1 })) }
+        Journal {
+            clock,
+            kept: Arc::new(Mutex::new(Kept {
+                records: VecDeque::new(),
+                next: 1,
+            })),
+        }
     }
 
     /// Writes a line now and returns its sequence number.
@@ -227,7 +233,11 @@ impl Journal {
         if kept.records.len() == KEPT {
             kept.records.pop_front();
         }
-        kept.records.push_back(Record { seq, at: at.as_secs_f64(), entry });
+        kept.records.push_back(Record {
+            seq,
+            at: at.as_secs_f64(),
+            entry,
+        });
         seq
     }
 

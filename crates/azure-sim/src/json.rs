@@ -1,7 +1,5 @@
 //! Reading and merging raw JSON bodies. Pure.
 
-use std::hash::{Hash, Hasher};
-
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -14,7 +12,9 @@ pub(crate) fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
 
 /// The list at a JSON pointer, or an empty one.
 pub(crate) fn list<'a>(body: &'a Value, pointer: &str) -> &'a [Value] {
-    body.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    body.pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// The flag at a JSON pointer, or false.
@@ -34,17 +34,6 @@ pub(crate) fn set(body: &mut Value, path: &[&str], value: Value) {
     if let Some(object) = body.as_object_mut() {
         set(object.entry((*first).to_owned()).or_insert(Value::Null), rest, value);
     }
-}
-
-/// Removes the value at a path of object keys; `true` when it was there.
-pub(crate) fn remove(body: &mut Value, path: &[&str]) -> bool {
-    let Some((last, way)) = path.split_last() else { return false };
-    let mut at = body;
-    for step in way {
-        let Some(next) = at.get_mut(*step) else { return false };
-        at = next;
-    }
-    at.as_object_mut().is_some_and(|o| o.remove(*last).is_some())
 }
 
 /// RFC 7396: null removes, objects merge, all else replaces.
@@ -78,7 +67,11 @@ fn collect(before: &Value, after: &Value, pointer: &mut String, found: &mut Vec<
         return;
     }
     let (Value::Object(old), Value::Object(new)) = (before, after) else {
-        found.push(FieldChange { pointer: pointer.clone(), before: before.clone(), after: after.clone() });
+        found.push(FieldChange {
+            pointer: pointer.clone(),
+            before: before.clone(),
+            after: after.clone(),
+        });
         return;
     };
     let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -86,7 +79,12 @@ fn collect(before: &Value, after: &Value, pointer: &mut String, found: &mut Vec<
         let length = pointer.len();
         pointer.push('/');
         pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
-        collect(old.get(name).unwrap_or(&Value::Null), new.get(name).unwrap_or(&Value::Null), pointer, found);
+        collect(
+            old.get(name).unwrap_or(&Value::Null),
+            new.get(name).unwrap_or(&Value::Null),
+            pointer,
+            found,
+        );
         pointer.truncate(length);
     }
 }
@@ -104,7 +102,14 @@ pub(crate) fn digest(words: &[&str]) -> String {
 /// A GUID made of these words; equal words give equal GUIDs in every run.
 pub(crate) fn guid(words: &[&str]) -> String {
     let d = digest(words);
-    format!("{}-{}-4{}-a{}-{}", &d[0..8], &d[8..12], &d[13..16], &d[17..20], &d[20..32])
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        &d[0..8],
+        &d[8..12],
+        &d[13..16],
+        &d[17..20],
+        &d[20..32]
+    )
 }
 
 /// A number made of these words, evenly spread over 0..`below` (0 when `below` is 0).
@@ -112,13 +117,6 @@ pub(crate) fn number(words: &[&str], below: u64) -> u64 {
     let d = digest(words);
     let value = u64::from_str_radix(&d[..16], 16).unwrap_or(0);
     value.checked_rem(below).unwrap_or(0)
-}
-
-/// A short number for log lines and request ids; not stable between Rust versions.
-pub(crate) fn fold(value: &impl Hash) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -141,12 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn set_and_remove_walk_and_make_objects() {
+    fn set_makes_the_objects_on_the_way() {
         let mut body = json!({"a": 1});
         set(&mut body, &["a", "b"], json!(2));
         assert_eq!(body, json!({"a": {"b": 2}}));
-        assert!(remove(&mut body, &["a", "b"]));
-        assert!(!remove(&mut body, &["x", "b"]));
     }
 
     #[test]

@@ -2,15 +2,36 @@
 //! as SOCKS5 ports, a DNS view each, TLS servers behind the endpoints' addresses. Everything that happened is in the
 //! journal, so that tests judge from outside.
 
+mod arm;
 pub mod certificates;
 pub mod clock;
+mod control;
+mod control_api;
 pub mod data_plane;
+mod discovery;
+pub mod faults;
+mod hands;
 pub mod journal;
 mod json;
+mod latency;
+mod operations;
+pub mod oracle;
+mod permissions;
+mod received;
+pub mod seed;
+pub mod serve;
 mod simulator;
 pub mod targets;
+mod throttle;
+mod tokens;
 pub mod world;
 
 pub use certificates::CertificateAuthority;
+pub use faults::{FaultEffect, FaultRule};
 pub use journal::Journal;
-pub use simulator::Simulator;
+pub use latency::Latencies;
+pub use oracle::RequiredPath;
+pub use seed::{Seed, SeedError};
+pub use serve::{Running, ServeOptions};
+pub use simulator::{ConnectionDropped, Simulator};
+pub use throttle::{Bucket, Throttling};

@@ -56,7 +56,11 @@ impl Operation {
     pub(crate) fn status_body(&self, clock: &Clock, now: Duration) -> Value {
         let total = self.ends.saturating_sub(self.started).as_secs_f64();
         let done = now.saturating_sub(self.started).as_secs_f64();
-        let percent = if total > 0.0 { (done / total * 100.0).clamp(0.0, 99.0).floor() } else { 99.0 };
+        let percent = if total > 0.0 {
+            (done / total * 100.0).clamp(0.0, 99.0).floor()
+        } else {
+            99.0
+        };
         let mut body = json!({ "name": self.id, "startTime": clock.at(self.started).to_string() });
         let (status, error) = match &self.standing {
             Standing::Running => ("InProgress", None),
@@ -143,7 +147,9 @@ impl Operations {
                 break;
             }
             let id = entry.remove();
-            let Some(operation) = self.all.get_mut(&id) else { continue };
+            let Some(operation) = self.all.get_mut(&id) else {
+                continue;
+            };
             let result = operation.effect.take().map_or(Ok(()), |effect| effect(world, ends));
             operation.standing = match result {
                 Ok(()) => Standing::Succeeded,
@@ -151,7 +157,11 @@ impl Operations {
             };
             self.ended.push_back((ends, id));
         }
-        while self.ended.front().is_some_and(|(ended, _)| ended.saturating_add(REMEMBERED) < now) {
+        while self
+            .ended
+            .front()
+            .is_some_and(|(ended, _)| ended.saturating_add(REMEMBERED) < now)
+        {
             if let Some((_, id)) = self.ended.pop_front() {
                 self.all.remove(&id);
             }
@@ -161,7 +171,10 @@ impl Operations {
 
 impl std::fmt::Debug for Operations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Operations").field("running", &self.due.len()).field("remembered", &self.all.len()).finish()
+        f.debug_struct("Operations")
+            .field("running", &self.due.len())
+            .field("remembered", &self.all.len())
+            .finish()
     }
 }
 
@@ -195,7 +208,10 @@ mod tests {
         assert!(world.resources.is_empty());
         operations.settle(&mut world, Duration::from_secs(60));
         let early = world.get("/subscriptions/s/resourceGroups/early").unwrap();
-        assert_eq!((early.body["seen"].as_u64(), early.changed_at), (Some(0), Duration::from_secs(10)));
+        assert_eq!(
+            (early.body["seen"].as_u64(), early.changed_at),
+            (Some(0), Duration::from_secs(10))
+        );
         assert_eq!(operations.get("late").unwrap().standing, Standing::Succeeded);
     }
 

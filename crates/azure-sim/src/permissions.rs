@@ -29,16 +29,26 @@ pub(crate) struct Principal {
 }
 
 /// What a principal in `assignedIdentities` may do in the managed resource group (*Azure AI Administrator*, azure.md §1.6).
-const GRANTED: &[&str] = &["Microsoft.Storage/storageAccounts/*", "Microsoft.ContainerRegistry/registries/*", "*/read"];
+const GRANTED: &[&str] = &[
+    "Microsoft.Storage/storageAccounts/*",
+    "Microsoft.ContainerRegistry/registries/*",
+    "*/read",
+];
 
 /// The approval action of a target type, as roles spell it.
 pub(crate) fn approval_action(kind: &str) -> String {
-    format!("{}/privateEndpointConnectionsApproval/action", crate::arm::versions::spelled(kind))
+    format!(
+        "{}/privateEndpointConnectionsApproval/action",
+        crate::arm::versions::spelled(kind)
+    )
 }
 
 /// Whether a pattern with `*` matches an action, case aside.
 pub(crate) fn matches(pattern: &str, action: &str) -> bool {
-    glob(pattern.to_ascii_lowercase().as_bytes(), action.to_ascii_lowercase().as_bytes())
+    glob(
+        pattern.to_ascii_lowercase().as_bytes(),
+        action.to_ascii_lowercase().as_bytes(),
+    )
 }
 
 /// `*` matches any run, everything else itself.
@@ -83,7 +93,10 @@ pub(crate) fn allowed(world: &World, principal: &Principal, action: &str, scope:
 
 /// Checks an action; the error is what ARM answers.
 pub(crate) fn require(world: &World, principal: &Principal, action: &str, scope: &str) -> Result<(), ArmError> {
-    let who = format!("The client '{}' with object id '{}'", principal.client_id, principal.object_id);
+    let who = format!(
+        "The client '{}' with object id '{}'",
+        principal.client_id, principal.object_id
+    );
     if !allowed(world, principal, action, scope) {
         return Err(ArmError::new(
             403,
@@ -119,12 +132,17 @@ pub(crate) fn require_linked(
     linked: &str,
     (own_action, own_scope): (&str, &str),
 ) -> Result<(), ArmError> {
-    let Err(refusal) = require(world, principal, action, linked) else { return Ok(()) };
+    let Err(refusal) = require(world, principal, action, linked) else {
+        return Ok(());
+    };
     let denied = refusal.code == "DenyAssignmentAuthorizationFailed";
     if denied && world.switches.approval_denial == ApprovalDenial::DenyAssignment {
         return Err(refusal);
     }
-    let shown = match action.to_ascii_lowercase().ends_with("/privateendpointconnectionsapproval/action") {
+    let shown = match action
+        .to_ascii_lowercase()
+        .ends_with("/privateendpointconnectionsapproval/action")
+    {
         true => "PrivateEndpointConnectionsApproval/action",
         false => action,
     };
@@ -149,7 +167,12 @@ fn denial(world: &World, principal: &Principal, action: &str, scope: &str) -> Op
     let managed = registry_of_managed_group(world, scope).map(|r| managed_denial(world, r));
     seeded.chain(managed).find(|d| {
         let stops = list(d, "/properties/permissions").iter().any(|p| {
-            let has = |pointer: &str| list(p, pointer).iter().filter_map(Value::as_str).any(|a| matches(a, action));
+            let has = |pointer: &str| {
+                list(p, pointer)
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .any(|a| matches(a, action))
+            };
             has("/actions") && !has("/notActions")
         });
         let excluded = list(d, "/properties/excludePrincipals")
@@ -165,13 +188,19 @@ pub(crate) fn deny_assignments_at(world: &World, scope: &str) -> Vec<Value> {
         .of_kind("microsoft.authorization/denyassignments")
         .map(|r| r.body.clone())
         .filter(|d| within(scope, text(d, "/properties/scope")));
-    seeded.chain(registry_of_managed_group(world, scope).map(|r| managed_denial(world, r))).collect()
+    seeded
+        .chain(registry_of_managed_group(world, scope).map(|r| managed_denial(world, r)))
+        .collect()
 }
 
 /// Id of the registry in whose managed resource group this scope lies.
 pub(crate) fn registry_of_managed_group<'a>(world: &'a World, scope: &str) -> Option<&'a str> {
     let group = world.get(&group_id_of(scope))?;
-    group.body.get("managedBy").and_then(Value::as_str).filter(|id| !id.is_empty())
+    group
+        .body
+        .get("managedBy")
+        .and_then(Value::as_str)
+        .filter(|id| !id.is_empty())
 }
 
 fn is_assigned(world: &World, registry: &str, object_id: &str) -> bool {
@@ -192,7 +221,10 @@ fn managed_denial(world: &World, registry: &str) -> Value {
         "Microsoft.Network/privateEndpoints/write",
     ];
     if world.switches.deny_managed_writes {
-        actions.extend(["Microsoft.Storage/storageAccounts/write", "Microsoft.ContainerRegistry/registries/write"]);
+        actions.extend([
+            "Microsoft.Storage/storageAccounts/write",
+            "Microsoft.ContainerRegistry/registries/write",
+        ]);
     }
     if world.switches.deny_managed_approval {
         actions.extend([
@@ -235,16 +267,28 @@ mod tests {
     #[test]
     fn patterns_match_runs_whatever_the_case() {
         assert!(matches("*", "Microsoft.Network/privateEndpoints/write"));
-        assert!(matches("Microsoft.Network/*/read", "microsoft.network/virtualNetworks/subnets/read"));
+        assert!(matches(
+            "Microsoft.Network/*/read",
+            "microsoft.network/virtualNetworks/subnets/read"
+        ));
         assert!(matches("*/read", "Microsoft.Storage/storageAccounts/read"));
-        assert!(!matches("Microsoft.Network/*/read", "Microsoft.Network/virtualNetworks/write"));
+        assert!(!matches(
+            "Microsoft.Network/*/read",
+            "Microsoft.Network/virtualNetworks/write"
+        ));
         assert!(!matches("a*b", "ac"));
     }
 
     #[test]
     fn a_scope_holds_itself_and_what_is_below_but_no_namesake() {
-        assert!(within("/subscriptions/S/resourceGroups/G/x", "/subscriptions/s/resourcegroups/g"));
+        assert!(within(
+            "/subscriptions/S/resourceGroups/G/x",
+            "/subscriptions/s/resourcegroups/g"
+        ));
         assert!(within("/anything", "/"));
-        assert!(!within("/subscriptions/s/resourceGroups/good", "/subscriptions/s/resourceGroups/go"));
+        assert!(!within(
+            "/subscriptions/s/resourceGroups/good",
+            "/subscriptions/s/resourceGroups/go"
+        ));
     }
 }

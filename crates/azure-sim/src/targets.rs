@@ -181,12 +181,18 @@ pub fn regions_of(world: &World, target: &Resource) -> Vec<String> {
 
 /// A region as names spell it: lower case, no blanks.
 pub fn region(location: &str) -> String {
-    location.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase()
+    location
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .collect::<String>()
+        .to_ascii_lowercase()
 }
 
 /// All names that a target owns, whether or not an endpoint carries them.
 pub fn fqdns_of(world: &World, target_id: &str) -> Vec<TargetName> {
-    let Some(target) = world.get(target_id) else { return Vec::new() };
+    let Some(target) = world.get(target_id) else {
+        return Vec::new();
+    };
     let name = text(&target.body, "/name").to_ascii_lowercase();
     match TargetKind::of(&target.kind) {
         Some(TargetKind::Registry) => {
@@ -232,7 +238,10 @@ pub fn fqdns_of(world: &World, target_id: &str) -> Vec<TargetName> {
             };
             let data = regions_of(world, target);
             std::iter::once(one("registry".into(), name.clone()))
-                .chain(data.iter().map(|r| one(format!("registry_data_{r}"), format!("{name}.{r}.data"))))
+                .chain(
+                    data.iter()
+                        .map(|r| one(format!("registry_data_{r}"), format!("{name}.{r}.data"))),
+                )
                 .collect()
         }
         None => Vec::new(),
@@ -241,7 +250,9 @@ pub fn fqdns_of(world: &World, target_id: &str) -> Vec<TargetName> {
 
 /// The target that owns this public name.
 pub fn owner_of_fqdn(world: &World, fqdn: &str) -> Option<Key> {
-    let owner = world.name_owners.get(&fqdn.trim_end_matches('.').to_ascii_lowercase())?;
+    let owner = world
+        .name_owners
+        .get(&fqdn.trim_end_matches('.').to_ascii_lowercase())?;
     world.resources.contains_key(owner).then(|| owner.clone())
 }
 
@@ -283,9 +294,12 @@ fn member_of(configuration: &Value) -> Option<EndpointMember> {
 
 /// The one connection of a private endpoint's body, from whichever list holds it.
 pub(crate) fn connection_of(endpoint: &Value) -> Option<&Value> {
-    ["/properties/privateLinkServiceConnections", "/properties/manualPrivateLinkServiceConnections"]
-        .into_iter()
-        .find_map(|pointer| list(endpoint, pointer).first())
+    [
+        "/properties/privateLinkServiceConnections",
+        "/properties/manualPrivateLinkServiceConnections",
+    ]
+    .into_iter()
+    .find_map(|pointer| list(endpoint, pointer).first())
 }
 
 /// All endpoints that point at this target, in id order.
@@ -301,10 +315,17 @@ pub fn endpoints_of(world: &World, target_id: &str) -> Vec<EndpointView> {
 /// The endpoint that holds this address in its VNet, with the member behind it.
 pub fn endpoint_at(world: &World, virtual_network: &str, address: Ipv4Addr) -> Option<(EndpointView, EndpointMember)> {
     let network = key(virtual_network);
-    world.of_kind(PRIVATE_ENDPOINT).filter_map(|e| endpoint_view(world, e)).find_map(|view| {
-        let member = view.members.iter().find(|m| m.address == address && view.virtual_network == network).cloned()?;
-        Some((view, member))
-    })
+    world
+        .of_kind(PRIVATE_ENDPOINT)
+        .filter_map(|e| endpoint_view(world, e))
+        .find_map(|view| {
+            let member = view
+                .members
+                .iter()
+                .find(|m| m.address == address && view.virtual_network == network)
+                .cloned()?;
+            Some((view, member))
+        })
 }
 
 /// Who may reach the target publicly at this simulated time: a change takes effect only after
@@ -313,7 +334,10 @@ pub fn access_of(world: &World, target_id: &str, now: Duration) -> Option<Access
     let target = world.get(target_id)?;
     let lag = Duration::from_secs(world.switches.access_effect_seconds);
     let earlier = world.earlier_bodies.get(&key(target_id)).map_or(&[][..], Vec::as_slice);
-    let body = earlier.iter().find(|(until, _)| now < until.saturating_add(lag)).map_or(&target.body, |(_, body)| body);
+    let body = earlier
+        .iter()
+        .find(|(until, _)| now < until.saturating_add(lag))
+        .map_or(&target.body, |(_, body)| body);
     Some(access_in(TargetKind::of(&target.kind)?, body))
 }
 
@@ -323,9 +347,10 @@ pub fn access_in(kind: TargetKind, body: &Value) -> Access {
     let (rules, bypass) = match kind {
         TargetKind::Registry => ("", ""),
         TargetKind::Storage => ("/properties/networkAcls", text(body, "/properties/networkAcls/bypass")),
-        TargetKind::ContainerRegistry => {
-            ("/properties/networkRuleSet", text(body, "/properties/networkRuleBypassOptions"))
-        }
+        TargetKind::ContainerRegistry => (
+            "/properties/networkRuleSet",
+            text(body, "/properties/networkRuleBypassOptions"),
+        ),
     };
     let denies = !rules.is_empty() && text(body, &format!("{rules}/defaultAction")) == "Deny";
     Access {
@@ -342,7 +367,11 @@ pub fn access_in(kind: TargetKind, body: &Value) -> Access {
 }
 
 fn texts(items: &[Value], pointer: &str) -> Vec<String> {
-    items.iter().map(|item| text(item, pointer).to_owned()).filter(|t| !t.is_empty()).collect()
+    items
+        .iter()
+        .map(|item| text(item, pointer).to_owned())
+        .filter(|t| !t.is_empty())
+        .collect()
 }
 
 #[cfg(test)]

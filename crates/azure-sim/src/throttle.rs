@@ -35,9 +35,18 @@ impl Default for Throttling {
     fn default() -> Self {
         Throttling {
             enabled: true,
-            reads: Bucket { size: 250, per_second: 25.0 },
-            writes: Bucket { size: 200, per_second: 10.0 },
-            deletes: Bucket { size: 200, per_second: 10.0 },
+            reads: Bucket {
+                size: 250,
+                per_second: 25.0,
+            },
+            writes: Bucket {
+                size: 200,
+                per_second: 10.0,
+            },
+            deletes: Bucket {
+                size: 200,
+                per_second: 10.0,
+            },
             private_dns_reads: None,
         }
     }
@@ -111,7 +120,10 @@ impl Buckets {
             CallType::Writes => rules.writes,
             CallType::Deletes => rules.deletes,
             CallType::PrivateDnsReads => match rules.private_dns_reads {
-                Some(size) => Bucket { size, per_second: f64::from(size) / 300.0 },
+                Some(size) => Bucket {
+                    size,
+                    per_second: f64::from(size) / 300.0,
+                },
                 None => return Pass::Yes(u32::MAX),
             },
         };
@@ -125,7 +137,11 @@ impl Buckets {
             *fill = (*fill - 1.0).max(0.0);
             return Pass::Yes(*fill as u32);
         }
-        Pass::No(if bucket.per_second > 0.0 { (1.0 - *fill) / bucket.per_second } else { 60.0 })
+        Pass::No(if bucket.per_second > 0.0 {
+            (1.0 - *fill) / bucket.per_second
+        } else {
+            60.0
+        })
     }
 }
 

@@ -295,8 +295,25 @@ impl World {
             earlier.push((now, before.body.clone()));
         }
         let id = before.map_or_else(|| id.trim_end_matches('/').to_owned(), |b| b.id.clone());
-        self.unwritten.push((now, ChangeEntry { id: id.clone(), by: self.actor.clone(), fields, change }));
-        self.resources.insert(key, Resource { id, kind, body, etag, changed_at: now });
+        self.unwritten.push((
+            now,
+            ChangeEntry {
+                id: id.clone(),
+                by: self.actor.clone(),
+                fields,
+                change,
+            },
+        ));
+        self.resources.insert(
+            key,
+            Resource {
+                id,
+                kind,
+                body,
+                etag,
+                changed_at: now,
+            },
+        );
     }
 
     /// Changes a resource's body in place; `false` when there is no such resource.
@@ -310,10 +327,16 @@ impl World {
 
     /// Removes a resource, its children stay; `false` when it was not there.
     pub(crate) fn remove(&mut self, id: &str, now: Duration) -> bool {
-        let Some(gone) = self.resources.remove(&key(id)) else { return false };
+        let Some(gone) = self.resources.remove(&key(id)) else {
+            return false;
+        };
         self.earlier_bodies.remove(&key(id));
-        let change =
-            ChangeEntry { id: gone.id, by: self.actor.clone(), fields: Vec::new(), change: ChangeKind::Deleted };
+        let change = ChangeEntry {
+            id: gone.id,
+            by: self.actor.clone(),
+            fields: Vec::new(),
+            change: ChangeKind::Deleted,
+        };
         self.unwritten.push((now, change));
         true
     }
@@ -345,8 +368,12 @@ impl World {
     /// Takes the names of a target that is gone out of public DNS.
     pub(crate) fn withdraw(&mut self, target_id: &str) {
         let target = key(target_id);
-        let gone: Vec<String> =
-            self.name_owners.iter().filter(|(_, owner)| **owner == target).map(|(name, _)| name.clone()).collect();
+        let gone: Vec<String> = self
+            .name_owners
+            .iter()
+            .filter(|(_, owner)| **owner == target)
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in gone {
             self.name_owners.remove(&name);
             if let Some(address) = self.public_addresses.remove(&name) {
@@ -377,6 +404,9 @@ impl World {
     /// All resources below this id (children, grandchildren), in id order.
     pub fn below<'a>(&'a self, id: &str) -> impl Iterator<Item = &'a Resource> + 'a {
         let prefix = format!("{}/", key(id));
-        self.resources.range(prefix.clone()..).take_while(move |(k, _)| k.starts_with(&prefix)).map(|(_, r)| r)
+        self.resources
+            .range(prefix.clone()..)
+            .take_while(move |(k, _)| k.starts_with(&prefix))
+            .map(|(_, r)| r)
     }
 }

@@ -1,4 +1,21 @@
 //! Eyes and Hands: the ARM client, operations, budgets, credentials, discovery. The only crate that knows a URL.
+//!
+//! ```text
+//! Desired, operations ─► Eyes  ─ GET ─┐            ┌─ settings: endpoint, authority, CA, budgets
+//!                                     ├─► arm ─► pipeline (azure_core, retries off) ─► HTTPS
+//! StepId, AzureAction ─► Hands ─ PUT ─┘     ▲
+//!                                           └─ identity: one token per scope, rebuilt after a 401
+//! ```
+
+mod arm;
+mod client;
+mod edit;
+mod eyes;
+mod hands;
+mod identity;
+mod json;
+mod operations;
+mod settings;
 
 use std::time::Duration;
 
@@ -6,6 +23,9 @@ use async_trait::async_trait;
 use sreg_domain::action::{AzureAction, Effect, Failure, Operation, StepId};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
+
+pub use client::{AzureClient, connect, connect_through};
+pub use settings::{AzureSettings, Budget, Budgets, ConnectError, CredentialKind};
 
 /// Looks at Azure. Never writes, never fails: what cannot be told is `Unknown(why)`.
 #[async_trait]

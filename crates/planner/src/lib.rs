@@ -7,6 +7,39 @@
 //!                   (observe) ─► Seen ─┘
 //! ```
 
+pub mod conditions;
+pub mod lint;
 pub mod plan;
+pub mod render;
+pub mod report;
+pub mod validate;
 
+mod break_glass;
+mod claims;
+mod compose;
+mod dns;
+mod draft;
+mod drift;
+mod endpoints;
+mod evidence;
+mod facts;
+mod gates;
+mod lockdown;
+mod locked;
+mod names;
+mod opening;
+mod paths;
+mod prefix;
+mod preflight;
+mod registry;
+mod release;
+mod state;
+mod teardown;
+mod window;
+
+pub use compose::plan;
+pub use lint::{LintFinding, lint};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
+pub use render::render;
+pub use report::{EventNote, Gauges, Report, ReportInput, report, report_invalid};
+pub use validate::{PlanSettings, Violation, validate};

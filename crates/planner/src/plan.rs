@@ -117,8 +117,14 @@ pub enum WaitReason {
     SnapshotPending,
     /// The registry does not exist and `create` is absent.
     RegistryAbsentStalled,
+    /// Reopened by rollback: locking again waits, longer each time.
+    RollbackBackoff,
     /// A subnet or network does not exist.
     SubnetAbsentStalled,
+    /// A zone that the spec names does not exist, or none is named where one is needed.
+    ZoneAbsentStalled,
+    /// DNS would have to change in a way that cuts clients off while public access is closed.
+    DnsChangeStalled,
     /// Another object owns this registry.
     ClaimedElsewhereStalled,
     /// Something of that name exists and does not carry our mark.
@@ -142,6 +148,37 @@ pub enum WaitReason {
 }
 
 impl WaitReason {
+    /// Who must act for it to end.
+    pub fn actor(self) -> Actor {
+        use WaitReason::*;
+        match self {
+            NotKnown | OperationInProgress | RegistryProvisioning | ResourceBusy | EndpointMembersPending | DnsPending => Actor::Azure,
+            DnsByPolicyPending | DnsExternalPending => Actor::DnsOwner,
+            DnsSettling | WindowClosed | SnapshotPending | RollbackBackoff => Actor::Time,
+            AgentSilent | ProofPending => Actor::Agent,
+            ConnectionPending | ConnectionRejectedStalled | NameChangesApproval | LockdownApproval => Actor::Approver,
+            VantagePointMissing
+            | PathFailing
+            | PathsUnknown
+            | HostNotCovered
+            | RecentPublicClients
+            | RolloutPending
+            | RegistryAbsentStalled
+            | SubnetAbsentStalled
+            | ZoneAbsentStalled
+            | DnsChangeStalled
+            | ClaimedElsewhereStalled
+            | ForeignResourceStalled
+            | ZoneLinkedElsewhereStalled
+            | DenyAssignmentStalled
+            | PermissionStalled
+            | RefusedStalled
+            | EndpointFailedStalled
+            | PathLostStalled
+            | BreakGlassStalled => Actor::User,
+        }
+    }
+
     /// Whether only a change of spec, rights or environment ends it.
     pub fn is_stalled(self) -> bool {
         let name: &'static str = self.into();
@@ -181,6 +218,12 @@ pub enum FindingReason {
     ForeignZoneGroup,
     /// Endpoints stand in another subnet than the others.
     SubnetsDiffer,
+    /// A break-glass asked for more than the operator's longest time, or ended.
+    BreakGlassEnded,
+    /// A path was lost after the lock and the registry was opened again.
+    RolledBack,
+    /// On deletion: something that carries our mark is left in place, and why.
+    LeftInPlace,
 }
 
 /// What the plan thinks of the world: what report needs beside the steps.

@@ -46,14 +46,14 @@ pub(crate) fn follow(reply: &Message) -> Looked {
         .answers
         .iter()
         .filter(|record| record.name == *owner)
-        .filter_map(|record| match &record.data {
-            RData::A(address) if question.query_type == RecordType::A => Some(IpAddr::V4(address.0)),
-            RData::AAAA(address) if question.query_type == RecordType::AAAA => Some(IpAddr::V6(address.0)),
-            #[allow(
-                clippy::wildcard_enum_match_arm,
-                reason = "a foreign enum of every record type there is"
-            )]
-            _ => None,
+        .filter_map(|record| {
+            if let (RData::A(address), RecordType::A) = (&record.data, question.query_type) {
+                Some(IpAddr::V4(address.0))
+            } else if let (RData::AAAA(address), RecordType::AAAA) = (&record.data, question.query_type) {
+                Some(IpAddr::V6(address.0))
+            } else {
+                None
+            }
         });
     Looked {
         addresses: addresses.take(MOST_ADDRESSES).collect(),

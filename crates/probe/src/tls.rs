@@ -123,6 +123,10 @@ pub(crate) async fn handshake(
     }
 }
 
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a foreign enum that grows; the rest needs no sentence of its own"
+)]
 fn explain(error: &io::Error, fqdn: &str) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(why)) => explain_certificate(why, fqdn),
@@ -130,15 +134,15 @@ fn explain(error: &io::Error, fqdn: &str) -> String {
             format!("the server ends the TLS handshake for {fqdn} with alert {alert:?}")
         }
         Some(rustls::Error::InvalidMessage(_)) => format!("what answers for {fqdn} does not speak TLS"),
-        #[allow(
-            clippy::wildcard_enum_match_arm,
-            reason = "a foreign enum that grows; the rest needs no sentence of its own"
-        )]
         Some(other) => format!("the TLS handshake for {fqdn} fails: {other}"),
         None => format!("the connection is cut during the TLS handshake for {fqdn} ({error})"),
     }
 }
 
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a foreign enum that grows; the rest needs no sentence of its own"
+)]
 fn explain_certificate(why: &CertificateError, fqdn: &str) -> String {
     match why {
         CertificateError::NotValidForName => format!("the certificate is not valid for {fqdn}"),
@@ -163,10 +167,6 @@ fn explain_certificate(why: &CertificateError, fqdn: &str) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             format!("the certificate for {fqdn} is not valid yet by this machine's clock")
         }
-        #[allow(
-            clippy::wildcard_enum_match_arm,
-            reason = "a foreign enum that grows; the rest needs no sentence of its own"
-        )]
         other => format!("the certificate for {fqdn} is refused: {other}"),
     }
 }

@@ -143,17 +143,26 @@ fn unrecognised(fqdn: &str, what: &str, answer: &Answer) -> Stop {
     ))
 }
 
-/// What stands between us and Azure: portals and proxies answer in HTML, redirect to themselves or want a log-in.
+/// What stands between us and Azure: portals and proxies answer in HTML, redirect to themselves or want a log-in. An HTML page
+/// of a Microsoft web server that does not know the host name counts as foreign too: it is not this service that answers.
 fn is_foreign(answer: &Answer) -> bool {
     let html = header(&answer.headers, "content-type")
         .to_ascii_lowercase()
         .contains("text/html");
     let elsewhere = (300..400).contains(&answer.status);
     let proxy = answer.status == 407 || answer.headers.contains_key("proxy-authenticate");
-    proxy || ((html || elsewhere) && !is_azure(&answer.headers))
+    proxy || ((html || elsewhere) && !has_azure_headers(&answer.headers))
 }
 
-/// Headers that Azure's front ends set and others do not.
+/// Headers that Azure's services set and others do not.
+fn has_azure_headers(headers: &HeaderMap) -> bool {
+    headers.contains_key("docker-distribution-api-version")
+        || headers
+            .keys()
+            .any(|name| name.as_str().starts_with("x-ms-") || name.as_str().starts_with("x-aml-"))
+}
+
+/// The same, or one of the server names of Azure's front ends.
 fn is_azure(headers: &HeaderMap) -> bool {
     const SERVERS: [&str; 4] = [
         "Windows-Azure-",
@@ -162,11 +171,7 @@ fn is_azure(headers: &HeaderMap) -> bool {
         "Microsoft-Azure",
     ];
     let server = header(headers, "server");
-    headers
-        .keys()
-        .any(|name| name.as_str().starts_with("x-ms-") || name.as_str().starts_with("x-aml-"))
-        || headers.contains_key("docker-distribution-api-version")
-        || SERVERS.iter().any(|mark| server.starts_with(mark))
+    has_azure_headers(headers) || SERVERS.iter().any(|mark| server.starts_with(mark))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

@@ -18,7 +18,7 @@ pub mod worlds;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use azure_sim::seed::Seed;
 use azure_sim::{Running, ServeOptions, Simulator};
 use kube::{Api, Client};
@@ -32,6 +32,9 @@ pub use programs::OperatorOptions;
 pub const NAMESPACE: &str = "ml-platform";
 /// Namespace and ServiceAccount of the operator, as the committed RBAC and policies have them.
 pub const OPERATOR_NAMESPACE: &str = sreg_api::names::OPERATOR_NAMESPACE;
+
+/// The operator's principal in the seeds.
+const OPERATOR: &str = "secure-registry-operator";
 
 /// A place from which an agent looks: its vantage point, the simulator's network behind it, and the DNS server there.
 #[derive(Debug, Clone)]
@@ -68,6 +71,7 @@ pub struct Stand {
     pub vantages: Vec<Vantage>,
     folder: TempDir,
     tenant: String,
+    client_id: String,
 }
 
 impl Stand {
@@ -76,29 +80,39 @@ impl Stand {
     pub async fn start(options: StandOptions) -> Result<Stand> {
         let folder = tempfile::Builder::new().prefix("sreg-stand-").tempdir().context("make a folder")?;
         let tenant = options.seed.tenant_id.clone();
-        let simulator = Simulator::new(options.seed).context("build the simulated Azure")?;
+        let client_id = options.seed.principals.iter().find(|p| p.name == OPERATOR).and_then(|p| p.client_id.clone());
+        let client_id = client_id.with_context(|| format!("the seed has no principal {OPERATOR} with a client id"))?;
+        let simulator = Simulator::new(options.seed);
         let azure = simulator
             .serve(ServeOptions { state_dir: Some(folder.path().to_owned()), ..ServeOptions::default() })
             .await
             .context("start azure-sim")?;
         let plane = ControlPlane::start().await?;
         let client = plane.admin_client().await?;
-        let stand = Stand { plane, azure, client, vantages: options.vantages, folder, tenant };
+        let stand = Stand { plane, azure, client, vantages: options.vantages, folder, tenant, client_id };
         stand.install().await?;
         Ok(stand)
     }
 
     async fn install(&self) -> Result<()> {
-        let deploy = repository().join("deploy");
-        self.plane.install_crds(deploy.join("crds")).await.context("install the CRDs")?;
+        // As the install guide says it.
+        let base = repository().join("deploy/base");
+        let base = base.to_str().context("the checkout's path is not UTF-8")?;
+        self.kubectl(&["apply", "--server-side", "-k", base]).await.context("install the operator's objects")?;
+        self.plane.install_crds(repository().join("deploy/crds")).await.context("wait for the CRDs")?;
         self.plane.apply_yaml(&objects::namespaces(&self.vantages)).await.context("create namespaces")?;
-        self.plane.apply_path(deploy.join("rbac")).await.context("install RBAC")?;
-        self.plane.apply_path(deploy.join("policies")).await.context("install policies")?;
         for vantage in &self.vantages {
             let socks5 = self.socks5(&vantage.network)?;
-            self.plane.apply_yaml(&objects::vantage(vantage, &socks5)).await.with_context(|| format!("set up {}", vantage.name))?;
+            self.plane.apply_yaml(&objects::vantage(vantage, &socks5)?).await.with_context(|| format!("set up {}", vantage.name))?;
         }
         self.await_policies().await
+    }
+
+    /// Runs kubectl as an administrator; its output, or what it complained about.
+    pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
+        let output = self.plane.kubectl(args, self.plane.admin_kubeconfig()).await?;
+        ensure!(output.status.success(), "kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Admission policies take a moment to come into force; before that a forged write would pass.
@@ -179,6 +193,11 @@ impl Stand {
     /// The simulator's CA, as a file.
     pub fn ca_file(&self) -> PathBuf {
         self.path("ca.pem")
+    }
+
+    /// The operator's client id in the simulated Azure.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
     }
 
     /// Entra tenant of the simulated Azure.

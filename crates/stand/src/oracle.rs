@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use azure_sim::Simulator;
 use azure_sim::data_plane::{Caches, Reach, Wanted, reach, resolve};
 use azure_sim::journal::{Entry, Leg, Record, RequestEntry, StreamEntry};
-use azure_sim::targets::{TargetKind, endpoints_of};
+use azure_sim::targets::{TargetKind, endpoints_of, owner_of_fqdn};
 use azure_sim::world::{World, key};
 use serde_json::Value;
 
@@ -200,12 +200,14 @@ pub fn reads_since(journal: &[Record], since: u64, id: &str) -> usize {
         .count()
 }
 
-/// Whether clients of a network resolve every public name there is and get a connection to what they were given: what must
-/// stay true, at every moment, for a network that nobody linked or named.
-pub fn uninvolved_connects(simulator: &Simulator, network: &str) -> bool {
+/// Whether clients of a network resolve every name of other teams' targets and get a connection to what they were given: what
+/// must stay true, at every moment, for a network that nobody linked or named.
+pub fn uninvolved_connects(simulator: &Simulator, registry: &str, network: &str) -> bool {
     let now = simulator.now();
     simulator.with_world(|world| {
-        world.public_addresses.keys().all(|name| {
+        let ours = targets_of(world, registry);
+        let others = world.public_addresses.keys().filter(|n| owner_of_fqdn(world, n).is_none_or(|o| !ours.contains(&o)));
+        others.into_iter().all(|name| {
             let answer = resolve(world, &mut Caches::default(), now, network, name, Wanted::A);
             let address = answer.addresses.first().copied();
             address.is_some_and(|a| matches!(reach(world, network, a, 443), Reach::Server(_)))

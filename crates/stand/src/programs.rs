@@ -9,6 +9,7 @@ use sreg_api::names::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
 use sreg_testkit::{Process, Program};
 
 use crate::Stand;
+use crate::objects::AGENT_SERVICE_ACCOUNT;
 
 /// How the operator is started.
 #[derive(Debug, Clone)]
@@ -44,7 +45,7 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .args(["--log-filter", &options.log])
         .env("KUBECONFIG", kubeconfig)
         .env("AZURE_TENANT_ID", stand.tenant())
-        .env("AZURE_CLIENT_ID", client_id(stand)?)
+        .env("AZURE_CLIENT_ID", stand.client_id())
         .env("AZURE_FEDERATED_TOKEN_FILE", azure_token(stand).await?);
     program = program.arg("--azure-ca-file").arg(stand.ca_file()).arg("--probe-ca-file").arg(stand.ca_file());
     if let Some(vantage) = embedded {
@@ -54,7 +55,7 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
 }
 
 pub(crate) async fn agent(stand: &Stand, vantage: &str) -> Result<Process> {
-    let kubeconfig = stand.plane.kubeconfig_for_service_account(vantage, vantage).await?;
+    let kubeconfig = stand.plane.kubeconfig_for_service_account(vantage, AGENT_SERVICE_ACCOUNT).await?;
     Program::built("secure-registry-operator")?
         .named(vantage)
         .args(["agent", "--name", vantage, "--health-address", "127.0.0.1:0", "--log-filter", "info"])
@@ -78,8 +79,4 @@ async fn azure_token(stand: &Stand) -> Result<PathBuf> {
     let path = stand.path("azure-token");
     std::fs::write(&path, format!("{token}\n")).context("write the token file")?;
     Ok(path)
-}
-
-fn client_id(stand: &Stand) -> Result<String> {
-    stand.simulator().client_id("operator").context("the seed has no principal named operator")
 }

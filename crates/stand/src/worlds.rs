@@ -1,6 +1,7 @@
 //! The worlds that stands are made of: seeds from `examples/azure/`, and where the examples' objects look from.
 
 use anyhow::{Context, Result};
+use azure_sim::Simulator;
 use azure_sim::seed::Seed;
 
 use crate::{StandOptions, Vantage, repository};
@@ -17,9 +18,13 @@ pub fn two_regions() -> Result<StandOptions> {
 }
 
 fn seeded(file: &str) -> Result<StandOptions> {
-    let seed = Seed::from_file(&repository().join("examples/azure").join(file)).context("read the example's seed")?;
+    let seed = Seed::load(&repository().join("examples/azure").join(file)).context("read the example's seed")?;
+    // Ids are the simulator's to make: ask a world built from the same seed.
+    let built = Simulator::new(seed.clone());
     let network = |name: &str| {
-        seed.virtual_network_id(name).with_context(|| format!("{file} has no virtual network {name}"))
+        let suffix = format!("/virtualnetworks/{name}");
+        let found = built.with_world(|w| w.resources.iter().find(|(k, _)| k.ends_with(&suffix)).map(|(_, r)| r.id.clone()));
+        found.with_context(|| format!("{file} has no virtual network {name}"))
     };
     let azure_dns = "168.63.129.16:53".to_owned();
     let vantages = vec![

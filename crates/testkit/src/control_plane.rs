@@ -434,8 +434,13 @@ fn etcd(assets: &Path, folder: &Path, ports: Ports) -> Program {
     let peers = format!("http://127.0.0.1:{}", ports.etcd_peers);
     Program::new(assets.join("etcd"))
         .arg(format!("--data-dir={}", folder.join("etcd").display()))
-        // Nothing has to survive a power cut.
-        .args(["--unsafe-no-fsync", "--log-level=error"])
+        // Nothing has to survive a power cut, and a lone member should not wait a second before it elects itself.
+        .args([
+            "--unsafe-no-fsync",
+            "--log-level=error",
+            "--heartbeat-interval=10",
+            "--election-timeout=100",
+        ])
         .args([
             format!("--listen-client-urls={clients}"),
             format!("--advertise-client-urls={clients}"),

@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// What one look at a condition can say: `Ok` ends the waiting, `Err` is the reason why it goes on. `Option` and every
 /// `Result` with a printable error are verdicts.

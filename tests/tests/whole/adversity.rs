@@ -7,6 +7,7 @@ use kube::api::{Patch, PatchParams};
 use kube::Api;
 use serde_json::json;
 use sreg_api::{ConnectivityProbe, SecureRegistry};
+use sreg_stand::objects::AGENT_SERVICE_ACCOUNT;
 use sreg_stand::{NAMESPACE, OPERATOR_NAMESPACE};
 use sreg_testkit::eventually;
 
@@ -89,10 +90,11 @@ async fn a_registry_that_others_keep_changing_is_locked_and_loses_none_of_their_
     setting.apply(|_| ()).await?;
     setting.stand.await_state(NAME, &["Proving", "Locking", "Locked"], SETTLED).await?;
     for turn in 0..60 {
-        setting.stand.simulator().change_by_hand(&registry, |body| {
+        let changed = setting.stand.simulator().change_by_hand(&registry, |body| {
             body["tags"]["changed-by-hand"] = json!(turn.to_string());
             body["properties"]["unknownToUs"] = json!({"turn": turn});
-        })?;
+        });
+        ensure!(changed, "the registry exists");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     setting.locked().await?;
@@ -119,8 +121,8 @@ async fn a_namespace_user_cannot_forge_evidence_nor_one_agent_that_of_another() 
     let respec = json!({"spec": {"round": 77}});
     // An administrator of the namespace, with every right that RBAC can give.
     let user = setting.stand.namespace_admin("spoke-a-agent", "mallory").await?;
-    let hub = setting.stand.as_service_account("hub-agent", "hub-agent").await?;
-    setting.stand.bind_cluster_admin("hub-agent", "hub-agent").await?;
+    let hub = setting.stand.as_service_account("hub-agent", AGENT_SERVICE_ACCOUNT).await?;
+    setting.stand.bind_cluster_admin("hub-agent", AGENT_SERVICE_ACCOUNT).await?;
     for (who, client) in [("a namespace administrator", user), ("another agent, made cluster-admin", hub)] {
         let api: Api<ConnectivityProbe> = Api::namespaced(client, "spoke-a-agent");
         for (what, result) in [

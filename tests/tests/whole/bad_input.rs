@@ -1,7 +1,12 @@
 //! Objects that pass admission but cannot be carried out, and an Azure that answers nonsense.
 
 use anyhow::{Result, ensure};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::json;
+use sreg_api::SecureRegistry;
+use sreg_stand::{NAMESPACE, repository};
 use sreg_testkit::eventually;
 
 use crate::setting::{NAME, SETTLED, Setting, example};
@@ -45,8 +50,13 @@ async fn a_subnet_that_does_not_exist_is_stalled_and_named() -> Result<()> {
 async fn nonsense_from_azure_is_an_error_of_that_call_with_its_correlation_id() -> Result<()> {
     let setting = Setting::demo().await?;
     let registry = setting.registry()?;
-    for (effect, times) in [("html", 2), ("truncated", 2), ("errorIn200", 2)] {
-        setting.stand.inject_read_fault(&registry, effect, times)?;
+    for effect in [
+        json!({"html": {"status": 502}}),
+        json!({"truncatedJson": {}}),
+        json!({"okWithError": {"code": "InternalServerError", "message": "something broke"}}),
+    ] {
+        let rule = json!({"method": "GET", "path": registry, "times": 2, "effect": effect});
+        setting.stand.simulator().inject(serde_json::from_value(rule)?);
     }
     setting.apply(|_| ()).await?;
     eventually(SETTLED, "the nonsense to be reported with a correlation id", || async {
@@ -55,6 +65,33 @@ async fn nonsense_from_azure_is_an_error_of_that_call_with_its_correlation_id() 
         if text.contains("correlation") { Ok(()) } else { Err(text) }
     })
     .await?;
+    setting.locked().await?;
+    setting.assert_locked_with_proof()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_cannot_be_parsed_harms_only_itself() -> Result<()> {
+    let setting = Setting::demo().await?;
+    // Stored under an earlier, laxer schema; the operator's types cannot hold it.
+    let definitions: Api<CustomResourceDefinition> = Api::all(setting.stand.client.clone());
+    let lax = json!({"spec": {"versions": [{
+        "name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}
+    }]}});
+    definitions.patch("secureregistries.secureregistry.dev", &PatchParams::default(), &Patch::Merge(&lax)).await?;
+    let broken: DynamicObject = serde_json::from_value(json!({
+        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry",
+        "metadata": {"name": "broken", "namespace": NAMESPACE},
+        "spec": {"registry": 7, "endpoints": "none"}
+    }))?;
+    let kind = ApiResource::erase::<SecureRegistry>(&());
+    let objects: Api<DynamicObject> = Api::namespaced_with(setting.stand.client.clone(), NAMESPACE, &kind);
+    eventually(SETTLED, "the lax schema to be in force", || async {
+        objects.create(&PostParams::default(), &broken).await.map(|_| ()).map_err(|e| e.to_string())
+    })
+    .await?;
+    setting.stand.plane.install_crds(repository().join("deploy/crds")).await?;
+    setting.apply(|_| ()).await?;
     setting.locked().await?;
     setting.assert_locked_with_proof()
 }

@@ -95,10 +95,11 @@ async fn storage_opened_by_hand_is_closed_again_with_a_new_proof() -> Result<()>
         .find(|id| id.contains("/storageaccounts/"))
         .unwrap_or_default();
     let mark = setting.stand.simulator().journal().last();
-    setting.stand.simulator().change_by_hand(&storage, |body| {
+    let changed = setting.stand.simulator().change_by_hand(&storage, |body| {
         body["properties"]["publicNetworkAccess"] = json!("Enabled");
         body["properties"]["networkAcls"]["defaultAction"] = json!("Allow");
-    })?;
+    });
+    ensure!(changed, "the storage account exists");
     eventually(SETTLED, "the storage account to be closed again", || async {
         let closed = sreg_stand::oracle::closed(setting.stand.simulator(), &registry);
         if closed.iter().all(|(_, closed)| *closed) { Ok(()) } else { Err(format!("{closed:?}")) }
@@ -146,11 +147,12 @@ impl Uninvolved {
         let failed = Arc::new(AtomicBool::new(false));
         let looks = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let (simulator, seen, count) = (setting.stand.simulator().clone(), failed.clone(), looks.clone());
+        let registry = setting.registry().unwrap_or_default();
         let task = tokio::spawn(async move {
             let mut every = tokio::time::interval(Duration::from_millis(100));
             loop {
                 every.tick().await;
-                if !sreg_stand::oracle::uninvolved_connects(&simulator, "sandbox") {
+                if !sreg_stand::oracle::uninvolved_connects(&simulator, &registry, "sandbox") {
                     seen.store(true, Ordering::SeqCst);
                 }
                 count.fetch_add(1, Ordering::SeqCst);

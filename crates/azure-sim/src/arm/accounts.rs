@@ -13,10 +13,21 @@ use crate::targets::TargetKind;
 use crate::world::ConnectionsApi;
 
 /// Fields of a storage account's `properties` that only the service writes.
-const STORAGE_OWNED: &[&str] =
-    &["privateEndpointConnections", "provisioningState", "primaryEndpoints", "creationTime", "isHnsEnabled"];
+const STORAGE_OWNED: &[&str] = &[
+    "privateEndpointConnections",
+    "provisioningState",
+    "primaryEndpoints",
+    "creationTime",
+    "isHnsEnabled",
+];
 /// Fields of a container registry's `properties` that only the service writes.
-const ACR_OWNED: &[&str] = &["privateEndpointConnections", "provisioningState", "loginServer", "creationDate", "dataEndpointHostNames"];
+const ACR_OWNED: &[&str] = &[
+    "privateEndpointConnections",
+    "provisioningState",
+    "loginServer",
+    "creationDate",
+    "dataEndpointHostNames",
+];
 
 /// Answers requests for storage accounts.
 pub(crate) fn serve_storage(call: &mut Call<'_>) -> Result<Answer, ArmError> {
@@ -30,14 +41,24 @@ pub(crate) fn serve_storage(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 fn patch_storage(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let id = call.path.text.clone();
     let patch = call.body()?;
-    let Some(account) = call.world.get(&id) else { return Err(ArmError::not_found(&id)) };
+    let Some(account) = call.world.get(&id) else {
+        return Err(ArmError::not_found(&id));
+    };
     let mut body = account.body.clone();
-    let asked = patch.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    let asked = patch
+        .get("properties")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     check_access(&asked, &["Enabled", "Disabled", "SecuredByPerimeter"])?;
     for (name, value) in &asked {
         match name.as_str() {
             "networkAcls" => {
-                let rules = network_acls(value, &body["properties"]["networkAcls"], call.world.switches.network_acls_merged)?;
+                let rules = network_acls(
+                    value,
+                    &body["properties"]["networkAcls"],
+                    call.world.switches.network_acls_merged,
+                )?;
                 set(&mut body, &["properties", "networkAcls"], rules);
             }
             owned if STORAGE_OWNED.contains(&owned) => {}
@@ -56,12 +77,11 @@ fn network_acls(asked: &Value, present: &Value, merged: bool) -> Result<Value, A
         let said = "Values for request parameters are invalid: networkAcls.defaultAction.";
         return Err(ArmError::new(400, "InvalidValuesForRequestParameters", said));
     }
-    if merged {
-        let mut rules = present.clone();
-        merge(&mut rules, asked);
-        return Ok(rules);
-    }
-    let mut rules = json!({ "bypass": "AzureServices", "virtualNetworkRules": [], "ipRules": [], "ipv6Rules": [], "resourceAccessRules": [] });
+    let mut rules = match merged {
+        true => present.clone(),
+        false => json!({ "bypass": "AzureServices", "virtualNetworkRules": [], "ipRules": [], "ipv6Rules": [],
+            "resourceAccessRules": [] }),
+    };
     for (name, value) in asked.as_object().into_iter().flatten().filter(|(_, v)| !v.is_null()) {
         set(&mut rules, &[name.as_str()], value.clone());
     }
@@ -80,7 +100,10 @@ fn check_access(asked: &Map<String, Value>, values: &[&str]) -> Result<(), ArmEr
         Some(value) if !values.contains(&value) => Err(ArmError::new(
             400,
             "InvalidRequestPropertyValue",
-            format!("The value '{value}' is not a valid value for property publicNetworkAccess. The valid values are: {}.", values.join(", ")),
+            format!(
+                "The value '{value}' is not a valid value for property publicNetworkAccess. The valid values are: {}.",
+                values.join(", ")
+            ),
         )),
         Some(_) | None => Ok(()),
     }
@@ -104,13 +127,22 @@ pub(crate) fn serve_container_registry(call: &mut Call<'_>) -> Result<Answer, Ar
 fn patch_container_registry(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let id = call.path.text.clone();
     let patch = call.body()?;
-    let Some(account) = call.world.get(&id) else { return Err(ArmError::not_found(&id)) };
+    let Some(account) = call.world.get(&id) else {
+        return Err(ArmError::not_found(&id));
+    };
     let before = account.body.clone();
     if text(&before, "/properties/provisioningState") == "Updating" {
-        let said = format!("The registry {} is being updated by another operation.", call.path.name());
+        let said = format!(
+            "The registry {} is being updated by another operation.",
+            call.path.name()
+        );
         return Err(ArmError::new(409, "AnotherOperationInProgress", said).retry_after(call.patience()));
     }
-    let asked = patch.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    let asked = patch
+        .get("properties")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     check_access(&asked, &["Enabled", "Disabled"])?;
     let mut wanted = before.clone();
     for (name, value) in asked.iter().filter(|(name, _)| !ACR_OWNED.contains(&name.as_str())) {
@@ -148,21 +180,36 @@ fn check_container_registry(call: &Call<'_>, before: &Value, wanted: &Value) -> 
     let disabled = |b: &Value| text(b, "/properties/publicNetworkAccess") == "Disabled";
     let export_off = |b: &Value| text(b, "/properties/policies/exportPolicy/status") == "disabled";
     if disabled(wanted) && text(wanted, "/sku/name") != "Premium" {
-        let said = format!("Disabling public network access is not supported for the SKU {}.", text(wanted, "/sku/name"));
+        let said = format!(
+            "Disabling public network access is not supported for the SKU {}.",
+            text(wanted, "/sku/name")
+        );
         return Err(ArmError::new(400, "DisablingPublicNetworkAccessNotSupported", said));
     }
     let reopening = disabled(before) && !disabled(wanted) && export_off(wanted);
     let closing_export = !export_off(before) && export_off(wanted) && !disabled(wanted);
     if closing_export || (reopening && call.world.switches.export_policy_blocks_reopening) {
         let said = "The export policy can be disabled only while public network access is disabled.";
-        return Err(ArmError::new(400, "ExportPolicyRequiresPublicNetworkAccessDisabled", said));
+        return Err(ArmError::new(
+            400,
+            "ExportPolicyRequiresPublicNetworkAccessDisabled",
+            said,
+        ));
     }
     let rules = wanted.pointer("/properties/networkRuleSet");
     if rules.is_some_and(|r| !["Allow", "Deny"].contains(&text(r, "/defaultAction"))) {
-        return Err(ArmError::new(400, "InvalidRequestContent", "networkRuleSet.defaultAction is required."));
+        return Err(ArmError::new(
+            400,
+            "InvalidRequestContent",
+            "networkRuleSet.defaultAction is required.",
+        ));
     }
     if list(wanted, "/properties/networkRuleSet/ipRules").len() > 200 {
-        return Err(ArmError::new(400, "TooManyIpRules", "A container registry holds at most 200 IP rules."));
+        return Err(ArmError::new(
+            400,
+            "TooManyIpRules",
+            "A container registry holds at most 200 IP rules.",
+        ));
     }
     Ok(())
 }
@@ -197,11 +244,16 @@ fn decide(call: &mut Call<'_>, kind: TargetKind, id: &str) -> Result<Answer, Arm
     let state = "/properties/privateLinkServiceConnectionState";
     let status = text(&body, &format!("{state}/status")).to_owned();
     let description = text(&body, &format!("{state}/description")).to_owned();
-    if !["Approved", "Rejected", "Pending"].iter().any(|s| s.eq_ignore_ascii_case(&status)) {
+    if !["Approved", "Rejected", "Pending"]
+        .iter()
+        .any(|s| s.eq_ignore_ascii_case(&status))
+    {
         let said = format!("The connection status '{status}' is not valid.");
         return Err(ArmError::new(400, "InvalidRequestContent", said));
     }
-    let Some(endpoint) = connections::endpoint_of(call.world, id) else { return Err(ArmError::not_found(id)) };
+    let Some(endpoint) = connections::endpoint_of(call.world, id) else {
+        return Err(ArmError::not_found(id));
+    };
     let own = (format!("{}/write", super::versions::spelled(&call.path.kind())), id);
     let target = call.path.parent();
     let action = crate::permissions::approval_action(&super::path::kind_of(&target));
@@ -246,8 +298,12 @@ pub(crate) fn serve_link_resources(call: &mut Call<'_>) -> Result<Answer, ArmErr
     match call.path.is_collection() {
         true => Ok(Answer::list(all)),
         false => {
-            let found = all.into_iter().find(|g| text(g, "/name").eq_ignore_ascii_case(call.path.name()));
-            found.map(|g| Answer::new(200, g)).ok_or_else(|| ArmError::not_found(&call.path.text))
+            let found = all
+                .into_iter()
+                .find(|g| text(g, "/name").eq_ignore_ascii_case(call.path.name()));
+            found
+                .map(|g| Answer::new(200, g))
+                .ok_or_else(|| ArmError::not_found(&call.path.text))
         }
     }
 }

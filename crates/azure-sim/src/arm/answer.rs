@@ -17,12 +17,22 @@ pub(crate) struct Answer {
 impl Answer {
     /// This status with this body.
     pub(crate) fn new(status: u16, body: Value) -> Answer {
-        Answer { status, headers: Vec::new(), body: Some(body), operation: None }
+        Answer {
+            status,
+            headers: Vec::new(),
+            body: Some(body),
+            operation: None,
+        }
     }
 
     /// This status with no body.
     pub(crate) fn empty(status: u16) -> Answer {
-        Answer { status, headers: Vec::new(), body: None, operation: None }
+        Answer {
+            status,
+            headers: Vec::new(),
+            body: None,
+            operation: None,
+        }
     }
 
     /// 200 with a list of resources, in one page.
@@ -50,7 +60,13 @@ pub(crate) struct ArmError {
 impl ArmError {
     /// A refusal with this status, code and message.
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> ArmError {
-        ArmError { status, code: code.to_owned(), message: message.into(), details: Vec::new(), retry_after: None }
+        ArmError {
+            status,
+            code: code.to_owned(),
+            message: message.into(),
+            details: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// The same with a nested error.
@@ -70,7 +86,13 @@ impl ArmError {
     pub(crate) fn not_found(id: &str) -> ArmError {
         let path = super::path::ArmPath::parse(id);
         let (kind, group) = path.map_or((String::new(), String::new()), |p| {
-            let kind = p.namespace.iter().chain(&p.types).cloned().collect::<Vec<_>>().join("/");
+            let kind = p
+                .namespace
+                .iter()
+                .chain(&p.types)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("/");
             (format!("{kind}/{}", p.names.join("/")), p.group.unwrap_or_default())
         });
         ArmError::new(
@@ -90,7 +112,11 @@ impl ArmError {
 
     /// 405 for a verb that this type does not have.
     pub(crate) fn method(method: &http::Method, kind: &str) -> ArmError {
-        ArmError::new(405, "MethodNotAllowed", format!("The method '{method}' is not supported by '{kind}'."))
+        ArmError::new(
+            405,
+            "MethodNotAllowed",
+            format!("The method '{method}' is not supported by '{kind}'."),
+        )
     }
 
     /// The `error` object of the envelope.
@@ -114,7 +140,10 @@ impl ArmError {
 
 /// The answer as HTTP. A header or status that HTTP does not admit is left out.
 pub(crate) fn into_response(answer: &Answer) -> Response<Bytes> {
-    let body = answer.body.as_ref().map_or_else(Bytes::new, |b| Bytes::from(b.to_string()));
+    let body = answer
+        .body
+        .as_ref()
+        .map_or_else(Bytes::new, |b| Bytes::from(b.to_string()));
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

@@ -50,10 +50,18 @@ impl Call<'_> {
     /// The body as JSON object; 400 where it is none.
     pub(crate) fn body(&self) -> Result<Value, ArmError> {
         let invalid = |why: String| {
-            ArmError::new(400, "InvalidRequestContent", format!("The request content was invalid and could not be deserialized: '{why}'."))
+            ArmError::new(
+                400,
+                "InvalidRequestContent",
+                format!("The request content was invalid and could not be deserialized: '{why}'."),
+            )
         };
         let body: Value = serde_json::from_slice(self.sent).map_err(|e| invalid(e.to_string()))?;
-        if body.is_object() { Ok(body) } else { Err(invalid("an object is required".to_owned())) }
+        if body.is_object() {
+            Ok(body)
+        } else {
+            Err(invalid("an object is required".to_owned()))
+        }
     }
 
     /// GET of one resource or, for a collection path, the list.
@@ -140,13 +148,27 @@ impl Call<'_> {
                 })
             }
         };
-        let plan = Plan { id: id.clone(), resource, length, last, full_object, busy, effect };
+        let plan = Plan {
+            id: id.clone(),
+            resource,
+            length,
+            last,
+            full_object,
+            busy,
+            effect,
+        };
         self.control.operations.start(plan, self.now);
         id
     }
 
     /// The answer to a write that started an operation: the resource as it is now, and where to poll.
-    pub(crate) fn accepted(&self, status: u16, id: &str, operation: &str, headers: Headers) -> Result<Answer, ArmError> {
+    pub(crate) fn accepted(
+        &self,
+        status: u16,
+        id: &str,
+        operation: &str,
+        headers: Headers,
+    ) -> Result<Answer, ArmError> {
         let body = self.world.get(id).map_or(Value::Null, |r| render(self.world, r));
         Ok(self.poll_headers(Answer::new(status, body), operation, headers))
     }
@@ -193,9 +215,15 @@ impl Call<'_> {
         ArmError::new(
             404,
             "ParentResourceNotFound",
-            format!("Failed to perform '{}' on resource(s) of type '{}', because the parent resource '{parent}' could not be found.",
-                match self.method { Method::DELETE => "delete", Method::GET => "read", _ => "write" },
-                self.path.kind()),
+            format!(
+                "Failed to perform '{}' on resource(s) of type '{}', because the parent resource '{parent}' could not be found.",
+                match self.method {
+                    Method::DELETE => "delete",
+                    Method::GET => "read",
+                    _ => "write",
+                },
+                self.path.kind()
+            ),
         )
     }
 
@@ -203,7 +231,13 @@ impl Call<'_> {
     pub(crate) fn check_preconditions(&self) -> Result<(), ArmError> {
         let present = self.world.get(&self.path.text);
         let header = |name: &str| self.headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
-        let failed = |why: &str| Err(ArmError::new(412, "PreconditionFailed", format!("The condition '{why}' in the header(s) could not be satisfied.")));
+        let failed = |why: &str| {
+            Err(ArmError::new(
+                412,
+                "PreconditionFailed",
+                format!("The condition '{why}' in the header(s) could not be satisfied."),
+            ))
+        };
         match (header("if-none-match"), present) {
             (Some("*"), Some(_)) => return failed("If-None-Match: *"),
             (Some(_) | None, _) => {}
@@ -217,15 +251,22 @@ impl Call<'_> {
 }
 
 fn mark_failed(world: &mut World, id: &str, at: Duration) {
-    let has_state = world.get(id).is_some_and(|r| !text(&r.body, "/properties/provisioningState").is_empty());
+    let has_state = world
+        .get(id)
+        .is_some_and(|r| !text(&r.body, "/properties/provisioningState").is_empty());
     if has_state {
-        world.edit(id, at, |body| crate::json::set(body, &["properties", "provisioningState"], json!("Failed")));
+        world.edit(id, at, |body| {
+            crate::json::set(body, &["properties", "provisioningState"], json!("Failed"))
+        });
     }
 }
 
 /// The entity tag of a resource.
 pub(crate) fn etag_of(resource: &Resource) -> String {
-    format!("W/\"{}\"", guid(&["etag", &key(&resource.id), &resource.etag.to_string()]))
+    format!(
+        "W/\"{}\"",
+        guid(&["etag", &key(&resource.id), &resource.etag.to_string()])
+    )
 }
 
 /// The resource as a GET answers it: with its entity tag where the kind has one, ids re-cased where the switch says so.

@@ -21,7 +21,11 @@ fn connection_name(endpoint_id: &str) -> String {
 pub(crate) fn connection_id(world: &World, endpoint_id: &str) -> Option<String> {
     let endpoint = world.get(endpoint_id)?;
     let target = text(connection_of(&endpoint.body)?, "/properties/privateLinkServiceId");
-    Some(format!("{}/privateEndpointConnections/{}", world.get(target)?.id, connection_name(endpoint_id)))
+    Some(format!(
+        "{}/privateEndpointConnections/{}",
+        world.get(target)?.id,
+        connection_name(endpoint_id)
+    ))
 }
 
 /// Endpoint behind a connection.
@@ -41,11 +45,17 @@ fn action_field(kind: TargetKind) -> &'static str {
 /// Puts an endpoint's connection into a state, on both sides, making it on the target where it is missing. Records and
 /// DNS configurations follow.
 pub(crate) fn set_state(world: &mut World, endpoint_id: &str, status: &str, description: &str, now: Duration) {
-    let Some(id) = connection_id(world, endpoint_id) else { return };
+    let Some(id) = connection_id(world, endpoint_id) else {
+        return;
+    };
     let target_id = parent_of(&id);
-    let Some(kind) = world.get(&target_id).and_then(|t| TargetKind::of(&t.kind)) else { return };
+    let Some(kind) = world.get(&target_id).and_then(|t| TargetKind::of(&t.kind)) else {
+        return;
+    };
     let Some(endpoint) = world.get(endpoint_id) else { return };
-    let group = connection_of(&endpoint.body).map_or("", |c| text(c, "/properties/groupIds/0")).to_owned();
+    let group = connection_of(&endpoint.body)
+        .map_or("", |c| text(c, "/properties/groupIds/0"))
+        .to_owned();
     let mut state = json!({ "status": status, "description": description });
     state[action_field(kind)] = json!("None");
     let body = json!({
@@ -73,7 +83,13 @@ pub(crate) fn disconnect(world: &mut World, connection_id: &str, now: Duration) 
         refresh_list(world, &parent_of(connection_id), now);
     }
     if let Some(endpoint) = endpoint {
-        write_endpoint_state(world, &endpoint, "Disconnected", "Removed by the owner of the resource.", now);
+        write_endpoint_state(
+            world,
+            &endpoint,
+            "Disconnected",
+            "Removed by the owner of the resource.",
+            now,
+        );
         refresh_names(world, &endpoint, now);
     }
 }
@@ -90,7 +106,9 @@ pub(crate) fn disconnect_all(world: &mut World, target_id: &str, now: Duration) 
 
 /// Takes the connection of an endpoint that is being deleted off its target.
 pub(crate) fn remove_for(world: &mut World, endpoint_id: &str, now: Duration) {
-    let Some(id) = connection_id(world, endpoint_id) else { return };
+    let Some(id) = connection_id(world, endpoint_id) else {
+        return;
+    };
     if world.remove(&id, now) {
         refresh_list(world, &parent_of(&id), now);
     }
@@ -112,7 +130,9 @@ fn write_endpoint_state(world: &mut World, endpoint_id: &str, status: &str, desc
 /// Writes the list inside the target's body anew from its connections.
 fn refresh_list(world: &mut World, target_id: &str, now: Duration) {
     let Some(target) = world.get(target_id) else { return };
-    let Some(kind) = TargetKind::of(&target.kind) else { return };
+    let Some(kind) = TargetKind::of(&target.kind) else {
+        return;
+    };
     let connections: Vec<Value> = world
         .below(target_id)
         .filter(|r| r.kind.ends_with("/privateendpointconnections"))
@@ -125,7 +145,9 @@ fn refresh_list(world: &mut World, target_id: &str, now: Duration) {
         TargetKind::Registry => "registryPrivateEndpointConnections",
         TargetKind::Storage | TargetKind::ContainerRegistry => "privateEndpointConnections",
     };
-    world.edit(target_id, now, |body| set(body, &["properties", field], Value::Array(connections)));
+    world.edit(target_id, now, |body| {
+        set(body, &["properties", field], Value::Array(connections))
+    });
 }
 
 /// A connection as the registry's own body shows it: other id, other state field, and no `provisioningState` until it is
@@ -147,18 +169,28 @@ fn registry_entry(connection: &Value) -> Value {
 
 /// Brings `customDnsConfigs` and the records of the zone group in line with the endpoint's state.
 pub(crate) fn refresh_names(world: &mut World, endpoint_id: &str, now: Duration) {
-    let Some(view) = world.get(endpoint_id).and_then(|e| endpoint_view(world, e)) else { return };
-    let grouped = world.below(endpoint_id).any(|r| r.kind.ends_with("/privatednszonegroups"));
+    let Some(view) = world.get(endpoint_id).and_then(|e| endpoint_view(world, e)) else {
+        return;
+    };
+    let grouped = world
+        .below(endpoint_id)
+        .any(|r| r.kind.ends_with("/privatednszonegroups"));
     let hidden = !view.connects() || (grouped && world.switches.custom_dns_configs_emptied);
     let configs: Vec<Value> = match hidden {
         true => Vec::new(),
         false => view
             .members
             .iter()
-            .flat_map(|m| m.fqdns.iter().map(|f| json!({ "fqdn": f, "ipAddresses": [m.address.to_string()] })))
+            .flat_map(|m| {
+                m.fqdns
+                    .iter()
+                    .map(|f| json!({ "fqdn": f, "ipAddresses": [m.address.to_string()] }))
+            })
             .collect(),
     };
-    world.edit(endpoint_id, now, |body| set(body, &["properties", "customDnsConfigs"], Value::Array(configs)));
+    world.edit(endpoint_id, now, |body| {
+        set(body, &["properties", "customDnsConfigs"], Value::Array(configs))
+    });
     if view.connects() {
         super::zone_groups::write_records(world, endpoint_id, now);
     }
@@ -170,11 +202,16 @@ pub(crate) fn after_first_endpoint(world: &mut World, endpoint_id: &str, now: Du
         .get(endpoint_id)
         .and_then(|e| connection_of(&e.body))
         .map(|c| text(c, "/properties/privateLinkServiceId").to_owned());
-    let Some(target) = target.filter(|t| world.get(t).is_some_and(|r| r.kind == crate::targets::CONTAINER_REGISTRY))
-    else {
+    let Some(target) = target.filter(|t| {
+        world
+            .get(t)
+            .is_some_and(|r| r.kind == crate::targets::CONTAINER_REGISTRY)
+    }) else {
         return;
     };
-    world.edit(&target, now, |body| set(body, &["properties", "dataEndpointEnabled"], json!(true)));
+    world.edit(&target, now, |body| {
+        set(body, &["properties", "dataEndpointEnabled"], json!(true))
+    });
     super::registry_accounts::refresh_data_endpoints(world, &target, now);
 }
 
@@ -184,7 +221,10 @@ pub(crate) fn private_link_resources(world: &World, target_id: &str) -> Vec<Valu
     for name in crate::targets::fqdns_of(world, target_id) {
         match groups.iter_mut().find(|g| text(g, "/name") == name.group_id) {
             Some(group) => {
-                if let Some(members) = group.pointer_mut("/properties/requiredMembers").and_then(Value::as_array_mut) {
+                if let Some(members) = group
+                    .pointer_mut("/properties/requiredMembers")
+                    .and_then(Value::as_array_mut)
+                {
                     members.push(json!(name.member));
                 }
             }

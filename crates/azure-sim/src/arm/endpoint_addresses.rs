@@ -20,12 +20,17 @@ fn interface_id(endpoint_id: &str, endpoint: &Value) -> String {
         true => format!("{}.nic.{}", name_of(endpoint_id), guid(&["nic", &key(endpoint_id)])),
         false => custom.to_owned(),
     };
-    format!("{}/providers/Microsoft.Network/networkInterfaces/{name}", group_id_of(endpoint_id))
+    format!(
+        "{}/providers/Microsoft.Network/networkInterfaces/{name}",
+        group_id_of(endpoint_id)
+    )
 }
 
 /// Names of the target that an endpoint carries: those of its group.
 pub(crate) fn names_of(world: &World, endpoint: &Value) -> Vec<TargetName> {
-    let Some(connection) = connection_of(endpoint) else { return Vec::new() };
+    let Some(connection) = connection_of(endpoint) else {
+        return Vec::new();
+    };
     let group = text(connection, "/properties/groupIds/0");
     let mut names = fqdns_of(world, text(connection, "/properties/privateLinkServiceId"));
     names.retain(|n| n.group_id.eq_ignore_ascii_case(group));
@@ -34,11 +39,15 @@ pub(crate) fn names_of(world: &World, endpoint: &Value) -> Vec<TargetName> {
 
 /// Gives the endpoint an address for each of its members; members that have one keep it, members that are gone lose it.
 pub(crate) fn assign(world: &mut World, endpoint_id: &str, now: Duration) -> Result<(), ArmError> {
-    let Some(endpoint) = world.get(endpoint_id) else { return Ok(()) };
+    let Some(endpoint) = world.get(endpoint_id) else {
+        return Ok(());
+    };
     let (endpoint_id, body) = (endpoint.id.clone(), endpoint.body.clone());
     let subnet = text(&body, "/properties/subnet/id").to_owned();
     let nic_id = interface_id(&endpoint_id, &body);
-    let old = world.get(&nic_id).map_or(Vec::new(), |nic| list(&nic.body, "/properties/ipConfigurations").to_vec());
+    let old = world.get(&nic_id).map_or(Vec::new(), |nic| {
+        list(&nic.body, "/properties/ipConfigurations").to_vec()
+    });
     let mut used = used_addresses(world, &subnet);
     let mut configurations = Vec::new();
     for (index, name) in names_of(world, &body).iter().enumerate() {
@@ -61,7 +70,9 @@ pub(crate) fn assign(world: &mut World, endpoint_id: &str, now: Duration) -> Res
         },
     });
     world.put(&nic_id, nic, now);
-    world.edit(&endpoint_id, now, |b| set(b, &["properties", "networkInterfaces"], json!([{ "id": nic_id }])));
+    world.edit(&endpoint_id, now, |b| {
+        set(b, &["properties", "networkInterfaces"], json!([{ "id": nic_id }]))
+    });
     Ok(())
 }
 
@@ -102,7 +113,10 @@ fn choose(
             Some(_) => Err(ArmError::new(
                 400,
                 "PrivateIPAddressInUse",
-                format!("IP configuration for member '{}': private IP address {wanted} is in use.", name.member),
+                format!(
+                    "IP configuration for member '{}': private IP address {wanted} is in use.",
+                    name.member
+                ),
             )),
             None => Err(ArmError::new(
                 400,
@@ -120,16 +134,24 @@ fn choose(
         None => Err(ArmError::new(
             400,
             "SubnetIsFull",
-            format!("Subnet {} with address prefix {} does not have enough capacity for 1 IP addresses.", name_of(subnet), prefixes.join(", ")),
+            format!(
+                "Subnet {} with address prefix {} does not have enough capacity for 1 IP addresses.",
+                name_of(subnet),
+                prefixes.join(", ")
+            ),
         )),
     }
 }
 
 /// Prefixes of a subnet.
 pub(crate) fn prefixes_of(world: &World, subnet: &str) -> Vec<String> {
-    let Some(subnet) = world.get(subnet) else { return Vec::new() };
+    let Some(subnet) = world.get(subnet) else {
+        return Vec::new();
+    };
     let one = text(&subnet.body, "/properties/addressPrefix");
-    let many = list(&subnet.body, "/properties/addressPrefixes").iter().filter_map(Value::as_str);
+    let many = list(&subnet.body, "/properties/addressPrefixes")
+        .iter()
+        .filter_map(Value::as_str);
     let mut all: Vec<String> = many.map(str::to_owned).collect();
     if all.is_empty() && !one.is_empty() {
         all.push(one.to_owned());

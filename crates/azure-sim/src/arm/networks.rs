@@ -105,7 +105,11 @@ fn delete(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
 pub(crate) fn put_network(world: &mut World, id: &str, body: &Value, now: Duration) -> Result<(), ArmError> {
     for prefix in list(body, "/properties/addressSpace/addressPrefixes") {
         if prefix.as_str().and_then(parse_prefix).is_none() {
-            return Err(ArmError::new(400, "InvalidCIDRNotation", format!("The address prefix {prefix} is not valid.")));
+            return Err(ArmError::new(
+                400,
+                "InvalidCIDRNotation",
+                format!("The address prefix {prefix} is not valid."),
+            ));
         }
     }
     let mut written = world.get(id).map_or(json!({ "properties": {} }), |n| n.body.clone());
@@ -118,13 +122,22 @@ pub(crate) fn put_network(world: &mut World, id: &str, body: &Value, now: Durati
         set(&mut written, &[field], value);
     }
     set(&mut written, &["properties", "provisioningState"], json!("Succeeded"));
-    set(&mut written, &["properties", "resourceGuid"], json!(crate::json::guid(&["vnet", &key(id)])));
+    set(
+        &mut written,
+        &["properties", "resourceGuid"],
+        json!(crate::json::guid(&["vnet", &key(id)])),
+    );
     world.put(id, written, now);
     for subnet in list(body, "/properties/subnets") {
         put_subnet(world, &format!("{id}/subnets/{}", text(subnet, "/name")), subnet, now)?;
     }
     for peering in list(body, "/properties/virtualNetworkPeerings") {
-        put_peering(world, &format!("{id}/virtualNetworkPeerings/{}", text(peering, "/name")), peering, now)?;
+        put_peering(
+            world,
+            &format!("{id}/virtualNetworkPeerings/{}", text(peering, "/name")),
+            peering,
+            now,
+        )?;
     }
     refresh(world, id, now);
     Ok(())
@@ -133,10 +146,16 @@ pub(crate) fn put_network(world: &mut World, id: &str, body: &Value, now: Durati
 /// Writes a subnet.
 pub(crate) fn put_subnet(world: &mut World, id: &str, body: &Value, now: Duration) -> Result<(), ArmError> {
     let prefix = text(body, "/properties/addressPrefix");
-    let prefixes = list(body, "/properties/addressPrefixes").iter().filter_map(Value::as_str);
+    let prefixes = list(body, "/properties/addressPrefixes")
+        .iter()
+        .filter_map(Value::as_str);
     let all: Vec<&str> = prefixes.chain((!prefix.is_empty()).then_some(prefix)).collect();
     if all.is_empty() || all.iter().any(|p| parse_prefix(p).is_none()) {
-        return Err(ArmError::new(400, "InvalidCIDRNotation", format!("The address prefix '{prefix}' of subnet {} is not valid.", name_of(id))));
+        return Err(ArmError::new(
+            400,
+            "InvalidCIDRNotation",
+            format!("The address prefix '{prefix}' of subnet {} is not valid.", name_of(id)),
+        ));
     }
     let mut properties = body["properties"].clone();
     set(&mut properties, &["provisioningState"], json!("Succeeded"));
@@ -175,17 +194,26 @@ pub(crate) fn refresh(world: &mut World, network: &str, now: Duration) {
     let peerings: Vec<(String, String)> = world
         .below(network)
         .filter(|r| r.kind == PEERING)
-        .map(|r| (r.id.clone(), text(&r.body, "/properties/remoteVirtualNetwork/id").to_owned()))
+        .map(|r| {
+            (
+                r.id.clone(),
+                text(&r.body, "/properties/remoteVirtualNetwork/id").to_owned(),
+            )
+        })
         .collect();
     for (id, remote) in peerings {
-        let back = world.below(&remote).any(|r| {
-            r.kind == PEERING && key(text(&r.body, "/properties/remoteVirtualNetwork/id")) == key(network)
-        });
+        let back = world
+            .below(&remote)
+            .any(|r| r.kind == PEERING && key(text(&r.body, "/properties/remoteVirtualNetwork/id")) == key(network));
         let state = if back { "Connected" } else { "Initiated" };
         world.edit(&id, now, |b| set(b, &["properties", "peeringState"], json!(state)));
     }
     let children = |kind: &str| -> Vec<Value> {
-        world.below(network).filter(|r| r.kind == kind).map(|r| r.body.clone()).collect()
+        world
+            .below(network)
+            .filter(|r| r.kind == kind)
+            .map(|r| r.body.clone())
+            .collect()
     };
     let (subnets, peerings) = (children(SUBNET), children(PEERING));
     world.edit(network, now, |b| {

@@ -32,7 +32,9 @@ impl ArmPath {
         let group = named(2, "resourceGroups").then(|| segments.get(3)).flatten();
         let last = segments.iter().rposition(|s| s.eq_ignore_ascii_case("providers"));
         let after: &[&str] = last.map_or(&[], |at| &segments[at + 1..]);
-        let scope = last.map_or(text.clone(), |at| segments[..at].iter().map(|s| format!("/{s}")).collect());
+        let scope = last.map_or(text.clone(), |at| {
+            segments[..at].iter().map(|s| format!("/{s}")).collect()
+        });
         let rest = after.get(1..).unwrap_or(&[]);
         Some(ArmPath {
             subscription: subscription.map(|s| (*s).to_owned()),
@@ -48,9 +50,11 @@ impl ArmPath {
     /// Provider type in lower case, such as `microsoft.network/privateendpoints`.
     pub(crate) fn kind(&self) -> String {
         match &self.namespace {
-            Some(namespace) => {
-                std::iter::once(namespace).chain(&self.types).map(|s| s.to_ascii_lowercase()).collect::<Vec<_>>().join("/")
-            }
+            Some(namespace) => std::iter::once(namespace)
+                .chain(&self.types)
+                .map(|s| s.to_ascii_lowercase())
+                .collect::<Vec<_>>()
+                .join("/"),
             None if self.text.to_ascii_lowercase().contains("/resourcegroups") => {
                 "microsoft.resources/resourcegroups".to_owned()
             }
@@ -71,9 +75,15 @@ impl ArmPath {
         self.names.last().map_or("", String::as_str)
     }
 
-    /// Id of the resource one step up: of `…/zones/z/A/www` it is `…/zones/z`; empty when there is none.
+    /// Id of the resource one step up: of `…/zones/z/A/www` and of the list `…/zones/z/A` it is `…/zones/z`.
     pub(crate) fn parent(&self) -> String {
-        parent_of(&self.text)
+        match self.is_collection() && self.types.len() > 1 {
+            true => self
+                .text
+                .rsplit_once('/')
+                .map_or(String::new(), |(parent, _)| parent.to_owned()),
+            false => parent_of(&self.text),
+        }
     }
 }
 
@@ -105,7 +115,11 @@ pub(crate) fn subscription_of(id: &str) -> &str {
 /// Id of the resource group that holds this id, or the empty string.
 pub(crate) fn group_id_of(id: &str) -> String {
     match ArmPath::parse(id) {
-        Some(ArmPath { subscription: Some(s), group: Some(g), .. }) => format!("/subscriptions/{s}/resourceGroups/{g}"),
+        Some(ArmPath {
+            subscription: Some(s),
+            group: Some(g),
+            ..
+        }) => format!("/subscriptions/{s}/resourceGroups/{g}"),
         Some(_) | None => String::new(),
     }
 }
@@ -133,8 +147,13 @@ mod tests {
         let group = ArmPath::parse("/subscriptions/s/resourcegroups/g/").unwrap();
         assert_eq!(group.kind(), "microsoft.resources/resourcegroups");
         assert!(!group.is_collection());
-        assert!(ArmPath::parse("/subscriptions/s/resourceGroups").unwrap().is_collection());
-        let denied = ArmPath::parse("/subscriptions/s/resourceGroups/g/providers/Microsoft.Authorization/denyAssignments");
+        assert!(
+            ArmPath::parse("/subscriptions/s/resourceGroups")
+                .unwrap()
+                .is_collection()
+        );
+        let denied =
+            ArmPath::parse("/subscriptions/s/resourceGroups/g/providers/Microsoft.Authorization/denyAssignments");
         assert_eq!(denied.unwrap().scope, "/subscriptions/s/resourceGroups/g");
         assert_eq!(ArmPath::parse("/subscriptions//x"), None);
     }

@@ -52,7 +52,9 @@ fn delete_zone(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
     }
     call.check_preconditions()?;
     if call.world.below(id).any(|r| r.kind == LINK) {
-        let said = format!("Cannot delete resource '{id}' while nested resources exist: delete its virtual network links first.");
+        let said = format!(
+            "Cannot delete resource '{id}' while nested resources exist: delete its virtual network links first."
+        );
         return Err(ArmError::new(409, "CannotDeleteResource", said));
     }
     let zone = id.to_owned();
@@ -118,7 +120,11 @@ pub(crate) fn serve_link(call: &mut Call<'_>) -> Result<Answer, ArmError> {
                     set(b, &["properties", "resolutionPolicy"], policy);
                 }
             });
-            if edited { finish(call, Work::Link, &id) } else { Err(ArmError::not_found(&id)) }
+            if edited {
+                finish(call, Work::Link, &id)
+            } else {
+                Err(ArmError::not_found(&id))
+            }
         }
         "DELETE" => delete_link(call, &id),
         _ => Err(call.no_such_method()),
@@ -135,7 +141,9 @@ fn put_link(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
     require_global(&body)?;
     let network = text(&body, "/properties/virtualNetwork/id");
     let Some(network) = call.world.get(network).map(|n| n.id.clone()) else {
-        return Err(ArmError::bad_request(format!("The virtual network resource '{network}' was not found.")));
+        return Err(ArmError::bad_request(format!(
+            "The virtual network resource '{network}' was not found."
+        )));
     };
     if call.world.switches.link_needs_join {
         let own = ("Microsoft.Network/privateDnsZones/virtualNetworkLinks/write", id);
@@ -150,7 +158,10 @@ fn put_link(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
         return Err(ArmError::new(409, "Conflict", said));
     }
     if before.is_none() && linked(call.world, &zone, &network) {
-        let said = format!("Virtual network '{network}' is already linked to the private zone '{}'.", name_of(&zone));
+        let said = format!(
+            "Virtual network '{network}' is already linked to the private zone '{}'.",
+            name_of(&zone)
+        );
         return Err(ArmError::new(409, "Conflict", said));
     }
     if before.is_none()
@@ -158,7 +169,13 @@ fn put_link(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
     {
         return refuse_overlap(call, &zone, &other);
     }
-    let mut link = link_body(id, &network, flag(&body, "/properties/registrationEnabled"), &policy, tags_of(&body));
+    let mut link = link_body(
+        id,
+        &network,
+        flag(&body, "/properties/registrationEnabled"),
+        &policy,
+        tags_of(&body),
+    );
     if let Some(before) = &before {
         // A link that holds goes on holding while it is changed.
         let state = before["properties"]["virtualNetworkLinkState"].clone();
@@ -212,7 +229,9 @@ pub(crate) fn link_body(id: &str, network: &str, registration: bool, policy: &st
 
 /// Whether the VNet has a link to this zone.
 fn linked(world: &World, zone: &str, network: &str) -> bool {
-    world.below(zone).any(|r| r.kind == LINK && key(text(&r.body, "/properties/virtualNetwork/id")) == key(network))
+    world
+        .below(zone)
+        .any(|r| r.kind == LINK && key(text(&r.body, "/properties/virtualNetwork/id")) == key(network))
 }
 
 /// Another zone of the same name that the VNet is linked to.
@@ -243,7 +262,12 @@ fn delete_link(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
     }
     // The operation is over before the link is gone (azure.md §12, trap 15).
     let operation = call.start(Work::Link, Last::NoContent, |_, _| Ok(()));
-    let after = call.control.operations.get(&operation).map_or(call.now, |o| o.ends).saturating_add(lag);
+    let after = call
+        .control
+        .operations
+        .get(&operation)
+        .map_or(call.now, |o| o.ends)
+        .saturating_add(lag);
     call.control.operations.start(
         crate::operations::Plan {
             id: format!("{operation}-gone"),
@@ -304,11 +328,15 @@ fn addresses_of(body: &Value) -> Result<(Vec<String>, u64), ArmError> {
     }
     let addresses: Vec<String> = records.iter().map(|r| text(r, "/ipv4Address").to_owned()).collect();
     if let Some(bad) = addresses.iter().find(|a| a.parse::<std::net::Ipv4Addr>().is_err()) {
-        return Err(ArmError::bad_request(format!("The value '{bad}' is not a valid IPv4 address.")));
+        return Err(ArmError::bad_request(format!(
+            "The value '{bad}' is not a valid IPv4 address."
+        )));
     }
     match body.pointer("/properties/ttl").and_then(Value::as_u64) {
         Some(ttl @ 1..=2_147_483_647) => Ok((addresses, ttl)),
-        Some(_) | None => Err(ArmError::bad_request("A record set needs a TTL between 1 and 2147483647.")),
+        Some(_) | None => Err(ArmError::bad_request(
+            "A record set needs a TTL between 1 and 2147483647.",
+        )),
     }
 }
 
@@ -335,7 +363,11 @@ pub(crate) fn write_record(
 fn require_global(body: &Value) -> Result<(), ArmError> {
     match text(body, "/location").eq_ignore_ascii_case("global") {
         true => Ok(()),
-        false => Err(ArmError::new(400, "LocationNotAvailableForResourceType", "The location of private DNS resources is 'global'.")),
+        false => Err(ArmError::new(
+            400,
+            "LocationNotAvailableForResourceType",
+            "The location of private DNS resources is 'global'.",
+        )),
     }
 }
 

@@ -57,10 +57,19 @@ fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         busy.push(key(&wanted.target));
     }
     let endpoint = id.clone();
-    let operation = call.start_with(Work::Endpoint, Last::Resource(id.clone()), busy, false, move |world, at| {
-        finish(world, &endpoint, collides, at)
-    });
-    call.accepted(if before.is_some() { 200 } else { 201 }, &id, &operation, Headers::AsyncOperation)
+    let operation = call.start_with(
+        Work::Endpoint,
+        Last::Resource(id.clone()),
+        busy,
+        false,
+        move |world, at| finish(world, &endpoint, collides, at),
+    );
+    call.accepted(
+        if before.is_some() { 200 } else { 201 },
+        &id,
+        &operation,
+        Headers::AsyncOperation,
+    )
 }
 
 /// Everything that Azure refuses at once.
@@ -92,7 +101,9 @@ fn check(call: &Call<'_>, id: &str) -> Result<Wanted, ArmError> {
         return Err(ArmError::new(400, "PrivateEndpointMustHaveOneConnection", said));
     };
     if connections::group_ids(&body).len() != 1 {
-        let said = format!("Call to the resource provider failed: the private link service connection of {id} is missing required parameter 'group Id'.");
+        let said = format!(
+            "Call to the resource provider failed: the private link service connection of {id} is missing required parameter 'group Id'."
+        );
         return Err(ArmError::new(400, "MissingRequiredParameter", said));
     }
     let asked = text(connection, "/properties/privateLinkServiceId");
@@ -109,7 +120,13 @@ fn check(call: &Call<'_>, id: &str) -> Result<Wanted, ArmError> {
         call.require_linked(&approval_action(&target.kind), &target.id, own)?;
     }
     let target = target.id.clone();
-    Ok(Wanted { body, subnet, network, target, manual })
+    Ok(Wanted {
+        body,
+        subnet,
+        network,
+        target,
+        manual,
+    })
 }
 
 fn check_subnet(call: &Call<'_>, body: &Value, id: &str) -> Result<String, ArmError> {
@@ -124,7 +141,11 @@ fn check_subnet(call: &Call<'_>, body: &Value, id: &str) -> Result<String, ArmEr
             ),
         ))
     };
-    let Some(subnet) = call.world.get(asked).filter(|s| s.kind == "microsoft.network/virtualnetworks/subnets") else {
+    let Some(subnet) = call
+        .world
+        .get(asked)
+        .filter(|s| s.kind == "microsoft.network/virtualnetworks/subnets")
+    else {
         let network = super::path::parent_of(asked);
         return match call.world.get(&network) {
             Some(_) => missing("SubnetNotFound", asked),
@@ -132,7 +153,9 @@ fn check_subnet(call: &Call<'_>, body: &Value, id: &str) -> Result<String, ArmEr
         };
     };
     if text(&subnet.body, "/properties/provisioningState") == "Updating" {
-        let said = format!("Cannot proceed with operation because resource {asked} used by resource {id} is not in Succeeded state. Resource is in Updating state and the last operation that updated/is updating the resource is PutSubnetOperation.");
+        let said = format!(
+            "Cannot proceed with operation because resource {asked} used by resource {id} is not in Succeeded state. Resource is in Updating state and the last operation that updated/is updating the resource is PutSubnetOperation."
+        );
         return Err(ArmError::new(429, "RetryableError", "A retryable error occurred.")
             .nested("ReferencedResourceNotProvisioned", said)
             .retry_after(call.patience()));
@@ -156,8 +179,16 @@ fn check_unchanged(before: &Value, wanted: &Wanted) -> Result<(), ArmError> {
 
 /// Two endpoints of one VNet are not worked on at once: the second gets a 429 that is no throttling (azurerm#21293).
 fn refuse_neighbours(call: &Call<'_>, wanted: &Wanted, id: &str) -> Result<(), ArmError> {
-    let mut running = call.control.operations.running().filter(|o| !o.resource.eq_ignore_ascii_case(id));
-    let own = call.control.operations.running().any(|o| o.resource.eq_ignore_ascii_case(id));
+    let mut running = call
+        .control
+        .operations
+        .running()
+        .filter(|o| !o.resource.eq_ignore_ascii_case(id));
+    let own = call
+        .control
+        .operations
+        .running()
+        .any(|o| o.resource.eq_ignore_ascii_case(id));
     if own {
         let said = format!("Another operation on {id} is in progress.");
         return Err(ArmError::new(429, "RetryableErrorDueToAnotherOperation", said).retry_after(call.patience()));
@@ -166,13 +197,21 @@ fn refuse_neighbours(call: &Call<'_>, wanted: &Wanted, id: &str) -> Result<(), A
         return Ok(());
     }
     let network = key(&wanted.network);
-    let Some(other) = running.find(|o| o.busy.contains(&network)) else { return Ok(()) };
-    let said = format!("Operation on {id} cannot start because of another operation on {} in the same virtual network.", other.resource);
+    let Some(other) = running.find(|o| o.busy.contains(&network)) else {
+        return Ok(());
+    };
+    let said = format!(
+        "Operation on {id} cannot start because of another operation on {} in the same virtual network.",
+        other.resource
+    );
     let error = ArmError::new(429, "RetryableErrorDueToAnotherOperation", said).retry_after(call.patience());
     if !other.busy.contains(&key(&wanted.subnet)) {
         return Err(error);
     }
-    let said = format!("Cannot proceed with operation because resource {} used by resource {id} is not in Succeeded state. Resource is in Updating state and the last operation that updated/is updating the resource is PutSubnetOperation.", wanted.subnet);
+    let said = format!(
+        "Cannot proceed with operation because resource {} used by resource {id} is not in Succeeded state. Resource is in Updating state and the last operation that updated/is updating the resource is PutSubnetOperation.",
+        wanted.subnet
+    );
     Err(error.nested("ReferencedResourceNotProvisioned", said))
 }
 
@@ -183,8 +222,16 @@ fn storage_busy(call: &Call<'_>, target: &str) -> bool {
 }
 
 fn write(call: &mut Call<'_>, id: &str, wanted: &Wanted, before: Option<&Value>) {
-    let status = before.map(connections::status_of).filter(|s| !s.is_empty()).unwrap_or("Pending").to_owned();
-    let lists = if wanted.manual { "manualPrivateLinkServiceConnections" } else { "privateLinkServiceConnections" };
+    let status = before
+        .map(connections::status_of)
+        .filter(|s| !s.is_empty())
+        .unwrap_or("Pending")
+        .to_owned();
+    let lists = if wanted.manual {
+        "manualPrivateLinkServiceConnections"
+    } else {
+        "privateLinkServiceConnections"
+    };
     let connection = connection_of(&wanted.body).cloned().unwrap_or(Value::Null);
     let name = match text(&connection, "/name") {
         "" => name_of(id).to_owned(),
@@ -245,10 +292,14 @@ fn finish(world: &mut World, id: &str, collides: bool, at: Duration) -> Result<(
     };
     if let Some(error) = error {
         // A failed creation leaves the endpoint behind (microsoft/AzureTRE#3433).
-        world.edit(id, at, |b| set(b, &["properties", "provisioningState"], json!("Failed")));
+        world.edit(id, at, |b| {
+            set(b, &["properties", "provisioningState"], json!("Failed"))
+        });
         return Err(error);
     }
-    world.edit(id, at, |b| set(b, &["properties", "provisioningState"], json!("Succeeded")));
+    world.edit(id, at, |b| {
+        set(b, &["properties", "provisioningState"], json!("Succeeded"))
+    });
     connect(world, id, at);
     Ok(())
 }
@@ -271,11 +322,21 @@ pub(crate) fn connect(world: &mut World, id: &str, at: Duration) {
 
 fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let id = call.path.text.clone();
-    let Some(endpoint) = call.world.get(&id) else { return Ok(Answer::empty(204)) };
+    let Some(endpoint) = call.world.get(&id) else {
+        return Ok(Answer::empty(204));
+    };
     let subnet = text(&endpoint.body, "/properties/subnet/id").to_owned();
     let network = super::path::parent_of(&subnet);
-    let target = connection_of(&endpoint.body).map_or("", |c| text(c, "/properties/privateLinkServiceId")).to_owned();
-    let wanted = Wanted { body: Value::Null, subnet, network, target, manual: false };
+    let target = connection_of(&endpoint.body)
+        .map_or("", |c| text(c, "/properties/privateLinkServiceId"))
+        .to_owned();
+    let wanted = Wanted {
+        body: Value::Null,
+        subnet,
+        network,
+        target,
+        manual: false,
+    };
     refuse_neighbours(call, &wanted, &id)?;
     call.edit(&id, |b| set(b, &["properties", "provisioningState"], json!("Deleting")));
     let (gone, busy) = (id.clone(), vec![key(&wanted.network), key(&wanted.subnet)]);
@@ -288,15 +349,23 @@ fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 
 /// Removes an endpoint with its zone group's records, its interface and its connection.
 pub(crate) fn remove(world: &mut World, id: &str, at: Duration) {
-    let groups: Vec<String> =
-        world.below(id).filter(|r| r.kind.ends_with("/privatednszonegroups")).map(|r| r.id.clone()).collect();
+    let groups: Vec<String> = world
+        .below(id)
+        .filter(|r| r.kind.ends_with("/privatednszonegroups"))
+        .map(|r| r.id.clone())
+        .collect();
     for group in groups {
         super::zone_groups::remove(world, &group, at);
     }
     connections::remove_for(world, id, at);
     let interfaces: Vec<String> = world
         .get(id)
-        .map(|e| list(&e.body, "/properties/networkInterfaces").iter().map(|n| text(n, "/id").to_owned()).collect())
+        .map(|e| {
+            list(&e.body, "/properties/networkInterfaces")
+                .iter()
+                .map(|n| text(n, "/id").to_owned())
+                .collect()
+        })
         .unwrap_or_default();
     for interface in interfaces {
         world.remove(&interface, at);

@@ -16,8 +16,12 @@ use crate::targets::{CONTAINER_REGISTRY, STORAGE, region};
 use crate::world::{Cascade, FewerRegions, PatchPublicAccess, RegistryPut, Switches, World, key};
 
 /// Fields of `properties` outside the contract's core that a PUT may leave out (U9).
-const EXTRAS: &[&str] =
-    &["managedResourceGroupSettings", "managedResourceGroupTags", "syndicatedRegistries", "intellectualPropertyPublisher"];
+const EXTRAS: &[&str] = &[
+    "managedResourceGroupSettings",
+    "managedResourceGroupTags",
+    "syndicatedRegistries",
+    "intellectualPropertyPublisher",
+];
 
 /// Answers requests for registries.
 pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
@@ -32,10 +36,19 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 
 /// For a while after a write every other read shows what was before (U26).
 fn read(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    if !call.path.is_collection()
-        && let Some(stale) = call.control.stale_body(&key(&call.path.text), call.now)
-    {
-        return Ok(Answer::new(200, stale));
+    if !call.path.is_collection() && call.control.every_other_read() {
+        let window = Duration::from_secs(call.world.switches.stale_reads_seconds);
+        let earlier = call
+            .world
+            .earlier_bodies
+            .get(&key(&call.path.text))
+            .map_or(&[][..], Vec::as_slice);
+        if let Some((_, body)) = earlier
+            .iter()
+            .find(|(until, _)| call.now < until.saturating_add(window))
+        {
+            return Ok(Answer::new(200, body.clone()));
+        }
     }
     call.read()
 }
@@ -56,7 +69,11 @@ fn user_error(message: impl Into<String>) -> ArmError {
 
 fn check_body(call: &Call<'_>, asked: &Value) -> Result<(), ArmError> {
     if text(asked, "/location").is_empty() {
-        return Err(ArmError::new(400, "LocationRequired", "The location property is required for this definition."));
+        return Err(ArmError::new(
+            400,
+            "LocationRequired",
+            "The location property is required for this definition.",
+        ));
     }
     let access = asked.pointer("/properties/publicNetworkAccess");
     if access.is_some_and(|a| !matches!(a.as_str(), Some("Enabled" | "Disabled"))) {
@@ -67,14 +84,24 @@ fn check_body(call: &Call<'_>, asked: &Value) -> Result<(), ArmError> {
         return Err(user_error("A registry needs a system-assigned identity."));
     }
     for detail in list(asked, "/properties/regionDetails") {
-        for account in list(detail, "/storageAccountDetails").iter().chain(list(detail, "/acrDetails")) {
+        for account in list(detail, "/storageAccountDetails")
+            .iter()
+            .chain(list(detail, "/acrDetails"))
+        {
             if account.get("userCreatedStorageAccount").is_some_and(|a| !a.is_null())
                 || account.get("userCreatedAcrAccount").is_some_and(|a| !a.is_null())
             {
-                return Err(user_error("Creating registry using an existing storage account is not permitted"));
+                return Err(user_error(
+                    "Creating registry using an existing storage account is not permitted",
+                ));
             }
-            let made = account.get("systemCreatedStorageAccount").or(account.get("systemCreatedAcrAccount"));
-            if made.and_then(|m| m.get("armResourceId")).is_some_and(|i| text(i, "/resourceId").is_empty()) {
+            let made = account
+                .get("systemCreatedStorageAccount")
+                .or(account.get("systemCreatedAcrAccount"));
+            if made
+                .and_then(|m| m.get("armResourceId"))
+                .is_some_and(|i| text(i, "/resourceId").is_empty())
+            {
                 return Err(user_error("armResourceId must not be empty."));
             }
         }
@@ -83,7 +110,11 @@ fn check_body(call: &Call<'_>, asked: &Value) -> Result<(), ArmError> {
     let legal = (2..=33).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    if legal { Ok(()) } else { Err(user_error(format!("The registry name '{name}' is not valid."))) }
+    if legal {
+        Ok(())
+    } else {
+        Err(user_error(format!("The registry name '{name}' is not valid.")))
+    }
 }
 
 fn create(call: &mut Call<'_>, id: &str, asked: &Value) -> Result<Answer, ArmError> {
@@ -106,9 +137,18 @@ pub(crate) fn new_body(id: &str, asked: &Value, tenant: &str) -> Value {
     if !regions.iter().any(|r| region(text(r, "/location")) == primary) {
         regions.insert(0, json!({ "location": location }));
     }
-    let settings = asked.pointer("/properties/managedResourceGroupSettings").filter(|s| s.is_object());
-    let access = asked.pointer("/properties/publicNetworkAccess").cloned().unwrap_or(json!("Enabled"));
-    let tags = asked.get("tags").filter(|t| t.is_object()).cloned().unwrap_or(json!({}));
+    let settings = asked
+        .pointer("/properties/managedResourceGroupSettings")
+        .filter(|s| s.is_object());
+    let access = asked
+        .pointer("/properties/publicNetworkAccess")
+        .cloned()
+        .unwrap_or(json!("Enabled"));
+    let tags = asked
+        .get("tags")
+        .filter(|t| t.is_object())
+        .cloned()
+        .unwrap_or(json!({}));
     json!({
         "id": id, "name": name, "type": "Microsoft.MachineLearningServices/registries", "location": location,
         "kind": null, "sku": {"name": "Basic", "tier": "Basic"}, "tags": tags,
@@ -134,18 +174,25 @@ pub(crate) fn materialise(world: &mut World, id: &str, now: Duration) -> Result<
     let Some(registry) = world.get(id) else { return Ok(()) };
     let location = text(&registry.body, "/location").to_owned();
     let closed = text(&registry.body, "/properties/publicNetworkAccess") == "Disabled";
-    let access = if closed && world.switches.accounts_born_closed { "Disabled" } else { "Enabled" };
+    let access = if closed && world.switches.accounts_born_closed {
+        "Disabled"
+    } else {
+        "Enabled"
+    };
     accounts::create_managed_group(world, id, &location, now);
     accounts::fill_regions(world, id, access, now)
 }
 
 fn update(call: &mut Call<'_>, id: &str, before: &Value, asked: &Value) -> Result<Answer, ArmError> {
     if region(text(asked, "/location")) != region(text(before, "/location")) {
-        return Err(ArmError::new(409, "InvalidResourceLocation", "The primary region of a registry cannot be changed."));
+        return Err(ArmError::new(
+            409,
+            "InvalidResourceLocation",
+            "The primary region of a registry cannot be changed.",
+        ));
     }
     let regions = wanted_regions(before, asked, call.world.switches.fewer_regions)?;
     let (registry, asked) = (id.to_owned(), asked.clone());
-    call.control.note_stale(call.world, id, call.now);
     let effect = move |world: &mut World, at: Duration| apply(world, &registry, &asked, &regions, at);
     answer_put(call, id, 200, Work::RegistryChange, effect)
 }
@@ -156,21 +203,40 @@ fn wanted_regions(before: &Value, asked: &Value, fewer: FewerRegions) -> Result<
     let Some(wanted) = asked.pointer("/properties/regionDetails").and_then(Value::as_array) else {
         return Ok(present.to_vec());
     };
-    let has = |details: &[Value], d: &Value| details.iter().any(|o| region(text(o, "/location")) == region(text(d, "/location")));
+    let has = |details: &[Value], d: &Value| {
+        details
+            .iter()
+            .any(|o| region(text(o, "/location")) == region(text(d, "/location")))
+    };
     let missing = present.iter().any(|p| !has(wanted, p));
     if missing && fewer == FewerRegions::Rejected {
         return Err(user_error("Regions are removed by removeRegions."));
     }
-    let kept = present.iter().filter(|p| fewer == FewerRegions::Ignored || has(wanted, p));
-    Ok(kept.chain(wanted.iter().filter(|w| !has(present, w))).cloned().collect())
+    let kept = present
+        .iter()
+        .filter(|p| fewer == FewerRegions::Ignored || has(wanted, p));
+    Ok(kept
+        .chain(wanted.iter().filter(|w| !has(present, w)))
+        .cloned()
+        .collect())
 }
 
 /// The operation's end: the body as asked, with what the service owns kept.
 fn apply(world: &mut World, id: &str, asked: &Value, regions: &[Value], at: Duration) -> Result<(), Value> {
-    let Some(before) = world.get(id).map(|r| r.body.clone()) else { return Ok(()) };
+    let Some(before) = world.get(id).map(|r| r.body.clone()) else {
+        return Ok(());
+    };
     let clears = world.switches.put_clears_omitted;
     let mut body = before.clone();
-    set(&mut body, &["tags"], asked.get("tags").filter(|t| t.is_object()).cloned().unwrap_or(json!({})));
+    set(
+        &mut body,
+        &["tags"],
+        asked
+            .get("tags")
+            .filter(|t| t.is_object())
+            .cloned()
+            .unwrap_or(json!({})),
+    );
     for extra in EXTRAS {
         match asked["properties"].get(*extra) {
             Some(value) => set(&mut body, &["properties", extra], value.clone()),
@@ -202,8 +268,14 @@ fn apply(world: &mut World, id: &str, asked: &Value, regions: &[Value], at: Dura
 }
 
 fn fill_new_regions(world: &mut World, id: &str, at: Duration) -> Result<(), Value> {
-    let closed = world.get(id).is_some_and(|r| text(&r.body, "/properties/publicNetworkAccess") == "Disabled");
-    let access = if closed && world.switches.accounts_born_closed { "Disabled" } else { "Enabled" };
+    let closed = world
+        .get(id)
+        .is_some_and(|r| text(&r.body, "/properties/publicNetworkAccess") == "Disabled");
+    let access = if closed && world.switches.accounts_born_closed {
+        "Disabled"
+    } else {
+        "Enabled"
+    };
     accounts::fill_regions(world, id, access, at)?;
     super::endpoint_addresses::extend(world, id, at)
 }
@@ -211,8 +283,15 @@ fn fill_new_regions(world: &mut World, id: &str, at: Duration) -> Result<(), Val
 /// Closing or opening the registry may do the same to its accounts (U2).
 fn cascade(world: &mut World, id: &str, before: &Value, at: Duration) {
     let access = |b: &Value| text(b, "/properties/publicNetworkAccess").to_owned();
-    let (old, new) = (access(before), world.get(id).map(|r| access(&r.body)).unwrap_or_default());
-    let Switches { cascade_disable, cascade_enable, .. } = world.switches;
+    let (old, new) = (
+        access(before),
+        world.get(id).map(|r| access(&r.body)).unwrap_or_default(),
+    );
+    let Switches {
+        cascade_disable,
+        cascade_enable,
+        ..
+    } = world.switches;
     if old == new || (new == "Enabled" && !cascade_enable) {
         return;
     }
@@ -228,7 +307,9 @@ fn cascade(world: &mut World, id: &str, before: &Value, at: Duration) {
         .map(|r| r.id.clone())
         .collect();
     for account in accounts {
-        world.edit(&account, at, |b| set(b, &["properties", "publicNetworkAccess"], json!(new)));
+        world.edit(&account, at, |b| {
+            set(b, &["properties", "publicNetworkAccess"], json!(new))
+        });
     }
 }
 
@@ -265,12 +346,13 @@ fn answer_put(
 fn patch(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let id = call.path.text.clone();
     let asked = call.body()?;
-    let Some(before) = call.world.get(&id).map(|r| r.body.clone()) else { return Err(ArmError::not_found(&id)) };
+    let Some(before) = call.world.get(&id).map(|r| r.body.clone()) else {
+        return Err(ArmError::not_found(&id));
+    };
     let access = asked.pointer("/properties/publicNetworkAccess").cloned();
     if access.is_some() && call.world.switches.patch_public_access == PatchPublicAccess::Rejected {
         return Err(user_error("publicNetworkAccess cannot be changed by PATCH."));
     }
-    call.control.note_stale(call.world, &id, call.now);
     let honoured = call.world.switches.patch_public_access == PatchPublicAccess::Honoured;
     call.edit(&id, |b| {
         if let Some(tags) = asked.get("tags").filter(|t| t.is_object()) {
@@ -310,12 +392,16 @@ fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 
 /// `POST …/removeRegions`: the body is a full registry that names the regions to take away.
 pub(crate) fn remove_regions(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    let id = call.path.parent_of_action();
+    let id = call.path.parent();
     let body = call.body()?;
-    let Some(registry) = call.world.get(&id) else { return Err(ArmError::not_found(&id)) };
+    let Some(registry) = call.world.get(&id) else {
+        return Err(ArmError::not_found(&id));
+    };
     let primary = region(text(&registry.body, "/location"));
-    let gone: Vec<String> =
-        list(&body, "/properties/regionDetails").iter().map(|d| text(d, "/location").to_owned()).collect();
+    let gone: Vec<String> = list(&body, "/properties/regionDetails")
+        .iter()
+        .map(|d| text(d, "/location").to_owned())
+        .collect();
     if gone.iter().any(|l| region(l) == primary) {
         return Err(user_error("The primary region of a registry cannot be removed."));
     }
@@ -331,7 +417,9 @@ pub(crate) fn remove_regions(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 
 /// The registry with this name, whatever its casing.
 pub(crate) fn by_name<'a>(world: &'a World, name: &str) -> Option<&'a crate::world::Resource> {
-    world.of_kind(crate::targets::REGISTRY).find(|r| name_of(&r.id).eq_ignore_ascii_case(name))
+    world
+        .of_kind(crate::targets::REGISTRY)
+        .find(|r| name_of(&r.id).eq_ignore_ascii_case(name))
 }
 
 /// The registry as a GET would answer it, for the poll form that has no `status`.

@@ -23,7 +23,9 @@ pub(crate) fn managed_group_id(registry_id: &str) -> String {
 /// Makes the managed resource group.
 pub(crate) fn create_managed_group(world: &mut World, registry_id: &str, location: &str, now: Duration) {
     let id = managed_group_id(registry_id);
-    let tags = world.get(registry_id).map(|r| r.body["properties"]["managedResourceGroupTags"].clone());
+    let tags = world
+        .get(registry_id)
+        .map(|r| r.body["properties"]["managedResourceGroupTags"].clone());
     let body = json!({
         "id": id, "name": name_of(&id), "type": "Microsoft.Resources/resourceGroups", "location": location,
         "managedBy": registry_id, "tags": tags.filter(Value::is_object).unwrap_or(json!({})),
@@ -35,7 +37,9 @@ pub(crate) fn create_managed_group(world: &mut World, registry_id: &str, locatio
 /// Makes the accounts of all regions that lack them and writes their ids into the registry's `regionDetails`. `access` is
 /// the `publicNetworkAccess` that new accounts are born with.
 pub(crate) fn fill_regions(world: &mut World, registry_id: &str, access: &str, now: Duration) -> Result<(), Value> {
-    let Some(registry) = world.get(registry_id) else { return Ok(()) };
+    let Some(registry) = world.get(registry_id) else {
+        return Ok(());
+    };
     let mut details = list(&registry.body, "/properties/regionDetails").to_vec();
     let primary = text(&registry.body, "/location").to_owned();
     let acr = container_registry_id(registry_id);
@@ -52,7 +56,9 @@ pub(crate) fn fill_regions(world: &mut World, registry_id: &str, access: &str, n
         });
         set(detail, &["acrDetails"], json!([{ "systemCreatedAcrAccount": account }]));
     }
-    world.edit(registry_id, now, |body| set(body, &["properties", "regionDetails"], Value::Array(details)));
+    world.edit(registry_id, now, |body| {
+        set(body, &["properties", "regionDetails"], Value::Array(details))
+    });
     for host in hosts(registry_id, world) {
         world.publish_name(&host);
     }
@@ -63,10 +69,17 @@ pub(crate) fn fill_regions(world: &mut World, registry_id: &str, access: &str, n
 
 /// Hosts that all registries of a region share: they answer discovery and the older management API.
 fn hosts(registry_id: &str, world: &World) -> Vec<String> {
-    let Some(registry) = world.get(registry_id) else { return Vec::new() };
+    let Some(registry) = world.get(registry_id) else {
+        return Vec::new();
+    };
     crate::targets::regions_of(world, registry)
         .iter()
-        .flat_map(|r| [format!("{r}.api.azureml.ms"), format!("cert-{r}.experiments.azureml.net")])
+        .flat_map(|r| {
+            [
+                format!("{r}.api.azureml.ms"),
+                format!("cert-{r}.experiments.azureml.net"),
+            ]
+        })
         .collect()
 }
 
@@ -107,13 +120,19 @@ fn fill_storage(
 /// Id of a region's storage account.
 fn storage_id(registry_id: &str, location: &str, index: usize) -> String {
     let name = account_name(registry_id, &format!("storage {} {index}", region(location)));
-    format!("{}/providers/Microsoft.Storage/storageAccounts/{name}", managed_group_id(registry_id))
+    format!(
+        "{}/providers/Microsoft.Storage/storageAccounts/{name}",
+        managed_group_id(registry_id)
+    )
 }
 
 /// Id of the container registry.
 pub(crate) fn container_registry_id(registry_id: &str) -> String {
     let name = account_name(registry_id, "container registry");
-    format!("{}/providers/Microsoft.ContainerRegistry/registries/{name}", managed_group_id(registry_id))
+    format!(
+        "{}/providers/Microsoft.ContainerRegistry/registries/{name}",
+        managed_group_id(registry_id)
+    )
 }
 
 /// A name that Azure takes for both kinds of accounts: up to 24 lower-case letters and digits.
@@ -125,7 +144,11 @@ fn account_name(registry_id: &str, what: &str) -> String {
         .skip_while(char::is_ascii_digit)
         .take(11)
         .collect();
-    format!("{}{}", if readable.is_empty() { "aml" } else { &readable }, &digest(&[what, &key(registry_id)])[..12])
+    format!(
+        "{}{}",
+        if readable.is_empty() { "aml" } else { &readable },
+        &digest(&[what, &key(registry_id)])[..12]
+    )
 }
 
 /// The body of a new storage account.
@@ -229,7 +252,10 @@ pub(crate) fn remove_region(world: &mut World, registry_id: &str, location: &str
     }
     remove_replica(world, &container_registry_id(registry_id), location, now);
     world.edit(registry_id, now, |body| {
-        if let Some(details) = body.pointer_mut("/properties/regionDetails").and_then(Value::as_array_mut) {
+        if let Some(details) = body
+            .pointer_mut("/properties/regionDetails")
+            .and_then(Value::as_array_mut)
+        {
             details.retain(|d| region(text(d, "/location")) != region(location));
         }
     });
@@ -252,14 +278,20 @@ pub(crate) fn refresh_data_endpoints(world: &mut World, acr: &str, now: Duration
         .map(|n| n.fqdn)
         .collect();
     world.edit(acr, now, |body| {
-        let names = if flag(body, "/properties/dataEndpointEnabled") { names } else { Vec::new() };
+        let names = if flag(body, "/properties/dataEndpointEnabled") {
+            names
+        } else {
+            Vec::new()
+        };
         set(body, &["properties", "dataEndpointHostNames"], json!(names));
     });
 }
 
 /// The answer of discovery for a registry (azure.md §2).
 pub(crate) fn discovery(world: &World, registry_id: &str, tenant: &str) -> Value {
-    let Some(registry) = world.get(registry_id) else { return Value::Null };
+    let Some(registry) = world.get(registry_id) else {
+        return Value::Null;
+    };
     let regions = crate::targets::regions_of(world, registry);
     let primary = region(text(&registry.body, "/location"));
     let guid = registry_guid(&registry.id);
@@ -269,8 +301,10 @@ pub(crate) fn discovery(world: &World, registry_id: &str, tenant: &str) -> Value
         true => format!("https://cert-{primary}.experiments.azureml.net"),
         false => host(&primary),
     };
-    let fqdns: serde_json::Map<String, Value> =
-        regions.iter().map(|r| (r.clone(), json!({ "uri": host(r), "isPrimary": *r == primary }))).collect();
+    let fqdns: serde_json::Map<String, Value> = regions
+        .iter()
+        .map(|r| (r.clone(), json!({ "uri": host(r), "isPrimary": *r == primary })))
+        .collect();
     json!({
         "registryName": text(&registry.body, "/name"), "tenantId": tenant, "primaryRegion": primary, "regions": regions,
         "subscriptionId": subscription_of(&registry.id),

@@ -48,12 +48,33 @@ const STORAGE: &[&str] = &[
     "2025-06-01",
     "2026-04-01",
 ];
-const CONTAINER_REGISTRY: &[&str] =
-    &["2023-01-01-preview", "2023-07-01", "2024-11-01-preview", "2025-03-01-preview", "2025-04-01", "2025-11-01"];
-const RESOURCES: &[&str] =
-    &["2019-10-01", "2020-01-01", "2021-04-01", "2022-09-01", "2022-12-01", "2024-03-01", "2025-03-01", "2025-04-01"];
+const CONTAINER_REGISTRY: &[&str] = &[
+    "2023-01-01-preview",
+    "2023-07-01",
+    "2024-11-01-preview",
+    "2025-03-01-preview",
+    "2025-04-01",
+    "2025-11-01",
+];
+const RESOURCES: &[&str] = &[
+    "2019-10-01",
+    "2020-01-01",
+    "2021-04-01",
+    "2022-09-01",
+    "2022-12-01",
+    "2024-03-01",
+    "2025-03-01",
+    "2025-04-01",
+];
 const DENY_ASSIGNMENTS: &[&str] = &["2022-04-01", "2024-07-01-preview"];
-const POLICY: &[&str] = &["2021-06-01", "2023-04-01", "2024-05-01", "2025-01-01", "2025-03-01", "2026-07-01"];
+const POLICY: &[&str] = &[
+    "2021-06-01",
+    "2023-04-01",
+    "2024-05-01",
+    "2025-01-01",
+    "2025-03-01",
+    "2026-07-01",
+];
 
 /// One served type.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +90,16 @@ pub(crate) struct Served {
 /// All served types.
 pub(crate) const SERVED: &[Served] = &[
     served("Microsoft.MachineLearningServices", "registries", REGISTRIES),
-    served("Microsoft.MachineLearningServices", "registries/privateEndpointConnections", REGISTRY_CONNECTIONS),
-    served("Microsoft.MachineLearningServices", "registries/privateLinkResources", REGISTRY_CONNECTIONS),
+    served(
+        "Microsoft.MachineLearningServices",
+        "registries/privateEndpointConnections",
+        REGISTRY_CONNECTIONS,
+    ),
+    served(
+        "Microsoft.MachineLearningServices",
+        "registries/privateLinkResources",
+        REGISTRY_CONNECTIONS,
+    ),
     served("Microsoft.Network", "privateEndpoints", NETWORK),
     served("Microsoft.Network", "privateEndpoints/privateDnsZoneGroups", NETWORK),
     served("Microsoft.Network", "networkInterfaces", NETWORK),
@@ -81,12 +110,28 @@ pub(crate) const SERVED: &[Served] = &[
     served("Microsoft.Network", "privateDnsZones/virtualNetworkLinks", PRIVATE_DNS),
     served("Microsoft.Network", "privateDnsZones/A", PRIVATE_DNS),
     served("Microsoft.Storage", "storageAccounts", STORAGE),
-    served("Microsoft.Storage", "storageAccounts/privateEndpointConnections", STORAGE),
+    served(
+        "Microsoft.Storage",
+        "storageAccounts/privateEndpointConnections",
+        STORAGE,
+    ),
     served("Microsoft.Storage", "storageAccounts/privateLinkResources", STORAGE),
     served("Microsoft.ContainerRegistry", "registries", CONTAINER_REGISTRY),
-    served("Microsoft.ContainerRegistry", "registries/replications", CONTAINER_REGISTRY),
-    served("Microsoft.ContainerRegistry", "registries/privateEndpointConnections", CONTAINER_REGISTRY),
-    served("Microsoft.ContainerRegistry", "registries/privateLinkResources", CONTAINER_REGISTRY),
+    served(
+        "Microsoft.ContainerRegistry",
+        "registries/replications",
+        CONTAINER_REGISTRY,
+    ),
+    served(
+        "Microsoft.ContainerRegistry",
+        "registries/privateEndpointConnections",
+        CONTAINER_REGISTRY,
+    ),
+    served(
+        "Microsoft.ContainerRegistry",
+        "registries/privateLinkResources",
+        CONTAINER_REGISTRY,
+    ),
     served("Microsoft.Authorization", "denyAssignments", DENY_ASSIGNMENTS),
     served("Microsoft.Authorization", "policyAssignments", POLICY),
     served("Microsoft.Authorization", "policyDefinitions", POLICY),
@@ -95,12 +140,18 @@ pub(crate) const SERVED: &[Served] = &[
 ];
 
 const fn served(namespace: &'static str, name: &'static str, versions: &'static [&'static str]) -> Served {
-    Served { namespace, name, versions }
+    Served {
+        namespace,
+        name,
+        versions,
+    }
 }
 
 /// The entry of a provider type in lower case.
 pub(crate) fn find(kind: &str) -> Option<&'static Served> {
-    SERVED.iter().find(|s| format!("{}/{}", s.namespace, s.name).eq_ignore_ascii_case(kind))
+    SERVED
+        .iter()
+        .find(|s| format!("{}/{}", s.namespace, s.name).eq_ignore_ascii_case(kind))
 }
 
 /// The type as Azure spells it, such as `Microsoft.Network/privateEndpoints`; the given text when it is not served.
@@ -128,7 +179,10 @@ pub(crate) fn check(kind: &str, version: Option<&str>, newest: bool) -> Result<(
         ));
     };
     let known = served.versions.iter().any(|v| v.eq_ignore_ascii_case(version))
-        || (newest && served.name == "registries" && is_newest(version) && served.namespace.ends_with("LearningServices"));
+        || (newest
+            && served.name == "registries"
+            && is_newest(version)
+            && served.namespace.ends_with("LearningServices"));
     if known {
         return Ok(());
     }
@@ -158,11 +212,20 @@ mod tests {
         let registries = "microsoft.machinelearningservices/registries";
         assert_eq!(code(registries, None).unwrap(), "MissingApiVersionParameter");
         assert_eq!(code(registries, Some("2025-12-01")), None);
-        assert_eq!(code(registries, Some("2026-07-01")).unwrap(), "NoRegisteredProviderFound");
+        assert_eq!(
+            code(registries, Some("2026-07-01")).unwrap(),
+            "NoRegisteredProviderFound"
+        );
         assert!(check(registries, Some("2026-07-01"), true).is_ok());
-        assert_eq!(code("microsoft.network/loadbalancers", Some("2024-03-01")).unwrap(), "InvalidResourceType");
+        assert_eq!(
+            code("microsoft.network/loadbalancers", Some("2024-03-01")).unwrap(),
+            "InvalidResourceType"
+        );
         let connections = "microsoft.machinelearningservices/registries/privateendpointconnections";
-        assert_eq!(code(connections, Some("2025-12-01")).unwrap(), "NoRegisteredProviderFound");
+        assert_eq!(
+            code(connections, Some("2025-12-01")).unwrap(),
+            "NoRegisteredProviderFound"
+        );
         assert_eq!(code(connections, Some("2022-10-01-preview")), None);
     }
 }

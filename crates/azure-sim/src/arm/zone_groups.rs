@@ -31,7 +31,9 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 
 fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let (id, endpoint_id) = (call.path.text.clone(), call.path.parent());
-    let Some(endpoint) = call.world.get(&endpoint_id) else { return Err(call.parent_missing(&endpoint_id)) };
+    let Some(endpoint) = call.world.get(&endpoint_id) else {
+        return Err(call.parent_missing(&endpoint_id));
+    };
     if text(&endpoint.body, "/properties/provisioningState") != "Succeeded" {
         let said = format!(
             "Call to Microsoft.Network/privateEndpoints failed. Error message: resource {endpoint_id} is not in Succeeded state."
@@ -43,12 +45,19 @@ fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let body = call.body()?;
     let other = call.world.below(&endpoint_id).find(|r| !r.id.eq_ignore_ascii_case(&id));
     if other.is_some_and(|r| r.kind.ends_with("/privatednszonegroups")) {
-        let said = format!("Private endpoint {endpoint_id} already has a private DNS zone group; only one is supported.");
-        return Err(ArmError::new(400, "PrivateEndpointMultipleDnsZoneGroupsNotSupported", said));
+        let said =
+            format!("Private endpoint {endpoint_id} already has a private DNS zone group; only one is supported.");
+        return Err(ArmError::new(
+            400,
+            "PrivateEndpointMultipleDnsZoneGroupsNotSupported",
+            said,
+        ));
     }
     let configs = list(&body, "/properties/privateDnsZoneConfigs").to_vec();
     if configs.is_empty() || configs.len() > 5 {
-        return Err(ArmError::bad_request("A private DNS zone group holds between 1 and 5 private DNS zone configs."));
+        return Err(ArmError::bad_request(
+            "A private DNS zone group holds between 1 and 5 private DNS zone configs.",
+        ));
     }
     check_zones(call, &id, &configs)?;
     let existed = call.world.get(&id).is_some();
@@ -65,13 +74,20 @@ fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     call.put(&id, written);
     let (group, endpoint) = (id.clone(), endpoint_id.clone());
     let operation = call.start(Work::ZoneGroup, Last::Resource(id.clone()), move |world, at| {
-        world.edit(&group, at, |body| set(body, &["properties", "provisioningState"], json!("Succeeded")));
+        world.edit(&group, at, |body| {
+            set(body, &["properties", "provisioningState"], json!("Succeeded"))
+        });
         super::connections::refresh_names(world, &endpoint, at);
         let kept = world.get(&group).map_or_else(Vec::new, |g| records_of(&g.body));
         remove_records(world, before.into_iter().filter(|r| !kept.contains(r)), at);
         Ok(())
     });
-    call.accepted(if existed { 200 } else { 201 }, &id, &operation, Headers::AsyncOperation)
+    call.accepted(
+        if existed { 200 } else { 201 },
+        &id,
+        &operation,
+        Headers::AsyncOperation,
+    )
 }
 
 /// All zones have to exist and be joinable; a config cannot change its zone under the same name.
@@ -84,13 +100,19 @@ fn check_zones(call: &Call<'_>, id: &str, configs: &[Value]) -> Result<(), ArmEr
         };
         let own = ("Microsoft.Network/privateEndpoints/privateDnsZoneGroups/write", id);
         call.require_linked("Microsoft.Network/privateDnsZones/join/action", &zone.id, own)?;
-        let present = call.world.get(id).map_or(&[][..], |g| list(&g.body, "/properties/privateDnsZoneConfigs"));
+        let present = call
+            .world
+            .get(id)
+            .map_or(&[][..], |g| list(&g.body, "/properties/privateDnsZoneConfigs"));
         let changed = present.iter().any(|p| {
             text(p, "/name") == text(config, "/name")
                 && !text(p, "/properties/privateDnsZoneId").eq_ignore_ascii_case(&zone.id)
         });
         if changed {
-            let said = format!("The private DNS zone of config '{}' cannot be changed.", text(config, "/name"));
+            let said = format!(
+                "The private DNS zone of config '{}' cannot be changed.",
+                text(config, "/name")
+            );
             return Err(ArmError::new(400, "PrivateDnsZoneIdCannotBeChanged", said));
         }
     }
@@ -102,7 +124,9 @@ fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     if call.world.get(&id).is_none() {
         return Ok(Answer::empty(204));
     }
-    call.edit(&id, |body| set(body, &["properties", "provisioningState"], json!("Deleting")));
+    call.edit(&id, |body| {
+        set(body, &["properties", "provisioningState"], json!("Deleting"))
+    });
     let group = id.clone();
     let operation = call.start(Work::ZoneGroup, Last::NoContent, move |world, at| {
         remove(world, &group, at);
@@ -127,7 +151,9 @@ fn records_of(group: &Value) -> Vec<String> {
         .iter()
         .flat_map(|config| {
             let zone = text(config, "/properties/privateDnsZoneId");
-            list(config, "/properties/recordSets").iter().map(move |r| format!("{zone}/A/{}", text(r, "/recordSetName")))
+            list(config, "/properties/recordSets")
+                .iter()
+                .map(move |r| format!("{zone}/A/{}", text(r, "/recordSetName")))
         })
         .collect()
 }
@@ -142,15 +168,22 @@ fn remove_records(world: &mut World, records: impl Iterator<Item = String>, now:
 /// Writes the records of an approved endpoint's groups. Until the connection is approved there are none (azure.md §4.2).
 pub(crate) fn write_records(world: &mut World, endpoint_id: &str, now: Duration) {
     let Some(endpoint) = world.get(endpoint_id) else { return };
-    let Some(view) = endpoint_view(world, endpoint).filter(|v| v.connects()) else { return };
+    let Some(view) = endpoint_view(world, endpoint).filter(|v| v.connects()) else {
+        return;
+    };
     let names = names_of(world, &endpoint.body);
     let settled = |g: &&crate::world::Resource| {
         g.kind.ends_with("/privatednszonegroups") && text(&g.body, "/properties/provisioningState") == "Succeeded"
     };
-    let groups: Vec<(String, Value)> =
-        world.below(endpoint_id).filter(settled).map(|g| (g.id.clone(), g.body.clone())).collect();
+    let groups: Vec<(String, Value)> = world
+        .below(endpoint_id)
+        .filter(settled)
+        .map(|g| (g.id.clone(), g.body.clone()))
+        .collect();
     for (group_id, mut body) in groups {
-        let configs = body.pointer_mut("/properties/privateDnsZoneConfigs").and_then(Value::as_array_mut);
+        let configs = body
+            .pointer_mut("/properties/privateDnsZoneConfigs")
+            .and_then(Value::as_array_mut);
         for config in configs.into_iter().flatten() {
             let zone = text(config, "/properties/privateDnsZoneId").to_owned();
             if world.get(&zone).is_none() {

@@ -173,7 +173,9 @@ fn start_of_authority(answer: &Answer) -> Option<Record> {
     let contact = absolute("azuredns-hostmaster.microsoft.com")?;
     let minimum = answer.ttl;
     let data = SOA::new(server, contact, 1, 3600, 300, 2_419_200, minimum);
-    Some(Record::from_rdata(absolute(&answer.zone)?, minimum, RData::SOA(data)))
+    // A zone that no wire carries can only come from an odd question; the root vouches for those.
+    let zone = absolute(&answer.zone).unwrap_or_else(Name::root);
+    Some(Record::from_rdata(zone, minimum, RData::SOA(data)))
 }
 
 fn absolute(name: &str) -> Option<Name> {
@@ -277,6 +279,58 @@ mod tests {
         assert!(message.metadata.authoritative);
         assert_eq!(message.authorities[0].name.to_ascii(), "privatelink.azurecr.io.");
         assert_eq!(texts, ["a.azurecr.io CNAME a.privatelink.azurecr.io"]);
+    }
+
+    #[test]
+    fn odd_names_get_an_answer_too() {
+        let odd: [&[&[u8]]; 4] = [
+            &[],
+            &[b"localhost"],
+            &[b"_x", b"a.b c", b"example"],
+            &[b"\xff\x00\\", b"\xfe"],
+        ];
+        for labels in odd {
+            let mut message = Message::query();
+            message.add_query(Query::query(Name::from_labels(labels.to_vec()).unwrap(), RecordType::A));
+            let asked = asked(&message.to_vec().unwrap());
+            let zone = asked
+                .name
+                .split_once('.')
+                .map_or(asked.name.clone(), |(_, parent)| parent.to_owned());
+            let answer = Answer {
+                zone,
+                ..forged(vec![], Rcode::NxDomain)
+            };
+            let (bytes, _) = reply(&asked, &answer, Transport::Udp).unwrap_or_else(|| panic!("{labels:?}"));
+            assert_eq!(
+                Message::from_vec(&bytes).unwrap().queries,
+                message.queries,
+                "{labels:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_and_no_answer_outgrows_its_datagram() {
+        use rand::{Rng, SeedableRng};
+        let mut dice = rand::rngs::StdRng::seed_from_u64(7);
+        let whole = question("contosost.blob.core.windows.net.", RecordType::A, Some(1232));
+        let answer = forged(vec![Ipv4Addr::LOCALHOST; 200], Rcode::NoError);
+        let mut questions = 0;
+        for _ in 0..20_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..dice.random_range(0..4) {
+                let at = dice.random_range(0..bytes.len());
+                bytes[at] = dice.random();
+            }
+            bytes.truncate(dice.random_range(0..=bytes.len() * 2));
+            if let Received::Question(asked) = receive(&bytes) {
+                questions += 1;
+                let (reply, _) = reply(&asked, &answer, Transport::Udp).unwrap();
+                assert!(reply.len() <= usize::from(LARGEST_DATAGRAM));
+            }
+        }
+        assert!(questions > 1000, "{questions}");
     }
 
     #[test]

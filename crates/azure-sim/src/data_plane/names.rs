@@ -3,9 +3,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::json::{self, text};
+use crate::json;
 use crate::targets::{self, PRIVATE_ENDPOINT, TargetName};
-use crate::world::{Key, World, key};
+use crate::world::{Key, World};
 
 /// The owner of a public name, with the name's place in its private zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,10 @@ pub fn private_link_enabled(world: &World, owned: &Owned) -> bool {
         .of_kind(PRIVATE_ENDPOINT)
         .filter_map(|endpoint| targets::connection_of(&endpoint.body))
         .any(|connection| {
-            key(text(connection, "/properties/privateLinkServiceId")) == owned.target
-                && text(connection, "/properties/groupIds/0") == owned.name.group_id
+            let properties = &connection["properties"];
+            let target = properties["privateLinkServiceId"].as_str().unwrap_or_default();
+            target.trim_end_matches('/').eq_ignore_ascii_case(&owned.target)
+                && properties["groupIds"][0] == owned.name.group_id.as_str()
         })
 }
 

@@ -246,15 +246,20 @@ fn prefixes_of(world: &World, network: &Network) -> Vec<String> {
 fn endpoint_at(world: &World, near: &[Key], address: Ipv4Addr) -> Option<(EndpointView, EndpointMember)> {
     let wanted = address.to_string();
     let holds = |card: &Value| {
-        let card = world.get(text(card, "/id"));
-        let configurations = card.map_or(&[][..], |card| list(&card.body, "/properties/ipConfigurations"));
+        let card = card["id"].as_str().and_then(|id| world.get(id));
+        let configurations = card.and_then(|card| card.body["properties"]["ipConfigurations"].as_array());
         configurations
-            .iter()
-            .any(|c| text(c, "/properties/privateIPAddress") == wanted)
+            .into_iter()
+            .flatten()
+            .any(|c| c["properties"]["privateIPAddress"] == wanted.as_str())
     };
     let found: Vec<(EndpointView, EndpointMember)> = world
         .of_kind(targets::PRIVATE_ENDPOINT)
-        .filter(|endpoint| list(&endpoint.body, "/properties/networkInterfaces").iter().any(holds))
+        .filter(|endpoint| {
+            endpoint.body["properties"]["networkInterfaces"]
+                .as_array()
+                .is_some_and(|cards| cards.iter().any(holds))
+        })
         .filter_map(|endpoint| {
             let view = targets::endpoint_view(world, endpoint)?;
             let member = view.members.iter().find(|member| member.address == address).cloned()?;

@@ -426,7 +426,10 @@ impl Seed {
 
     /// Reads a seed from a file.
     pub fn load(path: &Path) -> Result<Seed, SeedError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SeedError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| SeedError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Seed::from_yaml(&text)
     }
 }

@@ -256,6 +256,15 @@ fn registry_answers_count_but_say_how_little_they_prove() {
         assert_eq!(got, Succeeded, "{status}");
         assert!(message.contains("does not tell a denied network"), "{message}");
     }
+    let no_such_host = answer(
+        400,
+        &[
+            ("content-type", "text/html; charset=us-ascii"),
+            ("server", "Microsoft-HTTPAPI/2.0"),
+        ],
+        "<h2>Bad Request - Invalid Hostname</h2>",
+    );
+    assert_eq!(verdict(ProbeService::Registry, REGISTRY, &no_such_host).0, Failed);
     let outside =
         "{\"error\":{\"code\":\"UserError\",\"message\":\"Access is outside of the designated private link\"}}";
     assert_eq!(

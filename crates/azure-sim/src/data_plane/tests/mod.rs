@@ -2,7 +2,9 @@
 //! peering, an uninvolved one, an office and the internet; one storage account, one container registry, one registry.
 
 mod answers;
+mod client;
 mod names_and_routes;
+mod seeded;
 mod sockets;
 
 use std::net::Ipv4Addr;
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::Simulator;
+use crate::seed::{NetworkSeed, OnPremisesSeed, RawResource, Seed, SubscriptionSeed, VirtualNetworkSeed};
 use crate::targets;
 use crate::world::{Internet, Network, OnPremises, Place, Resource, World, key};
 
@@ -25,7 +29,6 @@ pub(super) const LOGIN: &str = "contosoacr.azurecr.io";
 pub(super) const DATA: &str = "contosoacr.westeurope.data.azurecr.io";
 pub(super) const BLOB_ZONE: &str = "privatelink.blob.core.windows.net";
 pub(super) const ACR_ZONE: &str = "privatelink.azurecr.io";
-pub(super) const BLOB_PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 60, 1, 1);
 pub(super) const BLOB_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 
 pub(super) fn put(world: &mut World, id: &str, kind: &str, mut body: Value) {
@@ -125,12 +128,6 @@ pub(super) fn public_world() -> World {
     let body = json!({"location": "westeurope", "properties": {"publicNetworkAccess": "Enabled",
         "regionDetails": [{"location": "westeurope"}]}});
     put(&mut world, REGISTRY, targets::REGISTRY, body);
-    world.public_addresses.insert(BLOB.into(), BLOB_PUBLIC);
-    world.public_addresses.insert(LOGIN.into(), Ipv4Addr::new(20, 60, 2, 1));
-    world.public_addresses.insert(DATA.into(), Ipv4Addr::new(20, 60, 2, 2));
-    world
-        .public_addresses
-        .insert(registry_fqdn(&world), Ipv4Addr::new(20, 60, 3, 1));
     for target in [STORAGE, ACR, REGISTRY] {
         world.publish(target);
     }
@@ -248,7 +245,72 @@ pub(super) fn change(world: &mut World, id: &str, pointer: &str, value: Value) {
         .unwrap_or_else(|| panic!("{id} has no {pointer}")) = value;
 }
 
+/// The public address of a target's name, the same in every world.
+pub(super) fn public_address(fqdn: &str) -> Ipv4Addr {
+    public_world().public_addresses[fqdn]
+}
+
 /// A simulator that holds this world, on a clock that runs as time does.
-pub(super) fn simulator(world: World) -> crate::Simulator {
-    crate::Simulator::holding(world, crate::clock::Clock::new(1.0))
+pub(super) fn simulator(world: World) -> Simulator {
+    let mut seed = Seed::default();
+    seed.subscriptions.push(SubscriptionSeed {
+        id: Some("S1".into()),
+        name: "S1".into(),
+        ..SubscriptionSeed::default()
+    });
+    for resource in world.of_kind("microsoft.network/virtualnetworks") {
+        seed.virtual_networks.push(VirtualNetworkSeed {
+            name: resource.id.rsplit('/').next().unwrap().into(),
+            subscription: "S1".into(),
+            resource_group: "Net".into(),
+            location: "westeurope".into(),
+            address_space: vec![
+                resource.body["properties"]["addressSpace"]["addressPrefixes"][0]
+                    .as_str()
+                    .unwrap()
+                    .into(),
+            ],
+            subnets: Vec::new(),
+            peerings: Vec::new(),
+            dns_servers: Vec::new(),
+        });
+    }
+    seed.networks = world.networks.values().map(network_seed).collect();
+    for resource in world.resources.values() {
+        let body = resource
+            .body
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(field, _)| *field != "id");
+        let body = body.map(|(field, value)| (field.clone(), value.clone())).collect();
+        seed.resources.push(RawResource {
+            id: resource.id.clone(),
+            body,
+        });
+    }
+    Simulator::new(seed)
+}
+
+fn network_seed(network: &Network) -> NetworkSeed {
+    let mut seed = NetworkSeed {
+        name: network.name.clone(),
+        virtual_network: None,
+        on_premises: None,
+        internet: None,
+        egress_address: Some(network.egress_address),
+    };
+    match &network.place {
+        Place::VirtualNetwork(id) => seed.virtual_network = Some(id.clone()),
+        Place::Internet(internet) => seed.internet = Some(internet.clone()),
+        Place::OnPremises(site) => {
+            seed.on_premises = Some(OnPremisesSeed {
+                address_prefixes: site.address_prefixes.clone(),
+                connected_to: site.connected_to.clone(),
+                dns_server: site.dns_server,
+                forwards_to: site.forwards_to.clone(),
+            });
+        }
+    }
+    seed
 }

@@ -31,7 +31,7 @@ fn without_an_endpoint_everybody_gets_the_front_end_and_its_public_address() {
     for network in ["hub", "lonely", "office", "internet"] {
         assert_eq!(
             asked(&world, network, BLOB),
-            (Rcode::NoError, vec![front_end_of(BLOB)], vec![BLOB_PUBLIC])
+            (Rcode::NoError, vec![front_end_of(BLOB)], vec![public_address(BLOB)])
         );
     }
 }
@@ -51,10 +51,31 @@ fn with_an_endpoint_the_view_decides_between_the_private_and_the_public_address(
         let chain = vec![alias.clone(), front_end_of(BLOB)];
         assert_eq!(
             asked(&world, network, BLOB),
-            (Rcode::NoError, chain, vec![BLOB_PUBLIC]),
+            (Rcode::NoError, chain, vec![public_address(BLOB)]),
             "{network}"
         );
     }
+}
+
+#[test]
+fn an_endpoint_for_blob_leaves_the_dfs_name_of_the_account_alone() {
+    let mut world = private_world();
+    world.resources.get_mut(&key(STORAGE)).unwrap().body["properties"]["isHnsEnabled"] = json!(true);
+    world.publish(STORAGE);
+    let dfs = "contosost.dfs.core.windows.net";
+    assert_eq!(asked(&world, "hub", dfs).1, [front_end_of(dfs)]);
+    endpoint(
+        &mut world,
+        "hub",
+        STORAGE,
+        "dfs",
+        &[(dfs, Ipv4Addr::new(10, 0, 1, 8))],
+        "Approved",
+    );
+    assert_eq!(
+        asked(&world, "hub", dfs).1[0],
+        "contosost.privatelink.dfs.core.windows.net"
+    );
 }
 
 #[test]
@@ -106,7 +127,7 @@ fn a_linked_zone_without_the_record_says_nxdomain_unless_its_link_redirects() {
         Wanted::A,
     );
     assert_eq!((answer.rcode, answer.authoritative), (Rcode::NoError, false));
-    assert_eq!(answer.addresses, [BLOB_PUBLIC]);
+    assert_eq!(answer.addresses, [public_address(BLOB)]);
 }
 
 #[test]
@@ -119,7 +140,7 @@ fn a_link_counts_only_once_it_is_completed() {
         "/properties/virtualNetworkLinkState",
         json!("InProgress"),
     );
-    assert_eq!(asked(&world, "hub", BLOB).2, [BLOB_PUBLIC]);
+    assert_eq!(asked(&world, "hub", BLOB).2, [public_address(BLOB)]);
 }
 
 #[test]
@@ -185,10 +206,16 @@ fn names_are_asked_in_any_case_and_other_types_exist_without_data() {
 #[test]
 fn a_public_chain_cached_before_the_first_endpoint_stays_until_its_ttl_in_that_network_only() {
     let mut caches = Caches::default();
-    assert_eq!(address(&public_world(), &mut caches, 0, "hub", BLOB), Some(BLOB_PUBLIC));
+    assert_eq!(
+        address(&public_world(), &mut caches, 0, "hub", BLOB),
+        Some(public_address(BLOB))
+    );
     let world = private_world();
     let life = u64::from(public_ttl(BLOB));
-    assert_eq!(address(&world, &mut caches, life - 1, "hub", BLOB), Some(BLOB_PUBLIC));
+    assert_eq!(
+        address(&world, &mut caches, life - 1, "hub", BLOB),
+        Some(public_address(BLOB))
+    );
     assert_eq!(
         address(&world, &mut caches, life - 1, "spoke", BLOB),
         Some(BLOB_PRIVATE)
@@ -207,7 +234,10 @@ fn after_the_last_endpoint_the_alias_leaves_with_its_ttl_and_meanwhile_the_zone_
     let later = resolve(&world, &mut caches, Duration::from_secs(60), "hub", BLOB, Wanted::A);
     assert_eq!(later.rcode, Rcode::NxDomain);
     let life = u64::from(public_ttl(BLOB));
-    assert_eq!(address(&world, &mut caches, life, "hub", BLOB), Some(BLOB_PUBLIC));
+    assert_eq!(
+        address(&world, &mut caches, life, "hub", BLOB),
+        Some(public_address(BLOB))
+    );
 }
 
 #[test]
@@ -260,16 +290,16 @@ fn a_forwarder_that_forwards_to_the_internet_sees_what_the_public_sees() {
         panic!()
     };
     office.forwards_to = None;
-    assert_eq!(asked(&world, "office", BLOB).2, [BLOB_PUBLIC]);
+    assert_eq!(asked(&world, "office", BLOB).2, [public_address(BLOB)]);
 }
 
 #[test]
 fn a_vnet_with_dns_servers_of_its_own_gets_their_view() {
     let mut world = private_world();
     for (servers, expected) in [
-        (json!(["10.1.0.4"]), BLOB_PRIVATE), // in the peered spoke, which is linked
-        (json!(["1.1.1.1"]), BLOB_PUBLIC),   // out on the internet
-        (json!([]), BLOB_PUBLIC),            // Azure's own, and far is not linked
+        (json!(["10.1.0.4"]), BLOB_PRIVATE),        // in the peered spoke, which is linked
+        (json!(["1.1.1.1"]), public_address(BLOB)), // out on the internet
+        (json!([]), public_address(BLOB)),          // Azure's own, and far is not linked
     ] {
         let id = vnet_id("far");
         world.resources.get_mut(&key(&id)).unwrap().body["properties"]["dhcpOptions"] = json!({"dnsServers": servers});
@@ -419,7 +449,7 @@ fn rules_of_a_subnet_count_only_where_its_policies_are_enabled() {
 fn public_addresses_are_reached_from_anywhere_with_that_networks_egress_address() {
     let world = private_world();
     for network in world.networks.values() {
-        match reach(&world, &network.name, BLOB_PUBLIC, 443) {
+        match reach(&world, &network.name, public_address(BLOB), 443) {
             Reach::Server(served) => {
                 assert!(matches!(served.leg, Leg::Public { egress, .. } if egress == network.egress_address));
                 assert_eq!(served.target, Some(key(STORAGE)));
@@ -434,7 +464,7 @@ fn what_nobody_serves_is_silent_and_what_no_network_carries_is_refused() {
     let world = private_world();
     for (address, port, expected) in [
         (Ipv4Addr::new(8, 8, 8, 8), 443, Reach::Silence(Why::NobodyThere)),
-        (BLOB_PUBLIC, 80, Reach::Silence(Why::NobodyThere)),
+        (public_address(BLOB), 80, Reach::Silence(Why::NobodyThere)),
         (BLOB_PRIVATE, 80, Reach::Silence(Why::NobodyThere)),
         (Ipv4Addr::new(10, 0, 1, 200), 443, Reach::Silence(Why::NobodyThere)),
         (Ipv4Addr::new(192, 168, 0, 1), 443, Reach::Silence(Why::NotRouted)),

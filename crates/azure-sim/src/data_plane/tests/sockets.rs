@@ -1,214 +1,21 @@
-//! The data plane over real sockets: SOCKS5, DNS by UDP and TCP, TLS and HTTP, as agents and people use it.
+//! The data plane over real sockets: what agents and people get at each hop, and what the journal says of it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use fast_socks5::client::{Config, Socks5Datagram, Socks5Stream};
+use fast_socks5::ReplyError;
+use fast_socks5::client::Socks5Datagram;
 use fast_socks5::util::target_addr::TargetAddr;
-use fast_socks5::{ReplyError, Socks5Command, SocksError};
-use hickory_proto::op::{Message, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
-use http::Request;
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use hickory_proto::op::{Message, ResponseCode};
+use rustls::CertificateError;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
 
+use super::client::{Azure, DEADLINE, Failed, addresses, is_silent, question};
 use super::*;
-use crate::data_plane::{AZURE_DNS, DataPlaneFault, Effect, HttpFault, Running, start};
-use crate::journal::{Entry, Leg, StreamEntry};
-use crate::{CertificateAuthority, Simulator};
-
-/// No step of a test may take longer.
-const DEADLINE: Duration = Duration::from_secs(20);
-/// How long a silence is listened to before it counts as one.
-const SILENCE: Duration = Duration::from_millis(300);
-
-struct Azure {
-    sim: Simulator,
-    ca: Arc<CertificateAuthority>,
-    running: Running,
-}
-
-#[derive(Debug)]
-struct Got {
-    status: u16,
-    headers: http::HeaderMap,
-    body: String,
-}
-
-/// The hop at which a request failed.
-#[derive(Debug)]
-enum Failed {
-    Silence,
-    Proxy(ReplyError),
-    Tls(rustls::Error),
-    Other(String),
-}
-
-impl Azure {
-    async fn of(world: World) -> Azure {
-        let sim = simulator(world);
-        let ca = Arc::new(CertificateAuthority::new().unwrap());
-        let running = start(sim.clone(), ca.clone()).await.unwrap();
-        Azure { sim, ca, running }
-    }
-
-    fn agents(&self, network: &str) -> SocketAddr {
-        self.running.networks[network].socks5
-    }
-
-    fn people(&self, network: &str) -> SocketAddr {
-        self.running.networks[network].curl_proxy
-    }
-
-    fn fault(&self, network: &str, host: &str, effect: Effect) {
-        let fault = DataPlaneFault {
-            network: Some(network.into()),
-            host: Some(host.into()),
-            effect,
-            times: None,
-        };
-        self.running.faults().add(fault);
-    }
-
-    async fn stream(&self, proxy: SocketAddr, target: TargetAddr) -> Result<TcpStream, Failed> {
-        let socket = TcpStream::connect(proxy).await.unwrap();
-        let mut socks = Socks5Stream::use_stream(socket, None, Config::default()).await.unwrap();
-        match timeout(SILENCE * 3, socks.request(Socks5Command::TCPConnect, target)).await {
-            Err(_) => Err(Failed::Silence),
-            Ok(Ok(_)) => Ok(socks.get_socket()),
-            Ok(Err(SocksError::ReplyError(error))) => Err(Failed::Proxy(error)),
-            Ok(Err(other)) => Err(Failed::Other(other.to_string())),
-        }
-    }
-
-    /// GET as a probe does it: the given address, the name in SNI and Host.
-    async fn get(&self, network: &str, address: Ipv4Addr, name: &str, path: &str) -> Result<Got, Failed> {
-        let target = TargetAddr::Ip(SocketAddr::new(IpAddr::V4(address), 443));
-        let stream = self.stream(self.agents(network), target).await?;
-        timeout(DEADLINE, self.request(stream, name, path))
-            .await
-            .map_err(|_| Failed::Silence)?
-    }
-
-    async fn request(&self, stream: TcpStream, name: &str, path: &str) -> Result<Got, Failed> {
-        let other = |error: &dyn std::fmt::Display| Failed::Other(error.to_string());
-        let mut roots = RootCertStore::empty();
-        roots.add(self.ca.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let server = name.to_owned().try_into().unwrap();
-        let stream = TlsConnector::from(Arc::new(config))
-            .connect(server, stream)
-            .await
-            .map_err(
-                |error| match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    Some(tls) => Failed::Tls(tls.clone()),
-                    None => other(&error),
-                },
-            )?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| other(&e))?;
-        let request = Request::get(path)
-            .header("host", name)
-            .header("x-ms-version", "2021-08-06");
-        let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(|e| other(&e))?;
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.map_err(|e| other(&e))?.to_bytes();
-            drop(sender);
-            let body = String::from_utf8_lossy(&body).into_owned();
-            Ok(Got {
-                status: head.status.as_u16(),
-                headers: head.headers,
-                body,
-            })
-        };
-        let (got, _) = tokio::join!(exchange, connection);
-        got
-    }
-
-    async fn ask_tcp(&self, network: &str, server: Ipv4Addr, name: &str) -> Result<Message, Failed> {
-        let target = TargetAddr::Ip(SocketAddr::new(IpAddr::V4(server), 53));
-        let mut stream = self.stream(self.agents(network), target).await?;
-        let question = question(name);
-        let exchange = async {
-            stream.write_u16(u16::try_from(question.len()).unwrap()).await?;
-            stream.write_all(&question).await?;
-            let mut answer = vec![0; usize::from(stream.read_u16().await?)];
-            stream.read_exact(&mut answer).await?;
-            Ok::<_, std::io::Error>(answer)
-        };
-        let answer = timeout(SILENCE * 3, exchange)
-            .await
-            .map_err(|_| Failed::Silence)?
-            .unwrap();
-        Ok(Message::from_vec(&answer).unwrap())
-    }
-
-    async fn ask_udp(&self, network: &str, server: Ipv4Addr, name: &str) -> Result<Message, Failed> {
-        let socket = TcpStream::connect(self.agents(network)).await.unwrap();
-        let datagrams = Socks5Datagram::bind(socket, "127.0.0.1:0").await.unwrap();
-        datagrams
-            .send_to(&question(name), SocketAddr::new(IpAddr::V4(server), 53))
-            .await
-            .unwrap();
-        let mut buffer = [0; 4096];
-        let (length, from) = timeout(SILENCE * 3, datagrams.recv_from(&mut buffer))
-            .await
-            .map_err(|_| Failed::Silence)?
-            .unwrap();
-        assert_eq!(from, TargetAddr::Ip(SocketAddr::new(IpAddr::V4(server), 53)));
-        Ok(Message::from_vec(&buffer[..length]).unwrap())
-    }
-
-    fn streams(&self) -> Vec<StreamEntry> {
-        let records = self.sim.journal().snapshot().into_iter();
-        records
-            .filter_map(|r| {
-                if let Entry::Stream(stream) = r.entry {
-                    Some(stream)
-                } else {
-                    None
-                }
-            })
-            .collect()
-    }
-
-    /// Waits until the journal holds such a stream.
-    async fn journal_shows(&self, wanted: impl Fn(&StreamEntry) -> bool) {
-        let start = Instant::now();
-        while !self.streams().iter().any(&wanted) {
-            assert!(start.elapsed() < DEADLINE, "not in the journal: {:?}", self.streams());
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-fn question(name: &str) -> Vec<u8> {
-    let mut message = Message::query();
-    message.metadata.recursion_desired = true;
-    message.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
-    message.to_vec().unwrap()
-}
-
-fn addresses(message: &Message) -> Vec<Ipv4Addr> {
-    message
-        .answers
-        .iter()
-        .filter_map(|r| if let RData::A(a) = &r.data { Some(a.0) } else { None })
-        .collect()
-}
+use crate::data_plane::{AZURE_DNS, Effect, HttpFault};
+use crate::journal::{Entry, Leg};
 
 fn closed() -> World {
     let mut world = private_world();
@@ -224,9 +31,9 @@ async fn after_the_lock_the_private_leg_serves_and_the_public_leg_is_denied_in_h
     let private = azure.get("spoke", BLOB_PRIVATE, BLOB, "/").await.unwrap();
     assert_eq!(private.status, 401);
     assert_eq!(private.headers["x-ms-error-code"], "NoAuthenticationInformation");
-    let public = azure.get("internet", BLOB_PUBLIC, BLOB, "/").await.unwrap();
+    let public = azure.get("internet", public_address(BLOB), BLOB, "/").await.unwrap();
     assert_eq!((public.status, public.body.len()), (403, 246));
-    let login = Ipv4Addr::new(20, 60, 2, 1);
+    let login = public_address(LOGIN);
     let denied = azure.get("hub", login, LOGIN, "/v2/").await.unwrap();
     assert!(
         denied.status == 403
@@ -255,13 +62,17 @@ async fn after_the_lock_the_private_leg_serves_and_the_public_leg_is_denied_in_h
 async fn a_vnet_that_is_not_involved_resolves_and_connects_publicly_while_others_go_private() {
     let azure = Azure::of(private_world()).await;
     let answer = azure.ask_udp("lonely", AZURE_DNS, BLOB).await.unwrap();
-    assert_eq!(addresses(&answer), [BLOB_PUBLIC]);
+    assert_eq!(addresses(&answer), [public_address(BLOB)]);
     assert_eq!(answer.answers.len(), 3, "two aliases and an address");
-    assert_eq!(azure.get("lonely", BLOB_PUBLIC, BLOB, "/").await.unwrap().status, 401);
-    assert!(matches!(
-        azure.get("lonely", BLOB_PRIVATE, BLOB, "/").await,
-        Err(Failed::Silence)
-    ));
+    assert_eq!(
+        azure
+            .get("lonely", public_address(BLOB), BLOB, "/")
+            .await
+            .unwrap()
+            .status,
+        401
+    );
+    assert!(is_silent(azure.get("lonely", BLOB_PRIVATE, BLOB, "/")).await);
     azure
         .journal_shows(|s| s.network == "lonely" && s.outcome == "silence")
         .await;
@@ -274,41 +85,36 @@ async fn dns_is_the_same_by_udp_and_tcp_and_only_where_the_server_is() {
     for (network, server, expected) in [
         ("hub", AZURE_DNS, BLOB_PRIVATE),
         ("office", office, BLOB_PRIVATE),
-        ("internet", Ipv4Addr::new(1, 1, 1, 1), BLOB_PUBLIC),
+        ("internet", Ipv4Addr::new(1, 1, 1, 1), public_address(BLOB)),
     ] {
         let by_udp = azure.ask_udp(network, server, BLOB).await.unwrap();
         let by_tcp = azure.ask_tcp(network, server, BLOB).await.unwrap();
         assert_eq!(addresses(&by_udp), [expected], "{network}");
         assert_eq!(addresses(&by_tcp), [expected], "{network}");
     }
-    assert!(matches!(
-        azure.ask_udp("office", AZURE_DNS, BLOB).await,
-        Err(Failed::Silence)
-    ));
-    assert!(matches!(
-        azure.ask_tcp("internet", AZURE_DNS, BLOB).await,
-        Err(Failed::Silence)
-    ));
+    assert!(is_silent(azure.ask_udp("office", AZURE_DNS, BLOB)).await);
+    assert!(is_silent(azure.ask_tcp("internet", AZURE_DNS, BLOB)).await);
     let missing = azure.ask_tcp("hub", AZURE_DNS, "nobody.azurecr.io").await.unwrap();
     assert_eq!(missing.metadata.response_code, ResponseCode::NXDomain);
-    let entries: Vec<_> = azure
-        .sim
-        .journal()
-        .snapshot()
-        .into_iter()
-        .filter_map(|r| match r.entry {
+    let entries = || -> Vec<(String, String, usize)> {
+        let records = azure.sim.journal().snapshot().into_iter();
+        let questions = records.filter_map(|r| match r.entry {
             Entry::Dns(dns) => (dns.network == "office").then_some((dns.transport, dns.rcode, dns.answers.len())),
             Entry::Request(_) | Entry::Change(_) | Entry::Stream(_) => None,
-        })
-        .collect();
-    assert_eq!(
-        entries,
-        [
-            ("udp".into(), "NoError".into(), 2),
-            ("tcp".into(), "NoError".into(), 2),
-            ("udp".into(), "Timeout".into(), 0)
-        ]
-    );
+        });
+        questions.collect()
+    };
+    let entry = |transport: &str, rcode: &str, answers| (transport.to_owned(), rcode.to_owned(), answers);
+    let expected = [
+        entry("udp", "NoError", 2),
+        entry("tcp", "NoError", 2),
+        entry("udp", "Timeout", 0),
+    ];
+    let start = Instant::now();
+    while entries() != expected {
+        assert!(start.elapsed() < DEADLINE, "{:?}", entries());
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -363,7 +169,7 @@ async fn faults_strike_the_hop_that_they_name() {
         azure.fault("hub", BLOB, effect);
     };
     only(Effect::Drop);
-    assert!(matches!(probe().await, Err(Failed::Silence)));
+    assert!(is_silent(probe()).await);
     only(Effect::Refuse);
     assert!(matches!(
         probe().await,
@@ -414,14 +220,8 @@ async fn faults_strike_the_hop_that_they_name() {
         [Ipv4Addr::new(10, 0, 1, 66)]
     );
     only(Effect::DnsTimeout);
-    assert!(matches!(
-        azure.ask_udp("hub", AZURE_DNS, BLOB).await,
-        Err(Failed::Silence)
-    ));
-    assert!(matches!(
-        azure.ask_tcp("hub", AZURE_DNS, BLOB).await,
-        Err(Failed::Silence)
-    ));
+    assert!(is_silent(azure.ask_udp("hub", AZURE_DNS, BLOB)).await);
+    assert!(is_silent(azure.ask_tcp("hub", AZURE_DNS, BLOB)).await);
     azure.running.faults().clear();
     assert_eq!(probe().await.unwrap().status, 401);
 }
@@ -464,6 +264,33 @@ async fn datagrams_of_somebody_else_do_not_enter_an_association() {
         .into_iter()
         .any(|r| matches!(r.entry, Entry::Dns(dns) if dns.name.starts_with("stranger")));
     assert!(!asked_by_stranger);
+}
+
+#[tokio::test]
+async fn who_speaks_something_else_is_dropped_and_the_port_goes_on() {
+    let azure = Azure::of(private_world()).await;
+    for junk in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[5, 1, 2],
+        &[5, 1, 0, 5, 9, 0, 1],
+        &[5, 1, 0, 5, 1, 0, 7],
+    ] {
+        let mut stream = TcpStream::connect(azure.agents("hub")).await.unwrap();
+        stream.write_all(junk).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        // A reset is an end too.
+        let _ = timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();
+    }
+    let target = TargetAddr::Ip(SocketAddr::new(IpAddr::V4(BLOB_PRIVATE), 443));
+    let mut plain = azure.stream(azure.agents("hub"), target).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let _ = timeout(DEADLINE, plain.read_to_end(&mut rest)).await.unwrap();
+    azure
+        .journal_shows(|s| s.outcome == "tlsFailed" && s.sni.is_none())
+        .await;
+    assert_eq!(azure.get("hub", BLOB_PRIVATE, BLOB, "/").await.unwrap().status, 401);
 }
 
 #[tokio::test]

@@ -1,0 +1,344 @@
+//! Azure Resource Manager: from an HTTP request to an answer. Order as in Azure: token, api-version, buckets, permission,
+//! subscription and resource group, then the provider. No I/O.
+
+pub(crate) mod accounts;
+pub(crate) mod answer;
+pub(crate) mod call;
+pub(crate) mod connections;
+pub(crate) mod endpoint_addresses;
+pub(crate) mod networks;
+pub(crate) mod path;
+pub(crate) mod private_dns;
+pub(crate) mod private_endpoints;
+pub(crate) mod registries;
+pub(crate) mod registry_accounts;
+pub(crate) mod scopes;
+pub(crate) mod versions;
+pub(crate) mod zone_groups;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::control::Control;
+use crate::journal::Actor;
+use crate::operations::{Last, Standing};
+use crate::permissions::Principal;
+use crate::throttle::{CallType, Pass};
+use crate::world::World;
+use answer::{Answer, ArmError};
+use call::Call;
+use path::ArmPath;
+
+/// One request to ARM.
+pub(crate) struct ArmRequest<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a [(String, String)],
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+    pub(crate) base: &'a str,
+    pub(crate) operation_fault: Option<Value>,
+}
+
+/// Answers a request; the second value is the object id of who asked.
+pub(crate) fn serve(
+    world: &mut World,
+    control: &mut Control,
+    clock: &Clock,
+    request: ArmRequest<'_>,
+) -> (Answer, Option<String>) {
+    let principal = match authenticate(control, clock, request.headers, request.base) {
+        Ok(principal) => principal,
+        Err(refusal) => {
+            let challenge = format!(
+                "Bearer authorization_uri=\"https://login.microsoftonline.com/{}\", error=\"invalid_token\", error_description=\"{}\"",
+                control.tenant, refusal.code
+            );
+            return (refusal.answer().with("www-authenticate", challenge), None);
+        }
+    };
+    let object_id = principal.object_id.clone();
+    world.actor = Actor::Principal(object_id.clone());
+    let answer = answer(world, control, clock, request, principal);
+    world.actor = Actor::Service;
+    (answer.unwrap_or_else(|refusal| refusal.answer()), Some(object_id))
+}
+
+fn authenticate(control: &Control, clock: &Clock, headers: &HeaderMap, base: &str) -> Result<Arc<Principal>, ArmError> {
+    let Some(token) = crate::tokens::bearer(headers) else {
+        let said = "Authentication failed. The 'Authorization' header is missing or does not hold a bearer token.";
+        return Err(ArmError::new(401, "AuthenticationFailed", said));
+    };
+    let (principal, audience) = crate::tokens::check(control, token, clock)?;
+    let known = [
+        "https://management.azure.com",
+        "https://management.core.windows.net",
+        base,
+    ];
+    match known.contains(&audience.trim_end_matches('/')) || is_loopback(&audience) {
+        true => Ok(principal),
+        false => Err(ArmError::new(
+            401,
+            "InvalidAuthenticationTokenAudience",
+            format!("The access token has been obtained for wrong audience or resource '{audience}'."),
+        )),
+    }
+}
+
+fn is_loopback(audience: &str) -> bool {
+    let host = url::Url::parse(audience)
+        .ok()
+        .and_then(|u| u.host_str().map(str::to_owned))
+        .unwrap_or_default();
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback())
+}
+
+fn answer(
+    world: &mut World,
+    control: &mut Control,
+    clock: &Clock,
+    request: ArmRequest<'_>,
+    principal: Arc<Principal>,
+) -> Result<Answer, ArmError> {
+    let version = request
+        .query
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case("api-version"))
+        .map(|(_, v)| v.as_str());
+    let invalid = || {
+        ArmError::new(
+            404,
+            "InvalidResourceType",
+            format!("The path '{}' is not valid.", request.path),
+        )
+    };
+    let path = ArmPath::parse(request.path).ok_or_else(invalid)?;
+    let polled = poll_id(&path);
+    let bare = path.types.is_empty();
+    let kind = path.kind();
+    match (&polled, bare && path.namespace.is_some()) {
+        (None, false) => versions::check(check_kind(&kind), version, world.switches.newest_api_versions)?,
+        (Some(_), _) | (None, true) => versions::check(
+            "microsoft.resources/subscriptions",
+            version.map(|_| "2022-12-01"),
+            false,
+        )?,
+    }
+    let left = throttle(control, clock, &request, &path, &principal)?;
+    let mut call = Call {
+        now: clock.now(),
+        world,
+        control,
+        clock,
+        principal,
+        method: request.method.clone(),
+        path: &path,
+        api_version: version.unwrap_or("").to_owned(),
+        headers: request.headers,
+        base: request.base,
+        sent: request.body,
+        operation_fault: request.operation_fault,
+    };
+    let answer = match polled {
+        Some((id, results)) => poll(&call, &id, results),
+        None => permitted(&mut call, &kind),
+    };
+    let call_type = CallType::of(request.method);
+    answer.or_else(|refusal| Ok(refusal.answer())).map(|answer| {
+        answer
+            .with(call_type.header(), left.to_string())
+            .with(call_type.global_header(), left.saturating_mul(15).to_string())
+    })
+}
+
+/// Actions have no entry in the table of versions: they go by their resource.
+fn check_kind(kind: &str) -> &str {
+    kind.strip_suffix("/removeregions").unwrap_or(kind)
+}
+
+fn throttle(
+    control: &mut Control,
+    clock: &Clock,
+    request: &ArmRequest<'_>,
+    path: &ArmPath,
+    principal: &Principal,
+) -> Result<u32, ArmError> {
+    let subscription = path.subscription.as_deref().unwrap_or("tenant");
+    let call_type = CallType::of(request.method);
+    let dns = path.kind().starts_with("microsoft.network/privatednszones") && call_type == CallType::Reads;
+    let rules = control.throttling;
+    let mut take = |t| {
+        control
+            .buckets
+            .take(&rules, subscription, &principal.object_id, t, clock.now())
+    };
+    let special = if dns {
+        take(CallType::PrivateDnsReads)
+    } else {
+        Pass::Yes(u32::MAX)
+    };
+    let (wait, code) = match (special, take(call_type)) {
+        (Pass::Yes(_), Pass::Yes(left)) => return Ok(left),
+        (Pass::No(wait), _) => (wait, "TooManyRequests"),
+        (Pass::Yes(_), Pass::No(wait)) => (wait, "SubscriptionRequestsThrottled"),
+    };
+    let seconds = clock
+        .real(std::time::Duration::from_secs_f64(wait.max(0.0)))
+        .as_secs_f64()
+        .ceil()
+        .max(1.0) as u64;
+    let said = format!(
+        "Number of '{}' requests for subscription '{subscription}' and principal '{}' exceeded. Please try again after '{seconds}' seconds.",
+        request.method, principal.object_id
+    );
+    Err(ArmError::new(429, code, said).retry_after(seconds))
+}
+
+/// The operation that a path polls; `true` for the `Location` form.
+fn poll_id(path: &ArmPath) -> Option<(String, bool)> {
+    let (front, id) = path.text.rsplit_once('/')?;
+    let what = front.rsplit('/').next()?;
+    match what.to_ascii_lowercase().as_str() {
+        "operationstatuses" => Some((id.to_owned(), false)),
+        "operationresults" => Some((id.to_owned(), true)),
+        _ => None,
+    }
+}
+
+fn poll(call: &Call<'_>, id: &str, results: bool) -> Result<Answer, ArmError> {
+    let missing = || ArmError::new(404, "OperationNotFound", format!("The operation '{id}' was not found."));
+    let operation = call.control.operations.get(id).ok_or_else(missing)?;
+    let patience = call.patience().to_string();
+    if !results {
+        let done = operation.standing == Standing::Succeeded;
+        let mut body = match operation.full_object && done {
+            true => registries::full_object(call.world, &operation.resource),
+            false => operation.status_body(call.clock, call.now),
+        };
+        if !operation.full_object {
+            body["id"] = json!(call.path.text);
+        }
+        let answer = Answer::new(200, body);
+        let running = operation.standing == Standing::Running;
+        return Ok(if running {
+            answer.with("retry-after", patience)
+        } else {
+            answer
+        });
+    }
+    match &operation.standing {
+        Standing::Running => {
+            let url = format!("{}{}?api-version={}", call.base, call.path.text, call.api_version);
+            Ok(Answer::empty(202).with("location", url).with("retry-after", patience))
+        }
+        Standing::Failed(error) => Ok(Answer::new(400, json!({ "error": error }))),
+        Standing::Succeeded => match &operation.last {
+            Last::NoContent => Ok(Answer::empty(204)),
+            Last::Resource(resource) => Ok(match call.world.get(resource) {
+                Some(resource) => Answer::new(200, call::render(call.world, resource)),
+                None => Answer::empty(204),
+            }),
+        },
+    }
+}
+
+/// Checks the permission, then what the path stands on, then asks the provider.
+fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
+    let subscription = call.path.subscription.clone();
+    if let Some(subscription) = &subscription
+        && call.world.get(&format!("/subscriptions/{subscription}")).is_none()
+    {
+        let said = format!("The subscription '{subscription}' could not be found.");
+        return Err(ArmError::new(404, "SubscriptionNotFound", said));
+    }
+    let unrestricted = call.path.text.eq_ignore_ascii_case("/subscriptions")
+        || (call.path.types.is_empty() && call.path.namespace.is_some());
+    if !unrestricted {
+        call.require(&action_of(call, kind), &call.path.text)?;
+    }
+    if let Some(group) = call.path.group.clone()
+        && kind != "microsoft.resources/resourcegroups"
+    {
+        let id = format!(
+            "/subscriptions/{}/resourceGroups/{group}",
+            subscription.as_deref().unwrap_or("")
+        );
+        if call.world.get(&id).is_none() {
+            return match call.method {
+                Method::DELETE => Ok(Answer::empty(204)),
+                _ => Err(scopes::group_missing(&group)),
+            };
+        }
+    }
+    check_registration(call)?;
+    dispatch(call, kind)
+}
+
+/// The action that a verb on this type needs.
+fn action_of(call: &Call<'_>, kind: &str) -> String {
+    let spelled = match kind {
+        "microsoft.resources/resourcegroups" => "Microsoft.Resources/subscriptions/resourceGroups".to_owned(),
+        other => versions::spelled(check_kind(other)),
+    };
+    let verb = match call.method {
+        Method::GET | Method::HEAD => "read",
+        Method::DELETE => "delete",
+        _ => "write",
+    };
+    format!("{spelled}/{verb}")
+}
+
+fn check_registration(call: &Call<'_>) -> Result<(), ArmError> {
+    let (Some(subscription), Some(namespace)) = (&call.path.subscription, &call.path.namespace) else {
+        return Ok(());
+    };
+    let missing = call
+        .control
+        .unregistered
+        .get(&subscription.to_ascii_lowercase())
+        .is_some_and(|u| u.contains(&namespace.to_ascii_lowercase()));
+    if !missing || call.method == Method::GET {
+        return Ok(());
+    }
+    let said = format!(
+        "The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found for how to register subscriptions."
+    );
+    Err(ArmError::new(409, "MissingSubscriptionRegistration", said))
+}
+
+fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
+    match kind {
+        "microsoft.resources/subscriptions" => scopes::serve_subscription(call),
+        "microsoft.resources/resourcegroups" => scopes::serve_group(call),
+        "microsoft.machinelearningservices/registries" => registries::serve(call),
+        "microsoft.machinelearningservices/registries/removeregions" => match call.method {
+            Method::POST => registries::remove_regions(call),
+            _ => Err(call.no_such_method()),
+        },
+        "microsoft.network/privateendpoints" => private_endpoints::serve(call),
+        "microsoft.network/privateendpoints/privatednszonegroups" => zone_groups::serve(call),
+        "microsoft.network/networkinterfaces" => networks::serve_interface(call),
+        "microsoft.network/virtualnetworks" => networks::serve_network(call),
+        "microsoft.network/virtualnetworks/subnets" | "microsoft.network/virtualnetworks/virtualnetworkpeerings" => {
+            networks::serve_child(call)
+        }
+        "microsoft.network/privatednszones" => private_dns::serve_zone(call),
+        "microsoft.network/privatednszones/virtualnetworklinks" => private_dns::serve_link(call),
+        "microsoft.network/privatednszones/a" => private_dns::serve_record(call),
+        "microsoft.storage/storageaccounts" => accounts::serve_storage(call),
+        "microsoft.containerregistry/registries" | "microsoft.containerregistry/registries/replications" => {
+            accounts::serve_container_registry(call)
+        }
+        "microsoft.authorization/denyassignments" => scopes::serve_deny_assignments(call),
+        "microsoft.authorization/policyassignments" | "microsoft.authorization/policydefinitions" => {
+            scopes::serve_policies(call)
+        }
+        _ if call.path.types.is_empty() => scopes::serve_provider(call),
+        _ if kind.ends_with("/privateendpointconnections") => accounts::serve_connection(call),
+        _ if kind.ends_with("/privatelinkresources") => accounts::serve_link_resources(call),
+        _ => Err(call.no_such_method()),
+    }
+}

@@ -1,0 +1,65 @@
+//! What the control plane knows besides the world: who may sign in, which tokens are out, which operations run, how full the
+//! buckets are. Locked before the world, never after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::latency::Latencies;
+use crate::operations::Operations;
+use crate::permissions::Principal;
+use crate::throttle::{Buckets, Throttling};
+use crate::tokens::Tokens;
+
+/// The control plane's own state.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) tenant: String,
+    pub(crate) principals: Vec<Arc<Principal>>,
+    pub(crate) tokens: Tokens,
+    pub(crate) operations: Operations,
+    pub(crate) latencies: Latencies,
+    pub(crate) throttling: Throttling,
+    pub(crate) buckets: Buckets,
+    /// Provider namespaces (lower case) that a subscription (lower case) has not registered.
+    pub(crate) unregistered: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) requests: u64,
+    reads: u64,
+}
+
+impl Control {
+    pub(crate) fn new(
+        tenant: String,
+        principals: Vec<Arc<Principal>>,
+        latencies: Latencies,
+        throttling: Throttling,
+        token_lifetime_seconds: u64,
+        unregistered: BTreeMap<String, BTreeSet<String>>,
+    ) -> Control {
+        Control {
+            tenant,
+            principals,
+            tokens: Tokens::new(token_lifetime_seconds),
+            operations: Operations::default(),
+            latencies,
+            throttling,
+            buckets: Buckets::default(),
+            unregistered,
+            requests: 0,
+            reads: 0,
+        }
+    }
+
+    /// True for the first registry read, false for the second, and so on.
+    pub(crate) fn every_other_read(&mut self) -> bool {
+        self.reads += 1;
+        self.reads % 2 == 1
+    }
+
+    /// The principal with this object id.
+    pub(crate) fn principal(&self, object_id: &str) -> Option<Arc<Principal>> {
+        self.principals
+            .iter()
+            .find(|p| p.object_id.eq_ignore_ascii_case(object_id))
+            .cloned()
+    }
+}

@@ -1,0 +1,66 @@
+//! A request as it came in: split once, read many times.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+
+use crate::journal::Service;
+
+/// A request, taken apart.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) path_and_query: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// `https://host:port` as the caller wrote it.
+    pub(crate) base: String,
+}
+
+impl Received {
+    pub(crate) fn new(request: Request<Bytes>) -> Received {
+        let (parts, body) = request.into_parts();
+        let host = parts.headers.get(http::header::HOST).and_then(|h| h.to_str().ok());
+        let authority = parts
+            .uri
+            .authority()
+            .map(|a| a.as_str())
+            .or(host)
+            .unwrap_or("management.azure.com");
+        let query = parts.uri.query().unwrap_or("");
+        Received {
+            base: format!("https://{authority}"),
+            path: parts.uri.path().to_owned(),
+            path_and_query: parts
+                .uri
+                .path_and_query()
+                .map_or_else(String::new, |p| p.as_str().to_owned()),
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            method: parts.method,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    /// Which service the path belongs to.
+    pub(crate) fn service(&self) -> Service {
+        let token =
+            self.path.ends_with("/oauth2/v2.0/token") || self.path.ends_with("/.well-known/openid-configuration");
+        match crate::discovery::registry_in(&self.path) {
+            Some(_) => Service::Discovery,
+            None if token && !self.path.starts_with("/subscriptions/") => Service::Token,
+            None => Service::Arm,
+        }
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// The first value of a query parameter.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}

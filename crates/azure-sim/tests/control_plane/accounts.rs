@@ -1,0 +1,225 @@
+//! Network settings of storage accounts and container registries.
+
+use std::time::Duration;
+
+use azure_sim::targets::access_of;
+use serde_json::{Value, json};
+
+use crate::azure::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_storage_patch_is_synchronous_and_replaces_the_network_rules_as_a_whole() {
+    for (merged, rules_left) in [(false, 0), (true, 1)] {
+        let azure = Azure::with(|seed| seed.switches.network_acls_merged = merged).await;
+        let (storage, _) = azure.accounts();
+        let rules = json!({"defaultAction": "Deny", "ipRules": [{"value": "1.2.3.4"}], "bypass": "None",
+            "resourceAccessRules": [{"tenantId": TENANT, "resourceId": "/x"}]});
+        let reply = azure
+            .patch(&storage, STORAGE, json!({"properties": {"networkAcls": rules}}))
+            .await;
+        assert_eq!(reply.status, 200);
+        assert!(reply.header("azure-asyncoperation").is_none());
+        assert_eq!(reply.text("/properties/networkAcls/ipRules/0/action"), "Allow");
+        azure
+            .patch(
+                &storage,
+                STORAGE,
+                json!({"properties": {"networkAcls": {"defaultAction": "Deny"}}}),
+            )
+            .await;
+        let acls = &azure.world(&storage)["properties"]["networkAcls"];
+        assert_eq!(acls["ipRules"].as_array().unwrap().len(), rules_left, "U16: {merged}");
+        assert_eq!(acls["resourceAccessRules"].as_array().unwrap().len(), rules_left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn storage_demands_a_default_action_and_a_known_value() {
+    let azure = Azure::new().await;
+    let (storage, _) = azure.accounts();
+    let bypass_only = json!({"properties": {"networkAcls": {"bypass": "None"}}});
+    assert_eq!(azure.patch(&storage, STORAGE, bypass_only).await.status, 400);
+    assert_eq!(
+        azure
+            .patch(&storage, STORAGE, json!({"properties": {"publicNetworkAccess": "Off"}}))
+            .await
+            .status,
+        400
+    );
+    let owned = json!({"properties": {"isHnsEnabled": true, "privateEndpointConnections": [1]}});
+    assert_eq!(azure.patch(&storage, STORAGE, owned).await.status, 200);
+    assert_eq!(azure.world(&storage)["properties"]["isHnsEnabled"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_registry_changes_when_its_operation_ends_and_takes_one_change_at_a_time() {
+    let azure = Azure::new().await;
+    let (_, acr) = azure.accounts();
+    let close = json!({"properties": {"publicNetworkAccess": "Disabled", "networkRuleSet": {"defaultAction": "Deny", "ipRules": []}}});
+    let started = azure.patch(&acr, ACR, close.clone()).await;
+    assert_eq!(
+        (started.status, started.text("/properties/provisioningState")),
+        (200, "Updating")
+    );
+    assert!(started.header("azure-asyncoperation").is_some());
+    assert_eq!(azure.world(&acr)["properties"]["publicNetworkAccess"], "Enabled");
+    let second = azure.patch(&acr, ACR, close).await;
+    assert_eq!((second.status, second.code()), (409, "AnotherOperationInProgress"));
+    azure.finish(&started).await;
+    let body = azure.world(&acr);
+    assert_eq!(body["properties"]["publicNetworkAccess"], "Disabled");
+    assert_eq!(body["properties"]["networkRuleBypassOptions"], "AzureServices");
+    azure
+        .done(
+            "PATCH",
+            &acr,
+            ACR,
+            Some(json!({"properties": {"publicNetworkAccess": "Enabled"}})),
+        )
+        .await;
+    assert_eq!(
+        azure.world(&acr)["properties"]["networkRuleSet"]["defaultAction"],
+        "Deny",
+        "an off/on cycle leaves it behind"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_basic_container_registry_cannot_be_closed() {
+    let azure = Azure::with(|seed| {
+        let text = "{name: plain, subscription: ml, resourceGroup: ml, sku: Basic}";
+        let seeded =
+            azure_sim::Seed::from_yaml(&format!("subscriptions: [{{name: ml}}]\ncontainerRegistries: [{text}]"))
+                .unwrap();
+        seed.container_registries = seeded.container_registries;
+    })
+    .await;
+    let id = format!("{ML}/resourceGroups/ml/providers/Microsoft.ContainerRegistry/registries/plain");
+    let refused = azure
+        .patch(&id, ACR, json!({"properties": {"publicNetworkAccess": "Disabled"}}))
+        .await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (400, "DisablingPublicNetworkAccessNotSupported")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disabled_export_policy_forbids_reopening() {
+    for (blocks, status) in [(true, 400), (false, 200)] {
+        let azure = Azure::with(|seed| seed.switches.export_policy_blocks_reopening = blocks).await;
+        let (_, acr) = azure.accounts();
+        let export_off = json!({"properties": {"policies": {"exportPolicy": {"status": "disabled"}}}});
+        assert_eq!(
+            azure.patch(&acr, ACR, export_off).await.status,
+            400,
+            "not while it is public"
+        );
+        let both = json!({"properties": {"publicNetworkAccess": "Disabled", "policies": {"exportPolicy": {"status": "disabled"}}}});
+        azure.done("PATCH", &acr, ACR, Some(both)).await;
+        assert_eq!(
+            azure.world(&acr)["properties"]["policies"]["retentionPolicy"]["days"],
+            7
+        );
+        let reopened = azure
+            .patch(&acr, ACR, json!({"properties": {"publicNetworkAccess": "Enabled"}}))
+            .await;
+        assert_eq!(reopened.status, status, "U17: {blocks}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_public_access_takes_effect_on_the_data_plane_after_the_delay() {
+    let azure = Azure::with(|seed| seed.switches.access_effect_seconds = 60).await;
+    let (storage, _) = azure.accounts();
+    let open = |azure: &Azure| {
+        azure
+            .sim
+            .with_world(|w| access_of(w, &storage, azure.sim.now()))
+            .unwrap()
+            .public_open
+    };
+    azure.sim.advance(Duration::from_secs(300));
+    azure
+        .patch(
+            &storage,
+            STORAGE,
+            json!({"properties": {"publicNetworkAccess": "Disabled"}}),
+        )
+        .await;
+    azure.sim.advance(Duration::from_secs(30));
+    azure.patch(&storage, STORAGE, json!({"tags": {"a": "b"}})).await;
+    assert!(open(&azure));
+    azure.sim.advance(Duration::from_secs(31));
+    assert!(!open(&azure), "later writes do not hold the effect back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn private_link_resources_name_groups_members_and_zones() {
+    let azure = Azure::new().await;
+    let (_, acr) = azure.accounts();
+    let listed = azure.get(&format!("{acr}/privateLinkResources"), ACR).await;
+    let group = &listed.list("/value")[0];
+    assert_eq!(group["properties"]["groupId"], "registry");
+    assert_eq!(
+        group["properties"]["requiredMembers"],
+        json!(["registry", "registry_data_westeurope"])
+    );
+    let of_registry = azure
+        .get(
+            &format!("{}/privateLinkResources", azure.registry()),
+            "2022-10-01-preview",
+        )
+        .await;
+    assert_eq!(
+        of_registry.text("/value/0/properties/requiredZoneNames/0"),
+        "privatelink.api.azureml.ms"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn networks_show_their_subnets_and_a_used_subnet_cannot_go() {
+    let azure = Azure::new().await;
+    let hub = azure.get(&vnet("hub"), NETWORK).await;
+    assert_eq!(hub.list("/properties/subnets").len(), 2);
+    assert_eq!(
+        hub.text("/properties/virtualNetworkPeerings/0/properties/peeringState"),
+        "Connected"
+    );
+    let (storage, _) = azure.accounts();
+    azure.make_endpoint("blob", &storage, "blob").await;
+    let subnet = format!("{}/subnets/endpoints", vnet("hub"));
+    let refused = azure.delete(&subnet, NETWORK).await;
+    assert_eq!(refused.code(), "InUseSubnetCannotBeDeleted");
+    let new = format!("{}/subnets/more", vnet("hub"));
+    azure
+        .done(
+            "PUT",
+            &new,
+            NETWORK,
+            Some(json!({"properties": {"addressPrefix": "10.0.2.0/24"}})),
+        )
+        .await;
+    assert_eq!(
+        azure.get(&vnet("hub"), NETWORK).await.list("/properties/subnets").len(),
+        3
+    );
+    azure.done("DELETE", &new, NETWORK, None).await;
+    assert_eq!(azure.world(&new), Value::Null);
+    azure
+        .done(
+            "DELETE",
+            &format!("{}/virtualNetworkPeerings/to-hub", vnet("spoke-a")),
+            NETWORK,
+            None,
+        )
+        .await;
+    assert_eq!(
+        azure
+            .get(&vnet("spoke-a"), NETWORK)
+            .await
+            .list("/properties/virtualNetworkPeerings")
+            .len(),
+        0
+    );
+}

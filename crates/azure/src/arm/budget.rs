@@ -1,0 +1,180 @@
+//! What we allow ourselves: a token bucket per (subscription, kind of call), as ARM has them (azure.md §6.4), and a pause
+//! when Azure says that we were too many after all. Waiting never outlasts the call's deadline.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use tokio::time::Instant;
+
+use super::error::THROTTLE_WAIT;
+use crate::settings::{Budget, Budgets};
+
+/// What a call counts as; POST counts as a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Class {
+    /// GET.
+    Read,
+    /// PUT, PATCH, POST.
+    Write,
+    /// DELETE.
+    Delete,
+}
+
+/// Tokio's clock, so that tests with paused time see budgets pass too.
+#[derive(Debug, Clone)]
+struct TokioClock {
+    start: Instant,
+}
+
+impl Clock for TokioClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>;
+
+struct Bucket {
+    limiter: Limiter,
+    clock: TokioClock,
+    paused_until: Mutex<Option<Instant>>,
+}
+
+/// All buckets.
+pub(crate) struct Buckets {
+    budgets: Budgets,
+    buckets: Mutex<HashMap<(String, Class), Arc<Bucket>>>,
+}
+
+impl std::fmt::Debug for Buckets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Buckets")
+            .field("budgets", &self.budgets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Buckets {
+    pub(crate) fn new(budgets: Budgets) -> Buckets {
+        Buckets {
+            budgets,
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// Waits for one call's worth. `Err(how long)` where that would outlast the deadline.
+    pub(crate) async fn take(&self, subscription: &str, class: Class, deadline: Instant) -> Result<(), Duration> {
+        let bucket = self.bucket(subscription, class);
+        loop {
+            let wait = match bucket.pause() {
+                Some(pause) => pause,
+                None => match bucket.limiter.check() {
+                    Ok(()) => return Ok(()),
+                    Err(not_yet) => not_yet.wait_time_from(bucket.clock.now()).max(Duration::from_millis(1)),
+                },
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(wait);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Azure throttled this bucket: nobody uses it until then.
+    pub(crate) fn pause(&self, subscription: &str, class: Class, wait: Option<Duration>) {
+        let until = Instant::now() + wait.unwrap_or(THROTTLE_WAIT);
+        let bucket = self.bucket(subscription, class);
+        let mut paused = bucket.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *paused = Some(paused.map_or(until, |earlier| earlier.max(until)));
+    }
+
+    fn bucket(&self, subscription: &str, class: Class) -> Arc<Bucket> {
+        let budget = match class {
+            Class::Read => self.budgets.reads,
+            Class::Write => self.budgets.writes,
+            Class::Delete => self.budgets.deletes,
+        };
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets
+            .entry((subscription.to_ascii_lowercase(), class))
+            .or_insert_with(|| Arc::new(Bucket::new(budget)))
+            .clone()
+    }
+}
+
+impl Bucket {
+    fn new(budget: Budget) -> Bucket {
+        let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(at_least_one(budget.per_second)).allow_burst(at_least_one(budget.burst));
+        let clock = TokioClock { start: Instant::now() };
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
+        Bucket {
+            limiter,
+            clock,
+            paused_until: Mutex::new(None),
+        }
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        let until = (*self.paused_until.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|d| !d.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buckets() -> Buckets {
+        let budget = Budget {
+            burst: 2,
+            per_second: 1,
+        };
+        Buckets::new(Budgets {
+            reads: budget,
+            writes: budget,
+            deletes: budget,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_burst_is_free_and_then_calls_wait_for_the_refill() {
+        let (buckets, start) = (buckets(), Instant::now());
+        let deadline = start + Duration::from_secs(60);
+        for _ in 0..4 {
+            buckets.take("S", Class::Read, deadline).await.unwrap();
+        }
+        assert!(
+            (Duration::from_secs(2)..Duration::from_millis(2100)).contains(&start.elapsed()),
+            "{:?}",
+            start.elapsed()
+        );
+        buckets.take("S", Class::Write, start).await.unwrap();
+        buckets.take("other", Class::Read, start).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_beyond_the_deadline_is_refused_at_once_with_its_length() {
+        let (buckets, start) = (buckets(), Instant::now());
+        buckets.pause("s", Class::Write, Some(Duration::from_secs(30)));
+        let refused = buckets
+            .take("S", Class::Write, start + Duration::from_secs(5))
+            .await
+            .unwrap_err();
+        assert_eq!(refused, Duration::from_secs(30));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        buckets
+            .take("s", Class::Write, start + Duration::from_secs(31))
+            .await
+            .unwrap();
+        assert_eq!(start.elapsed(), Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,137 @@
+//! One call before it is sent: method, URL, body, what it attempts in words, and whose budget it uses.
+
+use azure_core::http::Method;
+use serde_json::Value;
+use sreg_domain::ArmId;
+use url::Url;
+
+use super::{Arm, Class};
+
+/// api-versions in use; the registry's is a setting, because clouds differ (azure.md §1.1).
+#[derive(Debug, Clone)]
+pub(crate) struct Versions {
+    /// `Microsoft.MachineLearningServices/registries`.
+    pub(crate) registry: String,
+}
+
+impl Versions {
+    /// The api-version for a provider type in lower case, such as `microsoft.network/privateendpoints`.
+    pub(crate) fn of(&self, kind: &str) -> &str {
+        if kind.starts_with("microsoft.network/privatednszones") {
+            "2024-06-01" // newest stable; `resolutionPolicy` needs it (§4.1)
+        } else if kind.starts_with("microsoft.network/") {
+            "2024-03-01" // what azure_mgmt_network's models speak (§3.1)
+        } else if kind.starts_with("microsoft.storage/") {
+            "2023-05-01" // §5.1
+        } else if kind.starts_with("microsoft.containerregistry/") {
+            "2023-07-01" // §5.2
+        } else if kind.starts_with("microsoft.authorization/denyassignments") {
+            "2022-04-01" // §1.6
+        } else if kind.starts_with("microsoft.authorization/policy") {
+            "2025-03-01" // §8.1
+        } else if kind.starts_with("microsoft.operationalinsights/") {
+            "2023-09-01" // §8.4
+        } else {
+            &self.registry
+        }
+    }
+}
+
+/// One call.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Option<Value>,
+    /// Such as `read /subscriptions/…`; what errors begin with.
+    pub(crate) attempt: String,
+    /// Whose budget it uses; `None` outside ARM.
+    pub(crate) budget: Option<(String, Class)>,
+    /// A 2xx body may carry `error` and still be an answer: polls, and partial results of Log Analytics.
+    pub(crate) error_is_an_answer: bool,
+}
+
+impl Call {
+    /// A GET of any URL.
+    pub(crate) fn get(url: Url, attempt: &str, budget: Option<(String, Class)>) -> Call {
+        Call {
+            method: Method::Get,
+            url,
+            headers: Vec::new(),
+            body: None,
+            attempt: attempt.to_owned(),
+            budget,
+            error_is_an_answer: false,
+        }
+    }
+
+    /// A GET of a resource.
+    pub(crate) fn read(arm: &Arm, id: &ArmId) -> Call {
+        let url = arm.url(id.as_str(), arm.versions.of(&id.kind()));
+        Call::get(
+            url,
+            &format!("read {id}"),
+            Some((id.subscription().to_owned(), Class::Read)),
+        )
+    }
+
+    /// A GET of the children of a resource, or of a provider's resources in a scope: `below` is such as `subnets` or
+    /// `providers/Microsoft.Network/privateEndpoints`.
+    pub(crate) fn list(arm: &Arm, scope: &ArmId, below: &str) -> Call {
+        let kind = match below.strip_prefix("providers/") {
+            Some(kind) => kind.to_ascii_lowercase(),
+            None => format!("{}/{}", scope.kind(), below.to_ascii_lowercase()),
+        };
+        let url = arm.url(&format!("{scope}/{below}"), arm.versions.of(&kind));
+        Call::get(
+            url,
+            &format!("list {below} of {scope}"),
+            Some((scope.subscription().to_owned(), Class::Read)),
+        )
+    }
+
+    /// A write of a resource.
+    pub(crate) fn write(arm: &Arm, method: Method, id: &ArmId, body: Value, attempt: String) -> Call {
+        let url = arm.url(id.as_str(), arm.versions.of(&id.kind()));
+        let budget = Some((id.subscription().to_owned(), Class::Write));
+        Call {
+            method,
+            body: Some(body),
+            ..Call::get(url, &attempt, budget)
+        }
+    }
+
+    /// A deletion of a resource.
+    pub(crate) fn delete(arm: &Arm, id: &ArmId) -> Call {
+        let url = arm.url(id.as_str(), arm.versions.of(&id.kind()));
+        let budget = Some((id.subscription().to_owned(), Class::Delete));
+        Call {
+            method: Method::Delete,
+            ..Call::get(url, &format!("delete {id}"), budget)
+        }
+    }
+
+    /// The same with one more parameter; its value is escaped.
+    pub(crate) fn query(mut self, name: &str, value: &str) -> Call {
+        self.url.query_pairs_mut().append_pair(name, value);
+        self
+    }
+
+    /// The same with one more header.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Call {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// The same, taking `error` in a 2xx body for an answer.
+    pub(crate) fn tolerating_error_bodies(mut self) -> Call {
+        self.error_is_an_answer = true;
+        self
+    }
+
+    /// Whether it may change something.
+    pub(crate) fn changes(&self) -> bool {
+        self.method != Method::Get && self.budget.is_some()
+    }
+}

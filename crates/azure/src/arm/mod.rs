@@ -1,0 +1,255 @@
+//! The ARM client: raw JSON in and out over the azure_core pipeline, whose retries are off. One call is one exchange (two
+//! after a 401), within its deadline and budget, its body read under a cap. Whatever is no good answer becomes a
+//! [`CallError`] with Azure's words and the correlation id.
+
+mod answer;
+mod budget;
+mod call;
+mod envelope;
+mod error;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::http::headers::HeaderName;
+use azure_core::http::{
+    ClientOptions, Context, HttpClient, LoggingOptions, Pipeline, PipelineStreamOptions, Request, RetryOptions,
+    Transport,
+};
+use futures::StreamExt;
+use serde_json::Value;
+use sreg_domain::ArmId;
+use tokio::time::Instant;
+use url::Url;
+
+pub(crate) use answer::Answer;
+pub(crate) use budget::Class;
+pub(crate) use call::{Call, Versions};
+pub(crate) use envelope::deepest;
+pub(crate) use error::{CallError, Cause, cause_of_code};
+
+use crate::identity::{TokenError, Tokens};
+use crate::settings::AzureSettings;
+use budget::Buckets;
+
+/// Longest body that is read; a page of a few hundred resources is far below.
+const MAX_BODY: usize = 8 << 20;
+/// Longest list that is followed, in pages.
+const MAX_PAGES: usize = 100;
+
+const AUTHORIZATION: HeaderName = HeaderName::from_static("authorization");
+const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
+const ACCEPT: HeaderName = HeaderName::from_static("accept");
+const CORRELATION: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
+
+/// The ARM client.
+#[derive(Debug)]
+pub(crate) struct Arm {
+    endpoint: Url,
+    scope: String,
+    pipeline: Pipeline,
+    tokens: Tokens,
+    buckets: Buckets,
+    call_timeout: Duration,
+    /// api-versions in use.
+    pub(crate) versions: Versions,
+}
+
+impl Arm {
+    /// A client for the configured endpoint.
+    pub(crate) fn new(settings: &AzureSettings, tokens: Tokens, transport: Arc<dyn HttpClient>) -> Arm {
+        let options = ClientOptions {
+            transport: Some(Transport::new(transport)),
+            retry: RetryOptions::none(),
+            logging: LoggingOptions {
+                additional_allowed_header_names: vec!["x-ms-correlation-request-id".into(), "retry-after".into()],
+                additional_allowed_query_params: Vec::new(),
+            },
+            ..ClientOptions::default()
+        };
+        let pipeline = Pipeline::new(
+            option_env!("CARGO_PKG_NAME"),
+            option_env!("CARGO_PKG_VERSION"),
+            options,
+            vec![],
+            vec![],
+            None,
+        );
+        Arm {
+            scope: scope_of(&settings.arm_endpoint),
+            endpoint: settings.arm_endpoint.clone(),
+            pipeline,
+            tokens,
+            buckets: Buckets::new(settings.budgets),
+            call_timeout: settings.call_timeout,
+            versions: Versions {
+                registry: settings.registry_api_version.clone(),
+            },
+        }
+    }
+
+    /// The scope of tokens for ARM.
+    pub(crate) fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// The token that ARM is asked with, for its claims.
+    pub(crate) async fn token(&self, deadline: Instant) -> Result<String, TokenError> {
+        self.tokens.get(&self.scope, deadline).await
+    }
+
+    /// A URL of this ARM: `path` begins with `/` and holds only characters that are legal there, as ARM ids do.
+    pub(crate) fn url(&self, path: &str, api_version: &str) -> Url {
+        let mut url = self.endpoint.clone();
+        url.set_path(path);
+        url.query_pairs_mut().clear().append_pair("api-version", api_version);
+        url
+    }
+
+    /// A URL that Azure gave us, if it leads to this ARM: same scheme, host and port. Any other would get our token.
+    pub(crate) fn own_url(&self, text: &str) -> Option<Url> {
+        let url = Url::parse(text)
+            .ok()
+            .or_else(|| self.endpoint.join(text).ok().filter(|_| text.starts_with('/')))?;
+        let plain = url.username().is_empty() && url.password().is_none();
+        (plain && url.origin() == self.endpoint.origin()).then_some(url)
+    }
+
+    /// Reads one resource. Its body is an object.
+    pub(crate) async fn read(&self, id: &ArmId, deadline: Instant) -> Result<Value, CallError> {
+        let answer = self.send(Call::read(self, id), deadline).await?;
+        answer.object()
+    }
+
+    /// Reads one resource; `None` where Azure says that it does not exist.
+    pub(crate) async fn find(&self, id: &ArmId, deadline: Instant) -> Result<Option<Value>, CallError> {
+        match self.read(id, deadline).await {
+            Ok(body) => Ok(Some(body)),
+            Err(error) if error.cause == Cause::Missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads all pages of a list.
+    pub(crate) async fn list(&self, first: Call, deadline: Instant) -> Result<Vec<Value>, CallError> {
+        let attempt = first.attempt.clone();
+        let budget = first.budget.clone();
+        let (mut items, mut visited, mut call) = (Vec::new(), BTreeSet::new(), first);
+        loop {
+            visited.insert(call.url.clone());
+            let answer = self.send(call, deadline).await?;
+            let Some(Value::Array(page)) = answer.body.as_ref().and_then(|b| b.get("value")) else {
+                return Err(answer.nonsense("the page has no list `value`"));
+            };
+            items.extend(page.iter().cloned());
+            let next = answer
+                .body
+                .as_ref()
+                .and_then(|b| b.get("nextLink"))
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            if next.is_empty() {
+                return Ok(items);
+            }
+            let Some(url) = self.own_url(next) else {
+                return Err(answer.nonsense("the next page is on another host than ARM"));
+            };
+            if visited.contains(&url) || visited.len() >= MAX_PAGES {
+                return Err(answer.nonsense("the list does not end"));
+            }
+            call = Call::get(url, &attempt, budget.clone());
+        }
+    }
+
+    /// One call.
+    pub(crate) async fn send(&self, call: Call, deadline: Instant) -> Result<Answer, CallError> {
+        self.send_with(call, &self.scope, deadline).await
+    }
+
+    /// One call with a token for another scope.
+    pub(crate) async fn send_with(&self, call: Call, scope: &str, deadline: Instant) -> Result<Answer, CallError> {
+        if let Some((subscription, class)) = &call.budget
+            && let Err(pause) = self.buckets.take(subscription, *class, deadline).await
+        {
+            return Err(CallError::budget(&call.attempt, pause));
+        }
+        let deadline = deadline.min(Instant::now() + self.call_timeout);
+        let token = self.token_for(&call, scope, deadline).await?;
+        let mut result = self.exchange(&call, &token, deadline).await;
+        // Nothing was carried out on a 401; the token may have been revoked, and azure_identity would send it again.
+        if matches!(&result, Err(error) if error.status == Some(401)) {
+            self.tokens.refused(scope, &token);
+            let renewed = self.token_for(&call, scope, deadline).await?;
+            if renewed != token {
+                result = self.exchange(&call, &renewed, deadline).await;
+            }
+        }
+        if let (Err(error), Some((subscription, class))) = (&result, &call.budget)
+            && error.cause == Cause::Throttled
+        {
+            self.buckets.pause(subscription, *class, error.retry_after);
+        }
+        result
+    }
+
+    async fn token_for(&self, call: &Call, scope: &str, deadline: Instant) -> Result<String, CallError> {
+        self.tokens
+            .get(scope, deadline)
+            .await
+            .map_err(|error| CallError::token(&call.attempt, error))
+    }
+
+    async fn exchange(&self, call: &Call, token: &str, deadline: Instant) -> Result<Answer, CallError> {
+        let correlation = uuid::Uuid::new_v4().to_string();
+        let mut request = Request::new(call.url.clone(), call.method);
+        request.insert_header(AUTHORIZATION, format!("Bearer {token}"));
+        request.insert_header(ACCEPT, "application/json");
+        request.insert_header(CORRELATION, correlation.clone());
+        for (name, value) in &call.headers {
+            request.insert_header(*name, value.clone());
+        }
+        if let Some(body) = &call.body {
+            request.insert_header(CONTENT_TYPE, "application/json");
+            request.set_body(body.to_string().into_bytes());
+        }
+        let sent = tokio::time::timeout_at(deadline, self.round_trip(&mut request)).await;
+        let (status, headers, body) = match sent {
+            Err(_) => return Err(CallError::timeout(call, &correlation)),
+            Ok(Err(error)) => return Err(CallError::transport(call, &correlation, &error)),
+            Ok(Ok(parts)) => parts,
+        };
+        let answer = Answer::parse(call, status, &headers, &body, correlation)?;
+        tracing::trace!(attempt = %call.attempt, status, correlation_id = %answer.correlation_id, "ARM answered");
+        Ok(answer)
+    }
+
+    async fn round_trip(
+        &self,
+        request: &mut Request,
+    ) -> azure_core::Result<(u16, azure_core::http::headers::Headers, Vec<u8>)> {
+        let options = PipelineStreamOptions {
+            skip_checks: true,
+            ..PipelineStreamOptions::default()
+        };
+        let response = self.pipeline.stream(&Context::new(), request, Some(options)).await?;
+        let (status, headers, mut stream) = response.deconstruct();
+        let mut body = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(azure_core::Error::with_message(
+                    azure_core::error::ErrorKind::DataConversion,
+                    format!("the body is longer than {MAX_BODY} bytes"),
+                ));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((u16::from(status), headers, body))
+    }
+}
+
+/// `{origin}/.default`.
+pub(crate) fn scope_of(endpoint: &Url) -> String {
+    format!("{}/.default", endpoint.origin().ascii_serialization())
+}

@@ -1,0 +1,119 @@
+//! The client that runtime holds: cheap to clone, one per identity. Made from settings, over HTTPS or over any transport.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::http::HttpClient;
+use sreg_domain::ArmId;
+use sreg_domain::action::{AzureAction, Effect, Failure, Operation, StepId};
+use sreg_domain::desired::Desired;
+use sreg_domain::seen::AzureSeen;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::arm::Arm;
+use crate::eyes::PolicyCache;
+use crate::identity::Tokens;
+use crate::settings::{AzureSettings, ConnectError};
+use crate::{Eyes, Hands};
+
+/// After our own successful create a 404 may be a lagging read for this long (azure.md §1.4 names 30–45 s).
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// Eyes and Hands over ARM. Clones share tokens, budgets and connections.
+#[derive(Debug, Clone)]
+pub struct AzureClient {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) settings: AzureSettings,
+    pub(crate) arm: Arm,
+    pub(crate) policies: PolicyCache,
+    created: Mutex<HashMap<ArmId, Instant>>,
+}
+
+/// A client over HTTPS. Nothing is sent yet.
+pub fn connect(settings: AzureSettings) -> Result<AzureClient, ConnectError> {
+    // Without a process-wide provider reqwest panics; a second installation is refused and harmless.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(settings.call_timeout)
+        .pool_idle_timeout(Duration::from_secs(60));
+    if let Some(pem) = &settings.ca_pem {
+        let trusted = reqwest::Certificate::from_pem_bundle(pem).map_err(ConnectError::CertificateAuthority)?;
+        builder = builder.tls_certs_only(trusted);
+    }
+    let transport = builder.build().map_err(ConnectError::Transport)?;
+    connect_through(settings, Arc::new(transport))
+}
+
+/// A client over any transport: a simulator in the same process, or a test that answers nonsense. Nothing is sent yet.
+pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) -> Result<AzureClient, ConnectError> {
+    for endpoint in [
+        Some(&settings.arm_endpoint),
+        settings.authority_host.as_ref(),
+        settings.discovery_endpoint.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .chain([&settings.log_analytics_endpoint])
+    {
+        check_endpoint(endpoint)?;
+    }
+    let tokens = Tokens::new(&settings, transport.clone())?;
+    let arm = Arm::new(&settings, tokens, transport);
+    let inner = Inner {
+        settings,
+        arm,
+        policies: PolicyCache::default(),
+        created: Mutex::default(),
+    };
+    Ok(AzureClient { inner: Arc::new(inner) })
+}
+
+fn check_endpoint(endpoint: &Url) -> Result<(), ConnectError> {
+    if endpoint.scheme() == "https" && endpoint.has_host() {
+        return Ok(());
+    }
+    Err(ConnectError::Endpoint(endpoint.to_string()))
+}
+
+impl Inner {
+    /// Remembers that this process created something just now.
+    pub(crate) fn remember_created(&self, id: &ArmId) {
+        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        created.retain(|_, at| at.elapsed() < SETTLING);
+        created.insert(id.clone(), Instant::now());
+    }
+
+    /// Forgets it again, because this process deleted it.
+    pub(crate) fn forget_created(&self, id: &ArmId) {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Whether this process created it so recently that a 404 may be a lagging read.
+    pub(crate) fn created_recently(&self, id: &ArmId) -> bool {
+        let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        created.get(id).is_some_and(|at| at.elapsed() < SETTLING)
+    }
+}
+
+#[async_trait]
+impl Eyes for AzureClient {
+    async fn observe(&self, desired: &Desired, operations: &[Operation], deadline: Duration) -> AzureSeen {
+        crate::eyes::observe(&self.inner, desired, operations, Instant::now() + deadline).await
+    }
+}
+
+#[async_trait]
+impl Hands for AzureClient {
+    async fn carry_out(&self, step: &StepId, action: &AzureAction, deadline: Duration) -> Result<Effect, Failure> {
+        crate::hands::carry_out(&self.inner, step, action, Instant::now() + deadline).await
+    }
+}

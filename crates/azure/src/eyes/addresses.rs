@@ -1,0 +1,109 @@
+//! Hosts, names and addresses in the many forms that Azure writes them. Pure.
+
+use std::net::IpAddr;
+
+use sreg_domain::Fqdn;
+use url::Url;
+
+/// The host of a URL or of a bare `host[:port][/path]`.
+pub(super) fn host_of(text: &str) -> Option<Fqdn> {
+    let text = text.trim();
+    let host = match Url::parse(text) {
+        Ok(url) if url.has_host() => url.host_str()?.to_owned(),
+        Ok(_) | Err(_) => text.split(['/', ':', '?']).next()?.to_owned(),
+    };
+    host.parse().ok()
+}
+
+/// A record's private-zone name as the public name that clients use (azure.md §3.2).
+pub(super) fn public_name(fqdn: &str) -> Option<Fqdn> {
+    let lower = fqdn.to_ascii_lowercase();
+    let public = match lower.strip_prefix("privatelink.") {
+        Some(rest) => rest.to_owned(),
+        None => lower.replacen(".privatelink.", ".", 1),
+    };
+    public.parse().ok()
+}
+
+/// An address, with or without a port as some logs write it (U23).
+pub(super) fn address_of(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address);
+    }
+    if let Ok(with_port) = text.parse::<std::net::SocketAddr>() {
+        return Some(with_port.ip());
+    }
+    text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+/// Whether an address is one that a client has on the internet, not in a private network.
+pub(super) fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || shared)
+        }
+        IpAddr::V6(v6) => {
+            !(v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_found_in_urls_and_bare_texts() {
+        let table = [
+            ("https://a.b.ms/path?x=1", Some("a.b.ms")),
+            ("https://A.b.ms:8443", Some("a.b.ms")),
+            ("a.b.ms", Some("a.b.ms")),
+            ("a.b.ms:443", Some("a.b.ms")),
+            ("a.b.ms/path", Some("a.b.ms")),
+            ("", None),
+            ("https://", None),
+            ("not a host", None),
+            ("localhost", None),
+        ];
+        for (text, host) in table {
+            assert_eq!(host_of(text).as_ref().map(Fqdn::as_str), host, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn private_zone_names_become_public_names_and_addresses_lose_ports() {
+        let public = |text| public_name(text).map(String::from);
+        assert_eq!(
+            public("a.privatelink.blob.core.windows.net").as_deref(),
+            Some("a.blob.core.windows.net")
+        );
+        assert_eq!(
+            public("c.westeurope.data.privatelink.azurecr.io").as_deref(),
+            Some("c.westeurope.data.azurecr.io")
+        );
+        assert_eq!(public("already.azurecr.io").as_deref(), Some("already.azurecr.io"));
+        for (text, address) in [
+            ("1.2.3.4:5678", "1.2.3.4"),
+            ("1.2.3.4", "1.2.3.4"),
+            ("[2001:db8::1]:1", "2001:db8::1"),
+            ("[::1]", "::1"),
+        ] {
+            assert_eq!(address_of(text), Some(address.parse().unwrap()), "{text}");
+        }
+        assert_eq!(address_of("nobody"), None);
+        assert!(is_public("20.1.2.3".parse().unwrap()));
+        for private in [
+            "10.1.2.3",
+            "192.168.1.1",
+            "172.16.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Private endpoints: wanted ones by their deterministic names, and those of ours that are no longer wanted by their tag; each
+//! with its members and zone groups (azure.md §3, §4.2).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use futures::future::join_all;
+use serde_json::Value;
+use sreg_domain::desired::Desired;
+use sreg_domain::naming::endpoint_name;
+use sreg_domain::seen::{EndpointSeen, Fact, Member, ZoneGroupSeen};
+use sreg_domain::{ArmId, EndpointGroup};
+
+use super::addresses::public_name;
+use super::{Look, settling, understood, unseen};
+use crate::arm::{Call, CallError, Cause};
+use crate::json;
+
+const KIND: &str = "Microsoft.Network/privateEndpoints";
+
+/// All endpoints of one registry. Where a resource group could not be listed, an entry named `unlisted` says so: other
+/// endpoints of ours may stand there.
+pub(super) async fn all(
+    look: &Look<'_>,
+    desired: &Desired,
+    wanted: &[(ArmId, EndpointGroup)],
+) -> BTreeMap<ArmId, Fact<EndpointSeen>> {
+    let ids: BTreeSet<ArmId> = desired
+        .endpoints
+        .iter()
+        .flat_map(|p| {
+            wanted
+                .iter()
+                .map(|(t, g)| p.resource_group.provider(KIND, &endpoint_name(t, &p.subnet, *g)))
+        })
+        .collect();
+    let groups: BTreeSet<&ArmId> = desired.endpoints.iter().map(|p| &p.resource_group).collect();
+    let (mut endpoints, listings) = futures::join!(
+        super::each(ids.iter().cloned(), |id| one(look, id)),
+        join_all(groups.into_iter().map(|group| others(look, desired, group, &ids))),
+    );
+    listings.into_iter().for_each(|found| endpoints.extend(found));
+    endpoints
+}
+
+/// Endpoints in a resource group that carry our mark and are not wanted by name.
+async fn others(
+    look: &Look<'_>,
+    desired: &Desired,
+    group: &ArmId,
+    wanted: &BTreeSet<ArmId>,
+) -> Vec<(ArmId, Fact<EndpointSeen>)> {
+    let items = match look
+        .list(Call::list(look.arm(), group, &format!("providers/{KIND}")))
+        .await
+    {
+        Ok(items) => items,
+        Err(error) if error.cause == Cause::Missing => return Vec::new(),
+        Err(error) => return vec![(group.provider(KIND, "unlisted"), Fact::Unknown(error.into_ignorance()))],
+    };
+    let ours = items
+        .iter()
+        .filter(|body| json::owner(body).as_deref() == Some(desired.owner.as_str()));
+    let ids = ours
+        .filter_map(|body| json::id(body, "/id"))
+        .filter(|id| !wanted.contains(id));
+    join_all(ids.map(|id| async move { (id.clone(), one(look, id).await) })).await
+}
+
+async fn one(look: &Look<'_>, id: ArmId) -> Fact<EndpointSeen> {
+    let body = match look.read(&id).await {
+        Ok(body) => body,
+        Err(error) => return unseen(error),
+    };
+    let interfaces: Vec<ArmId> = json::list(&body, "/properties/networkInterfaces")
+        .iter()
+        .filter_map(|n| json::id(n, "/id"))
+        .collect();
+    let list = Call::list(look.arm(), &id, "privateDnsZoneGroups");
+    let (interfaces, groups) = futures::join!(join_all(interfaces.iter().map(|i| look.read(i))), look.list(list));
+    let zone_groups = match &groups {
+        Ok(items) => understood(&id, items.iter().map(zone_group).collect()),
+        Err(error) => Fact::Unknown(error.clone().into_ignorance()),
+    };
+    let members = members(&id, &body, &interfaces, groups.as_deref().unwrap_or_default());
+    understood(&id, endpoint(&id, &body, members, zone_groups))
+}
+
+fn endpoint(
+    asked: &ArmId,
+    body: &Value,
+    members: Fact<Vec<Member>>,
+    zone_groups: Fact<Vec<ZoneGroupSeen>>,
+) -> Result<EndpointSeen, &'static str> {
+    let automatic = json::list(body, "/properties/privateLinkServiceConnections").first();
+    let manual = json::list(body, "/properties/manualPrivateLinkServiceConnections").first();
+    let connection = automatic.or(manual).unwrap_or(&Value::Null);
+    Ok(EndpointSeen {
+        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
+        location: json::text(body, "/location")
+            .ok_or("the endpoint has no location")?
+            .into(),
+        subnet: json::id(body, "/properties/subnet/id"),
+        owner: json::owner(body),
+        // No state means that it has succeeded (§6.1).
+        provisioning_state: json::text(body, "/properties/provisioningState")
+            .unwrap_or("Succeeded")
+            .to_owned(),
+        target: json::id(connection, "/properties/privateLinkServiceId"),
+        group_id: json::string(connection, "/properties/groupIds/0"),
+        manual: automatic.is_none() && manual.is_some(),
+        connection_status: json::string(connection, "/properties/privateLinkServiceConnectionState/status"),
+        connection_description: json::string(connection, "/properties/privateLinkServiceConnectionState/description"),
+        members,
+        zone_groups,
+        digest: json::digest(body),
+    })
+}
+
+fn zone_group(item: &Value) -> Result<ZoneGroupSeen, &'static str> {
+    let configs = json::list(item, "/properties/privateDnsZoneConfigs").iter();
+    let zones: Option<Vec<ArmId>> = configs.map(|c| json::id(c, "/properties/privateDnsZoneId")).collect();
+    Ok(ZoneGroupSeen {
+        id: json::id(item, "/id").ok_or("a zone group has no id")?,
+        provisioning_state: json::text(item, "/properties/provisioningState")
+            .unwrap_or("Succeeded")
+            .to_owned(),
+        zones: zones.ok_or("a zone group names a zone that is none")?,
+    })
+}
+
+/// Names and addresses: from the NIC, then `customDnsConfigs` (empty once a zone group exists, U14), then record sets.
+fn members(id: &ArmId, body: &Value, interfaces: &[Result<Value, CallError>], groups: &[Value]) -> Fact<Vec<Member>> {
+    let interface: Option<Vec<Vec<Member>>> = interfaces.iter().flatten().map(of_interface).collect();
+    let Some(interface) = interface else {
+        return understood(id, Err("its network interface has a name or an address that is none"));
+    };
+    let interface = interface.concat();
+    let named = !interface.is_empty() && interface.iter().all(|m| !m.fqdns.is_empty());
+    if named && interfaces.iter().all(Result::is_ok) {
+        return Fact::Seen(interface);
+    }
+    let group = json::list(body, "/properties/privateLinkServiceConnections")
+        .first()
+        .or_else(|| json::list(body, "/properties/manualPrivateLinkServiceConnections").first())
+        .and_then(|c| json::text(c, "/properties/groupIds/0"))
+        .unwrap_or_default();
+    let custom = of_names(
+        group,
+        json::list(body, "/properties/customDnsConfigs")
+            .iter()
+            .map(|c| (json::text(c, "/fqdn"), json::list(c, "/ipAddresses"))),
+    );
+    let records = || {
+        let configs = groups
+            .iter()
+            .flat_map(|g| json::list(g, "/properties/privateDnsZoneConfigs"));
+        let sets = configs.flat_map(|c| json::list(c, "/properties/recordSets"));
+        of_names(
+            group,
+            sets.map(|r| (json::text(r, "/fqdn"), json::list(r, "/ipAddresses"))),
+        )
+    };
+    let told = if custom.is_empty() { records() } else { custom };
+    // The interface knows every address; names may come from elsewhere, but none of its addresses may be left out.
+    let covered = interface
+        .iter()
+        .filter(|m| m.fqdns.is_empty())
+        .all(|m| told.iter().any(|t| t.address == m.address));
+    if !told.is_empty() && covered {
+        let known = interface.into_iter().filter(|m| !m.fqdns.is_empty());
+        let mut all: Vec<Member> = known.collect();
+        all.extend(
+            told.into_iter()
+                .filter(|t| !all.iter().any(|m| m.address == t.address && m.fqdns == t.fqdns))
+                .collect::<Vec<_>>(),
+        );
+        return Fact::Seen(all);
+    }
+    if let Some(Err(error)) = interfaces.iter().find(|i| i.is_err()) {
+        return Fact::Unknown(error.clone().into_ignorance());
+    }
+    Fact::Unknown(settling(
+        format!("read the names of {id}"),
+        "Azure has not named its addresses yet",
+    ))
+}
+
+/// Members of a network interface; `None` where one of them cannot be read, because none may be left out.
+fn of_interface(interface: &Value) -> Option<Vec<Member>> {
+    let configs = json::list(interface, "/properties/ipConfigurations").iter();
+    let linked = configs.filter_map(|c| Some((c, c.pointer("/properties/privateLinkConnectionProperties")?)));
+    linked
+        .map(|(config, link)| {
+            Some(Member {
+                member: json::string(link, "/requiredMemberName").or_else(|| json::string(link, "/groupId"))?,
+                fqdns: json::list(link, "/fqdns")
+                    .iter()
+                    .map(|f| f.as_str()?.parse().ok())
+                    .collect::<Option<_>>()?,
+                address: json::text(config, "/properties/privateIPAddress")?.parse().ok()?,
+            })
+        })
+        .collect()
+}
+
+fn of_names<'a>(group: &str, names: impl Iterator<Item = (Option<&'a str>, &'a [Value])>) -> Vec<Member> {
+    let mut members = Vec::new();
+    for (fqdn, addresses) in names {
+        let Some(fqdn) = fqdn.and_then(public_name) else {
+            continue;
+        };
+        let member = member_of(group, fqdn.as_str());
+        let addresses = addresses.iter().filter_map(|a| a.as_str()?.parse::<IpAddr>().ok());
+        members.extend(addresses.map(|address| Member {
+            member: member.clone(),
+            fqdns: vec![fqdn.clone()],
+            address,
+        }));
+    }
+    members
+}
+
+/// The member that a name belongs to: `<acr>.<region>.data.<suffix>` is a container registry's data endpoint (§3.2).
+fn member_of(group: &str, fqdn: &str) -> String {
+    let labels: Vec<&str> = fqdn.split('.').collect();
+    match (labels.get(1), labels.get(2)) {
+        (Some(region), Some(&"data")) if group == EndpointGroup::ContainerRegistry.group_id() => {
+            format!("registry_data_{region}")
+        }
+        _ => group.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn id() -> ArmId {
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateEndpoints/p"
+            .parse()
+            .unwrap()
+    }
+
+    fn body(custom: Value) -> Value {
+        json!({"location": "westeurope", "properties": {"customDnsConfigs": custom, "privateLinkServiceConnections": [
+            {"properties": {"groupIds": ["registry"]}}]}})
+    }
+
+    fn interface(fqdns: Value) -> Value {
+        json!({"properties": {"ipConfigurations": [{"properties": {"privateIPAddress": "10.0.0.4",
+            "privateLinkConnectionProperties": {"groupId": "registry", "requiredMemberName": "registry_data_westeurope", "fqdns": fqdns}}}]}})
+    }
+
+    fn names(fact: Fact<Vec<Member>>) -> Vec<(String, String, String)> {
+        let Fact::Seen(members) = fact else { panic!("{fact:?}") };
+        members
+            .iter()
+            .map(|m| (m.member.clone(), m.fqdns[0].to_string(), m.address.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn members_come_from_the_interface_then_the_dns_configs_then_the_record_sets() {
+        let expected = vec![(
+            "registry_data_westeurope".to_owned(),
+            "c.westeurope.data.azurecr.io".to_owned(),
+            "10.0.0.4".to_owned(),
+        )];
+        let custom = json!([{"fqdn": "c.westeurope.data.azurecr.io", "ipAddresses": ["10.0.0.4"]}]);
+        let groups = [
+            json!({"properties": {"privateDnsZoneConfigs": [{"properties": {"recordSets": [
+            {"fqdn": "c.westeurope.data.privatelink.azurecr.io", "ipAddresses": ["10.0.0.4"]}]}}]}}),
+        ];
+        let named = Ok(interface(json!(["c.westeurope.data.azurecr.io"])));
+        let nameless = || Ok(interface(json!([])));
+        assert_eq!(names(members(&id(), &body(json!([])), &[named], &[])), expected);
+        assert_eq!(
+            names(members(&id(), &body(custom.clone()), &[nameless()], &[])),
+            expected
+        );
+        assert_eq!(
+            names(members(&id(), &body(json!([])), &[nameless()], &groups)),
+            expected
+        );
+        assert_eq!(names(members(&id(), &body(custom), &[], &[])), expected);
+    }
+
+    #[test]
+    fn an_endpoint_without_names_is_not_known_rather_than_empty() {
+        assert!(members(&id(), &body(json!([])), &[], &[]).ignorance().is_some());
+        let other = json!([{"fqdn": "c.azurecr.io", "ipAddresses": ["10.0.0.9"]}]);
+        let left_out = members(&id(), &body(other), &[Ok(interface(json!([])))], &[]);
+        assert!(left_out.ignorance().is_some(), "10.0.0.4 has no name");
+    }
+
+    #[test]
+    fn a_manual_connection_is_told_from_an_automatic_one() {
+        let connection = json!([{"properties": {"privateLinkServiceId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a",
+            "groupIds": ["blob"], "privateLinkServiceConnectionState": {"status": "Pending", "description": "please"}}}]);
+        let body = json!({"location": "westeurope", "tags": {"SecureRegistry-Owner": "i/n/r"}, "properties": {
+            "provisioningState": "Succeeded", "privateLinkServiceConnections": [], "manualPrivateLinkServiceConnections": connection}});
+        let seen = endpoint(&id(), &body, Fact::Absent, Fact::Absent).unwrap();
+        assert!(seen.manual && !seen.is_ready());
+        assert_eq!(
+            (seen.owner.as_deref(), seen.group_id.as_deref()),
+            (Some("i/n/r"), Some("blob"))
+        );
+        assert_eq!(seen.connection_status.as_deref(), Some("Pending"));
+        assert!(endpoint(&id(), &json!({}), Fact::Absent, Fact::Absent).is_err());
+    }
+}

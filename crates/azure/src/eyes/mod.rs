@@ -1,0 +1,292 @@
+//! Looks at Azure: everything that a plan needs, read live and in parallel under one deadline. Never writes, never fails:
+//! what cannot be told is `Unknown(why)`.
+//!
+//! ```text
+//! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, ours by tag) ─ NIC, zone groups
+//!           ├─ discovery                      └─ obstacles to reopening
+//!           └─ deny assignments
+//! subnets, networks │ zones, zones elsewhere │ shared storage │ principal │ operations │ public clients
+//! ```
+
+mod addresses;
+mod discovery;
+mod endpoints;
+mod network;
+mod obstacles;
+mod public_clients;
+mod registry;
+mod targets;
+mod zones;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+
+use futures::future::join_all;
+use serde_json::Value;
+use sreg_domain::ArmId;
+use sreg_domain::action::Operation;
+use sreg_domain::desired::Desired;
+use sreg_domain::seen::{
+    AzureSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, OperationSeen, OperationState, Principal, ZoneSeen,
+};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::arm::{Answer, Arm, Call, CallError, Cause};
+use crate::client::Inner;
+use crate::{identity, operations};
+
+pub(crate) use obstacles::PolicyCache;
+
+/// One visit: the client, its deadline, and how many calls it may have under way.
+pub(super) struct Look<'a> {
+    inner: &'a Inner,
+    deadline: Instant,
+    places: Semaphore,
+}
+
+impl Look<'_> {
+    fn arm(&self) -> &Arm {
+        &self.inner.arm
+    }
+
+    /// Runs one call when there is room, or not at all when the deadline comes first.
+    async fn in_turn<T>(
+        &self,
+        attempt: &str,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        match tokio::time::timeout_at(self.deadline, self.places.acquire()).await {
+            Ok(Ok(_place)) => call.await,
+            Ok(Err(_)) | Err(_) => Err(CallError {
+                attempt: attempt.to_owned(),
+                cause: Cause::Unreachable,
+                status: None,
+                code: None,
+                message: "not asked: the visit's time was up".to_owned(),
+                correlation_id: None,
+                retry_after: None,
+                may_have_taken_effect: false,
+            }),
+        }
+    }
+
+    /// A resource.
+    async fn read(&self, id: &ArmId) -> Result<Value, CallError> {
+        let body = self
+            .in_turn(&format!("read {id}"), self.arm().read(id, self.deadline))
+            .await?;
+        match crate::json::id(&body, "/id") {
+            Some(answered) if answered != *id => Err(nonsense(id, "the answer is about another resource")),
+            Some(_) | None => Ok(body),
+        }
+    }
+
+    /// All pages of a list.
+    async fn list(&self, call: Call) -> Result<Vec<Value>, CallError> {
+        let attempt = call.attempt.clone();
+        self.in_turn(&attempt, self.arm().list(call, self.deadline)).await
+    }
+
+    /// Any call with a token for any scope.
+    async fn send(&self, call: Call, scope: &str) -> Result<Answer, CallError> {
+        let attempt = call.attempt.clone();
+        self.in_turn(&attempt, self.arm().send_with(call, scope, self.deadline))
+            .await
+    }
+
+    /// A resource, read and understood.
+    async fn fact<T>(&self, id: &ArmId, understand: impl FnOnce(&Value) -> Result<T, &'static str>) -> Fact<T> {
+        match self.read(id).await {
+            Ok(body) => understood(id, understand(&body)),
+            Err(error) => unseen(error),
+        }
+    }
+}
+
+fn understood<T>(id: &ArmId, result: Result<T, &'static str>) -> Fact<T> {
+    match result {
+        Ok(value) => Fact::Seen(value),
+        Err(why) => Fact::Unknown(nonsense(id, why).into_ignorance()),
+    }
+}
+
+fn nonsense(id: &ArmId, why: &str) -> CallError {
+    CallError {
+        attempt: format!("read {id}"),
+        cause: Cause::Nonsense,
+        status: Some(200),
+        code: None,
+        message: why.to_owned(),
+        correlation_id: None,
+        retry_after: None,
+        may_have_taken_effect: false,
+    }
+}
+
+/// What an error leaves us with: only Azure's own "not found" is an absence.
+fn unseen<T>(error: CallError) -> Fact<T> {
+    if error.cause == Cause::Missing {
+        Fact::Absent
+    } else {
+        Fact::Unknown(error.into_ignorance())
+    }
+}
+
+/// Something that exists but is not yet to be relied on.
+fn settling(attempt: String, message: &str) -> Ignorance {
+    Ignorance {
+        attempt,
+        kind: IgnoranceKind::Settling,
+        message: message.to_owned(),
+        code: None,
+        correlation_id: None,
+        retry_after: None,
+    }
+}
+
+/// Looks at everything.
+pub(crate) async fn observe(
+    inner: &Inner,
+    desired: &Desired,
+    operations: &[Operation],
+    deadline: Instant,
+) -> AzureSeen {
+    let look = Look {
+        inner,
+        deadline,
+        places: Semaphore::new(inner.settings.concurrency.max(1)),
+    };
+    let (core, principal, subnets, virtual_networks, zones, elsewhere, shared, polled) = futures::join!(
+        registry::with_everything_behind(&look, desired),
+        principal(&look),
+        each(
+            desired.endpoints.iter().map(|p| p.subnet.clone()),
+            |id| network::subnet(&look, id)
+        ),
+        each(network::named(desired), |id| network::virtual_network(&look, id)),
+        each(zones::named(desired), |id| zones::zone(&look, id)),
+        zones::elsewhere(&look, desired),
+        each(desired.sharing.iter().cloned(), |id| targets::storage(&look, id)),
+        join_all(operations.iter().map(|o| poll(&look, o))),
+    );
+    let mut seen = AzureSeen {
+        principal,
+        registry: core.registry,
+        storage: core.storage,
+        container_registries: core.container_registries,
+        discovery: core.discovery,
+        deny_assignments: core.deny_assignments,
+        endpoints: core.endpoints,
+        subnets,
+        virtual_networks,
+        zones,
+        zones_elsewhere: elsewhere,
+        shared_storage: shared,
+        recent_public_clients: core.recent_public_clients,
+        reopening_obstacles: core.reopening_obstacles,
+        operations: polled,
+    };
+    distrust_fresh_absence(inner, &mut seen);
+    seen
+}
+
+/// Reads each id once, all at once.
+async fn each<T, F: Future<Output = Fact<T>>>(
+    ids: impl Iterator<Item = ArmId>,
+    read: impl Fn(ArmId) -> F,
+) -> BTreeMap<ArmId, Fact<T>> {
+    let distinct: BTreeSet<ArmId> = ids.collect();
+    join_all(distinct.into_iter().map(|id| {
+        let fact = read(id.clone());
+        async move { (id, fact.await) }
+    }))
+    .await
+    .into_iter()
+    .collect()
+}
+
+async fn poll(look: &Look<'_>, operation: &Operation) -> OperationSeen {
+    let attempt = format!("read the state of {}", operation.step);
+    let state = look
+        .in_turn(&attempt, async {
+            Ok(operations::poll(look.arm(), operation, look.deadline).await)
+        })
+        .await;
+    let state = state.unwrap_or(OperationState::Running { retry_after: None });
+    OperationSeen {
+        operation: operation.clone(),
+        state,
+    }
+}
+
+async fn principal(look: &Look<'_>) -> Fact<Principal> {
+    let attempt = "get a token for Azure Resource Manager";
+    let unknown = |kind, message: String, code| {
+        Fact::Unknown(Ignorance {
+            attempt: attempt.to_owned(),
+            kind,
+            message,
+            code,
+            correlation_id: None,
+            retry_after: None,
+        })
+    };
+    match look.arm().token(look.deadline).await {
+        Ok(token) => match identity::principal_of(&token) {
+            Some(principal) => Fact::Seen(principal),
+            None => unknown(
+                IgnoranceKind::Nonsense,
+                "the token names no object id and tenant".to_owned(),
+                None,
+            ),
+        },
+        Err(error) if error.refused => unknown(IgnoranceKind::Forbidden, error.message, error.code),
+        Err(error) => unknown(IgnoranceKind::Unreachable, error.message, error.code),
+    }
+}
+
+/// One 404 is not an absence for something that we are creating, or created a moment ago.
+fn distrust_fresh_absence(inner: &Inner, seen: &mut AzureSeen) {
+    let running: BTreeSet<ArmId> = seen
+        .operations
+        .iter()
+        .filter(|o| matches!(o.state, OperationState::Running { .. }))
+        .map(|o| o.operation.resource.clone())
+        .collect();
+    let fresh = |id: &ArmId| running.contains(id) || inner.created_recently(id);
+    settle(&mut seen.endpoints, &fresh);
+    settle(&mut seen.zones, &fresh);
+    if seen.registry.is_absent()
+        && running
+            .iter()
+            .any(|id| id.kind() == "microsoft.machinelearningservices/registries")
+    {
+        seen.registry = Fact::Unknown(settling("read the registry".to_owned(), "it is being created"));
+    }
+    for (zone, fact) in &mut seen.zones {
+        let Fact::Seen(ZoneSeen { links, .. }) = fact else {
+            continue;
+        };
+        let Fact::Seen(listed) = &links else { continue };
+        let missing =
+            |id: &&ArmId| id.parent().as_ref() == Some(zone) && !listed.iter().any(|l: &LinkSeen| l.id == **id);
+        if let Some(link) = running.iter().find(missing) {
+            *links = Fact::Unknown(settling(
+                format!("list the links of {zone}"),
+                &format!("{link} is being created"),
+            ));
+        }
+    }
+}
+
+fn settle<T>(facts: &mut BTreeMap<ArmId, Fact<T>>, fresh: &impl Fn(&ArmId) -> bool) {
+    for (id, fact) in facts {
+        if fact.is_absent() && fresh(id) {
+            *fact = Fact::Unknown(settling(
+                format!("read {id}"),
+                "it is being changed, and this answer may be behind",
+            ));
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Clients that came from public addresses lately (azure.md §8.3, §8.4), from a Log Analytics workspace that the spec names.
+//! No rows from a target at all means that its logs do not arrive there, which is not the same as no clients: `Unknown`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sreg_domain::ArmId;
+use sreg_domain::desired::{Desired, RecentPublicClients};
+use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, PublicClient};
+
+use super::Look;
+use super::addresses::{address_of, is_public};
+use crate::arm::{Call, CallError, scope_of};
+use crate::json;
+
+/// One row: who asked which target how often, whatever the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    target: ArmId,
+    address: String,
+    requests: u64,
+    last_seen: Timestamp,
+}
+
+/// Where callers are known from; another source implements this one method.
+#[async_trait]
+pub(super) trait CallerSource: Send + Sync {
+    /// Everybody who asked one of the targets within the window.
+    async fn callers(&self, targets: &[ArmId], window: Duration) -> Result<Vec<Caller>, CallError>;
+}
+
+/// The fact where the registry itself was not seen.
+pub(super) fn not_asked_or(desired: &Desired, because: &str) -> Fact<Vec<PublicClient>> {
+    match desired.verification.recent_public_clients {
+        Some(_) => Fact::not_read(because),
+        None => Fact::Absent,
+    }
+}
+
+/// Recent clients from public addresses; `Absent` unless the spec asks.
+pub(super) async fn recent(look: &Look<'_>, desired: &Desired, targets: &[ArmId]) -> Fact<Vec<PublicClient>> {
+    let Some(wish) = &desired.verification.recent_public_clients else {
+        return Fact::Absent;
+    };
+    if targets.is_empty() {
+        return Fact::not_read("the registry has no storage or container registry yet");
+    }
+    let source = LogAnalytics {
+        look,
+        workspace: &wish.workspace,
+    };
+    match source.callers(targets, wish.window).await {
+        Ok(callers) => public_only(wish, targets, callers),
+        Err(error) => Fact::Unknown(error.into_ignorance()),
+    }
+}
+
+fn public_only(wish: &RecentPublicClients, targets: &[ArmId], callers: Vec<Caller>) -> Fact<Vec<PublicClient>> {
+    let heard: BTreeSet<&ArmId> = callers.iter().map(|c| &c.target).collect();
+    if let Some(silent) = targets.iter().find(|t| !heard.contains(t)) {
+        return Fact::Unknown(Ignorance {
+            attempt: format!("look in {} for clients of {silent}", wish.workspace),
+            kind: IgnoranceKind::Refused,
+            message: "the workspace holds no logs of it within the window: send its diagnostic logs there".to_owned(),
+            code: None,
+            correlation_id: None,
+            retry_after: None,
+        });
+    }
+    let mut clients: BTreeMap<(ArmId, String), PublicClient> = BTreeMap::new();
+    for caller in callers {
+        // What is no address is shown as it is: it must not hide a client.
+        let address = match address_of(&caller.address) {
+            Some(address) if !is_public(address) => continue,
+            Some(address) => address.to_string(),
+            None if caller.address.trim().is_empty() => continue,
+            None => caller.address.clone(),
+        };
+        let key = (caller.target.clone(), address.clone());
+        let client = clients.entry(key).or_insert_with(|| PublicClient {
+            address,
+            target: caller.target.clone(),
+            requests: 0,
+            last_seen: caller.last_seen,
+        });
+        client.requests = client.requests.saturating_add(caller.requests);
+        client.last_seen = client.last_seen.max(caller.last_seen);
+    }
+    Fact::Seen(clients.into_values().collect())
+}
+
+struct LogAnalytics<'a> {
+    look: &'a Look<'a>,
+    workspace: &'a ArmId,
+}
+
+#[async_trait]
+impl CallerSource for LogAnalytics<'_> {
+    async fn callers(&self, targets: &[ArmId], window: Duration) -> Result<Vec<Caller>, CallError> {
+        let workspace = self.look.read(self.workspace).await?;
+        let customer = json::text(&workspace, "/properties/customerId").filter(|id| uuid::Uuid::parse_str(id).is_ok());
+        let Some(customer) = customer else {
+            return Err(super::nonsense(self.workspace, "the workspace has no customerId"));
+        };
+        let mut url = self.look.inner.settings.log_analytics_endpoint.clone();
+        url.set_path(&format!("/v1/workspaces/{customer}/query"));
+        let scope = scope_of(&url);
+        let mut call = Call::get(url, &format!("query {} for clients", self.workspace), None);
+        call.method = Method::Post;
+        call.body = Some(json!({ "query": query(window), "timespan": format!("PT{}S", window.as_secs()) }));
+        // A 200 may carry a partial result with an error: then not everybody is known.
+        let answer = self.look.send(call, &scope).await?;
+        let body = answer.clone().object()?;
+        rows(&body, targets).ok_or_else(|| answer.nonsense("the answer is no table of callers"))
+    }
+}
+
+/// Requests by target and address. `isfuzzy` lets a missing table pass; a target without rows is noticed afterwards.
+fn query(window: Duration) -> String {
+    format!(
+        "union isfuzzy=true \
+         (StorageBlobLogs | project TimeGenerated, Resource=_ResourceId, Caller=tostring(CallerIpAddress)), \
+         (ContainerRegistryLoginEvents | project TimeGenerated, Resource=_ResourceId, Caller=tostring(CallerIpAddress)) \
+         | where TimeGenerated > ago({}s) \
+         | summarize Requests=count(), Last=max(TimeGenerated) by Resource, Caller",
+        window.as_secs()
+    )
+}
+
+/// The rows of the first table that concern our targets; `None` where it cannot be read.
+fn rows(body: &Value, targets: &[ArmId]) -> Option<Vec<Caller>> {
+    let table = json::list(body, "/tables").first()?;
+    let names: Vec<&str> = json::list(table, "/columns")
+        .iter()
+        .map(|c| json::text(c, "/name").unwrap_or_default())
+        .collect();
+    let at = |name: &str| names.iter().position(|n| *n == name);
+    let (resource, caller, requests, last) = (at("Resource")?, at("Caller")?, at("Requests")?, at("Last")?);
+    let mut callers = Vec::new();
+    for row in json::list(table, "/rows") {
+        let logged = row.get(resource)?.as_str()?.to_ascii_lowercase();
+        // Storage logs by its child `…/blobServices/default`.
+        let below = |t: &&ArmId| {
+            logged
+                .strip_prefix(t.key())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let Some(target) = targets.iter().find(below) else {
+            continue;
+        };
+        callers.push(Caller {
+            target: target.clone(),
+            address: row.get(caller)?.as_str().unwrap_or_default().to_owned(),
+            requests: row.get(requests)?.as_u64()?,
+            last_seen: row.get(last)?.as_str()?.parse().ok()?,
+        });
+    }
+    Some(callers)
+}
+
+#[cfg(test)]
+mod tests {
+    use sreg_api::registry::RecentPublicClientsPolicy;
+
+    use super::*;
+
+    fn target(name: &str) -> ArmId {
+        format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/{name}")
+            .parse()
+            .unwrap()
+    }
+
+    fn wish() -> RecentPublicClients {
+        RecentPublicClients {
+            workspace: "/subscriptions/s/resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/w"
+                .parse()
+                .unwrap(),
+            window: Duration::from_secs(3600),
+            policy: RecentPublicClientsPolicy::Block,
+            accept: Vec::new(),
+        }
+    }
+
+    fn answer(rows: Value) -> Value {
+        let columns = ["Resource", "Caller", "Requests", "Last"].map(|name| json!({"name": name, "type": "string"}));
+        json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]})
+    }
+
+    #[test]
+    fn public_callers_are_gathered_by_address_without_port() {
+        let blob = format!("{}/blobServices/default", target("a").to_string().to_uppercase());
+        let body = answer(json!([
+            [blob, "20.1.2.3:5000", 3, "2026-11-23T10:00:00Z"],
+            [blob, "20.1.2.3:5001", 4, "2026-11-23T11:00:00Z"],
+            [blob, "10.0.0.4:1", 9, "2026-11-23T11:00:00Z"],
+            ["/subscriptions/other", "20.9.9.9", 1, "2026-11-23T11:00:00Z"],
+        ]));
+        let callers = rows(&body, &[target("a")]).unwrap();
+        let Fact::Seen(clients) = public_only(&wish(), &[target("a")], callers) else {
+            panic!()
+        };
+        assert_eq!(clients.len(), 1);
+        assert_eq!((clients[0].address.as_str(), clients[0].requests), ("20.1.2.3", 7));
+        assert_eq!(
+            clients[0].last_seen,
+            "2026-11-23T11:00:00Z".parse::<Timestamp>().unwrap()
+        );
+    }
+
+    #[test]
+    fn a_silent_target_is_unknown_and_never_without_clients() {
+        let body = answer(json!([[
+            target("a").to_string(),
+            "10.0.0.4",
+            1,
+            "2026-11-23T11:00:00Z"
+        ]]));
+        let both = [target("a"), target("b")];
+        let unknown = public_only(&wish(), &both, rows(&body, &both).unwrap());
+        assert!(unknown.ignorance().unwrap().attempt.contains("/b"));
+        assert_eq!(
+            public_only(&wish(), &both[..1], rows(&body, &both[..1]).unwrap()),
+            Fact::Seen(Vec::new())
+        );
+        for nonsense in [
+            json!({}),
+            json!({"tables": []}),
+            answer(json!([[1, 2, 3, 4]])),
+            json!({"tables": [{"columns": [], "rows": []}]}),
+        ] {
+            assert_eq!(rows(&nonsense, &both), None, "{nonsense}");
+        }
+    }
+}

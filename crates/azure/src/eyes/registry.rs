@@ -1,0 +1,206 @@
+//! The registry and everything that hangs on it: what it reads as (azure.md §1.2), then what stands behind it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use sreg_domain::desired::Desired;
+use sreg_domain::seen::{
+    ContainerRegistrySeen, DenyAssignment, EndpointSeen, Fact, PublicClient, RegionSeen, RegistrySeen, StorageSeen,
+};
+use sreg_domain::{ArmId, EndpointGroup, Fqdn, Location};
+
+use super::{Look, discovery, each, endpoints, obstacles, public_clients, targets, understood, unseen};
+use crate::json;
+
+/// The registry, what Azure made behind it, and our endpoints on all of them.
+pub(super) struct Core {
+    pub(super) registry: Fact<RegistrySeen>,
+    pub(super) storage: BTreeMap<ArmId, Fact<StorageSeen>>,
+    pub(super) container_registries: BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
+    pub(super) discovery: Fact<Vec<Fqdn>>,
+    pub(super) deny_assignments: Fact<Vec<DenyAssignment>>,
+    pub(super) endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
+    pub(super) recent_public_clients: Fact<Vec<PublicClient>>,
+    pub(super) reopening_obstacles: Fact<Vec<String>>,
+}
+
+/// Reads the registry, then what it names.
+pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -> Core {
+    let body = look.read(&desired.registry).await;
+    let registry = match &body {
+        Ok(body) => understood(&desired.registry, registry(&desired.registry, body)),
+        Err(error) => unseen(error.clone()),
+    };
+    let Fact::Seen(seen) = &registry else {
+        let because = "the registry was not seen";
+        return Core {
+            storage: BTreeMap::new(),
+            container_registries: BTreeMap::new(),
+            discovery: Fact::not_read(because),
+            deny_assignments: Fact::not_read(because),
+            endpoints: endpoints::all(look, desired, &[]).await,
+            recent_public_clients: public_clients::not_asked_or(desired, because),
+            reopening_obstacles: Fact::not_read(because),
+            registry,
+        };
+    };
+    let discovery_url = body
+        .as_ref()
+        .ok()
+        .and_then(|b| json::string(b, "/properties/discoveryUrl"));
+    let storage_ids: BTreeSet<ArmId> = seen
+        .regions
+        .iter()
+        .flat_map(|r| r.storage.iter().flatten().cloned())
+        .collect();
+    let acr_ids: BTreeSet<ArmId> = seen
+        .regions
+        .iter()
+        .flat_map(|r| r.container_registries.iter().flatten().cloned())
+        .collect();
+    let targets = async {
+        let (storage, acrs) = futures::join!(
+            each(storage_ids.iter().cloned(), |id| targets::storage(look, id)),
+            each(acr_ids.iter().cloned(), |id| targets::container_registry(look, id)),
+        );
+        let wanted = wanted_targets(&desired.registry, &storage, &acrs);
+        let endpoints = endpoints::all(look, desired, &wanted).await;
+        (storage, acrs, endpoints)
+    };
+    let all_ids: Vec<ArmId> = storage_ids.iter().chain(&acr_ids).cloned().collect();
+    let ((storage, acrs, endpoints), discovery, deny, policies, clients) = futures::join!(
+        targets,
+        discovery::hosts(look, desired, discovery_url.as_deref()),
+        obstacles::deny_assignments(look, seen.managed_resource_group.as_ref()),
+        obstacles::denying_policies(look, &desired.registry, seen.managed_resource_group.as_ref()),
+        public_clients::recent(look, desired, &all_ids),
+    );
+    let reopening_obstacles = obstacles::together(policies, &acrs);
+    Core {
+        storage,
+        container_registries: acrs,
+        discovery,
+        deny_assignments: deny,
+        endpoints,
+        recent_public_clients: clients,
+        reopening_obstacles,
+        registry,
+    }
+}
+
+/// What gets an endpoint at each place: the registry, each storage account (dfs where the namespace is hierarchical), the
+/// container registry.
+fn wanted_targets(
+    registry: &ArmId,
+    storage: &BTreeMap<ArmId, Fact<StorageSeen>>,
+    acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
+) -> Vec<(ArmId, EndpointGroup)> {
+    let mut wanted = vec![(registry.clone(), EndpointGroup::AmlRegistry)];
+    for (id, account) in storage {
+        wanted.push((id.clone(), EndpointGroup::Blob));
+        if account.seen().is_some_and(|a| a.hierarchical_namespace) {
+            wanted.push((id.clone(), EndpointGroup::Dfs));
+        }
+    }
+    wanted.extend(acrs.keys().map(|id| (id.clone(), EndpointGroup::ContainerRegistry)));
+    wanted
+}
+
+/// A registry's body, understood.
+pub(super) fn registry(asked: &ArmId, body: &Value) -> Result<RegistrySeen, &'static str> {
+    if !body["properties"].is_object() {
+        return Err("the registry has no properties");
+    }
+    let location = json::text(body, "/location").ok_or("the registry has no location")?;
+    Ok(RegistrySeen {
+        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
+        location: location.into(),
+        public_network_access: json::string(body, "/properties/publicNetworkAccess"),
+        tags: json::tags(body),
+        managed_resource_group: json::id(body, "/properties/managedResourceGroup/resourceId"),
+        regions: json::list(body, "/properties/regionDetails")
+            .iter()
+            .map(region)
+            .collect::<Result<_, _>>()?,
+        assigned_identities: json::list(body, "/properties/managedResourceGroupSettings/assignedIdentities")
+            .iter()
+            .filter_map(|i| json::string(i, "/principalId"))
+            .collect(),
+        digest: json::digest(body),
+    })
+}
+
+fn region(region: &Value) -> Result<RegionSeen, &'static str> {
+    let location: Location = json::text(region, "/location")
+        .ok_or("a region of the registry has no location")?
+        .into();
+    // User-created accounts are not creatable any more but may still be read (§1.3).
+    let storage = accounts(
+        region,
+        "/storageAccountDetails",
+        ["systemCreatedStorageAccount", "userCreatedStorageAccount"],
+    )?;
+    let container_registries = accounts(
+        region,
+        "/acrDetails",
+        ["systemCreatedAcrAccount", "userCreatedAcrAccount"],
+    )?;
+    Ok(RegionSeen {
+        location,
+        storage,
+        container_registries,
+    })
+}
+
+/// One id per account; `None` while Azure has not filled it in.
+fn accounts(region: &Value, pointer: &str, kinds: [&str; 2]) -> Result<Vec<Option<ArmId>>, &'static str> {
+    let ids = json::list(region, pointer).iter().map(|entry| {
+        let account = kinds.iter().find_map(|kind| entry.get(*kind).filter(|a| a.is_object()));
+        match account
+            .and_then(|a| json::text(a, "/armResourceId/resourceId"))
+            .filter(|id| !id.is_empty())
+        {
+            Some(id) => id
+                .parse()
+                .map(Some)
+                .map_err(|_| "an account of the registry has an id that is none"),
+            None => Ok(None),
+        }
+    });
+    ids.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/registries/r";
+
+    #[test]
+    fn a_registry_in_creation_has_regions_without_ids() {
+        let body = json!({"id": ID, "location": "West Europe", "properties": {"regionDetails": [
+            {"location": "westeurope", "storageAccountDetails": [{"systemCreatedStorageAccount": {"armResourceId": null}}],
+             "acrDetails": [{"systemCreatedAcrAccount": {"armResourceId": {"resourceId": "/subscriptions/s/resourceGroups/m/providers/Microsoft.ContainerRegistry/registries/c"}}}]}]}});
+        let seen = registry(&ID.parse().unwrap(), &body).unwrap();
+        assert_eq!(seen.location.as_str(), "westeurope");
+        assert_eq!(seen.regions[0].storage, [None]);
+        assert_eq!(seen.regions[0].container_registries[0].as_ref().unwrap().name(), "c");
+        assert_eq!(seen.public_network_access, None);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        let id: ArmId = ID.parse().unwrap();
+        for body in [
+            json!({}),
+            json!({"location": "x"}),
+            json!({"location": 7, "properties": {}}),
+            json!({"location": "x", "properties": {"regionDetails": [{}]}}),
+            json!({"location": "x", "properties": {"regionDetails": [{"location": "y", "acrDetails": [{"systemCreatedAcrAccount": {"armResourceId": {"resourceId": "../x"}}}]}]}}),
+        ] {
+            assert!(registry(&id, &body).is_err(), "{body}");
+        }
+    }
+}

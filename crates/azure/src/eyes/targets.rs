@@ -1,0 +1,166 @@
+//! Storage accounts and container registries: their network side (azure.md §5).
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sreg_domain::seen::{ContainerRegistrySeen, Fact, StorageSeen};
+use sreg_domain::{ArmId, Fqdn, Location};
+
+use super::{Look, understood, unseen};
+use crate::arm::Call;
+use crate::json;
+
+/// One storage account.
+pub(super) async fn storage(look: &Look<'_>, id: ArmId) -> Fact<StorageSeen> {
+    look.fact(&id, |body| storage_of(&id, body)).await
+}
+
+/// One container registry with its replicas.
+pub(super) async fn container_registry(look: &Look<'_>, id: ArmId) -> Fact<ContainerRegistrySeen> {
+    let list = Call::list(look.arm(), &id, "replications");
+    let (body, replications) = futures::join!(look.read(&id), look.list(list));
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return unseen(error),
+    };
+    let replicas = match replications {
+        Ok(items) => replicas(&id, &body, &items),
+        Err(error) => Fact::Unknown(error.into_ignorance()),
+    };
+    understood(&id, container_registry_of(&id, &body, replicas))
+}
+
+fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> {
+    let properties = body
+        .get("properties")
+        .filter(|p| p.is_object())
+        .ok_or("the account has no properties")?;
+    let rules = |name: &str, field: &str| rules(body, &format!("/properties/networkAcls/{name}"), field);
+    let mut ip_rules = rules("ipRules", "value");
+    ip_rules.extend(rules("ipv6Rules", "value"));
+    Ok(StorageSeen {
+        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
+        public_network_access: json::string(body, "/properties/publicNetworkAccess"),
+        default_action: json::string(body, "/properties/networkAcls/defaultAction"),
+        bypass: json::string(body, "/properties/networkAcls/bypass"),
+        ip_rules,
+        virtual_network_rules: rules("virtualNetworkRules", "id"),
+        resource_access_rules: rules("resourceAccessRules", "resourceId"),
+        hierarchical_namespace: properties["isHnsEnabled"].as_bool().unwrap_or(false),
+        blob_host: host(body, "/properties/primaryEndpoints/blob")?,
+        dfs_host: host(body, "/properties/primaryEndpoints/dfs")?,
+        provisioning_state: json::string(body, "/properties/provisioningState"),
+        network: json!({
+            "publicNetworkAccess": properties.get("publicNetworkAccess"),
+            "networkAcls": properties.get("networkAcls"),
+        }),
+        digest: json::digest(body),
+    })
+}
+
+fn container_registry_of(
+    asked: &ArmId,
+    body: &Value,
+    replicas: Fact<Vec<Location>>,
+) -> Result<ContainerRegistrySeen, &'static str> {
+    let properties = body
+        .get("properties")
+        .filter(|p| p.is_object())
+        .ok_or("the container registry has no properties")?;
+    let hosts = json::list(body, "/properties/dataEndpointHostNames").iter();
+    let data_endpoints: Option<Vec<Fqdn>> = hosts.map(|h| h.as_str()?.parse().ok()).collect();
+    Ok(ContainerRegistrySeen {
+        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
+        login_server: json::fqdn(body, "/properties/loginServer"),
+        data_endpoints: data_endpoints.ok_or("a data endpoint's name is none")?,
+        replicas,
+        public_network_access: json::string(body, "/properties/publicNetworkAccess"),
+        default_action: json::string(body, "/properties/networkRuleSet/defaultAction"),
+        ip_rules: rules(body, "/properties/networkRuleSet/ipRules", "value"),
+        bypass: json::string(body, "/properties/networkRuleBypassOptions"),
+        export_policy: json::string(body, "/properties/policies/exportPolicy/status"),
+        provisioning_state: json::string(body, "/properties/provisioningState"),
+        network: json!({
+            "publicNetworkAccess": properties.get("publicNetworkAccess"),
+            "networkRuleSet": properties.get("networkRuleSet"),
+        }),
+        digest: json::digest(body),
+    })
+}
+
+/// Rules of one list. One that cannot be read still is a rule: nothing may look closed because of it.
+fn rules(body: &Value, pointer: &str, field: &str) -> Vec<String> {
+    let text = |rule: &Value| {
+        rule.get(field)
+            .and_then(Value::as_str)
+            .map_or_else(|| rule.to_string(), str::to_owned)
+    };
+    json::list(body, pointer).iter().map(text).collect()
+}
+
+/// The host of an endpoint URL.
+fn host(body: &Value, pointer: &str) -> Result<Option<Fqdn>, &'static str> {
+    let Some(url) = json::text(body, pointer).filter(|u| !u.is_empty()) else {
+        return Ok(None);
+    };
+    super::addresses::host_of(url)
+        .map(Some)
+        .ok_or("an endpoint of the account has no host")
+}
+
+/// Regions that hold a replica, the home region included.
+fn replicas(id: &ArmId, body: &Value, items: &[Value]) -> Fact<Vec<Location>> {
+    let home = json::text(body, "/location").map(Location::from);
+    let listed = items
+        .iter()
+        .map(|item| json::text(item, "/location").map(Location::from));
+    let all: Option<BTreeSet<Location>> = listed.chain([home]).collect();
+    understood(
+        id,
+        all.map(|set| set.into_iter().collect())
+            .ok_or("a replica has no location"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ArmId {
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a"
+            .parse()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_storage_accounts_network_side_is_read_and_kept_for_the_snapshot() {
+        let acls = json!({"defaultAction": "Deny", "bypass": "AzureServices", "ipRules": [{"value": "1.2.3.4"}, {"odd": 1}],
+            "virtualNetworkRules": [{"id": "net"}], "resourceAccessRules": [{"resourceId": "r"}], "ipv6Rules": [{"value": "::1"}]});
+        let body = json!({"properties": {"networkAcls": acls, "isHnsEnabled": true, "primaryEndpoints": {
+            "blob": "https://a.blob.core.windows.net/", "dfs": "https://a.dfs.core.windows.net/"}}});
+        let seen = storage_of(&id(), &body).unwrap();
+        assert_eq!(seen.ip_rules, ["1.2.3.4", r#"{"odd":1}"#, "::1"]);
+        assert_eq!(seen.network, json!({"publicNetworkAccess": null, "networkAcls": acls}));
+        assert_eq!(seen.dfs_host.unwrap().as_str(), "a.dfs.core.windows.net");
+        assert!(seen.hierarchical_namespace);
+        assert!(storage_of(&id(), &json!({})).is_err());
+        assert!(storage_of(&id(), &json!({"properties": {"primaryEndpoints": {"blob": "::"}}})).is_err());
+    }
+
+    #[test]
+    fn replicas_include_the_home_region_once() {
+        let body = json!({"location": "West Europe", "properties": {}});
+        let items = [json!({"location": "northeurope"}), json!({"location": "westeurope"})];
+        let Fact::Seen(all) = replicas(&id(), &body, &items) else {
+            panic!()
+        };
+        assert_eq!(all, [Location::from("northeurope"), Location::from("westeurope")]);
+        assert!(replicas(&id(), &body, &[json!({})]).ignorance().is_some());
+        let seen = container_registry_of(
+            &id(),
+            &json!({"properties": {"dataEndpointHostNames": ["bad name"]}}),
+            Fact::Absent,
+        );
+        assert!(seen.is_err());
+    }
+}

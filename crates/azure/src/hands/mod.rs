@@ -1,0 +1,187 @@
+//! Carries out one action. Decides nothing: an action is complete, and a world that is not as the plan saw it makes it stale.
+//! Every write is preceded by a fresh read of what it could harm; long-running operations are started and left.
+
+mod endpoints;
+mod registry;
+mod settings;
+mod zones;
+
+use azure_core::http::Method;
+use serde_json::Value;
+use sreg_domain::ArmId;
+use sreg_domain::action::{AzureAction, Disposition, Effect, Failure, StepId};
+use tokio::time::Instant;
+
+use crate::arm::{Answer, Arm, Call, CallError, Cause};
+use crate::client::Inner;
+use crate::operations;
+
+/// One step being carried out.
+pub(super) struct Work<'a> {
+    inner: &'a Inner,
+    step: &'a StepId,
+    deadline: Instant,
+}
+
+/// Carries out one action.
+pub(crate) async fn carry_out(
+    inner: &Inner,
+    step: &StepId,
+    action: &AzureAction,
+    deadline: Instant,
+) -> Result<Effect, Failure> {
+    let work = Work { inner, step, deadline };
+    let result = match action {
+        AzureAction::CreateRegistry {
+            id,
+            locations,
+            tags,
+            assigned_identities,
+        } => registry::create(&work, id, locations, tags, assigned_identities).await,
+        AzureAction::SetTags { id, tags, expected } => registry::set_tags(&work, id, tags, expected).await,
+        AzureAction::GrantManagedGroupAccess {
+            id,
+            principal,
+            expected,
+        } => settings::grant(&work, id, principal, expected).await,
+        AzureAction::CreateEndpoint {
+            id,
+            location,
+            subnet,
+            target,
+            group,
+            manual_request,
+            owner,
+        } => {
+            let wanted = endpoints::Wanted {
+                id,
+                location,
+                subnet,
+                target,
+                group: *group,
+                manual_request,
+                owner,
+            };
+            endpoints::create(&work, &wanted).await
+        }
+        AzureAction::DeleteEndpoint { id, owner } => endpoints::delete(&work, id, owner).await,
+        AzureAction::PutZoneGroup { id, zones } => endpoints::put_zone_group(&work, id, zones).await,
+        AzureAction::DeleteZoneGroup { id } => endpoints::delete_zone_group(&work, id).await,
+        AzureAction::CreateZone { id, owner } => zones::create(&work, id, owner).await,
+        AzureAction::LinkZone {
+            id,
+            virtual_network,
+            resolution_policy,
+            owner,
+        } => zones::link(&work, id, virtual_network, *resolution_policy, owner).await,
+        AzureAction::Edit {
+            target,
+            id,
+            edit,
+            expected,
+        } => settings::edit(&work, *target, id, edit, expected).await,
+    };
+    if result.is_ok() {
+        match action {
+            AzureAction::CreateRegistry { id, .. }
+            | AzureAction::CreateEndpoint { id, .. }
+            | AzureAction::CreateZone { id, .. } => {
+                inner.remember_created(id);
+            }
+            AzureAction::DeleteEndpoint { id, .. } => inner.forget_created(id),
+            AzureAction::SetTags { .. }
+            | AzureAction::GrantManagedGroupAccess { .. }
+            | AzureAction::LinkZone { .. }
+            | AzureAction::PutZoneGroup { .. }
+            | AzureAction::DeleteZoneGroup { .. }
+            | AzureAction::Edit { .. } => {}
+        }
+    }
+    result.map_err(Refusal::into_failure)
+}
+
+/// Why an action was not carried out: Azure's error, or our own.
+pub(super) enum Refusal {
+    Call(Box<CallError>),
+    Ours { attempt: String, message: String },
+}
+
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Refusal {
+        Refusal::Call(Box::new(error))
+    }
+}
+
+impl Refusal {
+    fn into_failure(self) -> Failure {
+        match self {
+            Refusal::Call(error) => error.into_failure(),
+            Refusal::Ours { attempt, message } => Failure {
+                attempt,
+                code: None,
+                message,
+                status: None,
+                correlation_id: None,
+                disposition: Disposition::Terminal,
+            },
+        }
+    }
+}
+
+type Carried = Result<Effect, Refusal>;
+
+impl Work<'_> {
+    fn arm(&self) -> &Arm {
+        &self.inner.arm
+    }
+
+    async fn find(&self, id: &ArmId) -> Result<Option<Value>, CallError> {
+        self.arm().find(id, self.deadline).await
+    }
+
+    /// Sends a write; what it started is left to itself.
+    async fn put(&self, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallError> {
+        self.arm()
+            .send(Call::write(self.arm(), Method::Put, id, body, attempt), self.deadline)
+            .await
+    }
+
+    async fn patch(&self, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallError> {
+        self.arm()
+            .send(Call::write(self.arm(), Method::Patch, id, body, attempt), self.deadline)
+            .await
+    }
+
+    /// Creates only if absent. `None`: it exists already.
+    async fn create_only(&self, id: &ArmId, body: Value, attempt: String) -> Result<Option<Answer>, CallError> {
+        let call = Call::write(self.arm(), Method::Put, id, body, attempt).header("if-none-match", "*");
+        match self.arm().send(call, self.deadline).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.cause == Cause::Precondition => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes; gone already is done.
+    async fn delete(&self, id: &ArmId) -> Carried {
+        match self.arm().send(Call::delete(self.arm(), id), self.deadline).await {
+            Ok(answer) => Ok(self.effect(id, &answer)),
+            Err(error) if error.cause == Cause::Missing => Ok(done()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn effect(&self, id: &ArmId, answer: &Answer) -> Effect {
+        operations::started(self.arm(), self.step, id, answer)
+    }
+}
+
+fn done() -> Effect {
+    Effect::Done {
+        also_changed: Vec::new(),
+    }
+}
+
+fn stale(why: String) -> Carried {
+    Ok(Effect::Stale(why))
+}

@@ -1,0 +1,129 @@
+//! Read–modify–write: read, compare with what the plan saw, apply the edit, write at once, read again and name every field that
+//! changed besides (the closing write of the design).
+
+use serde_json::Value;
+use sreg_domain::action::{Edit, Effect};
+use sreg_domain::{ArmId, Digest, TargetKind};
+
+use super::{Carried, Refusal, Work, stale};
+use crate::arm::Answer;
+use crate::edit::{self, Edited};
+use crate::json;
+
+/// Changes the network settings of one of the three.
+pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: &Edit, expected: &Digest) -> Carried {
+    let attempt = format!("{} {id}", verb(change));
+    let current = match unchanged(work, id, expected).await? {
+        Ok(current) => current,
+        Err(why) => return stale(why),
+    };
+    let edited = edit::apply_edit(kind, &current, change).map_err(|error| Refusal::Ours {
+        attempt: attempt.clone(),
+        message: error.to_string(),
+    })?;
+    let answer = match kind {
+        // A registry's PATCH cannot carry it (azure.md §1.5); the others take the network settings alone.
+        TargetKind::Registry => work.put(id, edited.body.clone(), attempt).await?,
+        TargetKind::Storage | TargetKind::ContainerRegistry => work.patch(id, edited.body.clone(), attempt).await?,
+    };
+    read_back(work, id, &current, &edited, &answer).await
+}
+
+/// Lists our principal in the registry's `assignedIdentities`.
+pub(super) async fn grant(work: &Work<'_>, id: &ArmId, principal: &str, expected: &Digest) -> Carried {
+    let current = match unchanged(work, id, expected).await? {
+        Ok(current) => current,
+        Err(why) => return stale(why),
+    };
+    let edited = edit::grant(&current, principal);
+    let answer = work
+        .put(
+            id,
+            edited.body.clone(),
+            format!("grant access to the managed resource group of {id}"),
+        )
+        .await?;
+    read_back(work, id, &current, &edited, &answer).await
+}
+
+fn verb(change: &Edit) -> &'static str {
+    match change {
+        Edit::Close => "close public access of",
+        Edit::Open => "open public access of",
+        Edit::Restore(_) => "restore public access of",
+        Edit::AllowResource { .. } => "add a resource rule to",
+    }
+}
+
+/// The target as it is now, if it is what the plan saw.
+pub(super) async fn unchanged(
+    work: &Work<'_>,
+    id: &ArmId,
+    expected: &Digest,
+) -> Result<Result<Value, String>, Refusal> {
+    let Some(current) = work.find(id).await? else {
+        return Ok(Err(format!("{id} does not exist any more")));
+    };
+    if json::digest(&current) != *expected {
+        return Ok(Err(format!("{id} was changed since it was planned for")));
+    }
+    Ok(Ok(current))
+}
+
+/// What came of a write. After a synchronous one the target is read again; where that fails the write still stands.
+pub(super) async fn read_back(
+    work: &Work<'_>,
+    id: &ArmId,
+    before: &Value,
+    edited: &Edited,
+    answer: &Answer,
+) -> Carried {
+    let effect = work.effect(id, answer);
+    match &effect {
+        Effect::Done { .. } => {}
+        Effect::Started(_) | Effect::Stale(_) => return Ok(effect),
+    }
+    match work.arm().read(id, work.deadline).await {
+        Ok(after) => Ok(Effect::Done {
+            also_changed: also_changed(before, &after, &edited.named),
+        }),
+        Err(error) => {
+            let mut error = error;
+            error.may_have_taken_effect = true;
+            error.attempt = format!("read {id} again after it was changed");
+            Err(error.into())
+        }
+    }
+}
+
+/// Changed fields that the edit does not name.
+fn also_changed(before: &Value, after: &Value, named: &[&str]) -> Vec<String> {
+    let named = |pointer: &String| {
+        named
+            .iter()
+            .any(|n| pointer == n || pointer.starts_with(&format!("{n}/")))
+    };
+    json::differences(&json::settled(before), &json::settled(after))
+        .into_iter()
+        .filter(|p| !named(p))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_changes_that_are_not_ours_are_reported() {
+        let before = json!({"etag": "1", "properties": {"publicNetworkAccess": "Enabled", "managedResourceGroupTags": {"a": "b"}, "x": 1}});
+        let after = json!({"etag": "2", "properties": {"publicNetworkAccess": "Disabled", "x": 2, "provisioningState": "Updating"}});
+        let named = ["/properties/publicNetworkAccess"];
+        assert_eq!(
+            also_changed(&before, &after, &named),
+            ["/properties/managedResourceGroupTags", "/properties/x"]
+        );
+        assert!(also_changed(&before, &before, &named).is_empty());
+    }
+}

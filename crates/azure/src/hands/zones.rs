@@ -1,0 +1,61 @@
+//! Private DNS zones and their links (azure.md §4.1), created with `If-None-Match: *` so that nobody's is overwritten and two
+//! operators cannot both create one. Never deleted: others may use them.
+
+use serde_json::json;
+use sreg_api::names::OWNER_TAG;
+use sreg_api::registry::ResolutionPolicy;
+use sreg_domain::ArmId;
+
+use super::{Carried, Work, done, stale};
+use crate::json;
+
+/// Creates a zone if it is absent. One that is there serves as well, whoever made it.
+pub(super) async fn create(work: &Work<'_>, id: &ArmId, owner: &str) -> Carried {
+    let body = json!({ "location": "global", "tags": { OWNER_TAG: owner } });
+    match work
+        .create_only(id, body, format!("create private DNS zone {id}"))
+        .await?
+    {
+        Some(answer) => Ok(work.effect(id, &answer)),
+        None => match work.find(id).await? {
+            Some(_) => Ok(done()),
+            None => stale(format!("{id} existed a moment ago and does not now")),
+        },
+    }
+}
+
+/// Links a network if the link is absent.
+pub(super) async fn link(
+    work: &Work<'_>,
+    id: &ArmId,
+    virtual_network: &ArmId,
+    resolution_policy: ResolutionPolicy,
+    owner: &str,
+) -> Carried {
+    let policy = match resolution_policy {
+        ResolutionPolicy::Default => "Default",
+        ResolutionPolicy::NxDomainRedirect => "NxDomainRedirect",
+    };
+    let body = json!({
+        "location": "global",
+        "tags": { OWNER_TAG: owner },
+        "properties": {
+            "virtualNetwork": { "id": virtual_network.as_str() },
+            "registrationEnabled": false,
+            "resolutionPolicy": policy,
+        },
+    });
+    match work
+        .create_only(id, body, format!("link {virtual_network} by {id}"))
+        .await?
+    {
+        Some(answer) => Ok(work.effect(id, &answer)),
+        None => match work.find(id).await? {
+            Some(present) if json::id(&present, "/properties/virtualNetwork/id").as_ref() == Some(virtual_network) => {
+                Ok(done())
+            }
+            Some(_) => stale(format!("{id} exists and links another network")),
+            None => stale(format!("{id} existed a moment ago and does not now")),
+        },
+    }
+}

@@ -1,0 +1,259 @@
+//! Long-running operations (azure.md §1.4, §6.1): which URL tells how one stands, and what its answer means. Azure answers in
+//! any form: a status body, the full object without a status, nothing at all, or a failure as 200.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sreg_domain::ArmId;
+use sreg_domain::action::{Disposition, Effect, Failure, Operation, StepId};
+use sreg_domain::seen::OperationState;
+use tokio::time::Instant;
+
+use crate::arm::{Answer, Arm, Call, CallError, Cause, Class, deepest};
+
+/// A status that could not be read for so long is lost; Azure keeps them for about a day.
+const UNREADABLE_FOR: Duration = Duration::from_secs(4 * 3600);
+
+/// What a write's good answer means: done, or started with the URL that tells how it stands. `AAO` is preferred, then
+/// `Location`; where neither leads to our ARM the resource itself is asked.
+pub(crate) fn started(arm: &Arm, step: &StepId, resource: &ArmId, answer: &Answer) -> Effect {
+    let headers = [answer.async_operation.as_deref(), answer.location.as_deref()];
+    let own = headers.into_iter().flatten().find_map(|text| arm.own_url(text));
+    let named_any = headers.iter().any(Option::is_some);
+    let running = answer.status == 202 || named_any || !ended_well(answer.body.as_ref());
+    if !running {
+        return Effect::Done {
+            also_changed: Vec::new(),
+        };
+    }
+    let poll = own.unwrap_or_else(|| arm.url(resource.as_str(), arm.versions.of(&resource.kind())));
+    Effect::Started(Operation {
+        step: step.clone(),
+        resource: resource.clone(),
+        poll_url: poll.to_string(),
+        started_at: Timestamp::now(),
+    })
+}
+
+/// Whether a resource in a body has ended its provisioning well; one without a state has (§6.1).
+fn ended_well(body: Option<&Value>) -> bool {
+    provisioning_state(body).is_none_or(|s| s.eq_ignore_ascii_case("Succeeded"))
+}
+
+fn provisioning_state(body: Option<&Value>) -> Option<&str> {
+    body?.pointer("/properties/provisioningState")?.as_str()
+}
+
+/// Asks how an operation stands. A URL that does not lead to our ARM is not asked: it would get our token.
+pub(crate) async fn poll(arm: &Arm, operation: &Operation, deadline: Instant) -> OperationState {
+    let Some(url) = arm.own_url(&operation.poll_url) else {
+        return OperationState::Lost;
+    };
+    let attempt = format!("read the state of {} on {}", operation.step, operation.resource);
+    let budget = Some((operation.resource.subscription().to_owned(), Class::Read));
+    let call = Call::get(url, &attempt, budget).tolerating_error_bodies();
+    match arm.send(call, deadline).await {
+        Ok(answer) => interpret(operation, &answer),
+        Err(error) => unreadable(operation, &error, Timestamp::now()),
+    }
+}
+
+/// A 4xx or 5xx of the status URL says nothing about the operation, except that a 404 says the URL is gone.
+fn unreadable(operation: &Operation, error: &CallError, now: Timestamp) -> OperationState {
+    let gone = matches!(error.status, Some(404 | 410));
+    let age = Duration::try_from(now.duration_since(operation.started_at)).unwrap_or(Duration::ZERO);
+    if gone || age > UNREADABLE_FOR {
+        return OperationState::Lost;
+    }
+    tracing::debug!(attempt = %error.attempt, message = %error.message, "an operation's state could not be read");
+    OperationState::Running {
+        retry_after: error.retry_after,
+    }
+}
+
+/// What a good answer of the status URL means.
+fn interpret(operation: &Operation, answer: &Answer) -> OperationState {
+    let running = OperationState::Running {
+        retry_after: answer.retry_after,
+    };
+    let Some(body) = &answer.body else {
+        return if answer.status == 202 {
+            running
+        } else {
+            OperationState::Succeeded
+        };
+    };
+    if !body.is_object() {
+        return running;
+    }
+    let status = body.get("status").and_then(Value::as_str);
+    let failed_without_status = status.is_none() && body.get("error").is_some_and(|e| !e.is_null());
+    let state = status.or_else(|| provisioning_state(Some(body)));
+    match state.map(str::to_ascii_lowercase).as_deref() {
+        _ if failed_without_status => OperationState::Failed(failure(operation, answer, body, "Failed")),
+        Some("succeeded") => OperationState::Succeeded,
+        Some(ended @ ("failed" | "canceled" | "cancelled")) => {
+            OperationState::Failed(failure(operation, answer, body, ended))
+        }
+        // 202 is "still running" by contract, whatever object came with it.
+        None if answer.status != 202 => OperationState::Succeeded,
+        Some(_) | None => running,
+    }
+}
+
+fn failure(operation: &Operation, answer: &Answer, body: &Value, ended: &str) -> Failure {
+    let error = body
+        .get("error")
+        .or_else(|| body.pointer("/properties/error"))
+        .filter(|e| !e.is_null());
+    let said = error.and_then(|_| deepest(body).or_else(|| deepest(body.get("properties")?)));
+    let (code, message) = said.map_or((None, None), |d| (d.code, d.message));
+    let cause = code.as_deref().and_then(crate::arm::cause_of_code);
+    let call = CallError {
+        attempt: format!("{} {}", operation.step, operation.resource),
+        cause: cause.unwrap_or(Cause::Conflict),
+        status: None,
+        code,
+        message: message.unwrap_or_else(|| format!("the operation ended as {ended} and gave no reason")),
+        correlation_id: Some(answer.correlation_id.clone()),
+        retry_after: answer.retry_after,
+        may_have_taken_effect: false,
+    };
+    let failure = call.into_failure();
+    // A canceled operation was canceled by somebody or by something newer; it may be tried again.
+    if ended.starts_with("cancel") {
+        Failure {
+            disposition: Disposition::Retry,
+            ..failure
+        }
+    } else {
+        failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn operation() -> Operation {
+        Operation {
+            step: StepId("create-endpoint hub/blob".into()),
+            resource: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateEndpoints/p"
+                .parse()
+                .unwrap(),
+            poll_url: "https://arm.test/op".into(),
+            started_at: "2026-11-23T10:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn stands(status: u16, body: Option<Value>) -> OperationState {
+        interpret(&operation(), &Answer::for_tests(status, body))
+    }
+
+    fn is_running(state: &OperationState) -> bool {
+        matches!(state, OperationState::Running { .. })
+    }
+
+    #[test]
+    fn every_form_of_a_polls_answer_is_understood() {
+        let succeeded: [(u16, Option<Value>); 7] = [
+            (200, Some(json!({"status": "Succeeded"}))),
+            (200, Some(json!({"status": "sUcCeEdEd"}))),
+            (
+                200,
+                Some(json!({"id": "x", "properties": {"publicNetworkAccess": "Disabled"}})),
+            ),
+            (
+                200,
+                Some(json!({"id": "x", "properties": {"provisioningState": "Succeeded"}})),
+            ),
+            (200, None),
+            (201, None),
+            (204, None),
+        ];
+        for (status, body) in succeeded {
+            assert_eq!(
+                stands(status, body.clone()),
+                OperationState::Succeeded,
+                "{status} {body:?}"
+            );
+        }
+        let running: [(u16, Option<Value>); 7] = [
+            (200, Some(json!({"status": "InProgress", "percentComplete": 40.0}))),
+            (200, Some(json!({"status": "AnythingNew"}))),
+            (
+                200,
+                Some(json!({"id": "x", "properties": {"provisioningState": "Updating"}})),
+            ),
+            (202, None),
+            (202, Some(json!({}))),
+            (202, Some(json!({"id": "x"}))),
+            (200, Some(json!([]))),
+        ];
+        for (status, body) in running {
+            assert!(is_running(&stands(status, body.clone())), "{status} {body:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_in_a_200_has_the_deepest_code_and_its_disposition() {
+        let OperationState::Failed(failure) = stands(
+            200,
+            Some(
+                json!({"status": "Failed", "error": {"code": "RetryableError", "message": "outer", "details": [
+                {"code": "ReferencedResourceNotProvisioned", "message": "subnet is Updating"}]}}),
+            ),
+        ) else {
+            panic!("not failed")
+        };
+        assert_eq!(failure.code.as_deref(), Some("ReferencedResourceNotProvisioned"));
+        assert_eq!(failure.message, "subnet is Updating");
+        assert!(matches!(failure.disposition, Disposition::Wait(_)));
+        assert_eq!(failure.correlation_id.as_deref(), Some("test"));
+        let OperationState::Failed(failure) = stands(
+            200,
+            Some(json!({"status": "Failed", "error": {"code": "BadRequest", "message": "overlapping namespaces"}})),
+        ) else {
+            panic!("not failed")
+        };
+        assert_eq!(failure.disposition, Disposition::Terminal);
+        for body in [
+            json!({"status": "Failed"}),
+            json!({"status": "Canceled"}),
+            json!({"error": {"code": "X"}}),
+            json!({"properties": {"provisioningState": "Failed"}}),
+        ] {
+            assert!(
+                matches!(stands(200, Some(body.clone())), OperationState::Failed(_)),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unreadable_status_is_no_failure_but_a_gone_one_is_lost() {
+        let at = |status: Option<u16>, hours: i64| {
+            let error = CallError {
+                attempt: "poll".into(),
+                cause: Cause::Unreachable,
+                status,
+                code: None,
+                message: "m".into(),
+                correlation_id: None,
+                retry_after: None,
+                may_have_taken_effect: false,
+            };
+            let operation = operation();
+            let now = operation.started_at + jiff::SignedDuration::from_hours(hours);
+            unreadable(&operation, &error, now)
+        };
+        for status in [Some(500), Some(403), Some(429), None] {
+            assert!(is_running(&at(status, 1)), "{status:?}");
+            assert_eq!(at(status, 5), OperationState::Lost, "{status:?}");
+        }
+        assert_eq!(at(Some(404), 0), OperationState::Lost);
+    }
+}

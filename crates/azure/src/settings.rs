@@ -1,0 +1,170 @@
+//! What the client is told: endpoints, credential, cloud, budgets. Values only; whoever starts the process sets them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sreg_domain::Cloud;
+use url::Url;
+
+/// How to reach one Azure.
+#[derive(Debug, Clone)]
+pub struct AzureSettings {
+    /// Azure Resource Manager; default `https://management.azure.com`. Its origin is also the only one that poll URLs and
+    /// next links may have, and `{origin}/.default` is the scope of tokens for it.
+    pub arm_endpoint: Url,
+    /// Entra's authority; `None`: `AZURE_AUTHORITY_HOST`, else the public one. Must be https.
+    pub authority_host: Option<Url>,
+    /// Trust these certificates (PEM) and no others; `None`: the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Tenant that tokens are asked of.
+    pub tenant_id: String,
+    /// Application id; needed by workload identity and client secret.
+    pub client_id: Option<String>,
+    /// What we prove our identity with.
+    pub credential: CredentialKind,
+    /// The cloud's names.
+    pub cloud: Cloud,
+    /// Replaces scheme, host and port of every registry's `discoveryUrl`.
+    pub discovery_endpoint: Option<Url>,
+    /// Audience of Azure ML tokens, which discovery is asked with when it refuses an ARM token (azure.md §2).
+    pub ml_audience: String,
+    /// Log Analytics' query API, for clients seen from public addresses (azure.md §8.4).
+    pub log_analytics_endpoint: Url,
+    /// api-version of `Microsoft.MachineLearningServices/registries` (azure.md §1.1).
+    pub registry_api_version: String,
+    /// Longest time that one call may take, its body included.
+    pub call_timeout: Duration,
+    /// Longest time that fetching a token may take.
+    pub token_timeout: Duration,
+    /// What we allow ourselves per subscription.
+    pub budgets: Budgets,
+    /// Calls that one visit may have under way at once.
+    pub concurrency: usize,
+}
+
+impl AzureSettings {
+    /// The public cloud with its defaults.
+    pub fn new(tenant_id: impl Into<String>, credential: CredentialKind) -> Result<AzureSettings, ConnectError> {
+        Ok(AzureSettings {
+            arm_endpoint: parse("https://management.azure.com")?,
+            authority_host: None,
+            ca_pem: None,
+            tenant_id: tenant_id.into(),
+            client_id: None,
+            credential,
+            cloud: Cloud::public(),
+            discovery_endpoint: None,
+            ml_audience: "https://ml.azure.com".to_owned(),
+            log_analytics_endpoint: parse("https://api.loganalytics.io")?,
+            registry_api_version: "2025-12-01".to_owned(),
+            call_timeout: Duration::from_secs(30),
+            token_timeout: Duration::from_secs(20),
+            budgets: Budgets::default(),
+            concurrency: 16,
+        })
+    }
+
+    /// The same in another cloud: its names, and the audience that belongs to them (azure.md §2).
+    pub fn in_cloud(mut self, cloud: Cloud) -> AzureSettings {
+        self.ml_audience = match cloud.registry_suffix.as_str() {
+            "api.ml.azure.us" => "https://ml.azure.us",
+            "api.ml.azure.cn" => "https://ml.azure.cn",
+            _ => "https://ml.azure.com",
+        }
+        .to_owned();
+        self.cloud = cloud;
+        self
+    }
+}
+
+fn parse(url: &str) -> Result<Url, ConnectError> {
+    Url::parse(url).map_err(|_| ConnectError::Endpoint(url.to_owned()))
+}
+
+/// What we prove our identity with.
+#[derive(Debug, Clone)]
+pub enum CredentialKind {
+    /// A federated token in a file, read and trimmed anew for each fetch. Needs `client_id`.
+    WorkloadIdentity {
+        /// The projected ServiceAccount token.
+        token_file: PathBuf,
+    },
+    /// A secret of the application. Needs `client_id`.
+    ClientSecret(SecretString),
+    /// The machine's or App Service's identity.
+    ManagedIdentity {
+        /// A user-assigned one, by its client id.
+        client_id: Option<String>,
+    },
+    /// Whoever is logged in to the Azure CLI.
+    AzureCli,
+}
+
+/// Token buckets per subscription and kind of call (azure.md §6.4); other principals have their own in Azure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgets {
+    /// GET.
+    pub reads: Budget,
+    /// PUT, PATCH, POST.
+    pub writes: Budget,
+    /// DELETE.
+    pub deletes: Budget,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        let rarer = Budget {
+            burst: 200,
+            per_second: 10,
+        };
+        Budgets {
+            reads: Budget {
+                burst: 250,
+                per_second: 25,
+            },
+            writes: rarer,
+            deletes: rarer,
+        }
+    }
+}
+
+/// One token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Its size; at least 1.
+    pub burst: u32,
+    /// Refill; at least 1.
+    pub per_second: u32,
+}
+
+/// Why no client could be made. Nothing was sent yet.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// An endpoint is not an https URL with a host.
+    #[error("use {0:?} as an endpoint: it is not an https URL with a host")]
+    Endpoint(String),
+    /// The certificates are not PEM.
+    #[error("read the certificate authority to trust")]
+    CertificateAuthority(#[source] reqwest::Error),
+    /// The HTTP client could not be built.
+    #[error("build the HTTP client")]
+    Transport(#[source] reqwest::Error),
+    /// The credential refuses its settings.
+    #[error("set up the {kind} credential")]
+    Credential {
+        /// Which one.
+        kind: &'static str,
+        /// Its reason.
+        #[source]
+        source: azure_core::Error,
+    },
+    /// A setting that the credential needs is missing.
+    #[error("set up the {kind} credential: {missing} is missing")]
+    Missing {
+        /// Which credential.
+        kind: &'static str,
+        /// Which setting.
+        missing: &'static str,
+    },
+}

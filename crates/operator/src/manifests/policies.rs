@@ -1,0 +1,143 @@
+//! ValidatingAdmissionPolicies: who may write what. RBAC decides who reaches a resource at all; these hold even against
+//! those whom RBAC lets in, because evidence that anybody may write proves nothing.
+//!
+//! | policy | resource | who |
+//! | --- | --- | --- |
+//! | probe-spec | `connectivityprobes` | the operator; deletion also by the cluster's own controllers |
+//! | probe-status | `connectivityprobes/status` | the ServiceAccount that the probe names, in the probe's namespace |
+//! | registry-status | `secureregistries/status` | the operator |
+//! | registry-finalizer | `secureregistries` | our finalizer is removed by the operator only |
+//! | break-glass-status | `breakglasses/status` | the operator |
+//! | break-glass-requester | `breakglasses` | `requestedBy` is who creates it |
+//! | change-approver | `changeapprovals` | `approvedBy` is who creates it |
+
+use serde_json::{Value, json};
+use sreg_api::GROUP;
+use sreg_api::names::FINALIZER;
+
+use super::{Installation, Manifest, labels};
+
+/// One policy; its binding denies.
+struct Policy {
+    /// Name within our group, such as `probe-spec`.
+    name: &'static str,
+    resource: &'static str,
+    operations: &'static [&'static str],
+    /// CEL: true admits.
+    rule: String,
+    /// CEL: a string that says what to do instead.
+    says: String,
+}
+
+impl Policy {
+    /// Names of policies are cluster-wide: ours carry our group.
+    fn object_name(&self) -> String {
+        format!("{}.{GROUP}", self.name)
+    }
+
+    fn policy(&self) -> Value {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": self.object_name(), "labels": labels("policy")},
+            "spec": {
+                // Evidence is only worth something while this cannot be passed by.
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": [{
+                    "apiGroups": [GROUP],
+                    "apiVersions": ["*"],
+                    "operations": self.operations,
+                    "resources": [self.resource],
+                }]},
+                "validations": [{
+                    "expression": self.rule,
+                    "messageExpression": self.says,
+                    "reason": "Forbidden",
+                }],
+            },
+        })
+    }
+
+    fn binding(&self) -> Value {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": self.object_name(), "labels": labels("policy")},
+            "spec": {"policyName": self.object_name(), "validationActions": ["Deny"]},
+        })
+    }
+}
+
+/// A file per policy, each with its binding.
+pub(super) fn manifests(installation: &Installation) -> Vec<Manifest> {
+    policies(installation)
+        .iter()
+        .map(|policy| Manifest::new(format!("policies/{}.yaml", policy.name), vec![policy.policy(), policy.binding()]))
+        .collect()
+}
+
+fn policies(installation: &Installation) -> [Policy; 7] {
+    let operator = &installation.operator;
+    let is_operator = format!("request.userInfo.username == '{}'", operator.user());
+    // The namespace controller and the garbage collector, under either way of running the controller manager.
+    let is_controller = "(request.userInfo.username.startsWith('system:serviceaccount:kube-system:') || request.userInfo.username == 'system:kube-controller-manager')";
+    [
+        Policy {
+            name: "probe-spec",
+            resource: "connectivityprobes",
+            operations: &["CREATE", "UPDATE", "DELETE"],
+            rule: format!(
+                "{is_operator} || ({is_controller} && (request.operation == 'DELETE' || (request.operation == 'UPDATE' && object.spec == oldObject.spec)))"
+            ),
+            says: format!(
+                "'only the operator ({operator}) makes, changes and deletes probes: change clientNetworks or verification of the SecureRegistry instead'"
+            ),
+        },
+        Policy {
+            name: "probe-status",
+            resource: "connectivityprobes/status",
+            operations: &["UPDATE"],
+            rule: "request.userInfo.username == 'system:serviceaccount:' + oldObject.metadata.namespace + ':' + oldObject.spec.serviceAccountName".into(),
+            says: "'only the vantage point ' + oldObject.spec.vantagePoint + ' reports what it found: run its agent as ServiceAccount ' + oldObject.metadata.namespace + '/' + oldObject.spec.serviceAccountName".into(),
+        },
+        Policy {
+            name: "registry-status",
+            resource: "secureregistries/status",
+            operations: &["UPDATE"],
+            rule: is_operator.clone(),
+            says: format!("'only the operator ({operator}) writes this status: change the spec, or create a BreakGlass or ChangeApproval'"),
+        },
+        Policy {
+            name: "registry-finalizer",
+            resource: "secureregistries",
+            operations: &["UPDATE"],
+            rule: format!(
+                "{is_operator} || !has(oldObject.metadata.finalizers) || !('{FINALIZER}' in oldObject.metadata.finalizers) || (has(object.metadata.finalizers) && '{FINALIZER}' in object.metadata.finalizers)"
+            ),
+            says: format!(
+                "'only the operator ({operator}) removes the finalizer {FINALIZER}, once nothing in Azure carries its mark: wait for it, or, where the operator is gone for good, delete the ValidatingAdmissionPolicyBinding registry-finalizer.{GROUP} first'"
+            ),
+        },
+        Policy {
+            name: "break-glass-status",
+            resource: "breakglasses/status",
+            operations: &["UPDATE"],
+            rule: is_operator,
+            says: format!("'only the operator ({operator}) writes this status: delete the BreakGlass to end it early'"),
+        },
+        Policy {
+            name: "break-glass-requester",
+            resource: "breakglasses",
+            operations: &["CREATE"],
+            rule: "object.spec.requestedBy == request.userInfo.username".into(),
+            says: "'requestedBy must be the user who creates the BreakGlass: write requestedBy: ' + request.userInfo.username".into(),
+        },
+        Policy {
+            name: "change-approver",
+            resource: "changeapprovals",
+            operations: &["CREATE"],
+            rule: "object.spec.approvedBy == request.userInfo.username".into(),
+            says: "'approvedBy must be the user who creates the ChangeApproval: write approvedBy: ' + request.userInfo.username".into(),
+        },
+    ]
+}

@@ -1,0 +1,217 @@
+//! `plan`: gates in order, each adding steps, waits and findings; then the order of waves, the state and when to look again.
+//!
+//! ```text
+//! deleting? ─► teardown
+//! claim, finalizer ─► registry ─► endpoints ─► DNS ─► endpoints no longer wanted ─► sharing ─► approval of name changes
+//!   ─► probes ─► public access: open it (spec, break-glass, rollback) | hold it | lock it | keep it locked
+//! ```
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sreg_api::ChangeKind;
+use sreg_api::registry::PublicAccess;
+use sreg_domain::seen::OperationState;
+use sreg_domain::{Action, Desired, Digest, Seen};
+
+use crate::break_glass::{self, Standing};
+use crate::draft::Draft;
+use crate::endpoints::WantedEndpoints;
+use crate::evidence::Evidence;
+use crate::facts::{View, not_known};
+use crate::opening::{self, Cause};
+use crate::paths::Paths;
+use crate::plan::{Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
+use crate::{claims, dns, drift, endpoints, evidence, gates, lockdown, locked, names, paths, registry, release, state, teardown};
+
+/// What to do about one registry now. Pure and total.
+pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
+    let view = View::new(desired, seen, now);
+    if seen.object.deleting { end(&view) } else { live(&view) }
+}
+
+fn end(view: &View<'_>) -> Plan {
+    let mut draft = Draft::default();
+    let waves = teardown::plan(view, &mut draft);
+    let assessment = Assessment { access: view.access.clone(), ..Assessment::default() };
+    finish(view, waves, draft, assessment)
+}
+
+fn live(view: &View<'_>) -> Plan {
+    let mut draft = Draft::default();
+    let may_write = claims::plan(view, &mut draft);
+    let mut assessment = Assessment { access: view.access.clone(), ..Assessment::default() };
+    if !may_write {
+        return finish(view, Vec::new(), draft, assessment);
+    }
+    let found = registry::plan(view, &mut draft);
+    let wanted = endpoints::wanted(view);
+    let paths = paths::required(view, &wanted);
+    let proof = evidence::gather(view, &paths);
+    assessment.endpoints = endpoints::assess(view, &wanted);
+    assessment.tags_compliant = view.registry().map(|r| registry::tags_to_set(&view.desired.tags, r).is_empty());
+    assessment.subject = paths.subject.clone();
+    assessment.evidence = proof.complete.clone();
+    assessment.paths = proof.assess(view, &paths);
+    assessment.lockdown_digest = gates::lockdown_digest(view, &paths);
+    if found {
+        endpoints::plan(view, &wanted, &mut draft);
+        assessment.dns_ready = dns::plan(view, &wanted, (&paths, &proof), &mut draft);
+        release::plan(view, &wanted, &mut draft);
+        registry::plan_sharing(view, &mut draft);
+        assessment.name_changes_digest = approve_names(view, &wanted, &mut draft);
+        proof.plan_probes(view, &mut draft);
+        access(view, &paths, &proof, &assessment.paths, &mut draft);
+    }
+    let aside = std::mem::take(&mut draft.aside);
+    for wait in aside {
+        draft.wait(wait);
+    }
+    let waves = if view.desired.observe_only { observe(&mut draft) } else { draft.waves() };
+    finish(view, waves, draft, assessment)
+}
+
+/// Holds name-changing writes until an approval names their digest. The digest is shown only where one is asked for.
+fn approve_names(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) -> Option<Digest> {
+    if !view.desired.approve_name_changes {
+        return None;
+    }
+    let changes = |step: &Step| matches!(&step.action, Action::Azure(azure) if azure.changes_names());
+    if !draft.azure.iter().any(changes) {
+        return None;
+    }
+    let digest = names::digest(view, wanted);
+    let approved = digest.as_ref().and_then(|d| gates::approved(view, ChangeKind::NameChanges, d));
+    if approved == Some(true) {
+        return None;
+    }
+    draft.azure.retain(|step| !changes(step));
+    match (&digest, approved) {
+        (Some(digest), Some(_)) => draft.waiting(
+            WaitReason::NameChangesApproval,
+            format!("approve the name changes: create a ChangeApproval with change: NameChanges and digest {digest}"),
+        ),
+        (Some(_), None) => draft.wait(not_known("ChangeApprovals", &view.seen.cluster.approvals)),
+        (None, _) => draft.waiting(WaitReason::NotKnown, "which names change is not fully known yet"),
+    }
+    digest
+}
+
+/// Public access: who may open it comes before who wants it closed.
+fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAssessment], draft: &mut Draft) {
+    let emergency = break_glass::standing(view);
+    if let Standing::UsedUp { name } = &emergency {
+        draft.find(FindingReason::BreakGlassEnded, format!("BreakGlass {name} has used up the longest time that registries may be held open"));
+    }
+    if view.desired.public_access == PublicAccess::Enabled {
+        opening::plan(view, Cause::Spec, draft);
+        return opening::forget_snapshot(view, draft);
+    }
+    match emergency {
+        Standing::Active { name, requested_by, reason, until } => {
+            draft.looks.push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());
+            if view.desired.observe_only {
+                draft.waiting(
+                    WaitReason::BreakGlassStalled,
+                    format!("BreakGlass {name} by {requested_by} ({reason}) has no effect: under managementPolicy: Observe nothing is written to Azure"),
+                );
+            }
+            return opening::plan(view, Cause::BreakGlass, draft);
+        }
+        Standing::NotKnown => draft.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses)),
+        Standing::None | Standing::UsedUp { .. } => {}
+    }
+    if view.desired.observe_only {
+        for open in view.access.iter().filter(|a| a.closed == Some(false)) {
+            draft.find(FindingReason::WouldDo, format!("would close {} {} once every path is proven", open.target, open.id.name()));
+        }
+    }
+    let rollback = locked::plan_rollback(view, paths, proof, draft);
+    if matches!(rollback, locked::Rollback::InForce) {
+        return;
+    }
+    if view.all_closed() {
+        locked::plan(paths, proof, standings, view, draft);
+    } else {
+        lockdown::plan(view, paths, proof, standings, draft);
+    }
+}
+
+/// Under Observe nothing is written to Azure: what would be is a finding. Probes are written, so that paths can be told.
+fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
+    let mut waves = std::mem::take(&mut draft.first);
+    waves.push(std::mem::take(&mut draft.probes));
+    let would: Vec<String> =
+        draft.opening.drain(..).chain(draft.azure.drain(..)).chain(draft.closing.drain(..)).map(|step| step.id.to_string()).collect();
+    draft.cluster.clear();
+    for step in would {
+        draft.find(FindingReason::WouldDo, format!("would {step}"));
+    }
+    let waits = std::mem::take(&mut draft.waits);
+    for wait in waits {
+        if wait.reason == WaitReason::NotKnown || wait.reason.is_stalled() {
+            draft.wait(wait);
+        } else {
+            draft.find(FindingReason::WouldDo, format!("would wait ({}): {}", wait.reason, wait.message));
+        }
+    }
+    waves.retain(|wave| !wave.is_empty());
+    waves
+}
+
+fn finish(view: &View<'_>, waves: Vec<Vec<Step>>, mut draft: Draft, mut assessment: Assessment) -> Plan {
+    state::sort(&mut draft.waits);
+    draft.findings.sort_by(|a, b| (a.reason, &a.message).cmp(&(b.reason, &b.message)));
+    let steps: Vec<&Step> = waves.iter().flatten().collect();
+    assessment.state = Some(state::judge(view, &steps, &draft.waits, &assessment));
+    assessment.drift = drift::found(view, &steps, &draft.findings);
+    for drifted in &assessment.drift {
+        draft.find(FindingReason::Drift, drifted.clone());
+    }
+    let next_look = next_look(view, &steps, &draft);
+    Plan { waves, waits: draft.waits, findings: draft.findings, next_look, assessment }
+}
+
+const SOON: Duration = Duration::from_secs(1);
+const PEOPLE: Duration = Duration::from_secs(60);
+
+fn next_look(view: &View<'_>, steps: &[&Step], draft: &Draft) -> Duration {
+    if !steps.is_empty() {
+        return SOON;
+    }
+    let settled = view.desired.drift_interval;
+    let by_waits = draft.waits.iter().map(|wait| look_at(view, wait.reason)).min();
+    let asked = draft.looks.iter().copied().map(|look| look.max(SOON)).min();
+    [by_waits, asked].into_iter().flatten().fold(settled, Duration::min)
+}
+
+fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
+    use WaitReason::*;
+    let interval = view.desired.verification.interval.clamp(Duration::from_millis(250), PEOPLE);
+    match reason {
+        OperationInProgress | RegistryProvisioning | ResourceBusy => azure_asks(view),
+        EndpointMembersPending | DnsPending | SnapshotPending => Duration::from_secs(2),
+        NotKnown => Duration::from_secs(15),
+        ProofPending | PathFailing | DnsExternalPending => interval,
+        ConnectionPending | DnsByPolicyPending | VantagePointMissing | AgentSilent | PathsUnknown | HostNotCovered => Duration::from_secs(30),
+        DnsSettling | WindowClosed | RollbackBackoff => gates_look(view),
+        RecentPublicClients | NameChangesApproval | LockdownApproval | RolloutPending => PEOPLE,
+        PathLostStalled => interval.max(Duration::from_secs(5)),
+        RegistryAbsentStalled | SubnetAbsentStalled | ZoneAbsentStalled | DnsChangeStalled | ClaimedElsewhereStalled | ForeignResourceStalled
+        | ZoneLinkedElsewhereStalled | DenyAssignmentStalled | PermissionStalled | ConnectionRejectedStalled | RefusedStalled
+        | EndpointFailedStalled | BreakGlassStalled => 2 * PEOPLE,
+    }
+}
+
+/// These gates say themselves when to look.
+fn gates_look(view: &View<'_>) -> Duration {
+    view.desired.drift_interval
+}
+
+fn azure_asks(view: &View<'_>) -> Duration {
+    let asked = view.seen.azure.operations.iter().filter_map(|o| match &o.state {
+        OperationState::Running { retry_after } => *retry_after,
+        OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => None,
+    });
+    asked.min().unwrap_or(Duration::from_secs(5)).clamp(SOON, PEOPLE)
+}

@@ -1,0 +1,225 @@
+//! Conditions: declared by a table, then computed and merged. `Ready`, `Reconciling` and `Stalled` follow from the one state; the
+//! others from what the plan thinks of the world.
+//!
+//! | state | Ready | Reconciling | Stalled |
+//! | --- | --- | --- | --- |
+//! | Unknown | Unknown | True | False |
+//! | Progressing, CreatingEndpoints, ConfiguringDns, Settling, Proving, Locking, Opening | False | True | False |
+//! | Awaiting… | False | False | False |
+//! | Locked, Open, Observed | True | False | False |
+//! | Stalled, PathLost | False | False | True |
+//! | BreakGlass | False | False | False |
+//! | Deleting | False | True | False |
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use sreg_api::conditions::{ConditionType, State};
+use strum::IntoEnumIterator;
+
+/// Longest message: conditions allow 32 kB, people and `kubectl` less.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// Status of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Truth {
+    /// `True`
+    True,
+    /// `False`
+    False,
+    /// `Unknown`
+    Unknown,
+}
+
+impl Truth {
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Truth::True => "True",
+            Truth::False => "False",
+            Truth::Unknown => "Unknown",
+        }
+    }
+
+    /// From what is known.
+    pub(crate) fn of(known: Option<bool>) -> Truth {
+        match known {
+            Some(true) => Truth::True,
+            Some(false) => Truth::False,
+            None => Truth::Unknown,
+        }
+    }
+}
+
+/// The state table: `Ready`, `Reconciling` and `Stalled` of a state.
+pub fn trio(state: State) -> (Truth, Truth, Truth) {
+    use Truth::{False, True, Unknown};
+    match state {
+        State::Unknown => (Unknown, True, False),
+        State::Progressing
+        | State::CreatingEndpoints
+        | State::ConfiguringDns
+        | State::Settling
+        | State::Proving
+        | State::Locking
+        | State::Opening
+        | State::Deleting => (False, True, False),
+        State::AwaitingConnectionApproval
+        | State::AwaitingApproval
+        | State::AwaitingWindow
+        | State::AwaitingRollout
+        | State::AwaitingAction
+        | State::BreakGlass => (False, False, False),
+        State::Locked | State::Open | State::Observed => (True, False, False),
+        State::Stalled | State::PathLost => (False, False, True),
+    }
+}
+
+/// One condition before it meets the former ones.
+pub(crate) struct Draft {
+    pub(crate) kind: ConditionType,
+    pub(crate) truth: Truth,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+}
+
+/// Merges new conditions with former ones: every type, in order, exactly once; the transition time moves only when the status
+/// flips; a message that differs only in a correlation id stays as it was.
+pub(crate) fn merge(drafts: Vec<Draft>, former: &[Condition], generation: i64, now: Timestamp) -> Vec<Condition> {
+    ConditionType::iter()
+        .map(|kind| {
+            let draft = drafts.iter().find(|d| d.kind == kind);
+            let (truth, reason, message) = match draft {
+                Some(d) => (d.truth, d.reason.as_str(), d.message.as_str()),
+                None => (Truth::Unknown, "NotKnown", ""),
+            };
+            let name = kind.to_string();
+            let before = former.iter().find(|c| c.type_ == name);
+            let unchanged = before.filter(|c| c.status == truth.as_str());
+            let message = truncate(message, LONGEST_MESSAGE);
+            Condition {
+                last_transition_time: unchanged.map_or_else(|| whole_seconds(now), |c| c.last_transition_time.clone()),
+                message: unchanged.filter(|c| says_the_same(&c.message, &message)).map_or(message, |c| c.message.clone()),
+                observed_generation: Some(generation),
+                reason: reason.to_owned(),
+                status: truth.as_str().to_owned(),
+                type_: name,
+            }
+        })
+        .collect()
+}
+
+/// Times in status carry whole seconds.
+pub(crate) fn whole_seconds(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+/// Cuts at a character boundary and says so.
+pub(crate) fn truncate(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most.saturating_sub('…'.len_utf8())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+/// Azure gives every attempt a correlation id of its own; a status that changed with each would never be quiet.
+pub(crate) fn says_the_same(a: &str, b: &str) -> bool {
+    a == b || without_ids(a) == without_ids(b)
+}
+
+fn without_ids(text: &str) -> String {
+    let mut parts = text.split("(correlation id ");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out += part.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of design §3, one by one.
+    #[test]
+    fn every_state_has_its_row() {
+        use Truth::{False, True, Unknown};
+        for state in State::iter() {
+            let row = match state {
+                State::Unknown => (Unknown, True, False),
+                State::Progressing => (False, True, False),
+                State::CreatingEndpoints => (False, True, False),
+                State::ConfiguringDns => (False, True, False),
+                State::Settling => (False, True, False),
+                State::Proving => (False, True, False),
+                State::Locking => (False, True, False),
+                State::Opening => (False, True, False),
+                State::AwaitingConnectionApproval => (False, False, False),
+                State::AwaitingApproval => (False, False, False),
+                State::AwaitingWindow => (False, False, False),
+                State::AwaitingRollout => (False, False, False),
+                State::AwaitingAction => (False, False, False),
+                State::Locked => (True, False, False),
+                State::Open => (True, False, False),
+                State::Observed => (True, False, False),
+                State::Stalled => (False, False, True),
+                State::PathLost => (False, False, True),
+                State::BreakGlass => (False, False, False),
+                State::Deleting => (False, True, False),
+            };
+            assert_eq!(trio(state), row, "{state}");
+        }
+    }
+
+    #[test]
+    fn ready_reconciling_and_stalled_never_contradict_each_other() {
+        for state in State::iter() {
+            let (ready, reconciling, stalled) = trio(state);
+            assert!(ready != Truth::True || (reconciling == Truth::False && stalled == Truth::False), "{state}");
+            assert!(reconciling != Truth::True || stalled != Truth::True, "{state}");
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn ready(truth: Truth, message: &str) -> Vec<Draft> {
+        vec![Draft { kind: ConditionType::Ready, truth, reason: "Proving".into(), message: message.into() }]
+    }
+
+    #[test]
+    fn all_types_are_written_in_order_from_the_first_visit() {
+        let merged = merge(Vec::new(), &[], 1, at(5));
+        let types: Vec<String> = merged.iter().map(|c| c.type_.clone()).collect();
+        assert_eq!(types, ConditionType::iter().map(|t| t.to_string()).collect::<Vec<_>>());
+        assert!(merged.iter().all(|c| c.status == "Unknown" && c.observed_generation == Some(1)));
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_when_the_status_flips() {
+        let first = merge(ready(Truth::False, "a"), &[], 1, at(5));
+        let second = merge(ready(Truth::False, "b"), &first, 2, at(9));
+        assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
+        assert_eq!((second[0].message.as_str(), second[0].observed_generation), ("b", Some(2)));
+        let third = merge(ready(Truth::True, "b"), &second, 2, at(11));
+        assert_eq!(third[0].last_transition_time, whole_seconds(at(11)));
+    }
+
+    #[test]
+    fn another_correlation_id_is_no_news() {
+        let first = merge(ready(Truth::False, "denied (correlation id 1), ask"), &[], 1, at(5));
+        let second = merge(ready(Truth::False, "denied (correlation id 2), ask"), &first, 1, at(9));
+        assert_eq!(second, first);
+        let third = merge(ready(Truth::False, "denied (correlation id 2), beg"), &second, 1, at(9));
+        assert!(third[0].message.ends_with("beg"));
+    }
+
+    #[test]
+    fn long_messages_are_cut_at_a_character() {
+        let text = "ä".repeat(1000);
+        let cut = truncate(&text, 1024);
+        assert!(cut.len() <= 1024 && cut.ends_with('…'));
+        assert_eq!(truncate("short", 1024), "short");
+    }
+}

@@ -1,0 +1,45 @@
+//! Drift: Azure differs from what was settled for this very spec. Told from the last status, so it starts anew when status is
+//! erased; a change of spec, a break-glass or a rollback are not drift.
+
+use sreg_api::conditions::{ConditionType, State};
+use sreg_api::registry::PublicAccess;
+use sreg_domain::Action;
+
+use crate::break_glass::{self, Standing};
+use crate::facts::View;
+use crate::locked;
+use crate::plan::{Finding, FindingReason, Step};
+
+/// What differs, one sentence each.
+pub(crate) fn found(view: &View<'_>, steps: &[&Step], findings: &[Finding]) -> Vec<String> {
+    if !was_settled(view) || view.seen.object.deleting || matches!(break_glass::standing(view), Standing::Active { .. }) || locked::pausing(view).is_some() {
+        return Vec::new();
+    }
+    let mut drift = Vec::new();
+    if view.desired.public_access == PublicAccess::Disabled {
+        let open = view.access.iter().filter(|a| a.closed == Some(false));
+        drift.extend(open.map(|a| format!("{} {} is open to the public ({})", a.target, a.id.name(), a.detail)));
+    }
+    let writes = steps.iter().filter(|step| match &step.action {
+        Action::Azure(azure) => !azure.is_closing(),
+        Action::Cluster(_) => false,
+    });
+    drift.extend(writes.map(|step| format!("needs {}", step.id)));
+    if view.desired.observe_only {
+        drift.extend(findings.iter().filter(|f| f.reason == FindingReason::WouldDo && !f.message.starts_with("would wait")).map(|f| f.message.clone()));
+    }
+    drift.dedup();
+    drift
+}
+
+/// The last report called this generation settled, or already drifted.
+fn was_settled(view: &View<'_>) -> bool {
+    let status = &view.seen.object.status;
+    if status.observed_generation != Some(view.desired.object.generation) {
+        return false;
+    }
+    let condition = |kind: ConditionType| status.conditions.iter().find(|c| c.type_ == kind.to_string());
+    let settled = [State::Locked, State::Open, State::Observed, State::PathLost];
+    let ready = condition(ConditionType::Ready).is_some_and(|c| settled.iter().any(|s| s.to_string() == c.reason));
+    ready || condition(ConditionType::DriftDetected).is_some_and(|c| c.status == "True")
+}

@@ -1,0 +1,341 @@
+//! Private endpoints: one for each place and target group, by deterministic name.
+//!
+//! | endpoint | then |
+//! | --- | --- |
+//! | not known | wait; its network and target count as busy |
+//! | absent | create, unless refused lately, forbidden, the subnet is absent, or network or target are busy |
+//! | not ours | Stalled |
+//! | changing | wait |
+//! | failed | delete and make again if Azure means it to be tried again, else Stalled in Azure's words |
+//! | succeeded, Pending | wait for the approver, with the command to type |
+//! | succeeded, Rejected, Disconnected, … | Stalled |
+//! | succeeded, Approved | ready; wait for names and addresses |
+//!
+//! Azure serialises changes per virtual network and fails badly when several endpoints of one target are made at once
+//! (azure.md §3.4), so at most one is in flight per network and per target.
+
+use std::collections::BTreeSet;
+
+use sreg_domain::desired::EndpointPlace;
+use sreg_domain::seen::{EndpointSeen, Member};
+use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, TargetKind, naming};
+
+use crate::draft::{Draft, azure_step};
+use crate::facts::{View, in_azures_words, look_up, not_known};
+use crate::plan::{EndpointAssessment, FindingReason, WaitReason};
+use crate::{names, preflight};
+
+/// An endpoint that must exist.
+pub(crate) struct Wanted<'a> {
+    pub(crate) place: &'a EndpointPlace,
+    pub(crate) group: EndpointGroup,
+    pub(crate) target: &'a ArmId,
+    pub(crate) id: ArmId,
+}
+
+impl Wanted<'_> {
+    /// `hub/blob contosostore`.
+    pub(crate) fn label(&self) -> String {
+        format!("{}/{} {}", self.place.name, self.group.group_id(), self.target.name())
+    }
+}
+
+/// All endpoints that must exist, and whether that is all of them.
+pub(crate) struct WantedEndpoints<'a> {
+    pub(crate) all: Vec<Wanted<'a>>,
+    /// `false` while a target, or whether a storage has a dfs side, is not known.
+    pub(crate) complete: bool,
+}
+
+/// Lists what must exist. Order: place, then registry, storage, container registry.
+pub(crate) fn wanted<'a>(view: &'a View<'_>) -> WantedEndpoints<'a> {
+    let mut all = Vec::new();
+    let mut complete = view.targets.gap.is_none();
+    for place in &view.desired.endpoints {
+        let mut add = |group, target: &'a ArmId| {
+            let name = naming::endpoint_name(target, &place.subnet, group);
+            let id = place.resource_group.provider("Microsoft.Network/privateEndpoints", &name);
+            all.push(Wanted { place, group, target, id });
+        };
+        add(EndpointGroup::AmlRegistry, &view.desired.registry);
+        for storage in &view.targets.storage {
+            add(EndpointGroup::Blob, storage);
+            match view.seen.azure.storage.get(storage) {
+                Some(Fact::Seen(seen)) if seen.hierarchical_namespace => add(EndpointGroup::Dfs, storage),
+                Some(Fact::Seen(_)) => {}
+                Some(Fact::Absent | Fact::Unknown(_)) | None => complete = false,
+            }
+        }
+        for registry in &view.targets.container_registries {
+            add(EndpointGroup::ContainerRegistry, registry);
+        }
+    }
+    WantedEndpoints { all, complete }
+}
+
+/// How one endpoint stands.
+pub(crate) enum Standing<'a> {
+    NotKnown,
+    Absent,
+    Foreign(&'a EndpointSeen),
+    Changing,
+    Failed(&'a EndpointSeen),
+    Pending(&'a EndpointSeen),
+    Refused(&'a EndpointSeen),
+    Ready(&'a EndpointSeen),
+}
+
+/// Judges one endpoint.
+pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> Standing<'a> {
+    let endpoint = match view.seen.azure.endpoints.get(id) {
+        None | Some(Fact::Unknown(_)) => return Standing::NotKnown,
+        Some(Fact::Absent) if view.running(id).is_some() => return Standing::Changing,
+        Some(Fact::Absent) => return Standing::Absent,
+        Some(Fact::Seen(endpoint)) => endpoint,
+    };
+    if endpoint.owner.as_deref() != Some(view.desired.owner.as_str()) || endpoint.target.as_ref().is_some_and(|t| t != target) {
+        return Standing::Foreign(endpoint);
+    }
+    let state = endpoint.provisioning_state.to_ascii_lowercase();
+    if view.running(id).is_some() {
+        return Standing::Changing;
+    }
+    if state == "failed" || state == "canceled" {
+        return Standing::Failed(endpoint);
+    }
+    if state != "succeeded" {
+        return Standing::Changing;
+    }
+    match endpoint.connection_status.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        Some("approved") => Standing::Ready(endpoint),
+        Some("pending") => Standing::Pending(endpoint),
+        Some(_) => Standing::Refused(endpoint),
+        None => Standing::Changing,
+    }
+}
+
+/// Names and addresses of an endpoint that is ready; `None` while they are not known or empty.
+pub(crate) fn members<'a>(view: &'a View<'_>, wanted: &Wanted<'_>) -> Option<&'a Vec<Member>> {
+    match standing(view, &wanted.id, wanted.target) {
+        Standing::Ready(endpoint) => endpoint.members.seen().filter(|m| m.iter().any(|m| !m.fqdns.is_empty())),
+        Standing::NotKnown
+        | Standing::Absent
+        | Standing::Foreign(_)
+        | Standing::Changing
+        | Standing::Failed(_)
+        | Standing::Pending(_)
+        | Standing::Refused(_) => None,
+    }
+}
+
+/// One line per wanted endpoint.
+pub(crate) fn assess(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Vec<EndpointAssessment> {
+    let line = |w: &Wanted<'_>| EndpointAssessment {
+        place: w.place.name.clone(),
+        group: w.group,
+        id: w.id.clone(),
+        target: w.target.clone(),
+        ready: match standing(view, &w.id, w.target) {
+            Standing::NotKnown => None,
+            Standing::Ready(_) => Some(true),
+            Standing::Absent
+            | Standing::Foreign(_)
+            | Standing::Changing
+            | Standing::Failed(_)
+            | Standing::Pending(_)
+            | Standing::Refused(_) => Some(false),
+        },
+    };
+    wanted.all.iter().map(line).collect()
+}
+
+/// Networks and targets on which another endpoint may be in flight.
+#[derive(Default)]
+struct Busy(BTreeSet<ArmId>);
+
+impl Busy {
+    fn with(&mut self, wanted: &Wanted<'_>) {
+        self.0.insert(wanted.place.virtual_network.clone());
+        self.0.insert(wanted.target.clone());
+    }
+
+    fn holds(&self, wanted: &Wanted<'_>) -> bool {
+        self.0.contains(&wanted.place.virtual_network) || self.0.contains(wanted.target)
+    }
+}
+
+/// Plans creation and repair of all endpoints.
+pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
+    unknown_targets(view, draft);
+    let mut busy = Busy::default();
+    for w in &wanted.all {
+        match standing(view, &w.id, w.target) {
+            Standing::NotKnown | Standing::Changing | Standing::Failed(_) => busy.with(w),
+            Standing::Absent | Standing::Foreign(_) | Standing::Pending(_) | Standing::Refused(_) | Standing::Ready(_) => {}
+        }
+    }
+    for w in &wanted.all {
+        one(view, w, &mut busy, draft);
+    }
+    subnets_differ(view, draft);
+}
+
+fn unknown_targets(view: &View<'_>, draft: &mut Draft) {
+    let unread = Fact::not_read("nobody looked at the storage account");
+    for id in &view.targets.storage {
+        let fact = look_up(&view.seen.azure.storage, id, &unread);
+        if fact.seen().is_none() {
+            draft.wait(not_known(&format!("storage account {}", id.name()), fact));
+        }
+    }
+    let unread = Fact::not_read("nobody looked at the container registry");
+    for id in &view.targets.container_registries {
+        let fact = look_up(&view.seen.azure.container_registries, id, &unread);
+        if fact.seen().is_none() {
+            draft.wait(not_known(&format!("container registry {}", id.name()), fact));
+        }
+    }
+}
+
+fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
+    let unread = Fact::not_read("nobody looked at the endpoint");
+    let fact = look_up(&view.seen.azure.endpoints, &w.id, &unread);
+    match standing(view, &w.id, w.target) {
+        Standing::NotKnown => draft.wait(not_known(&format!("private endpoint {}", w.label()), fact)),
+        Standing::Absent => create(view, w, busy, draft),
+        Standing::Foreign(endpoint) => draft.waiting(
+            WaitReason::ForeignResourceStalled,
+            format!(
+                "private endpoint {} exists and is not ours ({}): rename or remove it, or put the endpoints of {} into another resource group",
+                endpoint.id,
+                endpoint.owner.as_deref().map_or("no owner tag".to_owned(), |o| format!("owner tag {o}")),
+                w.place.name
+            ),
+        ),
+        Standing::Changing => draft.waiting(WaitReason::OperationInProgress, format!("Azure is still provisioning private endpoint {}", w.label())),
+        Standing::Failed(endpoint) => repair(view, w, endpoint, draft),
+        Standing::Pending(_) => draft.waiting(WaitReason::ConnectionPending, ask_approver(w)),
+        Standing::Refused(endpoint) => draft.waiting(
+            WaitReason::ConnectionRejectedStalled,
+            format!(
+                "the connection of private endpoint {} is {}{}: ask the owner of {} to approve it, or delete the endpoint {} to have it requested again",
+                w.label(),
+                endpoint.connection_status.as_deref().unwrap_or("unknown"),
+                endpoint.connection_description.as_deref().filter(|d| !d.is_empty()).map(|d| format!(" ({d})")).unwrap_or_default(),
+                w.target.name(),
+                endpoint.id
+            ),
+        ),
+        Standing::Ready(endpoint) => match &endpoint.members {
+            Fact::Unknown(_) => draft.wait(not_known(&format!("names and addresses of private endpoint {}", w.label()), &endpoint.members)),
+            Fact::Seen(members) if members.iter().any(|m| !m.fqdns.is_empty()) => {}
+            Fact::Seen(_) | Fact::Absent => draft.waiting(
+                WaitReason::EndpointMembersPending,
+                format!("private endpoint {} has no names and addresses yet", w.label()),
+            ),
+        },
+    }
+}
+
+/// What the owner of the target can type.
+fn ask_approver(w: &Wanted<'_>) -> String {
+    let (kind, owner) = match w.group.target() {
+        TargetKind::Registry => ("Microsoft.MachineLearningServices/registries", "the registry"),
+        TargetKind::Storage => ("Microsoft.Storage/storageAccounts", "the storage account"),
+        TargetKind::ContainerRegistry => ("Microsoft.ContainerRegistry/registries", "the container registry"),
+    };
+    format!(
+        "private endpoint {} awaits approval by the owner of {owner}: az network private-endpoint-connection list --id {} --query \"[?contains(properties.privateEndpoint.id, '{}')].id\" -o tsv | xargs -I% az network private-endpoint-connection approve --id % ({kind})",
+        w.label(),
+        w.target,
+        w.id.name()
+    )
+}
+
+fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
+    if let Some(failure) = view.refused(&w.id) {
+        return draft.waiting(WaitReason::EndpointFailedStalled, in_azures_words(failure));
+    }
+    // A failed creation leaves the endpoint behind (azure.md §3.4). One that was ever approved may have clients.
+    let approved = endpoint.connection_status.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("Approved"));
+    if approved && !view.all_open() {
+        return draft.waiting(
+            WaitReason::EndpointFailedStalled,
+            format!("private endpoint {} is {}, yet its connection is approved: repair it in Azure (az network private-endpoint update --ids {})", w.label(), endpoint.provisioning_state, endpoint.id),
+        );
+    }
+    draft.azure.push(crate::plan::Step {
+        touches: names::touched_by_endpoint(view, w),
+        ..azure_step(
+            format!("delete-endpoint {}", w.label()),
+            AzureAction::DeleteEndpoint { id: endpoint.id.clone(), owner: view.desired.owner.clone() },
+        )
+    });
+}
+
+fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
+    if let Some(failure) = view.refused(&w.id) {
+        return draft.waiting(WaitReason::EndpointFailedStalled, in_azures_words(failure));
+    }
+    let unread = Fact::not_read("nobody looked at the subnet");
+    let subnet = look_up(&view.seen.azure.subnets, &w.place.subnet, &unread);
+    let unread_network = Fact::not_read("nobody looked at the network");
+    let network = look_up(&view.seen.azure.virtual_networks, &w.place.virtual_network, &unread_network);
+    if subnet.is_absent() || network.is_absent() {
+        return draft.waiting(
+            WaitReason::SubnetAbsentStalled,
+            format!("subnet {} does not exist: create it, or correct spec.endpoints[{}].subnetResourceId", w.place.subnet, w.place.name),
+        );
+    }
+    let (Fact::Seen(_), Fact::Seen(network)) = (subnet, network) else {
+        let what = if subnet.seen().is_none() { subnet.ignorance() } else { network.ignorance() };
+        if let Some(why) = what {
+            draft.wait(not_known::<()>(&format!("subnet {}", w.place.subnet.name()), &Fact::Unknown(why.clone())));
+        }
+        // What we do not know must not let another endpoint jump the queue.
+        return busy.with(w);
+    };
+    match preflight::may_connect(view, w) {
+        preflight::Verdict::Free => {}
+        preflight::Verdict::Denied(wait) => return draft.wait(wait),
+        preflight::Verdict::NotKnown(wait) => {
+            draft.wait(wait);
+            return busy.with(w);
+        }
+    }
+    if busy.holds(w) {
+        return draft.waiting(
+            WaitReason::ResourceBusy,
+            format!("private endpoint {} is made when the one before it in {} or on {} is done", w.label(), w.place.virtual_network.name(), w.target.name()),
+        );
+    }
+    busy.with(w);
+    draft.azure.push(crate::plan::Step {
+        touches: names::touched_by_endpoint(view, w),
+        ..azure_step(
+            format!("create-endpoint {}", w.label()),
+            AzureAction::CreateEndpoint {
+                id: w.id.clone(),
+                location: network.location.clone(),
+                subnet: w.place.subnet.clone(),
+                target: w.target.clone(),
+                group: w.group,
+                manual_request: w.place.manual_request.clone(),
+                owner: view.desired.owner.clone(),
+            },
+        )
+    });
+}
+
+/// Components of a registry were seen to fail from another subnet than the workspace's (azure.md §1.7).
+fn subnets_differ(view: &View<'_>, draft: &mut Draft) {
+    for (at, place) in view.desired.endpoints.iter().enumerate() {
+        let other = view.desired.endpoints.iter().take(at).find(|o| o.virtual_network == place.virtual_network);
+        if let Some(other) = other {
+            draft.find(
+                FindingReason::SubnetsDiffer,
+                format!("entries {} and {} stand in different subnets of {}: using components needs the endpoints in the workspace endpoint's own subnet", other.name, place.name, place.virtual_network.name()),
+            );
+        }
+    }
+}

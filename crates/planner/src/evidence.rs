@@ -1,0 +1,294 @@
+//! Proof: which probes must exist, whether the open round still counts, how each required path stands.
+//!
+//! Evidence counts only from a probe whose spec is exactly what we want, whose status answers that very generation and echoes
+//! round number and subject, from an agent that is alive, at a vantage point that stands where the spec says. Its age is the age
+//! of the round in our own memory; agents' times are never judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sreg_api::probe::{ConnectivityProbeSpec, Hop, PathResult, ProbeOutcome, SecureRegistryReference};
+use sreg_api::vantage_point::VantageNetwork;
+use sreg_domain::action::ProbeWrite;
+use sreg_domain::desired::{ClientNetwork, NetworkPlace};
+use sreg_domain::seen::{ProbeSeen, Round, VantagePointSeen};
+use sreg_domain::{ClusterAction, Digest, Fact, naming};
+
+use crate::draft::{Draft, cluster_step};
+use crate::facts::{View, look_up, not_known};
+use crate::paths::{Paths, Required};
+use crate::plan::{PathAssessment, PathStanding, Step, Wait, WaitReason};
+
+/// Largest round number that JSON numbers carry safely.
+const LARGEST_ROUND: i64 = 9_007_199_254_740_991;
+
+/// What one path's probe says now.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Look {
+    /// Nothing that counts, and why.
+    Nothing(String),
+    /// The last attempt passed; this often in a row in the probe's round.
+    Passes(u32),
+    /// The last attempt failed at this hop; this often in a row.
+    Fails(Hop, String, u32),
+}
+
+/// Everything about proof.
+pub(crate) struct Evidence {
+    /// Wanted probes by vantage point, with the round that they carry now.
+    pub(crate) probes: BTreeMap<String, ProbeWrite>,
+    /// Why vantage points are of no use: missing, misplaced or silent.
+    pub(crate) waits: Vec<Wait>,
+    /// One look per required path, in the same order.
+    pub(crate) looks: Vec<Look>,
+    /// The open round, if it counts.
+    pub(crate) round: Option<Round>,
+    /// Digest of complete, fresh evidence.
+    pub(crate) complete: Option<Digest>,
+}
+
+/// Gathers what probes say about the required paths.
+pub(crate) fn gather(view: &View<'_>, paths: &Paths) -> Evidence {
+    let mut probes = BTreeMap::new();
+    let mut waits = Vec::new();
+    let mut fit = BTreeSet::new();
+    for network in &view.desired.client_networks {
+        match vantage_point(view, network) {
+            Ok(point) => {
+                if let Some(subject) = &paths.subject {
+                    let write = wanted_probe(view, network, point, subject, paths);
+                    probes.insert(network.vantage_point.clone(), write);
+                }
+                match silence(network, point) {
+                    Some(wait) => waits.push(wait),
+                    None => drop(fit.insert(network.vantage_point.as_str())),
+                }
+            }
+            Err(wait) => waits.push(wait),
+        }
+    }
+    let looks: Vec<Look> = paths.all.iter().map(|required| look(view, required, &probes, &fit)).collect();
+    let round = valid_round(view, paths, &probes);
+    let complete = round.as_ref().and_then(|round| complete(view, paths, &looks, round, &waits));
+    Evidence { probes, waits, looks, round, complete }
+}
+
+fn vantage_point<'a>(view: &'a View<'_>, network: &ClientNetwork) -> Result<&'a VantagePointSeen, Wait> {
+    let name = &network.vantage_point;
+    let missing = |message: String| Wait { reason: WaitReason::VantagePointMissing, message };
+    let point = match view.seen.cluster.vantage_points.get(name) {
+        Some(Fact::Seen(point)) => point,
+        Some(Fact::Absent) => return Err(missing(format!("VantagePoint {name} of client network {} does not exist: create it and deploy its agent", network.name))),
+        Some(unknown @ Fact::Unknown(_)) => return Err(not_known(&format!("VantagePoint {name}"), unknown)),
+        None => return Err(not_known(&format!("VantagePoint {name}"), &Fact::<()>::not_read("nobody looked at it yet"))),
+    };
+    let stands_there = match &network.place {
+        NetworkPlace::VirtualNetwork(id) => point.network == VantageNetwork::VirtualNetwork && point.virtual_network.as_ref() == Some(id),
+        NetworkPlace::OnPremises(_) => point.network == VantageNetwork::OnPremises,
+    };
+    if stands_there {
+        return Ok(point);
+    }
+    Err(missing(format!("VantagePoint {name} does not stand in client network {}: name one that does, or correct its virtualNetworkResourceId", network.name)))
+}
+
+fn silence(network: &ClientNetwork, point: &VantagePointSeen) -> Option<Wait> {
+    match &point.alive {
+        Fact::Seen(true) => None,
+        Fact::Seen(false) | Fact::Absent => Some(Wait {
+            reason: WaitReason::AgentSilent,
+            message: format!("the agent of VantagePoint {} does not report: check its pod in namespace {}", network.vantage_point, point.namespace),
+        }),
+        unknown => Some(not_known(&format!("the Lease of VantagePoint {}", network.vantage_point), unknown)),
+    }
+}
+
+fn wanted_probe(view: &View<'_>, network: &ClientNetwork, point: &VantagePointSeen, subject: &Digest, paths: &Paths) -> ProbeWrite {
+    let object = &view.desired.object;
+    let mut spec = ConnectivityProbeSpec {
+        secure_registry: SecureRegistryReference { namespace: object.namespace.clone(), name: object.name.clone(), uid: object.uid.clone() },
+        vantage_point: network.vantage_point.clone(),
+        service_account_name: point.service_account.clone(),
+        subject: subject.to_string(),
+        round: 0,
+        interval_milliseconds: i64::try_from(view.desired.verification.interval.as_millis()).unwrap_or(i64::MAX).clamp(100, 86_400_000),
+        consecutive_successes: i32::try_from(view.desired.verification.consecutive_successes).unwrap_or(10).clamp(1, 10),
+        paths: paths.all.iter().filter(|r| r.network == network.name).map(|r| r.path.clone()).collect(),
+    };
+    // The round stays until what is being proven changes: taking it out would only make agents start over.
+    let seen = view.seen.cluster.probes.get(&network.vantage_point).and_then(Fact::seen);
+    if let Some(probe) = seen
+        && (ConnectivityProbeSpec { round: 0, ..probe.spec.clone() }) == spec
+    {
+        spec.round = probe.spec.round;
+    }
+    ProbeWrite { namespace: point.namespace.clone(), name: naming::probe_name(&object.uid, &network.vantage_point), spec }
+}
+
+/// The probe, if it asks exactly what we want.
+fn asking<'a>(view: &'a View<'_>, vantage_point: &str, probes: &BTreeMap<String, ProbeWrite>) -> Option<&'a ProbeSeen> {
+    let wanted = probes.get(vantage_point)?;
+    let probe = view.seen.cluster.probes.get(vantage_point)?.seen()?;
+    (probe.spec == wanted.spec && probe.namespace == wanted.namespace && probe.name == wanted.name).then_some(probe)
+}
+
+fn look(view: &View<'_>, required: &Required, probes: &BTreeMap<String, ProbeWrite>, fit: &BTreeSet<&str>) -> Look {
+    let point = &required.vantage_point;
+    let nothing = |why: &str| Look::Nothing(why.to_owned());
+    if !fit.contains(point.as_str()) {
+        return nothing("its vantage point does not report");
+    }
+    let Some(probe) = asking(view, point, probes) else { return nothing("not asked yet") };
+    let Some(status) = &probe.status else { return nothing("not answered yet") };
+    let answers = status.observed_generation == Some(probe.generation)
+        && status.round == probe.spec.round
+        && status.subject.eq_ignore_ascii_case(&probe.spec.subject);
+    if !answers {
+        return nothing("not answered yet");
+    }
+    let mut results = status.results.iter().filter(|r| r.fqdn.eq_ignore_ascii_case(&required.path.fqdn));
+    match (results.next(), results.next()) {
+        (Some(result), None) => judge(required, result),
+        (Some(_), Some(_)) => nothing("answered twice"),
+        (None, _) => nothing("not answered yet"),
+    }
+}
+
+fn judge(required: &Required, result: &PathResult) -> Look {
+    let count = |n: i32| u32::try_from(n).unwrap_or(0);
+    match (result.outcome, result.hop) {
+        (ProbeOutcome::Succeeded, _) => {
+            let mut answered = result.addresses.clone();
+            answered.sort();
+            answered.dedup();
+            if answered.is_empty() || answered == required.path.addresses {
+                Look::Passes(count(result.successes))
+            } else {
+                Look::Nothing("claims success with other addresses than the endpoint's".into())
+            }
+        }
+        (ProbeOutcome::Failed, Some(hop)) => Look::Fails(hop, result.message.clone(), count(result.failures)),
+        (ProbeOutcome::Failed, None) => Look::Nothing("failed at no hop that it names".into()),
+        (ProbeOutcome::Unknown, _) => Look::Nothing(if result.message.is_empty() { "nothing can be said yet".into() } else { result.message.clone() }),
+    }
+}
+
+/// The round in our memory, if it proves what must be proven, is fresh, and every probe carries it.
+fn valid_round(view: &View<'_>, paths: &Paths, probes: &BTreeMap<String, ProbeWrite>) -> Option<Round> {
+    let round = view.seen.memory.round.as_ref()?;
+    let subject = paths.subject.as_ref()?;
+    let carried = view.desired.client_networks.iter().all(|network| {
+        asking(view, &network.vantage_point, probes).is_some_and(|probe| probe.spec.round == round.number)
+    });
+    let counts = round.number > 0 && round.subject == *subject && round.age <= view.desired.verification.max_age && carried;
+    counts.then(|| round.clone())
+}
+
+fn complete(view: &View<'_>, paths: &Paths, looks: &[Look], round: &Round, waits: &[Wait]) -> Option<Digest> {
+    let needed = view.desired.verification.consecutive_successes;
+    let proven = looks.iter().all(|look| matches!(look, Look::Passes(times) if *times >= needed));
+    if paths.all.is_empty() || !paths.gaps.is_empty() || !waits.is_empty() || !proven {
+        return None;
+    }
+    let mut parts = vec![format!("round {} subject {}", round.number, round.subject)];
+    parts.extend(paths.all.iter().map(|r| format!("{} {} {} {}", r.network, r.vantage_point, r.path.fqdn, r.path.addresses.join(" "))));
+    parts.sort();
+    Some(Digest::of_parts(parts.iter().map(String::as_str)))
+}
+
+impl Evidence {
+    /// Whether the open round can still conclude before its evidence is too old.
+    pub(crate) fn can_conclude(&self, view: &View<'_>) -> bool {
+        let Some(round) = &self.round else { return false };
+        let verification = &view.desired.verification;
+        let missing = |look: &Look| match look {
+            Look::Passes(times) => verification.consecutive_successes.saturating_sub(*times),
+            Look::Nothing(_) | Look::Fails(..) => verification.consecutive_successes,
+        };
+        let most = self.looks.iter().map(missing).max().unwrap_or(0);
+        // The first attempt of the missing ones needs no pause before it.
+        let needed = verification.interval.saturating_mul(most.saturating_sub(1));
+        round.age.saturating_add(needed) <= verification.max_age
+    }
+
+    /// The step that opens a round with all probes.
+    pub(crate) fn open_round(&self, view: &View<'_>, subject: &Digest) -> Step {
+        let number = (view.seen.nonce & LARGEST_ROUND).max(1);
+        let probes = self.probes.values().cloned().map(|mut write| {
+            write.spec.round = number;
+            write
+        });
+        let action = ClusterAction::OpenRound { number, subject: subject.clone(), probes: probes.collect() };
+        cluster_step("open-round", action)
+    }
+
+    /// Probes outside rounds: those that do not ask what they should, and those that nobody wants any more.
+    pub(crate) fn plan_probes(&self, view: &View<'_>, draft: &mut Draft) {
+        let unread = Fact::not_read("nobody looked at the probe yet");
+        for (point, wanted) in &self.probes {
+            match look_up(&view.seen.cluster.probes, point, &unread) {
+                Fact::Seen(_) if asking(view, point, &self.probes).is_some() => {}
+                Fact::Seen(_) | Fact::Absent => {
+                    draft.probes.push(cluster_step(format!("apply-probe {point}"), ClusterAction::ApplyProbe(wanted.clone())));
+                }
+                unknown => draft.wait(not_known(&format!("the probe of VantagePoint {point}"), unknown)),
+            }
+        }
+        for (point, probe) in &view.seen.cluster.probes {
+            let named = view.desired.client_networks.iter().any(|n| n.vantage_point == *point);
+            if let (false, Fact::Seen(probe)) = (named, probe) {
+                draft.probes.push(cluster_step(
+                    format!("delete-probe {point}"),
+                    ClusterAction::DeleteProbe { namespace: probe.namespace.clone(), name: probe.name.clone() },
+                ));
+            }
+        }
+    }
+
+    /// Every required path and how it stands. Before the lock only proof in the open round counts; after it, that it goes on
+    /// passing. Fewer failures in a row than a round would count are weather.
+    pub(crate) fn assess(&self, view: &View<'_>, paths: &Paths) -> Vec<PathAssessment> {
+        let needed = view.desired.verification.consecutive_successes;
+        let locked = view.all_closed();
+        let standing = |look: &Look| match look {
+            Look::Nothing(why) => PathStanding::Unknown(why.clone()),
+            Look::Passes(times) if locked || (self.round.is_some() && *times >= needed) => PathStanding::Passing,
+            Look::Passes(_) => PathStanding::Unknown("passes, not proven in a round yet".into()),
+            Look::Fails(_, _, times) if locked && (1..needed).contains(times) => PathStanding::Passing,
+            Look::Fails(hop, message, _) => PathStanding::Failing(*hop, message.clone()),
+        };
+        let line = |(required, look): (&Required, &Look)| PathAssessment {
+            network: required.network.clone(),
+            vantage_point: required.vantage_point.clone(),
+            endpoint: required.endpoint.clone(),
+            path: required.path.clone(),
+            standing: standing(look),
+        };
+        paths.all.iter().zip(&self.looks).map(line).collect()
+    }
+}
+
+/// Names the first failing path of a list, and how many more there are.
+pub(crate) fn first_failure(paths: &[PathAssessment]) -> Option<String> {
+    let mut failing = paths.iter().filter_map(|p| match &p.standing {
+        PathStanding::Failing(hop, message) => Some(format!("{} cannot reach {}: {hop}: {message}", p.network, p.path.fqdn)),
+        PathStanding::Passing | PathStanding::Unknown(_) => None,
+    });
+    let first = failing.next()?;
+    let more = failing.count();
+    Some(if more == 0 { first } else { format!("{first} (and {more} more)") })
+}
+
+/// How long ago names last changed by a write of ours, as far as anybody knows; `None`: nobody does.
+///
+/// Status may have missed the last write before a crash. Such a write is only made while endpoints or DNS are not ready, so a
+/// status that does not yet call both ready cannot vouch for the time.
+pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
+    let status = &view.seen.object.status;
+    let vouches = ["EndpointsReady", "DnsReady"].iter().all(|t| status.conditions.iter().any(|c| c.type_ == *t && c.status == "True"));
+    let recorded = status.last_name_change_time.as_ref().filter(|_| vouches).map(|time| {
+        let seconds = view.now.duration_since(time.0);
+        Duration::try_from(seconds).unwrap_or(Duration::ZERO)
+    });
+    recorded.or(view.seen.memory.since_name_change)
+}

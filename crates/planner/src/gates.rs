@@ -1,0 +1,175 @@
+//! What the lock waits for besides proof. Each gate that is not open is a wait that names who must act.
+//!
+//! | gate | open when |
+//! | --- | --- |
+//! | dnsSettle | that long has passed since names last changed by a write of ours |
+//! | recent public clients | nobody, or everybody accepted; policy Warn only reports |
+//! | way back | nothing forbids opening again, or a `ChangeApproval` acknowledges it |
+//! | Approval | a `ChangeApproval` of kind Lockdown names the digest |
+//! | Window | the window is open |
+//! | Rollout | a rollout has reached the object |
+
+use std::time::Duration;
+
+use sreg_api::ChangeKind;
+use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
+use sreg_domain::seen::PublicClient;
+use sreg_domain::{Digest, Fact, duration};
+
+use crate::draft::Draft;
+use crate::evidence::since_name_change;
+use crate::facts::{View, not_known};
+use crate::paths::Paths;
+use crate::plan::{FindingReason, Wait, WaitReason};
+use crate::prefix::Prefix;
+use crate::window;
+
+/// Whether a change is approved by digest. `None`: approvals could not be read.
+pub(crate) fn approved(view: &View<'_>, change: ChangeKind, digest: &Digest) -> Option<bool> {
+    match &view.seen.cluster.approvals {
+        Fact::Seen(approvals) => Some(approvals.iter().any(|a| a.change == change && a.digest == *digest)),
+        Fact::Absent => Some(false),
+        Fact::Unknown(_) => None,
+    }
+}
+
+/// What an approval of kind `Lockdown` covers: closing every target, the required paths, and what would forbid the way back.
+/// It does not depend on which targets are closed already, so it survives a lock that is half done.
+pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> {
+    if view.targets.gap.is_some() || !paths.gaps.is_empty() || paths.all.is_empty() {
+        return None;
+    }
+    let mut parts: Vec<String> = view.access.iter().map(|a| format!("close {}", a.id.key())).collect();
+    parts.extend(paths.all.iter().map(|r| format!("path {} {}", r.network, r.path.fqdn)));
+    parts.extend(view.seen.azure.reopening_obstacles.seen().into_iter().flatten().map(|o| format!("obstacle {o}")));
+    parts.sort();
+    Some(Digest::of_parts(parts.iter().map(String::as_str)))
+}
+
+/// Waits for every gate that is not open. Empty: the lock may go on.
+pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    waits.extend(settling(view, draft));
+    waits.extend(public_clients(view, draft));
+    waits.extend(approval(view, paths, draft));
+    waits.extend(window_gate(view, draft));
+    waits.extend(rollout(view));
+    waits
+}
+
+/// How much of `dnsSettle` is left.
+pub(crate) fn settle_left(view: &View<'_>) -> Duration {
+    let needed = view.desired.verification.dns_settle;
+    needed.saturating_sub(since_name_change(view).unwrap_or(Duration::ZERO))
+}
+
+fn settling(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
+    let left = settle_left(view);
+    if left.is_zero() {
+        return None;
+    }
+    draft.looks.push(left);
+    Some(Wait {
+        reason: WaitReason::DnsSettling,
+        message: format!("names changed less than dnsSettle ({}) ago: caches may still hold former answers", duration::show(view.desired.verification.dns_settle)),
+    })
+}
+
+/// Clients that came from public addresses and that nobody accepted cutting off.
+pub(crate) fn unaccepted<'a>(clients: &'a [PublicClient], accept: &[String]) -> Vec<&'a PublicClient> {
+    let accepted: Vec<Prefix> = accept.iter().filter_map(|a| Prefix::parse(a)).collect();
+    let is_accepted = |client: &PublicClient| client.address.parse().is_ok_and(|address| accepted.iter().any(|prefix| prefix.holds(address)));
+    clients.iter().filter(|client| !is_accepted(client)).collect()
+}
+
+fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
+    let wanted = view.desired.verification.recent_public_clients.as_ref()?;
+    let (reason, message) = match &view.seen.azure.recent_public_clients {
+        Fact::Seen(clients) => {
+            let found = unaccepted(clients, &wanted.accept);
+            let first = found.first()?;
+            let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
+            (
+                WaitReason::RecentPublicClients,
+                format!("{}{more} reached {} over public access in the last {}: move these clients, or list them under verification.recentPublicClients.accept", first.address, first.target.name(), duration::show(wanted.window)),
+            )
+        }
+        Fact::Absent => return None,
+        unknown => {
+            let Wait { reason, message } = not_known("recent public clients", unknown);
+            (reason, message)
+        }
+    };
+    match wanted.policy {
+        RecentPublicClientsPolicy::Block => Some(Wait { reason, message }),
+        RecentPublicClientsPolicy::Warn => {
+            draft.find(FindingReason::PublicClient, message);
+            None
+        }
+        RecentPublicClientsPolicy::Ignore => None,
+    }
+}
+
+fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
+    let obstacles = match &view.seen.azure.reopening_obstacles {
+        Fact::Seen(obstacles) => obstacles.as_slice(),
+        Fact::Absent => &[],
+        unknown => return Some(not_known("what would forbid opening again", unknown)),
+    };
+    for obstacle in obstacles {
+        draft.find(FindingReason::ReopeningForbidden, obstacle.clone());
+    }
+    if obstacles.is_empty() && !view.desired.gates.contains(&LockdownGate::Approval) {
+        return None;
+    }
+    // While paths are not known there is nothing to approve; the paths' own wait says so.
+    let digest = lockdown_digest(view, paths)?;
+    match approved(view, ChangeKind::Lockdown, &digest) {
+        Some(true) => None,
+        None => Some(not_known("ChangeApprovals", &view.seen.cluster.approvals)),
+        Some(false) => Some(Wait {
+            reason: WaitReason::LockdownApproval,
+            message: match obstacles.first() {
+                None => format!("approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}"),
+                Some(obstacle) => format!("opening again would be forbidden ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}"),
+            },
+        }),
+    }
+}
+
+fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
+    if !view.desired.gates.contains(&LockdownGate::Window) {
+        return None;
+    }
+    let closed = |opens: Option<jiff::Timestamp>| Wait {
+        reason: WaitReason::WindowClosed,
+        message: match opens {
+            Some(at) => format!("the lockdown window opens at {at}"),
+            None => "the lockdown window never opens: correct lockdown.window".to_owned(),
+        },
+    };
+    let Some(wanted) = &view.desired.window else { return Some(closed(None)) };
+    match window::standing(wanted, view.now) {
+        window::Standing::Open(_) => None,
+        window::Standing::Closed(opens) => {
+            if let Some(at) = opens {
+                draft.looks.push(Duration::try_from(at.duration_since(view.now)).unwrap_or(Duration::ZERO));
+            }
+            Some(closed(opens))
+        }
+    }
+}
+
+fn rollout(view: &View<'_>) -> Option<Wait> {
+    if !view.desired.gates.contains(&LockdownGate::Rollout) {
+        return None;
+    }
+    match &view.seen.cluster.rollout {
+        Fact::Seen(true) => None,
+        Fact::Seen(false) | Fact::Absent => Some(Wait {
+            reason: WaitReason::RolloutPending,
+            message: "no LockdownRollout has reached this object: add it to one, or take Rollout out of lockdown.waitFor".into(),
+        }),
+        unknown => Some(not_known("LockdownRollouts", unknown)),
+    }
+}

@@ -1,0 +1,179 @@
+//! Closing public access. The one rule stands here: every gate must be green, the proof of all paths complete, fresh and
+//! echoed, the snapshot read back; then the closing writes stand alone.
+//!
+//! | so far | next |
+//! | --- | --- |
+//! | other steps or waits | those first |
+//! | paths not known, vantage points silent | wait |
+//! | a gate is closed | wait, naming who must act |
+//! | a path fails, no round is open | wait: a round would prove nothing |
+//! | no round counts, or it can no longer conclude | open one |
+//! | proof incomplete | wait for the agents |
+//! | snapshot missing or of other evidence | write it, look again |
+//! | all of the above done | close: the registry first, then storage and container registry |
+
+use std::collections::BTreeMap;
+
+use sreg_domain::action::{Snapshot, SnapshotTarget};
+use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, TargetKind, naming};
+
+use crate::draft::{Draft, azure_step, cluster_step};
+use crate::evidence::{Evidence, Look, first_failure};
+use crate::facts::{View, in_azures_words, not_known, seen_network};
+use crate::opening::kept;
+use crate::paths::Paths;
+use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
+use crate::preflight::{Verdict, may_write};
+use crate::{gates, opening};
+
+/// Plans the way to the lock, as far as it can be gone now.
+pub(crate) fn plan(view: &View<'_>, paths: &Paths, evidence: &Evidence, standings: &[PathAssessment], draft: &mut Draft) {
+    limits(draft);
+    let blocked = draft.has_steps() || !draft.waits.is_empty();
+    let mut waits: Vec<Wait> = paths.gaps.clone();
+    if paths.gaps.is_empty() && paths.all.is_empty() {
+        waits.push(Wait { reason: WaitReason::PathsUnknown, message: "there is no path to prove: add endpoints and client networks".into() });
+    }
+    waits.extend(evidence.waits.iter().cloned());
+    waits.extend(gates::closed(view, paths, draft));
+    let failure = first_failure(standings);
+    let counts = evidence.round.is_some() && evidence.can_conclude(view);
+    if let Some(message) = failure.clone().filter(|_| waits.is_empty() || !blocked) {
+        waits.push(Wait { reason: WaitReason::PathFailing, message });
+    }
+    let held = blocked || !waits.is_empty();
+    for wait in waits {
+        draft.wait(wait);
+    }
+    if held {
+        return;
+    }
+    let Some(subject) = &paths.subject else { return };
+    if !counts {
+        draft.cluster.push(evidence.open_round(view, subject));
+        draft.probes.clear();
+        return;
+    }
+    match &evidence.complete {
+        Some(proof) => close_with(view, proof, draft),
+        None => draft.waiting(WaitReason::ProofPending, still_to_prove(view, evidence)),
+    }
+}
+
+fn still_to_prove(view: &View<'_>, evidence: &Evidence) -> String {
+    let needed = view.desired.verification.consecutive_successes;
+    let proven = evidence.looks.iter().filter(|look| matches!(look, Look::Passes(times) if *times >= needed)).count();
+    format!("{proven} of {} paths have {needed} successes in a row in the open proof round", evidence.looks.len())
+}
+
+/// Known limits of private registries (azure.md §1.7).
+fn limits(draft: &mut Draft) {
+    draft.find(
+        FindingReason::PrivateRegistryLimits,
+        "once private: Studio shows only models, environments cannot be built in the registry (build in a workspace, then share), components cannot be shared from a workspace, and metadata may still be listed publicly",
+    );
+}
+
+fn close_with(view: &View<'_>, proof: &Digest, draft: &mut Draft) {
+    let wanted = match &view.seen.cluster.snapshot {
+        unknown @ Fact::Unknown(_) => return draft.wait(not_known("the snapshot of what was before the lock", unknown)),
+        Fact::Seen(seen) => wanted_snapshot(view, Some(seen), proof),
+        Fact::Absent => wanted_snapshot(view, None, proof),
+    };
+    let Some(wanted) = wanted else {
+        return draft.waiting(WaitReason::NotKnown, "network settings of a target could not be read: they are kept before the lock");
+    };
+    if !view.seen.cluster.snapshot.seen().is_some_and(|seen| same_snapshot(seen, &wanted)) {
+        let config_map = naming::snapshot_name(&view.desired.registry);
+        draft.cluster.push(cluster_step("write-snapshot", ClusterAction::WriteSnapshot { config_map, snapshot: wanted }));
+        return;
+    }
+    closing(view, draft);
+}
+
+/// What must be kept before closing. While everything is open that is what Azure shows now; once a lock has begun, what an earlier
+/// snapshot kept stays.
+fn wanted_snapshot(view: &View<'_>, seen: Option<&Snapshot>, proof: &Digest) -> Option<Snapshot> {
+    let begun = !view.all_open();
+    let mut targets = BTreeMap::new();
+    for access in &view.access {
+        let earlier = seen.filter(|_| begun).and_then(|s| kept(s, &access.id)).cloned();
+        let network = earlier.or_else(|| seen_network(view.seen, access.target, &access.id))?;
+        targets.insert(access.id.to_string(), SnapshotTarget { kind: access.target, network });
+    }
+    Some(Snapshot { holder: view.holder(), targets, evidence_digest: proof.clone() })
+}
+
+/// Equal but for how Azure spells ids.
+fn same_snapshot(a: &Snapshot, b: &Snapshot) -> bool {
+    let spelled = |s: &Snapshot| -> BTreeMap<String, SnapshotTarget> { s.targets.iter().map(|(k, v)| (k.to_ascii_lowercase(), v.clone())).collect() };
+    a.holder == b.holder && a.evidence_digest == b.evidence_digest && spelled(a) == spelled(b)
+}
+
+/// The closing writes: the registry alone first, because Azure may close the others with it; then what is still open. A target
+/// that cannot be closed does not hold up the others.
+fn closing(view: &View<'_>, draft: &mut Draft) {
+    let mut steps: Vec<(TargetKind, Step)> = Vec::new();
+    for access in view.access.iter().filter(|a| a.closed == Some(false)) {
+        if let Some(step) = close(view, access, draft) {
+            steps.push((access.target, step));
+        }
+    }
+    let registry_alone = steps.iter().any(|(target, _)| *target == TargetKind::Registry) && !registry_was_refused(view);
+    let registry_busy = view.running(&view.desired.registry).is_some();
+    let now = steps.into_iter().filter(|(target, _)| *target == TargetKind::Registry || !(registry_alone || registry_busy));
+    draft.closing.extend(now.map(|(_, step)| step));
+    kept_open(view, draft);
+}
+
+/// The registry's last closing write was refused: the others do not wait for it.
+fn registry_was_refused(view: &View<'_>) -> bool {
+    let targets = view.seen.object.status.public_access.as_ref().map(|p| p.targets.as_slice()).unwrap_or_default();
+    targets.iter().any(|t| t.target == TargetKind::Registry.to_string() && t.refusal.is_some())
+}
+
+fn close(view: &View<'_>, access: &AccessAssessment, draft: &mut Draft) -> Option<Step> {
+    let expected = crate::facts::seen_digest(view.seen, access.target, &access.id)?;
+    if view.running(&access.id).is_some() {
+        draft.waiting(WaitReason::OperationInProgress, format!("Azure is still closing {} {}", access.target, access.id.name()));
+        return None;
+    }
+    if let Some(failure) = view.refused(&access.id) {
+        draft.waiting(WaitReason::RefusedStalled, in_azures_words(failure));
+        return None;
+    }
+    match may_write(view, access.target, &access.id) {
+        Verdict::Free => {}
+        Verdict::Denied(wait) | Verdict::NotKnown(wait) => {
+            draft.wait(wait);
+            return None;
+        }
+    }
+    Some(azure_step(
+        format!("close {} {}", access.target, access.id.name()),
+        AzureAction::Edit { target: access.target, id: access.id.clone(), edit: Edit::Close, expected },
+    ))
+}
+
+/// Who still comes in once storage and container registry are closed: reported, never touched.
+fn kept_open(view: &View<'_>, draft: &mut Draft) {
+    for storage in view.seen.azure.storage.values().filter_map(Fact::seen) {
+        let bypass = storage.bypass.as_deref().filter(|b| !b.is_empty() && !b.eq_ignore_ascii_case("None"));
+        if bypass.is_some() || !storage.resource_access_rules.is_empty() {
+            draft.find(
+                FindingReason::BypassKept,
+                format!("storage {} keeps bypass {} and {} resource rules", storage.id.name(), bypass.unwrap_or("None"), storage.resource_access_rules.len()),
+            );
+        }
+    }
+    for registry in view.seen.azure.container_registries.values().filter_map(Fact::seen) {
+        if let Some(bypass) = registry.bypass.as_deref().filter(|b| !b.eq_ignore_ascii_case("None")) {
+            draft.find(FindingReason::BypassKept, format!("container registry {} keeps bypass {bypass}", registry.id.name()));
+        }
+    }
+}
+
+/// Whether what a snapshot holds would open a target.
+pub(crate) fn would_open(target: TargetKind, snapshot: &Snapshot, id: &sreg_domain::ArmId) -> bool {
+    kept(snapshot, id).is_some_and(|network| !opening::settings_closed(target, network))
+}

@@ -1,0 +1,129 @@
+//! After the lock: probing goes on, and the lock holds. A lost path is an alert; only within the grace period, only where the
+//! user chose `Reopen`, and only after enough failures in a new round does it open again.
+//!
+//! | paths | policy | then |
+//! | --- | --- | --- |
+//! | all pass | – | settled |
+//! | not told (silence, unknown) | – | wait; never a reason to open |
+//! | one fails | Hold, or after the grace period | Stalled: path lost |
+//! | one fails | Reopen | a new round confirms it, then the snapshot is restored |
+//! | opened by rollback | Reopen | lock again after a pause that grows; Stalled after the third |
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sreg_api::registry::{PublicAccess, RollbackPolicy};
+use sreg_api::status::RollbackStatus;
+
+use crate::draft::Draft;
+use crate::evidence::{Evidence, Look, first_failure};
+use crate::facts::View;
+use crate::lockdown::would_open;
+use crate::opening::{self, Cause};
+use crate::paths::Paths;
+use crate::plan::{FindingReason, PathAssessment, PathStanding, WaitReason};
+
+/// After this many reopenings only a change of spec locks again.
+const MOST_ROLLBACKS: i32 = 3;
+
+/// What rollback says about this visit.
+pub(crate) enum Rollback {
+    /// Nothing: go on as if there were none.
+    None,
+    /// It is in force (confirmed now, or opened before and pausing): nothing is closed.
+    InForce,
+}
+
+/// The rollback that status recorded, while it holds the lock back. `Some(None)`: until the spec changes.
+pub(crate) fn pausing<'a>(view: &'a View<'_>) -> Option<(&'a RollbackStatus, Option<Timestamp>)> {
+    let rollback = view.seen.object.status.rollback.as_ref()?;
+    let mine = rollback.generation == view.desired.object.generation && rollback.count > 0;
+    if !mine || view.desired.rollback != RollbackPolicy::Reopen || view.desired.public_access != PublicAccess::Disabled {
+        return None;
+    }
+    if rollback.count >= MOST_ROLLBACKS {
+        return Some((rollback, None));
+    }
+    let pause = view.desired.grace_period.max(Duration::from_secs(60)).saturating_mul(1 << rollback.count.clamp(1, 8));
+    let until = rollback.reopened_at.as_ref()?.0.saturating_add(SignedDuration::try_from(pause).ok()?).ok()?;
+    (view.now < until).then_some((rollback, Some(until)))
+}
+
+/// Whether a lock of ours is young enough to be rolled back.
+pub(crate) fn within_grace(view: &View<'_>) -> Option<Duration> {
+    let locked_at = view.seen.object.status.exposure.as_ref()?.locked_at.as_ref()?.0;
+    let since = Duration::try_from(view.now.duration_since(locked_at)).ok()?;
+    (since <= view.desired.grace_period).then_some(since)
+}
+
+/// Plans a rollback where the user chose it.
+pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence, draft: &mut Draft) -> Rollback {
+    if let Some((rollback, until)) = pausing(view) {
+        opening::plan(view, Cause::Rollback, draft);
+        match until {
+            Some(until) => {
+                draft.looks.push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());
+                draft.waiting(WaitReason::RollbackBackoff, format!("opened again because {}: locking is tried again at {until}", rollback.reason));
+            }
+            None => draft.waiting(
+                WaitReason::PathLostStalled,
+                format!("opened again {} times because {}: repair that path, then change the spec (or set rollback.onFailure: Hold) to lock again", rollback.count, rollback.reason),
+            ),
+        }
+        return Rollback::InForce;
+    }
+    let chosen = view.desired.rollback == RollbackPolicy::Reopen && view.desired.public_access == PublicAccess::Disabled;
+    let (true, Some(since)) = (chosen, within_grace(view)) else { return Rollback::None };
+    let ours = view.seen.cluster.snapshot.seen().is_some_and(|snapshot| {
+        view.access.iter().any(|a| a.closed == Some(true) && would_open(a.target, snapshot, &a.id))
+    });
+    let failing = evidence.looks.iter().any(|look| matches!(look, Look::Fails(..)));
+    let (true, true, Some(subject)) = (ours, failing, &paths.subject) else { return Rollback::None };
+    match &evidence.round {
+        // A round from before the lock says nothing about after it.
+        Some(round) if round.age < since => {
+            let needed = view.desired.verification.consecutive_successes;
+            let lost = evidence.looks.iter().zip(&paths.all).find_map(|(look, path)| match look {
+                Look::Fails(hop, message, times) if *times >= needed => Some(format!("{} cannot reach {}: {hop}: {message}", path.network, path.path.fqdn)),
+                Look::Fails(..) | Look::Passes(_) | Look::Nothing(_) => None,
+            });
+            match lost {
+                Some(lost) => {
+                    draft.find(FindingReason::RolledBack, lost);
+                    opening::plan(view, Cause::Rollback, draft);
+                    Rollback::InForce
+                }
+                None => Rollback::None,
+            }
+        }
+        Some(_) | None => {
+            if !draft.has_steps() {
+                draft.cluster.push(evidence.open_round(view, subject));
+                draft.probes.clear();
+            }
+            Rollback::None
+        }
+    }
+}
+
+/// Says what keeps a locked registry from being settled.
+pub(crate) fn plan(paths: &Paths, evidence: &Evidence, standings: &[PathAssessment], view: &View<'_>, draft: &mut Draft) {
+    if let Some(lost) = first_failure(standings) {
+        let way_back = match view.desired.rollback {
+            RollbackPolicy::Hold => "the lock holds: repair the path, or open with a BreakGlass",
+            RollbackPolicy::Reopen if within_grace(view).is_some() => "the lock is opened again if a new proof round confirms it",
+            RollbackPolicy::Reopen => "the lock holds, its grace period is over: repair the path, or open with a BreakGlass",
+        };
+        draft.waiting(WaitReason::PathLostStalled, format!("{lost}; {way_back}"));
+    }
+    for wait in paths.gaps.iter().chain(&evidence.waits) {
+        draft.wait(wait.clone());
+    }
+    let silent = standings.iter().find_map(|p| match &p.standing {
+        PathStanding::Unknown(why) => Some(format!("{} to {}: {why}", p.network, p.path.fqdn)),
+        PathStanding::Passing | PathStanding::Failing(..) => None,
+    });
+    if let (Some(silent), true) = (silent, draft.waits.is_empty() && draft.probes.is_empty()) {
+        draft.waiting(WaitReason::ProofPending, silent);
+    }
+}

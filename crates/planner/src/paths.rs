@@ -1,0 +1,219 @@
+//! What must be proven: every client network reaches every name of the endpoints of its place. Names are what Azure reports;
+//! an empty set proves nothing, so where a kind of name is missing the paths are not known and nothing is locked.
+//!
+//! | kind | must be among the names of the place's endpoints |
+//! | --- | --- |
+//! | registry | a name for each region, and every host that discovery returns |
+//! | storage | the account's blob host; its dfs host where the namespace is hierarchical |
+//! | container registry | the login server, a data endpoint for each replica, every data endpoint reported |
+
+use std::collections::BTreeMap;
+
+use sreg_api::probe::ProbePath;
+use sreg_domain::desired::EndpointPlace;
+use sreg_domain::seen::ContainerRegistrySeen;
+use sreg_domain::{ArmId, Digest, EndpointGroup, Fact, Fqdn};
+
+use crate::endpoints::{Wanted, WantedEndpoints, members};
+use crate::facts::{View, look_up, not_known};
+use crate::plan::{Wait, WaitReason};
+
+/// Paths of one probe are limited by the API.
+const MOST_PATHS: usize = 128;
+
+/// One path that must be proven.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Required {
+    pub(crate) network: String,
+    pub(crate) vantage_point: String,
+    pub(crate) endpoint: ArmId,
+    pub(crate) path: ProbePath,
+}
+
+/// All paths that must be proven.
+pub(crate) struct Paths {
+    pub(crate) all: Vec<Required>,
+    /// Why these are not all of them.
+    pub(crate) gaps: Vec<Wait>,
+    /// Digest of endpoint ids, addresses and names; `None` while any of them is not known.
+    pub(crate) subject: Option<Digest>,
+}
+
+/// Works out what must be proven.
+pub(crate) fn required(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Paths {
+    let subject = subject(view, wanted);
+    let mut all = Vec::new();
+    for network in &view.desired.client_networks {
+        let mut by_name: BTreeMap<String, Required> = BTreeMap::new();
+        for w in wanted.all.iter().filter(|w| w.place.name == network.endpoint) {
+            for path in paths_of(view, w) {
+                let required = Required {
+                    network: network.name.clone(),
+                    vantage_point: network.vantage_point.clone(),
+                    endpoint: w.id.clone(),
+                    path,
+                };
+                by_name.entry(required.path.fqdn.clone()).or_insert(required);
+            }
+        }
+        all.extend(by_name.into_values());
+    }
+    Paths { gaps: gaps(view, wanted, &all), all, subject }
+}
+
+fn paths_of(view: &View<'_>, w: &Wanted<'_>) -> Vec<ProbePath> {
+    let mut by_name: BTreeMap<&Fqdn, ProbePath> = BTreeMap::new();
+    for member in members(view, w).into_iter().flatten() {
+        for fqdn in &member.fqdns {
+            let path = by_name.entry(fqdn).or_insert_with(|| ProbePath {
+                fqdn: fqdn.to_string(),
+                service: w.group.service(&member.member),
+                addresses: Vec::new(),
+                private_link_name: w.group.demands_cname().then(|| view.desired.cloud.private_link_name(w.group, fqdn)).flatten(),
+            });
+            path.addresses.push(member.address.to_string());
+        }
+    }
+    by_name
+        .into_values()
+        .map(|mut path| {
+            path.addresses.sort();
+            path.addresses.dedup();
+            path
+        })
+        .collect()
+}
+
+fn subject(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Option<Digest> {
+    if !wanted.complete || wanted.all.is_empty() {
+        return None;
+    }
+    let mut parts = Vec::new();
+    for w in &wanted.all {
+        for member in members(view, w)? {
+            let names: Vec<&str> = member.fqdns.iter().map(Fqdn::as_str).collect();
+            parts.push(format!("{} {} {}", w.id.key(), member.address, names.join(" ")));
+        }
+    }
+    parts.sort();
+    Some(Digest::of_parts(parts.iter().map(String::as_str)))
+}
+
+fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<Wait> {
+    let mut gaps = Vec::new();
+    let mut unknown = |message: String| {
+        let wait = Wait { reason: WaitReason::PathsUnknown, message };
+        if !gaps.contains(&wait) {
+            gaps.push(wait);
+        }
+    };
+    if !wanted.complete {
+        unknown("which endpoints are needed is not known yet".into());
+    }
+    for w in &wanted.all {
+        if members(view, w).is_none() {
+            unknown(format!("the names of private endpoint {} are not known yet", w.label()));
+        }
+    }
+    for network in &view.desired.client_networks {
+        let here = all.iter().filter(|r| r.network == network.name).count();
+        if here > MOST_PATHS {
+            unknown(format!("{here} paths from {} are more than the {MOST_PATHS} that one probe can hold", network.name));
+        }
+    }
+    if !gaps.is_empty() {
+        return gaps;
+    }
+    for place in &view.desired.endpoints {
+        if view.desired.client_networks.iter().any(|n| n.endpoint == place.name) {
+            gaps.extend(uncovered(view, wanted, place));
+        }
+    }
+    gaps
+}
+
+/// Names that Azure reports and that no endpoint of the place carries.
+fn uncovered(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlace) -> Vec<Wait> {
+    let names = |group: EndpointGroup, target: &ArmId| -> Vec<Fqdn> {
+        let of_target = wanted.all.iter().filter(|w| w.place.name == place.name && w.group == group && w.target == target);
+        of_target.filter_map(|w| members(view, w)).flatten().flat_map(|m| m.fqdns.iter().cloned()).collect()
+    };
+    let mut gaps = Vec::new();
+    registry_names(view, place, &names(EndpointGroup::AmlRegistry, &view.desired.registry), &mut gaps);
+    let unread = Fact::not_read("nobody looked at the storage account");
+    for id in &view.targets.storage {
+        let Fact::Seen(storage) = look_up(&view.seen.azure.storage, id, &unread) else { continue };
+        let blob = names(EndpointGroup::Blob, id);
+        covered(id, "blob host", storage.blob_host.as_ref(), &blob, place, &mut gaps);
+        if storage.hierarchical_namespace {
+            let dfs = names(EndpointGroup::Dfs, id);
+            covered(id, "dfs host", storage.dfs_host.as_ref(), &dfs, place, &mut gaps);
+        }
+    }
+    let unread = Fact::not_read("nobody looked at the container registry");
+    for id in &view.targets.container_registries {
+        let Fact::Seen(registry) = look_up(&view.seen.azure.container_registries, id, &unread) else { continue };
+        container_registry_names(id, registry, &names(EndpointGroup::ContainerRegistry, id), place, &mut gaps);
+    }
+    gaps
+}
+
+fn covered(id: &ArmId, what: &str, host: Option<&Fqdn>, names: &[Fqdn], place: &EndpointPlace, gaps: &mut Vec<Wait>) {
+    match host {
+        None => gaps.push(Wait { reason: WaitReason::PathsUnknown, message: format!("Azure does not report the {what} of {}", id.name()) }),
+        Some(host) if names.contains(host) => {}
+        Some(host) => gaps.push(not_covered(host.as_str(), place)),
+    }
+}
+
+fn not_covered(host: &str, place: &EndpointPlace) -> Wait {
+    Wait {
+        reason: WaitReason::HostNotCovered,
+        message: format!("{host} is not among the names of the private endpoints of entry {}: clients that use it would be cut off; recreate the endpoint if Azure added the name after it was made", place.name),
+    }
+}
+
+fn registry_names(view: &View<'_>, place: &EndpointPlace, names: &[Fqdn], gaps: &mut Vec<Wait>) {
+    let name = view.desired.registry.name();
+    for region in view.registry().map(|r| r.regions.as_slice()).unwrap_or_default() {
+        let region = region.location.as_str();
+        if !names.iter().any(|n| n.as_str().split('.').any(|label| label == region)) {
+            gaps.push(Wait { reason: WaitReason::PathsUnknown, message: format!("the endpoint of registry {name} at {} carries no name for region {region}", place.name) });
+        }
+    }
+    match &view.seen.azure.discovery {
+        Fact::Seen(hosts) if !hosts.is_empty() => {
+            gaps.extend(hosts.iter().filter(|h| !names.contains(h)).map(|h| not_covered(h.as_str(), place)));
+        }
+        Fact::Seen(_) | Fact::Absent => {
+            gaps.push(Wait { reason: WaitReason::PathsUnknown, message: format!("discovery of registry {name} returned no hosts") });
+        }
+        unknown => {
+            let Wait { reason: _, message } = not_known(&format!("discovery of registry {name}"), unknown);
+            gaps.push(Wait { reason: WaitReason::PathsUnknown, message });
+        }
+    }
+}
+
+fn container_registry_names(id: &ArmId, registry: &ContainerRegistrySeen, names: &[Fqdn], place: &EndpointPlace, gaps: &mut Vec<Wait>) {
+    covered(id, "login server", registry.login_server.as_ref(), names, place, gaps);
+    gaps.extend(registry.data_endpoints.iter().filter(|h| !names.contains(h)).map(|h| not_covered(h.as_str(), place)));
+    let replicas = match &registry.replicas {
+        Fact::Seen(replicas) if !replicas.is_empty() => replicas,
+        Fact::Seen(_) | Fact::Absent => {
+            gaps.push(Wait { reason: WaitReason::PathsUnknown, message: format!("Azure reports no replica of {}", id.name()) });
+            return;
+        }
+        unknown => {
+            let Wait { reason: _, message } = not_known(&format!("replicas of {}", id.name()), unknown);
+            gaps.push(Wait { reason: WaitReason::PathsUnknown, message });
+            return;
+        }
+    };
+    for replica in replicas {
+        let label = format!(".{replica}.data.");
+        if !names.iter().any(|n| n.as_str().contains(&label)) {
+            gaps.push(not_covered(&format!("the data endpoint of {} in {replica}", id.name()), place));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The registry itself: found, created closed, or missing; then what is ours on it (tags, the exemption of our principal) and the
+//! rules on workspaces' storage.
+//!
+//! | registry | then |
+//! | --- | --- |
+//! | not known | wait; missing rights are Stalled with what to grant |
+//! | absent, `create` | create it, closed from birth |
+//! | absent | Stalled |
+//! | seen, accounts missing in a region | wait for Azure; endpoints wait too |
+//! | seen | tags and exemption are compared and set, one write per visit and wave |
+
+use std::collections::BTreeMap;
+
+use sreg_api::names;
+use sreg_domain::seen::RegistrySeen;
+use sreg_domain::{AzureAction, Edit, Fact, TargetKind};
+
+use crate::draft::{Draft, azure_step};
+use crate::facts::{View, in_azures_words, look_up, not_known};
+use crate::plan::{FindingReason, Wait, WaitReason};
+
+/// Plans the registry's own resource. `false`: nothing that needs it may be planned.
+pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
+    let fact = &view.seen.azure.registry;
+    let name = view.desired.registry.name();
+    if view.running(&view.desired.registry).is_some() {
+        draft.waiting(WaitReason::OperationInProgress, format!("Azure is still changing registry {name}"));
+    }
+    match fact {
+        Fact::Unknown(_) => {
+            draft.wait(not_known(&format!("registry {name}"), fact));
+            false
+        }
+        Fact::Absent => {
+            absent(view, draft);
+            false
+        }
+        Fact::Seen(registry) => {
+            upkeep(view, registry, draft);
+            if let Some(gap) = &view.targets.gap {
+                draft.wait(gap.clone());
+            }
+            view.targets.gap.is_none()
+        }
+    }
+}
+
+fn absent(view: &View<'_>, draft: &mut Draft) {
+    let id = &view.desired.registry;
+    let Some(locations) = &view.desired.create else {
+        return draft.waiting(
+            WaitReason::RegistryAbsentStalled,
+            format!("registry {id} does not exist: create it, add spec.registry.create to have it created, or correct resourceId"),
+        );
+    };
+    if view.running(id).is_some() {
+        return;
+    }
+    if let Some(failure) = view.refused(id) {
+        return draft.waiting(WaitReason::RefusedStalled, in_azures_words(failure));
+    }
+    let assigned_identities = match (view.desired.grant_operator, &view.seen.azure.principal) {
+        (false, _) => Vec::new(),
+        (true, Fact::Seen(principal)) => vec![principal.object_id.clone()],
+        (true, unknown) => return draft.wait(not_known("our own principal in Azure", unknown)),
+    };
+    let mut tags = view.desired.tags.clone();
+    tags.insert(names::OWNER_TAG.into(), view.desired.owner.clone());
+    draft.azure.push(azure_step(
+        format!("create-registry {}", id.name()),
+        AzureAction::CreateRegistry { id: id.clone(), locations: locations.clone(), tags, assigned_identities },
+    ));
+}
+
+/// Tags of the spec that are missing or differ. Azure compares tag names without case.
+pub(crate) fn tags_to_set(wanted: &BTreeMap<String, String>, registry: &RegistrySeen) -> BTreeMap<String, String> {
+    let holds = |key: &String, value: &String| registry.tags.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v == value);
+    wanted.iter().filter(|(key, value)| !holds(key, value)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// Our principal still has to be listed.
+pub(crate) fn grant_is_missing(view: &View<'_>) -> bool {
+    let listed = |registry: &RegistrySeen| {
+        view.seen.azure.principal.seen().is_some_and(|p| registry.assigned_identities.iter().any(|id| id.eq_ignore_ascii_case(&p.object_id)))
+    };
+    view.desired.grant_operator && view.registry().is_some_and(|r| !listed(r))
+}
+
+fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
+    if view.running(&registry.id).is_some() {
+        return;
+    }
+    if grant_is_missing(view) {
+        match &view.seen.azure.principal {
+            Fact::Seen(principal) => draft.azure.push(azure_step(
+                format!("grant-operator {}", registry.id.name()),
+                AzureAction::GrantManagedGroupAccess {
+                    id: registry.id.clone(),
+                    principal: principal.object_id.clone(),
+                    expected: registry.digest.clone(),
+                },
+            )),
+            unknown => draft.wait(not_known("our own principal in Azure", unknown)),
+        }
+    }
+    let tags = tags_to_set(&view.desired.tags, registry);
+    if !tags.is_empty() {
+        draft.azure.push(azure_step(
+            format!("set-tags {}", registry.id.name()),
+            AzureAction::SetTags { id: registry.id.clone(), tags, expected: registry.digest.clone() },
+        ));
+    }
+}
+
+/// Rules on workspaces' storage that let the registry in (azure.md §9). What is missing here holds nothing up.
+pub(crate) fn plan_sharing(view: &View<'_>, draft: &mut Draft) {
+    let unread = Fact::not_read("nobody looked at the workspace's storage");
+    for id in &view.desired.sharing {
+        let fact = look_up(&view.seen.azure.shared_storage, id, &unread);
+        let storage = match fact {
+            Fact::Seen(storage) => storage,
+            Fact::Absent => {
+                draft.aside.push(Wait {
+                    reason: WaitReason::RefusedStalled,
+                    message: format!("storage account {id} does not exist: correct or remove it under spec.sharing"),
+                });
+                continue;
+            }
+            Fact::Unknown(_) => {
+                draft.aside.push(not_known(&format!("storage account {}", id.name()), fact));
+                continue;
+            }
+        };
+        if storage.public_network_access.as_deref().is_some_and(|access| access.eq_ignore_ascii_case("Disabled")) {
+            draft.find(
+                FindingReason::BypassKept,
+                format!("storage {} has publicNetworkAccess=Disabled: sharing to the registry does not work until it is Enabled with defaultAction=Deny", id.name()),
+            );
+        }
+        let registry = view.desired.registry.key();
+        if storage.resource_access_rules.iter().any(|rule| rule.eq_ignore_ascii_case(registry)) || view.running(id).is_some() {
+            continue;
+        }
+        match &view.seen.azure.principal {
+            Fact::Seen(principal) => draft.azure.push(azure_step(
+                format!("allow-registry {}", id.name()),
+                AzureAction::Edit {
+                    target: TargetKind::Storage,
+                    id: id.clone(),
+                    edit: Edit::AllowResource { resource: view.desired.registry.clone(), tenant: principal.tenant_id.clone() },
+                    expected: storage.digest.clone(),
+                },
+            )),
+            unknown => draft.aside.push(not_known("our own principal in Azure", unknown)),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Endpoints of ours that the spec no longer wants.
+//!
+//! | public access | then |
+//! | --- | --- |
+//! | everything open | zone group removed, then the endpoint |
+//! | anything closed or not known | released: left in place, reported; deleting would cut its clients off |
+
+use sreg_api::names::ZONE_GROUP;
+use sreg_domain::seen::EndpointSeen;
+use sreg_domain::{ArmId, AzureAction, Fact};
+
+use crate::draft::{Draft, azure_step};
+use crate::endpoints::WantedEndpoints;
+use crate::facts::{View, not_known};
+use crate::plan::{FindingReason, Step, WaitReason};
+
+/// Endpoints that carry our mark.
+pub(crate) fn ours<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a ArmId, &'a EndpointSeen)> {
+    let marked = |endpoint: &&EndpointSeen| endpoint.owner.as_deref() == Some(view.desired.owner.as_str());
+    view.seen.azure.endpoints.iter().filter_map(move |(id, fact)| Some((id, fact.seen().filter(marked)?)))
+}
+
+/// Plans what becomes of endpoints that nobody wants.
+pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
+    if !wanted.complete {
+        return;
+    }
+    let left = ours(view).filter(|(id, _)| !wanted.all.iter().any(|w| w.id == **id));
+    for (id, endpoint) in left {
+        if !view.all_open() {
+            draft.find(
+                FindingReason::EndpointReleased,
+                format!("private endpoint {id} is no longer wanted; it is left in place because public access is not open and clients may use it"),
+            );
+            continue;
+        }
+        let step = next_removal(view, id, endpoint, draft);
+        draft.azure.extend(step);
+    }
+}
+
+/// The next write on the way to an endpoint's end: its zone group first, so that no record points nowhere.
+pub(crate) fn next_removal(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, draft: &mut Draft) -> Option<Step> {
+    let group = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
+    let deleting = endpoint.provisioning_state.eq_ignore_ascii_case("Deleting");
+    if deleting || view.running(id).is_some() || view.running(&group).is_some() {
+        draft.waiting(WaitReason::OperationInProgress, format!("Azure is still removing private endpoint {}", id.name()));
+        return None;
+    }
+    let touches = || vec![format!("names of {} stop answering privately wherever only this endpoint serves them", endpoint.target.as_ref().map_or("its target", ArmId::name))];
+    match &endpoint.zone_groups {
+        unknown @ Fact::Unknown(_) => {
+            draft.wait(not_known(&format!("zone groups of private endpoint {}", id.name()), unknown));
+            None
+        }
+        Fact::Seen(groups) if groups.iter().any(|g| g.id == group) => Some(Step {
+            touches: touches(),
+            ..azure_step(format!("delete-zone-group {}", id.name()), AzureAction::DeleteZoneGroup { id: group })
+        }),
+        Fact::Seen(_) | Fact::Absent => Some(Step {
+            touches: touches(),
+            ..azure_step(
+                format!("delete-endpoint {}", id.name()),
+                AzureAction::DeleteEndpoint { id: endpoint.id.clone(), owner: view.desired.owner.clone() },
+            )
+        }),
+    }
+}

@@ -1,0 +1,260 @@
+//! From what came of a plan to what people and machines read: status, events, gauges, when to look again. Pure. A status can be
+//! built only from an outcome, and equal worlds give byte-equal status: former times and texts are kept while nothing changes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sreg_api::conditions::{ConditionType, State};
+use sreg_api::registry::PublicAccess;
+use sreg_api::status::SecureRegistryStatus;
+use sreg_api::SecureRegistry;
+use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
+use sreg_domain::{Action, Desired, Outcome, Seen, TargetKind};
+
+use crate::break_glass::{self, Standing};
+use crate::conditions::{self, Draft, Truth};
+use crate::facts::{View, in_azures_words, is_retryable};
+use crate::plan::{Plan, WaitReason};
+use crate::validate::Violation;
+
+mod events;
+mod fields;
+mod truths;
+
+/// Everything that a report is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportInput<'a> {
+    /// What is desired.
+    pub desired: &'a Desired,
+    /// What was seen when the plan was made.
+    pub seen: &'a Seen,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What came of it.
+    pub outcome: &'a Outcome,
+    /// When the visit ends, wall clock.
+    pub now: Timestamp,
+}
+
+/// What is told about one visit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The whole status, to be applied if it differs from the former one.
+    pub status: SecureRegistryStatus,
+    /// Transitions, to be published once.
+    pub events: Vec<EventNote>,
+    /// When to visit again if nothing happens, before jitter.
+    pub requeue: Duration,
+    /// What metrics show.
+    pub gauges: Gauges,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventNote {
+    /// `Warning` instead of `Normal`.
+    pub warning: bool,
+    /// PascalCase, from a closed set.
+    pub reason: String,
+    /// What the operator was doing, PascalCase, from a closed set.
+    pub action: String,
+    /// One sentence, at most 1 kB.
+    pub note: String,
+}
+
+/// What metrics show of one object; label values from closed sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gauges {
+    /// The state.
+    pub state: State,
+    /// Which kinds of target are (at least partly) open; a kind that cannot be told is missing.
+    pub open_targets: BTreeMap<TargetKind, bool>,
+    /// What is waited for, once each.
+    pub waits: Vec<WaitReason>,
+    /// All three are closed.
+    pub locked: bool,
+    /// A break-glass is in force.
+    pub break_glass: bool,
+}
+
+/// Reports on one visit.
+pub fn report(input: ReportInput<'_>) -> Report {
+    let ReportInput { desired, seen, plan, outcome, now } = input;
+    let view = View::new(desired, seen, now);
+    let verdict = verdict(&view, plan, outcome);
+    let former = &seen.object.status;
+    let drafts = truths::all(&view, plan, &verdict);
+    let conditions = conditions::merge(drafts, &former.conditions, desired.object.generation, now);
+    let status = fields::status(&view, plan, outcome, &verdict, conditions, now);
+    let events = events::transitions(&view, plan, outcome, &status, &verdict);
+    Report { events, requeue: requeue(plan, outcome), gauges: gauges(&view, plan, verdict.state), status }
+}
+
+/// The state after the outcome, and the sentence that goes with it.
+pub(crate) struct Verdict {
+    pub(crate) state: State,
+    pub(crate) message: String,
+}
+
+fn failures(outcome: &Outcome) -> impl Iterator<Item = (&StepOutcome, &Failure)> {
+    outcome.steps.iter().filter_map(|step| match &step.result {
+        StepResult::Failed(failure) => Some((step, failure)),
+        StepResult::Effect(_) | StepResult::Withheld(_) => None,
+    })
+}
+
+/// A failure that trying again will not cure.
+fn is_final(failure: &Failure) -> bool {
+    match failure.disposition {
+        Disposition::Forbidden | Disposition::Terminal => !is_retryable(failure),
+        Disposition::Retry | Disposition::Wait(_) => false,
+    }
+}
+
+fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> Verdict {
+    let planned = plan.assessment.state.unwrap_or(State::Unknown);
+    if view.seen.object.deleting {
+        let message = failures(outcome).next().map(|(_, f)| in_azures_words(f));
+        let message = message.or_else(|| plan.waits.first().map(|w| w.message.clone()));
+        return Verdict { state: State::Deleting, message: message.unwrap_or_else(|| "releasing what carries our mark".into()) };
+    }
+    if let Some((_, failure)) = failures(outcome).find(|(_, f)| is_final(f)) {
+        let advice = match failure.disposition {
+            Disposition::Forbidden => "; grant the operator's identity that right",
+            Disposition::Retry | Disposition::Wait(_) | Disposition::Terminal => "",
+        };
+        return Verdict { state: State::Stalled, message: format!("{}{advice}", in_azures_words(failure)) };
+    }
+    if let Some((_, failure)) = failures(outcome).next() {
+        return Verdict { state: working(planned), message: format!("will try again: {}", in_azures_words(failure)) };
+    }
+    let withheld = outcome.steps.iter().find_map(|step| match &step.result {
+        StepResult::Withheld(why) => Some(format!("{} was withheld: {why}", step.step)),
+        StepResult::Effect(Effect::Stale(why)) => Some(format!("{} saw another world than the plan: {why}", step.step)),
+        StepResult::Effect(Effect::Done { .. } | Effect::Started(_)) | StepResult::Failed(_) => None,
+    });
+    match withheld {
+        Some(message) => Verdict { state: working(planned), message },
+        None => Verdict { state: planned, message: sentence(view, plan, planned) },
+    }
+}
+
+/// A visit that did not do what it planned is at work, whatever its plan called itself.
+fn working(planned: State) -> State {
+    let (_, reconciling, _) = conditions::trio(planned);
+    if reconciling == Truth::True { planned } else { State::Progressing }
+}
+
+/// The first wait speaks; without one, what is being done or what holds.
+fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
+    let emergency = match break_glass::standing(view) {
+        Standing::Active { name, requested_by, reason, until } => Some(format!("BreakGlass {name} by {requested_by} holds public access open until {until}: {reason}")),
+        Standing::None | Standing::NotKnown | Standing::UsedUp { .. } => None,
+    };
+    if let (State::BreakGlass, Some(message)) = (state, emergency) {
+        return message;
+    }
+    let (_, reconciling, _) = conditions::trio(state);
+    let azure = plan.steps().filter(|s| matches!(s.action, Action::Azure(_))).count();
+    if azure > 0 && reconciling == Truth::True {
+        let first = plan.steps().find(|s| matches!(s.action, Action::Azure(_))).map(|s| s.id.to_string()).unwrap_or_default();
+        return if azure == 1 { first } else { format!("{first} and {} more", azure - 1) };
+    }
+    if let Some(wait) = plan.waits.first() {
+        return wait.message.clone();
+    }
+    match state {
+        State::Locked => "registry, storage and container registry are closed to the public, every required path is proven".into(),
+        State::Open => "public access is open, as desired".into(),
+        State::Observed => {
+            let would = plan.findings.iter().filter(|f| f.reason == crate::plan::FindingReason::WouldDo).count();
+            if would == 0 { "observed; nothing would be done".into() } else { format!("observed; {would} things would be done or waited for, see status.findings") }
+        }
+        State::Proving => "a proof round is being opened".into(),
+        State::Unknown
+        | State::Progressing
+        | State::CreatingEndpoints
+        | State::ConfiguringDns
+        | State::Settling
+        | State::Locking
+        | State::Opening
+        | State::AwaitingConnectionApproval
+        | State::AwaitingApproval
+        | State::AwaitingWindow
+        | State::AwaitingRollout
+        | State::AwaitingAction
+        | State::Stalled
+        | State::PathLost
+        | State::BreakGlass
+        | State::Deleting => plan.steps().next().map(|s| s.id.to_string()).unwrap_or_default(),
+    }
+}
+
+/// When to visit again: what the plan says, later where something failed.
+fn requeue(plan: &Plan, outcome: &Outcome) -> Duration {
+    let after = |failure: &Failure| match failure.disposition {
+        Disposition::Retry => Duration::from_secs(5),
+        Disposition::Wait(asked) => asked.clamp(Duration::from_secs(1), Duration::from_secs(600)),
+        Disposition::Forbidden => Duration::from_secs(60),
+        Disposition::Terminal => Duration::from_secs(120),
+    };
+    let failed = failures(outcome).map(|(_, failure)| after(failure)).min();
+    let progressed = outcome.steps.iter().any(|s| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))));
+    match failed {
+        None => plan.next_look,
+        // Others went on: look soon, the failed one is tried again then too.
+        Some(after) if progressed => after.min(Duration::from_secs(10)).max(plan.next_look),
+        Some(after) => after.max(plan.next_look),
+    }
+}
+
+fn gauges(view: &View<'_>, plan: &Plan, state: State) -> Gauges {
+    let mut open_targets = BTreeMap::new();
+    for access in &plan.assessment.access {
+        if let Some(closed) = access.closed {
+            let open = open_targets.entry(access.target).or_insert(false);
+            *open |= !closed;
+        }
+    }
+    let mut waits: Vec<WaitReason> = plan.waits.iter().map(|w| w.reason).collect();
+    waits.sort();
+    waits.dedup();
+    Gauges {
+        state,
+        open_targets,
+        waits,
+        locked: view.all_closed(),
+        break_glass: matches!(break_glass::standing(view), Standing::Active { .. }) && view.desired.public_access == PublicAccess::Disabled,
+    }
+}
+
+/// Reports on an object that is invalid: nothing was observed, nothing was done; what was known is kept.
+pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Timestamp) -> Report {
+    let generation = object.metadata.generation.unwrap_or_default();
+    let former = object.status.clone().unwrap_or_default();
+    let message = match violations.split_first() {
+        None => "the object is not valid".to_owned(),
+        Some((first, [])) => first.to_string(),
+        Some((first, rest)) => format!("{first} (and {} more: {})", rest.len(), rest.iter().map(|v| v.path.as_str()).collect::<Vec<_>>().join(", ")),
+    };
+    let (ready, reconciling, stalled) = conditions::trio(State::Stalled);
+    let trio = [(ConditionType::Ready, ready), (ConditionType::Reconciling, reconciling), (ConditionType::Stalled, stalled)];
+    let mut drafts: Vec<Draft> =
+        trio.into_iter().map(|(kind, truth)| Draft { kind, truth, reason: State::Stalled.to_string(), message: message.clone() }).collect();
+    drafts.extend(former.conditions.iter().filter_map(truths::keep));
+    let mut status = former.clone();
+    status.observed_generation = Some(generation);
+    status.conditions = conditions::merge(drafts, &former.conditions, generation, now);
+    status.waiting_for.clear();
+    status.operations.clear();
+    fields::remember(&former, &mut status, State::Stalled, &message, now);
+    let verdict = Verdict { state: State::Stalled, message };
+    let events = events::state_changed(&former, &status, &verdict).into_iter().collect();
+    Report {
+        status,
+        events,
+        requeue: Duration::from_secs(600),
+        gauges: Gauges { state: State::Stalled, open_targets: BTreeMap::new(), waits: Vec::new(), locked: false, break_glass: false },
+    }
+}

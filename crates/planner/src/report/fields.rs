@@ -1,0 +1,280 @@
+//! The fields of a status beside its conditions.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use sreg_api::conditions::{ConditionType, State};
+use sreg_api::status::{
+    ApprovalWanted, EndpointStatus, ExposureStatus, FindingStatus, HistoryEntry, OperationStatus, PublicAccessStatus, RollbackStatus,
+    SecureRegistryStatus, SnapshotStatus, TargetAccessStatus, WaitStatus,
+};
+use sreg_domain::action::{Effect, StepResult};
+use sreg_domain::seen::OperationState;
+use sreg_domain::{Action, AzureAction, Digest, Edit, Fact, Outcome, TargetKind, naming};
+
+use super::{Verdict, is_final};
+use crate::conditions::{says_the_same, truncate, whole_seconds};
+use crate::facts::{self, View, in_azures_words};
+use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan};
+
+/// Status stays small.
+const MOST_LINES: usize = 16;
+const LONGEST_LINE: usize = 512;
+
+/// The whole status.
+pub(super) fn status(view: &View<'_>, plan: &Plan, outcome: &Outcome, verdict: &Verdict, conditions: Vec<Condition>, now: Timestamp) -> SecureRegistryStatus {
+    let former = &view.seen.object.status;
+    let assessment = &plan.assessment;
+    let ready = assessment.endpoints.iter().filter(|e| e.ready == Some(true)).count();
+    let passing = assessment.paths.iter().filter(|p| p.standing == PathStanding::Passing).count();
+    let public_access = public_access(view, plan, outcome);
+    let mut status = SecureRegistryStatus {
+        observed_generation: Some(view.desired.object.generation),
+        endpoints_ready: Some(format!("{ready}/{}", assessment.endpoints.len())),
+        paths_verified: Some(format!("{passing}/{}", assessment.paths.len())),
+        endpoints: assessment.endpoints.iter().map(|e| endpoint(view, plan, e)).collect(),
+        waiting_for: waiting_for(plan),
+        findings: findings(plan),
+        operations: operations(view, outcome),
+        approvals_wanted: approvals_wanted(view, plan),
+        last_name_change_time: last_name_change(view, outcome, &conditions, now),
+        exposure: exposure(view, former.exposure.as_ref(), now),
+        snapshot: snapshot(view),
+        rollback: rollback(view, plan, outcome, now),
+        history: former.history.clone(),
+        public_access: Some(public_access),
+        conditions,
+    };
+    if view.seen.object.deleting {
+        keep_for_the_end(former, &mut status);
+    }
+    remember(former, &mut status, verdict.state, &verdict.message, now);
+    status
+}
+
+/// A teardown looks at little; what was known of the rest stays.
+fn keep_for_the_end(former: &SecureRegistryStatus, status: &mut SecureRegistryStatus) {
+    status.endpoints_ready = former.endpoints_ready.clone();
+    status.paths_verified = former.paths_verified.clone();
+    status.endpoints = former.endpoints.clone();
+    status.approvals_wanted.clear();
+}
+
+/// Adds a line of history when the state changed.
+pub(super) fn remember(former: &SecureRegistryStatus, status: &mut SecureRegistryStatus, state: State, message: &str, now: Timestamp) {
+    let ready = ConditionType::Ready.to_string();
+    let was = former.conditions.iter().find(|c| c.type_ == ready).map(|c| c.reason.as_str());
+    if was == Some(state.to_string().as_str()) {
+        return;
+    }
+    status.history.push(HistoryEntry { time: Some(whole_seconds(now)), state: state.to_string(), message: truncate(message, 256) });
+    let surplus = status.history.len().saturating_sub(MOST_LINES);
+    status.history.drain(..surplus);
+}
+
+/// `Locked`, `Open`, which of the three are open, or `Unknown`.
+pub(crate) fn summary(access: &[AccessAssessment], complete: bool) -> String {
+    let mut open: Vec<TargetKind> = access.iter().filter(|a| a.closed == Some(false)).map(|a| a.target).collect();
+    open.sort();
+    open.dedup();
+    let kinds_open = [TargetKind::Registry, TargetKind::Storage, TargetKind::ContainerRegistry].iter().all(|k| open.contains(k));
+    if kinds_open || (!open.is_empty() && access.iter().all(|a| a.closed == Some(false))) {
+        return "Open".into();
+    }
+    if !open.is_empty() {
+        return format!("Open: {}", open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    }
+    if complete && !access.is_empty() && access.iter().all(|a| a.closed == Some(true)) { "Locked".into() } else { "Unknown".into() }
+}
+
+fn public_access(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> PublicAccessStatus {
+    let access = &plan.assessment.access;
+    let former = view.seen.object.status.public_access.as_ref().map(|p| p.targets.as_slice()).unwrap_or_default();
+    let line = |a: &AccessAssessment| TargetAccessStatus {
+        target: a.target.to_string(),
+        resource_id: a.id.to_string(),
+        access: match a.closed {
+            Some(true) => "Closed",
+            Some(false) => "Open",
+            None => "Unknown",
+        }
+        .into(),
+        detail: a.detail.clone(),
+        refusal: refusal(a, former, outcome),
+    };
+    PublicAccessStatus { summary: summary(access, view.targets.gap.is_none()), targets: access.iter().map(line).collect() }
+}
+
+/// Why the last closing write was refused, until one succeeds.
+fn refusal(access: &AccessAssessment, former: &[TargetAccessStatus], outcome: &Outcome) -> Option<String> {
+    if access.closed == Some(true) {
+        return None;
+    }
+    let before = former.iter().find(|t| t.resource_id.eq_ignore_ascii_case(access.id.key())).and_then(|t| t.refusal.clone());
+    let tried = outcome.steps.iter().find(|s| matches!(&s.action, Action::Azure(azure) if azure.is_closing() && azure.resource() == &access.id));
+    match tried.map(|s| &s.result) {
+        Some(StepResult::Failed(failure)) if is_final(failure) => {
+            let now = truncate(&in_azures_words(failure), LONGEST_LINE);
+            Some(before.filter(|b| says_the_same(b, &now)).unwrap_or(now))
+        }
+        Some(StepResult::Effect(Effect::Done { .. } | Effect::Started(_))) => None,
+        Some(StepResult::Failed(_) | StepResult::Effect(Effect::Stale(_)) | StepResult::Withheld(_)) | None => before,
+    }
+}
+
+fn endpoint(view: &View<'_>, plan: &Plan, line: &EndpointAssessment) -> EndpointStatus {
+    let fact = view.seen.azure.endpoints.get(&line.id);
+    let seen = fact.and_then(Fact::seen);
+    let members = seen.and_then(|e| e.members.seen()).map(Vec::as_slice).unwrap_or_default();
+    let mut addresses: Vec<String> = members.iter().map(|m| m.address.to_string()).collect();
+    addresses.sort();
+    addresses.dedup();
+    let mut fqdns: Vec<String> = members.iter().flat_map(|m| &m.fqdns).map(ToString::to_string).collect();
+    fqdns.sort();
+    fqdns.dedup();
+    let failing = plan.assessment.paths.iter().find_map(|p| match &p.standing {
+        PathStanding::Failing(hop, message) if p.endpoint == line.id => Some(format!("{} {}: {hop}, {message}", p.network, p.path.fqdn)),
+        PathStanding::Failing(..) | PathStanding::Passing | PathStanding::Unknown(_) => None,
+    });
+    EndpointStatus {
+        name: line.place.clone(),
+        target: line.group.target().to_string(),
+        group_id: line.group.group_id().into(),
+        resource_id: line.id.to_string(),
+        provisioning_state: match (fact, seen) {
+            (_, Some(endpoint)) => endpoint.provisioning_state.clone(),
+            (Some(Fact::Absent), None) => "Absent".into(),
+            (Some(Fact::Unknown(_) | Fact::Seen(_)) | None, None) => "Unknown".into(),
+        },
+        connection_state: seen.and_then(|e| e.connection_status.clone()),
+        addresses,
+        fqdns,
+        failing_path: failing.map(|f| truncate(&f, LONGEST_LINE)),
+    }
+}
+
+fn waiting_for(plan: &Plan) -> Vec<WaitStatus> {
+    let line = |w: &crate::plan::Wait| WaitStatus {
+        reason: w.reason.to_string(),
+        message: truncate(&w.message, LONGEST_LINE),
+        actor: w.reason.actor().to_string(),
+    };
+    plan.waits.iter().take(MOST_LINES).map(line).collect()
+}
+
+fn findings(plan: &Plan) -> Vec<FindingStatus> {
+    let line = |f: &crate::plan::Finding| FindingStatus { reason: f.reason.to_string(), message: truncate(&f.message, LONGEST_LINE) };
+    plan.findings.iter().take(MOST_LINES).map(line).collect()
+}
+
+/// Running operations, failed ones while they still tell us to hold, and those just started.
+fn operations(view: &View<'_>, outcome: &Outcome) -> Vec<OperationStatus> {
+    let keeps = |o: &&sreg_domain::seen::OperationSeen| match &o.state {
+        OperationState::Running { .. } => true,
+        OperationState::Failed(failure) => facts::holds(o, failure, view.now),
+        OperationState::Succeeded | OperationState::Lost => false,
+    };
+    let before = view.seen.azure.operations.iter().filter(keeps).map(|o| &o.operation);
+    let started: Vec<_> = outcome
+        .steps
+        .iter()
+        .filter_map(|s| match &s.result {
+            StepResult::Effect(Effect::Started(operation)) => Some(operation),
+            StepResult::Effect(Effect::Done { .. } | Effect::Stale(_)) | StepResult::Failed(_) | StepResult::Withheld(_) => None,
+        })
+        .collect();
+    let superseded = |o: &&sreg_domain::Operation| !started.iter().any(|s| s.resource == o.resource);
+    let mut lines: Vec<OperationStatus> = before
+        .filter(superseded)
+        .chain(started.iter().copied())
+        .map(|o| OperationStatus {
+            step: o.step.to_string(),
+            resource_id: o.resource.to_string(),
+            poll_url: o.poll_url.clone(),
+            started_at: Some(whole_seconds(o.started_at)),
+        })
+        .collect();
+    lines.sort_by(|a, b| (&a.resource_id, &a.step).cmp(&(&b.resource_id, &b.step)));
+    lines
+}
+
+fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
+    use crate::plan::WaitReason;
+    let line = |change: &str, digest: &Digest, summary: String| ApprovalWanted { change: change.into(), digest: digest.to_string(), summary };
+    let waits = |reason| plan.waits.iter().any(|w| w.reason == reason);
+    let mut wanted = Vec::new();
+    if let Some(digest) = plan.assessment.name_changes_digest.as_ref().filter(|_| waits(WaitReason::NameChangesApproval)) {
+        wanted.push(line("NameChanges", digest, "private endpoints, records and links of this registry, for the networks that ask its zones".into()));
+    }
+    if let Some(digest) = plan.assessment.lockdown_digest.as_ref().filter(|_| waits(WaitReason::LockdownApproval)) {
+        let targets = view.access.len();
+        wanted.push(line("Lockdown", digest, format!("close public access of {targets} targets, with {} paths proven", plan.assessment.paths.len())));
+    }
+    wanted
+}
+
+/// Moves when a write of ours changed names, and when DNS or endpoints have just become ready: an operation ends long after it was
+/// started, and a write may have been lost from status by a crash.
+fn last_name_change(view: &View<'_>, outcome: &Outcome, conditions: &[Condition], now: Timestamp) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time> {
+    let former = &view.seen.object.status;
+    let wrote = outcome.steps.iter().any(|s| {
+        let changes = matches!(&s.action, Action::Azure(azure) if azure.changes_names());
+        changes && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
+    });
+    let holds = |all: &[Condition], kind: ConditionType| all.iter().any(|c| c.type_ == kind.to_string() && c.status == "True");
+    let both = |all: &[Condition]| holds(all, ConditionType::EndpointsReady) && holds(all, ConditionType::DnsReady);
+    let arrived = both(conditions) && !both(&former.conditions) && !view.desired.endpoints.is_empty();
+    if wrote || arrived { Some(whole_seconds(now)) } else { former.last_name_change_time.clone() }
+}
+
+/// Exposed since when, locked since when. While it is open again after a lock, the former lock's time stays and the time to remediate is
+/// gone.
+fn exposure(view: &View<'_>, former: Option<&ExposureStatus>, now: Timestamp) -> Option<ExposureStatus> {
+    let former = former.cloned().unwrap_or_default();
+    let was_locked = former.locked_at.is_some() && (former.time_to_remediate_seconds.is_some() || former.first_seen_public.is_none());
+    let exposure = if view.all_closed() {
+        if was_locked {
+            former
+        } else {
+            let seconds = former.first_seen_public.as_ref().map(|t| now.as_second().saturating_sub(t.0.as_second()).max(0));
+            ExposureStatus { locked_at: Some(whole_seconds(now)), time_to_remediate_seconds: seconds, ..former }
+        }
+    } else if view.any_open() && (former.first_seen_public.is_none() || was_locked) {
+        ExposureStatus { first_seen_public: Some(whole_seconds(now)), locked_at: former.locked_at, time_to_remediate_seconds: None }
+    } else {
+        former
+    };
+    (exposure != ExposureStatus::default()).then_some(exposure)
+}
+
+fn snapshot(view: &View<'_>) -> Option<SnapshotStatus> {
+    match &view.seen.cluster.snapshot {
+        Fact::Seen(snapshot) => Some(SnapshotStatus {
+            config_map: naming::snapshot_name(&view.desired.registry),
+            digest: Digest::of_json(&serde_json::to_value(snapshot).unwrap_or_default()).to_string(),
+            evidence_digest: snapshot.evidence_digest.to_string(),
+        }),
+        Fact::Absent => None,
+        Fact::Unknown(_) => view.seen.object.status.snapshot.clone(),
+    }
+}
+
+/// Counts reopenings by rollback; forgotten when the spec changes or a lock has held past its grace period.
+fn rollback(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Option<RollbackStatus> {
+    let generation = view.desired.object.generation;
+    let former = view.seen.object.status.rollback.clone().filter(|r| r.generation == generation);
+    let found = plan.findings.iter().find(|f| f.reason == FindingReason::RolledBack);
+    let opened = outcome.steps.iter().any(|s| {
+        let opens = matches!(&s.action, Action::Azure(AzureAction::Edit { edit: Edit::Restore(_) | Edit::Open, .. }));
+        opens && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
+    });
+    match (found, former) {
+        (Some(lost), former) if opened => Some(RollbackStatus {
+            count: former.map_or(0, |f| f.count).saturating_add(1),
+            reopened_at: Some(whole_seconds(now)),
+            generation,
+            reason: truncate(&lost.message, LONGEST_LINE),
+        }),
+        (_, Some(former)) if view.all_closed() && crate::locked::within_grace(view).is_none() && former.reopened_at.is_some() => None,
+        (_, former) => former,
+    }
+}

@@ -1,0 +1,159 @@
+//! What each condition says of one visit.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use sreg_api::conditions::ConditionType;
+use sreg_domain::Fact;
+use strum::IntoEnumIterator;
+
+use super::Verdict;
+use crate::break_glass::{self, Standing};
+use crate::conditions::{Draft, Truth, trio};
+use crate::evidence::first_failure;
+use crate::facts::View;
+use crate::plan::{PathStanding, Plan};
+
+/// A draft for every type.
+pub(super) fn all(view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Vec<Draft> {
+    ConditionType::iter().map(|kind| one(kind, view, plan, verdict)).collect()
+}
+
+fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Draft {
+    let (ready, reconciling, stalled) = trio(verdict.state);
+    let summary = |truth: Truth| (truth, verdict.state.to_string(), verdict.message.clone());
+    let (truth, reason, message) = match kind {
+        ConditionType::Ready => summary(ready),
+        ConditionType::Reconciling => summary(reconciling),
+        ConditionType::Stalled => summary(stalled),
+        ConditionType::RegistryFound => registry_found(view),
+        ConditionType::EndpointsReady => endpoints_ready(view, plan),
+        ConditionType::DnsReady => dns_ready(view, plan),
+        ConditionType::ConnectivityVerified => verified(view, plan),
+        ConditionType::PublicAccessDisabled => access_disabled(view, plan),
+        ConditionType::TagsCompliant => tags(view, plan),
+        ConditionType::DriftDetected => drift(view, plan),
+        ConditionType::BreakGlass => emergency(view),
+    };
+    Draft { kind, truth, reason, message }
+}
+
+type Said = (Truth, String, String);
+
+fn say(truth: Truth, reason: &str, message: impl Into<String>) -> Said {
+    (truth, reason.to_owned(), message.into())
+}
+
+fn registry_found(view: &View<'_>) -> Said {
+    match &view.seen.azure.registry {
+        Fact::Seen(registry) => say(Truth::True, "Found", format!("in {}", registry.location)),
+        Fact::Absent => say(Truth::False, "Absent", "the registry does not exist in Azure"),
+        Fact::Unknown(why) => say(Truth::Unknown, "NotKnown", why.message.clone()),
+    }
+}
+
+fn endpoints_ready(view: &View<'_>, plan: &Plan) -> Said {
+    let endpoints = &plan.assessment.endpoints;
+    if view.desired.endpoints.is_empty() {
+        return say(Truth::True, "NoneWanted", "the spec wants no private endpoints");
+    }
+    if let Some(waiting) = endpoints.iter().find(|e| e.ready == Some(false)) {
+        let message = format!("{}/{} {} is not ready", waiting.place, waiting.group.group_id(), waiting.target.name());
+        return say(Truth::False, "NotReady", message);
+    }
+    if endpoints.is_empty() || view.targets.gap.is_some() || endpoints.iter().any(|e| e.ready.is_none()) || hidden_side(view) {
+        return say(Truth::Unknown, "NotKnown", "not every endpoint could be read");
+    }
+    say(Truth::True, "Ready", "every private endpoint is provisioned and approved")
+}
+
+/// Whether a storage account may have a dfs side that nobody has seen.
+fn hidden_side(view: &View<'_>) -> bool {
+    view.targets.storage.iter().any(|id| view.seen.azure.storage.get(id).and_then(Fact::seen).is_none())
+}
+
+fn dns_ready(view: &View<'_>, plan: &Plan) -> Said {
+    if view.desired.endpoints.is_empty() {
+        return say(Truth::True, "NoneWanted", "the spec wants no private endpoints");
+    }
+    match plan.assessment.dns_ready {
+        Some(true) => say(Truth::True, "Complete", "every name has its private records and links"),
+        Some(false) => say(Truth::False, "Incomplete", "zones, records or links are missing"),
+        None => say(Truth::Unknown, "NotKnown", "not all of DNS could be read"),
+    }
+}
+
+fn verified(view: &View<'_>, plan: &Plan) -> Said {
+    let paths = &plan.assessment.paths;
+    if let Some(failure) = first_failure(paths) {
+        return say(Truth::False, "PathFailing", failure);
+    }
+    let untold = paths.iter().find_map(|p| match &p.standing {
+        PathStanding::Unknown(why) => Some(format!("{} to {}: {why}", p.network, p.path.fqdn)),
+        PathStanding::Passing | PathStanding::Failing(..) => None,
+    });
+    if let Some(untold) = untold {
+        return say(Truth::Unknown, "NotProven", untold);
+    }
+    if paths.is_empty() {
+        return say(Truth::Unknown, "NothingToProve", "no path is known yet");
+    }
+    if plan.waits.iter().any(|w| matches!(w.reason, crate::plan::WaitReason::PathsUnknown | crate::plan::WaitReason::HostNotCovered)) || plan.assessment.subject.is_none() {
+        return say(Truth::Unknown, "PathsUnknown", "not every required path is known");
+    }
+    if view.desired.client_networks.iter().any(|n| !paths.iter().any(|p| p.network == n.name)) {
+        return say(Truth::Unknown, "PathsUnknown", "a client network has no paths yet");
+    }
+    say(Truth::True, "Proven", "every required path passes from its own network")
+}
+
+fn access_disabled(view: &View<'_>, plan: &Plan) -> Said {
+    let access = &plan.assessment.access;
+    if let Some(open) = access.iter().find(|a| a.closed == Some(false)) {
+        return say(Truth::False, "Open", format!("{} {} is open ({})", open.target, open.id.name(), open.detail));
+    }
+    if view.all_closed() {
+        return say(Truth::True, "Closed", "registry, storage and container registry are closed");
+    }
+    say(Truth::Unknown, "NotKnown", "not every target could be read")
+}
+
+fn tags(view: &View<'_>, plan: &Plan) -> Said {
+    match plan.assessment.tags_compliant.or_else(|| view.registry().map(|r| crate::registry::tags_to_set(&view.desired.tags, r).is_empty())) {
+        Some(true) => say(Truth::True, "Compliant", "tags of the spec are on the registry"),
+        Some(false) => say(Truth::False, "Differ", "tags of the spec are missing or differ"),
+        None => say(Truth::Unknown, "NotKnown", "the registry could not be read"),
+    }
+}
+
+fn drift(view: &View<'_>, plan: &Plan) -> Said {
+    match plan.assessment.drift.as_slice() {
+        [] if view.registry().is_none() => say(Truth::Unknown, "NotKnown", "the registry could not be read"),
+        [] => say(Truth::False, "None", ""),
+        [one] => say(Truth::True, "Differs", one.clone()),
+        [first, rest @ ..] => say(Truth::True, "Differs", format!("{first} (and {} more)", rest.len())),
+    }
+}
+
+fn emergency(view: &View<'_>) -> Said {
+    match break_glass::standing(view) {
+        Standing::None => say(Truth::False, "None", ""),
+        Standing::NotKnown => say(Truth::Unknown, "NotKnown", "BreakGlasses could not be read"),
+        Standing::UsedUp { name } => say(Truth::False, "UsedUp", format!("BreakGlass {name} has used up the longest time")),
+        Standing::Active { name, requested_by, reason, until } => {
+            say(Truth::True, "InForce", format!("{name} by {requested_by} until {until}: {reason}"))
+        }
+    }
+}
+
+/// A former condition as it was, for a visit that observed nothing; the summary trio is always new.
+pub(super) fn keep(former: &Condition) -> Option<Draft> {
+    let kind = ConditionType::iter().find(|k| k.to_string() == former.type_)?;
+    if matches!(kind, ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled) {
+        return None;
+    }
+    let truth = match former.status.as_str() {
+        "True" => Truth::True,
+        "False" => Truth::False,
+        _ => Truth::Unknown,
+    };
+    Some(Draft { kind, truth, reason: former.reason.clone(), message: former.message.clone() })
+}

@@ -1,0 +1,158 @@
+//! One word for how an object stands: the reason of `Ready` and the `STATE` column. Follows from steps first, then from the most
+//! telling wait, then from what is settled.
+
+use sreg_api::conditions::State;
+use sreg_api::registry::PublicAccess;
+use sreg_domain::{Action, AzureAction, ClusterAction, Fact};
+
+use crate::break_glass;
+use crate::facts::View;
+use crate::plan::{Assessment, Step, Wait, WaitReason};
+
+/// Which wait speaks for the object when there are several: the lowest.
+pub(crate) fn rank(reason: WaitReason) -> u8 {
+    use WaitReason::*;
+    match reason {
+        ClaimedElsewhereStalled => 0,
+        RegistryAbsentStalled | PermissionStalled => 1,
+        RegistryProvisioning => 2,
+        OperationInProgress => 3,
+        BreakGlassStalled => 4,
+        SubnetAbsentStalled | ZoneAbsentStalled | DnsChangeStalled | ForeignResourceStalled | ZoneLinkedElsewhereStalled
+        | DenyAssignmentStalled | ConnectionRejectedStalled | RefusedStalled | EndpointFailedStalled | PathLostStalled => 5,
+        NameChangesApproval => 6,
+        ConnectionPending => 7,
+        ResourceBusy => 8,
+        NotKnown => 9,
+        EndpointMembersPending => 10,
+        DnsByPolicyPending | DnsExternalPending => 11,
+        DnsPending => 12,
+        RollbackBackoff => 13,
+        VantagePointMissing | AgentSilent => 14,
+        HostNotCovered => 15,
+        PathsUnknown => 16,
+        RecentPublicClients => 17,
+        PathFailing => 18,
+        LockdownApproval => 19,
+        WindowClosed => 20,
+        RolloutPending => 21,
+        DnsSettling => 22,
+        SnapshotPending => 23,
+        ProofPending => 24,
+    }
+}
+
+/// Orders waits so that the most telling one comes first.
+pub(crate) fn sort(waits: &mut Vec<Wait>) {
+    waits.sort_by(|a, b| (rank(a.reason), &a.message).cmp(&(rank(b.reason), &b.message)));
+    waits.dedup();
+}
+
+/// Judges a plan. `settled` is what is true when neither steps nor waits are left.
+pub(crate) fn judge(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment: &Assessment) -> State {
+    if view.seen.object.deleting {
+        return State::Deleting;
+    }
+    if matches!(view.seen.azure.registry, Fact::Unknown(_)) && waits.iter().all(|w| !w.reason.is_stalled()) {
+        return State::Unknown;
+    }
+    if let Some(state) = by_writes(steps) {
+        return state;
+    }
+    let worst = waits.first().map(|w| w.reason);
+    let emergency = matches!(break_glass::standing(view), break_glass::Standing::Active { .. });
+    if emergency && view.desired.public_access == PublicAccess::Disabled && !view.desired.observe_only && worst.is_none_or(|w| rank(w) > 1) {
+        return State::BreakGlass;
+    }
+    match worst {
+        Some(reason) if view.desired.observe_only && !reason.is_stalled() && reason != WaitReason::NotKnown => State::Observed,
+        Some(reason) => by_wait(reason, assessment),
+        None if !steps.is_empty() => by_probes(view, assessment),
+        None => settled(view),
+    }
+}
+
+/// The busiest write decides.
+fn by_writes(steps: &[&Step]) -> Option<State> {
+    let mut states: Vec<(u8, State)> = steps.iter().filter_map(|step| by_write(&step.action)).collect();
+    states.sort_by_key(|(rank, _)| *rank);
+    states.first().map(|(_, state)| *state)
+}
+
+fn by_write(action: &Action) -> Option<(u8, State)> {
+    match action {
+        Action::Azure(azure) if azure.is_closing() => Some((0, State::Locking)),
+        Action::Azure(azure) if azure.is_opening() => Some((0, State::Opening)),
+        Action::Azure(AzureAction::CreateEndpoint { .. } | AzureAction::DeleteEndpoint { .. }) => Some((1, State::CreatingEndpoints)),
+        Action::Azure(
+            AzureAction::CreateZone { .. }
+            | AzureAction::LinkZone { .. }
+            | AzureAction::PutZoneGroup { .. }
+            | AzureAction::DeleteZoneGroup { .. },
+        ) => Some((2, State::ConfiguringDns)),
+        Action::Azure(
+            AzureAction::CreateRegistry { .. }
+            | AzureAction::SetTags { .. }
+            | AzureAction::GrantManagedGroupAccess { .. }
+            | AzureAction::Edit { .. },
+        ) => Some((3, State::Progressing)),
+        Action::Cluster(ClusterAction::WriteSnapshot { .. }) => Some((1, State::Locking)),
+        Action::Cluster(ClusterAction::OpenRound { .. }) => Some((4, State::Proving)),
+        Action::Cluster(
+            ClusterAction::Claim { .. } | ClusterAction::AddFinalizer | ClusterAction::ReleaseClaim { .. } | ClusterAction::RemoveFinalizer,
+        ) => Some((5, State::Progressing)),
+        // Tidying up in the cluster changes nothing about how the registry stands.
+        Action::Cluster(ClusterAction::DeleteSnapshot { .. } | ClusterAction::ApplyProbe(_) | ClusterAction::DeleteProbe { .. }) => None,
+    }
+}
+
+fn by_wait(reason: WaitReason, assessment: &Assessment) -> State {
+    use WaitReason::*;
+    match reason {
+        OperationInProgress | ResourceBusy => {
+            if assessment.endpoints.iter().any(|e| e.ready != Some(true)) {
+                State::CreatingEndpoints
+            } else if assessment.dns_ready != Some(true) {
+                State::ConfiguringDns
+            } else {
+                State::Progressing
+            }
+        }
+        NotKnown | RegistryProvisioning | PathsUnknown => State::Progressing,
+        EndpointMembersPending => State::CreatingEndpoints,
+        DnsPending => State::ConfiguringDns,
+        DnsSettling => State::Settling,
+        ProofPending | PathFailing => State::Proving,
+        SnapshotPending => State::Locking,
+        ConnectionPending => State::AwaitingConnectionApproval,
+        NameChangesApproval | LockdownApproval => State::AwaitingApproval,
+        WindowClosed => State::AwaitingWindow,
+        RolloutPending => State::AwaitingRollout,
+        DnsByPolicyPending | DnsExternalPending | VantagePointMissing | AgentSilent | HostNotCovered | RecentPublicClients | RollbackBackoff => {
+            State::AwaitingAction
+        }
+        PathLostStalled => State::PathLost,
+        RegistryAbsentStalled | SubnetAbsentStalled | ZoneAbsentStalled | DnsChangeStalled | ClaimedElsewhereStalled | ForeignResourceStalled
+        | ZoneLinkedElsewhereStalled | DenyAssignmentStalled | PermissionStalled | ConnectionRejectedStalled | RefusedStalled
+        | EndpointFailedStalled | BreakGlassStalled => State::Stalled,
+    }
+}
+
+/// Only probes are being written.
+fn by_probes(view: &View<'_>, assessment: &Assessment) -> State {
+    let proven = assessment.paths.iter().all(|p| p.standing == crate::plan::PathStanding::Passing);
+    if view.desired.observe_only || view.desired.public_access == PublicAccess::Enabled || proven { settled(view) } else { State::Proving }
+}
+
+fn settled(view: &View<'_>) -> State {
+    if view.desired.observe_only {
+        State::Observed
+    } else if view.desired.public_access == PublicAccess::Enabled {
+        State::Open
+    } else if view.all_closed() {
+        State::Locked
+    } else {
+        // No gate named a reason: the lint refuses such a plan.
+        State::Progressing
+    }
+}

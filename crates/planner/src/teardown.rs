@@ -1,0 +1,136 @@
+//! Deletion: the same arrow with another plan. It never creates anything, treats what is gone as done, and always ends.
+//!
+//! | policy | public access | endpoints of ours |
+//! | --- | --- | --- |
+//! | Retain, or Observe | any | left |
+//! | DeleteEndpoints | everything open, or the registry is gone | zone group, then endpoint |
+//! | DeleteEndpoints | anything closed | left, said so: deleting would strand clients |
+//! | DeleteEndpoints | cannot be told | wait while waiting can help, else left, said so |
+//!
+//! Then probes, snapshot (kept while anything is closed: it is the way back), claim, and last the finalizer.
+
+use sreg_api::registry::DeletionPolicy;
+use sreg_domain::seen::{Ignorance, IgnoranceKind};
+use sreg_domain::{ClusterAction, Fact, naming};
+
+use crate::draft::{Draft, cluster_step};
+use crate::facts::{View, not_known};
+use crate::plan::{FindingReason, Step};
+use crate::release;
+
+/// Whether asking again can help; otherwise a namespace would be held hostage.
+fn may_pass(why: &Ignorance) -> bool {
+    match why.kind {
+        IgnoranceKind::Throttled | IgnoranceKind::Unreachable | IgnoranceKind::Settling => true,
+        IgnoranceKind::Forbidden | IgnoranceKind::Nonsense | IgnoranceKind::NotRead | IgnoranceKind::Refused => false,
+    }
+}
+
+/// Plans the end. Answers the waves.
+pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
+    if !view.seen.object.has_finalizer {
+        return Vec::new();
+    }
+    azure(view, draft);
+    let azure = std::mem::take(&mut draft.azure);
+    let probes = probes(view, draft);
+    let mut waves = vec![probes, azure];
+    if waves.iter().all(Vec::is_empty) && draft.waits.is_empty() {
+        waves = release_cluster(view, draft);
+    } else if waves.get(1).is_some_and(Vec::is_empty) && draft.waits.is_empty() {
+        waves.extend(release_cluster(view, draft));
+    }
+    waves.retain(|wave| !wave.is_empty());
+    waves
+}
+
+fn azure(view: &View<'_>, draft: &mut Draft) {
+    let wanted = view.desired.deletion == DeletionPolicy::DeleteEndpoints && !view.desired.observe_only;
+    if !wanted {
+        return;
+    }
+    if view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours() {
+        return draft.find(FindingReason::LeftInPlace, "endpoints are left in place: another object owns this Azure registry");
+    }
+    let gone = view.seen.azure.registry.is_absent();
+    if !gone && !view.all_open() {
+        if let Some(wait) = access_may_become_known(view) {
+            return draft.wait(wait);
+        }
+        let why = if view.access.iter().any(|a| a.closed == Some(true)) {
+            "public access is closed, so deleting them would strand clients"
+        } else {
+            "whether public access is open cannot be told, and deleting them might strand clients"
+        };
+        if release::ours(view).next().is_some() {
+            draft.find(FindingReason::LeftInPlace, format!("private endpoints are left in place: {why}"));
+        }
+        return;
+    }
+    let all: Vec<_> = release::ours(view).collect();
+    for (id, endpoint) in all {
+        let step = release::next_removal(view, id, endpoint, draft);
+        draft.azure.extend(step);
+    }
+    for (id, fact) in &view.seen.azure.endpoints {
+        match fact {
+            Fact::Unknown(why) if may_pass(why) => draft.wait(not_known(&format!("private endpoint {}", id.name()), fact)),
+            Fact::Unknown(_) => draft.find(FindingReason::LeftInPlace, format!("private endpoint {id} could not be read and is left in place")),
+            Fact::Seen(_) | Fact::Absent => {}
+        }
+    }
+}
+
+/// A wait, if some access is not known, nothing is known to be closed, and asking again can help.
+fn access_may_become_known(view: &View<'_>) -> Option<crate::plan::Wait> {
+    if view.access.iter().any(|a| a.closed == Some(true)) {
+        return None;
+    }
+    let azure = &view.seen.azure;
+    if azure.registry.ignorance().is_some_and(may_pass) {
+        return Some(not_known(&format!("registry {}", view.desired.registry.name()), &azure.registry));
+    }
+    let storage = azure.storage.iter().find(|(_, fact)| fact.ignorance().is_some_and(may_pass));
+    let registries = azure.container_registries.iter().find(|(_, fact)| fact.ignorance().is_some_and(may_pass));
+    let storage = storage.map(|(id, fact)| not_known(&format!("storage account {}", id.name()), fact));
+    storage.or_else(|| registries.map(|(id, fact)| not_known(&format!("container registry {}", id.name()), fact)))
+}
+
+fn probes(view: &View<'_>, draft: &mut Draft) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (point, fact) in &view.seen.cluster.probes {
+        match fact {
+            Fact::Seen(probe) => steps.push(cluster_step(
+                format!("delete-probe {point}"),
+                ClusterAction::DeleteProbe { namespace: probe.namespace.clone(), name: probe.name.clone() },
+            )),
+            Fact::Absent => {}
+            Fact::Unknown(why) if may_pass(why) => draft.wait(not_known(&format!("the probe of VantagePoint {point}"), fact)),
+            Fact::Unknown(_) => draft.find(FindingReason::LeftInPlace, format!("the probe of VantagePoint {point} could not be read and is left in place")),
+        }
+    }
+    steps
+}
+
+fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
+    let mut waves = Vec::new();
+    let registry = &view.desired.registry;
+    let ours = match &view.seen.cluster.claim {
+        Fact::Unknown(why) if may_pass(why) => {
+            draft.wait(not_known(&format!("claim {}", naming::claim_name(registry)), &view.seen.cluster.claim));
+            return waves;
+        }
+        Fact::Seen(_) => view.claim_is_ours(),
+        Fact::Absent | Fact::Unknown(_) => false,
+    };
+    let open_or_gone = view.all_open() || view.seen.azure.registry.is_absent();
+    if ours && open_or_gone && view.seen.cluster.snapshot.seen().is_some() {
+        let config_map = naming::snapshot_name(registry);
+        waves.push(vec![cluster_step("delete-snapshot", ClusterAction::DeleteSnapshot { config_map })]);
+    }
+    if ours {
+        waves.push(vec![cluster_step("release-claim", ClusterAction::ReleaseClaim { lease: naming::claim_name(registry) })]);
+    }
+    waves.push(vec![cluster_step("remove-finalizer", ClusterAction::RemoveFinalizer)]);
+    waves
+}

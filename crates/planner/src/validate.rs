@@ -1,0 +1,426 @@
+//! From the object to [`Desired`]: parses every name, resolves every default, and checks again what the API server checks,
+//! because an object may predate a rule. Pure. Each violation says what to write instead.
+//!
+//! | absent in the spec | becomes |
+//! | --- | --- |
+//! | `resourceGroupResourceId` | the virtual network's group |
+//! | `dns.mode` | `Managed` |
+//! | `dns.zoneResourceGroupResourceId` | the virtual network's group |
+//! | `dns.linkVirtualNetworks` | the endpoint's own network |
+//! | `clientNetworks[].endpoint` | the entry that links the network, else the only entry, else a violation |
+//!
+//! An object that is being deleted must come to an end even if it is invalid: it becomes the least that can be torn down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kube::ResourceExt;
+use sreg_api::SecureRegistry;
+use sreg_api::registry::{
+    ApprovalMode, DeletionPolicy, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate, PublicAccess,
+    RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
+};
+use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace, ObjectRef, RecentPublicClients, Verification, Window};
+use sreg_domain::{ArmId, Cloud, Desired, duration, naming};
+
+use crate::window;
+
+mod places;
+
+/// What the operator's installation says, beside the object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanSettings {
+    /// Name of this installation: first part of the owner mark.
+    pub installation: String,
+    /// Which Azure cloud.
+    pub cloud: Cloud,
+    /// Longest time that break-glasses may hold a registry open, extensions included.
+    pub max_break_glass: Duration,
+}
+
+/// One thing that is wrong with an object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct Violation {
+    /// Where in the object, such as `spec.endpoints[hub].subnetResourceId`.
+    pub path: String,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+/// Collects violations; parsing goes on behind the first.
+#[derive(Default)]
+struct Checks {
+    found: Vec<Violation>,
+}
+
+impl Checks {
+    fn refuse(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.found.push(Violation { path: path.into(), message: message.into() });
+    }
+
+    /// An id of this provider type, or a violation that shows the shape.
+    fn id(&mut self, path: impl Into<String>, text: &str, kind: &str, shape: &str) -> Option<ArmId> {
+        match text.parse::<ArmId>() {
+            Ok(id) if id.kind() == kind && (kind != "resourcegroups" || id.resource_group().is_some()) => Some(id),
+            Ok(_) | Err(_) => {
+                self.refuse(path, format!("{text:?} must be the ARM id of {shape}"));
+                None
+            }
+        }
+    }
+
+    fn duration(&mut self, path: impl Into<String>, text: &str) -> Option<Duration> {
+        let parsed = duration::parse(text);
+        if parsed.is_none() {
+            self.refuse(path, format!("{text:?} is not a duration: write digits and units, such as 90s, 10m or 1h30m"));
+        }
+        parsed
+    }
+}
+
+const REGISTRY_SHAPE: &str = "an ML registry: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.MachineLearningServices/registries/<name>";
+const STORAGE_SHAPE: &str =
+    "a storage account: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Storage/storageAccounts/<name>";
+const VNET_SHAPE: &str =
+    "a virtual network: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
+const WORKSPACE_SHAPE: &str =
+    "a Log Analytics workspace: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.OperationalInsights/workspaces/<name>";
+
+/// Turns an object into what is desired, or says everything that is wrong with it. An object that is being deleted always
+/// gives a `Desired`, so that its finalizer can go.
+pub fn validate(object: &SecureRegistry, settings: &PlanSettings) -> Result<Desired, Vec<Violation>> {
+    let mut checks = Checks::default();
+    let parsed = parse(object, settings, &mut checks);
+    match parsed {
+        Some(desired) if checks.found.is_empty() => Ok(desired),
+        _ if object.metadata.deletion_timestamp.is_some() => Ok(least(object, settings)),
+        _ => Err(checks.found),
+    }
+}
+
+fn object_ref(object: &SecureRegistry) -> ObjectRef {
+    ObjectRef {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        generation: object.metadata.generation.unwrap_or_default(),
+    }
+}
+
+fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) -> Option<Desired> {
+    let spec = &object.spec;
+    let reference = object_ref(object);
+    let registry = checks.id(
+        "spec.registry.resourceId",
+        &spec.registry.resource_id,
+        "microsoft.machinelearningservices/registries",
+        REGISTRY_SHAPE,
+    );
+    let endpoints = places::endpoints(&spec.endpoints, &settings.cloud, checks);
+    let waived = waived(object, checks);
+    let client_networks = client_networks(object, &endpoints, checks);
+    linked_are_clients(&endpoints, &client_networks, &waived, checks);
+    if spec.public_access.desired == PublicAccess::Disabled && (spec.endpoints.is_empty() || spec.client_networks.is_empty()) {
+        checks.refuse(
+            "spec.publicAccess.desired",
+            "Disabled needs at least one endpoint and one client network to prove: add them, or set desired: Enabled",
+        );
+    }
+    let verification = verification(&spec.verification, checks);
+    let lockdown = spec.public_access.lockdown.clone().unwrap_or_default();
+    let window = lockdown.window.as_ref().and_then(|w| parse_window(w, checks));
+    if lockdown.wait_for.contains(&LockdownGate::Window) != lockdown.window.is_some() {
+        checks.refuse(
+            "spec.publicAccess.lockdown",
+            "set lockdown.window (schedule, timeZone, duration) if, and only if, waitFor contains Window",
+        );
+    }
+    let rollback: RollbackSpec = spec.public_access.rollback.clone().unwrap_or_default();
+    let grace_period = checks.duration("spec.publicAccess.rollback.gracePeriod", &rollback.grace_period);
+    let sharing = spec.sharing.as_ref().map(|s| s.workspace_storage_account_resource_ids.as_slice()).unwrap_or_default();
+    let sharing = sharing
+        .iter()
+        .enumerate()
+        .filter_map(|(at, id)| {
+            let path = format!("spec.sharing.workspaceStorageAccountResourceIds[{at}]");
+            checks.id(path, id, "microsoft.storage/storageaccounts", STORAGE_SHAPE)
+        })
+        .collect();
+    let drift_interval = checks.duration("spec.drift.interval", &spec.drift.interval);
+    Some(Desired {
+        owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
+        object: reference,
+        cloud: settings.cloud.clone(),
+        registry: registry?,
+        create: spec.registry.create.as_ref().map(|create| {
+            let all = std::iter::once(&create.location).chain(&create.additional_locations);
+            let mut locations = Vec::new();
+            for location in all.map(|l| l.as_str().into()) {
+                if !locations.contains(&location) {
+                    locations.push(location);
+                }
+            }
+            locations
+        }),
+        tags: spec.registry.tags.clone(),
+        grant_operator: spec.registry.managed_resource_group_access == ManagedResourceGroupAccess::GrantOperator,
+        endpoints,
+        client_networks,
+        waived,
+        verification: verification?,
+        approve_name_changes: spec.name_changes.as_ref().is_some_and(|n| n.wait_for.contains(&NameChangesGate::Approval)),
+        public_access: spec.public_access.desired,
+        gates: lockdown.wait_for,
+        window,
+        rollback: rollback.on_failure,
+        grace_period: grace_period?,
+        sharing,
+        // A zero interval would spin.
+        drift_interval: drift_interval?.max(Duration::from_secs(1)),
+        observe_only: spec.management_policy == ManagementPolicy::Observe,
+        deletion: spec.deletion_policy,
+        max_break_glass: settings.max_break_glass,
+    })
+}
+
+/// What is left of an invalid object that is being deleted: release what the cluster holds, leave Azure as it is.
+fn least(object: &SecureRegistry, settings: &PlanSettings) -> Desired {
+    let reference = object_ref(object);
+    let registry = object.spec.registry.resource_id.parse().unwrap_or_else(|_| nowhere());
+    Desired {
+        owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
+        object: reference,
+        cloud: settings.cloud.clone(),
+        registry,
+        create: None,
+        tags: BTreeMap::new(),
+        grant_operator: false,
+        endpoints: Vec::new(),
+        client_networks: Vec::new(),
+        waived: BTreeMap::new(),
+        verification: Verification {
+            consecutive_successes: 3,
+            interval: Duration::from_secs(30),
+            max_age: Duration::from_secs(600),
+            dns_settle: Duration::from_secs(3600),
+            recent_public_clients: None,
+        },
+        approve_name_changes: false,
+        public_access: object.spec.public_access.desired,
+        gates: Vec::new(),
+        window: None,
+        rollback: Default::default(),
+        grace_period: Duration::ZERO,
+        sharing: Vec::new(),
+        drift_interval: Duration::from_secs(600),
+        observe_only: object.spec.management_policy == ManagementPolicy::Observe,
+        deletion: DeletionPolicy::Retain,
+        max_break_glass: settings.max_break_glass,
+    }
+}
+
+/// An id that no registry has: stands where an invalid object names none.
+fn nowhere() -> ArmId {
+    let subscription = "/subscriptions/00000000-0000-0000-0000-000000000000";
+    let id = format!("{subscription}/resourceGroups/none/providers/Microsoft.MachineLearningServices/registries/none");
+    match id.parse() {
+        Ok(id) => id,
+        // The text above is a constant; a test parses it.
+        Err(_) => unreachable!("a constant id parses"),
+    }
+}
+
+fn waived(object: &SecureRegistry, checks: &mut Checks) -> BTreeMap<ArmId, String> {
+    let mut waived = BTreeMap::new();
+    for (at, network) in object.spec.unproven_networks.iter().enumerate() {
+        let path = format!("spec.unprovenNetworks[{at}]");
+        if network.reason.trim().is_empty() {
+            checks.refuse(format!("{path}.reason"), "say why nobody there needs the registry");
+        }
+        let id = checks.id(
+            format!("{path}.virtualNetworkResourceId"),
+            &network.virtual_network_resource_id,
+            "microsoft.network/virtualnetworks",
+            VNET_SHAPE,
+        );
+        if let Some(id) = id {
+            waived.insert(id, network.reason.clone());
+        }
+    }
+    waived
+}
+
+fn client_networks(object: &SecureRegistry, endpoints: &[EndpointPlace], checks: &mut Checks) -> Vec<ClientNetwork> {
+    let mut names = BTreeSet::new();
+    let mut vantage_points = BTreeSet::new();
+    let mut networks = Vec::new();
+    for network in &object.spec.client_networks {
+        let path = format!("spec.clientNetworks[{}]", network.name);
+        if !names.insert(network.name.as_str()) {
+            checks.refuse(&path, "two entries have this name: give each its own");
+        }
+        if !vantage_points.insert(network.vantage_point.as_str()) {
+            checks.refuse(
+                format!("{path}.vantagePoint"),
+                format!("{} already proves another network: each client network needs a vantage point of its own", network.vantage_point),
+            );
+        }
+        let place = match (&network.virtual_network_resource_id, &network.on_premises) {
+            (Some(id), None) => {
+                let path = format!("{path}.virtualNetworkResourceId");
+                checks.id(path, id, "microsoft.network/virtualnetworks", VNET_SHAPE).map(NetworkPlace::VirtualNetwork)
+            }
+            (None, Some(on_premises)) => Some(NetworkPlace::OnPremises(on_premises.address_prefixes.clone())),
+            (None, None) | (Some(_), Some(_)) => {
+                checks.refuse(&path, "set exactly one of virtualNetworkResourceId and onPremises");
+                None
+            }
+        };
+        let Some(place) = place else { continue };
+        let Some(endpoint) = endpoint_of(&path, network.endpoint.as_deref(), &place, object, endpoints, checks) else { continue };
+        networks.push(ClientNetwork {
+            name: network.name.clone(),
+            place,
+            vantage_point: network.vantage_point.clone(),
+            endpoint,
+        });
+    }
+    networks
+}
+
+/// Whose addresses clients of a network must get. Guessing would prove the wrong addresses, accepting any would prove nothing.
+fn endpoint_of(
+    path: &str,
+    named: Option<&str>,
+    place: &NetworkPlace,
+    object: &SecureRegistry,
+    endpoints: &[EndpointPlace],
+    checks: &mut Checks,
+) -> Option<String> {
+    let written: Vec<&str> = object.spec.endpoints.iter().map(|e| e.name.as_str()).collect();
+    if let Some(named) = named {
+        if !written.contains(&named) {
+            checks.refuse(format!("{path}.endpoint"), format!("no entry of spec.endpoints is named {named:?}: write one of {}", written.join(", ")));
+            return None;
+        }
+        return Some(named.to_owned());
+    }
+    let linking: Vec<&EndpointPlace> = match place {
+        NetworkPlace::VirtualNetwork(id) => endpoints.iter().filter(|e| e.dns.links.contains(id)).collect(),
+        NetworkPlace::OnPremises(_) => Vec::new(),
+    };
+    match (linking.as_slice(), written.as_slice()) {
+        ([one], _) => Some(one.name.clone()),
+        (_, [one]) => Some((*one).to_owned()),
+        // Refused elsewhere: without endpoints nothing can be locked; a network may stand before its endpoint.
+        (_, []) => Some(String::new()),
+        _ => {
+            let choices = written.join(", ");
+            checks.refuse(format!("{path}.endpoint"), format!("cannot tell whose addresses clients here must get: write endpoint: one of {choices}"));
+            None
+        }
+    }
+}
+
+fn linked_are_clients(
+    endpoints: &[EndpointPlace],
+    clients: &[ClientNetwork],
+    waived: &BTreeMap<ArmId, String>,
+    checks: &mut Checks,
+) {
+    for place in endpoints {
+        for network in &place.dns.links {
+            let client = clients.iter().any(|c| c.place == NetworkPlace::VirtualNetwork(network.clone()));
+            if !client && !waived.contains_key(network) {
+                checks.refuse(
+                    format!("spec.endpoints[{}].dns.linkVirtualNetworks", place.name),
+                    format!("the DNS of {network} is changed, so it must be proven or waived: list it under clientNetworks with a vantage point, or under unprovenNetworks with a reason"),
+                );
+            }
+        }
+    }
+}
+
+fn verification(spec: &VerificationSpec, checks: &mut Checks) -> Option<Verification> {
+    let path = "spec.verification";
+    let successes = u32::try_from(spec.consecutive_successes).ok().filter(|n| (1..=10).contains(n));
+    if successes.is_none() {
+        checks.refuse(format!("{path}.consecutiveSuccesses"), "must lie between 1 and 10");
+    }
+    let interval = checks.duration(format!("{path}.interval"), &spec.interval);
+    let max_age = checks.duration(format!("{path}.maxAge"), &spec.max_age);
+    let dns_settle = checks.duration(format!("{path}.dnsSettle"), &spec.dns_settle);
+    if interval.is_some_and(|i| i < Duration::from_millis(100) || i > Duration::from_secs(24 * 3600)) {
+        checks.refuse(format!("{path}.interval"), "must lie between 100ms and 24h");
+    }
+    if let (Some(successes), Some(interval), Some(max_age)) = (successes, interval, max_age)
+        && max_age < interval.saturating_mul(successes)
+    {
+        checks.refuse(
+            format!("{path}.maxAge"),
+            "must be at least consecutiveSuccesses × interval: raise maxAge or lower the interval",
+        );
+    }
+    let recent = spec.recent_public_clients.as_ref().map(|r| recent_public_clients(r, checks));
+    let recent_public_clients = match recent {
+        Some(parsed) => parsed?,
+        None => None,
+    };
+    Some(Verification {
+        consecutive_successes: successes?,
+        interval: interval?,
+        max_age: max_age?,
+        dns_settle: dns_settle?,
+        recent_public_clients,
+    })
+}
+
+/// `Some(None)`: nothing is looked for.
+fn recent_public_clients(spec: &RecentPublicClientsSpec, checks: &mut Checks) -> Option<Option<RecentPublicClients>> {
+    let path = "spec.verification.recentPublicClients";
+    let workspace = checks.id(
+        format!("{path}.logAnalyticsWorkspaceResourceId"),
+        &spec.log_analytics_workspace_resource_id,
+        "microsoft.operationalinsights/workspaces",
+        WORKSPACE_SHAPE,
+    );
+    let window = checks.duration(format!("{path}.window"), &spec.window);
+    for (at, accepted) in spec.accept.iter().enumerate() {
+        if crate::prefix::Prefix::parse(accepted).is_none() {
+            checks.refuse(format!("{path}.accept[{at}]"), format!("{accepted:?} is neither an address nor a prefix such as 203.0.113.0/24"));
+        }
+    }
+    let parsed = RecentPublicClients { workspace: workspace?, window: window?, policy: spec.policy, accept: spec.accept.clone() };
+    Some((spec.policy != RecentPublicClientsPolicy::Ignore).then_some(parsed))
+}
+
+fn parse_window(spec: &WindowSpec, checks: &mut Checks) -> Option<Window> {
+    let path = "spec.publicAccess.lockdown.window";
+    let duration = checks.duration(format!("{path}.duration"), &spec.duration);
+    if let Err(why) = window::check_schedule(&spec.schedule) {
+        checks.refuse(format!("{path}.schedule"), why);
+    }
+    if let Err(why) = window::check_time_zone(&spec.time_zone) {
+        checks.refuse(format!("{path}.timeZone"), why);
+    }
+    if duration.is_some_and(|d| d.is_zero()) {
+        checks.refuse(format!("{path}.duration"), "a window of no length never opens: write how long it stays open, such as 2h");
+    }
+    Some(Window { schedule: spec.schedule.clone(), time_zone: spec.time_zone.clone(), duration: duration? })
+}
+
+/// The request message of a manual connection: what the approver reads.
+fn request_message(place: &sreg_api::registry::EndpointSpec) -> Option<String> {
+    let approval = place.approval.as_ref()?;
+    (approval.mode == ApprovalMode::Manual)
+        .then(|| approval.request_message.clone().unwrap_or_else(|| "requested by secure-registry-operator".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_id_that_stands_for_none_parses() {
+        assert_eq!(super::nowhere().name(), "none");
+    }
+}

@@ -1,0 +1,279 @@
+//! Effects in the cluster. Everything that speaks of the object names its uid: a late write to a name must neither bring a
+//! deleted object back nor touch its successor.
+//!
+//! | resource | verbs | where |
+//! | --- | --- | --- |
+//! | leases | get, create, delete | operator's namespace |
+//! | configmaps | get, create, patch, delete | operator's namespace |
+//! | secureregistries | get, patch | everywhere served |
+//! | connectivityprobes | create, get, patch, delete | the vantage points' namespaces |
+
+use std::future::Future;
+
+use futures::StreamExt;
+use futures::stream;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Resource;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use serde_json::json;
+use sreg_api::names::{
+    FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER, SNAPSHOT_MANAGER,
+};
+use sreg_api::{ConnectivityProbe, SecureRegistry};
+use sreg_domain::Effect;
+use sreg_domain::action::{ClusterAction, ProbeWrite, Snapshot, StepResult};
+use sreg_domain::desired::ObjectRef;
+use tokio::time::Instant;
+
+use super::write::{Unwritten, done, failure, look, send, write};
+use crate::context::Context;
+use crate::observe::{SNAPSHOT_KEY, claim_of, is_alive, registries, snapshot_of};
+
+/// Carries out one effect.
+pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &ClusterAction) -> StepResult {
+    let effect = match action {
+        ClusterAction::Claim { lease } => claim(context, object, lease).await,
+        ClusterAction::ReleaseClaim { lease } => release_claim(context, object, lease).await,
+        ClusterAction::AddFinalizer => add_finalizer(context, object).await,
+        ClusterAction::RemoveFinalizer => remove_finalizer(context, object).await,
+        ClusterAction::WriteSnapshot { config_map, snapshot } => write_snapshot(context, config_map, snapshot).await,
+        ClusterAction::DeleteSnapshot { config_map } => delete_snapshot(context, object, config_map).await,
+        ClusterAction::ApplyProbe(probe) => apply_probe(context, object, probe).await,
+        ClusterAction::OpenRound { number, subject, probes } => {
+            let opened = Instant::now();
+            // The first write already voids the round before; if this one breaks off, none is open.
+            context.memories.drop_round(&object.uid);
+            let written = apply_probes(context, object, probes).await;
+            if written.is_ok() {
+                context.memories.open_round(&object.uid, *number, subject.clone(), opened);
+            }
+            written
+        }
+        ClusterAction::DeleteProbe { namespace, name } => delete_probe(context, object, namespace, name).await,
+    };
+    effect.map_or_else(StepResult::from, StepResult::Effect)
+}
+
+fn identity(object: &ObjectRef) -> String {
+    format!("{}/{}/{}", object.namespace, object.name, object.uid)
+}
+
+fn leases(context: &Context) -> Api<Lease> {
+    Api::namespaced(context.client.clone(), &context.settings.operator_namespace)
+}
+
+fn config_maps(context: &Context) -> Api<ConfigMap> {
+    Api::namespaced(context.client.clone(), &context.settings.operator_namespace)
+}
+
+/// Deletes exactly what was read.
+fn exactly(meta: &ObjectMeta) -> DeleteParams {
+    let preconditions = Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
+    DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
+}
+
+/// A delete: what is gone already is done.
+async fn delete<T>(
+    context: &Context,
+    attempt: &str,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<Effect, Unwritten> {
+    match send(context, attempt, call).await? {
+        Ok(_) => Ok(done()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(done()),
+        Err(error) => Err(Unwritten::Failed(failure(attempt, &error))),
+    }
+}
+
+/// One object per Azure registry, taken by create: of two that try, one wins. A claim whose holder was deleted by force is
+/// taken over, after the holder was looked for once more.
+async fn claim(context: &Context, object: &ObjectRef, name: &str) -> Result<Effect, Unwritten> {
+    let attempt = format!("create lease {name}");
+    let lease = Lease {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some([(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(LeaseSpec {
+            holder_identity: Some(identity(object)),
+            acquire_time: Some(MicroTime(to_micros(context.clock.now()))),
+            ..LeaseSpec::default()
+        }),
+    };
+    let api = leases(context);
+    match send(context, &attempt, api.create(&PostParams::default(), &lease)).await? {
+        Ok(_) => return Ok(done()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) => return Err(Unwritten::Failed(failure(&attempt, &error))),
+    }
+    let Some(present) = look(context, &attempt, api.get_opt(name)).await? else {
+        return Ok(Effect::Stale(format!("lease {name} was there and is gone")));
+    };
+    let held = claim_of(&present);
+    if held.uid == object.uid {
+        return Ok(done());
+    }
+    if is_alive(context, &held).await {
+        return Ok(Effect::Stale(format!("lease {name} is held by {}", held.holder)));
+    }
+    let attempt = format!("delete lease {name} of {}, which no longer exists", held.holder);
+    delete(context, &attempt, api.delete(name, &exactly(&present.metadata))).await?;
+    write(context, &format!("create lease {name}"), api.create(&PostParams::default(), &lease)).await?;
+    Ok(done())
+}
+
+/// The API server keeps microseconds.
+fn to_micros(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
+async fn release_claim(context: &Context, object: &ObjectRef, name: &str) -> Result<Effect, Unwritten> {
+    let attempt = format!("delete lease {name}");
+    let api = leases(context);
+    let present = look(context, &attempt, api.get_opt(name)).await?;
+    match present {
+        Some(lease) if claim_of(&lease).uid == object.uid => {
+            delete(context, &attempt, api.delete(name, &exactly(&lease.metadata))).await
+        }
+        // Nobody's, or somebody else's: either way not ours any more.
+        Some(_) | None => Ok(done()),
+    }
+}
+
+/// Finalizers by apply, with a manager of their own and the uid: without it an apply to a name that is gone makes the object
+/// again.
+fn finalizers(object: &ObjectRef, finalizers: &[&str]) -> Patch<serde_json::Value> {
+    Patch::Apply(json!({
+        "apiVersion": SecureRegistry::api_version(&()),
+        "kind": SecureRegistry::kind(&()),
+        "metadata": {"name": object.name, "namespace": object.namespace, "uid": object.uid, "finalizers": finalizers},
+    }))
+}
+
+async fn add_finalizer(context: &Context, object: &ObjectRef) -> Result<Effect, Unwritten> {
+    let attempt = format!("put finalizer {FINALIZER} on {}/{}", object.namespace, object.name);
+    let params = PatchParams::apply(FINALIZER_MANAGER).force();
+    let api = registries(&context.client, &object.namespace);
+    write(context, &attempt, api.patch(&object.name, &params, &finalizers(object, &[FINALIZER]))).await?;
+    Ok(done())
+}
+
+async fn remove_finalizer(context: &Context, object: &ObjectRef) -> Result<Effect, Unwritten> {
+    let attempt = format!("take finalizer {FINALIZER} off {}/{}", object.namespace, object.name);
+    let params = PatchParams::apply(FINALIZER_MANAGER).force();
+    let api = registries(&context.client, &object.namespace);
+    let answer = match send(context, &attempt, api.patch(&object.name, &params, &finalizers(object, &[]))).await? {
+        Ok(answer) => answer,
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(done()),
+        Err(error) => match look(context, &attempt, api.get_opt(&object.name)).await? {
+            Some(present) if present.metadata.uid.as_ref() == Some(&object.uid) => {
+                return Err(Unwritten::Failed(failure(&attempt, &error)));
+            }
+            Some(_) | None => return Ok(done()),
+        },
+    };
+    // Apply takes away only what this manager alone put there. A backup that was restored, or a manifest that was saved and
+    // applied again, owns it as well.
+    let mut left = answer.metadata.finalizers.unwrap_or_default();
+    if !left.iter().any(|finalizer| finalizer == FINALIZER) {
+        return Ok(done());
+    }
+    left.retain(|finalizer| finalizer != FINALIZER);
+    let exactly_this = json!({"metadata": {
+        "uid": object.uid, "resourceVersion": answer.metadata.resource_version, "finalizers": left,
+    }});
+    write(context, &attempt, api.patch(&object.name, &PatchParams::default(), &Patch::Merge(exactly_this))).await?;
+    Ok(done())
+}
+
+async fn write_snapshot(context: &Context, name: &str, snapshot: &Snapshot) -> Result<Effect, Unwritten> {
+    let attempt = format!("write ConfigMap {name}");
+    let text = serde_json::to_string_pretty(snapshot)
+        .map_err(|error| Unwritten::Failed(failure(&attempt, &kube::Error::SerdeError(error))))?;
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some([(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        data: Some([(SNAPSHOT_KEY.to_owned(), text)].into()),
+        ..ConfigMap::default()
+    };
+    let params = PatchParams::apply(SNAPSHOT_MANAGER).force();
+    let written = write(context, &attempt, config_maps(context).patch(name, &params, &Patch::Apply(&map))).await?;
+    match snapshot_of(&written) {
+        Ok(kept) if kept == *snapshot => Ok(done()),
+        Ok(_) | Err(_) => Ok(Effect::Stale(format!("ConfigMap {name} holds something else than was written"))),
+    }
+}
+
+/// Only a snapshot that this object wrote.
+async fn delete_snapshot(context: &Context, object: &ObjectRef, name: &str) -> Result<Effect, Unwritten> {
+    let attempt = format!("delete ConfigMap {name}");
+    let api = config_maps(context);
+    let present = look(context, &attempt, api.get_opt(name)).await?;
+    let Some(map) = present else { return Ok(done()) };
+    let holder = format!("{}/{}", object.namespace, object.name);
+    match snapshot_of(&map) {
+        Ok(snapshot) if snapshot.holder != holder => Ok(Effect::Stale(format!("ConfigMap {name} belongs to {}", snapshot.holder))),
+        Ok(_) | Err(_) => {
+            delete(context, &attempt, api.delete(name, &exactly(&map.metadata))).await
+        }
+    }
+}
+
+fn probes(context: &Context, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<ConnectivityProbe>(&()))
+}
+
+async fn apply_probe(context: &Context, object: &ObjectRef, probe: &ProbeWrite) -> Result<Effect, Unwritten> {
+    let attempt = format!("apply ConnectivityProbe {}/{}", probe.namespace, probe.name);
+    let body = json!({
+        "apiVersion": ConnectivityProbe::api_version(&()),
+        "kind": ConnectivityProbe::kind(&()),
+        "metadata": {
+            "name": probe.name,
+            "namespace": probe.namespace,
+            "labels": {
+                LABEL_MANAGED_BY: MANAGED_BY,
+                LABEL_REGISTRY_UID: object.uid,
+                LABEL_VANTAGE_POINT: probe.spec.vantage_point,
+            },
+        },
+        "spec": probe.spec,
+    });
+    let params = PatchParams::apply(PROBE_MANAGER).force();
+    write(context, &attempt, probes(context, &probe.namespace).patch(&probe.name, &params, &Patch::Apply(body))).await?;
+    Ok(done())
+}
+
+/// All of them, or the first reason why not.
+async fn apply_probes(context: &Context, object: &ObjectRef, probes: &[ProbeWrite]) -> Result<Effect, Unwritten> {
+    let at_once = context.settings.step_concurrency.max(1);
+    let mut writes = stream::iter(probes).map(|probe| apply_probe(context, object, probe)).buffer_unordered(at_once);
+    let mut result = Ok(done());
+    while let Some(written) = writes.next().await {
+        if let Err(why) = written {
+            result = result.and(Err(why));
+        }
+    }
+    result
+}
+
+async fn delete_probe(context: &Context, object: &ObjectRef, namespace: &str, name: &str) -> Result<Effect, Unwritten> {
+    let attempt = format!("delete ConnectivityProbe {namespace}/{name}");
+    let api = probes(context, namespace);
+    let present = look(context, &attempt, api.get_opt(name)).await?;
+    let Some(probe) = present else { return Ok(done()) };
+    if probe.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_REGISTRY_UID)) != Some(&object.uid) {
+        return Ok(Effect::Stale(format!("ConnectivityProbe {namespace}/{name} belongs to another object")));
+    }
+    // By uid alone: its agent may write its status at any moment.
+    let preconditions = Preconditions { uid: probe.metadata.uid.clone(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    delete(context, &attempt, api.delete(name, &params)).await
+}

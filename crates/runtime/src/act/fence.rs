@@ -1,0 +1,74 @@
+//! The lockdown fence. Between plan and write the world goes on; so immediately before a closing write everything is read
+//! again, live, and the same pure functions judge it again with the same memory. The write goes out only if the fresh plan
+//! begins with the identical step. Reads only; says no with a reason.
+//!
+//! | what is asked | what says no |
+//! | --- | --- |
+//! | the object, by a live read | gone, another uid or generation, being deleted |
+//! | the fresh plan | its first wave lacks the identical closing step: a probe, endpoint, target or gate changed |
+//! | its evidence | none |
+//! | leadership | less time left than the write may take |
+
+use sreg_domain::Digest;
+use sreg_domain::desired::ObjectRef;
+use sreg_planner::plan::{Plan, Step};
+use sreg_planner::{plan, validate};
+
+use crate::context::Context;
+use crate::observe::{self, ObjectNow};
+
+/// The evidence to lock with, or why the write must not go out.
+pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> Result<Digest, String> {
+    let fresh = judge_again(context, object).await?;
+    let evidence = identical_step(&fresh, step)?;
+    let needed = context.settings.write_deadline;
+    match context.leadership.held_for() {
+        Some(held) if held > needed => Ok(evidence),
+        Some(held) => Err(format!("leadership is held for {held:?} only, and a closing write may take {needed:?}")),
+        None => Err("leadership is not held: another operator may be writing".into()),
+    }
+}
+
+/// The plan for the world as it is now.
+async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, String> {
+    let now = still_the_same(context, object).await?;
+    let declared = now.declared.map_err(|error| format!("the object no longer parses: {error}"))?;
+    let desired = validate(&declared, &context.settings.plan).map_err(|_| "the object is no longer valid".to_owned())?;
+    let seen = observe::observe(context, object, now.seen, &desired).await;
+    Ok(plan(&desired, &seen, seen.at))
+}
+
+async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectNow, String> {
+    let read = observe::read_object(&context.client, &object.namespace, &object.name);
+    let now = match tokio::time::timeout(context.settings.read_deadline, read).await {
+        Ok(Ok(Some(now))) => now,
+        Ok(Ok(None)) => return Err("the object is gone".into()),
+        Ok(Err(error)) => return Err(format!("the object cannot be read again: {error}")),
+        Err(_) => return Err("the object cannot be read again: no answer in time".into()),
+    };
+    if now.reference.uid != object.uid {
+        return Err("the object was made again under the same name".into());
+    }
+    if now.reference.generation != object.generation {
+        return Err(format!("the spec changed from generation {} to {}", object.generation, now.reference.generation));
+    }
+    if now.seen.deleting {
+        return Err("the object is being deleted".into());
+    }
+    Ok(now)
+}
+
+/// The fresh plan's evidence, if it would do exactly this first.
+fn identical_step(fresh: &Plan, step: &Step) -> Result<Digest, String> {
+    let first = fresh.waves.first().map(Vec::as_slice).unwrap_or_default();
+    match first.iter().find(|candidate| candidate.id == step.id) {
+        Some(candidate) if candidate.action == step.action => {
+            fresh.assessment.evidence.clone().ok_or_else(|| "the fresh plan has no evidence".into())
+        }
+        Some(_) => Err("what is to be closed changed between plan and write".into()),
+        None => Err(match fresh.waits.first() {
+            Some(wait) => format!("the world changed between plan and write: {}: {}", wait.reason, wait.message),
+            None => "the world changed between plan and write: this is not the first thing to do any more".into(),
+        }),
+    }
+}

@@ -1,0 +1,95 @@
+//! Carries a plan out and decides nothing. Waves run in order; the steps of one run at once, bounded; a wave begins only when
+//! every step before it is done. Before every write leadership is asked; before a closing write stands the lockdown fence.
+//! Nothing sleeps on a long-running operation: it is started and left. Comes out: an [`Outcome`] that names every step.
+
+mod cluster;
+mod fence;
+mod write;
+
+use futures::StreamExt;
+use futures::stream;
+use sreg_domain::action::{AzureAction, StepOutcome, StepResult};
+use sreg_domain::desired::ObjectRef;
+use sreg_domain::{Action, Digest, Effect, Outcome};
+use sreg_planner::plan::{Plan, Step};
+
+use crate::context::Context;
+
+pub use write::Unwritten;
+pub(crate) use write::{failure, send, time_for_a_write};
+
+/// Carries out what can be carried out now.
+pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut held_back: Option<String> = None;
+    for wave in &plan.waves {
+        if let Some(why) = &held_back {
+            outcome.steps.extend(wave.iter().map(|step| outcome_of(step, StepResult::Withheld(why.clone()))));
+            continue;
+        }
+        for (step, result, evidence) in carry_out_wave(context, object, wave).await {
+            if !is_done(&result) {
+                held_back.get_or_insert_with(|| format!("waits for step {:?}", step.id.0));
+            }
+            outcome.locked_with = evidence.or(outcome.locked_with);
+            outcome.steps.push(outcome_of(step, result));
+        }
+    }
+    outcome
+}
+
+/// A step, what came of it, and the evidence if it was a closing write that went out.
+type Carried<'a> = (&'a Step, StepResult, Option<Digest>);
+
+/// Closing writes go one after another, each behind its own look at the world: one may change what the next one relies on.
+async fn carry_out_wave<'a>(context: &Context, object: &ObjectRef, wave: &'a [Step]) -> Vec<Carried<'a>> {
+    let closes = |step: &Step| matches!(&step.action, Action::Azure(action) if action.is_closing());
+    let at_once = if wave.iter().any(closes) { 1 } else { context.settings.step_concurrency.max(1) };
+    stream::iter(wave).map(|step| carry_out(context, object, step)).buffer_unordered(at_once).collect().await
+}
+
+#[tracing::instrument(level = "debug", skip_all, fields(step = %step.id))]
+async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) -> Carried<'a> {
+    let mut evidence = None;
+    let result = match &step.action {
+        Action::Cluster(action) => cluster::carry_out(context, object, action).await,
+        Action::Azure(action) if action.is_closing() => match fence::pass(context, object, step).await {
+            Ok(proof) => {
+                let result = in_azure(context, object, step, action).await;
+                evidence = matches!(result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))).then_some(proof);
+                result
+            }
+            Err(why) => StepResult::Withheld(why),
+        },
+        Action::Azure(action) => in_azure(context, object, step, action).await,
+    };
+    tracing::debug!(?result, "step");
+    (step, result, evidence)
+}
+
+async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &AzureAction) -> StepResult {
+    let limit = match write::time_for_a_write(context) {
+        Ok(limit) => limit,
+        Err(why) => return StepResult::Withheld(why),
+    };
+    // Both before and after: the pass may be given up in between, and the effect comes no earlier than the answer.
+    let note = || action.changes_names().then(|| context.memories.names_changed(&object.uid));
+    note();
+    // Hands keep the limit themselves; this one holds even if they do not.
+    let result = match tokio::time::timeout(limit, context.hands.carry_out(&step.id, action, limit)).await {
+        Ok(Ok(effect)) => StepResult::Effect(effect),
+        Ok(Err(failure)) => StepResult::Failed(failure),
+        Err(_) => StepResult::Failed(write::unanswered(&format!("{} on {}", step.id, action.resource()), limit)),
+    };
+    note();
+    result
+}
+
+fn is_done(result: &StepResult) -> bool {
+    matches!(result, StepResult::Effect(Effect::Done { .. }))
+}
+
+fn outcome_of(step: &Step, result: StepResult) -> StepOutcome {
+    StepOutcome { step: step.id.clone(), action: step.action.clone(), result }
+}
+

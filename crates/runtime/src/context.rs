@@ -1,0 +1,163 @@
+//! What every pass needs: clients, settings, memory and the clock. Made once by whoever composes the process; the tests put
+//! other Eyes, Hands, leadership and clock in.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::events::{Recorder, Reporter};
+use sreg_azure::{Eyes, Hands};
+use sreg_planner::PlanSettings;
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::leadership::LeadershipFence;
+use crate::memory::Memories;
+use crate::metrics::Metrics;
+
+/// Name that our events are reported under.
+pub const REPORTER: &str = "secure-registry-operator";
+
+/// Settings of the controller; the command line maps its flags to these.
+#[derive(Debug, Clone)]
+pub struct ControllerSettings {
+    /// Where claims, snapshots and the leader's Lease live.
+    pub operator_namespace: String,
+    /// Serve `SecureRegistry` objects of these namespaces only; `None`: of all.
+    pub namespaces: Option<Vec<String>>,
+    /// Passes that run at once, at least one.
+    pub concurrency: usize,
+    /// Longest a pass may take before it is given up and tried again with backoff.
+    pub pass_deadline: Duration,
+    /// Longest that Azure is looked at within a pass; what is not known by then is `Unknown`.
+    pub observe_deadline: Duration,
+    /// Longest a single read from the API server may take.
+    pub read_deadline: Duration,
+    /// Longest a single write may take, in the cluster or in Azure. A closing write is sent only while leadership is held for
+    /// longer than this.
+    pub write_deadline: Duration,
+    /// Steps of one wave that run at once.
+    pub step_concurrency: usize,
+    /// How far an agent's clock may be off where its Lease is seen for the first time; later only its progress counts.
+    pub agent_lease_stale_after: Duration,
+    /// How long running passes may go on after shutdown was asked for.
+    pub shutdown_grace: Duration,
+    /// What the planner is told.
+    pub plan: PlanSettings,
+}
+
+impl ControllerSettings {
+    /// Settings with every deadline at its default. `plan` carries the name of the installation and the cloud.
+    pub fn new(operator_namespace: impl Into<String>, plan: PlanSettings) -> Self {
+        ControllerSettings {
+            operator_namespace: operator_namespace.into(),
+            namespaces: None,
+            concurrency: 16,
+            pass_deadline: Duration::from_secs(180),
+            observe_deadline: Duration::from_secs(45),
+            read_deadline: Duration::from_secs(10),
+            write_deadline: Duration::from_secs(10),
+            step_concurrency: 4,
+            agent_lease_stale_after: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(20),
+            plan,
+        }
+    }
+}
+
+/// What every pass needs.
+pub struct Context {
+    /// The API server.
+    pub client: kube::Client,
+    /// Looks at Azure.
+    pub eyes: Arc<dyn Eyes>,
+    /// Changes Azure.
+    pub hands: Arc<dyn Hands>,
+    /// Asked before every write.
+    pub leadership: Arc<dyn LeadershipFence>,
+    /// Counted into.
+    pub metrics: Arc<Metrics>,
+    /// Settings.
+    pub settings: ControllerSettings,
+    /// Wall time.
+    pub clock: Clock,
+    /// The one recorder: it joins repeated events into series, which it can only do if it is shared.
+    pub recorder: Recorder,
+    /// What this process remembers.
+    pub memories: Memories,
+    /// Failures in a row, per object.
+    pub backoff: Backoff,
+}
+
+impl Context {
+    /// A context with an empty memory and the system's clock. `instance` tells this process from others in events.
+    pub fn new(
+        client: kube::Client,
+        eyes: Arc<dyn Eyes>,
+        hands: Arc<dyn Hands>,
+        leadership: Arc<dyn LeadershipFence>,
+        metrics: Arc<Metrics>,
+        settings: ControllerSettings,
+        instance: impl Into<String>,
+    ) -> Self {
+        let reporter = Reporter { controller: REPORTER.into(), instance: Some(instance.into()) };
+        Context {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            eyes,
+            hands,
+            leadership,
+            metrics,
+            settings,
+            clock: Clock::system(),
+            memories: Memories::default(),
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// An object is gone: nothing about it is kept.
+    pub fn forget(&self, uid: &str) {
+        self.memories.forget(uid);
+        self.backoff.forget(uid);
+    }
+
+    /// The same with another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("settings", &self.settings).field("memories", &self.memories).finish_non_exhaustive()
+    }
+}
+
+/// Wall time. Only for what people and other machines read; every judgement of age uses the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    follows: Option<(Timestamp, Instant)>,
+}
+
+impl Clock {
+    /// The system's wall clock.
+    pub fn system() -> Self {
+        Clock { follows: None }
+    }
+
+    /// Wall time that starts at `origin` now and then goes with tokio's clock, so that paused time carries both.
+    pub fn following_tokio(origin: Timestamp) -> Self {
+        Clock { follows: Some((origin, Instant::now())) }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        match self.follows {
+            None => Timestamp::now(),
+            Some((origin, since)) => origin.checked_add(since.elapsed()).unwrap_or(Timestamp::MAX),
+        }
+    }
+}

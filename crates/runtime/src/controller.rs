@@ -1,0 +1,128 @@
+//! Runs passes: which, when, how many at once, and what becomes of a pass that fails, hangs or panics. A failure is a matter
+//! of that one object: it waits with its own backoff, the others go on. Started when leadership is acquired; ends when told,
+//! after the running passes have had their grace.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt, StreamExt};
+use kube::api::Api;
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::store::Writer;
+use kube::ResourceExt;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::observe::Watched;
+use crate::reconcile::{PassError, reconcile};
+use crate::triggers;
+
+/// Why the controller ended otherwise than asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// Its streams ended though nobody asked for it.
+    #[error("controller of SecureRegistry objects ended by itself")]
+    Ended,
+    /// Passes were still running at the end of the grace and were given up.
+    #[error("wait for running passes to end: the grace is over")]
+    GraceOver,
+}
+
+/// Runs passes until `shutdown`. Only the leader may call it.
+pub async fn run(context: Arc<Context>, shutdown: CancellationToken) -> Result<(), ControllerError> {
+    let slots = Arc::new(Semaphore::new(context.settings.concurrency.max(1)));
+    let scopes: Vec<Option<String>> = match &context.settings.namespaces {
+        Some(namespaces) => namespaces.iter().cloned().map(Some).collect(),
+        None => vec![None],
+    };
+    let controllers = scopes.into_iter().map(|scope| run_scope(&context, scope, &slots, &shutdown));
+    let grace = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(context.settings.shutdown_grace).await;
+    };
+    tokio::select! {
+        biased;
+        _ = join_all(controllers) => if shutdown.is_cancelled() { Ok(()) } else { Err(ControllerError::Ended) },
+        () = grace => Err(ControllerError::GraceOver),
+    }
+}
+
+/// One kube controller for one namespace, or for all. Passes of all scopes share the slots.
+fn run_scope(
+    context: &Arc<Context>,
+    namespace: Option<String>,
+    slots: &Arc<Semaphore>,
+    shutdown: &CancellationToken,
+) -> BoxFuture<'static, ()> {
+    let api: Api<Watched> = match &namespace {
+        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+        None => Api::all(context.client.clone()),
+    };
+    let writer = Writer::new(());
+    let reader = writer.as_reader();
+    let concurrency = u16::try_from(context.settings.concurrency.max(1)).unwrap_or(u16::MAX);
+    let config = controller::Config::default().concurrency(concurrency);
+    let slots = Arc::clone(slots);
+    let stopped = shutdown.clone();
+    Controller::for_stream(triggers::objects(Arc::clone(context), api, writer), reader)
+        .with_config(config)
+        .reconcile_on(triggers::related(context, namespace.as_deref()))
+        .graceful_shutdown_on(async move { stopped.cancelled().await })
+        .run(
+            move |object, context| {
+                let slots = Arc::clone(&slots);
+                async move {
+                    // Never closed, so never an error; without a slot the pass would still be bounded per scope.
+                    let _slot = slots.acquire().await;
+                    pass(&object, &context).await
+                }
+                .boxed()
+            },
+            after_failure,
+            Arc::clone(context),
+        )
+        .for_each(|result| async move { record(result) })
+        .boxed()
+}
+
+/// One pass that can neither hang nor take others down.
+async fn pass(object: &Watched, context: &Context) -> Result<Action, PassError> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let deadline = context.settings.pass_deadline;
+    let guarded = AssertUnwindSafe(reconcile(context, &namespace, &name)).catch_unwind();
+    match tokio::time::timeout(deadline, guarded).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(PassError::Panicked { message: panic_message(panic.as_ref()) }),
+        Err(_) => Err(PassError::Deadline { after: deadline }),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+fn after_failure(object: Arc<Watched>, _: &PassError, context: Arc<Context>) -> Action {
+    Action::requeue(context.backoff.failed(&object.uid().unwrap_or_default()))
+}
+
+type PassResult =
+    Result<(kube::runtime::reflector::ObjectRef<Watched>, Action), controller::Error<PassError, kube::runtime::watcher::Error>>;
+
+fn record(result: PassResult) {
+    match result {
+        Ok((object, action)) => tracing::debug!(%object, ?action, "pass ended"),
+        // Requeued, and deleted since.
+        Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "object is gone"),
+        Err(controller::Error::ReconcilerFailed(error, object)) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(%object, %error, cause, category = error.category(), "pass failed, will be tried again with backoff");
+        }
+        Err(controller::Error::QueueError(error)) => tracing::warn!(%error, "watch interrupted, trying again"),
+        Err(controller::Error::RunnerError(error)) => tracing::error!(%error, "controller cannot run"),
+    }
+}
+

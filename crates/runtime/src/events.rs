@@ -1,0 +1,72 @@
+//! Publishes what `report` says happened, as Kubernetes events, through the one shared recorder. The API limits the lengths
+//! and the recorder does not, so they are cut here. An event that cannot be published is logged: it is never worth a pass.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use kube::runtime::events::{Event, EventType};
+use sreg_api::SecureRegistry;
+use sreg_domain::desired::ObjectRef;
+use sreg_planner::Report;
+
+use crate::act::time_for_a_write;
+use crate::context::Context;
+
+/// Longest note that the API takes, in bytes.
+const LONGEST_NOTE: usize = 1024;
+/// Longest reason and action.
+const LONGEST_WORD: usize = 128;
+
+/// Publishes all events of a report.
+pub(crate) async fn publish(context: &Context, object: &ObjectRef, report: &Report) {
+    let regarding = regarding(object);
+    for transition in &report.events {
+        let event = Event {
+            type_: if transition.warning { EventType::Warning } else { EventType::Normal },
+            reason: cut(&transition.reason, LONGEST_WORD),
+            action: cut(&transition.action, LONGEST_WORD),
+            note: Some(cut(&transition.note, LONGEST_NOTE)),
+            secondary: None,
+        };
+        let Ok(limit) = time_for_a_write(context) else { return };
+        match tokio::time::timeout(limit, context.recorder.publish(&event, &regarding)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(reason = event.reason, %error, "cannot publish event"),
+            Err(_) => tracing::warn!(reason = event.reason, "cannot publish event: no answer in time"),
+        }
+    }
+}
+
+fn regarding(object: &ObjectRef) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(SecureRegistry::api_version(&()).into_owned()),
+        kind: Some(SecureRegistry::kind(&()).into_owned()),
+        namespace: Some(object.namespace.clone()),
+        name: Some(object.name.clone()),
+        uid: Some(object.uid.clone()),
+        ..ObjectReference::default()
+    }
+}
+
+/// At most `longest` bytes, cut between characters, with an ellipsis where something is missing.
+fn cut(text: &str, longest: usize) -> String {
+    const ELLIPSIS: &str = "…";
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(longest - ELLIPSIS.len());
+    format!("{}{ELLIPSIS}", text.get(..end).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_cut_between_characters_to_what_the_api_takes() {
+        assert_eq!(cut("short", LONGEST_NOTE), "short");
+        let long = "ü".repeat(1000);
+        let note = cut(&long, LONGEST_NOTE);
+        assert!(note.len() <= LONGEST_NOTE && note.len() > LONGEST_NOTE - 4, "{}", note.len());
+        assert!(note.ends_with('…') && note.starts_with("üü"));
+    }
+}

@@ -1,0 +1,213 @@
+//! The cluster's side: the claim, the vantage points and their agents, the probes, the snapshot, approvals and
+//! break-glasses. Each is read live; each failure is a fact of its own.
+//!
+//! | resource | verbs | where |
+//! | --- | --- | --- |
+//! | leases, configmaps | get | operator's namespace |
+//! | secureregistries | get | everywhere served |
+//! | vantagepoints | get | cluster |
+//! | leases | get | the vantage points' namespaces |
+//! | connectivityprobes | list | cluster |
+//! | changeapprovals, breakglasses | list | everywhere served |
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Resource;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sreg_api::approval::{BreakGlassSpec, ChangeApprovalSpec};
+use sreg_api::names::{LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT};
+use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe};
+use sreg_domain::action::Snapshot;
+use sreg_domain::desired::ObjectRef;
+use sreg_domain::seen::{ApprovalSeen, BreakGlassSeen, Claim, ClusterSeen, Fact, Ignorance, IgnoranceKind, ProbeSeen, VantagePointSeen};
+use sreg_domain::{Desired, Digest, duration, naming};
+
+use super::{fact, read, read_object, vantage};
+use crate::context::Context;
+
+/// Key of the snapshot within its ConfigMap.
+pub(crate) const SNAPSHOT_KEY: &str = "snapshot.json";
+
+/// Reads everything at once.
+pub(super) async fn observe(context: &Context, object: &ObjectRef, desired: &Desired) -> ClusterSeen {
+    let named: BTreeSet<String> = desired.client_networks.iter().map(|network| network.vantage_point.clone()).collect();
+    context.memories.looks_from(&object.uid, named.clone());
+    let (lease, config_map) = (naming::claim_name(&desired.registry), naming::snapshot_name(&desired.registry));
+    let (claim, vantage_points, probes, snapshot, approvals, break_glasses) = tokio::join!(
+        claim(context, object, &lease),
+        vantage::observe(context, &named),
+        probes(context, &object.uid),
+        snapshot(context, &config_map),
+        approvals(context, object),
+        break_glasses(context, object),
+    );
+    let probes = by_vantage_point(probes, &object.uid, &vantage_points);
+    ClusterSeen { claim, vantage_points, probes, snapshot, approvals, break_glasses, rollout: Fact::Absent }
+}
+
+/// Who holds the claim. A holder that is gone without having released it holds nothing any more.
+async fn claim(context: &Context, object: &ObjectRef, name: &str) -> Fact<Claim> {
+    let api: Api<Lease> = Api::namespaced(context.client.clone(), &context.settings.operator_namespace);
+    let lease = match read(context, format!("read lease {name}"), api.get_opt(name)).await {
+        Ok(Some(lease)) => lease,
+        Ok(None) => return Fact::Absent,
+        Err(why) => return Fact::Unknown(why),
+    };
+    let claim = claim_of(&lease);
+    if claim.uid != object.uid && !is_alive(context, &claim).await { Fact::Absent } else { Fact::Seen(claim) }
+}
+
+/// Takes `namespace/name/uid` apart. Whatever else stands there holds the claim under that name and no uid.
+pub(crate) fn claim_of(lease: &Lease) -> Claim {
+    let identity = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
+    match identity.rsplit_once('/') {
+        Some((holder, uid)) if holder.contains('/') => Claim { holder: holder.to_owned(), uid: uid.to_owned() },
+        Some(_) | None => Claim { holder: identity, uid: String::new() },
+    }
+}
+
+/// Whether the holder of a claim still exists. Only a clear answer of the API server says that it does not.
+pub(crate) async fn is_alive(context: &Context, claim: &Claim) -> bool {
+    let Some((namespace, name)) = claim.holder.split_once('/') else { return true };
+    let attempt = format!("read SecureRegistry {}", claim.holder);
+    match read(context, attempt, read_object(&context.client, namespace, name)).await {
+        Ok(Some(holder)) => holder.reference.uid == claim.uid,
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}
+
+/// All probes that carry the object's uid, unparsed: one broken probe must not hide the others.
+async fn probes(context: &Context, uid: &str) -> Result<Vec<DynamicObject>, Ignorance> {
+    let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &ApiResource::erase::<ConnectivityProbe>(&()));
+    let selected = ListParams::default().labels(&format!("{LABEL_REGISTRY_UID}={uid}"));
+    let list = read(context, format!("list connectivityprobes with label {LABEL_REGISTRY_UID}={uid}"), api.list(&selected)).await?;
+    Ok(list.items)
+}
+
+/// Sorts probes by vantage point. Only what bears the deterministic name is ours; one that stands in a namespace which its
+/// vantage point has left is listed as `name@namespace`, a vantage point that no spec can name, and so gets cleaned up.
+fn by_vantage_point(
+    probes: Result<Vec<DynamicObject>, Ignorance>,
+    uid: &str,
+    vantage_points: &BTreeMap<String, Fact<VantagePointSeen>>,
+) -> BTreeMap<String, Fact<ProbeSeen>> {
+    let probes = match probes {
+        Ok(probes) => probes,
+        Err(why) => return vantage_points.keys().map(|name| (name.clone(), Fact::Unknown(why.clone()))).collect(),
+    };
+    let mut facts: BTreeMap<String, Fact<ProbeSeen>> = vantage_points.keys().map(|name| (name.clone(), Fact::Absent)).collect();
+    for probe in probes {
+        let Some(point) = probe.metadata.labels.as_ref().and_then(|l| l.get(LABEL_VANTAGE_POINT)).cloned() else { continue };
+        if probe.metadata.name.as_deref() != Some(naming::probe_name(uid, &point).as_str()) {
+            continue;
+        }
+        let namespace = probe.metadata.namespace.clone().unwrap_or_default();
+        let lives_elsewhere = vantage_points.get(&point).and_then(Fact::seen).is_some_and(|seen| seen.namespace != namespace);
+        let key = if lives_elsewhere { format!("{point}@{namespace}") } else { point };
+        facts.insert(key, probe_of(probe));
+    }
+    facts
+}
+
+fn probe_of(probe: DynamicObject) -> Fact<ProbeSeen> {
+    let DynamicObject { metadata, mut data, .. } = probe;
+    let namespace = metadata.namespace.unwrap_or_default();
+    let name = metadata.name.unwrap_or_default();
+    let spec = match serde_json::from_value(data.get_mut("spec").map(Value::take).unwrap_or_default()) {
+        Ok(spec) => spec,
+        Err(error) => return Fact::Unknown(nonsense(format!("read ConnectivityProbe {namespace}/{name}"), &error)),
+    };
+    // What the agent wrote and we cannot read is no evidence.
+    let status = data.get_mut("status").map(Value::take).and_then(|status| serde_json::from_value(status).ok());
+    Fact::Seen(ProbeSeen { namespace, name, generation: metadata.generation.unwrap_or_default(), spec, status })
+}
+
+/// What was before the lock.
+async fn snapshot(context: &Context, name: &str) -> Fact<Snapshot> {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.settings.operator_namespace);
+    let attempt = format!("read ConfigMap {name}");
+    let read = read(context, attempt.clone(), api.get_opt(name)).await;
+    let Ok(Some(map)) = read else { return fact(read.map(|_| None)) };
+    match snapshot_of(&map) {
+        Ok(snapshot) => Fact::Seen(snapshot),
+        Err(error) => Fact::Unknown(nonsense(attempt, &error)),
+    }
+}
+
+/// The snapshot within a ConfigMap.
+pub(crate) fn snapshot_of(map: &ConfigMap) -> Result<Snapshot, serde_json::Error> {
+    serde_json::from_str(map.data.as_ref().and_then(|data| data.get(SNAPSHOT_KEY)).map_or("", String::as_str))
+}
+
+/// Approvals for this object. One that is being deleted is withdrawn.
+async fn approvals(context: &Context, object: &ObjectRef) -> Fact<Vec<ApprovalSeen>> {
+    let all = match list::<ChangeApproval, ChangeApprovalSpec>(context, &object.namespace).await {
+        Ok(all) => all,
+        Err(why) => return Fact::Unknown(why),
+    };
+    let ours = all.into_iter().filter(|(_, spec)| spec.secure_registry_name == object.name);
+    Fact::Seen(
+        ours.map(|(meta, spec)| ApprovalSeen {
+            name: meta.name.unwrap_or_default(),
+            change: spec.change,
+            digest: Digest::from_text(&spec.digest),
+            approved_by: spec.approved_by,
+        })
+        .collect(),
+    )
+}
+
+/// Break-glasses for this object. Deleting one ends it.
+async fn break_glasses(context: &Context, object: &ObjectRef) -> Fact<Vec<BreakGlassSeen>> {
+    let all = match list::<BreakGlass, BreakGlassSpec>(context, &object.namespace).await {
+        Ok(all) => all,
+        Err(why) => return Fact::Unknown(why),
+    };
+    let ours = all.into_iter().filter(|(_, spec)| spec.secure_registry_name == object.name);
+    Fact::Seen(
+        ours.filter_map(|(meta, spec)| {
+            Some(BreakGlassSeen {
+                name: meta.name.unwrap_or_default(),
+                created_at: meta.creation_timestamp?.0,
+                duration: duration::parse(&spec.duration)?,
+                reason: spec.reason,
+                requested_by: spec.requested_by,
+            })
+        })
+        .collect(),
+    )
+}
+
+/// Specs of one kind in a namespace, without what is being deleted and what does not parse.
+async fn list<K, S>(context: &Context, namespace: &str) -> Result<Vec<(kube::core::ObjectMeta, S)>, Ignorance>
+where
+    K: Resource<DynamicType = ()>,
+    S: DeserializeOwned,
+{
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()));
+    let attempt = format!("list {} in namespace {namespace}", K::plural(&()));
+    let list = read(context, attempt, api.list(&ListParams::default())).await?;
+    let live = list.items.into_iter().filter(|object| object.metadata.deletion_timestamp.is_none());
+    Ok(live
+        .filter_map(|mut object| {
+            let spec = object.data.get_mut("spec").map(Value::take)?;
+            Some((object.metadata, serde_json::from_value(spec).ok()?))
+        })
+        .collect())
+}
+
+fn nonsense(attempt: String, error: &serde_json::Error) -> Ignorance {
+    Ignorance {
+        attempt,
+        kind: IgnoranceKind::Nonsense,
+        message: error.to_string(),
+        code: None,
+        correlation_id: None,
+        retry_after: None,
+    }
+}

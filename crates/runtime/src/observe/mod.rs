@@ -1,0 +1,126 @@
+//! Gathers everything that one pass needs to know into one [`Seen`], live and in parallel: the object, the cluster's side
+//! and Azure's. Reads only. A read that fails makes that fact `Unknown(why)`, never an error of the pass; nothing is
+//! deleted, locked or called healthy on it.
+
+mod cluster;
+mod object;
+mod vantage;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rand::Rng;
+use sreg_api::SecureRegistryStatus;
+use sreg_domain::action::Operation;
+use sreg_domain::desired::ObjectRef;
+use sreg_domain::seen::{AzureSeen, Fact, Ignorance, IgnoranceKind, ObjectSeen};
+use sreg_domain::{ArmId, Desired, Digest, Seen, StepId};
+
+use crate::context::Context;
+
+pub(crate) use cluster::{SNAPSHOT_KEY, claim_of, is_alive, snapshot_of};
+pub use object::{ObjectNow, Watched, read_object, registries};
+
+/// Largest round number: JavaScript's largest safe integer, as the probe's schema says.
+const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
+
+/// Everything that a plan for `desired` may know now. Ends within the settings' observe deadline.
+pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
+    let operations = recorded_operations(&seen.status);
+    let deadline = context.settings.observe_deadline;
+    let (cluster, azure) = tokio::join!(
+        cluster::observe(context, object, desired),
+        context.eyes.observe(desired, &operations, deadline),
+    );
+    context.memories.names_seen(&object.uid, names_of(&azure));
+    let memory = context.memories.recall(&object.uid);
+    let nonce = rand::rng().random_range(1..=LARGEST_NONCE);
+    Seen { at: context.clock.now(), nonce, object: seen, cluster, azure, memory }
+}
+
+/// Operations that status recorded. Status is untrusted: an entry without a legal resource id is no operation.
+fn recorded_operations(status: &SecureRegistryStatus) -> Vec<Operation> {
+    let operation = |recorded: &sreg_api::status::OperationStatus| {
+        Some(Operation {
+            step: StepId(recorded.step.clone()),
+            resource: recorded.resource_id.parse().ok()?,
+            poll_url: recorded.poll_url.clone(),
+            started_at: recorded.started_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        })
+    };
+    status.operations.iter().filter_map(operation).collect()
+}
+
+/// What decides how names answer, by resource: endpoints with their state and addresses, zone groups, links.
+fn names_of(azure: &AzureSeen) -> BTreeMap<ArmId, Digest> {
+    let mut names = BTreeMap::new();
+    for (id, endpoint) in &azure.endpoints {
+        let Fact::Seen(endpoint) = endpoint else { continue };
+        let mut parts = vec![endpoint.is_ready().to_string()];
+        if let Fact::Seen(members) = &endpoint.members {
+            parts.extend(members.iter().map(|m| format!("{} {}", m.member, m.address)));
+            parts.sort();
+            names.insert(id.clone(), digest(&parts));
+        }
+        for group in endpoint.zone_groups.seen().into_iter().flatten() {
+            let mut parts: Vec<String> = group.zones.iter().map(|zone| zone.key().to_owned()).collect();
+            parts.sort();
+            parts.push(group.provisioning_state.to_ascii_lowercase());
+            names.insert(group.id.clone(), digest(&parts));
+        }
+    }
+    for zone in azure.zones.values().filter_map(Fact::seen) {
+        for link in zone.links.seen().into_iter().flatten() {
+            names.insert(link.id.clone(), digest(&[link.virtual_network.key().to_owned(), link.completed.to_string()]));
+        }
+    }
+    names
+}
+
+fn digest(parts: &[String]) -> Digest {
+    Digest::of_parts(parts.iter().map(String::as_str))
+}
+
+/// One read from the API server within its deadline; a failure is a reason for not knowing.
+async fn read<T>(context: &Context, attempt: String, call: impl Future<Output = kube::Result<T>>) -> Result<T, Ignorance> {
+    let deadline = context.settings.read_deadline;
+    match tokio::time::timeout(deadline, call).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(ignorance(attempt, &error)),
+        Err(_) => Err(no_answer(attempt, deadline)),
+    }
+}
+
+fn no_answer(attempt: String, deadline: Duration) -> Ignorance {
+    let message = format!("no answer within {}", sreg_domain::duration::show(deadline));
+    Ignorance { kind: IgnoranceKind::Unreachable, attempt, message, code: None, correlation_id: None, retry_after: None }
+}
+
+fn ignorance(attempt: String, error: &kube::Error) -> Ignorance {
+    let (kind, message, code) = if let kube::Error::Api(status) = error {
+        let kind = match status.code {
+            401 | 403 => IgnoranceKind::Forbidden,
+            429 => IgnoranceKind::Throttled,
+            500.. => IgnoranceKind::Unreachable,
+            _ => IgnoranceKind::Refused,
+        };
+        (kind, status.message.clone(), Some(status.reason.clone()).filter(|reason| !reason.is_empty()))
+    } else if let kube::Error::SerdeError(cause) = error {
+        (IgnoranceKind::Nonsense, cause.to_string(), None)
+    } else {
+        (IgnoranceKind::Unreachable, error.to_string(), None)
+    };
+    Ignorance { attempt, kind, message, code, correlation_id: None, retry_after: None }
+}
+
+/// The same reason as a fact.
+fn fact<T>(read: Result<Option<T>, Ignorance>) -> Fact<T> {
+    match read {
+        Ok(Some(value)) => Fact::Seen(value),
+        Ok(None) => Fact::Absent,
+        Err(why) => Fact::Unknown(why),
+    }
+}
+

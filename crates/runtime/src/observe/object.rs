@@ -1,0 +1,174 @@
+//! The object itself, read live at the start of each pass. Spec and status are parsed apart and leniently: a spec that does
+//! not parse is a fact about that object, and a status that does not parse counts as erased.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use kube::api::{Api, ApiResource, DynamicObject};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use sreg_api::registry::{
+    DeletionPolicy, DriftSpec, ManagedResourceGroupAccess, ManagementPolicy, PublicAccessSpec, RegistrySpec, VerificationSpec,
+};
+use sreg_api::{SecureRegistry, SecureRegistrySpec, SecureRegistryStatus, names};
+use sreg_domain::desired::ObjectRef;
+use sreg_domain::seen::ObjectSeen;
+
+/// An object as it is now.
+#[derive(Debug, Clone)]
+pub struct ObjectNow {
+    /// Who it is.
+    pub reference: ObjectRef,
+    /// Its metadata and last status, as the planner wants them.
+    pub seen: ObjectSeen,
+    /// Its metadata as a whole.
+    pub metadata: ObjectMeta,
+    /// The whole object, or why its spec does not parse.
+    pub declared: Result<Box<SecureRegistry>, String>,
+    /// `spec.registry.resourceId`, whatever else the spec holds; empty where even that is missing.
+    pub registry_id: String,
+}
+
+impl ObjectNow {
+    /// The object's identity around an empty spec: enough to release one that does not parse.
+    pub fn bare(&self) -> SecureRegistry {
+        let registry = RegistrySpec {
+            resource_id: self.registry_id.clone(),
+            create: None,
+            tags: BTreeMap::new(),
+            managed_resource_group_access: ManagedResourceGroupAccess::None,
+        };
+        let spec = SecureRegistrySpec {
+            registry,
+            endpoints: Vec::new(),
+            client_networks: Vec::new(),
+            unproven_networks: Vec::new(),
+            verification: VerificationSpec::default(),
+            name_changes: None,
+            public_access: PublicAccessSpec::default(),
+            sharing: None,
+            drift: DriftSpec::default(),
+            management_policy: ManagementPolicy::default(),
+            deletion_policy: DeletionPolicy::Retain,
+        };
+        SecureRegistry { metadata: self.metadata.clone(), spec, status: Some(self.seen.status.clone()) }
+    }
+
+    /// Takes an object from the API server apart. `None` if it has no uid or name, which the server never lets happen.
+    pub fn new(object: DynamicObject) -> Option<ObjectNow> {
+        let DynamicObject { metadata, mut data, .. } = object;
+        let spec = data.get_mut("spec").map(Value::take).unwrap_or_default();
+        let registry_id = spec.pointer("/registry/resourceId").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let status = data.get_mut("status").map(Value::take).unwrap_or_default();
+        let status: SecureRegistryStatus = serde_json::from_value(status).unwrap_or_default();
+        let reference = ObjectRef {
+            namespace: metadata.namespace.clone()?,
+            name: metadata.name.clone()?,
+            uid: metadata.uid.clone()?,
+            generation: metadata.generation.unwrap_or_default(),
+        };
+        let seen = ObjectSeen {
+            has_finalizer: metadata.finalizers.iter().flatten().any(|f| f == names::FINALIZER),
+            deleting: metadata.deletion_timestamp.is_some(),
+            status: status.clone(),
+        };
+        let declared = serde_json::from_value::<SecureRegistrySpec>(spec)
+            .map(|spec| Box::new(SecureRegistry { metadata: metadata.clone(), spec, status: Some(status) }))
+            .map_err(|error| error.to_string());
+        Some(ObjectNow { reference, seen, metadata, declared, registry_id })
+    }
+}
+
+/// Untyped access to `SecureRegistry` objects: typed answers would fail on objects that do not parse, after the write.
+pub fn registries(client: &kube::Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &ApiResource::erase::<SecureRegistry>(&()))
+}
+
+/// Reads an object live. `None`: there is none.
+pub async fn read_object(client: &kube::Client, namespace: &str, name: &str) -> Result<Option<ObjectNow>, kube::Error> {
+    Ok(registries(client, namespace).get_opt(name).await?.and_then(ObjectNow::new))
+}
+
+/// A `SecureRegistry` as the watch keeps it: metadata, and whether it has a status. Specs are read live at each visit, so
+/// the cache stays small and no object, however broken, can stop the watch.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Watched {
+    /// Its metadata.
+    pub metadata: ObjectMeta,
+    /// Whether any status stands there.
+    #[serde(default)]
+    pub status: Option<IgnoredAny>,
+}
+
+impl Resource for Watched {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind(dt: &()) -> Cow<'_, str> {
+        SecureRegistry::kind(dt)
+    }
+
+    fn group(dt: &()) -> Cow<'_, str> {
+        SecureRegistry::group(dt)
+    }
+
+    fn version(dt: &()) -> Cow<'_, str> {
+        SecureRegistry::version(dt)
+    }
+
+    fn plural(dt: &()) -> Cow<'_, str> {
+        SecureRegistry::plural(dt)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(data: Value) -> DynamicObject {
+        let mut whole = json!({
+            "apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry",
+            "metadata": {"name": "contoso", "namespace": "ml", "uid": "u-1", "generation": 3, "finalizers": [names::FINALIZER]},
+        });
+        for (key, value) in data.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn a_spec_that_does_not_parse_is_a_fact_about_that_object() {
+        let now = ObjectNow::new(object(json!({"spec": {"registry": 7}}))).unwrap();
+        assert!(now.declared.is_err());
+        assert!(now.seen.has_finalizer && !now.seen.deleting);
+        assert_eq!(now.reference.generation, 3);
+    }
+
+    #[test]
+    fn a_status_that_does_not_parse_counts_as_erased() {
+        let spec = json!({"registry": {"resourceId": "/subscriptions/x"}});
+        let now = ObjectNow::new(object(json!({"spec": spec, "status": {"conditions": "none"}}))).unwrap();
+        assert!(now.declared.is_ok());
+        assert_eq!(now.seen.status, SecureRegistryStatus::default());
+    }
+
+    #[test]
+    fn no_object_can_stop_the_watch() {
+        let broken = json!({"metadata": {"name": "a", "uid": "u"}, "spec": [1, 2], "status": "what"});
+        let watched: Watched = serde_json::from_value(broken).unwrap();
+        assert!(watched.status.is_some());
+    }
+}

@@ -1,0 +1,72 @@
+//! Vantage points and whether their agents live. A quiet agent and a dead one look alike in the probes; the agent's Lease
+//! tells them apart, judged by our own monotonic clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Api, ApiResource, DynamicObject};
+use serde_json::Value;
+use sreg_api::vantage_point::VantagePointSpec;
+use sreg_api::VantagePoint;
+use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, VantagePointSeen};
+
+use super::read;
+use crate::agent::lease_name;
+use crate::context::Context;
+
+/// A Lease that names no duration lasts this long.
+const DEFAULT_DURATION: Duration = Duration::from_secs(30);
+
+/// The vantage points of these names.
+pub(super) async fn observe(context: &Context, names: &BTreeSet<String>) -> BTreeMap<String, Fact<VantagePointSeen>> {
+    join_all(names.iter().map(|name| async move { (name.clone(), one(context, name).await) })).await.into_iter().collect()
+}
+
+async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
+    let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &ApiResource::erase::<VantagePoint>(&()));
+    let attempt = format!("read VantagePoint {name}");
+    let mut object = match read(context, attempt.clone(), api.get_opt(name)).await {
+        Ok(Some(object)) => object,
+        Ok(None) => return Fact::Absent,
+        Err(why) => return Fact::Unknown(why),
+    };
+    let spec: VantagePointSpec = match serde_json::from_value(object.data.get_mut("spec").map(Value::take).unwrap_or_default()) {
+        Ok(spec) => spec,
+        Err(error) => return Fact::Unknown(nonsense(attempt, error.to_string())),
+    };
+    let virtual_network = match spec.virtual_network_resource_id.as_deref().map(str::parse).transpose() {
+        Ok(id) => id,
+        Err(error) => return Fact::Unknown(nonsense(attempt, format!("spec.virtualNetworkResourceId: {error}"))),
+    };
+    let alive = alive(context, &spec.namespace, name).await;
+    Fact::Seen(VantagePointSeen {
+        network: spec.network,
+        virtual_network,
+        namespace: spec.namespace,
+        service_account: spec.service_account_name,
+        alive,
+    })
+}
+
+/// Whether the agent's Lease has a holder who renews it. `Absent`: no agent has ever reported.
+async fn alive(context: &Context, namespace: &str, vantage_point: &str) -> Fact<bool> {
+    let name = lease_name(vantage_point);
+    let api: Api<Lease> = Api::namespaced(context.client.clone(), namespace);
+    let spec = match read(context, format!("read lease {namespace}/{name}"), api.get_opt(&name)).await {
+        Ok(Some(lease)) => lease.spec.unwrap_or_default(),
+        Ok(None) => return Fact::Absent,
+        Err(why) => return Fact::Unknown(why),
+    };
+    let held = spec.holder_identity.is_some_and(|holder| !holder.is_empty());
+    let Some(renewed) = spec.renew_time.filter(|_| held) else { return Fact::Seen(false) };
+    let seconds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
+    let duration = seconds.map_or(DEFAULT_DURATION, Duration::from_secs);
+    let slack = context.settings.agent_lease_stale_after;
+    Fact::Seen(context.memories.is_renewed((namespace, &name), renewed.0, duration, context.clock.now(), slack))
+}
+
+fn nonsense(attempt: String, message: String) -> Ignorance {
+    Ignorance { attempt, kind: IgnoranceKind::Nonsense, message, code: None, correlation_id: None, retry_after: None }
+}

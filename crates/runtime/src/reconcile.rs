@@ -1,0 +1,226 @@
+//! One pass over one object, top to bottom: observe → validate → plan → act → report. This driver decides nothing and fits a
+//! page; what varies is in the steps. Goes in: a name. Comes out: when to look again, or why the pass broke off.
+
+use std::time::Duration;
+
+use kube::Resource;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use serde_json::json;
+use sreg_api::names::STATUS_MANAGER;
+use sreg_api::{SecureRegistry, SecureRegistryStatus};
+use sreg_domain::action::{ClusterAction, Disposition, Failure, StepResult};
+use sreg_domain::desired::ObjectRef;
+use sreg_domain::{Action as StepAction, Desired, Effect, Outcome};
+use sreg_planner::{Plan, Report, ReportInput, Violation, plan, report, report_invalid, validate};
+
+use crate::act::{Unwritten, act, failure, send};
+use crate::backoff::jittered;
+use crate::context::Context;
+use crate::events;
+use crate::memory::ObjectKey;
+use crate::observe::{ObjectNow, observe, read_object, registries};
+
+/// Why a pass broke off. Waiting and failing steps are no errors: the report tells of them.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The object could not be read.
+    #[error("read SecureRegistry {object}")]
+    Read {
+        /// `namespace/name`.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: kube::Error,
+    },
+    /// The API server did not answer in time.
+    #[error("read SecureRegistry {object}: no answer in time")]
+    Unanswered {
+        /// `namespace/name`.
+        object: String,
+    },
+    /// The status was not written.
+    #[error("report on SecureRegistry {object}")]
+    WriteStatus {
+        /// `namespace/name`.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: Failure,
+    },
+    /// Leadership was not held when the status was to be written.
+    #[error("report on SecureRegistry {object}: {why}")]
+    NotLeading {
+        /// `namespace/name`.
+        object: String,
+        /// What leadership said.
+        why: String,
+    },
+    /// The pass took too long.
+    #[error("pass not finished after {after:?}")]
+    Deadline {
+        /// The settings' pass deadline.
+        after: Duration,
+    },
+    /// The pass panicked: a defect of ours, of no consequence for other objects.
+    #[error("pass panicked: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
+}
+
+impl PassError {
+    /// From a closed set, for logs and metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            PassError::Read { .. } | PassError::Unanswered { .. } => "read",
+            PassError::WriteStatus { .. } => "status",
+            PassError::NotLeading { .. } => "leadership",
+            PassError::Deadline { .. } => "deadline",
+            PassError::Panicked { .. } => "panic",
+        }
+    }
+}
+
+/// One pass.
+pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Action, PassError> {
+    let Some(now) = read(context, namespace, name).await? else { return Ok(Action::await_change()) };
+    let object = now.reference.clone();
+    context.memories.meet(&object.uid, ObjectKey { namespace: object.namespace.clone(), name: object.name.clone() });
+    let (report, outcome) = match wished(context, &now) {
+        Ok(desired) => {
+            let seen = observe(context, &object, now.seen.clone(), &desired).await;
+            let plan = plan(&desired, &seen, seen.at);
+            let outcome = act(context, &object, &plan).await;
+            log(&object, &plan, &outcome);
+            let input = ReportInput { desired: &desired, seen: &seen, plan: &plan, outcome: &outcome, now: context.clock.now() };
+            (report(&input), outcome)
+        }
+        Err(violations) => (invalid(context, &now, &violations), Outcome::default()),
+    };
+    if is_released(&outcome) {
+        context.forget(&object.uid);
+        return Ok(Action::await_change());
+    }
+    write_status(context, &object, &now.seen.status, &report.status).await?;
+    events::publish(context, &object, &report).await;
+    Ok(Action::requeue(next_look(context, &object, &report, &outcome)))
+}
+
+/// Reads the object live. `None`: it is gone, and nothing is left to do.
+async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<ObjectNow>, PassError> {
+    let object = || format!("{namespace}/{name}");
+    let read = read_object(&context.client, namespace, name);
+    match tokio::time::timeout(context.settings.read_deadline, read).await {
+        Ok(now) => now.map_err(|source| PassError::Read { object: object(), source }),
+        Err(_) => Err(PassError::Unanswered { object: object() }),
+    }
+}
+
+/// What the object wishes for. One that does not parse wishes for nothing, but when it is deleted it must still come to an
+/// end: then only its identity counts.
+fn wished(context: &Context, now: &ObjectNow) -> Result<Desired, Vec<Violation>> {
+    match &now.declared {
+        Ok(declared) => validate(declared, &context.settings.plan),
+        Err(error) if now.seen.deleting => {
+            tracing::warn!(object = %now.reference.name, error, "object does not parse; it is only released");
+            validate(&now.bare(), &context.settings.plan)
+        }
+        Err(error) => Err(vec![Violation { path: "spec".into(), message: error.clone() }]),
+    }
+}
+
+fn invalid(context: &Context, now: &ObjectNow, violations: &[Violation]) -> Report {
+    let object = &now.reference;
+    tracing::info!(object = %format_args!("{}/{}", object.namespace, object.name), generation = object.generation,
+        violations = violations.len(), "pass: the object is not valid");
+    report_invalid(&now.reference, &now.seen.status, violations, context.clock.now())
+}
+
+/// Once per pass.
+fn log(object: &ObjectRef, plan: &Plan, outcome: &Outcome) {
+    let count = |wanted: fn(&StepResult) -> bool| outcome.steps.iter().filter(|step| wanted(&step.result)).count();
+    tracing::info!(
+        object = %format_args!("{}/{}", object.namespace, object.name),
+        generation = object.generation,
+        state = plan.assessment.state.map(|state| state.to_string()),
+        steps = plan.steps().count(),
+        done = count(|r| matches!(r, StepResult::Effect(Effect::Done { .. }))),
+        started = count(|r| matches!(r, StepResult::Effect(Effect::Started(_)))),
+        failed = count(|r| matches!(r, StepResult::Failed(_))),
+        withheld = count(|r| matches!(r, StepResult::Withheld(_) | StepResult::Effect(Effect::Stale(_)))),
+        waits = plan.waits.len(),
+        findings = plan.findings.len(),
+        "pass"
+    );
+    for step in &outcome.steps {
+        match &step.result {
+            StepResult::Failed(failure) => {
+                tracing::warn!(step = %step.step, code = failure.code, correlation_id = failure.correlation_id, "{failure}");
+            }
+            StepResult::Withheld(why) => tracing::debug!(step = %step.step, why, "withheld"),
+            StepResult::Effect(_) => {}
+        }
+    }
+}
+
+/// Whether our finalizer went in this pass: with it the object, and whatever could be reported on.
+fn is_released(outcome: &Outcome) -> bool {
+    outcome.steps.iter().any(|step| {
+        step.action == StepAction::Cluster(ClusterAction::RemoveFinalizer)
+            && matches!(step.result, StepResult::Effect(Effect::Done { .. }))
+    })
+}
+
+/// One apply, with the uid, and none where nothing differs. Untyped, because a typed answer of an object that does not parse
+/// would be an error after the write.
+async fn write_status(
+    context: &Context,
+    object: &ObjectRef,
+    written: &SecureRegistryStatus,
+    status: &SecureRegistryStatus,
+) -> Result<bool, PassError> {
+    if status == written {
+        return Ok(false);
+    }
+    let name = || format!("{}/{}", object.namespace, object.name);
+    let attempt = format!("write status of SecureRegistry {}", name());
+    let body = json!({
+        "apiVersion": SecureRegistry::api_version(&()),
+        "kind": SecureRegistry::kind(&()),
+        "metadata": {"name": object.name, "namespace": object.namespace, "uid": object.uid},
+        "status": status,
+    });
+    let params = PatchParams::apply(STATUS_MANAGER).force();
+    let api = registries(&context.client, &object.namespace);
+    match send(context, &attempt, api.patch_status(&object.name, &params, &Patch::Apply(body))).await {
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(kube::Error::Api(answer))) if answer.is_not_found() => Ok(false),
+        Ok(Err(error)) => Err(PassError::WriteStatus { object: name(), source: failure(&attempt, &error) }),
+        Err(Unwritten::Failed(source)) => Err(PassError::WriteStatus { object: name(), source }),
+        Err(Unwritten::Withheld(why)) => Err(PassError::NotLeading { object: name(), why }),
+    }
+}
+
+/// The report says when; a step that failed and may be tried again has its own backoff, which starts over once none fails.
+fn next_look(context: &Context, object: &ObjectRef, report: &Report, outcome: &Outcome) -> Duration {
+    let failures = outcome.steps.iter().filter_map(|step| match &step.result {
+        StepResult::Failed(failure) => Some(failure.disposition),
+        StepResult::Effect(_) | StepResult::Withheld(_) => None,
+    });
+    let mut wait = None;
+    for disposition in failures {
+        let this = match disposition {
+            Disposition::Retry => wait.is_none().then(|| context.backoff.failed(&object.uid)),
+            Disposition::Wait(after) => Some(after),
+            Disposition::Forbidden | Disposition::Terminal => None,
+        };
+        wait = wait.max(this);
+    }
+    wait.unwrap_or_else(|| {
+        context.backoff.forget(&object.uid);
+        jittered(report.requeue)
+    })
+}
+

@@ -1,0 +1,237 @@
+//! Which changes start a pass. The root watch passes on what people change, not our own status writes; related kinds are
+//! turned into the object that they belong to. Deletions always count, also those that happened while no watch was open:
+//! what a new list lacks is gone. Only keys are kept, no objects.
+
+use std::collections::{HashMap, HashSet};
+use std::future::ready;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, stream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::reflector::{ObjectRef, store::Writer};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::{Resource, ResourceExt};
+use serde_json::Value;
+use sreg_api::names::LABEL_REGISTRY_UID;
+use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe, VantagePoint};
+
+use crate::context::Context;
+use crate::memory::ObjectKey;
+use crate::observe::Watched;
+
+fn config() -> watcher::Config {
+    watcher::Config::default().streaming_lists()
+}
+
+/// Objects that need a pass because they were changed by somebody, or lost their status. Forgets what is gone.
+pub(crate) fn objects(
+    context: Arc<Context>,
+    api: Api<Watched>,
+    writer: Writer<Watched>,
+) -> impl Stream<Item = Result<Watched, watcher::Error>> + Send {
+    let events = watch(api, config()).default_backoff().modify(|object| object.metadata.managed_fields = None).reflect(writer);
+    let mut known: Known<bool> = Known::default();
+    events.filter_map(move |event| {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return ready(complain("secureregistries", &error)),
+        };
+        let change = known.take(event, |object| (object.metadata.clone(), key_of_object(object), object.status.is_some()));
+        for (uid, _) in &change.gone {
+            context.forget(uid);
+        }
+        let lost_status = |had: &bool, object: &Watched| *had && object.status.is_none();
+        ready(change.object.filter(|(object, change)| change.is_new || lost_status(&change.before, object)).map(|(object, _)| Ok(object)))
+    })
+}
+
+/// Everything that people change: spec, deletion mark, finalizers, labels, annotations. Not status.
+fn key_of_object(object: &Watched) -> u64 {
+    let meta = &object.metadata;
+    digest((
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+        &meta.finalizers,
+        &meta.labels,
+        &meta.annotations,
+    ))
+}
+
+/// Objects that need a pass because something that they depend on changed.
+pub(crate) fn related(context: &Arc<Context>, namespace: Option<&str>) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
+    let everywhere = |resource: &ApiResource| Api::<DynamicObject>::all_with(context.client.clone(), resource);
+    let served = |resource: &ApiResource| match namespace {
+        Some(namespace) => Api::namespaced_with(context.client.clone(), namespace, resource),
+        None => everywhere(resource),
+    };
+    let (probes, points) = (resource::<ConnectivityProbe>(), resource::<VantagePoint>());
+    let (glasses, approvals) = (resource::<BreakGlass>(), resource::<ChangeApproval>());
+    let scope = namespace.map(str::to_owned);
+    stream::select_all([
+        kind(context, everywhere(&probes), "connectivityprobes", key_of_answer, owner_by_label).boxed(),
+        kind(context, everywhere(&points), "vantagepoints", key_of_spec, users_of_vantage_point).boxed(),
+        kind(context, served(&glasses), "breakglasses", key_of_spec, owner_by_name).boxed(),
+        kind(context, served(&approvals), "changeapprovals", key_of_spec, owner_by_name).boxed(),
+    ])
+    .filter(move |key| ready(scope.as_ref().is_none_or(|scope| *scope == key.namespace)))
+    .map(|key| ObjectRef::new(&key.name).within(&key.namespace))
+}
+
+fn resource<K: Resource<DynamicType = ()>>() -> ApiResource {
+    ApiResource::erase::<K>(&())
+}
+
+/// A probe: what the agent answered. Its spec is our own writing.
+fn key_of_answer(object: &DynamicObject) -> u64 {
+    digest((object.metadata.deletion_timestamp.is_some(), object.data.get("status").map(Value::to_string)))
+}
+
+fn key_of_spec(object: &DynamicObject) -> u64 {
+    digest((object.metadata.deletion_timestamp.is_some(), object.metadata.generation))
+}
+
+fn owner_by_label(context: &Context, probe: &DynamicObject) -> Vec<ObjectKey> {
+    probe.labels().get(LABEL_REGISTRY_UID).and_then(|uid| context.memories.key_of(uid)).into_iter().collect()
+}
+
+fn users_of_vantage_point(context: &Context, point: &DynamicObject) -> Vec<ObjectKey> {
+    context.memories.looking_from(&point.name_any())
+}
+
+/// Break-glasses and approvals name the object beside them.
+fn owner_by_name(_: &Context, object: &DynamicObject) -> Vec<ObjectKey> {
+    let name = object.data.pointer("/spec/secureRegistryName").and_then(Value::as_str);
+    let key = |name: &str| Some(ObjectKey { namespace: object.namespace()?, name: name.to_owned() });
+    name.and_then(key).into_iter().collect()
+}
+
+fn kind(
+    context: &Arc<Context>,
+    api: Api<DynamicObject>,
+    plural: &'static str,
+    key: fn(&DynamicObject) -> u64,
+    owners: fn(&Context, &DynamicObject) -> Vec<ObjectKey>,
+) -> impl Stream<Item = ObjectKey> + Send + use<> {
+    let mut known: Known<Vec<ObjectKey>> = Known::default();
+    let context = Arc::clone(context);
+    let events = watch(api, config()).default_backoff();
+    events.flat_map(move |event| {
+        let keys = match event {
+            Ok(event) => {
+                let change = known.take(event, |object| (object.metadata.clone(), key(object), owners(&context, object)));
+                let changed = change.object.filter(|(_, change)| change.is_new).map(|(_, change)| change.now);
+                change.gone.into_iter().map(|(_, owners)| owners).chain(changed).flatten().collect()
+            }
+            Err(error) => complain::<Vec<ObjectKey>>(plural, &error).unwrap_or_default(),
+        };
+        stream::iter(keys)
+    })
+}
+
+/// The watch goes on by itself, with backoff.
+fn complain<T>(plural: &str, error: &watcher::Error) -> Option<T> {
+    tracing::warn!(kind = plural, %error, "watch interrupted, trying again");
+    None
+}
+
+fn digest(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What is known of a kind's objects: by uid a key to tell a change by, and a note.
+struct Known<N> {
+    objects: HashMap<String, (u64, N)>,
+    /// While a list runs: what it has not shown yet.
+    missing: HashSet<String>,
+}
+
+impl<N> Default for Known<N> {
+    fn default() -> Self {
+        Known { objects: HashMap::new(), missing: HashSet::new() }
+    }
+}
+
+/// What an event brought.
+struct Change<K, N> {
+    object: Option<(K, Difference<N>)>,
+    /// Uids and notes of objects that are gone.
+    gone: Vec<(String, N)>,
+}
+
+struct Difference<N> {
+    /// The key differs from the one before, or there was none.
+    is_new: bool,
+    before: N,
+    now: N,
+}
+
+impl<N: Clone + Default> Known<N> {
+    fn take<K>(&mut self, event: Event<K>, look: impl FnOnce(&K) -> (ObjectMeta, u64, N)) -> Change<K, N> {
+        match event {
+            Event::Apply(object) | Event::InitApply(object) => {
+                let (meta, key, now) = look(&object);
+                let uid = meta.uid.unwrap_or_default();
+                self.missing.remove(&uid);
+                let before = self.objects.insert(uid, (key, now.clone()));
+                let is_new = before.as_ref().is_none_or(|(known, _)| *known != key);
+                let before = before.map(|(_, note)| note).unwrap_or_default();
+                Change { object: Some((object, Difference { is_new, before, now })), gone: Vec::new() }
+            }
+            Event::Delete(object) => {
+                let (meta, _, now) = look(&object);
+                let uid = meta.uid.unwrap_or_default();
+                self.missing.remove(&uid);
+                let note = self.objects.remove(&uid).map_or(now, |(_, note)| note);
+                Change { object: None, gone: vec![(uid, note)] }
+            }
+            Event::Init => {
+                self.missing = self.objects.keys().cloned().collect();
+                Change { object: None, gone: Vec::new() }
+            }
+            Event::InitDone => {
+                let gone = self.missing.drain().filter_map(|uid| self.objects.remove_entry(&uid));
+                Change { object: None, gone: gone.map(|(uid, (_, note))| (uid, note)).collect() }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(uid: &str, generation: i64) -> ObjectMeta {
+        ObjectMeta { uid: Some(uid.into()), generation: Some(generation), ..ObjectMeta::default() }
+    }
+
+    fn take(known: &mut Known<i64>, event: Event<ObjectMeta>) -> (bool, Vec<(String, i64)>) {
+        let look = |meta: &ObjectMeta| (meta.clone(), digest(meta.generation), meta.generation.unwrap_or_default());
+        let change = known.take(event, look);
+        (change.object.is_some_and(|(_, difference)| difference.is_new), change.gone)
+    }
+
+    #[test]
+    fn a_change_counts_once_and_a_deletion_always() {
+        let mut known = Known::default();
+        assert!(take(&mut known, Event::Apply(object("a", 1))).0);
+        assert!(!take(&mut known, Event::Apply(object("a", 1))).0, "our own status write");
+        assert!(take(&mut known, Event::Apply(object("a", 2))).0);
+        assert_eq!(take(&mut known, Event::Delete(object("a", 2))).1, vec![("a".to_owned(), 2)]);
+        assert!(take(&mut known, Event::Apply(object("a", 2))).0, "seen again after a deletion it is new");
+    }
+
+    #[test]
+    fn what_a_new_list_lacks_was_deleted_while_nobody_watched() {
+        let mut known = Known::default();
+        take(&mut known, Event::Apply(object("a", 1)));
+        take(&mut known, Event::Apply(object("b", 5)));
+        take(&mut known, Event::Init);
+        assert!(!take(&mut known, Event::InitApply(object("a", 1))).0, "unchanged, so a new list is no storm");
+        assert_eq!(take(&mut known, Event::InitDone).1, vec![("b".to_owned(), 5)]);
+    }
+}
