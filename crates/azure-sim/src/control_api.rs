@@ -11,6 +11,7 @@ use crate::arm::answer::{Answer, ArmError};
 use crate::data_plane::{DataPlaneFault, RegistryDenial};
 use crate::faults::FaultRule;
 use crate::json::merge;
+use crate::log_analytics::Caller;
 use crate::oracle;
 use crate::received::Received;
 use crate::simulator::Simulator;
@@ -68,6 +69,10 @@ fn route(simulator: &Simulator, received: &Received) -> Result<Answer, ArmError>
         ("GET", "/operations") => Ok(Answer::new(200, json!(simulator.running_operations()))),
         ("POST", "/connections/approve") => decided(simulator.approve(&body::<Decision>(received)?.id)),
         ("POST", "/connections/reject") => decided(simulator.reject(&body::<Decision>(received)?.id)),
+        ("POST", "/callers") => {
+            simulator.add_caller(body::<Caller>(received)?);
+            Ok(Answer::empty(204))
+        }
         ("GET" | "POST", "/required-paths") => required_paths(simulator, received),
         (_, resource) if resource.starts_with("/resources/") => {
             by_hand(simulator, received, resource.trim_start_matches("/resources"))

@@ -52,6 +52,8 @@ pub enum Service {
     Token,
     /// The registry discovery endpoint.
     Discovery,
+    /// The query endpoint of Log Analytics.
+    LogAnalytics,
 }
 
 /// A request to the control plane.

@@ -49,6 +49,7 @@ impl Received {
             self.path.ends_with("/oauth2/v2.0/token") || self.path.ends_with("/.well-known/openid-configuration");
         match crate::discovery::registry_in(&self.path) {
             Some(_) => Service::Discovery,
+            None if crate::log_analytics::customer_in(&self.path).is_some() => Service::LogAnalytics,
             None if token && !self.path.starts_with("/subscriptions/") => Service::Token,
             None => Service::Arm,
         }

@@ -17,11 +17,12 @@ use crate::data_plane::DataPlaneFaults;
 use crate::faults::{FaultEffect, FaultReport, FaultRule, Faults, Struck};
 use crate::journal::{Actor, Entry, Journal, Record, RequestEntry, Service};
 use crate::json::guid;
+use crate::log_analytics::{Caller, Logged};
 use crate::oracle::{RequiredPath, required_paths};
 use crate::received::Received;
 use crate::seed::{Beginning, Seed, build};
 use crate::world::{Switches, World};
-use crate::{control_api, discovery, hands, tokens};
+use crate::{control_api, discovery, hands, log_analytics, tokens};
 
 /// One simulated Azure.
 #[derive(Debug, Clone)]
@@ -55,13 +56,14 @@ impl Simulator {
             world,
             principals,
             unregistered,
+            callers,
             faults,
         } = build(&seed);
         for fault in faults {
             tracing::warn!(%fault, "left out of the world");
         }
         let clock = Clock::new(seed.clock_scale);
-        let control = Control::new(
+        let mut control = Control::new(
             seed.tenant_id,
             principals,
             seed.latencies,
@@ -69,6 +71,7 @@ impl Simulator {
             seed.token_lifetime_seconds,
             unregistered,
         );
+        control.private_dns_policy = seed.private_dns_policy;
         let inner = Inner {
             control: Mutex::new(control),
             world: Mutex::new(world),
@@ -77,7 +80,11 @@ impl Simulator {
             journal: Journal::new(clock.clone()),
             clock,
         };
-        Simulator { inner: Arc::new(inner) }
+        let simulator = Simulator { inner: Arc::new(inner) };
+        for caller in callers {
+            simulator.add_caller(caller);
+        }
+        simulator
     }
 
     /// The simulated clock.
@@ -203,6 +210,17 @@ impl Simulator {
     /// All faults of the control plane with what they have met.
     pub fn faults(&self) -> Vec<FaultReport> {
         lock(&self.inner.faults).report()
+    }
+
+    /// Puts a caller into the logs that Log Analytics shows.
+    pub fn add_caller(&self, caller: Caller) {
+        let last = self
+            .inner
+            .clock
+            .timestamp()
+            .checked_sub(Duration::from_secs(caller.seconds_ago));
+        let last = last.unwrap_or(jiff::Timestamp::MIN);
+        lock(&self.inner.control).callers.push(Logged { caller, last });
     }
 
     /// What a registry's clients need: see [`required_paths`].
@@ -383,6 +401,12 @@ impl Simulator {
             Service::Discovery => {
                 let name = discovery::registry_in(&received.path).unwrap_or("");
                 discovery::serve(world, control, clock, &received.headers, name)
+            }
+            Service::LogAnalytics => {
+                let customer = log_analytics::customer_in(&received.path).unwrap_or("");
+                let records = self.inner.journal.snapshot();
+                let asked = (&received.headers, customer, &*received.body);
+                log_analytics::serve(world, control, clock, &records, asked)
             }
             Service::Arm => {
                 let request = arm::ArmRequest {

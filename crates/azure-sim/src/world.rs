@@ -134,6 +134,8 @@ pub struct Switches {
     pub accounts_born_closed: bool,
     /// Two endpoints of one VNet, or on one storage account, cannot be worked on at once (azure.md §12, trap 7).
     pub serialise_endpoints: bool,
+    /// U23: Log Analytics shows callers' addresses with a port.
+    pub caller_addresses_with_port: bool,
     /// How long a deleted zone link is still there after its operation ended, in simulated seconds (trap 15).
     pub link_deletion_lag_seconds: u64,
 }
@@ -207,6 +209,7 @@ impl Default for Switches {
             link_needs_join: false,
             accounts_born_closed: true,
             serialise_endpoints: true,
+            caller_addresses_with_port: false,
             link_deletion_lag_seconds: 0,
         }
     }
@@ -261,6 +264,8 @@ pub struct World {
     /// Data-plane truth of public access, where it lags behind ARM (see [`Switches::access_effect_seconds`]): target key
     /// to the times (simulated) and bodies that were in force before the newest write.
     pub earlier_bodies: BTreeMap<Key, Vec<(Duration, Value)>>,
+    /// Keys of the resources of each kind: the index behind [`World::of_kind`].
+    pub(crate) by_kind: BTreeMap<String, BTreeSet<Key>>,
     /// Which target owns a public name: the index behind [`crate::targets::owner_of_fqdn`].
     pub(crate) name_owners: BTreeMap<String, Key>,
     /// Public addresses given out.
@@ -304,6 +309,7 @@ impl World {
                 change,
             },
         ));
+        self.by_kind.entry(kind.clone()).or_default().insert(key.clone());
         self.resources.insert(
             key,
             Resource {
@@ -330,6 +336,9 @@ impl World {
         let Some(gone) = self.resources.remove(&key(id)) else {
             return false;
         };
+        if let Some(keys) = self.by_kind.get_mut(&gone.kind) {
+            keys.remove(&key(id));
+        }
         self.earlier_bodies.remove(&key(id));
         let change = ChangeEntry {
             id: gone.id,
@@ -398,7 +407,12 @@ impl World {
 
     /// All resources of a provider type (lower case), in id order.
     pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Resource> + 'a {
-        self.resources.values().filter(move |r| r.kind == kind)
+        // Worlds that were put together by hand, past `put`, have no index: they are searched.
+        let indexed = self.by_kind.values().map(BTreeSet::len).sum::<usize>() == self.resources.len();
+        let found = self.by_kind.get(kind).filter(|_| indexed);
+        let known = found.into_iter().flatten().filter_map(|key| self.resources.get(key));
+        let searched = (!indexed).then(|| self.resources.values().filter(move |r| r.kind == kind));
+        known.chain(searched.into_iter().flatten())
     }
 
     /// All resources below this id (children, grandchildren), in id order.

@@ -77,6 +77,30 @@ pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) 
     Ok(AzureClient { inner: Arc::new(inner) })
 }
 
+/// Why no token was given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("fetch a token for {scope}: {message}")]
+pub struct AuthenticationError {
+    /// What it was asked for.
+    pub scope: String,
+    /// What Entra or the credential said.
+    pub message: String,
+}
+
+impl AzureClient {
+    /// Whether we are given a token for ARM within `deadline`; it is kept for later calls. For readiness.
+    ///
+    /// # Errors
+    /// The token endpoint refused or did not answer.
+    pub async fn authenticate(&self, deadline: Duration) -> Result<(), AuthenticationError> {
+        let token = self.inner.arm.token(Instant::now() + deadline).await;
+        token.map(drop).map_err(|error| AuthenticationError {
+            scope: self.inner.arm.scope().to_owned(),
+            message: error.message,
+        })
+    }
+}
+
 fn check_endpoint(endpoint: &Url) -> Result<(), ConnectError> {
     if endpoint.scheme() == "https" && endpoint.has_host() {
         return Ok(());

@@ -24,7 +24,7 @@ use sreg_domain::action::{AzureAction, Effect, Failure, Operation, StepId};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
 
-pub use client::{AzureClient, connect, connect_through};
+pub use client::{AuthenticationError, AzureClient, connect, connect_through};
 pub use settings::{AzureSettings, Budget, Budgets, ConnectError, CredentialKind};
 
 /// Looks at Azure. Never writes, never fails: what cannot be told is `Unknown(why)`.

@@ -1,5 +1,12 @@
 //! Long-running operations (azure.md §1.4, §6.1): which URL tells how one stands, and what its answer means. Azure answers in
 //! any form: a status body, the full object without a status, nothing at all, or a failure as 200.
+//!
+//! | URL from | 4xx or 5xx |
+//! | --- | --- |
+//! | `Azure-AsyncOperation`, or the resource itself | the status could not be read; the operation goes on |
+//! | `Location` | the operation's final answer, where a code says what failed; else as above |
+//!
+//! A recorded `Location` is told apart by its fragment, which is never sent.
 
 use std::time::Duration;
 
@@ -15,19 +22,29 @@ use crate::arm::{Answer, Arm, Call, CallError, Cause, Class, deepest};
 /// A status that could not be read for so long is lost; Azure keeps them for about a day.
 const UNREADABLE_FOR: Duration = Duration::from_secs(4 * 3600);
 
+/// Fragment of a recorded URL that came from `Location`.
+const LOCATION: &str = "location";
+
 /// What a write's good answer means: done, or started with the URL that tells how it stands. `AAO` is preferred, then
 /// `Location`; where neither leads to our ARM the resource itself is asked.
 pub(crate) fn started(arm: &Arm, step: &StepId, resource: &ArmId, answer: &Answer) -> Effect {
-    let headers = [answer.async_operation.as_deref(), answer.location.as_deref()];
-    let own = headers.into_iter().flatten().find_map(|text| arm.own_url(text));
-    let named_any = headers.iter().any(Option::is_some);
-    let running = answer.status == 202 || named_any || !ended_well(answer.body.as_ref());
+    let running = answer.status == 202
+        || answer.async_operation.is_some()
+        || answer.location.is_some()
+        || !ended_well(answer.body.as_ref());
     if !running {
         return Effect::Done {
             also_changed: Vec::new(),
         };
     }
-    let poll = own.unwrap_or_else(|| arm.url(resource.as_str(), arm.versions.of(&resource.kind())));
+    let own = |header: &Option<String>| header.as_deref().and_then(|text| arm.own_url(text));
+    let status = own(&answer.async_operation);
+    let poll = status.or_else(|| {
+        let mut location = own(&answer.location)?;
+        location.set_fragment(Some(LOCATION));
+        Some(location)
+    });
+    let poll = poll.unwrap_or_else(|| arm.url(resource.as_str(), arm.versions.of(&resource.kind())));
     Effect::Started(Operation {
         step: step.clone(),
         resource: resource.clone(),
@@ -47,16 +64,39 @@ fn provisioning_state(body: Option<&Value>) -> Option<&str> {
 
 /// Asks how an operation stands. A URL that does not lead to our ARM is not asked: it would get our token.
 pub(crate) async fn poll(arm: &Arm, operation: &Operation, deadline: Instant) -> OperationState {
-    let Some(url) = arm.own_url(&operation.poll_url) else {
+    let Some(mut url) = arm.own_url(&operation.poll_url) else {
         return OperationState::Lost;
     };
+    let by_location = url.fragment() == Some(LOCATION);
+    url.set_fragment(None);
     let attempt = format!("read the state of {} on {}", operation.step, operation.resource);
     let budget = Some((operation.resource.subscription().to_owned(), Class::Read));
     let call = Call::get(url, &attempt, budget).tolerating_error_bodies();
     match arm.send(call, deadline).await {
         Ok(answer) => interpret(operation, &answer),
+        Err(error) if by_location && is_final(&error) => OperationState::Failed(
+            CallError {
+                attempt: attempt_of(operation),
+                ..error
+            }
+            .into_failure(),
+        ),
         Err(error) => unreadable(operation, &error, Timestamp::now()),
     }
+}
+
+/// Whether an error of a `Location` URL is the operation's own: it has a code, and is not about reading.
+fn is_final(error: &CallError) -> bool {
+    let about_reading = matches!(error.status, None | Some(401 | 404 | 408 | 410 | 429 | 500..));
+    let denied = error
+        .code
+        .as_deref()
+        .is_some_and(|c| c.eq_ignore_ascii_case("AuthorizationFailed"));
+    !about_reading && !denied && error.code.is_some()
+}
+
+fn attempt_of(operation: &Operation) -> String {
+    format!("{} {}", operation.step, operation.resource)
 }
 
 /// A 4xx or 5xx of the status URL says nothing about the operation, except that a 404 says the URL is gone.
@@ -111,7 +151,7 @@ fn failure(operation: &Operation, answer: &Answer, body: &Value, ended: &str) ->
     let (code, message) = said.map_or((None, None), |d| (d.code, d.message));
     let cause = code.as_deref().and_then(crate::arm::cause_of_code);
     let call = CallError {
-        attempt: format!("{} {}", operation.step, operation.resource),
+        attempt: attempt_of(operation),
         cause: cause.unwrap_or(Cause::Conflict),
         status: None,
         code,
@@ -230,6 +270,38 @@ mod tests {
                 matches!(stands(200, Some(body.clone())), OperationState::Failed(_)),
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn a_location_ends_with_the_operations_own_error() {
+        let error = |status: u16, code: Option<&str>| CallError {
+            attempt: "poll".into(),
+            cause: Cause::Refused,
+            status: Some(status),
+            code: code.map(str::to_owned),
+            message: "m".into(),
+            correlation_id: None,
+            retry_after: None,
+            may_have_taken_effect: false,
+        };
+        for (status, code) in [
+            (400, "BadRequest"),
+            (409, "Conflict"),
+            (403, "LinkedAuthorizationFailed"),
+            (422, "New"),
+        ] {
+            assert!(is_final(&error(status, Some(code))), "{status} {code}");
+        }
+        for (status, code) in [
+            (400, None),
+            (401, Some("InvalidAuthenticationToken")),
+            (403, Some("AuthorizationFailed")),
+            (404, Some("OperationNotFound")),
+            (429, Some("TooManyRequests")),
+            (500, Some("InternalServerError")),
+        ] {
+            assert!(!is_final(&error(status, code)), "{status} {code:?}");
         }
     }
 

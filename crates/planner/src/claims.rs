@@ -11,7 +11,7 @@
 //! Under Observe no claim is taken: nothing is written that another object could fight over. The finalizer is still put on
 //! where probes are made, because they live in other namespaces and nothing else would remove them.
 
-use sreg_domain::{Action, ClusterAction, Fact, naming};
+use sreg_domain::{ClusterAction, Fact, naming};
 
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, name_holder, not_known};
@@ -54,9 +54,4 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
         draft.first.push(vec![finalizer()]);
     }
     true
-}
-
-/// Whether an action belongs to this gate.
-pub(crate) fn is_claiming(action: &Action) -> bool {
-    matches!(action, Action::Cluster(ClusterAction::Claim { .. } | ClusterAction::ReleaseClaim { .. } | ClusterAction::AddFinalizer))
 }

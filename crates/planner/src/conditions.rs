@@ -39,15 +39,6 @@ impl Truth {
             Truth::Unknown => "Unknown",
         }
     }
-
-    /// From what is known.
-    pub(crate) fn of(known: Option<bool>) -> Truth {
-        match known {
-            Some(true) => Truth::True,
-            Some(false) => Truth::False,
-            None => Truth::Unknown,
-        }
-    }
 }
 
 /// The state table: `Ready`, `Reconciling` and `Stalled` of a state.

@@ -80,7 +80,7 @@ pub(crate) enum Standing<'a> {
     Foreign(&'a EndpointSeen),
     Changing,
     Failed(&'a EndpointSeen),
-    Pending(&'a EndpointSeen),
+    Pending,
     Refused(&'a EndpointSeen),
     Ready(&'a EndpointSeen),
 }
@@ -108,7 +108,7 @@ pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> St
     }
     match endpoint.connection_status.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("approved") => Standing::Ready(endpoint),
-        Some("pending") => Standing::Pending(endpoint),
+        Some("pending") => Standing::Pending,
         Some(_) => Standing::Refused(endpoint),
         None => Standing::Changing,
     }
@@ -123,7 +123,7 @@ pub(crate) fn members<'a>(view: &'a View<'_>, wanted: &Wanted<'_>) -> Option<&'a
         | Standing::Foreign(_)
         | Standing::Changing
         | Standing::Failed(_)
-        | Standing::Pending(_)
+        | Standing::Pending
         | Standing::Refused(_) => None,
     }
 }
@@ -142,7 +142,7 @@ pub(crate) fn assess(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Vec<Endpo
             | Standing::Foreign(_)
             | Standing::Changing
             | Standing::Failed(_)
-            | Standing::Pending(_)
+            | Standing::Pending
             | Standing::Refused(_) => Some(false),
         },
     };
@@ -171,7 +171,7 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
     for w in &wanted.all {
         match standing(view, &w.id, w.target) {
             Standing::NotKnown | Standing::Changing | Standing::Failed(_) => busy.with(w),
-            Standing::Absent | Standing::Foreign(_) | Standing::Pending(_) | Standing::Refused(_) | Standing::Ready(_) => {}
+            Standing::Absent | Standing::Foreign(_) | Standing::Pending | Standing::Refused(_) | Standing::Ready(_) => {}
         }
     }
     for w in &wanted.all {
@@ -214,7 +214,7 @@ fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
         ),
         Standing::Changing => draft.waiting(WaitReason::OperationInProgress, format!("Azure is still provisioning private endpoint {}", w.label())),
         Standing::Failed(endpoint) => repair(view, w, endpoint, draft),
-        Standing::Pending(_) => draft.waiting(WaitReason::ConnectionPending, ask_approver(w)),
+        Standing::Pending => draft.waiting(WaitReason::ConnectionPending, ask_approver(w)),
         Standing::Refused(endpoint) => draft.waiting(
             WaitReason::ConnectionRejectedStalled,
             format!(
@@ -264,13 +264,8 @@ fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut 
             format!("private endpoint {} is {}, yet its connection is approved: repair it in Azure (az network private-endpoint update --ids {})", w.label(), endpoint.provisioning_state, endpoint.id),
         );
     }
-    draft.azure.push(crate::plan::Step {
-        touches: names::touched_by_endpoint(view, w),
-        ..azure_step(
-            format!("delete-endpoint {}", w.label()),
-            AzureAction::DeleteEndpoint { id: endpoint.id.clone(), owner: view.desired.owner.clone() },
-        )
-    });
+    let step = crate::release::next_removal(view, &w.id, endpoint, draft);
+    draft.azure.extend(step);
 }
 
 fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {

@@ -1,19 +1,153 @@
-//! The one rule and the orders, checked independently of how the plan was made.
+//! The one rule and the orders, checked on a finished plan and independently of how it was made: nothing here calls a gate. A finding
+//! is a defect of the planner; every test runs the lint on every plan, and the runtime refuses to act on a plan with findings.
+//!
+//! | rule | says |
+//! | --- | --- |
+//! | proof | closing needs complete, fresh, echoed proof of every path; claim, finalizer, snapshot, settled names |
+//! | alone | closing writes stand alone in the only wave |
+//! | opening | opening needs the spec, a break-glass in force, or a rollback that was chosen |
+//! | claim first | no Azure write before claim and finalizer |
+//! | ownership | no step names a resource that is not ours |
+//! | knowledge | no step on a resource that could not be read |
+//! | order | zone group before endpoint, records before links, one write per resource and wave |
+//! | serial | one endpoint in flight per network and per target |
+//! | observe | nothing is written to Azure under Observe |
+//! | teardown | deletion creates nothing, strands nobody, and its finalizer goes last |
+//! | settled | a plan without steps and waits is settled |
 
-use sreg_domain::{Desired, Seen};
+use std::collections::BTreeSet;
 
-use crate::plan::Plan;
+use sreg_api::conditions::State;
+use sreg_api::registry::PublicAccess;
+use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Fact, Seen};
+
+use crate::plan::{PathStanding, Plan, Step};
+
+mod order;
+mod ownership;
+mod proof;
 
 /// A rule that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LintFinding {
-    /// Which rule, in a few words.
+    /// Which rule, from the table of this module.
     pub rule: &'static str,
     /// What breaks it.
     pub message: String,
 }
 
-/// Checks a plan.
-pub fn lint(_desired: &Desired, _seen: &Seen, _plan: &Plan) -> Vec<LintFinding> {
-    Vec::new()
+/// What was found so far.
+struct Lint<'a> {
+    desired: &'a Desired,
+    seen: &'a Seen,
+    plan: &'a Plan,
+    found: Vec<LintFinding>,
+}
+
+impl Lint<'_> {
+    fn break_rule(&mut self, rule: &'static str, message: impl Into<String>) {
+        self.found.push(LintFinding { rule, message: message.into() });
+    }
+
+    fn demand(&mut self, rule: &'static str, holds: bool, message: impl FnOnce() -> String) {
+        if !holds {
+            self.break_rule(rule, message());
+        }
+    }
+}
+
+/// The Azure side of a step.
+fn azure(step: &Step) -> Option<&AzureAction> {
+    match &step.action {
+        Action::Azure(azure) => Some(azure),
+        Action::Cluster(_) => None,
+    }
+}
+
+/// Checks a plan against what it was made from. Empty: the plan may be carried out.
+pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
+    let mut lint = Lint { desired, seen, plan, found: Vec::new() };
+    closing(&mut lint);
+    opening(&mut lint);
+    claim_first(&mut lint);
+    observe(&mut lint);
+    settled(&mut lint);
+    ownership::check(&mut lint);
+    order::check(&mut lint);
+    order::teardown(&mut lint);
+    lint.found
+}
+
+fn closing(lint: &mut Lint<'_>) {
+    let plan = lint.plan;
+    let closing: Vec<(&Step, &AzureAction)> = plan.steps().filter_map(|s| Some((s, azure(s)?))).filter(|(_, a)| a.is_closing()).collect();
+    if closing.is_empty() {
+        return;
+    }
+    let total = plan.steps().count();
+    lint.demand("alone", plan.waves.len() == 1 && total == closing.len(), || "closing writes share the plan with other steps".into());
+    for missing in proof::missing(lint.desired, lint.seen, plan) {
+        lint.break_rule("proof", missing);
+    }
+    for (step, action) in closing {
+        if let AzureAction::Edit { target, id, expected, .. } = action {
+            let now = crate::facts::seen_digest(lint.seen, *target, id);
+            lint.demand("proof", now.as_ref() == Some(expected), || format!("{} expects another world than was seen", step.id));
+        }
+    }
+}
+
+fn opening(lint: &mut Lint<'_>) {
+    let opens = lint.plan.steps().filter_map(azure).any(AzureAction::is_opening);
+    if !opens {
+        return;
+    }
+    let allowed = lint.desired.public_access == PublicAccess::Enabled
+        || proof::break_glass_in_force(lint.desired, lint.seen)
+        || proof::rollback_was_chosen(lint.desired, lint.seen);
+    lint.demand("opening", allowed && !lint.seen.object.deleting, || "nothing allows opening public access".into());
+}
+
+fn claim_first(lint: &mut Lint<'_>) {
+    let seen = lint.seen;
+    if seen.object.deleting {
+        return;
+    }
+    let mut claimed = seen.cluster.claim.seen().is_some_and(|c| c.uid == lint.desired.object.uid);
+    let mut finalizer = seen.object.has_finalizer;
+    for wave in &lint.plan.waves {
+        let writes = wave.iter().filter_map(azure).next().is_some();
+        lint.demand("claim first", !writes || (claimed && finalizer), || "an Azure write comes before claim or finalizer".into());
+        claimed |= wave.iter().any(|s| matches!(s.action, Action::Cluster(ClusterAction::Claim { .. })));
+        finalizer |= wave.iter().any(|s| matches!(s.action, Action::Cluster(ClusterAction::AddFinalizer)));
+    }
+}
+
+fn observe(lint: &mut Lint<'_>) {
+    if lint.desired.observe_only {
+        let writes = lint.plan.steps().filter_map(azure).count();
+        lint.demand("observe", writes == 0, || format!("{writes} Azure writes under Observe"));
+    }
+}
+
+fn settled(lint: &mut Lint<'_>) {
+    let plan = lint.plan;
+    let state = plan.assessment.state;
+    let closed = proof::all_closed(lint.seen);
+    if state == Some(State::Locked) {
+        let proven = !plan.assessment.paths.is_empty() && plan.assessment.paths.iter().all(|p| p.standing == PathStanding::Passing);
+        lint.demand("settled", closed && proven, || "called Locked without being closed and proven".into());
+    }
+    let idle = plan.waves.is_empty() && plan.waits.is_empty() && !lint.seen.object.deleting;
+    if idle {
+        let expected = [State::Locked, State::Open, State::Observed, State::BreakGlass];
+        lint.demand("settled", state.is_some_and(|s| expected.contains(&s)), || format!("no steps, no waits, yet {state:?}"));
+    }
+    let unread = matches!(lint.seen.azure.registry, Fact::Unknown(_));
+    let ready = [State::Locked, State::Open, State::Observed];
+    lint.demand("settled", !(unread && state.is_some_and(|s| ready.contains(&s))), || "called ready on a registry that could not be read".into());
+    let silent = plan.waits.iter().find(|w| w.message.is_empty());
+    lint.demand("settled", silent.is_none(), || "a wait says nothing".into());
+    let ids: BTreeSet<_> = plan.steps().map(|s| &s.id).collect();
+    lint.demand("order", ids.len() == plan.steps().count(), || "two steps have one name".into());
 }

@@ -118,6 +118,9 @@ impl Context {
 
     /// An object is gone: nothing about it is kept.
     pub fn forget(&self, uid: &str) {
+        if let Some(key) = self.memories.key_of(uid) {
+            self.metrics.forget(&key);
+        }
         self.memories.forget(uid);
         self.backoff.forget(uid);
     }

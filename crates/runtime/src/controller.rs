@@ -13,6 +13,7 @@ use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::store::Writer;
 use kube::ResourceExt;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
@@ -92,12 +93,16 @@ fn run_scope(
 async fn pass(object: &Watched, context: &Context) -> Result<Action, PassError> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let deadline = context.settings.pass_deadline;
+    let began = Instant::now();
     let guarded = AssertUnwindSafe(reconcile(context, &namespace, &name)).catch_unwind();
-    match tokio::time::timeout(deadline, guarded).await {
-        Ok(Ok(result)) => result,
+    let ended = match tokio::time::timeout(deadline, guarded).await {
+        Ok(Ok(ended)) => ended,
         Ok(Err(panic)) => Err(PassError::Panicked { message: panic_message(panic.as_ref()) }),
         Err(_) => Err(PassError::Deadline { after: deadline }),
-    }
+    };
+    let result = ended.as_ref().map_or_else(PassError::result, |(_, result)| *result);
+    context.metrics.pass(result, began.elapsed());
+    ended.map(|(action, _)| action)
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

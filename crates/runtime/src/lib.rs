@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod observe;
 pub mod rbac;
 pub mod reconcile;
+pub mod settings;
 mod triggers;
 
 pub use context::{Clock, Context, ControllerSettings};

@@ -107,7 +107,7 @@ impl Metrics {
         registry.register_collector(Box::new(Arc::clone(&objects)));
         // A rate can only be taken of a series that was there before its first event.
         for result in PassResult::iter() {
-            passes.get_or_create(&ResultLabel { result: result.into() });
+            drop(passes.get_or_create(&ResultLabel { result: result.into() }));
         }
         Metrics { registry, passes, pass_duration, steps, leader, objects }
     }

@@ -19,6 +19,7 @@ use crate::backoff::jittered;
 use crate::context::Context;
 use crate::events;
 use crate::memory::ObjectKey;
+use crate::metrics::PassResult;
 use crate::observe::{ObjectNow, observe, read_object, registries};
 
 /// Why a pass broke off. Waiting and failing steps are no errors: the report tells of them.
@@ -71,7 +72,17 @@ pub enum PassError {
 }
 
 impl PassError {
-    /// From a closed set, for logs and metrics.
+    /// How metrics count it.
+    pub fn result(&self) -> PassResult {
+        match self {
+            PassError::Read { .. } | PassError::Unanswered { .. } | PassError::WriteStatus { .. } => PassResult::Failed,
+            PassError::NotLeading { .. } => PassResult::NotLeader,
+            PassError::Deadline { .. } => PassResult::DeadlineExceeded,
+            PassError::Panicked { .. } => PassResult::Panicked,
+        }
+    }
+
+    /// From a closed set, for logs.
     pub fn category(&self) -> &'static str {
         match self {
             PassError::Read { .. } | PassError::Unanswered { .. } => "read",
@@ -83,29 +94,32 @@ impl PassError {
     }
 }
 
-/// One pass.
-pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Action, PassError> {
-    let Some(now) = read(context, namespace, name).await? else { return Ok(Action::await_change()) };
+/// One pass. Says when to look again and, for metrics, how it ended.
+pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<(Action, PassResult), PassError> {
+    let Some(now) = read(context, namespace, name).await? else { return Ok((Action::await_change(), PassResult::Gone)) };
     let object = now.reference.clone();
-    context.memories.meet(&object.uid, ObjectKey { namespace: object.namespace.clone(), name: object.name.clone() });
-    let (report, outcome) = match wished(context, &now) {
+    let key = ObjectKey { namespace: object.namespace.clone(), name: object.name.clone() };
+    context.memories.meet(&object.uid, key.clone());
+    let (report, outcome, result) = match wished(context, &now) {
         Ok(desired) => {
             let seen = observe(context, &object, now.seen.clone(), &desired).await;
             let plan = plan(&desired, &seen, seen.at);
             let outcome = act(context, &object, &plan).await;
             log(&object, &plan, &outcome);
+            let result = result_of(&plan, &outcome);
             let input = ReportInput { desired: &desired, seen: &seen, plan: &plan, outcome: &outcome, now: context.clock.now() };
-            (report(&input), outcome)
+            (report(input), outcome, result)
         }
-        Err(violations) => (invalid(context, &now, &violations), Outcome::default()),
+        Err(violations) => (invalid(context, &now, &violations), Outcome::default(), PassResult::Invalid),
     };
     if is_released(&outcome) {
         context.forget(&object.uid);
-        return Ok(Action::await_change());
+        return Ok((Action::await_change(), PassResult::Gone));
     }
     write_status(context, &object, &now.seen.status, &report.status).await?;
     events::publish(context, &object, &report).await;
-    Ok(Action::requeue(next_look(context, &object, &report, &outcome)))
+    context.metrics.object(&key, &report.gauges);
+    Ok((Action::requeue(next_look(context, &object, &report, &outcome)), result))
 }
 
 /// Reads the object live. `None`: it is gone, and nothing is left to do.
@@ -123,9 +137,10 @@ async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<O
 fn wished(context: &Context, now: &ObjectNow) -> Result<Desired, Vec<Violation>> {
     match &now.declared {
         Ok(declared) => validate(declared, &context.settings.plan),
+        // Its finalizer must go all the same.
         Err(error) if now.seen.deleting => {
             tracing::warn!(object = %now.reference.name, error, "object does not parse; it is only released");
-            validate(&now.bare(), &context.settings.plan)
+            validate(&now.object(), &context.settings.plan)
         }
         Err(error) => Err(vec![Violation { path: "spec".into(), message: error.clone() }]),
     }
@@ -135,7 +150,22 @@ fn invalid(context: &Context, now: &ObjectNow, violations: &[Violation]) -> Repo
     let object = &now.reference;
     tracing::info!(object = %format_args!("{}/{}", object.namespace, object.name), generation = object.generation,
         violations = violations.len(), "pass: the object is not valid");
-    report_invalid(&now.reference, &now.seen.status, violations, context.clock.now())
+    report_invalid(&now.object(), violations, context.clock.now())
+}
+
+fn result_of(plan: &Plan, outcome: &Outcome) -> PassResult {
+    let any = |wanted: fn(&StepResult) -> bool| outcome.steps.iter().any(|step| wanted(&step.result));
+    if any(|r| matches!(r, StepResult::Failed(_))) {
+        PassResult::Failed
+    } else if any(|r| matches!(r, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))) {
+        PassResult::Progressed
+    } else if plan.waits.iter().any(|wait| wait.reason.is_stalled()) {
+        PassResult::Stalled
+    } else if plan.waits.is_empty() && outcome.steps.is_empty() {
+        PassResult::Settled
+    } else {
+        PassResult::Waiting
+    }
 }
 
 /// Once per pass.

@@ -182,6 +182,11 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.ports.api_server)
     }
 
+    /// The folder that holds kube-apiserver, etcd and kubectl.
+    pub fn assets(&self) -> &Path {
+        &self.assets
+    }
+
     /// The API server's version, e.g. `v1.37.2`.
     #[must_use]
     pub fn version(&self) -> &str {

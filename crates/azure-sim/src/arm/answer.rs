@@ -54,6 +54,8 @@ pub(crate) struct ArmError {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) details: Vec<Value>,
+    /// `additionalInfo`.
+    pub(crate) additional: Vec<Value>,
     pub(crate) retry_after: Option<u64>,
 }
 
@@ -65,6 +67,7 @@ impl ArmError {
             code: code.to_owned(),
             message: message.into(),
             details: Vec::new(),
+            additional: Vec::new(),
             retry_after: None,
         }
     }
@@ -122,8 +125,10 @@ impl ArmError {
     /// The `error` object of the envelope.
     pub(crate) fn object(&self) -> Value {
         let mut error = json!({ "code": self.code, "message": self.message });
-        if let (false, Some(object)) = (self.details.is_empty(), error.as_object_mut()) {
-            object.insert("details".to_owned(), Value::Array(self.details.clone()));
+        for (name, items) in [("details", &self.details), ("additionalInfo", &self.additional)] {
+            if !items.is_empty() {
+                error[name] = Value::Array(items.clone());
+            }
         }
         error
     }

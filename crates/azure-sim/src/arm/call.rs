@@ -75,6 +75,14 @@ impl Call<'_> {
         }
     }
 
+    /// For types that are only read here.
+    pub(crate) fn read_only(&self) -> Result<Answer, ArmError> {
+        match self.method {
+            Method::GET => self.read(),
+            _ => Err(self.no_such_method()),
+        }
+    }
+
     /// All resources of the path's type within its scope.
     pub(crate) fn listed(&self) -> Vec<Value> {
         let kind = self.path.kind();
@@ -238,9 +246,8 @@ impl Call<'_> {
                 format!("The condition '{why}' in the header(s) could not be satisfied."),
             ))
         };
-        match (header("if-none-match"), present) {
-            (Some("*"), Some(_)) => return failed("If-None-Match: *"),
-            (Some(_) | None, _) => {}
+        if header("if-none-match") == Some("*") && present.is_some() {
+            return failed("If-None-Match: *");
         }
         match (header("if-match"), present) {
             (Some(_), None) => failed("If-Match"),

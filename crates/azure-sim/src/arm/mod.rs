@@ -8,6 +8,7 @@ pub(crate) mod connections;
 pub(crate) mod endpoint_addresses;
 pub(crate) mod networks;
 pub(crate) mod path;
+pub(crate) mod policies;
 pub(crate) mod private_dns;
 pub(crate) mod private_endpoints;
 pub(crate) mod registries;
@@ -274,6 +275,7 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         }
     }
     check_registration(call)?;
+    policies::check(call)?;
     dispatch(call, kind)
 }
 
@@ -320,7 +322,7 @@ fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         },
         "microsoft.network/privateendpoints" => private_endpoints::serve(call),
         "microsoft.network/privateendpoints/privatednszonegroups" => zone_groups::serve(call),
-        "microsoft.network/networkinterfaces" => networks::serve_interface(call),
+        "microsoft.network/networkinterfaces" | "microsoft.operationalinsights/workspaces" => call.read_only(),
         "microsoft.network/virtualnetworks" => networks::serve_network(call),
         "microsoft.network/virtualnetworks/subnets" | "microsoft.network/virtualnetworks/virtualnetworkpeerings" => {
             networks::serve_child(call)
@@ -333,9 +335,9 @@ fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
             accounts::serve_container_registry(call)
         }
         "microsoft.authorization/denyassignments" => scopes::serve_deny_assignments(call),
-        "microsoft.authorization/policyassignments" | "microsoft.authorization/policydefinitions" => {
-            scopes::serve_policies(call)
-        }
+        "microsoft.authorization/policyassignments"
+        | "microsoft.authorization/policydefinitions"
+        | "microsoft.authorization/policysetdefinitions" => scopes::serve_policies(call),
         _ if call.path.types.is_empty() => scopes::serve_provider(call),
         _ if kind.ends_with("/privateendpointconnections") => accounts::serve_connection(call),
         _ if kind.ends_with("/privatelinkresources") => accounts::serve_link_resources(call),

@@ -17,14 +17,6 @@ use crate::world::{World, key};
 const SUBNET: &str = "microsoft.network/virtualnetworks/subnets";
 const PEERING: &str = "microsoft.network/virtualnetworks/virtualnetworkpeerings";
 
-/// Answers requests for network interfaces, which only endpoints make.
-pub(crate) fn serve_interface(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    match call.method.as_str() {
-        "GET" => call.read(),
-        _ => Err(call.no_such_method()),
-    }
-}
-
 /// Answers requests for virtual networks.
 pub(crate) fn serve_network(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let id = call.path.text.clone();

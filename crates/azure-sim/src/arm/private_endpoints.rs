@@ -64,6 +64,7 @@ fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         false,
         move |world, at| finish(world, &endpoint, collides, at),
     );
+    super::policies::plan_zone_group(call, &operation);
     call.accepted(
         if before.is_some() { 200 } else { 201 },
         &id,

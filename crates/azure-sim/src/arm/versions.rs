@@ -67,6 +67,7 @@ const RESOURCES: &[&str] = &[
     "2025-04-01",
 ];
 const DENY_ASSIGNMENTS: &[&str] = &["2022-04-01", "2024-07-01-preview"];
+const WORKSPACES: &[&str] = &["2022-10-01", "2023-09-01", "2025-02-01"];
 const POLICY: &[&str] = &[
     "2021-06-01",
     "2023-04-01",
@@ -135,6 +136,8 @@ pub(crate) const SERVED: &[Served] = &[
     served("Microsoft.Authorization", "denyAssignments", DENY_ASSIGNMENTS),
     served("Microsoft.Authorization", "policyAssignments", POLICY),
     served("Microsoft.Authorization", "policyDefinitions", POLICY),
+    served("Microsoft.Authorization", "policySetDefinitions", POLICY),
+    served("Microsoft.OperationalInsights", "workspaces", WORKSPACES),
     served("Microsoft.Resources", "resourceGroups", RESOURCES),
     served("Microsoft.Resources", "subscriptions", RESOURCES),
 ];

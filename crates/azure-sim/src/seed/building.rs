@@ -7,29 +7,32 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{AccountSeed, EndpointSeed, NetworkSeed, Seed, SeedError, VirtualNetworkSeed, ZoneSeed};
+use super::{AccountSeed, NetworkSeed, Seed, SeedError, VirtualNetworkSeed};
 use crate::arm::path::{group_id_of, name_of};
 use crate::arm::registry_accounts::{add_replica, container_registry_body, storage_body};
-use crate::arm::{networks, private_dns, private_endpoints, registries, scopes};
+use crate::arm::{networks, registries, scopes};
 use crate::json::{guid, number, set, text};
+use crate::log_analytics::Caller;
 use crate::permissions::{Principal, Role};
 use crate::targets::{TargetKind, parse_prefix};
 use crate::world::{Network, OnPremises, Place, World};
 
-const START: Duration = Duration::ZERO;
+pub(super) const START: Duration = Duration::ZERO;
 
 /// What a seed becomes.
 pub(crate) struct Beginning {
     pub(crate) world: World,
     pub(crate) principals: Vec<Arc<Principal>>,
     pub(crate) unregistered: BTreeMap<String, BTreeSet<String>>,
+    /// Callers with the ARM ids of their targets.
+    pub(crate) callers: Vec<Caller>,
     /// What could not be carried out.
     pub(crate) faults: Vec<SeedError>,
 }
 
-struct Builder<'a> {
-    seed: &'a Seed,
-    world: World,
+pub(super) struct Builder<'a> {
+    pub(super) seed: &'a Seed,
+    pub(super) world: World,
     faults: Vec<SeedError>,
 }
 
@@ -48,6 +51,7 @@ pub(crate) fn build(seed: &Seed) -> Beginning {
     };
     builder.everything();
     let principals = builder.principals();
+    let callers = builder.callers();
     let Builder { mut world, faults, .. } = builder;
     world.switches = seed.switches.clone();
     world.unwritten.clear();
@@ -69,6 +73,7 @@ pub(crate) fn build(seed: &Seed) -> Beginning {
         world,
         principals,
         unregistered,
+        callers,
         faults,
     }
 }
@@ -123,12 +128,15 @@ impl Builder<'_> {
         for endpoint in &seed.private_endpoints {
             self.endpoint(endpoint);
         }
+        for workspace in &seed.log_analytics_workspaces {
+            self.workspace(workspace);
+        }
         for denial in &seed.deny_assignments {
             self.denial(denial);
         }
     }
 
-    fn fault(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+    pub(super) fn fault(&mut self, field: impl Into<String>, reason: impl Into<String>) {
         self.faults.push(SeedError::Reference {
             field: field.into(),
             reason: reason.into(),
@@ -142,7 +150,7 @@ impl Builder<'_> {
     }
 
     /// Id of a resource group by the name or id of its subscription; makes the group.
-    fn scope(&mut self, field: &str, subscription: &str, group: &str) -> Option<String> {
+    pub(super) fn scope(&mut self, field: &str, subscription: &str, group: &str) -> Option<String> {
         let found = self.seed.subscriptions.iter().find(|s| {
             s.name == subscription || s.id.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(subscription))
         });
@@ -156,7 +164,7 @@ impl Builder<'_> {
     }
 
     /// ARM id of a VNet by its name or id.
-    fn vnet(&mut self, field: &str, name: &str) -> Option<String> {
+    pub(super) fn vnet(&mut self, field: &str, name: &str) -> Option<String> {
         let found = match name.starts_with('/') {
             true => self.world.get(name).map(|r| r.id.clone()),
             false => self
@@ -299,7 +307,7 @@ impl Builder<'_> {
     }
 
     /// Object id of a principal by name; any other text is an object id.
-    fn object_id(&self, name: &str) -> String {
+    pub(super) fn object_id(&self, name: &str) -> String {
         let found = self.seed.principals.iter().find(|p| p.name == name);
         found.map_or(name.to_owned(), object_id)
     }
@@ -356,159 +364,6 @@ impl Builder<'_> {
         {
             self.world.publish(&resource.id);
         }
-    }
-
-    fn zone(&mut self, zone: &ZoneSeed) {
-        let field = format!("privateDnsZones[{}]", zone.name);
-        let Some(scope) = self.scope(&field, &zone.subscription, &zone.resource_group) else {
-            return;
-        };
-        let id = format!("{scope}/providers/Microsoft.Network/privateDnsZones/{}", zone.name);
-        self.world
-            .put(&id, private_dns::zone_body(&id, json!(zone.tags), "Succeeded"), START);
-        for link in &zone.links {
-            let Some(network) = self.vnet(&format!("{field}.links"), link) else {
-                continue;
-            };
-            let link_id = format!("{id}/virtualNetworkLinks/{}", name_of(&network));
-            let mut body = private_dns::link_body(&link_id, &network, false, &zone.resolution_policy, json!({}));
-            set(
-                &mut body,
-                &["properties", "virtualNetworkLinkState"],
-                json!("Completed"),
-            );
-            set(&mut body, &["properties", "provisioningState"], json!("Succeeded"));
-            self.world.put(&link_id, body, START);
-        }
-        for (name, addresses) in &zone.records {
-            let addresses: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
-            private_dns::write_record(&mut self.world, &id, name, (&addresses, 3600, json!({})), START);
-        }
-        private_dns::refresh_zone(&mut self.world, &id, START);
-    }
-
-    fn endpoint(&mut self, endpoint: &EndpointSeed) {
-        let field = format!("privateEndpoints[{}]", endpoint.name);
-        let Some(scope) = self.scope(&field, &endpoint.subscription, &endpoint.resource_group) else {
-            return;
-        };
-        let Some(subnet) = self.subnet(&field, &endpoint.subnet) else {
-            return;
-        };
-        let found = self
-            .world
-            .resources
-            .values()
-            .filter(|r| TargetKind::of(&r.kind).is_some())
-            .find(|r| r.id.eq_ignore_ascii_case(&endpoint.target) || name_of(&r.id) == endpoint.target)
-            .map(|r| r.id.clone());
-        let Some(target) = found else {
-            self.fault(
-                format!("{field}.target"),
-                format!("there is no target '{}'", endpoint.target),
-            );
-            return;
-        };
-        let id = format!("{scope}/providers/Microsoft.Network/privateEndpoints/{}", endpoint.name);
-        let network = crate::arm::path::parent_of(&subnet);
-        let location = self
-            .world
-            .get(&network)
-            .map_or(json!("westeurope"), |n| n.body["location"].clone());
-        let body = json!({
-            "id": id, "name": endpoint.name, "type": "Microsoft.Network/privateEndpoints", "location": location, "tags": {},
-            "properties": {
-                "provisioningState": "Succeeded", "subnet": {"id": subnet},
-                "privateLinkServiceConnections": [{"name": endpoint.name, "properties": {
-                    "provisioningState": "Succeeded", "privateLinkServiceId": target, "groupIds": [endpoint.group_id],
-                    "privateLinkServiceConnectionState": {"status": "Pending", "description": ""}}}],
-                "manualPrivateLinkServiceConnections": [], "ipConfigurations": [], "networkInterfaces": [],
-                "customDnsConfigs": [],
-            },
-        });
-        self.world.put(&id, body, START);
-        if let Err(refusal) = crate::arm::endpoint_addresses::assign(&mut self.world, &id, START) {
-            self.fault(&field, refusal.message);
-        }
-        let approval_pending = std::mem::take(&mut self.world.switches.approval_pending);
-        private_endpoints::connect(&mut self.world, &id, START);
-        self.world.switches.approval_pending = approval_pending;
-        if let Some(group) = &endpoint.zone_resource_group {
-            self.zone_group(&field, &id, endpoint, group);
-        }
-    }
-
-    fn subnet(&mut self, field: &str, name: &str) -> Option<String> {
-        let id = match name.split_once('/') {
-            Some(("", _)) => name.to_owned(),
-            Some((network, subnet)) => format!("{}/subnets/{subnet}", self.vnet(field, network)?),
-            None => String::new(),
-        };
-        let found = self.world.get(&id).map(|s| s.id.clone());
-        if found.is_none() {
-            self.fault(
-                format!("{field}.subnet"),
-                format!("there is no subnet '{name}'; write vnet/subnet or an ARM id"),
-            );
-        }
-        found
-    }
-
-    fn zone_group(&mut self, field: &str, endpoint_id: &str, endpoint: &EndpointSeed, group: &str) {
-        let Some(scope) = self.scope(field, &endpoint.subscription, group) else {
-            return;
-        };
-        let names = self
-            .world
-            .get(endpoint_id)
-            .map(|e| crate::arm::endpoint_addresses::names_of(&self.world, &e.body));
-        let Some(zone) = names.and_then(|n| n.first().map(|n| n.zone)) else {
-            self.fault(
-                format!("{field}.groupId"),
-                format!("the target has no group '{}'", endpoint.group_id),
-            );
-            return;
-        };
-        let zone_id = format!("{scope}/providers/Microsoft.Network/privateDnsZones/{zone}");
-        if self.world.get(&zone_id).is_none() {
-            self.fault(
-                format!("{field}.zoneResourceGroup"),
-                format!("there is no zone '{zone}' in group '{group}'"),
-            );
-            return;
-        }
-        let id = format!("{endpoint_id}/privateDnsZoneGroups/default");
-        let body = json!({
-            "id": id, "name": "default", "type": "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
-            "properties": {"provisioningState": "Succeeded", "privateDnsZoneConfigs": [{
-                "name": zone.replace('.', "-"),
-                "properties": {"provisioningState": "Succeeded", "privateDnsZoneId": zone_id, "recordSets": []}}]},
-        });
-        self.world.put(&id, body, START);
-        crate::arm::connections::refresh_names(&mut self.world, endpoint_id, START);
-    }
-
-    fn denial(&mut self, denial: &super::DenyAssignmentSeed) {
-        let name = guid(&["deny assignment", &denial.name]);
-        let id = format!(
-            "{}/providers/Microsoft.Authorization/denyAssignments/{name}",
-            denial.scope.trim_end_matches('/')
-        );
-        let excluded: Vec<Value> = denial
-            .exclude_principals
-            .iter()
-            .map(|p| json!({ "id": self.object_id(p), "type": "ServicePrincipal" }))
-            .collect();
-        let body = json!({
-            "id": id, "name": name, "type": "Microsoft.Authorization/denyAssignments",
-            "properties": {
-                "denyAssignmentName": denial.name, "scope": denial.scope, "doNotApplyToChildScopes": false,
-                "permissions": [{"actions": denial.actions, "notActions": denial.not_actions, "dataActions": [], "notDataActions": []}],
-                "principals": [{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}],
-                "excludePrincipals": excluded, "isSystemProtected": true,
-            },
-        });
-        self.world.put(&id, body, START);
     }
 
     fn principals(&mut self) -> Vec<Arc<Principal>> {

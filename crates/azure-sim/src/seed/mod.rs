@@ -2,6 +2,7 @@
 //! Unknown fields are errors that say the line; so is a reference to something that the file does not hold.
 
 mod building;
+mod teams;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::arm::policies::PrivateDnsPolicy;
 use crate::latency::Latencies;
+use crate::log_analytics::Caller;
 use crate::throttle::Throttling;
 use crate::world::Switches;
 
@@ -78,6 +81,12 @@ pub struct Seed {
     pub private_endpoints: Vec<EndpointSeed>,
     /// Deny assignments besides those of managed resource groups.
     pub deny_assignments: Vec<DenyAssignmentSeed>,
+    /// Log Analytics workspaces.
+    pub log_analytics_workspaces: Vec<WorkspaceSeed>,
+    /// Azure Policy makes zone groups for new endpoints.
+    pub private_dns_policy: Option<PrivateDnsPolicy>,
+    /// Callers that the logs know of from before.
+    pub callers: Vec<Caller>,
     /// Policy assignments, definitions and anything else as raw bodies: id and the rest.
     pub resources: Vec<RawResource>,
 }
@@ -101,6 +110,9 @@ impl Default for Seed {
             private_dns_zones: Vec::new(),
             private_endpoints: Vec::new(),
             deny_assignments: Vec::new(),
+            log_analytics_workspaces: Vec::new(),
+            private_dns_policy: None,
+            callers: Vec::new(),
             resources: Vec::new(),
         }
     }
@@ -402,6 +414,18 @@ pub struct DenyAssignmentSeed {
     /// Object ids, or names of principals, that it leaves alone.
     #[serde(default)]
     pub exclude_principals: Vec<String>,
+}
+
+/// A Log Analytics workspace; the logs of all targets arrive in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkspaceSeed {
+    /// Its name.
+    pub name: String,
+    /// Name or id of its subscription.
+    pub subscription: String,
+    /// Its resource group.
+    pub resource_group: String,
 }
 
 /// Any resource, as Azure would answer it.

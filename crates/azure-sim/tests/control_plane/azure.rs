@@ -299,3 +299,17 @@ impl Azure {
         id
     }
 }
+
+/// Connection status in the world, from whichever list of the endpoint.
+pub(crate) fn status(azure: &Azure, id: &str) -> String {
+    let body = azure.world(id);
+    let lists = ["privateLinkServiceConnections", "manualPrivateLinkServiceConnections"];
+    let found = lists
+        .iter()
+        .find_map(|l| body["properties"][l].get(0).cloned())
+        .unwrap_or(Value::Null);
+    found["properties"]["privateLinkServiceConnectionState"]["status"]
+        .as_str()
+        .unwrap_or("")
+        .to_owned()
+}

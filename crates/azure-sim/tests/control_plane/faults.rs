@@ -155,7 +155,7 @@ async fn the_journal_tells_requests_and_changes_in_order() {
         panic!("{records:?}")
     };
     assert!(request.write && request.status == 200 && request.principal.as_deref() == Some(OPERATOR));
-    assert_eq!(request.changed, [storage.clone()]);
+    assert_eq!(request.changed, std::slice::from_ref(&storage));
     assert_eq!(
         request.body.as_ref().unwrap()["properties"]["publicNetworkAccess"],
         "Disabled"

@@ -94,8 +94,6 @@ impl fmt::Display for Agent {
 pub struct Installation {
     /// Who the operator is to the API server.
     pub operator: ServiceAccount,
-    /// Name of the `VantagePoint` that is embedded in the operator.
-    pub embedded: String,
     /// The agents: each may write the status of the probes in its own namespace.
     pub agents: Vec<Agent>,
     /// The container image of operator and agent.

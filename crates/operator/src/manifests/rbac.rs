@@ -8,18 +8,20 @@ use super::{Agent, Installation, Manifest, ServiceAccount, labels};
 
 /// Name of the operator's roles and bindings.
 const OPERATOR: &str = "secure-registry-operator";
+/// Name of what the operator may do as a vantage point.
+const EMBEDDED: &str = "secure-registry-operator-vantage-point";
 /// Begins the names of agents' roles and bindings.
 const AGENT: &str = "secure-registry-agent";
 
-/// What the operator may do, which is also the agent of the vantage point that is embedded in it: that one stands in the
-/// operator's own namespace.
+/// What the operator may do. It is also the agent of the vantage point that is embedded in it, which stands in the operator's
+/// own namespace; what an agent may do by name, the operator may do anyway.
 pub(super) fn operator(installation: &Installation) -> Manifest {
     let account = &installation.operator;
     let at_home = |rule: &&Rule| rule.scope == Scope::OperatorNamespace;
+    let embedded = AGENT_RULES.iter().filter(|rule| rule.scope == Scope::VantagePointNamespace && rule.resource_name.is_none());
     let mut objects = everywhere(OPERATOR, account, OPERATOR_RULES.iter().filter(|rule| !at_home(rule)), "");
     objects.extend(in_namespace(OPERATOR, account, OPERATOR_RULES.iter().filter(at_home), ""));
-    let embedded = Agent { vantage_point: installation.embedded.clone(), account: account.clone() };
-    objects.extend(agent(&embedded));
+    objects.extend(in_namespace(EMBEDDED, account, embedded, ""));
     Manifest::new("rbac/operator/operator.yaml", objects)
 }
 

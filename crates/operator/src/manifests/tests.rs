@@ -9,7 +9,6 @@ const EVERY_PART: [Part; 5] = [Part::Crds, Part::Policies, Part::Rbac, Part::Bas
 fn installation() -> Installation {
     Installation {
         operator: "sreg-system/the-operator".parse().unwrap(),
-        embedded: "inside".into(),
         agents: vec!["hub=vantage-hub/hub-agent".parse().unwrap(), "spoke=vantage-spoke/agent".parse().unwrap()],
         image: "registry.example/operator:1".into(),
     }
@@ -118,6 +117,19 @@ fn an_agent_is_limited_to_its_own_vantage_point() {
     assert!(rules[1].is_null(), "{rules}");
     for bad in ["hub", "=ns/name", "hub=name", "Hub=ns/name"] {
         assert!(bad.parse::<Agent>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_an_agent_may_do_by_name_the_operator_may_do_anyway() {
+    use sreg_runtime::rbac::{AGENT_RULES, OPERATOR_RULES};
+    for rule in AGENT_RULES.iter().filter(|rule| rule.resource_name.is_some()) {
+        for verb in rule.verbs {
+            let covers = |it: &&sreg_runtime::rbac::Rule| {
+                it.api_group == rule.api_group && rule.resources.iter().all(|r| it.resources.contains(r)) && it.verbs.contains(verb)
+            };
+            assert!(OPERATOR_RULES.iter().any(|it| covers(&it)), "{verb} {rule:?}");
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) fn operator(installation: &Installation) -> Vec<Manifest> {
         image: &installation.image,
         // Two: the standby takes over within a second when the leader ends in good order.
         replicas: 2,
+        strategy: "RollingUpdate",
         args: json!(["run", format!("--health-address=0.0.0.0:{HEALTH_PORT}"), "--log-format=json"]),
         env: json!([
             field("POD_NAME", "metadata.name"),
@@ -51,7 +52,9 @@ pub(super) fn agent(installation: &Installation) -> Vec<Manifest> {
         component,
         account,
         image: &installation.image,
+        // Two agents of one vantage point would answer for each other.
         replicas: 1,
+        strategy: "Recreate",
         args: json!(["agent", format!("--health-address=0.0.0.0:{HEALTH_PORT}"), "--log-format=json"]),
         env: json!([{"name": "VANTAGE_POINT", "value": vantage_point}, field("POD_NAME", "metadata.name")]),
         memory: "64Mi",
@@ -72,6 +75,7 @@ struct Pod<'a> {
     account: &'a ServiceAccount,
     image: &'a str,
     replicas: u8,
+    strategy: &'a str,
     args: Value,
     env: Value,
     memory: &'a str,
@@ -88,6 +92,7 @@ impl Pod<'_> {
             "metadata": self.metadata(),
             "spec": {
                 "replicas": self.replicas,
+                "strategy": {"type": self.strategy},
                 "selector": {"matchLabels": labels(self.component)},
                 "template": {
                     "metadata": {"labels": pod_labels},

@@ -254,7 +254,8 @@ async fn apply_probe(context: &Context, object: &ObjectRef, probe: &ProbeWrite) 
 /// All of them, or the first reason why not.
 async fn apply_probes(context: &Context, object: &ObjectRef, probes: &[ProbeWrite]) -> Result<Effect, Unwritten> {
     let at_once = context.settings.step_concurrency.max(1);
-    let mut writes = stream::iter(probes).map(|probe| apply_probe(context, object, probe)).buffer_unordered(at_once);
+    let writes: Vec<_> = probes.iter().map(|probe| apply_probe(context, object, probe)).collect();
+    let mut writes = stream::iter(writes).buffer_unordered(at_once);
     let mut result = Ok(done());
     while let Some(written) = writes.next().await {
         if let Err(why) = written {

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod fence;
+mod names;
 mod write;
 
 use futures::StreamExt;
@@ -45,7 +46,8 @@ type Carried<'a> = (&'a Step, StepResult, Option<Digest>);
 async fn carry_out_wave<'a>(context: &Context, object: &ObjectRef, wave: &'a [Step]) -> Vec<Carried<'a>> {
     let closes = |step: &Step| matches!(&step.action, Action::Azure(action) if action.is_closing());
     let at_once = if wave.iter().any(closes) { 1 } else { context.settings.step_concurrency.max(1) };
-    stream::iter(wave).map(|step| carry_out(context, object, step)).buffer_unordered(at_once).collect().await
+    let steps: Vec<_> = wave.iter().map(|step| carry_out(context, object, step)).collect();
+    stream::iter(steps).buffer_unordered(at_once).collect().await
 }
 
 #[tracing::instrument(level = "debug", skip_all, fields(step = %step.id))]
@@ -63,6 +65,7 @@ async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) ->
         },
         Action::Azure(action) => in_azure(context, object, step, action).await,
     };
+    context.metrics.step(names::action(&step.action), names::result(&result));
     tracing::debug!(?result, "step");
     (step, result, evidence)
 }

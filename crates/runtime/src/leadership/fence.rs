@@ -137,7 +137,7 @@ impl Fence {
         let renewed = reading.renewed.filter(|_| ours);
         let previous = self.previous.replace(Previous { asked, renewed });
         let (Some(previous), Some(renewed)) = (previous, renewed) else { return };
-        if previous.renewed == Some(renewed) || self.lapse.is_some() {
+        if previous.renewed == Some(renewed) {
             return;
         }
         let anchor = age_of(renewed, now).map_or(Some(previous.asked), |age| {

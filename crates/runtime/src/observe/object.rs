@@ -34,8 +34,11 @@ pub struct ObjectNow {
 }
 
 impl ObjectNow {
-    /// The object's identity around an empty spec: enough to release one that does not parse.
-    pub fn bare(&self) -> SecureRegistry {
+    /// The object; where its spec does not parse, its identity around an empty spec: enough to report on and to release.
+    pub fn object(&self) -> SecureRegistry {
+        if let Ok(declared) = &self.declared {
+            return (**declared).clone();
+        }
         let registry = RegistrySpec {
             resource_id: self.registry_id.clone(),
             create: None,

@@ -1,0 +1,268 @@
+//! What must be true for a closing write, worked out from desired and seen alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use sreg_api::ChangeKind;
+use sreg_api::probe::ProbeOutcome;
+use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
+use sreg_api::vantage_point::VantageNetwork;
+use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
+use sreg_domain::seen::{EndpointSeen, Round};
+use sreg_domain::{ArmId, Desired, Digest, EndpointGroup, Fact, Seen, naming};
+
+use crate::plan::Plan;
+
+/// Targets as the registry names them, each with its closedness; `None` while the registry is not complete.
+pub(super) fn closedness(seen: &Seen) -> Option<BTreeMap<ArmId, Option<bool>>> {
+    let registry = seen.azure.registry.seen()?;
+    let says = |value: &Option<String>, wanted: &str| value.as_deref().is_some_and(|v| v.eq_ignore_ascii_case(wanted));
+    let mut all = BTreeMap::from([(registry.id.clone(), Some(says(&registry.public_network_access, "Disabled")))]);
+    if registry.regions.is_empty() {
+        return None;
+    }
+    for region in &registry.regions {
+        if region.storage.is_empty() || region.container_registries.is_empty() {
+            return None;
+        }
+        for id in &region.storage {
+            let id = id.as_ref()?;
+            let closed = seen.azure.storage.get(id).and_then(Fact::seen).map(|s| {
+                let rules = s.ip_rules.len() + s.virtual_network_rules.len();
+                says(&s.public_network_access, "Disabled") || (says(&s.default_action, "Deny") && rules == 0)
+            });
+            all.insert(id.clone(), closed);
+        }
+        for id in &region.container_registries {
+            let id = id.as_ref()?;
+            let seen = seen.azure.container_registries.get(id).and_then(Fact::seen);
+            all.insert(id.clone(), seen.map(|c| says(&c.public_network_access, "Disabled")));
+        }
+    }
+    Some(all)
+}
+
+pub(super) fn all_closed(seen: &Seen) -> bool {
+    closedness(seen).is_some_and(|all| all.values().all(|closed| *closed == Some(true)))
+}
+
+pub(super) fn all_open(seen: &Seen) -> bool {
+    closedness(seen).is_some_and(|all| all.values().all(|closed| *closed == Some(false)))
+}
+
+/// A break-glass that has not run out by itself; the cap only shortens it.
+pub(super) fn break_glass_in_force(desired: &Desired, seen: &Seen) -> bool {
+    let length = |d: Duration| SignedDuration::try_from(d.min(desired.max_break_glass)).unwrap_or(SignedDuration::MAX);
+    let runs = |b: &sreg_domain::seen::BreakGlassSeen| {
+        b.created_at <= seen.at && b.created_at.saturating_add(length(b.duration)).is_ok_and(|end| seen.at < end)
+    };
+    seen.cluster.break_glasses.seen().is_some_and(|all| all.iter().any(runs))
+}
+
+/// The user chose Reopen, and either a rollback is recorded for this spec or a lock is young and a new round says that a path is lost.
+pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
+    if desired.rollback != RollbackPolicy::Reopen {
+        return false;
+    }
+    let status = &seen.object.status;
+    if status.rollback.as_ref().is_some_and(|r| r.generation == desired.object.generation && r.count > 0) {
+        return true;
+    }
+    let locked_at = status.exposure.as_ref().and_then(|e| e.locked_at.as_ref()).map(|t| t.0);
+    let since = locked_at.and_then(|at| Duration::try_from(seen.at.duration_since(at)).ok());
+    let (Some(since), Some(round)) = (since, &seen.memory.round) else { return false };
+    let needed = i32::try_from(desired.verification.consecutive_successes).unwrap_or(i32::MAX);
+    let lost = seen.cluster.probes.values().filter_map(Fact::seen).any(|probe| {
+        let status = probe.status.as_ref().filter(|s| s.observed_generation == Some(probe.generation) && s.round == round.number);
+        status.is_some_and(|s| s.results.iter().any(|r| r.outcome == ProbeOutcome::Failed && r.hop.is_some() && r.failures >= needed))
+    });
+    since <= desired.grace_period && round.age < since && round.age <= desired.verification.max_age && lost
+}
+
+/// Everything that is missing for a closing write.
+pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut demand = |holds: bool, what: &str| {
+        if !holds {
+            missing.push(what.to_owned());
+        }
+    };
+    demand(!seen.object.deleting, "the object is being deleted");
+    demand(!desired.observe_only, "Observe writes nothing");
+    demand(desired.public_access == PublicAccess::Disabled, "the spec does not want public access disabled");
+    demand(seen.object.has_finalizer, "the finalizer is missing");
+    demand(seen.cluster.claim.seen().is_some_and(|c| c.uid == desired.object.uid), "the claim is not ours");
+    demand(!matches!(seen.cluster.break_glasses, Fact::Unknown(_)) && !break_glass_in_force(desired, seen), "a break-glass is or may be in force");
+    demand(!desired.client_networks.is_empty() && !desired.endpoints.is_empty(), "there is nothing to prove");
+    demand(settled(desired, seen), "names have not settled");
+    demand(approved(desired, seen, plan), "the lockdown is not approved");
+    let rollout = !desired.gates.contains(&LockdownGate::Rollout) || seen.cluster.rollout == Fact::Seen(true);
+    demand(rollout, "no rollout has reached the object");
+    let targets = closedness(seen);
+    demand(targets.is_some(), "the targets are not known");
+    for id in targets.iter().flatten().map(|(id, _)| id) {
+        let kept = seen.cluster.snapshot.seen().is_some_and(|s| s.targets.keys().any(|key| key.eq_ignore_ascii_case(id.key())));
+        demand(kept, &format!("the snapshot does not hold {id}"));
+    }
+    let digest = seen.cluster.snapshot.seen().map(|s| &s.evidence_digest);
+    demand(digest.is_some() && digest == plan.assessment.evidence.as_ref(), "the snapshot names other evidence");
+    let round = seen.memory.round.as_ref().filter(|r| r.age <= desired.verification.max_age && r.number > 0);
+    match (round, members_by_place(desired, seen)) {
+        (Some(round), Some(members)) => {
+            demand(round.subject == subject(desired, seen), "the round is about another subject");
+            missing.extend(unproven(desired, seen, round, &members));
+        }
+        (None, _) => missing.push("no fresh round is open".into()),
+        (_, None) => missing.push("endpoints are not all ready with names and addresses".into()),
+    }
+    missing
+}
+
+fn settled(desired: &Desired, seen: &Seen) -> bool {
+    let recorded = seen.object.status.last_name_change_time.as_ref();
+    let elapsed = recorded.map(|t| Duration::try_from(seen.at.duration_since(t.0)).unwrap_or_default());
+    let elapsed = elapsed.into_iter().chain(seen.memory.since_name_change).max().unwrap_or_default();
+    elapsed >= desired.verification.dns_settle
+}
+
+fn approved(desired: &Desired, seen: &Seen, plan: &Plan) -> bool {
+    let obstacles = match &seen.azure.reopening_obstacles {
+        Fact::Seen(obstacles) => !obstacles.is_empty(),
+        Fact::Absent => false,
+        Fact::Unknown(_) => return false,
+    };
+    let needed = obstacles || desired.gates.contains(&LockdownGate::Approval);
+    let digest = plan.assessment.lockdown_digest.as_ref();
+    let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Lockdown && Some(&a.digest) == digest;
+    !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
+}
+
+/// (group, target) of every endpoint that a place needs.
+pub(super) fn needed(desired: &Desired, seen: &Seen) -> Option<Vec<(EndpointGroup, ArmId)>> {
+    let mut all = vec![(EndpointGroup::AmlRegistry, desired.registry.clone())];
+    for region in &seen.azure.registry.seen()?.regions {
+        for id in region.storage.iter().flatten() {
+            all.push((EndpointGroup::Blob, id.clone()));
+            if seen.azure.storage.get(id)?.seen()?.hierarchical_namespace {
+                all.push((EndpointGroup::Dfs, id.clone()));
+            }
+        }
+        all.extend(region.container_registries.iter().flatten().map(|id| (EndpointGroup::ContainerRegistry, id.clone())));
+    }
+    all.sort();
+    all.dedup();
+    Some(all)
+}
+
+/// The endpoint of a place, if it is ours and ready.
+pub(super) fn ready<'a>(desired: &Desired, seen: &'a Seen, place: &EndpointPlace, group: EndpointGroup, target: &ArmId) -> Option<&'a EndpointSeen> {
+    let name = naming::endpoint_name(target, &place.subnet, group);
+    let id = place.resource_group.provider("Microsoft.Network/privateEndpoints", &name);
+    seen.azure.endpoints.get(&id)?.seen().filter(|e| e.is_ready() && e.owner.as_ref() == Some(&desired.owner))
+}
+
+type Names = BTreeMap<String, BTreeSet<String>>;
+
+/// Per place: public name to addresses. `None` while an endpoint is not ready.
+fn members_by_place(desired: &Desired, seen: &Seen) -> Option<BTreeMap<String, Names>> {
+    let needed = needed(desired, seen)?;
+    let mut places = BTreeMap::new();
+    for place in &desired.endpoints {
+        let mut names = Names::new();
+        for (group, target) in &needed {
+            let members = ready(desired, seen, place, *group, target)?.members.seen()?;
+            members.iter().find(|m| !m.fqdns.is_empty())?;
+            for member in members {
+                for fqdn in &member.fqdns {
+                    names.entry(fqdn.to_string()).or_default().insert(member.address.to_string());
+                }
+            }
+        }
+        places.insert(place.name.clone(), names);
+    }
+    Some(places)
+}
+
+fn subject(desired: &Desired, seen: &Seen) -> Digest {
+    let mut parts = Vec::new();
+    for place in &desired.endpoints {
+        for (group, target) in needed(desired, seen).unwrap_or_default() {
+            let endpoint = ready(desired, seen, place, group, &target);
+            let name = naming::endpoint_name(&target, &place.subnet, group);
+            let id = place.resource_group.provider("Microsoft.Network/privateEndpoints", &name);
+            for member in endpoint.and_then(|e| e.members.seen()).into_iter().flatten() {
+                let names: Vec<&str> = member.fqdns.iter().map(|f| f.as_str()).collect();
+                parts.push(format!("{} {} {}", id.key(), member.address, names.join(" ")));
+            }
+        }
+    }
+    parts.sort();
+    Digest::of_parts(parts.iter().map(String::as_str))
+}
+
+/// Hosts that Azure reports and that clients will ask for.
+fn hosts(seen: &Seen) -> Option<BTreeSet<String>> {
+    let mut hosts: BTreeSet<String> = seen.azure.discovery.seen().filter(|h| !h.is_empty())?.iter().map(ToString::to_string).collect();
+    for region in &seen.azure.registry.seen()?.regions {
+        for id in region.storage.iter().flatten() {
+            let storage = seen.azure.storage.get(id)?.seen()?;
+            hosts.insert(storage.blob_host.as_ref()?.to_string());
+            if storage.hierarchical_namespace {
+                hosts.insert(storage.dfs_host.as_ref()?.to_string());
+            }
+        }
+        for id in region.container_registries.iter().flatten() {
+            let registry = seen.azure.container_registries.get(id)?.seen()?;
+            let login = registry.login_server.as_ref()?;
+            hosts.insert(login.to_string());
+            hosts.extend(registry.data_endpoints.iter().map(ToString::to_string));
+            let (name, suffix) = login.as_str().split_once('.')?;
+            let replicas = registry.replicas.seen().filter(|r| !r.is_empty())?;
+            hosts.extend(replicas.iter().map(|r| format!("{name}.{r}.data.{suffix}")));
+        }
+    }
+    Some(hosts)
+}
+
+fn unproven(desired: &Desired, seen: &Seen, round: &Round, places: &BTreeMap<String, Names>) -> Vec<String> {
+    let Some(hosts) = hosts(seen) else { return vec!["the hosts that clients ask for are not known".into()] };
+    let mut missing = Vec::new();
+    for network in &desired.client_networks {
+        let Some(names) = places.get(&network.endpoint).filter(|n| !n.is_empty()) else {
+            missing.push(format!("{} has no endpoints", network.name));
+            continue;
+        };
+        missing.extend(hosts.iter().filter(|h| !names.contains_key(*h)).map(|h| format!("{h} is carried by no endpoint for {}", network.name)));
+        missing.extend(names.iter().filter_map(|(name, addresses)| unproven_path(desired, seen, round, network, name, addresses)));
+    }
+    missing
+}
+
+fn unproven_path(desired: &Desired, seen: &Seen, round: &Round, network: &ClientNetwork, name: &str, addresses: &BTreeSet<String>) -> Option<String> {
+    let no = |why: &str| Some(format!("{} → {name}: {why}", network.name));
+    let Some(point) = seen.cluster.vantage_points.get(&network.vantage_point).and_then(Fact::seen) else { return no("no vantage point") };
+    let there = match &network.place {
+        NetworkPlace::VirtualNetwork(id) => point.network == VantageNetwork::VirtualNetwork && point.virtual_network.as_ref() == Some(id),
+        NetworkPlace::OnPremises(_) => point.network == VantageNetwork::OnPremises,
+    };
+    if !there || point.alive != Fact::Seen(true) {
+        return no("its vantage point stands elsewhere or is silent");
+    }
+    let Some(probe) = seen.cluster.probes.get(&network.vantage_point).and_then(Fact::seen) else { return no("no probe") };
+    let asks = probe.namespace == point.namespace
+        && probe.spec.service_account_name == point.service_account
+        && probe.spec.secure_registry.uid == desired.object.uid
+        && probe.spec.round == round.number
+        && probe.spec.subject == round.subject.as_str()
+        && probe.spec.paths.iter().any(|p| p.fqdn == name && p.addresses.iter().cloned().collect::<BTreeSet<_>>() == *addresses);
+    if !asks {
+        return no("its probe asks something else");
+    }
+    let needed = i32::try_from(desired.verification.consecutive_successes).unwrap_or(i32::MAX);
+    let proven = probe.status.as_ref().is_some_and(|s| {
+        let echoes = s.observed_generation == Some(probe.generation) && s.round == round.number && s.subject == round.subject.as_str();
+        echoes && s.results.iter().any(|r| r.fqdn == name && r.outcome == ProbeOutcome::Succeeded && r.successes >= needed)
+    });
+    if proven { None } else { no("not proven in this round") }
+}

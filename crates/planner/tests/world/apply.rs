@@ -1,0 +1,382 @@
+//! What each step does to the world.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sreg_api::names::ZONE_GROUP;
+use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
+use sreg_domain::seen::*;
+use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Digest, Edit, Effect, EndpointGroup, Fact, TargetKind};
+use sreg_planner::Step;
+
+use super::*;
+
+pub fn touch_registry(seen: &mut RegistrySeen) {
+    seen.digest = Digest::of_parts([format!("{:?} {:?} {:?} {:?}", seen.public_network_access, seen.tags, seen.regions, seen.assigned_identities).as_str()]);
+}
+
+pub fn touch_storage(seen: &mut StorageSeen) {
+    seen.network = json!({
+        "publicNetworkAccess": seen.public_network_access,
+        "networkAcls": {
+            "defaultAction": seen.default_action,
+            "bypass": seen.bypass,
+            "ipRules": seen.ip_rules.iter().map(|v| json!({"value": v, "action": "Allow"})).collect::<Vec<_>>(),
+            "virtualNetworkRules": seen.virtual_network_rules.iter().map(|v| json!({"id": v})).collect::<Vec<_>>(),
+            "resourceAccessRules": seen.resource_access_rules.iter().map(|v| json!({"resourceId": v})).collect::<Vec<_>>(),
+        }
+    });
+    seen.digest = Digest::of_json(&seen.network);
+}
+
+pub fn touch_acr(seen: &mut ContainerRegistrySeen) {
+    seen.network = json!({
+        "publicNetworkAccess": seen.public_network_access,
+        "networkRuleSet": {"defaultAction": seen.default_action, "ipRules": seen.ip_rules.iter().map(|v| json!({"value": v})).collect::<Vec<_>>()},
+    });
+    seen.digest = Digest::of_parts([seen.network.to_string().as_str(), &format!("{:?} {:?}", seen.data_endpoints, seen.replicas)]);
+}
+
+fn text(value: &Value, pointer: &str) -> Option<String> {
+    value.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn texts(value: &Value, list: &str, field: &str) -> Vec<String> {
+    value.pointer(list).and_then(Value::as_array).into_iter().flatten().filter_map(|v| text(v, field)).collect()
+}
+
+fn refused(step: &Step, why: &str) -> StepResult {
+    StepResult::Failed(Failure {
+        attempt: step.id.to_string(),
+        code: Some("Refused".into()),
+        message: why.into(),
+        status: Some(409),
+        correlation_id: None,
+        disposition: Disposition::Terminal,
+    })
+}
+
+impl World {
+    /// Carries out one step.
+    pub fn apply(&mut self, step: &Step) -> StepOutcome {
+        let result = match &step.action {
+            Action::Cluster(action) => self.cluster(step, action),
+            Action::Azure(action) => self.azure(step, action),
+        };
+        self.journal.push(step.id.to_string());
+        StepOutcome { step: step.id.clone(), action: step.action.clone(), result }
+    }
+
+    fn cluster(&mut self, step: &Step, action: &ClusterAction) -> StepResult {
+        let me = Claim {
+            holder: format!("{}/{}", self.desired.object.namespace, self.desired.object.name),
+            uid: self.desired.object.uid.clone(),
+        };
+        let cluster = &mut self.seen.cluster;
+        match action {
+            ClusterAction::Claim { .. } if !cluster.claim.is_absent() => return refused(step, "somebody else holds it"),
+            ClusterAction::Claim { .. } => cluster.claim = Fact::Seen(me),
+            ClusterAction::ReleaseClaim { .. } => {
+                if cluster.claim.seen().is_some_and(|c| c.holder == me.holder) {
+                    cluster.claim = Fact::Absent;
+                }
+            }
+            ClusterAction::AddFinalizer => self.seen.object.has_finalizer = true,
+            ClusterAction::RemoveFinalizer => {
+                self.seen.object.has_finalizer = false;
+                self.gone = self.seen.object.deleting;
+            }
+            ClusterAction::WriteSnapshot { snapshot, .. } => cluster.snapshot = Fact::Seen(snapshot.clone()),
+            ClusterAction::DeleteSnapshot { .. } => cluster.snapshot = Fact::Absent,
+            ClusterAction::ApplyProbe(write) => self.write_probe(write),
+            ClusterAction::OpenRound { number, subject, probes } => {
+                for write in probes {
+                    self.write_probe(write);
+                }
+                self.seen.memory.round = Some(Round { number: *number, subject: subject.clone(), age: std::time::Duration::ZERO });
+            }
+            ClusterAction::DeleteProbe { name, .. } => {
+                for fact in cluster.probes.values_mut() {
+                    if fact.seen().is_some_and(|p| p.name == *name) {
+                        *fact = Fact::Absent;
+                    }
+                }
+            }
+        }
+        StepResult::Effect(Effect::Done { also_changed: Vec::new() })
+    }
+
+    fn write_probe(&mut self, write: &sreg_domain::action::ProbeWrite) {
+        let slot = self.seen.cluster.probes.entry(write.spec.vantage_point.clone()).or_insert(Fact::Absent);
+        let (generation, status) = slot.seen().map_or((0, None), |p| (p.generation, p.status.clone()));
+        let probe = ProbeSeen {
+            namespace: write.namespace.clone(),
+            name: write.name.clone(),
+            generation: generation + 1,
+            spec: write.spec.clone(),
+            status,
+        };
+        *slot = Fact::Seen(probe);
+    }
+
+    fn azure(&mut self, step: &Step, action: &AzureAction) -> StepResult {
+        if action.changes_names() {
+            self.seen.memory.since_name_change = Some(std::time::Duration::ZERO);
+        }
+        match action {
+            AzureAction::CreateRegistry { tags, locations, assigned_identities, .. } => self.create_registry(tags, locations, assigned_identities),
+            AzureAction::SetTags { tags, .. } => {
+                if let Fact::Seen(registry) = &mut self.seen.azure.registry {
+                    registry.tags.extend(tags.clone());
+                    touch_registry(registry);
+                }
+            }
+            AzureAction::GrantManagedGroupAccess { principal, .. } => {
+                if let Fact::Seen(registry) = &mut self.seen.azure.registry {
+                    registry.assigned_identities.push(principal.clone());
+                    touch_registry(registry);
+                }
+                if let Fact::Seen(denials) = &mut self.seen.azure.deny_assignments {
+                    denials.iter_mut().for_each(|d| d.excluded_principals.push(principal.clone()));
+                }
+            }
+            AzureAction::CreateEndpoint { id, location, subnet, target, group, manual_request, owner } => {
+                if !self.seen.azure.endpoints.get(id).is_some_and(Fact::is_absent) {
+                    return refused(step, "something is there");
+                }
+                let endpoint = EndpointSeen {
+                    id: id.clone(),
+                    location: location.clone(),
+                    subnet: Some(subnet.clone()),
+                    owner: Some(owner.clone()),
+                    provisioning_state: "Creating".into(),
+                    target: Some(target.clone()),
+                    group_id: Some(group.group_id().into()),
+                    manual: manual_request.is_some(),
+                    connection_status: None,
+                    connection_description: None,
+                    members: Fact::Absent,
+                    zone_groups: Fact::Seen(Vec::new()),
+                    digest: Digest::of_parts([id.key()]),
+                };
+                self.seen.azure.endpoints.insert(id.clone(), Fact::Seen(endpoint));
+                if !self.slow {
+                    self.provision(id);
+                }
+            }
+            AzureAction::DeleteEndpoint { id, owner } => {
+                let endpoint = self.seen.azure.endpoints.get(id).and_then(Fact::seen);
+                if endpoint.is_none_or(|e| e.owner.as_ref() != Some(owner)) {
+                    return refused(step, "not ours");
+                }
+                self.seen.azure.endpoints.insert(id.clone(), Fact::Absent);
+            }
+            AzureAction::CreateZone { id, owner } => {
+                if !self.seen.azure.zones.get(id).is_none_or(Fact::is_absent) {
+                    return refused(step, "it exists");
+                }
+                let zone = ZoneSeen { id: id.clone(), owner: Some(owner.clone()), links: Fact::Seen(Vec::new()), records: Fact::Seen(BTreeMap::new()) };
+                self.seen.azure.zones.insert(id.clone(), Fact::Seen(zone));
+            }
+            AzureAction::LinkZone { id, virtual_network, .. } => {
+                let zone = id.parent().unwrap();
+                let name = zone.name().to_owned();
+                let elsewhere = self.seen.azure.zones.values().filter_map(Fact::seen).any(|z| {
+                    z.id != zone && z.id.name() == name && z.links.seen().is_some_and(|l| l.iter().any(|l| l.virtual_network == *virtual_network))
+                });
+                if elsewhere {
+                    return refused(step, "overlapping namespaces");
+                }
+                if let Some(Fact::Seen(zone)) = self.seen.azure.zones.get_mut(&zone)
+                    && let Fact::Seen(links) = &mut zone.links
+                {
+                    links.push(LinkSeen { id: id.clone(), virtual_network: virtual_network.clone(), completed: true, resolution_policy: None });
+                }
+            }
+            AzureAction::PutZoneGroup { id, zones } => self.put_zone_group(id, zones),
+            AzureAction::DeleteZoneGroup { id } => self.delete_zone_group(id),
+            AzureAction::Edit { target, id, edit, expected } => return self.edit(*target, id, edit, expected),
+        }
+        StepResult::Effect(Effect::Done { also_changed: Vec::new() })
+    }
+
+    fn create_registry(&mut self, tags: &BTreeMap<String, String>, locations: &[sreg_domain::Location], identities: &[String]) {
+        let mut registry = open_registry();
+        registry.public_network_access = Some("Disabled".into());
+        registry.tags = tags.clone();
+        registry.assigned_identities = identities.to_vec();
+        registry.regions = locations.iter().map(|l| region(l.as_str(), &[storage(&format!("born{l}"))])).collect();
+        touch_registry(&mut registry);
+        for location in locations {
+            let mut account = open_storage(&format!("born{location}"), false);
+            account.public_network_access = Some("Disabled".into());
+            touch_storage(&mut account);
+            self.seen.azure.storage.insert(account.id.clone(), Fact::Seen(account));
+        }
+        let mut container = open_acr();
+        container.public_network_access = Some("Disabled".into());
+        container.replicas = Fact::Seen(locations.to_vec());
+        touch_acr(&mut container);
+        self.seen.azure.container_registries.insert(container.id.clone(), Fact::Seen(container));
+        self.seen.azure.discovery = Fact::Seen(locations.iter().map(|l| registry_name(l.as_str())).collect());
+        self.seen.azure.registry = Fact::Seen(registry);
+        self.look_around();
+    }
+
+    /// Azure finishes an endpoint: addresses, names, and its connection.
+    pub fn provision(&mut self, id: &ArmId) {
+        let Some(endpoint) = self.seen.azure.endpoints.get(id).and_then(Fact::seen).cloned() else { return };
+        let target = endpoint.target.clone().unwrap();
+        let group = [EndpointGroup::AmlRegistry, EndpointGroup::Blob, EndpointGroup::Dfs, EndpointGroup::ContainerRegistry]
+            .into_iter()
+            .find(|g| Some(g.group_id()) == endpoint.group_id.as_deref() && g.target() == kind_of(&target))
+            .unwrap();
+        let mut members = Vec::new();
+        for (member, fqdn) in self.names(group, &target) {
+            members.push(Member { member, fqdns: vec![fqdn], address: self.next_address() });
+        }
+        if let Some(Fact::Seen(acr)) = self.seen.azure.container_registries.get_mut(&target) {
+            acr.data_endpoints = members.iter().filter(|m| m.member.starts_with("registry_data")).flat_map(|m| m.fqdns.clone()).collect();
+            touch_acr(acr);
+        }
+        if let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(id) {
+            endpoint.provisioning_state = "Succeeded".into();
+            endpoint.connection_status = Some(if endpoint.manual { "Pending" } else { "Approved" }.into());
+            endpoint.members = Fact::Seen(members);
+        }
+    }
+
+    fn put_zone_group(&mut self, id: &ArmId, zones: &[ArmId]) {
+        let parent = id.parent().unwrap();
+        let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&parent) else { return };
+        let group = ZoneGroupSeen { id: id.clone(), provisioning_state: "Succeeded".into(), zones: zones.to_vec() };
+        endpoint.zone_groups = Fact::Seen(vec![group]);
+        let members = endpoint.members.seen().cloned().unwrap_or_default();
+        for zone in zones {
+            let Some(Fact::Seen(zone)) = self.seen.azure.zones.get_mut(zone) else { continue };
+            let suffix = format!(".{}", zone.id.name().trim_start_matches("privatelink."));
+            let Fact::Seen(records) = &mut zone.records else { continue };
+            for member in &members {
+                for fqdn in &member.fqdns {
+                    if let Some(record) = fqdn.as_str().strip_suffix(&suffix) {
+                        records.insert(record.to_owned(), vec![member.address]);
+                    }
+                }
+            }
+        }
+    }
+
+    fn delete_zone_group(&mut self, id: &ArmId) {
+        assert_eq!(id.name(), ZONE_GROUP);
+        let parent = id.parent().unwrap();
+        let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&parent) else { return };
+        let addresses: Vec<_> = endpoint.members.seen().into_iter().flatten().map(|m| m.address).collect();
+        endpoint.zone_groups = Fact::Seen(Vec::new());
+        for zone in self.seen.azure.zones.values_mut() {
+            if let Fact::Seen(zone) = zone
+                && let Fact::Seen(records) = &mut zone.records
+            {
+                records.retain(|_, held| !held.iter().any(|a| addresses.contains(a)));
+            }
+        }
+    }
+
+    fn edit(&mut self, target: TargetKind, id: &ArmId, edit: &Edit, expected: &Digest) -> StepResult {
+        let stale = || StepResult::Effect(Effect::Stale("it changed".into()));
+        let azure = &mut self.seen.azure;
+        let is_shared = azure.shared_storage.contains_key(id);
+        match target {
+            TargetKind::Registry => {
+                let Fact::Seen(registry) = &mut azure.registry else { return stale() };
+                if registry.digest != *expected {
+                    return stale();
+                }
+                registry.public_network_access = match edit {
+                    Edit::Close => Some("Disabled".into()),
+                    Edit::Open | Edit::AllowResource { .. } => Some("Enabled".into()),
+                    Edit::Restore(network) => text(network, "/publicNetworkAccess"),
+                };
+                touch_registry(registry);
+                if self.cascades && *edit == Edit::Close {
+                    azure.storage.values_mut().for_each(|fact| {
+                        if let Fact::Seen(s) = fact {
+                            s.public_network_access = Some("Disabled".into());
+                            touch_storage(s);
+                        }
+                    });
+                }
+            }
+            TargetKind::Storage => {
+                let map = if is_shared { &mut azure.shared_storage } else { &mut azure.storage };
+                let Some(Fact::Seen(storage)) = map.get_mut(id) else { return stale() };
+                if storage.digest != *expected {
+                    return stale();
+                }
+                edit_storage(storage, edit);
+            }
+            TargetKind::ContainerRegistry => {
+                let Some(Fact::Seen(acr)) = azure.container_registries.get_mut(id) else { return stale() };
+                if acr.digest != *expected {
+                    return stale();
+                }
+                edit_acr(acr, edit);
+            }
+        }
+        StepResult::Effect(Effect::Done { also_changed: Vec::new() })
+    }
+}
+
+fn kind_of(id: &ArmId) -> TargetKind {
+    match id.kind().as_str() {
+        "microsoft.storage/storageaccounts" => TargetKind::Storage,
+        "microsoft.containerregistry/registries" => TargetKind::ContainerRegistry,
+        _ => TargetKind::Registry,
+    }
+}
+
+fn edit_storage(storage: &mut StorageSeen, edit: &Edit) {
+    match edit {
+        Edit::Close => {
+            if storage.resource_access_rules.is_empty() {
+                storage.public_network_access = Some("Disabled".into());
+            }
+            storage.default_action = Some("Deny".into());
+            storage.ip_rules.clear();
+            storage.virtual_network_rules.clear();
+        }
+        Edit::Open => {
+            storage.public_network_access = Some("Enabled".into());
+            storage.default_action = Some("Allow".into());
+        }
+        Edit::Restore(network) => {
+            storage.public_network_access = text(network, "/publicNetworkAccess");
+            storage.default_action = text(network, "/networkAcls/defaultAction");
+            storage.bypass = text(network, "/networkAcls/bypass");
+            storage.ip_rules = texts(network, "/networkAcls/ipRules", "/value");
+            storage.virtual_network_rules = texts(network, "/networkAcls/virtualNetworkRules", "/id");
+            storage.resource_access_rules = texts(network, "/networkAcls/resourceAccessRules", "/resourceId");
+        }
+        Edit::AllowResource { resource, .. } => storage.resource_access_rules.push(resource.to_string()),
+    }
+    touch_storage(storage);
+}
+
+fn edit_acr(acr: &mut ContainerRegistrySeen, edit: &Edit) {
+    match edit {
+        Edit::Close => {
+            acr.public_network_access = Some("Disabled".into());
+            acr.default_action = Some("Deny".into());
+            acr.ip_rules.clear();
+        }
+        Edit::Open | Edit::AllowResource { .. } => {
+            acr.public_network_access = Some("Enabled".into());
+            acr.default_action = Some("Allow".into());
+        }
+        Edit::Restore(network) => {
+            acr.public_network_access = text(network, "/publicNetworkAccess");
+            acr.default_action = text(network, "/networkRuleSet/defaultAction");
+            acr.ip_rules = texts(network, "/networkRuleSet/ipRules", "/value");
+        }
+    }
+    touch_acr(acr);
+}

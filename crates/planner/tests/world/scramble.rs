@@ -1,0 +1,275 @@
+//! Things that happen to a world from outside: people, other teams, policies, crashes.
+
+use sreg_domain::Fact;
+use sreg_domain::seen::*;
+
+use super::*;
+
+/// Something that happens between two visits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blow {
+    EraseStatus,
+    Restart,
+    OpenRegistry,
+    OpenStorage,
+    OpenContainerRegistry,
+    CloseRegistry,
+    CloseStorage,
+    RemoveEndpoint(u8),
+    FailEndpoint(u8),
+    RemoveZone(u8),
+    RemoveLinks(u8),
+    RemoveRecords(u8),
+    RemoveZoneGroup(u8),
+    DropClaim,
+    DropFinalizer,
+    DropSnapshot,
+    DropProbe(u8),
+    RoundOfSomebodyElse(u8),
+    Retag,
+    NewReplica,
+    TimePasses(u16),
+}
+
+fn nth<K: Clone + Ord, V>(map: &BTreeMap<K, V>, at: u8) -> Option<K> {
+    map.keys().nth(usize::from(at) % map.len().max(1)).cloned()
+}
+
+impl World {
+    pub fn suffer(&mut self, blow: Blow) {
+        let azure = &mut self.seen.azure;
+        let cluster = &mut self.seen.cluster;
+        match blow {
+            Blow::EraseStatus => self.seen.object.status = Default::default(),
+            Blow::Restart => self.restart(),
+            Blow::OpenRegistry | Blow::CloseRegistry => {
+                if let Fact::Seen(registry) = &mut azure.registry {
+                    registry.public_network_access = Some(if blow == Blow::OpenRegistry { "Enabled" } else { "disabled" }.into());
+                    apply::touch_registry(registry);
+                }
+            }
+            Blow::OpenStorage | Blow::CloseStorage => {
+                for fact in azure.storage.values_mut() {
+                    if let Fact::Seen(storage) = fact {
+                        let open = blow == Blow::OpenStorage;
+                        storage.public_network_access = Some("Enabled".into());
+                        storage.default_action = Some(if open { "Allow" } else { "Deny" }.into());
+                        apply::touch_storage(storage);
+                    }
+                }
+            }
+            Blow::OpenContainerRegistry => {
+                for fact in azure.container_registries.values_mut() {
+                    if let Fact::Seen(registry) = fact {
+                        registry.public_network_access = Some("Enabled".into());
+                        apply::touch_acr(registry);
+                    }
+                }
+            }
+            Blow::RemoveEndpoint(at) => {
+                if let Some(id) = nth(&azure.endpoints, at) {
+                    self.forget_records(&id);
+                    self.seen.azure.endpoints.insert(id, Fact::Absent);
+                }
+            }
+            Blow::FailEndpoint(at) => {
+                if let Some(Fact::Seen(endpoint)) = nth(&azure.endpoints, at).and_then(|id| azure.endpoints.get_mut(&id))
+                    && endpoint.connection_status.is_none()
+                {
+                    endpoint.provisioning_state = "Failed".into();
+                }
+            }
+            Blow::RemoveZone(at) => {
+                // Somebody who removes a zone has to remove its zone groups first.
+                if let Some(id) = nth(&azure.zones, at) {
+                    for fact in azure.endpoints.values_mut() {
+                        if let Fact::Seen(EndpointSeen { zone_groups: Fact::Seen(groups), .. }) = fact {
+                            groups.retain(|g| !g.zones.contains(&id));
+                        }
+                    }
+                    azure.zones.insert(id, Fact::Absent);
+                }
+            }
+            Blow::RemoveLinks(at) => {
+                if let Some(Fact::Seen(ZoneSeen { links: Fact::Seen(links), .. })) = nth(&azure.zones, at).and_then(|id| azure.zones.get_mut(&id)) {
+                    links.clear();
+                }
+            }
+            Blow::RemoveRecords(at) | Blow::RemoveZoneGroup(at) => {
+                if let Some(id) = nth(&azure.endpoints, at) {
+                    self.forget_records(&id);
+                }
+            }
+            Blow::DropClaim => cluster.claim = Fact::Absent,
+            Blow::DropFinalizer => self.seen.object.has_finalizer = false,
+            Blow::DropSnapshot => cluster.snapshot = Fact::Absent,
+            Blow::DropProbe(at) => {
+                if let Some(point) = nth(&cluster.probes, at) {
+                    cluster.probes.insert(point, Fact::Absent);
+                }
+            }
+            Blow::RoundOfSomebodyElse(at) => {
+                if let Some(Fact::Seen(probe)) = nth(&cluster.probes, at).and_then(|p| cluster.probes.get_mut(&p)) {
+                    probe.spec.round = 99;
+                    probe.generation += 1;
+                }
+            }
+            Blow::Retag => {
+                if let Fact::Seen(registry) = &mut azure.registry {
+                    registry.tags.insert("owner".into(), "somebody".into());
+                    apply::touch_registry(registry);
+                }
+            }
+            Blow::NewReplica => self.add_replica(),
+            Blow::TimePasses(seconds) => self.pass(Duration::from_secs(u64::from(seconds))),
+        }
+    }
+
+    /// The container registry gains a region, and its endpoints the address for it.
+    fn add_replica(&mut self) {
+        let Some(Fact::Seen(registry)) = self.seen.azure.container_registries.get_mut(&acr()) else { return };
+        if registry.replicas.seen().is_none_or(|r| r.contains(&location("swedencentral"))) {
+            return;
+        }
+        if let Fact::Seen(replicas) = &mut registry.replicas {
+            replicas.push(location("swedencentral"));
+        }
+        let name: Fqdn = "contosoacr.swedencentral.data.azurecr.io".parse().unwrap();
+        let mine: Vec<ArmId> = self.seen.azure.endpoints.iter().filter(|(_, f)| f.seen().is_some_and(|e| e.target == Some(acr()))).map(|(id, _)| id.clone()).collect();
+        for id in mine {
+            let address = self.next_address();
+            let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&id) else { continue };
+            let Fact::Seen(members) = &mut endpoint.members else { continue };
+            members.push(Member { member: "registry_data_swedencentral".into(), fqdns: vec![name.clone()], address });
+            let zones: Vec<ArmId> = endpoint.zone_groups.seen().into_iter().flatten().flat_map(|g| g.zones.clone()).collect();
+            for zone in zones {
+                if let Some(Fact::Seen(ZoneSeen { records: Fact::Seen(records), .. })) = self.seen.azure.zones.get_mut(&zone) {
+                    records.insert("contosoacr.swedencentral.data".into(), vec![address]);
+                }
+            }
+        }
+        if let Some(Fact::Seen(registry)) = self.seen.azure.container_registries.get_mut(&acr()) {
+            apply::touch_acr(registry);
+        }
+    }
+
+    /// A zone group goes, and its records with it.
+    fn forget_records(&mut self, id: &ArmId) {
+        let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(id) else { return };
+        let addresses: Vec<IpAddr> = endpoint.members.seen().into_iter().flatten().map(|m| m.address).collect();
+        endpoint.zone_groups = Fact::Seen(Vec::new());
+        for fact in self.seen.azure.zones.values_mut() {
+            if let Fact::Seen(ZoneSeen { records: Fact::Seen(records), .. }) = fact {
+                records.retain(|_, held| !held.iter().any(|a| addresses.contains(a)));
+            }
+        }
+    }
+
+    /// Every fact that can be forgotten, as a list of forgetters.
+    pub fn forgetters(&self) -> Vec<(String, Box<dyn Fn(&mut Seen)>)> {
+        let mut all: Vec<(String, Box<dyn Fn(&mut Seen)>)> = Vec::new();
+        fn add(all: &mut Vec<(String, Box<dyn Fn(&mut Seen)>)>, name: &str, forget: impl Fn(&mut Seen) + 'static) {
+            all.push((name.to_owned(), Box::new(forget)));
+        }
+        fn gone<T>() -> Fact<T> {
+            unknown(IgnoranceKind::Unreachable)
+        }
+        add(&mut all, "claim", |s| s.cluster.claim = gone());
+        add(&mut all, "snapshot", |s| s.cluster.snapshot = gone());
+        add(&mut all, "approvals", |s| s.cluster.approvals = gone());
+        add(&mut all, "break-glasses", |s| s.cluster.break_glasses = gone());
+        add(&mut all, "rollout", |s| s.cluster.rollout = gone());
+        add(&mut all, "principal", |s| s.azure.principal = gone());
+        add(&mut all, "registry", |s| s.azure.registry = gone());
+        add(&mut all, "discovery", |s| s.azure.discovery = gone());
+        add(&mut all, "deny assignments", |s| s.azure.deny_assignments = gone());
+        add(&mut all, "zones elsewhere", |s| s.azure.zones_elsewhere = gone());
+        add(&mut all, "public clients", |s| s.azure.recent_public_clients = gone());
+        add(&mut all, "obstacles", |s| s.azure.reopening_obstacles = gone());
+        for point in self.seen.cluster.vantage_points.keys().cloned() {
+            let key = point.clone();
+            add(&mut all, &format!("vantage point {point}"), move |s| {
+                s.cluster.vantage_points.insert(key.clone(), gone());
+            });
+            let key = point.clone();
+            add(&mut all, &format!("agent {point}"), move |s| {
+                if let Some(Fact::Seen(seen)) = s.cluster.vantage_points.get_mut(&key) {
+                    seen.alive = gone();
+                }
+            });
+        }
+        for point in self.seen.cluster.probes.keys().cloned() {
+            add(&mut all, &format!("probe {point}"), move |s| {
+                s.cluster.probes.insert(point.clone(), gone());
+            });
+        }
+        for id in self.seen.azure.storage.keys().cloned() {
+            add(&mut all, &format!("storage {}", id.name()), move |s| {
+                s.azure.storage.insert(id.clone(), gone());
+            });
+        }
+        for id in self.seen.azure.shared_storage.keys().cloned() {
+            add(&mut all, &format!("shared storage {}", id.name()), move |s| {
+                s.azure.shared_storage.insert(id.clone(), gone());
+            });
+        }
+        for id in self.seen.azure.container_registries.keys().cloned() {
+            let key = id.clone();
+            add(&mut all, &format!("container registry {}", id.name()), move |s| {
+                s.azure.container_registries.insert(key.clone(), gone());
+            });
+            add(&mut all, "replicas", move |s| {
+                if let Some(Fact::Seen(seen)) = s.azure.container_registries.get_mut(&id) {
+                    seen.replicas = gone();
+                }
+            });
+        }
+        for id in self.seen.azure.endpoints.keys().cloned() {
+            let name = id.name().to_owned();
+            let key = id.clone();
+            add(&mut all, &format!("endpoint {name}"), move |s| {
+                s.azure.endpoints.insert(key.clone(), gone());
+            });
+            let key = id.clone();
+            add(&mut all, &format!("members {name}"), move |s| {
+                if let Some(Fact::Seen(seen)) = s.azure.endpoints.get_mut(&key) {
+                    seen.members = gone();
+                }
+            });
+            add(&mut all, &format!("zone groups {name}"), move |s| {
+                if let Some(Fact::Seen(seen)) = s.azure.endpoints.get_mut(&id) {
+                    seen.zone_groups = gone();
+                }
+            });
+        }
+        for id in self.seen.azure.subnets.keys().cloned() {
+            add(&mut all, "subnet", move |s| {
+                s.azure.subnets.insert(id.clone(), gone());
+            });
+        }
+        for id in self.seen.azure.virtual_networks.keys().cloned() {
+            add(&mut all, &format!("network {}", id.name()), move |s| {
+                s.azure.virtual_networks.insert(id.clone(), gone());
+            });
+        }
+        for id in self.seen.azure.zones.keys().cloned() {
+            let name = id.name().to_owned();
+            let key = id.clone();
+            add(&mut all, &format!("zone {name}"), move |s| {
+                s.azure.zones.insert(key.clone(), gone());
+            });
+            let key = id.clone();
+            add(&mut all, &format!("links of {name}"), move |s| {
+                if let Some(Fact::Seen(seen)) = s.azure.zones.get_mut(&key) {
+                    seen.links = gone();
+                }
+            });
+            add(&mut all, &format!("records of {name}"), move |s| {
+                if let Some(Fact::Seen(seen)) = s.azure.zones.get_mut(&id) {
+                    seen.records = gone();
+                }
+            });
+        }
+        all
+    }
+}

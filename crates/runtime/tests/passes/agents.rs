@@ -1,0 +1,167 @@
+//! The vantage points, in process: the agent's own pure half over attempts that the simulator's pure functions answer. Every
+//! attempt is kept, so that a test can judge what was proven when, without asking the operator.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use azure_sim::Simulator;
+use azure_sim::data_plane::{Caches, Leg, Reach, Wanted, answer_http, reach, resolve};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+use sreg_api::ConnectivityProbe;
+use sreg_api::names::{AGENT_MANAGER, LABEL_VANTAGE_POINT};
+use sreg_api::probe::{ConnectivityProbeSpec, Hop, ProbeOutcome, ProbePath};
+use sreg_probe::Attempt;
+use sreg_runtime::Clock;
+use sreg_runtime::agent::{Question, Standing, Sweep, lease_name};
+use tokio_util::sync::CancellationToken;
+
+use super::api_server::ApiServer;
+
+/// How often an agent looks for new questions.
+const PACE: Duration = Duration::from_secs(1);
+const RENEWAL: Duration = Duration::from_secs(10);
+
+/// One attempt, as the simulator's world answered it.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    pub at: Duration,
+    pub network: String,
+    pub fqdn: String,
+    pub passed: bool,
+}
+
+/// What all agents tried, in order.
+pub type Log = Arc<Mutex<Vec<Tried>>>;
+
+#[derive(Clone)]
+pub struct Agents {
+    pub sim: Simulator,
+    pub api: ApiServer,
+    pub clock: Clock,
+    pub log: Log,
+    pub caches: Arc<Mutex<Caches>>,
+}
+
+/// A vantage point and the simulator's network that it stands in.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub vantage_point: &'static str,
+    pub namespace: &'static str,
+    pub network: &'static str,
+}
+
+struct Asked {
+    standing: Standing,
+    next: tokio::time::Instant,
+}
+
+impl Agents {
+    /// Runs one agent until stopped.
+    pub async fn run(self, place: Place, stop: CancellationToken) {
+        let mut asked: HashMap<String, Asked> = HashMap::new();
+        let mut renew = tokio::time::Instant::now();
+        while !stop.is_cancelled() {
+            let now = tokio::time::Instant::now();
+            if now >= renew {
+                self.renew(place);
+                renew = now + RENEWAL;
+            }
+            for probe in self.api.all("connectivityprobes") {
+                if probe["metadata"]["labels"][LABEL_VANTAGE_POINT] == place.vantage_point {
+                    self.answer(place, &probe, &mut asked).await;
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PACE) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    fn renew(&self, place: Place) {
+        let renewed = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+        self.api.put("leases", json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": lease_name(place.vantage_point), "namespace": place.namespace},
+            "spec": {"holderIdentity": "agent", "leaseDurationSeconds": 30, "renewTime": renewed},
+        }));
+    }
+
+    async fn answer(&self, place: Place, probe: &Value, asked: &mut HashMap<String, Asked>) {
+        let spec: ConnectivityProbeSpec = serde_json::from_value(probe["spec"].clone()).unwrap();
+        let question = Question { generation: probe["metadata"]["generation"].as_i64().unwrap(), spec };
+        let published = serde_json::from_value(probe["status"].clone()).ok();
+        let name = probe["metadata"]["name"].as_str().unwrap().to_owned();
+        let now = tokio::time::Instant::now();
+        let known = asked.entry(name.clone()).or_insert_with(|| Asked { standing: Standing::new(question.clone(), published.as_ref()), next: now });
+        if *known.standing.question() != question {
+            known.standing.ask(question.clone());
+            known.next = now;
+        }
+        if now < known.next {
+            return;
+        }
+        known.next = now + Duration::from_millis(question.spec.interval_milliseconds.try_into().unwrap());
+        let attempts = question.spec.paths.iter().map(|path| self.attempt(place.network, path)).collect();
+        known.standing.take(&Sweep { generation: question.generation, attempts }, self.clock.now());
+        let Some(status) = known.standing.unpublished(published.as_ref()) else { return };
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.api.client(), place.namespace, &ApiResource::erase::<ConnectivityProbe>(&()));
+        let body = json!({
+            "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ConnectivityProbe",
+            "metadata": {"name": name, "namespace": place.namespace, "uid": probe["metadata"]["uid"]}, "status": status,
+        });
+        // A probe that is gone meanwhile refuses it.
+        api.patch_status(&name, &PatchParams::apply(AGENT_MANAGER).force(), &Patch::Apply(body)).await.ok();
+    }
+
+    fn attempt(&self, network: &str, path: &ProbePath) -> Attempt {
+        let (outcome, hop, message, addresses, cname_chain) = match self.look(network, path) {
+            Ok(seen) => (ProbeOutcome::Succeeded, None, "reached".to_owned(), seen.0, seen.1),
+            Err((hop, message)) => (ProbeOutcome::Failed, Some(hop), message, Vec::new(), Vec::new()),
+        };
+        let passed = outcome == ProbeOutcome::Succeeded;
+        let tried = Tried { at: self.sim.now(), network: network.to_owned(), fqdn: path.fqdn.clone(), passed };
+        self.log.lock().unwrap().push(tried);
+        Attempt { outcome, hop, message, addresses, cname_chain }
+    }
+
+    fn look(&self, network: &str, path: &ProbePath) -> Result<(Vec<String>, Vec<String>), (Hop, String)> {
+        let now = self.sim.now();
+        self.sim.with_world(|world| {
+            let answer = resolve(world, &mut self.caches.lock().unwrap(), now, network, &path.fqdn, Wanted::A);
+            let chain: Vec<String> = answer.chain.iter().map(|alias| alias.target.clone()).collect();
+            let mut addresses: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
+            addresses.sort();
+            let mut wanted = path.addresses.clone();
+            wanted.sort();
+            if addresses != wanted {
+                return Err((Hop::Dns, format!("{} resolves to {addresses:?} instead of {wanted:?}", path.fqdn)));
+            }
+            if path.private_link_name.as_ref().is_some_and(|name| !chain.contains(name)) {
+                return Err((Hop::Dns, format!("{} does not lead over its privatelink name", path.fqdn)));
+            }
+            for address in answer.addresses {
+                connect(world, now, network, &path.fqdn, address)?;
+            }
+            Ok((addresses, chain))
+        })
+    }
+}
+
+/// A stream to one address, and what the service behind it says.
+fn connect(world: &azure_sim::world::World, now: Duration, network: &str, fqdn: &str, address: Ipv4Addr) -> Result<(), (Hop, String)> {
+    let served = match reach(world, network, address, 443) {
+        Reach::Server(served) => served,
+        other => return Err((Hop::Tcp, format!("{address}:443 does not answer: {other:?}"))),
+    };
+    if !matches!(served.leg, Leg::Endpoint { .. }) || !served.fqdns.iter().any(|name| name == fqdn) {
+        return Err((Hop::Tls, format!("{address} is not a private endpoint of {fqdn}")));
+    }
+    let (head, ()) = http::Request::get("/").header("host", fqdn).body(()).unwrap().into_parts();
+    let answer = answer_http(world, now, &served, &head, Default::default());
+    if answer.status.is_server_error() { Err((Hop::Http, format!("{}", answer.status))) } else { Ok(()) }
+}

@@ -1,0 +1,416 @@
+//! A small, honest API server in process: get, list, watch (with initial events), create, server-side apply, merge patch and
+//! delete, with resourceVersions, generations, uids, finalizers, a status subresource and preconditions. It exists because
+//! paused time jumps at every real socket; its answers follow what a real server was seen to do. Every write is in a log.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use kube::client::Body;
+use serde_json::{Value, json};
+use sreg_runtime::Clock;
+use tokio::sync::watch;
+
+use super::apply;
+
+/// Plural, namespace (empty for cluster-scoped kinds), name.
+pub type Key = (String, String, String);
+
+/// One write that had an effect, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// `create`, `apply`, `patch` or `delete`.
+    pub verb: &'static str,
+    /// Plural, with `/status` for the subresource.
+    pub resource: String,
+    /// Name.
+    pub name: String,
+    /// Field manager of an apply.
+    pub manager: String,
+}
+
+/// What happens to a request beside or instead of its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Refused with this status; no effect.
+    Refuse(u16),
+    /// Carried out, and the answer is lost.
+    LoseAnswer,
+}
+
+type Interceptor = Box<dyn FnMut(&Method, &Key) -> Fault + Send>;
+
+/// The server; clones share one store.
+#[derive(Clone)]
+pub struct ApiServer {
+    store: Arc<Mutex<Store>>,
+    version: watch::Sender<u64>,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct Store {
+    objects: BTreeMap<Key, Value>,
+    /// What each field manager last applied.
+    applied: HashMap<(Key, String), Value>,
+    log: Vec<Event>,
+    writes: Vec<Write>,
+    version: u64,
+    interceptor: Option<Interceptor>,
+}
+
+#[derive(Clone)]
+struct Event {
+    version: u64,
+    kind: &'static str,
+    key: Key,
+    object: Value,
+}
+
+struct Answer {
+    code: StatusCode,
+    body: Value,
+}
+
+type Refusal = Box<Answer>;
+type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+fn refuse(code: u16, reason: &str, message: impl Into<String>) -> Refusal {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message.into()});
+    Box::new(Answer { code: StatusCode::from_u16(code).unwrap(), body })
+}
+
+struct Target {
+    key: Key,
+    status: bool,
+}
+
+/// `/api/v1/…` or `/apis/<group>/<version>/…`, then `[namespaces/<ns>/]<plural>[/<name>[/status]]`.
+fn target(path: &str) -> Option<Target> {
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let rest = if segments.first() == Some(&"api") { segments.get(2..)? } else { segments.get(3..)? };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+        rest => ("", rest),
+    };
+    let name = rest.get(1).copied().unwrap_or_default();
+    let key = ((*rest.first()?).to_owned(), namespace.to_owned(), name.to_owned());
+    Some(Target { key, status: rest.get(2) == Some(&"status") })
+}
+
+fn query(uri: &http::Uri) -> HashMap<String, String> {
+    url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect()
+}
+
+impl ApiServer {
+    /// An empty server whose times come from `clock`.
+    pub fn new(clock: Clock) -> Self {
+        ApiServer { store: Arc::default(), version: watch::Sender::new(0), clock }
+    }
+
+    /// A client of it. No retries, no sockets.
+    pub fn client(&self) -> kube::Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move { Ok::<_, tower::BoxError>(server.answer(request).await?) }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    /// Decides about every request with a name from now on.
+    pub fn intercept(&self, interceptor: impl FnMut(&Method, &Key) -> Fault + Send + 'static) {
+        self.lock().interceptor = Some(Box::new(interceptor));
+    }
+
+    /// An object as it is now.
+    pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.lock().objects.get(&(plural.into(), namespace.into(), name.into())).cloned()
+    }
+
+    /// All objects of a kind.
+    pub fn all(&self, plural: &str) -> Vec<Value> {
+        self.lock().objects.iter().filter(|(key, _)| key.0 == plural).map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Puts an object there as a person would with `kubectl apply`.
+    pub fn put(&self, plural: &str, object: Value) {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let key = (plural.to_owned(), text("/metadata/namespace"), text("/metadata/name"));
+        let target = Target { key, status: false };
+        self.apply(&target, object, "kubectl").unwrap_or_else(|refusal| panic!("{}", refusal.body));
+    }
+
+    /// Changes an object by hand, whatever the rules.
+    pub fn meddle(&self, plural: &str, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        let key: Key = (plural.into(), namespace.into(), name.into());
+        let mut object = self.lock().objects.get(&key).cloned().unwrap();
+        change(&mut object);
+        self.store_object(&mut self.lock(), &key, object);
+    }
+
+    /// Deletes as a person would.
+    pub fn remove(&self, plural: &str, namespace: &str, name: &str) {
+        let target = Target { key: (plural.into(), namespace.into(), name.into()), status: false };
+        self.delete(&target, &Value::Null).unwrap_or_else(|refusal| panic!("{}", refusal.body));
+    }
+
+    /// Every write that had an effect.
+    pub fn writes(&self) -> Vec<Write> {
+        self.lock().writes.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap()
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Reply, std::io::Error> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+        let query = query(&parts.uri);
+        let Some(target) = target(parts.uri.path()) else { return Ok(respond(&refuse(404, "NotFound", "no such path"))) };
+        if parts.method == Method::GET && query.get("watch").is_some_and(|watch| watch != "false") {
+            return Ok(self.watch(&target, &query));
+        }
+        let fault = match &mut self.lock().interceptor {
+            Some(interceptor) if !target.key.2.is_empty() || parts.method == Method::POST => interceptor(&parts.method, &target.key),
+            Some(_) | None => Fault::None,
+        };
+        if let Fault::Refuse(code) = fault {
+            return Ok(respond(&refuse(code, "", "refused by the test")));
+        }
+        let answer = self.carry_out(&parts, &target, &query, &body);
+        if fault == Fault::LoseAnswer {
+            return Err(std::io::Error::other("the answer was lost"));
+        }
+        Ok(respond(&answer.unwrap_or_else(|refusal| refusal)))
+    }
+
+    fn carry_out(
+        &self,
+        parts: &http::request::Parts,
+        target: &Target,
+        query: &HashMap<String, String>,
+        body: &Bytes,
+    ) -> Result<Box<Answer>, Refusal> {
+        let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).unwrap() };
+        let kind = parts.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
+        let manager = query.get("fieldManager").map_or("", String::as_str);
+        let object = match (parts.method.as_str(), kind) {
+            ("GET", _) if target.key.2.is_empty() => self.list(target, query),
+            ("GET", _) => self.find(&target.key)?,
+            ("POST", _) => self.create(target, body)?,
+            ("PATCH", "application/apply-patch+yaml") => self.apply(target, body, manager)?,
+            ("PATCH", "application/merge-patch+json") => self.merge(target, &body)?,
+            ("DELETE", _) => self.delete(target, &body)?,
+            (method, kind) => return Err(refuse(405, "MethodNotAllowed", format!("{method} {kind}"))),
+        };
+        Ok(Box::new(Answer { code: StatusCode::OK, body: object }))
+    }
+
+    fn find(&self, key: &Key) -> Result<Value, Refusal> {
+        let found = self.lock().objects.get(key).cloned();
+        found.ok_or_else(|| refuse(404, "NotFound", format!("{} {:?} not found", key.0, key.2)))
+    }
+
+    fn list(&self, target: &Target, query: &HashMap<String, String>) -> Value {
+        let store = self.lock();
+        let items: Vec<Value> =
+            store.objects.iter().filter(|(key, object)| selects(target, query, key, object)).map(|(_, object)| object.clone()).collect();
+        json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": store.version.to_string()}, "items": items})
+    }
+
+    fn create(&self, target: &Target, mut object: Value) -> Result<Value, Refusal> {
+        let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let key = (target.key.0.clone(), target.key.1.clone(), name);
+        let mut store = self.lock();
+        if store.objects.contains_key(&key) {
+            return Err(refuse(409, "AlreadyExists", format!("{} {:?} already exists", key.0, key.2)));
+        }
+        self.bear(&mut store, &key, &mut object);
+        note(&mut store, "create", &key, false, "");
+        Ok(self.store_object(&mut store, &key, object))
+    }
+
+    fn bear(&self, store: &mut Store, key: &Key, object: &mut Value) {
+        let meta = &mut object["metadata"];
+        if !key.1.is_empty() {
+            meta["namespace"] = key.1.clone().into();
+        }
+        meta["uid"] = format!("uid-{}-{}", key.2, store.version + 1).into();
+        meta["generation"] = 1.into();
+        meta["creationTimestamp"] = seconds(&self.clock).into();
+    }
+
+    /// Server-side apply, always by force.
+    fn apply(&self, target: &Target, body: Value, manager: &str) -> Result<Value, Refusal> {
+        let key = &target.key;
+        let mut store = self.lock();
+        let uid = body.pointer("/metadata/uid").cloned();
+        let Some(present) = store.objects.get(key).cloned() else {
+            if target.status || uid.is_some() {
+                let (code, reason) = if uid.is_some() && !target.status { (409, "Conflict") } else { (404, "NotFound") };
+                return Err(refuse(code, reason, format!("{} {:?} not found", key.0, key.2)));
+            }
+            let mut object = body.clone();
+            store.applied.insert((key.clone(), manager.to_owned()), body);
+            self.bear(&mut store, key, &mut object);
+            note(&mut store, "apply", key, false, manager);
+            return Ok(self.store_object(&mut store, key, object));
+        };
+        same(&present, &body)?;
+        let slot = (key.clone(), format!("{manager}{}", if target.status { "/status" } else { "" }));
+        let wanted = apply::owned_part(&body, target.status);
+        let before = store.applied.get(&slot).cloned().unwrap_or_default();
+        let others: Vec<Value> =
+            store.applied.iter().filter(|(other, _)| other.0 == *key && **other != slot).map(|(_, v)| v.clone()).collect();
+        let mut object = present.clone();
+        apply::apply(&mut object, &before, &wanted, &others);
+        store.applied.insert(slot, wanted);
+        Ok(self.changed(&mut store, target, "apply", manager, &present, object))
+    }
+
+    fn merge(&self, target: &Target, body: &Value) -> Result<Value, Refusal> {
+        let present = self.find(&target.key)?;
+        same(&present, body)?;
+        let mut object = present.clone();
+        apply::merge_patch(&mut object, body);
+        Ok(self.changed(&mut self.lock(), target, "patch", "", &present, object))
+    }
+
+    /// Stores a changed object: nothing if nothing changed, gone if its last finalizer went.
+    fn changed(&self, store: &mut Store, target: &Target, verb: &'static str, manager: &str, before: &Value, mut object: Value) -> Value {
+        if object == *before {
+            return object;
+        }
+        if object.get("spec") != before.get("spec") {
+            object["metadata"]["generation"] = (before["metadata"]["generation"].as_i64().unwrap_or(1) + 1).into();
+        }
+        note(store, verb, &target.key, target.status, manager);
+        let deleting = object["metadata"].get("deletionTimestamp").is_some();
+        let held = object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
+        if deleting && !held { self.drop_object(store, &target.key, object) } else { self.store_object(store, &target.key, object) }
+    }
+
+    fn delete(&self, target: &Target, body: &Value) -> Result<Value, Refusal> {
+        let mut object = self.find(&target.key)?;
+        let conditions = body.get("preconditions").cloned().unwrap_or_default();
+        same(&object, &json!({"metadata": conditions}))?;
+        let mut store = self.lock();
+        note(&mut store, "delete", &target.key, false, "");
+        if object["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty) {
+            return Ok(self.drop_object(&mut store, &target.key, object));
+        }
+        object["metadata"]["deletionTimestamp"] = seconds(&self.clock).into();
+        Ok(self.store_object(&mut store, &target.key, object))
+    }
+
+    fn store_object(&self, store: &mut Store, key: &Key, mut object: Value) -> Value {
+        store.version += 1;
+        object["metadata"]["resourceVersion"] = store.version.to_string().into();
+        let kind = if store.objects.insert(key.clone(), object.clone()).is_some() { "MODIFIED" } else { "ADDED" };
+        store.log.push(Event { version: store.version, kind, key: key.clone(), object: object.clone() });
+        self.version.send_replace(store.version);
+        object
+    }
+
+    fn drop_object(&self, store: &mut Store, key: &Key, mut object: Value) -> Value {
+        store.version += 1;
+        object["metadata"]["resourceVersion"] = store.version.to_string().into();
+        store.objects.remove(key);
+        store.applied.retain(|(owner, _), _| owner != key);
+        store.log.push(Event { version: store.version, kind: "DELETED", key: key.clone(), object: object.clone() });
+        self.version.send_replace(store.version);
+        object
+    }
+
+    fn watch(&self, target: &Target, query: &HashMap<String, String>) -> Reply {
+        let (target, query) = (Target { key: target.key.clone(), status: false }, query.clone());
+        let seconds = query.get("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(300);
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(seconds);
+        let (first, from) = self.initial_events(&target, &query);
+        let events = stream::iter(first).chain(self.later_events(target, query, from, deadline));
+        let frames = events.map(|line| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{line}\n")))));
+        Response::new(StreamBody::new(frames).boxed_unsync())
+    }
+
+    fn initial_events(&self, target: &Target, query: &HashMap<String, String>) -> (Vec<Value>, u64) {
+        let store = self.lock();
+        if query.get("sendInitialEvents").map(String::as_str) != Some("true") {
+            return (Vec::new(), query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0));
+        }
+        let selected = store.objects.iter().filter(|(key, object)| selects(target, query, key, object));
+        let mut events: Vec<Value> = selected.map(|(_, object)| json!({"type": "ADDED", "object": object})).collect();
+        events.push(json!({"type": "BOOKMARK", "object": {"kind": "Bookmark", "apiVersion": "v1", "metadata": {
+            "resourceVersion": store.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}}));
+        (events, store.version)
+    }
+
+    fn later_events(
+        &self,
+        target: Target,
+        query: HashMap<String, String>,
+        from: u64,
+        deadline: tokio::time::Instant,
+    ) -> impl Stream<Item = Value> + Send + use<> {
+        let server = self.clone();
+        let versions = self.version.subscribe();
+        stream::unfold((from, versions), move |(seen, mut versions)| {
+            let (server, query) = (server.clone(), query.clone());
+            let target = Target { key: target.key.clone(), status: false };
+            async move {
+                loop {
+                    versions.mark_unchanged();
+                    let next = server.lock().log.iter().find(|event| event.version > seen && selects(&target, &query, &event.key, &event.object)).cloned();
+                    if let Some(event) = next {
+                        return Some((json!({"type": event.kind, "object": event.object}), (event.version, versions)));
+                    }
+                    tokio::time::timeout_at(deadline, versions.changed()).await.ok()?.ok()?;
+                }
+            }
+        })
+    }
+}
+
+fn note(store: &mut Store, verb: &'static str, key: &Key, status: bool, manager: &str) {
+    let resource = if status { format!("{}/status", key.0) } else { key.0.clone() };
+    store.writes.push(Write { verb, resource, name: key.2.clone(), manager: manager.to_owned() });
+}
+
+/// Uid and resourceVersion, where the request names them.
+fn same(present: &Value, request: &Value) -> Result<(), Refusal> {
+    for field in ["uid", "resourceVersion"] {
+        let wanted = request.get("metadata").and_then(|meta| meta.get(field)).filter(|wanted| !wanted.is_null());
+        if wanted.is_some_and(|wanted| *wanted != present["metadata"][field]) {
+            return Err(refuse(409, "Conflict", format!("{field} in the precondition differs")));
+        }
+    }
+    Ok(())
+}
+
+fn selects(target: &Target, query: &HashMap<String, String>, key: &Key, object: &Value) -> bool {
+    let field = query.get("fieldSelector").and_then(|selector| selector.strip_prefix("metadata.name="));
+    let mut labels = query.get("labelSelector").map_or("", String::as_str).split(',').filter_map(|term| term.split_once('='));
+    key.0 == target.key.0
+        && (target.key.1.is_empty() || target.key.1 == key.1)
+        && field.is_none_or(|name| name == key.2)
+        && labels.all(|(label, value)| object["metadata"]["labels"][label] == value)
+}
+
+fn seconds(clock: &Clock) -> String {
+    clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn respond(answer: &Answer) -> Reply {
+    let mut response = Response::new(Full::from(answer.body.to_string()).boxed_unsync());
+    *response.status_mut() = answer.code;
+    response
+}

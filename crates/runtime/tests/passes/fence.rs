@@ -1,0 +1,212 @@
+//! The lockdown fence: whatever happens between plan and write, nothing is closed on what was true before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sreg_azure::Hands;
+use sreg_domain::action::{AzureAction, Effect, Failure, StepId, StepResult};
+use sreg_runtime::Context;
+use sreg_runtime::act::act;
+use sreg_runtime::reconcile::reconcile;
+
+use super::stand::{NAME, NAMESPACE, PLACES, REGISTRY, Stand};
+
+/// Plans the lock, lets something happen, acts; says what became of the first closing step.
+async fn close_after(stand: &Stand, context: &Context, happens: impl FnOnce(&Stand)) -> StepResult {
+    let (object, plan) = stand.until_closing(context).await;
+    happens(stand);
+    let outcome = act(context, &object, &plan).await;
+    let result = outcome.steps.first().unwrap().result.clone();
+    if !matches!(result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))) {
+        assert_eq!(outcome.locked_with, None);
+    }
+    result
+}
+
+async fn assert_withheld(happens: impl FnOnce(&Stand), reason: &str) {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let context = stand.context();
+    match close_after(&stand, &context, happens).await {
+        StepResult::Withheld(why) => assert!(why.contains(reason), "{why:?} does not speak of {reason:?}"),
+        other => panic!("not withheld: {other:?}"),
+    }
+    assert_eq!(stand.closings(), Vec::<Duration>::new(), "nothing was closed");
+    assert_eq!(stand.open_targets().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_change_the_planned_write_goes_out_with_its_evidence() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let context = stand.context();
+    let (object, plan) = stand.until_closing(&context).await;
+    let outcome = act(&context, &object, &plan).await;
+    assert!(matches!(outcome.steps[0].result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))), "{outcome:?}");
+    assert_eq!(outcome.locked_with, plan.assessment.evidence);
+    assert_eq!(stand.closings().len(), 1);
+    stand.assert_never_closed_without_proof(Duration::from_secs(600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spec_that_changed_between_plan_and_write_withholds_it() {
+    assert_withheld(
+        |stand| stand.apply(|object| object["spec"]["drift"] = serde_json::json!({"interval": "11m"})),
+        "the spec changed from generation 1 to 2",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_being_deleted_withholds_it() {
+    assert_withheld(|stand| stand.api.remove("secureregistries", NAMESPACE, NAME), "being deleted").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_made_again_under_the_same_name_withholds_it() {
+    assert_withheld(
+        |stand| stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| object["metadata"]["uid"] = "another".into()),
+        "made again",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_was_rejected_between_plan_and_write_withholds_it() {
+    assert_withheld(
+        |stand| {
+            let endpoints = stand.api.all("secureregistries")[0]["status"]["endpoints"].as_array().cloned().unwrap();
+            assert!(stand.sim.reject(endpoints[0]["resourceId"].as_str().unwrap()));
+        },
+        "",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_somebody_changed_between_plan_and_write_withholds_it() {
+    assert_withheld(
+        |stand| {
+            let changed = stand.sim.change_by_hand(REGISTRY, |body| body["tags"]["changed"] = "by hand".into());
+            assert!(changed);
+        },
+        "",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_that_were_asked_anew_between_plan_and_write_withhold_it() {
+    assert_withheld(
+        |stand| {
+            let probe = stand.api.all("connectivityprobes").remove(0);
+            let (namespace, name) = (probe["metadata"]["namespace"].as_str().unwrap(), probe["metadata"]["name"].as_str().unwrap());
+            stand.api.meddle("connectivityprobes", namespace, name, |probe| {
+                probe["spec"]["round"] = 4242.into();
+                probe["metadata"]["generation"] = 99.into();
+            });
+        },
+        "changed between plan and write",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agents_bad_news_between_plan_and_write_withhold_it() {
+    assert_withheld(
+        |stand| {
+            let probe = stand.api.all("connectivityprobes").remove(0);
+            let (namespace, name) = (probe["metadata"]["namespace"].as_str().unwrap(), probe["metadata"]["name"].as_str().unwrap());
+            stand.api.meddle("connectivityprobes", namespace, name, |probe| {
+                probe["status"]["results"][0]["outcome"] = "Failed".into();
+                probe["status"]["results"][0]["successes"] = 0.into();
+            });
+        },
+        "changed between plan and write",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_that_lapsed_or_has_too_little_left_withholds_it() {
+    assert_withheld(|stand| *stand.leadership.0.lock().unwrap() = None, "leadership is not held").await;
+    assert_withheld(|stand| *stand.leadership.0.lock().unwrap() = Some(Duration::from_secs(9)), "leadership is held for 9s only").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_that_grew_too_old_between_plan_and_write_withholds_it() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let context = stand.context();
+    let (object, plan) = stand.until_closing(&context).await;
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    let outcome = act(&context, &object, &plan).await;
+    assert!(matches!(outcome.steps[0].result, StepResult::Withheld(_)), "{outcome:?}");
+    assert!(stand.closings().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_does_not_close_on_the_round_of_the_one_before() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let (object, plan) = stand.until_closing(&stand.context()).await;
+    let successor = stand.context();
+    let outcome = act(&successor, &object, &plan).await;
+    assert!(matches!(outcome.steps[0].result, StepResult::Withheld(_)), "{outcome:?}");
+    assert!(stand.closings().is_empty());
+}
+
+/// Hands that wait for their budget before they write.
+struct Waiting {
+    hands: sreg_azure::AzureClient,
+    wait: Duration,
+    sent: AtomicUsize,
+}
+
+#[async_trait]
+impl Hands for Waiting {
+    async fn carry_out(&self, step: &StepId, action: &AzureAction, deadline: Duration) -> Result<Effect, Failure> {
+        if action.is_closing() {
+            tokio::time::sleep(self.wait).await;
+            self.sent.fetch_add(1, Ordering::SeqCst);
+        }
+        self.hands.carry_out(step, action, deadline).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_waits_for_budget_longer_than_it_may_take_is_never_sent() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let hands = Arc::new(Waiting { hands: stand.azure.clone(), wait: Duration::from_secs(30), sent: AtomicUsize::new(0) });
+    let context = stand.context_with(Arc::new(stand.azure.clone()), hands.clone());
+    let result = close_after(&stand, &context, |_| {}).await;
+    assert!(matches!(&result, StepResult::Failed(failure) if failure.message.contains("no answer within 10s")), "{result:?}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(hands.sent.load(Ordering::SeqCst), 0);
+    assert!(stand.closings().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_that_could_not_be_written_everywhere_is_no_round() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let context = stand.context();
+    stand.until_closing(&context).await;
+    let uid = stand.object().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    assert!(context.memories.recall(&uid).round.is_some());
+    // Old evidence makes the next pass open another round; one of its probes cannot be written.
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    stand.api.intercept(|method, key| {
+        let hit = *method == http::Method::PATCH && key.0 == "connectivityprobes" && key.1 == PLACES[1].namespace;
+        if hit { super::api_server::Fault::Refuse(500) } else { super::api_server::Fault::None }
+    });
+    for _ in 0..20 {
+        reconcile(&context, NAMESPACE, NAME).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(context.memories.recall(&uid).round, None);
+    assert!(stand.closings().is_empty());
+}

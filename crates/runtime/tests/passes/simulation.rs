@@ -1,0 +1,222 @@
+//! The real controller through simulated hours and days.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use sreg_azure::Eyes;
+use sreg_domain::Desired;
+use sreg_domain::action::Operation;
+use sreg_domain::seen::AzureSeen;
+
+use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MAX_AGE: Duration = Duration::from_secs(600);
+
+async fn locked(stand: &Stand) {
+    stand.until("locked", 6 * HOUR, |stand| stand.state() == "Locked").await;
+    assert!(stand.open_targets().is_empty(), "{:?}", stand.open_targets());
+    stand.assert_never_closed_without_proof(MAX_AGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_public_registry_becomes_private_and_then_nothing_is_written_for_a_week() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let operator = stand.start();
+    locked(&stand).await;
+    assert!(tokio::time::Instant::now().elapsed() < HOUR);
+    // The last status, then quiet.
+    tokio::time::sleep(HOUR).await;
+    let (azure, cluster, status) = (stand.azure_writes(), stand.cluster_writes(), stand.status());
+    tokio::time::sleep(7 * 24 * HOUR).await;
+    assert_eq!(stand.azure_writes(), azure, "a settled world sees no writes in Azure");
+    assert_eq!(stand.cluster_writes(), cluster, "nor in the cluster");
+    assert_eq!(stand.status(), status);
+    assert_eq!(operator.context.memories.len(), 1);
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_is_erased_at_any_moment_changes_nothing_about_the_end() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let operator = stand.start();
+    for _ in 0..40 {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
+            object.as_object_mut().unwrap().remove("status");
+        });
+    }
+    locked(&stand).await;
+    let closings = stand.closings().len();
+    stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| object["status"] = json!({}));
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(stand.state(), "Locked");
+    assert_eq!(stand.closings().len(), closings, "nothing was opened and closed again");
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_time_leads_to_the_same_end() {
+    for minutes in [1, 7, 23, 31, 55, 70, 90, 95] {
+        let stand = Stand::new();
+        stand.apply(|_| {});
+        let operator = stand.start();
+        tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
+        operator.kill().await;
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let operator = stand.start();
+        locked(&stand).await;
+        operator.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_opened_by_hand_is_closed_again_on_a_new_proof() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let operator = stand.start();
+    locked(&stand).await;
+    let closings = stand.closings().len();
+    tokio::time::sleep(2 * HOUR).await;
+    let opened = stand.sim.change_by_hand(REGISTRY, |body| body["properties"]["publicNetworkAccess"] = "Enabled".into());
+    assert!(opened);
+    assert_eq!(stand.open_targets().len(), 1);
+    stand.until("closed again", 3 * HOUR, |stand| stand.open_targets().is_empty()).await;
+    assert!(stand.closings().len() > closings);
+    stand.assert_never_closed_without_proof(MAX_AGE);
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_falls_silent_keeps_the_registry_open_and_is_named() {
+    let stand = Stand::with(|_| {});
+    stand.apply(|object| {
+        object["spec"]["clientNetworks"][1]["vantagePoint"] = "nobody".into();
+    });
+    let operator = stand.start();
+    tokio::time::sleep(5 * HOUR).await;
+    assert!(stand.closings().is_empty());
+    assert!(stand.status()["waitingFor"].to_string().contains("nobody"), "{:#}", stand.status());
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_observe_nothing_is_ever_written_to_azure() {
+    let stand = Stand::new();
+    stand.apply(|object| object["spec"]["managementPolicy"] = "Observe".into());
+    let operator = stand.start();
+    stand.until("observed", HOUR, |stand| stand.state() == "Observed").await;
+    tokio::time::sleep(24 * HOUR).await;
+    assert_eq!(stand.azure_writes(), 0);
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_under_retain_leaves_azure_as_it_is_and_the_cluster_clean() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let operator = stand.start();
+    locked(&stand).await;
+    let azure = stand.azure_writes();
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    stand.until("gone", HOUR, |stand| stand.object().is_none()).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(stand.azure_writes(), azure);
+    assert!(stand.api.all("connectivityprobes").is_empty());
+    let claims = stand.api.all("leases").into_iter().filter(|lease| lease["metadata"]["namespace"] == OPERATOR_NAMESPACE);
+    assert_eq!(claims.count(), 0);
+    assert!(operator.context.memories.is_empty());
+    assert!(!operator.context.metrics.encode().contains(NAME), "its series are gone");
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_does_not_parse_harms_only_itself_and_can_be_deleted() {
+    let stand = Stand::new();
+    stand.api.put("secureregistries", json!({
+        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry",
+        "metadata": {"name": "broken", "namespace": NAMESPACE, "finalizers": [sreg_api::names::FINALIZER]},
+        "spec": {"registry": 7},
+    }));
+    stand.apply(|_| {});
+    let operator = stand.start();
+    locked(&stand).await;
+    let broken = stand.api.get("secureregistries", NAMESPACE, "broken").unwrap();
+    assert_eq!(broken["status"]["conditions"][0]["reason"], "Stalled", "{broken:#}");
+    stand.api.remove("secureregistries", NAMESPACE, "broken");
+    stand.until("released", HOUR, |stand| stand.api.get("secureregistries", NAMESPACE, "broken").is_none()).await;
+    operator.stop().await;
+}
+
+/// Eyes that panic at the sight of one object, and never answer for another.
+struct Poisoned(sreg_azure::AzureClient);
+
+#[async_trait]
+impl Eyes for Poisoned {
+    async fn observe(&self, desired: &Desired, operations: &[Operation], deadline: Duration) -> AzureSeen {
+        match desired.object.name.as_str() {
+            "poison" => panic!("the sight of it"),
+            "tar" => std::future::pending().await,
+            _ => self.0.observe(desired, operations, deadline).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_panics_or_hangs_does_not_hold_up_other_objects() {
+    let stand = Stand::new();
+    for name in ["poison", "tar"] {
+        stand.apply(|object| {
+            object["metadata"]["name"] = name.into();
+            object["spec"]["registry"]["resourceId"] = REGISTRY.replace("contosoreg", name).into();
+        });
+    }
+    stand.apply(|_| {});
+    let context = stand.context_with(Arc::new(Poisoned(stand.azure.clone())), Arc::new(stand.azure.clone()));
+    let operator = stand.start_with(context);
+    locked(&stand).await;
+    let metrics = operator.context.metrics.encode();
+    let count = |result: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("secureregistry_passes_total{{result=\"{result}\"}}")));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let (panicked, late) = (count("panicked"), count("deadline_exceeded"));
+    assert!((3..100).contains(&panicked), "tried again, with growing backoff: {panicked}");
+    assert!((3..100).contains(&late), "{late}");
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_holder_was_deleted_by_force_is_taken_over() {
+    let stand = Stand::new();
+    let lease = sreg_domain::naming::claim_name(&REGISTRY.parse().unwrap());
+    stand.api.put("leases", json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": lease, "namespace": OPERATOR_NAMESPACE},
+        "spec": {"holderIdentity": format!("{NAMESPACE}/{NAME}/uid-of-the-one-before")},
+    }));
+    stand.apply(|_| {});
+    let operator = stand.start();
+    locked(&stand).await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_objects_for_one_registry_one_waits_and_says_for_whom() {
+    let stand = Stand::new();
+    stand.apply(|_| {});
+    let operator = stand.start();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    stand.apply(|object| {
+        object["metadata"]["name"] = "second".into();
+        object["spec"]["registry"]["resourceId"] = REGISTRY.to_uppercase().replace("/SUBSCRIPTIONS/", "/subscriptions/").into();
+    });
+    locked(&stand).await;
+    let second = stand.api.get("secureregistries", NAMESPACE, "second").unwrap();
+    assert!(second["status"]["conditions"][0]["message"].as_str().unwrap().contains(NAME), "{second:#}");
+    operator.stop().await;
+}

@@ -1,0 +1,295 @@
+//! Everything together, in one process and on paused time: the demo's Azure, an API server, three agents, the operator.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::http::headers::Headers;
+use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, StatusCode};
+use azure_sim::journal::{Actor, Entry};
+use azure_sim::{ConnectionDropped, Latencies, Seed, Simulator};
+use bytes::Bytes;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use sreg_azure::{AzureClient, AzureSettings, CredentialKind, connect_through};
+use sreg_domain::desired::ObjectRef;
+use sreg_domain::{Cloud, Desired, Seen};
+use sreg_planner::{Plan, PlanSettings, lint, plan, validate};
+use sreg_runtime::controller;
+use sreg_runtime::leadership::LeadershipFence;
+use sreg_runtime::metrics::Metrics;
+use sreg_runtime::observe::{observe, read_object};
+use sreg_runtime::reconcile::reconcile;
+use sreg_runtime::{Clock, Context, ControllerSettings};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::agents::{Agents, Place, Tried};
+use super::api_server::{ApiServer, Write};
+
+pub const NAMESPACE: &str = "ml-platform";
+pub const NAME: &str = "contoso-models";
+pub const OPERATOR_NAMESPACE: &str = "secure-registry-system";
+pub const REGISTRY: &str = "/subscriptions/0a000000-0000-4000-8000-000000000002/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/contosoreg";
+const OPERATOR: &str = "0b000000-0000-4000-8000-000000000001";
+const NETWORKS: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks";
+
+pub const PLACES: [Place; 3] = [
+    Place { vantage_point: "hub-agent", namespace: "vp-hub", network: "hub" },
+    Place { vantage_point: "spoke-a-agent", namespace: "vp-spoke", network: "spoke-a" },
+    Place { vantage_point: "office", namespace: "vp-office", network: "office" },
+];
+
+/// The simulator behind azure_core's transport.
+#[derive(Debug)]
+struct InProcess(Simulator);
+
+#[async_trait]
+impl HttpClient for InProcess {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let mut sent = http::Request::builder().method(request.method().as_str()).uri(request.url().as_str());
+        for (name, value) in request.headers().iter() {
+            sent = sent.header(name.as_str(), value.as_str());
+        }
+        let body = match request.body() {
+            Body::Bytes(bytes) => bytes.clone(),
+            Body::SeekableStream(_) => panic!("no streams are sent"),
+        };
+        let answer = self.0.handle(sent.body(body).unwrap()).await;
+        if answer.extensions().get::<ConnectionDropped>().is_some() {
+            return Err(azure_core::Error::with_message(azure_core::error::ErrorKind::Io, "connection closed"));
+        }
+        let mut headers = Headers::new();
+        for (name, value) in answer.headers() {
+            headers.insert(name.as_str().to_owned(), value.to_str().unwrap().to_owned());
+        }
+        let body: Bytes = answer.body().clone();
+        Ok(AsyncRawResponse::from_bytes(StatusCode::from(answer.status().as_u16()), headers, body))
+    }
+}
+
+/// Leadership that a test takes away.
+#[derive(Debug)]
+pub struct Held(pub Mutex<Option<Duration>>);
+
+impl LeadershipFence for Held {
+    fn held_for(&self) -> Option<Duration> {
+        *self.0.lock().unwrap()
+    }
+}
+
+pub struct Stand {
+    pub sim: Simulator,
+    pub api: ApiServer,
+    pub azure: AzureClient,
+    pub clock: Clock,
+    pub leadership: Arc<Held>,
+    pub agents: Agents,
+    stop: CancellationToken,
+}
+
+/// A running operator.
+pub struct Operator {
+    pub context: Arc<Context>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Operator {
+    /// Ends it as a crash does: nothing more is sent, nothing is cleaned up.
+    pub async fn kill(self) {
+        self.task.abort();
+        self.task.await.ok();
+    }
+
+    /// Ends it in good order.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+impl Stand {
+    /// The demo's world with Azure's real operation lengths.
+    pub fn new() -> Stand {
+        Stand::with(|_| {})
+    }
+
+    pub fn with(change: impl FnOnce(&mut Seed)) -> Stand {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/azure/demo.yaml");
+        let mut seed = Seed::from_yaml(&std::fs::read_to_string(path).unwrap()).unwrap();
+        seed.latencies = Latencies::Realistic;
+        change(&mut seed);
+        let sim = Simulator::new(seed);
+        let clock = Clock::following_tokio(Timestamp::now());
+        let api = ApiServer::new(clock);
+        let mut settings = AzureSettings::new(sim.tenant(), CredentialKind::ClientSecret(SecretString::from("demo-secret-of-no-worth"))).unwrap();
+        settings.client_id = Some("0c000000-0000-4000-8000-000000000001".into());
+        let azure = connect_through(settings, Arc::new(InProcess(sim.clone()))).unwrap();
+        let agents = Agents { sim: sim.clone(), api: api.clone(), clock, log: Arc::default(), caches: Arc::default() };
+        let leadership = Arc::new(Held(Mutex::new(Some(Duration::from_secs(3600)))));
+        let stand = Stand { sim, api, azure, clock, leadership, agents, stop: CancellationToken::new() };
+        for place in PLACES {
+            stand.place(place);
+            tokio::spawn(stand.agents.clone().run(place, stand.stop.clone()));
+        }
+        stand
+    }
+
+    fn place(&self, place: Place) {
+        let mut spec = json!({"network": "OnPremises", "namespace": place.namespace, "serviceAccountName": "agent"});
+        if place.network != "office" {
+            spec["network"] = "VirtualNetwork".into();
+            spec["virtualNetworkResourceId"] = format!("{NETWORKS}/{}", place.network).into();
+        }
+        let (api_version, kind) = ("secureregistry.dev/v1alpha1", "VantagePoint");
+        self.api.put("vantagepoints", json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": place.vantage_point}, "spec": spec}));
+    }
+
+    /// Applies the example's object with the durations that real networks want.
+    pub fn apply(&self, change: impl FnOnce(&mut Value)) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/secureregistry.yaml");
+        let mut object: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        object["spec"]["verification"] = json!({"consecutiveSuccesses": 3, "interval": "30s", "maxAge": "10m", "dnsSettle": "1h"});
+        object["spec"]["drift"] = json!({"interval": "10m"});
+        change(&mut object);
+        self.api.put("secureregistries", object);
+    }
+
+    pub fn settings(&self) -> ControllerSettings {
+        let plan = PlanSettings { installation: "test".into(), cloud: Cloud::public(), max_break_glass: Duration::from_secs(4 * 3600) };
+        ControllerSettings::new(OPERATOR_NAMESPACE, plan)
+    }
+
+    pub fn context(&self) -> Context {
+        self.context_with(Arc::new(self.azure.clone()), Arc::new(self.azure.clone()))
+    }
+
+    pub fn context_with(&self, eyes: Arc<dyn sreg_azure::Eyes>, hands: Arc<dyn sreg_azure::Hands>) -> Context {
+        let metrics = Arc::new(Metrics::new());
+        Context::new(self.api.client(), eyes, hands, self.leadership.clone(), metrics, self.settings(), "test").with_clock(self.clock)
+    }
+
+    /// Starts the real controller.
+    pub fn start(&self) -> Operator {
+        self.start_with(self.context())
+    }
+
+    pub fn start_with(&self, context: Context) -> Operator {
+        let context = Arc::new(context);
+        let stop = CancellationToken::new();
+        let running = controller::run(Arc::clone(&context), stop.clone());
+        let task = tokio::spawn(async move { running.await.unwrap() });
+        Operator { context, stop, task }
+    }
+
+    /// What a pass would plan now.
+    pub async fn look(&self, context: &Context) -> (ObjectRef, Desired, Seen, Plan) {
+        let now = read_object(&self.api.client(), NAMESPACE, NAME).await.unwrap().unwrap();
+        let desired = validate(now.declared.as_ref().unwrap(), &context.settings.plan).unwrap();
+        let seen = observe(context, &now.reference, now.seen.clone(), &desired).await;
+        let plan = plan(&desired, &seen, seen.at);
+        let broken = lint(&desired, &seen, &plan);
+        assert!(broken.is_empty(), "{broken:?}");
+        (now.reference, desired, seen, plan)
+    }
+
+    /// Pass by pass until the next step is a closing write, which is not yet sent.
+    pub async fn until_closing(&self, context: &Context) -> (ObjectRef, Plan) {
+        for _ in 0..3000 {
+            let (object, _, _, plan) = self.look(context).await;
+            let closes = |step: &sreg_planner::Step| matches!(&step.action, sreg_domain::Action::Azure(action) if action.is_closing());
+            if plan.waves.first().is_some_and(|wave| wave.iter().any(closes)) {
+                return (object, plan);
+            }
+            reconcile(context, NAMESPACE, NAME).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        panic!("never came to closing: {:#}", self.status());
+    }
+
+    /// Lets time pass until the condition holds.
+    pub async fn until(&self, what: &str, within: Duration, condition: impl Fn(&Stand) -> bool) {
+        let deadline = tokio::time::Instant::now() + within;
+        while !condition(self) {
+            assert!(tokio::time::Instant::now() < deadline, "{what}: not within {within:?}; status {:#}", self.status());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    pub fn object(&self) -> Option<Value> {
+        self.api.get("secureregistries", NAMESPACE, NAME)
+    }
+
+    pub fn status(&self) -> Value {
+        self.object().unwrap_or_default()["status"].clone()
+    }
+
+    /// Reason of `Ready`, which is the state.
+    pub fn state(&self) -> String {
+        let conditions = self.status()["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = conditions.iter().find(|condition| condition["type"] == "Ready").cloned().unwrap_or_default();
+        ready["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Ids of the registry's targets that are open, by the simulator's own judgement.
+    pub fn open_targets(&self) -> Vec<String> {
+        let exposure = self.sim.with_world(|world| azure_sim::oracle::exposure(world, REGISTRY));
+        exposure.into_iter().filter(|(_, open)| *open).map(|(id, _)| id).collect()
+    }
+
+    /// Requests to ARM that were writes.
+    pub fn azure_writes(&self) -> usize {
+        let is_write = |entry: &Entry| matches!(entry, Entry::Request(request) if request.write);
+        self.sim.records_since(0).iter().filter(|record| is_write(&record.entry)).count()
+    }
+
+    /// The operator's writes to the cluster: everything but the agents' and the people's.
+    pub fn cluster_writes(&self) -> Vec<Write> {
+        let ours = |write: &Write| {
+            write.manager.starts_with("secure-registry-operator") || (write.manager.is_empty() && write.verb != "patch")
+        };
+        self.api.writes().into_iter().filter(ours).collect()
+    }
+
+    /// When the operator closed something, by the simulator's journal.
+    pub fn closings(&self) -> Vec<Duration> {
+        let closes = |entry: &Entry| match entry {
+            Entry::Change(change) => {
+                change.by == Actor::Principal(OPERATOR.into())
+                    && change.fields.iter().any(|field| {
+                        (field.pointer.ends_with("/publicNetworkAccess") && field.after == "Disabled" && field.before != "Disabled")
+                            || (field.pointer.ends_with("/defaultAction") && field.after == "Deny" && field.before != "Deny")
+                    })
+            }
+            _ => false,
+        };
+        let records = self.sim.records_since(0);
+        records.iter().filter(|record| closes(&record.entry)).map(|record| Duration::from_secs_f64(record.at)).collect()
+    }
+
+    /// The one rule, judged from the simulator's world and what the agents really tried.
+    pub fn assert_never_closed_without_proof(&self, max_age: Duration) {
+        let networks: Vec<String> = PLACES.iter().map(|place| place.network.to_owned()).collect();
+        let required = self.sim.required_paths(REGISTRY, &networks);
+        assert!(required.len() >= 9, "three targets from three networks: {required:?}");
+        let log = self.agents.log.lock().unwrap();
+        for closing in self.closings() {
+            for path in &required {
+                let tried: Vec<&Tried> =
+                    log.iter().filter(|t| t.network == path.network && t.fqdn == path.fqdn && t.at <= closing).collect();
+                let last = tried.iter().rev().take(3);
+                let proven = last.clone().filter(|t| t.passed && t.at + max_age >= closing).count();
+                assert!(proven == 3, "closed at {closing:?} without proof of {path:?}: {:?}", last.collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
