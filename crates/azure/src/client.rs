@@ -44,7 +44,10 @@ pub fn connect(settings: AzureSettings) -> Result<AzureClient, ConnectError> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(10))
         .timeout(settings.call_timeout)
-        .pool_idle_timeout(Duration::from_secs(60));
+        .pool_idle_timeout(Duration::from_secs(60))
+        // A connection that went silent must not cost every later call its deadline.
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(10));
     if let Some(pem) = &settings.ca_pem {
         let trusted = reqwest::Certificate::from_pem_bundle(pem).map_err(ConnectError::CertificateAuthority)?;
         builder = builder.tls_certs_only(trusted);

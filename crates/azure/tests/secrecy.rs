@@ -1,4 +1,5 @@
 //! Over real HTTPS with a private CA: it works, and at TRACE level nothing secret is said.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod simulated;
 
@@ -7,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azure_sim::ServeOptions;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use simulated::{CLIENT, REGISTRY, SECRET, TENANT, demo, desired, id};
 use sreg_azure::{AzureSettings, CredentialKind, Eyes, Hands, connect};
 use sreg_domain::action::{Edit, StepId};
@@ -57,17 +60,27 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
         .await
         .unwrap();
 
-    // Federated, with the newline that a file ends with; this assertion is refused, and that is logged too.
+    // Federated, with the newline that a file ends with; another assertion is refused, and that is logged too.
+    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    let claims = r#"{"iss":"https://issuer","sub":"system:serviceaccount:secure-registry-system:secure-registry-operator","aud":["api://AzureADTokenExchange"],"exp":4000000000}"#;
+    let assertion = format!("{}.{}.assertion-of-no-worth", part(r#"{"alg":"RS256"}"#), part(claims));
     let folder = tempfile::tempdir().unwrap();
     let token_file = folder.path().join("token");
-    std::fs::write(&token_file, "assertion-of-no-worth\n").unwrap();
+    std::fs::write(&token_file, format!("{assertion}\n")).unwrap();
     let mut federated = settings.clone();
-    federated.credential = CredentialKind::WorkloadIdentity { token_file };
+    federated.credential = CredentialKind::WorkloadIdentity {
+        token_file: token_file.clone(),
+    };
+    let client = connect(federated.clone()).unwrap();
+    let azure = client.observe(&desired(), &[], Duration::from_secs(30)).await;
+    assert!(azure.registry.seen().is_some(), "{:?}", azure.registry);
+    std::fs::write(&token_file, "assertion-of-no-worth").unwrap();
     let refused = connect(federated)
         .unwrap()
         .observe(&desired(), &[], Duration::from_secs(30))
         .await;
-    assert!(refused.registry.ignorance().is_some());
+    let why = refused.registry.ignorance().unwrap();
+    assert_eq!(why.code.as_deref(), Some("AADSTS50027"), "{why:?}");
 
     // A server that this CA did not sign for is not talked to.
     let mut untrusting = settings.clone();

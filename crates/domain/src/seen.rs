@@ -262,7 +262,8 @@ pub struct AzureSeen {
     pub discovery: Fact<Vec<Fqdn>>,
     /// Deny assignments on the managed resource group.
     pub deny_assignments: Fact<Vec<DenyAssignment>>,
-    /// Our endpoints by their deterministic id: every wanted one, and those of ours found besides (no longer wanted).
+    /// Our endpoints by their deterministic id: every wanted one, and those of ours found besides (no longer wanted). Where a
+    /// resource group could not be listed, an `Unknown` under the name `unlisted` says that others may stand there.
     pub endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
     /// Subnets that the spec names.
     pub subnets: BTreeMap<ArmId, Fact<SubnetSeen>>,

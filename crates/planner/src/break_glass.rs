@@ -17,7 +17,12 @@ pub(crate) enum Standing {
     /// They could not be read: nothing is closed, nothing is opened.
     NotKnown,
     /// This one is in force until then.
-    Active { name: String, requested_by: String, reason: String, until: Timestamp },
+    Active {
+        name: String,
+        requested_by: String,
+        reason: String,
+        until: Timestamp,
+    },
     /// This one would be in force, had the longest time not been used up.
     UsedUp { name: String },
 }
@@ -34,14 +39,29 @@ pub(crate) fn standing(view: &View<'_>) -> Standing {
         Fact::Absent => return Standing::None,
         Fact::Unknown(_) => return Standing::NotKnown,
     };
-    let locked_at = view.seen.object.status.exposure.as_ref().and_then(|e| e.locked_at.as_ref()).map(|t| t.0);
+    let locked_at = view
+        .seen
+        .object
+        .status
+        .exposure
+        .as_ref()
+        .and_then(|e| e.locked_at.as_ref())
+        .map(|t| t.0);
     judge(all, locked_at, view.desired.max_break_glass, view.now)
 }
 
 /// `locked_at`: emergencies before it are spent. Where it is not known (status erased), one that begins after all before it
 /// ended begins a new count.
-pub(crate) fn judge(all: &[BreakGlassSeen], locked_at: Option<Timestamp>, longest: Duration, now: Timestamp) -> Standing {
-    let mut counted: Vec<&BreakGlassSeen> = all.iter().filter(|b| b.created_at <= now && locked_at.is_none_or(|at| b.created_at > at)).collect();
+pub(crate) fn judge(
+    all: &[BreakGlassSeen],
+    locked_at: Option<Timestamp>,
+    longest: Duration,
+    now: Timestamp,
+) -> Standing {
+    let mut counted: Vec<&BreakGlassSeen> = all
+        .iter()
+        .filter(|b| b.created_at <= now && locked_at.is_none_or(|at| b.created_at > at))
+        .collect();
     counted.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
     let mut first: Option<Timestamp> = None;
     let mut last_end = Timestamp::MIN;
@@ -56,12 +76,21 @@ pub(crate) fn judge(all: &[BreakGlassSeen], locked_at: Option<Timestamp>, longes
             latest = Some((glass, end));
         }
     }
-    let (Some((glass, end)), Some(first)) = (latest, first) else { return Standing::None };
+    let (Some((glass, end)), Some(first)) = (latest, first) else {
+        return Standing::None;
+    };
     let until = end.min(after(first, longest));
     if now < until {
-        Standing::Active { name: glass.name.clone(), requested_by: glass.requested_by.clone(), reason: glass.reason.clone(), until }
+        Standing::Active {
+            name: glass.name.clone(),
+            requested_by: glass.requested_by.clone(),
+            reason: glass.reason.clone(),
+            until,
+        }
     } else {
-        Standing::UsedUp { name: glass.name.clone() }
+        Standing::UsedUp {
+            name: glass.name.clone(),
+        }
     }
 }
 
@@ -103,7 +132,10 @@ mod tests {
     fn extensions_count_against_the_longest_time_until_locked_again() {
         let all = [glass("a", 0, 50), glass("b", 40, 50)];
         assert_eq!(until(judge(&all, None, LONGEST, at(55))), Some(at(60)));
-        assert_eq!(judge(&all, None, LONGEST, at(61)), Standing::UsedUp { name: "b".into() });
+        assert_eq!(
+            judge(&all, None, LONGEST, at(61)),
+            Standing::UsedUp { name: "b".into() }
+        );
         // Locked at 65, a new one begins a new count.
         let all = [glass("a", 0, 50), glass("b", 40, 50), glass("c", 70, 50)];
         assert_eq!(until(judge(&all, Some(at(65)), LONGEST, at(75))), Some(at(120)));
@@ -117,7 +149,10 @@ mod tests {
 
     #[test]
     fn one_from_before_the_lock_does_not_open_again() {
-        assert_eq!(judge(&[glass("a", 0, 50)], Some(at(10)), LONGEST, at(20)), Standing::None);
+        assert_eq!(
+            judge(&[glass("a", 0, 50)], Some(at(10)), LONGEST, at(20)),
+            Standing::None
+        );
     }
 
     #[test]

@@ -35,8 +35,13 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
         Fact::Seen(claim) if claim.uid == view.desired.object.uid => {}
         Fact::Seen(claim) if claim.holder == view.holder() => {
             // Two objects of one name cannot live at once, so the holder is gone.
-            draft.first.push(vec![cluster_step("release-old-claim", ClusterAction::ReleaseClaim { lease: lease.clone() })]);
-            draft.first.push(vec![cluster_step("claim", ClusterAction::Claim { lease })]);
+            draft.first.push(vec![cluster_step(
+                "release-old-claim",
+                ClusterAction::ReleaseClaim { lease: lease.clone() },
+            )]);
+            draft
+                .first
+                .push(vec![cluster_step("claim", ClusterAction::Claim { lease })]);
         }
         Fact::Seen(claim) => {
             draft.wait(Wait {
@@ -48,7 +53,9 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
             });
             return false;
         }
-        Fact::Absent => draft.first.push(vec![cluster_step("claim", ClusterAction::Claim { lease })]),
+        Fact::Absent => draft
+            .first
+            .push(vec![cluster_step("claim", ClusterAction::Claim { lease })]),
     }
     if !view.seen.object.has_finalizer {
         draft.first.push(vec![finalizer()]);

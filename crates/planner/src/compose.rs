@@ -19,28 +19,69 @@ use crate::draft::Draft;
 use crate::endpoints::WantedEndpoints;
 use crate::evidence::Evidence;
 use crate::facts::{View, not_known};
+use crate::lint::{LintFinding, lint};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
-use crate::{claims, dns, drift, endpoints, evidence, gates, lockdown, locked, names, paths, registry, release, state, teardown};
+use crate::{
+    claims, dns, drift, endpoints, evidence, gates, lockdown, locked, names, paths, registry, release, state, teardown,
+};
 
-/// What to do about one registry now. Pure and total.
+/// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
+/// whole: the lint knows nothing of the gates, so both would have to be wrong.
 pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
     let view = View::new(desired, seen, now);
-    if seen.object.deleting { end(&view) } else { live(&view) }
+    let plan = if seen.object.deleting { end(&view) } else { live(&view) };
+    let writes = plan.steps().any(|step| matches!(step.action, Action::Azure(_)));
+    match writes
+        .then(|| lint(desired, seen, &plan))
+        .and_then(|found| found.into_iter().next())
+    {
+        None => plan,
+        Some(broken) => refuse(&view, plan, &broken),
+    }
+}
+
+fn refuse(view: &View<'_>, plan: Plan, broken: &LintFinding) -> Plan {
+    let Plan {
+        waves: _,
+        waits,
+        findings,
+        next_look: _,
+        assessment,
+    } = plan;
+    let mut draft = Draft {
+        waits,
+        findings,
+        ..Draft::default()
+    };
+    draft.waiting(
+        WaitReason::PlanRefusedStalled,
+        format!(
+            "a defect of the operator: its plan breaks the rule {:?} ({}); nothing is written, please report it",
+            broken.rule, broken.message
+        ),
+    );
+    finish(view, Vec::new(), draft, assessment)
 }
 
 fn end(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
     let waves = teardown::plan(view, &mut draft);
-    let assessment = Assessment { access: view.access.clone(), ..Assessment::default() };
+    let assessment = Assessment {
+        access: view.access.clone(),
+        ..Assessment::default()
+    };
     finish(view, waves, draft, assessment)
 }
 
 fn live(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
     let may_write = claims::plan(view, &mut draft);
-    let mut assessment = Assessment { access: view.access.clone(), ..Assessment::default() };
+    let mut assessment = Assessment {
+        access: view.access.clone(),
+        ..Assessment::default()
+    };
     if !may_write {
         return finish(view, Vec::new(), draft, assessment);
     }
@@ -49,7 +90,9 @@ fn live(view: &View<'_>) -> Plan {
     let paths = paths::required(view, &wanted);
     let proof = evidence::gather(view, &paths);
     assessment.endpoints = endpoints::assess(view, &wanted);
-    assessment.tags_compliant = view.registry().map(|r| registry::tags_to_set(&view.desired.tags, r).is_empty());
+    assessment.tags_compliant = view
+        .registry()
+        .map(|r| registry::tags_to_set(&view.desired.tags, r).is_empty());
     assessment.subject = paths.subject.clone();
     assessment.evidence = proof.complete.clone();
     assessment.paths = proof.assess(view, &paths);
@@ -60,14 +103,18 @@ fn live(view: &View<'_>) -> Plan {
         release::plan(view, &wanted, &mut draft);
         registry::plan_sharing(view, &mut draft);
         assessment.name_changes_digest = approve_names(view, &wanted, &mut draft);
-        proof.plan_probes(view, &mut draft);
+        proof.plan_probes(view, assessment.dns_ready, &mut draft);
         access(view, &paths, &proof, &assessment.paths, &mut draft);
     }
     let aside = std::mem::take(&mut draft.aside);
     for wait in aside {
         draft.wait(wait);
     }
-    let waves = if view.desired.observe_only { observe(&mut draft) } else { draft.waves() };
+    let waves = if view.desired.observe_only {
+        observe(&mut draft)
+    } else {
+        draft.waves()
+    };
     finish(view, waves, draft, assessment)
 }
 
@@ -81,11 +128,14 @@ fn approve_names(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draf
         return None;
     }
     let digest = names::digest(view, wanted);
-    let approved = digest.as_ref().and_then(|d| gates::approved(view, ChangeKind::NameChanges, d));
+    let approved = digest
+        .as_ref()
+        .and_then(|d| gates::approved(view, ChangeKind::NameChanges, d));
     if approved == Some(true) {
         return None;
     }
     draft.azure.retain(|step| !changes(step));
+    draft.waits.retain(|wait| wait.reason != WaitReason::ResourceBusy);
     match (&digest, approved) {
         (Some(digest), Some(_)) => draft.waiting(
             WaitReason::NameChangesApproval,
@@ -101,15 +151,25 @@ fn approve_names(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draf
 fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAssessment], draft: &mut Draft) {
     let emergency = break_glass::standing(view);
     if let Standing::UsedUp { name } = &emergency {
-        draft.find(FindingReason::BreakGlassEnded, format!("BreakGlass {name} has used up the longest time that registries may be held open"));
+        draft.find(
+            FindingReason::BreakGlassEnded,
+            format!("BreakGlass {name} has used up the longest time that registries may be held open"),
+        );
     }
     if view.desired.public_access == PublicAccess::Enabled {
         opening::plan(view, Cause::Spec, draft);
         return opening::forget_snapshot(view, draft);
     }
     match emergency {
-        Standing::Active { name, requested_by, reason, until } => {
-            draft.looks.push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());
+        Standing::Active {
+            name,
+            requested_by,
+            reason,
+            until,
+        } => {
+            draft
+                .looks
+                .push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());
             if view.desired.observe_only {
                 draft.waiting(
                     WaitReason::BreakGlassStalled,
@@ -123,7 +183,14 @@ fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAss
     }
     if view.desired.observe_only {
         for open in view.access.iter().filter(|a| a.closed == Some(false)) {
-            draft.find(FindingReason::WouldDo, format!("would close {} {} once every path is proven", open.target, open.id.name()));
+            draft.find(
+                FindingReason::WouldDo,
+                format!(
+                    "would close {} {} once every path is proven",
+                    open.target,
+                    open.id.name()
+                ),
+            );
         }
     }
     let rollback = locked::plan_rollback(view, paths, proof, draft);
@@ -141,8 +208,13 @@ fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAss
 fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
     let mut waves = std::mem::take(&mut draft.first);
     waves.push(std::mem::take(&mut draft.probes));
-    let would: Vec<String> =
-        draft.opening.drain(..).chain(draft.azure.drain(..)).chain(draft.closing.drain(..)).map(|step| step.id.to_string()).collect();
+    let would: Vec<String> = draft
+        .opening
+        .drain(..)
+        .chain(draft.azure.drain(..))
+        .chain(draft.closing.drain(..))
+        .map(|step| step.id.to_string())
+        .collect();
     draft.cluster.clear();
     for step in would {
         draft.find(FindingReason::WouldDo, format!("would {step}"));
@@ -152,7 +224,10 @@ fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
         if wait.reason == WaitReason::NotKnown || wait.reason.is_stalled() {
             draft.wait(wait);
         } else {
-            draft.find(FindingReason::WouldDo, format!("would wait ({}): {}", wait.reason, wait.message));
+            draft.find(
+                FindingReason::WouldDo,
+                format!("would wait ({}): {}", wait.reason, wait.message),
+            );
         }
     }
     waves.retain(|wave| !wave.is_empty());
@@ -161,7 +236,9 @@ fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
 
 fn finish(view: &View<'_>, waves: Vec<Vec<Step>>, mut draft: Draft, mut assessment: Assessment) -> Plan {
     state::sort(&mut draft.waits);
-    draft.findings.sort_by(|a, b| (a.reason, &a.message).cmp(&(b.reason, &b.message)));
+    draft
+        .findings
+        .sort_by(|a, b| (a.reason, &a.message).cmp(&(b.reason, &b.message)));
     let steps: Vec<&Step> = waves.iter().flatten().collect();
     assessment.state = Some(state::judge(view, &steps, &draft.waits, &assessment));
     assessment.drift = drift::found(view, &steps, &draft.findings);
@@ -169,7 +246,13 @@ fn finish(view: &View<'_>, waves: Vec<Vec<Step>>, mut draft: Draft, mut assessme
         draft.find(FindingReason::Drift, drifted.clone());
     }
     let next_look = next_look(view, &steps, &draft);
-    Plan { waves, waits: draft.waits, findings: draft.findings, next_look, assessment }
+    Plan {
+        waves,
+        waits: draft.waits,
+        findings: draft.findings,
+        next_look,
+        assessment,
+    }
 }
 
 const SOON: Duration = Duration::from_secs(1);
@@ -187,19 +270,40 @@ fn next_look(view: &View<'_>, steps: &[&Step], draft: &Draft) -> Duration {
 
 fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
     use WaitReason::*;
-    let interval = view.desired.verification.interval.clamp(Duration::from_millis(250), PEOPLE);
+    let interval = view
+        .desired
+        .verification
+        .interval
+        .clamp(Duration::from_millis(250), PEOPLE);
     match reason {
-        OperationInProgress | RegistryProvisioning | ResourceBusy => azure_asks(view),
-        EndpointMembersPending | DnsPending | SnapshotPending => Duration::from_secs(2),
+        OperationInProgress
+        | RegistryProvisioning
+        | ResourceBusy
+        | EndpointMembersPending
+        | DnsPending
+        | SnapshotPending => azure_asks(view),
         NotKnown => Duration::from_secs(15),
         ProofPending | PathFailing | DnsExternalPending => interval,
-        ConnectionPending | DnsByPolicyPending | VantagePointMissing | AgentSilent | PathsUnknown | HostNotCovered => Duration::from_secs(30),
+        ConnectionPending | DnsByPolicyPending | VantagePointMissing | AgentSilent | PathsUnknown | HostNotCovered => {
+            Duration::from_secs(30)
+        }
         DnsSettling | WindowClosed | RollbackBackoff => gates_look(view),
         RecentPublicClients | NameChangesApproval | LockdownApproval | RolloutPending => PEOPLE,
         PathLostStalled => interval.max(Duration::from_secs(5)),
-        RegistryAbsentStalled | SubnetAbsentStalled | ZoneAbsentStalled | DnsChangeStalled | ClaimedElsewhereStalled | ForeignResourceStalled
-        | ZoneLinkedElsewhereStalled | DenyAssignmentStalled | PermissionStalled | ConnectionRejectedStalled | RefusedStalled
-        | EndpointFailedStalled | BreakGlassStalled => 2 * PEOPLE,
+        RegistryAbsentStalled
+        | SubnetAbsentStalled
+        | ZoneAbsentStalled
+        | DnsChangeStalled
+        | ClaimedElsewhereStalled
+        | ForeignResourceStalled
+        | ZoneLinkedElsewhereStalled
+        | DenyAssignmentStalled
+        | PermissionStalled
+        | ConnectionRejectedStalled
+        | RefusedStalled
+        | EndpointFailedStalled
+        | BreakGlassStalled
+        | PlanRefusedStalled => 2 * PEOPLE,
     }
 }
 
@@ -213,5 +317,5 @@ fn azure_asks(view: &View<'_>) -> Duration {
         OperationState::Running { retry_after } => *retry_after,
         OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => None,
     });
-    asked.min().unwrap_or(Duration::from_secs(5)).clamp(SOON, PEOPLE)
+    asked.min().unwrap_or(Duration::from_secs(3)).clamp(SOON, PEOPLE)
 }

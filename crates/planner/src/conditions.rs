@@ -89,7 +89,9 @@ pub(crate) fn merge(drafts: Vec<Draft>, former: &[Condition], generation: i64, n
             let message = truncate(message, LONGEST_MESSAGE);
             Condition {
                 last_transition_time: unchanged.map_or_else(|| whole_seconds(now), |c| c.last_transition_time.clone()),
-                message: unchanged.filter(|c| says_the_same(&c.message, &message)).map_or(message, |c| c.message.clone()),
+                message: unchanged
+                    .filter(|c| says_the_same(&c.message, &message))
+                    .map_or(message, |c| c.message.clone()),
                 observed_generation: Some(generation),
                 reason: reason.to_owned(),
                 status: truth.as_str().to_owned(),
@@ -109,7 +111,10 @@ pub(crate) fn truncate(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }
-    let end = (0..=most.saturating_sub('…'.len_utf8())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let end = (0..=most.saturating_sub('…'.len_utf8()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
@@ -166,7 +171,10 @@ mod tests {
     fn ready_reconciling_and_stalled_never_contradict_each_other() {
         for state in State::iter() {
             let (ready, reconciling, stalled) = trio(state);
-            assert!(ready != Truth::True || (reconciling == Truth::False && stalled == Truth::False), "{state}");
+            assert!(
+                ready != Truth::True || (reconciling == Truth::False && stalled == Truth::False),
+                "{state}"
+            );
             assert!(reconciling != Truth::True || stalled != Truth::True, "{state}");
         }
     }
@@ -176,7 +184,12 @@ mod tests {
     }
 
     fn ready(truth: Truth, message: &str) -> Vec<Draft> {
-        vec![Draft { kind: ConditionType::Ready, truth, reason: "Proving".into(), message: message.into() }]
+        vec![Draft {
+            kind: ConditionType::Ready,
+            truth,
+            reason: "Proving".into(),
+            message: message.into(),
+        }]
     }
 
     #[test]
@@ -184,7 +197,11 @@ mod tests {
         let merged = merge(Vec::new(), &[], 1, at(5));
         let types: Vec<String> = merged.iter().map(|c| c.type_.clone()).collect();
         assert_eq!(types, ConditionType::iter().map(|t| t.to_string()).collect::<Vec<_>>());
-        assert!(merged.iter().all(|c| c.status == "Unknown" && c.observed_generation == Some(1)));
+        assert!(
+            merged
+                .iter()
+                .all(|c| c.status == "Unknown" && c.observed_generation == Some(1))
+        );
     }
 
     #[test]
@@ -192,7 +209,10 @@ mod tests {
         let first = merge(ready(Truth::False, "a"), &[], 1, at(5));
         let second = merge(ready(Truth::False, "b"), &first, 2, at(9));
         assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
-        assert_eq!((second[0].message.as_str(), second[0].observed_generation), ("b", Some(2)));
+        assert_eq!(
+            (second[0].message.as_str(), second[0].observed_generation),
+            ("b", Some(2))
+        );
         let third = merge(ready(Truth::True, "b"), &second, 2, at(11));
         assert_eq!(third[0].last_transition_time, whole_seconds(at(11)));
     }

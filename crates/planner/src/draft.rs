@@ -37,11 +37,17 @@ impl Draft {
     }
 
     pub(crate) fn waiting(&mut self, reason: WaitReason, message: impl Into<String>) {
-        self.wait(Wait { reason, message: message.into() });
+        self.wait(Wait {
+            reason,
+            message: message.into(),
+        });
     }
 
     pub(crate) fn find(&mut self, reason: FindingReason, message: impl Into<String>) {
-        let finding = Finding { reason, message: message.into() };
+        let finding = Finding {
+            reason,
+            message: message.into(),
+        };
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
@@ -49,8 +55,19 @@ impl Draft {
 
     /// Whether any step was planned, probes outside rounds aside.
     pub(crate) fn has_steps(&self) -> bool {
-        let Draft { first, opening, azure, probes: _, cluster, closing, waits: _, aside: _, findings: _, looks: _ } = self;
-        !first.is_empty() || !(opening.is_empty() && azure.is_empty() && cluster.is_empty() && closing.is_empty())
+        let Draft {
+            first,
+            opening,
+            azure,
+            probes: _,
+            cluster,
+            closing,
+            waits: _,
+            aside: _,
+            findings: _,
+            looks: _,
+        } = self;
+        !(first.is_empty() && opening.is_empty() && azure.is_empty() && cluster.is_empty() && closing.is_empty())
     }
 
     /// The waves: claim and finalizer, what opens, what builds (one write per resource and wave), then the rest.
@@ -80,7 +97,8 @@ fn one_write_per_resource(steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
             Action::Cluster(_) => None,
         };
         let taken = resource.is_some_and(|id| {
-            now.iter().any(|other| matches!(&other.action, Action::Azure(azure) if azure.resource() == id))
+            now.iter()
+                .any(|other| matches!(&other.action, Action::Azure(azure) if azure.resource() == id))
         });
         if taken { later.push(step) } else { now.push(step) }
     }
@@ -89,10 +107,18 @@ fn one_write_per_resource(steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
 
 /// A step in the cluster.
 pub(crate) fn cluster_step(id: impl Into<String>, action: ClusterAction) -> Step {
-    Step { id: StepId(id.into()), action: Action::Cluster(action), touches: Vec::new() }
+    Step {
+        id: StepId(id.into()),
+        action: Action::Cluster(action),
+        touches: Vec::new(),
+    }
 }
 
 /// A step in Azure that cuts nobody off.
 pub(crate) fn azure_step(id: impl Into<String>, action: AzureAction) -> Step {
-    Step { id: StepId(id.into()), action: Action::Azure(action), touches: Vec::new() }
+    Step {
+        id: StepId(id.into()),
+        action: Action::Azure(action),
+        touches: Vec::new(),
+    }
 }

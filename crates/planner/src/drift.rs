@@ -12,7 +12,11 @@ use crate::plan::{Finding, FindingReason, Step};
 
 /// What differs, one sentence each.
 pub(crate) fn found(view: &View<'_>, steps: &[&Step], findings: &[Finding]) -> Vec<String> {
-    if !was_settled(view) || view.seen.object.deleting || matches!(break_glass::standing(view), Standing::Active { .. }) || locked::pausing(view).is_some() {
+    if !was_settled(view)
+        || view.seen.object.deleting
+        || matches!(break_glass::standing(view), Standing::Active { .. })
+        || locked::pausing(view).is_some()
+    {
         return Vec::new();
     }
     let mut drift = Vec::new();
@@ -26,7 +30,12 @@ pub(crate) fn found(view: &View<'_>, steps: &[&Step], findings: &[Finding]) -> V
     });
     drift.extend(writes.map(|step| format!("needs {}", step.id)));
     if view.desired.observe_only {
-        drift.extend(findings.iter().filter(|f| f.reason == FindingReason::WouldDo && !f.message.starts_with("would wait")).map(|f| f.message.clone()));
+        drift.extend(
+            findings
+                .iter()
+                .filter(|f| f.reason == FindingReason::WouldDo && !f.message.starts_with("would wait"))
+                .map(|f| f.message.clone()),
+        );
     }
     drift.dedup();
     drift

@@ -54,8 +54,15 @@ pub(crate) fn wanted<'a>(view: &'a View<'_>) -> WantedEndpoints<'a> {
     for place in &view.desired.endpoints {
         let mut add = |group, target: &'a ArmId| {
             let name = naming::endpoint_name(target, &place.subnet, group);
-            let id = place.resource_group.provider("Microsoft.Network/privateEndpoints", &name);
-            all.push(Wanted { place, group, target, id });
+            let id = place
+                .resource_group
+                .provider("Microsoft.Network/privateEndpoints", &name);
+            all.push(Wanted {
+                place,
+                group,
+                target,
+                id,
+            });
         };
         add(EndpointGroup::AmlRegistry, &view.desired.registry);
         for storage in &view.targets.storage {
@@ -93,7 +100,9 @@ pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> St
         Some(Fact::Absent) => return Standing::Absent,
         Some(Fact::Seen(endpoint)) => endpoint,
     };
-    if endpoint.owner.as_deref() != Some(view.desired.owner.as_str()) || endpoint.target.as_ref().is_some_and(|t| t != target) {
+    if endpoint.owner.as_deref() != Some(view.desired.owner.as_str())
+        || endpoint.target.as_ref().is_some_and(|t| t != target)
+    {
         return Standing::Foreign(endpoint);
     }
     let state = endpoint.provisioning_state.to_ascii_lowercase();
@@ -106,7 +115,12 @@ pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> St
     if state != "succeeded" {
         return Standing::Changing;
     }
-    match endpoint.connection_status.as_deref().map(str::to_ascii_lowercase).as_deref() {
+    match endpoint
+        .connection_status
+        .as_deref()
+        .map(str::to_ascii_lowercase)
+        .as_deref()
+    {
         Some("approved") => Standing::Ready(endpoint),
         Some("pending") => Standing::Pending,
         Some(_) => Standing::Refused(endpoint),
@@ -117,7 +131,10 @@ pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> St
 /// Names and addresses of an endpoint that is ready; `None` while they are not known or empty.
 pub(crate) fn members<'a>(view: &'a View<'_>, wanted: &Wanted<'_>) -> Option<&'a Vec<Member>> {
     match standing(view, &wanted.id, wanted.target) {
-        Standing::Ready(endpoint) => endpoint.members.seen().filter(|m| m.iter().any(|m| !m.fqdns.is_empty())),
+        Standing::Ready(endpoint) => endpoint
+            .members
+            .seen()
+            .filter(|m| m.iter().any(|m| !m.fqdns.is_empty())),
         Standing::NotKnown
         | Standing::Absent
         | Standing::Foreign(_)
@@ -171,7 +188,8 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
     for w in &wanted.all {
         match standing(view, &w.id, w.target) {
             Standing::NotKnown | Standing::Changing | Standing::Failed(_) => busy.with(w),
-            Standing::Absent | Standing::Foreign(_) | Standing::Pending | Standing::Refused(_) | Standing::Ready(_) => {}
+            Standing::Absent | Standing::Foreign(_) | Standing::Pending | Standing::Refused(_) | Standing::Ready(_) => {
+            }
         }
     }
     for w in &wanted.all {
@@ -257,7 +275,10 @@ fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut 
         return draft.waiting(WaitReason::EndpointFailedStalled, in_azures_words(failure));
     }
     // A failed creation leaves the endpoint behind (azure.md §3.4). One that was ever approved may have clients.
-    let approved = endpoint.connection_status.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("Approved"));
+    let approved = endpoint
+        .connection_status
+        .as_deref()
+        .is_some_and(|s| s.eq_ignore_ascii_case("Approved"));
     if approved && !view.all_open() {
         return draft.waiting(
             WaitReason::EndpointFailedStalled,
@@ -275,17 +296,31 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
     let unread = Fact::not_read("nobody looked at the subnet");
     let subnet = look_up(&view.seen.azure.subnets, &w.place.subnet, &unread);
     let unread_network = Fact::not_read("nobody looked at the network");
-    let network = look_up(&view.seen.azure.virtual_networks, &w.place.virtual_network, &unread_network);
+    let network = look_up(
+        &view.seen.azure.virtual_networks,
+        &w.place.virtual_network,
+        &unread_network,
+    );
     if subnet.is_absent() || network.is_absent() {
         return draft.waiting(
             WaitReason::SubnetAbsentStalled,
-            format!("subnet {} does not exist: create it, or correct spec.endpoints[{}].subnetResourceId", w.place.subnet, w.place.name),
+            format!(
+                "subnet {} does not exist: create it, or correct spec.endpoints[{}].subnetResourceId",
+                w.place.subnet, w.place.name
+            ),
         );
     }
     let (Fact::Seen(_), Fact::Seen(network)) = (subnet, network) else {
-        let what = if subnet.seen().is_none() { subnet.ignorance() } else { network.ignorance() };
+        let what = if subnet.seen().is_none() {
+            subnet.ignorance()
+        } else {
+            network.ignorance()
+        };
         if let Some(why) = what {
-            draft.wait(not_known::<()>(&format!("subnet {}", w.place.subnet.name()), &Fact::Unknown(why.clone())));
+            draft.wait(not_known::<()>(
+                &format!("subnet {}", w.place.subnet.name()),
+                &Fact::Unknown(why.clone()),
+            ));
         }
         // What we do not know must not let another endpoint jump the queue.
         return busy.with(w);
@@ -301,7 +336,12 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
     if busy.holds(w) {
         return draft.waiting(
             WaitReason::ResourceBusy,
-            format!("private endpoint {} is made when the one before it in {} or on {} is done", w.label(), w.place.virtual_network.name(), w.target.name()),
+            format!(
+                "private endpoint {} is made when the one before it in {} or on {} is done",
+                w.label(),
+                w.place.virtual_network.name(),
+                w.target.name()
+            ),
         );
     }
     busy.with(w);
@@ -325,7 +365,12 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
 /// Components of a registry were seen to fail from another subnet than the workspace's (azure.md §1.7).
 fn subnets_differ(view: &View<'_>, draft: &mut Draft) {
     for (at, place) in view.desired.endpoints.iter().enumerate() {
-        let other = view.desired.endpoints.iter().take(at).find(|o| o.virtual_network == place.virtual_network);
+        let other = view
+            .desired
+            .endpoints
+            .iter()
+            .take(at)
+            .find(|o| o.virtual_network == place.virtual_network);
         if let Some(other) = other {
             draft.find(
                 FindingReason::SubnetsDiffer,

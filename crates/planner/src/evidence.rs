@@ -67,29 +67,59 @@ pub(crate) fn gather(view: &View<'_>, paths: &Paths) -> Evidence {
             Err(wait) => waits.push(wait),
         }
     }
-    let looks: Vec<Look> = paths.all.iter().map(|required| look(view, required, &probes, &fit)).collect();
+    let looks: Vec<Look> = paths
+        .all
+        .iter()
+        .map(|required| look(view, required, &probes, &fit))
+        .collect();
     let round = valid_round(view, paths, &probes);
-    let complete = round.as_ref().and_then(|round| complete(view, paths, &looks, round, &waits));
-    Evidence { probes, waits, looks, round, complete }
+    let complete = round
+        .as_ref()
+        .and_then(|round| complete(view, paths, &looks, round, &waits));
+    Evidence {
+        probes,
+        waits,
+        looks,
+        round,
+        complete,
+    }
 }
 
 fn vantage_point<'a>(view: &'a View<'_>, network: &ClientNetwork) -> Result<&'a VantagePointSeen, Wait> {
     let name = &network.vantage_point;
-    let missing = |message: String| Wait { reason: WaitReason::VantagePointMissing, message };
+    let missing = |message: String| Wait {
+        reason: WaitReason::VantagePointMissing,
+        message,
+    };
     let point = match view.seen.cluster.vantage_points.get(name) {
         Some(Fact::Seen(point)) => point,
-        Some(Fact::Absent) => return Err(missing(format!("VantagePoint {name} of client network {} does not exist: create it and deploy its agent", network.name))),
+        Some(Fact::Absent) => {
+            return Err(missing(format!(
+                "VantagePoint {name} of client network {} does not exist: create it and deploy its agent",
+                network.name
+            )));
+        }
         Some(unknown @ Fact::Unknown(_)) => return Err(not_known(&format!("VantagePoint {name}"), unknown)),
-        None => return Err(not_known(&format!("VantagePoint {name}"), &Fact::<()>::not_read("nobody looked at it yet"))),
+        None => {
+            return Err(not_known(
+                &format!("VantagePoint {name}"),
+                &Fact::<()>::not_read("nobody looked at it yet"),
+            ));
+        }
     };
     let stands_there = match &network.place {
-        NetworkPlace::VirtualNetwork(id) => point.network == VantageNetwork::VirtualNetwork && point.virtual_network.as_ref() == Some(id),
+        NetworkPlace::VirtualNetwork(id) => {
+            point.network == VantageNetwork::VirtualNetwork && point.virtual_network.as_ref() == Some(id)
+        }
         NetworkPlace::OnPremises(_) => point.network == VantageNetwork::OnPremises,
     };
     if stands_there {
         return Ok(point);
     }
-    Err(missing(format!("VantagePoint {name} does not stand in client network {}: name one that does, or correct its virtualNetworkResourceId", network.name)))
+    Err(missing(format!(
+        "VantagePoint {name} does not stand in client network {}: name one that does, or correct its virtualNetworkResourceId",
+        network.name
+    )))
 }
 
 fn silence(network: &ClientNetwork, point: &VantagePointSeen) -> Option<Wait> {
@@ -97,32 +127,69 @@ fn silence(network: &ClientNetwork, point: &VantagePointSeen) -> Option<Wait> {
         Fact::Seen(true) => None,
         Fact::Seen(false) | Fact::Absent => Some(Wait {
             reason: WaitReason::AgentSilent,
-            message: format!("the agent of VantagePoint {} does not report: check its pod in namespace {}", network.vantage_point, point.namespace),
+            message: format!(
+                "the agent of VantagePoint {} does not report: check its pod in namespace {}",
+                network.vantage_point, point.namespace
+            ),
         }),
-        unknown => Some(not_known(&format!("the Lease of VantagePoint {}", network.vantage_point), unknown)),
+        unknown @ Fact::Unknown(_) => Some(not_known(
+            &format!("the Lease of VantagePoint {}", network.vantage_point),
+            unknown,
+        )),
     }
 }
 
-fn wanted_probe(view: &View<'_>, network: &ClientNetwork, point: &VantagePointSeen, subject: &Digest, paths: &Paths) -> ProbeWrite {
+fn wanted_probe(
+    view: &View<'_>,
+    network: &ClientNetwork,
+    point: &VantagePointSeen,
+    subject: &Digest,
+    paths: &Paths,
+) -> ProbeWrite {
     let object = &view.desired.object;
     let mut spec = ConnectivityProbeSpec {
-        secure_registry: SecureRegistryReference { namespace: object.namespace.clone(), name: object.name.clone(), uid: object.uid.clone() },
+        secure_registry: SecureRegistryReference {
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+            uid: object.uid.clone(),
+        },
         vantage_point: network.vantage_point.clone(),
         service_account_name: point.service_account.clone(),
         subject: subject.to_string(),
         round: 0,
-        interval_milliseconds: i64::try_from(view.desired.verification.interval.as_millis()).unwrap_or(i64::MAX).clamp(100, 86_400_000),
-        consecutive_successes: i32::try_from(view.desired.verification.consecutive_successes).unwrap_or(10).clamp(1, 10),
-        paths: paths.all.iter().filter(|r| r.network == network.name).map(|r| r.path.clone()).collect(),
+        interval_milliseconds: i64::try_from(view.desired.verification.interval.as_millis())
+            .unwrap_or(i64::MAX)
+            .clamp(100, 86_400_000),
+        consecutive_successes: i32::try_from(view.desired.verification.consecutive_successes)
+            .unwrap_or(10)
+            .clamp(1, 10),
+        paths: paths
+            .all
+            .iter()
+            .filter(|r| r.network == network.name)
+            .map(|r| r.path.clone())
+            .collect(),
     };
     // The round stays until what is being proven changes: taking it out would only make agents start over.
-    let seen = view.seen.cluster.probes.get(&network.vantage_point).and_then(Fact::seen);
+    let seen = view
+        .seen
+        .cluster
+        .probes
+        .get(&network.vantage_point)
+        .and_then(Fact::seen);
     if let Some(probe) = seen
-        && (ConnectivityProbeSpec { round: 0, ..probe.spec.clone() }) == spec
+        && (ConnectivityProbeSpec {
+            round: 0,
+            ..probe.spec.clone()
+        }) == spec
     {
         spec.round = probe.spec.round;
     }
-    ProbeWrite { namespace: point.namespace.clone(), name: naming::probe_name(&object.uid, &network.vantage_point), spec }
+    ProbeWrite {
+        namespace: point.namespace.clone(),
+        name: naming::probe_name(&object.uid, &network.vantage_point),
+        spec,
+    }
 }
 
 /// The probe, if it asks exactly what we want.
@@ -138,15 +205,22 @@ fn look(view: &View<'_>, required: &Required, probes: &BTreeMap<String, ProbeWri
     if !fit.contains(point.as_str()) {
         return nothing("its vantage point does not report");
     }
-    let Some(probe) = asking(view, point, probes) else { return nothing("not asked yet") };
-    let Some(status) = &probe.status else { return nothing("not answered yet") };
+    let Some(probe) = asking(view, point, probes) else {
+        return nothing("not asked yet");
+    };
+    let Some(status) = &probe.status else {
+        return nothing("not answered yet");
+    };
     let answers = status.observed_generation == Some(probe.generation)
         && status.round == probe.spec.round
         && status.subject.eq_ignore_ascii_case(&probe.spec.subject);
     if !answers {
         return nothing("not answered yet");
     }
-    let mut results = status.results.iter().filter(|r| r.fqdn.eq_ignore_ascii_case(&required.path.fqdn));
+    let mut results = status
+        .results
+        .iter()
+        .filter(|r| r.fqdn.eq_ignore_ascii_case(&required.path.fqdn));
     match (results.next(), results.next()) {
         (Some(result), None) => judge(required, result),
         (Some(_), Some(_)) => nothing("answered twice"),
@@ -169,7 +243,11 @@ fn judge(required: &Required, result: &PathResult) -> Look {
         }
         (ProbeOutcome::Failed, Some(hop)) => Look::Fails(hop, result.message.clone(), count(result.failures)),
         (ProbeOutcome::Failed, None) => Look::Nothing("failed at no hop that it names".into()),
-        (ProbeOutcome::Unknown, _) => Look::Nothing(if result.message.is_empty() { "nothing can be said yet".into() } else { result.message.clone() }),
+        (ProbeOutcome::Unknown, _) => Look::Nothing(if result.message.is_empty() {
+            "nothing can be said yet".into()
+        } else {
+            result.message.clone()
+        }),
     }
 }
 
@@ -180,18 +258,29 @@ fn valid_round(view: &View<'_>, paths: &Paths, probes: &BTreeMap<String, ProbeWr
     let carried = view.desired.client_networks.iter().all(|network| {
         asking(view, &network.vantage_point, probes).is_some_and(|probe| probe.spec.round == round.number)
     });
-    let counts = round.number > 0 && round.subject == *subject && round.age <= view.desired.verification.max_age && carried;
+    let counts =
+        round.number > 0 && round.subject == *subject && round.age <= view.desired.verification.max_age && carried;
     counts.then(|| round.clone())
 }
 
 fn complete(view: &View<'_>, paths: &Paths, looks: &[Look], round: &Round, waits: &[Wait]) -> Option<Digest> {
     let needed = view.desired.verification.consecutive_successes;
-    let proven = looks.iter().all(|look| matches!(look, Look::Passes(times) if *times >= needed));
+    let proven = looks
+        .iter()
+        .all(|look| matches!(look, Look::Passes(times) if *times >= needed));
     if paths.all.is_empty() || !paths.gaps.is_empty() || !waits.is_empty() || !proven {
         return None;
     }
     let mut parts = vec![format!("round {} subject {}", round.number, round.subject)];
-    parts.extend(paths.all.iter().map(|r| format!("{} {} {} {}", r.network, r.vantage_point, r.path.fqdn, r.path.addresses.join(" "))));
+    parts.extend(paths.all.iter().map(|r| {
+        format!(
+            "{} {} {} {}",
+            r.network,
+            r.vantage_point,
+            r.path.fqdn,
+            r.path.addresses.join(" ")
+        )
+    }));
     parts.sort();
     Some(Digest::of_parts(parts.iter().map(String::as_str)))
 }
@@ -218,18 +307,30 @@ impl Evidence {
             write.spec.round = number;
             write
         });
-        let action = ClusterAction::OpenRound { number, subject: subject.clone(), probes: probes.collect() };
+        let action = ClusterAction::OpenRound {
+            number,
+            subject: subject.clone(),
+            probes: probes.collect(),
+        };
         cluster_step("open-round", action)
     }
 
-    /// Probes outside rounds: those that do not ask what they should, and those that nobody wants any more.
-    pub(crate) fn plan_probes(&self, view: &View<'_>, draft: &mut Draft) {
+    /// Probes outside rounds: those that do not ask what they should, and those that nobody wants any more. Nothing new is asked
+    /// while names are still ours to complete: a question asked too early leaves the public answer in the caches of forwarders
+    /// for as long as a public CNAME lives, up to an hour (azure.md §3.2).
+    pub(crate) fn plan_probes(&self, view: &View<'_>, dns_ready: Option<bool>, draft: &mut Draft) {
+        let names_are_ours = view.desired.endpoints.iter().all(|place| place.dns.is_ours());
+        let too_early = names_are_ours && dns_ready != Some(true);
         let unread = Fact::not_read("nobody looked at the probe yet");
         for (point, wanted) in &self.probes {
             match look_up(&view.seen.cluster.probes, point, &unread) {
                 Fact::Seen(_) if asking(view, point, &self.probes).is_some() => {}
+                Fact::Seen(_) | Fact::Absent if too_early => {}
                 Fact::Seen(_) | Fact::Absent => {
-                    draft.probes.push(cluster_step(format!("apply-probe {point}"), ClusterAction::ApplyProbe(wanted.clone())));
+                    draft.probes.push(cluster_step(
+                        format!("apply-probe {point}"),
+                        ClusterAction::ApplyProbe(wanted.clone()),
+                    ));
                 }
                 unknown => draft.wait(not_known(&format!("the probe of VantagePoint {point}"), unknown)),
             }
@@ -239,7 +340,10 @@ impl Evidence {
             if let (false, Fact::Seen(probe)) = (named, probe) {
                 draft.probes.push(cluster_step(
                     format!("delete-probe {point}"),
-                    ClusterAction::DeleteProbe { namespace: probe.namespace.clone(), name: probe.name.clone() },
+                    ClusterAction::DeleteProbe {
+                        namespace: probe.namespace.clone(),
+                        name: probe.name.clone(),
+                    },
                 ));
             }
         }
@@ -271,12 +375,18 @@ impl Evidence {
 /// Names the first failing path of a list, and how many more there are.
 pub(crate) fn first_failure(paths: &[PathAssessment]) -> Option<String> {
     let mut failing = paths.iter().filter_map(|p| match &p.standing {
-        PathStanding::Failing(hop, message) => Some(format!("{} cannot reach {}: {hop}: {message}", p.network, p.path.fqdn)),
+        PathStanding::Failing(hop, message) => {
+            Some(format!("{} cannot reach {}: {hop}: {message}", p.network, p.path.fqdn))
+        }
         PathStanding::Passing | PathStanding::Unknown(_) => None,
     });
     let first = failing.next()?;
     let more = failing.count();
-    Some(if more == 0 { first } else { format!("{first} (and {more} more)") })
+    Some(if more == 0 {
+        first
+    } else {
+        format!("{first} (and {more} more)")
+    })
 }
 
 /// How long ago names last changed by a write of ours, as far as anybody knows; `None`: nobody does.
@@ -285,7 +395,9 @@ pub(crate) fn first_failure(paths: &[PathAssessment]) -> Option<String> {
 /// status that does not yet call both ready cannot vouch for the time.
 pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
     let status = &view.seen.object.status;
-    let vouches = ["EndpointsReady", "DnsReady"].iter().all(|t| status.conditions.iter().any(|c| c.type_ == *t && c.status == "True"));
+    let vouches = ["EndpointsReady", "DnsReady"]
+        .iter()
+        .all(|t| status.conditions.iter().any(|c| c.type_ == *t && c.status == "True"));
     let recorded = status.last_name_change_time.as_ref().filter(|_| vouches).map(|time| {
         let seconds = view.now.duration_since(time.0);
         Duration::try_from(seconds).unwrap_or(Duration::ZERO)

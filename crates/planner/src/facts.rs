@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use sreg_domain::action::{Disposition, Failure};
-use sreg_domain::seen::{Claim, ContainerRegistrySeen, IgnoranceKind, OperationSeen, OperationState, RegistrySeen, StorageSeen};
+use sreg_domain::seen::{
+    Claim, ContainerRegistrySeen, IgnoranceKind, OperationSeen, OperationState, RegistrySeen, StorageSeen,
+};
 use sreg_domain::{ArmId, Desired, Digest, Fact, Seen, TargetKind};
 
 use crate::plan::{AccessAssessment, Wait, WaitReason};
@@ -44,7 +46,13 @@ impl<'a> View<'a> {
     pub(crate) fn new(desired: &'a Desired, seen: &'a Seen, now: Timestamp) -> View<'a> {
         let targets = targets(desired, seen);
         let access = access(desired, seen, &targets);
-        View { desired, seen, now, targets, access }
+        View {
+            desired,
+            seen,
+            now,
+            targets,
+            access,
+        }
     }
 
     pub(crate) fn registry(&self) -> Option<&'a RegistrySeen> {
@@ -53,7 +61,11 @@ impl<'a> View<'a> {
 
     /// The claim is ours, if anybody's.
     pub(crate) fn claim_is_ours(&self) -> bool {
-        self.seen.cluster.claim.seen().is_some_and(|claim| claim.uid == self.desired.object.uid)
+        self.seen
+            .cluster
+            .claim
+            .seen()
+            .is_some_and(|claim| claim.uid == self.desired.object.uid)
     }
 
     /// `namespace/name`, as the claim names its holder.
@@ -79,27 +91,39 @@ impl<'a> View<'a> {
     /// The operation that Azure still carries out on a resource.
     pub(crate) fn running(&self, id: &ArmId) -> Option<&'a OperationSeen> {
         let operations = self.seen.azure.operations.iter();
-        operations.filter(|o| o.operation.resource == *id).find(|o| matches!(o.state, OperationState::Running { .. }))
+        operations
+            .filter(|o| o.operation.resource == *id)
+            .find(|o| matches!(o.state, OperationState::Running { .. }))
     }
 
     /// Why the last operation on a resource failed for good, while that still holds.
     pub(crate) fn refused(&self, id: &ArmId) -> Option<&'a Failure> {
         self.seen.azure.operations.iter().find_map(|o| match &o.state {
-            OperationState::Failed(failure) if o.operation.resource == *id && holds(o, failure, self.now) => Some(failure),
-            OperationState::Failed(_) | OperationState::Running { .. } | OperationState::Succeeded | OperationState::Lost => None,
+            OperationState::Failed(failure) if o.operation.resource == *id && holds(o, failure, self.now) => {
+                Some(failure)
+            }
+            OperationState::Failed(_)
+            | OperationState::Running { .. }
+            | OperationState::Succeeded
+            | OperationState::Lost => None,
         })
     }
 }
 
 /// Whether a failed operation still tells us not to try again.
 pub(crate) fn holds(operation: &OperationSeen, failure: &Failure, now: Timestamp) -> bool {
-    let age = now.as_second().saturating_sub(operation.operation.started_at.as_second());
+    let age = now
+        .as_second()
+        .saturating_sub(operation.operation.started_at.as_second());
     !is_retryable(failure) && (0..FAILURE_HOLDS_SECONDS).contains(&age)
 }
 
 /// Whether Azure means a failure to be tried again.
 pub(crate) fn is_retryable(failure: &Failure) -> bool {
-    let by_code = failure.code.as_deref().is_some_and(|code| RETRYABLE.iter().any(|r| r.eq_ignore_ascii_case(code)));
+    let by_code = failure
+        .code
+        .as_deref()
+        .is_some_and(|code| RETRYABLE.iter().any(|r| r.eq_ignore_ascii_case(code)));
     by_code
         || match failure.disposition {
             Disposition::Retry | Disposition::Wait(_) => true,
@@ -110,7 +134,11 @@ pub(crate) fn is_retryable(failure: &Failure) -> bool {
 /// A failure in Azure's words, with what support asks for.
 pub(crate) fn in_azures_words(failure: &Failure) -> String {
     let code = failure.code.as_deref().map(|c| format!("{c}: ")).unwrap_or_default();
-    let correlation = failure.correlation_id.as_deref().map(|c| format!(" (correlation id {c})")).unwrap_or_default();
+    let correlation = failure
+        .correlation_id
+        .as_deref()
+        .map(|c| format!(" (correlation id {c})"))
+        .unwrap_or_default();
     format!("{}: {code}{}{correlation}", failure.attempt, failure.message)
 }
 
@@ -121,52 +149,93 @@ pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
             let code = why.code.as_deref().map(|c| format!("{c}: ")).unwrap_or_default();
             Wait {
                 reason: WaitReason::PermissionStalled,
-                message: format!("grant the operator's identity the right to {}: {code}{}", attempt(what, &why.attempt), why.message),
+                message: format!(
+                    "grant the operator's identity the right to {}: {code}{}",
+                    attempt(what, &why.attempt),
+                    why.message
+                ),
             }
         }
-        Fact::Unknown(why) if why.message.is_empty() => {
-            Wait { reason: WaitReason::NotKnown, message: format!("{} has not answered yet", attempt(what, &why.attempt)) }
-        }
-        Fact::Unknown(why) => {
-            Wait { reason: WaitReason::NotKnown, message: format!("{}: {}", attempt(what, &why.attempt), why.message) }
-        }
-        Fact::Absent => Wait { reason: WaitReason::NotKnown, message: format!("{what} is not there (yet)") },
-        Fact::Seen(_) => Wait { reason: WaitReason::NotKnown, message: format!("{what} is not complete yet") },
+        Fact::Unknown(why) if why.message.is_empty() => Wait {
+            reason: WaitReason::NotKnown,
+            message: format!("{} has not answered yet", attempt(what, &why.attempt)),
+        },
+        Fact::Unknown(why) => Wait {
+            reason: WaitReason::NotKnown,
+            message: format!("{}: {}", attempt(what, &why.attempt), why.message),
+        },
+        Fact::Absent => Wait {
+            reason: WaitReason::NotKnown,
+            message: format!("{what} is not there (yet)"),
+        },
+        Fact::Seen(_) => Wait {
+            reason: WaitReason::NotKnown,
+            message: format!("{what} is not complete yet"),
+        },
     }
 }
 
 fn attempt(what: &str, attempt: &str) -> String {
-    if attempt.is_empty() { format!("read {what}") } else { attempt.to_owned() }
+    if attempt.is_empty() {
+        format!("read {what}")
+    } else {
+        attempt.to_owned()
+    }
 }
 
 /// A fact of a map: what nobody looked at is not known.
-pub(crate) fn look_up<'a, K: Ord, T>(map: &'a std::collections::BTreeMap<K, Fact<T>>, key: &K, unread: &'a Fact<T>) -> &'a Fact<T> {
+pub(crate) fn look_up<'a, K: Ord, T>(
+    map: &'a std::collections::BTreeMap<K, Fact<T>>,
+    key: &K,
+    unread: &'a Fact<T>,
+) -> &'a Fact<T> {
     map.get(key).unwrap_or(unread)
 }
 
 fn targets(desired: &Desired, seen: &Seen) -> Targets {
     let Fact::Seen(registry) = &seen.azure.registry else {
-        return Targets { gap: Some(not_known(&format!("registry {}", desired.registry.name()), &seen.azure.registry)), ..Targets::default() };
+        return Targets {
+            gap: Some(not_known(
+                &format!("registry {}", desired.registry.name()),
+                &seen.azure.registry,
+            )),
+            ..Targets::default()
+        };
     };
     let mut targets = Targets::default();
     let mut incomplete: Vec<&str> = Vec::new();
     for region in &registry.regions {
         let both = !region.storage.is_empty() && !region.container_registries.is_empty();
-        if !both || region.storage.iter().chain(&region.container_registries).any(Option::is_none) {
+        if !both
+            || region
+                .storage
+                .iter()
+                .chain(&region.container_registries)
+                .any(Option::is_none)
+        {
             incomplete.push(region.location.as_str());
         }
         targets.storage.extend(region.storage.iter().flatten().cloned());
-        targets.container_registries.extend(region.container_registries.iter().flatten().cloned());
+        targets
+            .container_registries
+            .extend(region.container_registries.iter().flatten().cloned());
     }
     targets.storage.sort();
     targets.storage.dedup();
     targets.container_registries.sort();
     targets.container_registries.dedup();
     if registry.regions.is_empty() || !incomplete.is_empty() {
-        let regions = if incomplete.is_empty() { "any region".to_owned() } else { incomplete.join(", ") };
+        let regions = if incomplete.is_empty() {
+            "any region".to_owned()
+        } else {
+            incomplete.join(", ")
+        };
         targets.gap = Some(Wait {
             reason: WaitReason::RegistryProvisioning,
-            message: format!("Azure has not yet named storage and container registry of {} in {regions}", desired.registry.name()),
+            message: format!(
+                "Azure has not yet named storage and container registry of {} in {regions}",
+                desired.registry.name()
+            ),
         });
     }
     targets
@@ -179,7 +248,9 @@ pub(crate) fn registry_closed(registry: &RegistrySeen) -> bool {
 
 /// Closed by `Disabled`, or by `Deny` with nobody excepted by address or network (azure.md §1.7).
 pub(crate) fn storage_closed(storage: &StorageSeen) -> bool {
-    let denies = is(storage.default_action.as_deref(), "Deny") && storage.ip_rules.is_empty() && storage.virtual_network_rules.is_empty();
+    let denies = is(storage.default_action.as_deref(), "Deny")
+        && storage.ip_rules.is_empty()
+        && storage.virtual_network_rules.is_empty();
     is(storage.public_network_access.as_deref(), "Disabled") || denies
 }
 
@@ -237,11 +308,19 @@ fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssess
 }
 
 fn unknown_access(target: TargetKind, id: &ArmId) -> AccessAssessment {
-    AccessAssessment { target, id: id.clone(), closed: None, detail: String::new() }
+    AccessAssessment {
+        target,
+        id: id.clone(),
+        closed: None,
+        detail: String::new(),
+    }
 }
 
 fn show(fields: &[(&str, Option<&str>)]) -> String {
-    let parts: Vec<String> = fields.iter().filter_map(|(name, value)| value.map(|v| format!("{name}={v}"))).collect();
+    let parts: Vec<String> = fields
+        .iter()
+        .filter_map(|(name, value)| value.map(|v| format!("{name}={v}")))
+        .collect();
     parts.join(" ")
 }
 
@@ -249,8 +328,18 @@ fn show(fields: &[(&str, Option<&str>)]) -> String {
 pub(crate) fn seen_digest(seen: &Seen, target: TargetKind, id: &ArmId) -> Option<Digest> {
     match target {
         TargetKind::Registry => seen.azure.registry.seen().map(|r| r.digest.clone()),
-        TargetKind::Storage => seen.azure.storage.get(id).and_then(Fact::seen).map(|s| s.digest.clone()),
-        TargetKind::ContainerRegistry => seen.azure.container_registries.get(id).and_then(Fact::seen).map(|c| c.digest.clone()),
+        TargetKind::Storage => seen
+            .azure
+            .storage
+            .get(id)
+            .and_then(Fact::seen)
+            .map(|s| s.digest.clone()),
+        TargetKind::ContainerRegistry => seen
+            .azure
+            .container_registries
+            .get(id)
+            .and_then(Fact::seen)
+            .map(|c| c.digest.clone()),
     }
 }
 
@@ -261,8 +350,18 @@ pub(crate) fn seen_network(seen: &Seen, target: TargetKind, id: &ArmId) -> Optio
             let access = seen.azure.registry.seen()?.public_network_access.clone()?;
             Some(serde_json::json!({ "publicNetworkAccess": access }))
         }
-        TargetKind::Storage => seen.azure.storage.get(id).and_then(Fact::seen).map(|s| s.network.clone()),
-        TargetKind::ContainerRegistry => seen.azure.container_registries.get(id).and_then(Fact::seen).map(|c| c.network.clone()),
+        TargetKind::Storage => seen
+            .azure
+            .storage
+            .get(id)
+            .and_then(Fact::seen)
+            .map(|s| s.network.clone()),
+        TargetKind::ContainerRegistry => seen
+            .azure
+            .container_registries
+            .get(id)
+            .and_then(Fact::seen)
+            .map(|c| c.network.clone()),
     }
 }
 

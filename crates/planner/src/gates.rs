@@ -41,7 +41,15 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
     }
     let mut parts: Vec<String> = view.access.iter().map(|a| format!("close {}", a.id.key())).collect();
     parts.extend(paths.all.iter().map(|r| format!("path {} {}", r.network, r.path.fqdn)));
-    parts.extend(view.seen.azure.reopening_obstacles.seen().into_iter().flatten().map(|o| format!("obstacle {o}")));
+    parts.extend(
+        view.seen
+            .azure
+            .reopening_obstacles
+            .seen()
+            .into_iter()
+            .flatten()
+            .map(|o| format!("obstacle {o}")),
+    );
     parts.sort();
     Some(Digest::of_parts(parts.iter().map(String::as_str)))
 }
@@ -71,14 +79,22 @@ fn settling(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     draft.looks.push(left);
     Some(Wait {
         reason: WaitReason::DnsSettling,
-        message: format!("names changed less than dnsSettle ({}) ago: caches may still hold former answers", duration::show(view.desired.verification.dns_settle)),
+        message: format!(
+            "names changed less than dnsSettle ({}) ago: caches may still hold former answers",
+            duration::show(view.desired.verification.dns_settle)
+        ),
     })
 }
 
 /// Clients that came from public addresses and that nobody accepted cutting off.
 pub(crate) fn unaccepted<'a>(clients: &'a [PublicClient], accept: &[String]) -> Vec<&'a PublicClient> {
     let accepted: Vec<Prefix> = accept.iter().filter_map(|a| Prefix::parse(a)).collect();
-    let is_accepted = |client: &PublicClient| client.address.parse().is_ok_and(|address| accepted.iter().any(|prefix| prefix.holds(address)));
+    let is_accepted = |client: &PublicClient| {
+        client
+            .address
+            .parse()
+            .is_ok_and(|address| accepted.iter().any(|prefix| prefix.holds(address)))
+    };
     clients.iter().filter(|client| !is_accepted(client)).collect()
 }
 
@@ -88,10 +104,19 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
         Fact::Seen(clients) => {
             let found = unaccepted(clients, &wanted.accept);
             let first = found.first()?;
-            let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
+            let more = if found.len() > 1 {
+                format!(" and {} more", found.len() - 1)
+            } else {
+                String::new()
+            };
             (
                 WaitReason::RecentPublicClients,
-                format!("{}{more} reached {} over public access in the last {}: move these clients, or list them under verification.recentPublicClients.accept", first.address, first.target.name(), duration::show(wanted.window)),
+                format!(
+                    "{}{more} reached {} over public access in the last {}: move these clients, or list them under verification.recentPublicClients.accept",
+                    first.address,
+                    first.target.name(),
+                    duration::show(wanted.window)
+                ),
             )
         }
         Fact::Absent => return None,
@@ -130,8 +155,12 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
         Some(false) => Some(Wait {
             reason: WaitReason::LockdownApproval,
             message: match obstacles.first() {
-                None => format!("approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}"),
-                Some(obstacle) => format!("opening again would be forbidden ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}"),
+                None => {
+                    format!("approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}")
+                }
+                Some(obstacle) => format!(
+                    "opening again would be forbidden ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}"
+                ),
             },
         }),
     }
@@ -148,12 +177,16 @@ fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
             None => "the lockdown window never opens: correct lockdown.window".to_owned(),
         },
     };
-    let Some(wanted) = &view.desired.window else { return Some(closed(None)) };
+    let Some(wanted) = &view.desired.window else {
+        return Some(closed(None));
+    };
     match window::standing(wanted, view.now) {
         window::Standing::Open(_) => None,
         window::Standing::Closed(opens) => {
             if let Some(at) = opens {
-                draft.looks.push(Duration::try_from(at.duration_since(view.now)).unwrap_or(Duration::ZERO));
+                draft
+                    .looks
+                    .push(Duration::try_from(at.duration_since(view.now)).unwrap_or(Duration::ZERO));
             }
             Some(closed(opens))
         }
@@ -168,8 +201,10 @@ fn rollout(view: &View<'_>) -> Option<Wait> {
         Fact::Seen(true) => None,
         Fact::Seen(false) | Fact::Absent => Some(Wait {
             reason: WaitReason::RolloutPending,
-            message: "no LockdownRollout has reached this object: add it to one, or take Rollout out of lockdown.waitFor".into(),
+            message:
+                "no LockdownRollout has reached this object: add it to one, or take Rollout out of lockdown.waitFor"
+                    .into(),
         }),
-        unknown => Some(not_known("LockdownRollouts", unknown)),
+        unknown @ Fact::Unknown(_) => Some(not_known("LockdownRollouts", unknown)),
     }
 }

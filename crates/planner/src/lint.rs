@@ -1,5 +1,5 @@
 //! The one rule and the orders, checked on a finished plan and independently of how it was made: nothing here calls a gate. A finding
-//! is a defect of the planner; every test runs the lint on every plan, and the runtime refuses to act on a plan with findings.
+//! is a defect of the planner: `plan` refuses such a plan as a whole, and every test runs the lint on every plan.
 //!
 //! | rule | says |
 //! | --- | --- |
@@ -46,7 +46,10 @@ struct Lint<'a> {
 
 impl Lint<'_> {
     fn break_rule(&mut self, rule: &'static str, message: impl Into<String>) {
-        self.found.push(LintFinding { rule, message: message.into() });
+        self.found.push(LintFinding {
+            rule,
+            message: message.into(),
+        });
     }
 
     fn demand(&mut self, rule: &'static str, holds: bool, message: impl FnOnce() -> String) {
@@ -66,7 +69,12 @@ fn azure(step: &Step) -> Option<&AzureAction> {
 
 /// Checks a plan against what it was made from. Empty: the plan may be carried out.
 pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
-    let mut lint = Lint { desired, seen, plan, found: Vec::new() };
+    let mut lint = Lint {
+        desired,
+        seen,
+        plan,
+        found: Vec::new(),
+    };
     closing(&mut lint);
     opening(&mut lint);
     claim_first(&mut lint);
@@ -80,19 +88,30 @@ pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
 
 fn closing(lint: &mut Lint<'_>) {
     let plan = lint.plan;
-    let closing: Vec<(&Step, &AzureAction)> = plan.steps().filter_map(|s| Some((s, azure(s)?))).filter(|(_, a)| a.is_closing()).collect();
+    let closing: Vec<(&Step, &AzureAction)> = plan
+        .steps()
+        .filter_map(|s| Some((s, azure(s)?)))
+        .filter(|(_, a)| a.is_closing())
+        .collect();
     if closing.is_empty() {
         return;
     }
     let total = plan.steps().count();
-    lint.demand("alone", plan.waves.len() == 1 && total == closing.len(), || "closing writes share the plan with other steps".into());
+    lint.demand("alone", plan.waves.len() == 1 && total == closing.len(), || {
+        "closing writes share the plan with other steps".into()
+    });
     for missing in proof::missing(lint.desired, lint.seen, plan) {
         lint.break_rule("proof", missing);
     }
     for (step, action) in closing {
-        if let AzureAction::Edit { target, id, expected, .. } = action {
+        if let AzureAction::Edit {
+            target, id, expected, ..
+        } = action
+        {
             let now = crate::facts::seen_digest(lint.seen, *target, id);
-            lint.demand("proof", now.as_ref() == Some(expected), || format!("{} expects another world than was seen", step.id));
+            lint.demand("proof", now.as_ref() == Some(expected), || {
+                format!("{} expects another world than was seen", step.id)
+            });
         }
     }
 }
@@ -105,7 +124,9 @@ fn opening(lint: &mut Lint<'_>) {
     let allowed = lint.desired.public_access == PublicAccess::Enabled
         || proof::break_glass_in_force(lint.desired, lint.seen)
         || proof::rollback_was_chosen(lint.desired, lint.seen);
-    lint.demand("opening", allowed && !lint.seen.object.deleting, || "nothing allows opening public access".into());
+    lint.demand("opening", allowed && !lint.seen.object.deleting, || {
+        "nothing allows opening public access".into()
+    });
 }
 
 fn claim_first(lint: &mut Lint<'_>) {
@@ -113,20 +134,32 @@ fn claim_first(lint: &mut Lint<'_>) {
     if seen.object.deleting {
         return;
     }
-    let mut claimed = seen.cluster.claim.seen().is_some_and(|c| c.uid == lint.desired.object.uid);
+    let mut claimed = seen
+        .cluster
+        .claim
+        .seen()
+        .is_some_and(|c| c.uid == lint.desired.object.uid);
     let mut finalizer = seen.object.has_finalizer;
     for wave in &lint.plan.waves {
         let writes = wave.iter().filter_map(azure).next().is_some();
-        lint.demand("claim first", !writes || (claimed && finalizer), || "an Azure write comes before claim or finalizer".into());
-        claimed |= wave.iter().any(|s| matches!(s.action, Action::Cluster(ClusterAction::Claim { .. })));
-        finalizer |= wave.iter().any(|s| matches!(s.action, Action::Cluster(ClusterAction::AddFinalizer)));
+        lint.demand("claim first", !writes || (claimed && finalizer), || {
+            "an Azure write comes before claim or finalizer".into()
+        });
+        claimed |= wave
+            .iter()
+            .any(|s| matches!(s.action, Action::Cluster(ClusterAction::Claim { .. })));
+        finalizer |= wave
+            .iter()
+            .any(|s| matches!(s.action, Action::Cluster(ClusterAction::AddFinalizer)));
     }
 }
 
 fn observe(lint: &mut Lint<'_>) {
     if lint.desired.observe_only {
         let writes = lint.plan.steps().filter_map(azure).count();
-        lint.demand("observe", writes == 0, || format!("{writes} Azure writes under Observe"));
+        lint.demand("observe", writes == 0, || {
+            format!("{writes} Azure writes under Observe")
+        });
     }
 }
 
@@ -135,19 +168,34 @@ fn settled(lint: &mut Lint<'_>) {
     let state = plan.assessment.state;
     let closed = proof::all_closed(lint.seen);
     if state == Some(State::Locked) {
-        let proven = !plan.assessment.paths.is_empty() && plan.assessment.paths.iter().all(|p| p.standing == PathStanding::Passing);
-        lint.demand("settled", closed && proven, || "called Locked without being closed and proven".into());
+        let proven = !plan.assessment.paths.is_empty()
+            && plan
+                .assessment
+                .paths
+                .iter()
+                .all(|p| p.standing == PathStanding::Passing);
+        lint.demand("settled", closed && proven, || {
+            "called Locked without being closed and proven".into()
+        });
     }
     let idle = plan.waves.is_empty() && plan.waits.is_empty() && !lint.seen.object.deleting;
     if idle {
         let expected = [State::Locked, State::Open, State::Observed, State::BreakGlass];
-        lint.demand("settled", state.is_some_and(|s| expected.contains(&s)), || format!("no steps, no waits, yet {state:?}"));
+        lint.demand("settled", state.is_some_and(|s| expected.contains(&s)), || {
+            format!("no steps, no waits, yet {state:?}")
+        });
     }
     let unread = matches!(lint.seen.azure.registry, Fact::Unknown(_));
     let ready = [State::Locked, State::Open, State::Observed];
-    lint.demand("settled", !(unread && state.is_some_and(|s| ready.contains(&s))), || "called ready on a registry that could not be read".into());
+    lint.demand(
+        "settled",
+        !(unread && state.is_some_and(|s| ready.contains(&s))),
+        || "called ready on a registry that could not be read".into(),
+    );
     let silent = plan.waits.iter().find(|w| w.message.is_empty());
     lint.demand("settled", silent.is_none(), || "a wait says nothing".into());
     let ids: BTreeSet<_> = plan.steps().map(|s| &s.id).collect();
-    lint.demand("order", ids.len() == plan.steps().count(), || "two steps have one name".into());
+    lint.demand("order", ids.len() == plan.steps().count(), || {
+        "two steps have one name".into()
+    });
 }

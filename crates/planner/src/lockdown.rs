@@ -27,29 +27,29 @@ use crate::preflight::{Verdict, may_write};
 use crate::{gates, opening};
 
 /// Plans the way to the lock, as far as it can be gone now.
-pub(crate) fn plan(view: &View<'_>, paths: &Paths, evidence: &Evidence, standings: &[PathAssessment], draft: &mut Draft) {
+pub(crate) fn plan(
+    view: &View<'_>,
+    paths: &Paths,
+    evidence: &Evidence,
+    standings: &[PathAssessment],
+    draft: &mut Draft,
+) {
     limits(draft);
     let blocked = draft.has_steps() || !draft.waits.is_empty();
-    let mut waits: Vec<Wait> = paths.gaps.clone();
-    if paths.gaps.is_empty() && paths.all.is_empty() {
-        waits.push(Wait { reason: WaitReason::PathsUnknown, message: "there is no path to prove: add endpoints and client networks".into() });
-    }
-    waits.extend(evidence.waits.iter().cloned());
-    waits.extend(gates::closed(view, paths, draft));
-    let failure = first_failure(standings);
-    let counts = evidence.round.is_some() && evidence.can_conclude(view);
-    if let Some(message) = failure.clone().filter(|_| waits.is_empty() || !blocked) {
-        waits.push(Wait { reason: WaitReason::PathFailing, message });
-    }
-    let held = blocked || !waits.is_empty();
-    for wait in waits {
-        draft.wait(wait);
-    }
-    if held {
+    let waits = what_holds(view, paths, evidence, standings, draft);
+    if blocked {
+        // What comes later is told only where a person can act on it already.
+        waits
+            .into_iter()
+            .filter(|wait| is_for_people(wait.reason))
+            .for_each(|wait| draft.wait(wait));
         return;
     }
+    if !waits.is_empty() {
+        return waits.into_iter().for_each(|wait| draft.wait(wait));
+    }
     let Some(subject) = &paths.subject else { return };
-    if !counts {
+    if !(evidence.round.is_some() && evidence.can_conclude(view)) {
         draft.cluster.push(evidence.open_round(view, subject));
         draft.probes.clear();
         return;
@@ -60,10 +60,55 @@ pub(crate) fn plan(view: &View<'_>, paths: &Paths, evidence: &Evidence, standing
     }
 }
 
+/// Every reason that holds the lock, apart from other steps and waits.
+fn what_holds(
+    view: &View<'_>,
+    paths: &Paths,
+    evidence: &Evidence,
+    standings: &[PathAssessment],
+    draft: &mut Draft,
+) -> Vec<Wait> {
+    let mut waits: Vec<Wait> = paths.gaps.clone();
+    if paths.gaps.is_empty() && paths.all.is_empty() {
+        waits.push(Wait {
+            reason: WaitReason::PathsUnknown,
+            message: "there is no path to prove: add endpoints and client networks".into(),
+        });
+    }
+    waits.extend(evidence.waits.iter().cloned());
+    waits.extend(gates::closed(view, paths, draft));
+    if let Some(message) = first_failure(standings) {
+        waits.push(Wait {
+            reason: WaitReason::PathFailing,
+            message,
+        });
+    }
+    waits
+}
+
+/// Waits that a person may end while other things are still under way.
+fn is_for_people(reason: WaitReason) -> bool {
+    let early = [
+        WaitReason::VantagePointMissing,
+        WaitReason::AgentSilent,
+        WaitReason::RecentPublicClients,
+        WaitReason::LockdownApproval,
+        WaitReason::RolloutPending,
+    ];
+    early.contains(&reason)
+}
+
 fn still_to_prove(view: &View<'_>, evidence: &Evidence) -> String {
     let needed = view.desired.verification.consecutive_successes;
-    let proven = evidence.looks.iter().filter(|look| matches!(look, Look::Passes(times) if *times >= needed)).count();
-    format!("{proven} of {} paths have {needed} successes in a row in the open proof round", evidence.looks.len())
+    let proven = evidence
+        .looks
+        .iter()
+        .filter(|look| matches!(look, Look::Passes(times) if *times >= needed))
+        .count();
+    format!(
+        "{proven} of {} paths have {needed} successes in a row in the open proof round",
+        evidence.looks.len()
+    )
 }
 
 /// Known limits of private registries (azure.md §1.7).
@@ -76,16 +121,33 @@ fn limits(draft: &mut Draft) {
 
 fn close_with(view: &View<'_>, proof: &Digest, draft: &mut Draft) {
     let wanted = match &view.seen.cluster.snapshot {
-        unknown @ Fact::Unknown(_) => return draft.wait(not_known("the snapshot of what was before the lock", unknown)),
+        unknown @ Fact::Unknown(_) => {
+            return draft.wait(not_known("the snapshot of what was before the lock", unknown));
+        }
         Fact::Seen(seen) => wanted_snapshot(view, Some(seen), proof),
         Fact::Absent => wanted_snapshot(view, None, proof),
     };
     let Some(wanted) = wanted else {
-        return draft.waiting(WaitReason::NotKnown, "network settings of a target could not be read: they are kept before the lock");
+        return draft.waiting(
+            WaitReason::NotKnown,
+            "network settings of a target could not be read: they are kept before the lock",
+        );
     };
-    if !view.seen.cluster.snapshot.seen().is_some_and(|seen| same_snapshot(seen, &wanted)) {
+    if !view
+        .seen
+        .cluster
+        .snapshot
+        .seen()
+        .is_some_and(|seen| same_snapshot(seen, &wanted))
+    {
         let config_map = naming::snapshot_name(&view.desired.registry);
-        draft.cluster.push(cluster_step("write-snapshot", ClusterAction::WriteSnapshot { config_map, snapshot: wanted }));
+        draft.cluster.push(cluster_step(
+            "write-snapshot",
+            ClusterAction::WriteSnapshot {
+                config_map,
+                snapshot: wanted,
+            },
+        ));
         return;
     }
     closing(view, draft);
@@ -99,14 +161,29 @@ fn wanted_snapshot(view: &View<'_>, seen: Option<&Snapshot>, proof: &Digest) -> 
     for access in &view.access {
         let earlier = seen.filter(|_| begun).and_then(|s| kept(s, &access.id)).cloned();
         let network = earlier.or_else(|| seen_network(view.seen, access.target, &access.id))?;
-        targets.insert(access.id.to_string(), SnapshotTarget { kind: access.target, network });
+        targets.insert(
+            access.id.to_string(),
+            SnapshotTarget {
+                kind: access.target,
+                network,
+            },
+        );
     }
-    Some(Snapshot { holder: view.holder(), targets, evidence_digest: proof.clone() })
+    Some(Snapshot {
+        holder: view.holder(),
+        targets,
+        evidence_digest: proof.clone(),
+    })
 }
 
 /// Equal but for how Azure spells ids.
 fn same_snapshot(a: &Snapshot, b: &Snapshot) -> bool {
-    let spelled = |s: &Snapshot| -> BTreeMap<String, SnapshotTarget> { s.targets.iter().map(|(k, v)| (k.to_ascii_lowercase(), v.clone())).collect() };
+    let spelled = |s: &Snapshot| -> BTreeMap<String, SnapshotTarget> {
+        s.targets
+            .iter()
+            .map(|(k, v)| (k.to_ascii_lowercase(), v.clone()))
+            .collect()
+    };
     a.holder == b.holder && a.evidence_digest == b.evidence_digest && spelled(a) == spelled(b)
 }
 
@@ -121,21 +198,35 @@ fn closing(view: &View<'_>, draft: &mut Draft) {
     }
     let registry_alone = steps.iter().any(|(target, _)| *target == TargetKind::Registry) && !registry_was_refused(view);
     let registry_busy = view.running(&view.desired.registry).is_some();
-    let now = steps.into_iter().filter(|(target, _)| *target == TargetKind::Registry || !(registry_alone || registry_busy));
+    let now = steps
+        .into_iter()
+        .filter(|(target, _)| *target == TargetKind::Registry || !(registry_alone || registry_busy));
     draft.closing.extend(now.map(|(_, step)| step));
     kept_open(view, draft);
 }
 
 /// The registry's last closing write was refused: the others do not wait for it.
 fn registry_was_refused(view: &View<'_>) -> bool {
-    let targets = view.seen.object.status.public_access.as_ref().map(|p| p.targets.as_slice()).unwrap_or_default();
-    targets.iter().any(|t| t.target == TargetKind::Registry.to_string() && t.refusal.is_some())
+    let targets = view
+        .seen
+        .object
+        .status
+        .public_access
+        .as_ref()
+        .map(|p| p.targets.as_slice())
+        .unwrap_or_default();
+    targets
+        .iter()
+        .any(|t| t.target == TargetKind::Registry.to_string() && t.refusal.is_some())
 }
 
 fn close(view: &View<'_>, access: &AccessAssessment, draft: &mut Draft) -> Option<Step> {
     let expected = crate::facts::seen_digest(view.seen, access.target, &access.id)?;
     if view.running(&access.id).is_some() {
-        draft.waiting(WaitReason::OperationInProgress, format!("Azure is still closing {} {}", access.target, access.id.name()));
+        draft.waiting(
+            WaitReason::OperationInProgress,
+            format!("Azure is still closing {} {}", access.target, access.id.name()),
+        );
         return None;
     }
     if let Some(failure) = view.refused(&access.id) {
@@ -151,24 +242,40 @@ fn close(view: &View<'_>, access: &AccessAssessment, draft: &mut Draft) -> Optio
     }
     Some(azure_step(
         format!("close {} {}", access.target, access.id.name()),
-        AzureAction::Edit { target: access.target, id: access.id.clone(), edit: Edit::Close, expected },
+        AzureAction::Edit {
+            target: access.target,
+            id: access.id.clone(),
+            edit: Edit::Close,
+            expected,
+        },
     ))
 }
 
 /// Who still comes in once storage and container registry are closed: reported, never touched.
 fn kept_open(view: &View<'_>, draft: &mut Draft) {
     for storage in view.seen.azure.storage.values().filter_map(Fact::seen) {
-        let bypass = storage.bypass.as_deref().filter(|b| !b.is_empty() && !b.eq_ignore_ascii_case("None"));
+        let bypass = storage
+            .bypass
+            .as_deref()
+            .filter(|b| !b.is_empty() && !b.eq_ignore_ascii_case("None"));
         if bypass.is_some() || !storage.resource_access_rules.is_empty() {
             draft.find(
                 FindingReason::BypassKept,
-                format!("storage {} keeps bypass {} and {} resource rules", storage.id.name(), bypass.unwrap_or("None"), storage.resource_access_rules.len()),
+                format!(
+                    "storage {} keeps bypass {} and {} resource rules",
+                    storage.id.name(),
+                    bypass.unwrap_or("None"),
+                    storage.resource_access_rules.len()
+                ),
             );
         }
     }
     for registry in view.seen.azure.container_registries.values().filter_map(Fact::seen) {
         if let Some(bypass) = registry.bypass.as_deref().filter(|b| !b.eq_ignore_ascii_case("None")) {
-            draft.find(FindingReason::BypassKept, format!("container registry {} keeps bypass {bypass}", registry.id.name()));
+            draft.find(
+                FindingReason::BypassKept,
+                format!("container registry {} keeps bypass {bypass}", registry.id.name()),
+            );
         }
     }
 }

@@ -38,14 +38,24 @@ pub(crate) enum Rollback {
 pub(crate) fn pausing<'a>(view: &'a View<'_>) -> Option<(&'a RollbackStatus, Option<Timestamp>)> {
     let rollback = view.seen.object.status.rollback.as_ref()?;
     let mine = rollback.generation == view.desired.object.generation && rollback.count > 0;
-    if !mine || view.desired.rollback != RollbackPolicy::Reopen || view.desired.public_access != PublicAccess::Disabled {
+    if !mine || view.desired.rollback != RollbackPolicy::Reopen || view.desired.public_access != PublicAccess::Disabled
+    {
         return None;
     }
     if rollback.count >= MOST_ROLLBACKS {
         return Some((rollback, None));
     }
-    let pause = view.desired.grace_period.max(Duration::from_secs(60)).saturating_mul(1 << rollback.count.clamp(1, 8));
-    let until = rollback.reopened_at.as_ref()?.0.saturating_add(SignedDuration::try_from(pause).ok()?).ok()?;
+    let pause = view
+        .desired
+        .grace_period
+        .max(Duration::from_secs(60))
+        .saturating_mul(1 << rollback.count.clamp(1, 8));
+    let until = rollback
+        .reopened_at
+        .as_ref()?
+        .0
+        .saturating_add(SignedDuration::try_from(pause).ok()?)
+        .ok()?;
     (view.now < until).then_some((rollback, Some(until)))
 }
 
@@ -72,21 +82,35 @@ pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence,
         }
         return Rollback::InForce;
     }
-    let chosen = view.desired.rollback == RollbackPolicy::Reopen && view.desired.public_access == PublicAccess::Disabled;
-    let (true, Some(since)) = (chosen, within_grace(view)) else { return Rollback::None };
+    let chosen =
+        view.desired.rollback == RollbackPolicy::Reopen && view.desired.public_access == PublicAccess::Disabled;
+    let (true, Some(since)) = (chosen, within_grace(view)) else {
+        return Rollback::None;
+    };
     let ours = view.seen.cluster.snapshot.seen().is_some_and(|snapshot| {
-        view.access.iter().any(|a| a.closed == Some(true) && would_open(a.target, snapshot, &a.id))
+        view.access
+            .iter()
+            .any(|a| a.closed == Some(true) && would_open(a.target, snapshot, &a.id))
     });
     let failing = evidence.looks.iter().any(|look| matches!(look, Look::Fails(..)));
-    let (true, true, Some(subject)) = (ours, failing, &paths.subject) else { return Rollback::None };
+    let (true, true, Some(subject)) = (ours, failing, &paths.subject) else {
+        return Rollback::None;
+    };
     match &evidence.round {
         // A round from before the lock says nothing about after it.
         Some(round) if round.age < since => {
             let needed = view.desired.verification.consecutive_successes;
-            let lost = evidence.looks.iter().zip(&paths.all).find_map(|(look, path)| match look {
-                Look::Fails(hop, message, times) if *times >= needed => Some(format!("{} cannot reach {}: {hop}: {message}", path.network, path.path.fqdn)),
-                Look::Fails(..) | Look::Passes(_) | Look::Nothing(_) => None,
-            });
+            let lost = evidence
+                .looks
+                .iter()
+                .zip(&paths.all)
+                .find_map(|(look, path)| match look {
+                    Look::Fails(hop, message, times) if *times >= needed => Some(format!(
+                        "{} cannot reach {}: {hop}: {message}",
+                        path.network, path.path.fqdn
+                    )),
+                    Look::Fails(..) | Look::Passes(_) | Look::Nothing(_) => None,
+                });
             match lost {
                 Some(lost) => {
                     draft.find(FindingReason::RolledBack, lost);
@@ -107,12 +131,22 @@ pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence,
 }
 
 /// Says what keeps a locked registry from being settled.
-pub(crate) fn plan(paths: &Paths, evidence: &Evidence, standings: &[PathAssessment], view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn plan(
+    paths: &Paths,
+    evidence: &Evidence,
+    standings: &[PathAssessment],
+    view: &View<'_>,
+    draft: &mut Draft,
+) {
     if let Some(lost) = first_failure(standings) {
         let way_back = match view.desired.rollback {
             RollbackPolicy::Hold => "the lock holds: repair the path, or open with a BreakGlass",
-            RollbackPolicy::Reopen if within_grace(view).is_some() => "the lock is opened again if a new proof round confirms it",
-            RollbackPolicy::Reopen => "the lock holds, its grace period is over: repair the path, or open with a BreakGlass",
+            RollbackPolicy::Reopen if within_grace(view).is_some() => {
+                "the lock is opened again if a new proof round confirms it"
+            }
+            RollbackPolicy::Reopen => {
+                "the lock holds, its grace period is over: repair the path, or open with a BreakGlass"
+            }
         };
         draft.waiting(WaitReason::PathLostStalled, format!("{lost}; {way_back}"));
     }

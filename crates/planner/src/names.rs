@@ -28,16 +28,36 @@ fn listed<'a>(networks: impl IntoIterator<Item = &'a ArmId>) -> String {
 fn public_names(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<String> {
     let azure = &view.seen.azure;
     match wanted.group {
-        EndpointGroup::AmlRegistry => azure.discovery.seen().into_iter().flatten().map(ToString::to_string).collect(),
-        EndpointGroup::Blob => {
-            azure.storage.get(wanted.target).and_then(Fact::seen).and_then(|s| s.blob_host.as_ref()).map(ToString::to_string).into_iter().collect()
-        }
-        EndpointGroup::Dfs => {
-            azure.storage.get(wanted.target).and_then(Fact::seen).and_then(|s| s.dfs_host.as_ref()).map(ToString::to_string).into_iter().collect()
-        }
+        EndpointGroup::AmlRegistry => azure
+            .discovery
+            .seen()
+            .into_iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect(),
+        EndpointGroup::Blob => azure
+            .storage
+            .get(wanted.target)
+            .and_then(Fact::seen)
+            .and_then(|s| s.blob_host.as_ref())
+            .map(ToString::to_string)
+            .into_iter()
+            .collect(),
+        EndpointGroup::Dfs => azure
+            .storage
+            .get(wanted.target)
+            .and_then(Fact::seen)
+            .and_then(|s| s.dfs_host.as_ref())
+            .map(ToString::to_string)
+            .into_iter()
+            .collect(),
         EndpointGroup::ContainerRegistry => {
             let registry = azure.container_registries.get(wanted.target).and_then(Fact::seen);
-            registry.and_then(|r| r.login_server.as_ref()).map(ToString::to_string).into_iter().collect()
+            registry
+                .and_then(|r| r.login_server.as_ref())
+                .map(ToString::to_string)
+                .into_iter()
+                .collect()
         }
     }
 }
@@ -45,15 +65,42 @@ fn public_names(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<String> {
 /// The first endpoint on a target turns its public names into CNAMEs to `privatelink.` (azure.md §3.2).
 pub(crate) fn touched_by_endpoint(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<String> {
     let names = public_names(view, wanted);
-    let names = if names.is_empty() { format!("the names of {}", wanted.target.name()) } else { names.join(", ") };
+    let names = if names.is_empty() {
+        format!("the names of {}", wanted.target.name())
+    } else {
+        names.join(", ")
+    };
     let zone = view.desired.cloud.zone(wanted.group);
     let mut touches = Vec::new();
-    let known: BTreeSet<ArmId> = view.desired.endpoints.iter().filter_map(|p| p.dns.zones.get(&wanted.group)).flat_map(|z| askers(view, z, &[])).collect();
-    let elsewhere = view.seen.azure.zones_elsewhere.seen().into_iter().flatten().filter(|z| z.id.name().eq_ignore_ascii_case(&zone));
-    let holders: BTreeSet<ArmId> =
-        known.into_iter().chain(elsewhere.filter_map(|z| z.links.seen()).flatten().map(|l| l.virtual_network.clone())).collect();
+    let known: BTreeSet<ArmId> = view
+        .desired
+        .endpoints
+        .iter()
+        .filter_map(|p| p.dns.zones.get(&wanted.group))
+        .flat_map(|z| askers(view, z, &[]))
+        .collect();
+    let elsewhere = view
+        .seen
+        .azure
+        .zones_elsewhere
+        .seen()
+        .into_iter()
+        .flatten()
+        .filter(|z| z.id.name().eq_ignore_ascii_case(&zone));
+    let holders: BTreeSet<ArmId> = known
+        .into_iter()
+        .chain(
+            elsewhere
+                .filter_map(|z| z.links.seen())
+                .flatten()
+                .map(|l| l.virtual_network.clone()),
+        )
+        .collect();
     if !holders.is_empty() {
-        touches.push(format!("networks that hold a zone {zone} ({}) get no answer for {names} until its record is written there", listed(&holders)));
+        touches.push(format!(
+            "networks that hold a zone {zone} ({}) get no answer for {names} until its record is written there",
+            listed(&holders)
+        ));
     }
     if wanted.group == EndpointGroup::ContainerRegistry {
         touches.push(format!(
@@ -68,7 +115,16 @@ pub(crate) fn touched_by_endpoint(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<S
 /// Records appear (or vanish) for every network that asks the zone.
 pub(crate) fn touched_by_zone_group(view: &View<'_>, wanted: &Wanted<'_>, zone: &ArmId) -> Vec<String> {
     let askers = askers(view, zone, &wanted.place.dns.links);
-    if askers.is_empty() { Vec::new() } else { vec![format!("records of {} change in {} for {}", wanted.target.name(), zone.name(), listed(&askers))] }
+    if askers.is_empty() {
+        Vec::new()
+    } else {
+        vec![format!(
+            "records of {} change in {} for {}",
+            wanted.target.name(),
+            zone.name(),
+            listed(&askers)
+        )]
+    }
 }
 
 /// A linked network asks the zone for every name below it.
@@ -77,7 +133,11 @@ pub(crate) fn touched_by_link(zone: &ArmId, network: &ArmId, policy: ResolutionP
         ResolutionPolicy::Default => "names below it that have no record there stop resolving",
         ResolutionPolicy::NxDomainRedirect => "names below it that have no record there are still asked publicly",
     };
-    vec![format!("{} asks {} from then on: {others}", network.name(), zone.name())]
+    vec![format!(
+        "{} asks {} from then on: {others}",
+        network.name(),
+        zone.name()
+    )]
 }
 
 /// What an approval of kind `NameChanges` covers; `None` while what is wanted is not fully known.
@@ -87,12 +147,23 @@ pub(crate) fn digest(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Option<Di
     }
     let mut parts: Vec<String> = vec![view.desired.registry.key().to_owned()];
     for w in &wanted.all {
-        parts.push(format!("endpoint {} {} {}", w.id.key(), w.target.key(), w.place.subnet.key()));
+        parts.push(format!(
+            "endpoint {} {} {}",
+            w.id.key(),
+            w.target.key(),
+            w.place.subnet.key()
+        ));
         if let Some(zone) = w.place.dns.zones.get(&w.group) {
             let askers = askers(view, zone, &w.place.dns.links);
             let askers: Vec<&str> = askers.iter().map(ArmId::key).collect();
             parts.push(format!("records {} {} {}", w.id.key(), zone.key(), askers.join(" ")));
-            parts.extend(w.place.dns.links.iter().map(|n| format!("link {} {} {:?}", zone.key(), n.key(), w.place.dns.resolution_policy)));
+            parts.extend(
+                w.place
+                    .dns
+                    .links
+                    .iter()
+                    .map(|n| format!("link {} {} {:?}", zone.key(), n.key(), w.place.dns.resolution_policy)),
+            );
         }
     }
     parts.sort();

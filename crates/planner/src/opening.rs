@@ -37,13 +37,22 @@ impl Cause {
 
 /// What the snapshot holds for a target.
 pub(crate) fn kept<'a>(snapshot: &'a Snapshot, id: &ArmId) -> Option<&'a Value> {
-    snapshot.targets.iter().find(|(key, _)| key.eq_ignore_ascii_case(id.key())).map(|(_, target)| &target.network)
+    snapshot
+        .targets
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(id.key()))
+        .map(|(_, target)| &target.network)
 }
 
 /// Whether settings in Azure's shape are closed, by the rules of `facts`.
 pub(crate) fn settings_closed(target: TargetKind, network: &Value) -> bool {
     let text = |pointer: &str| network.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let empty = |pointer: &str| network.pointer(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty);
+    let empty = |pointer: &str| {
+        network
+            .pointer(pointer)
+            .and_then(Value::as_array)
+            .is_none_or(Vec::is_empty)
+    };
     let disabled = text("/publicNetworkAccess").eq_ignore_ascii_case("Disabled");
     match target {
         TargetKind::Registry | TargetKind::ContainerRegistry => disabled,
@@ -77,17 +86,30 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
             Some(_) | None => Edit::Open,
         };
         if view.running(&access.id).is_some() {
-            draft.waiting(WaitReason::OperationInProgress, format!("Azure is still changing {} {}", access.target, access.id.name()));
+            draft.waiting(
+                WaitReason::OperationInProgress,
+                format!("Azure is still changing {} {}", access.target, access.id.name()),
+            );
             continue;
         }
         if let Some(failure) = view.refused(&access.id) {
-            draft.wait(Wait { reason: WaitReason::RefusedStalled, message: in_azures_words(failure) });
+            draft.wait(Wait {
+                reason: WaitReason::RefusedStalled,
+                message: in_azures_words(failure),
+            });
             continue;
         }
-        let Some(expected) = seen_digest(view.seen, access.target, &access.id) else { continue };
+        let Some(expected) = seen_digest(view.seen, access.target, &access.id) else {
+            continue;
+        };
         draft.opening.push(azure_step(
             format!("{} {} {}", cause.verb(), access.target, access.id.name()),
-            AzureAction::Edit { target: access.target, id: access.id.clone(), edit, expected },
+            AzureAction::Edit {
+                target: access.target,
+                id: access.id.clone(),
+                edit,
+                expected,
+            },
         ));
     }
 }
@@ -96,6 +118,9 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
 pub(crate) fn forget_snapshot(view: &View<'_>, draft: &mut Draft) {
     if view.all_open() && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(&view.desired.registry);
-        draft.cluster.push(cluster_step("delete-snapshot", ClusterAction::DeleteSnapshot { config_map }));
+        draft.cluster.push(cluster_step(
+            "delete-snapshot",
+            ClusterAction::DeleteSnapshot { config_map },
+        ));
     }
 }

@@ -58,7 +58,11 @@ pub(crate) fn required(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Paths {
         }
         all.extend(by_name.into_values());
     }
-    Paths { gaps: gaps(view, wanted, &all), all, subject }
+    Paths {
+        gaps: gaps(view, wanted, &all),
+        all,
+        subject,
+    }
 }
 
 fn paths_of(view: &View<'_>, w: &Wanted<'_>) -> Vec<ProbePath> {
@@ -69,7 +73,11 @@ fn paths_of(view: &View<'_>, w: &Wanted<'_>) -> Vec<ProbePath> {
                 fqdn: fqdn.to_string(),
                 service: w.group.service(&member.member),
                 addresses: Vec::new(),
-                private_link_name: w.group.demands_cname().then(|| view.desired.cloud.private_link_name(w.group, fqdn)).flatten(),
+                private_link_name: w
+                    .group
+                    .demands_cname()
+                    .then(|| view.desired.cloud.private_link_name(w.group, fqdn))
+                    .flatten(),
             });
             path.addresses.push(member.address.to_string());
         }
@@ -102,7 +110,10 @@ fn subject(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Option<Digest> {
 fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<Wait> {
     let mut gaps = Vec::new();
     let mut unknown = |message: String| {
-        let wait = Wait { reason: WaitReason::PathsUnknown, message };
+        let wait = Wait {
+            reason: WaitReason::PathsUnknown,
+            message,
+        };
         if !gaps.contains(&wait) {
             gaps.push(wait);
         }
@@ -118,7 +129,10 @@ fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<
     for network in &view.desired.client_networks {
         let here = all.iter().filter(|r| r.network == network.name).count();
         if here > MOST_PATHS {
-            unknown(format!("{here} paths from {} are more than the {MOST_PATHS} that one probe can hold", network.name));
+            unknown(format!(
+                "{here} paths from {} are more than the {MOST_PATHS} that one probe can hold",
+                network.name
+            ));
         }
     }
     if !gaps.is_empty() {
@@ -135,14 +149,28 @@ fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<
 /// Names that Azure reports and that no endpoint of the place carries.
 fn uncovered(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlace) -> Vec<Wait> {
     let names = |group: EndpointGroup, target: &ArmId| -> Vec<Fqdn> {
-        let of_target = wanted.all.iter().filter(|w| w.place.name == place.name && w.group == group && w.target == target);
-        of_target.filter_map(|w| members(view, w)).flatten().flat_map(|m| m.fqdns.iter().cloned()).collect()
+        let of_target = wanted
+            .all
+            .iter()
+            .filter(|w| w.place.name == place.name && w.group == group && w.target == target);
+        of_target
+            .filter_map(|w| members(view, w))
+            .flatten()
+            .flat_map(|m| m.fqdns.iter().cloned())
+            .collect()
     };
     let mut gaps = Vec::new();
-    registry_names(view, place, &names(EndpointGroup::AmlRegistry, &view.desired.registry), &mut gaps);
+    registry_names(
+        view,
+        place,
+        &names(EndpointGroup::AmlRegistry, &view.desired.registry),
+        &mut gaps,
+    );
     let unread = Fact::not_read("nobody looked at the storage account");
     for id in &view.targets.storage {
-        let Fact::Seen(storage) = look_up(&view.seen.azure.storage, id, &unread) else { continue };
+        let Fact::Seen(storage) = look_up(&view.seen.azure.storage, id, &unread) else {
+            continue;
+        };
         let blob = names(EndpointGroup::Blob, id);
         covered(id, "blob host", storage.blob_host.as_ref(), &blob, place, &mut gaps);
         if storage.hierarchical_namespace {
@@ -152,15 +180,26 @@ fn uncovered(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlac
     }
     let unread = Fact::not_read("nobody looked at the container registry");
     for id in &view.targets.container_registries {
-        let Fact::Seen(registry) = look_up(&view.seen.azure.container_registries, id, &unread) else { continue };
-        container_registry_names(id, registry, &names(EndpointGroup::ContainerRegistry, id), place, &mut gaps);
+        let Fact::Seen(registry) = look_up(&view.seen.azure.container_registries, id, &unread) else {
+            continue;
+        };
+        container_registry_names(
+            id,
+            registry,
+            &names(EndpointGroup::ContainerRegistry, id),
+            place,
+            &mut gaps,
+        );
     }
     gaps
 }
 
 fn covered(id: &ArmId, what: &str, host: Option<&Fqdn>, names: &[Fqdn], place: &EndpointPlace, gaps: &mut Vec<Wait>) {
     match host {
-        None => gaps.push(Wait { reason: WaitReason::PathsUnknown, message: format!("Azure does not report the {what} of {}", id.name()) }),
+        None => gaps.push(Wait {
+            reason: WaitReason::PathsUnknown,
+            message: format!("Azure does not report the {what} of {}", id.name()),
+        }),
         Some(host) if names.contains(host) => {}
         Some(host) => gaps.push(not_covered(host.as_str(), place)),
     }
@@ -169,7 +208,10 @@ fn covered(id: &ArmId, what: &str, host: Option<&Fqdn>, names: &[Fqdn], place: &
 fn not_covered(host: &str, place: &EndpointPlace) -> Wait {
     Wait {
         reason: WaitReason::HostNotCovered,
-        message: format!("{host} is not among the names of the private endpoints of entry {}: clients that use it would be cut off; recreate the endpoint if Azure added the name after it was made", place.name),
+        message: format!(
+            "{host} is not among the names of the private endpoints of entry {}: clients that use it would be cut off; recreate the endpoint if Azure added the name after it was made",
+            place.name
+        ),
     }
 }
 
@@ -178,42 +220,80 @@ fn registry_names(view: &View<'_>, place: &EndpointPlace, names: &[Fqdn], gaps: 
     for region in view.registry().map(|r| r.regions.as_slice()).unwrap_or_default() {
         let region = region.location.as_str();
         if !names.iter().any(|n| n.as_str().split('.').any(|label| label == region)) {
-            gaps.push(Wait { reason: WaitReason::PathsUnknown, message: format!("the endpoint of registry {name} at {} carries no name for region {region}", place.name) });
+            gaps.push(Wait {
+                reason: WaitReason::PathsUnknown,
+                message: format!(
+                    "the endpoint of registry {name} at {} carries no name for region {region}",
+                    place.name
+                ),
+            });
         }
     }
     match &view.seen.azure.discovery {
         Fact::Seen(hosts) if !hosts.is_empty() => {
-            gaps.extend(hosts.iter().filter(|h| !names.contains(h)).map(|h| not_covered(h.as_str(), place)));
+            gaps.extend(
+                hosts
+                    .iter()
+                    .filter(|h| !names.contains(h))
+                    .map(|h| not_covered(h.as_str(), place)),
+            );
         }
         Fact::Seen(_) | Fact::Absent => {
-            gaps.push(Wait { reason: WaitReason::PathsUnknown, message: format!("discovery of registry {name} returned no hosts") });
+            gaps.push(Wait {
+                reason: WaitReason::PathsUnknown,
+                message: format!("discovery of registry {name} returned no hosts"),
+            });
         }
         unknown => {
             let Wait { reason: _, message } = not_known(&format!("discovery of registry {name}"), unknown);
-            gaps.push(Wait { reason: WaitReason::PathsUnknown, message });
+            gaps.push(Wait {
+                reason: WaitReason::PathsUnknown,
+                message,
+            });
         }
     }
 }
 
-fn container_registry_names(id: &ArmId, registry: &ContainerRegistrySeen, names: &[Fqdn], place: &EndpointPlace, gaps: &mut Vec<Wait>) {
+fn container_registry_names(
+    id: &ArmId,
+    registry: &ContainerRegistrySeen,
+    names: &[Fqdn],
+    place: &EndpointPlace,
+    gaps: &mut Vec<Wait>,
+) {
     covered(id, "login server", registry.login_server.as_ref(), names, place, gaps);
-    gaps.extend(registry.data_endpoints.iter().filter(|h| !names.contains(h)).map(|h| not_covered(h.as_str(), place)));
+    gaps.extend(
+        registry
+            .data_endpoints
+            .iter()
+            .filter(|h| !names.contains(h))
+            .map(|h| not_covered(h.as_str(), place)),
+    );
     let replicas = match &registry.replicas {
         Fact::Seen(replicas) if !replicas.is_empty() => replicas,
         Fact::Seen(_) | Fact::Absent => {
-            gaps.push(Wait { reason: WaitReason::PathsUnknown, message: format!("Azure reports no replica of {}", id.name()) });
+            gaps.push(Wait {
+                reason: WaitReason::PathsUnknown,
+                message: format!("Azure reports no replica of {}", id.name()),
+            });
             return;
         }
         unknown => {
             let Wait { reason: _, message } = not_known(&format!("replicas of {}", id.name()), unknown);
-            gaps.push(Wait { reason: WaitReason::PathsUnknown, message });
+            gaps.push(Wait {
+                reason: WaitReason::PathsUnknown,
+                message,
+            });
             return;
         }
     };
     for replica in replicas {
         let label = format!(".{replica}.data.");
         if !names.iter().any(|n| n.as_str().contains(&label)) {
-            gaps.push(not_covered(&format!("the data endpoint of {} in {replica}", id.name()), place));
+            gaps.push(not_covered(
+                &format!("the data endpoint of {} in {replica}", id.name()),
+                place,
+            ));
         }
     }
 }

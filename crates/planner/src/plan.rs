@@ -145,6 +145,8 @@ pub enum WaitReason {
     PathLostStalled,
     /// A break-glass ended or was asked for under Observe.
     BreakGlassStalled,
+    /// The plan would have broken a rule of the lint: a defect of the planner. Nothing is written.
+    PlanRefusedStalled,
 }
 
 impl WaitReason {
@@ -152,7 +154,12 @@ impl WaitReason {
     pub fn actor(self) -> Actor {
         use WaitReason::*;
         match self {
-            NotKnown | OperationInProgress | RegistryProvisioning | ResourceBusy | EndpointMembersPending | DnsPending => Actor::Azure,
+            NotKnown
+            | OperationInProgress
+            | RegistryProvisioning
+            | ResourceBusy
+            | EndpointMembersPending
+            | DnsPending => Actor::Azure,
             DnsByPolicyPending | DnsExternalPending => Actor::DnsOwner,
             DnsSettling | WindowClosed | SnapshotPending | RollbackBackoff => Actor::Time,
             AgentSilent | ProofPending => Actor::Agent,
@@ -175,7 +182,8 @@ impl WaitReason {
             | RefusedStalled
             | EndpointFailedStalled
             | PathLostStalled
-            | BreakGlassStalled => Actor::User,
+            | BreakGlassStalled
+            | PlanRefusedStalled => Actor::User,
         }
     }
 

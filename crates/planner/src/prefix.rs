@@ -59,7 +59,11 @@ mod tests {
             ("2001:db8::/32", "2001:db9::1", false),
             ("203.0.113.0/24", "::ffff:203.0.113.9", true),
         ] {
-            assert_eq!(Prefix::parse(prefix).unwrap().holds(address.parse().unwrap()), held, "{prefix} {address}");
+            assert_eq!(
+                Prefix::parse(prefix).unwrap().holds(address.parse().unwrap()),
+                held,
+                "{prefix} {address}"
+            );
         }
     }
 

@@ -17,14 +17,23 @@ pub(crate) enum Verdict {
 /// Whether an endpoint may be connected to its target. A manual request is approved by somebody else.
 pub(crate) fn may_connect(view: &View<'_>, wanted: &Wanted<'_>) -> Verdict {
     let action = match wanted.group.target() {
-        TargetKind::Registry => "Microsoft.MachineLearningServices/registries/PrivateEndpointConnectionsApproval/action",
+        TargetKind::Registry => {
+            "Microsoft.MachineLearningServices/registries/PrivateEndpointConnectionsApproval/action"
+        }
         TargetKind::Storage => "Microsoft.Storage/storageAccounts/PrivateEndpointConnectionsApproval/action",
-        TargetKind::ContainerRegistry => "Microsoft.ContainerRegistry/registries/PrivateEndpointConnectionsApproval/action",
+        TargetKind::ContainerRegistry => {
+            "Microsoft.ContainerRegistry/registries/PrivateEndpointConnectionsApproval/action"
+        }
     };
     if wanted.place.manual_request.is_some() {
         return Verdict::Free;
     }
-    verdict(view, wanted.target, action, &format!("private endpoint {} on", wanted.label()))
+    verdict(
+        view,
+        wanted.target,
+        action,
+        &format!("private endpoint {} on", wanted.label()),
+    )
 }
 
 /// Whether a target's network settings may be written.
@@ -53,7 +62,9 @@ fn verdict(view: &View<'_>, target: &ArmId, action: &str, what: &str) -> Verdict
     }
     let principal = match &view.seen.azure.principal {
         Fact::Seen(principal) => principal,
-        unknown => return Verdict::NotKnown(not_known("our own principal in Azure", unknown)),
+        unknown @ (Fact::Absent | Fact::Unknown(_)) => {
+            return Verdict::NotKnown(not_known("our own principal in Azure", unknown));
+        }
     };
     match assignments.iter().find(|a| a.denies(&principal.object_id, action)) {
         None => Verdict::Free,

@@ -24,7 +24,10 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
     let fact = &view.seen.azure.registry;
     let name = view.desired.registry.name();
     if view.running(&view.desired.registry).is_some() {
-        draft.waiting(WaitReason::OperationInProgress, format!("Azure is still changing registry {name}"));
+        draft.waiting(
+            WaitReason::OperationInProgress,
+            format!("Azure is still changing registry {name}"),
+        );
     }
     match fact {
         Fact::Unknown(_) => {
@@ -68,20 +71,39 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
     tags.insert(names::OWNER_TAG.into(), view.desired.owner.clone());
     draft.azure.push(azure_step(
         format!("create-registry {}", id.name()),
-        AzureAction::CreateRegistry { id: id.clone(), locations: locations.clone(), tags, assigned_identities },
+        AzureAction::CreateRegistry {
+            id: id.clone(),
+            locations: locations.clone(),
+            tags,
+            assigned_identities,
+        },
     ));
 }
 
 /// Tags of the spec that are missing or differ. Azure compares tag names without case.
 pub(crate) fn tags_to_set(wanted: &BTreeMap<String, String>, registry: &RegistrySeen) -> BTreeMap<String, String> {
-    let holds = |key: &String, value: &String| registry.tags.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v == value);
-    wanted.iter().filter(|(key, value)| !holds(key, value)).map(|(k, v)| (k.clone(), v.clone())).collect()
+    let holds = |key: &String, value: &String| {
+        registry
+            .tags
+            .iter()
+            .any(|(k, v)| k.eq_ignore_ascii_case(key) && v == value)
+    };
+    wanted
+        .iter()
+        .filter(|(key, value)| !holds(key, value))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }
 
 /// Our principal still has to be listed.
 pub(crate) fn grant_is_missing(view: &View<'_>) -> bool {
     let listed = |registry: &RegistrySeen| {
-        view.seen.azure.principal.seen().is_some_and(|p| registry.assigned_identities.iter().any(|id| id.eq_ignore_ascii_case(&p.object_id)))
+        view.seen.azure.principal.seen().is_some_and(|p| {
+            registry
+                .assigned_identities
+                .iter()
+                .any(|id| id.eq_ignore_ascii_case(&p.object_id))
+        })
     };
     view.desired.grant_operator && view.registry().is_some_and(|r| !listed(r))
 }
@@ -100,14 +122,18 @@ fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
                     expected: registry.digest.clone(),
                 },
             )),
-            unknown => draft.wait(not_known("our own principal in Azure", unknown)),
+            unknown @ (Fact::Absent | Fact::Unknown(_)) => draft.wait(not_known("our own principal in Azure", unknown)),
         }
     }
     let tags = tags_to_set(&view.desired.tags, registry);
     if !tags.is_empty() {
         draft.azure.push(azure_step(
             format!("set-tags {}", registry.id.name()),
-            AzureAction::SetTags { id: registry.id.clone(), tags, expected: registry.digest.clone() },
+            AzureAction::SetTags {
+                id: registry.id.clone(),
+                tags,
+                expected: registry.digest.clone(),
+            },
         ));
     }
 }
@@ -127,18 +153,29 @@ pub(crate) fn plan_sharing(view: &View<'_>, draft: &mut Draft) {
                 continue;
             }
             Fact::Unknown(_) => {
-                draft.aside.push(not_known(&format!("storage account {}", id.name()), fact));
+                draft
+                    .aside
+                    .push(not_known(&format!("storage account {}", id.name()), fact));
                 continue;
             }
         };
-        if storage.public_network_access.as_deref().is_some_and(|access| access.eq_ignore_ascii_case("Disabled")) {
+        if storage
+            .public_network_access
+            .as_deref()
+            .is_some_and(|access| access.eq_ignore_ascii_case("Disabled"))
+        {
             draft.find(
                 FindingReason::BypassKept,
                 format!("storage {} has publicNetworkAccess=Disabled: sharing to the registry does not work until it is Enabled with defaultAction=Deny", id.name()),
             );
         }
         let registry = view.desired.registry.key();
-        if storage.resource_access_rules.iter().any(|rule| rule.eq_ignore_ascii_case(registry)) || view.running(id).is_some() {
+        if storage
+            .resource_access_rules
+            .iter()
+            .any(|rule| rule.eq_ignore_ascii_case(registry))
+            || view.running(id).is_some()
+        {
             continue;
         }
         match &view.seen.azure.principal {
@@ -147,11 +184,16 @@ pub(crate) fn plan_sharing(view: &View<'_>, draft: &mut Draft) {
                 AzureAction::Edit {
                     target: TargetKind::Storage,
                     id: id.clone(),
-                    edit: Edit::AllowResource { resource: view.desired.registry.clone(), tenant: principal.tenant_id.clone() },
+                    edit: Edit::AllowResource {
+                        resource: view.desired.registry.clone(),
+                        tenant: principal.tenant_id.clone(),
+                    },
                     expected: storage.digest.clone(),
                 },
             )),
-            unknown => draft.aside.push(not_known("our own principal in Azure", unknown)),
+            unknown @ (Fact::Absent | Fact::Unknown(_)) => {
+                draft.aside.push(not_known("our own principal in Azure", unknown))
+            }
         }
     }
 }

@@ -17,7 +17,11 @@ use crate::plan::{FindingReason, Step, WaitReason};
 /// Endpoints that carry our mark.
 pub(crate) fn ours<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a ArmId, &'a EndpointSeen)> {
     let marked = |endpoint: &&EndpointSeen| endpoint.owner.as_deref() == Some(view.desired.owner.as_str());
-    view.seen.azure.endpoints.iter().filter_map(move |(id, fact)| Some((id, fact.seen().filter(marked)?)))
+    view.seen
+        .azure
+        .endpoints
+        .iter()
+        .filter_map(move |(id, fact)| Some((id, fact.seen().filter(marked)?)))
 }
 
 /// Plans what becomes of endpoints that nobody wants.
@@ -44,24 +48,41 @@ pub(crate) fn next_removal(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen,
     let group = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
     let deleting = endpoint.provisioning_state.eq_ignore_ascii_case("Deleting");
     if deleting || view.running(id).is_some() || view.running(&group).is_some() {
-        draft.waiting(WaitReason::OperationInProgress, format!("Azure is still removing private endpoint {}", id.name()));
+        draft.waiting(
+            WaitReason::OperationInProgress,
+            format!("Azure is still removing private endpoint {}", id.name()),
+        );
         return None;
     }
-    let touches = || vec![format!("names of {} stop answering privately wherever only this endpoint serves them", endpoint.target.as_ref().map_or("its target", ArmId::name))];
+    let touches = || {
+        vec![format!(
+            "names of {} stop answering privately wherever only this endpoint serves them",
+            endpoint.target.as_ref().map_or("its target", ArmId::name)
+        )]
+    };
     match &endpoint.zone_groups {
         unknown @ Fact::Unknown(_) => {
-            draft.wait(not_known(&format!("zone groups of private endpoint {}", id.name()), unknown));
+            draft.wait(not_known(
+                &format!("zone groups of private endpoint {}", id.name()),
+                unknown,
+            ));
             None
         }
         Fact::Seen(groups) if groups.iter().any(|g| g.id == group) => Some(Step {
             touches: touches(),
-            ..azure_step(format!("delete-zone-group {}", id.name()), AzureAction::DeleteZoneGroup { id: group })
+            ..azure_step(
+                format!("delete-zone-group {}", id.name()),
+                AzureAction::DeleteZoneGroup { id: group },
+            )
         }),
         Fact::Seen(_) | Fact::Absent => Some(Step {
             touches: touches(),
             ..azure_step(
                 format!("delete-endpoint {}", id.name()),
-                AzureAction::DeleteEndpoint { id: endpoint.id.clone(), owner: view.desired.owner.clone() },
+                AzureAction::DeleteEndpoint {
+                    id: endpoint.id.clone(),
+                    owner: view.desired.owner.clone(),
+                },
             )
         }),
     }

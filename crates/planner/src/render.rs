@@ -30,7 +30,13 @@ fn write_plan(plan: &Plan, out: &mut String) -> std::fmt::Result {
         writeln!(out, "nothing to do")?;
     }
     for wait in &plan.waits {
-        writeln!(out, "waits for {} ({}): {}", wait.reason.actor(), wait.reason, wait.message)?;
+        writeln!(
+            out,
+            "waits for {} ({}): {}",
+            wait.reason.actor(),
+            wait.reason,
+            wait.message
+        )?;
     }
     for finding in &plan.findings {
         writeln!(out, "finding {}: {}", finding.reason, finding.message)?;
@@ -42,7 +48,13 @@ fn write_plan(plan: &Plan, out: &mut String) -> std::fmt::Result {
             Some(false) => "open",
             None => "not known",
         };
-        writeln!(out, "access {} {}: {closed} ({})", access.target, access.id.name(), access.detail)?;
+        writeln!(
+            out,
+            "access {} {}: {closed} ({})",
+            access.target,
+            access.id.name(),
+            access.detail
+        )?;
     }
     for path in &assessment.paths {
         let standing = match &path.standing {

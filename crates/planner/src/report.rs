@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sreg_api::SecureRegistry;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
 use sreg_api::status::SecureRegistryStatus;
-use sreg_api::SecureRegistry;
 use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::{Action, Desired, Outcome, Seen, TargetKind};
 
@@ -80,7 +80,13 @@ pub struct Gauges {
 
 /// Reports on one visit.
 pub fn report(input: ReportInput<'_>) -> Report {
-    let ReportInput { desired, seen, plan, outcome, now } = input;
+    let ReportInput {
+        desired,
+        seen,
+        plan,
+        outcome,
+        now,
+    } = input;
     let view = View::new(desired, seen, now);
     let verdict = verdict(&view, plan, outcome);
     let former = &seen.object.status;
@@ -88,7 +94,12 @@ pub fn report(input: ReportInput<'_>) -> Report {
     let conditions = conditions::merge(drafts, &former.conditions, desired.object.generation, now);
     let status = fields::status(&view, plan, outcome, &verdict, conditions, now);
     let events = events::transitions(&view, plan, outcome, &status, &verdict);
-    Report { events, requeue: requeue(plan, outcome), gauges: gauges(&view, plan, verdict.state), status }
+    Report {
+        events,
+        requeue: requeue(plan, outcome),
+        gauges: gauges(&view, plan, verdict.state),
+        status,
+    }
 }
 
 /// The state after the outcome, and the sentence that goes with it.
@@ -117,17 +128,26 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> Verdict {
     if view.seen.object.deleting {
         let message = failures(outcome).next().map(|(_, f)| in_azures_words(f));
         let message = message.or_else(|| plan.waits.first().map(|w| w.message.clone()));
-        return Verdict { state: State::Deleting, message: message.unwrap_or_else(|| "releasing what carries our mark".into()) };
+        return Verdict {
+            state: State::Deleting,
+            message: message.unwrap_or_else(|| "releasing what carries our mark".into()),
+        };
     }
     if let Some((_, failure)) = failures(outcome).find(|(_, f)| is_final(f)) {
         let advice = match failure.disposition {
             Disposition::Forbidden => "; grant the operator's identity that right",
             Disposition::Retry | Disposition::Wait(_) | Disposition::Terminal => "",
         };
-        return Verdict { state: State::Stalled, message: format!("{}{advice}", in_azures_words(failure)) };
+        return Verdict {
+            state: State::Stalled,
+            message: format!("{}{advice}", in_azures_words(failure)),
+        };
     }
     if let Some((_, failure)) = failures(outcome).next() {
-        return Verdict { state: working(planned), message: format!("will try again: {}", in_azures_words(failure)) };
+        return Verdict {
+            state: working(planned),
+            message: format!("will try again: {}", in_azures_words(failure)),
+        };
     }
     let withheld = outcome.steps.iter().find_map(|step| match &step.result {
         StepResult::Withheld(why) => Some(format!("{} was withheld: {why}", step.step)),
@@ -135,21 +155,38 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> Verdict {
         StepResult::Effect(Effect::Done { .. } | Effect::Started(_)) | StepResult::Failed(_) => None,
     });
     match withheld {
-        Some(message) => Verdict { state: working(planned), message },
-        None => Verdict { state: planned, message: sentence(view, plan, planned) },
+        Some(message) => Verdict {
+            state: working(planned),
+            message,
+        },
+        None => Verdict {
+            state: planned,
+            message: sentence(view, plan, planned),
+        },
     }
 }
 
 /// A visit that did not do what it planned is at work, whatever its plan called itself.
 fn working(planned: State) -> State {
     let (_, reconciling, _) = conditions::trio(planned);
-    if reconciling == Truth::True { planned } else { State::Progressing }
+    if reconciling == Truth::True {
+        planned
+    } else {
+        State::Progressing
+    }
 }
 
 /// The first wait speaks; without one, what is being done or what holds.
 fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
     let emergency = match break_glass::standing(view) {
-        Standing::Active { name, requested_by, reason, until } => Some(format!("BreakGlass {name} by {requested_by} holds public access open until {until}: {reason}")),
+        Standing::Active {
+            name,
+            requested_by,
+            reason,
+            until,
+        } => Some(format!(
+            "BreakGlass {name} by {requested_by} holds public access open until {until}: {reason}"
+        )),
         Standing::None | Standing::NotKnown | Standing::UsedUp { .. } => None,
     };
     if let (State::BreakGlass, Some(message)) = (state, emergency) {
@@ -158,18 +195,36 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
     let (_, reconciling, _) = conditions::trio(state);
     let azure = plan.steps().filter(|s| matches!(s.action, Action::Azure(_))).count();
     if azure > 0 && reconciling == Truth::True {
-        let first = plan.steps().find(|s| matches!(s.action, Action::Azure(_))).map(|s| s.id.to_string()).unwrap_or_default();
-        return if azure == 1 { first } else { format!("{first} and {} more", azure - 1) };
+        let first = plan
+            .steps()
+            .find(|s| matches!(s.action, Action::Azure(_)))
+            .map(|s| s.id.to_string())
+            .unwrap_or_default();
+        return if azure == 1 {
+            first
+        } else {
+            format!("{first} and {} more", azure - 1)
+        };
     }
     if let Some(wait) = plan.waits.first() {
         return wait.message.clone();
     }
     match state {
-        State::Locked => "registry, storage and container registry are closed to the public, every required path is proven".into(),
+        State::Locked => {
+            "registry, storage and container registry are closed to the public, every required path is proven".into()
+        }
         State::Open => "public access is open, as desired".into(),
         State::Observed => {
-            let would = plan.findings.iter().filter(|f| f.reason == crate::plan::FindingReason::WouldDo).count();
-            if would == 0 { "observed; nothing would be done".into() } else { format!("observed; {would} things would be done or waited for, see status.findings") }
+            let would = plan
+                .findings
+                .iter()
+                .filter(|f| f.reason == crate::plan::FindingReason::WouldDo)
+                .count();
+            if would == 0 {
+                "observed; nothing would be done".into()
+            } else {
+                format!("observed; {would} things would be done or waited for, see status.findings")
+            }
         }
         State::Proving => "a proof round is being opened".into(),
         State::Unknown
@@ -200,7 +255,10 @@ fn requeue(plan: &Plan, outcome: &Outcome) -> Duration {
         Disposition::Terminal => Duration::from_secs(120),
     };
     let failed = failures(outcome).map(|(_, failure)| after(failure)).min();
-    let progressed = outcome.steps.iter().any(|s| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))));
+    let progressed = outcome
+        .steps
+        .iter()
+        .any(|s| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))));
     match failed {
         None => plan.next_look,
         // Others went on: look soon, the failed one is tried again then too.
@@ -225,7 +283,8 @@ fn gauges(view: &View<'_>, plan: &Plan, state: State) -> Gauges {
         open_targets,
         waits,
         locked: view.all_closed(),
-        break_glass: matches!(break_glass::standing(view), Standing::Active { .. }) && view.desired.public_access == PublicAccess::Disabled,
+        break_glass: matches!(break_glass::standing(view), Standing::Active { .. })
+            && view.desired.public_access == PublicAccess::Disabled,
     }
 }
 
@@ -236,12 +295,27 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
     let message = match violations.split_first() {
         None => "the object is not valid".to_owned(),
         Some((first, [])) => first.to_string(),
-        Some((first, rest)) => format!("{first} (and {} more: {})", rest.len(), rest.iter().map(|v| v.path.as_str()).collect::<Vec<_>>().join(", ")),
+        Some((first, rest)) => format!(
+            "{first} (and {} more: {})",
+            rest.len(),
+            rest.iter().map(|v| v.path.as_str()).collect::<Vec<_>>().join(", ")
+        ),
     };
     let (ready, reconciling, stalled) = conditions::trio(State::Stalled);
-    let trio = [(ConditionType::Ready, ready), (ConditionType::Reconciling, reconciling), (ConditionType::Stalled, stalled)];
-    let mut drafts: Vec<Draft> =
-        trio.into_iter().map(|(kind, truth)| Draft { kind, truth, reason: State::Stalled.to_string(), message: message.clone() }).collect();
+    let trio = [
+        (ConditionType::Ready, ready),
+        (ConditionType::Reconciling, reconciling),
+        (ConditionType::Stalled, stalled),
+    ];
+    let mut drafts: Vec<Draft> = trio
+        .into_iter()
+        .map(|(kind, truth)| Draft {
+            kind,
+            truth,
+            reason: State::Stalled.to_string(),
+            message: message.clone(),
+        })
+        .collect();
     drafts.extend(former.conditions.iter().filter_map(truths::keep));
     let mut status = former.clone();
     status.observed_generation = Some(generation);
@@ -249,12 +323,21 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
     status.waiting_for.clear();
     status.operations.clear();
     fields::remember(&former, &mut status, State::Stalled, &message, now);
-    let verdict = Verdict { state: State::Stalled, message };
+    let verdict = Verdict {
+        state: State::Stalled,
+        message,
+    };
     let events = events::state_changed(&former, &status, &verdict).into_iter().collect();
     Report {
         status,
         events,
         requeue: Duration::from_secs(600),
-        gauges: Gauges { state: State::Stalled, open_targets: BTreeMap::new(), waits: Vec::new(), locked: false, break_glass: false },
+        gauges: Gauges {
+            state: State::Stalled,
+            open_targets: BTreeMap::new(),
+            waits: Vec::new(),
+            locked: false,
+            break_glass: false,
+        },
     }
 }

@@ -13,13 +13,21 @@ use crate::plan::{Assessment, Step, Wait, WaitReason};
 pub(crate) fn rank(reason: WaitReason) -> u8 {
     use WaitReason::*;
     match reason {
-        ClaimedElsewhereStalled => 0,
+        PlanRefusedStalled | ClaimedElsewhereStalled => 0,
         RegistryAbsentStalled | PermissionStalled => 1,
         RegistryProvisioning => 2,
         OperationInProgress => 3,
         BreakGlassStalled => 4,
-        SubnetAbsentStalled | ZoneAbsentStalled | DnsChangeStalled | ForeignResourceStalled | ZoneLinkedElsewhereStalled
-        | DenyAssignmentStalled | ConnectionRejectedStalled | RefusedStalled | EndpointFailedStalled | PathLostStalled => 5,
+        SubnetAbsentStalled
+        | ZoneAbsentStalled
+        | DnsChangeStalled
+        | ForeignResourceStalled
+        | ZoneLinkedElsewhereStalled
+        | DenyAssignmentStalled
+        | ConnectionRejectedStalled
+        | RefusedStalled
+        | EndpointFailedStalled
+        | PathLostStalled => 5,
         NameChangesApproval => 6,
         ConnectionPending => 7,
         ResourceBusy => 8,
@@ -61,11 +69,17 @@ pub(crate) fn judge(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment
     }
     let worst = waits.first().map(|w| w.reason);
     let emergency = matches!(break_glass::standing(view), break_glass::Standing::Active { .. });
-    if emergency && view.desired.public_access == PublicAccess::Disabled && !view.desired.observe_only && worst.is_none_or(|w| rank(w) > 1) {
+    if emergency
+        && view.desired.public_access == PublicAccess::Disabled
+        && !view.desired.observe_only
+        && worst.is_none_or(|w| rank(w) > 1)
+    {
         return State::BreakGlass;
     }
     match worst {
-        Some(reason) if view.desired.observe_only && !reason.is_stalled() && reason != WaitReason::NotKnown => State::Observed,
+        Some(reason) if view.desired.observe_only && !reason.is_stalled() && reason != WaitReason::NotKnown => {
+            State::Observed
+        }
         Some(reason) => by_wait(reason, assessment),
         None if !steps.is_empty() => by_probes(view, assessment),
         None => settled(view),
@@ -83,7 +97,9 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
     match action {
         Action::Azure(azure) if azure.is_closing() => Some((0, State::Locking)),
         Action::Azure(azure) if azure.is_opening() => Some((0, State::Opening)),
-        Action::Azure(AzureAction::CreateEndpoint { .. } | AzureAction::DeleteEndpoint { .. }) => Some((1, State::CreatingEndpoints)),
+        Action::Azure(AzureAction::CreateEndpoint { .. } | AzureAction::DeleteEndpoint { .. }) => {
+            Some((1, State::CreatingEndpoints))
+        }
         Action::Azure(
             AzureAction::CreateZone { .. }
             | AzureAction::LinkZone { .. }
@@ -99,10 +115,15 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
         Action::Cluster(ClusterAction::WriteSnapshot { .. }) => Some((1, State::Locking)),
         Action::Cluster(ClusterAction::OpenRound { .. }) => Some((4, State::Proving)),
         Action::Cluster(
-            ClusterAction::Claim { .. } | ClusterAction::AddFinalizer | ClusterAction::ReleaseClaim { .. } | ClusterAction::RemoveFinalizer,
+            ClusterAction::Claim { .. }
+            | ClusterAction::AddFinalizer
+            | ClusterAction::ReleaseClaim { .. }
+            | ClusterAction::RemoveFinalizer,
         ) => Some((5, State::Progressing)),
         // Tidying up in the cluster changes nothing about how the registry stands.
-        Action::Cluster(ClusterAction::DeleteSnapshot { .. } | ClusterAction::ApplyProbe(_) | ClusterAction::DeleteProbe { .. }) => None,
+        Action::Cluster(
+            ClusterAction::DeleteSnapshot { .. } | ClusterAction::ApplyProbe(_) | ClusterAction::DeleteProbe { .. },
+        ) => None,
     }
 }
 
@@ -128,20 +149,37 @@ fn by_wait(reason: WaitReason, assessment: &Assessment) -> State {
         NameChangesApproval | LockdownApproval => State::AwaitingApproval,
         WindowClosed => State::AwaitingWindow,
         RolloutPending => State::AwaitingRollout,
-        DnsByPolicyPending | DnsExternalPending | VantagePointMissing | AgentSilent | HostNotCovered | RecentPublicClients | RollbackBackoff => {
-            State::AwaitingAction
-        }
+        DnsByPolicyPending | DnsExternalPending | VantagePointMissing | AgentSilent | HostNotCovered
+        | RecentPublicClients | RollbackBackoff => State::AwaitingAction,
         PathLostStalled => State::PathLost,
-        RegistryAbsentStalled | SubnetAbsentStalled | ZoneAbsentStalled | DnsChangeStalled | ClaimedElsewhereStalled | ForeignResourceStalled
-        | ZoneLinkedElsewhereStalled | DenyAssignmentStalled | PermissionStalled | ConnectionRejectedStalled | RefusedStalled
-        | EndpointFailedStalled | BreakGlassStalled => State::Stalled,
+        RegistryAbsentStalled
+        | SubnetAbsentStalled
+        | ZoneAbsentStalled
+        | DnsChangeStalled
+        | ClaimedElsewhereStalled
+        | ForeignResourceStalled
+        | ZoneLinkedElsewhereStalled
+        | DenyAssignmentStalled
+        | PermissionStalled
+        | ConnectionRejectedStalled
+        | RefusedStalled
+        | EndpointFailedStalled
+        | BreakGlassStalled
+        | PlanRefusedStalled => State::Stalled,
     }
 }
 
 /// Only probes are being written.
 fn by_probes(view: &View<'_>, assessment: &Assessment) -> State {
-    let proven = assessment.paths.iter().all(|p| p.standing == crate::plan::PathStanding::Passing);
-    if view.desired.observe_only || view.desired.public_access == PublicAccess::Enabled || proven { settled(view) } else { State::Proving }
+    let proven = assessment
+        .paths
+        .iter()
+        .all(|p| p.standing == crate::plan::PathStanding::Passing);
+    if view.desired.observe_only || view.desired.public_access == PublicAccess::Enabled || proven {
+        settled(view)
+    } else {
+        State::Proving
+    }
 }
 
 fn settled(view: &View<'_>) -> State {

@@ -50,7 +50,10 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
         return;
     }
     if view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours() {
-        return draft.find(FindingReason::LeftInPlace, "endpoints are left in place: another object owns this Azure registry");
+        return draft.find(
+            FindingReason::LeftInPlace,
+            "endpoints are left in place: another object owns this Azure registry",
+        );
     }
     let gone = view.seen.azure.registry.is_absent();
     if !gone && !view.all_open() {
@@ -63,7 +66,10 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             "whether public access is open cannot be told, and deleting them might strand clients"
         };
         if release::ours(view).next().is_some() {
-            draft.find(FindingReason::LeftInPlace, format!("private endpoints are left in place: {why}"));
+            draft.find(
+                FindingReason::LeftInPlace,
+                format!("private endpoints are left in place: {why}"),
+            );
         }
         return;
     }
@@ -74,8 +80,13 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
     }
     for (id, fact) in &view.seen.azure.endpoints {
         match fact {
-            Fact::Unknown(why) if may_pass(why) => draft.wait(not_known(&format!("private endpoint {}", id.name()), fact)),
-            Fact::Unknown(_) => draft.find(FindingReason::LeftInPlace, format!("private endpoint {id} could not be read and is left in place")),
+            Fact::Unknown(why) if may_pass(why) => {
+                draft.wait(not_known(&format!("private endpoint {}", id.name()), fact))
+            }
+            Fact::Unknown(_) => draft.find(
+                FindingReason::LeftInPlace,
+                format!("private endpoint {id} could not be read and is left in place"),
+            ),
             Fact::Seen(_) | Fact::Absent => {}
         }
     }
@@ -88,10 +99,19 @@ fn access_may_become_known(view: &View<'_>) -> Option<crate::plan::Wait> {
     }
     let azure = &view.seen.azure;
     if azure.registry.ignorance().is_some_and(may_pass) {
-        return Some(not_known(&format!("registry {}", view.desired.registry.name()), &azure.registry));
+        return Some(not_known(
+            &format!("registry {}", view.desired.registry.name()),
+            &azure.registry,
+        ));
     }
-    let storage = azure.storage.iter().find(|(_, fact)| fact.ignorance().is_some_and(may_pass));
-    let registries = azure.container_registries.iter().find(|(_, fact)| fact.ignorance().is_some_and(may_pass));
+    let storage = azure
+        .storage
+        .iter()
+        .find(|(_, fact)| fact.ignorance().is_some_and(may_pass));
+    let registries = azure
+        .container_registries
+        .iter()
+        .find(|(_, fact)| fact.ignorance().is_some_and(may_pass));
     let storage = storage.map(|(id, fact)| not_known(&format!("storage account {}", id.name()), fact));
     storage.or_else(|| registries.map(|(id, fact)| not_known(&format!("container registry {}", id.name()), fact)))
 }
@@ -102,11 +122,19 @@ fn probes(view: &View<'_>, draft: &mut Draft) -> Vec<Step> {
         match fact {
             Fact::Seen(probe) => steps.push(cluster_step(
                 format!("delete-probe {point}"),
-                ClusterAction::DeleteProbe { namespace: probe.namespace.clone(), name: probe.name.clone() },
+                ClusterAction::DeleteProbe {
+                    namespace: probe.namespace.clone(),
+                    name: probe.name.clone(),
+                },
             )),
             Fact::Absent => {}
-            Fact::Unknown(why) if may_pass(why) => draft.wait(not_known(&format!("the probe of VantagePoint {point}"), fact)),
-            Fact::Unknown(_) => draft.find(FindingReason::LeftInPlace, format!("the probe of VantagePoint {point} could not be read and is left in place")),
+            Fact::Unknown(why) if may_pass(why) => {
+                draft.wait(not_known(&format!("the probe of VantagePoint {point}"), fact))
+            }
+            Fact::Unknown(_) => draft.find(
+                FindingReason::LeftInPlace,
+                format!("the probe of VantagePoint {point} could not be read and is left in place"),
+            ),
         }
     }
     steps
@@ -117,7 +145,10 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     let registry = &view.desired.registry;
     let ours = match &view.seen.cluster.claim {
         Fact::Unknown(why) if may_pass(why) => {
-            draft.wait(not_known(&format!("claim {}", naming::claim_name(registry)), &view.seen.cluster.claim));
+            draft.wait(not_known(
+                &format!("claim {}", naming::claim_name(registry)),
+                &view.seen.cluster.claim,
+            ));
             return waves;
         }
         Fact::Seen(_) => view.claim_is_ours(),
@@ -126,10 +157,18 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     let open_or_gone = view.all_open() || view.seen.azure.registry.is_absent();
     if ours && open_or_gone && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(registry);
-        waves.push(vec![cluster_step("delete-snapshot", ClusterAction::DeleteSnapshot { config_map })]);
+        waves.push(vec![cluster_step(
+            "delete-snapshot",
+            ClusterAction::DeleteSnapshot { config_map },
+        )]);
     }
     if ours {
-        waves.push(vec![cluster_step("release-claim", ClusterAction::ReleaseClaim { lease: naming::claim_name(registry) })]);
+        waves.push(vec![cluster_step(
+            "release-claim",
+            ClusterAction::ReleaseClaim {
+                lease: naming::claim_name(registry),
+            },
+        )]);
     }
     waves.push(vec![cluster_step("remove-finalizer", ClusterAction::RemoveFinalizer)]);
     waves

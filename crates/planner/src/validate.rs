@@ -17,10 +17,12 @@ use std::time::Duration;
 use kube::ResourceExt;
 use sreg_api::SecureRegistry;
 use sreg_api::registry::{
-    ApprovalMode, DeletionPolicy, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate, PublicAccess,
-    RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
+    ApprovalMode, DeletionPolicy, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate,
+    PublicAccess, RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
 };
-use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace, ObjectRef, RecentPublicClients, Verification, Window};
+use sreg_domain::desired::{
+    ClientNetwork, EndpointPlace, NetworkPlace, ObjectRef, RecentPublicClients, Verification, Window,
+};
 use sreg_domain::{ArmId, Cloud, Desired, duration, naming};
 
 use crate::window;
@@ -56,7 +58,10 @@ struct Checks {
 
 impl Checks {
     fn refuse(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.found.push(Violation { path: path.into(), message: message.into() });
+        self.found.push(Violation {
+            path: path.into(),
+            message: message.into(),
+        });
     }
 
     /// An id of this provider type, or a violation that shows the shape.
@@ -73,19 +78,19 @@ impl Checks {
     fn duration(&mut self, path: impl Into<String>, text: &str) -> Option<Duration> {
         let parsed = duration::parse(text);
         if parsed.is_none() {
-            self.refuse(path, format!("{text:?} is not a duration: write digits and units, such as 90s, 10m or 1h30m"));
+            self.refuse(
+                path,
+                format!("{text:?} is not a duration: write digits and units, such as 90s, 10m or 1h30m"),
+            );
         }
         parsed
     }
 }
 
 const REGISTRY_SHAPE: &str = "an ML registry: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.MachineLearningServices/registries/<name>";
-const STORAGE_SHAPE: &str =
-    "a storage account: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Storage/storageAccounts/<name>";
-const VNET_SHAPE: &str =
-    "a virtual network: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
-const WORKSPACE_SHAPE: &str =
-    "a Log Analytics workspace: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.OperationalInsights/workspaces/<name>";
+const STORAGE_SHAPE: &str = "a storage account: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Storage/storageAccounts/<name>";
+const VNET_SHAPE: &str = "a virtual network: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
+const WORKSPACE_SHAPE: &str = "a Log Analytics workspace: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.OperationalInsights/workspaces/<name>";
 
 /// Turns an object into what is desired, or says everything that is wrong with it. An object that is being deleted always
 /// gives a `Desired`, so that its finalizer can go.
@@ -121,7 +126,9 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
     let waived = waived(object, checks);
     let client_networks = client_networks(object, &endpoints, checks);
     linked_are_clients(&endpoints, &client_networks, &waived, checks);
-    if spec.public_access.desired == PublicAccess::Disabled && (spec.endpoints.is_empty() || spec.client_networks.is_empty()) {
+    if spec.public_access.desired == PublicAccess::Disabled
+        && (spec.endpoints.is_empty() || spec.client_networks.is_empty())
+    {
         checks.refuse(
             "spec.publicAccess.desired",
             "Disabled needs at least one endpoint and one client network to prove: add them, or set desired: Enabled",
@@ -138,7 +145,11 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
     }
     let rollback: RollbackSpec = spec.public_access.rollback.clone().unwrap_or_default();
     let grace_period = checks.duration("spec.publicAccess.rollback.gracePeriod", &rollback.grace_period);
-    let sharing = spec.sharing.as_ref().map(|s| s.workspace_storage_account_resource_ids.as_slice()).unwrap_or_default();
+    let sharing = spec
+        .sharing
+        .as_ref()
+        .map(|s| s.workspace_storage_account_resource_ids.as_slice())
+        .unwrap_or_default();
     let sharing = sharing
         .iter()
         .enumerate()
@@ -169,7 +180,10 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
         client_networks,
         waived,
         verification: verification?,
-        approve_name_changes: spec.name_changes.as_ref().is_some_and(|n| n.wait_for.contains(&NameChangesGate::Approval)),
+        approve_name_changes: spec
+            .name_changes
+            .as_ref()
+            .is_some_and(|n| n.wait_for.contains(&NameChangesGate::Approval)),
         public_access: spec.public_access.desired,
         gates: lockdown.wait_for,
         window,
@@ -263,13 +277,18 @@ fn client_networks(object: &SecureRegistry, endpoints: &[EndpointPlace], checks:
         if !vantage_points.insert(network.vantage_point.as_str()) {
             checks.refuse(
                 format!("{path}.vantagePoint"),
-                format!("{} already proves another network: each client network needs a vantage point of its own", network.vantage_point),
+                format!(
+                    "{} already proves another network: each client network needs a vantage point of its own",
+                    network.vantage_point
+                ),
             );
         }
         let place = match (&network.virtual_network_resource_id, &network.on_premises) {
             (Some(id), None) => {
                 let path = format!("{path}.virtualNetworkResourceId");
-                checks.id(path, id, "microsoft.network/virtualnetworks", VNET_SHAPE).map(NetworkPlace::VirtualNetwork)
+                checks
+                    .id(path, id, "microsoft.network/virtualnetworks", VNET_SHAPE)
+                    .map(NetworkPlace::VirtualNetwork)
             }
             (None, Some(on_premises)) => Some(NetworkPlace::OnPremises(on_premises.address_prefixes.clone())),
             (None, None) | (Some(_), Some(_)) => {
@@ -278,7 +297,9 @@ fn client_networks(object: &SecureRegistry, endpoints: &[EndpointPlace], checks:
             }
         };
         let Some(place) = place else { continue };
-        let Some(endpoint) = endpoint_of(&path, network.endpoint.as_deref(), &place, object, endpoints, checks) else { continue };
+        let Some(endpoint) = endpoint_of(&path, network.endpoint.as_deref(), &place, object, endpoints, checks) else {
+            continue;
+        };
         networks.push(ClientNetwork {
             name: network.name.clone(),
             place,
@@ -301,7 +322,13 @@ fn endpoint_of(
     let written: Vec<&str> = object.spec.endpoints.iter().map(|e| e.name.as_str()).collect();
     if let Some(named) = named {
         if !written.contains(&named) {
-            checks.refuse(format!("{path}.endpoint"), format!("no entry of spec.endpoints is named {named:?}: write one of {}", written.join(", ")));
+            checks.refuse(
+                format!("{path}.endpoint"),
+                format!(
+                    "no entry of spec.endpoints is named {named:?}: write one of {}",
+                    written.join(", ")
+                ),
+            );
             return None;
         }
         return Some(named.to_owned());
@@ -317,7 +344,10 @@ fn endpoint_of(
         (_, []) => Some(String::new()),
         _ => {
             let choices = written.join(", ");
-            checks.refuse(format!("{path}.endpoint"), format!("cannot tell whose addresses clients here must get: write endpoint: one of {choices}"));
+            checks.refuse(
+                format!("{path}.endpoint"),
+                format!("cannot tell whose addresses clients here must get: write endpoint: one of {choices}"),
+            );
             None
         }
     }
@@ -331,7 +361,9 @@ fn linked_are_clients(
 ) {
     for place in endpoints {
         for network in &place.dns.links {
-            let client = clients.iter().any(|c| c.place == NetworkPlace::VirtualNetwork(network.clone()));
+            let client = clients
+                .iter()
+                .any(|c| c.place == NetworkPlace::VirtualNetwork(network.clone()));
             if !client && !waived.contains_key(network) {
                 checks.refuse(
                     format!("spec.endpoints[{}].dns.linkVirtualNetworks", place.name),
@@ -344,7 +376,9 @@ fn linked_are_clients(
 
 fn verification(spec: &VerificationSpec, checks: &mut Checks) -> Option<Verification> {
     let path = "spec.verification";
-    let successes = u32::try_from(spec.consecutive_successes).ok().filter(|n| (1..=10).contains(n));
+    let successes = u32::try_from(spec.consecutive_successes)
+        .ok()
+        .filter(|n| (1..=10).contains(n));
     if successes.is_none() {
         checks.refuse(format!("{path}.consecutiveSuccesses"), "must lie between 1 and 10");
     }
@@ -362,7 +396,10 @@ fn verification(spec: &VerificationSpec, checks: &mut Checks) -> Option<Verifica
             "must be at least consecutiveSuccesses × interval: raise maxAge or lower the interval",
         );
     }
-    let recent = spec.recent_public_clients.as_ref().map(|r| recent_public_clients(r, checks));
+    let recent = spec
+        .recent_public_clients
+        .as_ref()
+        .map(|r| recent_public_clients(r, checks));
     let recent_public_clients = match recent {
         Some(parsed) => parsed?,
         None => None,
@@ -388,10 +425,18 @@ fn recent_public_clients(spec: &RecentPublicClientsSpec, checks: &mut Checks) ->
     let window = checks.duration(format!("{path}.window"), &spec.window);
     for (at, accepted) in spec.accept.iter().enumerate() {
         if crate::prefix::Prefix::parse(accepted).is_none() {
-            checks.refuse(format!("{path}.accept[{at}]"), format!("{accepted:?} is neither an address nor a prefix such as 203.0.113.0/24"));
+            checks.refuse(
+                format!("{path}.accept[{at}]"),
+                format!("{accepted:?} is neither an address nor a prefix such as 203.0.113.0/24"),
+            );
         }
     }
-    let parsed = RecentPublicClients { workspace: workspace?, window: window?, policy: spec.policy, accept: spec.accept.clone() };
+    let parsed = RecentPublicClients {
+        workspace: workspace?,
+        window: window?,
+        policy: spec.policy,
+        accept: spec.accept.clone(),
+    };
     Some((spec.policy != RecentPublicClientsPolicy::Ignore).then_some(parsed))
 }
 
@@ -405,16 +450,27 @@ fn parse_window(spec: &WindowSpec, checks: &mut Checks) -> Option<Window> {
         checks.refuse(format!("{path}.timeZone"), why);
     }
     if duration.is_some_and(|d| d.is_zero()) {
-        checks.refuse(format!("{path}.duration"), "a window of no length never opens: write how long it stays open, such as 2h");
+        checks.refuse(
+            format!("{path}.duration"),
+            "a window of no length never opens: write how long it stays open, such as 2h",
+        );
     }
-    Some(Window { schedule: spec.schedule.clone(), time_zone: spec.time_zone.clone(), duration: duration? })
+    Some(Window {
+        schedule: spec.schedule.clone(),
+        time_zone: spec.time_zone.clone(),
+        duration: duration?,
+    })
 }
 
 /// The request message of a manual connection: what the approver reads.
 fn request_message(place: &sreg_api::registry::EndpointSpec) -> Option<String> {
     let approval = place.approval.as_ref()?;
-    (approval.mode == ApprovalMode::Manual)
-        .then(|| approval.request_message.clone().unwrap_or_else(|| "requested by secure-registry-operator".into()))
+    (approval.mode == ApprovalMode::Manual).then(|| {
+        approval
+            .request_message
+            .clone()
+            .unwrap_or_else(|| "requested by secure-registry-operator".into())
+    })
 }
 
 #[cfg(test)]

@@ -16,7 +16,11 @@ pub(crate) enum Standing {
 }
 
 fn parse(schedule: &str) -> Result<Cron, String> {
-    CronParser::builder().seconds(Seconds::Disallowed).build().parse(schedule).map_err(|error| error.to_string())
+    CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .build()
+        .parse(schedule)
+        .map_err(|error| error.to_string())
 }
 
 /// Whether a schedule is a cron expression of five fields.
@@ -28,16 +32,24 @@ pub(crate) fn check_schedule(schedule: &str) -> Result<(), String> {
 
 /// Whether a time zone is known.
 pub(crate) fn check_time_zone(name: &str) -> Result<(), String> {
-    zone(name).map(drop).ok_or_else(|| format!("{name:?} is not a known time zone: write an IANA name such as Europe/Amsterdam"))
+    zone(name)
+        .map(drop)
+        .ok_or_else(|| format!("{name:?} is not a known time zone: write an IANA name such as Europe/Amsterdam"))
 }
 
 fn zone(name: &str) -> Option<TimeZone> {
-    if name.eq_ignore_ascii_case("UTC") { Some(TimeZone::UTC) } else { TimeZone::get(name).ok() }
+    if name.eq_ignore_ascii_case("UTC") {
+        Some(TimeZone::UTC)
+    } else {
+        TimeZone::get(name).ok()
+    }
 }
 
 /// How the window stands now. A schedule that cannot be read is never open.
 pub(crate) fn standing(window: &Window, now: Timestamp) -> Standing {
-    let (Ok(cron), Some(zone)) = (parse(&window.schedule), zone(&window.time_zone)) else { return Standing::Closed(None) };
+    let (Ok(cron), Some(zone)) = (parse(&window.schedule), zone(&window.time_zone)) else {
+        return Standing::Closed(None);
+    };
     let here = now.to_zoned(zone);
     let opened = cron.find_previous_occurrence(&here, true).ok().map(|at| at.timestamp());
     let length = SignedDuration::try_from(window.duration).unwrap_or(SignedDuration::MAX);
@@ -55,7 +67,11 @@ mod tests {
     use super::*;
 
     fn tuesday_night() -> Window {
-        Window { schedule: "0 22 * * 2".into(), time_zone: "Europe/Amsterdam".into(), duration: Duration::from_secs(7200) }
+        Window {
+            schedule: "0 22 * * 2".into(),
+            time_zone: "Europe/Amsterdam".into(),
+            duration: Duration::from_secs(7200),
+        }
     }
 
     #[test]
@@ -87,16 +103,26 @@ mod tests {
     fn an_impossible_date_or_a_broken_schedule_never_opens() {
         let now = "2026-11-24T21:30:00Z".parse().unwrap();
         for schedule in ["0 0 31 2 *", "at night"] {
-            let window = Window { schedule: schedule.into(), ..tuesday_night() };
+            let window = Window {
+                schedule: schedule.into(),
+                ..tuesday_night()
+            };
             assert!(matches!(standing(&window, now), Standing::Closed(_)), "{schedule}");
         }
-        let window = Window { time_zone: "Mars/Olympus".into(), ..tuesday_night() };
+        let window = Window {
+            time_zone: "Mars/Olympus".into(),
+            ..tuesday_night()
+        };
         assert_eq!(standing(&window, now), Standing::Closed(None));
     }
 
     #[test]
     fn a_six_field_schedule_is_refused_with_a_sentence() {
-        assert!(check_schedule("0 0 22 * * 2").unwrap_err().contains("such as 0 22 * * 2"));
+        assert!(
+            check_schedule("0 0 22 * * 2")
+                .unwrap_err()
+                .contains("such as 0 22 * * 2")
+        );
         assert!(check_time_zone("Amsterdam/Europe").unwrap_err().contains("IANA"));
     }
 }

@@ -9,6 +9,7 @@ use proptest::test_runner::FileFailurePersistence;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::{DeletionPolicy, ManagementPolicy, PublicAccess};
 use sreg_domain::{Action, Fact, Outcome};
+use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, conditions, lint, plan, render};
 use strum::IntoEnumIterator;
 use world::scramble::Blow;
@@ -53,14 +54,31 @@ struct Story {
 
 fn stories() -> impl Strategy<Value = Story> {
     let chapters = prop::collection::vec((0u8..12, prop::option::of(blows())), 0..6);
-    (any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.15), chapters).prop_map(
-        |(two_regions, slow, cascades, observe, wants_open, chapters)| Story { two_regions, slow, cascades, observe, wants_open, chapters },
+    (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.15),
+        chapters,
     )
+        .prop_map(|(two_regions, slow, cascades, observe, wants_open, chapters)| Story {
+            two_regions,
+            slow,
+            cascades,
+            observe,
+            wants_open,
+            chapters,
+        })
 }
 
 impl Story {
     fn tell(&self) -> World {
-        let mut world = if self.two_regions { World::two_regions(SPEC) } else { World::everyday() };
+        let mut world = if self.two_regions {
+            World::two_regions(SPEC)
+        } else {
+            World::everyday()
+        };
         world.slow = self.slow;
         world.cascades = self.cascades;
         if self.observe {
@@ -83,7 +101,10 @@ impl Story {
 }
 
 fn azure_steps(plan: &Plan) -> Vec<&Action> {
-    plan.steps().map(|s| &s.action).filter(|a| matches!(a, Action::Azure(_))).collect()
+    plan.steps()
+        .map(|s| &s.action)
+        .filter(|a| matches!(a, Action::Azure(_)))
+        .collect()
 }
 
 /// What a status must always be.
@@ -96,14 +117,27 @@ fn consistent(world: &World) -> Result<(), TestCaseError> {
     let all: Vec<String> = ConditionType::iter().map(|t| t.to_string()).collect();
     prop_assert_eq!(types, all.iter().map(String::as_str).collect::<Vec<_>>());
     let truth = |kind: ConditionType| status.conditions.iter().find(|c| c.type_ == kind.to_string()).unwrap();
-    let state = State::iter().find(|s| s.to_string() == truth(ConditionType::Ready).reason).expect("Ready's reason is a state");
+    let state = State::iter()
+        .find(|s| s.to_string() == truth(ConditionType::Ready).reason)
+        .expect("Ready's reason is a state");
     let (ready, reconciling, stalled) = conditions::trio(state);
     prop_assert_eq!(truth(ConditionType::Ready).status.as_str(), ready.as_str());
     prop_assert_eq!(truth(ConditionType::Reconciling).status.as_str(), reconciling.as_str());
     prop_assert_eq!(truth(ConditionType::Stalled).status.as_str(), stalled.as_str());
-    prop_assert!(status.conditions.iter().all(|c| c.observed_generation == Some(world.desired.object.generation)));
+    prop_assert!(
+        status
+            .conditions
+            .iter()
+            .all(|c| c.observed_generation == Some(world.desired.object.generation))
+    );
     if state == State::Locked {
-        for kind in [ConditionType::RegistryFound, ConditionType::EndpointsReady, ConditionType::DnsReady, ConditionType::ConnectivityVerified, ConditionType::PublicAccessDisabled] {
+        for kind in [
+            ConditionType::RegistryFound,
+            ConditionType::EndpointsReady,
+            ConditionType::DnsReady,
+            ConditionType::ConnectivityVerified,
+            ConditionType::PublicAccessDisabled,
+        ] {
             prop_assert_eq!(truth(kind).status.as_str(), "True", "{}", kind);
         }
     }
@@ -187,6 +221,7 @@ proptest! {
         let after = plan(&world.desired, &seen, world.now);
         let findings = lint(&world.desired, &seen, &after);
         prop_assert!(findings.is_empty(), "{:?} {:#?}", names, findings);
+        prop_assert!(!after.waits.iter().any(|w| w.reason == WaitReason::PlanRefusedStalled), "{:?} {}", names, render(&after));
         for step in azure_steps(&after) {
             prop_assert!(azure_steps(&before).contains(&step), "{:?} added {:?}\nbefore:\n{}\nafter:\n{}", names, step, render(&before), render(&after));
         }

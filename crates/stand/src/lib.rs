@@ -172,15 +172,15 @@ impl Stand {
     }
 
     /// Starts the agent of a vantage point, under its ServiceAccount.
-    pub async fn start_agent(&self, vantage: &str) -> Result<Process> {
-        programs::agent(self, vantage).await
+    pub async fn start_agent(&self, vantage: &str, printed: bool) -> Result<Process> {
+        programs::agent(self, vantage, printed).await
     }
 
-    /// Starts every agent that is not embedded.
-    pub async fn start_agents(&self) -> Result<Vec<Process>> {
+    /// Starts every agent that is not embedded; `printed`: their output is printed when they end.
+    pub async fn start_agents(&self, printed: bool) -> Result<Vec<Process>> {
         let mut agents = Vec::new();
         for vantage in self.vantages.iter().filter(|v| !v.embedded) {
-            agents.push(self.start_agent(&vantage.name).await?);
+            agents.push(self.start_agent(&vantage.name, printed).await?);
         }
         Ok(agents)
     }

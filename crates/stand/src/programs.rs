@@ -20,13 +20,15 @@ pub struct OperatorOptions {
     pub leader_elect: bool,
     /// Further arguments.
     pub args: Vec<String>,
-    /// Log as people read it, at this filter.
+    /// Log filter.
     pub log: String,
+    /// Print its output when it ends: right for a failed test, not for a demo.
+    pub printed: bool,
 }
 
 impl Default for OperatorOptions {
     fn default() -> Self {
-        OperatorOptions { name: "operator".into(), leader_elect: false, args: Vec::new(), log: "info".into() }
+        OperatorOptions { name: "operator".into(), leader_elect: false, args: Vec::new(), log: "info".into(), printed: true }
     }
 }
 
@@ -51,18 +53,21 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
     if let Some(vantage) = embedded {
         program = program.args(["--vantage-point", &vantage.name]);
     }
+    if !options.printed {
+        program = program.unprinted();
+    }
     program.args(options.args).spawn()
 }
 
-pub(crate) async fn agent(stand: &Stand, vantage: &str) -> Result<Process> {
+pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool) -> Result<Process> {
     let kubeconfig = stand.plane.kubeconfig_for_service_account(vantage, AGENT_SERVICE_ACCOUNT).await?;
-    Program::built("secure-registry-operator")?
+    let program = Program::built("secure-registry-operator")?
         .named(vantage)
         .args(["agent", "--name", vantage, "--health-address", "127.0.0.1:0", "--log-filter", "info"])
         .arg("--probe-ca-file")
         .arg(stand.ca_file())
-        .env("KUBECONFIG", kubeconfig)
-        .spawn()
+        .env("KUBECONFIG", kubeconfig);
+    if printed { program.spawn() } else { program.unprinted().spawn() }
 }
 
 /// The operator's projected token for Azure, as a kubelet would have written it: with a newline at the end.

@@ -31,7 +31,7 @@ impl Setting {
 
     pub(crate) async fn new(options: StandOptions) -> Result<Setting> {
         let stand = Stand::start(options).await?;
-        let agents = stand.start_agents().await?;
+        let agents = stand.start_agents(true).await?;
         let operator = Some(stand.start_operator(OperatorOptions::default()).await?);
         Ok(Setting { operator, agents, stand })
     }

@@ -22,7 +22,7 @@ impl Versions {
         } else if kind.starts_with("microsoft.network/") {
             "2024-03-01" // what azure_mgmt_network's models speak (§3.1)
         } else if kind.starts_with("microsoft.storage/") {
-            "2023-05-01" // §5.1
+            "2025-06-01" // §5.1; an older one would hide `ipv6Rules`, and an open account look closed
         } else if kind.starts_with("microsoft.containerregistry/") {
             "2023-07-01" // §5.2
         } else if kind.starts_with("microsoft.authorization/denyassignments") {
@@ -48,6 +48,8 @@ pub(crate) struct Call {
     pub(crate) attempt: String,
     /// Whose budget it uses; `None` outside ARM.
     pub(crate) budget: Option<(String, Class)>,
+    /// Its budget was taken before, so that nothing is waited for between a read and this write.
+    pub(crate) prepaid: bool,
     /// A 2xx body may carry `error` and still be an answer: polls, and partial results of Log Analytics.
     pub(crate) error_is_an_answer: bool,
 }
@@ -62,6 +64,7 @@ impl Call {
             body: None,
             attempt: attempt.to_owned(),
             budget,
+            prepaid: false,
             error_is_an_answer: false,
         }
     }
@@ -121,6 +124,12 @@ impl Call {
     /// The same with one more header.
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Call {
         self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// The same, its budget taken by [`Arm::reserve_write`].
+    pub(crate) fn prepaid(mut self) -> Call {
+        self.prepaid = true;
         self
     }
 

@@ -162,6 +162,12 @@ impl Arm {
         }
     }
 
+    /// Takes the budget of a write that follows a read at once.
+    pub(crate) async fn reserve_write(&self, id: &ArmId, attempt: &str, deadline: Instant) -> Result<(), CallError> {
+        let taken = self.buckets.take(id.subscription(), Class::Write, deadline).await;
+        taken.map_err(|pause| CallError::budget(attempt, pause))
+    }
+
     /// One call.
     pub(crate) async fn send(&self, call: Call, deadline: Instant) -> Result<Answer, CallError> {
         self.send_with(call, &self.scope, deadline).await
@@ -169,7 +175,7 @@ impl Arm {
 
     /// One call with a token for another scope.
     pub(crate) async fn send_with(&self, call: Call, scope: &str, deadline: Instant) -> Result<Answer, CallError> {
-        if let Some((subscription, class)) = &call.budget
+        if let Some((subscription, class)) = call.budget.as_ref().filter(|_| !call.prepaid)
             && let Err(pause) = self.buckets.take(subscription, *class, deadline).await
         {
             return Err(CallError::budget(&call.attempt, pause));

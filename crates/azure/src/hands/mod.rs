@@ -146,10 +146,16 @@ impl Work<'_> {
             .await
     }
 
-    async fn patch(&self, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallError> {
-        self.arm()
-            .send(Call::write(self.arm(), Method::Patch, id, body, attempt), self.deadline)
-            .await
+    /// Sends a write whose budget was taken before the read that it rests on.
+    async fn write_at_once(
+        &self,
+        method: Method,
+        id: &ArmId,
+        body: Value,
+        attempt: String,
+    ) -> Result<Answer, CallError> {
+        let call = Call::write(self.arm(), method, id, body, attempt).prepaid();
+        self.arm().send(call, self.deadline).await
     }
 
     /// Creates only if absent. `None`: it exists already.

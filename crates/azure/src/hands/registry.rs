@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use azure_core::http::Method;
 use serde_json::{Map, Value, json};
 use sreg_domain::{ArmId, Digest, Location};
 
-use super::settings::{read_back, unchanged};
+use super::settings::rewrite;
 use super::{Carried, Work, stale};
 use crate::edit::Edited;
 
@@ -65,16 +66,13 @@ pub(super) async fn set_tags(
     tags: &BTreeMap<String, String>,
     expected: &Digest,
 ) -> Carried {
-    let current = match unchanged(work, id, expected).await? {
-        Ok(current) => current,
-        Err(why) => return stale(why),
+    let change = |current: &Value| {
+        Ok(Edited {
+            body: json!({ "tags": merged(current, tags) }),
+            named: vec!["/tags"],
+        })
     };
-    let edited = Edited {
-        body: json!({ "tags": merged(&current, tags) }),
-        named: vec!["/tags"],
-    };
-    let answer = work.patch(id, edited.body.clone(), format!("tag {id}")).await?;
-    read_back(work, id, &current, &edited, &answer).await
+    rewrite(work, id, expected, Method::Patch, format!("tag {id}"), change).await
 }
 
 /// All tags with ours set. Tag names ignore case: one that is there keeps its spelling.

@@ -1,49 +1,37 @@
 //! Read–modify–write: read, compare with what the plan saw, apply the edit, write at once, read again and name every field that
 //! changed besides (the closing write of the design).
 
+use azure_core::http::Method;
 use serde_json::Value;
 use sreg_domain::action::{Edit, Effect};
 use sreg_domain::{ArmId, Digest, TargetKind};
 
 use super::{Carried, Refusal, Work, stale};
 use crate::arm::Answer;
-use crate::edit::{self, Edited};
+use crate::edit::{self, EditError, Edited};
 use crate::json;
 
 /// Changes the network settings of one of the three.
 pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: &Edit, expected: &Digest) -> Carried {
+    // A registry's PATCH cannot carry it (azure.md §1.5); the others take the network settings alone.
+    let method = match kind {
+        TargetKind::Registry => Method::Put,
+        TargetKind::Storage | TargetKind::ContainerRegistry => Method::Patch,
+    };
     let attempt = format!("{} {id}", verb(change));
-    let current = match unchanged(work, id, expected).await? {
-        Ok(current) => current,
-        Err(why) => return stale(why),
-    };
-    let edited = edit::apply_edit(kind, &current, change).map_err(|error| Refusal::Ours {
-        attempt: attempt.clone(),
-        message: error.to_string(),
-    })?;
-    let answer = match kind {
-        // A registry's PATCH cannot carry it (azure.md §1.5); the others take the network settings alone.
-        TargetKind::Registry => work.put(id, edited.body.clone(), attempt).await?,
-        TargetKind::Storage | TargetKind::ContainerRegistry => work.patch(id, edited.body.clone(), attempt).await?,
-    };
-    read_back(work, id, &current, &edited, &answer).await
+    rewrite(work, id, expected, method, attempt, |current| {
+        edit::apply_edit(kind, current, change)
+    })
+    .await
 }
 
 /// Lists our principal in the registry's `assignedIdentities`.
 pub(super) async fn grant(work: &Work<'_>, id: &ArmId, principal: &str, expected: &Digest) -> Carried {
-    let current = match unchanged(work, id, expected).await? {
-        Ok(current) => current,
-        Err(why) => return stale(why),
-    };
-    let edited = edit::grant(&current, principal);
-    let answer = work
-        .put(
-            id,
-            edited.body.clone(),
-            format!("grant access to the managed resource group of {id}"),
-        )
-        .await?;
-    read_back(work, id, &current, &edited, &answer).await
+    let attempt = format!("grant access to the managed resource group of {id}");
+    rewrite(work, id, expected, Method::Put, attempt, |current| {
+        Ok(edit::grant(current, principal))
+    })
+    .await
 }
 
 fn verb(change: &Edit) -> &'static str {
@@ -55,29 +43,32 @@ fn verb(change: &Edit) -> &'static str {
     }
 }
 
-/// The target as it is now, if it is what the plan saw.
-pub(super) async fn unchanged(
+/// Read, compare, change, write at once, read again. The write's budget is taken first: waiting for it must not come between.
+pub(super) async fn rewrite(
     work: &Work<'_>,
     id: &ArmId,
     expected: &Digest,
-) -> Result<Result<Value, String>, Refusal> {
+    method: Method,
+    attempt: String,
+    change: impl FnOnce(&Value) -> Result<Edited, EditError>,
+) -> Carried {
+    work.arm().reserve_write(id, &attempt, work.deadline).await?;
     let Some(current) = work.find(id).await? else {
-        return Ok(Err(format!("{id} does not exist any more")));
+        return stale(format!("{id} does not exist any more"));
     };
     if json::digest(&current) != *expected {
-        return Ok(Err(format!("{id} was changed since it was planned for")));
+        return stale(format!("{id} was changed since it was planned for"));
     }
-    Ok(Ok(current))
+    let edited = change(&current).map_err(|error| Refusal::Ours {
+        attempt: attempt.clone(),
+        message: error.to_string(),
+    })?;
+    let answer = work.write_at_once(method, id, edited.body.clone(), attempt).await?;
+    read_back(work, id, &current, &edited, &answer).await
 }
 
 /// What came of a write. After a synchronous one the target is read again; where that fails the write still stands.
-pub(super) async fn read_back(
-    work: &Work<'_>,
-    id: &ArmId,
-    before: &Value,
-    edited: &Edited,
-    answer: &Answer,
-) -> Carried {
+async fn read_back(work: &Work<'_>, id: &ArmId, before: &Value, edited: &Edited, answer: &Answer) -> Carried {
     let effect = work.effect(id, answer);
     match &effect {
         Effect::Done { .. } => {}

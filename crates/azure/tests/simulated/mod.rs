@@ -1,5 +1,11 @@
 //! The demo's world in the same process: the simulator as a transport, and the wish that its example stands for.
 #![allow(dead_code, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +18,7 @@ use azure_sim::{ConnectionDropped, Seed, Simulator};
 use bytes::Bytes;
 use secrecy::SecretString;
 use sreg_api::registry::{DeletionPolicy, DnsMode, PublicAccess, ResolutionPolicy, RollbackPolicy};
-use sreg_azure::{AzureClient, AzureSettings, CredentialKind, Eyes, Hands, connect_through};
+use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Eyes, Hands, connect_through};
 use sreg_domain::action::{Operation, StepId};
 use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Verification};
 use sreg_domain::seen::{AzureSeen, OperationState};
@@ -23,7 +29,7 @@ pub const TENANT: &str = "0a000000-0000-4000-8000-0000000000ff";
 pub const CLIENT: &str = "0c000000-0000-4000-8000-000000000001";
 pub const SECRET: &str = "demo-secret-of-no-worth";
 pub const OBJECT: &str = "0b000000-0000-4000-8000-000000000001";
-const PLATFORM: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001";
+pub const PLATFORM: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001";
 pub const REGISTRY: &str = "/subscriptions/0a000000-0000-4000-8000-000000000002/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/contosoreg";
 
 pub fn id(text: &str) -> ArmId {
@@ -82,16 +88,35 @@ impl HttpClient for InProcess {
 }
 
 pub fn demo() -> Simulator {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/azure/demo.yaml");
+    world("demo")
+}
+
+/// One of the example worlds, without latencies and throttling.
+pub fn world(name: &str) -> Simulator {
+    Simulator::new(seed(name))
+}
+
+pub fn seed(name: &str) -> Seed {
+    let path = format!("{}/../../examples/azure/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     let mut seed = Seed::from_yaml(&std::fs::read_to_string(path).unwrap()).unwrap();
     seed.latencies = azure_sim::Latencies::None;
-    Simulator::new(seed)
+    seed.throttling.enabled = false;
+    seed
 }
 
 pub fn settings() -> AzureSettings {
     let secret = CredentialKind::ClientSecret(SecretString::from(SECRET));
     let mut settings = AzureSettings::new(TENANT, secret).unwrap();
     settings.client_id = Some(CLIENT.to_owned());
+    let plenty = Budget {
+        burst: 100_000,
+        per_second: 1_000,
+    };
+    settings.budgets = Budgets {
+        reads: plenty,
+        writes: plenty,
+        deletes: plenty,
+    };
     settings
 }
 
@@ -109,7 +134,10 @@ impl Bench {
     }
 
     pub fn with(settings: AzureSettings) -> Bench {
-        let simulator = demo();
+        Bench::of(demo(), settings)
+    }
+
+    pub fn of(simulator: Simulator, settings: AzureSettings) -> Bench {
         let client = connect_through(settings, Arc::new(InProcess(simulator.clone()))).unwrap();
         Bench {
             simulator,

@@ -107,11 +107,11 @@ pub enum Part {
     Crds,
     /// ValidatingAdmissionPolicies and their bindings.
     Policies,
-    /// Roles and bindings of operator and agents.
+    /// Roles and bindings of the operator.
     Rbac,
     /// Kustomize base of the operator: namespace, ServiceAccount, Deployment.
     Base,
-    /// Kustomize base of an agent.
+    /// Roles and bindings of agents, and a kustomize base: apart, because their namespaces come later.
     Agent,
 }
 
@@ -153,13 +153,12 @@ pub fn generate(installation: &Installation, parts: &[Part]) -> Result<Vec<Manif
         match part {
             Part::Crds => manifests.extend(with_kustomization("crds", definitions()?)),
             Part::Policies => manifests.extend(with_kustomization("policies", policies::manifests(installation))),
-            // Apart, because an agent's namespace is not there yet when the operator is installed.
-            Part::Rbac => {
-                manifests.extend(with_kustomization("rbac/operator", vec![rbac::operator(installation)]));
-                manifests.extend(with_kustomization("rbac/agent", vec![rbac::agents(installation)]));
-            }
+            Part::Rbac => manifests.extend(with_kustomization("rbac/operator", vec![rbac::operator(installation)])),
             Part::Base => manifests.extend(workloads::operator(installation)),
-            Part::Agent => manifests.extend(workloads::agent(installation)),
+            Part::Agent => {
+                manifests.extend(with_kustomization("rbac/agent", vec![rbac::agents(installation)]));
+                manifests.extend(workloads::agent(installation));
+            }
         }
     }
     Ok(manifests)
@@ -170,11 +169,13 @@ pub fn generate(installation: &Installation, parts: &[Part]) -> Result<Vec<Manif
 /// # Errors
 /// As [`Manifest::text`].
 pub fn to_stream(manifests: &[Manifest]) -> Result<String> {
-    let objects: Vec<Value> = manifests
+    let mut objects: Vec<Value> = manifests
         .iter()
         .filter(|manifest| !manifest.is_kustomization())
         .flat_map(|manifest| manifest.objects.iter().cloned())
         .collect();
+    // What others stand in goes first; within that the order stays.
+    objects.sort_by_key(|object| object["kind"] != "Namespace");
     yaml::file(&objects)
 }
 

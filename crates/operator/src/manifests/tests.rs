@@ -89,7 +89,7 @@ fn a_policy_without_a_binding_would_deny_nothing_so_each_has_one() {
 #[test]
 fn a_file_of_an_earlier_generation_goes_and_a_persons_own_file_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let manifests = generate(&installation(), &[Part::Rbac]).unwrap();
+    let manifests = generate(&installation(), &[Part::Agent]).unwrap();
     write(folder.path(), &manifests).unwrap();
     let stale = folder.path().join("rbac/agent/gone.yaml");
     let own = folder.path().join("rbac/agent/own.yaml");
@@ -134,8 +134,10 @@ fn what_an_agent_may_do_by_name_the_operator_may_do_anyway() {
 }
 
 #[test]
-fn a_stream_holds_objects_only() {
+fn a_stream_holds_objects_only_and_namespaces_before_what_stands_in_them() {
     let text = to_stream(&manifests()).unwrap();
     assert!(!text.contains("Kustomization"));
+    let namespace = text.find("kind: Namespace").unwrap();
+    assert!(namespace < text.find("kind: ServiceAccount").unwrap() && namespace < text.find("kind: Role\n").unwrap());
     assert!(text.contains("kind: CustomResourceDefinition") && text.contains("kind: Deployment"));
 }

@@ -22,7 +22,9 @@ fn one_write_per_resource(lint: &mut Lint<'_>) {
     for wave in &plan.waves {
         let ids: Vec<&ArmId> = wave.iter().filter_map(azure).map(AzureAction::resource).collect();
         let once: BTreeSet<&ArmId> = ids.iter().copied().collect();
-        lint.demand("order", ids.len() == once.len(), || "two writes on one resource in one wave".into());
+        lint.demand("order", ids.len() == once.len(), || {
+            "two writes on one resource in one wave".into()
+        });
     }
 }
 
@@ -30,7 +32,12 @@ fn nothing_in_flight(lint: &mut Lint<'_>) {
     let plan = lint.plan;
     for action in plan.steps().filter_map(azure) {
         let id = action.resource();
-        let busy = lint.seen.azure.operations.iter().any(|o| o.operation.resource == *id && matches!(o.state, OperationState::Running { .. }));
+        let busy = lint
+            .seen
+            .azure
+            .operations
+            .iter()
+            .any(|o| o.operation.resource == *id && matches!(o.state, OperationState::Running { .. }));
         lint.demand("order", !busy, || format!("{id} has an operation in flight"));
     }
 }
@@ -42,8 +49,15 @@ fn serial(lint: &mut Lint<'_>) {
     for place in &desired.endpoints {
         for (group, target) in proof::needed(desired, seen).unwrap_or_default() {
             let name = sreg_domain::naming::endpoint_name(&target, &place.subnet, group);
-            let id = place.resource_group.provider("Microsoft.Network/privateEndpoints", &name);
-            let state = seen.azure.endpoints.get(&id).and_then(Fact::seen).map(|e| e.provisioning_state.to_ascii_lowercase());
+            let id = place
+                .resource_group
+                .provider("Microsoft.Network/privateEndpoints", &name);
+            let state = seen
+                .azure
+                .endpoints
+                .get(&id)
+                .and_then(Fact::seen)
+                .map(|e| e.provisioning_state.to_ascii_lowercase());
             if matches!(state.as_deref(), Some("creating" | "updating" | "deleting")) {
                 taken.insert(place.virtual_network.clone());
                 taken.insert(target);
@@ -58,23 +72,34 @@ fn serial(lint: &mut Lint<'_>) {
         }
     }
     for (id, count) in busy {
-        lint.demand("serial", count == 1 && !taken.contains(&id), || format!("{count} endpoints at once on {id}"));
+        lint.demand("serial", count == 1 && !taken.contains(&id), || {
+            format!("{count} endpoints at once on {id}")
+        });
     }
 }
 
 fn zone_group_before_endpoint(lint: &mut Lint<'_>) {
     let plan = lint.plan;
     for action in plan.steps().filter_map(azure) {
-        let AzureAction::DeleteEndpoint { id, .. } = action else { continue };
-        let Some(endpoint) = lint.seen.azure.endpoints.get(id).and_then(Fact::seen) else { continue };
+        let AzureAction::DeleteEndpoint { id, .. } = action else {
+            continue;
+        };
+        let Some(endpoint) = lint.seen.azure.endpoints.get(id).and_then(Fact::seen) else {
+            continue;
+        };
         let gone = match &endpoint.zone_groups {
             Fact::Seen(groups) => !groups.iter().any(|g| g.id.name() == ZONE_GROUP),
             Fact::Absent => true,
             Fact::Unknown(_) => false,
         };
         lint.demand("order", gone, || format!("{id} is deleted before its zone group"));
-        let never_approved = endpoint.provisioning_state.eq_ignore_ascii_case("Failed") || endpoint.provisioning_state.eq_ignore_ascii_case("Canceled");
-        let never_approved = never_approved && !endpoint.connection_status.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("Approved"));
+        let never_approved = endpoint.provisioning_state.eq_ignore_ascii_case("Failed")
+            || endpoint.provisioning_state.eq_ignore_ascii_case("Canceled");
+        let never_approved = never_approved
+            && !endpoint
+                .connection_status
+                .as_deref()
+                .is_some_and(|s| s.eq_ignore_ascii_case("Approved"));
         let stranded = !(proof::all_open(lint.seen) || never_approved || lint.seen.azure.registry.is_absent());
         lint.demand("order", !stranded, || format!("deleting {id} may strand clients"));
     }
@@ -83,26 +108,44 @@ fn zone_group_before_endpoint(lint: &mut Lint<'_>) {
 fn records_before_links(lint: &mut Lint<'_>) {
     let (desired, seen, plan) = (lint.desired, lint.seen, lint.plan);
     for action in plan.steps().filter_map(azure) {
-        let AzureAction::LinkZone { id, .. } = action else { continue };
+        let AzureAction::LinkZone { id, .. } = action else {
+            continue;
+        };
         let Some(zone) = id.parent() else { continue };
-        let held = seen.azure.zones.get(&zone).and_then(Fact::seen).and_then(|z| z.records.seen());
+        let held = seen
+            .azure
+            .zones
+            .get(&zone)
+            .and_then(Fact::seen)
+            .and_then(|z| z.records.seen());
         let Some(held) = held else {
             lint.break_rule("order", format!("{zone} is linked while its records are not known"));
             continue;
         };
-        for place in desired.endpoints.iter().filter(|p| p.dns.zones.values().any(|z| *z == zone)) {
+        for place in desired
+            .endpoints
+            .iter()
+            .filter(|p| p.dns.zones.values().any(|z| *z == zone))
+        {
             for (group, target) in proof::needed(desired, seen).unwrap_or_default() {
                 if place.dns.zones.get(&group) != Some(&zone) {
                     continue;
                 }
                 let members = proof::ready(desired, seen, place, group, &target).and_then(|e| e.members.seen());
                 let complete = members.is_some_and(|members| {
-                    members.iter().flat_map(|m| m.fqdns.iter().map(move |f| (f, m.address))).all(|(fqdn, address)| {
-                        let record = desired.cloud.record_name(group, fqdn);
-                        record.is_none_or(|name| held.get(&name).is_some_and(|addresses| addresses.contains(&address)))
-                    })
+                    members
+                        .iter()
+                        .flat_map(|m| m.fqdns.iter().map(move |f| (f, m.address)))
+                        .all(|(fqdn, address)| {
+                            let record = desired.cloud.record_name(group, fqdn);
+                            record.is_none_or(|name| {
+                                held.get(&name).is_some_and(|addresses| addresses.contains(&address))
+                            })
+                        })
                 });
-                lint.demand("order", complete, || format!("{zone} is linked before the records of {target} are complete"));
+                lint.demand("order", complete, || {
+                    format!("{zone} is linked before the records of {target} are complete")
+                });
             }
         }
     }
@@ -114,7 +157,9 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
     let removes = |action: &Action| matches!(action, Action::Cluster(ClusterAction::RemoveFinalizer));
     let ends = plan.steps().any(|s| removes(&s.action));
     if !lint.seen.object.deleting {
-        return lint.demand("teardown", !ends, || "the finalizer goes though nobody deletes the object".into());
+        return lint.demand("teardown", !ends, || {
+            "the finalizer goes though nobody deletes the object".into()
+        });
     }
     for step in plan.steps() {
         let allowed = match &step.action {
@@ -143,14 +188,26 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 | ClusterAction::OpenRound { .. } => false,
             },
         };
-        lint.demand("teardown", allowed, || format!("{} has no place in a teardown", step.id));
+        lint.demand("teardown", allowed, || {
+            format!("{} has no place in a teardown", step.id)
+        });
     }
     if ends {
-        let last = plan.waves.last().is_some_and(|wave| wave.iter().all(|s| removes(&s.action)));
+        let last = plan
+            .waves
+            .last()
+            .is_some_and(|wave| wave.iter().all(|s| removes(&s.action)));
         let azure = plan.steps().filter_map(azure).count();
-        lint.demand("teardown", last && azure == 0, || "the finalizer does not go last".into());
+        lint.demand("teardown", last && azure == 0, || {
+            "the finalizer does not go last".into()
+        });
     }
-    let forgets = plan.steps().any(|s| matches!(s.action, Action::Cluster(ClusterAction::DeleteSnapshot { .. })));
-    let needed = forgets && proof::closedness(lint.seen).is_some_and(|all| all.values().any(|closed| *closed != Some(false)));
-    lint.demand("teardown", !needed, || "the snapshot goes while something is closed".into());
+    let forgets = plan
+        .steps()
+        .any(|s| matches!(s.action, Action::Cluster(ClusterAction::DeleteSnapshot { .. })));
+    let needed =
+        forgets && proof::closedness(lint.seen).is_some_and(|all| all.values().any(|closed| *closed != Some(false)));
+    lint.demand("teardown", !needed, || {
+        "the snapshot goes while something is closed".into()
+    });
 }

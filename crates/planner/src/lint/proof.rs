@@ -18,7 +18,10 @@ use crate::plan::Plan;
 pub(super) fn closedness(seen: &Seen) -> Option<BTreeMap<ArmId, Option<bool>>> {
     let registry = seen.azure.registry.seen()?;
     let says = |value: &Option<String>, wanted: &str| value.as_deref().is_some_and(|v| v.eq_ignore_ascii_case(wanted));
-    let mut all = BTreeMap::from([(registry.id.clone(), Some(says(&registry.public_network_access, "Disabled")))]);
+    let mut all = BTreeMap::from([(
+        registry.id.clone(),
+        Some(says(&registry.public_network_access, "Disabled")),
+    )]);
     if registry.regions.is_empty() {
         return None;
     }
@@ -55,9 +58,15 @@ pub(super) fn all_open(seen: &Seen) -> bool {
 pub(super) fn break_glass_in_force(desired: &Desired, seen: &Seen) -> bool {
     let length = |d: Duration| SignedDuration::try_from(d.min(desired.max_break_glass)).unwrap_or(SignedDuration::MAX);
     let runs = |b: &sreg_domain::seen::BreakGlassSeen| {
-        b.created_at <= seen.at && b.created_at.saturating_add(length(b.duration)).is_ok_and(|end| seen.at < end)
+        b.created_at <= seen.at
+            && b.created_at
+                .saturating_add(length(b.duration))
+                .is_ok_and(|end| seen.at < end)
     };
-    seen.cluster.break_glasses.seen().is_some_and(|all| all.iter().any(runs))
+    seen.cluster
+        .break_glasses
+        .seen()
+        .is_some_and(|all| all.iter().any(runs))
 }
 
 /// The user chose Reopen, and either a rollback is recorded for this spec or a lock is young and a new round says that a path is lost.
@@ -66,16 +75,29 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
         return false;
     }
     let status = &seen.object.status;
-    if status.rollback.as_ref().is_some_and(|r| r.generation == desired.object.generation && r.count > 0) {
+    if status
+        .rollback
+        .as_ref()
+        .is_some_and(|r| r.generation == desired.object.generation && r.count > 0)
+    {
         return true;
     }
     let locked_at = status.exposure.as_ref().and_then(|e| e.locked_at.as_ref()).map(|t| t.0);
     let since = locked_at.and_then(|at| Duration::try_from(seen.at.duration_since(at)).ok());
-    let (Some(since), Some(round)) = (since, &seen.memory.round) else { return false };
+    let (Some(since), Some(round)) = (since, &seen.memory.round) else {
+        return false;
+    };
     let needed = i32::try_from(desired.verification.consecutive_successes).unwrap_or(i32::MAX);
     let lost = seen.cluster.probes.values().filter_map(Fact::seen).any(|probe| {
-        let status = probe.status.as_ref().filter(|s| s.observed_generation == Some(probe.generation) && s.round == round.number);
-        status.is_some_and(|s| s.results.iter().any(|r| r.outcome == ProbeOutcome::Failed && r.hop.is_some() && r.failures >= needed))
+        let status = probe
+            .status
+            .as_ref()
+            .filter(|s| s.observed_generation == Some(probe.generation) && s.round == round.number);
+        status.is_some_and(|s| {
+            s.results
+                .iter()
+                .any(|r| r.outcome == ProbeOutcome::Failed && r.hop.is_some() && r.failures >= needed)
+        })
     });
     since <= desired.grace_period && round.age < since && round.age <= desired.verification.max_age && lost
 }
@@ -90,11 +112,23 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
     };
     demand(!seen.object.deleting, "the object is being deleted");
     demand(!desired.observe_only, "Observe writes nothing");
-    demand(desired.public_access == PublicAccess::Disabled, "the spec does not want public access disabled");
+    demand(
+        desired.public_access == PublicAccess::Disabled,
+        "the spec does not want public access disabled",
+    );
     demand(seen.object.has_finalizer, "the finalizer is missing");
-    demand(seen.cluster.claim.seen().is_some_and(|c| c.uid == desired.object.uid), "the claim is not ours");
-    demand(!matches!(seen.cluster.break_glasses, Fact::Unknown(_)) && !break_glass_in_force(desired, seen), "a break-glass is or may be in force");
-    demand(!desired.client_networks.is_empty() && !desired.endpoints.is_empty(), "there is nothing to prove");
+    demand(
+        seen.cluster.claim.seen().is_some_and(|c| c.uid == desired.object.uid),
+        "the claim is not ours",
+    );
+    demand(
+        !matches!(seen.cluster.break_glasses, Fact::Unknown(_)) && !break_glass_in_force(desired, seen),
+        "a break-glass is or may be in force",
+    );
+    demand(
+        !desired.client_networks.is_empty() && !desired.endpoints.is_empty(),
+        "there is nothing to prove",
+    );
     demand(settled(desired, seen), "names have not settled");
     demand(approved(desired, seen, plan), "the lockdown is not approved");
     let rollout = !desired.gates.contains(&LockdownGate::Rollout) || seen.cluster.rollout == Fact::Seen(true);
@@ -102,15 +136,29 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
     let targets = closedness(seen);
     demand(targets.is_some(), "the targets are not known");
     for id in targets.iter().flatten().map(|(id, _)| id) {
-        let kept = seen.cluster.snapshot.seen().is_some_and(|s| s.targets.keys().any(|key| key.eq_ignore_ascii_case(id.key())));
+        let kept = seen
+            .cluster
+            .snapshot
+            .seen()
+            .is_some_and(|s| s.targets.keys().any(|key| key.eq_ignore_ascii_case(id.key())));
         demand(kept, &format!("the snapshot does not hold {id}"));
     }
     let digest = seen.cluster.snapshot.seen().map(|s| &s.evidence_digest);
-    demand(digest.is_some() && digest == plan.assessment.evidence.as_ref(), "the snapshot names other evidence");
-    let round = seen.memory.round.as_ref().filter(|r| r.age <= desired.verification.max_age && r.number > 0);
+    demand(
+        digest.is_some() && digest == plan.assessment.evidence.as_ref(),
+        "the snapshot names other evidence",
+    );
+    let round = seen
+        .memory
+        .round
+        .as_ref()
+        .filter(|r| r.age <= desired.verification.max_age && r.number > 0);
     match (round, members_by_place(desired, seen)) {
         (Some(round), Some(members)) => {
-            demand(round.subject == subject(desired, seen), "the round is about another subject");
+            demand(
+                round.subject == subject(desired, seen),
+                "the round is about another subject",
+            );
             missing.extend(unproven(desired, seen, round, &members));
         }
         (None, _) => missing.push("no fresh round is open".into()),
@@ -122,7 +170,11 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
 fn settled(desired: &Desired, seen: &Seen) -> bool {
     let recorded = seen.object.status.last_name_change_time.as_ref();
     let elapsed = recorded.map(|t| Duration::try_from(seen.at.duration_since(t.0)).unwrap_or_default());
-    let elapsed = elapsed.into_iter().chain(seen.memory.since_name_change).max().unwrap_or_default();
+    let elapsed = elapsed
+        .into_iter()
+        .chain(seen.memory.since_name_change)
+        .max()
+        .unwrap_or_default();
     elapsed >= desired.verification.dns_settle
 }
 
@@ -148,7 +200,13 @@ pub(super) fn needed(desired: &Desired, seen: &Seen) -> Option<Vec<(EndpointGrou
                 all.push((EndpointGroup::Dfs, id.clone()));
             }
         }
-        all.extend(region.container_registries.iter().flatten().map(|id| (EndpointGroup::ContainerRegistry, id.clone())));
+        all.extend(
+            region
+                .container_registries
+                .iter()
+                .flatten()
+                .map(|id| (EndpointGroup::ContainerRegistry, id.clone())),
+        );
     }
     all.sort();
     all.dedup();
@@ -156,10 +214,22 @@ pub(super) fn needed(desired: &Desired, seen: &Seen) -> Option<Vec<(EndpointGrou
 }
 
 /// The endpoint of a place, if it is ours and ready.
-pub(super) fn ready<'a>(desired: &Desired, seen: &'a Seen, place: &EndpointPlace, group: EndpointGroup, target: &ArmId) -> Option<&'a EndpointSeen> {
+pub(super) fn ready<'a>(
+    desired: &Desired,
+    seen: &'a Seen,
+    place: &EndpointPlace,
+    group: EndpointGroup,
+    target: &ArmId,
+) -> Option<&'a EndpointSeen> {
     let name = naming::endpoint_name(target, &place.subnet, group);
-    let id = place.resource_group.provider("Microsoft.Network/privateEndpoints", &name);
-    seen.azure.endpoints.get(&id)?.seen().filter(|e| e.is_ready() && e.owner.as_ref() == Some(&desired.owner))
+    let id = place
+        .resource_group
+        .provider("Microsoft.Network/privateEndpoints", &name);
+    seen.azure
+        .endpoints
+        .get(&id)?
+        .seen()
+        .filter(|e| e.is_ready() && e.owner.as_ref() == Some(&desired.owner))
 }
 
 type Names = BTreeMap<String, BTreeSet<String>>;
@@ -175,7 +245,10 @@ fn members_by_place(desired: &Desired, seen: &Seen) -> Option<BTreeMap<String, N
             members.iter().find(|m| !m.fqdns.is_empty())?;
             for member in members {
                 for fqdn in &member.fqdns {
-                    names.entry(fqdn.to_string()).or_default().insert(member.address.to_string());
+                    names
+                        .entry(fqdn.to_string())
+                        .or_default()
+                        .insert(member.address.to_string());
                 }
             }
         }
@@ -190,7 +263,9 @@ fn subject(desired: &Desired, seen: &Seen) -> Digest {
         for (group, target) in needed(desired, seen).unwrap_or_default() {
             let endpoint = ready(desired, seen, place, group, &target);
             let name = naming::endpoint_name(&target, &place.subnet, group);
-            let id = place.resource_group.provider("Microsoft.Network/privateEndpoints", &name);
+            let id = place
+                .resource_group
+                .provider("Microsoft.Network/privateEndpoints", &name);
             for member in endpoint.and_then(|e| e.members.seen()).into_iter().flatten() {
                 let names: Vec<&str> = member.fqdns.iter().map(|f| f.as_str()).collect();
                 parts.push(format!("{} {} {}", id.key(), member.address, names.join(" ")));
@@ -203,7 +278,14 @@ fn subject(desired: &Desired, seen: &Seen) -> Digest {
 
 /// Hosts that Azure reports and that clients will ask for.
 fn hosts(seen: &Seen) -> Option<BTreeSet<String>> {
-    let mut hosts: BTreeSet<String> = seen.azure.discovery.seen().filter(|h| !h.is_empty())?.iter().map(ToString::to_string).collect();
+    let mut hosts: BTreeSet<String> = seen
+        .azure
+        .discovery
+        .seen()
+        .filter(|h| !h.is_empty())?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     for region in &seen.azure.registry.seen()?.regions {
         for id in region.storage.iter().flatten() {
             let storage = seen.azure.storage.get(id)?.seen()?;
@@ -226,43 +308,81 @@ fn hosts(seen: &Seen) -> Option<BTreeSet<String>> {
 }
 
 fn unproven(desired: &Desired, seen: &Seen, round: &Round, places: &BTreeMap<String, Names>) -> Vec<String> {
-    let Some(hosts) = hosts(seen) else { return vec!["the hosts that clients ask for are not known".into()] };
+    let Some(hosts) = hosts(seen) else {
+        return vec!["the hosts that clients ask for are not known".into()];
+    };
     let mut missing = Vec::new();
     for network in &desired.client_networks {
         let Some(names) = places.get(&network.endpoint).filter(|n| !n.is_empty()) else {
             missing.push(format!("{} has no endpoints", network.name));
             continue;
         };
-        missing.extend(hosts.iter().filter(|h| !names.contains_key(*h)).map(|h| format!("{h} is carried by no endpoint for {}", network.name)));
-        missing.extend(names.iter().filter_map(|(name, addresses)| unproven_path(desired, seen, round, network, name, addresses)));
+        missing.extend(
+            hosts
+                .iter()
+                .filter(|h| !names.contains_key(*h))
+                .map(|h| format!("{h} is carried by no endpoint for {}", network.name)),
+        );
+        missing.extend(
+            names
+                .iter()
+                .filter_map(|(name, addresses)| unproven_path(desired, seen, round, network, name, addresses)),
+        );
     }
     missing
 }
 
-fn unproven_path(desired: &Desired, seen: &Seen, round: &Round, network: &ClientNetwork, name: &str, addresses: &BTreeSet<String>) -> Option<String> {
+fn unproven_path(
+    desired: &Desired,
+    seen: &Seen,
+    round: &Round,
+    network: &ClientNetwork,
+    name: &str,
+    addresses: &BTreeSet<String>,
+) -> Option<String> {
     let no = |why: &str| Some(format!("{} → {name}: {why}", network.name));
-    let Some(point) = seen.cluster.vantage_points.get(&network.vantage_point).and_then(Fact::seen) else { return no("no vantage point") };
+    let Some(point) = seen
+        .cluster
+        .vantage_points
+        .get(&network.vantage_point)
+        .and_then(Fact::seen)
+    else {
+        return no("no vantage point");
+    };
     let there = match &network.place {
-        NetworkPlace::VirtualNetwork(id) => point.network == VantageNetwork::VirtualNetwork && point.virtual_network.as_ref() == Some(id),
+        NetworkPlace::VirtualNetwork(id) => {
+            point.network == VantageNetwork::VirtualNetwork && point.virtual_network.as_ref() == Some(id)
+        }
         NetworkPlace::OnPremises(_) => point.network == VantageNetwork::OnPremises,
     };
     if !there || point.alive != Fact::Seen(true) {
         return no("its vantage point stands elsewhere or is silent");
     }
-    let Some(probe) = seen.cluster.probes.get(&network.vantage_point).and_then(Fact::seen) else { return no("no probe") };
+    let Some(probe) = seen.cluster.probes.get(&network.vantage_point).and_then(Fact::seen) else {
+        return no("no probe");
+    };
     let asks = probe.namespace == point.namespace
         && probe.spec.service_account_name == point.service_account
         && probe.spec.secure_registry.uid == desired.object.uid
         && probe.spec.round == round.number
         && probe.spec.subject == round.subject.as_str()
-        && probe.spec.paths.iter().any(|p| p.fqdn == name && p.addresses.iter().cloned().collect::<BTreeSet<_>>() == *addresses);
+        && probe
+            .spec
+            .paths
+            .iter()
+            .any(|p| p.fqdn == name && p.addresses.iter().cloned().collect::<BTreeSet<_>>() == *addresses);
     if !asks {
         return no("its probe asks something else");
     }
     let needed = i32::try_from(desired.verification.consecutive_successes).unwrap_or(i32::MAX);
     let proven = probe.status.as_ref().is_some_and(|s| {
-        let echoes = s.observed_generation == Some(probe.generation) && s.round == round.number && s.subject == round.subject.as_str();
-        echoes && s.results.iter().any(|r| r.fqdn == name && r.outcome == ProbeOutcome::Succeeded && r.successes >= needed)
+        let echoes = s.observed_generation == Some(probe.generation)
+            && s.round == round.number
+            && s.subject == round.subject.as_str();
+        echoes
+            && s.results
+                .iter()
+                .any(|r| r.fqdn == name && r.outcome == ProbeOutcome::Succeeded && r.successes >= needed)
     });
     if proven { None } else { no("not proven in this round") }
 }

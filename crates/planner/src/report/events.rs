@@ -14,64 +14,149 @@ use crate::plan::{FindingReason, Plan};
 const LONGEST_NOTE: usize = 1024;
 
 fn event(warning: bool, reason: &str, action: &str, note: impl AsRef<str>) -> EventNote {
-    EventNote { warning, reason: reason.into(), action: action.into(), note: truncate(note.as_ref(), LONGEST_NOTE) }
+    EventNote {
+        warning,
+        reason: reason.into(),
+        action: action.into(),
+        note: truncate(note.as_ref(), LONGEST_NOTE),
+    }
 }
 
-fn condition<'a>(status: &'a SecureRegistryStatus, kind: ConditionType) -> Option<&'a str> {
+fn condition(status: &SecureRegistryStatus, kind: ConditionType) -> Option<&str> {
     let name = kind.to_string();
-    status.conditions.iter().find(|c| c.type_ == name).map(|c| c.status.as_str())
+    status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == name)
+        .map(|c| c.status.as_str())
 }
 
 fn summary(status: &SecureRegistryStatus) -> &str {
-    status.public_access.as_ref().map(|p| p.summary.as_str()).unwrap_or("Unknown")
+    status
+        .public_access
+        .as_ref()
+        .map(|p| p.summary.as_str())
+        .unwrap_or("Unknown")
 }
 
 /// All transitions of one visit.
-pub(super) fn transitions(view: &View<'_>, plan: &Plan, outcome: &Outcome, status: &SecureRegistryStatus, verdict: &Verdict) -> Vec<EventNote> {
+pub(super) fn transitions(
+    view: &View<'_>,
+    plan: &Plan,
+    outcome: &Outcome,
+    status: &SecureRegistryStatus,
+    verdict: &Verdict,
+) -> Vec<EventNote> {
     let former = &view.seen.object.status;
     let mut events: Vec<EventNote> = state_changed(former, status, verdict).into_iter().collect();
     let (before, after) = (summary(former), summary(status));
     if after == "Locked" && before != "Locked" && before != "Unknown" {
-        let proof = view.seen.cluster.snapshot.seen().map(|s| format!(", evidence {}", s.evidence_digest)).unwrap_or_default();
-        events.push(event(false, "Locked", "Lock", format!("registry, storage and container registry are closed to the public{proof}")));
+        let proof = view
+            .seen
+            .cluster
+            .snapshot
+            .seen()
+            .map(|s| format!(", evidence {}", s.evidence_digest))
+            .unwrap_or_default();
+        events.push(event(
+            false,
+            "Locked",
+            "Lock",
+            format!("registry, storage and container registry are closed to the public{proof}"),
+        ));
     }
     if before == "Locked" && after.starts_with("Open") {
-        events.push(event(true, "OpenedAgain", "Watch", format!("public access is open again: {after}")));
+        events.push(event(
+            true,
+            "OpenedAgain",
+            "Watch",
+            format!("public access is open again: {after}"),
+        ));
     }
-    if condition(status, ConditionType::DriftDetected) == Some("True") && condition(former, ConditionType::DriftDetected) != Some("True") {
+    if condition(status, ConditionType::DriftDetected) == Some("True")
+        && condition(former, ConditionType::DriftDetected) != Some("True")
+    {
         events.push(event(true, "DriftDetected", "Watch", plan.assessment.drift.join("; ")));
     }
     events.extend(openings(plan, outcome));
     let left = plan.findings.iter().filter(|f| f.reason == FindingReason::LeftInPlace);
-    events.extend(left.filter(|_| ends(outcome)).map(|f| event(true, "LeftInPlace", "Delete", &f.message)));
-    let released = plan.findings.iter().filter(|f| f.reason == FindingReason::EndpointReleased);
-    events.extend(released.filter(|f| !former.findings.iter().any(|old| f.message.starts_with(old.message.trim_end_matches('…')))).map(|f| event(true, "EndpointReleased", "Release", &f.message)));
+    events.extend(
+        left.filter(|_| ends(outcome))
+            .map(|f| event(true, "LeftInPlace", "Delete", &f.message)),
+    );
+    let released = plan
+        .findings
+        .iter()
+        .filter(|f| f.reason == FindingReason::EndpointReleased);
+    events.extend(
+        released
+            .filter(|f| {
+                !former
+                    .findings
+                    .iter()
+                    .any(|old| f.message.starts_with(old.message.trim_end_matches('…')))
+            })
+            .map(|f| event(true, "EndpointReleased", "Release", &f.message)),
+    );
     events
 }
 
 /// The finalizer went: the last chance to say something.
 fn ends(outcome: &Outcome) -> bool {
-    outcome.steps.iter().any(|s| matches!(&s.action, Action::Cluster(sreg_domain::ClusterAction::RemoveFinalizer)) && matches!(s.result, StepResult::Effect(Effect::Done { .. })))
+    outcome.steps.iter().any(|s| {
+        matches!(&s.action, Action::Cluster(sreg_domain::ClusterAction::RemoveFinalizer))
+            && matches!(s.result, StepResult::Effect(Effect::Done { .. }))
+    })
 }
 
 /// Every write that opened something is told, with what made it so.
 fn openings(plan: &Plan, outcome: &Outcome) -> Vec<EventNote> {
-    let lost = plan.findings.iter().find(|f| f.reason == FindingReason::RolledBack).map(|f| f.message.as_str());
+    let lost = plan
+        .findings
+        .iter()
+        .find(|f| f.reason == FindingReason::RolledBack)
+        .map(|f| f.message.as_str());
     let opened = outcome.steps.iter().filter(|s| {
         let opens = matches!(&s.action, Action::Azure(azure) if azure.is_opening());
         opens && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
     });
-    opened.map(|s| event(true, "PublicAccessOpened", "Open", match lost { Some(lost) => format!("{}: {lost}", s.step), None => s.step.to_string() })).collect()
+    opened
+        .map(|s| {
+            event(
+                true,
+                "PublicAccessOpened",
+                "Open",
+                match lost {
+                    Some(lost) => format!("{}: {lost}", s.step),
+                    None => s.step.to_string(),
+                },
+            )
+        })
+        .collect()
 }
 
 /// The state became another one.
-pub(super) fn state_changed(former: &SecureRegistryStatus, status: &SecureRegistryStatus, verdict: &Verdict) -> Option<EventNote> {
-    let reason = |s: &SecureRegistryStatus| s.conditions.iter().find(|c| c.type_ == ConditionType::Ready.to_string()).map(|c| c.reason.clone());
+pub(super) fn state_changed(
+    former: &SecureRegistryStatus,
+    status: &SecureRegistryStatus,
+    verdict: &Verdict,
+) -> Option<EventNote> {
+    let reason = |s: &SecureRegistryStatus| {
+        s.conditions
+            .iter()
+            .find(|c| c.type_ == ConditionType::Ready.to_string())
+            .map(|c| c.reason.clone())
+    };
     let (before, after) = (reason(former), reason(status));
     if before == after {
         return None;
     }
     let (_, _, stalled) = trio(verdict.state);
     let warning = stalled == Truth::True || verdict.state == State::BreakGlass;
-    Some(event(warning, &verdict.state.to_string(), "Reconcile", &verdict.message))
+    Some(event(
+        warning,
+        &verdict.state.to_string(),
+        "Reconcile",
+        &verdict.message,
+    ))
 }

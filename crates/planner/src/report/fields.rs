@@ -1,11 +1,13 @@
 //! The fields of a status beside its conditions.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::status::{
-    ApprovalWanted, EndpointStatus, ExposureStatus, FindingStatus, HistoryEntry, OperationStatus, PublicAccessStatus, RollbackStatus,
-    SecureRegistryStatus, SnapshotStatus, TargetAccessStatus, WaitStatus,
+    ApprovalWanted, EndpointStatus, ExposureStatus, FindingStatus, HistoryEntry, OperationStatus, PublicAccessStatus,
+    RollbackStatus, SecureRegistryStatus, SnapshotStatus, TargetAccessStatus, WaitStatus,
 };
 use sreg_domain::action::{Effect, StepResult};
 use sreg_domain::seen::OperationState;
@@ -21,11 +23,22 @@ const MOST_LINES: usize = 16;
 const LONGEST_LINE: usize = 512;
 
 /// The whole status.
-pub(super) fn status(view: &View<'_>, plan: &Plan, outcome: &Outcome, verdict: &Verdict, conditions: Vec<Condition>, now: Timestamp) -> SecureRegistryStatus {
+pub(super) fn status(
+    view: &View<'_>,
+    plan: &Plan,
+    outcome: &Outcome,
+    verdict: &Verdict,
+    conditions: Vec<Condition>,
+    now: Timestamp,
+) -> SecureRegistryStatus {
     let former = &view.seen.object.status;
     let assessment = &plan.assessment;
     let ready = assessment.endpoints.iter().filter(|e| e.ready == Some(true)).count();
-    let passing = assessment.paths.iter().filter(|p| p.standing == PathStanding::Passing).count();
+    let passing = assessment
+        .paths
+        .iter()
+        .filter(|p| p.standing == PathStanding::Passing)
+        .count();
     let public_access = public_access(view, plan, outcome);
     let mut status = SecureRegistryStatus {
         observed_generation: Some(view.desired.object.generation),
@@ -37,13 +50,15 @@ pub(super) fn status(view: &View<'_>, plan: &Plan, outcome: &Outcome, verdict: &
         operations: operations(view, outcome),
         approvals_wanted: approvals_wanted(view, plan),
         last_name_change_time: last_name_change(view, outcome, &conditions, now),
-        exposure: exposure(view, former.exposure.as_ref(), now),
+        exposure: None,
         snapshot: snapshot(view),
-        rollback: rollback(view, plan, outcome, now),
+        rollback: None,
         history: former.history.clone(),
         public_access: Some(public_access),
         conditions,
     };
+    status.exposure = exposure(view, former.exposure.as_ref(), now);
+    status.rollback = rollback(view, plan, outcome, status.exposure.as_ref(), now);
     if view.seen.object.deleting {
         keep_for_the_end(former, &mut status);
     }
@@ -60,35 +75,69 @@ fn keep_for_the_end(former: &SecureRegistryStatus, status: &mut SecureRegistrySt
 }
 
 /// Adds a line of history when the state changed.
-pub(super) fn remember(former: &SecureRegistryStatus, status: &mut SecureRegistryStatus, state: State, message: &str, now: Timestamp) {
+pub(super) fn remember(
+    former: &SecureRegistryStatus,
+    status: &mut SecureRegistryStatus,
+    state: State,
+    message: &str,
+    now: Timestamp,
+) {
     let ready = ConditionType::Ready.to_string();
-    let was = former.conditions.iter().find(|c| c.type_ == ready).map(|c| c.reason.as_str());
+    let was = former
+        .conditions
+        .iter()
+        .find(|c| c.type_ == ready)
+        .map(|c| c.reason.as_str());
     if was == Some(state.to_string().as_str()) {
         return;
     }
-    status.history.push(HistoryEntry { time: Some(whole_seconds(now)), state: state.to_string(), message: truncate(message, 256) });
+    status.history.push(HistoryEntry {
+        time: Some(whole_seconds(now)),
+        state: state.to_string(),
+        message: truncate(message, 256),
+    });
     let surplus = status.history.len().saturating_sub(MOST_LINES);
     status.history.drain(..surplus);
 }
 
 /// `Locked`, `Open`, which of the three are open, or `Unknown`.
 pub(crate) fn summary(access: &[AccessAssessment], complete: bool) -> String {
-    let mut open: Vec<TargetKind> = access.iter().filter(|a| a.closed == Some(false)).map(|a| a.target).collect();
+    let mut open: Vec<TargetKind> = access
+        .iter()
+        .filter(|a| a.closed == Some(false))
+        .map(|a| a.target)
+        .collect();
     open.sort();
     open.dedup();
-    let kinds_open = [TargetKind::Registry, TargetKind::Storage, TargetKind::ContainerRegistry].iter().all(|k| open.contains(k));
+    let kinds_open = [TargetKind::Registry, TargetKind::Storage, TargetKind::ContainerRegistry]
+        .iter()
+        .all(|k| open.contains(k));
     if kinds_open || (!open.is_empty() && access.iter().all(|a| a.closed == Some(false))) {
         return "Open".into();
     }
     if !open.is_empty() {
-        return format!("Open: {}", open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        return format!(
+            "Open: {}",
+            open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        );
     }
-    if complete && !access.is_empty() && access.iter().all(|a| a.closed == Some(true)) { "Locked".into() } else { "Unknown".into() }
+    if complete && !access.is_empty() && access.iter().all(|a| a.closed == Some(true)) {
+        "Locked".into()
+    } else {
+        "Unknown".into()
+    }
 }
 
 fn public_access(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> PublicAccessStatus {
     let access = &plan.assessment.access;
-    let former = view.seen.object.status.public_access.as_ref().map(|p| p.targets.as_slice()).unwrap_or_default();
+    let former = view
+        .seen
+        .object
+        .status
+        .public_access
+        .as_ref()
+        .map(|p| p.targets.as_slice())
+        .unwrap_or_default();
     let line = |a: &AccessAssessment| TargetAccessStatus {
         target: a.target.to_string(),
         resource_id: a.id.to_string(),
@@ -101,7 +150,10 @@ fn public_access(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> PublicAcces
         detail: a.detail.clone(),
         refusal: refusal(a, former, outcome),
     };
-    PublicAccessStatus { summary: summary(access, view.targets.gap.is_none()), targets: access.iter().map(line).collect() }
+    PublicAccessStatus {
+        summary: summary(access, view.targets.gap.is_none()),
+        targets: access.iter().map(line).collect(),
+    }
 }
 
 /// Why the last closing write was refused, until one succeeds.
@@ -109,8 +161,14 @@ fn refusal(access: &AccessAssessment, former: &[TargetAccessStatus], outcome: &O
     if access.closed == Some(true) {
         return None;
     }
-    let before = former.iter().find(|t| t.resource_id.eq_ignore_ascii_case(access.id.key())).and_then(|t| t.refusal.clone());
-    let tried = outcome.steps.iter().find(|s| matches!(&s.action, Action::Azure(azure) if azure.is_closing() && azure.resource() == &access.id));
+    let before = former
+        .iter()
+        .find(|t| t.resource_id.eq_ignore_ascii_case(access.id.key()))
+        .and_then(|t| t.refusal.clone());
+    let tried = outcome
+        .steps
+        .iter()
+        .find(|s| matches!(&s.action, Action::Azure(azure) if azure.is_closing() && azure.resource() == &access.id));
     match tried.map(|s| &s.result) {
         Some(StepResult::Failed(failure)) if is_final(failure) => {
             let now = truncate(&in_azures_words(failure), LONGEST_LINE);
@@ -124,7 +182,10 @@ fn refusal(access: &AccessAssessment, former: &[TargetAccessStatus], outcome: &O
 fn endpoint(view: &View<'_>, plan: &Plan, line: &EndpointAssessment) -> EndpointStatus {
     let fact = view.seen.azure.endpoints.get(&line.id);
     let seen = fact.and_then(Fact::seen);
-    let members = seen.and_then(|e| e.members.seen()).map(Vec::as_slice).unwrap_or_default();
+    let members = seen
+        .and_then(|e| e.members.seen())
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let mut addresses: Vec<String> = members.iter().map(|m| m.address.to_string()).collect();
     addresses.sort();
     addresses.dedup();
@@ -132,7 +193,9 @@ fn endpoint(view: &View<'_>, plan: &Plan, line: &EndpointAssessment) -> Endpoint
     fqdns.sort();
     fqdns.dedup();
     let failing = plan.assessment.paths.iter().find_map(|p| match &p.standing {
-        PathStanding::Failing(hop, message) if p.endpoint == line.id => Some(format!("{} {}: {hop}, {message}", p.network, p.path.fqdn)),
+        PathStanding::Failing(hop, message) if p.endpoint == line.id => {
+            Some(format!("{} {}: {hop}, {message}", p.network, p.path.fqdn))
+        }
         PathStanding::Failing(..) | PathStanding::Passing | PathStanding::Unknown(_) => None,
     });
     EndpointStatus {
@@ -162,7 +225,10 @@ fn waiting_for(plan: &Plan) -> Vec<WaitStatus> {
 }
 
 fn findings(plan: &Plan) -> Vec<FindingStatus> {
-    let line = |f: &crate::plan::Finding| FindingStatus { reason: f.reason.to_string(), message: truncate(&f.message, LONGEST_LINE) };
+    let line = |f: &crate::plan::Finding| FindingStatus {
+        reason: f.reason.to_string(),
+        message: truncate(&f.message, LONGEST_LINE),
+    };
     plan.findings.iter().take(MOST_LINES).map(line).collect()
 }
 
@@ -179,7 +245,9 @@ fn operations(view: &View<'_>, outcome: &Outcome) -> Vec<OperationStatus> {
         .iter()
         .filter_map(|s| match &s.result {
             StepResult::Effect(Effect::Started(operation)) => Some(operation),
-            StepResult::Effect(Effect::Done { .. } | Effect::Stale(_)) | StepResult::Failed(_) | StepResult::Withheld(_) => None,
+            StepResult::Effect(Effect::Done { .. } | Effect::Stale(_))
+            | StepResult::Failed(_)
+            | StepResult::Withheld(_) => None,
         })
         .collect();
     let superseded = |o: &&sreg_domain::Operation| !started.iter().any(|s| s.resource == o.resource);
@@ -199,47 +267,94 @@ fn operations(view: &View<'_>, outcome: &Outcome) -> Vec<OperationStatus> {
 
 fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
     use crate::plan::WaitReason;
-    let line = |change: &str, digest: &Digest, summary: String| ApprovalWanted { change: change.into(), digest: digest.to_string(), summary };
+    let line = |change: &str, digest: &Digest, summary: String| ApprovalWanted {
+        change: change.into(),
+        digest: digest.to_string(),
+        summary,
+    };
     let waits = |reason| plan.waits.iter().any(|w| w.reason == reason);
     let mut wanted = Vec::new();
-    if let Some(digest) = plan.assessment.name_changes_digest.as_ref().filter(|_| waits(WaitReason::NameChangesApproval)) {
-        wanted.push(line("NameChanges", digest, "private endpoints, records and links of this registry, for the networks that ask its zones".into()));
+    if let Some(digest) = plan
+        .assessment
+        .name_changes_digest
+        .as_ref()
+        .filter(|_| waits(WaitReason::NameChangesApproval))
+    {
+        wanted.push(line(
+            "NameChanges",
+            digest,
+            "private endpoints, records and links of this registry, for the networks that ask its zones".into(),
+        ));
     }
-    if let Some(digest) = plan.assessment.lockdown_digest.as_ref().filter(|_| waits(WaitReason::LockdownApproval)) {
+    if let Some(digest) = plan
+        .assessment
+        .lockdown_digest
+        .as_ref()
+        .filter(|_| waits(WaitReason::LockdownApproval))
+    {
         let targets = view.access.len();
-        wanted.push(line("Lockdown", digest, format!("close public access of {targets} targets, with {} paths proven", plan.assessment.paths.len())));
+        wanted.push(line(
+            "Lockdown",
+            digest,
+            format!(
+                "close public access of {targets} targets, with {} paths proven",
+                plan.assessment.paths.len()
+            ),
+        ));
     }
     wanted
 }
 
 /// Moves when a write of ours changed names, and when DNS or endpoints have just become ready: an operation ends long after it was
 /// started, and a write may have been lost from status by a crash.
-fn last_name_change(view: &View<'_>, outcome: &Outcome, conditions: &[Condition], now: Timestamp) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time> {
+fn last_name_change(
+    view: &View<'_>,
+    outcome: &Outcome,
+    conditions: &[Condition],
+    now: Timestamp,
+) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time> {
     let former = &view.seen.object.status;
     let wrote = outcome.steps.iter().any(|s| {
         let changes = matches!(&s.action, Action::Azure(azure) if azure.changes_names());
         changes && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
     });
-    let holds = |all: &[Condition], kind: ConditionType| all.iter().any(|c| c.type_ == kind.to_string() && c.status == "True");
+    let holds =
+        |all: &[Condition], kind: ConditionType| all.iter().any(|c| c.type_ == kind.to_string() && c.status == "True");
     let both = |all: &[Condition]| holds(all, ConditionType::EndpointsReady) && holds(all, ConditionType::DnsReady);
     let arrived = both(conditions) && !both(&former.conditions) && !view.desired.endpoints.is_empty();
-    if wrote || arrived { Some(whole_seconds(now)) } else { former.last_name_change_time.clone() }
+    if wrote || arrived {
+        Some(whole_seconds(now))
+    } else {
+        former.last_name_change_time.clone()
+    }
 }
 
 /// Exposed since when, locked since when. While it is open again after a lock, the former lock's time stays and the time to remediate is
 /// gone.
 fn exposure(view: &View<'_>, former: Option<&ExposureStatus>, now: Timestamp) -> Option<ExposureStatus> {
     let former = former.cloned().unwrap_or_default();
-    let was_locked = former.locked_at.is_some() && (former.time_to_remediate_seconds.is_some() || former.first_seen_public.is_none());
+    let was_locked = former.locked_at.is_some()
+        && (former.time_to_remediate_seconds.is_some() || former.first_seen_public.is_none());
     let exposure = if view.all_closed() {
         if was_locked {
             former
         } else {
-            let seconds = former.first_seen_public.as_ref().map(|t| now.as_second().saturating_sub(t.0.as_second()).max(0));
-            ExposureStatus { locked_at: Some(whole_seconds(now)), time_to_remediate_seconds: seconds, ..former }
+            let seconds = former
+                .first_seen_public
+                .as_ref()
+                .map(|t| now.as_second().saturating_sub(t.0.as_second()).max(0));
+            ExposureStatus {
+                locked_at: Some(whole_seconds(now)),
+                time_to_remediate_seconds: seconds,
+                ..former
+            }
         }
     } else if view.any_open() && (former.first_seen_public.is_none() || was_locked) {
-        ExposureStatus { first_seen_public: Some(whole_seconds(now)), locked_at: former.locked_at, time_to_remediate_seconds: None }
+        ExposureStatus {
+            first_seen_public: Some(whole_seconds(now)),
+            locked_at: former.locked_at,
+            time_to_remediate_seconds: None,
+        }
     } else {
         former
     };
@@ -259,12 +374,30 @@ fn snapshot(view: &View<'_>) -> Option<SnapshotStatus> {
 }
 
 /// Counts reopenings by rollback; forgotten when the spec changes or a lock has held past its grace period.
-fn rollback(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Option<RollbackStatus> {
+fn rollback(
+    view: &View<'_>,
+    plan: &Plan,
+    outcome: &Outcome,
+    exposure: Option<&ExposureStatus>,
+    now: Timestamp,
+) -> Option<RollbackStatus> {
     let generation = view.desired.object.generation;
-    let former = view.seen.object.status.rollback.clone().filter(|r| r.generation == generation);
+    let former = view
+        .seen
+        .object
+        .status
+        .rollback
+        .clone()
+        .filter(|r| r.generation == generation);
     let found = plan.findings.iter().find(|f| f.reason == FindingReason::RolledBack);
     let opened = outcome.steps.iter().any(|s| {
-        let opens = matches!(&s.action, Action::Azure(AzureAction::Edit { edit: Edit::Restore(_) | Edit::Open, .. }));
+        let opens = matches!(
+            &s.action,
+            Action::Azure(AzureAction::Edit {
+                edit: Edit::Restore(_) | Edit::Open,
+                ..
+            })
+        );
         opens && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
     });
     match (found, former) {
@@ -274,7 +407,15 @@ fn rollback(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestamp) -> 
             generation,
             reason: truncate(&lost.message, LONGEST_LINE),
         }),
-        (_, Some(former)) if view.all_closed() && crate::locked::within_grace(view).is_none() && former.reopened_at.is_some() => None,
+        (_, Some(_)) if view.all_closed() && has_held(view, exposure, now) => None,
         (_, former) => former,
     }
+}
+
+/// A lock older than its grace period.
+fn has_held(view: &View<'_>, exposure: Option<&ExposureStatus>, now: Timestamp) -> bool {
+    let locked_at = exposure.and_then(|e| e.locked_at.as_ref());
+    locked_at.is_some_and(|at| {
+        Duration::try_from(now.duration_since(at.0)).is_ok_and(|since| since > view.desired.grace_period)
+    })
 }

@@ -14,7 +14,9 @@ use crate::plan::{PathStanding, Plan};
 
 /// A draft for every type.
 pub(super) fn all(view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Vec<Draft> {
-    ConditionType::iter().map(|kind| one(kind, view, plan, verdict)).collect()
+    ConditionType::iter()
+        .map(|kind| one(kind, view, plan, verdict))
+        .collect()
 }
 
 fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Draft {
@@ -33,7 +35,12 @@ fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> 
         ConditionType::DriftDetected => drift(view, plan),
         ConditionType::BreakGlass => emergency(view),
     };
-    Draft { kind, truth, reason, message }
+    Draft {
+        kind,
+        truth,
+        reason,
+        message,
+    }
 }
 
 type Said = (Truth, String, String);
@@ -56,18 +63,34 @@ fn endpoints_ready(view: &View<'_>, plan: &Plan) -> Said {
         return say(Truth::True, "NoneWanted", "the spec wants no private endpoints");
     }
     if let Some(waiting) = endpoints.iter().find(|e| e.ready == Some(false)) {
-        let message = format!("{}/{} {} is not ready", waiting.place, waiting.group.group_id(), waiting.target.name());
+        let message = format!(
+            "{}/{} {} is not ready",
+            waiting.place,
+            waiting.group.group_id(),
+            waiting.target.name()
+        );
         return say(Truth::False, "NotReady", message);
     }
-    if endpoints.is_empty() || view.targets.gap.is_some() || endpoints.iter().any(|e| e.ready.is_none()) || hidden_side(view) {
+    if endpoints.is_empty()
+        || view.targets.gap.is_some()
+        || endpoints.iter().any(|e| e.ready.is_none())
+        || hidden_side(view)
+    {
         return say(Truth::Unknown, "NotKnown", "not every endpoint could be read");
     }
-    say(Truth::True, "Ready", "every private endpoint is provisioned and approved")
+    say(
+        Truth::True,
+        "Ready",
+        "every private endpoint is provisioned and approved",
+    )
 }
 
 /// Whether a storage account may have a dfs side that nobody has seen.
 fn hidden_side(view: &View<'_>) -> bool {
-    view.targets.storage.iter().any(|id| view.seen.azure.storage.get(id).and_then(Fact::seen).is_none())
+    view.targets
+        .storage
+        .iter()
+        .any(|id| view.seen.azure.storage.get(id).and_then(Fact::seen).is_none())
 }
 
 fn dns_ready(view: &View<'_>, plan: &Plan) -> Said {
@@ -96,10 +119,21 @@ fn verified(view: &View<'_>, plan: &Plan) -> Said {
     if paths.is_empty() {
         return say(Truth::Unknown, "NothingToProve", "no path is known yet");
     }
-    if plan.waits.iter().any(|w| matches!(w.reason, crate::plan::WaitReason::PathsUnknown | crate::plan::WaitReason::HostNotCovered)) || plan.assessment.subject.is_none() {
+    if plan.waits.iter().any(|w| {
+        matches!(
+            w.reason,
+            crate::plan::WaitReason::PathsUnknown | crate::plan::WaitReason::HostNotCovered
+        )
+    }) || plan.assessment.subject.is_none()
+    {
         return say(Truth::Unknown, "PathsUnknown", "not every required path is known");
     }
-    if view.desired.client_networks.iter().any(|n| !paths.iter().any(|p| p.network == n.name)) {
+    if view
+        .desired
+        .client_networks
+        .iter()
+        .any(|n| !paths.iter().any(|p| p.network == n.name))
+    {
         return say(Truth::Unknown, "PathsUnknown", "a client network has no paths yet");
     }
     say(Truth::True, "Proven", "every required path passes from its own network")
@@ -108,16 +142,27 @@ fn verified(view: &View<'_>, plan: &Plan) -> Said {
 fn access_disabled(view: &View<'_>, plan: &Plan) -> Said {
     let access = &plan.assessment.access;
     if let Some(open) = access.iter().find(|a| a.closed == Some(false)) {
-        return say(Truth::False, "Open", format!("{} {} is open ({})", open.target, open.id.name(), open.detail));
+        return say(
+            Truth::False,
+            "Open",
+            format!("{} {} is open ({})", open.target, open.id.name(), open.detail),
+        );
     }
     if view.all_closed() {
-        return say(Truth::True, "Closed", "registry, storage and container registry are closed");
+        return say(
+            Truth::True,
+            "Closed",
+            "registry, storage and container registry are closed",
+        );
     }
     say(Truth::Unknown, "NotKnown", "not every target could be read")
 }
 
 fn tags(view: &View<'_>, plan: &Plan) -> Said {
-    match plan.assessment.tags_compliant.or_else(|| view.registry().map(|r| crate::registry::tags_to_set(&view.desired.tags, r).is_empty())) {
+    match plan.assessment.tags_compliant.or_else(|| {
+        view.registry()
+            .map(|r| crate::registry::tags_to_set(&view.desired.tags, r).is_empty())
+    }) {
         Some(true) => say(Truth::True, "Compliant", "tags of the spec are on the registry"),
         Some(false) => say(Truth::False, "Differ", "tags of the spec are missing or differ"),
         None => say(Truth::Unknown, "NotKnown", "the registry could not be read"),
@@ -137,17 +182,31 @@ fn emergency(view: &View<'_>) -> Said {
     match break_glass::standing(view) {
         Standing::None => say(Truth::False, "None", ""),
         Standing::NotKnown => say(Truth::Unknown, "NotKnown", "BreakGlasses could not be read"),
-        Standing::UsedUp { name } => say(Truth::False, "UsedUp", format!("BreakGlass {name} has used up the longest time")),
-        Standing::Active { name, requested_by, reason, until } => {
-            say(Truth::True, "InForce", format!("{name} by {requested_by} until {until}: {reason}"))
-        }
+        Standing::UsedUp { name } => say(
+            Truth::False,
+            "UsedUp",
+            format!("BreakGlass {name} has used up the longest time"),
+        ),
+        Standing::Active {
+            name,
+            requested_by,
+            reason,
+            until,
+        } => say(
+            Truth::True,
+            "InForce",
+            format!("{name} by {requested_by} until {until}: {reason}"),
+        ),
     }
 }
 
 /// A former condition as it was, for a visit that observed nothing; the summary trio is always new.
 pub(super) fn keep(former: &Condition) -> Option<Draft> {
     let kind = ConditionType::iter().find(|k| k.to_string() == former.type_)?;
-    if matches!(kind, ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled) {
+    if matches!(
+        kind,
+        ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled
+    ) {
         return None;
     }
     let truth = match former.status.as_str() {
@@ -155,5 +214,10 @@ pub(super) fn keep(former: &Condition) -> Option<Draft> {
         "False" => Truth::False,
         _ => Truth::Unknown,
     };
-    Some(Draft { kind, truth, reason: former.reason.clone(), message: former.message.clone() })
+    Some(Draft {
+        kind,
+        truth,
+        reason: former.reason.clone(),
+        message: former.message.clone(),
+    })
 }

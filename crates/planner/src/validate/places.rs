@@ -10,8 +10,12 @@ use super::{Checks, VNET_SHAPE, request_message};
 
 const SUBNET_SHAPE: &str = "a subnet: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<vnet>/subnets/<subnet>";
 const GROUP_SHAPE: &str = "a resource group: /subscriptions/<guid>/resourceGroups/<group>";
-const GROUPS: [EndpointGroup; 4] =
-    [EndpointGroup::AmlRegistry, EndpointGroup::Blob, EndpointGroup::Dfs, EndpointGroup::ContainerRegistry];
+const GROUPS: [EndpointGroup; 4] = [
+    EndpointGroup::AmlRegistry,
+    EndpointGroup::Blob,
+    EndpointGroup::Dfs,
+    EndpointGroup::ContainerRegistry,
+];
 
 /// All entries that could be parsed; what is wrong with the others is in `checks`.
 pub(super) fn endpoints(specs: &[EndpointSpec], cloud: &Cloud, checks: &mut Checks) -> Vec<EndpointPlace> {
@@ -39,11 +43,19 @@ fn endpoint(path: &str, spec: &EndpointSpec, cloud: &Cloud, checks: &mut Checks)
     let virtual_network = subnet.parent()?;
     let own_group = virtual_network.resource_group_id()?;
     let resource_group = match &spec.resource_group_resource_id {
-        Some(text) => checks.id(format!("{path}.resourceGroupResourceId"), text, "resourcegroups", GROUP_SHAPE)?,
+        Some(text) => checks.id(
+            format!("{path}.resourceGroupResourceId"),
+            text,
+            "resourcegroups",
+            GROUP_SHAPE,
+        )?,
         None => own_group.clone(),
     };
     // azure.md §1.6: "not permitted" in the managed group.
-    if resource_group.resource_group().is_some_and(|name| name.starts_with("azureml-rg-")) {
+    if resource_group
+        .resource_group()
+        .is_some_and(|name| name.starts_with("azureml-rg-"))
+    {
         checks.refuse(
             format!("{path}.resourceGroupResourceId"),
             "must not be the registry's managed resource group: Azure does not permit private endpoints there; name the virtual network's or the workspace's group",
@@ -60,16 +72,29 @@ fn endpoint(path: &str, spec: &EndpointSpec, cloud: &Cloud, checks: &mut Checks)
     })
 }
 
-fn dns(path: &str, spec: Option<&DnsSpec>, own: &ArmId, own_group: ArmId, cloud: &Cloud, checks: &mut Checks) -> Option<Dns> {
+fn dns(
+    path: &str,
+    spec: Option<&DnsSpec>,
+    own: &ArmId,
+    own_group: ArmId,
+    cloud: &Cloud,
+    checks: &mut Checks,
+) -> Option<Dns> {
     let spec = spec.cloned().unwrap_or_default();
     let path = format!("{path}.dns");
     let mode = spec.mode.unwrap_or_default();
     let ours = matches!(mode, DnsMode::Managed | DnsMode::Existing);
     if (mode == DnsMode::Existing) != spec.private_dns_zone_resource_ids.is_some() {
-        checks.refuse(&path, "set privateDnsZoneResourceIds (registry, blob, containerRegistry) if, and only if, mode is Existing");
+        checks.refuse(
+            &path,
+            "set privateDnsZoneResourceIds (registry, blob, containerRegistry) if, and only if, mode is Existing",
+        );
     }
     if spec.zone_resource_group_resource_id.is_some() && mode != DnsMode::Managed {
-        checks.refuse(&path, "zoneResourceGroupResourceId belongs to mode Managed: remove it, or set mode: Managed");
+        checks.refuse(
+            &path,
+            "zoneResourceGroupResourceId belongs to mode Managed: remove it, or set mode: Managed",
+        );
     }
     if !ours && (spec.link_virtual_networks.is_some() || spec.resolution_policy.is_some()) {
         checks.refuse(
@@ -80,10 +105,18 @@ fn dns(path: &str, spec: Option<&DnsSpec>, own: &ArmId, own_group: ArmId, cloud:
     let zones = match mode {
         DnsMode::Managed => {
             let group = match &spec.zone_resource_group_resource_id {
-                Some(text) => checks.id(format!("{path}.zoneResourceGroupResourceId"), text, "resourcegroups", GROUP_SHAPE)?,
+                Some(text) => checks.id(
+                    format!("{path}.zoneResourceGroupResourceId"),
+                    text,
+                    "resourcegroups",
+                    GROUP_SHAPE,
+                )?,
                 None => own_group,
             };
-            GROUPS.into_iter().map(|g| (g, group.provider("Microsoft.Network/privateDnsZones", &cloud.zone(g)))).collect()
+            GROUPS
+                .into_iter()
+                .map(|g| (g, group.provider("Microsoft.Network/privateDnsZones", &cloud.zone(g))))
+                .collect()
         }
         DnsMode::Existing => existing_zones(&path, spec.private_dns_zone_resource_ids.as_ref(), cloud, checks),
         DnsMode::Policy | DnsMode::External => BTreeMap::new(),
@@ -93,7 +126,12 @@ fn dns(path: &str, spec: Option<&DnsSpec>, own: &ArmId, own_group: ArmId, cloud:
         (None, true) => vec![own.clone()],
         (_, false) => Vec::new(),
     };
-    Some(Dns { mode, zones, links, resolution_policy: spec.resolution_policy.unwrap_or_default() })
+    Some(Dns {
+        mode,
+        zones,
+        links,
+        resolution_policy: spec.resolution_policy.unwrap_or_default(),
+    })
 }
 
 fn links(path: &str, ids: &[String], checks: &mut Checks) -> Vec<ArmId> {
@@ -109,14 +147,31 @@ fn links(path: &str, ids: &[String], checks: &mut Checks) -> Vec<ArmId> {
     links
 }
 
-fn existing_zones(path: &str, ids: Option<&ZoneIds>, cloud: &Cloud, checks: &mut Checks) -> BTreeMap<EndpointGroup, ArmId> {
+fn existing_zones(
+    path: &str,
+    ids: Option<&ZoneIds>,
+    cloud: &Cloud,
+    checks: &mut Checks,
+) -> BTreeMap<EndpointGroup, ArmId> {
     let mut zones = BTreeMap::new();
-    let Some(ZoneIds { registry, blob, dfs, container_registry }) = ids else { return zones };
+    let Some(ZoneIds {
+        registry,
+        blob,
+        dfs,
+        container_registry,
+    }) = ids
+    else {
+        return zones;
+    };
     let named = [
         ("registry", EndpointGroup::AmlRegistry, Some(registry)),
         ("blob", EndpointGroup::Blob, Some(blob)),
         ("dfs", EndpointGroup::Dfs, dfs.as_ref()),
-        ("containerRegistry", EndpointGroup::ContainerRegistry, Some(container_registry)),
+        (
+            "containerRegistry",
+            EndpointGroup::ContainerRegistry,
+            Some(container_registry),
+        ),
     ];
     for (field, group, id) in named {
         let Some(id) = id else { continue };
@@ -141,7 +196,10 @@ fn subnets_apart(places: &[EndpointPlace], checks: &mut Checks) {
         if let Some(other) = places.iter().take(at).find(|other| other.subnet == place.subnet) {
             checks.refuse(
                 format!("spec.endpoints[{}].subnetResourceId", place.name),
-                format!("entry {} already stands in this subnet: one set of endpoints there is enough, remove one entry", other.name),
+                format!(
+                    "entry {} already stands in this subnet: one set of endpoints there is enough, remove one entry",
+                    other.name
+                ),
             );
         }
     }
@@ -151,7 +209,11 @@ fn subnets_apart(places: &[EndpointPlace], checks: &mut Checks) {
 fn zones_apart(places: &[EndpointPlace], checks: &mut Checks) {
     for (at, place) in places.iter().enumerate() {
         for other in places.iter().take(at) {
-            let shared = place.dns.zones.values().find(|zone| other.dns.zones.values().any(|z| z == *zone));
+            let shared = place
+                .dns
+                .zones
+                .values()
+                .find(|zone| other.dns.zones.values().any(|z| z == *zone));
             if let Some(zone) = shared {
                 checks.refuse(
                     format!("spec.endpoints[{}].dns", place.name),

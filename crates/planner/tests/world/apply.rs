@@ -2,48 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
 use sreg_domain::seen::*;
 use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Digest, Edit, Effect, EndpointGroup, Fact, TargetKind};
 use sreg_planner::Step;
 
+pub use super::settings::*;
 use super::*;
-
-pub fn touch_registry(seen: &mut RegistrySeen) {
-    seen.digest = Digest::of_parts([format!("{:?} {:?} {:?} {:?}", seen.public_network_access, seen.tags, seen.regions, seen.assigned_identities).as_str()]);
-}
-
-pub fn touch_storage(seen: &mut StorageSeen) {
-    seen.network = json!({
-        "publicNetworkAccess": seen.public_network_access,
-        "networkAcls": {
-            "defaultAction": seen.default_action,
-            "bypass": seen.bypass,
-            "ipRules": seen.ip_rules.iter().map(|v| json!({"value": v, "action": "Allow"})).collect::<Vec<_>>(),
-            "virtualNetworkRules": seen.virtual_network_rules.iter().map(|v| json!({"id": v})).collect::<Vec<_>>(),
-            "resourceAccessRules": seen.resource_access_rules.iter().map(|v| json!({"resourceId": v})).collect::<Vec<_>>(),
-        }
-    });
-    seen.digest = Digest::of_json(&seen.network);
-}
-
-pub fn touch_acr(seen: &mut ContainerRegistrySeen) {
-    seen.network = json!({
-        "publicNetworkAccess": seen.public_network_access,
-        "networkRuleSet": {"defaultAction": seen.default_action, "ipRules": seen.ip_rules.iter().map(|v| json!({"value": v})).collect::<Vec<_>>()},
-    });
-    seen.digest = Digest::of_parts([seen.network.to_string().as_str(), &format!("{:?} {:?}", seen.data_endpoints, seen.replicas)]);
-}
-
-fn text(value: &Value, pointer: &str) -> Option<String> {
-    value.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
-}
-
-fn texts(value: &Value, list: &str, field: &str) -> Vec<String> {
-    value.pointer(list).and_then(Value::as_array).into_iter().flatten().filter_map(|v| text(v, field)).collect()
-}
 
 fn refused(step: &Step, why: &str) -> StepResult {
     StepResult::Failed(Failure {
@@ -64,7 +30,11 @@ impl World {
             Action::Azure(action) => self.azure(step, action),
         };
         self.journal.push(step.id.to_string());
-        StepOutcome { step: step.id.clone(), action: step.action.clone(), result }
+        StepOutcome {
+            step: step.id.clone(),
+            action: step.action.clone(),
+            result,
+        }
     }
 
     fn cluster(&mut self, step: &Step, action: &ClusterAction) -> StepResult {
@@ -74,7 +44,9 @@ impl World {
         };
         let cluster = &mut self.seen.cluster;
         match action {
-            ClusterAction::Claim { .. } if !cluster.claim.is_absent() => return refused(step, "somebody else holds it"),
+            ClusterAction::Claim { .. } if !cluster.claim.is_absent() => {
+                return refused(step, "somebody else holds it");
+            }
             ClusterAction::Claim { .. } => cluster.claim = Fact::Seen(me),
             ClusterAction::ReleaseClaim { .. } => {
                 if cluster.claim.seen().is_some_and(|c| c.holder == me.holder) {
@@ -89,11 +61,19 @@ impl World {
             ClusterAction::WriteSnapshot { snapshot, .. } => cluster.snapshot = Fact::Seen(snapshot.clone()),
             ClusterAction::DeleteSnapshot { .. } => cluster.snapshot = Fact::Absent,
             ClusterAction::ApplyProbe(write) => self.write_probe(write),
-            ClusterAction::OpenRound { number, subject, probes } => {
+            ClusterAction::OpenRound {
+                number,
+                subject,
+                probes,
+            } => {
                 for write in probes {
                     self.write_probe(write);
                 }
-                self.seen.memory.round = Some(Round { number: *number, subject: subject.clone(), age: std::time::Duration::ZERO });
+                self.seen.memory.round = Some(Round {
+                    number: *number,
+                    subject: subject.clone(),
+                    age: std::time::Duration::ZERO,
+                });
             }
             ClusterAction::DeleteProbe { name, .. } => {
                 for fact in cluster.probes.values_mut() {
@@ -103,11 +83,18 @@ impl World {
                 }
             }
         }
-        StepResult::Effect(Effect::Done { also_changed: Vec::new() })
+        StepResult::Effect(Effect::Done {
+            also_changed: Vec::new(),
+        })
     }
 
     fn write_probe(&mut self, write: &sreg_domain::action::ProbeWrite) {
-        let slot = self.seen.cluster.probes.entry(write.spec.vantage_point.clone()).or_insert(Fact::Absent);
+        let slot = self
+            .seen
+            .cluster
+            .probes
+            .entry(write.spec.vantage_point.clone())
+            .or_insert(Fact::Absent);
         let (generation, status) = slot.seen().map_or((0, None), |p| (p.generation, p.status.clone()));
         let probe = ProbeSeen {
             namespace: write.namespace.clone(),
@@ -124,7 +111,12 @@ impl World {
             self.seen.memory.since_name_change = Some(std::time::Duration::ZERO);
         }
         match action {
-            AzureAction::CreateRegistry { tags, locations, assigned_identities, .. } => self.create_registry(tags, locations, assigned_identities),
+            AzureAction::CreateRegistry {
+                tags,
+                locations,
+                assigned_identities,
+                ..
+            } => self.create_registry(tags, locations, assigned_identities),
             AzureAction::SetTags { tags, .. } => {
                 if let Fact::Seen(registry) = &mut self.seen.azure.registry {
                     registry.tags.extend(tags.clone());
@@ -137,10 +129,20 @@ impl World {
                     touch_registry(registry);
                 }
                 if let Fact::Seen(denials) = &mut self.seen.azure.deny_assignments {
-                    denials.iter_mut().for_each(|d| d.excluded_principals.push(principal.clone()));
+                    denials
+                        .iter_mut()
+                        .for_each(|d| d.excluded_principals.push(principal.clone()));
                 }
             }
-            AzureAction::CreateEndpoint { id, location, subnet, target, group, manual_request, owner } => {
+            AzureAction::CreateEndpoint {
+                id,
+                location,
+                subnet,
+                target,
+                group,
+                manual_request,
+                owner,
+            } => {
                 if !self.seen.azure.endpoints.get(id).is_some_and(Fact::is_absent) {
                     return refused(step, "something is there");
                 }
@@ -175,14 +177,25 @@ impl World {
                 if !self.seen.azure.zones.get(id).is_none_or(Fact::is_absent) {
                     return refused(step, "it exists");
                 }
-                let zone = ZoneSeen { id: id.clone(), owner: Some(owner.clone()), links: Fact::Seen(Vec::new()), records: Fact::Seen(BTreeMap::new()) };
+                let zone = ZoneSeen {
+                    id: id.clone(),
+                    owner: Some(owner.clone()),
+                    links: Fact::Seen(Vec::new()),
+                    records: Fact::Seen(BTreeMap::new()),
+                };
                 self.seen.azure.zones.insert(id.clone(), Fact::Seen(zone));
             }
-            AzureAction::LinkZone { id, virtual_network, .. } => {
+            AzureAction::LinkZone {
+                id, virtual_network, ..
+            } => {
                 let zone = id.parent().unwrap();
                 let name = zone.name().to_owned();
                 let elsewhere = self.seen.azure.zones.values().filter_map(Fact::seen).any(|z| {
-                    z.id != zone && z.id.name() == name && z.links.seen().is_some_and(|l| l.iter().any(|l| l.virtual_network == *virtual_network))
+                    z.id != zone
+                        && z.id.name() == name
+                        && z.links
+                            .seen()
+                            .is_some_and(|l| l.iter().any(|l| l.virtual_network == *virtual_network))
                 });
                 if elsewhere {
                     return refused(step, "overlapping namespaces");
@@ -190,22 +203,42 @@ impl World {
                 if let Some(Fact::Seen(zone)) = self.seen.azure.zones.get_mut(&zone)
                     && let Fact::Seen(links) = &mut zone.links
                 {
-                    links.push(LinkSeen { id: id.clone(), virtual_network: virtual_network.clone(), completed: true, resolution_policy: None });
+                    links.push(LinkSeen {
+                        id: id.clone(),
+                        virtual_network: virtual_network.clone(),
+                        completed: true,
+                        resolution_policy: None,
+                    });
                 }
             }
             AzureAction::PutZoneGroup { id, zones } => self.put_zone_group(id, zones),
             AzureAction::DeleteZoneGroup { id } => self.delete_zone_group(id),
-            AzureAction::Edit { target, id, edit, expected } => return self.edit(*target, id, edit, expected),
+            AzureAction::Edit {
+                target,
+                id,
+                edit,
+                expected,
+            } => return self.edit(*target, id, edit, expected),
         }
-        StepResult::Effect(Effect::Done { also_changed: Vec::new() })
+        StepResult::Effect(Effect::Done {
+            also_changed: Vec::new(),
+        })
     }
 
-    fn create_registry(&mut self, tags: &BTreeMap<String, String>, locations: &[sreg_domain::Location], identities: &[String]) {
+    fn create_registry(
+        &mut self,
+        tags: &BTreeMap<String, String>,
+        locations: &[sreg_domain::Location],
+        identities: &[String],
+    ) {
         let mut registry = open_registry();
         registry.public_network_access = Some("Disabled".into());
         registry.tags = tags.clone();
         registry.assigned_identities = identities.to_vec();
-        registry.regions = locations.iter().map(|l| region(l.as_str(), &[storage(&format!("born{l}"))])).collect();
+        registry.regions = locations
+            .iter()
+            .map(|l| region(l.as_str(), &[storage(&format!("born{l}"))]))
+            .collect();
         touch_registry(&mut registry);
         for location in locations {
             let mut account = open_storage(&format!("born{location}"), false);
@@ -217,7 +250,10 @@ impl World {
         container.public_network_access = Some("Disabled".into());
         container.replicas = Fact::Seen(locations.to_vec());
         touch_acr(&mut container);
-        self.seen.azure.container_registries.insert(container.id.clone(), Fact::Seen(container));
+        self.seen
+            .azure
+            .container_registries
+            .insert(container.id.clone(), Fact::Seen(container));
         self.seen.azure.discovery = Fact::Seen(locations.iter().map(|l| registry_name(l.as_str())).collect());
         self.seen.azure.registry = Fact::Seen(registry);
         self.look_around();
@@ -225,18 +261,33 @@ impl World {
 
     /// Azure finishes an endpoint: addresses, names, and its connection.
     pub fn provision(&mut self, id: &ArmId) {
-        let Some(endpoint) = self.seen.azure.endpoints.get(id).and_then(Fact::seen).cloned() else { return };
+        let Some(endpoint) = self.seen.azure.endpoints.get(id).and_then(Fact::seen).cloned() else {
+            return;
+        };
         let target = endpoint.target.clone().unwrap();
-        let group = [EndpointGroup::AmlRegistry, EndpointGroup::Blob, EndpointGroup::Dfs, EndpointGroup::ContainerRegistry]
-            .into_iter()
-            .find(|g| Some(g.group_id()) == endpoint.group_id.as_deref() && g.target() == kind_of(&target))
-            .unwrap();
+        let group = [
+            EndpointGroup::AmlRegistry,
+            EndpointGroup::Blob,
+            EndpointGroup::Dfs,
+            EndpointGroup::ContainerRegistry,
+        ]
+        .into_iter()
+        .find(|g| Some(g.group_id()) == endpoint.group_id.as_deref() && g.target() == kind_of(&target))
+        .unwrap();
         let mut members = Vec::new();
         for (member, fqdn) in self.names(group, &target) {
-            members.push(Member { member, fqdns: vec![fqdn], address: self.next_address() });
+            members.push(Member {
+                member,
+                fqdns: vec![fqdn],
+                address: self.next_address(),
+            });
         }
         if let Some(Fact::Seen(acr)) = self.seen.azure.container_registries.get_mut(&target) {
-            acr.data_endpoints = members.iter().filter(|m| m.member.starts_with("registry_data")).flat_map(|m| m.fqdns.clone()).collect();
+            acr.data_endpoints = members
+                .iter()
+                .filter(|m| m.member.starts_with("registry_data"))
+                .flat_map(|m| m.fqdns.clone())
+                .collect();
             touch_acr(acr);
         }
         if let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(id) {
@@ -248,14 +299,24 @@ impl World {
 
     fn put_zone_group(&mut self, id: &ArmId, zones: &[ArmId]) {
         let parent = id.parent().unwrap();
-        let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&parent) else { return };
-        let group = ZoneGroupSeen { id: id.clone(), provisioning_state: "Succeeded".into(), zones: zones.to_vec() };
+        let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&parent) else {
+            return;
+        };
+        let group = ZoneGroupSeen {
+            id: id.clone(),
+            provisioning_state: "Succeeded".into(),
+            zones: zones.to_vec(),
+        };
         endpoint.zone_groups = Fact::Seen(vec![group]);
         let members = endpoint.members.seen().cloned().unwrap_or_default();
         for zone in zones {
-            let Some(Fact::Seen(zone)) = self.seen.azure.zones.get_mut(zone) else { continue };
+            let Some(Fact::Seen(zone)) = self.seen.azure.zones.get_mut(zone) else {
+                continue;
+            };
             let suffix = format!(".{}", zone.id.name().trim_start_matches("privatelink."));
-            let Fact::Seen(records) = &mut zone.records else { continue };
+            let Fact::Seen(records) = &mut zone.records else {
+                continue;
+            };
             for member in &members {
                 for fqdn in &member.fqdns {
                     if let Some(record) = fqdn.as_str().strip_suffix(&suffix) {
@@ -269,8 +330,16 @@ impl World {
     fn delete_zone_group(&mut self, id: &ArmId) {
         assert_eq!(id.name(), ZONE_GROUP);
         let parent = id.parent().unwrap();
-        let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&parent) else { return };
-        let addresses: Vec<_> = endpoint.members.seen().into_iter().flatten().map(|m| m.address).collect();
+        let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&parent) else {
+            return;
+        };
+        let addresses: Vec<_> = endpoint
+            .members
+            .seen()
+            .into_iter()
+            .flatten()
+            .map(|m| m.address)
+            .collect();
         endpoint.zone_groups = Fact::Seen(Vec::new());
         for zone in self.seen.azure.zones.values_mut() {
             if let Fact::Seen(zone) = zone
@@ -287,7 +356,9 @@ impl World {
         let is_shared = azure.shared_storage.contains_key(id);
         match target {
             TargetKind::Registry => {
-                let Fact::Seen(registry) = &mut azure.registry else { return stale() };
+                let Fact::Seen(registry) = &mut azure.registry else {
+                    return stale();
+                };
                 if registry.digest != *expected {
                     return stale();
                 }
@@ -307,22 +378,32 @@ impl World {
                 }
             }
             TargetKind::Storage => {
-                let map = if is_shared { &mut azure.shared_storage } else { &mut azure.storage };
-                let Some(Fact::Seen(storage)) = map.get_mut(id) else { return stale() };
+                let map = if is_shared {
+                    &mut azure.shared_storage
+                } else {
+                    &mut azure.storage
+                };
+                let Some(Fact::Seen(storage)) = map.get_mut(id) else {
+                    return stale();
+                };
                 if storage.digest != *expected {
                     return stale();
                 }
                 edit_storage(storage, edit);
             }
             TargetKind::ContainerRegistry => {
-                let Some(Fact::Seen(acr)) = azure.container_registries.get_mut(id) else { return stale() };
+                let Some(Fact::Seen(acr)) = azure.container_registries.get_mut(id) else {
+                    return stale();
+                };
                 if acr.digest != *expected {
                     return stale();
                 }
                 edit_acr(acr, edit);
             }
         }
-        StepResult::Effect(Effect::Done { also_changed: Vec::new() })
+        StepResult::Effect(Effect::Done {
+            also_changed: Vec::new(),
+        })
     }
 }
 
@@ -332,51 +413,4 @@ fn kind_of(id: &ArmId) -> TargetKind {
         "microsoft.containerregistry/registries" => TargetKind::ContainerRegistry,
         _ => TargetKind::Registry,
     }
-}
-
-fn edit_storage(storage: &mut StorageSeen, edit: &Edit) {
-    match edit {
-        Edit::Close => {
-            if storage.resource_access_rules.is_empty() {
-                storage.public_network_access = Some("Disabled".into());
-            }
-            storage.default_action = Some("Deny".into());
-            storage.ip_rules.clear();
-            storage.virtual_network_rules.clear();
-        }
-        Edit::Open => {
-            storage.public_network_access = Some("Enabled".into());
-            storage.default_action = Some("Allow".into());
-        }
-        Edit::Restore(network) => {
-            storage.public_network_access = text(network, "/publicNetworkAccess");
-            storage.default_action = text(network, "/networkAcls/defaultAction");
-            storage.bypass = text(network, "/networkAcls/bypass");
-            storage.ip_rules = texts(network, "/networkAcls/ipRules", "/value");
-            storage.virtual_network_rules = texts(network, "/networkAcls/virtualNetworkRules", "/id");
-            storage.resource_access_rules = texts(network, "/networkAcls/resourceAccessRules", "/resourceId");
-        }
-        Edit::AllowResource { resource, .. } => storage.resource_access_rules.push(resource.to_string()),
-    }
-    touch_storage(storage);
-}
-
-fn edit_acr(acr: &mut ContainerRegistrySeen, edit: &Edit) {
-    match edit {
-        Edit::Close => {
-            acr.public_network_access = Some("Disabled".into());
-            acr.default_action = Some("Deny".into());
-            acr.ip_rules.clear();
-        }
-        Edit::Open | Edit::AllowResource { .. } => {
-            acr.public_network_access = Some("Enabled".into());
-            acr.default_action = Some("Allow".into());
-        }
-        Edit::Restore(network) => {
-            acr.public_network_access = text(network, "/publicNetworkAccess");
-            acr.default_action = text(network, "/networkRuleSet/defaultAction");
-            acr.ip_rules = texts(network, "/networkRuleSet/ipRules", "/value");
-        }
-    }
-    touch_acr(acr);
 }

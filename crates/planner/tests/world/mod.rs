@@ -1,6 +1,13 @@
 //! A small pure world to plan in: what Azure and the cluster hold, what each step does to it, what agents would see. It knows
 //! nothing of the planner's gates, so that it can disagree with them.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unnecessary_to_owned,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,15 +15,17 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sreg_api::SecureRegistry;
-use sreg_api::probe::{ConnectivityProbeStatus, Hop, PathResult, ProbeOutcome};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::*;
-use sreg_domain::{ArmId, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Location, Outcome, Seen, naming};
-use sreg_planner::{Plan, PlanSettings, Report, ReportInput, lint, plan, report, validate};
+use sreg_domain::{ArmId, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Location, Seen, naming};
+use sreg_planner::{PlanSettings, validate};
 
+pub mod agents;
 pub mod apply;
 pub mod scramble;
+pub mod settings;
+pub mod visits;
 
 pub const SUB: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
 pub const REGISTRY: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/contosoreg";
@@ -28,7 +37,9 @@ pub fn id(text: &str) -> ArmId {
 }
 
 pub fn vnet(name: &str) -> ArmId {
-    id(&format!("{SUB}/resourceGroups/net-{name}/providers/Microsoft.Network/virtualNetworks/{name}"))
+    id(&format!(
+        "{SUB}/resourceGroups/net-{name}/providers/Microsoft.Network/virtualNetworks/{name}"
+    ))
 }
 
 pub fn storage(name: &str) -> ArmId {
@@ -36,7 +47,9 @@ pub fn storage(name: &str) -> ArmId {
 }
 
 pub fn acr() -> ArmId {
-    id(&format!("{MANAGED}/providers/Microsoft.ContainerRegistry/registries/contosoacr"))
+    id(&format!(
+        "{MANAGED}/providers/Microsoft.ContainerRegistry/registries/contosoacr"
+    ))
 }
 
 /// The everyday spec: a hub with the endpoints, a spoke that is linked to its zones, an office behind a forwarder.
@@ -63,7 +76,11 @@ spec:
 "#;
 
 pub fn settings() -> PlanSettings {
-    PlanSettings { installation: "test".into(), cloud: Cloud::public(), max_break_glass: Duration::from_secs(4 * 3600) }
+    PlanSettings {
+        installation: "test".into(),
+        cloud: Cloud::public(),
+        max_break_glass: Duration::from_secs(4 * 3600),
+    }
 }
 
 pub fn object(yaml: &str) -> SecureRegistry {
@@ -93,7 +110,11 @@ pub struct World {
 }
 
 pub fn region(name: &str, storage: &[ArmId]) -> RegionSeen {
-    RegionSeen { location: name.into(), storage: storage.iter().cloned().map(Some).collect(), container_registries: vec![Some(acr())] }
+    RegionSeen {
+        location: name.into(),
+        storage: storage.iter().cloned().map(Some).collect(),
+        container_registries: vec![Some(acr())],
+    }
 }
 
 pub fn open_storage(account: &str, hns: bool) -> StorageSeen {
@@ -167,7 +188,10 @@ impl World {
         let desired = validate(&object, &settings()).unwrap_or_else(|v| panic!("{v:?}"));
         let now: Timestamp = START.parse().unwrap();
         let azure = AzureSeen {
-            principal: Fact::Seen(Principal { object_id: "operator".into(), tenant_id: "tenant".into() }),
+            principal: Fact::Seen(Principal {
+                object_id: "operator".into(),
+                tenant_id: "tenant".into(),
+            }),
             registry: Fact::Seen(open_registry()),
             storage: BTreeMap::from([(storage("contosostore"), Fact::Seen(open_storage("contosostore", false)))]),
             container_registries: BTreeMap::from([(acr(), Fact::Seen(open_acr()))]),
@@ -192,7 +216,14 @@ impl World {
             break_glasses: Fact::Seen(Vec::new()),
             rollout: Fact::Absent,
         };
-        let seen = Seen { at: now, nonce: 4711, object: ObjectSeen::default(), cluster, azure, memory: Memory::default() };
+        let seen = Seen {
+            at: now,
+            nonce: 4711,
+            object: ObjectSeen::default(),
+            cluster,
+            azure,
+            memory: Memory::default(),
+        };
         let mut world = World {
             object,
             desired,
@@ -218,7 +249,9 @@ impl World {
     pub fn two_regions(yaml: &str) -> World {
         let mut world = World::public(yaml);
         let azure = &mut world.seen.azure;
-        azure.storage.insert(storage("contosonorth"), Fact::Seen(open_storage("contosonorth", true)));
+        azure
+            .storage
+            .insert(storage("contosonorth"), Fact::Seen(open_storage("contosonorth", true)));
         azure.discovery = Fact::Seen(vec![registry_name("westeurope"), registry_name("northeurope")]);
         if let Fact::Seen(registry) = &mut azure.registry {
             registry.regions.push(region("northeurope", &[storage("contosonorth")]));
@@ -248,11 +281,26 @@ impl World {
     /// What Eyes would add: everything that the spec names is looked at, found or absent.
     pub fn look_around(&mut self) {
         for place in &self.desired.endpoints {
-            let known = SubnetSeen { id: place.subnet.clone(), private_endpoint_network_policies: Some("Disabled".into()) };
-            self.seen.azure.subnets.entry(place.subnet.clone()).or_insert(Fact::Seen(known));
+            let known = SubnetSeen {
+                id: place.subnet.clone(),
+                private_endpoint_network_policies: Some("Disabled".into()),
+            };
+            self.seen
+                .azure
+                .subnets
+                .entry(place.subnet.clone())
+                .or_insert(Fact::Seen(known));
             for network in place.dns.links.iter().chain([&place.virtual_network]) {
-                let known = VirtualNetworkSeen { id: network.clone(), location: "westeurope".into(), dns_servers: Vec::new() };
-                self.seen.azure.virtual_networks.entry(network.clone()).or_insert(Fact::Seen(known));
+                let known = VirtualNetworkSeen {
+                    id: network.clone(),
+                    location: "westeurope".into(),
+                    dns_servers: Vec::new(),
+                };
+                self.seen
+                    .azure
+                    .virtual_networks
+                    .entry(network.clone())
+                    .or_insert(Fact::Seen(known));
             }
             for zone in place.dns.zones.values() {
                 self.seen.azure.zones.entry(zone.clone()).or_insert(Fact::Absent);
@@ -265,20 +313,40 @@ impl World {
         for id in &self.desired.sharing {
             let mut seen = open_storage("workspace", false);
             seen.id = id.clone();
-            self.seen.azure.shared_storage.entry(id.clone()).or_insert(Fact::Seen(seen));
+            self.seen
+                .azure
+                .shared_storage
+                .entry(id.clone())
+                .or_insert(Fact::Seen(seen));
         }
         for network in &self.desired.client_networks {
             let fact = match &network.place {
                 NetworkPlace::VirtualNetwork(id) => point(VantageNetwork::VirtualNetwork, Some(id.clone())),
                 NetworkPlace::OnPremises(_) => point(VantageNetwork::OnPremises, None),
             };
-            self.seen.cluster.vantage_points.entry(network.vantage_point.clone()).or_insert(fact);
-            self.seen.cluster.probes.entry(network.vantage_point.clone()).or_insert(Fact::Absent);
+            self.seen
+                .cluster
+                .vantage_points
+                .entry(network.vantage_point.clone())
+                .or_insert(fact);
+            self.seen
+                .cluster
+                .probes
+                .entry(network.vantage_point.clone())
+                .or_insert(Fact::Absent);
         }
     }
 
-    pub fn endpoint_id(&self, place: &sreg_domain::desired::EndpointPlace, group: EndpointGroup, target: &ArmId) -> ArmId {
-        place.resource_group.provider("Microsoft.Network/privateEndpoints", &naming::endpoint_name(target, &place.subnet, group))
+    pub fn endpoint_id(
+        &self,
+        place: &sreg_domain::desired::EndpointPlace,
+        group: EndpointGroup,
+        target: &ArmId,
+    ) -> ArmId {
+        place.resource_group.provider(
+            "Microsoft.Network/privateEndpoints",
+            &naming::endpoint_name(target, &place.subnet, group),
+        )
     }
 
     /// Groups and targets that the registry has.
@@ -290,22 +358,53 @@ impl World {
                 groups.push((EndpointGroup::Dfs, id.clone()));
             }
         }
-        groups.extend(self.seen.azure.container_registries.keys().map(|id| (EndpointGroup::ContainerRegistry, id.clone())));
+        groups.extend(
+            self.seen
+                .azure
+                .container_registries
+                .keys()
+                .map(|id| (EndpointGroup::ContainerRegistry, id.clone())),
+        );
         groups
     }
 
     /// The names that a target's group carries.
     pub fn names(&self, group: EndpointGroup, target: &ArmId) -> Vec<(String, Fqdn)> {
-        let regions = || self.seen.azure.registry.seen().map(|r| r.regions.clone()).unwrap_or_default();
+        let regions = || {
+            self.seen
+                .azure
+                .registry
+                .seen()
+                .map(|r| r.regions.clone())
+                .unwrap_or_default()
+        };
         match group {
-            EndpointGroup::AmlRegistry => regions().iter().map(|r| ("amlregistry".into(), registry_name(r.location.as_str()))).collect(),
-            EndpointGroup::Blob => vec![("blob".into(), format!("{}.blob.core.windows.net", target.name()).parse().unwrap())],
-            EndpointGroup::Dfs => vec![("dfs".into(), format!("{}.dfs.core.windows.net", target.name()).parse().unwrap())],
+            EndpointGroup::AmlRegistry => regions()
+                .iter()
+                .map(|r| ("amlregistry".into(), registry_name(r.location.as_str())))
+                .collect(),
+            EndpointGroup::Blob => vec![(
+                "blob".into(),
+                format!("{}.blob.core.windows.net", target.name()).parse().unwrap(),
+            )],
+            EndpointGroup::Dfs => vec![(
+                "dfs".into(),
+                format!("{}.dfs.core.windows.net", target.name()).parse().unwrap(),
+            )],
             EndpointGroup::ContainerRegistry => {
-                let acr = self.seen.azure.container_registries.get(target).and_then(Fact::seen).unwrap();
+                let acr = self
+                    .seen
+                    .azure
+                    .container_registries
+                    .get(target)
+                    .and_then(Fact::seen)
+                    .unwrap();
                 let mut names = vec![("registry".to_owned(), acr.login_server.clone().unwrap())];
                 for replica in acr.replicas.seen().unwrap() {
-                    names.push((format!("registry_data_{replica}"), format!("{}.{replica}.data.azurecr.io", target.name()).parse().unwrap()));
+                    names.push((
+                        format!("registry_data_{replica}"),
+                        format!("{}.{replica}.data.azurecr.io", target.name()).parse().unwrap(),
+                    ));
                 }
                 names
             }
@@ -318,7 +417,10 @@ impl World {
     }
 
     pub fn pass(&mut self, time: Duration) {
-        self.now = self.now.saturating_add(SignedDuration::try_from(time).unwrap()).unwrap();
+        self.now = self
+            .now
+            .saturating_add(SignedDuration::try_from(time).unwrap())
+            .unwrap();
         if let Some(round) = &mut self.seen.memory.round {
             round.age += time;
         }
@@ -328,7 +430,14 @@ impl World {
     }
 
     fn finish_slow_things(&mut self) {
-        let creating: Vec<ArmId> = self.seen.azure.endpoints.iter().filter(|(_, f)| f.seen().is_some_and(|e| e.provisioning_state == "Creating")).map(|(id, _)| id.clone()).collect();
+        let creating: Vec<ArmId> = self
+            .seen
+            .azure
+            .endpoints
+            .iter()
+            .filter(|(_, f)| f.seen().is_some_and(|e| e.provisioning_state == "Creating"))
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in creating {
             self.provision(&id);
         }
@@ -336,77 +445,10 @@ impl World {
 
     /// A process restart: what was only remembered is gone.
     pub fn restart(&mut self) {
-        self.seen.memory = Memory { round: None, since_name_change: Some(Duration::ZERO) };
-    }
-
-    /// The plan for now. Every plan is linted.
-    pub fn plan(&self) -> Plan {
-        let plan = plan(&self.desired, &self.seen_now(), self.now);
-        let findings = lint(&self.desired, &self.seen_now(), &plan);
-        assert!(findings.is_empty(), "lint: {findings:#?}\n{}", sreg_planner::render(&plan));
-        plan
-    }
-
-    pub fn seen_now(&self) -> Seen {
-        Seen { at: self.now, ..self.seen.clone() }
-    }
-
-    pub fn report(&self, plan: &Plan, outcome: &Outcome) -> Report {
-        report(ReportInput { desired: &self.desired, seen: &self.seen_now(), plan, outcome, now: self.now })
-    }
-
-    /// One visit: plan, carry out, report, keep the status; then agents look.
-    pub fn visit(&mut self) -> (Plan, Report) {
-        let plan = self.plan();
-        let before = self.clone();
-        let outcome = self.carry_out(&plan);
-        let report = before.report(&plan, &outcome);
-        self.seen.object.status = report.status.clone();
-        self.seen.nonce = (self.seen.nonce * 31 + 17) % 9_000_000;
-        self.answer();
-        (plan, report)
-    }
-
-    /// Carries out wave after wave; a failed wave ends it.
-    pub fn carry_out(&mut self, plan: &Plan) -> Outcome {
-        let mut outcome = Outcome::default();
-        for wave in &plan.waves {
-            let mut failed = false;
-            for step in wave {
-                let done = self.apply(step);
-                failed |= !matches!(done.result, sreg_domain::action::StepResult::Effect(sreg_domain::Effect::Done { .. }));
-                outcome.steps.push(done);
-            }
-            if failed {
-                break;
-            }
-        }
-        outcome
-    }
-
-    /// Visits until nothing changes any more; panics if that takes more than `most` visits.
-    pub fn settle(&mut self, most: usize) -> (Plan, Report) {
-        for _ in 0..most {
-            let status = self.seen.object.status.clone();
-            let (plan, report) = self.visit();
-            if self.gone || (plan.waves.is_empty() && plan.waits.is_empty() && report.status == status) {
-                return (plan, report);
-            }
-            self.pass(report.requeue);
-        }
-        panic!("not settled after {most} visits:\n{}", sreg_planner::render(&self.plan()));
-    }
-
-    /// Visits until the state is this one.
-    pub fn until(&mut self, state: &str, most: usize) -> (Plan, Report) {
-        for _ in 0..most {
-            let (plan, report) = self.visit();
-            if self.state() == state {
-                return (plan, report);
-            }
-            self.pass(report.requeue);
-        }
-        panic!("not {state} after {most} visits but {}:\n{}", self.state(), sreg_planner::render(&self.plan()));
+        self.seen.memory = Memory {
+            round: None,
+            since_name_change: Some(Duration::ZERO),
+        };
     }
 
     pub fn state(&self) -> String {
@@ -416,84 +458,30 @@ impl World {
     /// Status and reason of a condition.
     pub fn condition(&self, kind: &str) -> Option<(String, String)> {
         let conditions = &self.seen.object.status.conditions;
-        conditions.iter().find(|c| c.type_ == kind).map(|c| (c.status.clone(), c.reason.clone()))
+        conditions
+            .iter()
+            .find(|c| c.type_ == kind)
+            .map(|c| (c.status.clone(), c.reason.clone()))
     }
 
     pub fn message(&self) -> String {
-        self.seen.object.status.conditions.first().map(|c| c.message.clone()).unwrap_or_default()
+        self.seen
+            .object
+            .status
+            .conditions
+            .first()
+            .map(|c| c.message.clone())
+            .unwrap_or_default()
     }
 
     pub fn summary(&self) -> String {
-        self.seen.object.status.public_access.clone().unwrap_or_default().summary
-    }
-
-    /// Whether a name leads a network's clients to an endpoint, by the world's own DNS.
-    pub fn reaches(&self, network: &str, fqdn: &str, addresses: &[String]) -> Result<(), (Hop, String)> {
-        if self.broken.contains(&(network.to_owned(), fqdn.to_owned())) {
-            return Err((Hop::Tcp, "connection timed out".into()));
-        }
-        let client = self.desired.client_networks.iter().find(|n| n.name == network).unwrap();
-        // An office asks the hub's forwarder.
-        let asks = match &client.place {
-            NetworkPlace::VirtualNetwork(id) => id.clone(),
-            NetworkPlace::OnPremises(_) => self.desired.endpoints.iter().find(|e| e.name == client.endpoint).unwrap().virtual_network.clone(),
-        };
-        let mut found: BTreeSet<String> = BTreeSet::new();
-        for zone in self.seen.azure.zones.values().filter_map(Fact::seen) {
-            let linked = zone.links.seen().is_some_and(|l| l.iter().any(|l| l.virtual_network == asks));
-            let suffix = zone.id.name().trim_start_matches("privatelink.").to_owned();
-            let record = fqdn.strip_suffix(&format!(".{suffix}"));
-            if let (true, Some(record), Some(records)) = (linked, record, zone.records.seen()) {
-                found.extend(records.get(record).into_iter().flatten().map(ToString::to_string));
-            }
-        }
-        if found.iter().cloned().collect::<Vec<_>>() == addresses {
-            Ok(())
-        } else {
-            Err((Hop::Dns, format!("answers {}", if found.is_empty() { "a public address".to_owned() } else { found.into_iter().collect::<Vec<_>>().join(" ") })))
-        }
-    }
-
-    /// Every agent that is not silent answers its probe with as many attempts as a round needs.
-    pub fn answer(&mut self) {
-        let mut answers = Vec::new();
-        for (point, fact) in &self.seen.cluster.probes {
-            let (Fact::Seen(probe), false) = (fact, self.silent.contains(point)) else { continue };
-            let Some(network) = self.desired.client_networks.iter().find(|n| n.vantage_point == *point) else { continue };
-            let needed = probe.spec.consecutive_successes;
-            let results = probe.spec.paths.iter().map(|path| {
-                let found = self.reaches(&network.name, &path.fqdn, &path.addresses);
-                PathResult {
-                    fqdn: path.fqdn.clone(),
-                    outcome: if found.is_ok() { ProbeOutcome::Succeeded } else { ProbeOutcome::Failed },
-                    hop: found.as_ref().err().map(|(hop, _)| *hop),
-                    message: found.as_ref().err().map(|(_, why)| why.clone()).unwrap_or_default(),
-                    addresses: if found.is_ok() { path.addresses.clone() } else { Vec::new() },
-                    cname_chain: Vec::new(),
-                    successes: if found.is_ok() { needed } else { 0 },
-                    failures: if found.is_ok() { 0 } else { needed },
-                    last_transition_time: None,
-                }
-            });
-            let status = ConnectivityProbeStatus {
-                observed_generation: Some(probe.generation),
-                round: probe.spec.round,
-                subject: probe.spec.subject.clone(),
-                results: results.collect(),
-                ..ConnectivityProbeStatus::default()
-            };
-            answers.push((point.clone(), status));
-        }
-        for (point, status) in answers {
-            if let Some(Fact::Seen(probe)) = self.seen.cluster.probes.get_mut(&point) {
-                probe.status = Some(status);
-            }
-        }
-        for (point, fact) in &mut self.seen.cluster.vantage_points {
-            if let Fact::Seen(seen) = fact {
-                seen.alive = Fact::Seen(!self.silent.contains(point));
-            }
-        }
+        self.seen
+            .object
+            .status
+            .public_access
+            .clone()
+            .unwrap_or_default()
+            .summary
     }
 
     /// Whether each target is closed, by name.
@@ -505,7 +493,10 @@ impl World {
             all.insert(registry.id.name().to_owned(), is(&registry.public_network_access));
         }
         for s in azure.storage.values().filter_map(Fact::seen) {
-            all.insert(s.id.name().to_owned(), is(&s.public_network_access) || (s.default_action.as_deref() == Some("Deny") && s.ip_rules.is_empty()));
+            all.insert(
+                s.id.name().to_owned(),
+                is(&s.public_network_access) || (s.default_action.as_deref() == Some("Deny") && s.ip_rules.is_empty()),
+            );
         }
         for c in azure.container_registries.values().filter_map(Fact::seen) {
             all.insert(c.id.name().to_owned(), is(&c.public_network_access));

@@ -5,6 +5,9 @@ use sreg_domain::seen::*;
 
 use super::*;
 
+/// Facts by name, each with what makes it unknown.
+pub type Forgetters = Vec<(String, Box<dyn Fn(&mut Seen)>)>;
+
 /// Something that happens between two visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blow {
@@ -44,7 +47,14 @@ impl World {
             Blow::Restart => self.restart(),
             Blow::OpenRegistry | Blow::CloseRegistry => {
                 if let Fact::Seen(registry) = &mut azure.registry {
-                    registry.public_network_access = Some(if blow == Blow::OpenRegistry { "Enabled" } else { "disabled" }.into());
+                    registry.public_network_access = Some(
+                        if blow == Blow::OpenRegistry {
+                            "Enabled"
+                        } else {
+                            "disabled"
+                        }
+                        .into(),
+                    );
                     apply::touch_registry(registry);
                 }
             }
@@ -73,7 +83,8 @@ impl World {
                 }
             }
             Blow::FailEndpoint(at) => {
-                if let Some(Fact::Seen(endpoint)) = nth(&azure.endpoints, at).and_then(|id| azure.endpoints.get_mut(&id))
+                if let Some(Fact::Seen(endpoint)) =
+                    nth(&azure.endpoints, at).and_then(|id| azure.endpoints.get_mut(&id))
                     && endpoint.connection_status.is_none()
                 {
                     endpoint.provisioning_state = "Failed".into();
@@ -83,7 +94,11 @@ impl World {
                 // Somebody who removes a zone has to remove its zone groups first.
                 if let Some(id) = nth(&azure.zones, at) {
                     for fact in azure.endpoints.values_mut() {
-                        if let Fact::Seen(EndpointSeen { zone_groups: Fact::Seen(groups), .. }) = fact {
+                        if let Fact::Seen(EndpointSeen {
+                            zone_groups: Fact::Seen(groups),
+                            ..
+                        }) = fact
+                        {
                             groups.retain(|g| !g.zones.contains(&id));
                         }
                     }
@@ -91,7 +106,11 @@ impl World {
                 }
             }
             Blow::RemoveLinks(at) => {
-                if let Some(Fact::Seen(ZoneSeen { links: Fact::Seen(links), .. })) = nth(&azure.zones, at).and_then(|id| azure.zones.get_mut(&id)) {
+                if let Some(Fact::Seen(ZoneSeen {
+                    links: Fact::Seen(links),
+                    ..
+                })) = nth(&azure.zones, at).and_then(|id| azure.zones.get_mut(&id))
+                {
                     links.clear();
                 }
             }
@@ -127,23 +146,54 @@ impl World {
 
     /// The container registry gains a region, and its endpoints the address for it.
     fn add_replica(&mut self) {
-        let Some(Fact::Seen(registry)) = self.seen.azure.container_registries.get_mut(&acr()) else { return };
-        if registry.replicas.seen().is_none_or(|r| r.contains(&location("swedencentral"))) {
+        let Some(Fact::Seen(registry)) = self.seen.azure.container_registries.get_mut(&acr()) else {
+            return;
+        };
+        if registry
+            .replicas
+            .seen()
+            .is_none_or(|r| r.contains(&location("swedencentral")))
+        {
             return;
         }
         if let Fact::Seen(replicas) = &mut registry.replicas {
             replicas.push(location("swedencentral"));
         }
         let name: Fqdn = "contosoacr.swedencentral.data.azurecr.io".parse().unwrap();
-        let mine: Vec<ArmId> = self.seen.azure.endpoints.iter().filter(|(_, f)| f.seen().is_some_and(|e| e.target == Some(acr()))).map(|(id, _)| id.clone()).collect();
+        let mine: Vec<ArmId> = self
+            .seen
+            .azure
+            .endpoints
+            .iter()
+            .filter(|(_, f)| f.seen().is_some_and(|e| e.target == Some(acr())))
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in mine {
             let address = self.next_address();
-            let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&id) else { continue };
-            let Fact::Seen(members) = &mut endpoint.members else { continue };
-            members.push(Member { member: "registry_data_swedencentral".into(), fqdns: vec![name.clone()], address });
-            let zones: Vec<ArmId> = endpoint.zone_groups.seen().into_iter().flatten().flat_map(|g| g.zones.clone()).collect();
+            let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&id) else {
+                continue;
+            };
+            let Fact::Seen(members) = &mut endpoint.members else {
+                continue;
+            };
+            members.push(Member {
+                member: "registry_data_swedencentral".into(),
+                fqdns: vec![name.clone()],
+                address,
+            });
+            let zones: Vec<ArmId> = endpoint
+                .zone_groups
+                .seen()
+                .into_iter()
+                .flatten()
+                .flat_map(|g| g.zones.clone())
+                .collect();
             for zone in zones {
-                if let Some(Fact::Seen(ZoneSeen { records: Fact::Seen(records), .. })) = self.seen.azure.zones.get_mut(&zone) {
+                if let Some(Fact::Seen(ZoneSeen {
+                    records: Fact::Seen(records),
+                    ..
+                })) = self.seen.azure.zones.get_mut(&zone)
+                {
                     records.insert("contosoacr.swedencentral.data".into(), vec![address]);
                 }
             }
@@ -155,20 +205,32 @@ impl World {
 
     /// A zone group goes, and its records with it.
     fn forget_records(&mut self, id: &ArmId) {
-        let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(id) else { return };
-        let addresses: Vec<IpAddr> = endpoint.members.seen().into_iter().flatten().map(|m| m.address).collect();
+        let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(id) else {
+            return;
+        };
+        let addresses: Vec<IpAddr> = endpoint
+            .members
+            .seen()
+            .into_iter()
+            .flatten()
+            .map(|m| m.address)
+            .collect();
         endpoint.zone_groups = Fact::Seen(Vec::new());
         for fact in self.seen.azure.zones.values_mut() {
-            if let Fact::Seen(ZoneSeen { records: Fact::Seen(records), .. }) = fact {
+            if let Fact::Seen(ZoneSeen {
+                records: Fact::Seen(records),
+                ..
+            }) = fact
+            {
                 records.retain(|_, held| !held.iter().any(|a| addresses.contains(a)));
             }
         }
     }
 
     /// Every fact that can be forgotten, as a list of forgetters.
-    pub fn forgetters(&self) -> Vec<(String, Box<dyn Fn(&mut Seen)>)> {
-        let mut all: Vec<(String, Box<dyn Fn(&mut Seen)>)> = Vec::new();
-        fn add(all: &mut Vec<(String, Box<dyn Fn(&mut Seen)>)>, name: &str, forget: impl Fn(&mut Seen) + 'static) {
+    pub fn forgetters(&self) -> Forgetters {
+        let mut all: Forgetters = Vec::new();
+        fn add(all: &mut Forgetters, name: &str, forget: impl Fn(&mut Seen) + 'static) {
             all.push((name.to_owned(), Box::new(forget)));
         }
         fn gone<T>() -> Fact<T> {
@@ -186,7 +248,7 @@ impl World {
         add(&mut all, "zones elsewhere", |s| s.azure.zones_elsewhere = gone());
         add(&mut all, "public clients", |s| s.azure.recent_public_clients = gone());
         add(&mut all, "obstacles", |s| s.azure.reopening_obstacles = gone());
-        for point in self.seen.cluster.vantage_points.keys().cloned() {
+        for point in self.seen.cluster.vantage_points.keys() {
             let key = point.clone();
             add(&mut all, &format!("vantage point {point}"), move |s| {
                 s.cluster.vantage_points.insert(key.clone(), gone());

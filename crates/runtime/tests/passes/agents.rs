@@ -20,9 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api_server::ApiServer;
 
-/// How often an agent looks for new questions.
-const PACE: Duration = Duration::from_secs(1);
-const RENEWAL: Duration = Duration::from_secs(10);
+const RENEWAL: Duration = Duration::from_secs(15);
 
 /// One attempt, as the simulator's world answered it.
 #[derive(Debug, Clone)]
@@ -63,21 +61,25 @@ impl Agents {
     pub async fn run(self, place: Place, stop: CancellationToken) {
         let mut asked: HashMap<String, Asked> = HashMap::new();
         let mut renew = tokio::time::Instant::now();
+        let mut changes = self.api.changes();
         while !stop.is_cancelled() {
+            changes.mark_unchanged();
             let now = tokio::time::Instant::now();
             if now >= renew {
                 self.renew(place);
                 renew = now + RENEWAL;
             }
-            for probe in self.api.all("connectivityprobes") {
-                if probe["metadata"]["labels"][LABEL_VANTAGE_POINT] == place.vantage_point {
-                    self.answer(place, &probe, &mut asked).await;
-                }
+            for probe in self.api.labelled("connectivityprobes", LABEL_VANTAGE_POINT, place.vantage_point) {
+                self.answer(place, &probe, &mut asked).await;
             }
+            let next = asked.values().map(|asked| asked.next).fold(renew, std::cmp::Ord::min);
             tokio::select! {
-                () = tokio::time::sleep(PACE) => {}
+                () = tokio::time::sleep_until(next) => {}
+                _ = changes.changed() => {}
                 () = stop.cancelled() => {}
             }
+            // Probes that are gone ask nothing.
+            asked.retain(|name, asked| asked.next > tokio::time::Instant::now() || self.api.get("connectivityprobes", place.namespace, name).is_some());
         }
     }
 

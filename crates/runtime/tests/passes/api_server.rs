@@ -75,6 +75,14 @@ struct Event {
     object: Value,
 }
 
+impl Store {
+    /// The first event after a version that is wanted, and how far was looked.
+    fn event_after(&self, version: u64, wanted: impl Fn(&Event) -> bool) -> (Option<Event>, u64) {
+        let from = self.log.partition_point(|event| event.version <= version);
+        (self.log.iter().skip(from).find(|event| wanted(event)).cloned(), self.version)
+    }
+}
+
 struct Answer {
     code: StatusCode,
     body: Value,
@@ -131,6 +139,11 @@ impl ApiServer {
         self.lock().interceptor = Some(Box::new(interceptor));
     }
 
+    /// Tells of every change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
     /// An object as it is now.
     pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
         self.lock().objects.get(&(plural.into(), namespace.into(), name.into())).cloned()
@@ -139,6 +152,13 @@ impl ApiServer {
     /// All objects of a kind.
     pub fn all(&self, plural: &str) -> Vec<Value> {
         self.lock().objects.iter().filter(|(key, _)| key.0 == plural).map(|(_, object)| object.clone()).collect()
+    }
+
+    /// All objects of a kind with this label.
+    pub fn labelled(&self, plural: &str, label: &str, value: &str) -> Vec<Value> {
+        let store = self.lock();
+        let labelled = |(key, object): &(&Key, &Value)| key.0 == plural && object["metadata"]["labels"][label] == value;
+        store.objects.iter().filter(labelled).map(|(_, object)| object.clone()).collect()
     }
 
     /// Puts an object there as a person would with `kubectl apply`.
@@ -367,12 +387,14 @@ impl ApiServer {
             let (server, query) = (server.clone(), query.clone());
             let target = Target { key: target.key.clone(), status: false };
             async move {
+                let mut seen = seen;
                 loop {
                     versions.mark_unchanged();
-                    let next = server.lock().log.iter().find(|event| event.version > seen && selects(&target, &query, &event.key, &event.object)).cloned();
+                    let (next, looked_to) = server.lock().event_after(seen, |event| selects(&target, &query, &event.key, &event.object));
                     if let Some(event) = next {
                         return Some((json!({"type": event.kind, "object": event.object}), (event.version, versions)));
                     }
+                    seen = looked_to;
                     tokio::time::timeout_at(deadline, versions.changed()).await.ok()?.ok()?;
                 }
             }

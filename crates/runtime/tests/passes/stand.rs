@@ -117,6 +117,8 @@ impl Stand {
     }
 
     pub fn with(change: impl FnOnce(&mut Seed)) -> Stand {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init().ok();
         rustls::crypto::ring::default_provider().install_default().ok();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/azure/demo.yaml");
         let mut seed = Seed::from_yaml(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -55,8 +55,8 @@ async fn demo() -> Result<()> {
     let registry = registry_id(&stand)?;
     story.tell(&format!("kube-apiserver {}; azure-sim at {}", stand.plane.version(), stand.azure.arm_endpoint));
     show_access(&story, &stand, &registry);
-    let mut processes = stand.start_agents().await?;
-    processes.push(stand.start_operator(OperatorOptions::default()).await?);
+    let mut processes = stand.start_agents(false).await?;
+    processes.push(stand.start_operator(OperatorOptions { printed: false, ..OperatorOptions::default() }).await?);
     story.tell("operator and agents run under their own ServiceAccounts (hub-agent, spoke-a-agent; office is looked at by the operator)");
     stand.plane.apply_path(repository().join("examples/secureregistry.yaml")).await.context("apply the example")?;
     story.tell("applied examples/secureregistry.yaml");

@@ -1,0 +1,122 @@
+//! Every CEL rule, evaluated in the process: a good object passes, and each bad one is refused with the sentence that says
+//! what to write instead. The cases are in `rules.yaml`; a real API server is asked the same by the whole-binary tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::core::cel::Validator;
+use serde::Deserialize;
+use serde_json::Value;
+use sreg_api::SecureRegistry;
+
+#[derive(Deserialize)]
+struct Rules {
+    good: BTreeMap<String, Value>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    of: String,
+    set: BTreeMap<String, Value>,
+    says: Option<String>,
+    #[serde(default)]
+    update: bool,
+    #[serde(default)]
+    server: bool,
+}
+
+fn rules() -> Rules {
+    let mut rules: Rules = serde_saphyr::from_str(include_str!("rules.yaml")).unwrap();
+    let example = include_str!("../../../examples/secureregistry.yaml");
+    rules.good.insert("SecureRegistry".into(), serde_saphyr::from_str(example).unwrap());
+    rules
+}
+
+/// Replaces, adds or removes what a JSON pointer names; pointers go in alphabetical order, so parents before children.
+fn set(object: &mut Value, pointer: &str, value: &Value) {
+    let (parent, last) = pointer.rsplit_once('/').unwrap();
+    match object.pointer_mut(parent).unwrap_or_else(|| panic!("nothing at {parent}")) {
+        Value::Object(map) if value.is_null() => drop(map.remove(last)),
+        Value::Object(map) => drop(map.insert(last.to_owned(), value.clone())),
+        Value::Array(items) if items.len().to_string() == last => items.push(value.clone()),
+        Value::Array(items) => items[last.parse::<usize>().unwrap()] = value.clone(),
+        other => panic!("{parent} is {other}"),
+    }
+}
+
+/// With the defaults that the server would fill in.
+fn with_defaults(kind: &str, object: Value) -> Value {
+    if kind != "SecureRegistry" {
+        return object;
+    }
+    let typed: SecureRegistry = serde_json::from_value(object).unwrap();
+    serde_json::to_value(typed).unwrap()
+}
+
+fn schemas() -> BTreeMap<String, Value> {
+    let schema = |crd: &Value| crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    let definitions = sreg_api::crd::definitions().into_iter().map(|crd| serde_json::to_value(crd).unwrap());
+    definitions.map(|crd| (crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(), schema(&crd))).collect()
+}
+
+/// What is wrong with an object, each as a sentence.
+fn complaints(schema: &Value, object: &Value, old: Option<&Value>) -> Vec<String> {
+    match Validator::new().validate(schema, object, old) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn good_objects_pass() {
+    let schemas = schemas();
+    for (kind, good) in rules().good {
+        let good = with_defaults(&kind, good);
+        assert_eq!(complaints(&schemas[&kind], &good, None), [""; 0], "{kind}");
+        assert_eq!(complaints(&schemas[&kind], &good, Some(&good)), [""; 0], "{kind} unchanged");
+    }
+}
+
+#[test]
+fn each_bad_object_is_refused_with_what_to_write_instead() {
+    let schemas = schemas();
+    let rules = rules();
+    let mut failures = Vec::new();
+    for case in rules.cases.iter().filter(|case| !case.server) {
+        let good = with_defaults(&case.of, rules.good[&case.of].clone());
+        let mut object = rules.good[&case.of].clone();
+        case.set.iter().for_each(|(pointer, value)| set(&mut object, pointer, value));
+        let object = with_defaults(&case.of, object);
+        let said = complaints(&schemas[&case.of], &object, case.update.then_some(&good));
+        let as_expected = match &case.says {
+            Some(says) => said.iter().any(|said| said.contains(says.as_str())),
+            None => said.is_empty(),
+        };
+        if !as_expected {
+            failures.push(format!("{}: {said:#?}", case.name));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn no_rule_is_without_a_case() {
+    fn messages(value: &Value, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                let rules = map.get("x-kubernetes-validations").and_then(Value::as_array);
+                into.extend(rules.into_iter().flatten().map(|rule| rule["message"].as_str().unwrap_or("no message").to_owned()));
+                map.values().for_each(|value| messages(value, into));
+            }
+            Value::Array(items) => items.iter().for_each(|value| messages(value, into)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut all = BTreeSet::new();
+    schemas().values().for_each(|schema| messages(schema, &mut all));
+    assert!(!all.is_empty());
+    let says: Vec<String> = rules().cases.into_iter().filter_map(|case| case.says).collect();
+    let untested: Vec<&String> = all.iter().filter(|message| !says.iter().any(|says| message.contains(says.as_str()))).collect();
+    assert_eq!(untested, [""; 0]);
+}

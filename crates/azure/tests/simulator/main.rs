@@ -1,0 +1,16 @@
+//! The client against the simulated Azure in the same process: what it sees, what it writes, what it does not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
+
+mod calls;
+mod odd;
+mod seeing;
+#[path = "../simulated/mod.rs"]
+mod simulated;
+mod steps;
+mod writing;

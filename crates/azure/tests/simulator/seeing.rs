@@ -1,0 +1,201 @@
+//! What the client sees of a simulated Azure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_sim::FaultEffect;
+use serde_json::json;
+use sreg_azure::{Eyes, connect_through};
+use sreg_domain::EndpointGroup;
+use sreg_domain::seen::{Fact, IgnoranceKind};
+
+use crate::simulated::*;
+use crate::steps::*;
+
+#[tokio::test]
+async fn a_public_registry_is_seen_with_everything_behind_it() {
+    let bench = Bench::new();
+    let azure = bench.observe().await;
+    assert_eq!(seen(&azure.principal).object_id, OBJECT);
+    let registry = seen(&azure.registry);
+    assert_eq!(registry.public_network_access.as_deref(), Some("Enabled"));
+    assert_eq!(registry.regions.len(), 1);
+    assert!(registry.managed_resource_group.is_some());
+    assert_eq!((azure.storage.len(), azure.container_registries.len()), (1, 1));
+    let storage = seen(azure.storage.values().next().unwrap());
+    assert!(storage.blob_host.is_some());
+    let acr = seen(azure.container_registries.values().next().unwrap());
+    assert_eq!(seen(&acr.replicas).len(), 1);
+    assert!(acr.login_server.is_some());
+    assert!(!seen(&azure.discovery).is_empty());
+    assert!(!seen(&azure.deny_assignments).is_empty());
+    assert_eq!(seen(&azure.reopening_obstacles), &Vec::<String>::new());
+    assert!(azure.recent_public_clients.is_absent());
+    assert_eq!(azure.endpoints.len(), 3);
+    assert!(azure.endpoints.values().all(Fact::is_absent));
+    assert!(azure.zones.len() == 3 && azure.zones.values().all(Fact::is_absent));
+    assert_eq!(seen(&azure.zones_elsewhere), &[]);
+    assert_eq!(azure.virtual_networks.len(), 2);
+    assert_eq!(
+        seen(&azure.virtual_networks[&network("hub")]).location.as_str(),
+        "westeurope"
+    );
+    assert!(azure.subnets.values().all(|s| s.seen().is_some()));
+    assert_eq!(bench.writes(), 0);
+}
+
+#[tokio::test]
+async fn two_regions_with_hierarchical_storage_need_an_endpoint_for_each_group() {
+    let bench = Bench::of(world("two-regions"), settings());
+    let azure = bench.observe().await;
+    assert_eq!((azure.storage.len(), azure.container_registries.len()), (2, 1));
+    assert!(
+        azure
+            .storage
+            .values()
+            .map(seen)
+            .all(|s| s.hierarchical_namespace && s.dfs_host.is_some())
+    );
+    assert_eq!(
+        seen(&seen(azure.container_registries.values().next().unwrap()).replicas).len(),
+        2
+    );
+    assert_eq!(azure.endpoints.len(), 1 + 2 * 2 + 1);
+}
+
+#[tokio::test]
+async fn a_policy_that_denies_and_an_export_policy_are_obstacles() {
+    let bench = Bench::new();
+    let subscription = REGISTRY.split("/resourceGroups").next().unwrap();
+    let definition = format!("{subscription}/providers/Microsoft.Authorization/policyDefinitions/no-public");
+    bench.simulator.put_by_hand(
+        &definition,
+        json!({"id": definition, "name": "no-public", "properties": {"displayName": "No public registries", "policyRule": {
+            "if": {"field": "Microsoft.MachineLearningServices/registries/publicNetworkAccess", "notEquals": "Disabled"},
+            "then": {"effect": "deny"}}}}),
+    );
+    let assignment = format!("{subscription}/providers/Microsoft.Authorization/policyAssignments/guard");
+    bench.simulator.put_by_hand(
+        &assignment,
+        json!({"id": assignment, "name": "guard", "properties": {"displayName": "guard", "policyDefinitionId": definition}}),
+    );
+    let azure = bench.observe().await;
+    let obstacles = seen(&azure.reopening_obstacles);
+    assert_eq!(obstacles.len(), 1, "{obstacles:?}");
+    assert!(obstacles[0].contains("No public registries"));
+    let acr = azure.container_registries.keys().next().unwrap();
+    bench.simulator.change_by_hand(acr.as_str(), |b| {
+        b["properties"]["policies"]["exportPolicy"]["status"] = json!("disabled")
+    });
+    assert_eq!(seen(&bench.observe().await.reopening_obstacles).len(), 2);
+    bench.simulator.inject(fault(
+        "GET",
+        "policyAssignments",
+        status(403, "AuthorizationFailed", None),
+    ));
+    assert_eq!(
+        kind(&bench.observe().await.reopening_obstacles),
+        IgnoranceKind::Forbidden
+    );
+}
+
+#[tokio::test]
+async fn clients_from_public_addresses_are_found_in_the_logs_of_every_target() {
+    let mut seed = seed("demo");
+    let group = "monitoring";
+    seed.log_analytics_workspaces = vec![azure_sim::seed::WorkspaceSeed {
+        name: "logs".into(),
+        subscription: "platform".into(),
+        resource_group: group.into(),
+    }];
+    let caller = |address: &str| azure_sim::Caller {
+        target: "contosoreg".into(),
+        address: address.into(),
+        requests: 3,
+        seconds_ago: 60,
+    };
+    let mut bench = Bench::of(azure_sim::Simulator::new(seed.clone()), settings());
+    let workspace = format!(
+        "{}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/logs",
+        PLATFORM
+    );
+    bench.desired.verification.recent_public_clients = Some(sreg_domain::desired::RecentPublicClients {
+        workspace: id(&workspace),
+        window: Duration::from_secs(3600),
+        policy: sreg_api::registry::RecentPublicClientsPolicy::Block,
+        accept: vec![],
+    });
+    let silent = bench.observe().await.recent_public_clients;
+    assert!(
+        silent.ignorance().is_some_and(|why| why.message.contains("no logs")),
+        "{silent:?}"
+    );
+    seed.callers = vec![caller("20.1.2.3:4711"), caller("10.0.1.4")];
+    let bench = Bench {
+        desired: bench.desired,
+        ..Bench::of(azure_sim::Simulator::new(seed), settings())
+    };
+    let azure = bench.observe().await;
+    let clients = seen(&azure.recent_public_clients);
+    assert_eq!(clients.len(), 2, "one at each account: {clients:?}");
+    assert!(clients.iter().all(|c| c.address == "20.1.2.3" && c.requests == 3));
+}
+
+#[tokio::test]
+async fn nonsense_is_an_ignorance_of_that_fact_alone() {
+    for (effect, expected) in [
+        (FaultEffect::Html { status: 200 }, IgnoranceKind::Nonsense),
+        (FaultEffect::Html { status: 502 }, IgnoranceKind::Unreachable),
+        (FaultEffect::Html { status: 404 }, IgnoranceKind::Nonsense),
+        (FaultEffect::TruncatedJson {}, IgnoranceKind::Nonsense),
+        (
+            FaultEffect::OkWithError {
+                code: "New".into(),
+                message: "m".into(),
+            },
+            IgnoranceKind::Nonsense,
+        ),
+        (FaultEffect::DropBeforeEffect {}, IgnoranceKind::Unreachable),
+        (status(403, "AuthorizationFailed", None), IgnoranceKind::Forbidden),
+        (status(429, "TooManyRequests", Some(1)), IgnoranceKind::Throttled),
+    ] {
+        let bench = Bench::new();
+        bench.simulator.inject(fault("GET", "storageAccounts", effect.clone()));
+        let azure = bench.observe().await;
+        let why = azure
+            .storage
+            .values()
+            .next()
+            .unwrap()
+            .ignorance()
+            .unwrap_or_else(|| panic!("{effect:?}"))
+            .clone();
+        assert_eq!(why.kind, expected, "{effect:?}");
+        assert!(why.correlation_id.is_some(), "{effect:?}");
+        assert!(azure.registry.seen().is_some() && azure.container_registries.values().all(|a| a.seen().is_some()));
+    }
+}
+
+#[tokio::test]
+async fn an_absence_is_not_believed_while_something_is_being_created() {
+    let mut bench = Bench::new();
+    let create = create_endpoint(&id(REGISTRY), EndpointGroup::AmlRegistry);
+    let endpoint = create.resource().clone();
+    bench.complete(create).await;
+    bench.simulator.delete_by_hand(endpoint.as_str());
+    assert_eq!(
+        kind(&bench.observe().await.endpoints[&endpoint]),
+        IgnoranceKind::Settling,
+        "created a moment ago"
+    );
+    let other = Bench {
+        client: Bench::new().client,
+        ..bench
+    };
+    let fresh = connect_through(settings(), Arc::new(InProcess(other.simulator.clone()))).unwrap();
+    let azure = fresh.observe(&other.desired, &[], Duration::from_secs(60)).await;
+    assert!(
+        azure.endpoints[&endpoint].is_absent(),
+        "another process has no reason to doubt it"
+    );
+}

@@ -1,0 +1,366 @@
+//! What the client writes, and what it leaves alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use azure_sim::FaultEffect;
+use azure_sim::journal::Entry;
+use azure_sim::world::RegistryPut;
+use serde_json::json;
+use sreg_domain::action::Edit;
+use sreg_domain::{ArmId, AzureAction, Effect, EndpointGroup, TargetKind};
+
+use crate::simulated::*;
+use crate::steps::*;
+
+#[tokio::test]
+async fn endpoints_names_and_locks_are_carried_out_and_seen_again() {
+    for recase_ids in [false, true] {
+        let mut bench = Bench::new();
+        bench.simulator.set_switches(|s| s.recase_ids = recase_ids);
+        secure_and_close(&mut bench).await;
+    }
+}
+
+async fn secure_and_close(bench: &mut Bench) {
+    secure_names(bench).await;
+    let azure = bench.observe().await;
+    assert_eq!(azure.endpoints.len(), 3);
+    for endpoint in azure.endpoints.values().map(seen) {
+        assert!(endpoint.is_ready(), "{endpoint:?}");
+        assert_eq!(endpoint.owner.as_deref(), Some(OWNER));
+        let members = seen(&endpoint.members);
+        assert!(
+            !members.is_empty() && members.iter().all(|m| !m.fqdns.is_empty()),
+            "{members:?}"
+        );
+        assert!(
+            members
+                .iter()
+                .flat_map(|m| &m.fqdns)
+                .all(|f| !f.as_str().contains("privatelink"))
+        );
+        assert_eq!(seen(&endpoint.zone_groups).len(), 1);
+        assert_eq!(seen(&endpoint.zone_groups)[0].zones.len(), 1);
+    }
+    for zone in azure.zones.values().map(seen) {
+        assert_eq!(zone.owner.as_deref(), Some(OWNER));
+        assert_eq!(seen(&zone.links).iter().filter(|l| l.completed).count(), 2);
+        assert!(!seen(&zone.records).is_empty());
+    }
+    let acr = seen(azure.container_registries.values().next().unwrap());
+    assert_eq!(
+        acr.data_endpoints.len(),
+        1,
+        "the first endpoint turns data endpoints on"
+    );
+
+    for (target, group) in targets(&azure) {
+        let azure = bench.observe().await;
+        let (kind, expected) = digest(&azure, &target, group);
+        bench
+            .complete(AzureAction::Edit {
+                target: kind,
+                id: target,
+                edit: Edit::Close,
+                expected,
+            })
+            .await;
+    }
+    let azure = bench.observe().await;
+    assert_eq!(seen(&azure.registry).public_network_access.as_deref(), Some("Disabled"));
+    let storage = seen(azure.storage.values().next().unwrap());
+    assert_eq!(storage.public_network_access.as_deref(), Some("Disabled"));
+    assert_eq!(storage.default_action.as_deref(), Some("Deny"));
+    let acr = seen(azure.container_registries.values().next().unwrap());
+    assert_eq!(
+        (acr.public_network_access.as_deref(), acr.default_action.as_deref()),
+        (Some("Disabled"), Some("Deny"))
+    );
+    assert!(acr.bypass.is_some());
+}
+
+#[tokio::test]
+async fn every_action_repeated_writes_nothing_or_harms_nothing() {
+    let mut bench = Bench::new();
+    secure_names(&mut bench).await;
+    let azure = bench.observe().await;
+    let before = bench.writes();
+    for (target, group) in targets(&azure) {
+        let create = create_endpoint(&target, group);
+        let zone_group = create
+            .resource()
+            .child("privateDnsZoneGroups", sreg_api::names::ZONE_GROUP);
+        for action in [
+            create,
+            AzureAction::PutZoneGroup {
+                id: zone_group,
+                zones: vec![zone(group)],
+            },
+        ] {
+            assert_eq!(bench.carry_out(action).await, Ok(Effect::Done { also_changed: vec![] }));
+        }
+    }
+    assert_eq!(bench.writes(), before, "endpoints and groups are read first");
+    for action in [
+        AzureAction::CreateZone {
+            id: zone(EndpointGroup::Blob),
+            owner: "else".into(),
+        },
+        link(EndpointGroup::Blob, "hub"),
+    ] {
+        assert_eq!(bench.carry_out(action).await, Ok(Effect::Done { also_changed: vec![] }));
+    }
+    assert_eq!(
+        bench.body(&zone(EndpointGroup::Blob))["tags"][sreg_api::names::OWNER_TAG],
+        OWNER,
+        "a zone is never overwritten"
+    );
+}
+
+#[tokio::test]
+async fn a_registry_changed_since_the_plan_is_not_written() {
+    let bench = Bench::new();
+    let expected = seen(&bench.observe().await.registry).digest.clone();
+    bench.simulator.change_by_hand(REGISTRY, |body| {
+        body["properties"]["mlFlowRegistryUri"] = json!("changed")
+    });
+    let close = |expected| AzureAction::Edit {
+        target: TargetKind::Registry,
+        id: id(REGISTRY),
+        edit: Edit::Close,
+        expected,
+    };
+    assert!(matches!(bench.carry_out(close(expected)).await, Ok(Effect::Stale(_))));
+    assert_eq!(bench.writes(), 0);
+    // A new connection of somebody else's does not make it stale.
+    let expected = seen(&bench.observe().await.registry).digest.clone();
+    bench.simulator.change_by_hand(REGISTRY, |body| {
+        body["properties"]["registryPrivateEndpointConnections"] = json!([{"id": "x"}]);
+        body["systemData"]["lastModifiedAt"] = json!("now");
+    });
+    assert!(!matches!(bench.carry_out(close(expected)).await, Ok(Effect::Stale(_))));
+    assert_eq!(bench.writes(), 1);
+}
+
+#[tokio::test]
+async fn closing_a_registry_keeps_fields_that_nobody_knows_however_azure_answers() {
+    for form in [
+        RegistryPut::Empty202AsyncOperation,
+        RegistryPut::Empty202Location,
+        RegistryPut::FullObjectPoll,
+        RegistryPut::Immediate200,
+    ] {
+        let mut bench = Bench::new();
+        bench.simulator.set_switches(|s| {
+            s.registry_put = form;
+            s.put_clears_omitted = true;
+        });
+        bench.simulator.change_by_hand(REGISTRY, |body| {
+            body["properties"]["managedResourceGroupSettings"] =
+                json!({"assignedIdentities": [{"principalId": "kept"}]});
+            body["properties"]["managedResourceGroupTags"] = json!({"kept": "yes"});
+            body["properties"]["syndicatedRegistries"] = json!(["kept"]);
+            body["properties"]["futureField"] = json!({"kept": 1});
+        });
+        let expected = seen(&bench.observe().await.registry).digest.clone();
+        let edit = AzureAction::Edit {
+            target: TargetKind::Registry,
+            id: id(REGISTRY),
+            edit: Edit::Close,
+            expected,
+        };
+        bench.complete(edit).await;
+        let properties = &bench.body(&id(REGISTRY))["properties"];
+        assert_eq!(properties["publicNetworkAccess"], "Disabled", "{form:?}");
+        for (field, value) in [
+            (
+                "managedResourceGroupSettings",
+                json!({"assignedIdentities": [{"principalId": "kept"}]}),
+            ),
+            ("managedResourceGroupTags", json!({"kept": "yes"})),
+            ("syndicatedRegistries", json!(["kept"])),
+        ] {
+            assert_eq!(properties[field], value, "{form:?} {field}");
+        }
+        let records = bench.simulator.records_since(0);
+        let put = records.iter().find_map(|r| match &r.entry {
+            Entry::Request(request) if request.method == "PUT" => request.body.clone(),
+            _ => None,
+        });
+        let put = put.unwrap();
+        assert_eq!(put["properties"]["futureField"], json!({"kept": 1}));
+        assert!(!put.to_string().contains(r#""armResourceId":null"#));
+    }
+}
+
+#[tokio::test]
+async fn a_change_by_someone_else_within_the_write_is_reported() {
+    let bench = Bench::new();
+    let azure = bench.observe().await;
+    let (storage, fact) = azure.storage.iter().next().unwrap();
+    let expected = seen(fact).digest.clone();
+    let change = FaultEffect::ChangeFirst {
+        id: None,
+        patch: json!({"properties": {"minimumTlsVersion": "TLS1_0"}}),
+    };
+    bench.simulator.inject(fault("PATCH", "storageAccounts", change));
+    let edit = AzureAction::Edit {
+        target: TargetKind::Storage,
+        id: storage.clone(),
+        edit: Edit::Close,
+        expected,
+    };
+    let effect = bench.carry_out(edit).await;
+    assert_eq!(
+        effect,
+        Ok(Effect::Done {
+            also_changed: vec!["/properties/minimumTlsVersion".into()]
+        })
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_carry_our_mark_is_neither_overwritten_nor_deleted() {
+    let mut bench = Bench::new();
+    let create = create_endpoint(&id(REGISTRY), EndpointGroup::AmlRegistry);
+    let endpoint = create.resource().clone();
+    bench.complete(create.clone()).await;
+    bench.simulator.change_by_hand(endpoint.as_str(), |body| {
+        body["tags"] = json!({"secureregistry-owner": "other/a/b"})
+    });
+    let before = bench.writes();
+    let zone_group = endpoint.child("privateDnsZoneGroups", sreg_api::names::ZONE_GROUP);
+    let delete = AzureAction::DeleteEndpoint {
+        id: endpoint.clone(),
+        owner: OWNER.into(),
+    };
+    for action in [create, delete] {
+        assert!(matches!(bench.carry_out(action).await, Ok(Effect::Stale(_))));
+    }
+    bench
+        .simulator
+        .change_by_hand(endpoint.as_str(), |body| body["tags"] = json!({}));
+    let group = AzureAction::PutZoneGroup {
+        id: zone_group,
+        zones: vec![zone(EndpointGroup::AmlRegistry)],
+    };
+    assert!(matches!(bench.carry_out(group).await, Ok(Effect::Stale(_))));
+    assert_eq!(bench.writes(), before);
+}
+
+#[tokio::test]
+async fn endpoints_are_found_by_tag_and_removed_group_first() {
+    let mut bench = Bench::new();
+    secure_names(&mut bench).await;
+    bench.desired.registry = id(&REGISTRY.replace("contosoreg", "gone"));
+    let azure = bench.observe().await;
+    assert!(azure.registry.is_absent());
+    assert_eq!(
+        azure.endpoints.len(),
+        3,
+        "ours are found although no target names them any more"
+    );
+    for endpoint in azure.endpoints.values().map(seen) {
+        let group = endpoint.id.child("privateDnsZoneGroups", sreg_api::names::ZONE_GROUP);
+        for _ in 0..2 {
+            bench.complete(AzureAction::DeleteZoneGroup { id: group.clone() }).await;
+        }
+        for _ in 0..2 {
+            bench
+                .complete(AzureAction::DeleteEndpoint {
+                    id: endpoint.id.clone(),
+                    owner: OWNER.into(),
+                })
+                .await;
+        }
+    }
+    assert!(bench.observe().await.endpoints.is_empty());
+}
+
+#[tokio::test]
+async fn tags_are_added_and_others_kept() {
+    let mut bench = Bench::new();
+    let expected = seen(&bench.observe().await.registry).digest.clone();
+    let tags = BTreeMap::from([("owner".to_owned(), "ml".to_owned())]);
+    bench
+        .complete(AzureAction::SetTags {
+            id: id(REGISTRY),
+            tags,
+            expected,
+        })
+        .await;
+    assert_eq!(
+        bench.body(&id(REGISTRY))["tags"],
+        json!({"team": "ml-platform", "owner": "ml"})
+    );
+    let expected = seen(&bench.observe().await.registry).digest.clone();
+    let grant = AzureAction::GrantManagedGroupAccess {
+        id: id(REGISTRY),
+        principal: OBJECT.into(),
+        expected,
+    };
+    bench.complete(grant).await;
+    assert_eq!(seen(&bench.observe().await.registry).assigned_identities, [OBJECT]);
+}
+
+#[tokio::test]
+async fn a_registry_is_created_closed_and_never_over_another() {
+    let mut bench = Bench::new();
+    let create = |name: &str| AzureAction::CreateRegistry {
+        id: id(&REGISTRY.replace("contosoreg", name)),
+        locations: vec!["westeurope".into(), "northeurope".into()],
+        tags: BTreeMap::from([("secureregistry-owner".to_owned(), OWNER.to_owned())]),
+        assigned_identities: vec![OBJECT.to_owned()],
+    };
+    assert!(matches!(
+        bench.carry_out(create("contosoreg")).await,
+        Ok(Effect::Stale(_))
+    ));
+    bench.complete(create("newreg")).await;
+    bench.desired.registry = id(&REGISTRY.replace("contosoreg", "newreg"));
+    let azure = bench.observe().await;
+    let registry = seen(&azure.registry);
+    assert_eq!(registry.public_network_access.as_deref(), Some("Disabled"));
+    assert_eq!(registry.regions.len(), 2);
+    assert_eq!((azure.storage.len(), azure.container_registries.len()), (2, 1));
+    assert_eq!(
+        seen(&seen(azure.container_registries.values().next().unwrap()).replicas).len(),
+        2
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_waits_for_its_budget_before_it_reads_and_not_after() {
+    let mut scarce = settings();
+    scarce.budgets.writes = sreg_azure::Budget {
+        burst: 1,
+        per_second: 1,
+    };
+    let bench = Bench::with(scarce);
+    let azure = bench.observe().await;
+    let (storage, acr) = (
+        azure.storage.keys().next().unwrap(),
+        azure.container_registries.keys().next().unwrap(),
+    );
+    let close = |id: &ArmId, group| {
+        let (target, expected) = digest(&azure, id, group);
+        AzureAction::Edit {
+            target,
+            id: id.clone(),
+            edit: Edit::Close,
+            expected,
+        }
+    };
+    let first = bench.carry_out(close(storage, EndpointGroup::Blob)).await;
+    assert!(matches!(first, Ok(Effect::Done { .. })), "{first:?}");
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        bench
+            .simulator
+            .change_by_hand(acr.as_str(), |b| b["properties"]["adminUserEnabled"] = json!("changed"));
+    };
+    let (second, ()) = tokio::join!(bench.carry_out(close(acr, EndpointGroup::ContainerRegistry)), meanwhile);
+    assert!(matches!(second, Ok(Effect::Stale(_))), "{second:?}");
+    assert_eq!(bench.writes(), 1);
+}

@@ -1,0 +1,301 @@
+//! Claim, registry, endpoints, DNS.
+
+use sreg_api::registry::*;
+use sreg_domain::Fact;
+use sreg_domain::action::{Disposition, Failure};
+use sreg_domain::seen::*;
+
+use crate::world::scramble::Blow;
+use crate::world::*;
+use crate::worlds::*;
+
+/// Name and world.
+pub fn cases() -> Vec<Case> {
+    vec![
+        ("a_new_object_claims_first_then_begins", World::everyday),
+        ("two_regions_need_dfs_too_and_endpoints_are_made_one_by_one", || {
+            World::two_regions(SPEC)
+        }),
+        ("endpoints_in_two_networks_are_made_side_by_side", || {
+            let mut world = World::everyday();
+            world.respec(|o| {
+                let mut other = o.spec.endpoints[0].clone();
+                other.name = "far".into();
+                other.subnet_resource_id = format!("{}/subnets/endpoints", vnet("far"));
+                other.dns.as_mut().unwrap().link_virtual_networks = Some(vec![vnet("far").to_string()]);
+                o.spec.endpoints.push(other);
+                let mut client = o.spec.client_networks[0].clone();
+                client.name = "far".into();
+                client.virtual_network_resource_id = Some(vnet("far").to_string());
+                client.vantage_point = "far-agent".into();
+                o.spec.client_networks.push(client);
+                o.spec.client_networks[2].endpoint = Some("hub".into());
+            });
+            world.visit();
+            world
+        }),
+        ("two_entries_in_one_network_are_mentioned", || {
+            with_spec(|spec| {
+                let mut other = spec.endpoints[0].clone();
+                other.name = "second".into();
+                other.subnet_resource_id = format!("{}/subnets/second", vnet("hub"));
+                let dns = other.dns.as_mut().unwrap();
+                dns.mode = Some(DnsMode::External);
+                dns.link_virtual_networks = None;
+                spec.endpoints.push(other);
+                spec.client_networks[2].endpoint = Some("hub".into());
+            })
+        }),
+        ("a_claim_of_another_object_stalls", || {
+            fresh(|w| {
+                w.seen.cluster.claim = Fact::Seen(Claim {
+                    holder: "other/registry".into(),
+                    uid: "x".into(),
+                })
+            })
+        }),
+        ("a_claim_of_our_former_self_is_taken_over", || {
+            fresh(|w| {
+                w.seen.cluster.claim = Fact::Seen(Claim {
+                    holder: "ml-platform/contoso-models".into(),
+                    uid: "former".into(),
+                })
+            })
+        }),
+        ("an_absent_registry_stalls", || {
+            fresh(|w| w.seen.azure.registry = Fact::Absent)
+        }),
+        ("an_absent_registry_is_created_closed", || {
+            let mut world = with_spec(|spec| {
+                spec.registry.create = Some(CreateSpec {
+                    location: "westeurope".into(),
+                    additional_locations: vec!["northeurope".into()],
+                });
+                spec.registry.managed_resource_group_access = ManagedResourceGroupAccess::GrantOperator;
+            });
+            world.seen.azure.registry = Fact::Absent;
+            world
+        }),
+        ("a_registry_without_accounts_is_waited_for", || {
+            fresh(|w| {
+                if let Fact::Seen(registry) = &mut w.seen.azure.registry {
+                    registry.regions[0].storage = vec![None];
+                }
+            })
+        }),
+        ("a_registry_that_may_not_be_read_says_what_to_grant", || {
+            fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::Forbidden))
+        }),
+        ("a_registry_that_cannot_be_read_is_not_known", || {
+            fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::Unreachable))
+        }),
+        ("tags_and_exemption_are_set_one_after_the_other", || {
+            let mut world = with_spec(|spec| {
+                spec.registry.managed_resource_group_access = ManagedResourceGroupAccess::GrantOperator;
+                spec.registry.tags.insert("costCenter".into(), "4711".into());
+            });
+            world.seen.azure.registry = Fact::Seen(open_registry());
+            world
+        }),
+        ("sharing_adds_a_rule_to_the_workspaces_storage", || {
+            with_spec(|spec| {
+                let id = format!("{SUB}/resourceGroups/ws/providers/Microsoft.Storage/storageAccounts/workspace");
+                spec.sharing = Some(SharingSpec {
+                    workspace_storage_account_resource_ids: vec![id],
+                });
+            })
+        }),
+        ("sharing_with_absent_storage_holds_nothing_else_up", || {
+            let mut world = with_spec(|spec| {
+                let id = format!("{SUB}/resourceGroups/ws/providers/Microsoft.Storage/storageAccounts/workspace");
+                spec.sharing = Some(SharingSpec {
+                    workspace_storage_account_resource_ids: vec![id],
+                });
+            });
+            world
+                .seen
+                .azure
+                .shared_storage
+                .values_mut()
+                .for_each(|s| *s = Fact::Absent);
+            world
+        }),
+        ("an_absent_subnet_stalls", || {
+            let mut world = World::everyday();
+            world.seen.azure.subnets.values_mut().for_each(|s| *s = Fact::Absent);
+            world
+        }),
+        ("a_deny_assignment_stalls_its_target_and_says_what_to_grant", || {
+            let mut world = World::everyday();
+            world.seen.azure.deny_assignments = denied("Microsoft.Storage/*");
+            world.visit();
+            world
+        }),
+        ("an_endpoint_in_the_making_is_waited_for", || {
+            let mut world = World::everyday();
+            world.slow = true;
+            world.visit();
+            world
+        }),
+        ("a_foreign_endpoint_of_our_name_is_left_alone", || {
+            fresh(|w| endpoint(w).owner = Some("somebody".into()))
+        }),
+        ("a_failed_endpoint_is_removed_to_be_made_again", || {
+            fresh(|w| {
+                let e = endpoint(w);
+                e.provisioning_state = "Failed".into();
+                e.connection_status = None;
+            })
+        }),
+        ("an_endpoint_that_azure_refused_stalls_in_azures_words", || {
+            let mut world = World::everyday();
+            world.slow = true;
+            world.visit();
+            let id = first_endpoint(&world);
+            endpoint(&mut world).provisioning_state = "Failed".into();
+            let failure = Failure {
+                attempt: "create private endpoint x".into(),
+                code: Some("RequestDisallowedByPolicy".into()),
+                message: "disallowed by policy \"no endpoints\"".into(),
+                status: Some(403),
+                correlation_id: Some("c-17".into()),
+                disposition: Disposition::Terminal,
+            };
+            world.seen.azure.operations = vec![operation(&world, id, OperationState::Failed(failure))];
+            world
+        }),
+        ("a_pending_connection_names_the_command_for_its_approver", || {
+            let mut world = World::everyday();
+            world.respec(|o| {
+                o.spec.endpoints[0].approval = Some(ApprovalSpec {
+                    mode: ApprovalMode::Manual,
+                    request_message: Some("please".into()),
+                });
+            });
+            for _ in 0..3 {
+                world.visit();
+            }
+            world
+        }),
+        ("a_rejected_connection_stalls", || {
+            let mut world = locked();
+            endpoint(&mut world).connection_status = Some("Rejected".into());
+            endpoint(&mut world).connection_description = Some("not you".into());
+            world
+        }),
+        ("an_endpoint_without_names_is_waited_for", || {
+            let mut world = settling();
+            endpoint(&mut world).members = Fact::Seen(Vec::new());
+            world
+        }),
+        ("a_network_linked_to_another_zone_stalls_and_names_it", || {
+            fresh(|w| {
+                let zone = id(&format!(
+                    "{SUB}/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
+                ));
+                let link = LinkSeen {
+                    id: zone.child("virtualNetworkLinks", "hub"),
+                    virtual_network: vnet("hub"),
+                    completed: true,
+                    resolution_policy: None,
+                };
+                w.seen.azure.zones_elsewhere = Fact::Seen(vec![ZoneSeen {
+                    id: zone,
+                    owner: None,
+                    links: Fact::Seen(vec![link]),
+                    records: Fact::Absent,
+                }]);
+            })
+        }),
+        ("an_existing_zone_that_is_absent_stalls", || {
+            with_spec(|spec| {
+                let zone =
+                    |name: &str| format!("{SUB}/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/{name}");
+                let dns = dns(spec);
+                dns.mode = Some(DnsMode::Existing);
+                dns.private_dns_zone_resource_ids = Some(ZoneIds {
+                    registry: zone("privatelink.api.azureml.ms"),
+                    blob: zone("privatelink.blob.core.windows.net"),
+                    dfs: None,
+                    container_registry: zone("privatelink.azurecr.io"),
+                });
+            })
+        }),
+        ("a_record_of_another_endpoint_is_never_overwritten", || {
+            let mut world = World::everyday();
+            for _ in 0..2 {
+                world.visit();
+            }
+            for fact in world.seen.azure.zones.values_mut() {
+                if let Fact::Seen(zone) = fact {
+                    zone.owner = None;
+                    zone.records = Fact::Seen([("contosostore".to_owned(), vec!["10.9.9.9".parse().unwrap()])].into());
+                }
+            }
+            world
+        }),
+        ("a_foreign_zone_group_that_fits_is_accepted", || {
+            let mut world = locked();
+            let endpoint = endpoint(&mut world);
+            let by_policy = endpoint.id.child("privateDnsZoneGroups", "deployedByPolicy");
+            if let Fact::Seen(groups) = &mut endpoint.zone_groups {
+                groups[0].id = by_policy;
+            }
+            world
+        }),
+        ("records_move_to_another_zone_only_while_everything_is_open", || {
+            let mut world = locked();
+            world.respec(|o| {
+                dns(&mut o.spec).zone_resource_group_resource_id = Some(format!("{SUB}/resourceGroups/dns"))
+            });
+            for fact in world.seen.azure.zones.values_mut() {
+                if let Fact::Seen(zone) = fact {
+                    zone.links = Fact::Seen(Vec::new());
+                }
+            }
+            world.visit();
+            world
+        }),
+        ("zone_groups_by_policy_are_waited_for", || {
+            let mut world = World::everyday();
+            world.respec(|o| {
+                *dns(&mut o.spec) = DnsSpec {
+                    mode: Some(DnsMode::Policy),
+                    ..DnsSpec::default()
+                }
+            });
+            for _ in 0..5 {
+                world.visit();
+            }
+            world
+        }),
+        ("external_dns_is_told_what_to_answer", || {
+            let mut world = World::everyday();
+            world.respec(|o| {
+                *dns(&mut o.spec) = DnsSpec {
+                    mode: Some(DnsMode::External),
+                    ..DnsSpec::default()
+                }
+            });
+            for _ in 0..6 {
+                world.visit();
+            }
+            world
+        }),
+        ("links_come_when_records_are_complete", || {
+            let mut world = locked();
+            world.suffer(Blow::RemoveRecords(0));
+            if let Some(Fact::Seen(zone)) = world.seen.azure.zones.values_mut().next() {
+                zone.links = Fact::Seen(Vec::new());
+            }
+            world
+        }),
+        ("name_changes_wait_for_their_approval", || {
+            with_spec(|spec| {
+                spec.name_changes = Some(NameChangesSpec {
+                    wait_for: vec![NameChangesGate::Approval],
+                })
+            })
+        }),
+    ]
+}

@@ -1,0 +1,272 @@
+//! Gates, proof, closing, opening, deletion.
+
+use std::time::Duration;
+
+use sreg_api::ChangeKind;
+use sreg_api::registry::*;
+use sreg_api::status::RollbackStatus;
+use sreg_domain::Fact;
+use sreg_domain::seen::*;
+
+use crate::world::scramble::Blow;
+use crate::world::*;
+use crate::worlds::*;
+
+/// Name and world.
+pub fn cases() -> Vec<Case> {
+    vec![
+        ("names_settle_before_the_proof", settling),
+        ("a_missing_vantage_point_is_named", || {
+            let mut world = gated(|_| {});
+            world
+                .seen
+                .cluster
+                .vantage_points
+                .insert("spoke-agent".into(), Fact::Absent);
+            world
+        }),
+        ("a_vantage_point_elsewhere_proves_nothing", || {
+            let mut world = gated(|_| {});
+            if let Some(Fact::Seen(point)) = world.seen.cluster.vantage_points.get_mut("spoke-agent") {
+                point.virtual_network = Some(vnet("hub"));
+            }
+            world
+        }),
+        ("a_silent_agent_is_named", || {
+            let mut world = gated(|_| {});
+            world.silent.insert("spoke-agent".into());
+            world.answer();
+            world
+        }),
+        ("a_host_that_no_endpoint_carries_is_named", || {
+            let mut world = gated(|_| {});
+            world.seen.azure.discovery = Fact::Seen(vec![
+                registry_name("westeurope"),
+                "cert-westeurope.experiments.azureml.net".parse().unwrap(),
+            ]);
+            world
+        }),
+        ("without_discovery_paths_are_not_known", || {
+            let mut world = gated(|_| {});
+            world.seen.azure.discovery = unknown(IgnoranceKind::Nonsense);
+            world
+        }),
+        ("recent_public_clients_hold_the_lock", || {
+            clients(RecentPublicClientsPolicy::Block)
+        }),
+        ("recent_public_clients_are_reported", || {
+            clients(RecentPublicClientsPolicy::Warn)
+        }),
+        ("a_failing_path_is_named_with_its_hop", || {
+            let mut world = gated(|_| {});
+            world.broken.insert(("office".into(), "contosoacr.azurecr.io".into()));
+            world.answer();
+            world
+        }),
+        ("the_lockdown_waits_for_its_approval", || {
+            gated(lockdown(vec![LockdownGate::Approval], None))
+        }),
+        ("what_forbids_the_way_back_has_to_be_acknowledged", || {
+            let mut world = gated(|_| {});
+            world.seen.azure.reopening_obstacles = Fact::Seen(vec![
+                "policy \"registries are private\" denies publicNetworkAccess=Enabled".into(),
+            ]);
+            world
+        }),
+        ("an_approved_lockdown_goes_on", || {
+            let mut world = gated(lockdown(vec![LockdownGate::Approval], None));
+            let digest = world.plan().assessment.lockdown_digest.unwrap();
+            let approval = ApprovalSeen {
+                name: "ok".into(),
+                change: ChangeKind::Lockdown,
+                digest,
+                approved_by: "joe".into(),
+            };
+            world.seen.cluster.approvals = Fact::Seen(vec![approval]);
+            world
+        }),
+        ("the_lockdown_waits_for_its_window", || {
+            let window = WindowSpec {
+                schedule: "0 22 * * 2".into(),
+                time_zone: "Europe/Amsterdam".into(),
+                duration: "2h".into(),
+            };
+            gated(lockdown(vec![LockdownGate::Window], Some(window)))
+        }),
+        ("the_lockdown_waits_for_its_rollout", || {
+            gated(lockdown(vec![LockdownGate::Rollout], None))
+        }),
+        ("a_proof_round_opens_when_all_gates_are_green", || {
+            let mut world = settling();
+            world.pass(Duration::from_secs(4000));
+            world
+        }),
+        ("a_proof_in_the_making_is_waited_for", || {
+            let mut world = gated(|_| {});
+            if let Some(Fact::Seen(probe)) = world.seen.cluster.probes.get_mut("office-agent") {
+                probe.status.as_mut().unwrap().results[0].successes = 1;
+            }
+            world
+        }),
+        ("the_snapshot_is_written_before_anything_closes", || gated(|_| {})),
+        ("the_registry_closes_first_and_alone", || {
+            let mut world = gated(|_| {});
+            world.visit();
+            world
+        }),
+        ("storage_and_container_registry_close_next", || {
+            let mut world = gated(|_| {});
+            world.visit();
+            world.visit();
+            world
+        }),
+        ("a_target_that_may_not_be_written_does_not_hold_up_the_others", || {
+            let mut world = gated(|_| {});
+            world.visit();
+            world.visit();
+            world.seen.azure.deny_assignments = denied("Microsoft.Storage/*/write");
+            world
+        }),
+        ("a_refused_registry_does_not_hold_up_the_others", || {
+            let mut world = gated(|_| {});
+            world.visit();
+            let targets = &mut world.seen.object.status.public_access.as_mut().unwrap().targets;
+            targets[0].refusal = Some("policy says no".into());
+            world
+        }),
+        ("a_locked_and_proven_registry_needs_nothing", locked),
+        ("drift_is_named_and_proven_again_before_closing", || {
+            let mut world = locked();
+            world.suffer(Blow::OpenStorage);
+            world
+        }),
+        ("a_path_lost_after_the_lock_holds_and_alerts", || {
+            let mut world = locked();
+            world
+                .broken
+                .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
+            world.answer();
+            world
+        }),
+        ("a_silent_agent_after_the_lock_is_never_a_reason_to_open", || {
+            let mut world = locked();
+            reopening(&mut world);
+            world.broken.clear();
+            world.silent.insert("spoke-agent".into());
+            world.answer();
+            world
+        }),
+        ("a_lost_path_opens_a_new_round_where_reopen_was_chosen", || {
+            let mut world = locked();
+            reopening(&mut world);
+            world.seen.memory.round = None;
+            world
+        }),
+        ("a_confirmed_loss_restores_the_snapshot", || {
+            let mut world = locked();
+            reopening(&mut world);
+            world.seen.memory.round = None;
+            world.visit();
+            world.pass(Duration::from_secs(1));
+            world
+        }),
+        ("after_a_rollback_the_next_lock_waits", || {
+            let mut world = locked();
+            reopening(&mut world);
+            world.seen.memory.round = None;
+            world.visit();
+            world.pass(Duration::from_secs(1));
+            world.visit();
+            world.pass(Duration::from_secs(60));
+            world
+        }),
+        ("after_the_third_rollback_only_a_new_spec_locks_again", || {
+            let mut world = locked();
+            reopening(&mut world);
+            world.seen.object.status.rollback = Some(RollbackStatus {
+                count: 3,
+                reopened_at: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(world.now)),
+                generation: world.desired.object.generation,
+                reason: "spoke cannot reach contosostore".into(),
+            });
+            world.visit();
+            world
+        }),
+        ("a_break_glass_restores_what_was_before", || {
+            let mut world = locked();
+            world.seen.cluster.break_glasses = glass(&world, 60, 0);
+            world
+        }),
+        ("an_open_break_glass_holds_everything_open", || {
+            let mut world = locked();
+            world.pass(Duration::from_secs(60));
+            world.seen.cluster.break_glasses = glass(&world, 60, 0);
+            world.visit();
+            world
+        }),
+        ("a_break_glass_beyond_the_longest_time_is_over", || {
+            let mut world = settling();
+            world.seen.cluster.break_glasses = glass(&world, 600, 300);
+            world
+        }),
+        ("a_break_glass_under_observe_stalls", || {
+            let mut world = locked();
+            world.respec(|o| o.spec.management_policy = ManagementPolicy::Observe);
+            world.seen.cluster.break_glasses = glass(&world, 60, 0);
+            world
+        }),
+        ("desired_enabled_restores_and_forgets", || {
+            let mut world = locked();
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            world
+        }),
+        ("an_open_registry_needs_nothing", || {
+            let mut world = World::everyday();
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            world.settle(40);
+            world
+        }),
+        ("observe_says_what_would_be_done", || {
+            with_spec(|spec| spec.management_policy = ManagementPolicy::Observe)
+        }),
+        ("an_endpoint_dropped_while_locked_is_released", || {
+            let mut world = locked();
+            world.respec(|o| o.spec.endpoints[0].subnet_resource_id = format!("{}/subnets/other", vnet("hub")));
+            world
+        }),
+        ("an_endpoint_dropped_while_open_goes_after_its_zone_group", || {
+            let mut world = settling();
+            world.respec(|o| o.spec.endpoints[0].subnet_resource_id = format!("{}/subnets/other", vnet("hub")));
+            world
+        }),
+        ("deletion_retains_what_is_locked", || {
+            let mut world = locked();
+            world.delete();
+            world
+        }),
+        ("deletion_of_endpoints_degrades_where_it_would_strand_clients", || {
+            let mut world = locked();
+            world.respec(|o| o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints);
+            world.delete();
+            world
+        }),
+        ("deletion_of_endpoints_removes_zone_groups_first", || {
+            let mut world = settling();
+            world.respec(|o| o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints);
+            world.delete();
+            world
+        }),
+        ("a_running_operation_is_not_disturbed", || {
+            let mut world = gated(|_| {});
+            world.visit();
+            world.seen.azure.operations = vec![operation(
+                &world,
+                id(REGISTRY),
+                OperationState::Running {
+                    retry_after: Some(Duration::from_secs(7)),
+                },
+            )];
+            world
+        }),
+    ]
+}

@@ -1,0 +1,362 @@
+//! The lint can fail: every rule is broken on purpose once, in a plan or in the world behind it, and must be named.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod world;
+
+use std::time::Duration;
+
+use sreg_api::registry::*;
+use sreg_domain::seen::*;
+use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Seen, StepId, TargetKind};
+use sreg_planner::plan::{PathStanding, Plan, Step};
+use sreg_planner::{lint, render};
+use world::scramble::Blow;
+use world::*;
+
+fn rules(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<&'static str> {
+    lint(desired, seen, plan).into_iter().map(|f| f.rule).collect()
+}
+
+/// A world whose plan closes the registry.
+fn closing() -> (World, Plan) {
+    let mut world = World::everyday();
+    for _ in 0..60 {
+        let plan = world.plan();
+        if plan.steps().any(|s| s.id.0.starts_with("close registry")) {
+            return (world, plan);
+        }
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    panic!("never closes")
+}
+
+type Break = fn(&mut World);
+
+#[test]
+fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
+    let (world, plan) = closing();
+    assert_eq!(rules(&world.desired, &world.seen_now(), &plan), Vec::<&str>::new());
+    let probe = |w: &mut World, change: fn(&mut ProbeSeen)| {
+        let Some(Fact::Seen(probe)) = w.seen.cluster.probes.get_mut("spoke-agent") else {
+            panic!("no probe")
+        };
+        change(probe);
+    };
+    let _ = probe;
+    fn spoke(w: &mut World) -> &mut ProbeSeen {
+        match w.seen.cluster.probes.get_mut("spoke-agent") {
+            Some(Fact::Seen(probe)) => probe,
+            other => panic!("{other:?}"),
+        }
+    }
+    let breaks: Vec<(&str, Break)> = vec![
+        ("deleting", |w| w.seen.object.deleting = true),
+        ("observe", |w| w.desired.observe_only = true),
+        ("wanted open", |w| w.desired.public_access = PublicAccess::Enabled),
+        ("no finalizer", |w| w.seen.object.has_finalizer = false),
+        ("no claim", |w| w.seen.cluster.claim = Fact::Absent),
+        ("claim of another", |w| {
+            w.seen.cluster.claim = Fact::Seen(Claim {
+                holder: "a/b".into(),
+                uid: "x".into(),
+            })
+        }),
+        ("break-glasses unread", |w| {
+            w.seen.cluster.break_glasses = unknown(IgnoranceKind::Unreachable)
+        }),
+        ("break-glass", |w| {
+            let glass = BreakGlassSeen {
+                name: "a".into(),
+                created_at: w.now,
+                duration: Duration::from_secs(60),
+                reason: "x".into(),
+                requested_by: "y".into(),
+            };
+            w.seen.cluster.break_glasses = Fact::Seen(vec![glass]);
+        }),
+        ("no clients", |w| w.desired.client_networks.clear()),
+        ("another client", |w| {
+            let mut more = w.desired.client_networks[0].clone();
+            more.name = "new".into();
+            more.vantage_point = "new-agent".into();
+            w.desired.client_networks.push(more);
+        }),
+        ("unsettled", |w| {
+            w.desired.verification.dns_settle = Duration::from_secs(1_000_000)
+        }),
+        ("not approved", |w| w.desired.gates = vec![LockdownGate::Approval]),
+        ("no rollout", |w| w.desired.gates = vec![LockdownGate::Rollout]),
+        ("obstacles unread", |w| {
+            w.seen.azure.reopening_obstacles = unknown(IgnoranceKind::Forbidden)
+        }),
+        ("no snapshot", |w| w.seen.cluster.snapshot = Fact::Absent),
+        ("snapshot misses a target", |w| {
+            let Fact::Seen(snapshot) = &mut w.seen.cluster.snapshot else {
+                panic!()
+            };
+            snapshot.targets.remove(&storage("contosostore").to_string()).unwrap();
+        }),
+        ("snapshot of other evidence", |w| {
+            let Fact::Seen(snapshot) = &mut w.seen.cluster.snapshot else {
+                panic!()
+            };
+            snapshot.evidence_digest = Digest::from_text("other");
+        }),
+        ("no round", |w| w.seen.memory.round = None),
+        ("old round", |w| w.pass(Duration::from_secs(601))),
+        ("round of another subject", |w| {
+            w.seen.memory.round.as_mut().unwrap().subject = Digest::from_text("other")
+        }),
+        ("probe of another round", |w| spoke(w).spec.round += 1),
+        ("echo of another round", |w| {
+            spoke(w).status.as_mut().unwrap().round += 1
+        }),
+        ("echo of another subject", |w| {
+            spoke(w).status.as_mut().unwrap().subject = "x".into()
+        }),
+        ("answer to another generation", |w| spoke(w).generation += 1),
+        ("probe of another object", |w| {
+            spoke(w).spec.secure_registry.uid = "x".into()
+        }),
+        ("probe for another account", |w| {
+            spoke(w).spec.service_account_name = "x".into()
+        }),
+        ("probe elsewhere", |w| spoke(w).namespace = "tenant".into()),
+        ("too few successes", |w| {
+            spoke(w).status.as_mut().unwrap().results[0].successes = 2
+        }),
+        ("a failed path", |w| {
+            spoke(w).status.as_mut().unwrap().results[0].outcome = sreg_api::probe::ProbeOutcome::Failed
+        }),
+        ("an untold path", |w| {
+            drop(spoke(w).status.as_mut().unwrap().results.pop())
+        }),
+        ("other addresses asked", |w| {
+            spoke(w).spec.paths[0].addresses = vec!["10.0.0.99".into()]
+        }),
+        ("silent agent", |w| drop(w.silent.insert("spoke-agent".into()))),
+        ("vantage point elsewhere", |w| {
+            let Some(Fact::Seen(point)) = w.seen.cluster.vantage_points.get_mut("spoke-agent") else {
+                panic!()
+            };
+            point.virtual_network = Some(vnet("hub"));
+        }),
+        ("new replica", |w| w.suffer(Blow::NewReplica)),
+        ("discovery names another host", |w| {
+            w.seen.azure.discovery = Fact::Seen(vec!["cert-westeurope.experiments.azureml.net".parse().unwrap()])
+        }),
+        ("no discovery", |w| w.seen.azure.discovery = Fact::Seen(Vec::new())),
+        ("endpoint gone", |w| w.suffer(Blow::RemoveEndpoint(0))),
+        ("endpoint pending", |w| {
+            for fact in w.seen.azure.endpoints.values_mut() {
+                if let Fact::Seen(endpoint) = fact {
+                    endpoint.connection_status = Some("Pending".into());
+                }
+            }
+        }),
+        ("the registry changed", |w| w.suffer(Blow::Retag)),
+    ];
+    for (what, spoil) in breaks {
+        let mut world = world.clone();
+        spoil(&mut world);
+        if what == "silent agent" {
+            world.answer();
+        }
+        let found = lint(&world.desired, &world.seen_now(), &plan);
+        assert!(!found.is_empty(), "{what}: the lint lets it pass");
+    }
+}
+
+fn edit(world: &World, edit: Edit) -> Step {
+    let expected = world.seen.azure.registry.seen().unwrap().digest.clone();
+    let action = AzureAction::Edit {
+        target: TargetKind::Registry,
+        id: id(REGISTRY),
+        edit,
+        expected,
+    };
+    Step {
+        id: StepId("by hand".into()),
+        action: Action::Azure(action),
+        touches: Vec::new(),
+    }
+}
+
+fn with(plan: &Plan, step: Step) -> Plan {
+    let mut plan = plan.clone();
+    plan.waves.push(vec![step]);
+    plan
+}
+
+#[test]
+fn every_rule_has_a_plan_that_breaks_it() {
+    let mut broken = Vec::new();
+    let mut note = |expected: &'static str, found: Vec<&'static str>| {
+        assert!(found.contains(&expected), "{expected} is not among {found:?}");
+        broken.push(expected);
+    };
+
+    let (world, plan) = closing();
+    note(
+        "alone",
+        rules(
+            &world.desired,
+            &world.seen_now(),
+            &with(&plan, edit(&world, Edit::Open)),
+        ),
+    );
+    note(
+        "proof",
+        rules(
+            &world.desired,
+            &{
+                let mut s = world.seen_now();
+                s.memory.round = None;
+                s
+            },
+            &plan,
+        ),
+    );
+    note(
+        "opening",
+        rules(
+            &world.desired,
+            &world.seen_now(),
+            &with(&plan, edit(&world, Edit::Open)),
+        ),
+    );
+
+    let fresh = World::everyday();
+    let mut first = fresh.plan();
+    first.waves.reverse();
+    note("claim first", rules(&fresh.desired, &fresh.seen_now(), &first));
+
+    let mut watched = fresh.clone();
+    watched.desired.observe_only = true;
+    note("observe", rules(&watched.desired, &watched.seen_now(), &fresh.plan()));
+
+    let mut locked = World::everyday();
+    locked.settle(60);
+    let mut lies = locked.plan();
+    lies.assessment.paths[0].standing = PathStanding::Unknown("silent".into());
+    note("settled", rules(&locked.desired, &locked.seen_now(), &lies));
+
+    let owned = locked.seen.azure.endpoints.keys().next().unwrap().clone();
+    let foreign = AzureAction::DeleteEndpoint {
+        id: owned.clone(),
+        owner: "somebody".into(),
+    };
+    let foreign = Step {
+        id: StepId("delete".into()),
+        action: Action::Azure(foreign),
+        touches: Vec::new(),
+    };
+    note(
+        "ownership",
+        rules(&locked.desired, &locked.seen_now(), &with(&locked.plan(), foreign)),
+    );
+    let early = AzureAction::DeleteEndpoint {
+        id: owned,
+        owner: locked.desired.owner.clone(),
+    };
+    let early = Step {
+        id: StepId("delete".into()),
+        action: Action::Azure(early),
+        touches: Vec::new(),
+    };
+    note(
+        "order",
+        rules(&locked.desired, &locked.seen_now(), &with(&locked.plan(), early)),
+    );
+
+    let all_at_once = {
+        let mut plan = fresh.plan();
+        let place = fresh.desired.endpoints[0].clone();
+        for (group, target) in fresh.groups() {
+            let id = fresh.endpoint_id(&place, group, &target);
+            let action = AzureAction::CreateEndpoint {
+                id,
+                location: location("westeurope"),
+                subnet: place.subnet.clone(),
+                target,
+                group,
+                manual_request: None,
+                owner: fresh.desired.owner.clone(),
+            };
+            plan.waves[2].push(Step {
+                id: StepId(format!("{group:?}")),
+                action: Action::Azure(action),
+                touches: Vec::new(),
+            });
+        }
+        plan
+    };
+    note("serial", rules(&fresh.desired, &fresh.seen_now(), &all_at_once));
+
+    let mut leaving = locked.clone();
+    leaving.delete();
+    let mut hasty = leaving.plan();
+    hasty.waves.reverse();
+    note("teardown", rules(&leaving.desired, &leaving.seen_now(), &hasty));
+    let claims = Step {
+        id: StepId("claim".into()),
+        action: Action::Cluster(ClusterAction::Claim { lease: "x".into() }),
+        touches: Vec::new(),
+    };
+    note(
+        "teardown",
+        rules(&leaving.desired, &leaving.seen_now(), &with(&leaving.plan(), claims)),
+    );
+
+    let all = [
+        "alone",
+        "proof",
+        "opening",
+        "claim first",
+        "observe",
+        "settled",
+        "ownership",
+        "order",
+        "serial",
+        "teardown",
+    ];
+    assert!(all.iter().all(|rule| broken.contains(rule)), "{broken:?}");
+}
+
+#[test]
+fn a_link_before_its_records_and_a_second_write_on_one_resource_are_named() {
+    let mut world = World::everyday();
+    for _ in 0..3 {
+        world.visit();
+    }
+    let plan = world.plan();
+    let place = &world.desired.endpoints[0];
+    let zone = place.dns.zones.values().next().unwrap();
+    let link = AzureAction::LinkZone {
+        id: zone.child("virtualNetworkLinks", "x"),
+        virtual_network: vnet("hub"),
+        resolution_policy: ResolutionPolicy::Default,
+        owner: world.desired.owner.clone(),
+    };
+    world.suffer(Blow::RemoveRecords(0));
+    world.suffer(Blow::RemoveRecords(1));
+    world.suffer(Blow::RemoveRecords(2));
+    let step = |name: &str| Step {
+        id: StepId(name.into()),
+        action: Action::Azure(link.clone()),
+        touches: Vec::new(),
+    };
+    let mut twice = plan.clone();
+    twice.waves.push(vec![step("one"), step("two")]);
+    let found = lint(&world.desired, &world.seen_now(), &twice);
+    assert!(
+        found.iter().any(|f| f.message.contains("before the records")),
+        "{found:?}\n{}",
+        render(&twice)
+    );
+    assert!(
+        found.iter().any(|f| f.message.contains("two writes on one resource")),
+        "{found:?}"
+    );
+}

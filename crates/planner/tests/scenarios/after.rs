@@ -1,0 +1,370 @@
+//! After the lock: drift, lost paths, rollback, emergencies, and the way back.
+
+use std::time::Duration;
+
+use sreg_api::registry::*;
+use sreg_domain::seen::*;
+use sreg_domain::{Action, AzureAction, Edit, Fact};
+use sreg_planner::plan::WaitReason;
+
+use super::*;
+use crate::world::scramble::Blow;
+use crate::world::*;
+
+#[test]
+fn off_and_on_again_leaves_no_residue() {
+    let mut world = World::everyday();
+    for fact in world.seen.azure.storage.values_mut() {
+        let Fact::Seen(storage) = fact else { continue };
+        storage.default_action = Some("Deny".into());
+        storage.ip_rules = vec!["203.0.113.7".into()];
+        storage.bypass = Some("Logging, Metrics".into());
+        apply::touch_storage(storage);
+    }
+    let before = (world.seen.azure.storage.clone(), world.seen.azure.registry.clone());
+    world.settle(60);
+    assert!(world.all_closed());
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    let (_, report) = world.settle(20);
+    assert_eq!((world.state().as_str(), report.gauges.locked), ("Open", false));
+    assert_eq!(world.seen.azure.storage, before.0);
+    assert_eq!(world.seen.azure.registry, before.1);
+    assert!(world.seen.cluster.snapshot.is_absent());
+    let acr = world
+        .seen
+        .azure
+        .container_registries
+        .values()
+        .next()
+        .and_then(Fact::seen)
+        .unwrap();
+    assert_eq!(
+        (acr.public_network_access.as_deref(), acr.default_action.as_deref()),
+        (Some("Enabled"), Some("Allow"))
+    );
+}
+
+#[test]
+fn drift_is_told_once_proven_again_and_closed_again() {
+    let mut world = locked();
+    world.suffer(Blow::OpenStorage);
+    let (_, report) = world.visit();
+    assert!(
+        events(&report).contains(&"DriftDetected") && events(&report).contains(&"OpenedAgain"),
+        "{:?}",
+        report.events
+    );
+    assert_eq!(world.condition("DriftDetected").unwrap().0, "True");
+    assert_eq!(world.summary(), "Open: storage");
+    world.pass(report.requeue);
+    let mut again = 0;
+    for _ in 0..20 {
+        let (_, report) = world.visit();
+        again += events(&report).iter().filter(|e| **e == "DriftDetected").count();
+        world.pass(report.requeue);
+    }
+    assert_eq!(again, 0);
+    assert_eq!(
+        (
+            world.state().as_str(),
+            world.condition("DriftDetected").unwrap().0.as_str()
+        ),
+        ("Locked", "False")
+    );
+}
+
+#[test]
+fn a_deleted_endpoint_is_made_again_and_proven_while_the_lock_holds() {
+    let mut world = locked();
+    world.suffer(Blow::RemoveEndpoint(0));
+    world.answer();
+    for _ in 0..30 {
+        let (_, report) = world.visit();
+        assert!(world.all_closed());
+        world.pass(report.requeue);
+    }
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+}
+
+#[test]
+fn a_lost_path_holds_by_default_and_recovers_by_itself() {
+    let mut world = locked();
+    let path = ("spoke".to_owned(), "contosostore.blob.core.windows.net".to_owned());
+    world.broken.insert(path.clone());
+    world.answer();
+    let (_, report) = world.visit();
+    assert_eq!(world.state(), "PathLost");
+    assert!(
+        report.events.iter().any(|e| e.warning && e.reason == "PathLost"),
+        "{:?}",
+        report.events
+    );
+    assert!(world.all_closed());
+    world.broken.remove(&path);
+    world.answer();
+    world.visit();
+    assert_eq!(world.state(), "Locked");
+}
+
+#[test]
+fn fewer_failures_than_a_round_counts_are_weather() {
+    let mut world = locked();
+    let Some(Fact::Seen(probe)) = world.seen.cluster.probes.get_mut("spoke-agent") else {
+        panic!("no probe")
+    };
+    let result = &mut probe.status.as_mut().unwrap().results[0];
+    result.outcome = sreg_api::probe::ProbeOutcome::Failed;
+    result.hop = Some(sreg_api::probe::Hop::Tcp);
+    (result.successes, result.failures) = (0, 2);
+    let (plan, _) = world.visit();
+    assert!(plan.waits.is_empty());
+    assert_eq!(world.state(), "Locked");
+}
+
+#[test]
+fn silence_after_the_lock_is_not_ready_and_opens_nothing() {
+    let mut world = locked();
+    world.respec(|o| {
+        o.spec.public_access.rollback = Some(RollbackSpec {
+            on_failure: RollbackPolicy::Reopen,
+            grace_period: "15m".into(),
+        })
+    });
+    world.silent.insert("spoke-agent".into());
+    world.answer();
+    for _ in 0..20 {
+        let (_, report) = world.visit();
+        assert!(world.all_closed());
+        world.pass(report.requeue);
+    }
+    assert_eq!(world.state(), "AwaitingAction");
+    assert_eq!(world.condition("ConnectivityVerified").unwrap().0, "Unknown");
+}
+
+/// Locked just now, with `Reopen`, and a path that breaks at once.
+fn lost_within_grace() -> World {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.public_access.rollback = Some(RollbackSpec {
+            on_failure: RollbackPolicy::Reopen,
+            grace_period: "15m".into(),
+        })
+    });
+    world.until("Locked", 60);
+    world.pass(Duration::from_secs(20));
+    world
+        .broken
+        .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
+    world.answer();
+    world
+}
+
+#[test]
+fn reopen_restores_the_snapshot_only_after_failures_in_a_new_round() {
+    let mut world = lost_within_grace();
+    // The failures of the round that proved the lock do not count.
+    let plan = world.plan();
+    assert!(
+        !plan.steps().any(|s| s.id.0.starts_with("roll-back")),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+    assert!(
+        plan.steps().any(|s| s.id.0 == "open-round"),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+    world.visit();
+    world.pass(Duration::from_secs(1));
+    let (plan, report) = world.visit();
+    assert!(
+        plan.steps().all(|s| s.id.0.starts_with("roll-back")),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+    assert!(events(&report).contains(&"PublicAccessOpened"));
+    assert!(world.all_open());
+    assert_eq!(world.seen.object.status.rollback.as_ref().unwrap().count, 1);
+    // It is not closed again before the pause is over, then a new proof is needed.
+    for _ in 0..5 {
+        let (plan, report) = world.visit();
+        assert!(!closes(&plan));
+        world.pass(report.requeue.min(Duration::from_secs(300)));
+    }
+    world.broken.clear();
+    world.answer();
+    world.pass(Duration::from_secs(1800));
+    world.until("Locked", 40);
+}
+
+#[test]
+fn after_the_grace_period_even_reopen_holds() {
+    let mut world = lost_within_grace();
+    world.broken.clear();
+    world.answer();
+    world.pass(Duration::from_secs(1000));
+    world.visit();
+    world
+        .broken
+        .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
+    world.answer();
+    for _ in 0..10 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+        assert!(world.all_closed());
+    }
+    assert_eq!(world.state(), "PathLost");
+}
+
+#[test]
+fn the_third_rollback_waits_for_a_change_of_spec() {
+    let mut world = lost_within_grace();
+    for _ in 0..3 {
+        world.until("AwaitingAction", 40);
+        if world.seen.object.status.rollback.as_ref().unwrap().count >= 3 {
+            break;
+        }
+        world.broken.clear();
+        world.pass(Duration::from_secs(8 * 3600));
+        world.answer();
+        world.until("Locked", 60);
+        world.pass(Duration::from_secs(20));
+        world
+            .broken
+            .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
+        world.answer();
+        if world.seen.object.status.rollback.as_ref().unwrap().count == 2 {
+            world.until("PathLost", 10);
+            for _ in 0..4 {
+                let (_, report) = world.visit();
+                world.pass(report.requeue);
+            }
+            break;
+        }
+    }
+    assert_eq!(world.seen.object.status.rollback.as_ref().unwrap().count, 3);
+    world.broken.clear();
+    world.answer();
+    world.pass(Duration::from_secs(30 * 24 * 3600));
+    world.visit();
+    assert_eq!(world.state(), "PathLost");
+    assert!(world.all_open());
+    world.respec(|o| o.spec.drift.interval = "11m".into());
+    world.until("Locked", 60);
+}
+
+fn glass(world: &World, name: &str, minutes: u64) -> BreakGlassSeen {
+    BreakGlassSeen {
+        name: name.into(),
+        created_at: world.now,
+        duration: Duration::from_secs(60 * minutes),
+        reason: "pipelines fail".into(),
+        requested_by: "jane".into(),
+    }
+}
+
+#[test]
+fn a_break_glass_opens_and_relocks_through_a_new_proof() {
+    let mut world = locked();
+    world.pass(Duration::from_secs(60));
+    world.seen.cluster.break_glasses = Fact::Seen(vec![glass(&world, "a", 30)]);
+    let (_, report) = world.visit();
+    assert!(world.all_open() && report.gauges.break_glass);
+    world.pass(Duration::from_secs(5));
+    world.visit();
+    assert_eq!(
+        (
+            world.state().as_str(),
+            world.condition("BreakGlass").unwrap().0.as_str()
+        ),
+        ("BreakGlass", "True")
+    );
+    assert_eq!(
+        world.condition("DriftDetected").unwrap().0,
+        "False",
+        "an emergency is no drift"
+    );
+    // Also after a restart.
+    world.restart();
+    world.pass(Duration::from_secs(1800));
+    for _ in 0..10 {
+        let (plan, report) = world.visit();
+        assert!(!closes(&plan) || plan.assessment.evidence.is_some());
+        world.pass(report.requeue);
+    }
+    world.until("Locked", 20);
+    let (_, report) = world.visit();
+    assert!(!report.gauges.break_glass);
+}
+
+#[test]
+fn a_break_glass_that_cannot_be_read_closes_and_opens_nothing() {
+    let mut world = World::everyday();
+    world.until("Locking", 60);
+    world.seen.cluster.break_glasses = unknown(IgnoranceKind::Unreachable);
+    let plan = world.plan();
+    assert!(
+        plan.waves.is_empty() && plan.waits.iter().any(|w| w.reason == WaitReason::NotKnown),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+}
+
+#[test]
+fn an_endpoint_moved_while_locked_does_not_take_its_clients_along() {
+    let mut world = locked();
+    world.respec(|o| o.spec.endpoints[0].subnet_resource_id = format!("{}/subnets/other", vnet("hub")));
+    for _ in 0..30 {
+        let (_, report) = world.visit();
+        for network in ["hub", "spoke", "office"] {
+            let held = world
+                .seen
+                .azure
+                .zones
+                .values()
+                .filter_map(Fact::seen)
+                .find(|z| z.id.name() == "privatelink.azurecr.io")
+                .unwrap()
+                .records
+                .seen()
+                .unwrap();
+            let addresses: Vec<String> = held["contosoacr"].iter().map(ToString::to_string).collect();
+            let live = world.seen.azure.endpoints.values().filter_map(Fact::seen).any(|e| {
+                e.members
+                    .seen()
+                    .unwrap()
+                    .iter()
+                    .any(|m| addresses.contains(&m.address.to_string()))
+            });
+            assert!(live && world.reaches(network, "contosoacr.azurecr.io", &addresses).is_ok());
+        }
+        world.pass(report.requeue);
+    }
+    assert!(
+        world
+            .plan()
+            .waits
+            .iter()
+            .any(|w| w.reason == WaitReason::DnsChangeStalled),
+        "{}",
+        sreg_planner::render(&world.plan())
+    );
+}
+
+#[test]
+fn names_of_restored_settings_are_exactly_the_snapshots() {
+    let mut world = locked();
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    let kept = world.seen.cluster.snapshot.seen().unwrap().clone();
+    for step in world.plan().steps() {
+        let Action::Azure(AzureAction::Edit {
+            id,
+            edit: Edit::Restore(network),
+            ..
+        }) = &step.action
+        else {
+            panic!("{step:?}")
+        };
+        assert_eq!(kept.targets[id.as_str()].network, *network);
+    }
+}

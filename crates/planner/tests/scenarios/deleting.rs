@@ -1,0 +1,61 @@
+//! How objects end.
+
+use sreg_api::registry::*;
+use sreg_domain::Fact;
+use sreg_domain::seen::*;
+
+use super::*;
+use crate::world::*;
+
+#[test]
+fn deletion_of_a_locked_object_leaves_azure_and_the_way_back() {
+    let mut world = locked();
+    let azure = world.closed();
+    world.delete();
+    world.settle(10);
+    assert!(world.gone && world.closed() == azure);
+    assert!(world.seen.cluster.claim.is_absent() && world.seen.cluster.snapshot.seen().is_some());
+    assert!(world.seen.cluster.probes.values().all(Fact::is_absent));
+}
+
+#[test]
+fn deletion_with_endpoints_takes_zone_groups_first_and_ends() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.public_access.desired = PublicAccess::Enabled;
+        o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
+    });
+    world.settle(40);
+    world.delete();
+    world.settle(10);
+    assert!(world.gone);
+    assert!(world.seen.azure.endpoints.values().all(Fact::is_absent));
+    let zones = world.seen.azure.zones.values().filter(|z| z.seen().is_some()).count();
+    assert_eq!(zones, 3, "zones are never deleted");
+    assert!(position(&world, "delete-zone-group") < position(&world, "delete-endpoint"));
+    assert!(position(&world, "delete-endpoint") < position(&world, "remove-finalizer"));
+}
+
+#[test]
+fn deletion_ends_though_nothing_may_be_read() {
+    for kind in [IgnoranceKind::Forbidden, IgnoranceKind::NotRead] {
+        let mut world = locked();
+        world.respec(|o| o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints);
+        world.delete();
+        world.seen.azure.registry = unknown(kind);
+        world.seen.azure.endpoints.values_mut().for_each(|e| *e = unknown(kind));
+        world.seen.cluster.claim = unknown(kind);
+        for _ in 0..5 {
+            world.visit();
+        }
+        assert!(world.gone, "{kind:?}: {}", sreg_planner::render(&world.plan()));
+    }
+}
+
+#[test]
+fn deletion_of_an_object_that_never_got_anywhere_is_immediate() {
+    let mut world = World::everyday();
+    world.delete();
+    let (plan, _) = world.visit();
+    assert!(plan.waves.is_empty() && world.journal.is_empty());
+}

@@ -1,0 +1,330 @@
+//! From a public registry to a locked one.
+
+use std::time::Duration;
+
+use sreg_api::registry::*;
+use sreg_domain::Fact;
+use sreg_domain::seen::*;
+
+use super::*;
+use crate::world::scramble::Blow;
+use crate::world::*;
+
+#[test]
+fn a_public_registry_ends_locked_and_proven_in_the_right_order() {
+    let mut world = locked();
+    assert!(world.all_closed(), "{:?}", world.closed());
+    assert_eq!(world.summary(), "Locked");
+    let order = [
+        "claim",
+        "add-finalizer",
+        "create-endpoint hub/amlregistry",
+        "put-zone-group hub/amlregistry",
+        "link-zone hub privatelink.api.azureml.ms hub",
+        "open-round",
+        "write-snapshot",
+        "close registry",
+        "close storage",
+    ];
+    for pair in order.windows(2) {
+        assert!(position(&world, pair[0]) < position(&world, pair[1]), "{pair:?}");
+    }
+    let (plan, report) = world.visit();
+    assert!(plan.waves.is_empty() && report.events.is_empty());
+    let exposure = world.seen.object.status.exposure.clone().unwrap();
+    assert!(exposure.time_to_remediate_seconds.unwrap() >= 3600, "{exposure:?}");
+    let states: Vec<String> = world
+        .seen
+        .object
+        .status
+        .history
+        .iter()
+        .map(|h| h.state.clone())
+        .collect();
+    assert_eq!(
+        states,
+        [
+            "CreatingEndpoints",
+            "ConfiguringDns",
+            "Settling",
+            "Proving",
+            "Locking",
+            "Locked"
+        ]
+    );
+}
+
+#[test]
+fn two_regions_and_a_hierarchical_namespace_are_proven_in_full() {
+    let mut world = World::two_regions(SPEC);
+    world.settle(80);
+    assert_eq!(world.state(), "Locked");
+    let status = &world.seen.object.status;
+    // registry, two blobs, one dfs, one container registry
+    assert_eq!(status.endpoints_ready.as_deref(), Some("5/5"));
+    // three networks × (two registry names, two blob, one dfs, login, two data endpoints)
+    assert_eq!(status.paths_verified.as_deref(), Some("24/24"));
+}
+
+#[test]
+fn a_cascade_spares_the_other_closing_writes() {
+    let mut world = World::everyday();
+    world.cascades = true;
+    world.settle(60);
+    assert_eq!(world.state(), "Locked");
+    assert!(
+        !world.journal.iter().any(|s| s.starts_with("close storage")),
+        "{:#?}",
+        world.journal
+    );
+}
+
+#[test]
+fn a_registry_is_born_closed_and_ends_locked() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.registry.create = Some(CreateSpec {
+            location: "westeurope".into(),
+            additional_locations: Vec::new(),
+        })
+    });
+    world.seen.azure.registry = Fact::Absent;
+    world.seen.azure.storage.clear();
+    world.seen.azure.container_registries.clear();
+    world.seen.azure.endpoints.clear();
+    world.settle(60);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+    assert!(
+        !world
+            .journal
+            .iter()
+            .any(|s| s.starts_with("close ") || s.starts_with("open ")),
+        "{:#?}",
+        world.journal
+    );
+    // There is no snapshot, yet the user can have it open.
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(20);
+    assert_eq!((world.state().as_str(), world.summary().as_str()), ("Open", "Open"));
+}
+
+#[test]
+fn status_erased_at_any_moment_reopens_nothing_and_ends_the_same() {
+    for moment in 0..30 {
+        let mut world = World::everyday();
+        for _ in 0..moment {
+            let (_, report) = world.visit();
+            world.pass(report.requeue);
+        }
+        let closed = world.closed();
+        world.suffer(Blow::EraseStatus);
+        world.suffer(Blow::Restart);
+        for _ in 0..40 {
+            let (_, report) = world.visit();
+            assert!(
+                closed.iter().all(|(k, v)| !v || world.closed()[k]),
+                "reopened after {moment} visits"
+            );
+            world.pass(report.requeue);
+        }
+        world.settle(40);
+        assert_eq!(world.state(), "Locked", "after {moment} visits");
+    }
+}
+
+#[test]
+fn a_new_leader_opens_a_round_of_its_own() {
+    let mut world = World::everyday();
+    world.until("Proving", 60);
+    world.pass(Duration::from_secs(1));
+    // The evidence of the former leader's round is complete, but this process knows nothing of its age.
+    world.restart();
+    let plan = world.plan();
+    assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
+    assert!(plan.steps().any(|s| s.id.0 == "open-round"));
+}
+
+#[test]
+fn evidence_of_another_round_subject_or_generation_does_not_count() {
+    type Forge = fn(&mut ProbeSeen);
+    let forgeries: [(&str, Forge); 6] = [
+        ("round", |p| p.status.as_mut().unwrap().round += 1),
+        ("subject", |p| p.status.as_mut().unwrap().subject = "another".into()),
+        ("generation", |p| {
+            p.status.as_mut().unwrap().observed_generation = Some(p.generation - 1)
+        }),
+        ("successes", |p| p.status.as_mut().unwrap().results[0].successes = 2),
+        ("a missing path", |p| drop(p.status.as_mut().unwrap().results.remove(0))),
+        ("a path less asked", |p| drop(p.spec.paths.remove(0))),
+    ];
+    for (what, forge) in forgeries {
+        let mut world = World::everyday();
+        world.until("Proving", 60);
+        world.pass(Duration::from_secs(1));
+        let Some(Fact::Seen(probe)) = world.seen.cluster.probes.get_mut("spoke-agent") else {
+            panic!("no probe")
+        };
+        forge(probe);
+        let plan = world.plan();
+        assert!(
+            !plan.steps().any(|s| s.id.0 == "write-snapshot") && !closes(&plan),
+            "{what}: {}",
+            sreg_planner::render(&plan)
+        );
+    }
+}
+
+#[test]
+fn evidence_older_than_max_age_is_none() {
+    let mut world = World::everyday();
+    world.until("Proving", 60);
+    world.pass(Duration::from_secs(601));
+    let plan = world.plan();
+    assert!(
+        !closes(&plan) && plan.steps().any(|s| s.id.0 == "open-round"),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+}
+
+#[test]
+fn a_new_replica_voids_the_proof() {
+    let mut world = World::everyday();
+    world.until("Locking", 60);
+    world.suffer(Blow::NewReplica);
+    let plan = world.plan();
+    assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
+    world.settle(60);
+    assert_eq!(world.seen.object.status.paths_verified.as_deref(), Some("15/15"));
+}
+
+#[test]
+fn missing_dns_keeps_it_open_and_names_network_and_hop() {
+    let mut world = World::everyday();
+    world.until("Settling", 60);
+    // The spoke's clients ask somebody else.
+    for name in ["contosostore.blob.core.windows.net", "contosoacr.azurecr.io"] {
+        world.broken.insert(("spoke".into(), name.into()));
+    }
+    for _ in 0..30 {
+        let (plan, report) = world.visit();
+        assert!(!closes(&plan));
+        world.pass(report.requeue);
+    }
+    assert!(world.all_open());
+    assert!(
+        world.message().contains("spoke cannot reach contoso") && world.message().contains("tcp"),
+        "{}",
+        world.message()
+    );
+}
+
+#[test]
+fn a_manual_connection_is_approved_by_somebody_else() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.endpoints[0].approval = Some(ApprovalSpec {
+            mode: ApprovalMode::Manual,
+            request_message: None,
+        })
+    });
+    world.until("AwaitingConnectionApproval", 20);
+    assert!(
+        world
+            .message()
+            .contains("az network private-endpoint-connection approve"),
+        "{}",
+        world.message()
+    );
+    for fact in world.seen.azure.endpoints.values_mut() {
+        if let Fact::Seen(endpoint) = fact {
+            endpoint.connection_status = Some("Approved".into());
+        }
+    }
+    world.settle(60);
+    assert_eq!(world.state(), "Locked");
+}
+
+#[test]
+fn an_existing_hub_zone_is_used_and_adopted() {
+    let mut world = World::everyday();
+    let zone = |name: &str| format!("{SUB}/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/{name}");
+    world.respec(|o| {
+        let dns = o.spec.endpoints[0].dns.as_mut().unwrap();
+        dns.mode = Some(DnsMode::Existing);
+        dns.private_dns_zone_resource_ids = Some(ZoneIds {
+            registry: zone("privatelink.api.azureml.ms"),
+            blob: zone("privatelink.blob.core.windows.net"),
+            dfs: None,
+            container_registry: zone("privatelink.azurecr.io"),
+        });
+    });
+    for zone in world.desired.endpoints[0].dns.zones.values() {
+        let link = LinkSeen {
+            id: zone.child("virtualNetworkLinks", "theirs"),
+            virtual_network: vnet("hub"),
+            completed: true,
+            resolution_policy: None,
+        };
+        let seen = ZoneSeen {
+            id: zone.clone(),
+            owner: None,
+            links: Fact::Seen(vec![link]),
+            records: Fact::Seen(Default::default()),
+        };
+        world.seen.azure.zones.insert(zone.clone(), Fact::Seen(seen));
+    }
+    world.settle(60);
+    assert_eq!(world.state(), "Locked");
+    assert!(!world.journal.iter().any(|s| s.starts_with("create-zone")));
+    assert!(
+        !world
+            .journal
+            .iter()
+            .any(|s| s.starts_with("link-zone") && s.ends_with(" hub")),
+        "{:#?}",
+        world.journal
+    );
+}
+
+#[test]
+fn what_is_already_there_is_adopted_without_a_write() {
+    let settled = locked();
+    let mut world = World::everyday();
+    world.seen.azure = settled.seen.azure.clone();
+    world.seen.cluster.probes = settled.seen.cluster.probes.clone();
+    world.settle(20);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+    assert_eq!(world.journal, ["claim", "add-finalizer"]);
+}
+
+#[test]
+fn observe_writes_nothing_to_azure_and_says_what_it_would() {
+    let mut world = World::everyday();
+    world.respec(|o| o.spec.management_policy = ManagementPolicy::Observe);
+    world.settle(20);
+    assert_eq!(world.state(), "Observed");
+    assert_eq!(world.journal, ["add-finalizer"]);
+    assert!(
+        world
+            .seen
+            .object
+            .status
+            .findings
+            .iter()
+            .any(|f| f.reason == "WouldDo" && f.message.contains("create-endpoint"))
+    );
+    assert_eq!(world.condition("Ready").unwrap().0, "True");
+}
+
+#[test]
+fn an_endpoint_moved_to_another_subnet_while_open_is_replaced() {
+    let mut world = World::everyday();
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(40);
+    world.respec(|o| o.spec.endpoints[0].subnet_resource_id = format!("{}/subnets/other", vnet("hub")));
+    world.settle(60);
+    assert_eq!(world.state(), "Open", "{}", world.message());
+    let alive = world.seen.azure.endpoints.values().filter_map(Fact::seen);
+    assert!(alive.clone().count() == 3 && alive.clone().all(|e| e.subnet.as_ref().unwrap().name() == "other"));
+}

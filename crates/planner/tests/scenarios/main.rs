@@ -1,0 +1,55 @@
+//! What happens in which world: each test is a sentence about behaviour. Every plan on the way is linted by the world itself.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod after;
+mod deleting;
+mod lock;
+mod telling;
+
+use sreg_domain::Action;
+use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
+use sreg_planner::{Plan, Report};
+use world::World;
+
+fn locked() -> World {
+    let mut world = World::everyday();
+    world.settle(60);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+    world
+}
+
+fn position(world: &World, step: &str) -> usize {
+    world
+        .journal
+        .iter()
+        .position(|s| s.starts_with(step))
+        .unwrap_or_else(|| panic!("no {step} in {:#?}", world.journal))
+}
+
+fn closes(plan: &Plan) -> bool {
+    plan.steps()
+        .any(|s| matches!(&s.action, Action::Azure(a) if a.is_closing()))
+}
+
+fn events(report: &Report) -> Vec<&str> {
+    report.events.iter().map(|e| e.reason.as_str()).collect()
+}
+
+fn failing(step: &sreg_planner::Step, disposition: Disposition) -> StepOutcome {
+    let failure = Failure {
+        attempt: step.id.to_string(),
+        code: Some("RequestDisallowedByPolicy".into()),
+        message: "a policy says no".into(),
+        status: Some(403),
+        correlation_id: Some("c-1".into()),
+        disposition,
+    };
+    StepOutcome {
+        step: step.id.clone(),
+        action: step.action.clone(),
+        result: StepResult::Failed(failure),
+    }
+}

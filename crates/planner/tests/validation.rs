@@ -1,0 +1,348 @@
+//! Validation: every default is resolved as documented, and every violation says what to write instead.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod world;
+
+use std::time::Duration;
+
+use sreg_api::SecureRegistry;
+use sreg_api::registry::*;
+use sreg_domain::EndpointGroup;
+use sreg_domain::desired::NetworkPlace;
+use sreg_planner::{Violation, validate};
+use world::*;
+
+fn changed(change: impl FnOnce(&mut SecureRegistrySpec)) -> Result<sreg_domain::Desired, Vec<Violation>> {
+    let mut object = object(SPEC);
+    change(&mut object.spec);
+    validate(&object, &settings())
+}
+
+fn dns(spec: &mut SecureRegistrySpec) -> &mut DnsSpec {
+    spec.endpoints[0].dns.get_or_insert_default()
+}
+
+fn zone(group: &str, name: &str) -> String {
+    format!("{SUB}/resourceGroups/{group}/providers/Microsoft.Network/privateDnsZones/{name}")
+}
+
+fn hub_zones(group: &str) -> ZoneIds {
+    ZoneIds {
+        registry: zone(group, "privatelink.api.azureml.ms"),
+        blob: zone(group, "privatelink.blob.core.windows.net"),
+        dfs: None,
+        container_registry: zone(group, "privatelink.azurecr.io"),
+    }
+}
+
+#[test]
+fn defaults_are_resolved_from_the_virtual_network() {
+    let desired = changed(|spec| spec.endpoints[0].dns = None).unwrap_err();
+    // Without links only the endpoint's own network is changed, so the spoke is linked by nobody, which is fine; nothing else is wrong.
+    assert!(
+        desired.is_empty() || desired.iter().all(|v| v.path.contains("spoke")),
+        "{desired:?}"
+    );
+}
+
+#[test]
+fn an_entry_without_dns_gets_zones_and_a_link_beside_its_network() {
+    let desired = changed(|spec| {
+        spec.endpoints[0].dns = None;
+        spec.client_networks.remove(1);
+    })
+    .unwrap();
+    let place = &desired.endpoints[0];
+    assert_eq!(place.virtual_network, vnet("hub"));
+    assert_eq!(place.resource_group, id(&format!("{SUB}/resourceGroups/net-hub")));
+    assert_eq!(place.dns.mode, DnsMode::Managed);
+    assert_eq!(
+        place.dns.zones[&EndpointGroup::Blob],
+        id(&zone("net-hub", "privatelink.blob.core.windows.net"))
+    );
+    assert_eq!(place.dns.zones.len(), 4);
+    assert_eq!(place.dns.links, [vnet("hub")]);
+    assert_eq!(desired.owner, "test/ml-platform/contoso-models");
+    assert_eq!(desired.verification.dns_settle, Duration::from_secs(3600));
+}
+
+#[test]
+fn a_client_network_gets_the_entry_that_links_it_else_the_only_one() {
+    let desired = changed(|_| {}).unwrap();
+    assert!(desired.client_networks.iter().all(|n| n.endpoint == "hub"));
+    assert!(matches!(desired.client_networks[2].place, NetworkPlace::OnPremises(_)));
+}
+
+#[test]
+fn an_object_that_is_deleted_always_gives_something_to_tear_down() {
+    let mut broken: SecureRegistry = object(SPEC);
+    broken.spec.registry.resource_id = "nonsense".into();
+    broken.spec.endpoints[0].subnet_resource_id = "nonsense".into();
+    assert!(validate(&broken, &settings()).is_err());
+    broken.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+        START.parse().unwrap(),
+    ));
+    let desired = validate(&broken, &settings()).unwrap();
+    assert!(desired.endpoints.is_empty() && desired.deletion == DeletionPolicy::Retain);
+}
+
+type Change = fn(&mut SecureRegistrySpec);
+
+#[test]
+fn violations_name_the_field_and_what_to_write_instead() {
+    let second = |spec: &mut SecureRegistrySpec| {
+        let mut other = spec.endpoints[0].clone();
+        other.name = "far".into();
+        other.subnet_resource_id = format!("{}/subnets/endpoints", vnet("far"));
+        spec.endpoints.push(other);
+    };
+    let _ = second;
+    fn far(spec: &mut SecureRegistrySpec) -> &mut EndpointSpec {
+        let mut other = spec.endpoints[0].clone();
+        other.name = "far".into();
+        other.subnet_resource_id = format!("{}/subnets/endpoints", vnet("far"));
+        spec.endpoints.push(other);
+        spec.endpoints.last_mut().unwrap()
+    }
+    let cases: Vec<(Change, &str, &str)> = vec![
+        (
+            |s| s.registry.resource_id = vnet("hub").to_string(),
+            "spec.registry.resourceId",
+            "must be the ARM id of an ML registry",
+        ),
+        (
+            |s| s.endpoints[0].subnet_resource_id = "hub".into(),
+            "spec.endpoints[hub].subnetResourceId",
+            "must be the ARM id of a subnet",
+        ),
+        (
+            |s| s.endpoints[0].resource_group_resource_id = Some(MANAGED.into()),
+            "spec.endpoints[hub].resourceGroupResourceId",
+            "managed resource group",
+        ),
+        (
+            |s| s.endpoints[0].resource_group_resource_id = Some(SUB.into()),
+            "spec.endpoints[hub].resourceGroupResourceId",
+            "must be the ARM id of a resource group",
+        ),
+        (
+            |s| dns(s).mode = Some(DnsMode::Existing),
+            "spec.endpoints[hub].dns",
+            "set privateDnsZoneResourceIds",
+        ),
+        (
+            |s| dns(s).private_dns_zone_resource_ids = Some(hub_zones("dns")),
+            "spec.endpoints[hub].dns",
+            "if, and only if, mode is Existing",
+        ),
+        (
+            |s| {
+                dns(s).mode = Some(DnsMode::Existing);
+                dns(s).private_dns_zone_resource_ids = Some(ZoneIds {
+                    blob: zone("dns", "privatelink.azurecr.io"),
+                    ..hub_zones("dns")
+                });
+            },
+            "spec.endpoints[hub].dns.privateDnsZoneResourceIds.blob",
+            "must be the ARM id of the zone privatelink.blob.core.windows.net",
+        ),
+        (
+            |s| {
+                dns(s).mode = Some(DnsMode::Policy);
+                dns(s).link_virtual_networks = None;
+                dns(s).zone_resource_group_resource_id = Some(format!("{SUB}/resourceGroups/dns"));
+            },
+            "spec.endpoints[hub].dns",
+            "belongs to mode Managed",
+        ),
+        (
+            |s| dns(s).mode = Some(DnsMode::External),
+            "spec.endpoints[hub].dns",
+            "belong to modes Managed and Existing",
+        ),
+        (
+            |s| {
+                dns(s)
+                    .link_virtual_networks
+                    .as_mut()
+                    .unwrap()
+                    .push(vnet("sandbox").to_string())
+            },
+            "spec.endpoints[hub].dns.linkVirtualNetworks",
+            "under unprovenNetworks with a reason",
+        ),
+        (
+            |s| {
+                let place = far(s);
+                place.dns.as_mut().unwrap().zone_resource_group_resource_id =
+                    Some(format!("{SUB}/resourceGroups/NET-hub"));
+                s.client_networks[0].endpoint = Some("hub".into());
+                s.client_networks[1].endpoint = Some("hub".into());
+                s.client_networks[2].endpoint = Some("hub".into());
+            },
+            "spec.endpoints[far].dns",
+            "overwrite each other's records",
+        ),
+        (
+            |s| {
+                let place = far(s);
+                place.dns.as_mut().unwrap().link_virtual_networks = Some(Vec::new());
+            },
+            "spec.clientNetworks[office].endpoint",
+            "write endpoint: one of hub, far",
+        ),
+        (
+            |s| s.client_networks[2].endpoint = Some("nowhere".into()),
+            "spec.clientNetworks[office].endpoint",
+            "write one of hub",
+        ),
+        (
+            |s| s.client_networks[2].virtual_network_resource_id = Some(vnet("hub").to_string()),
+            "spec.clientNetworks[office]",
+            "exactly one of",
+        ),
+        (
+            |s| s.client_networks[2].on_premises = None,
+            "spec.clientNetworks[office]",
+            "exactly one of",
+        ),
+        (
+            |s| s.client_networks[1].name = "hub".into(),
+            "spec.clientNetworks[hub]",
+            "give each its own",
+        ),
+        (
+            |s| s.client_networks[1].vantage_point = "hub-agent".into(),
+            "spec.clientNetworks[spoke].vantagePoint",
+            "a vantage point of its own",
+        ),
+        (
+            |s| s.client_networks.clear(),
+            "spec.publicAccess.desired",
+            "at least one endpoint and one client network",
+        ),
+        (
+            |s| s.verification.max_age = "1m".into(),
+            "spec.verification.maxAge",
+            "raise maxAge or lower the interval",
+        ),
+        (
+            |s| s.verification.interval = "10ms".into(),
+            "spec.verification.interval",
+            "between 100ms and 24h",
+        ),
+        (
+            |s| s.verification.interval = "soon".into(),
+            "spec.verification.interval",
+            "is not a duration",
+        ),
+        (
+            |s| s.verification.consecutive_successes = 0,
+            "spec.verification.consecutiveSuccesses",
+            "between 1 and 10",
+        ),
+        (
+            |s| s.drift.interval = "1d".into(),
+            "spec.drift.interval",
+            "such as 90s, 10m or 1h30m",
+        ),
+        (
+            |s| {
+                s.public_access.lockdown = Some(LockdownSpec {
+                    wait_for: vec![LockdownGate::Window],
+                    window: None,
+                });
+            },
+            "spec.publicAccess.lockdown",
+            "if, and only if, waitFor contains Window",
+        ),
+        (
+            |s| {
+                let window = WindowSpec {
+                    schedule: "tonight".into(),
+                    time_zone: "Mars/Olympus".into(),
+                    duration: "0s".into(),
+                };
+                s.public_access.lockdown = Some(LockdownSpec {
+                    wait_for: vec![LockdownGate::Window],
+                    window: Some(window),
+                });
+            },
+            "spec.publicAccess.lockdown.window.schedule",
+            "such as 0 22 * * 2",
+        ),
+        (
+            |s| {
+                s.unproven_networks = vec![UnprovenNetworkSpec {
+                    virtual_network_resource_id: vnet("x").to_string(),
+                    reason: " ".into(),
+                }]
+            },
+            "spec.unprovenNetworks[0].reason",
+            "say why",
+        ),
+        (
+            |s| {
+                s.sharing = Some(SharingSpec {
+                    workspace_storage_account_resource_ids: vec!["x".into()],
+                })
+            },
+            "spec.sharing.workspaceStorageAccountResourceIds[0]",
+            "must be the ARM id of a storage account",
+        ),
+        (
+            |s| {
+                s.verification.recent_public_clients = Some(RecentPublicClientsSpec {
+                    log_analytics_workspace_resource_id: "x".into(),
+                    window: "7d".into(),
+                    policy: RecentPublicClientsPolicy::Block,
+                    accept: vec!["office".into()],
+                });
+            },
+            "spec.verification.recentPublicClients.accept[0]",
+            "neither an address nor a prefix",
+        ),
+    ];
+    for (change, path, words) in cases {
+        let violations = changed(change).expect_err(path);
+        let fits = violations.iter().any(|v| v.path == path && v.message.contains(words));
+        assert!(fits, "{path}: {words}: {violations:#?}");
+    }
+}
+
+#[test]
+fn ids_compare_without_case() {
+    let desired = changed(|s| {
+        s.client_networks[0].virtual_network_resource_id = Some(
+            vnet("hub")
+                .to_string()
+                .to_uppercase()
+                .replace("/SUBSCRIPTIONS", "/subscriptions"),
+        )
+    })
+    .unwrap();
+    assert_eq!(
+        desired.client_networks[0].place,
+        NetworkPlace::VirtualNetwork(vnet("hub"))
+    );
+}
+
+#[test]
+fn the_examples_are_valid() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for document in text.split("\n---\n").filter(|d| d.contains("kind: SecureRegistry\n")) {
+            let object: SecureRegistry =
+                serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            validate(&object, &settings()).unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
+            checked += 1;
+        }
+    }
+    assert!(checked > 0);
+}

@@ -1,0 +1,101 @@
+//! Visits: plan, carry out, report, keep the status; every plan is linted.
+
+use sreg_domain::{Outcome, Seen};
+use sreg_planner::{Plan, Report, ReportInput, lint, plan, report};
+
+use super::World;
+
+impl World {
+    /// The plan for now. Every plan is linted.
+    pub fn plan(&self) -> Plan {
+        let plan = plan(&self.desired, &self.seen_now(), self.now);
+        let findings = lint(&self.desired, &self.seen_now(), &plan);
+        assert!(
+            findings.is_empty(),
+            "lint: {findings:#?}\n{}",
+            sreg_planner::render(&plan)
+        );
+        plan
+    }
+
+    pub fn seen_now(&self) -> Seen {
+        Seen {
+            at: self.now,
+            ..self.seen.clone()
+        }
+    }
+
+    pub fn report(&self, plan: &Plan, outcome: &Outcome) -> Report {
+        report(ReportInput {
+            desired: &self.desired,
+            seen: &self.seen_now(),
+            plan,
+            outcome,
+            now: self.now,
+        })
+    }
+
+    /// One visit: plan, carry out, report, keep the status; then agents look.
+    pub fn visit(&mut self) -> (Plan, Report) {
+        let plan = self.plan();
+        let before = self.clone();
+        let outcome = self.carry_out(&plan);
+        let report = before.report(&plan, &outcome);
+        self.seen.object.status = report.status.clone();
+        self.seen.nonce = (self.seen.nonce * 31 + 17) % 9_000_000;
+        self.answer();
+        (plan, report)
+    }
+
+    /// Carries out wave after wave; a failed wave ends it.
+    pub fn carry_out(&mut self, plan: &Plan) -> Outcome {
+        let mut outcome = Outcome::default();
+        for wave in &plan.waves {
+            let mut failed = false;
+            for step in wave {
+                let done = self.apply(step);
+                failed |= !matches!(
+                    done.result,
+                    sreg_domain::action::StepResult::Effect(sreg_domain::Effect::Done { .. })
+                );
+                outcome.steps.push(done);
+            }
+            if failed {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Visits until nothing changes any more; panics if that takes more than `most` visits.
+    pub fn settle(&mut self, most: usize) -> (Plan, Report) {
+        for _ in 0..most {
+            let status = self.seen.object.status.clone();
+            let (plan, report) = self.visit();
+            if self.gone || (plan.waves.is_empty() && plan.waits.is_empty() && report.status == status) {
+                return (plan, report);
+            }
+            self.pass(report.requeue);
+        }
+        panic!(
+            "not settled after {most} visits:\n{}",
+            sreg_planner::render(&self.plan())
+        );
+    }
+
+    /// Visits until the state is this one.
+    pub fn until(&mut self, state: &str, most: usize) -> (Plan, Report) {
+        for _ in 0..most {
+            let (plan, report) = self.visit();
+            if self.state() == state {
+                return (plan, report);
+            }
+            self.pass(report.requeue);
+        }
+        panic!(
+            "not {state} after {most} visits but {}:\n{}",
+            self.state(),
+            sreg_planner::render(&self.plan())
+        );
+    }
+}
