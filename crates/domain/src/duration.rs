@@ -39,7 +39,7 @@ pub fn parse(text: &str) -> Option<Duration> {
 /// Writes a duration for people, rounded to seconds where it is longer than ten: `1h30m`, `45s`, `250ms`.
 pub fn show(duration: Duration) -> String {
     let millis = duration.as_millis();
-    if millis < 10_000 && millis % 1000 != 0 {
+    if millis < 10_000 && !millis.is_multiple_of(1000) {
         return format!("{millis}ms");
     }
     let seconds = duration.as_secs();

@@ -144,7 +144,7 @@ impl FromStr for ArmId {
                 (s.eq_ignore_ascii_case("resourceGroups") && segments.len() > 4) || s.eq_ignore_ascii_case("providers")
             });
         let complete = match segments.iter().rposition(|s| s.eq_ignore_ascii_case("providers")) {
-            Some(at) => segments.len() >= at + 4 && (segments.len() - at - 2) % 2 == 0,
+            Some(at) => segments.len() >= at + 4 && (segments.len() - at - 2).is_multiple_of(2),
             None => segments.len() == 3 || segments.len() == 5,
         };
         if well_formed && complete { Ok(ArmId::trusted(trimmed.to_owned())) } else { Err(bad()) }

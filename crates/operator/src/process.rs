@@ -111,7 +111,11 @@ async fn missing(client: &Client, plurals: &[&str]) -> Option<String> {
     let version = format!("{GROUP}/{VERSION}");
     let served = match client.list_api_group_resources(&version).await {
         Ok(list) => list.resources.into_iter().map(|resource| resource.name).collect(),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Vec::new(),
+        // Not a proper status: of a group that it does not know the server says so in plain text.
+        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+        Err(kube::Error::Api(status)) => {
+            return Some(format!("ask the API server which kinds of {version} it serves: {}", status.message));
+        }
         Err(error) => return Some(format!("ask the API server which kinds of {version} it serves: {error}")),
     };
     let missing: Vec<&str> = plurals.iter().copied().filter(|plural| !served.iter().any(|name| name == plural)).collect();

@@ -47,8 +47,12 @@ impl Settings {
         let secret = std::env::var(CLIENT_SECRET_VARIABLE).ok();
         let lease = args.leader.lease(&args.serve.operator_namespace, &identity);
         lease.as_ref().map(LeaseSettings::check).transpose()?;
+        let mut controller = args.serve.controller(args.azure.azure_cloud.names());
+        if let Some(lease) = &lease {
+            controller.write_deadline = controller.write_deadline.min(lease.longest_write());
+        }
         Ok(Settings {
-            controller: args.serve.controller(args.azure.azure_cloud.names()),
+            controller,
             azure: args.azure.settings(secret)?,
             embedded: args.vantage_point.as_deref().map(|name| args.probe.agent(name, &identity)).transpose()?,
             lease,

@@ -241,7 +241,7 @@ fn close(view: &View<'_>, access: &AccessAssessment, draft: &mut Draft) -> Optio
         }
     }
     Some(azure_step(
-        format!("close {} {}", access.target, access.id.name()),
+        format!("{} {} {}", opening::CLOSE, access.target, access.id.name()),
         AzureAction::Edit {
             target: access.target,
             id: access.id.clone(),

@@ -10,6 +10,7 @@
 //! | closed, the snapshot cannot be read | wait |
 
 use serde_json::Value;
+use sreg_api::conditions::State;
 use sreg_domain::action::Snapshot;
 use sreg_domain::{ArmId, AzureAction, ClusterAction, Edit, Fact, TargetKind, naming};
 
@@ -34,6 +35,22 @@ impl Cause {
         }
     }
 }
+
+/// What a step that opens or closes was to bring about, by its name.
+pub(crate) fn started_as(step: &str) -> Option<State> {
+    let verb = step.split(' ').next().unwrap_or_default();
+    let opens = [Cause::Spec, Cause::BreakGlass, Cause::Rollback]
+        .iter()
+        .any(|cause| cause.verb() == verb);
+    if opens {
+        Some(State::Opening)
+    } else {
+        (verb == CLOSE).then_some(State::Locking)
+    }
+}
+
+/// First word of the name of a closing step.
+pub(crate) const CLOSE: &str = "close";
 
 /// What the snapshot holds for a target.
 pub(crate) fn kept<'a>(snapshot: &'a Snapshot, id: &ArmId) -> Option<&'a Value> {

@@ -7,6 +7,7 @@ use sreg_domain::{Action, AzureAction, ClusterAction, Fact};
 
 use crate::break_glass;
 use crate::facts::View;
+use crate::opening;
 use crate::plan::{Assessment, Step, Wait, WaitReason};
 
 /// Which wait speaks for the object when there are several: the lowest.
@@ -80,7 +81,7 @@ pub(crate) fn judge(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment
         Some(reason) if view.desired.observe_only && !reason.is_stalled() && reason != WaitReason::NotKnown => {
             State::Observed
         }
-        Some(reason) => by_wait(reason, assessment),
+        Some(reason) => by_wait(view, reason, assessment),
         None if !steps.is_empty() => by_probes(view, assessment),
         None => settled(view),
     }
@@ -127,11 +128,13 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
     }
 }
 
-fn by_wait(reason: WaitReason, assessment: &Assessment) -> State {
+fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> State {
     use WaitReason::*;
     match reason {
         OperationInProgress | ResourceBusy => {
-            if assessment.endpoints.iter().any(|e| e.ready != Some(true)) {
+            if let Some(state) = by_operation(view) {
+                state
+            } else if assessment.endpoints.iter().any(|e| e.ready != Some(true)) {
                 State::CreatingEndpoints
             } else if assessment.dns_ready != Some(true) {
                 State::ConfiguringDns
@@ -167,6 +170,14 @@ fn by_wait(reason: WaitReason, assessment: &Assessment) -> State {
         | BreakGlassStalled
         | PlanRefusedStalled => State::Stalled,
     }
+}
+
+/// A running operation on a target's public access says more than that something runs.
+fn by_operation(view: &View<'_>) -> Option<State> {
+    let on_targets = view.access.iter().filter_map(|a| view.running(&a.id));
+    on_targets
+        .filter_map(|o| opening::started_as(&o.operation.step.0))
+        .next()
 }
 
 /// Only probes are being written.

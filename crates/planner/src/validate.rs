@@ -14,7 +14,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kube::ResourceExt;
 use sreg_api::SecureRegistry;
 use sreg_api::registry::{
     ApprovalMode, DeletionPolicy, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate,
@@ -106,9 +105,9 @@ pub fn validate(object: &SecureRegistry, settings: &PlanSettings) -> Result<Desi
 
 fn object_ref(object: &SecureRegistry) -> ObjectRef {
     ObjectRef {
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
-        uid: object.uid().unwrap_or_default(),
+        namespace: object.metadata.namespace.clone().unwrap_or_default(),
+        name: object.metadata.name.clone().unwrap_or_default(),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
         generation: object.metadata.generation.unwrap_or_default(),
     }
 }

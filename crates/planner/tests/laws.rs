@@ -146,8 +146,25 @@ fn consistent(world: &World) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// 48 stories each, or as many as `PROPTEST_CASES` says.
+fn config() -> ProptestConfig {
+    let given = std::env::var_os("PROPTEST_CASES").is_some();
+    let default = ProptestConfig {
+        max_shrink_iters: 400,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/laws.proptest-regressions",
+        ))),
+        ..ProptestConfig::default()
+    };
+    if given {
+        default
+    } else {
+        ProptestConfig { cases: 48, ..default }
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/laws.proptest-regressions"))), ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     /// Convergence from anywhere: whatever happened, once blows stop the end is the same, and then all is quiet.
     #[test]

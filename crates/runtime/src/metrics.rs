@@ -103,7 +103,7 @@ impl Metrics {
         registry.register("passes", "Passes over objects, by how they ended", passes.clone());
         registry.register("pass_duration_seconds", "Time that a pass took", pass_duration.clone());
         registry.register("steps", "Steps carried out, by what they do and what came of it", steps.clone());
-        registry.register("leader", "1 while this process leads", leader.clone());
+        registry.register("leader", "Whether this process leads (1) or stands by (0)", leader.clone());
         registry.register_collector(Box::new(Arc::clone(&objects)));
         // A rate can only be taken of a series that was there before its first event.
         for result in PassResult::iter() {

@@ -50,21 +50,29 @@ async fn a_subnet_that_does_not_exist_is_stalled_and_named() -> Result<()> {
 async fn nonsense_from_azure_is_an_error_of_that_call_with_its_correlation_id() -> Result<()> {
     let setting = Setting::demo().await?;
     let registry = setting.registry()?;
-    for effect in [
-        json!({"html": {"status": 502}}),
-        json!({"truncatedJson": {}}),
-        json!({"okWithError": {"code": "InternalServerError", "message": "something broke"}}),
-    ] {
-        let rule = json!({"method": "GET", "path": registry, "times": 2, "effect": effect});
-        setting.stand.simulator().inject(serde_json::from_value(rule)?);
-    }
     setting.apply(|_| ()).await?;
-    eventually(SETTLED, "the nonsense to be reported with a correlation id", || async {
-        let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
-        let text = serde_json::to_string(&object.status).unwrap_or_default();
-        if text.contains("correlation") { Ok(()) } else { Err(text) }
-    })
-    .await?;
+    for (kind, effect) in [
+        ("an HTML page", json!({"html": {"status": 502}})),
+        ("truncated JSON", json!({"truncatedJson": {}})),
+        ("an error in a 200", json!({"okWithError": {"code": "InternalServerError", "message": "something broke"}})),
+    ] {
+        let rule = json!({"method": "GET", "path": registry, "effect": effect});
+        setting.stand.simulator().inject(serde_json::from_value(rule)?);
+        eventually(SETTLED, format!("{kind} to be reported with its correlation id"), || async {
+            let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+            let waits = object.status.unwrap_or_default().waiting_for;
+            let told = waits.iter().any(|w| w.message.contains("contosoreg") && w.message.contains("correlation id"));
+            if told { Ok(()) } else { Err(format!("{waits:?}")) }
+        })
+        .await?;
+        setting.stand.simulator().clear_faults();
+        eventually(SETTLED, "the operator to go on", || async {
+            let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+            let (state, message) = sreg_stand::objects::ready(&object);
+            if message.contains("correlation id") { Err(format!("{state}: {message}")) } else { Ok(()) }
+        })
+        .await?;
+    }
     setting.locked().await?;
     setting.assert_locked_with_proof()
 }

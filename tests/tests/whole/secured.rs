@@ -53,7 +53,7 @@ async fn a_registry_in_two_regions_is_locked_with_every_storage_account_and_repl
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     setting.assert_locked_with_proof()?;
-    ensure!(setting.our_endpoints().len() == 4, "registry, two storage accounts, ACR: {:?}", setting.our_endpoints());
+    ensure!(setting.our_endpoints().len() == 6, "registry, blob and dfs of two storage accounts, ACR: {:?}", setting.our_endpoints());
     let required =
         setting.stand.simulator().with_world(|w| sreg_stand::oracle::required_paths(w, &setting.requirement().unwrap()));
     for part in ["westeurope.data.azurecr.io", "northeurope.data.azurecr.io"] {

@@ -263,3 +263,22 @@ fn an_invalid_object_stalls_and_keeps_what_was_known() {
     assert_eq!(again.status, report.status);
     assert!(again.events.is_empty() && report.events.len() == 1);
 }
+
+#[test]
+fn a_running_closing_write_is_locking() {
+    let mut world = World::everyday();
+    world.until("Locking", 60);
+    let operation = sreg_domain::Operation {
+        step: sreg_domain::StepId("close registry contosoreg".into()),
+        resource: id(REGISTRY),
+        poll_url: "https://arm/1".into(),
+        started_at: world.now,
+    };
+    world.seen.azure.operations = vec![OperationSeen {
+        operation,
+        state: OperationState::Running { retry_after: None },
+    }];
+    let plan = world.plan();
+    assert!(plan.waves.is_empty());
+    assert_eq!(plan.assessment.state, Some(sreg_api::conditions::State::Locking));
+}

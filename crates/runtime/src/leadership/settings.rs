@@ -67,6 +67,12 @@ impl LeaseSettings {
         }
     }
 
+    /// Longest that a write may take under this lease: just before a renewal no more than this is surely left of it. A closing
+    /// write is sent only while leadership is held for longer than a write may take; with more than this it might never be.
+    pub fn longest_write(&self) -> Duration {
+        self.grace.saturating_sub(self.margin).saturating_sub(self.read_every * 2)
+    }
+
     /// Whether the times fit together.
     ///
     /// # Errors
@@ -97,6 +103,11 @@ mod tests {
         let mut settings = LeaseSettings::new("ns", "lease", "me");
         change(&mut settings);
         settings.check()
+    }
+
+    #[test]
+    fn a_write_may_take_no_longer_than_is_left_just_before_a_renewal() {
+        assert_eq!(LeaseSettings::new("ns", "lease", "me").longest_write(), Duration::from_secs(13));
     }
 
     #[test]

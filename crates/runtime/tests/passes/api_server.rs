@@ -281,7 +281,7 @@ impl ApiServer {
                 return Err(refuse(code, reason, format!("{} {:?} not found", key.0, key.2)));
             }
             let mut object = body.clone();
-            store.applied.insert((key.clone(), manager.to_owned()), body);
+            store.applied.insert((key.clone(), manager.to_owned()), apply::owned_part(&body, false));
             self.bear(&mut store, key, &mut object);
             note(&mut store, "apply", key, false, manager);
             return Ok(self.store_object(&mut store, key, object));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::json;
 use sreg_azure::Hands;
 use sreg_domain::action::{AzureAction, Effect, Failure, StepId, StepResult};
 use sreg_runtime::Context;
@@ -12,6 +13,15 @@ use sreg_runtime::act::act;
 use sreg_runtime::reconcile::reconcile;
 
 use super::stand::{NAME, NAMESPACE, PLACES, REGISTRY, Stand};
+
+/// A world that is quick to come to the lock.
+fn quick() -> Stand {
+    let stand = Stand::with(|seed| seed.latencies = azure_sim::Latencies::Scaled(0.05));
+    stand.apply(|object| {
+        object["spec"]["verification"] = json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "10m", "dnsSettle": "1m"});
+    });
+    stand
+}
 
 /// Plans the lock, lets something happen, acts; says what became of the first closing step.
 async fn close_after(stand: &Stand, context: &Context, happens: impl FnOnce(&Stand)) -> StepResult {
@@ -26,8 +36,7 @@ async fn close_after(stand: &Stand, context: &Context, happens: impl FnOnce(&Sta
 }
 
 async fn assert_withheld(happens: impl FnOnce(&Stand), reason: &str) {
-    let stand = Stand::new();
-    stand.apply(|_| {});
+    let stand = quick();
     let context = stand.context();
     match close_after(&stand, &context, happens).await {
         StepResult::Withheld(why) => assert!(why.contains(reason), "{why:?} does not speak of {reason:?}"),
@@ -39,8 +48,7 @@ async fn assert_withheld(happens: impl FnOnce(&Stand), reason: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn without_any_change_the_planned_write_goes_out_with_its_evidence() {
-    let stand = Stand::new();
-    stand.apply(|_| {});
+    let stand = quick();
     let context = stand.context();
     let (object, plan) = stand.until_closing(&context).await;
     let outcome = act(&context, &object, &plan).await;
@@ -53,7 +61,7 @@ async fn without_any_change_the_planned_write_goes_out_with_its_evidence() {
 #[tokio::test(start_paused = true)]
 async fn a_spec_that_changed_between_plan_and_write_withholds_it() {
     assert_withheld(
-        |stand| stand.apply(|object| object["spec"]["drift"] = serde_json::json!({"interval": "11m"})),
+        |stand| stand.apply(|object| object["spec"]["drift"] = json!({"interval": "11m"})),
         "the spec changed from generation 1 to 2",
     )
     .await;
@@ -137,8 +145,7 @@ async fn leadership_that_lapsed_or_has_too_little_left_withholds_it() {
 
 #[tokio::test(start_paused = true)]
 async fn evidence_that_grew_too_old_between_plan_and_write_withholds_it() {
-    let stand = Stand::new();
-    stand.apply(|_| {});
+    let stand = quick();
     let context = stand.context();
     let (object, plan) = stand.until_closing(&context).await;
     tokio::time::sleep(Duration::from_secs(601)).await;
@@ -149,8 +156,7 @@ async fn evidence_that_grew_too_old_between_plan_and_write_withholds_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_leader_does_not_close_on_the_round_of_the_one_before() {
-    let stand = Stand::new();
-    stand.apply(|_| {});
+    let stand = quick();
     let (object, plan) = stand.until_closing(&stand.context()).await;
     let successor = stand.context();
     let outcome = act(&successor, &object, &plan).await;
@@ -178,8 +184,7 @@ impl Hands for Waiting {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_waits_for_budget_longer_than_it_may_take_is_never_sent() {
-    let stand = Stand::new();
-    stand.apply(|_| {});
+    let stand = quick();
     let hands = Arc::new(Waiting { hands: stand.azure.clone(), wait: Duration::from_secs(30), sent: AtomicUsize::new(0) });
     let context = stand.context_with(Arc::new(stand.azure.clone()), hands.clone());
     let result = close_after(&stand, &context, |_| {}).await;
@@ -191,8 +196,7 @@ async fn a_write_that_waits_for_budget_longer_than_it_may_take_is_never_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_round_that_could_not_be_written_everywhere_is_no_round() {
-    let stand = Stand::new();
-    stand.apply(|_| {});
+    let stand = quick();
     let context = stand.context();
     stand.until_closing(&context).await;
     let uid = stand.object().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();

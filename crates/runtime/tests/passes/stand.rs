@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, StatusCode};
-use azure_sim::journal::{Actor, Entry};
+use azure_sim::journal::Entry;
 use azure_sim::{ConnectionDropped, Latencies, Seed, Simulator};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -32,7 +32,6 @@ pub const NAMESPACE: &str = "ml-platform";
 pub const NAME: &str = "contoso-models";
 pub const OPERATOR_NAMESPACE: &str = "secure-registry-system";
 pub const REGISTRY: &str = "/subscriptions/0a000000-0000-4000-8000-000000000002/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/contosoreg";
-const OPERATOR: &str = "0b000000-0000-4000-8000-000000000001";
 const NETWORKS: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks";
 
 pub const PLACES: [Place; 3] = [
@@ -200,14 +199,14 @@ impl Stand {
 
     /// Pass by pass until the next step is a closing write, which is not yet sent.
     pub async fn until_closing(&self, context: &Context) -> (ObjectRef, Plan) {
-        for _ in 0..3000 {
+        for _ in 0..300 {
             let (object, _, _, plan) = self.look(context).await;
             let closes = |step: &sreg_planner::Step| matches!(&step.action, sreg_domain::Action::Azure(action) if action.is_closing());
             if plan.waves.first().is_some_and(|wave| wave.iter().any(closes)) {
                 return (object, plan);
             }
             reconcile(context, NAMESPACE, NAME).await.unwrap();
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            tokio::time::sleep(Duration::from_secs(15)).await;
         }
         panic!("never came to closing: {:#}", self.status());
     }
@@ -256,16 +255,14 @@ impl Stand {
         self.api.writes().into_iter().filter(ours).collect()
     }
 
-    /// When the operator closed something, by the simulator's journal.
+    /// When the operator sent a write that closes something, by the simulator's journal.
     pub fn closings(&self) -> Vec<Duration> {
         let closes = |entry: &Entry| match entry {
-            Entry::Change(change) => {
-                change.by == Actor::Principal(OPERATOR.into())
-                    && change.fields.iter().any(|field| {
-                        (field.pointer.ends_with("/publicNetworkAccess") && field.after == "Disabled" && field.before != "Disabled")
-                            || (field.pointer.ends_with("/defaultAction") && field.after == "Deny" && field.before != "Deny")
-                    })
-            }
+            Entry::Request(request) if request.write => request.body.as_ref().is_some_and(|body| {
+                body.pointer("/properties/publicNetworkAccess").is_some_and(|access| access == "Disabled")
+                    || body.pointer("/properties/networkAcls/defaultAction").is_some_and(|action| action == "Deny")
+                    || body.pointer("/properties/networkRuleSet/defaultAction").is_some_and(|action| action == "Deny")
+            }),
             _ => false,
         };
         let records = self.sim.records_since(0);

@@ -114,7 +114,7 @@ fn line(object: &SecureRegistry) -> String {
     let public = status.public_access.map_or_else(|| "-".to_owned(), |p| p.summary);
     let endpoints = status.endpoints_ready.unwrap_or_else(|| "-".into());
     let verified = status.paths_verified.unwrap_or_else(|| "-".into());
-    let message: String = message.chars().take(110).collect();
+    let message: String = message.chars().take(160).collect();
     format!("{state:20} public={public} endpoints={endpoints} verified={verified}  {message}")
 }
 
