@@ -2,6 +2,9 @@
 //! sentence that says what to write instead, and lets only those write who may. The definitions and policies are the
 //! committed files; the cases are those that `crates/api/tests/validation.rs` evaluates without a server.
 
+// Clippy knows test functions, but not the functions they share.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,7 +51,10 @@ fn rules() -> Result<Rules> {
 /// Replaces, adds or removes what a JSON pointer names; pointers go in alphabetical order, so parents before children.
 fn set(object: &mut Value, pointer: &str, value: &Value) -> Result<()> {
     let (parent, last) = pointer.rsplit_once('/').context("a pointer begins with /")?;
-    match object.pointer_mut(parent).with_context(|| format!("nothing at {parent}"))? {
+    match object
+        .pointer_mut(parent)
+        .with_context(|| format!("nothing at {parent}"))?
+    {
         Value::Object(map) if value.is_null() => drop(map.remove(last)),
         Value::Object(map) => drop(map.insert(last.to_owned(), value.clone())),
         Value::Array(items) if items.len().to_string() == last => items.push(value.clone()),
@@ -60,7 +66,10 @@ fn set(object: &mut Value, pointer: &str, value: &Value) -> Result<()> {
 
 fn resource(kind: &str) -> Result<(ApiResource, bool)> {
     let definitions = sreg_api::crd::definitions();
-    let definition = definitions.iter().find(|it| it.spec.names.kind == kind).with_context(|| format!("no kind {kind}"))?;
+    let definition = definitions
+        .iter()
+        .find(|it| it.spec.names.kind == kind)
+        .with_context(|| format!("no kind {kind}"))?;
     let resource = ApiResource {
         group: sreg_api::GROUP.into(),
         version: sreg_api::VERSION.into(),
@@ -111,14 +120,24 @@ async fn plane() -> Result<&'static ControlPlane> {
     static PREPARED: OnceCell<Result<(), String>> = OnceCell::const_new();
     let plane = ControlPlane::shared().await?;
     let prepare = || async { prepare(plane).await.map_err(|error| format!("{error:#}")) };
-    PREPARED.get_or_init(prepare).await.clone().map_err(anyhow::Error::msg)?;
+    PREPARED
+        .get_or_init(prepare)
+        .await
+        .clone()
+        .map_err(anyhow::Error::msg)?;
     Ok(plane)
 }
 
 async fn prepare(plane: &ControlPlane) -> Result<()> {
     let deploy = repository().join("deploy");
-    plane.install_crds(deploy.join("crds")).await.context("install the committed definitions")?;
-    plane.apply_path(deploy.join("policies")).await.context("install the committed policies")?;
+    plane
+        .install_crds(deploy.join("crds"))
+        .await
+        .context("install the committed definitions")?;
+    plane
+        .apply_path(deploy.join("policies"))
+        .await
+        .context("install the committed policies")?;
     plane.apply_path(deploy.join("base/namespace.yaml")).await?;
     plane.apply_path(deploy.join("base/service-account.yaml")).await?;
     // Everybody may do everything as far as RBAC goes: what is refused is refused by a policy.
@@ -131,25 +150,47 @@ subjects: [{kind: Group, name: 'system:authenticated', apiGroup: rbac.authorizat
     plane.apply_yaml(everybody).await?;
     // A policy comes into force a moment after it was accepted, each by itself.
     let admin = plane.admin_client().await?;
-    for (kind, field) in [("BreakGlass", "/spec/requestedBy"), ("ChangeApproval", "/spec/approvedBy")] {
+    for (kind, field) in [
+        ("BreakGlass", "/spec/requestedBy"),
+        ("ChangeApproval", "/spec/approvedBy"),
+    ] {
         in_force(&admin, kind, field, &json!("nobody"), "must be the user who creates").await?;
     }
-    in_force(&admin, "ConnectivityProbe", "/spec/round", &json!(1), "only the operator").await?;
+    in_force(
+        &admin,
+        "ConnectivityProbe",
+        "/spec/round",
+        &json!(1),
+        "only the operator",
+    )
+    .await?;
     let registries = api(&admin, "SecureRegistry", "default")?;
     let good = rules()?.good["SecureRegistry"].clone();
-    registries.create(&PostParams::default(), &object(good.clone(), "default", "in-force")?).await?;
+    registries
+        .create(&PostParams::default(), &object(good.clone(), "default", "in-force")?)
+        .await?;
     let status = json!({"status": {"observedGeneration": 1}});
     eventually(SOON, "the policy on status", || async {
-        refused(registries.patch_status("in-force", &PatchParams::default(), &Patch::Merge(&status)).await)
+        refused(
+            registries
+                .patch_status("in-force", &PatchParams::default(), &Patch::Merge(&status))
+                .await,
+        )
     })
     .await?;
     let own = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
     eventually(SOON, "the policy on the finalizer", || async {
         let patch = |body: Value| {
             let registries = &registries;
-            async move { registries.patch("in-force", &PatchParams::default(), &Patch::Merge(&body)).await }
+            async move {
+                registries
+                    .patch("in-force", &PatchParams::default(), &Patch::Merge(&body))
+                    .await
+            }
         };
-        patch(own(json!([FINALIZER]))).await.map_err(|error| error.to_string())?;
+        patch(own(json!([FINALIZER])))
+            .await
+            .map_err(|error| error.to_string())?;
         refused(patch(own(json!([]))).await)
     })
     .await?;
@@ -169,7 +210,10 @@ async fn in_force(client: &Client, kind: &str, field: &str, value: &Value, says:
     set(&mut bad, field, value)?;
     let bad = object(bad, "default", "in-force")?;
     let objects = api(client, kind, "default")?;
-    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
     eventually(SOON, format!("the policy on {kind}"), || async {
         match objects.create(&dry, &bad).await {
             Err(kube::Error::Api(status)) if status.message.contains(says) => Ok(()),
@@ -181,7 +225,9 @@ async fn in_force(client: &Client, kind: &str, field: &str, value: &Value, says:
 
 /// The operator, as the policies know it.
 async fn operator(plane: &ControlPlane) -> Result<Client> {
-    let kubeconfig = plane.kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT).await?;
+    let kubeconfig = plane
+        .kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT)
+        .await?;
     plane.client(&kubeconfig).await
 }
 
@@ -189,7 +235,9 @@ async fn operator(plane: &ControlPlane) -> Result<Client> {
 async fn account(plane: &ControlPlane, namespace: &str, name: &str) -> Result<Client> {
     let text = format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}, namespace: {namespace}}}\n");
     plane.apply_yaml(&text).await?;
-    plane.client(&plane.kubeconfig_for_service_account(namespace, name).await?).await
+    plane
+        .client(&plane.kubeconfig_for_service_account(namespace, name).await?)
+        .await
 }
 
 #[tokio::test]
@@ -216,10 +264,18 @@ async fn the_server_refuses_each_bad_object_with_what_to_write_instead() -> Resu
         let answer = if case.update {
             let mut changed = object(value, &namespace, "rules-good")?;
             changed.metadata.resource_version = objects.get("rules-good").await?.metadata.resource_version;
-            let dry = PostParams { dry_run: true, ..PostParams::default() };
+            let dry = PostParams {
+                dry_run: true,
+                ..PostParams::default()
+            };
             objects.replace("rules-good", &dry, &changed).await
         } else {
-            objects.create(&PostParams::default(), &object(value, &namespace, &format!("rules-{number}"))?).await
+            objects
+                .create(
+                    &PostParams::default(),
+                    &object(value, &namespace, &format!("rules-{number}"))?,
+                )
+                .await
         };
         if let Err(failure) = expect(&case.name, refusal(answer)?, case.says.as_deref()) {
             failures.push(failure.to_string());
@@ -234,11 +290,18 @@ async fn defaults_are_filled_in_outside_lists_only() -> Result<()> {
     let plane = plane().await?;
     let namespace = plane.namespace("defaults").await?;
     let mut value = rules()?.good["SecureRegistry"].clone();
-    for field in ["/spec/verification", "/spec/drift", "/spec/endpoints/0/dns", "/spec/endpoints/0/approval"] {
+    for field in [
+        "/spec/verification",
+        "/spec/drift",
+        "/spec/endpoints/0/dns",
+        "/spec/endpoints/0/approval",
+    ] {
         set(&mut value, field, &Value::Null)?;
     }
     let objects = api(&plane.admin_client().await?, "SecureRegistry", &namespace)?;
-    let made = objects.create(&PostParams::default(), &object(value, &namespace, "least")?).await?;
+    let made = objects
+        .create(&PostParams::default(), &object(value, &namespace, "least")?)
+        .await?;
     let spec = &made.data["spec"];
     assert_eq!(
         spec["verification"],
@@ -249,7 +312,11 @@ async fn defaults_are_filled_in_outside_lists_only() -> Result<()> {
     assert_eq!(spec["deletionPolicy"], "Retain");
     assert_eq!(spec["drift"]["interval"], "10m");
     // Argo CD would show a default inside a list item as a difference for ever.
-    let mut endpoint = spec["endpoints"][0].as_object().context("an endpoint")?.keys().collect::<Vec<_>>();
+    let mut endpoint = spec["endpoints"][0]
+        .as_object()
+        .context("an endpoint")?
+        .keys()
+        .collect::<Vec<_>>();
     endpoint.sort();
     assert_eq!(endpoint, ["name", "subnetResourceId"]);
     Ok(())
@@ -263,31 +330,54 @@ async fn only_the_operator_writes_what_probes_ask() -> Result<()> {
     let (operator, agent) = (operator(plane).await?, account(plane, &namespace, "agent").await?);
     let probes = |client: &Client| api(client, "ConnectivityProbe", &namespace);
     let create = |name: &str| object(good.clone(), &namespace, name);
-    let only = Some("only the operator (secure-registry-system/secure-registry-operator) makes, changes and deletes probes");
+    let only =
+        Some("only the operator (secure-registry-system/secure-registry-operator) makes, changes and deletes probes");
     let post = PostParams::default();
 
     for client in [&agent, &plane.admin_client().await?] {
-        expect("forging a probe", refusal(probes(client)?.create(&post, &create("forged")?).await)?, only)?;
+        expect(
+            "forging a probe",
+            refusal(probes(client)?.create(&post, &create("forged")?).await)?,
+            only,
+        )?;
     }
     probes(&operator)?.create(&post, &create("real")?).await?;
     let round = json!({"spec": {"round": 8}});
     let label = json!({"metadata": {"labels": {"secureregistry.dev/registry-uid": "another"}}});
     let merge = PatchParams::default();
     for patch in [&round, &label] {
-        expect("changing a probe", refusal(probes(&agent)?.patch("real", &merge, &Patch::Merge(patch)).await)?, only)?;
+        expect(
+            "changing a probe",
+            refusal(probes(&agent)?.patch("real", &merge, &Patch::Merge(patch)).await)?,
+            only,
+        )?;
     }
-    expect("deleting a probe", refusal(probes(&agent)?.delete("real", &DeleteParams::default()).await)?, only)?;
+    expect(
+        "deleting a probe",
+        refusal(probes(&agent)?.delete("real", &DeleteParams::default()).await)?,
+        only,
+    )?;
     // The status is no way to the spec.
     let both = json!({"spec": {"round": 9}, "status": {"round": 9}});
-    let written = probes(&agent)?.patch_status("real", &merge, &Patch::Merge(&both)).await?;
+    let written = probes(&agent)?
+        .patch_status("real", &merge, &Patch::Merge(&both))
+        .await?;
     assert_eq!(written.data["spec"]["round"], 7);
 
     probes(&operator)?.patch("real", &merge, &Patch::Merge(&round)).await?;
     // A cluster's own controllers clean up after a namespace, and may do no more.
     let collector = account(plane, "kube-system", "namespace-controller").await?;
-    expect("a controller's change", refusal(probes(&collector)?.patch("real", &merge, &Patch::Merge(&round)).await)?, None)?;
+    expect(
+        "a controller's change",
+        refusal(probes(&collector)?.patch("real", &merge, &Patch::Merge(&round)).await)?,
+        None,
+    )?;
     let forged = json!({"spec": {"round": 10}});
-    expect("a controller's forgery", refusal(probes(&collector)?.patch("real", &merge, &Patch::Merge(&forged)).await)?, only)?;
+    expect(
+        "a controller's forgery",
+        refusal(probes(&collector)?.patch("real", &merge, &Patch::Merge(&forged)).await)?,
+        only,
+    )?;
     probes(&collector)?.delete("real", &DeleteParams::default()).await?;
     Ok(())
 }
@@ -299,23 +389,42 @@ async fn only_its_own_service_account_writes_what_a_probe_found() -> Result<()> 
     let good = rules()?.good["ConnectivityProbe"].clone();
     let operator = operator(plane).await?;
     let probes = |client: &Client| api(client, "ConnectivityProbe", &here);
-    probes(&operator)?.create(&PostParams::default(), &object(good, &here, "probe")?).await?;
+    probes(&operator)?
+        .create(&PostParams::default(), &object(good, &here, "probe")?)
+        .await?;
     let forged = json!({"status": {"round": 7, "summary": "3/3"}});
     let write = |client: Client| {
         let forged = forged.clone();
         let probes = probes(&client);
-        async move { refusal(probes?.patch_status("probe", &PatchParams::default(), &Patch::Merge(&forged)).await) }
+        async move {
+            refusal(
+                probes?
+                    .patch_status("probe", &PatchParams::default(), &Patch::Merge(&forged))
+                    .await,
+            )
+        }
     };
-    let says = format!("only the vantage point hub-agent reports what it found: run its agent as ServiceAccount {here}/agent");
+    let says =
+        format!("only the vantage point hub-agent reports what it found: run its agent as ServiceAccount {here}/agent");
     for (who, client) in [
-        ("another account of the namespace", account(plane, &here, "default").await?),
-        ("an account of that name elsewhere", account(plane, &elsewhere, "agent").await?),
+        (
+            "another account of the namespace",
+            account(plane, &here, "default").await?,
+        ),
+        (
+            "an account of that name elsewhere",
+            account(plane, &elsewhere, "agent").await?,
+        ),
         ("the administrator", plane.admin_client().await?),
         ("the operator itself", operator),
     ] {
         expect(who, write(client).await?, Some(&says))?;
     }
-    expect("its own account", write(account(plane, &here, "agent").await?).await?, None)
+    expect(
+        "its own account",
+        write(account(plane, &here, "agent").await?).await?,
+        None,
+    )
 }
 
 #[tokio::test]
@@ -327,8 +436,12 @@ async fn only_the_operator_writes_status_and_takes_its_finalizer_off() -> Result
     let registries = |client: &Client| api(client, "SecureRegistry", &namespace);
     let emergencies = |client: &Client| api(client, "BreakGlass", &namespace);
     let post = PostParams::default();
-    registries(&admin)?.create(&post, &object(good["SecureRegistry"].clone(), &namespace, "models")?).await?;
-    emergencies(&admin)?.create(&post, &object(good["BreakGlass"].clone(), &namespace, "incident")?).await?;
+    registries(&admin)?
+        .create(&post, &object(good["SecureRegistry"].clone(), &namespace, "models")?)
+        .await?;
+    emergencies(&admin)?
+        .create(&post, &object(good["BreakGlass"].clone(), &namespace, "incident")?)
+        .await?;
 
     let merge = PatchParams::default();
     let locked = json!({"status": {"publicAccess": {"summary": "Locked"}}});
@@ -336,27 +449,69 @@ async fn only_the_operator_writes_status_and_takes_its_finalizer_off() -> Result
     let only = Some("only the operator (secure-registry-system/secure-registry-operator) writes this status");
     let locks = |api: Api<DynamicObject>| {
         let locked = locked.clone();
-        async move { refusal(api.patch_status("models", &PatchParams::default(), &Patch::Merge(&locked)).await) }
+        async move {
+            refusal(
+                api.patch_status("models", &PatchParams::default(), &Patch::Merge(&locked))
+                    .await,
+            )
+        }
     };
     expect("forging status", locks(registries(&admin)?).await?, only)?;
     expect("writing status", locks(registries(&operator)?).await?, None)?;
-    expect("forging an end", refusal(emergencies(&admin)?.patch_status("incident", &merge, &Patch::Merge(&ended)).await)?, only)?;
-    expect("writing an end", refusal(emergencies(&operator)?.patch_status("incident", &merge, &Patch::Merge(&ended)).await)?, None)?;
+    expect(
+        "forging an end",
+        refusal(
+            emergencies(&admin)?
+                .patch_status("incident", &merge, &Patch::Merge(&ended))
+                .await,
+        )?,
+        only,
+    )?;
+    expect(
+        "writing an end",
+        refusal(
+            emergencies(&operator)?
+                .patch_status("incident", &merge, &Patch::Merge(&ended))
+                .await,
+        )?,
+        None,
+    )?;
 
     let finalizers = |list: Value| json!({"metadata": {"finalizers": list}});
     let change = |client: &Client, list: Value| {
         let api = registries(client);
-        async move { refusal(api?.patch("models", &PatchParams::default(), &Patch::Merge(&finalizers(list))).await) }
+        async move {
+            refusal(
+                api?.patch("models", &PatchParams::default(), &Patch::Merge(&finalizers(list)))
+                    .await,
+            )
+        }
     };
     expect("its finalizer", change(&operator, json!([FINALIZER])).await?, None)?;
-    expect("another finalizer beside it", change(&admin, json!([FINALIZER, "example.com/own"])).await?, None)?;
+    expect(
+        "another finalizer beside it",
+        change(&admin, json!([FINALIZER, "example.com/own"])).await?,
+        None,
+    )?;
     let keeps = Some("removes the finalizer secureregistry.dev/release, once nothing in Azure carries its mark");
-    expect("taking ours off", change(&admin, json!(["example.com/own"])).await?, keeps)?;
+    expect(
+        "taking ours off",
+        change(&admin, json!(["example.com/own"])).await?,
+        keeps,
+    )?;
     expect("taking all off", change(&admin, Value::Null).await?, keeps)?;
     expect("taking theirs off", change(&admin, json!([FINALIZER])).await?, None)?;
     // People still change the spec.
     let observe = json!({"spec": {"managementPolicy": "Observe"}});
-    expect("a change of spec", refusal(registries(&admin)?.patch("models", &merge, &Patch::Merge(&observe)).await)?, None)?;
+    expect(
+        "a change of spec",
+        refusal(
+            registries(&admin)?
+                .patch("models", &merge, &Patch::Merge(&observe))
+                .await,
+        )?,
+        None,
+    )?;
     expect("the operator's release", change(&operator, Value::Null).await?, None)
 }
 
@@ -372,12 +527,16 @@ async fn who_asks_and_who_approves_is_who_creates() -> Result<()> {
         let mut value = rules.good[kind].clone();
         let create = |value: &Value, name: &str| object(value.clone(), &namespace, name);
         let says = format!("{field} must be the user who creates the {kind}: write {field}: erin");
-        let borrowed = objects.create(&PostParams::default(), &create(&value, "borrowed")?).await;
+        let borrowed = objects
+            .create(&PostParams::default(), &create(&value, "borrowed")?)
+            .await;
         expect("a borrowed name", refusal(borrowed)?, Some(&says))?;
         set(&mut value, &pointer, &json!("erin"))?;
         objects.create(&PostParams::default(), &create(&value, "own")?).await?;
         let renamed = json!({"spec": {field: "admin"}});
-        let renamed = objects.patch("own", &PatchParams::default(), &Patch::Merge(&renamed)).await;
+        let renamed = objects
+            .patch("own", &PatchParams::default(), &Patch::Merge(&renamed))
+            .await;
         expect("a name put in later", refusal(renamed)?, Some("cannot be changed"))?;
     }
     Ok(())

@@ -21,7 +21,9 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
 /// Optional enums come out of schemars as `nullable` with a `null` member, which GitOps tools then show as a difference;
 /// in this API absence is how nothing is said.
 fn tidied(crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    let Ok(mut value) = serde_json::to_value(&crd) else { return crd };
+    let Ok(mut value) = serde_json::to_value(&crd) else {
+        return crd;
+    };
     tidy(&mut value);
     serde_json::from_value(value).unwrap_or(crd)
 }

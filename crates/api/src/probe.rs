@@ -168,7 +168,9 @@ pub enum ProbeOutcome {
 }
 
 /// The hops of a path, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema, strum::Display)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema, strum::Display,
+)]
 pub enum Hop {
     /// The name resolves to exactly the endpoint's addresses.
     #[strum(to_string = "dns")]

@@ -21,13 +21,26 @@ use crate::status::SecureRegistryStatus;
     status = "SecureRegistryStatus",
     derive = "PartialEq",
     doc = "An Azure ML registry that is to be private: its private endpoints, DNS, proof of connectivity and public access, for the registry, its storage and its container registry.",
-    printcolumn(name = "State", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(
+        name = "State",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Public", type_ = "string", json_path = ".status.publicAccess.summary"),
     printcolumn(name = "Endpoints", type_ = "string", json_path = ".status.endpointsReady"),
     printcolumn(name = "Verified", type_ = "string", json_path = ".status.pathsVerified"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     cel
 )]
 #[serde(rename_all = "camelCase")]
@@ -282,7 +295,10 @@ pub struct ClientNetworkSpec {
 #[serde(rename_all = "camelCase")]
 pub struct OnPremisesSpec {
     /// Its prefixes, such as `10.200.0.0/16`.
-    #[schemars(length(min = 1, max = 32), inner(length(max = 64), regex(pattern = "^[0-9a-fA-F.:]+/[0-9]{1,3}$")))]
+    #[schemars(
+        length(min = 1, max = 32),
+        inner(length(max = 64), regex(pattern = "^[0-9a-fA-F.:]+/[0-9]{1,3}$"))
+    )]
     pub address_prefixes: Vec<String>,
 }
 
@@ -479,7 +495,10 @@ pub struct RollbackSpec {
 
 impl Default for RollbackSpec {
     fn default() -> Self {
-        RollbackSpec { on_failure: RollbackPolicy::Hold, grace_period: "15m".into() }
+        RollbackSpec {
+            on_failure: RollbackPolicy::Hold,
+            grace_period: "15m".into(),
+        }
     }
 }
 

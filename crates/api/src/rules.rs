@@ -22,7 +22,8 @@ pub(crate) const SUBNET_ID_SAYS: &str = "must be the ARM id of a subnet: /subscr
 /// A resource group's ARM id that is not a managed one.
 pub(crate) const GROUP_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}$')";
 /// What to write instead.
-pub(crate) const GROUP_ID_SAYS: &str = "must be the ARM id of a resource group: /subscriptions/<guid>/resourceGroups/<group>";
+pub(crate) const GROUP_ID_SAYS: &str =
+    "must be the ARM id of a resource group: /subscriptions/<guid>/resourceGroups/<group>";
 /// Private endpoints are not permitted in the registry's managed group (azure.md §1.6).
 pub(crate) const NOT_MANAGED_GROUP: &str = "!self.lowerAscii().contains('/resourcegroups/azureml-rg-')";
 /// What to write instead.
@@ -37,25 +38,31 @@ pub(crate) const ZONE_ID_SAYS: &str = "must be the ARM id of a privatelink zone:
 pub(crate) const STORAGE_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-a-z0-9_.()]{1,90}/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]{3,24}$'))";
 
 /// DNS mode and its zone fields, per endpoint.
-pub(crate) const DNS_EXISTING: &str = "(has(self.mode) && self.mode == 'Existing') == has(self.privateDnsZoneResourceIds)";
+pub(crate) const DNS_EXISTING: &str =
+    "(has(self.mode) && self.mode == 'Existing') == has(self.privateDnsZoneResourceIds)";
 /// What to write instead.
-pub(crate) const DNS_EXISTING_SAYS: &str = "set privateDnsZoneResourceIds (registry, blob, containerRegistry) if, and only if, mode is Existing";
+pub(crate) const DNS_EXISTING_SAYS: &str =
+    "set privateDnsZoneResourceIds (registry, blob, containerRegistry) if, and only if, mode is Existing";
 /// Only Managed creates zones.
-pub(crate) const DNS_MANAGED: &str = "!has(self.zoneResourceGroupResourceId) || !has(self.mode) || self.mode == 'Managed'";
+pub(crate) const DNS_MANAGED: &str =
+    "!has(self.zoneResourceGroupResourceId) || !has(self.mode) || self.mode == 'Managed'";
 /// What to write instead.
-pub(crate) const DNS_MANAGED_SAYS: &str = "zoneResourceGroupResourceId belongs to mode Managed: remove it, or set mode: Managed";
+pub(crate) const DNS_MANAGED_SAYS: &str =
+    "zoneResourceGroupResourceId belongs to mode Managed: remove it, or set mode: Managed";
 /// Links are ours to make only in Managed and Existing mode.
 pub(crate) const DNS_LINKS: &str = "!has(self.mode) || self.mode in ['Managed', 'Existing'] || (!has(self.linkVirtualNetworks) && !has(self.resolutionPolicy))";
 /// What to write instead.
 pub(crate) const DNS_LINKS_SAYS: &str = "linkVirtualNetworks and resolutionPolicy belong to modes Managed and Existing: with Policy and External somebody else links zones";
 
 /// Whether endpoint `$e` has zones that the operator makes.
+#[rustfmt::skip]
 macro_rules! managed {
     ($e:literal) => {
         concat!("(!has(", $e, ".dns) || !has(", $e, ".dns.mode) || ", $e, ".dns.mode == 'Managed')")
     };
 }
 /// The resource group that holds the zones of a Managed endpoint: the one named, else the virtual network's. Lower-cased.
+#[rustfmt::skip]
 macro_rules! zone_group {
     ($e:literal) => {
         concat!(
@@ -66,22 +73,26 @@ macro_rules! zone_group {
     };
 }
 /// Whether endpoint `$e` names zones.
+#[rustfmt::skip]
 macro_rules! existing {
     ($e:literal) => {
         concat!("(has(", $e, ".dns) && has(", $e, ".dns.privateDnsZoneResourceIds))")
     };
 }
 /// The zone of kind `$kind` that endpoint `$e` names, lower-cased.
+#[rustfmt::skip]
 macro_rules! zone {
     ($e:literal, $kind:literal) => {
         concat!($e, ".dns.privateDnsZoneResourceIds.", $kind, ".lowerAscii()")
     };
 }
 
-// The server estimates what a rule can cost at worst: within comprehensions only paths below `self` have a known size, so
-// no `split`, and no comprehension over the result of another where strings are compared inside.
+// The server estimates what a rule can cost at worst, and refuses definitions that may cost too much. Strings below `self`
+// have a known length; what `split` gives, or a member of a computed list, counts as of any length, and may only be compared
+// with one whose length is known. So ids of networks are bounded by 300, and are lower-cased once, not once per comparison.
 
 /// Two Managed endpoints may not share the group that their zones are made in (one would overwrite the other's records).
+#[rustfmt::skip]
 pub(crate) const MANAGED_ZONES_APART: &str = concat!(
     "self.endpoints.all(a, !", managed!("a"), " || self.endpoints.exists_one(b, ", managed!("b"), " && ",
     zone_group!("b"), " == ", zone_group!("a"), "))"
@@ -89,6 +100,7 @@ pub(crate) const MANAGED_ZONES_APART: &str = concat!(
 /// What to write instead.
 pub(crate) const MANAGED_ZONES_APART_SAYS: &str = "two endpoints would share private DNS zones and overwrite each other's records: give each its own dns.zoneResourceGroupResourceId, or use one endpoint with peering";
 /// Nor may two endpoints name the same existing zone.
+#[rustfmt::skip]
 pub(crate) const EXISTING_ZONES_APART: &str = concat!(
     "self.endpoints.all(a, !", existing!("a"), " || self.endpoints.exists_one(b, ", existing!("b"), " && (",
     zone!("a", "registry"), " == ", zone!("b", "registry"), " || ",
@@ -100,6 +112,7 @@ pub(crate) const EXISTING_ZONES_APART: &str = concat!(
 /// What to write instead.
 pub(crate) const EXISTING_ZONES_APART_SAYS: &str = "two endpoints name the same private DNS zone and would overwrite each other's records: name another zone for one of them, or use one endpoint with peering";
 /// Nor may one endpoint make the zones that another one names.
+#[rustfmt::skip]
 pub(crate) const MADE_ZONES_NOT_NAMED: &str = concat!(
     "self.endpoints.all(a, !", managed!("a"), " || self.endpoints.all(b, !", existing!("b"), " || !(",
     zone!("b", "registry"), ".startsWith(", zone_group!("a"), " + '/providers/') || ",
@@ -115,7 +128,8 @@ pub(crate) const OWN_NETWORK_IS_CLIENT: &str = "self.endpoints.all(e, (has(e.dns
 pub(crate) const LINKED_ARE_CLIENTS_SAYS: &str = "every virtual network whose DNS is changed must be proven or waived: list it under clientNetworks with a vantage point, or under unprovenNetworks with a reason";
 
 /// A client network that picks its endpoint picks one that is there.
-pub(crate) const CLIENT_ENDPOINT: &str = "self.clientNetworks.all(c, !has(c.endpoint) || self.endpoints.exists(e, e.name == c.endpoint))";
+pub(crate) const CLIENT_ENDPOINT: &str =
+    "self.clientNetworks.all(c, !has(c.endpoint) || self.endpoints.exists(e, e.name == c.endpoint))";
 /// What to write instead.
 pub(crate) const CLIENT_ENDPOINT_SAYS: &str = "clientNetworks[].endpoint must be the name of an entry of endpoints: correct it, or remove it to let the linked entry be taken";
 
@@ -127,9 +141,11 @@ pub(crate) const LOCK_NEEDS_CLIENTS_SAYS: &str = "publicAccess.desired: Disabled
 /// Evidence must be able to live as long as a proof takes.
 pub(crate) const MAX_AGE: &str = "duration(self.maxAge).getSeconds() * 1000 + duration(self.maxAge).getMilliseconds() % 1000 >= self.consecutiveSuccesses * (duration(self.interval).getSeconds() * 1000 + duration(self.interval).getMilliseconds() % 1000)";
 /// What to write instead.
-pub(crate) const MAX_AGE_SAYS: &str = "maxAge must be at least consecutiveSuccesses × interval: raise maxAge or lower the interval";
+pub(crate) const MAX_AGE_SAYS: &str =
+    "maxAge must be at least consecutiveSuccesses × interval: raise maxAge or lower the interval";
 /// A pace that neither floods nor sleeps.
-pub(crate) const INTERVAL: &str = "duration(self.interval) >= duration('100ms') && duration(self.interval) <= duration('24h')";
+pub(crate) const INTERVAL: &str =
+    "duration(self.interval) >= duration('100ms') && duration(self.interval) <= duration('24h')";
 /// What to write instead.
 pub(crate) const INTERVAL_SAYS: &str = "interval must lie between 100ms and 24h";
 
@@ -141,7 +157,8 @@ pub(crate) const CLIENT_NETWORK_SAYS: &str = "set exactly one of virtualNetworkR
 /// A window is needed where one is waited for.
 pub(crate) const WINDOW: &str = "(has(self.waitFor) && 'Window' in self.waitFor) == has(self.window)";
 /// What to write instead.
-pub(crate) const WINDOW_SAYS: &str = "set lockdown.window (schedule, timeZone, duration) if, and only if, waitFor contains Window";
+pub(crate) const WINDOW_SAYS: &str =
+    "set lockdown.window (schedule, timeZone, duration) if, and only if, waitFor contains Window";
 
 /// A request message is read by whoever approves by hand.
 pub(crate) const REQUEST_MESSAGE: &str = "!has(self.requestMessage) || self.mode == 'Manual'";

@@ -1,6 +1,9 @@
 //! Every CEL rule, evaluated in the process: a good object passes, and each bad one is refused with the sentence that says
 //! what to write instead. The cases are in `rules.yaml`; a real API server is asked the same by the whole-binary tests.
 
+// Clippy knows test functions, but not the functions they share.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::core::cel::{CompiledSchema, apply_defaults, compile_schema, validate_compiled};
@@ -28,14 +31,19 @@ struct Case {
 fn rules() -> Rules {
     let mut rules: Rules = serde_saphyr::from_str(include_str!("rules.yaml")).unwrap();
     let example = include_str!("../../../examples/secureregistry.yaml");
-    rules.good.insert("SecureRegistry".into(), serde_saphyr::from_str(example).unwrap());
+    rules
+        .good
+        .insert("SecureRegistry".into(), serde_saphyr::from_str(example).unwrap());
     rules
 }
 
 /// Replaces, adds or removes what a JSON pointer names; pointers go in alphabetical order, so parents before children.
 fn set(object: &mut Value, pointer: &str, value: &Value) {
     let (parent, last) = pointer.rsplit_once('/').unwrap();
-    match object.pointer_mut(parent).unwrap_or_else(|| panic!("nothing at {parent}")) {
+    match object
+        .pointer_mut(parent)
+        .unwrap_or_else(|| panic!("nothing at {parent}"))
+    {
         Value::Object(map) if value.is_null() => drop(map.remove(last)),
         Value::Object(map) => drop(map.insert(last.to_owned(), value.clone())),
         Value::Array(items) if items.len().to_string() == last => items.push(value.clone()),
@@ -66,9 +74,15 @@ fn schemas() -> BTreeMap<String, Schema> {
         let plain = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
         let compiled = compile_schema(&plain);
         assert!(!compiled.has_errors(), "{:?}", compiled.compilation_errors());
-        (crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(), Schema { plain, compiled })
+        (
+            crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(),
+            Schema { plain, compiled },
+        )
     };
-    sreg_api::crd::definitions().into_iter().map(|crd| schema(serde_json::to_value(crd).unwrap())).collect()
+    sreg_api::crd::definitions()
+        .into_iter()
+        .map(|crd| schema(serde_json::to_value(crd).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -76,7 +90,11 @@ fn good_objects_pass() {
     let schemas = schemas();
     for (kind, good) in rules().good {
         assert_eq!(schemas[&kind].complaints(&good, None), [""; 0], "{kind}");
-        assert_eq!(schemas[&kind].complaints(&good, Some(&good)), [""; 0], "{kind} unchanged");
+        assert_eq!(
+            schemas[&kind].complaints(&good, Some(&good)),
+            [""; 0],
+            "{kind} unchanged"
+        );
     }
 }
 
@@ -88,7 +106,9 @@ fn each_bad_object_is_refused_with_what_to_write_instead() {
     for case in rules.cases.iter().filter(|case| !case.server) {
         let good = &rules.good[&case.of];
         let mut object = good.clone();
-        case.set.iter().for_each(|(pointer, value)| set(&mut object, pointer, value));
+        case.set
+            .iter()
+            .for_each(|(pointer, value)| set(&mut object, pointer, value));
         let said = schemas[&case.of].complaints(&object, case.update.then_some(good));
         let as_expected = match &case.says {
             Some(says) => said.iter().any(|said| said.contains(says.as_str())),
@@ -107,7 +127,12 @@ fn no_rule_is_without_a_case() {
         match value {
             Value::Object(map) => {
                 let rules = map.get("x-kubernetes-validations").and_then(Value::as_array);
-                into.extend(rules.into_iter().flatten().map(|rule| rule["message"].as_str().unwrap_or("no message").to_owned()));
+                into.extend(
+                    rules
+                        .into_iter()
+                        .flatten()
+                        .map(|rule| rule["message"].as_str().unwrap_or("no message").to_owned()),
+                );
                 map.values().for_each(|value| messages(value, into));
             }
             Value::Array(items) => items.iter().for_each(|value| messages(value, into)),
@@ -118,6 +143,9 @@ fn no_rule_is_without_a_case() {
     schemas().values().for_each(|schema| messages(&schema.plain, &mut all));
     assert!(!all.is_empty());
     let says: Vec<String> = rules().cases.into_iter().filter_map(|case| case.says).collect();
-    let untested: Vec<&String> = all.iter().filter(|message| !says.iter().any(|says| message.contains(says.as_str()))).collect();
+    let untested: Vec<&String> = all
+        .iter()
+        .filter(|message| !says.iter().any(|says| message.contains(says.as_str())))
+        .collect();
     assert_eq!(untested, [""; 0]);
 }

@@ -239,7 +239,13 @@ impl AzureAction {
 
     /// Whether it opens public access.
     pub fn is_opening(&self) -> bool {
-        matches!(self, AzureAction::Edit { edit: Edit::Restore(_) | Edit::Open, .. })
+        matches!(
+            self,
+            AzureAction::Edit {
+                edit: Edit::Restore(_) | Edit::Open,
+                ..
+            }
+        )
     }
 
     /// Whether names may answer differently for somebody after it (design: name-changing writes).

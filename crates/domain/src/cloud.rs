@@ -75,11 +75,21 @@ impl Cloud {
 
     /// Name of a public name's record set within the group's zone.
     pub fn record_name(&self, group: EndpointGroup, fqdn: &Fqdn) -> Option<String> {
-        Some(fqdn.as_str().strip_suffix(self.suffix(group))?.strip_suffix('.')?.to_owned())
+        Some(
+            fqdn.as_str()
+                .strip_suffix(self.suffix(group))?
+                .strip_suffix('.')?
+                .to_owned(),
+        )
     }
 
     /// Suffixes that agents may contact and that a discovery URL must lie below.
     pub fn host_suffixes(&self) -> [&str; 4] {
-        [&self.registry_suffix, &self.blob_suffix, &self.dfs_suffix, &self.container_registry_suffix]
+        [
+            &self.registry_suffix,
+            &self.blob_suffix,
+            &self.dfs_suffix,
+            &self.container_registry_suffix,
+        ]
     }
 }

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sreg_api::registry::{DeletionPolicy, DnsMode, LockdownGate, PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy};
+use sreg_api::registry::{
+    DeletionPolicy, DnsMode, LockdownGate, PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy,
+};
 
 use crate::cloud::Cloud;
 use crate::ids::{ArmId, Location};

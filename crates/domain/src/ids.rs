@@ -83,7 +83,10 @@ impl ArmId {
             Some(at) => {
                 let provider = segments.get(at + 1).copied().unwrap_or_default();
                 let types = segments.iter().skip(at + 2).step_by(2);
-                std::iter::once(provider).chain(types.copied()).collect::<Vec<_>>().join("/")
+                std::iter::once(provider)
+                    .chain(types.copied())
+                    .collect::<Vec<_>>()
+                    .join("/")
             }
             None if segments.len() > 2 => "resourcegroups".into(),
             None => "subscriptions".into(),
@@ -126,7 +129,10 @@ impl FromStr for ArmId {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || ParseError { text: text.chars().take(600).collect(), expected: ARM_ID };
+        let bad = || ParseError {
+            text: text.chars().take(600).collect(),
+            expected: ARM_ID,
+        };
         let trimmed = text.strip_suffix('/').unwrap_or(text);
         let segments: Vec<&str> = trimmed.split('/').collect();
         let legal = |s: &&str| {
@@ -147,7 +153,11 @@ impl FromStr for ArmId {
             Some(at) => segments.len() >= at + 4 && (segments.len() - at - 2).is_multiple_of(2),
             None => segments.len() == 3 || segments.len() == 5,
         };
-        if well_formed && complete { Ok(ArmId::trusted(trimmed.to_owned())) } else { Err(bad()) }
+        if well_formed && complete {
+            Ok(ArmId::trusted(trimmed.to_owned()))
+        } else {
+            Err(bad())
+        }
     }
 }
 
@@ -205,7 +215,9 @@ impl Fqdn {
 
     /// Whether the name is `suffix` or lies below it.
     pub fn is_below(&self, suffix: &str) -> bool {
-        self.0.strip_suffix(suffix).is_some_and(|head| head.is_empty() || head.ends_with('.'))
+        self.0
+            .strip_suffix(suffix)
+            .is_some_and(|head| head.is_empty() || head.ends_with('.'))
     }
 }
 
@@ -216,7 +228,8 @@ impl FromStr for Fqdn {
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let label = |l: &str| {
             (1..=63).contains(&l.len())
-                && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+                && l.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
                 && !l.starts_with('-')
                 && !l.ends_with('-')
         };
@@ -264,7 +277,12 @@ impl Location {
 
 impl From<String> for Location {
     fn from(text: String) -> Self {
-        Location(text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect())
+        Location(
+            text.chars()
+                .filter(|c| !c.is_whitespace())
+                .map(|c| c.to_ascii_lowercase())
+                .collect(),
+        )
     }
 }
 

@@ -15,15 +15,27 @@ pub fn endpoint_name(target: &ArmId, subnet: &ArmId, group: EndpointGroup) -> St
         .take(32)
         .collect::<String>()
         .to_ascii_lowercase();
-    format!("sreg-{readable}-{}-{}", group.group_id(), hash.as_str().get(..10).unwrap_or_default())
+    format!(
+        "sreg-{readable}-{}-{}",
+        group.group_id(),
+        hash.as_str().get(..10).unwrap_or_default()
+    )
 }
 
 /// Name of the link of a virtual network below a zone.
 pub fn link_name(virtual_network: &ArmId) -> String {
     let hash = Digest::of_parts([virtual_network.key()]);
-    let readable: String =
-        virtual_network.name().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
-    format!("sreg-{}-{}", readable.to_ascii_lowercase(), hash.as_str().get(..10).unwrap_or_default())
+    let readable: String = virtual_network
+        .name()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(40)
+        .collect();
+    format!(
+        "sreg-{}-{}",
+        readable.to_ascii_lowercase(),
+        hash.as_str().get(..10).unwrap_or_default()
+    )
 }
 
 /// Name of the Lease, in the operator's namespace, that says which object owns an Azure registry.

@@ -419,7 +419,10 @@ impl EndpointSeen {
     /// Provisioned and approved.
     pub fn is_ready(&self) -> bool {
         self.provisioning_state.eq_ignore_ascii_case("Succeeded")
-            && self.connection_status.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("Approved"))
+            && self
+                .connection_status
+                .as_deref()
+                .is_some_and(|s| s.eq_ignore_ascii_case("Approved"))
     }
 }
 
@@ -511,11 +514,14 @@ impl DenyAssignment {
     /// Whether it forbids this principal this action. Wildcards match any run of characters, as in Azure's roles.
     pub fn denies(&self, principal: &str, action: &str) -> bool {
         let named = |list: &[String]| list.iter().any(|p| p.eq_ignore_ascii_case(principal));
-        let applies = self.principals.is_empty() || self.principals.iter().any(|p| p == Self::EVERYONE) || named(&self.principals);
+        let applies = self.principals.is_empty()
+            || self.principals.iter().any(|p| p == Self::EVERYONE)
+            || named(&self.principals);
         applies
             && !named(&self.excluded_principals)
             && self.permissions.iter().any(|(actions, not_actions)| {
-                actions.iter().any(|a| matches_action(a, action)) && !not_actions.iter().any(|a| matches_action(a, action))
+                actions.iter().any(|a| matches_action(a, action))
+                    && !not_actions.iter().any(|a| matches_action(a, action))
             })
     }
 }
@@ -523,7 +529,9 @@ impl DenyAssignment {
 fn matches_action(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
     let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|head| action.strip_prefix(head)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|head| action.strip_prefix(head)) else {
+        return false;
+    };
     let mut last = None;
     for part in parts {
         let Some(at) = rest.find(part) else { return false };

@@ -5,7 +5,9 @@ use sreg_api::probe::ProbeService;
 use strum::{Display, EnumIter, IntoStaticStr};
 
 /// What public access is closed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumIter, IntoStaticStr, Display)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumIter, IntoStaticStr, Display,
+)]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase")]
 pub enum TargetKind {
@@ -57,7 +59,9 @@ impl EndpointGroup {
             EndpointGroup::AmlRegistry => ProbeService::Registry,
             EndpointGroup::Blob => ProbeService::Blob,
             EndpointGroup::Dfs => ProbeService::Dfs,
-            EndpointGroup::ContainerRegistry if member.starts_with("registry_data") => ProbeService::ContainerRegistryData,
+            EndpointGroup::ContainerRegistry if member.starts_with("registry_data") => {
+                ProbeService::ContainerRegistryData
+            }
             EndpointGroup::ContainerRegistry => ProbeService::ContainerRegistry,
         }
     }

@@ -51,7 +51,10 @@ async fn mirror(mut told: watch::Receiver<AgentHealth>, health: &Health) {
         if now.is_ready() {
             health.open(Gate::VantagePoint);
         } else {
-            health.close(Gate::VantagePoint, now.waits_for.unwrap_or_else(|| "starting".to_owned()));
+            health.close(
+                Gate::VantagePoint,
+                now.waits_for.unwrap_or_else(|| "starting".to_owned()),
+            );
         }
         if told.changed().await.is_err() {
             // The agent drops its end only when it is done: the other branch has the last word.

@@ -174,7 +174,11 @@ mod tests {
 
     #[test]
     fn help_names_every_exit_status_and_no_secret() {
-        let help = Cli::command().find_subcommand_mut("run").unwrap().render_long_help().to_string();
+        let help = Cli::command()
+            .find_subcommand_mut("run")
+            .unwrap()
+            .render_long_help()
+            .to_string();
         assert!(help.contains("130") && help.contains("leadership was lost"), "{help}");
         assert!(!help.contains("--azure-client-secret "), "{help}");
     }

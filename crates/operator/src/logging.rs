@@ -14,9 +14,15 @@ const QUIETER: &str = "typespec_client_core=warn";
 /// # Errors
 /// The filter cannot be understood.
 pub fn start(args: &LogArgs) -> Result<()> {
-    let filter = EnvFilter::try_new(format!("{QUIETER},{}", args.log_filter))
-        .with_context(|| format!("read the log filter {:?}: write it like info,sreg_runtime=debug", args.log_filter))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(format!("{QUIETER},{}", args.log_filter)).with_context(|| {
+        format!(
+            "read the log filter {:?}: write it like info,sreg_runtime=debug",
+            args.log_filter
+        )
+    })?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match args.log_format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),

@@ -40,7 +40,9 @@ fn crd(args: &CrdArgs) -> Result<()> {
         Some(folder) => manifests::write(folder, &manifests),
         None => {
             let text = manifests::to_stream(&manifests)?;
-            std::io::stdout().write_all(text.as_bytes()).context("write the manifests")
+            std::io::stdout()
+                .write_all(text.as_bytes())
+                .context("write the manifests")
         }
     }
 }

@@ -69,16 +69,24 @@ pub fn exit_code(ended: Result<()>) -> ExitCode {
 /// # Errors
 /// Neither a kubeconfig nor the files of a pod are there.
 pub async fn kube_config() -> Result<Config> {
-    let mut config = Config::infer().await.context("find the API server: set KUBECONFIG, or run in a cluster")?;
+    let mut config = Config::infer()
+        .await
+        .context("find the API server: set KUBECONFIG, or run in a cluster")?;
     config.default_retry = false;
     Ok(config)
 }
 
 /// Unlike any other process, also unlike an earlier one of the same pod.
 pub fn identity() -> String {
-    let host = ["POD_NAME", "HOSTNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
+    let host = ["POD_NAME", "HOSTNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
     let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("{}-{}", host.as_deref().unwrap_or("local"), random.get(..8).unwrap_or_default())
+    format!(
+        "{}-{}",
+        host.as_deref().unwrap_or("local"),
+        random.get(..8).unwrap_or_default()
+    )
 }
 
 /// Waits until the API server serves our kinds, says in `health` what is missing, and is told to stop by `shutdown`. Whether
@@ -114,11 +122,27 @@ async fn missing(client: &Client, plurals: &[&str]) -> Option<String> {
         // Not a proper status: of a group that it does not know the server says so in plain text.
         Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
         Err(kube::Error::Api(status)) => {
-            return Some(format!("ask the API server which kinds of {version} it serves: {}", status.message));
+            return Some(format!(
+                "ask the API server which kinds of {version} it serves: {}",
+                status.message
+            ));
         }
-        Err(error) => return Some(format!("ask the API server which kinds of {version} it serves: {error}")),
+        Err(error) => {
+            return Some(format!(
+                "ask the API server which kinds of {version} it serves: {error}"
+            ));
+        }
     };
-    let missing: Vec<&str> = plurals.iter().copied().filter(|plural| !served.iter().any(|name| name == plural)).collect();
+    let missing: Vec<&str> = plurals
+        .iter()
+        .copied()
+        .filter(|plural| !served.iter().any(|name| name == plural))
+        .collect();
     let install = "install the CRDs with `secure-registry-operator crd --part crds | kubectl apply --server-side -f -`";
-    (!missing.is_empty()).then(|| format!("the API server does not serve {} of {version}: {install}", missing.join(", ")))
+    (!missing.is_empty()).then(|| {
+        format!(
+            "the API server does not serve {} of {version}: {install}",
+            missing.join(", ")
+        )
+    })
 }

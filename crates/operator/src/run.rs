@@ -22,8 +22,13 @@ use crate::cli::RunArgs;
 use crate::process;
 
 /// What the operator reads and writes.
-const KINDS: [&str; 5] =
-    ["secureregistries", "vantagepoints", "connectivityprobes", "breakglasses", "changeapprovals"];
+const KINDS: [&str; 5] = [
+    "secureregistries",
+    "vantagepoints",
+    "connectivityprobes",
+    "breakglasses",
+    "changeapprovals",
+];
 
 /// How long fetching the first token may take, and the pause before the next attempt.
 const TOKEN_DEADLINE: Duration = Duration::from_secs(20);
@@ -54,7 +59,11 @@ impl Settings {
         Ok(Settings {
             controller,
             azure: args.azure.settings(secret)?,
-            embedded: args.vantage_point.as_deref().map(|name| args.probe.agent(name, &identity)).transpose()?,
+            embedded: args
+                .vantage_point
+                .as_deref()
+                .map(|name| args.probe.agent(name, &identity))
+                .transpose()?,
             lease,
             identity,
         })
@@ -91,7 +100,15 @@ pub async fn run(args: RunArgs, shutdown: CancellationToken) -> Result<()> {
         "operator started"
     );
     let serving = server.serve(Arc::clone(&health), Arc::clone(&metrics), CancellationToken::new());
-    let operator = Operator { settings, config, client, azure, health, metrics, shutdown };
+    let operator = Operator {
+        settings,
+        config,
+        client,
+        azure,
+        health,
+        metrics,
+        shutdown,
+    };
     tokio::select! {
         served = serving => served.context("answer health requests"),
         ended = operator.work() => ended,
@@ -193,7 +210,9 @@ impl Operator {
                 return Ok(());
             };
             let (tell, _told) = watch::channel(AgentHealth::default());
-            run_agent(client, settings, stop, tell).await.context("run the embedded vantage point")
+            run_agent(client, settings, stop, tell)
+                .await
+                .context("run the embedded vantage point")
         })
     }
 }

@@ -58,7 +58,10 @@ mod tests {
         let mut longest = BASE;
         for _ in 0..40 {
             let wait = backoff.failed("u1");
-            assert!(wait <= longest && wait >= longest / 2, "{wait:?} is not within {longest:?}");
+            assert!(
+                wait <= longest && wait >= longest / 2,
+                "{wait:?} is not within {longest:?}"
+            );
             longest = (longest * 2).min(CAP);
         }
         assert_eq!(longest, CAP);

@@ -43,6 +43,9 @@ pub struct ControllerSettings {
     pub agent_lease_stale_after: Duration,
     /// How long running passes may go on after shutdown was asked for.
     pub shutdown_grace: Duration,
+    /// Let watches begin with a stream of what is there instead of a list: a third of the memory at start-up. API servers
+    /// before 1.34 may not offer it.
+    pub streaming_lists: bool,
     /// What the planner is told.
     pub plan: PlanSettings,
 }
@@ -61,6 +64,7 @@ impl ControllerSettings {
             step_concurrency: 4,
             agent_lease_stale_after: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(20),
+            streaming_lists: true,
             plan,
         }
     }
@@ -101,7 +105,10 @@ impl Context {
         settings: ControllerSettings,
         instance: impl Into<String>,
     ) -> Self {
-        let reporter = Reporter { controller: REPORTER.into(), instance: Some(instance.into()) };
+        let reporter = Reporter {
+            controller: REPORTER.into(),
+            instance: Some(instance.into()),
+        };
         Context {
             recorder: Recorder::new(client.clone(), reporter),
             client,
@@ -135,7 +142,10 @@ impl Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("settings", &self.settings).field("memories", &self.memories).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("settings", &self.settings)
+            .field("memories", &self.memories)
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,7 +163,9 @@ impl Clock {
 
     /// Wall time that starts at `origin` now and then goes with tokio's clock, so that paused time carries both.
     pub fn following_tokio(origin: Timestamp) -> Self {
-        Clock { follows: Some((origin, Instant::now())) }
+        Clock {
+            follows: Some((origin, Instant::now())),
+        }
     }
 
     /// Now.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt};
+use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::store::Writer;
-use kube::ResourceExt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,22 +32,29 @@ pub enum ControllerError {
     GraceOver,
 }
 
-/// Runs passes until `shutdown`. Only the leader may call it.
+/// Runs passes until `shutdown`; those that run then may end within the grace. Only the leader may call it.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) -> Result<(), ControllerError> {
-    let slots = Arc::new(Semaphore::new(context.settings.concurrency.max(1)));
+    let all = u32::try_from(context.settings.concurrency.max(1)).unwrap_or(u32::MAX);
+    let slots = Arc::new(Semaphore::new(all as usize));
     let scopes: Vec<Option<String>> = match &context.settings.namespaces {
         Some(namespaces) => namespaces.iter().cloned().map(Some).collect(),
         None => vec![None],
     };
-    let controllers = scopes.into_iter().map(|scope| run_scope(&context, scope, &slots, &shutdown));
-    let grace = async {
+    let controllers = scopes
+        .into_iter()
+        .map(|scope| run_scope(&context, scope, &slots, &shutdown));
+    // Who holds all slots knows that no pass runs, and that none will begin. A kube controller told to stop before its first
+    // list has arrived would wait for that list.
+    let idle = async {
         shutdown.cancelled().await;
-        tokio::time::sleep(context.settings.shutdown_grace).await;
+        tokio::time::timeout(context.settings.shutdown_grace, slots.acquire_many(all))
+            .await
+            .is_ok()
     };
     tokio::select! {
         biased;
+        is_idle = idle => if is_idle { Ok(()) } else { Err(ControllerError::GraceOver) },
         _ = join_all(controllers) => if shutdown.is_cancelled() { Ok(()) } else { Err(ControllerError::Ended) },
-        () = grace => Err(ControllerError::GraceOver),
     }
 }
 
@@ -97,7 +104,9 @@ async fn pass(object: &Watched, context: &Context) -> Result<Action, PassError> 
     let guarded = AssertUnwindSafe(reconcile(context, &namespace, &name)).catch_unwind();
     let ended = match tokio::time::timeout(deadline, guarded).await {
         Ok(Ok(ended)) => ended,
-        Ok(Err(panic)) => Err(PassError::Panicked { message: panic_message(panic.as_ref()) }),
+        Ok(Err(panic)) => Err(PassError::Panicked {
+            message: panic_message(panic.as_ref()),
+        }),
         Err(_) => Err(PassError::Deadline { after: deadline }),
     };
     let result = ended.as_ref().map_or_else(PassError::result, |(_, result)| *result);
@@ -107,15 +116,18 @@ async fn pass(object: &Watched, context: &Context) -> Result<Action, PassError> 
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
 }
 
 fn after_failure(object: Arc<Watched>, _: &PassError, context: Arc<Context>) -> Action {
     Action::requeue(context.backoff.failed(&object.uid().unwrap_or_default()))
 }
 
-type PassResult =
-    Result<(kube::runtime::reflector::ObjectRef<Watched>, Action), controller::Error<PassError, kube::runtime::watcher::Error>>;
+type PassResult = Result<
+    (kube::runtime::reflector::ObjectRef<Watched>, Action),
+    controller::Error<PassError, kube::runtime::watcher::Error>,
+>;
 
 fn record(result: PassResult) {
     match result {
@@ -123,11 +135,12 @@ fn record(result: PassResult) {
         // Requeued, and deleted since.
         Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "object is gone"),
         Err(controller::Error::ReconcilerFailed(error, object)) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let cause = std::error::Error::source(&error)
+                .map(ToString::to_string)
+                .unwrap_or_default();
             tracing::warn!(%object, %error, cause, category = error.category(), "pass failed, will be tried again with backoff");
         }
         Err(controller::Error::QueueError(error)) => tracing::warn!(%error, "watch interrupted, trying again"),
         Err(controller::Error::RunnerError(error)) => tracing::error!(%error, "controller cannot run"),
     }
 }
-

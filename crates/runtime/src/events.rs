@@ -21,7 +21,11 @@ pub(crate) async fn publish(context: &Context, object: &ObjectRef, report: &Repo
     let regarding = regarding(object);
     for transition in &report.events {
         let event = Event {
-            type_: if transition.warning { EventType::Warning } else { EventType::Normal },
+            type_: if transition.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
             reason: cut(&transition.reason, LONGEST_WORD),
             action: cut(&transition.action, LONGEST_WORD),
             note: Some(cut(&transition.note, LONGEST_NOTE)),
@@ -66,7 +70,11 @@ mod tests {
         assert_eq!(cut("short", LONGEST_NOTE), "short");
         let long = "ü".repeat(1000);
         let note = cut(&long, LONGEST_NOTE);
-        assert!(note.len() <= LONGEST_NOTE && note.len() > LONGEST_NOTE - 4, "{}", note.len());
+        assert!(
+            note.len() <= LONGEST_NOTE && note.len() > LONGEST_NOTE - 4,
+            "{}",
+            note.len()
+        );
         assert!(note.ends_with('…') && note.starts_with("üü"));
     }
 }

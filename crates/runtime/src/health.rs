@@ -52,7 +52,9 @@ impl Health {
     /// All gates closed: nothing was tried yet.
     pub fn new(gates: impl IntoIterator<Item = Gate>) -> Health {
         let closed = |gate| (gate, Standing::Closed("not tried yet".to_owned()));
-        Health { gates: Mutex::new(gates.into_iter().map(closed).collect()) }
+        Health {
+            gates: Mutex::new(gates.into_iter().map(closed).collect()),
+        }
     }
 
     /// The gate is open. One that was not named at the start is ignored.
@@ -141,7 +143,12 @@ impl HealthServer {
     ///
     /// # Errors
     /// The listener failed.
-    pub async fn serve(self, health: Arc<Health>, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), HealthError> {
+    pub async fn serve(
+        self,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Result<(), HealthError> {
         // Not gracefully: a scraper that keeps its connection would hold up the end of the process.
         tokio::select! {
             served = axum::serve(self.listener, router(health, metrics)).into_future() => served.map_err(HealthError::Serve),
@@ -160,7 +167,11 @@ fn router(health: Arc<Health>, metrics: Arc<Metrics>) -> Router {
 }
 
 async fn ready(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if health.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, health.describe())
 }
 
@@ -179,7 +190,10 @@ mod tests {
 
     async fn ask(health: &Arc<Health>, path: &str) -> (StatusCode, String) {
         let router = router(Arc::clone(health), Arc::new(Metrics::new()));
-        let answer = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let answer = router
+            .oneshot(Request::get(path).body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         let status = answer.status();
         let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -191,16 +205,25 @@ mod tests {
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         assert_eq!(
             ask(&health, "/readyz").await,
-            (unavailable, "crds: not tried yet\nazure-credential: not tried yet\n".into())
+            (
+                unavailable,
+                "crds: not tried yet\nazure-credential: not tried yet\n".into()
+            )
         );
         health.open(Gate::Crds);
         health.close(Gate::AzureCredential, "fetch a token: AADSTS700016");
         assert_eq!(
             ask(&health, "/readyz").await,
-            (unavailable, "crds: ok\nazure-credential: fetch a token: AADSTS700016\n".into())
+            (
+                unavailable,
+                "crds: ok\nazure-credential: fetch a token: AADSTS700016\n".into()
+            )
         );
         health.open(Gate::AzureCredential);
-        assert_eq!(ask(&health, "/readyz").await, (StatusCode::OK, "crds: ok\nazure-credential: ok\n".into()));
+        assert_eq!(
+            ask(&health, "/readyz").await,
+            (StatusCode::OK, "crds: ok\nazure-credential: ok\n".into())
+        );
         health.close(Gate::Crds, "gone again");
         assert_eq!(ask(&health, "/readyz").await.0, unavailable);
     }
@@ -219,7 +242,10 @@ mod tests {
         assert_eq!(ask(&health, "/livez").await, (StatusCode::OK, "ok\n".into()));
         let (status, text) = ask(&health, "/metrics").await;
         assert_eq!(status, StatusCode::OK);
-        assert!(text.contains("secureregistry_leader 0") && text.ends_with("# EOF\n"), "{text}");
+        assert!(
+            text.contains("secureregistry_leader 0") && text.ends_with("# EOF\n"),
+            "{text}"
+        );
     }
 
     #[tokio::test]
@@ -235,7 +261,10 @@ mod tests {
         let health = Arc::new(Health::new([]));
         let serving = tokio::spawn(server.serve(health, Arc::new(Metrics::new()), stop.clone()));
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: keep-alive\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: keep-alive\r\n\r\n")
+            .await
+            .unwrap();
         let mut answer = [0; 15];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200 OK");

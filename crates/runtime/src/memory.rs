@@ -86,7 +86,13 @@ impl Memories {
 
     /// A proof round was written into every probe; `opened` was taken just before the first write.
     pub fn open_round(&self, uid: &str, number: i64, subject: Digest, opened: Instant) {
-        self.change(uid, |entry| entry.round = Some(OpenRound { number, subject, opened }));
+        self.change(uid, |entry| {
+            entry.round = Some(OpenRound {
+                number,
+                subject,
+                opened,
+            })
+        });
     }
 
     /// The round is void: what follows proves nothing until another is opened.
@@ -119,7 +125,11 @@ impl Memories {
     /// Objects that name this vantage point.
     pub fn looking_from(&self, vantage_point: &str) -> Vec<ObjectKey> {
         let objects = self.objects();
-        objects.values().filter(|e| e.vantage_points.contains(vantage_point)).map(|e| e.key.clone()).collect()
+        objects
+            .values()
+            .filter(|e| e.vantage_points.contains(vantage_point))
+            .map(|e| e.key.clone())
+            .collect()
     }
 
     /// The object with this uid.
@@ -144,7 +154,14 @@ impl Memories {
 
     /// Whether the holder of a Lease renews it, judged by our own monotonic clock: the value must change within `duration`.
     /// A value that was not watched since the one before it is compared with the wall clock `now`, with `slack` for skew.
-    pub fn is_renewed(&self, lease: (&str, &str), renewed: Timestamp, duration: Duration, now: Timestamp, slack: Duration) -> bool {
+    pub fn is_renewed(
+        &self,
+        lease: (&str, &str),
+        renewed: Timestamp,
+        duration: Duration,
+        now: Timestamp,
+        slack: Duration,
+    ) -> bool {
         let look = Instant::now();
         let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
         forget_old(&mut renewals, look);
@@ -155,10 +172,20 @@ impl Memories {
             known.last_look = look;
             return known.alive_at_first && look.saturating_duration_since(known.first_seen) <= duration;
         }
-        let watched = renewals.get(&key).is_some_and(|k| look.saturating_duration_since(k.last_look) <= duration + slack);
+        let watched = renewals
+            .get(&key)
+            .is_some_and(|k| look.saturating_duration_since(k.last_look) <= duration + slack);
         let fresh = Duration::try_from(now.duration_since(renewed).abs()).is_ok_and(|age| age <= duration + slack);
         let alive_at_first = watched || fresh;
-        renewals.insert(key, Renewal { renewed, first_seen: look, last_look: look, alive_at_first });
+        renewals.insert(
+            key,
+            Renewal {
+                renewed,
+                first_seen: look,
+                last_look: look,
+                alive_at_first,
+            },
+        );
         alive_at_first
     }
 
@@ -190,7 +217,10 @@ mod tests {
     const SLACK: Duration = Duration::from_secs(60);
 
     fn key() -> ObjectKey {
-        ObjectKey { namespace: "ml".into(), name: "contoso".into() }
+        ObjectKey {
+            namespace: "ml".into(),
+            name: "contoso".into(),
+        }
     }
 
     fn wall(seconds: i64) -> Timestamp {
@@ -234,7 +264,11 @@ mod tests {
         tokio::time::advance(Duration::from_secs(600)).await;
         memories.names_seen("u", seen("updating"));
         memories.names_seen("u", BTreeMap::new());
-        assert_eq!(memories.recall("u").since_name_change, Some(Duration::from_secs(600)), "nothing changed yet");
+        assert_eq!(
+            memories.recall("u").since_name_change,
+            Some(Duration::from_secs(600)),
+            "nothing changed yet"
+        );
         memories.names_seen("u", seen("succeeded"));
         assert_eq!(memories.recall("u").since_name_change, Some(Duration::ZERO));
     }
@@ -255,7 +289,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_agent_is_silent_once_its_lease_stands_still_for_longer_than_it_lasts() {
         let memories = Memories::default();
-        let look = |renewed, now| memories.is_renewed(("hub", "vantage-point-hub"), wall(renewed), DURATION, wall(now), SLACK);
+        let look =
+            |renewed, now| memories.is_renewed(("hub", "vantage-point-hub"), wall(renewed), DURATION, wall(now), SLACK);
         assert!(look(0, 1));
         tokio::time::advance(Duration::from_secs(29)).await;
         assert!(look(0, 30));
@@ -270,7 +305,10 @@ mod tests {
         let look = |renewed, now| memories.is_renewed(("hub", "l"), wall(renewed), DURATION, wall(now), SLACK);
         assert!(!look(0, 10_000), "an old value at first sight is an old lease");
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(look(10, 10_010), "a clock that is hours behind, but it moves while we watch");
+        assert!(
+            look(10, 10_010),
+            "a clock that is hours behind, but it moves while we watch"
+        );
         tokio::time::advance(Duration::from_secs(3600)).await;
         assert!(!look(20, 13_610), "moved once in an hour: nobody knows when");
         tokio::time::advance(Duration::from_secs(10)).await;

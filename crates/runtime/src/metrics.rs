@@ -102,14 +102,29 @@ impl Metrics {
         let objects = Arc::new(Objects::default());
         registry.register("passes", "Passes over objects, by how they ended", passes.clone());
         registry.register("pass_duration_seconds", "Time that a pass took", pass_duration.clone());
-        registry.register("steps", "Steps carried out, by what they do and what came of it", steps.clone());
-        registry.register("leader", "Whether this process leads (1) or stands by (0)", leader.clone());
+        registry.register(
+            "steps",
+            "Steps carried out, by what they do and what came of it",
+            steps.clone(),
+        );
+        registry.register(
+            "leader",
+            "Whether this process leads (1) or stands by (0)",
+            leader.clone(),
+        );
         registry.register_collector(Box::new(Arc::clone(&objects)));
         // A rate can only be taken of a series that was there before its first event.
         for result in PassResult::iter() {
             drop(passes.get_or_create(&ResultLabel { result: result.into() }));
         }
-        Metrics { registry, passes, pass_duration, steps, leader, objects }
+        Metrics {
+            registry,
+            passes,
+            pass_duration,
+            steps,
+            leader,
+            objects,
+        }
     }
 
     /// A pass ended.
@@ -179,24 +194,52 @@ impl Collector for Objects {
             None,
             MetricType::Gauge,
         )?)?;
-        family(&mut encoder, &latest, "state", "1 for the state that the object is in", |gauges| {
-            vec![(Some(("state", gauges.state.into())), true)]
-        })?;
-        family(&mut encoder, &latest, "public_access_open", "1 while the target is open to the public", |gauges| {
-            let target = |(target, open): (&sreg_domain::TargetKind, &bool)| (Some(("target", (*target).into())), *open);
-            gauges.open_targets.iter().map(target).collect()
-        })?;
-        family(&mut encoder, &latest, "locked", "1 while registry, storage and ACR are all closed", |gauges| {
-            vec![(None, gauges.locked)]
-        })?;
-        family(&mut encoder, &latest, "break_glass", "1 while a break-glass is in force", |gauges| {
-            vec![(None, gauges.break_glass)]
-        })?;
-        family(&mut encoder, &latest, "waiting", "1 for each reason that the object waits for", |gauges| {
-            // Two waits of one reason are one series: a scrape with the same series twice is refused as a whole.
-            let reasons: BTreeSet<&'static str> = gauges.waits.iter().map(|&reason| reason.into()).collect();
-            reasons.into_iter().map(|reason| (Some(("reason", reason)), true)).collect()
-        })
+        family(
+            &mut encoder,
+            &latest,
+            "state",
+            "1 for the state that the object is in",
+            |gauges| vec![(Some(("state", gauges.state.into())), true)],
+        )?;
+        family(
+            &mut encoder,
+            &latest,
+            "public_access_open",
+            "1 while the target is open to the public",
+            |gauges| {
+                let target =
+                    |(target, open): (&sreg_domain::TargetKind, &bool)| (Some(("target", (*target).into())), *open);
+                gauges.open_targets.iter().map(target).collect()
+            },
+        )?;
+        family(
+            &mut encoder,
+            &latest,
+            "locked",
+            "1 while registry, storage and ACR are all closed",
+            |gauges| vec![(None, gauges.locked)],
+        )?;
+        family(
+            &mut encoder,
+            &latest,
+            "break_glass",
+            "1 while a break-glass is in force",
+            |gauges| vec![(None, gauges.break_glass)],
+        )?;
+        family(
+            &mut encoder,
+            &latest,
+            "waiting",
+            "1 for each reason that the object waits for",
+            |gauges| {
+                // Two waits of one reason are one series: a scrape with the same series twice is refused as a whole.
+                let reasons: BTreeSet<&'static str> = gauges.waits.iter().map(|&reason| reason.into()).collect();
+                reasons
+                    .into_iter()
+                    .map(|reason| (Some(("reason", reason)), true))
+                    .collect()
+            },
+        )
     }
 }
 
@@ -230,14 +273,21 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> ObjectKey {
-        ObjectKey { namespace: "ml".into(), name: name.into() }
+        ObjectKey {
+            namespace: "ml".into(),
+            name: name.into(),
+        }
     }
 
     fn gauges() -> Gauges {
         Gauges {
             state: State::Proving,
             open_targets: BTreeMap::from([(TargetKind::Registry, true), (TargetKind::Storage, false)]),
-            waits: vec![WaitReason::ProofPending, WaitReason::AgentSilent, WaitReason::AgentSilent],
+            waits: vec![
+                WaitReason::ProofPending,
+                WaitReason::AgentSilent,
+                WaitReason::AgentSilent,
+            ],
             locked: false,
             break_glass: true,
         }
@@ -269,9 +319,19 @@ mod tests {
     fn a_later_report_replaces_the_earlier_one_and_a_gone_object_leaves_nothing_behind() {
         let metrics = Metrics::new();
         metrics.object(&key("models"), &gauges());
-        metrics.object(&key("models"), &Gauges { state: State::Locked, waits: Vec::new(), ..gauges() });
+        metrics.object(
+            &key("models"),
+            &Gauges {
+                state: State::Locked,
+                waits: Vec::new(),
+                ..gauges()
+            },
+        );
         let text = metrics.encode();
-        assert!(text.contains(r#"state="Locked""#) && !text.contains(r#"state="Proving""#), "{text}");
+        assert!(
+            text.contains(r#"state="Locked""#) && !text.contains(r#"state="Proving""#),
+            "{text}"
+        );
         assert!(!text.contains("secureregistry_waiting{"), "{text}");
         metrics.forget(&key("models"));
         assert!(!metrics.encode().contains("models"));

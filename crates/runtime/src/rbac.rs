@@ -47,16 +47,53 @@ const fn rule(
     scope: Scope,
     why: &'static str,
 ) -> Rule {
-    Rule { api_group, resources, resource_name: None, verbs, scope, why }
+    Rule {
+        api_group,
+        resources,
+        resource_name: None,
+        verbs,
+        scope,
+        why,
+    }
 }
 
 /// What the operator's ServiceAccount may do. Its embedded vantage point has [`AGENT_RULES`] besides.
 pub const OPERATOR_RULES: &[Rule] = &[
-    rule(GROUP, &["secureregistries"], &["get", "list", "watch"], Scope::Served, "triggers; observe reads the object live"),
-    rule(GROUP, &["secureregistries"], &["patch"], Scope::Served, "act: the finalizer, by apply"),
-    rule(GROUP, &["secureregistries/status"], &["patch"], Scope::Served, "report: status, by apply"),
-    rule(GROUP, &["breakglasses", "changeapprovals"], &["list", "watch"], Scope::Served, "triggers; observe"),
-    rule(GROUP, &["vantagepoints"], &["get", "list", "watch"], Scope::Cluster, "triggers; observe"),
+    rule(
+        GROUP,
+        &["secureregistries"],
+        &["get", "list", "watch"],
+        Scope::Served,
+        "triggers; observe reads the object live",
+    ),
+    rule(
+        GROUP,
+        &["secureregistries"],
+        &["patch"],
+        Scope::Served,
+        "act: the finalizer, by apply",
+    ),
+    rule(
+        GROUP,
+        &["secureregistries/status"],
+        &["patch"],
+        Scope::Served,
+        "report: status, by apply",
+    ),
+    rule(
+        GROUP,
+        &["breakglasses", "changeapprovals"],
+        &["list", "watch"],
+        Scope::Served,
+        "triggers; observe",
+    ),
+    rule(
+        GROUP,
+        &["vantagepoints"],
+        &["get", "list", "watch"],
+        Scope::Cluster,
+        "triggers; observe",
+    ),
     rule(
         GROUP,
         &["connectivityprobes"],
@@ -64,7 +101,13 @@ pub const OPERATOR_RULES: &[Rule] = &[
         Scope::Cluster,
         "triggers; observe lists them by label over all vantage points' namespaces; act applies and deletes them there",
     ),
-    rule("coordination.k8s.io", &["leases"], &["get"], Scope::Cluster, "observe: whether agents live"),
+    rule(
+        "coordination.k8s.io",
+        &["leases"],
+        &["get"],
+        Scope::Cluster,
+        "observe: whether agents live",
+    ),
     rule(
         "coordination.k8s.io",
         &["leases"],
@@ -79,7 +122,13 @@ pub const OPERATOR_RULES: &[Rule] = &[
         Scope::OperatorNamespace,
         "act: snapshots of what was before a lock; observe reads them back",
     ),
-    rule("events.k8s.io", &["events"], &["create", "patch"], Scope::Served, "report: events on transitions"),
+    rule(
+        "events.k8s.io",
+        &["events"],
+        &["create", "patch"],
+        Scope::Served,
+        "report: events on transitions",
+    ),
 ];
 
 /// What a vantage point's ServiceAccount may do; `{vantage-point}` is the name of its `VantagePoint`.
@@ -92,9 +141,27 @@ pub const AGENT_RULES: &[Rule] = &[
         scope: Scope::Cluster,
         why: "its own place; the watch carries a field selector on metadata.name, which is what makes the name limit apply",
     },
-    rule(GROUP, &["connectivityprobes"], &["list", "watch"], Scope::VantagePointNamespace, "what to prove"),
-    rule(GROUP, &["connectivityprobes/status"], &["patch"], Scope::VantagePointNamespace, "what was found, by apply"),
-    rule("coordination.k8s.io", &["leases"], &["create"], Scope::VantagePointNamespace, "that it lives; a create knows no name"),
+    rule(
+        GROUP,
+        &["connectivityprobes"],
+        &["list", "watch"],
+        Scope::VantagePointNamespace,
+        "what to prove",
+    ),
+    rule(
+        GROUP,
+        &["connectivityprobes/status"],
+        &["patch"],
+        Scope::VantagePointNamespace,
+        "what was found, by apply",
+    ),
+    rule(
+        "coordination.k8s.io",
+        &["leases"],
+        &["create"],
+        Scope::VantagePointNamespace,
+        "that it lives; a create knows no name",
+    ),
     Rule {
         api_group: "coordination.k8s.io",
         resources: &["leases"],
@@ -112,17 +179,37 @@ mod tests {
     #[test]
     fn nobody_may_write_what_another_part_answers_for() {
         let writes = |rule: &&Rule| rule.verbs.iter().any(|verb| !["get", "list", "watch"].contains(verb));
-        let operator: Vec<_> = OPERATOR_RULES.iter().filter(writes).flat_map(|rule| rule.resources).collect();
-        assert!(!operator.contains(&&"connectivityprobes/status"), "evidence is written by agents only");
-        assert!(!operator.contains(&&"changeapprovals") && !operator.contains(&&"breakglasses"), "people write those");
-        let agent: Vec<_> = AGENT_RULES.iter().filter(writes).flat_map(|rule| rule.resources).collect();
-        assert!(!agent.contains(&&"connectivityprobes"), "questions are written by the operator only");
+        let operator: Vec<_> = OPERATOR_RULES
+            .iter()
+            .filter(writes)
+            .flat_map(|rule| rule.resources)
+            .collect();
+        assert!(
+            !operator.contains(&&"connectivityprobes/status"),
+            "evidence is written by agents only"
+        );
+        assert!(
+            !operator.contains(&&"changeapprovals") && !operator.contains(&&"breakglasses"),
+            "people write those"
+        );
+        let agent: Vec<_> = AGENT_RULES
+            .iter()
+            .filter(writes)
+            .flat_map(|rule| rule.resources)
+            .collect();
+        assert!(
+            !agent.contains(&&"connectivityprobes"),
+            "questions are written by the operator only"
+        );
     }
 
     #[test]
     fn no_rule_is_a_wildcard() {
         for rule in OPERATOR_RULES.iter().chain(AGENT_RULES) {
-            assert!(!rule.verbs.contains(&"*") && !rule.resources.contains(&"*") && rule.api_group != "*", "{rule:?}");
+            assert!(
+                !rule.verbs.contains(&"*") && !rule.resources.contains(&"*") && rule.api_group != "*",
+                "{rule:?}"
+            );
         }
     }
 }

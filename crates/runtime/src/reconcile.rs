@@ -12,7 +12,7 @@ use sreg_api::{SecureRegistry, SecureRegistryStatus};
 use sreg_domain::action::{ClusterAction, Disposition, Failure, StepResult};
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::{Action as StepAction, Desired, Effect, Outcome};
-use sreg_planner::{Plan, Report, ReportInput, Violation, plan, report, report_invalid, validate};
+use sreg_planner::{LintFinding, Plan, Report, ReportInput, Violation, lint, plan, report, report_invalid, validate};
 
 use crate::act::{Unwritten, act, failure, send};
 use crate::backoff::jittered;
@@ -57,6 +57,16 @@ pub enum PassError {
         /// What leadership said.
         why: String,
     },
+    /// The plan breaks a rule: a defect of ours, and nothing of it was carried out.
+    #[error("carry out the plan for SecureRegistry {object}: it breaks the rule {rule:?}: {message}")]
+    BrokenPlan {
+        /// `namespace/name`.
+        object: String,
+        /// Which rule.
+        rule: &'static str,
+        /// What breaks it.
+        message: String,
+    },
     /// The pass took too long.
     #[error("pass not finished after {after:?}")]
     Deadline {
@@ -75,7 +85,9 @@ impl PassError {
     /// How metrics count it.
     pub fn result(&self) -> PassResult {
         match self {
-            PassError::Read { .. } | PassError::Unanswered { .. } | PassError::WriteStatus { .. } => PassResult::Failed,
+            PassError::Read { .. } | PassError::Unanswered { .. } | PassError::WriteStatus { .. } | PassError::BrokenPlan { .. } => {
+                PassResult::Failed
+            }
             PassError::NotLeading { .. } => PassResult::NotLeader,
             PassError::Deadline { .. } => PassResult::DeadlineExceeded,
             PassError::Panicked { .. } => PassResult::Panicked,
@@ -88,6 +100,7 @@ impl PassError {
             PassError::Read { .. } | PassError::Unanswered { .. } => "read",
             PassError::WriteStatus { .. } => "status",
             PassError::NotLeading { .. } => "leadership",
+            PassError::BrokenPlan { .. } => "plan",
             PassError::Deadline { .. } => "deadline",
             PassError::Panicked { .. } => "panic",
         }
@@ -96,21 +109,37 @@ impl PassError {
 
 /// One pass. Says when to look again and, for metrics, how it ended.
 pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<(Action, PassResult), PassError> {
-    let Some(now) = read(context, namespace, name).await? else { return Ok((Action::await_change(), PassResult::Gone)) };
+    let Some(now) = read(context, namespace, name).await? else {
+        return Ok((Action::await_change(), PassResult::Gone));
+    };
     let object = now.reference.clone();
-    let key = ObjectKey { namespace: object.namespace.clone(), name: object.name.clone() };
+    let key = ObjectKey {
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+    };
     context.memories.meet(&object.uid, key.clone());
     let (report, outcome, result) = match wished(context, &now) {
         Ok(desired) => {
             let seen = observe(context, &object, now.seen.clone(), &desired).await;
             let plan = plan(&desired, &seen, seen.at);
+            refuse_broken(&object, lint(&desired, &seen, &plan))?;
             let outcome = act(context, &object, &plan).await;
             log(&object, &plan, &outcome);
             let result = result_of(&plan, &outcome);
-            let input = ReportInput { desired: &desired, seen: &seen, plan: &plan, outcome: &outcome, now: context.clock.now() };
+            let input = ReportInput {
+                desired: &desired,
+                seen: &seen,
+                plan: &plan,
+                outcome: &outcome,
+                now: context.clock.now(),
+            };
             (report(input), outcome, result)
         }
-        Err(violations) => (invalid(context, &now, &violations), Outcome::default(), PassResult::Invalid),
+        Err(violations) => (
+            invalid(context, &now, &violations),
+            Outcome::default(),
+            PassResult::Invalid,
+        ),
     };
     if is_released(&outcome) {
         context.forget(&object.uid);
@@ -122,12 +151,25 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     Ok((Action::requeue(next_look(context, &object, &report, &outcome)), result))
 }
 
+/// The planner's rules are checked once more, apart from how the plan was made: a plan that breaks one is not carried out.
+fn refuse_broken(object: &ObjectRef, broken: Vec<LintFinding>) -> Result<(), PassError> {
+    match broken.into_iter().next() {
+        None => Ok(()),
+        Some(LintFinding { rule, message }) => {
+            Err(PassError::BrokenPlan { object: format!("{}/{}", object.namespace, object.name), rule, message })
+        }
+    }
+}
+
 /// Reads the object live. `None`: it is gone, and nothing is left to do.
 async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<ObjectNow>, PassError> {
     let object = || format!("{namespace}/{name}");
     let read = read_object(&context.client, namespace, name);
     match tokio::time::timeout(context.settings.read_deadline, read).await {
-        Ok(now) => now.map_err(|source| PassError::Read { object: object(), source }),
+        Ok(now) => now.map_err(|source| PassError::Read {
+            object: object(),
+            source,
+        }),
         Err(_) => Err(PassError::Unanswered { object: object() }),
     }
 }
@@ -142,7 +184,10 @@ fn wished(context: &Context, now: &ObjectNow) -> Result<Desired, Vec<Violation>>
             tracing::warn!(object = %now.reference.name, error, "object does not parse; it is only released");
             validate(&now.object(), &context.settings.plan)
         }
-        Err(error) => Err(vec![Violation { path: "spec".into(), message: error.clone() }]),
+        Err(error) => Err(vec![Violation {
+            path: "spec".into(),
+            message: error.clone(),
+        }]),
     }
 }
 
@@ -224,10 +269,19 @@ async fn write_status(
     });
     let params = PatchParams::apply(STATUS_MANAGER).force();
     let api = registries(&context.client, &object.namespace);
-    match send(context, &attempt, api.patch_status(&object.name, &params, &Patch::Apply(body))).await {
+    match send(
+        context,
+        &attempt,
+        api.patch_status(&object.name, &params, &Patch::Apply(body)),
+    )
+    .await
+    {
         Ok(Ok(_)) => Ok(true),
         Ok(Err(kube::Error::Api(answer))) if answer.is_not_found() => Ok(false),
-        Ok(Err(error)) => Err(PassError::WriteStatus { object: name(), source: failure(&attempt, &error) }),
+        Ok(Err(error)) => Err(PassError::WriteStatus {
+            object: name(),
+            source: failure(&attempt, &error),
+        }),
         Err(Unwritten::Failed(source)) => Err(PassError::WriteStatus { object: name(), source }),
         Err(Unwritten::Withheld(why)) => Err(PassError::NotLeading { object: name(), why }),
     }
@@ -253,4 +307,3 @@ fn next_look(context: &Context, object: &ObjectRef, report: &Report, outcome: &O
         jittered(report.requeue)
     })
 }
-

@@ -53,7 +53,12 @@ pub enum SettingsError {
 #[command(next_help_heading = "Scope")]
 pub struct ServeArgs {
     /// Serve SecureRegistry objects of these namespaces only; repeat it or separate by commas. Default: all namespaces
-    #[arg(long = "namespace", value_name = "NAMESPACE", env = "SREG_NAMESPACES", value_delimiter = ',')]
+    #[arg(
+        long = "namespace",
+        value_name = "NAMESPACE",
+        env = "SREG_NAMESPACES",
+        value_delimiter = ','
+    )]
     pub namespaces: Vec<String>,
     /// Where the operator keeps claims, snapshots and the leader's lease
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = OPERATOR_NAMESPACE)]
@@ -138,7 +143,12 @@ impl LeaderArgs {
 #[command(next_help_heading = "Health")]
 pub struct HealthArgs {
     /// Address of /livez, /readyz and /metrics; port 0 takes a free one and logs it. In a pod: 0.0.0.0:8080
-    #[arg(long, value_name = "ADDRESS:PORT", env = "SREG_HEALTH_ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "SREG_HEALTH_ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
     pub health_address: SocketAddr,
 }
 
@@ -270,7 +280,8 @@ impl AzureArgs {
     /// A file cannot be read, or something that the credential needs is missing.
     pub fn settings(&self, secret: Option<String>) -> Result<AzureSettings, SettingsError> {
         let endpoints = self.azure_cloud.endpoints();
-        let settings = AzureSettings::new(&self.azure_tenant_id, self.credential(secret)?).map_err(SettingsError::Azure)?;
+        let settings =
+            AzureSettings::new(&self.azure_tenant_id, self.credential(secret)?).map_err(SettingsError::Azure)?;
         Ok(AzureSettings {
             arm_endpoint: or_default(self.azure_arm_endpoint.as_ref(), endpoints.arm)?,
             authority_host: Some(or_default(self.azure_authority_host.as_ref(), endpoints.authority)?),
@@ -285,7 +296,10 @@ impl AzureArgs {
     fn credential(&self, secret: Option<String>) -> Result<CredentialKind, SettingsError> {
         let needs_client_id = |credential| match &self.azure_client_id {
             Some(_) => Ok(()),
-            None => Err(SettingsError::Missing { credential, missing: "--azure-client-id or AZURE_CLIENT_ID" }),
+            None => Err(SettingsError::Missing {
+                credential,
+                missing: "--azure-client-id or AZURE_CLIENT_ID",
+            }),
         };
         match self.azure_credential {
             Credential::WorkloadIdentity => {
@@ -307,7 +321,9 @@ impl AzureArgs {
                 let secret = secret.ok_or(SettingsError::Missing { credential, missing })?;
                 Ok(CredentialKind::ClientSecret(SecretString::from(secret)))
             }
-            Credential::ManagedIdentity => Ok(CredentialKind::ManagedIdentity { client_id: self.azure_client_id.clone() }),
+            Credential::ManagedIdentity => Ok(CredentialKind::ManagedIdentity {
+                client_id: self.azure_client_id.clone(),
+            }),
             Credential::AzureCli => Ok(CredentialKind::AzureCli),
         }
     }
@@ -342,8 +358,13 @@ fn or_default(given: Option<&Url>, default: &str) -> Result<Url, SettingsError> 
 }
 
 fn read_if_named(flag: &'static str, path: Option<&Path>) -> Result<Option<Vec<u8>>, SettingsError> {
-    let failed = |path: &Path, source| SettingsError::File { flag, path: path.to_owned(), source };
-    path.map(|path| std::fs::read(path).map_err(|source| failed(path, source))).transpose()
+    let failed = |path: &Path, source| SettingsError::File {
+        flag,
+        path: path.to_owned(),
+        source,
+    };
+    path.map(|path| std::fs::read(path).map_err(|source| failed(path, source)))
+        .transpose()
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -354,7 +375,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn installation(text: &str) -> Result<String, String> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let fits = !text.is_empty() && text.len() <= 63 && text.bytes().all(allowed);
-    fits.then(|| text.to_owned()).ok_or_else(|| "use up to 63 lower-case letters, digits and hyphens".to_owned())
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "use up to 63 lower-case letters, digits and hyphens".to_owned())
 }
 
 #[cfg(test)]

@@ -22,8 +22,9 @@ use crate::context::Context;
 use crate::memory::ObjectKey;
 use crate::observe::Watched;
 
-fn config() -> watcher::Config {
-    watcher::Config::default().streaming_lists()
+fn config(context: &Context) -> watcher::Config {
+    let config = watcher::Config::default();
+    if context.settings.streaming_lists { config.streaming_lists() } else { config }
 }
 
 /// Objects that need a pass because they were changed by somebody, or lost their status. Forgets what is gone.
@@ -32,19 +33,29 @@ pub(crate) fn objects(
     api: Api<Watched>,
     writer: Writer<Watched>,
 ) -> impl Stream<Item = Result<Watched, watcher::Error>> + Send {
-    let events = watch(api, config()).default_backoff().modify(|object| object.metadata.managed_fields = None).reflect(writer);
+    let events = watch(api, config())
+        .default_backoff()
+        .modify(|object| object.metadata.managed_fields = None)
+        .reflect(writer);
     let mut known: Known<bool> = Known::default();
     events.filter_map(move |event| {
         let event = match event {
             Ok(event) => event,
             Err(error) => return ready(complain("secureregistries", &error)),
         };
-        let change = known.take(event, |object| (object.metadata.clone(), key_of_object(object), object.status.is_some()));
+        let change = known.take(event, |object| {
+            (object.metadata.clone(), key_of_object(object), object.status.is_some())
+        });
         for (uid, _) in &change.gone {
             context.forget(uid);
         }
         let lost_status = |had: &bool, object: &Watched| *had && object.status.is_none();
-        ready(change.object.filter(|(object, change)| change.is_new || lost_status(&change.before, object)).map(|(object, _)| Ok(object)))
+        ready(
+            change
+                .object
+                .filter(|(object, change)| change.is_new || lost_status(&change.before, object))
+                .map(|(object, _)| Ok(object)),
+        )
     })
 }
 
@@ -61,7 +72,10 @@ fn key_of_object(object: &Watched) -> u64 {
 }
 
 /// Objects that need a pass because something that they depend on changed.
-pub(crate) fn related(context: &Arc<Context>, namespace: Option<&str>) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
+pub(crate) fn related(
+    context: &Arc<Context>,
+    namespace: Option<&str>,
+) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
     let everywhere = |resource: &ApiResource| Api::<DynamicObject>::all_with(context.client.clone(), resource);
     let served = |resource: &ApiResource| match namespace {
         Some(namespace) => Api::namespaced_with(context.client.clone(), namespace, resource),
@@ -71,10 +85,31 @@ pub(crate) fn related(context: &Arc<Context>, namespace: Option<&str>) -> impl S
     let (glasses, approvals) = (resource::<BreakGlass>(), resource::<ChangeApproval>());
     let scope = namespace.map(str::to_owned);
     stream::select_all([
-        kind(context, everywhere(&probes), "connectivityprobes", key_of_answer, owner_by_label).boxed(),
-        kind(context, everywhere(&points), "vantagepoints", key_of_spec, users_of_vantage_point).boxed(),
+        kind(
+            context,
+            everywhere(&probes),
+            "connectivityprobes",
+            key_of_answer,
+            owner_by_label,
+        )
+        .boxed(),
+        kind(
+            context,
+            everywhere(&points),
+            "vantagepoints",
+            key_of_spec,
+            users_of_vantage_point,
+        )
+        .boxed(),
         kind(context, served(&glasses), "breakglasses", key_of_spec, owner_by_name).boxed(),
-        kind(context, served(&approvals), "changeapprovals", key_of_spec, owner_by_name).boxed(),
+        kind(
+            context,
+            served(&approvals),
+            "changeapprovals",
+            key_of_spec,
+            owner_by_name,
+        )
+        .boxed(),
     ])
     .filter(move |key| ready(scope.as_ref().is_none_or(|scope| *scope == key.namespace)))
     .map(|key| ObjectRef::new(&key.name).within(&key.namespace))
@@ -86,7 +121,10 @@ fn resource<K: Resource<DynamicType = ()>>() -> ApiResource {
 
 /// A probe: what the agent answered. Its spec is our own writing.
 fn key_of_answer(object: &DynamicObject) -> u64 {
-    digest((object.metadata.deletion_timestamp.is_some(), object.data.get("status").map(Value::to_string)))
+    digest((
+        object.metadata.deletion_timestamp.is_some(),
+        object.data.get("status").map(Value::to_string),
+    ))
 }
 
 fn key_of_spec(object: &DynamicObject) -> u64 {
@@ -94,7 +132,12 @@ fn key_of_spec(object: &DynamicObject) -> u64 {
 }
 
 fn owner_by_label(context: &Context, probe: &DynamicObject) -> Vec<ObjectKey> {
-    probe.labels().get(LABEL_REGISTRY_UID).and_then(|uid| context.memories.key_of(uid)).into_iter().collect()
+    probe
+        .labels()
+        .get(LABEL_REGISTRY_UID)
+        .and_then(|uid| context.memories.key_of(uid))
+        .into_iter()
+        .collect()
 }
 
 fn users_of_vantage_point(context: &Context, point: &DynamicObject) -> Vec<ObjectKey> {
@@ -104,7 +147,12 @@ fn users_of_vantage_point(context: &Context, point: &DynamicObject) -> Vec<Objec
 /// Break-glasses and approvals name the object beside them.
 fn owner_by_name(_: &Context, object: &DynamicObject) -> Vec<ObjectKey> {
     let name = object.data.pointer("/spec/secureRegistryName").and_then(Value::as_str);
-    let key = |name: &str| Some(ObjectKey { namespace: object.namespace()?, name: name.to_owned() });
+    let key = |name: &str| {
+        Some(ObjectKey {
+            namespace: object.namespace()?,
+            name: name.to_owned(),
+        })
+    };
     name.and_then(key).into_iter().collect()
 }
 
@@ -117,13 +165,24 @@ fn kind(
 ) -> impl Stream<Item = ObjectKey> + Send + use<> {
     let mut known: Known<Vec<ObjectKey>> = Known::default();
     let context = Arc::clone(context);
-    let events = watch(api, config()).default_backoff();
+    let events = watch(api, config(&context)).default_backoff();
     events.flat_map(move |event| {
         let keys = match event {
             Ok(event) => {
-                let change = known.take(event, |object| (object.metadata.clone(), key(object), owners(&context, object)));
-                let changed = change.object.filter(|(_, change)| change.is_new).map(|(_, change)| change.now);
-                change.gone.into_iter().map(|(_, owners)| owners).chain(changed).flatten().collect()
+                let change = known.take(event, |object| {
+                    (object.metadata.clone(), key(object), owners(&context, object))
+                });
+                let changed = change
+                    .object
+                    .filter(|(_, change)| change.is_new)
+                    .map(|(_, change)| change.now);
+                change
+                    .gone
+                    .into_iter()
+                    .map(|(_, owners)| owners)
+                    .chain(changed)
+                    .flatten()
+                    .collect()
             }
             Err(error) => complain::<Vec<ObjectKey>>(plural, &error).unwrap_or_default(),
         };
@@ -152,7 +211,10 @@ struct Known<N> {
 
 impl<N> Default for Known<N> {
     fn default() -> Self {
-        Known { objects: HashMap::new(), missing: HashSet::new() }
+        Known {
+            objects: HashMap::new(),
+            missing: HashSet::new(),
+        }
     }
 }
 
@@ -180,22 +242,34 @@ impl<N: Clone + Default> Known<N> {
                 let before = self.objects.insert(uid, (key, now.clone()));
                 let is_new = before.as_ref().is_none_or(|(known, _)| *known != key);
                 let before = before.map(|(_, note)| note).unwrap_or_default();
-                Change { object: Some((object, Difference { is_new, before, now })), gone: Vec::new() }
+                Change {
+                    object: Some((object, Difference { is_new, before, now })),
+                    gone: Vec::new(),
+                }
             }
             Event::Delete(object) => {
                 let (meta, _, now) = look(&object);
                 let uid = meta.uid.unwrap_or_default();
                 self.missing.remove(&uid);
                 let note = self.objects.remove(&uid).map_or(now, |(_, note)| note);
-                Change { object: None, gone: vec![(uid, note)] }
+                Change {
+                    object: None,
+                    gone: vec![(uid, note)],
+                }
             }
             Event::Init => {
                 self.missing = self.objects.keys().cloned().collect();
-                Change { object: None, gone: Vec::new() }
+                Change {
+                    object: None,
+                    gone: Vec::new(),
+                }
             }
             Event::InitDone => {
                 let gone = self.missing.drain().filter_map(|uid| self.objects.remove_entry(&uid));
-                Change { object: None, gone: gone.map(|(uid, (_, note))| (uid, note)).collect() }
+                Change {
+                    object: None,
+                    gone: gone.map(|(uid, (_, note))| (uid, note)).collect(),
+                }
             }
         }
     }
@@ -206,23 +280,45 @@ mod tests {
     use super::*;
 
     fn object(uid: &str, generation: i64) -> ObjectMeta {
-        ObjectMeta { uid: Some(uid.into()), generation: Some(generation), ..ObjectMeta::default() }
+        ObjectMeta {
+            uid: Some(uid.into()),
+            generation: Some(generation),
+            ..ObjectMeta::default()
+        }
     }
 
     fn take(known: &mut Known<i64>, event: Event<ObjectMeta>) -> (bool, Vec<(String, i64)>) {
-        let look = |meta: &ObjectMeta| (meta.clone(), digest(meta.generation), meta.generation.unwrap_or_default());
+        let look = |meta: &ObjectMeta| {
+            (
+                meta.clone(),
+                digest(meta.generation),
+                meta.generation.unwrap_or_default(),
+            )
+        };
         let change = known.take(event, look);
-        (change.object.is_some_and(|(_, difference)| difference.is_new), change.gone)
+        (
+            change.object.is_some_and(|(_, difference)| difference.is_new),
+            change.gone,
+        )
     }
 
     #[test]
     fn a_change_counts_once_and_a_deletion_always() {
         let mut known = Known::default();
         assert!(take(&mut known, Event::Apply(object("a", 1))).0);
-        assert!(!take(&mut known, Event::Apply(object("a", 1))).0, "our own status write");
+        assert!(
+            !take(&mut known, Event::Apply(object("a", 1))).0,
+            "our own status write"
+        );
         assert!(take(&mut known, Event::Apply(object("a", 2))).0);
-        assert_eq!(take(&mut known, Event::Delete(object("a", 2))).1, vec![("a".to_owned(), 2)]);
-        assert!(take(&mut known, Event::Apply(object("a", 2))).0, "seen again after a deletion it is new");
+        assert_eq!(
+            take(&mut known, Event::Delete(object("a", 2))).1,
+            vec![("a".to_owned(), 2)]
+        );
+        assert!(
+            take(&mut known, Event::Apply(object("a", 2))).0,
+            "seen again after a deletion it is new"
+        );
     }
 
     #[test]
@@ -231,7 +327,10 @@ mod tests {
         take(&mut known, Event::Apply(object("a", 1)));
         take(&mut known, Event::Apply(object("b", 5)));
         take(&mut known, Event::Init);
-        assert!(!take(&mut known, Event::InitApply(object("a", 1))).0, "unchanged, so a new list is no storm");
+        assert!(
+            !take(&mut known, Event::InitApply(object("a", 1))).0,
+            "unchanged, so a new list is no storm"
+        );
         assert_eq!(take(&mut known, Event::InitDone).1, vec![("b".to_owned(), 5)]);
     }
 }

@@ -78,18 +78,37 @@ impl Stand {
     /// Starts control plane and simulator, installs CRDs, policies and RBAC, and makes ServiceAccounts and vantage points. No
     /// operator yet.
     pub async fn start(options: StandOptions) -> Result<Stand> {
-        let folder = tempfile::Builder::new().prefix("sreg-stand-").tempdir().context("make a folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("sreg-stand-")
+            .tempdir()
+            .context("make a folder")?;
         let tenant = options.seed.tenant_id.clone();
-        let client_id = options.seed.principals.iter().find(|p| p.name == OPERATOR).and_then(|p| p.client_id.clone());
+        let client_id = options
+            .seed
+            .principals
+            .iter()
+            .find(|p| p.name == OPERATOR)
+            .and_then(|p| p.client_id.clone());
         let client_id = client_id.with_context(|| format!("the seed has no principal {OPERATOR} with a client id"))?;
         let simulator = Simulator::new(options.seed);
         let azure = simulator
-            .serve(ServeOptions { state_dir: Some(folder.path().to_owned()), ..ServeOptions::default() })
+            .serve(ServeOptions {
+                state_dir: Some(folder.path().to_owned()),
+                ..ServeOptions::default()
+            })
             .await
             .context("start azure-sim")?;
         let plane = ControlPlane::start().await?;
         let client = plane.admin_client().await?;
-        let stand = Stand { plane, azure, client, vantages: options.vantages, folder, tenant, client_id };
+        let stand = Stand {
+            plane,
+            azure,
+            client,
+            vantages: options.vantages,
+            folder,
+            tenant,
+            client_id,
+        };
         stand.install().await?;
         Ok(stand)
     }
@@ -98,12 +117,23 @@ impl Stand {
         // As the install guide says it.
         let base = repository().join("deploy/base");
         let base = base.to_str().context("the checkout's path is not UTF-8")?;
-        self.kubectl(&["apply", "--server-side", "-k", base]).await.context("install the operator's objects")?;
-        self.plane.install_crds(repository().join("deploy/crds")).await.context("wait for the CRDs")?;
-        self.plane.apply_yaml(&objects::namespaces(&self.vantages)).await.context("create namespaces")?;
+        self.kubectl(&["apply", "--server-side", "-k", base])
+            .await
+            .context("install the operator's objects")?;
+        self.plane
+            .install_crds(repository().join("deploy/crds"))
+            .await
+            .context("wait for the CRDs")?;
+        self.plane
+            .apply_yaml(&objects::namespaces(&self.vantages))
+            .await
+            .context("create namespaces")?;
         for vantage in &self.vantages {
             let socks5 = self.socks5(&vantage.network)?;
-            self.plane.apply_yaml(&objects::vantage(vantage, &socks5)?).await.with_context(|| format!("set up {}", vantage.name))?;
+            self.plane
+                .apply_yaml(&objects::vantage(vantage, &socks5)?)
+                .await
+                .with_context(|| format!("set up {}", vantage.name))?;
         }
         self.await_policies().await
     }
@@ -111,36 +141,52 @@ impl Stand {
     /// Runs kubectl as an administrator; its output, or what it complained about.
     pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
         let output = self.plane.kubectl(args, self.plane.admin_kubeconfig()).await?;
-        ensure!(output.status.success(), "kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "kubectl {}: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Admission policies take a moment to come into force; before that a forged write would pass.
     async fn await_policies(&self) -> Result<()> {
         let api: Api<sreg_api::ChangeApproval> = Api::namespaced(self.client.clone(), NAMESPACE);
-        eventually(Duration::from_secs(30), "admission policies to come into force", || async {
-            let forged = sreg_api::ChangeApproval::new(
-                "policy-check",
-                sreg_api::ChangeApprovalSpec {
-                    secure_registry_name: "none".into(),
-                    change: sreg_api::ChangeKind::Lockdown,
-                    digest: "0000000000000000".into(),
-                    approved_by: "somebody-else".into(),
-                },
-            );
-            let dry = kube::api::PostParams { dry_run: true, ..Default::default() };
-            match api.create(&dry, &forged).await {
-                Ok(_) => Err("a forged approval was admitted".to_owned()),
-                Err(kube::Error::Api(status)) if status.is_invalid() || status.is_forbidden() => Ok(()),
-                Err(error) => Err(error.to_string()),
-            }
-        })
+        eventually(
+            Duration::from_secs(30),
+            "admission policies to come into force",
+            || async {
+                let forged = sreg_api::ChangeApproval::new(
+                    "policy-check",
+                    sreg_api::ChangeApprovalSpec {
+                        secure_registry_name: "none".into(),
+                        change: sreg_api::ChangeKind::Lockdown,
+                        digest: "0000000000000000".into(),
+                        approved_by: "somebody-else".into(),
+                    },
+                );
+                let dry = kube::api::PostParams {
+                    dry_run: true,
+                    ..Default::default()
+                };
+                match api.create(&dry, &forged).await {
+                    Ok(_) => Err("a forged approval was admitted".to_owned()),
+                    Err(kube::Error::Api(status)) if status.is_invalid() || status.is_forbidden() => Ok(()),
+                    Err(error) => Err(error.to_string()),
+                }
+            },
+        )
         .await
     }
 
     /// SOCKS5 port of one of the simulator's networks.
     pub fn socks5(&self, network: &str) -> Result<String> {
-        let ports = self.azure.networks.get(network).ok_or_else(|| anyhow!("the simulator has no network {network}"))?;
+        let ports = self
+            .azure
+            .networks
+            .get(network)
+            .ok_or_else(|| anyhow!("the simulator has no network {network}"))?;
         Ok(ports.socks5.to_string())
     }
 
@@ -161,7 +207,11 @@ impl Stand {
             let object = api.get(name).await.map_err(|e| e.to_string())?;
             let (state, message) = objects::ready(&object);
             let current = object.status.as_ref().and_then(|s| s.observed_generation) == object.metadata.generation;
-            if current && states.contains(&state.as_str()) { Ok(object) } else { Err(format!("{state}: {message}")) }
+            if current && states.contains(&state.as_str()) {
+                Ok(object)
+            } else {
+                Err(format!("{state}: {message}"))
+            }
         })
         .await
     }

@@ -22,7 +22,13 @@ pub fn namespaces(vantages: &[Vantage]) -> String {
 
 /// `VantagePoint` of one place, with the committed RBAC of its agent.
 pub fn vantage(vantage: &Vantage, socks5: &str) -> Result<String> {
-    let Vantage { name, network: _, virtual_network, resolver, embedded } = vantage;
+    let Vantage {
+        name,
+        network: _,
+        virtual_network,
+        resolver,
+        embedded,
+    } = vantage;
     let (namespace, account) = if *embedded {
         (OPERATOR_NAMESPACE, sreg_api::names::OPERATOR_SERVICE_ACCOUNT)
     } else {
@@ -50,7 +56,9 @@ fn agent_account(name: &str) -> Result<String> {
         "kind: ClusterRoleBinding\nmetadata:\n  labels:\n    app.kubernetes.io/component: rbac\n    app.kubernetes.io/name: secure-registry-operator\n  name: secure-registry-agent",
         &format!("kind: ClusterRoleBinding\nmetadata:\n  name: secure-registry-agent-{name}"),
     );
-    let account = format!("\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {AGENT_SERVICE_ACCOUNT}, namespace: {name}}}\n");
+    let account = format!(
+        "\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {AGENT_SERVICE_ACCOUNT}, namespace: {name}}}\n"
+    );
     Ok(format!("{account}---\n{}", moved.trim_start_matches("---")))
 }
 
@@ -60,5 +68,8 @@ pub fn ready(object: &SecureRegistry) -> (String, String) {
         .status
         .as_ref()
         .and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"))
-        .map_or_else(|| ("none".to_owned(), "no status yet".to_owned()), |c| (c.reason.clone(), c.message.clone()))
+        .map_or_else(
+            || ("none".to_owned(), "no status yet".to_owned()),
+            |c| (c.reason.clone(), c.message.clone()),
+        )
 }

@@ -36,9 +36,14 @@ pub struct Path {
 pub fn targets_of(world: &World, registry: &str) -> Vec<String> {
     let mut ids: BTreeSet<String> = BTreeSet::from([key(registry)]);
     if let Some(body) = world.get(registry).map(|r| &r.body) {
-        collect_ids(body.pointer("/properties/regionDetails").unwrap_or(&Value::Null), &mut ids);
+        collect_ids(
+            body.pointer("/properties/regionDetails").unwrap_or(&Value::Null),
+            &mut ids,
+        );
     }
-    ids.into_iter().filter(|id| world.get(id).is_some_and(|r| TargetKind::of(&r.kind).is_some())).collect()
+    ids.into_iter()
+        .filter(|id| world.get(id).is_some_and(|r| TargetKind::of(&r.kind).is_some()))
+        .collect()
 }
 
 fn collect_ids(value: &Value, ids: &mut BTreeSet<String>) {
@@ -63,7 +68,11 @@ pub fn required_paths(world: &World, requirement: &Requirement) -> BTreeSet<Path
                 for fqdn in &member.fqdns {
                     for network in &requirement.networks {
                         let address = member.address.to_string();
-                        paths.insert(Path { network: network.clone(), fqdn: fqdn.clone(), address });
+                        paths.insert(Path {
+                            network: network.clone(),
+                            fqdn: fqdn.clone(),
+                            address,
+                        });
                     }
                 }
             }
@@ -80,7 +89,9 @@ pub fn closing_writes<'a>(targets: &[String], journal: &'a [Record]) -> Vec<(&'a
             Entry::Request(request) => Some((record, request)),
             Entry::Change(_) | Entry::Dns(_) | Entry::Stream(_) => None,
         })
-        .filter(|(_, request)| request.write && matches!(request.method.as_str(), "PUT" | "PATCH") && request.status < 300)
+        .filter(|(_, request)| {
+            request.write && matches!(request.method.as_str(), "PUT" | "PATCH") && request.status < 300
+        })
         .filter(|(_, request)| targets.contains(&path_key(&request.path)) && request.body.as_ref().is_some_and(closes))
         .collect()
 }
@@ -91,7 +102,9 @@ fn path_key(path: &str) -> String {
 
 fn closes(body: &Value) -> bool {
     let is = |pointer: &str, value: &str| {
-        body.pointer(pointer).and_then(Value::as_str).is_some_and(|v| v.eq_ignore_ascii_case(value))
+        body.pointer(pointer)
+            .and_then(Value::as_str)
+            .is_some_and(|v| v.eq_ignore_ascii_case(value))
     };
     is("/properties/publicNetworkAccess", "Disabled")
         || is("/properties/networkAcls/defaultAction", "Deny")
@@ -102,19 +115,32 @@ fn closes(body: &Value) -> bool {
 /// The world's *present* endpoints are required, so judge before a scenario takes endpoints away.
 pub fn breaches(simulator: &Simulator, requirement: &Requirement) -> Vec<String> {
     let journal = simulator.journal().snapshot();
-    let (targets, required) =
-        simulator.with_world(|world| (targets_of(world, &requirement.registry), required_paths(world, requirement)));
+    let (targets, required) = simulator.with_world(|world| {
+        (
+            targets_of(world, &requirement.registry),
+            required_paths(world, requirement),
+        )
+    });
     let mut breaches = Vec::new();
     for (record, request) in closing_writes(&targets, &journal) {
         if required.is_empty() {
-            breaches.push(format!("#{}: {} {}: no path was required", record.seq, request.method, request.path));
+            breaches.push(format!(
+                "#{}: {} {}: no path was required",
+                record.seq, request.method, request.path
+            ));
         }
         for path in &required {
             let proven = successes_in_a_row(&journal, record.seq, path);
             if proven < requirement.successes {
                 breaches.push(format!(
                     "#{}: {} {} closed before {} reached {} at {} ({proven} of {} in a row)",
-                    record.seq, request.method, request.path, path.network, path.fqdn, path.address, requirement.successes
+                    record.seq,
+                    request.method,
+                    request.path,
+                    path.network,
+                    path.fqdn,
+                    path.address,
+                    requirement.successes
                 ));
             }
         }
@@ -135,7 +161,9 @@ fn successes_in_a_row(journal: &[Record], until: u64, path: &Path) -> usize {
                     return count;
                 }
             }
-            Entry::Dns(question) if question.network == path.network && question.name == path.fqdn && question.record_type == "A" => {
+            Entry::Dns(question)
+                if question.network == path.network && question.name == path.fqdn && question.record_type == "A" =>
+            {
                 let suffix = format!(" A {}", path.address);
                 if !question.answers.iter().any(|a| a.ends_with(&suffix)) {
                     return count;
@@ -206,7 +234,10 @@ pub fn uninvolved_connects(simulator: &Simulator, registry: &str, network: &str)
     let now = simulator.now();
     simulator.with_world(|world| {
         let ours = targets_of(world, registry);
-        let others = world.public_addresses.keys().filter(|n| owner_of_fqdn(world, n).is_none_or(|o| !ours.contains(&o)));
+        let others = world
+            .public_addresses
+            .keys()
+            .filter(|n| owner_of_fqdn(world, n).is_none_or(|o| !ours.contains(&o)));
         others.into_iter().all(|name| {
             let answer = resolve(world, &mut Caches::default(), now, network, name, Wanted::A);
             let address = answer.addresses.first().copied();

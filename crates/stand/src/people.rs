@@ -9,7 +9,8 @@ use crate::Stand;
 impl Stand {
     /// A client under the operator's own ServiceAccount.
     pub async fn as_operator(&self) -> Result<Client> {
-        self.as_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT).await
+        self.as_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT)
+            .await
     }
 
     /// A client under a ServiceAccount.

@@ -28,12 +28,21 @@ pub struct OperatorOptions {
 
 impl Default for OperatorOptions {
     fn default() -> Self {
-        OperatorOptions { name: "operator".into(), leader_elect: false, args: Vec::new(), log: "info".into(), printed: true }
+        OperatorOptions {
+            name: "operator".into(),
+            leader_elect: false,
+            args: Vec::new(),
+            log: "info".into(),
+            printed: true,
+        }
     }
 }
 
 pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<Process> {
-    let kubeconfig = stand.plane.kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT).await?;
+    let kubeconfig = stand
+        .plane
+        .kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT)
+        .await?;
     let arm = stand.azure.arm_endpoint.to_string();
     let embedded = stand.vantages.iter().find(|v| v.embedded);
     let mut program = Program::built("secure-registry-operator")?
@@ -42,14 +51,25 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .args(["--health-address", "127.0.0.1:0"])
         .args(["--installation", "test"])
         .args(["--azure-credential", "workload-identity"])
-        .args(["--azure-arm-endpoint", &arm, "--azure-authority-host", &arm, "--azure-discovery-endpoint", &arm])
+        .args([
+            "--azure-arm-endpoint",
+            &arm,
+            "--azure-authority-host",
+            &arm,
+            "--azure-discovery-endpoint",
+            &arm,
+        ])
         .arg(format!("--leader-elect={}", options.leader_elect))
         .args(["--log-filter", &options.log])
         .env("KUBECONFIG", kubeconfig)
         .env("AZURE_TENANT_ID", stand.tenant())
         .env("AZURE_CLIENT_ID", stand.client_id())
         .env("AZURE_FEDERATED_TOKEN_FILE", azure_token(stand).await?);
-    program = program.arg("--azure-ca-file").arg(stand.ca_file()).arg("--probe-ca-file").arg(stand.ca_file());
+    program = program
+        .arg("--azure-ca-file")
+        .arg(stand.ca_file())
+        .arg("--probe-ca-file")
+        .arg(stand.ca_file());
     if let Some(vantage) = embedded {
         program = program.args(["--vantage-point", &vantage.name]);
     }
@@ -60,14 +80,29 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
 }
 
 pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool) -> Result<Process> {
-    let kubeconfig = stand.plane.kubeconfig_for_service_account(vantage, AGENT_SERVICE_ACCOUNT).await?;
+    let kubeconfig = stand
+        .plane
+        .kubeconfig_for_service_account(vantage, AGENT_SERVICE_ACCOUNT)
+        .await?;
     let program = Program::built("secure-registry-operator")?
         .named(vantage)
-        .args(["agent", "--name", vantage, "--health-address", "127.0.0.1:0", "--log-filter", "info"])
+        .args([
+            "agent",
+            "--name",
+            vantage,
+            "--health-address",
+            "127.0.0.1:0",
+            "--log-filter",
+            "info",
+        ])
         .arg("--probe-ca-file")
         .arg(stand.ca_file())
         .env("KUBECONFIG", kubeconfig);
-    if printed { program.spawn() } else { program.unprinted().spawn() }
+    if printed {
+        program.spawn()
+    } else {
+        program.unprinted().spawn()
+    }
 }
 
 /// The operator's projected token for Azure, as a kubelet would have written it: with a newline at the end.

@@ -23,7 +23,12 @@ fn seeded(file: &str) -> Result<StandOptions> {
     let built = Simulator::new(seed.clone());
     let network = |name: &str| {
         let suffix = format!("/virtualnetworks/{name}");
-        let found = built.with_world(|w| w.resources.iter().find(|(k, _)| k.ends_with(&suffix)).map(|(_, r)| r.id.clone()));
+        let found = built.with_world(|w| {
+            w.resources
+                .iter()
+                .find(|(k, _)| k.ends_with(&suffix))
+                .map(|(_, r)| r.id.clone())
+        });
         found.with_context(|| format!("{file} has no virtual network {name}"))
     };
     let azure_dns = "168.63.129.16:53".to_owned();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use kube::api::{Patch, PatchParams};
 use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use sreg_api::{ConnectivityProbe, SecureRegistry};
 use sreg_stand::objects::AGENT_SERVICE_ACCOUNT;
@@ -35,7 +35,11 @@ async fn killed_after_every_write_to_azure_it_ends_in_the_same_locked_state_with
     }
     ensure!(kills >= 5, "the run has more than {kills} writes to be killed after");
     setting.assert_locked_with_proof()?;
-    ensure!(setting.our_endpoints().len() == 3, "no orphans: {:?}", setting.our_endpoints());
+    ensure!(
+        setting.our_endpoints().len() == 3,
+        "no orphans: {:?}",
+        setting.our_endpoints()
+    );
     Ok(())
 }
 
@@ -47,16 +51,25 @@ async fn status_erased_again_and_again_changes_nothing_about_the_end() -> Result
     let api: Api<SecureRegistry> = Api::namespaced(as_operator, NAMESPACE);
     let erase = json!({"apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry", "status": null});
     for state in ["CreatingEndpoints", "ConfiguringDns", "Proving", "Locked"] {
-        setting.stand.await_state(NAME, &[state, "Locking", "Locked"], SETTLED).await?;
-        api.patch_status(NAME, &PatchParams::default(), &Patch::Merge(&erase)).await?;
+        setting
+            .stand
+            .await_state(NAME, &[state, "Locking", "Locked"], SETTLED)
+            .await?;
+        api.patch_status(NAME, &PatchParams::default(), &Patch::Merge(&erase))
+            .await?;
     }
     setting.locked().await?;
     setting.assert_locked_with_proof()?;
     ensure!(setting.our_endpoints().len() == 3, "{:?}", setting.our_endpoints());
     let mark = setting.stand.simulator().journal().last();
-    api.patch_status(NAME, &PatchParams::default(), &Patch::Merge(&erase)).await?;
+    api.patch_status(NAME, &PatchParams::default(), &Patch::Merge(&erase))
+        .await?;
     setting.locked().await?;
-    ensure!(setting.writes_since(mark).is_empty(), "nothing reopens: {:?}", setting.writes_since(mark));
+    ensure!(
+        setting.writes_since(mark).is_empty(),
+        "nothing reopens: {:?}",
+        setting.writes_since(mark)
+    );
     Ok(())
 }
 
@@ -73,7 +86,11 @@ async fn a_client_network_whose_dns_is_missing_keeps_the_registry_open_and_is_na
     let object = eventually(SETTLED, "the failing path to be named", || async {
         let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
         let (state, message) = sreg_stand::objects::ready(&object);
-        if message.contains("spoke-a") && message.contains("dns") { Ok(object) } else { Err(format!("{state}: {message}")) }
+        if message.contains("spoke-a") && message.contains("dns") {
+            Ok(object)
+        } else {
+            Err(format!("{state}: {message}"))
+        }
     })
     .await?;
     let status = object.status.unwrap_or_default();
@@ -88,7 +105,10 @@ async fn a_registry_that_others_keep_changing_is_locked_and_loses_none_of_their_
     let setting = Setting::demo().await?;
     let registry = setting.registry()?;
     setting.apply(|_| ()).await?;
-    setting.stand.await_state(NAME, &["Proving", "Locking", "Locked"], SETTLED).await?;
+    setting
+        .stand
+        .await_state(NAME, &["Proving", "Locking", "Locked"], SETTLED)
+        .await?;
     for turn in 0..60 {
         let changed = setting.stand.simulator().change_by_hand(&registry, |body| {
             body["tags"]["changed-by-hand"] = json!(turn.to_string());
@@ -101,8 +121,15 @@ async fn a_registry_that_others_keep_changing_is_locked_and_loses_none_of_their_
     setting.assert_locked_with_proof()?;
     setting.stand.simulator().with_world(|world| {
         let body = world.get(&registry).map(|r| r.body.clone()).unwrap_or_default();
-        ensure!(body["tags"]["changed-by-hand"] == "59", "a tag set by hand was lost: {}", body["tags"]);
-        ensure!(body["properties"]["unknownToUs"]["turn"] == 59, "a field that we do not know was lost");
+        ensure!(
+            body["tags"]["changed-by-hand"] == "59",
+            "a tag set by hand was lost: {}",
+            body["tags"]
+        );
+        ensure!(
+            body["properties"]["unknownToUs"]["turn"] == 59,
+            "a field that we do not know was lost"
+        );
         Ok(())
     })
 }
@@ -113,7 +140,13 @@ async fn a_namespace_user_cannot_forge_evidence_nor_one_agent_that_of_another() 
     setting.apply(|_| ()).await?;
     let spoke: Api<ConnectivityProbe> = Api::namespaced(setting.stand.client.clone(), "spoke-a-agent");
     let probe = eventually(SETTLED, "the spoke's probe", || async {
-        spoke.list(&Default::default()).await.map_err(|e| e.to_string())?.items.pop().ok_or_else(|| "none yet".to_owned())
+        spoke
+            .list(&Default::default())
+            .await
+            .map_err(|e| e.to_string())?
+            .items
+            .pop()
+            .ok_or_else(|| "none yet".to_owned())
     })
     .await?;
     let name = probe.metadata.name.clone().unwrap_or_default();
@@ -121,13 +154,29 @@ async fn a_namespace_user_cannot_forge_evidence_nor_one_agent_that_of_another() 
     let respec = json!({"spec": {"round": 77}});
     // An administrator of the namespace, with every right that RBAC can give.
     let user = setting.stand.namespace_admin("spoke-a-agent", "mallory").await?;
-    let hub = setting.stand.as_service_account("hub-agent", AGENT_SERVICE_ACCOUNT).await?;
-    setting.stand.bind_cluster_admin("hub-agent", AGENT_SERVICE_ACCOUNT).await?;
-    for (who, client) in [("a namespace administrator", user), ("another agent, made cluster-admin", hub)] {
+    let hub = setting
+        .stand
+        .as_service_account("hub-agent", AGENT_SERVICE_ACCOUNT)
+        .await?;
+    setting
+        .stand
+        .bind_cluster_admin("hub-agent", AGENT_SERVICE_ACCOUNT)
+        .await?;
+    for (who, client) in [
+        ("a namespace administrator", user),
+        ("another agent, made cluster-admin", hub),
+    ] {
         let api: Api<ConnectivityProbe> = Api::namespaced(client, "spoke-a-agent");
         for (what, result) in [
-            ("status", api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&forged)).await),
-            ("spec", api.patch(&name, &PatchParams::default(), &Patch::Merge(&respec)).await),
+            (
+                "status",
+                api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&forged))
+                    .await,
+            ),
+            (
+                "spec",
+                api.patch(&name, &PatchParams::default(), &Patch::Merge(&respec)).await,
+            ),
         ] {
             match result {
                 Err(kube::Error::Api(status)) if status.is_forbidden() || status.is_invalid() => {}
@@ -151,11 +200,18 @@ async fn the_operator_gets_by_with_exactly_the_committed_rbac() -> Result<()> {
         .audit_log()?
         .into_iter()
         .filter(|e| e.code == 403 && e.user.starts_with("system:serviceaccount:"))
-        .map(|e| format!("{} {} {}/{} {}/{}", e.user, e.verb, e.group, e.resource, e.namespace, e.name))
+        .map(|e| {
+            format!(
+                "{} {} {}/{} {}/{}",
+                e.user, e.verb, e.group, e.resource, e.namespace, e.name
+            )
+        })
         .collect();
     ensure!(refused.is_empty(), "refused: {refused:?}");
     ensure!(
-        setting.stand.plane.audit_log()?.iter().any(|e| e.user.ends_with(&format!("{OPERATOR_NAMESPACE}:secure-registry-operator"))),
+        setting.stand.plane.audit_log()?.iter().any(|e| e
+            .user
+            .ends_with(&format!("{OPERATOR_NAMESPACE}:secure-registry-operator"))),
         "the audit log shows the operator's ServiceAccount"
     );
     Ok(())

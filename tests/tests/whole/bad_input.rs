@@ -16,19 +16,30 @@ async fn what_cannot_be_carried_out_is_stalled_with_a_reason_and_harms_nobody_el
     let setting = Setting::demo().await?;
     let absent = example(|o| {
         o["metadata"]["name"] = json!("absent");
-        let id = o["spec"]["registry"]["resourceId"].as_str().unwrap_or_default().replace("contosoreg", "nosuchreg");
+        let id = o["spec"]["registry"]["resourceId"]
+            .as_str()
+            .unwrap_or_default()
+            .replace("contosoreg", "nosuchreg");
         o["spec"]["registry"]["resourceId"] = json!(id);
     })?;
     setting.create(&absent).await?;
     let object = setting.stand.await_state("absent", &["Stalled"], SETTLED).await?;
-    ensure!(sreg_stand::objects::ready(&object).1.contains("nosuchreg"), "{:?}", sreg_stand::objects::ready(&object));
+    ensure!(
+        sreg_stand::objects::ready(&object).1.contains("nosuchreg"),
+        "{:?}",
+        sreg_stand::objects::ready(&object)
+    );
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     // A second object for the same registry: says who holds it.
     let second = example(|o| o["metadata"]["name"] = json!("second"))?;
     setting.create(&second).await?;
     let object = setting.stand.await_state("second", &["Stalled"], SETTLED).await?;
-    ensure!(sreg_stand::objects::ready(&object).1.contains(NAME), "{:?}", sreg_stand::objects::ready(&object));
+    ensure!(
+        sreg_stand::objects::ready(&object).1.contains(NAME),
+        "{:?}",
+        sreg_stand::objects::ready(&object)
+    );
     setting.assert_locked_with_proof()
 }
 
@@ -37,12 +48,19 @@ async fn a_subnet_that_does_not_exist_is_stalled_and_named() -> Result<()> {
     let setting = Setting::demo().await?;
     setting
         .apply(|o| {
-            let id = o["spec"]["endpoints"][0]["subnetResourceId"].as_str().unwrap_or_default().to_owned();
+            let id = o["spec"]["endpoints"][0]["subnetResourceId"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             o["spec"]["endpoints"][0]["subnetResourceId"] = json!(format!("{id}-none"));
         })
         .await?;
     let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
-    ensure!(sreg_stand::objects::ready(&object).1.contains("-none"), "{:?}", sreg_stand::objects::ready(&object));
+    ensure!(
+        sreg_stand::objects::ready(&object).1.contains("-none"),
+        "{:?}",
+        sreg_stand::objects::ready(&object)
+    );
     setting.assert_never_closed()
 }
 
@@ -54,22 +72,35 @@ async fn nonsense_from_azure_is_an_error_of_that_call_with_its_correlation_id() 
     for (kind, effect) in [
         ("an HTML page", json!({"html": {"status": 502}})),
         ("truncated JSON", json!({"truncatedJson": {}})),
-        ("an error in a 200", json!({"okWithError": {"code": "InternalServerError", "message": "something broke"}})),
+        (
+            "an error in a 200",
+            json!({"okWithError": {"code": "InternalServerError", "message": "something broke"}}),
+        ),
     ] {
         let rule = json!({"method": "GET", "path": registry, "effect": effect});
         setting.stand.simulator().inject(serde_json::from_value(rule)?);
-        eventually(SETTLED, format!("{kind} to be reported with its correlation id"), || async {
-            let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
-            let waits = object.status.unwrap_or_default().waiting_for;
-            let told = waits.iter().any(|w| w.message.contains("contosoreg") && w.message.contains("correlation id"));
-            if told { Ok(()) } else { Err(format!("{waits:?}")) }
-        })
+        eventually(
+            SETTLED,
+            format!("{kind} to be reported with its correlation id"),
+            || async {
+                let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+                let waits = object.status.unwrap_or_default().waiting_for;
+                let told = waits
+                    .iter()
+                    .any(|w| w.message.contains("contosoreg") && w.message.contains("correlation id"));
+                if told { Ok(()) } else { Err(format!("{waits:?}")) }
+            },
+        )
         .await?;
         setting.stand.simulator().clear_faults();
         eventually(SETTLED, "the operator to go on", || async {
             let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
             let (state, message) = sreg_stand::objects::ready(&object);
-            if message.contains("correlation id") { Err(format!("{state}: {message}")) } else { Ok(()) }
+            if message.contains("correlation id") {
+                Err(format!("{state}: {message}"))
+            } else {
+                Ok(())
+            }
         })
         .await?;
     }
@@ -86,7 +117,13 @@ async fn an_object_that_cannot_be_parsed_harms_only_itself() -> Result<()> {
         "name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
         "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}
     }]}});
-    definitions.patch("secureregistries.secureregistry.dev", &PatchParams::default(), &Patch::Merge(&lax)).await?;
+    definitions
+        .patch(
+            "secureregistries.secureregistry.dev",
+            &PatchParams::default(),
+            &Patch::Merge(&lax),
+        )
+        .await?;
     let broken: DynamicObject = serde_json::from_value(json!({
         "apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry",
         "metadata": {"name": "broken", "namespace": NAMESPACE},
@@ -95,10 +132,18 @@ async fn an_object_that_cannot_be_parsed_harms_only_itself() -> Result<()> {
     let kind = ApiResource::erase::<SecureRegistry>(&());
     let objects: Api<DynamicObject> = Api::namespaced_with(setting.stand.client.clone(), NAMESPACE, &kind);
     eventually(SETTLED, "the lax schema to be in force", || async {
-        objects.create(&PostParams::default(), &broken).await.map(|_| ()).map_err(|e| e.to_string())
+        objects
+            .create(&PostParams::default(), &broken)
+            .await
+            .map(|_| ())
+            .map_err(|e| e.to_string())
     })
     .await?;
-    setting.stand.plane.install_crds(repository().join("deploy/crds")).await?;
+    setting
+        .stand
+        .plane
+        .install_crds(repository().join("deploy/crds"))
+        .await?;
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     setting.assert_locked_with_proof()

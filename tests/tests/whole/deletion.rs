@@ -28,13 +28,21 @@ async fn deletion_with_retain_leaves_azure_as_it_is() -> Result<()> {
     setting.locked().await?;
     let mark = setting.stand.simulator().journal().last();
     delete(&setting).await?;
-    ensure!(setting.writes_since(mark).is_empty(), "{:?}", setting.writes_since(mark));
+    ensure!(
+        setting.writes_since(mark).is_empty(),
+        "{:?}",
+        setting.writes_since(mark)
+    );
     setting.assert_locked_with_proof()?;
     ensure!(setting.our_endpoints().len() == 3, "endpoints stay");
     // The claim is released: the same registry can be declared again, and is found locked.
     setting.apply(|_| ()).await?;
     setting.locked().await?;
-    ensure!(setting.writes_since(mark).is_empty(), "adopted without a write: {:?}", setting.writes_since(mark));
+    ensure!(
+        setting.writes_since(mark).is_empty(),
+        "adopted without a write: {:?}",
+        setting.writes_since(mark)
+    );
     Ok(())
 }
 
@@ -49,24 +57,38 @@ async fn deletion_of_endpoints_while_open_removes_what_carries_our_mark_and_noth
         .await?;
     setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
     ensure!(setting.our_endpoints().len() == 3, "{:?}", setting.our_endpoints());
-    let zones = || setting.stand.simulator().with_world(|w| w.of_kind("microsoft.network/privatednszones").count());
+    let zones = || {
+        setting
+            .stand
+            .simulator()
+            .with_world(|w| w.of_kind("microsoft.network/privatednszones").count())
+    };
     let zones_before = zones();
     delete(&setting).await?;
     ensure!(setting.our_endpoints().is_empty(), "{:?}", setting.our_endpoints());
     ensure!(zones() == zones_before, "zones are never deleted");
     let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
-    ensure!(open.iter().all(|(_, closed)| !closed), "deletion closes nothing: {open:?}");
+    ensure!(
+        open.iter().all(|(_, closed)| !closed),
+        "deletion closes nothing: {open:?}"
+    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletion_of_endpoints_while_locked_degrades_to_retain_because_it_would_strand_clients() -> Result<()> {
     let setting = Setting::demo().await?;
-    setting.apply(|o| o["spec"]["deletionPolicy"] = json!("DeleteEndpoints")).await?;
+    setting
+        .apply(|o| o["spec"]["deletionPolicy"] = json!("DeleteEndpoints"))
+        .await?;
     setting.locked().await?;
     let mark = setting.stand.simulator().journal().last();
     delete(&setting).await?;
-    ensure!(setting.writes_since(mark).is_empty(), "{:?}", setting.writes_since(mark));
+    ensure!(
+        setting.writes_since(mark).is_empty(),
+        "{:?}",
+        setting.writes_since(mark)
+    );
     ensure!(setting.our_endpoints().len() == 3, "endpoints stay");
     setting.assert_locked_with_proof()
 }

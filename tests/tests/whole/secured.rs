@@ -18,32 +18,89 @@ use crate::setting::{NAME, SETTLED, Setting};
 async fn a_public_registry_ends_locked_and_proven_and_then_nothing_is_written_any_more() -> Result<()> {
     let setting = Setting::demo().await?;
     let uninvolved = Uninvolved::watch(&setting);
-    setting.apply(|o| o["spec"]["drift"] = json!({"interval": "1s"})).await?;
+    setting
+        .apply(|o| o["spec"]["drift"] = json!({"interval": "1s"}))
+        .await?;
     let object = setting.locked().await?;
     setting.assert_locked_with_proof()?;
-    ensure!(setting.our_endpoints().len() == 3, "three endpoints: {:?}", setting.our_endpoints());
+    ensure!(
+        setting.our_endpoints().len() == 3,
+        "three endpoints: {:?}",
+        setting.our_endpoints()
+    );
     let status = object.status.unwrap_or_default();
-    ensure!(status.public_access.is_some_and(|p| p.summary == "Locked"), "PUBLIC says Locked");
-    ensure!(status.endpoints_ready.as_deref() == Some("3/3"), "{:?}", status.endpoints_ready);
+    ensure!(
+        status.public_access.is_some_and(|p| p.summary == "Locked"),
+        "PUBLIC says Locked"
+    );
+    ensure!(
+        status.endpoints_ready.as_deref() == Some("3/3"),
+        "{:?}",
+        status.endpoints_ready
+    );
 
     // Settled: visits go on, writes to Azure and to the object do not.
     let mark = setting.stand.simulator().journal().last();
     let before = setting.stand.registries().get(NAME).await?;
     setting.visited(mark, 4).await?;
-    ensure!(setting.writes_since(mark).is_empty(), "writes after settling: {:?}", setting.writes_since(mark));
+    ensure!(
+        setting.writes_since(mark).is_empty(),
+        "writes after settling: {:?}",
+        setting.writes_since(mark)
+    );
     let after = setting.stand.registries().get(NAME).await?;
-    ensure!(before.metadata.resource_version == after.metadata.resource_version, "the settled object was written");
+    ensure!(
+        before.metadata.resource_version == after.metadata.resource_version,
+        "the settled object was written"
+    );
 
-    let kubectl = |args: &'static [&'static str]| setting.stand.plane.kubectl(args, setting.stand.plane.admin_kubeconfig());
-    let wait = kubectl(&["wait", "-n", NAMESPACE, "sreg/contoso-models", "--for=condition=Ready", "--timeout=10s"]).await?;
-    ensure!(wait.status.success(), "kubectl wait: {}", String::from_utf8_lossy(&wait.stderr));
+    let kubectl = |args: &'static [&'static str]| {
+        setting
+            .stand
+            .plane
+            .kubectl(args, setting.stand.plane.admin_kubeconfig())
+    };
+    let wait = kubectl(&[
+        "wait",
+        "-n",
+        NAMESPACE,
+        "sreg/contoso-models",
+        "--for=condition=Ready",
+        "--timeout=10s",
+    ])
+    .await?;
+    ensure!(
+        wait.status.success(),
+        "kubectl wait: {}",
+        String::from_utf8_lossy(&wait.stderr)
+    );
     let wide = String::from_utf8(kubectl(&["get", "sreg", "-n", NAMESPACE, "-o", "wide"]).await?.stdout)?;
-    for word in ["STATE", "PUBLIC", "ENDPOINTS", "VERIFIED", "READY", "AGE", "MESSAGE", "Locked", "3/3", "True"] {
+    for word in [
+        "STATE",
+        "PUBLIC",
+        "ENDPOINTS",
+        "VERIFIED",
+        "READY",
+        "AGE",
+        "MESSAGE",
+        "Locked",
+        "3/3",
+        "True",
+    ] {
         ensure!(wide.contains(word), "`kubectl get sreg -o wide` lacks {word}:\n{wide}");
     }
     let events: Api<Event> = Api::namespaced(setting.stand.client.clone(), NAMESPACE);
-    let reasons: Vec<String> = events.list(&ListParams::default()).await?.items.into_iter().filter_map(|e| e.reason).collect();
-    ensure!(reasons.iter().any(|r| r == "Locked"), "an event tells of the lock: {reasons:?}");
+    let reasons: Vec<String> = events
+        .list(&ListParams::default())
+        .await?
+        .items
+        .into_iter()
+        .filter_map(|e| e.reason)
+        .collect();
+    ensure!(
+        reasons.iter().any(|r| r == "Locked"),
+        "an event tells of the lock: {reasons:?}"
+    );
     uninvolved.judge()
 }
 
@@ -53,11 +110,20 @@ async fn a_registry_in_two_regions_is_locked_with_every_storage_account_and_repl
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     setting.assert_locked_with_proof()?;
-    ensure!(setting.our_endpoints().len() == 6, "registry, blob and dfs of two storage accounts, ACR: {:?}", setting.our_endpoints());
-    let required =
-        setting.stand.simulator().with_world(|w| sreg_stand::oracle::required_paths(w, &setting.requirement().unwrap()));
+    ensure!(
+        setting.our_endpoints().len() == 6,
+        "registry, blob and dfs of two storage accounts, ACR: {:?}",
+        setting.our_endpoints()
+    );
+    let required = setting
+        .stand
+        .simulator()
+        .with_world(|w| sreg_stand::oracle::required_paths(w, &setting.requirement().unwrap()));
     for part in ["westeurope.data.azurecr.io", "northeurope.data.azurecr.io"] {
-        ensure!(required.iter().any(|p| p.fqdn.ends_with(part)), "no path to a replica's data endpoint {part}: {required:?}");
+        ensure!(
+            required.iter().any(|p| p.fqdn.ends_with(part)),
+            "no path to a replica's data endpoint {part}: {required:?}"
+        );
     }
     Ok(())
 }
@@ -74,17 +140,30 @@ async fn observe_reports_what_it_would_do_and_writes_nothing_to_azure() -> Resul
         .await?;
     let object = setting.stand.await_state(NAME, &["Observed"], SETTLED).await?;
     setting.visited(mark, 3).await?;
-    ensure!(setting.writes_since(mark).is_empty(), "{:?}", setting.writes_since(mark));
+    ensure!(
+        setting.writes_since(mark).is_empty(),
+        "{:?}",
+        setting.writes_since(mark)
+    );
     let status = object.status.unwrap_or_default();
-    ensure!(status.findings.iter().any(|f| f.reason == "WouldDo"), "{:?}", status.findings);
-    ensure!(status.public_access.is_some_and(|p| p.summary == "Open"), "the registry is reported open");
+    ensure!(
+        status.findings.iter().any(|f| f.reason == "WouldDo"),
+        "{:?}",
+        status.findings
+    );
+    ensure!(
+        status.public_access.is_some_and(|p| p.summary == "Open"),
+        "the registry is reported open"
+    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn storage_opened_by_hand_is_closed_again_with_a_new_proof() -> Result<()> {
     let setting = Setting::demo().await?;
-    setting.apply(|o| o["spec"]["drift"] = json!({"interval": "1s"})).await?;
+    setting
+        .apply(|o| o["spec"]["drift"] = json!({"interval": "1s"}))
+        .await?;
     setting.locked().await?;
     let registry = setting.registry()?;
     let storage = setting
@@ -102,13 +181,20 @@ async fn storage_opened_by_hand_is_closed_again_with_a_new_proof() -> Result<()>
     ensure!(changed, "the storage account exists");
     eventually(SETTLED, "the storage account to be closed again", || async {
         let closed = sreg_stand::oracle::closed(setting.stand.simulator(), &registry);
-        if closed.iter().all(|(_, closed)| *closed) { Ok(()) } else { Err(format!("{closed:?}")) }
+        if closed.iter().all(|(_, closed)| *closed) {
+            Ok(())
+        } else {
+            Err(format!("{closed:?}"))
+        }
     })
     .await?;
     setting.locked().await?;
     setting.assert_locked_with_proof()?;
     let writes = setting.writes_since(mark);
-    ensure!(writes.len() == 1 && writes[0].to_lowercase().contains("storageaccounts"), "only storage is written: {writes:?}");
+    ensure!(
+        writes.len() == 1 && writes[0].to_lowercase().contains("storageaccounts"),
+        "only storage is written: {writes:?}"
+    );
     Ok(())
 }
 
@@ -121,12 +207,21 @@ async fn a_standby_takes_over_when_the_leader_is_killed() -> Result<()> {
     let replica = |name: &str| OperatorOptions {
         name: name.into(),
         leader_elect: true,
-        args: ["--lease-duration=9s", "--lease-grace=6s", "--lease-margin=2s"].map(String::from).to_vec(),
+        args: ["--lease-duration=9s", "--lease-grace=6s", "--lease-margin=2s"]
+            .map(String::from)
+            .to_vec(),
         ..OperatorOptions::default()
     };
     let first = setting.stand.start_operator(replica("first")).await?;
     setting.apply(|_| ()).await?;
-    setting.stand.await_state(NAME, &["CreatingEndpoints", "ConfiguringDns", "Proving", "Locked"], SETTLED).await?;
+    setting
+        .stand
+        .await_state(
+            NAME,
+            &["CreatingEndpoints", "ConfiguringDns", "Proving", "Locked"],
+            SETTLED,
+        )
+        .await?;
     let second = setting.stand.start_operator(replica("second")).await?;
     first.kill9()?;
     setting.locked().await?;
@@ -163,8 +258,14 @@ impl Uninvolved {
 
     fn judge(self) -> Result<()> {
         self.task.abort();
-        ensure!(self.looks.load(Ordering::SeqCst) > 10, "the uninvolved network was hardly looked at");
-        ensure!(!self.failed.load(Ordering::SeqCst), "a client of the uninvolved network lost its connection");
+        ensure!(
+            self.looks.load(Ordering::SeqCst) > 10,
+            "the uninvolved network was hardly looked at"
+        );
+        ensure!(
+            !self.failed.load(Ordering::SeqCst),
+            "a client of the uninvolved network lost its connection"
+        );
         Ok(())
     }
 }

@@ -19,7 +19,8 @@ pub(crate) const SETTLED: Duration = Duration::from_secs(120);
 /// A stand with agents and operator running.
 pub(crate) struct Setting {
     pub(crate) operator: Option<Process>,
-    pub(crate) agents: Vec<Process>,
+    /// Held for their lifetime: dropped, they end.
+    _agents: Vec<Process>,
     pub(crate) stand: Stand,
 }
 
@@ -33,7 +34,11 @@ impl Setting {
         let stand = Stand::start(options).await?;
         let agents = stand.start_agents(true).await?;
         let operator = Some(stand.start_operator(OperatorOptions::default()).await?);
-        Ok(Setting { operator, agents, stand })
+        Ok(Setting {
+            operator,
+            agents,
+            stand,
+        })
     }
 
     /// ARM id of the registry of the example.
@@ -47,12 +52,20 @@ impl Setting {
         let object = example(change)?;
         let name = object.name_any();
         let patch = PatchParams::apply("whole-binary-tests").force();
-        self.stand.registries().patch(&name, &patch, &Patch::Apply(&object)).await.context("apply the object")
+        self.stand
+            .registries()
+            .patch(&name, &patch, &Patch::Apply(&object))
+            .await
+            .context("apply the object")
     }
 
     /// Creates another object.
     pub(crate) async fn create(&self, object: &SecureRegistry) -> Result<SecureRegistry> {
-        self.stand.registries().create(&PostParams::default(), object).await.context("create the object")
+        self.stand
+            .registries()
+            .create(&PostParams::default(), object)
+            .await
+            .context("create the object")
     }
 
     pub(crate) async fn locked(&self) -> Result<SecureRegistry> {
@@ -80,13 +93,20 @@ impl Setting {
 
     pub(crate) fn requirement(&self) -> Result<Requirement> {
         let networks = self.stand.vantages.iter().map(|v| v.network.clone()).collect();
-        Ok(Requirement { registry: self.registry()?, networks, successes: 3 })
+        Ok(Requirement {
+            registry: self.registry()?,
+            networks,
+            successes: 3,
+        })
     }
 
     /// Nothing of the registry was ever closed.
     pub(crate) fn assert_never_closed(&self) -> Result<()> {
         let journal = self.stand.simulator().journal().snapshot();
-        let targets = self.stand.simulator().with_world(|world| oracle::targets_of(world, &self.registry().unwrap_or_default()));
+        let targets = self
+            .stand
+            .simulator()
+            .with_world(|world| oracle::targets_of(world, &self.registry().unwrap_or_default()));
         let closing = oracle::closing_writes(&targets, &journal);
         ensure!(closing.is_empty(), "something was closed: {closing:?}");
         Ok(())
@@ -102,7 +122,11 @@ impl Setting {
         let id = azure_sim::world::key(&self.registry()?);
         eventually(SETTLED, format!("{times} more visits"), || async {
             let reads = oracle::reads_since(&self.stand.simulator().journal().snapshot(), since, &id);
-            if reads >= times { Ok(()) } else { Err(format!("{reads} visits")) }
+            if reads >= times {
+                Ok(())
+            } else {
+                Err(format!("{reads} visits"))
+            }
         })
         .await
     }
@@ -130,9 +154,13 @@ impl Setting {
 
 /// The example object, with changes made to its JSON.
 pub(crate) fn example(change: impl FnOnce(&mut Value)) -> Result<SecureRegistry> {
-    let text = std::fs::read_to_string(repository().join("examples/secureregistry.yaml")).context("read the example")?;
+    let text =
+        std::fs::read_to_string(repository().join("examples/secureregistry.yaml")).context("read the example")?;
     let mut objects = serde_saphyr::from_multiple::<Value>(&text).context("parse the example")?;
-    let mut value = objects.drain(..).find(|o| o["kind"] == "SecureRegistry").context("the example holds a SecureRegistry")?;
+    let mut value = objects
+        .drain(..)
+        .find(|o| o["kind"] == "SecureRegistry")
+        .context("the example holds a SecureRegistry")?;
     value["metadata"]["namespace"] = json!(NAMESPACE);
     change(&mut value);
     serde_json::from_value(value).context("read the changed example")

@@ -78,7 +78,9 @@ impl FromStr for Agent {
                 vantage_point: vantage_point.to_owned(),
                 account: account.parse()?,
             }),
-            Some(_) | None => Err(format!("{text:?} is not of the form vantage-point=namespace/name, in lower case")),
+            Some(_) | None => Err(format!(
+                "{text:?} is not of the form vantage-point=namespace/name, in lower case"
+            )),
         }
     }
 }
@@ -126,7 +128,10 @@ pub struct Manifest {
 
 impl Manifest {
     fn new(path: impl Into<PathBuf>, objects: Vec<Value>) -> Manifest {
-        Manifest { path: path.into(), objects }
+        Manifest {
+            path: path.into(),
+            objects,
+        }
     }
 
     /// Instructions to kustomize rather than objects for the API server.

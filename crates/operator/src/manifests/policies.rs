@@ -72,7 +72,12 @@ impl Policy {
 pub(super) fn manifests(installation: &Installation) -> Vec<Manifest> {
     policies(installation)
         .iter()
-        .map(|policy| Manifest::new(format!("policies/{}.yaml", policy.name), vec![policy.policy(), policy.binding()]))
+        .map(|policy| {
+            Manifest::new(
+                format!("policies/{}.yaml", policy.name),
+                vec![policy.policy(), policy.binding()],
+            )
+        })
         .collect()
 }
 

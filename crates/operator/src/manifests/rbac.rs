@@ -18,24 +18,49 @@ const AGENT: &str = "secure-registry-agent";
 pub(super) fn operator(installation: &Installation) -> Manifest {
     let account = &installation.operator;
     let at_home = |rule: &&Rule| rule.scope == Scope::OperatorNamespace;
-    let embedded = AGENT_RULES.iter().filter(|rule| rule.scope == Scope::VantagePointNamespace && rule.resource_name.is_none());
-    let mut objects = everywhere(OPERATOR, account, OPERATOR_RULES.iter().filter(|rule| !at_home(rule)), "");
-    objects.extend(in_namespace(OPERATOR, account, OPERATOR_RULES.iter().filter(at_home), ""));
+    let embedded = AGENT_RULES
+        .iter()
+        .filter(|rule| rule.scope == Scope::VantagePointNamespace && rule.resource_name.is_none());
+    let mut objects = everywhere(
+        OPERATOR,
+        account,
+        OPERATOR_RULES.iter().filter(|rule| !at_home(rule)),
+        "",
+    );
+    objects.extend(in_namespace(
+        OPERATOR,
+        account,
+        OPERATOR_RULES.iter().filter(at_home),
+        "",
+    ));
     objects.extend(in_namespace(EMBEDDED, account, embedded, ""));
     Manifest::new("rbac/operator/operator.yaml", objects)
 }
 
 /// What the agents may do.
 pub(super) fn agents(installation: &Installation) -> Manifest {
-    Manifest::new("rbac/agent/agent.yaml", installation.agents.iter().flat_map(agent).collect())
+    Manifest::new(
+        "rbac/agent/agent.yaml",
+        installation.agents.iter().flat_map(agent).collect(),
+    )
 }
 
 /// One agent: its own VantagePoint, its own namespace.
 fn agent(Agent { vantage_point, account }: &Agent) -> Vec<Value> {
     let name = format!("{AGENT}-{vantage_point}");
     let at_home = |rule: &&Rule| rule.scope == Scope::VantagePointNamespace;
-    let mut objects = everywhere(&name, account, AGENT_RULES.iter().filter(|rule| !at_home(rule)), vantage_point);
-    objects.extend(in_namespace(&name, account, AGENT_RULES.iter().filter(at_home), vantage_point));
+    let mut objects = everywhere(
+        &name,
+        account,
+        AGENT_RULES.iter().filter(|rule| !at_home(rule)),
+        vantage_point,
+    );
+    objects.extend(in_namespace(
+        &name,
+        account,
+        AGENT_RULES.iter().filter(at_home),
+        vantage_point,
+    ));
     objects
 }
 
@@ -78,12 +103,21 @@ fn role_and_binding(prefix: &str, metadata: &Value, account: &ServiceAccount, ru
 
 fn rules<'a>(allowed: impl Iterator<Item = &'a Rule>, vantage_point: &str) -> Value {
     allowed
-        .map(|Rule { api_group, resources, resource_name, verbs, scope: _, why: _ }| {
-            let mut rule = json!({"apiGroups": [api_group], "resources": resources, "verbs": verbs});
-            if let Some(name) = resource_name {
-                rule["resourceNames"] = json!([name.replace("{vantage-point}", vantage_point)]);
-            }
-            rule
-        })
+        .map(
+            |Rule {
+                 api_group,
+                 resources,
+                 resource_name,
+                 verbs,
+                 scope: _,
+                 why: _,
+             }| {
+                let mut rule = json!({"apiGroups": [api_group], "resources": resources, "verbs": verbs});
+                if let Some(name) = resource_name {
+                    rule["resourceNames"] = json!([name.replace("{vantage-point}", vantage_point)]);
+                }
+                rule
+            },
+        )
         .collect()
 }

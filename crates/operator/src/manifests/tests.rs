@@ -9,7 +9,10 @@ const EVERY_PART: [Part; 5] = [Part::Crds, Part::Policies, Part::Rbac, Part::Bas
 fn installation() -> Installation {
     Installation {
         operator: "sreg-system/the-operator".parse().unwrap(),
-        agents: vec!["hub=vantage-hub/hub-agent".parse().unwrap(), "spoke=vantage-spoke/agent".parse().unwrap()],
+        agents: vec![
+            "hub=vantage-hub/hub-agent".parse().unwrap(),
+            "spoke=vantage-spoke/agent".parse().unwrap(),
+        ],
         image: "registry.example/operator:1".into(),
     }
 }
@@ -39,7 +42,11 @@ fn every_kustomization_names_only_what_is_there() {
                 Some(beside) => PathBuf::from(beside).join("kustomization.yaml"),
                 None => folder.join(resource),
             };
-            assert!(paths.contains(named.as_path()), "{} names {resource}", manifest.path.display());
+            assert!(
+                paths.contains(named.as_path()),
+                "{} names {resource}",
+                manifest.path.display()
+            );
         }
     }
 }
@@ -47,9 +54,21 @@ fn every_kustomization_names_only_what_is_there() {
 #[test]
 fn nobody_is_granted_a_wildcard_a_secret_or_an_update() {
     for manifest in manifests() {
-        for rule in manifest.objects.iter().filter_map(|object| object["rules"].as_array()).flatten() {
+        for rule in manifest
+            .objects
+            .iter()
+            .filter_map(|object| object["rules"].as_array())
+            .flatten()
+        {
             let text = rule.to_string();
-            for forbidden in ["\"*\"", "secrets", "update", "deletecollection", "impersonate", "escalate"] {
+            for forbidden in [
+                "\"*\"",
+                "secrets",
+                "update",
+                "deletecollection",
+                "impersonate",
+                "escalate",
+            ] {
                 assert!(!text.contains(forbidden), "{}: {text}", manifest.path.display());
             }
         }
@@ -79,7 +98,9 @@ fn the_operator_is_named_by_every_policy_that_trusts_it() {
 fn a_policy_without_a_binding_would_deny_nothing_so_each_has_one() {
     for manifest in generate(&installation(), &[Part::Policies]).unwrap() {
         if !manifest.is_kustomization() {
-            let [policy, binding] = manifest.objects.as_slice() else { panic!("{} holds more", manifest.path.display()) };
+            let [policy, binding] = manifest.objects.as_slice() else {
+                panic!("{} holds more", manifest.path.display())
+            };
             assert_eq!(binding["spec"]["policyName"], policy["metadata"]["name"]);
             assert_eq!(binding["spec"]["validationActions"], json!(["Deny"]));
         }
@@ -111,7 +132,9 @@ fn a_service_account_is_written_with_its_namespace() {
 #[test]
 fn an_agent_is_limited_to_its_own_vantage_point() {
     let agents = rbac::agents(&installation()).objects;
-    let spoke = agents.iter().find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "secure-registry-agent-spoke");
+    let spoke = agents
+        .iter()
+        .find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "secure-registry-agent-spoke");
     let rules = &spoke.unwrap()["rules"];
     assert_eq!(rules[0]["resourceNames"], json!(["spoke"]));
     assert!(rules[1].is_null(), "{rules}");
@@ -126,7 +149,9 @@ fn what_an_agent_may_do_by_name_the_operator_may_do_anyway() {
     for rule in AGENT_RULES.iter().filter(|rule| rule.resource_name.is_some()) {
         for verb in rule.verbs {
             let covers = |it: &&sreg_runtime::rbac::Rule| {
-                it.api_group == rule.api_group && rule.resources.iter().all(|r| it.resources.contains(r)) && it.verbs.contains(verb)
+                it.api_group == rule.api_group
+                    && rule.resources.iter().all(|r| it.resources.contains(r))
+                    && it.verbs.contains(verb)
             };
             assert!(OPERATOR_RULES.iter().any(|it| covers(&it)), "{verb} {rule:?}");
         }

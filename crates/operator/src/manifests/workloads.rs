@@ -20,7 +20,11 @@ pub(super) fn operator(installation: &Installation) -> Vec<Manifest> {
         // Two: the standby takes over within a second when the leader ends in good order.
         replicas: 2,
         strategy: "RollingUpdate",
-        args: json!(["run", format!("--health-address=0.0.0.0:{HEALTH_PORT}"), "--log-format=json"]),
+        args: json!([
+            "run",
+            format!("--health-address=0.0.0.0:{HEALTH_PORT}"),
+            "--log-format=json"
+        ]),
         env: json!([
             field("POD_NAME", "metadata.name"),
             field("POD_NAMESPACE", "metadata.namespace"),
@@ -39,13 +43,18 @@ pub(super) fn operator(installation: &Installation) -> Vec<Manifest> {
         Manifest::new("base/namespace.yaml", vec![namespace(&account.namespace, component)]),
         Manifest::new("base/service-account.yaml", vec![service_account(account, component)]),
         Manifest::new("base/deployment.yaml", vec![pod.deployment(), pod.disruption_budget()]),
-        Manifest::new("base/kustomization.yaml", vec![kustomization(json!({"resources": resources}))]),
+        Manifest::new(
+            "base/kustomization.yaml",
+            vec![kustomization(json!({"resources": resources}))],
+        ),
     ]
 }
 
 /// Base of the first agent, in the operator's cluster, with its rights.
 pub(super) fn agent(installation: &Installation) -> Vec<Manifest> {
-    let Some(Agent { vantage_point, account }) = installation.agents.first() else { return Vec::new() };
+    let Some(Agent { vantage_point, account }) = installation.agents.first() else {
+        return Vec::new();
+    };
     let component = "agent";
     let pod = Pod {
         name: "secure-registry-agent",
@@ -55,16 +64,28 @@ pub(super) fn agent(installation: &Installation) -> Vec<Manifest> {
         // Two agents of one vantage point would answer for each other.
         replicas: 1,
         strategy: "Recreate",
-        args: json!(["agent", format!("--health-address=0.0.0.0:{HEALTH_PORT}"), "--log-format=json"]),
+        args: json!([
+            "agent",
+            format!("--health-address=0.0.0.0:{HEALTH_PORT}"),
+            "--log-format=json"
+        ]),
         env: json!([{"name": "VANTAGE_POINT", "value": vantage_point}, field("POD_NAME", "metadata.name")]),
         memory: "64Mi",
     };
-    let resources = json!(["namespace.yaml", "../rbac/agent", "service-account.yaml", "deployment.yaml"]);
+    let resources = json!([
+        "namespace.yaml",
+        "../rbac/agent",
+        "service-account.yaml",
+        "deployment.yaml"
+    ]);
     vec![
         Manifest::new("agent/namespace.yaml", vec![namespace(&account.namespace, component)]),
         Manifest::new("agent/service-account.yaml", vec![service_account(account, component)]),
         Manifest::new("agent/deployment.yaml", vec![pod.deployment()]),
-        Manifest::new("agent/kustomization.yaml", vec![kustomization(json!({"resources": resources}))]),
+        Manifest::new(
+            "agent/kustomization.yaml",
+            vec![kustomization(json!({"resources": resources}))],
+        ),
     ]
 }
 

@@ -20,7 +20,8 @@ use kube::Resource;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 use sreg_api::names::{
-    FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER, SNAPSHOT_MANAGER,
+    FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER,
+    SNAPSHOT_MANAGER,
 };
 use sreg_api::{ConnectivityProbe, SecureRegistry};
 use sreg_domain::Effect;
@@ -42,13 +43,19 @@ pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &Cl
         ClusterAction::WriteSnapshot { config_map, snapshot } => write_snapshot(context, config_map, snapshot).await,
         ClusterAction::DeleteSnapshot { config_map } => delete_snapshot(context, object, config_map).await,
         ClusterAction::ApplyProbe(probe) => apply_probe(context, object, probe).await,
-        ClusterAction::OpenRound { number, subject, probes } => {
+        ClusterAction::OpenRound {
+            number,
+            subject,
+            probes,
+        } => {
             let opened = Instant::now();
             // The first write already voids the round before; if this one breaks off, none is open.
             context.memories.drop_round(&object.uid);
             let written = apply_probes(context, object, probes).await;
             if written.is_ok() {
-                context.memories.open_round(&object.uid, *number, subject.clone(), opened);
+                context
+                    .memories
+                    .open_round(&object.uid, *number, subject.clone(), opened);
             }
             written
         }
@@ -71,8 +78,14 @@ fn config_maps(context: &Context) -> Api<ConfigMap> {
 
 /// Deletes exactly what was read.
 fn exactly(meta: &ObjectMeta) -> DeleteParams {
-    let preconditions = Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
-    DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
+    let preconditions = Preconditions {
+        uid: meta.uid.clone(),
+        resource_version: meta.resource_version.clone(),
+    };
+    DeleteParams {
+        preconditions: Some(preconditions),
+        ..DeleteParams::default()
+    }
 }
 
 /// A delete: what is gone already is done.
@@ -122,7 +135,12 @@ async fn claim(context: &Context, object: &ObjectRef, name: &str) -> Result<Effe
     }
     let attempt = format!("delete lease {name} of {}, which no longer exists", held.holder);
     delete(context, &attempt, api.delete(name, &exactly(&present.metadata))).await?;
-    write(context, &format!("create lease {name}"), api.create(&PostParams::default(), &lease)).await?;
+    write(
+        context,
+        &format!("create lease {name}"),
+        api.create(&PostParams::default(), &lease),
+    )
+    .await?;
     Ok(done())
 }
 
@@ -158,7 +176,12 @@ async fn add_finalizer(context: &Context, object: &ObjectRef) -> Result<Effect, 
     let attempt = format!("put finalizer {FINALIZER} on {}/{}", object.namespace, object.name);
     let params = PatchParams::apply(FINALIZER_MANAGER).force();
     let api = registries(&context.client, &object.namespace);
-    write(context, &attempt, api.patch(&object.name, &params, &finalizers(object, &[FINALIZER]))).await?;
+    write(
+        context,
+        &attempt,
+        api.patch(&object.name, &params, &finalizers(object, &[FINALIZER])),
+    )
+    .await?;
     Ok(done())
 }
 
@@ -166,7 +189,13 @@ async fn remove_finalizer(context: &Context, object: &ObjectRef) -> Result<Effec
     let attempt = format!("take finalizer {FINALIZER} off {}/{}", object.namespace, object.name);
     let params = PatchParams::apply(FINALIZER_MANAGER).force();
     let api = registries(&context.client, &object.namespace);
-    let answer = match send(context, &attempt, api.patch(&object.name, &params, &finalizers(object, &[]))).await? {
+    let answer = match send(
+        context,
+        &attempt,
+        api.patch(&object.name, &params, &finalizers(object, &[])),
+    )
+    .await?
+    {
         Ok(answer) => answer,
         Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(done()),
         Err(error) => match look(context, &attempt, api.get_opt(&object.name)).await? {
@@ -186,7 +215,12 @@ async fn remove_finalizer(context: &Context, object: &ObjectRef) -> Result<Effec
     let exactly_this = json!({"metadata": {
         "uid": object.uid, "resourceVersion": answer.metadata.resource_version, "finalizers": left,
     }});
-    write(context, &attempt, api.patch(&object.name, &PatchParams::default(), &Patch::Merge(exactly_this))).await?;
+    write(
+        context,
+        &attempt,
+        api.patch(&object.name, &PatchParams::default(), &Patch::Merge(exactly_this)),
+    )
+    .await?;
     Ok(done())
 }
 
@@ -204,10 +238,17 @@ async fn write_snapshot(context: &Context, name: &str, snapshot: &Snapshot) -> R
         ..ConfigMap::default()
     };
     let params = PatchParams::apply(SNAPSHOT_MANAGER).force();
-    let written = write(context, &attempt, config_maps(context).patch(name, &params, &Patch::Apply(&map))).await?;
+    let written = write(
+        context,
+        &attempt,
+        config_maps(context).patch(name, &params, &Patch::Apply(&map)),
+    )
+    .await?;
     match snapshot_of(&written) {
         Ok(kept) if kept == *snapshot => Ok(done()),
-        Ok(_) | Err(_) => Ok(Effect::Stale(format!("ConfigMap {name} holds something else than was written"))),
+        Ok(_) | Err(_) => Ok(Effect::Stale(format!(
+            "ConfigMap {name} holds something else than was written"
+        ))),
     }
 }
 
@@ -219,15 +260,20 @@ async fn delete_snapshot(context: &Context, object: &ObjectRef, name: &str) -> R
     let Some(map) = present else { return Ok(done()) };
     let holder = format!("{}/{}", object.namespace, object.name);
     match snapshot_of(&map) {
-        Ok(snapshot) if snapshot.holder != holder => Ok(Effect::Stale(format!("ConfigMap {name} belongs to {}", snapshot.holder))),
-        Ok(_) | Err(_) => {
-            delete(context, &attempt, api.delete(name, &exactly(&map.metadata))).await
-        }
+        Ok(snapshot) if snapshot.holder != holder => Ok(Effect::Stale(format!(
+            "ConfigMap {name} belongs to {}",
+            snapshot.holder
+        ))),
+        Ok(_) | Err(_) => delete(context, &attempt, api.delete(name, &exactly(&map.metadata))).await,
     }
 }
 
 fn probes(context: &Context, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<ConnectivityProbe>(&()))
+    Api::namespaced_with(
+        context.client.clone(),
+        namespace,
+        &ApiResource::erase::<ConnectivityProbe>(&()),
+    )
 }
 
 async fn apply_probe(context: &Context, object: &ObjectRef, probe: &ProbeWrite) -> Result<Effect, Unwritten> {
@@ -247,7 +293,12 @@ async fn apply_probe(context: &Context, object: &ObjectRef, probe: &ProbeWrite) 
         "spec": probe.spec,
     });
     let params = PatchParams::apply(PROBE_MANAGER).force();
-    write(context, &attempt, probes(context, &probe.namespace).patch(&probe.name, &params, &Patch::Apply(body))).await?;
+    write(
+        context,
+        &attempt,
+        probes(context, &probe.namespace).patch(&probe.name, &params, &Patch::Apply(body)),
+    )
+    .await?;
     Ok(done())
 }
 
@@ -270,11 +321,25 @@ async fn delete_probe(context: &Context, object: &ObjectRef, namespace: &str, na
     let api = probes(context, namespace);
     let present = look(context, &attempt, api.get_opt(name)).await?;
     let Some(probe) = present else { return Ok(done()) };
-    if probe.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_REGISTRY_UID)) != Some(&object.uid) {
-        return Ok(Effect::Stale(format!("ConnectivityProbe {namespace}/{name} belongs to another object")));
+    if probe
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(LABEL_REGISTRY_UID))
+        != Some(&object.uid)
+    {
+        return Ok(Effect::Stale(format!(
+            "ConnectivityProbe {namespace}/{name} belongs to another object"
+        )));
     }
     // By uid alone: its agent may write its status at any moment.
-    let preconditions = Preconditions { uid: probe.metadata.uid.clone(), resource_version: None };
-    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    let preconditions = Preconditions {
+        uid: probe.metadata.uid.clone(),
+        resource_version: None,
+    };
+    let params = DeleteParams {
+        preconditions: Some(preconditions),
+        ..DeleteParams::default()
+    };
     delete(context, &attempt, api.delete(name, &params)).await
 }

@@ -7,12 +7,13 @@
 //! | the object, by a live read | gone, another uid or generation, being deleted |
 //! | the fresh plan | its first wave lacks the identical closing step: a probe, endpoint, target or gate changed |
 //! | its evidence | none |
+//! | the lint | a rule that the fresh plan breaks |
 //! | leadership | less time left than the write may take |
 
 use sreg_domain::Digest;
 use sreg_domain::desired::ObjectRef;
 use sreg_planner::plan::{Plan, Step};
-use sreg_planner::{plan, validate};
+use sreg_planner::{lint, plan, validate};
 
 use crate::context::Context;
 use crate::observe::{self, ObjectNow};
@@ -24,7 +25,9 @@ pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> 
     let needed = context.settings.write_deadline;
     match context.leadership.held_for() {
         Some(held) if held > needed => Ok(evidence),
-        Some(held) => Err(format!("leadership is held for {held:?} only, and a closing write may take {needed:?}")),
+        Some(held) => Err(format!(
+            "leadership is held for {held:?} only, and a closing write may take {needed:?}"
+        )),
         None => Err("leadership is not held: another operator may be writing".into()),
     }
 }
@@ -32,10 +35,17 @@ pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> 
 /// The plan for the world as it is now.
 async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, String> {
     let now = still_the_same(context, object).await?;
-    let declared = now.declared.map_err(|error| format!("the object no longer parses: {error}"))?;
-    let desired = validate(&declared, &context.settings.plan).map_err(|_| "the object is no longer valid".to_owned())?;
+    let declared = now
+        .declared
+        .map_err(|error| format!("the object no longer parses: {error}"))?;
+    let desired =
+        validate(&declared, &context.settings.plan).map_err(|_| "the object is no longer valid".to_owned())?;
     let seen = observe::observe(context, object, now.seen, &desired).await;
-    Ok(plan(&desired, &seen, seen.at))
+    let fresh = plan(&desired, &seen, seen.at);
+    match lint(&desired, &seen, &fresh).first() {
+        None => Ok(fresh),
+        Some(broken) => Err(format!("the fresh plan breaks the rule {:?}: {}", broken.rule, broken.message)),
+    }
 }
 
 async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectNow, String> {
@@ -50,7 +60,10 @@ async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectN
         return Err("the object was made again under the same name".into());
     }
     if now.reference.generation != object.generation {
-        return Err(format!("the spec changed from generation {} to {}", object.generation, now.reference.generation));
+        return Err(format!(
+            "the spec changed from generation {} to {}",
+            object.generation, now.reference.generation
+        ));
     }
     if now.seen.deleting {
         return Err("the object is being deleted".into());
@@ -62,12 +75,17 @@ async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectN
 fn identical_step(fresh: &Plan, step: &Step) -> Result<Digest, String> {
     let first = fresh.waves.first().map(Vec::as_slice).unwrap_or_default();
     match first.iter().find(|candidate| candidate.id == step.id) {
-        Some(candidate) if candidate.action == step.action => {
-            fresh.assessment.evidence.clone().ok_or_else(|| "the fresh plan has no evidence".into())
-        }
+        Some(candidate) if candidate.action == step.action => fresh
+            .assessment
+            .evidence
+            .clone()
+            .ok_or_else(|| "the fresh plan has no evidence".into()),
         Some(_) => Err("what is to be closed changed between plan and write".into()),
         None => Err(match fresh.waits.first() {
-            Some(wait) => format!("the world changed between plan and write: {}: {}", wait.reason, wait.message),
+            Some(wait) => format!(
+                "the world changed between plan and write: {}: {}",
+                wait.reason, wait.message
+            ),
             None => "the world changed between plan and write: this is not the first thing to do any more".into(),
         }),
     }

@@ -25,7 +25,10 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
     let mut held_back: Option<String> = None;
     for wave in &plan.waves {
         if let Some(why) = &held_back {
-            outcome.steps.extend(wave.iter().map(|step| outcome_of(step, StepResult::Withheld(why.clone()))));
+            outcome.steps.extend(
+                wave.iter()
+                    .map(|step| outcome_of(step, StepResult::Withheld(why.clone()))),
+            );
             continue;
         }
         for (step, result, evidence) in carry_out_wave(context, object, wave).await {
@@ -45,7 +48,11 @@ type Carried<'a> = (&'a Step, StepResult, Option<Digest>);
 /// Closing writes go one after another, each behind its own look at the world: one may change what the next one relies on.
 async fn carry_out_wave<'a>(context: &Context, object: &ObjectRef, wave: &'a [Step]) -> Vec<Carried<'a>> {
     let closes = |step: &Step| matches!(&step.action, Action::Azure(action) if action.is_closing());
-    let at_once = if wave.iter().any(closes) { 1 } else { context.settings.step_concurrency.max(1) };
+    let at_once = if wave.iter().any(closes) {
+        1
+    } else {
+        context.settings.step_concurrency.max(1)
+    };
     let steps: Vec<_> = wave.iter().map(|step| carry_out(context, object, step)).collect();
     stream::iter(steps).buffer_unordered(at_once).collect().await
 }
@@ -58,14 +65,17 @@ async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) ->
         Action::Azure(action) if action.is_closing() => match fence::pass(context, object, step).await {
             Ok(proof) => {
                 let result = in_azure(context, object, step, action).await;
-                evidence = matches!(result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))).then_some(proof);
+                evidence =
+                    matches!(result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))).then_some(proof);
                 result
             }
             Err(why) => StepResult::Withheld(why),
         },
         Action::Azure(action) => in_azure(context, object, step, action).await,
     };
-    context.metrics.step(names::action(&step.action), names::result(&result));
+    context
+        .metrics
+        .step(names::action(&step.action), names::result(&result));
     tracing::debug!(?result, "step");
     (step, result, evidence)
 }
@@ -76,13 +86,20 @@ async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &A
         Err(why) => return StepResult::Withheld(why),
     };
     // Both before and after: the pass may be given up in between, and the effect comes no earlier than the answer.
-    let note = || action.changes_names().then(|| context.memories.names_changed(&object.uid));
+    let note = || {
+        action
+            .changes_names()
+            .then(|| context.memories.names_changed(&object.uid))
+    };
     note();
     // Hands keep the limit themselves; this one holds even if they do not.
     let result = match tokio::time::timeout(limit, context.hands.carry_out(&step.id, action, limit)).await {
         Ok(Ok(effect)) => StepResult::Effect(effect),
         Ok(Err(failure)) => StepResult::Failed(failure),
-        Err(_) => StepResult::Failed(write::unanswered(&format!("{} on {}", step.id, action.resource()), limit)),
+        Err(_) => StepResult::Failed(write::unanswered(
+            &format!("{} on {}", step.id, action.resource()),
+            limit,
+        )),
     };
     note();
     result
@@ -93,6 +110,9 @@ fn is_done(result: &StepResult) -> bool {
 }
 
 fn outcome_of(step: &Step, result: StepResult) -> StepOutcome {
-    StepOutcome { step: step.id.clone(), action: step.action.clone(), result }
+    StepOutcome {
+        step: step.id.clone(),
+        action: step.action.clone(),
+        result,
+    }
 }
-

@@ -43,7 +43,9 @@ pub(crate) async fn send<T>(
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<kube::Result<T>, Unwritten> {
     let limit = time_for_a_write(context).map_err(Unwritten::Withheld)?;
-    tokio::time::timeout(limit, call).await.map_err(|_| Unwritten::Failed(unanswered(attempt, limit)))
+    tokio::time::timeout(limit, call)
+        .await
+        .map_err(|_| Unwritten::Failed(unanswered(attempt, limit)))
 }
 
 /// Like [`send`], for writes whose every refusal is a failure.
@@ -52,7 +54,9 @@ pub(crate) async fn write<T>(
     attempt: &str,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, Unwritten> {
-    send(context, attempt, call).await?.map_err(|error| Unwritten::Failed(failure(attempt, &error)))
+    send(context, attempt, call)
+        .await?
+        .map_err(|error| Unwritten::Failed(failure(attempt, &error)))
 }
 
 /// A read that a write depends on, within the read deadline.
@@ -88,11 +92,22 @@ pub(crate) fn failure(attempt: &str, error: &kube::Error) -> Failure {
     } else {
         (None, error.to_string(), None, Disposition::Retry)
     };
-    Failure { attempt: attempt.to_owned(), code, message, status, correlation_id: None, disposition }
+    Failure {
+        attempt: attempt.to_owned(),
+        code,
+        message,
+        status,
+        correlation_id: None,
+        disposition,
+    }
 }
 
 fn disposition(status: &kube::core::Status) -> Disposition {
-    let wait = status.details.as_ref().map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0);
+    let wait = status
+        .details
+        .as_ref()
+        .map(|details| details.retry_after_seconds)
+        .filter(|seconds| *seconds > 0);
     match (status.code, wait) {
         (_, Some(seconds)) => Disposition::Wait(Duration::from_secs(seconds.into())),
         (401 | 403, None) => Disposition::Forbidden,
@@ -103,5 +118,7 @@ fn disposition(status: &kube::core::Status) -> Disposition {
 
 /// Done, and nothing else changed.
 pub(crate) fn done() -> Effect {
-    Effect::Done { also_changed: Vec::new() }
+    Effect::Done {
+        also_changed: Vec::new(),
+    }
 }

@@ -15,9 +15,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::LeadershipFence;
 use super::fence::{Fence, Lapse, Moment, Reading};
 use super::settings::{LeaseSettings, LeaseSettingsError};
-use super::LeadershipFence;
 
 /// Why an election ended otherwise than asked.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,9 @@ impl Election {
         Ok(Election {
             leases: Api::namespaced(client.clone(), &settings.namespace),
             client,
-            fence: LeaseFence { fence: Arc::new(Mutex::new(fence)) },
+            fence: LeaseFence {
+                fence: Arc::new(Mutex::new(fence)),
+            },
             leads: watch::Sender::new(false),
             look_now: Notify::new(),
             free: Notify::new(),
@@ -126,7 +128,9 @@ impl Election {
     /// # Errors
     /// [`LeadershipError::Lost`] if we led and must not rely on it any more. Whatever else fails is logged and tried again.
     pub async fn run(self, resign: CancellationToken) -> Result<(), LeadershipError> {
-        let Some(manager) = self.prepare(&resign).await else { return Ok(()) };
+        let Some(manager) = self.prepare(&resign).await else {
+            return Ok(());
+        };
         let lapse = {
             // Dropped before the release, which must not meet a renewal of our own half way.
             let renewing = pin!(self.renew(&manager));
@@ -153,7 +157,15 @@ impl Election {
 
     /// Makes the Lease if it is not there. `None` if asked to resign before.
     async fn prepare(&self, resign: &CancellationToken) -> Option<LeaseManager> {
-        let LeaseSettings { namespace, name, identity, duration, grace, margin, read_every } = &self.settings;
+        let LeaseSettings {
+            namespace,
+            name,
+            identity,
+            duration,
+            grace,
+            margin,
+            read_every,
+        } = &self.settings;
         loop {
             let build = LeaseManagerBuilder::new(self.client.clone(), name)
                 .with_namespace(namespace)
@@ -166,7 +178,9 @@ impl Election {
             };
             match built {
                 Ok(Ok(manager)) => return Some(manager),
-                Ok(Err(error)) => tracing::warn!(%namespace, %name, error = %cause(&error), "cannot make the leader's lease, trying again"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%namespace, %name, error = %cause(&error), "cannot make the leader's lease, trying again")
+                }
                 Err(_) => tracing::warn!(%namespace, %name, "cannot make the leader's lease: no answer, trying again"),
             }
             tokio::select! {
@@ -227,7 +241,12 @@ impl Election {
     }
 
     async fn read_once(&self) -> Option<Reading> {
-        let LeaseSettings { namespace, name, margin, .. } = &self.settings;
+        let LeaseSettings {
+            namespace,
+            name,
+            margin,
+            ..
+        } = &self.settings;
         let asked = Instant::now();
         match timeout(*margin, self.leases.get(name)).await {
             Ok(Ok(lease)) => {
@@ -244,8 +263,14 @@ impl Election {
     /// Only while the crate sleeps, that is, until the renewal that was seen last expires: a release of something that has
     /// expired would clear it, and with it what another standby has taken since.
     fn poke_if_freed(&self, before: &Reading, now: &Reading) {
-        let other = before.holder.as_deref().is_some_and(|holder| holder != self.settings.identity);
-        let expires = before.renewed.zip(before.duration).and_then(|(renewed, duration)| renewed.checked_add(duration).ok());
+        let other = before
+            .holder
+            .as_deref()
+            .is_some_and(|holder| holder != self.settings.identity);
+        let expires = before
+            .renewed
+            .zip(before.duration)
+            .and_then(|(renewed, duration)| renewed.checked_add(duration).ok());
         let sleeps = expires.is_some_and(|expires| expires > jiff::Timestamp::now());
         if other && now.holder.is_none() && sleeps {
             tracing::info!("the leader gave its lease up");
@@ -258,7 +283,9 @@ impl Election {
         let released = AssertUnwindSafe(manager.release()).catch_unwind();
         match timeout(self.settings.margin, released).await {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(error = %cause(&error), "cannot release the leader's lease: it will expire"),
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(error = %cause(&error), "cannot release the leader's lease: it will expire")
+            }
             Ok(Err(_)) => tracing::warn!("cannot release the leader's lease: conflict; it will expire"),
             Err(_) => tracing::warn!("cannot release the leader's lease: no answer; it will expire"),
         }
@@ -267,7 +294,9 @@ impl Election {
 
 fn reading(lease: Lease) -> Reading {
     let spec = lease.spec.unwrap_or_default();
-    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds = spec
+        .lease_duration_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok());
     Reading {
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
         renewed: spec.renew_time.map(|time| time.0),

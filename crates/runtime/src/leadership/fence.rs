@@ -37,7 +37,11 @@ impl Moment {
     pub fn now() -> Moment {
         let earliest = Instant::now();
         let wall = Timestamp::now();
-        Moment { earliest, wall, latest: Instant::now() }
+        Moment {
+            earliest,
+            wall,
+            latest: Instant::now(),
+        }
     }
 }
 
@@ -132,11 +136,14 @@ impl Fence {
         let holder = reading.holder.as_deref().filter(|holder| !holder.is_empty());
         let ours = holder == Some(self.identity.as_str());
         if self.held_until.is_some() && !ours {
-            self.lapse.get_or_insert(holder.map_or(Lapse::Cleared, |other| Lapse::Taken(other.to_owned())));
+            self.lapse
+                .get_or_insert(holder.map_or(Lapse::Cleared, |other| Lapse::Taken(other.to_owned())));
         }
         let renewed = reading.renewed.filter(|_| ours);
         let previous = self.previous.replace(Previous { asked, renewed });
-        let (Some(previous), Some(renewed)) = (previous, renewed) else { return };
+        let (Some(previous), Some(renewed)) = (previous, renewed) else {
+            return;
+        };
         if previous.renewed == Some(renewed) {
             return;
         }
@@ -145,7 +152,9 @@ impl Fence {
         });
         let duration = reading.duration.unwrap_or_default().saturating_sub(self.margin);
         // A renewal so old that the machine had not even started says nothing.
-        let Some(until) = anchor.map(|anchor| anchor + duration) else { return };
+        let Some(until) = anchor.map(|anchor| anchor + duration) else {
+            return;
+        };
         if until > now.latest {
             self.held_until = Some(until);
         }
@@ -158,7 +167,10 @@ impl Fence {
 
     /// Lapses if its time is over or the clocks disagree.
     fn pass_time(&mut self, now: Moment) {
-        let jumped = self.last_moment.replace(now).is_some_and(|last| jumped(last, now, self.tolerance()));
+        let jumped = self
+            .last_moment
+            .replace(now)
+            .is_some_and(|last| jumped(last, now, self.tolerance()));
         let Some(until) = self.held_until else { return };
         if jumped {
             self.lapse.get_or_insert(Lapse::ClockJumped);

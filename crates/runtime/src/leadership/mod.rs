@@ -17,7 +17,7 @@ mod settings;
 
 use std::time::Duration;
 
-pub use election::{Election, LeaseFence, LeadershipError};
+pub use election::{Election, LeadershipError, LeaseFence};
 pub use fence::{Fence, Lapse, Moment, Reading};
 pub use settings::{LeaseSettings, LeaseSettingsError};
 

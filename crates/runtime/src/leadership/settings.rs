@@ -33,7 +33,9 @@ pub enum LeaseSettingsError {
         value: Duration,
     },
     /// Renewal would begin before the last one has landed.
-    #[error("use grace {grace:?} for a lease of {duration:?}: it must be shorter, so that renewal has something to wait for")]
+    #[error(
+        "use grace {grace:?} for a lease of {duration:?}: it must be shorter, so that renewal has something to wait for"
+    )]
     Grace {
         /// The grace.
         grace: Duration,
@@ -41,7 +43,9 @@ pub enum LeaseSettingsError {
         duration: Duration,
     },
     /// The fence would lapse before a renewal was even tried often enough.
-    #[error("use margin {margin:?} and reads every {read_every:?} with grace {grace:?}: margin and three reads must fit into the grace, or the fence lapses before a renewal is seen")]
+    #[error(
+        "use margin {margin:?} and reads every {read_every:?} with grace {grace:?}: margin and three reads must fit into the grace, or the fence lapses before a renewal is seen"
+    )]
     Margin {
         /// The margin.
         margin: Duration,
@@ -70,7 +74,9 @@ impl LeaseSettings {
     /// Longest that a write may take under this lease: just before a renewal no more than this is surely left of it. A closing
     /// write is sent only while leadership is held for longer than a write may take; with more than this it might never be.
     pub fn longest_write(&self) -> Duration {
-        self.grace.saturating_sub(self.margin).saturating_sub(self.read_every * 2)
+        self.grace
+            .saturating_sub(self.margin)
+            .saturating_sub(self.read_every * 2)
     }
 
     /// Whether the times fit together.
@@ -78,18 +84,33 @@ impl LeaseSettings {
     /// # Errors
     /// Which two do not.
     pub fn check(&self) -> Result<(), LeaseSettingsError> {
-        let LeaseSettings { namespace: _, name: _, identity: _, duration, grace, margin, read_every } = self;
+        let LeaseSettings {
+            namespace: _,
+            name: _,
+            identity: _,
+            duration,
+            grace,
+            margin,
+            read_every,
+        } = self;
         for (what, value) in [("duration", *duration), ("grace", *grace)] {
             if value.subsec_nanos() != 0 || value.as_secs() == 0 {
                 return Err(LeaseSettingsError::WholeSeconds { what, value });
             }
         }
         if grace >= duration {
-            return Err(LeaseSettingsError::Grace { grace: *grace, duration: *duration });
+            return Err(LeaseSettingsError::Grace {
+                grace: *grace,
+                duration: *duration,
+            });
         }
         if margin.is_zero() || read_every.is_zero() || *margin + *read_every * 3 > *grace {
             let (margin, read_every, grace) = (*margin, *read_every, *grace);
-            return Err(LeaseSettingsError::Margin { margin, read_every, grace });
+            return Err(LeaseSettingsError::Margin {
+                margin,
+                read_every,
+                grace,
+            });
         }
         Ok(())
     }
@@ -107,7 +128,10 @@ mod tests {
 
     #[test]
     fn a_write_may_take_no_longer_than_is_left_just_before_a_renewal() {
-        assert_eq!(LeaseSettings::new("ns", "lease", "me").longest_write(), Duration::from_secs(13));
+        assert_eq!(
+            LeaseSettings::new("ns", "lease", "me").longest_write(),
+            Duration::from_secs(13)
+        );
     }
 
     #[test]
@@ -118,15 +142,30 @@ mod tests {
     #[test]
     fn times_that_would_let_the_fence_lapse_by_themselves_are_refused() {
         let seconds = Duration::from_secs;
-        assert!(matches!(with(|s| s.duration = Duration::ZERO), Err(LeaseSettingsError::WholeSeconds { .. })));
+        assert!(matches!(
+            with(|s| s.duration = Duration::ZERO),
+            Err(LeaseSettingsError::WholeSeconds { .. })
+        ));
         assert!(matches!(
             with(|s| s.grace = Duration::from_millis(1500)),
             Err(LeaseSettingsError::WholeSeconds { what: "grace", .. })
         ));
-        assert!(matches!(with(|s| s.grace = seconds(30)), Err(LeaseSettingsError::Grace { .. })));
+        assert!(matches!(
+            with(|s| s.grace = seconds(30)),
+            Err(LeaseSettingsError::Grace { .. })
+        ));
         // The crate's own defaults, for which the fence has no room.
-        assert!(matches!(with(|s| s.grace = seconds(5)), Err(LeaseSettingsError::Margin { .. })));
-        assert!(matches!(with(|s| s.read_every = Duration::ZERO), Err(LeaseSettingsError::Margin { .. })));
-        assert!(matches!(with(|s| s.margin = Duration::ZERO), Err(LeaseSettingsError::Margin { .. })));
+        assert!(matches!(
+            with(|s| s.grace = seconds(5)),
+            Err(LeaseSettingsError::Margin { .. })
+        ));
+        assert!(matches!(
+            with(|s| s.read_every = Duration::ZERO),
+            Err(LeaseSettingsError::Margin { .. })
+        ));
+        assert!(matches!(
+            with(|s| s.margin = Duration::ZERO),
+            Err(LeaseSettingsError::Margin { .. })
+        ));
     }
 }

@@ -23,7 +23,9 @@ use sreg_api::names::{LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT};
 use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe};
 use sreg_domain::action::Snapshot;
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::seen::{ApprovalSeen, BreakGlassSeen, Claim, ClusterSeen, Fact, Ignorance, IgnoranceKind, ProbeSeen, VantagePointSeen};
+use sreg_domain::seen::{
+    ApprovalSeen, BreakGlassSeen, Claim, ClusterSeen, Fact, Ignorance, IgnoranceKind, ProbeSeen, VantagePointSeen,
+};
 use sreg_domain::{Desired, Digest, duration, naming};
 
 use super::{fact, read, read_object, vantage};
@@ -34,9 +36,16 @@ pub(crate) const SNAPSHOT_KEY: &str = "snapshot.json";
 
 /// Reads everything at once.
 pub(super) async fn observe(context: &Context, object: &ObjectRef, desired: &Desired) -> ClusterSeen {
-    let named: BTreeSet<String> = desired.client_networks.iter().map(|network| network.vantage_point.clone()).collect();
+    let named: BTreeSet<String> = desired
+        .client_networks
+        .iter()
+        .map(|network| network.vantage_point.clone())
+        .collect();
     context.memories.looks_from(&object.uid, named.clone());
-    let (lease, config_map) = (naming::claim_name(&desired.registry), naming::snapshot_name(&desired.registry));
+    let (lease, config_map) = (
+        naming::claim_name(&desired.registry),
+        naming::snapshot_name(&desired.registry),
+    );
     let (claim, vantage_points, probes, snapshot, approvals, break_glasses) = tokio::join!(
         claim(context, object, &lease),
         vantage::observe(context, &named),
@@ -46,7 +55,15 @@ pub(super) async fn observe(context: &Context, object: &ObjectRef, desired: &Des
         break_glasses(context, object),
     );
     let probes = by_vantage_point(probes, &object.uid, &vantage_points);
-    ClusterSeen { claim, vantage_points, probes, snapshot, approvals, break_glasses, rollout: Fact::Absent }
+    ClusterSeen {
+        claim,
+        vantage_points,
+        probes,
+        snapshot,
+        approvals,
+        break_glasses,
+        rollout: Fact::Absent,
+    }
 }
 
 /// Who holds the claim. A holder that is gone without having released it holds nothing any more.
@@ -58,21 +75,37 @@ async fn claim(context: &Context, object: &ObjectRef, name: &str) -> Fact<Claim>
         Err(why) => return Fact::Unknown(why),
     };
     let claim = claim_of(&lease);
-    if claim.uid != object.uid && !is_alive(context, &claim).await { Fact::Absent } else { Fact::Seen(claim) }
+    if claim.uid != object.uid && !is_alive(context, &claim).await {
+        Fact::Absent
+    } else {
+        Fact::Seen(claim)
+    }
 }
 
 /// Takes `namespace/name/uid` apart. Whatever else stands there holds the claim under that name and no uid.
 pub(crate) fn claim_of(lease: &Lease) -> Claim {
-    let identity = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
+    let identity = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.holder_identity.clone())
+        .unwrap_or_default();
     match identity.rsplit_once('/') {
-        Some((holder, uid)) if holder.contains('/') => Claim { holder: holder.to_owned(), uid: uid.to_owned() },
-        Some(_) | None => Claim { holder: identity, uid: String::new() },
+        Some((holder, uid)) if holder.contains('/') => Claim {
+            holder: holder.to_owned(),
+            uid: uid.to_owned(),
+        },
+        Some(_) | None => Claim {
+            holder: identity,
+            uid: String::new(),
+        },
     }
 }
 
 /// Whether the holder of a claim still exists. Only a clear answer of the API server says that it does not.
 pub(crate) async fn is_alive(context: &Context, claim: &Claim) -> bool {
-    let Some((namespace, name)) = claim.holder.split_once('/') else { return true };
+    let Some((namespace, name)) = claim.holder.split_once('/') else {
+        return true;
+    };
     let attempt = format!("read SecureRegistry {}", claim.holder);
     match read(context, attempt, read_object(&context.client, namespace, name)).await {
         Ok(Some(holder)) => holder.reference.uid == claim.uid,
@@ -85,7 +118,12 @@ pub(crate) async fn is_alive(context: &Context, claim: &Claim) -> bool {
 async fn probes(context: &Context, uid: &str) -> Result<Vec<DynamicObject>, Ignorance> {
     let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &ApiResource::erase::<ConnectivityProbe>(&()));
     let selected = ListParams::default().labels(&format!("{LABEL_REGISTRY_UID}={uid}"));
-    let list = read(context, format!("list connectivityprobes with label {LABEL_REGISTRY_UID}={uid}"), api.list(&selected)).await?;
+    let list = read(
+        context,
+        format!("list connectivityprobes with label {LABEL_REGISTRY_UID}={uid}"),
+        api.list(&selected),
+    )
+    .await?;
     Ok(list.items)
 }
 
@@ -98,17 +136,38 @@ fn by_vantage_point(
 ) -> BTreeMap<String, Fact<ProbeSeen>> {
     let probes = match probes {
         Ok(probes) => probes,
-        Err(why) => return vantage_points.keys().map(|name| (name.clone(), Fact::Unknown(why.clone()))).collect(),
+        Err(why) => {
+            return vantage_points
+                .keys()
+                .map(|name| (name.clone(), Fact::Unknown(why.clone())))
+                .collect();
+        }
     };
-    let mut facts: BTreeMap<String, Fact<ProbeSeen>> = vantage_points.keys().map(|name| (name.clone(), Fact::Absent)).collect();
+    let mut facts: BTreeMap<String, Fact<ProbeSeen>> =
+        vantage_points.keys().map(|name| (name.clone(), Fact::Absent)).collect();
     for probe in probes {
-        let Some(point) = probe.metadata.labels.as_ref().and_then(|l| l.get(LABEL_VANTAGE_POINT)).cloned() else { continue };
+        let Some(point) = probe
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|l| l.get(LABEL_VANTAGE_POINT))
+            .cloned()
+        else {
+            continue;
+        };
         if probe.metadata.name.as_deref() != Some(naming::probe_name(uid, &point).as_str()) {
             continue;
         }
         let namespace = probe.metadata.namespace.clone().unwrap_or_default();
-        let lives_elsewhere = vantage_points.get(&point).and_then(Fact::seen).is_some_and(|seen| seen.namespace != namespace);
-        let key = if lives_elsewhere { format!("{point}@{namespace}") } else { point };
+        let lives_elsewhere = vantage_points
+            .get(&point)
+            .and_then(Fact::seen)
+            .is_some_and(|seen| seen.namespace != namespace);
+        let key = if lives_elsewhere {
+            format!("{point}@{namespace}")
+        } else {
+            point
+        };
         facts.insert(key, probe_of(probe));
     }
     facts
@@ -123,8 +182,17 @@ fn probe_of(probe: DynamicObject) -> Fact<ProbeSeen> {
         Err(error) => return Fact::Unknown(nonsense(format!("read ConnectivityProbe {namespace}/{name}"), &error)),
     };
     // What the agent wrote and we cannot read is no evidence.
-    let status = data.get_mut("status").map(Value::take).and_then(|status| serde_json::from_value(status).ok());
-    Fact::Seen(ProbeSeen { namespace, name, generation: metadata.generation.unwrap_or_default(), spec, status })
+    let status = data
+        .get_mut("status")
+        .map(Value::take)
+        .and_then(|status| serde_json::from_value(status).ok());
+    Fact::Seen(ProbeSeen {
+        namespace,
+        name,
+        generation: metadata.generation.unwrap_or_default(),
+        spec,
+        status,
+    })
 }
 
 /// What was before the lock.
@@ -132,7 +200,9 @@ async fn snapshot(context: &Context, name: &str) -> Fact<Snapshot> {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.settings.operator_namespace);
     let attempt = format!("read ConfigMap {name}");
     let read = read(context, attempt.clone(), api.get_opt(name)).await;
-    let Ok(Some(map)) = read else { return fact(read.map(|_| None)) };
+    let Ok(Some(map)) = read else {
+        return fact(read.map(|_| None));
+    };
     match snapshot_of(&map) {
         Ok(snapshot) => Fact::Seen(snapshot),
         Err(error) => Fact::Unknown(nonsense(attempt, &error)),
@@ -141,7 +211,12 @@ async fn snapshot(context: &Context, name: &str) -> Fact<Snapshot> {
 
 /// The snapshot within a ConfigMap.
 pub(crate) fn snapshot_of(map: &ConfigMap) -> Result<Snapshot, serde_json::Error> {
-    serde_json::from_str(map.data.as_ref().and_then(|data| data.get(SNAPSHOT_KEY)).map_or("", String::as_str))
+    serde_json::from_str(
+        map.data
+            .as_ref()
+            .and_then(|data| data.get(SNAPSHOT_KEY))
+            .map_or("", String::as_str),
+    )
 }
 
 /// Approvals for this object. One that is being deleted is withdrawn.
@@ -150,7 +225,9 @@ async fn approvals(context: &Context, object: &ObjectRef) -> Fact<Vec<ApprovalSe
         Ok(all) => all,
         Err(why) => return Fact::Unknown(why),
     };
-    let ours = all.into_iter().filter(|(_, spec)| spec.secure_registry_name == object.name);
+    let ours = all
+        .into_iter()
+        .filter(|(_, spec)| spec.secure_registry_name == object.name);
     Fact::Seen(
         ours.map(|(meta, spec)| ApprovalSeen {
             name: meta.name.unwrap_or_default(),
@@ -168,7 +245,9 @@ async fn break_glasses(context: &Context, object: &ObjectRef) -> Fact<Vec<BreakG
         Ok(all) => all,
         Err(why) => return Fact::Unknown(why),
     };
-    let ours = all.into_iter().filter(|(_, spec)| spec.secure_registry_name == object.name);
+    let ours = all
+        .into_iter()
+        .filter(|(_, spec)| spec.secure_registry_name == object.name);
     Fact::Seen(
         ours.filter_map(|(meta, spec)| {
             Some(BreakGlassSeen {
@@ -189,10 +268,14 @@ where
     K: Resource<DynamicType = ()>,
     S: DeserializeOwned,
 {
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()));
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()));
     let attempt = format!("list {} in namespace {namespace}", K::plural(&()));
     let list = read(context, attempt, api.list(&ListParams::default())).await?;
-    let live = list.items.into_iter().filter(|object| object.metadata.deletion_timestamp.is_none());
+    let live = list
+        .items
+        .into_iter()
+        .filter(|object| object.metadata.deletion_timestamp.is_none());
     Ok(live
         .filter_map(|mut object| {
             let spec = object.data.get_mut("spec").map(Value::take)?;

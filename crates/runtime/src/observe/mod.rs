@@ -15,7 +15,7 @@ use rand::Rng;
 use sreg_api::SecureRegistryStatus;
 use sreg_domain::action::Operation;
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::seen::{AzureSeen, Fact, Ignorance, IgnoranceKind, ObjectSeen};
+use sreg_domain::seen::{AzureSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen};
 use sreg_domain::{ArmId, Desired, Digest, Seen, StepId};
 
 use crate::context::Context;
@@ -37,7 +37,14 @@ pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, de
     context.memories.names_seen(&object.uid, names_of(&azure));
     let memory = context.memories.recall(&object.uid);
     let nonce = rand::rng().random_range(1..=LARGEST_NONCE);
-    Seen { at: context.clock.now(), nonce, object: seen, cluster, azure, memory }
+    Seen {
+        at: context.clock.now(),
+        nonce,
+        object: seen,
+        cluster,
+        azure,
+        memory,
+    }
 }
 
 /// Operations that status recorded. Status is untrusted: an entry without a legal resource id is no operation.
@@ -47,36 +54,49 @@ fn recorded_operations(status: &SecureRegistryStatus) -> Vec<Operation> {
             step: StepId(recorded.step.clone()),
             resource: recorded.resource_id.parse().ok()?,
             poll_url: recorded.poll_url.clone(),
-            started_at: recorded.started_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            started_at: recorded
+                .started_at
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         })
     };
     status.operations.iter().filter_map(operation).collect()
 }
 
-/// What decides how names answer, by resource: endpoints with their state and addresses, zone groups, links.
+/// What decides how names answer, by resource: endpoints with their state, addresses and zone groups; zones with their links.
+/// Only what is known, absence included: not knowing is no change.
 fn names_of(azure: &AzureSeen) -> BTreeMap<ArmId, Digest> {
-    let mut names = BTreeMap::new();
-    for (id, endpoint) in &azure.endpoints {
-        let Fact::Seen(endpoint) = endpoint else { continue };
-        let mut parts = vec![endpoint.is_ready().to_string()];
-        if let Fact::Seen(members) = &endpoint.members {
-            parts.extend(members.iter().map(|m| format!("{} {}", m.member, m.address)));
-            parts.sort();
-            names.insert(id.clone(), digest(&parts));
-        }
-        for group in endpoint.zone_groups.seen().into_iter().flatten() {
-            let mut parts: Vec<String> = group.zones.iter().map(|zone| zone.key().to_owned()).collect();
-            parts.sort();
-            parts.push(group.provisioning_state.to_ascii_lowercase());
-            names.insert(group.id.clone(), digest(&parts));
-        }
+    let endpoints = azure.endpoints.iter().filter_map(|(id, fact)| Some((id, known(fact, endpoint_parts)?)));
+    let zones = azure.zones.iter().filter_map(|(id, fact)| Some((id, known(fact, link_parts)?)));
+    endpoints.chain(zones).map(|(id, parts)| (id.clone(), digest(&parts))).collect()
+}
+
+fn known<T>(fact: &Fact<T>, parts: impl Fn(&T) -> Option<Vec<String>>) -> Option<Vec<String>> {
+    match fact {
+        Fact::Seen(value) => parts(value),
+        Fact::Absent => Some(Vec::new()),
+        Fact::Unknown(_) => None,
     }
-    for zone in azure.zones.values().filter_map(Fact::seen) {
-        for link in zone.links.seen().into_iter().flatten() {
-            names.insert(link.id.clone(), digest(&[link.virtual_network.key().to_owned(), link.completed.to_string()]));
-        }
+}
+
+fn endpoint_parts(endpoint: &EndpointSeen) -> Option<Vec<String>> {
+    let mut parts: Vec<String> =
+        endpoint.members.seen()?.iter().map(|member| format!("{} {}", member.member, member.address)).collect();
+    for group in endpoint.zone_groups.seen()? {
+        let state = group.provisioning_state.to_ascii_lowercase();
+        parts.extend(group.zones.iter().map(|zone| format!("{} {state} {}", group.id.key(), zone.key())));
     }
-    names
+    parts.sort();
+    parts.push(endpoint.is_ready().to_string());
+    Some(parts)
+}
+
+fn link_parts(zone: &ZoneSeen) -> Option<Vec<String>> {
+    let link = |link: &LinkSeen| format!("{} {} {}", link.id.key(), link.virtual_network.key(), link.completed);
+    let mut parts: Vec<String> = zone.links.seen()?.iter().map(link).collect();
+    parts.sort();
+    parts.push("exists".into());
+    Some(parts)
 }
 
 fn digest(parts: &[String]) -> Digest {
@@ -84,7 +104,11 @@ fn digest(parts: &[String]) -> Digest {
 }
 
 /// One read from the API server within its deadline; a failure is a reason for not knowing.
-async fn read<T>(context: &Context, attempt: String, call: impl Future<Output = kube::Result<T>>) -> Result<T, Ignorance> {
+async fn read<T>(
+    context: &Context,
+    attempt: String,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Ignorance> {
     let deadline = context.settings.read_deadline;
     match tokio::time::timeout(deadline, call).await {
         Ok(Ok(value)) => Ok(value),
@@ -95,7 +119,14 @@ async fn read<T>(context: &Context, attempt: String, call: impl Future<Output = 
 
 fn no_answer(attempt: String, deadline: Duration) -> Ignorance {
     let message = format!("no answer within {}", sreg_domain::duration::show(deadline));
-    Ignorance { kind: IgnoranceKind::Unreachable, attempt, message, code: None, correlation_id: None, retry_after: None }
+    Ignorance {
+        kind: IgnoranceKind::Unreachable,
+        attempt,
+        message,
+        code: None,
+        correlation_id: None,
+        retry_after: None,
+    }
 }
 
 fn ignorance(attempt: String, error: &kube::Error) -> Ignorance {
@@ -106,13 +137,24 @@ fn ignorance(attempt: String, error: &kube::Error) -> Ignorance {
             500.. => IgnoranceKind::Unreachable,
             _ => IgnoranceKind::Refused,
         };
-        (kind, status.message.clone(), Some(status.reason.clone()).filter(|reason| !reason.is_empty()))
+        (
+            kind,
+            status.message.clone(),
+            Some(status.reason.clone()).filter(|reason| !reason.is_empty()),
+        )
     } else if let kube::Error::SerdeError(cause) = error {
         (IgnoranceKind::Nonsense, cause.to_string(), None)
     } else {
         (IgnoranceKind::Unreachable, error.to_string(), None)
     };
-    Ignorance { attempt, kind, message, code, correlation_id: None, retry_after: None }
+    Ignorance {
+        attempt,
+        kind,
+        message,
+        code,
+        correlation_id: None,
+        retry_after: None,
+    }
 }
 
 /// The same reason as a fact.
@@ -123,4 +165,3 @@ fn fact<T>(read: Result<Option<T>, Ignorance>) -> Fact<T> {
         Err(why) => Fact::Unknown(why),
     }
 }
-

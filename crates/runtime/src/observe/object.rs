@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use sreg_api::registry::{
-    DeletionPolicy, DriftSpec, ManagedResourceGroupAccess, ManagementPolicy, PublicAccessSpec, RegistrySpec, VerificationSpec,
+    DeletionPolicy, DriftSpec, ManagedResourceGroupAccess, ManagementPolicy, PublicAccessSpec, RegistrySpec,
+    VerificationSpec,
 };
 use sreg_api::{SecureRegistry, SecureRegistrySpec, SecureRegistryStatus, names};
 use sreg_domain::desired::ObjectRef;
@@ -58,14 +59,22 @@ impl ObjectNow {
             management_policy: ManagementPolicy::default(),
             deletion_policy: DeletionPolicy::Retain,
         };
-        SecureRegistry { metadata: self.metadata.clone(), spec, status: Some(self.seen.status.clone()) }
+        SecureRegistry {
+            metadata: self.metadata.clone(),
+            spec,
+            status: Some(self.seen.status.clone()),
+        }
     }
 
     /// Takes an object from the API server apart. `None` if it has no uid or name, which the server never lets happen.
     pub fn new(object: DynamicObject) -> Option<ObjectNow> {
         let DynamicObject { metadata, mut data, .. } = object;
         let spec = data.get_mut("spec").map(Value::take).unwrap_or_default();
-        let registry_id = spec.pointer("/registry/resourceId").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let registry_id = spec
+            .pointer("/registry/resourceId")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let status = data.get_mut("status").map(Value::take).unwrap_or_default();
         let status: SecureRegistryStatus = serde_json::from_value(status).unwrap_or_default();
         let reference = ObjectRef {
@@ -80,9 +89,21 @@ impl ObjectNow {
             status: status.clone(),
         };
         let declared = serde_json::from_value::<SecureRegistrySpec>(spec)
-            .map(|spec| Box::new(SecureRegistry { metadata: metadata.clone(), spec, status: Some(status) }))
+            .map(|spec| {
+                Box::new(SecureRegistry {
+                    metadata: metadata.clone(),
+                    spec,
+                    status: Some(status),
+                })
+            })
             .map_err(|error| error.to_string());
-        Some(ObjectNow { reference, seen, metadata, declared, registry_id })
+        Some(ObjectNow {
+            reference,
+            seen,
+            metadata,
+            declared,
+            registry_id,
+        })
     }
 }
 
@@ -93,7 +114,10 @@ pub fn registries(client: &kube::Client, namespace: &str) -> Api<DynamicObject> 
 
 /// Reads an object live. `None`: there is none.
 pub async fn read_object(client: &kube::Client, namespace: &str, name: &str) -> Result<Option<ObjectNow>, kube::Error> {
-    Ok(registries(client, namespace).get_opt(name).await?.and_then(ObjectNow::new))
+    Ok(registries(client, namespace)
+        .get_opt(name)
+        .await?
+        .and_then(ObjectNow::new))
 }
 
 /// A `SecureRegistry` as the watch keeps it: metadata, and whether it has a status. Specs are read live at each visit, so

@@ -8,8 +8,8 @@ use futures::future::join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, ApiResource, DynamicObject};
 use serde_json::Value;
-use sreg_api::vantage_point::VantagePointSpec;
 use sreg_api::VantagePoint;
+use sreg_api::vantage_point::VantagePointSpec;
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, VantagePointSeen};
 
 use super::read;
@@ -21,7 +21,14 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 
 /// The vantage points of these names.
 pub(super) async fn observe(context: &Context, names: &BTreeSet<String>) -> BTreeMap<String, Fact<VantagePointSeen>> {
-    join_all(names.iter().map(|name| async move { (name.clone(), one(context, name).await) })).await.into_iter().collect()
+    join_all(
+        names
+            .iter()
+            .map(|name| async move { (name.clone(), one(context, name).await) }),
+    )
+    .await
+    .into_iter()
+    .collect()
 }
 
 async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
@@ -32,10 +39,11 @@ async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
         Ok(None) => return Fact::Absent,
         Err(why) => return Fact::Unknown(why),
     };
-    let spec: VantagePointSpec = match serde_json::from_value(object.data.get_mut("spec").map(Value::take).unwrap_or_default()) {
-        Ok(spec) => spec,
-        Err(error) => return Fact::Unknown(nonsense(attempt, error.to_string())),
-    };
+    let spec: VantagePointSpec =
+        match serde_json::from_value(object.data.get_mut("spec").map(Value::take).unwrap_or_default()) {
+            Ok(spec) => spec,
+            Err(error) => return Fact::Unknown(nonsense(attempt, error.to_string())),
+        };
     let virtual_network = match spec.virtual_network_resource_id.as_deref().map(str::parse).transpose() {
         Ok(id) => id,
         Err(error) => return Fact::Unknown(nonsense(attempt, format!("spec.virtualNetworkResourceId: {error}"))),
@@ -60,13 +68,26 @@ async fn alive(context: &Context, namespace: &str, vantage_point: &str) -> Fact<
         Err(why) => return Fact::Unknown(why),
     };
     let held = spec.holder_identity.is_some_and(|holder| !holder.is_empty());
-    let Some(renewed) = spec.renew_time.filter(|_| held) else { return Fact::Seen(false) };
+    let Some(renewed) = spec.renew_time.filter(|_| held) else {
+        return Fact::Seen(false);
+    };
     let seconds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
     let duration = seconds.map_or(DEFAULT_DURATION, Duration::from_secs);
     let slack = context.settings.agent_lease_stale_after;
-    Fact::Seen(context.memories.is_renewed((namespace, &name), renewed.0, duration, context.clock.now(), slack))
+    Fact::Seen(
+        context
+            .memories
+            .is_renewed((namespace, &name), renewed.0, duration, context.clock.now(), slack),
+    )
 }
 
 fn nonsense(attempt: String, message: String) -> Ignorance {
-    Ignorance { attempt, kind: IgnoranceKind::Nonsense, message, code: None, correlation_id: None, retry_after: None }
+    Ignorance {
+        attempt,
+        kind: IgnoranceKind::Nonsense,
+        message,
+        code: None,
+        correlation_id: None,
+        retry_after: None,
+    }
 }

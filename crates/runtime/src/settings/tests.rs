@@ -39,7 +39,10 @@ fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
 #[test]
 fn namespaces_are_repeated_or_separated_by_commas() {
     let typed = parse(&["--namespace", "a,b", "--namespace", "c"]).unwrap();
-    assert_eq!(typed.serve.controller(Cloud::public()).namespaces.unwrap(), ["a", "b", "c"]);
+    assert_eq!(
+        typed.serve.controller(Cloud::public()).namespaces.unwrap(),
+        ["a", "b", "c"]
+    );
 }
 
 #[test]
@@ -71,12 +74,19 @@ fn each_credential_says_what_it_lacks() {
         (token.to_vec(), "set --azure-client-id"),
         (id.to_vec(), "set --azure-federated-token-file"),
         (kind("client-secret").to_vec(), "set --azure-client-id"),
-        ([kind("client-secret"), id].concat(), "set AZURE_CLIENT_SECRET or --azure-client-secret-file"),
+        (
+            [kind("client-secret"), id].concat(),
+            "set AZURE_CLIENT_SECRET or --azure-client-secret-file",
+        ),
     ] {
         let refused = azure(&typed, None).unwrap_err().to_string();
         assert!(refused.contains(lacks), "{refused}");
     }
-    for typed in [[token, id].concat(), kind("managed-identity").to_vec(), kind("azure-cli").to_vec()] {
+    for typed in [
+        [token, id].concat(),
+        kind("managed-identity").to_vec(),
+        kind("azure-cli").to_vec(),
+    ] {
         azure(&typed, None).unwrap();
     }
 }
@@ -88,10 +98,16 @@ fn a_secret_comes_from_the_file_before_the_environment_and_is_never_shown() {
     std::fs::write(&path, "from-file\n").unwrap();
     let file = path.to_str().unwrap();
     let typed = ["--azure-credential", "client-secret", "--azure-client-id", "app"];
-    let both = azure(&[&typed[..], &["--azure-client-secret-file", file]].concat(), Some("from-environment")).unwrap();
+    let both = azure(
+        &[&typed[..], &["--azure-client-secret-file", file]].concat(),
+        Some("from-environment"),
+    )
+    .unwrap();
     let one = azure(&typed, Some("from-environment")).unwrap();
     for (settings, secret) in [(both, "from-file"), (one, "from-environment")] {
-        let CredentialKind::ClientSecret(held) = &settings.credential else { panic!("{settings:?}") };
+        let CredentialKind::ClientSecret(held) = &settings.credential else {
+            panic!("{settings:?}")
+        };
         assert_eq!(held.expose_secret(), secret);
         assert!(!format!("{settings:?}").contains(secret));
     }
@@ -105,17 +121,31 @@ fn a_cloud_brings_its_endpoints_and_a_flag_goes_before_them() {
     let identity = ["--azure-credential", "managed-identity"];
     let china = azure(&[identity, ["--azure-cloud", "china"]].concat(), None).unwrap();
     assert_eq!(china.arm_endpoint.as_str(), "https://management.chinacloudapi.cn/");
-    assert_eq!(china.authority_host.unwrap().as_str(), "https://login.chinacloudapi.cn/");
+    assert_eq!(
+        china.authority_host.unwrap().as_str(),
+        "https://login.chinacloudapi.cn/"
+    );
     assert_eq!(china.cloud, Cloud::china());
     assert_eq!(china.ml_audience, "https://ml.azure.cn");
-    let own = azure(&[identity, ["--azure-arm-endpoint", "https://127.0.0.1:8443"]].concat(), None).unwrap();
+    let own = azure(
+        &[identity, ["--azure-arm-endpoint", "https://127.0.0.1:8443"]].concat(),
+        None,
+    )
+    .unwrap();
     assert_eq!(own.arm_endpoint.as_str(), "https://127.0.0.1:8443/");
     assert_eq!(own.cloud, Cloud::public());
 }
 
 #[test]
 fn extra_roots_of_probes_are_read_from_their_file() {
-    let refused = parse(&["--probe-ca-file", "/nowhere.pem"]).unwrap().probe.agent("hub", "me").unwrap_err();
+    let refused = parse(&["--probe-ca-file", "/nowhere.pem"])
+        .unwrap()
+        .probe
+        .agent("hub", "me")
+        .unwrap_err();
     assert_eq!(refused.to_string(), "read /nowhere.pem for --probe-ca-file");
-    assert_eq!(parse(&[]).unwrap().probe.agent("hub", "me").unwrap().extra_roots_pem, None);
+    assert_eq!(
+        parse(&[]).unwrap().probe.agent("hub", "me").unwrap().extra_roots_pem,
+        None
+    );
 }

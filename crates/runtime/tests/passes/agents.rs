@@ -69,7 +69,10 @@ impl Agents {
                 self.renew(place);
                 renew = now + RENEWAL;
             }
-            for probe in self.api.labelled("connectivityprobes", LABEL_VANTAGE_POINT, place.vantage_point) {
+            for probe in self
+                .api
+                .labelled("connectivityprobes", LABEL_VANTAGE_POINT, place.vantage_point)
+            {
                 self.answer(place, &probe, &mut asked).await;
             }
             let next = asked.values().map(|asked| asked.next).fold(renew, std::cmp::Ord::min);
@@ -79,26 +82,38 @@ impl Agents {
                 () = stop.cancelled() => {}
             }
             // Probes that are gone ask nothing.
-            asked.retain(|name, asked| asked.next > tokio::time::Instant::now() || self.api.get("connectivityprobes", place.namespace, name).is_some());
+            asked.retain(|name, asked| {
+                asked.next > tokio::time::Instant::now()
+                    || self.api.get("connectivityprobes", place.namespace, name).is_some()
+            });
         }
     }
 
     fn renew(&self, place: Place) {
         let renewed = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
-        self.api.put("leases", json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": {"name": lease_name(place.vantage_point), "namespace": place.namespace},
-            "spec": {"holderIdentity": "agent", "leaseDurationSeconds": 30, "renewTime": renewed},
-        }));
+        self.api.put(
+            "leases",
+            json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": {"name": lease_name(place.vantage_point), "namespace": place.namespace},
+                "spec": {"holderIdentity": "agent", "leaseDurationSeconds": 30, "renewTime": renewed},
+            }),
+        );
     }
 
     async fn answer(&self, place: Place, probe: &Value, asked: &mut HashMap<String, Asked>) {
         let spec: ConnectivityProbeSpec = serde_json::from_value(probe["spec"].clone()).unwrap();
-        let question = Question { generation: probe["metadata"]["generation"].as_i64().unwrap(), spec };
+        let question = Question {
+            generation: probe["metadata"]["generation"].as_i64().unwrap(),
+            spec,
+        };
         let published = serde_json::from_value(probe["status"].clone()).ok();
         let name = probe["metadata"]["name"].as_str().unwrap().to_owned();
         let now = tokio::time::Instant::now();
-        let known = asked.entry(name.clone()).or_insert_with(|| Asked { standing: Standing::new(question.clone(), published.as_ref()), next: now });
+        let known = asked.entry(name.clone()).or_insert_with(|| Asked {
+            standing: Standing::new(question.clone(), published.as_ref()),
+            next: now,
+        });
         if *known.standing.question() != question {
             known.standing.ask(question.clone());
             known.next = now;
@@ -107,17 +122,35 @@ impl Agents {
             return;
         }
         known.next = now + Duration::from_millis(question.spec.interval_milliseconds.try_into().unwrap());
-        let attempts = question.spec.paths.iter().map(|path| self.attempt(place.network, path)).collect();
-        known.standing.take(&Sweep { generation: question.generation, attempts }, self.clock.now());
-        let Some(status) = known.standing.unpublished(published.as_ref()) else { return };
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.api.client(), place.namespace, &ApiResource::erase::<ConnectivityProbe>(&()));
+        let attempts = question
+            .spec
+            .paths
+            .iter()
+            .map(|path| self.attempt(place.network, path))
+            .collect();
+        known.standing.take(
+            &Sweep {
+                generation: question.generation,
+                attempts,
+            },
+            self.clock.now(),
+        );
+        let Some(status) = known.standing.unpublished(published.as_ref()) else {
+            return;
+        };
+        let api: Api<DynamicObject> = Api::namespaced_with(
+            self.api.client(),
+            place.namespace,
+            &ApiResource::erase::<ConnectivityProbe>(&()),
+        );
         let body = json!({
             "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ConnectivityProbe",
             "metadata": {"name": name, "namespace": place.namespace, "uid": probe["metadata"]["uid"]}, "status": status,
         });
         // A probe that is gone meanwhile refuses it.
-        api.patch_status(&name, &PatchParams::apply(AGENT_MANAGER).force(), &Patch::Apply(body)).await.ok();
+        api.patch_status(&name, &PatchParams::apply(AGENT_MANAGER).force(), &Patch::Apply(body))
+            .await
+            .ok();
     }
 
     fn attempt(&self, network: &str, path: &ProbePath) -> Attempt {
@@ -126,25 +159,53 @@ impl Agents {
             Err((hop, message)) => (ProbeOutcome::Failed, Some(hop), message, Vec::new(), Vec::new()),
         };
         let passed = outcome == ProbeOutcome::Succeeded;
-        let tried = Tried { at: self.sim.now(), network: network.to_owned(), fqdn: path.fqdn.clone(), passed };
+        let tried = Tried {
+            at: self.sim.now(),
+            network: network.to_owned(),
+            fqdn: path.fqdn.clone(),
+            passed,
+        };
         self.log.lock().unwrap().push(tried);
-        Attempt { outcome, hop, message, addresses, cname_chain }
+        Attempt {
+            outcome,
+            hop,
+            message,
+            addresses,
+            cname_chain,
+        }
     }
 
     fn look(&self, network: &str, path: &ProbePath) -> Result<(Vec<String>, Vec<String>), (Hop, String)> {
         let now = self.sim.now();
         self.sim.with_world(|world| {
-            let answer = resolve(world, &mut self.caches.lock().unwrap(), now, network, &path.fqdn, Wanted::A);
+            let answer = resolve(
+                world,
+                &mut self.caches.lock().unwrap(),
+                now,
+                network,
+                &path.fqdn,
+                Wanted::A,
+            );
             let chain: Vec<String> = answer.chain.iter().map(|alias| alias.target.clone()).collect();
             let mut addresses: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
             addresses.sort();
             let mut wanted = path.addresses.clone();
             wanted.sort();
             if addresses != wanted {
-                return Err((Hop::Dns, format!("{} resolves to {addresses:?} instead of {wanted:?}", path.fqdn)));
+                return Err((
+                    Hop::Dns,
+                    format!("{} resolves to {addresses:?} instead of {wanted:?}", path.fqdn),
+                ));
             }
-            if path.private_link_name.as_ref().is_some_and(|name| !chain.contains(name)) {
-                return Err((Hop::Dns, format!("{} does not lead over its privatelink name", path.fqdn)));
+            if path
+                .private_link_name
+                .as_ref()
+                .is_some_and(|name| !chain.contains(name))
+            {
+                return Err((
+                    Hop::Dns,
+                    format!("{} does not lead over its privatelink name", path.fqdn),
+                ));
             }
             for address in answer.addresses {
                 connect(world, now, network, &path.fqdn, address)?;
@@ -155,7 +216,13 @@ impl Agents {
 }
 
 /// A stream to one address, and what the service behind it says.
-fn connect(world: &azure_sim::world::World, now: Duration, network: &str, fqdn: &str, address: Ipv4Addr) -> Result<(), (Hop, String)> {
+fn connect(
+    world: &azure_sim::world::World,
+    now: Duration,
+    network: &str,
+    fqdn: &str,
+    address: Ipv4Addr,
+) -> Result<(), (Hop, String)> {
     let served = match reach(world, network, address, 443) {
         Reach::Server(served) => served,
         other => return Err((Hop::Tcp, format!("{address}:443 does not answer: {other:?}"))),
@@ -163,7 +230,15 @@ fn connect(world: &azure_sim::world::World, now: Duration, network: &str, fqdn: 
     if !matches!(served.leg, Leg::Endpoint { .. }) || !served.fqdns.iter().any(|name| name == fqdn) {
         return Err((Hop::Tls, format!("{address} is not a private endpoint of {fqdn}")));
     }
-    let (head, ()) = http::Request::get("/").header("host", fqdn).body(()).unwrap().into_parts();
+    let (head, ()) = http::Request::get("/")
+        .header("host", fqdn)
+        .body(())
+        .unwrap()
+        .into_parts();
     let answer = answer_http(world, now, &served, &head, Default::default());
-    if answer.status.is_server_error() { Err((Hop::Http, format!("{}", answer.status))) } else { Ok(()) }
+    if answer.status.is_server_error() {
+        Err((Hop::Http, format!("{}", answer.status)))
+    } else {
+        Ok(())
+    }
 }

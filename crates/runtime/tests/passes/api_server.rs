@@ -18,6 +18,7 @@ use sreg_runtime::Clock;
 use tokio::sync::watch;
 
 use super::apply;
+use super::campaign::Gate;
 
 /// Plural, namespace (empty for cluster-scoped kinds), name.
 pub type Key = (String, String, String);
@@ -79,7 +80,10 @@ impl Store {
     /// The first event after a version that is wanted, and how far was looked.
     fn event_after(&self, version: u64, wanted: impl Fn(&Event) -> bool) -> (Option<Event>, u64) {
         let from = self.log.partition_point(|event| event.version <= version);
-        (self.log.iter().skip(from).find(|event| wanted(event)).cloned(), self.version)
+        (
+            self.log.iter().skip(from).find(|event| wanted(event)).cloned(),
+            self.version,
+        )
     }
 }
 
@@ -93,7 +97,10 @@ type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 fn refuse(code: u16, reason: &str, message: impl Into<String>) -> Refusal {
     let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message.into()});
-    Box::new(Answer { code: StatusCode::from_u16(code).unwrap(), body })
+    Box::new(Answer {
+        code: StatusCode::from_u16(code).unwrap(),
+        body,
+    })
 }
 
 struct Target {
@@ -104,32 +111,53 @@ struct Target {
 /// `/api/v1/…` or `/apis/<group>/<version>/…`, then `[namespaces/<ns>/]<plural>[/<name>[/status]]`.
 fn target(path: &str) -> Option<Target> {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let rest = if segments.first() == Some(&"api") { segments.get(2..)? } else { segments.get(3..)? };
+    let rest = if segments.first() == Some(&"api") {
+        segments.get(2..)?
+    } else {
+        segments.get(3..)?
+    };
     let (namespace, rest) = match rest {
         ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
         rest => ("", rest),
     };
     let name = rest.get(1).copied().unwrap_or_default();
     let key = ((*rest.first()?).to_owned(), namespace.to_owned(), name.to_owned());
-    Some(Target { key, status: rest.get(2) == Some(&"status") })
+    Some(Target {
+        key,
+        status: rest.get(2) == Some(&"status"),
+    })
 }
 
 fn query(uri: &http::Uri) -> HashMap<String, String> {
-    url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect()
+    url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .into_owned()
+        .collect()
 }
 
 impl ApiServer {
     /// An empty server whose times come from `clock`.
     pub fn new(clock: Clock) -> Self {
-        ApiServer { store: Arc::default(), version: watch::Sender::new(0), clock }
+        ApiServer {
+            store: Arc::default(),
+            version: watch::Sender::new(0),
+            clock,
+        }
     }
 
     /// A client of it. No retries, no sockets.
     pub fn client(&self) -> kube::Client {
+        self.client_through(Gate::open())
+    }
+
+    /// A client whose writes pass a gate.
+    pub fn client_through(&self, gate: Gate) -> kube::Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
-            let server = server.clone();
-            async move { Ok::<_, tower::BoxError>(server.answer(request).await?) }
+            let (server, gate) = (server.clone(), gate.clone());
+            async move {
+                let write = (request.method() != Method::GET).then(|| format!("{} {}", request.method(), request.uri().path()));
+                gate.around(write, server.answer(request)).await.map_err(tower::BoxError::from)
+            }
         });
         kube::Client::new(service, "default")
     }
@@ -146,27 +174,47 @@ impl ApiServer {
 
     /// An object as it is now.
     pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
-        self.lock().objects.get(&(plural.into(), namespace.into(), name.into())).cloned()
+        self.lock()
+            .objects
+            .get(&(plural.into(), namespace.into(), name.into()))
+            .cloned()
     }
 
     /// All objects of a kind.
     pub fn all(&self, plural: &str) -> Vec<Value> {
-        self.lock().objects.iter().filter(|(key, _)| key.0 == plural).map(|(_, object)| object.clone()).collect()
+        self.lock()
+            .objects
+            .iter()
+            .filter(|(key, _)| key.0 == plural)
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     /// All objects of a kind with this label.
     pub fn labelled(&self, plural: &str, label: &str, value: &str) -> Vec<Value> {
         let store = self.lock();
         let labelled = |(key, object): &(&Key, &Value)| key.0 == plural && object["metadata"]["labels"][label] == value;
-        store.objects.iter().filter(labelled).map(|(_, object)| object.clone()).collect()
+        store
+            .objects
+            .iter()
+            .filter(labelled)
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     /// Puts an object there as a person would with `kubectl apply`.
     pub fn put(&self, plural: &str, object: Value) {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let key = (plural.to_owned(), text("/metadata/namespace"), text("/metadata/name"));
         let target = Target { key, status: false };
-        self.apply(&target, object, "kubectl").unwrap_or_else(|refusal| panic!("{}", refusal.body));
+        self.apply(&target, object, "kubectl")
+            .unwrap_or_else(|refusal| panic!("{}", refusal.body));
     }
 
     /// Changes an object by hand, whatever the rules.
@@ -179,8 +227,12 @@ impl ApiServer {
 
     /// Deletes as a person would.
     pub fn remove(&self, plural: &str, namespace: &str, name: &str) {
-        let target = Target { key: (plural.into(), namespace.into(), name.into()), status: false };
-        self.delete(&target, &Value::Null).unwrap_or_else(|refusal| panic!("{}", refusal.body));
+        let target = Target {
+            key: (plural.into(), namespace.into(), name.into()),
+            status: false,
+        };
+        self.delete(&target, &Value::Null)
+            .unwrap_or_else(|refusal| panic!("{}", refusal.body));
     }
 
     /// Every write that had an effect.
@@ -196,12 +248,16 @@ impl ApiServer {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
         let query = query(&parts.uri);
-        let Some(target) = target(parts.uri.path()) else { return Ok(respond(&refuse(404, "NotFound", "no such path"))) };
+        let Some(target) = target(parts.uri.path()) else {
+            return Ok(respond(&refuse(404, "NotFound", "no such path")));
+        };
         if parts.method == Method::GET && query.get("watch").is_some_and(|watch| watch != "false") {
             return Ok(self.watch(&target, &query));
         }
         let fault = match &mut self.lock().interceptor {
-            Some(interceptor) if !target.key.2.is_empty() || parts.method == Method::POST => interceptor(&parts.method, &target.key),
+            Some(interceptor) if !target.key.2.is_empty() || parts.method == Method::POST => {
+                interceptor(&parts.method, &target.key)
+            }
             Some(_) | None => Fault::None,
         };
         if let Fault::Refuse(code) = fault {
@@ -221,8 +277,15 @@ impl ApiServer {
         query: &HashMap<String, String>,
         body: &Bytes,
     ) -> Result<Box<Answer>, Refusal> {
-        let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).unwrap() };
-        let kind = parts.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
+        let body: Value = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(body).unwrap()
+        };
+        let kind = parts
+            .headers
+            .get("content-type")
+            .map_or("", |kind| kind.to_str().unwrap());
         let manager = query.get("fieldManager").map_or("", String::as_str);
         let object = match (parts.method.as_str(), kind) {
             ("GET", _) if target.key.2.is_empty() => self.list(target, query),
@@ -233,7 +296,10 @@ impl ApiServer {
             ("DELETE", _) => self.delete(target, &body)?,
             (method, kind) => return Err(refuse(405, "MethodNotAllowed", format!("{method} {kind}"))),
         };
-        Ok(Box::new(Answer { code: StatusCode::OK, body: object }))
+        Ok(Box::new(Answer {
+            code: StatusCode::OK,
+            body: object,
+        }))
     }
 
     fn find(&self, key: &Key) -> Result<Value, Refusal> {
@@ -243,17 +309,29 @@ impl ApiServer {
 
     fn list(&self, target: &Target, query: &HashMap<String, String>) -> Value {
         let store = self.lock();
-        let items: Vec<Value> =
-            store.objects.iter().filter(|(key, object)| selects(target, query, key, object)).map(|(_, object)| object.clone()).collect();
+        let items: Vec<Value> = store
+            .objects
+            .iter()
+            .filter(|(key, object)| selects(target, query, key, object))
+            .map(|(_, object)| object.clone())
+            .collect();
         json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": store.version.to_string()}, "items": items})
     }
 
     fn create(&self, target: &Target, mut object: Value) -> Result<Value, Refusal> {
-        let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = object
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let key = (target.key.0.clone(), target.key.1.clone(), name);
         let mut store = self.lock();
         if store.objects.contains_key(&key) {
-            return Err(refuse(409, "AlreadyExists", format!("{} {:?} already exists", key.0, key.2)));
+            return Err(refuse(
+                409,
+                "AlreadyExists",
+                format!("{} {:?} already exists", key.0, key.2),
+            ));
         }
         self.bear(&mut store, &key, &mut object);
         note(&mut store, "create", &key, false, "");
@@ -277,21 +355,34 @@ impl ApiServer {
         let uid = body.pointer("/metadata/uid").cloned();
         let Some(present) = store.objects.get(key).cloned() else {
             if target.status || uid.is_some() {
-                let (code, reason) = if uid.is_some() && !target.status { (409, "Conflict") } else { (404, "NotFound") };
+                let (code, reason) = if uid.is_some() && !target.status {
+                    (409, "Conflict")
+                } else {
+                    (404, "NotFound")
+                };
                 return Err(refuse(code, reason, format!("{} {:?} not found", key.0, key.2)));
             }
             let mut object = body.clone();
-            store.applied.insert((key.clone(), manager.to_owned()), apply::owned_part(&body, false));
+            store
+                .applied
+                .insert((key.clone(), manager.to_owned()), apply::owned_part(&body, false));
             self.bear(&mut store, key, &mut object);
             note(&mut store, "apply", key, false, manager);
             return Ok(self.store_object(&mut store, key, object));
         };
         same(&present, &body)?;
-        let slot = (key.clone(), format!("{manager}{}", if target.status { "/status" } else { "" }));
+        let slot = (
+            key.clone(),
+            format!("{manager}{}", if target.status { "/status" } else { "" }),
+        );
         let wanted = apply::owned_part(&body, target.status);
         let before = store.applied.get(&slot).cloned().unwrap_or_default();
-        let others: Vec<Value> =
-            store.applied.iter().filter(|(other, _)| other.0 == *key && **other != slot).map(|(_, v)| v.clone()).collect();
+        let others: Vec<Value> = store
+            .applied
+            .iter()
+            .filter(|(other, _)| other.0 == *key && **other != slot)
+            .map(|(_, v)| v.clone())
+            .collect();
         let mut object = present.clone();
         apply::apply(&mut object, &before, &wanted, &others);
         store.applied.insert(slot, wanted);
@@ -307,7 +398,15 @@ impl ApiServer {
     }
 
     /// Stores a changed object: nothing if nothing changed, gone if its last finalizer went.
-    fn changed(&self, store: &mut Store, target: &Target, verb: &'static str, manager: &str, before: &Value, mut object: Value) -> Value {
+    fn changed(
+        &self,
+        store: &mut Store,
+        target: &Target,
+        verb: &'static str,
+        manager: &str,
+        before: &Value,
+        mut object: Value,
+    ) -> Value {
         if object == *before {
             return object;
         }
@@ -316,8 +415,14 @@ impl ApiServer {
         }
         note(store, verb, &target.key, target.status, manager);
         let deleting = object["metadata"].get("deletionTimestamp").is_some();
-        let held = object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
-        if deleting && !held { self.drop_object(store, &target.key, object) } else { self.store_object(store, &target.key, object) }
+        let held = object["metadata"]["finalizers"]
+            .as_array()
+            .is_some_and(|finalizers| !finalizers.is_empty());
+        if deleting && !held {
+            self.drop_object(store, &target.key, object)
+        } else {
+            self.store_object(store, &target.key, object)
+        }
     }
 
     fn delete(&self, target: &Target, body: &Value) -> Result<Value, Refusal> {
@@ -336,8 +441,17 @@ impl ApiServer {
     fn store_object(&self, store: &mut Store, key: &Key, mut object: Value) -> Value {
         store.version += 1;
         object["metadata"]["resourceVersion"] = store.version.to_string().into();
-        let kind = if store.objects.insert(key.clone(), object.clone()).is_some() { "MODIFIED" } else { "ADDED" };
-        store.log.push(Event { version: store.version, kind, key: key.clone(), object: object.clone() });
+        let kind = if store.objects.insert(key.clone(), object.clone()).is_some() {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        store.log.push(Event {
+            version: store.version,
+            kind,
+            key: key.clone(),
+            object: object.clone(),
+        });
         self.version.send_replace(store.version);
         object
     }
@@ -347,14 +461,28 @@ impl ApiServer {
         object["metadata"]["resourceVersion"] = store.version.to_string().into();
         store.objects.remove(key);
         store.applied.retain(|(owner, _), _| owner != key);
-        store.log.push(Event { version: store.version, kind: "DELETED", key: key.clone(), object: object.clone() });
+        store.log.push(Event {
+            version: store.version,
+            kind: "DELETED",
+            key: key.clone(),
+            object: object.clone(),
+        });
         self.version.send_replace(store.version);
         object
     }
 
     fn watch(&self, target: &Target, query: &HashMap<String, String>) -> Reply {
-        let (target, query) = (Target { key: target.key.clone(), status: false }, query.clone());
-        let seconds = query.get("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(300);
+        let (target, query) = (
+            Target {
+                key: target.key.clone(),
+                status: false,
+            },
+            query.clone(),
+        );
+        let seconds = query
+            .get("timeoutSeconds")
+            .and_then(|seconds| seconds.parse().ok())
+            .unwrap_or(300);
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(seconds);
         let (first, from) = self.initial_events(&target, &query);
         let events = stream::iter(first).chain(self.later_events(target, query, from, deadline));
@@ -365,12 +493,25 @@ impl ApiServer {
     fn initial_events(&self, target: &Target, query: &HashMap<String, String>) -> (Vec<Value>, u64) {
         let store = self.lock();
         if query.get("sendInitialEvents").map(String::as_str) != Some("true") {
-            return (Vec::new(), query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0));
+            return (
+                Vec::new(),
+                query
+                    .get("resourceVersion")
+                    .and_then(|version| version.parse().ok())
+                    .unwrap_or(0),
+            );
         }
-        let selected = store.objects.iter().filter(|(key, object)| selects(target, query, key, object));
-        let mut events: Vec<Value> = selected.map(|(_, object)| json!({"type": "ADDED", "object": object})).collect();
-        events.push(json!({"type": "BOOKMARK", "object": {"kind": "Bookmark", "apiVersion": "v1", "metadata": {
-            "resourceVersion": store.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}}));
+        let selected = store
+            .objects
+            .iter()
+            .filter(|(key, object)| selects(target, query, key, object));
+        let mut events: Vec<Value> = selected
+            .map(|(_, object)| json!({"type": "ADDED", "object": object}))
+            .collect();
+        events.push(
+            json!({"type": "BOOKMARK", "object": {"kind": "Bookmark", "apiVersion": "v1", "metadata": {
+            "resourceVersion": store.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}}),
+        );
         (events, store.version)
     }
 
@@ -385,14 +526,22 @@ impl ApiServer {
         let versions = self.version.subscribe();
         stream::unfold((from, versions), move |(seen, mut versions)| {
             let (server, query) = (server.clone(), query.clone());
-            let target = Target { key: target.key.clone(), status: false };
+            let target = Target {
+                key: target.key.clone(),
+                status: false,
+            };
             async move {
                 let mut seen = seen;
                 loop {
                     versions.mark_unchanged();
-                    let (next, looked_to) = server.lock().event_after(seen, |event| selects(&target, &query, &event.key, &event.object));
+                    let (next, looked_to) = server
+                        .lock()
+                        .event_after(seen, |event| selects(&target, &query, &event.key, &event.object));
                     if let Some(event) = next {
-                        return Some((json!({"type": event.kind, "object": event.object}), (event.version, versions)));
+                        return Some((
+                            json!({"type": event.kind, "object": event.object}),
+                            (event.version, versions),
+                        ));
                     }
                     seen = looked_to;
                     tokio::time::timeout_at(deadline, versions.changed()).await.ok()?.ok()?;
@@ -403,14 +552,26 @@ impl ApiServer {
 }
 
 fn note(store: &mut Store, verb: &'static str, key: &Key, status: bool, manager: &str) {
-    let resource = if status { format!("{}/status", key.0) } else { key.0.clone() };
-    store.writes.push(Write { verb, resource, name: key.2.clone(), manager: manager.to_owned() });
+    let resource = if status {
+        format!("{}/status", key.0)
+    } else {
+        key.0.clone()
+    };
+    store.writes.push(Write {
+        verb,
+        resource,
+        name: key.2.clone(),
+        manager: manager.to_owned(),
+    });
 }
 
 /// Uid and resourceVersion, where the request names them.
 fn same(present: &Value, request: &Value) -> Result<(), Refusal> {
     for field in ["uid", "resourceVersion"] {
-        let wanted = request.get("metadata").and_then(|meta| meta.get(field)).filter(|wanted| !wanted.is_null());
+        let wanted = request
+            .get("metadata")
+            .and_then(|meta| meta.get(field))
+            .filter(|wanted| !wanted.is_null());
         if wanted.is_some_and(|wanted| *wanted != present["metadata"][field]) {
             return Err(refuse(409, "Conflict", format!("{field} in the precondition differs")));
         }
@@ -419,8 +580,14 @@ fn same(present: &Value, request: &Value) -> Result<(), Refusal> {
 }
 
 fn selects(target: &Target, query: &HashMap<String, String>, key: &Key, object: &Value) -> bool {
-    let field = query.get("fieldSelector").and_then(|selector| selector.strip_prefix("metadata.name="));
-    let mut labels = query.get("labelSelector").map_or("", String::as_str).split(',').filter_map(|term| term.split_once('='));
+    let field = query
+        .get("fieldSelector")
+        .and_then(|selector| selector.strip_prefix("metadata.name="));
+    let mut labels = query
+        .get("labelSelector")
+        .map_or("", String::as_str)
+        .split(',')
+        .filter_map(|term| term.split_once('='));
     key.0 == target.key.0
         && (target.key.1.is_empty() || target.key.1 == key.1)
         && field.is_none_or(|name| name == key.2)

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 /// What an apply may change: only status, or everything but status.
 pub fn owned_part(body: &Value, status: bool) -> Value {
     let mut part = body.clone();
-    let Some(fields) = part.as_object_mut() else { return part };
+    let Some(fields) = part.as_object_mut() else {
+        return part;
+    };
     fields.retain(|name, _| if status { name == "status" } else { name != "status" });
     if let Some(meta) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
         meta.retain(|name, _| ["labels", "annotations", "finalizers", "ownerReferences"].contains(&name.as_str()));
@@ -17,8 +19,15 @@ pub fn owned_part(body: &Value, status: bool) -> Value {
 /// Applies `wanted` where the manager applied `before` last, and `others` are what other managers applied last.
 pub fn apply(object: &mut Value, before: &Value, wanted: &Value, others: &[Value]) {
     let others: Vec<&Value> = others.iter().collect();
-    let named = before.as_object().into_iter().flatten().chain(wanted.as_object().into_iter().flatten());
-    let names: Vec<String> = named.map(|(name, _)| name.clone()).filter(|name| name != "apiVersion" && name != "kind").collect();
+    let named = before
+        .as_object()
+        .into_iter()
+        .flatten()
+        .chain(wanted.as_object().into_iter().flatten());
+    let names: Vec<String> = named
+        .map(|(name, _)| name.clone())
+        .filter(|name| name != "apiVersion" && name != "kind")
+        .collect();
     for name in names {
         field(object, &name, before.get(&name), wanted.get(&name), &others);
     }
@@ -34,11 +43,21 @@ fn field(parent: &mut Value, name: &str, before: Option<&Value>, wanted: Option<
             if !parent[name].is_object() {
                 parent[name] = Value::Object(Map::new());
             }
-            apply(&mut parent[name], before.unwrap_or(&Value::Null), &Value::Object(wanted.clone()), &owned(&others));
+            apply(
+                &mut parent[name],
+                before.unwrap_or(&Value::Null),
+                &Value::Object(wanted.clone()),
+                &owned(&others),
+            );
         }
         (_, Some(wanted)) => parent[name] = wanted.clone(),
         (Some(Value::Object(before)), None) => {
-            apply(&mut parent[name], &Value::Object(before.clone()), &Value::Object(Map::new()), &owned(&others));
+            apply(
+                &mut parent[name],
+                &Value::Object(before.clone()),
+                &Value::Object(Map::new()),
+                &owned(&others),
+            );
             drop_if_empty(parent, name);
         }
         (Some(_), None) if others.is_empty() => {

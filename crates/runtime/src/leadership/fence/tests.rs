@@ -21,12 +21,19 @@ struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        Clock { started: Instant::now(), offset: 0 }
+        Clock {
+            started: Instant::now(),
+            offset: 0,
+        }
     }
 
     fn moment(&self) -> Moment {
         let now = Instant::now();
-        Moment { earliest: now, wall: self.wall_at(now), latest: now }
+        Moment {
+            earliest: now,
+            wall: self.wall_at(now),
+            latest: now,
+        }
     }
 
     fn wall_at(&self, instant: Instant) -> Timestamp {
@@ -36,7 +43,11 @@ impl Clock {
 }
 
 fn held(holder: &str, renewed: Timestamp) -> Reading {
-    Reading { holder: Some(holder.into()), renewed: Some(renewed), duration: Some(DURATION) }
+    Reading {
+        holder: Some(holder.into()),
+        renewed: Some(renewed),
+        duration: Some(DURATION),
+    }
 }
 
 fn free() -> Reading {
@@ -132,7 +143,10 @@ async fn an_extension_learnt_too_late_does_not_revive_it() {
 #[tokio::test(start_paused = true)]
 async fn another_holder_or_none_ends_it_at_once_and_for_good() {
     let clock = Clock::new();
-    for (shows, lapse) in [(held("you", clock.moment().wall), Lapse::Taken("you".into())), (free(), Lapse::Cleared)] {
+    for (shows, lapse) in [
+        (held("you", clock.moment().wall), Lapse::Taken("you".into())),
+        (free(), Lapse::Cleared),
+    ] {
         let mut fence = raised(&clock).await;
         fence.learn(Instant::now(), &shows, clock.moment());
         assert_eq!(fence.held_for(clock.moment()), None);
@@ -174,7 +188,11 @@ async fn a_preempted_process_is_not_mistaken_for_one_whose_clock_was_set() {
     advance(seconds(6)).await;
     // Six seconds passed between reading the one clock and the other, before the wall clock was read or after.
     for wall in [before.wall, clock.moment().wall] {
-        let slow = Moment { earliest: before.earliest, wall, latest: Instant::now() };
+        let slow = Moment {
+            earliest: before.earliest,
+            wall,
+            latest: Instant::now(),
+        };
         assert_eq!(fence.clone().held_for(slow), Some(seconds(18)));
     }
 }
@@ -184,7 +202,10 @@ async fn a_lease_shorter_than_the_margin_is_never_relied_on() {
     let clock = Clock::new();
     let mut fence = Fence::new("me", MARGIN);
     fence.learn(Instant::now(), &free(), clock.moment());
-    let short = Reading { duration: Some(seconds(4)), ..held("me", clock.moment().wall) };
+    let short = Reading {
+        duration: Some(seconds(4)),
+        ..held("me", clock.moment().wall)
+    };
     fence.learn(Instant::now(), &short, clock.moment());
     assert_eq!(fence.held_for(clock.moment()), None);
     assert_eq!(fence.lapse(), None);
@@ -239,7 +260,9 @@ impl World {
     }
 
     fn read(&mut self, now: u64, wall: impl Fn(u64) -> Timestamp) -> Reading {
-        self.at(now).shown.map_or_else(free, |(holder, written)| held(holder, wall(written)))
+        self.at(now)
+            .shown
+            .map_or_else(free, |(holder, written)| held(holder, wall(written)))
     }
 }
 
