@@ -36,7 +36,7 @@ impl Setting {
         let operator = Some(stand.start_operator(OperatorOptions::default()).await?);
         Ok(Setting {
             operator,
-            agents,
+            _agents: agents,
             stand,
         })
     }
