@@ -134,12 +134,13 @@ pub(crate) fn is_retryable(failure: &Failure) -> bool {
 /// A failure in Azure's words, with what support asks for.
 pub(crate) fn in_azures_words(failure: &Failure) -> String {
     let code = failure.code.as_deref().map(|c| format!("{c}: ")).unwrap_or_default();
-    let correlation = failure
-        .correlation_id
-        .as_deref()
-        .map(|c| format!(" (correlation id {c})"))
-        .unwrap_or_default();
+    let correlation = correlation(failure.correlation_id.as_deref());
     format!("{}: {code}{}{correlation}", failure.attempt, failure.message)
+}
+
+/// What support asks for, at the end of a sentence.
+fn correlation(id: Option<&str>) -> String {
+    id.map(|id| format!(" (correlation id {id})")).unwrap_or_default()
 }
 
 /// A wait for something that could not be read. Missing rights need a person, everything else needs time.
@@ -150,9 +151,10 @@ pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
             Wait {
                 reason: WaitReason::PermissionStalled,
                 message: format!(
-                    "grant the operator's identity the right to {}: {code}{}",
+                    "grant the operator's identity the right to {}: {code}{}{}",
                     attempt(what, &why.attempt),
-                    why.message
+                    why.message,
+                    correlation(why.correlation_id.as_deref())
                 ),
             }
         }
@@ -162,7 +164,12 @@ pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
         },
         Fact::Unknown(why) => Wait {
             reason: WaitReason::NotKnown,
-            message: format!("{}: {}", attempt(what, &why.attempt), why.message),
+            message: format!(
+                "{}: {}{}",
+                attempt(what, &why.attempt),
+                why.message,
+                correlation(why.correlation_id.as_deref())
+            ),
         },
         Fact::Absent => Wait {
             reason: WaitReason::NotKnown,

@@ -57,7 +57,8 @@ fn cut(text: &str, longest: usize) -> String {
     if text.len() <= longest {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(longest - ELLIPSIS.len());
+    let fits = |(at, c): (usize, char)| Some(at + c.len_utf8()).filter(|end| *end <= longest - ELLIPSIS.len());
+    let end = text.char_indices().map_while(fits).last().unwrap_or_default();
     format!("{}{ELLIPSIS}", text.get(..end).unwrap_or_default())
 }
 

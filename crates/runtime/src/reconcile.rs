@@ -47,7 +47,7 @@ pub enum PassError {
         object: String,
         /// What the API server said.
         #[source]
-        source: Failure,
+        source: Box<Failure>,
     },
     /// Leadership was not held when the status was to be written.
     #[error("report on SecureRegistry {object}: {why}")]
@@ -280,9 +280,9 @@ async fn write_status(
         Ok(Err(kube::Error::Api(answer))) if answer.is_not_found() => Ok(false),
         Ok(Err(error)) => Err(PassError::WriteStatus {
             object: name(),
-            source: failure(&attempt, &error),
+            source: Box::new(failure(&attempt, &error)),
         }),
-        Err(Unwritten::Failed(source)) => Err(PassError::WriteStatus { object: name(), source }),
+        Err(Unwritten::Failed(source)) => Err(PassError::WriteStatus { object: name(), source: Box::new(source) }),
         Err(Unwritten::Withheld(why)) => Err(PassError::NotLeading { object: name(), why }),
     }
 }

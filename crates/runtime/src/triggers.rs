@@ -33,7 +33,7 @@ pub(crate) fn objects(
     api: Api<Watched>,
     writer: Writer<Watched>,
 ) -> impl Stream<Item = Result<Watched, watcher::Error>> + Send {
-    let events = watch(api, config())
+    let events = watch(api, config(&context))
         .default_backoff()
         .modify(|object| object.metadata.managed_fields = None)
         .reflect(writer);

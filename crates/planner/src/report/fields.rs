@@ -45,7 +45,7 @@ pub(super) fn status(
         endpoints_ready: Some(format!("{ready}/{}", assessment.endpoints.len())),
         paths_verified: Some(format!("{passing}/{}", assessment.paths.len())),
         endpoints: assessment.endpoints.iter().map(|e| endpoint(view, plan, e)).collect(),
-        waiting_for: waiting_for(plan),
+        waiting_for: waiting_for(plan, &former.waiting_for),
         findings: findings(plan),
         operations: operations(view, outcome),
         approvals_wanted: approvals_wanted(view, plan),
@@ -215,11 +215,16 @@ fn endpoint(view: &View<'_>, plan: &Plan, line: &EndpointAssessment) -> Endpoint
     }
 }
 
-fn waiting_for(plan: &Plan) -> Vec<WaitStatus> {
-    let line = |w: &crate::plan::Wait| WaitStatus {
-        reason: w.reason.to_string(),
-        message: truncate(&w.message, LONGEST_LINE),
-        actor: w.reason.actor().to_string(),
+/// The same call failing in the same words is no news: the former line stays, with its correlation id.
+fn waiting_for(plan: &Plan, former: &[WaitStatus]) -> Vec<WaitStatus> {
+    let line = |w: &crate::plan::Wait| {
+        let now = WaitStatus {
+            reason: w.reason.to_string(),
+            message: truncate(&w.message, LONGEST_LINE),
+            actor: w.reason.actor().to_string(),
+        };
+        let same = |f: &&WaitStatus| f.reason == now.reason && says_the_same(&f.message, &now.message);
+        former.iter().find(same).cloned().unwrap_or(now)
     };
     plan.waits.iter().take(MOST_LINES).map(line).collect()
 }

@@ -92,7 +92,7 @@ async fn end_of(stand: &Stand) -> End {
     stand.until("locked", 3 * HOUR, |stand| stand.state() == "Locked").await;
     tokio::time::sleep(Duration::from_secs(120)).await;
     stand.assert_never_closed_without_proof(Duration::from_secs(600));
-    let azure = stand.sim.with_world(|world| world.resources().map(|resource| resource.id.to_ascii_lowercase()).collect());
+    let azure = stand.sim.with_world(|world| world.resources.keys().cloned().collect());
     let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     let mut cluster = BTreeSet::new();
     for plural in ["leases", "configmaps", "secureregistries"] {

@@ -167,13 +167,7 @@ impl Stand {
         let sim = Simulator::new(seed);
         let clock = Clock::following_tokio(Timestamp::now());
         let api = ApiServer::new(clock);
-        let mut settings = AzureSettings::new(
-            sim.tenant(),
-            CredentialKind::ClientSecret(SecretString::from("demo-secret-of-no-worth")),
-        )
-        .unwrap();
-        settings.client_id = Some("0c000000-0000-4000-8000-000000000001".into());
-        let azure = connect_through(settings, Arc::new(InProcess(sim.clone()))).unwrap();
+        let azure = azure_client(&sim, Gate::open());
         let agents = Agents {
             sim: sim.clone(),
             api: api.clone(),
