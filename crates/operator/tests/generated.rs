@@ -1,5 +1,8 @@
 //! What is committed under `deploy/` is what the generator says today, byte by byte.
 
+// Clippy knows test functions, but not the functions they share.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -28,11 +31,17 @@ fn the_committed_manifests_are_those_of_the_generator() {
         panic!("crd is another command")
     };
     let manifests = manifests::generate(&args.installation(), &args.parts()).unwrap();
-    let fresh: Files = manifests.iter().map(|it| (it.path.clone(), it.text().unwrap())).collect();
+    let fresh: Files = manifests
+        .iter()
+        .map(|it| (it.path.clone(), it.text().unwrap()))
+        .collect();
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
     let mut found = Files::new();
     committed(&deploy, &deploy, &mut found);
-    let differing: Vec<&PathBuf> =
-        fresh.keys().chain(found.keys()).filter(|path| fresh.get(*path) != found.get(*path)).collect();
+    let differing: Vec<&PathBuf> = fresh
+        .keys()
+        .chain(found.keys())
+        .filter(|path| fresh.get(*path) != found.get(*path))
+        .collect();
     assert!(differing.is_empty(), "run `make generate`: {differing:?}");
 }
