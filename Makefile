@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)/debug
-GENERATED := crds policies rbac
+GENERATED := crds policies rbac base agent
 
 # Everything at once, with tests: any other selection of packages resolves other features, and cargo would build half of
 # the dependencies a second time.
@@ -31,7 +31,7 @@ demo: build ## Secure a registry before your eyes; KEEP=1 leaves it up to look a
 	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS; exec $(TARGET)/sreg-demo
 
 .PHONY: generate
-generate: build ## Write the generated files: deploy/crds, deploy/policies, deploy/rbac
+generate: build ## Write the generated files below deploy/
 	$(TARGET)/secure-registry-operator crd --out deploy
 
 .PHONY: check

@@ -5,63 +5,26 @@
 // Clippy knows test functions, but not the functions they share.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use sreg_api::names::{FINALIZER, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
 use sreg_testkit::{ControlPlane, eventually};
 use tokio::sync::OnceCell;
 
+#[path = "../../crates/api/tests/cases/mod.rs"]
+mod cases;
+
+use cases::{rules, set};
+
 const SOON: Duration = Duration::from_secs(60);
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-#[derive(Deserialize)]
-struct Rules {
-    good: BTreeMap<String, Value>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    of: String,
-    set: BTreeMap<String, Value>,
-    says: Option<String>,
-    #[serde(default)]
-    update: bool,
-}
-
-fn rules() -> Result<Rules> {
-    let read = |path: &str| std::fs::read_to_string(repository().join(path)).with_context(|| format!("read {path}"));
-    let mut rules: Rules = serde_saphyr::from_str(&read("crates/api/tests/rules.yaml")?)?;
-    let example: Value = serde_saphyr::from_str(&read("examples/secureregistry.yaml")?)?;
-    rules.good.insert("SecureRegistry".into(), example);
-    Ok(rules)
-}
-
-/// Replaces, adds or removes what a JSON pointer names; pointers go in alphabetical order, so parents before children.
-fn set(object: &mut Value, pointer: &str, value: &Value) -> Result<()> {
-    let (parent, last) = pointer.rsplit_once('/').context("a pointer begins with /")?;
-    match object
-        .pointer_mut(parent)
-        .with_context(|| format!("nothing at {parent}"))?
-    {
-        Value::Object(map) if value.is_null() => drop(map.remove(last)),
-        Value::Object(map) => drop(map.insert(last.to_owned(), value.clone())),
-        Value::Array(items) if items.len().to_string() == last => items.push(value.clone()),
-        Value::Array(items) => items[last.parse::<usize>()?] = value.clone(),
-        other => bail!("{parent} is {other}"),
-    }
-    Ok(())
 }
 
 fn resource(kind: &str) -> Result<(ApiResource, bool)> {
@@ -165,7 +128,7 @@ subjects: [{kind: Group, name: 'system:authenticated', apiGroup: rbac.authorizat
     )
     .await?;
     let registries = api(&admin, "SecureRegistry", "default")?;
-    let good = rules()?.good["SecureRegistry"].clone();
+    let good = rules().good["SecureRegistry"].clone();
     registries
         .create(&PostParams::default(), &object(good.clone(), "default", "in-force")?)
         .await?;
@@ -206,8 +169,8 @@ fn refused<T>(answer: Result<T, kube::Error>) -> Result<(), String> {
 }
 
 async fn in_force(client: &Client, kind: &str, field: &str, value: &Value, says: &str) -> Result<()> {
-    let mut bad = rules()?.good[kind].clone();
-    set(&mut bad, field, value)?;
+    let mut bad = rules().good[kind].clone();
+    set(&mut bad, field, value);
     let bad = object(bad, "default", "in-force")?;
     let objects = api(client, kind, "default")?;
     let dry = PostParams {
@@ -247,7 +210,7 @@ async fn the_server_refuses_each_bad_object_with_what_to_write_instead() -> Resu
     // The operator may write everything that a rule does not refuse; whoever asks and approves is the administrator.
     let (admin, operator) = (plane.admin_client().await?, operator(plane).await?);
     let who = |kind: &str| if kind == "ConnectivityProbe" { &operator } else { &admin };
-    let rules = rules()?;
+    let rules = rules();
     for (kind, good) in &rules.good {
         let made = api(who(kind), kind, &namespace)?
             .create(&PostParams::default(), &object(good.clone(), &namespace, "rules-good")?)
@@ -256,10 +219,7 @@ async fn the_server_refuses_each_bad_object_with_what_to_write_instead() -> Resu
     }
     let mut failures = Vec::new();
     for (number, case) in rules.cases.iter().enumerate() {
-        let mut value = rules.good[&case.of].clone();
-        for (pointer, to) in &case.set {
-            set(&mut value, pointer, to).with_context(|| case.name.clone())?;
-        }
+        let value = rules.object(case);
         let objects = api(who(&case.of), &case.of, &namespace)?;
         let answer = if case.update {
             let mut changed = object(value, &namespace, "rules-good")?;
@@ -289,14 +249,14 @@ async fn the_server_refuses_each_bad_object_with_what_to_write_instead() -> Resu
 async fn defaults_are_filled_in_outside_lists_only() -> Result<()> {
     let plane = plane().await?;
     let namespace = plane.namespace("defaults").await?;
-    let mut value = rules()?.good["SecureRegistry"].clone();
+    let mut value = rules().good["SecureRegistry"].clone();
     for field in [
         "/spec/verification",
         "/spec/drift",
         "/spec/endpoints/0/dns",
         "/spec/endpoints/0/approval",
     ] {
-        set(&mut value, field, &Value::Null)?;
+        set(&mut value, field, &Value::Null);
     }
     let objects = api(&plane.admin_client().await?, "SecureRegistry", &namespace)?;
     let made = objects
@@ -326,7 +286,7 @@ async fn defaults_are_filled_in_outside_lists_only() -> Result<()> {
 async fn only_the_operator_writes_what_probes_ask() -> Result<()> {
     let plane = plane().await?;
     let namespace = plane.namespace("probes").await?;
-    let good = rules()?.good["ConnectivityProbe"].clone();
+    let good = rules().good["ConnectivityProbe"].clone();
     let (operator, agent) = (operator(plane).await?, account(plane, &namespace, "agent").await?);
     let probes = |client: &Client| api(client, "ConnectivityProbe", &namespace);
     let create = |name: &str| object(good.clone(), &namespace, name);
@@ -386,7 +346,7 @@ async fn only_the_operator_writes_what_probes_ask() -> Result<()> {
 async fn only_its_own_service_account_writes_what_a_probe_found() -> Result<()> {
     let plane = plane().await?;
     let (here, elsewhere) = (plane.namespace("found").await?, plane.namespace("found").await?);
-    let good = rules()?.good["ConnectivityProbe"].clone();
+    let good = rules().good["ConnectivityProbe"].clone();
     let operator = operator(plane).await?;
     let probes = |client: &Client| api(client, "ConnectivityProbe", &here);
     probes(&operator)?
@@ -432,7 +392,7 @@ async fn only_the_operator_writes_status_and_takes_its_finalizer_off() -> Result
     let plane = plane().await?;
     let namespace = plane.namespace("status").await?;
     let (admin, operator) = (plane.admin_client().await?, operator(plane).await?);
-    let good = rules()?.good;
+    let good = rules().good;
     let registries = |client: &Client| api(client, "SecureRegistry", &namespace);
     let emergencies = |client: &Client| api(client, "BreakGlass", &namespace);
     let post = PostParams::default();
@@ -520,7 +480,7 @@ async fn who_asks_and_who_approves_is_who_creates() -> Result<()> {
     let plane = plane().await?;
     let namespace = plane.namespace("people").await?;
     let erin = plane.client(&plane.kubeconfig_for_user("erin", None)?).await?;
-    let rules = rules()?;
+    let rules = rules();
     for (kind, field) in [("BreakGlass", "requestedBy"), ("ChangeApproval", "approvedBy")] {
         let objects = api(&erin, kind, &namespace)?;
         let pointer = format!("/spec/{field}");
@@ -531,7 +491,7 @@ async fn who_asks_and_who_approves_is_who_creates() -> Result<()> {
             .create(&PostParams::default(), &create(&value, "borrowed")?)
             .await;
         expect("a borrowed name", refusal(borrowed)?, Some(&says))?;
-        set(&mut value, &pointer, &json!("erin"))?;
+        set(&mut value, &pointer, &json!("erin"));
         objects.create(&PostParams::default(), &create(&value, "own")?).await?;
         let renamed = json!({"spec": {field: "admin"}});
         let renamed = objects

@@ -1,5 +1,5 @@
 //! Every CEL rule, evaluated in the process: a good object passes, and each bad one is refused with the sentence that says
-//! what to write instead. The cases are in `rules.yaml`; a real API server is asked the same by the whole-binary tests.
+//! what to write instead. The cases are in `cases/rules.yaml`; a real API server is asked the same by the whole-binary tests.
 
 // Clippy knows test functions, but not the functions they share.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
@@ -7,50 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::core::cel::{CompiledSchema, apply_defaults, compile_schema, validate_compiled};
-use serde::Deserialize;
 use serde_json::Value;
 
-#[derive(Deserialize)]
-struct Rules {
-    good: BTreeMap<String, Value>,
-    cases: Vec<Case>,
-}
+mod cases;
 
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    of: String,
-    set: BTreeMap<String, Value>,
-    says: Option<String>,
-    #[serde(default)]
-    update: bool,
-    #[serde(default)]
-    server: bool,
-}
-
-fn rules() -> Rules {
-    let mut rules: Rules = serde_saphyr::from_str(include_str!("rules.yaml")).unwrap();
-    let example = include_str!("../../../examples/secureregistry.yaml");
-    rules
-        .good
-        .insert("SecureRegistry".into(), serde_saphyr::from_str(example).unwrap());
-    rules
-}
-
-/// Replaces, adds or removes what a JSON pointer names; pointers go in alphabetical order, so parents before children.
-fn set(object: &mut Value, pointer: &str, value: &Value) {
-    let (parent, last) = pointer.rsplit_once('/').unwrap();
-    match object
-        .pointer_mut(parent)
-        .unwrap_or_else(|| panic!("nothing at {parent}"))
-    {
-        Value::Object(map) if value.is_null() => drop(map.remove(last)),
-        Value::Object(map) => drop(map.insert(last.to_owned(), value.clone())),
-        Value::Array(items) if items.len().to_string() == last => items.push(value.clone()),
-        Value::Array(items) => items[last.parse::<usize>().unwrap()] = value.clone(),
-        other => panic!("{parent} is {other}"),
-    }
-}
+use cases::rules;
 
 /// What the server keeps of one kind.
 struct Schema {
@@ -105,10 +66,7 @@ fn each_bad_object_is_refused_with_what_to_write_instead() {
     let mut failures = Vec::new();
     for case in rules.cases.iter().filter(|case| !case.server) {
         let good = &rules.good[&case.of];
-        let mut object = good.clone();
-        case.set
-            .iter()
-            .for_each(|(pointer, value)| set(&mut object, pointer, value));
+        let object = rules.object(case);
         let said = schemas[&case.of].complaints(&object, case.update.then_some(good));
         let as_expected = match &case.says {
             Some(says) => said.iter().any(|said| said.contains(says.as_str())),

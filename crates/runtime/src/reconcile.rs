@@ -85,9 +85,10 @@ impl PassError {
     /// How metrics count it.
     pub fn result(&self) -> PassResult {
         match self {
-            PassError::Read { .. } | PassError::Unanswered { .. } | PassError::WriteStatus { .. } | PassError::BrokenPlan { .. } => {
-                PassResult::Failed
-            }
+            PassError::Read { .. }
+            | PassError::Unanswered { .. }
+            | PassError::WriteStatus { .. }
+            | PassError::BrokenPlan { .. } => PassResult::Failed,
             PassError::NotLeading { .. } => PassResult::NotLeader,
             PassError::Deadline { .. } => PassResult::DeadlineExceeded,
             PassError::Panicked { .. } => PassResult::Panicked,
@@ -155,9 +156,11 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
 fn refuse_broken(object: &ObjectRef, broken: Vec<LintFinding>) -> Result<(), PassError> {
     match broken.into_iter().next() {
         None => Ok(()),
-        Some(LintFinding { rule, message }) => {
-            Err(PassError::BrokenPlan { object: format!("{}/{}", object.namespace, object.name), rule, message })
-        }
+        Some(LintFinding { rule, message }) => Err(PassError::BrokenPlan {
+            object: format!("{}/{}", object.namespace, object.name),
+            rule,
+            message,
+        }),
     }
 }
 
@@ -282,7 +285,10 @@ async fn write_status(
             object: name(),
             source: Box::new(failure(&attempt, &error)),
         }),
-        Err(Unwritten::Failed(source)) => Err(PassError::WriteStatus { object: name(), source: Box::new(source) }),
+        Err(Unwritten::Failed(source)) => Err(PassError::WriteStatus {
+            object: name(),
+            source: Box::new(source),
+        }),
         Err(Unwritten::Withheld(why)) => Err(PassError::NotLeading { object: name(), why }),
     }
 }

@@ -24,7 +24,11 @@ use crate::observe::Watched;
 
 fn config(context: &Context) -> watcher::Config {
     let config = watcher::Config::default();
-    if context.settings.streaming_lists { config.streaming_lists() } else { config }
+    if context.settings.streaming_lists {
+        config.streaming_lists()
+    } else {
+        config
+    }
 }
 
 /// Objects that need a pass because they were changed by somebody, or lost their status. Forgets what is gone.
@@ -192,8 +196,24 @@ fn kind(
 
 /// The watch goes on by itself, with backoff.
 fn complain<T>(plural: &str, error: &watcher::Error) -> Option<T> {
-    tracing::warn!(kind = plural, %error, "watch interrupted, trying again");
+    tracing::warn!(kind = plural, error = words(error), "watch interrupted, trying again");
     None
+}
+
+/// The API server's own sentence where there is one: the whole status object helps nobody.
+fn words(error: &watcher::Error) -> String {
+    let cause = match error {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => cause,
+        watcher::Error::WatchError(status) => return status.message.clone(),
+        watcher::Error::NoResourceVersion => return error.to_string(),
+    };
+    if let kube::Error::Api(status) = cause {
+        status.message.clone()
+    } else {
+        cause.to_string()
+    }
 }
 
 fn digest(value: impl Hash) -> u64 {

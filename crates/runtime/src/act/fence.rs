@@ -44,7 +44,10 @@ async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, Stri
     let fresh = plan(&desired, &seen, seen.at);
     match lint(&desired, &seen, &fresh).first() {
         None => Ok(fresh),
-        Some(broken) => Err(format!("the fresh plan breaks the rule {:?}: {}", broken.rule, broken.message)),
+        Some(broken) => Err(format!(
+            "the fresh plan breaks the rule {:?}: {}",
+            broken.rule, broken.message
+        )),
     }
 }
 

@@ -66,9 +66,18 @@ fn recorded_operations(status: &SecureRegistryStatus) -> Vec<Operation> {
 /// What decides how names answer, by resource: endpoints with their state, addresses and zone groups; zones with their links.
 /// Only what is known, absence included: not knowing is no change.
 fn names_of(azure: &AzureSeen) -> BTreeMap<ArmId, Digest> {
-    let endpoints = azure.endpoints.iter().filter_map(|(id, fact)| Some((id, known(fact, endpoint_parts)?)));
-    let zones = azure.zones.iter().filter_map(|(id, fact)| Some((id, known(fact, link_parts)?)));
-    endpoints.chain(zones).map(|(id, parts)| (id.clone(), digest(&parts))).collect()
+    let endpoints = azure
+        .endpoints
+        .iter()
+        .filter_map(|(id, fact)| Some((id, known(fact, endpoint_parts)?)));
+    let zones = azure
+        .zones
+        .iter()
+        .filter_map(|(id, fact)| Some((id, known(fact, link_parts)?)));
+    endpoints
+        .chain(zones)
+        .map(|(id, parts)| (id.clone(), digest(&parts)))
+        .collect()
 }
 
 fn known<T>(fact: &Fact<T>, parts: impl Fn(&T) -> Option<Vec<String>>) -> Option<Vec<String>> {
@@ -80,11 +89,20 @@ fn known<T>(fact: &Fact<T>, parts: impl Fn(&T) -> Option<Vec<String>>) -> Option
 }
 
 fn endpoint_parts(endpoint: &EndpointSeen) -> Option<Vec<String>> {
-    let mut parts: Vec<String> =
-        endpoint.members.seen()?.iter().map(|member| format!("{} {}", member.member, member.address)).collect();
+    let mut parts: Vec<String> = endpoint
+        .members
+        .seen()?
+        .iter()
+        .map(|member| format!("{} {}", member.member, member.address))
+        .collect();
     for group in endpoint.zone_groups.seen()? {
         let state = group.provisioning_state.to_ascii_lowercase();
-        parts.extend(group.zones.iter().map(|zone| format!("{} {state} {}", group.id.key(), zone.key())));
+        parts.extend(
+            group
+                .zones
+                .iter()
+                .map(|zone| format!("{} {state} {}", group.id.key(), zone.key())),
+        );
     }
     parts.sort();
     parts.push(endpoint.is_ready().to_string());

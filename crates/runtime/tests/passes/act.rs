@@ -23,16 +23,33 @@ fn zone(name: &str) -> ArmId {
 }
 
 fn azure(name: &str) -> Step {
-    let action = AzureAction::CreateZone { id: zone(name), owner: "o".into() };
-    Step { id: StepId(name.into()), action: Action::Azure(action), touches: Vec::new() }
+    let action = AzureAction::CreateZone {
+        id: zone(name),
+        owner: "o".into(),
+    };
+    Step {
+        id: StepId(name.into()),
+        action: Action::Azure(action),
+        touches: Vec::new(),
+    }
 }
 
 fn cluster(action: ClusterAction) -> Step {
-    Step { id: StepId("step".into()), action: Action::Cluster(action), touches: Vec::new() }
+    Step {
+        id: StepId("step".into()),
+        action: Action::Cluster(action),
+        touches: Vec::new(),
+    }
 }
 
 fn plan(waves: Vec<Vec<Step>>) -> Plan {
-    Plan { waves, waits: Vec::new(), findings: Vec::new(), next_look: Duration::from_secs(1), assessment: Assessment::default() }
+    Plan {
+        waves,
+        waits: Vec::new(),
+        findings: Vec::new(),
+        next_look: Duration::from_secs(1),
+        assessment: Assessment::default(),
+    }
 }
 
 /// What every zone's name asks for: `slow…` takes eight seconds, `fails…` fails, `starts…` goes on by itself.
@@ -47,20 +64,35 @@ struct Obedient {
 impl Hands for Obedient {
     async fn carry_out(&self, step: &StepId, action: &AzureAction, _: Duration) -> Result<Effect, Failure> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        self.most
+            .fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         let wait = if step.0.starts_with("slow") { 8000 } else { 100 };
         tokio::time::sleep(Duration::from_millis(wait)).await;
         self.now.fetch_sub(1, Ordering::SeqCst);
         if step.0.starts_with("fails") {
             let disposition = Disposition::Retry;
-            return Err(Failure { attempt: "a".into(), code: None, message: "m".into(), status: None, correlation_id: None, disposition });
+            return Err(Failure {
+                attempt: "a".into(),
+                code: None,
+                message: "m".into(),
+                status: None,
+                correlation_id: None,
+                disposition,
+            });
         }
         if step.0.starts_with("starts") {
             let resource = action.resource().clone();
             let started_at = jiff::Timestamp::UNIX_EPOCH;
-            return Ok(Effect::Started(sreg_domain::Operation { step: step.clone(), resource, poll_url: String::new(), started_at }));
+            return Ok(Effect::Started(sreg_domain::Operation {
+                step: step.clone(),
+                resource,
+                poll_url: String::new(),
+                started_at,
+            }));
         }
-        Ok(Effect::Done { also_changed: Vec::new() })
+        Ok(Effect::Done {
+            also_changed: Vec::new(),
+        })
     }
 }
 
@@ -71,7 +103,12 @@ fn bench() -> (Stand, Arc<Obedient>, sreg_runtime::Context, ObjectRef) {
     let hands = Arc::new(Obedient::default());
     let context = stand.context_with(Arc::new(stand.azure.clone()), hands.clone());
     let uid = stand.object().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
-    let object = ObjectRef { namespace: NAMESPACE.into(), name: NAME.into(), uid, generation: 1 };
+    let object = ObjectRef {
+        namespace: NAMESPACE.into(),
+        name: NAME.into(),
+        uid,
+        generation: 1,
+    };
     (stand, hands, context, object)
 }
 
@@ -83,7 +120,11 @@ fn shown(outcome: &sreg_domain::Outcome) -> Vec<(String, String)> {
         StepResult::Failed(failure) => format!("failed: {}", failure.message),
         StepResult::Withheld(why) => format!("withheld: {why}"),
     };
-    let mut steps: Vec<_> = outcome.steps.iter().map(|step| (step.step.0.clone(), show(&step.result))).collect();
+    let mut steps: Vec<_> = outcome
+        .steps
+        .iter()
+        .map(|step| (step.step.0.clone(), show(&step.result)))
+        .collect();
     steps.sort();
     steps
 }
@@ -92,11 +133,24 @@ fn shown(outcome: &sreg_domain::Outcome) -> Vec<(String, String)> {
 async fn a_wave_begins_only_when_every_step_before_it_is_done() {
     for (first, result) in [("fails", "failed: m"), ("starts", "started")] {
         let (_stand, hands, context, object) = bench();
-        let waves = vec![vec![azure("a1"), azure(first)], vec![azure("b1"), azure("b2")], vec![azure("c1")]];
+        let waves = vec![
+            vec![azure("a1"), azure(first)],
+            vec![azure("b1"), azure("b2")],
+            vec![azure("c1")],
+        ];
         let outcome = act(&context, &object, &plan(waves)).await;
         let withheld = format!("withheld: waits for step {first:?}");
-        let expected = [("a1", "done"), ("b1", &withheld), ("b2", &withheld), ("c1", &withheld), (first, result)];
-        assert_eq!(shown(&outcome), expected.map(|(step, result)| (step.to_owned(), result.to_owned())));
+        let expected = [
+            ("a1", "done"),
+            ("b1", &withheld),
+            ("b2", &withheld),
+            ("c1", &withheld),
+            (first, result),
+        ];
+        assert_eq!(
+            shown(&outcome),
+            expected.map(|(step, result)| (step.to_owned(), result.to_owned()))
+        );
         assert_eq!(hands.calls.load(Ordering::SeqCst), 2);
     }
 }
@@ -116,9 +170,19 @@ async fn without_leadership_nothing_is_written_anywhere() {
     let before = stand.cluster_writes();
     for held in [None, Some(Duration::ZERO)] {
         *stand.leadership.0.lock().unwrap() = held;
-        let wave = vec![azure("z"), cluster(ClusterAction::AddFinalizer), cluster(ClusterAction::Claim { lease: "l".into() })];
+        let wave = vec![
+            azure("z"),
+            cluster(ClusterAction::AddFinalizer),
+            cluster(ClusterAction::Claim { lease: "l".into() }),
+        ];
         let outcome = act(&context, &object, &plan(vec![wave])).await;
-        assert!(outcome.steps.iter().all(|step| matches!(&step.result, StepResult::Withheld(_))), "{outcome:?}");
+        assert!(
+            outcome
+                .steps
+                .iter()
+                .all(|step| matches!(&step.result, StepResult::Withheld(_))),
+            "{outcome:?}"
+        );
     }
     assert_eq!(hands.calls.load(Ordering::SeqCst), 0);
     assert_eq!(stand.cluster_writes(), before);
@@ -129,17 +193,30 @@ async fn a_write_gets_no_more_time_than_leadership_has_left() {
     let (stand, _, context, object) = bench();
     *stand.leadership.0.lock().unwrap() = Some(Duration::from_secs(5));
     let outcome = act(&context, &object, &plan(vec![vec![azure("slow")]])).await;
-    assert_eq!(shown(&outcome), [("slow".to_owned(), "failed: no answer within 5s".to_owned())]);
+    assert_eq!(
+        shown(&outcome),
+        [("slow".to_owned(), "failed: no answer within 5s".to_owned())]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_finalizer_does_not_bring_a_deleted_object_back() {
     let (stand, _, context, object) = bench();
     stand.api.remove("secureregistries", NAMESPACE, NAME);
-    let outcome = act(&context, &object, &plan(vec![vec![cluster(ClusterAction::AddFinalizer)]])).await;
+    let outcome = act(
+        &context,
+        &object,
+        &plan(vec![vec![cluster(ClusterAction::AddFinalizer)]]),
+    )
+    .await;
     assert!(matches!(outcome.steps[0].result, StepResult::Failed(_)), "{outcome:?}");
     assert_eq!(stand.object(), None);
-    let outcome = act(&context, &object, &plan(vec![vec![cluster(ClusterAction::RemoveFinalizer)]])).await;
+    let outcome = act(
+        &context,
+        &object,
+        &plan(vec![vec![cluster(ClusterAction::RemoveFinalizer)]]),
+    )
+    .await;
     assert_eq!(shown(&outcome)[0].1, "done", "what is gone carries no finalizer");
     assert_eq!(stand.object(), None);
 }
@@ -147,28 +224,65 @@ async fn a_late_finalizer_does_not_bring_a_deleted_object_back() {
 #[tokio::test(start_paused = true)]
 async fn a_finalizer_that_a_restored_backup_owns_too_still_goes() {
     let (stand, _, context, object) = bench();
-    act(&context, &object, &plan(vec![vec![cluster(ClusterAction::AddFinalizer)]])).await;
+    act(
+        &context,
+        &object,
+        &plan(vec![vec![cluster(ClusterAction::AddFinalizer)]]),
+    )
+    .await;
     stand.apply(|restored| restored["metadata"]["finalizers"] = json!([FINALIZER, "somebody.else/waits"]));
-    let outcome = act(&context, &object, &plan(vec![vec![cluster(ClusterAction::RemoveFinalizer)]])).await;
+    let outcome = act(
+        &context,
+        &object,
+        &plan(vec![vec![cluster(ClusterAction::RemoveFinalizer)]]),
+    )
+    .await;
     assert_eq!(shown(&outcome)[0].1, "done");
-    assert_eq!(stand.object().unwrap()["metadata"]["finalizers"], json!(["somebody.else/waits"]));
-    assert!(stand.api.writes().iter().any(|write| write.manager == FINALIZER_MANAGER));
+    assert_eq!(
+        stand.object().unwrap()["metadata"]["finalizers"],
+        json!(["somebody.else/waits"])
+    );
+    assert!(
+        stand
+            .api
+            .writes()
+            .iter()
+            .any(|write| write.manager == FINALIZER_MANAGER)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
     let (stand, _, context, object) = bench();
     let claim = || plan(vec![vec![cluster(ClusterAction::Claim { lease: "claim".into() })]]);
-    let release = || plan(vec![vec![cluster(ClusterAction::ReleaseClaim { lease: "claim".into() })]]);
+    let release = || {
+        plan(vec![vec![cluster(ClusterAction::ReleaseClaim {
+            lease: "claim".into(),
+        })]])
+    };
     stand.apply(|second| second["metadata"]["name"] = "second".into());
-    let uid = stand.api.get("secureregistries", NAMESPACE, "second").unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
-    let second = ObjectRef { name: "second".into(), uid, ..object.clone() };
+    let uid = stand.api.get("secureregistries", NAMESPACE, "second").unwrap()["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let second = ObjectRef {
+        name: "second".into(),
+        uid,
+        ..object.clone()
+    };
     assert_eq!(shown(&act(&context, &object, &claim()).await)[0].1, "done");
-    assert_eq!(shown(&act(&context, &object, &claim()).await)[0].1, "done", "ours already");
+    assert_eq!(
+        shown(&act(&context, &object, &claim()).await)[0].1,
+        "done",
+        "ours already"
+    );
     let held = format!("stale: lease claim is held by {NAMESPACE}/{NAME}");
     assert_eq!(shown(&act(&context, &second, &claim()).await)[0].1, held);
     act(&context, &second, &release()).await;
-    assert!(stand.api.get("leases", OPERATOR_NAMESPACE, "claim").is_some(), "not the second's to release");
+    assert!(
+        stand.api.get("leases", OPERATOR_NAMESPACE, "claim").is_some(),
+        "not the second's to release"
+    );
     act(&context, &object, &release()).await;
     assert!(stand.api.get("leases", OPERATOR_NAMESPACE, "claim").is_none());
 }
@@ -180,16 +294,28 @@ async fn another_objects_snapshot_and_probes_are_left_alone() {
     stand.api.put("configmaps", json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "s", "namespace": OPERATOR_NAMESPACE}, "data": {"snapshot.json": snapshot},
     }));
-    stand.api.put("connectivityprobes", json!({
-        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ConnectivityProbe",
-        "metadata": {"name": "p", "namespace": "vp-hub", "labels": {"secureregistry.dev/registry-uid": "another"}},
-    }));
+    stand.api.put(
+        "connectivityprobes",
+        json!({
+            "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ConnectivityProbe",
+            "metadata": {"name": "p", "namespace": "vp-hub", "labels": {"secureregistry.dev/registry-uid": "another"}},
+        }),
+    );
     let wave = vec![
         cluster(ClusterAction::DeleteSnapshot { config_map: "s".into() }),
-        cluster(ClusterAction::DeleteProbe { namespace: "vp-hub".into(), name: "p".into() }),
+        cluster(ClusterAction::DeleteProbe {
+            namespace: "vp-hub".into(),
+            name: "p".into(),
+        }),
     ];
     let outcome = act(&context, &object, &plan(vec![wave])).await;
-    assert!(outcome.steps.iter().all(|step| matches!(&step.result, StepResult::Effect(Effect::Stale(_)))), "{outcome:?}");
+    assert!(
+        outcome
+            .steps
+            .iter()
+            .all(|step| matches!(&step.result, StepResult::Effect(Effect::Stale(_)))),
+        "{outcome:?}"
+    );
     assert!(stand.api.get("configmaps", OPERATOR_NAMESPACE, "s").is_some());
     assert!(stand.api.get("connectivityprobes", "vp-hub", "p").is_some());
 }

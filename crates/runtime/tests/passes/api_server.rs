@@ -155,8 +155,11 @@ impl ApiServer {
         let service = tower::service_fn(move |request: Request<Body>| {
             let (server, gate) = (server.clone(), gate.clone());
             async move {
-                let write = (request.method() != Method::GET).then(|| format!("{} {}", request.method(), request.uri().path()));
-                gate.around(write, server.answer(request)).await.map_err(tower::BoxError::from)
+                let write =
+                    (request.method() != Method::GET).then(|| format!("{} {}", request.method(), request.uri().path()));
+                gate.around(write, server.answer(request))
+                    .await
+                    .map_err(tower::BoxError::from)
             }
         });
         kube::Client::new(service, "default")

@@ -96,11 +96,27 @@ async fn end_of(stand: &Stand) -> End {
     let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     let mut cluster = BTreeSet::new();
     for plural in ["leases", "configmaps", "secureregistries"] {
-        cluster.extend(stand.api.all(plural).iter().map(|object| format!("{plural} {} {}", text(object, "namespace"), text(object, "name"))));
+        cluster.extend(
+            stand
+                .api
+                .all(plural)
+                .iter()
+                .map(|object| format!("{plural} {} {}", text(object, "namespace"), text(object, "name"))),
+        );
     }
     // A probe's name follows from the uid of its object.
-    cluster.extend(stand.api.all("connectivityprobes").iter().map(|probe| format!("probe {}", text(probe, "namespace"))));
-    End { azure, cluster, open: stand.open_targets() }
+    cluster.extend(
+        stand
+            .api
+            .all("connectivityprobes")
+            .iter()
+            .map(|probe| format!("probe {}", text(probe, "namespace"))),
+    );
+    End {
+        azure,
+        cluster,
+        open: stand.open_targets(),
+    }
 }
 
 async fn run(gate: &Gate) -> End {

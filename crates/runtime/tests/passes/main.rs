@@ -2,7 +2,12 @@
 //! API server and agents in process. Safety is judged from the simulator's world and from what the agents tried.
 
 // Support code of tests lies outside test functions, where clippy does not recognise it as such.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::wildcard_enum_match_arm)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod act;
 mod agents;

@@ -248,7 +248,15 @@ impl Stand {
         let azure = Arc::new(azure_client(&self.sim, gate.clone()));
         let client = self.api.client_through(gate.clone());
         let metrics = Arc::new(Metrics::new());
-        let context = Context::new(client, azure.clone(), azure, self.leadership.clone(), metrics, self.settings(), "test");
+        let context = Context::new(
+            client,
+            azure.clone(),
+            azure,
+            self.leadership.clone(),
+            metrics,
+            self.settings(),
+            "test",
+        );
         self.start_with(context.with_clock(self.clock))
     }
 
@@ -256,7 +264,8 @@ impl Stand {
     pub fn quick() -> Stand {
         let stand = Stand::with(|seed| seed.latencies = Latencies::Scaled(0.05));
         stand.apply(|object| {
-            object["spec"]["verification"] = json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "10m", "dnsSettle": "1m"});
+            object["spec"]["verification"] =
+                json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "10m", "dnsSettle": "1m"});
         });
         stand
     }
