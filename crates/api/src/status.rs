@@ -200,6 +200,8 @@ pub struct RollbackStatus {
     pub generation: i64,
     /// The path that was lost.
     pub reason: String,
+    /// All that the lock had closed was seen open again: nothing is opened after that.
+    pub restored: bool,
 }
 
 /// One transition.

@@ -234,6 +234,9 @@ pub struct Memory {
     pub round: Option<Round>,
     /// Monotonic time since this process last made a name-changing write for this object, or first saw it.
     pub since_name_change: Option<Duration>,
+    /// Monotonic time since this process last made a name-changing write or saw names change, whoever changed them; `None`:
+    /// not since it first saw the object.
+    pub name_changed: Option<Duration>,
 }
 
 /// An open proof round.

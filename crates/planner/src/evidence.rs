@@ -235,7 +235,7 @@ fn judge(required: &Required, result: &PathResult) -> Look {
             let mut answered = result.addresses.clone();
             answered.sort();
             answered.dedup();
-            if answered.is_empty() || answered == required.path.addresses {
+            if answered == required.path.addresses {
                 Look::Passes(count(result.successes))
             } else {
                 Look::Nothing("claims success with other addresses than the endpoint's".into())
@@ -320,7 +320,7 @@ impl Evidence {
     /// for as long as a public CNAME lives, up to an hour (azure.md §3.2).
     pub(crate) fn plan_probes(&self, view: &View<'_>, dns_ready: Option<bool>, draft: &mut Draft) {
         let names_are_ours = view.desired.endpoints.iter().all(|place| place.dns.is_ours());
-        let too_early = names_are_ours && dns_ready != Some(true);
+        let too_early = names_are_ours && dns_ready != Some(true) && !view.all_closed();
         let unread = Fact::not_read("nobody looked at the probe yet");
         for (point, wanted) in &self.probes {
             match look_up(&view.seen.cluster.probes, point, &unread) {
@@ -402,5 +402,9 @@ pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
         let seconds = view.now.duration_since(time.0);
         Duration::try_from(seconds).unwrap_or(Duration::ZERO)
     });
-    recorded.or(view.seen.memory.since_name_change)
+    let memory = &view.seen.memory;
+    // A change that this process knows of is never outweighed by what an older status says.
+    recorded
+        .or(memory.since_name_change)
+        .map(|known| memory.name_changed.map_or(known, |changed| changed.min(known)))
 }

@@ -354,7 +354,9 @@ pub(crate) fn seen_digest(seen: &Seen, target: TargetKind, id: &ArmId) -> Option
 pub(crate) fn seen_network(seen: &Seen, target: TargetKind, id: &ArmId) -> Option<serde_json::Value> {
     match target {
         TargetKind::Registry => {
-            let access = seen.azure.registry.seen()?.public_network_access.clone()?;
+            // Omitted means open, as on every Azure resource older than the property.
+            let access = seen.azure.registry.seen()?.public_network_access.clone();
+            let access = access.unwrap_or_else(|| "Enabled".to_owned());
             Some(serde_json::json!({ "publicNetworkAccess": access }))
         }
         TargetKind::Storage => seen

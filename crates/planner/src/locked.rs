@@ -69,7 +69,9 @@ pub(crate) fn within_grace(view: &View<'_>) -> Option<Duration> {
 /// Plans a rollback where the user chose it.
 pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence, draft: &mut Draft) -> Rollback {
     if let Some((rollback, until)) = pausing(view) {
-        opening::plan(view, Cause::Rollback, draft);
+        if !rollback.restored {
+            opening::plan(view, Cause::Rollback, draft);
+        }
         match until {
             Some(until) => {
                 draft.looks.push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());

@@ -29,6 +29,8 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         | RefusedStalled
         | EndpointFailedStalled
         | PathLostStalled => 5,
+        // That we opened it ourselves goes before whatever keeps it from being locked again.
+        RollbackBackoff => 6,
         NameChangesApproval => 6,
         ConnectionPending => 7,
         ResourceBusy => 8,
@@ -36,7 +38,6 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         EndpointMembersPending => 10,
         DnsByPolicyPending | DnsExternalPending => 11,
         DnsPending => 12,
-        RollbackBackoff => 13,
         VantagePointMissing | AgentSilent => 14,
         HostNotCovered => 15,
         PathsUnknown => 16,

@@ -24,6 +24,7 @@ use sreg_domain::desired::{
 };
 use sreg_domain::{ArmId, Cloud, Desired, duration, naming};
 
+use crate::prefix::Prefix;
 use crate::window;
 
 mod places;
@@ -289,7 +290,20 @@ fn client_networks(object: &SecureRegistry, endpoints: &[EndpointPlace], checks:
                     .id(path, id, "microsoft.network/virtualnetworks", VNET_SHAPE)
                     .map(NetworkPlace::VirtualNetwork)
             }
-            (None, Some(on_premises)) => Some(NetworkPlace::OnPremises(on_premises.address_prefixes.clone())),
+            (None, Some(on_premises)) => {
+                for prefix in on_premises
+                    .address_prefixes
+                    .iter()
+                    .filter(|p| Prefix::parse(p).is_none())
+                {
+                    let path = format!("{path}.onPremises.addressPrefixes");
+                    checks.refuse(
+                        &path,
+                        format!("{prefix:?} is no address prefix: write it like 10.200.0.0/16"),
+                    );
+                }
+                Some(NetworkPlace::OnPremises(on_premises.address_prefixes.clone()))
+            }
             (None, None) | (Some(_), Some(_)) => {
                 checks.refuse(&path, "set exactly one of virtualNetworkResourceId and onPremises");
                 None

@@ -33,9 +33,18 @@ struct Entry {
     round: Option<OpenRound>,
     /// Last name change, or when this process first saw the object.
     names_changed: Instant,
+    /// A name change was made or seen, and `names_changed` is when.
+    changed: bool,
     /// What was last known of everything that names depend on.
     names: BTreeMap<ArmId, Digest>,
     vantage_points: BTreeSet<String>,
+}
+
+impl Entry {
+    fn note_name_change(&mut self) {
+        self.names_changed = Instant::now();
+        self.changed = true;
+    }
 }
 
 #[derive(Debug)]
@@ -64,6 +73,7 @@ impl Memories {
             key: key.clone(),
             round: None,
             names_changed: Instant::now(),
+            changed: false,
             names: BTreeMap::new(),
             vantage_points: BTreeSet::new(),
         });
@@ -81,6 +91,7 @@ impl Memories {
                 age: since(round.opened),
             }),
             since_name_change: Some(since(entry.names_changed)),
+            name_changed: entry.changed.then(|| since(entry.names_changed)),
         })
     }
 
@@ -102,7 +113,7 @@ impl Memories {
 
     /// A write after which names may answer differently has been sent.
     pub fn names_changed(&self, uid: &str) {
-        self.change(uid, |entry| entry.names_changed = Instant::now());
+        self.change(uid, Entry::note_name_change);
     }
 
     /// What names depend on, as just seen (only what is known). A difference from what was known before, whoever made it, is
@@ -111,7 +122,7 @@ impl Memories {
         self.change(uid, |entry| {
             let differs = |(id, digest): (&ArmId, &Digest)| entry.names.get(id).is_some_and(|known| known != digest);
             if names.iter().any(differs) {
-                entry.names_changed = Instant::now();
+                entry.note_name_change();
             }
             entry.names.extend(names);
         });

@@ -238,10 +238,12 @@ pub fn uninvolved_connects(simulator: &Simulator, registry: &str, network: &str)
             .public_addresses
             .keys()
             .filter(|n| owner_of_fqdn(world, n).is_none_or(|o| !ours.contains(&o)));
-        others.into_iter().all(|name| {
-            let answer = resolve(world, &mut Caches::default(), now, network, name, Wanted::A);
-            let address = answer.addresses.first().copied();
-            address.is_some_and(|a| matches!(reach(world, network, a, 443), Reach::Server(_)))
-        })
+        let others: Vec<&String> = others.collect();
+        !others.is_empty()
+            && others.into_iter().all(|name| {
+                let answer = resolve(world, &mut Caches::default(), now, network, name, Wanted::A);
+                let address = answer.addresses.first().copied();
+                address.is_some_and(|a| matches!(reach(world, network, a, 443), Reach::Server(_)))
+            })
     })
 }

@@ -216,3 +216,50 @@ async fn the_operator_gets_by_with_exactly_the_committed_rbac() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_deleted_by_hand_is_named_while_it_is_missing_and_written_again() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting
+        .apply(|o| o["spec"]["drift"] = json!({"interval": "1s"}))
+        .await?;
+    setting.locked().await?;
+    let record = setting.stand.simulator().with_world(|world| {
+        let ours =
+            |id: &str| id.contains("/resourcegroups/dns/") && id.contains("privatelink.blob") && id.contains("/a/");
+        world
+            .resources
+            .iter()
+            .find(|(key, _)| ours(key))
+            .map(|(_, r)| r.id.clone())
+    });
+    let record = record.unwrap_or_default();
+    let closings = |setting: &Setting| -> Result<usize> {
+        let journal = setting.stand.simulator().journal().snapshot();
+        let registry = setting.registry()?;
+        let targets = setting
+            .stand
+            .simulator()
+            .with_world(|w| sreg_stand::oracle::targets_of(w, &registry));
+        Ok(sreg_stand::oracle::closing_writes(&targets, &journal).len())
+    };
+    let before = closings(&setting)?;
+    ensure!(
+        setting.stand.simulator().delete_by_hand(&record),
+        "the record exists: {record:?}"
+    );
+    eventually(SETTLED, "the lost record to be told", || async {
+        let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+        let (state, message) = sreg_stand::objects::ready(&object);
+        if state == "Locked" { Err(message) } else { Ok(()) }
+    })
+    .await?;
+    setting.locked().await?;
+    let there = setting
+        .stand
+        .simulator()
+        .with_world(|world| world.get(&record).is_some());
+    ensure!(there, "the record is back");
+    ensure!(closings(&setting)? == before, "nothing was opened or closed for it");
+    setting.assert_locked_with_proof()
+}

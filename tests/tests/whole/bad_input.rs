@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::json;
 use sreg_api::SecureRegistry;
-use sreg_stand::{NAMESPACE, repository};
+use sreg_stand::{NAMESPACE, repository, worlds};
 use sreg_testkit::eventually;
 
 use crate::setting::{NAME, SETTLED, Setting, example};
@@ -147,4 +147,48 @@ async fn an_object_that_cannot_be_parsed_harms_only_itself() -> Result<()> {
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     setting.assert_locked_with_proof()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_rights_are_stalled_with_what_to_grant() -> Result<()> {
+    let mut world = worlds::demo()?;
+    for principal in &mut world.seed.principals {
+        principal.roles.clear();
+    }
+    let setting = Setting::new(world).await?;
+    setting.apply(|_| ()).await?;
+    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let (_, message) = sreg_stand::objects::ready(&object);
+    ensure!(
+        message.contains("grant") && message.contains("AuthorizationFailed"),
+        "{message}"
+    );
+    setting.assert_never_closed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_already_linked_to_another_zone_of_the_name_is_stalled_and_told_which() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting
+        .apply(|o| {
+            // The sandbox is linked to its own team's blob zone.
+            let sandbox = o["spec"]["clientNetworks"][0]["virtualNetworkResourceId"]
+                .as_str()
+                .unwrap_or_default();
+            let sandbox = sandbox
+                .replace("/resourceGroups/network/", "/resourceGroups/sandbox/")
+                .replace("/hub", "/sandbox");
+            let links = &mut o["spec"]["endpoints"][0]["dns"]["linkVirtualNetworks"];
+            links.as_array_mut().unwrap().push(json!(sandbox));
+            o["spec"]["unprovenNetworks"] =
+                json!([{"virtualNetworkResourceId": sandbox, "reason": "no clients there"}]);
+        })
+        .await?;
+    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let (_, message) = sreg_stand::objects::ready(&object);
+    ensure!(
+        message.contains("sandbox") && message.contains("privatelink.blob"),
+        "{message}"
+    );
+    setting.assert_never_closed()
 }

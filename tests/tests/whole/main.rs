@@ -1,6 +1,8 @@
 //! The whole product against real parts: kube-apiserver and etcd with RBAC on, azure-sim over HTTPS, the built operator and
 //! agents under their own ServiceAccounts. Safety is judged from the simulator's world and journal, never from our own status.
 
+#![allow(clippy::unwrap_used)]
+
 mod adversity;
 mod bad_input;
 mod deletion;

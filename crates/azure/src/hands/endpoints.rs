@@ -65,14 +65,10 @@ pub(super) async fn put_zone_group(work: &Work<'_>, id: &ArmId, zones: &[ArmId])
         let mut wanted: Vec<Option<ArmId>> = zones.iter().cloned().map(Some).collect();
         there.sort();
         wanted.sort();
-        let failed =
-            json::text(&present, "/properties/provisioningState").is_some_and(|s| s.eq_ignore_ascii_case("Failed"));
         if there != wanted {
             return stale(format!("{id} exists with other zones"));
         }
-        if !failed {
-            return Ok(done());
-        }
+        // Written again even if it succeeded once: only that brings back records which somebody deleted.
     }
     let attempt = format!("create DNS zone group {id}");
     let body = zone_group_body(zones).map_err(|message| Refusal::Ours {

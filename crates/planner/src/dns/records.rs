@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::seen::{EndpointSeen, Member, ZoneGroupSeen, ZoneSeen};
@@ -13,6 +14,9 @@ use crate::endpoints::{Standing, Wanted, members, standing};
 use crate::facts::{View, in_azures_words, not_known};
 use crate::names;
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
+
+/// How late records may be after their zone group was written.
+const RECORDS_LAG: Duration = Duration::from_secs(20);
 
 /// What a zone must answer for an endpoint: record name to addresses.
 fn wanted_records(view: &View<'_>, w: &Wanted<'_>, members: &[Member]) -> BTreeMap<String, BTreeSet<IpAddr>> {
@@ -201,7 +205,13 @@ fn zone_group(
                     ),
                 );
             }
-            if !group.provisioning_state.eq_ignore_ascii_case("Succeeded") || !complete {
+            let written = group.provisioning_state.eq_ignore_ascii_case("Succeeded");
+            if written && !complete && group.id == own && is_settled(view) {
+                // Azure writes records when the group is written and never looks again: who deleted one deleted it for good.
+                draft.azure.push(put_zone_group(view, w, own, zone));
+                return Some(false);
+            }
+            if !written || !complete {
                 draft.waiting(
                     WaitReason::DnsPending,
                     format!(
@@ -214,6 +224,14 @@ fn zone_group(
             Some(true)
         }
     }
+}
+
+/// Long enough after the last name change that records which are missing are not merely late.
+fn is_settled(view: &View<'_>) -> bool {
+    view.seen
+        .memory
+        .since_name_change
+        .is_some_and(|since| since >= RECORDS_LAG)
 }
 
 fn put_zone_group(view: &View<'_>, w: &Wanted<'_>, own: ArmId, zone: &ArmId) -> Step {

@@ -78,7 +78,7 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
     if status
         .rollback
         .as_ref()
-        .is_some_and(|r| r.generation == desired.object.generation && r.count > 0)
+        .is_some_and(|r| r.generation == desired.object.generation && r.count > 0 && !r.restored)
     {
         return true;
     }
@@ -169,13 +169,10 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
 
 fn settled(desired: &Desired, seen: &Seen) -> bool {
     let recorded = seen.object.status.last_name_change_time.as_ref();
-    let elapsed = recorded.map(|t| Duration::try_from(seen.at.duration_since(t.0)).unwrap_or_default());
-    let elapsed = elapsed
-        .into_iter()
-        .chain(seen.memory.since_name_change)
-        .max()
-        .unwrap_or_default();
-    elapsed >= desired.verification.dns_settle
+    let recorded = recorded.map(|t| Duration::try_from(seen.at.duration_since(t.0)).unwrap_or_default());
+    let elapsed = recorded.or(seen.memory.since_name_change).unwrap_or_default();
+    // A change that this process knows of is never outweighed by what an older status says.
+    elapsed.min(seen.memory.name_changed.unwrap_or(Duration::MAX)) >= desired.verification.dns_settle
 }
 
 fn approved(desired: &Desired, seen: &Seen, plan: &Plan) -> bool {

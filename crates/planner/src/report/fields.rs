@@ -334,7 +334,8 @@ fn last_name_change(
     }
 }
 
-/// Exposed since when, locked since when. While it is open again after a lock, the former lock's time stays and the time to remediate is
+/// Exposed since when, locked since when. A lock that this status did not see coming (it was erased, or the registry is adopted
+/// closed) has no known time: its grace period must not begin again. While it is open again after a lock, the former lock's time stays and the time to remediate is
 /// gone.
 fn exposure(view: &View<'_>, former: Option<&ExposureStatus>, now: Timestamp) -> Option<ExposureStatus> {
     let former = former.cloned().unwrap_or_default();
@@ -349,7 +350,7 @@ fn exposure(view: &View<'_>, former: Option<&ExposureStatus>, now: Timestamp) ->
                 .as_ref()
                 .map(|t| now.as_second().saturating_sub(t.0.as_second()).max(0));
             ExposureStatus {
-                locked_at: Some(whole_seconds(now)),
+                locked_at: former.first_seen_public.is_some().then(|| whole_seconds(now)),
                 time_to_remediate_seconds: seconds,
                 ..former
             }
@@ -411,9 +412,14 @@ fn rollback(
             reopened_at: Some(whole_seconds(now)),
             generation,
             reason: truncate(&lost.message, LONGEST_LINE),
+            restored: false,
         }),
         (_, Some(_)) if view.all_closed() && has_held(view, exposure, now) => None,
-        (_, former) => former,
+        // Once all is open again the rollback is over: what somebody closes after that is not ours to open.
+        (_, former) => former.map(|f| RollbackStatus {
+            restored: f.restored || view.all_open(),
+            ..f
+        }),
     }
 }
 

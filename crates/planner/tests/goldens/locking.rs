@@ -188,6 +188,7 @@ pub fn cases() -> Vec<Case> {
                 reopened_at: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(world.now)),
                 generation: world.desired.object.generation,
                 reason: "spoke cannot reach contosostore".into(),
+                restored: false,
             });
             world.visit();
             world

@@ -109,6 +109,7 @@ impl World {
     fn azure(&mut self, step: &Step, action: &AzureAction) -> StepResult {
         if action.changes_names() {
             self.seen.memory.since_name_change = Some(std::time::Duration::ZERO);
+            self.seen.memory.name_changed = Some(std::time::Duration::ZERO);
         }
         match action {
             AzureAction::CreateRegistry {

@@ -426,6 +426,7 @@ impl World {
         }
         let since = self.seen.memory.since_name_change.unwrap_or_default();
         self.seen.memory.since_name_change = Some(since + time);
+        self.seen.memory.name_changed = self.seen.memory.name_changed.map(|changed| changed + time);
         self.finish_slow_things();
     }
 
@@ -448,6 +449,7 @@ impl World {
         self.seen.memory = Memory {
             round: None,
             since_name_change: Some(Duration::ZERO),
+            name_changed: None,
         };
     }
 

@@ -102,14 +102,19 @@ impl Agents {
     }
 
     async fn answer(&self, place: Place, probe: &Value, asked: &mut HashMap<String, Asked>) {
-        let spec: ConnectivityProbeSpec = serde_json::from_value(probe["spec"].clone()).unwrap();
-        let question = Question {
-            generation: probe["metadata"]["generation"].as_i64().unwrap(),
-            spec,
-        };
-        let published = serde_json::from_value(probe["status"].clone()).ok();
+        let generation = probe["metadata"]["generation"].as_i64().unwrap();
         let name = probe["metadata"]["name"].as_str().unwrap().to_owned();
         let now = tokio::time::Instant::now();
+        let due = |known: &Asked| now >= known.next || known.standing.question().generation != generation;
+        if asked.get(&name).is_some_and(|known| !due(known)) {
+            return;
+        }
+        // A probe that nobody can read is nobody's to answer.
+        let Ok(spec) = serde_json::from_value::<ConnectivityProbeSpec>(probe["spec"].clone()) else {
+            return;
+        };
+        let question = Question { generation, spec };
+        let published = serde_json::from_value(probe["status"].clone()).ok();
         let known = asked.entry(name.clone()).or_insert_with(|| Asked {
             standing: Standing::new(question.clone(), published.as_ref()),
             next: now,

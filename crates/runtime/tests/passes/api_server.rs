@@ -165,7 +165,7 @@ impl ApiServer {
         kube::Client::new(service, "default")
     }
 
-    /// Decides about every request with a name from now on.
+    /// Decides about every request but watches from now on; lists have no name.
     pub fn intercept(&self, interceptor: impl FnMut(&Method, &Key) -> Fault + Send + 'static) {
         self.lock().interceptor = Some(Box::new(interceptor));
     }
@@ -258,10 +258,8 @@ impl ApiServer {
             return Ok(self.watch(&target, &query));
         }
         let fault = match &mut self.lock().interceptor {
-            Some(interceptor) if !target.key.2.is_empty() || parts.method == Method::POST => {
-                interceptor(&parts.method, &target.key)
-            }
-            Some(_) | None => Fault::None,
+            Some(interceptor) => interceptor(&parts.method, &target.key),
+            None => Fault::None,
         };
         if let Fault::Refuse(code) = fault {
             return Ok(respond(&refuse(code, "", "refused by the test")));

@@ -150,7 +150,7 @@ async fn a_crash_before_or_after_any_write_leads_to_the_same_end() {
     let mut plans = 0;
     for (number, write) in writes.iter().enumerate() {
         for moment in [Moment::Before, Moment::After] {
-            let pruned = is_report(write) || (number + usize::from(moment == Moment::After)) % 4 != 0;
+            let pruned = is_report(write) || (number + usize::from(moment == Moment::After)) % 6 != 0;
             if pruned && !full {
                 continue;
             }

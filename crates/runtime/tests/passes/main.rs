@@ -15,5 +15,6 @@ mod api_server;
 mod apply;
 mod campaign;
 mod fence;
+mod observe;
 mod simulation;
 mod stand;

@@ -262,10 +262,15 @@ impl Stand {
 
     /// The demo's object in a world that is quick to come to the lock.
     pub fn quick() -> Stand {
+        Stand::quick_with(|_| {})
+    }
+
+    pub fn quick_with(change: impl FnOnce(&mut Value)) -> Stand {
         let stand = Stand::with(|seed| seed.latencies = Latencies::Scaled(0.05));
         stand.apply(|object| {
             object["spec"]["verification"] =
                 json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "10m", "dnsSettle": "1m"});
+            change(object);
         });
         stand
     }

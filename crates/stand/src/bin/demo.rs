@@ -10,18 +10,18 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use futures::FutureExt;
 use sreg_api::SecureRegistry;
 use sreg_stand::objects::{REGISTRY, ready};
 use sreg_stand::{NAMESPACE, OperatorOptions, Stand, oracle, repository, worlds};
 use sreg_testkit::Process;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long from apply to locked; a world that takes longer is broken.
 const LIMIT: Duration = Duration::from_secs(55);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let interrupted = tokio::signal::ctrl_c().map(|_| ());
+    let interrupted = stopped_from_outside();
     let result = tokio::select! {
         result = demo() => result,
         () = interrupted => {
@@ -35,6 +35,19 @@ async fn main() -> ExitCode {
             println!("\ndemo failed: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Ctrl-C, a closed terminal, or a polite kill: each must leave nothing behind.
+async fn stopped_from_outside() {
+    let (terminated, hung_up) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut terminated), Ok(mut hung_up)) = (terminated, hung_up) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+        _ = hung_up.recv() => {}
     }
 }
 
@@ -237,7 +250,7 @@ async fn stay(stand: &Stand, registry: &str) -> Result<()> {
     });
     println!(
         "\nKEEP=1: everything stays up until Ctrl-C. In another terminal:\n\n  . {}\n  kubectl get sreg -n {NAMESPACE} -w\n\n\
-         connect from inside (answers) and from outside (denied):\n  \
+         connect from inside (401: it asks who you are) and from outside (403: denied):\n  \
          curl -i --cacert {ca} --proxy socks5h://{} -H 'x-ms-version: 2023-11-03' 'https://{host}/?comp=list'\n  \
          curl -i --cacert {ca} --proxy socks5h://{} -H 'x-ms-version: 2023-11-03' 'https://{host}/?comp=list'\n\n\
          break DNS, open the registry by hand, delete an endpoint, and watch what the operator says:\n  \
