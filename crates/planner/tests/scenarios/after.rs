@@ -216,6 +216,68 @@ fn after_the_grace_period_even_reopen_holds() {
     assert_eq!(world.state(), "PathLost");
 }
 
+/// Losing status must not make an old lock look young: a restore from a backup would reopen it.
+#[test]
+fn a_lock_whose_time_was_forgotten_is_out_of_its_grace() {
+    let mut world = lost_within_grace();
+    world.broken.clear();
+    world.answer();
+    world.pass(Duration::from_secs(1000));
+    world.visit();
+    world
+        .broken
+        .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
+    world.answer();
+    world.suffer(Blow::EraseStatus);
+    for _ in 0..20 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+        assert!(world.all_closed(), "reopened: {:#?}", world.journal);
+    }
+    assert_eq!(world.state(), "PathLost");
+}
+
+/// What somebody closes while a rollback holds the lock back stays closed.
+#[test]
+fn a_rollback_opens_once_and_leaves_later_closings_alone() {
+    let mut world = lost_within_grace();
+    world.until("AwaitingAction", 40);
+    assert!(world.all_open());
+    world.visit();
+    let Fact::Seen(registry) = &mut world.seen.azure.registry else {
+        panic!("no registry")
+    };
+    registry.public_network_access = Some("Disabled".into());
+    for _ in 0..3 {
+        let (plan, _) = world.visit();
+        assert!(
+            !plan.steps().any(|s| s.id.0.starts_with("roll-back")),
+            "{}",
+            sreg_planner::render(&plan)
+        );
+    }
+}
+
+/// Azure writes records when the zone group is written and never looks again.
+#[test]
+fn records_deleted_below_a_zone_group_are_written_again() {
+    let mut world = locked();
+    world.pass(Duration::from_secs(60));
+    for zone in world.seen.azure.zones.values_mut() {
+        if let Fact::Seen(zone) = zone {
+            zone.records = Fact::Seen(Default::default());
+        }
+    }
+    let (plan, _) = world.visit();
+    assert!(
+        plan.steps().any(|s| s.id.0.starts_with("put-zone-group")),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+    world.settle(40);
+    assert_eq!(world.state(), "Locked");
+}
+
 #[test]
 fn the_third_rollback_waits_for_a_change_of_spec() {
     let mut world = lost_within_grace();

@@ -114,9 +114,17 @@ impl World {
                     links.clear();
                 }
             }
-            Blow::RemoveRecords(at) | Blow::RemoveZoneGroup(at) => {
+            Blow::RemoveRecords(at) => {
                 if let Some(id) = nth(&azure.endpoints, at) {
                     self.forget_records(&id);
+                }
+            }
+            Blow::RemoveZoneGroup(at) => {
+                if let Some(id) = nth(&azure.endpoints, at) {
+                    self.forget_records(&id);
+                    if let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&id) {
+                        endpoint.zone_groups = Fact::Seen(Vec::new());
+                    }
                 }
             }
             Blow::DropClaim => cluster.claim = Fact::Absent,
@@ -215,7 +223,6 @@ impl World {
             .flatten()
             .map(|m| m.address)
             .collect();
-        endpoint.zone_groups = Fact::Seen(Vec::new());
         for fact in self.seen.azure.zones.values_mut() {
             if let Fact::Seen(ZoneSeen {
                 records: Fact::Seen(records),
