@@ -271,10 +271,10 @@ impl<N: Clone + Default> Known<N> {
                 let (meta, _, now) = look(&object);
                 let uid = meta.uid.unwrap_or_default();
                 self.missing.remove(&uid);
-                let note = self.objects.remove(&uid).map_or(now, |(_, note)| note);
+                self.objects.remove(&uid);
                 Change {
                     object: None,
-                    gone: vec![(uid, note)],
+                    gone: vec![(uid, now)],
                 }
             }
             Event::Init => {
@@ -320,6 +320,25 @@ mod tests {
             change.object.is_some_and(|(_, difference)| difference.is_new),
             change.gone,
         )
+    }
+
+    #[test]
+    fn what_people_change_starts_a_pass_and_our_own_status_does_not() {
+        let object = |meta: serde_json::Value, status: &str| -> u64 {
+            key_of_object(&serde_json::from_value(serde_json::json!({"metadata": meta, "status": status})).unwrap())
+        };
+        let plain = object(serde_json::json!({"generation": 1, "resourceVersion": "5"}), "");
+        let ours = object(serde_json::json!({"generation": 1, "resourceVersion": "6"}), "another");
+        assert_eq!(plain, ours);
+        for theirs in [
+            serde_json::json!({"generation": 2}),
+            serde_json::json!({"generation": 1, "finalizers": ["a/b"]}),
+            serde_json::json!({"generation": 1, "deletionTimestamp": "2026-01-01T00:00:00Z"}),
+            serde_json::json!({"generation": 1, "labels": {"wave": "1"}}),
+            serde_json::json!({"generation": 1, "annotations": {"look": "now"}}),
+        ] {
+            assert_ne!(object(theirs.clone(), ""), plain, "{theirs}");
+        }
     }
 
     #[test]

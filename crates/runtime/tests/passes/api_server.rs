@@ -3,15 +3,11 @@
 //! paused time jumps at every real socket; its answers follow what a real server was seen to do. Every write is in a log.
 
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::{Value, json};
 use sreg_runtime::Clock;
@@ -19,6 +15,7 @@ use tokio::sync::watch;
 
 use super::apply;
 use super::campaign::Gate;
+use super::wire::{Answer, Refusal, Reply, Target, query, refuse, respond, same, seconds, selects, target};
 
 /// Plural, namespace (empty for cluster-scoped kinds), name.
 pub type Key = (String, String, String);
@@ -58,80 +55,33 @@ pub struct ApiServer {
 }
 
 #[derive(Default)]
-struct Store {
-    objects: BTreeMap<Key, Value>,
+pub(super) struct Store {
+    pub(super) objects: BTreeMap<Key, Value>,
     /// What each field manager last applied.
     applied: HashMap<(Key, String), Value>,
     log: Vec<Event>,
     writes: Vec<Write>,
-    version: u64,
+    pub(super) version: u64,
     interceptor: Option<Interceptor>,
 }
 
 #[derive(Clone)]
-struct Event {
-    version: u64,
-    kind: &'static str,
-    key: Key,
-    object: Value,
+pub(super) struct Event {
+    pub(super) version: u64,
+    pub(super) kind: &'static str,
+    pub(super) key: Key,
+    pub(super) object: Value,
 }
 
 impl Store {
     /// The first event after a version that is wanted, and how far was looked.
-    fn event_after(&self, version: u64, wanted: impl Fn(&Event) -> bool) -> (Option<Event>, u64) {
+    pub(super) fn event_after(&self, version: u64, wanted: impl Fn(&Event) -> bool) -> (Option<Event>, u64) {
         let from = self.log.partition_point(|event| event.version <= version);
         (
             self.log.iter().skip(from).find(|event| wanted(event)).cloned(),
             self.version,
         )
     }
-}
-
-struct Answer {
-    code: StatusCode,
-    body: Value,
-}
-
-type Refusal = Box<Answer>;
-type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
-
-fn refuse(code: u16, reason: &str, message: impl Into<String>) -> Refusal {
-    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message.into()});
-    Box::new(Answer {
-        code: StatusCode::from_u16(code).unwrap(),
-        body,
-    })
-}
-
-struct Target {
-    key: Key,
-    status: bool,
-}
-
-/// `/api/v1/…` or `/apis/<group>/<version>/…`, then `[namespaces/<ns>/]<plural>[/<name>[/status]]`.
-fn target(path: &str) -> Option<Target> {
-    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let rest = if segments.first() == Some(&"api") {
-        segments.get(2..)?
-    } else {
-        segments.get(3..)?
-    };
-    let (namespace, rest) = match rest {
-        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
-        rest => ("", rest),
-    };
-    let name = rest.get(1).copied().unwrap_or_default();
-    let key = ((*rest.first()?).to_owned(), namespace.to_owned(), name.to_owned());
-    Some(Target {
-        key,
-        status: rest.get(2) == Some(&"status"),
-    })
-}
-
-fn query(uri: &http::Uri) -> HashMap<String, String> {
-    url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
-        .into_owned()
-        .collect()
 }
 
 impl ApiServer {
@@ -243,7 +193,7 @@ impl ApiServer {
         self.lock().writes.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Store> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap()
     }
 
@@ -471,85 +421,6 @@ impl ApiServer {
         self.version.send_replace(store.version);
         object
     }
-
-    fn watch(&self, target: &Target, query: &HashMap<String, String>) -> Reply {
-        let (target, query) = (
-            Target {
-                key: target.key.clone(),
-                status: false,
-            },
-            query.clone(),
-        );
-        let seconds = query
-            .get("timeoutSeconds")
-            .and_then(|seconds| seconds.parse().ok())
-            .unwrap_or(300);
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(seconds);
-        let (first, from) = self.initial_events(&target, &query);
-        let events = stream::iter(first).chain(self.later_events(target, query, from, deadline));
-        let frames = events.map(|line| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{line}\n")))));
-        Response::new(StreamBody::new(frames).boxed_unsync())
-    }
-
-    fn initial_events(&self, target: &Target, query: &HashMap<String, String>) -> (Vec<Value>, u64) {
-        let store = self.lock();
-        if query.get("sendInitialEvents").map(String::as_str) != Some("true") {
-            return (
-                Vec::new(),
-                query
-                    .get("resourceVersion")
-                    .and_then(|version| version.parse().ok())
-                    .unwrap_or(0),
-            );
-        }
-        let selected = store
-            .objects
-            .iter()
-            .filter(|(key, object)| selects(target, query, key, object));
-        let mut events: Vec<Value> = selected
-            .map(|(_, object)| json!({"type": "ADDED", "object": object}))
-            .collect();
-        events.push(
-            json!({"type": "BOOKMARK", "object": {"kind": "Bookmark", "apiVersion": "v1", "metadata": {
-            "resourceVersion": store.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}}),
-        );
-        (events, store.version)
-    }
-
-    fn later_events(
-        &self,
-        target: Target,
-        query: HashMap<String, String>,
-        from: u64,
-        deadline: tokio::time::Instant,
-    ) -> impl Stream<Item = Value> + Send + use<> {
-        let server = self.clone();
-        let versions = self.version.subscribe();
-        stream::unfold((from, versions), move |(seen, mut versions)| {
-            let (server, query) = (server.clone(), query.clone());
-            let target = Target {
-                key: target.key.clone(),
-                status: false,
-            };
-            async move {
-                let mut seen = seen;
-                loop {
-                    versions.mark_unchanged();
-                    let (next, looked_to) = server
-                        .lock()
-                        .event_after(seen, |event| selects(&target, &query, &event.key, &event.object));
-                    if let Some(event) = next {
-                        return Some((
-                            json!({"type": event.kind, "object": event.object}),
-                            (event.version, versions),
-                        ));
-                    }
-                    seen = looked_to;
-                    tokio::time::timeout_at(deadline, versions.changed()).await.ok()?.ok()?;
-                }
-            }
-        })
-    }
 }
 
 fn note(store: &mut Store, verb: &'static str, key: &Key, status: bool, manager: &str) {
@@ -564,43 +435,4 @@ fn note(store: &mut Store, verb: &'static str, key: &Key, status: bool, manager:
         name: key.2.clone(),
         manager: manager.to_owned(),
     });
-}
-
-/// Uid and resourceVersion, where the request names them.
-fn same(present: &Value, request: &Value) -> Result<(), Refusal> {
-    for field in ["uid", "resourceVersion"] {
-        let wanted = request
-            .get("metadata")
-            .and_then(|meta| meta.get(field))
-            .filter(|wanted| !wanted.is_null());
-        if wanted.is_some_and(|wanted| *wanted != present["metadata"][field]) {
-            return Err(refuse(409, "Conflict", format!("{field} in the precondition differs")));
-        }
-    }
-    Ok(())
-}
-
-fn selects(target: &Target, query: &HashMap<String, String>, key: &Key, object: &Value) -> bool {
-    let field = query
-        .get("fieldSelector")
-        .and_then(|selector| selector.strip_prefix("metadata.name="));
-    let mut labels = query
-        .get("labelSelector")
-        .map_or("", String::as_str)
-        .split(',')
-        .filter_map(|term| term.split_once('='));
-    key.0 == target.key.0
-        && (target.key.1.is_empty() || target.key.1 == key.1)
-        && field.is_none_or(|name| name == key.2)
-        && labels.all(|(label, value)| object["metadata"]["labels"][label] == value)
-}
-
-fn seconds(clock: &Clock) -> String {
-    clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-fn respond(answer: &Answer) -> Reply {
-    let mut response = Response::new(Full::from(answer.body.to_string()).boxed_unsync());
-    *response.status_mut() = answer.code;
-    response
 }

@@ -18,3 +18,5 @@ mod fence;
 mod observe;
 mod simulation;
 mod stand;
+mod watching;
+mod wire;

@@ -293,6 +293,55 @@ async fn an_approval_is_seen_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_somebody_deletes_is_noticed_at_once() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    locked(&stand).await;
+    let probe = stand.api.all("connectivityprobes").remove(0);
+    let (namespace, name) = (
+        probe["metadata"]["namespace"].as_str().unwrap(),
+        probe["metadata"]["name"].as_str().unwrap(),
+    );
+    stand.api.remove("connectivityprobes", namespace, name);
+    let back = |stand: &Stand| stand.api.get("connectivityprobes", namespace, name).is_some();
+    stand.until("asked again", Duration::from_secs(10), back).await;
+    let mut vantage_point = stand.api.get("vantagepoints", "", "hub-agent").unwrap();
+    for of_the_old_one in ["uid", "resourceVersion", "generation", "creationTimestamp"] {
+        vantage_point["metadata"].as_object_mut().unwrap().remove(of_the_old_one);
+    }
+    stand.api.remove("vantagepoints", "", "hub-agent");
+    let says_so = |stand: &Stand| stand.status()["waitingFor"].to_string().contains("hub-agent");
+    stand.until("says so", Duration::from_secs(10), says_so).await;
+    assert!(stand.open_targets().is_empty(), "what is locked stays locked");
+    stand.api.put("vantagepoints", vantage_point);
+    stand
+        .until("back", Duration::from_secs(300), |stand| stand.state() == "Locked")
+        .await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_deleted_by_force_is_forgotten() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    stand
+        .until("known", HOUR, |_| operator.context.memories.len() == 1)
+        .await;
+    stand.until("told", HOUR, |stand| stand.state() != "").await;
+    stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
+        object["metadata"]["finalizers"] = json!([])
+    });
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    stand
+        .until("forgotten", Duration::from_secs(60), |_| {
+            operator.context.memories.is_empty()
+        })
+        .await;
+    assert!(!operator.context.metrics.encode().contains(NAME));
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_claim_whose_holder_was_deleted_by_force_is_taken_over() {
     let stand = Stand::new();
     let lease = sreg_domain::naming::claim_name(&REGISTRY.parse().unwrap());
