@@ -24,7 +24,8 @@ use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
 use crate::{
-    claims, dns, drift, endpoints, evidence, gates, lockdown, locked, names, paths, registry, release, state, teardown,
+    claims, dns, drift, endpoints, evidence, gates, lockdown, locked, names, paths, registry, release, settling, state,
+    teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
@@ -103,6 +104,7 @@ fn live(view: &View<'_>) -> Plan {
         release::plan(view, &wanted, &mut draft);
         registry::plan_sharing(view, &mut draft);
         assessment.name_changes_digest = approve_names(view, &wanted, &mut draft);
+        assessment.names_about_to_change = settling::record_first(view, &mut draft);
         proof.plan_probes(view, assessment.dns_ready, &mut draft);
         access(view, &paths, &proof, &assessment.paths, &mut draft);
     }
@@ -241,7 +243,7 @@ fn finish(view: &View<'_>, waves: Vec<Vec<Step>>, mut draft: Draft, mut assessme
         .sort_by(|a, b| (a.reason, &a.message).cmp(&(b.reason, &b.message)));
     let steps: Vec<&Step> = waves.iter().flatten().collect();
     assessment.state = Some(state::judge(view, &steps, &draft.waits, &assessment));
-    assessment.drift = drift::found(view, &steps, &draft.findings);
+    assessment.drift = drift::found(view, &steps, &assessment.names_about_to_change, &draft.findings);
     for drifted in &assessment.drift {
         draft.find(FindingReason::Drift, drifted.clone());
     }
@@ -282,6 +284,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | EndpointMembersPending
         | DnsPending
         | SnapshotPending => azure_asks(view),
+        NamesAboutToChange => SOON,
         NotKnown => Duration::from_secs(15),
         ProofPending | PathFailing | DnsExternalPending => interval,
         ConnectionPending | DnsByPolicyPending | VantagePointMissing | AgentSilent | PathsUnknown | HostNotCovered => {
@@ -312,10 +315,23 @@ fn gates_look(view: &View<'_>) -> Duration {
     view.desired.drift_interval
 }
 
+/// As often as Azure asks for; else the more seldom the longer nothing has moved: what takes Azure a minute is seen within
+/// seconds, what only a person will end costs a look a minute.
 fn azure_asks(view: &View<'_>) -> Duration {
     let asked = view.seen.azure.operations.iter().filter_map(|o| match &o.state {
         OperationState::Running { retry_after } => *retry_after,
         OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => None,
     });
-    asked.min().unwrap_or(Duration::from_secs(3)).clamp(SOON, PEOPLE)
+    let entered = view
+        .seen
+        .object
+        .status
+        .history
+        .last()
+        .and_then(|entry| entry.time.as_ref());
+    let waited = entered.and_then(|time| Duration::try_from(view.now.duration_since(time.0)).ok());
+    asked
+        .min()
+        .unwrap_or_else(|| (waited.unwrap_or_default() / 30).max(Duration::from_secs(3)))
+        .clamp(SOON, PEOPLE)
 }

@@ -3,7 +3,7 @@
 
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
-use sreg_domain::Action;
+use sreg_domain::{Action, StepId};
 
 use crate::break_glass::{self, Standing};
 use crate::facts::View;
@@ -11,7 +11,7 @@ use crate::locked;
 use crate::plan::{Finding, FindingReason, Step};
 
 /// What differs, one sentence each.
-pub(crate) fn found(view: &View<'_>, steps: &[&Step], findings: &[Finding]) -> Vec<String> {
+pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[StepId], findings: &[Finding]) -> Vec<String> {
     if !was_settled(view)
         || view.seen.object.deleting
         || matches!(break_glass::standing(view), Standing::Active { .. })
@@ -28,7 +28,7 @@ pub(crate) fn found(view: &View<'_>, steps: &[&Step], findings: &[Finding]) -> V
         Action::Azure(azure) => !azure.is_closing(),
         Action::Cluster(_) => false,
     });
-    drift.extend(writes.map(|step| format!("needs {}", step.id)));
+    drift.extend(writes.map(|step| &step.id).chain(held).map(|id| format!("needs {id}")));
     if view.desired.observe_only {
         drift.extend(
             findings

@@ -5,7 +5,6 @@
 //! of the round in our own memory; agents' times are never judged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use sreg_api::probe::{ConnectivityProbeSpec, Hop, PathResult, ProbeOutcome, SecureRegistryReference};
 use sreg_api::vantage_point::VantageNetwork;
@@ -387,24 +386,4 @@ pub(crate) fn first_failure(paths: &[PathAssessment]) -> Option<String> {
     } else {
         format!("{first} (and {more} more)")
     })
-}
-
-/// How long ago names last changed by a write of ours, as far as anybody knows; `None`: nobody does.
-///
-/// Status may have missed the last write before a crash. Such a write is only made while endpoints or DNS are not ready, so a
-/// status that does not yet call both ready cannot vouch for the time.
-pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
-    let status = &view.seen.object.status;
-    let vouches = ["EndpointsReady", "DnsReady"]
-        .iter()
-        .all(|t| status.conditions.iter().any(|c| c.type_ == *t && c.status == "True"));
-    let recorded = status.last_name_change_time.as_ref().filter(|_| vouches).map(|time| {
-        let seconds = view.now.duration_since(time.0);
-        Duration::try_from(seconds).unwrap_or(Duration::ZERO)
-    });
-    let memory = &view.seen.memory;
-    // A change that this process knows of is never outweighed by what an older status says.
-    recorded
-        .or(memory.since_name_change)
-        .map(|known| memory.name_changed.map_or(known, |changed| changed.min(known)))
 }

@@ -17,11 +17,11 @@ use sreg_domain::seen::PublicClient;
 use sreg_domain::{Digest, Fact, duration};
 
 use crate::draft::Draft;
-use crate::evidence::since_name_change;
 use crate::facts::{View, not_known};
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::prefix::Prefix;
+use crate::settling::since_name_change;
 use crate::window;
 
 /// Whether a change is approved by digest. `None`: approvals could not be read.
@@ -100,6 +100,7 @@ pub(crate) fn unaccepted<'a>(clients: &'a [PublicClient], accept: &[String]) -> 
 
 fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     let wanted = view.desired.verification.recent_public_clients.as_ref()?;
+    let told = |wait: Wait| (wait.reason, wait.message);
     let (reason, message) = match &view.seen.azure.recent_public_clients {
         Fact::Seen(clients) => {
             let found = unaccepted(clients, &wanted.accept);
@@ -119,11 +120,11 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
                 ),
             )
         }
-        Fact::Absent => return None,
-        unknown => {
-            let Wait { reason, message } = not_known("recent public clients", unknown);
-            (reason, message)
-        }
+        Fact::Absent => told(not_known(
+            "recent public clients",
+            &Fact::<()>::not_read("nobody asked for them yet"),
+        )),
+        unknown => told(not_known("recent public clients", unknown)),
     };
     match wanted.policy {
         RecentPublicClientsPolicy::Block => Some(Wait { reason, message }),

@@ -33,6 +33,7 @@ mod prefix;
 mod preflight;
 mod registry;
 mod release;
+mod settling;
 mod state;
 mod teardown;
 mod window;

@@ -3,13 +3,13 @@
 //!
 //! | rule | says |
 //! | --- | --- |
-//! | proof | closing needs complete, fresh, echoed proof of every path; claim, finalizer, snapshot, settled names |
+//! | proof | closing needs complete, fresh, echoed proof of every path; claim, finalizer, snapshot, settled names; what people must say |
 //! | alone | closing writes stand alone in the only wave |
 //! | opening | opening needs the spec, a break-glass in force, or a rollback that was chosen |
 //! | claim first | no Azure write before claim and finalizer |
 //! | ownership | no step names a resource that is not ours |
 //! | knowledge | no step on a resource that could not be read |
-//! | order | zone group before endpoint, records before links, one write per resource and wave |
+//! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
 //! | serial | one endpoint in flight per network and per target |
 //! | observe | nothing is written to Azure under Observe |
 //! | teardown | deletion creates nothing, strands nobody, and its finalizer goes last |
@@ -25,6 +25,7 @@ use crate::plan::{PathStanding, Plan, Step};
 
 mod order;
 mod ownership;
+mod people;
 mod proof;
 
 /// A rule that a plan breaks.

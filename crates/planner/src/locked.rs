@@ -34,29 +34,39 @@ pub(crate) enum Rollback {
     InForce,
 }
 
-/// The rollback that status recorded, while it holds the lock back. `Some(None)`: until the spec changes.
-pub(crate) fn pausing<'a>(view: &'a View<'_>) -> Option<(&'a RollbackStatus, Option<Timestamp>)> {
-    let rollback = view.seen.object.status.rollback.as_ref()?;
-    let mine = rollback.generation == view.desired.object.generation && rollback.count > 0;
+/// A rollback that status recorded, while it holds the lock back.
+pub(crate) struct Pausing<'a> {
+    record: &'a RollbackStatus,
+    /// When locking is tried again; `None`: not before the spec changes.
+    until: Option<Timestamp>,
+    /// It may still be finished: an unfinished one in a status from long ago (a restored backup) reopens nothing.
+    may_finish: bool,
+}
+
+/// How long after a rollback nothing is locked: longer each time.
+pub(crate) fn pause(grace_period: Duration, count: i32) -> Duration {
+    grace_period
+        .max(Duration::from_secs(60))
+        .saturating_mul(1 << count.clamp(1, 8))
+}
+
+/// The rollback that status recorded, while it holds the lock back.
+pub(crate) fn pausing<'a>(view: &View<'a>) -> Option<Pausing<'a>> {
+    let record = view.seen.object.status.rollback.as_ref()?;
+    let mine = record.generation == view.desired.object.generation && record.count > 0;
     if !mine || view.desired.rollback != RollbackPolicy::Reopen || view.desired.public_access != PublicAccess::Disabled
     {
         return None;
     }
-    if rollback.count >= MOST_ROLLBACKS {
-        return Some((rollback, None));
-    }
-    let pause = view
-        .desired
-        .grace_period
-        .max(Duration::from_secs(60))
-        .saturating_mul(1 << rollback.count.clamp(1, 8));
-    let until = rollback
-        .reopened_at
-        .as_ref()?
-        .0
-        .saturating_add(SignedDuration::try_from(pause).ok()?)
-        .ok()?;
-    (view.now < until).then_some((rollback, Some(until)))
+    let pause = SignedDuration::try_from(pause(view.desired.grace_period, record.count)).ok()?;
+    let ends = record.reopened_at.as_ref()?.0.saturating_add(pause).ok()?;
+    let for_good = record.count >= MOST_ROLLBACKS;
+    let running = view.now < ends;
+    (running || for_good).then_some(Pausing {
+        record,
+        until: (!for_good).then_some(ends),
+        may_finish: running && !record.restored,
+    })
 }
 
 /// Whether a lock of ours is young enough to be rolled back.
@@ -68,18 +78,23 @@ pub(crate) fn within_grace(view: &View<'_>) -> Option<Duration> {
 
 /// Plans a rollback where the user chose it.
 pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence, draft: &mut Draft) -> Rollback {
-    if let Some((rollback, until)) = pausing(view) {
-        if !rollback.restored {
+    if let Some(Pausing {
+        record,
+        until,
+        may_finish,
+    }) = pausing(view)
+    {
+        if may_finish {
             opening::plan(view, Cause::Rollback, draft);
         }
         match until {
             Some(until) => {
                 draft.looks.push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());
-                draft.waiting(WaitReason::RollbackBackoff, format!("opened again because {}: locking is tried again at {until}", rollback.reason));
+                draft.waiting(WaitReason::RollbackBackoff, format!("opened again because {}: locking is tried again at {until}", record.reason));
             }
             None => draft.waiting(
                 WaitReason::PathLostStalled,
-                format!("opened again {} times because {}: repair that path, then change the spec (or set rollback.onFailure: Hold) to lock again", rollback.count, rollback.reason),
+                format!("opened again {} times because {}: repair that path, then change the spec (or set rollback.onFailure: Hold) to lock again", record.count, record.reason),
             ),
         }
         return Rollback::InForce;

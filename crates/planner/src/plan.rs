@@ -89,6 +89,8 @@ pub enum WaitReason {
     DnsByPolicyPending,
     /// External DNS must answer the addresses listed.
     DnsExternalPending,
+    /// Names are about to change by a write of ours: status records that first, for whoever comes after a crash.
+    NamesAboutToChange,
     /// `dnsSettle` has not passed since the last name change.
     DnsSettling,
     /// A vantage point does not exist or stands in another network than declared.
@@ -161,7 +163,7 @@ impl WaitReason {
             | EndpointMembersPending
             | DnsPending => Actor::Azure,
             DnsByPolicyPending | DnsExternalPending => Actor::DnsOwner,
-            DnsSettling | WindowClosed | SnapshotPending | RollbackBackoff => Actor::Time,
+            NamesAboutToChange | DnsSettling | WindowClosed | SnapshotPending | RollbackBackoff => Actor::Time,
             AgentSilent | ProofPending => Actor::Agent,
             ConnectionPending | ConnectionRejectedStalled | NameChangesApproval | LockdownApproval => Actor::Approver,
             VantagePointMissing
@@ -253,6 +255,8 @@ pub struct Assessment {
     pub lockdown_digest: Option<Digest>,
     /// Digest that a `ChangeApproval` of kind `NameChanges` must name.
     pub name_changes_digest: Option<Digest>,
+    /// Name-changing steps that come next: status is to record that before the first of them.
+    pub names_about_to_change: Vec<StepId>,
     /// Dns is complete for every endpoint.
     pub dns_ready: Option<bool>,
     /// Tags owned by the spec are on the registry.

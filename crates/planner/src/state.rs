@@ -37,7 +37,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         NotKnown => 9,
         EndpointMembersPending => 10,
         DnsByPolicyPending | DnsExternalPending => 11,
-        DnsPending => 12,
+        NamesAboutToChange | DnsPending => 12,
         VantagePointMissing | AgentSilent => 14,
         HostNotCovered => 15,
         PathsUnknown => 16,
@@ -145,7 +145,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         }
         NotKnown | RegistryProvisioning | PathsUnknown => State::Progressing,
         EndpointMembersPending => State::CreatingEndpoints,
-        DnsPending => State::ConfiguringDns,
+        NamesAboutToChange | DnsPending => State::ConfiguringDns,
         DnsSettling => State::Settling,
         ProofPending | PathFailing => State::Proving,
         SnapshotPending => State::Locking,

@@ -6,6 +6,7 @@ mod world;
 use std::time::Duration;
 
 use sreg_api::registry::*;
+use sreg_domain::desired::{RecentPublicClients, Window};
 use sreg_domain::seen::*;
 use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Seen, StepId, TargetKind};
 use sreg_planner::plan::{PathStanding, Plan, Step};
@@ -32,6 +33,17 @@ fn closing() -> (World, Plan) {
 }
 
 type Break = fn(&mut World);
+
+fn block_public_clients(world: &mut World) {
+    world.desired.verification.recent_public_clients = Some(RecentPublicClients {
+        workspace: id(&format!(
+            "{SUB}/resourceGroups/ops/providers/Microsoft.OperationalInsights/workspaces/logs"
+        )),
+        window: Duration::from_secs(3600),
+        policy: RecentPublicClientsPolicy::Block,
+        accept: Vec::new(),
+    });
+}
 
 #[test]
 fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
@@ -69,6 +81,9 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             w.seen.cluster.break_glasses = Fact::Seen(vec![glass]);
         }),
         ("no clients", |w| w.desired.client_networks.clear()),
+        ("evidence of another client", |w| {
+            w.desired.client_networks.pop();
+        }),
         ("another client", |w| {
             let mut more = w.desired.client_networks[0].clone();
             more.name = "new".into();
@@ -80,6 +95,52 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
         }),
         ("not approved", |w| w.desired.gates = vec![LockdownGate::Approval]),
         ("no rollout", |w| w.desired.gates = vec![LockdownGate::Rollout]),
+        ("window closed", |w| {
+            w.desired.gates = vec![LockdownGate::Window];
+            w.desired.window = Some(Window {
+                schedule: "0 3 1 1 *".into(),
+                time_zone: "UTC".into(),
+                duration: Duration::from_secs(60),
+            });
+        }),
+        ("window that nobody told", |w| {
+            w.desired.gates = vec![LockdownGate::Window]
+        }),
+        ("a client at a public address", |w| {
+            block_public_clients(w);
+            let client = PublicClient {
+                address: "203.0.113.9".into(),
+                target: id(REGISTRY),
+                requests: 1,
+                last_seen: w.now,
+            };
+            w.seen.azure.recent_public_clients = Fact::Seen(vec![client]);
+        }),
+        ("public clients unread", |w| {
+            block_public_clients(w);
+            w.seen.azure.recent_public_clients = unknown(IgnoranceKind::Unreachable);
+        }),
+        ("public clients not asked for", block_public_clients),
+        ("approval of another change", |w| {
+            w.desired.gates = vec![LockdownGate::Approval];
+            let other = ApprovalSeen {
+                name: "a".into(),
+                change: sreg_api::ChangeKind::Lockdown,
+                digest: Digest::from_text("other"),
+                approved_by: "jane".into(),
+            };
+            w.seen.cluster.approvals = Fact::Seen(vec![other]);
+        }),
+        ("an obstacle that nobody acknowledged", |w| {
+            w.seen.azure.reopening_obstacles = Fact::Seen(vec!["a policy denies it".into()])
+        }),
+        ("success with another address", |w| {
+            spoke(w).status.as_mut().unwrap().results[0].addresses = vec!["10.0.0.99".into()]
+        }),
+        ("answered twice", |w| {
+            let results = &mut spoke(w).status.as_mut().unwrap().results;
+            results.push(results[0].clone());
+        }),
         ("obstacles unread", |w| {
             w.seen.azure.reopening_obstacles = unknown(IgnoranceKind::Forbidden)
         }),

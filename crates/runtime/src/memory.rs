@@ -11,6 +11,8 @@ use sreg_domain::seen::{Memory, Round};
 use sreg_domain::{ArmId, Digest};
 use tokio::time::Instant;
 
+use crate::leadership::Moment;
+
 /// Namespace and name of a `SecureRegistry`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
@@ -51,7 +53,17 @@ impl Entry {
 struct OpenRound {
     number: i64,
     subject: Digest,
-    opened: Instant,
+    opened: Moment,
+}
+
+impl OpenRound {
+    /// By whichever clock says more: the monotonic one stands still while a machine is suspended, the wall clock can be set
+    /// back. Evidence may count as older than it is, never as fresher.
+    fn age(&self, now: Moment) -> Duration {
+        let monotonic = now.latest.saturating_duration_since(self.opened.earliest);
+        let wall = Duration::try_from(now.wall.duration_since(self.opened.wall)).unwrap_or_default();
+        monotonic.max(wall)
+    }
 }
 
 #[derive(Debug)]
@@ -82,13 +94,13 @@ impl Memories {
 
     /// What the planner may know.
     pub fn recall(&self, uid: &str) -> Memory {
-        let now = Instant::now();
-        let since = |then: Instant| now.saturating_duration_since(then);
+        let now = Moment::now();
+        let since = |then: Instant| now.earliest.saturating_duration_since(then);
         self.objects().get(uid).map_or_else(Memory::default, |entry| Memory {
             round: entry.round.as_ref().map(|round| Round {
                 number: round.number,
                 subject: round.subject.clone(),
-                age: since(round.opened),
+                age: round.age(now),
             }),
             since_name_change: Some(since(entry.names_changed)),
             name_changed: entry.changed.then(|| since(entry.names_changed)),
@@ -96,7 +108,7 @@ impl Memories {
     }
 
     /// A proof round was written into every probe; `opened` was taken just before the first write.
-    pub fn open_round(&self, uid: &str, number: i64, subject: Digest, opened: Instant) {
+    pub fn open_round(&self, uid: &str, number: i64, subject: Digest, opened: Moment) {
         self.change(uid, |entry| {
             entry.round = Some(OpenRound {
                 number,
@@ -242,7 +254,7 @@ mod tests {
     async fn a_rounds_age_counts_from_the_instant_before_its_first_write() {
         let memories = Memories::default();
         memories.meet("u", key());
-        let opened = Instant::now();
+        let opened = Moment::now();
         tokio::time::advance(Duration::from_secs(3)).await;
         memories.open_round("u", 7, Digest::of_bytes(b"subject"), opened);
         tokio::time::advance(Duration::from_secs(4)).await;
@@ -250,6 +262,27 @@ mod tests {
         assert_eq!((round.number, round.age), (7, Duration::from_secs(7)));
         memories.drop_round("u");
         assert_eq!(memories.recall("u").round, None);
+    }
+
+    #[test]
+    fn a_suspended_machine_does_not_keep_evidence_fresh_and_a_clock_set_back_does_not_either() {
+        let opened = Moment::now();
+        let round = OpenRound {
+            number: 7,
+            subject: Digest::of_bytes(b"subject"),
+            opened,
+        };
+        let after = |monotonic: u64, wall: i64| {
+            let then = opened.earliest + Duration::from_secs(monotonic);
+            let wall = opened.wall + jiff::SignedDuration::from_secs(wall);
+            round.age(Moment {
+                earliest: then,
+                wall,
+                latest: then,
+            })
+        };
+        assert_eq!(after(5, 3605), Duration::from_secs(3605), "suspended for an hour");
+        assert_eq!(after(700, -3600), Duration::from_secs(700), "set back by an hour");
     }
 
     #[tokio::test(start_paused = true)]
@@ -292,7 +325,7 @@ mod tests {
         assert_eq!(memories.looking_from("hub"), vec![key()]);
         assert_eq!(memories.key_of("u"), Some(key()));
         memories.forget("u");
-        memories.open_round("u", 1, Digest::of_bytes(b""), Instant::now());
+        memories.open_round("u", 1, Digest::of_bytes(b""), Moment::now());
         assert!(memories.is_empty() && memories.looking_from("hub").is_empty());
         assert_eq!(memories.recall("u"), Memory::default());
     }

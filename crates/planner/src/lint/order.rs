@@ -15,6 +15,16 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     serial(lint);
     zone_group_before_endpoint(lint);
     records_before_links(lint);
+    recorded_before_names_change(lint);
+}
+
+/// A status that would hide a change of names from the next process is brought up to date first (deletion closes nothing).
+fn recorded_before_names_change(lint: &mut Lint<'_>) {
+    let changes = lint.plan.steps().filter_map(azure).any(AzureAction::changes_names);
+    let hidden = changes && !lint.seen.object.deleting && crate::settling::would_be_hidden(lint.desired, lint.seen);
+    lint.demand("order", !hidden, || {
+        "names change before status has recorded that they will".into()
+    });
 }
 
 fn one_write_per_resource(lint: &mut Lint<'_>) {

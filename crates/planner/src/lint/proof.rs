@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use sreg_api::ChangeKind;
-use sreg_api::probe::ProbeOutcome;
-use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
+use sreg_api::probe::{PathResult, ProbeOutcome};
+use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
 use sreg_domain::seen::{EndpointSeen, Round};
@@ -75,10 +74,15 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
         return false;
     }
     let status = &seen.object.status;
-    if status
+    let unfinished = status
         .rollback
         .as_ref()
-        .is_some_and(|r| r.generation == desired.object.generation && r.count > 0 && !r.restored)
+        .filter(|r| r.generation == desired.object.generation && r.count > 0 && !r.restored);
+    let age = unfinished
+        .and_then(|r| r.reopened_at.as_ref())
+        .and_then(|at| Duration::try_from(seen.at.duration_since(at.0)).ok());
+    if let (Some(unfinished), Some(age)) = (unfinished, age)
+        && age <= crate::locked::pause(desired.grace_period, unfinished.count)
     {
         return true;
     }
@@ -130,9 +134,6 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
         "there is nothing to prove",
     );
     demand(settled(desired, seen), "names have not settled");
-    demand(approved(desired, seen, plan), "the lockdown is not approved");
-    let rollout = !desired.gates.contains(&LockdownGate::Rollout) || seen.cluster.rollout == Fact::Seen(true);
-    demand(rollout, "no rollout has reached the object");
     let targets = closedness(seen);
     demand(targets.is_some(), "the targets are not known");
     for id in targets.iter().flatten().map(|(id, _)| id) {
@@ -143,11 +144,6 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
             .is_some_and(|s| s.targets.keys().any(|key| key.eq_ignore_ascii_case(id.key())));
         demand(kept, &format!("the snapshot does not hold {id}"));
     }
-    let digest = seen.cluster.snapshot.seen().map(|s| &s.evidence_digest);
-    demand(
-        digest.is_some() && digest == plan.assessment.evidence.as_ref(),
-        "the snapshot names other evidence",
-    );
     let round = seen
         .memory
         .round
@@ -159,6 +155,18 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
                 round.subject == subject(desired, seen),
                 "the round is about another subject",
             );
+            let evidence = evidence(desired, round, &members);
+            let kept = seen.cluster.snapshot.seen().map(|s| &s.evidence_digest);
+            demand(
+                kept == Some(&evidence) && plan.assessment.evidence.as_ref() == Some(&evidence),
+                "plan or snapshot name other evidence",
+            );
+            missing.extend(super::people::missing(
+                desired,
+                seen,
+                targets.iter().flatten(),
+                &members,
+            ));
             missing.extend(unproven(desired, seen, round, &members));
         }
         (None, _) => missing.push("no fresh round is open".into()),
@@ -168,23 +176,16 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
 }
 
 fn settled(desired: &Desired, seen: &Seen) -> bool {
-    let recorded = seen.object.status.last_name_change_time.as_ref();
-    let recorded = recorded.map(|t| Duration::try_from(seen.at.duration_since(t.0)).unwrap_or_default());
+    let status = &seen.object.status;
+    let is_true = |kind: &str| status.conditions.iter().any(|c| c.type_ == kind && c.status == "True");
+    let recorded = status
+        .last_name_change_time
+        .as_ref()
+        .filter(|_| is_true("EndpointsReady") && is_true("DnsReady"))
+        .map(|t| Duration::try_from(seen.at.duration_since(t.0)).unwrap_or_default());
     let elapsed = recorded.or(seen.memory.since_name_change).unwrap_or_default();
     // A change that this process knows of is never outweighed by what an older status says.
     elapsed.min(seen.memory.name_changed.unwrap_or(Duration::MAX)) >= desired.verification.dns_settle
-}
-
-fn approved(desired: &Desired, seen: &Seen, plan: &Plan) -> bool {
-    let obstacles = match &seen.azure.reopening_obstacles {
-        Fact::Seen(obstacles) => !obstacles.is_empty(),
-        Fact::Absent => false,
-        Fact::Unknown(_) => return false,
-    };
-    let needed = obstacles || desired.gates.contains(&LockdownGate::Approval);
-    let digest = plan.assessment.lockdown_digest.as_ref();
-    let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Lockdown && Some(&a.digest) == digest;
-    !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
 }
 
 /// (group, target) of every endpoint that a place needs.
@@ -229,7 +230,8 @@ pub(super) fn ready<'a>(
         .filter(|e| e.is_ready() && e.owner.as_ref() == Some(&desired.owner))
 }
 
-type Names = BTreeMap<String, BTreeSet<String>>;
+/// Public name to addresses.
+pub(super) type Names = BTreeMap<String, BTreeSet<String>>;
 
 /// Per place: public name to addresses. `None` while an endpoint is not ready.
 fn members_by_place(desired: &Desired, seen: &Seen) -> Option<BTreeMap<String, Names>> {
@@ -267,6 +269,20 @@ fn subject(desired: &Desired, seen: &Seen) -> Digest {
                 let names: Vec<&str> = member.fqdns.iter().map(|f| f.as_str()).collect();
                 parts.push(format!("{} {} {}", id.key(), member.address, names.join(" ")));
             }
+        }
+    }
+    parts.sort();
+    Digest::of_parts(parts.iter().map(String::as_str))
+}
+
+/// Digest of the evidence that a complete round gives.
+fn evidence(desired: &Desired, round: &Round, places: &BTreeMap<String, Names>) -> Digest {
+    let mut parts = vec![format!("round {} subject {}", round.number, round.subject)];
+    for network in &desired.client_networks {
+        for (name, addresses) in places.get(&network.endpoint).into_iter().flatten() {
+            let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+            let point = &network.vantage_point;
+            parts.push(format!("{} {point} {name} {}", network.name, addresses.join(" ")));
         }
     }
     parts.sort();
@@ -376,10 +392,12 @@ fn unproven_path(
         let echoes = s.observed_generation == Some(probe.generation)
             && s.round == round.number
             && s.subject == round.subject.as_str();
-        echoes
-            && s.results
-                .iter()
-                .any(|r| r.fqdn == name && r.outcome == ProbeOutcome::Succeeded && r.successes >= needed)
+        let about: Vec<_> = s.results.iter().filter(|r| r.fqdn == name).collect();
+        let passes = |r: &PathResult| {
+            let answered: BTreeSet<String> = r.addresses.iter().cloned().collect();
+            r.outcome == ProbeOutcome::Succeeded && r.successes >= needed && answered == *addresses
+        };
+        echoes && matches!(about.as_slice(), [only] if passes(only))
     });
     if proven { None } else { no("not proven in this round") }
 }

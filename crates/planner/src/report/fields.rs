@@ -49,7 +49,7 @@ pub(super) fn status(
         findings: findings(plan),
         operations: operations(view, outcome),
         approvals_wanted: approvals_wanted(view, plan),
-        last_name_change_time: last_name_change(view, outcome, &conditions, now),
+        last_name_change_time: last_name_change(view, plan, outcome, &conditions, now),
         exposure: None,
         snapshot: snapshot(view),
         rollback: None,
@@ -310,10 +310,11 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
     wanted
 }
 
-/// Moves when a write of ours changed names, and when DNS or endpoints have just become ready: an operation ends long after it was
+/// Moves when a write of ours is about to change names or did, and when DNS or endpoints have just become ready: an operation ends long after it was
 /// started, and a write may have been lost from status by a crash.
 fn last_name_change(
     view: &View<'_>,
+    plan: &Plan,
     outcome: &Outcome,
     conditions: &[Condition],
     now: Timestamp,
@@ -327,7 +328,7 @@ fn last_name_change(
         |all: &[Condition], kind: ConditionType| all.iter().any(|c| c.type_ == kind.to_string() && c.status == "True");
     let both = |all: &[Condition]| holds(all, ConditionType::EndpointsReady) && holds(all, ConditionType::DnsReady);
     let arrived = both(conditions) && !both(&former.conditions) && !view.desired.endpoints.is_empty();
-    if wrote || arrived {
+    if wrote || arrived || !plan.assessment.names_about_to_change.is_empty() {
         Some(whole_seconds(now))
     } else {
         former.last_name_change_time.clone()

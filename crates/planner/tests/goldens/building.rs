@@ -288,6 +288,12 @@ pub fn cases() -> Vec<Case> {
             if let Some(Fact::Seen(zone)) = world.seen.azure.zones.values_mut().next() {
                 zone.links = Fact::Seen(Vec::new());
             }
+            world.visit();
+            world
+        }),
+        ("a_change_of_names_is_recorded_before_its_first_write", || {
+            let mut world = locked();
+            world.suffer(Blow::RemoveRecords(0));
             world
         }),
         ("name_changes_wait_for_their_approval", || {

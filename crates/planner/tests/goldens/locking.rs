@@ -233,6 +233,7 @@ pub fn cases() -> Vec<Case> {
         ("an_endpoint_dropped_while_locked_is_released", || {
             let mut world = locked();
             world.respec(|o| o.spec.endpoints[0].subnet_resource_id = format!("{}/subnets/other", vnet("hub")));
+            world.visit();
             world
         }),
         ("an_endpoint_dropped_while_open_goes_after_its_zone_group", || {

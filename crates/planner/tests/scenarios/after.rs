@@ -270,6 +270,15 @@ fn records_deleted_below_a_zone_group_are_written_again() {
     }
     let (plan, _) = world.visit();
     assert!(
+        plan.assessment
+            .drift
+            .iter()
+            .any(|d| d.starts_with("needs put-zone-group")),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+    let (plan, _) = world.visit();
+    assert!(
         plan.steps().any(|s| s.id.0.starts_with("put-zone-group")),
         "{}",
         sreg_planner::render(&plan)
@@ -428,5 +437,34 @@ fn names_of_restored_settings_are_exactly_the_snapshots() {
             panic!("{step:?}")
         };
         assert_eq!(kept.targets[id.as_str()].network, *network);
+    }
+}
+
+/// A backup restores a status from the middle of a rollback, long after everything was locked for good.
+#[test]
+fn an_old_status_of_an_unfinished_rollback_opens_nothing() {
+    for count in [1, 3, 9] {
+        let mut world = locked();
+        world.respec(|o| {
+            o.spec.public_access.rollback = Some(RollbackSpec {
+                on_failure: RollbackPolicy::Reopen,
+                ..RollbackSpec::default()
+            })
+        });
+        let then = world.now;
+        world.pass(Duration::from_secs(40 * 24 * 3600));
+        world.visit();
+        world.seen.object.status.rollback = Some(sreg_api::status::RollbackStatus {
+            count,
+            reopened_at: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(then)),
+            generation: world.desired.object.generation,
+            reason: "spoke cannot reach it".into(),
+            restored: false,
+        });
+        for _ in 0..5 {
+            let (_, report) = world.visit();
+            assert!(world.all_closed(), "{count}: {:?}", world.closed());
+            world.pass(report.requeue);
+        }
     }
 }

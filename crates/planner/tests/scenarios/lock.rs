@@ -328,3 +328,33 @@ fn an_endpoint_moved_to_another_subnet_while_open_is_replaced() {
     let alive = world.seen.azure.endpoints.values().filter_map(Fact::seen);
     assert!(alive.clone().count() == 3 && alive.clone().all(|e| e.subnet.as_ref().unwrap().name() == "other"));
 }
+
+/// A status that calls everything ready hides the repair from the next process, unless it was told before the write.
+#[test]
+fn a_crash_between_a_repaired_record_and_its_report_does_not_shorten_the_settling() {
+    let mut world = World::everyday();
+    world.silent.insert("office-agent".into());
+    world.until("AwaitingAction", 60);
+    world.pass(Duration::from_secs(5 * 3600));
+    world.visit();
+    world.suffer(Blow::RemoveRecords(0));
+    let repairs = |plan: &Plan| {
+        plan.steps()
+            .any(|s| matches!(&s.action, Action::Azure(a) if a.changes_names()))
+    };
+    let (first, _) = world.visit();
+    assert!(!repairs(&first), "recorded first:\n{}", sreg_planner::render(&first));
+    assert_eq!(first.assessment.names_about_to_change.len(), 1);
+    let plan = world.plan();
+    assert!(repairs(&plan), "{}", sreg_planner::render(&plan));
+    world.carry_out(&plan);
+    world.restart();
+    let repaired = world.now;
+    world.silent.clear();
+    while !closes(&world.plan()) {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    let settled = world.now.duration_since(repaired);
+    assert!(settled.as_secs() >= 3600, "closes after {settled:?}");
+}

@@ -282,3 +282,21 @@ fn a_running_closing_write_is_locking() {
     assert!(plan.waves.is_empty());
     assert_eq!(plan.assessment.state, Some(sreg_api::conditions::State::Locking));
 }
+
+/// What only a person will end is not asked for every three seconds for days.
+#[test]
+fn looks_grow_rarer_the_longer_nothing_moves() {
+    let mut world = World::everyday();
+    world.slow = true;
+    world.visit();
+    let (_, first) = world.visit();
+    assert!(first.requeue <= Duration::from_secs(3), "{:?}", first.requeue);
+    let then = world.clone();
+    let after = |passed: u64| {
+        let mut world = then.clone();
+        world.now += jiff::SignedDuration::from_secs(passed.cast_signed());
+        world.visit().1.requeue
+    };
+    assert_eq!(after(600), Duration::from_secs(20));
+    assert_eq!(after(24 * 3600), Duration::from_secs(60));
+}

@@ -310,6 +310,10 @@ impl World {
                 self.seen.azure.endpoints.entry(id).or_insert(Fact::Absent);
             }
         }
+        let asks = self.desired.verification.recent_public_clients.is_some();
+        if asks && self.seen.azure.recent_public_clients.is_absent() {
+            self.seen.azure.recent_public_clients = Fact::Seen(Vec::new());
+        }
         for id in &self.desired.sharing {
             let mut seen = open_storage("workspace", false);
             seen.id = id.clone();

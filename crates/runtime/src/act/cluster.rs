@@ -27,10 +27,10 @@ use sreg_api::{ConnectivityProbe, SecureRegistry};
 use sreg_domain::Effect;
 use sreg_domain::action::{ClusterAction, ProbeWrite, Snapshot, StepResult};
 use sreg_domain::desired::ObjectRef;
-use tokio::time::Instant;
 
 use super::write::{Unwritten, done, failure, look, send, write};
 use crate::context::Context;
+use crate::leadership::Moment;
 use crate::observe::{SNAPSHOT_KEY, claim_of, is_alive, registries, snapshot_of};
 
 /// Carries out one effect.
@@ -48,7 +48,7 @@ pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &Cl
             subject,
             probes,
         } => {
-            let opened = Instant::now();
+            let opened = Moment::now();
             // The first write already voids the round before; if this one breaks off, none is open.
             context.memories.drop_round(&object.uid);
             let written = apply_probes(context, object, probes).await;

@@ -1,0 +1,86 @@
+//! What people must have said before a closing write, worked out from desired and seen alone: approval, window, rollout, and the
+//! clients that are still seen at public addresses.
+
+use std::collections::BTreeMap;
+
+use sreg_api::ChangeKind;
+use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
+use sreg_domain::{ArmId, Desired, Digest, Fact, Seen};
+
+use super::proof::Names;
+use crate::prefix::Prefix;
+use crate::window::{self, Standing};
+
+/// Everything that people have yet to say.
+pub(super) fn missing<'a>(
+    desired: &Desired,
+    seen: &Seen,
+    targets: impl Iterator<Item = (&'a ArmId, &'a Option<bool>)>,
+    places: &BTreeMap<String, Names>,
+) -> Vec<String> {
+    let wanted = |gate: LockdownGate| desired.gates.contains(&gate);
+    let digest = approval_digest(desired, seen, targets.map(|(id, _)| id), places);
+    let rollout = !wanted(LockdownGate::Rollout) || seen.cluster.rollout == Fact::Seen(true);
+    let in_window = || {
+        let window = desired.window.as_ref();
+        window.is_some_and(|w| matches!(window::standing(w, seen.at), Standing::Open(_)))
+    };
+    let demands = [
+        (approved(desired, seen, &digest), "the lockdown is not approved"),
+        (rollout, "no rollout has reached the object"),
+        (
+            !wanted(LockdownGate::Window) || in_window(),
+            "the lockdown window is closed",
+        ),
+        (
+            nobody_is_cut_off(desired, seen),
+            "clients are, or may be, still seen at public addresses",
+        ),
+    ];
+    let broken = demands.into_iter().filter(|(holds, _)| !holds);
+    broken.map(|(_, what)| what.to_owned()).collect()
+}
+
+/// What an approval must name: every target, every path, whatever forbids the way back.
+fn approval_digest<'a>(
+    desired: &Desired,
+    seen: &Seen,
+    targets: impl Iterator<Item = &'a ArmId>,
+    places: &BTreeMap<String, Names>,
+) -> Digest {
+    let mut parts: Vec<String> = targets.map(|id| format!("close {}", id.key())).collect();
+    for network in &desired.client_networks {
+        let names = places.get(&network.endpoint).into_iter().flatten();
+        parts.extend(names.map(|(name, _)| format!("path {} {name}", network.name)));
+    }
+    let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
+    parts.extend(obstacles.map(|obstacle| format!("obstacle {obstacle}")));
+    parts.sort();
+    Digest::of_parts(parts.iter().map(String::as_str))
+}
+
+fn approved(desired: &Desired, seen: &Seen, digest: &Digest) -> bool {
+    let obstacles = match &seen.azure.reopening_obstacles {
+        Fact::Seen(obstacles) => !obstacles.is_empty(),
+        Fact::Absent => false,
+        Fact::Unknown(_) => return false,
+    };
+    let needed = obstacles || desired.gates.contains(&LockdownGate::Approval);
+    let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Lockdown && a.digest == *digest;
+    !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
+}
+
+fn nobody_is_cut_off(desired: &Desired, seen: &Seen) -> bool {
+    let Some(asked) = &desired.verification.recent_public_clients else {
+        return true;
+    };
+    let accepted = |client: &sreg_domain::seen::PublicClient| {
+        let holds = |prefix: Prefix| client.address.parse().is_ok_and(|address| prefix.holds(address));
+        asked.accept.iter().filter_map(|text| Prefix::parse(text)).any(holds)
+    };
+    match &seen.azure.recent_public_clients {
+        _ if asked.policy != RecentPublicClientsPolicy::Block => true,
+        Fact::Seen(clients) => clients.iter().all(accepted),
+        Fact::Absent | Fact::Unknown(_) => false,
+    }
+}

@@ -1,0 +1,63 @@
+//! When names last changed, and how that is known after a crash. Clients may hold former answers for `dnsSettle`, so nothing is
+//! closed before it has passed since the last write of ours that changed names.
+//!
+//! | who knows of a change | what a crash between write and report loses |
+//! | --- | --- |
+//! | this process | its memory: a new one waits `dnsSettle` anew, unless status vouches for the time |
+//! | status, endpoints or DNS not ready | nothing: such a status does not vouch |
+//! | status, both ready | the change: so it is recorded before the write, by a visit that writes nothing else |
+
+use std::time::Duration;
+
+use sreg_domain::{Action, Desired, Seen, StepId};
+
+use crate::draft::Draft;
+use crate::facts::View;
+use crate::plan::{Step, WaitReason};
+
+/// Whether a status calls endpoints and DNS ready: then it is taken at its word about when names last changed.
+fn vouches(seen: &Seen) -> bool {
+    let conditions = &seen.object.status.conditions;
+    ["EndpointsReady", "DnsReady"]
+        .iter()
+        .all(|t| conditions.iter().any(|c| c.type_ == *t && c.status == "True"))
+}
+
+/// Time since the change that status records, if any.
+fn recorded(seen: &Seen) -> Option<Duration> {
+    let time = seen.object.status.last_name_change_time.as_ref()?;
+    Some(Duration::try_from(seen.at.duration_since(time.0)).unwrap_or(Duration::ZERO))
+}
+
+/// How long ago names last changed by a write of ours, as far as anybody knows; `None`: nobody does.
+pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
+    let memory = &view.seen.memory;
+    // A change that this process knows of is never outweighed by what an older status says.
+    recorded(view.seen)
+        .filter(|_| vouches(view.seen))
+        .or(memory.since_name_change)
+        .map(|known| memory.name_changed.map_or(known, |changed| changed.min(known)))
+}
+
+/// Whether status would hide a change of names from the next process: it calls everything ready, and the change that it records
+/// is so old that the settling of the next one would end too early.
+pub(crate) fn would_be_hidden(desired: &Desired, seen: &Seen) -> bool {
+    let settle = desired.verification.dns_settle;
+    let recent = (settle / 10).max(Duration::from_secs(30));
+    !settle.is_zero() && vouches(seen) && recorded(seen).is_none_or(|since| since > recent)
+}
+
+/// Holds name-changing steps for one visit where status must record them first: those held.
+pub(crate) fn record_first(view: &View<'_>, draft: &mut Draft) -> Vec<StepId> {
+    let changes = |step: &Step| matches!(&step.action, Action::Azure(azure) if azure.changes_names());
+    if view.desired.observe_only || !draft.azure.iter().any(changes) || !would_be_hidden(view.desired, view.seen) {
+        return Vec::new();
+    }
+    let held = draft.azure.extract_if(.., |step| changes(step)).map(|step| step.id);
+    let held = held.collect();
+    draft.waiting(
+        WaitReason::NamesAboutToChange,
+        "names are about to change: status records it before the first write",
+    );
+    held
+}
