@@ -25,6 +25,7 @@ pub mod agents;
 pub mod apply;
 pub mod scramble;
 pub mod settings;
+pub mod strangers;
 pub mod visits;
 
 pub const SUB: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";

@@ -31,6 +31,8 @@ pub enum Blow {
     RoundOfSomebodyElse(u8),
     Retag,
     NewReplica,
+    /// Another team's endpoint, records and link appear beside ours, in the same zones.
+    Strangers,
     TimePasses(u16),
 }
 
@@ -148,6 +150,7 @@ impl World {
                 }
             }
             Blow::NewReplica => self.add_replica(),
+            Blow::Strangers => self.add_strangers(),
             Blow::TimePasses(seconds) => self.pass(Duration::from_secs(u64::from(seconds))),
         }
     }

@@ -1,0 +1,102 @@
+//! What is told: consistent, monotone, and the same of equal worlds.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use sreg_api::conditions::{ConditionType, State};
+use sreg_domain::Outcome;
+use sreg_planner::conditions;
+use strum::IntoEnumIterator;
+
+use crate::config;
+use crate::stories::stories;
+use crate::world::*;
+
+/// What a status must always be.
+pub fn consistent(world: &World) -> Result<(), TestCaseError> {
+    let status = &world.seen.object.status;
+    if status.conditions.is_empty() {
+        return Ok(());
+    }
+    let types: Vec<&str> = status.conditions.iter().map(|c| c.type_.as_str()).collect();
+    let all: Vec<String> = ConditionType::iter().map(|t| t.to_string()).collect();
+    prop_assert_eq!(types, all.iter().map(String::as_str).collect::<Vec<_>>());
+    let truth = |kind: ConditionType| status.conditions.iter().find(|c| c.type_ == kind.to_string()).unwrap();
+    let state = State::iter()
+        .find(|s| s.to_string() == truth(ConditionType::Ready).reason)
+        .expect("Ready's reason is a state");
+    let (ready, reconciling, stalled) = conditions::trio(state);
+    prop_assert_eq!(truth(ConditionType::Ready).status.as_str(), ready.as_str());
+    prop_assert_eq!(truth(ConditionType::Reconciling).status.as_str(), reconciling.as_str());
+    prop_assert_eq!(truth(ConditionType::Stalled).status.as_str(), stalled.as_str());
+    prop_assert!(
+        status
+            .conditions
+            .iter()
+            .all(|c| c.observed_generation == Some(world.desired.object.generation))
+    );
+    if state == State::Locked {
+        for kind in [
+            ConditionType::RegistryFound,
+            ConditionType::EndpointsReady,
+            ConditionType::DnsReady,
+            ConditionType::ConnectivityVerified,
+            ConditionType::PublicAccessDisabled,
+        ] {
+            prop_assert_eq!(truth(kind).status.as_str(), "True", "{}", kind);
+        }
+    }
+    prop_assert!(!status.waiting_for.iter().any(|w| w.message.is_empty()));
+    prop_assert!(serde_json::to_string(status).unwrap().len() < 40_000);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// Monotone: the observed generation never falls and never passes the object's; a condition's time moves exactly when its
+    /// status flips, and never back; history only grows at its end and stays bounded.
+    #[test]
+    fn reporting_is_monotone(story in stories()) {
+        let mut wrong: Option<String> = None;
+        story.tell_to(|before, _, after| {
+            let (old, new) = (&before.seen.object.status, &after.seen.object.status);
+            let mut demand = |holds: bool, what: &str| {
+                if !holds {
+                    wrong.get_or_insert_with(|| format!("{what}: {old:#?}\n{new:#?}"));
+                }
+            };
+            demand(new.observed_generation >= old.observed_generation, "observed generation falls");
+            demand(new.observed_generation <= after.object.metadata.generation, "passes the object's");
+            let former: BTreeMap<_, _> = old.conditions.iter().map(|c| (&c.type_, c)).collect();
+            for condition in &new.conditions {
+                let Some(former) = former.get(&condition.type_) else { continue };
+                let flipped = former.status != condition.status;
+                let moved = former.last_transition_time != condition.last_transition_time;
+                demand(flipped || !moved, "a time moved without a flip");
+                demand(former.last_transition_time <= condition.last_transition_time, "a time went back");
+            }
+            demand(new.history.len() <= 16, "history is not bounded");
+            let kept = old.history.iter().skip(usize::from(new.history.len() >= 16));
+            let kept: Vec<_> = kept.collect();
+            let lost = !old.history.is_empty() && !new.history.is_empty() && !new.history.contains(kept[kept.len() - 1]);
+            demand(!lost, "history forgot its latest entry");
+        });
+        prop_assert!(wrong.is_none(), "{}", wrong.unwrap());
+    }
+
+    /// Reporting an unchanged visit twice is byte-equal.
+    #[test]
+    fn the_same_visit_reported_again_changes_nothing(story in stories()) {
+        let mut world = story.tell();
+        let plan = world.plan();
+        let first = world.report(&plan, &Outcome::default());
+        world.seen.object.status = first.status.clone();
+        let again = world.plan();
+        let second = world.report(&again, &Outcome::default());
+        world.seen.object.status = second.status.clone();
+        let third = world.report(&world.plan(), &Outcome::default());
+        prop_assert_eq!(serde_json::to_value(&second.status).unwrap(), serde_json::to_value(&third.status).unwrap());
+        prop_assert!(third.events.is_empty(), "{:?}", third.events);
+    }
+}
