@@ -368,6 +368,44 @@ async fn directly_the_same_hops_pass() {
     assert_stopped(&found, Failed, Hop::Tcp, "refuses the connection");
 }
 
+/// What was proven an attempt ago is no proof of this one: neither a cached answer nor a pooled connection may stand in for it.
+#[tokio::test]
+async fn each_attempt_asks_dns_anew_and_opens_a_connection_of_its_own() {
+    let ca = Authority::new("Contoso Root");
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = asked.clone();
+    let (resolver, _dns) = direct_dns(move |q, _| {
+        // The record is good for a minute, and moves after the second question.
+        let moved = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= 2;
+        let address = if moved { "127.0.0.2" } else { "127.0.0.1" };
+        reply(q, ResponseCode::NoError, &[(FQDN, address)])
+    })
+    .await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let via = Via {
+        dialer: Dialer::Direct,
+        resolver: ResolverAddress::Address(resolver),
+        roots: TrustRoots::only(ca.pem.as_bytes()).unwrap(),
+        host_suffixes: crate::cloud_suffixes(),
+    };
+    let path = ProbePath {
+        addresses: vec!["127.0.0.1".to_owned()],
+        private_link_name: None,
+        ..path()
+    };
+    for attempt in 1..=2 {
+        // Each time somebody has to knock.
+        let (found, ()) = tokio::join!(attempt_at_port(&via, &path, AMPLE, port), async {
+            serve_tls(listener.accept().await.unwrap().0, ca.server(&[FQDN]), CHALLENGE).await;
+        });
+        assert_eq!(found.outcome, Succeeded, "{attempt}: {found:?}");
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), attempt);
+    }
+    let found = attempt_at_port(&via, &path, AMPLE, port).await;
+    assert_stopped(&found, Failed, Hop::Dns, "127.0.0.2");
+}
+
 #[tokio::test]
 async fn directly_a_dead_resolver_is_named() {
     let network = with_endpoint(|_| Peer::Silent).await;

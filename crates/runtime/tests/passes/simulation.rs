@@ -210,7 +210,8 @@ async fn a_pass_that_panics_or_hangs_does_not_hold_up_other_objects() {
         "tried again, with growing backoff: {panicked}"
     );
     assert!((3..100).contains(&late), "{late}");
-    operator.stop().await;
+    // Whether the one that hangs is in a pass just now is chance: no grace ends that.
+    operator.kill().await;
 }
 
 fn break_glass(stand: &Stand, duration: &str) {
