@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::apply;
 use super::campaign::courier::{Courier, Delivery};
-use super::campaign::gate::{Call, Gate, Side};
+use super::campaign::gate::Gate;
 use super::wire::{Answer, Refusal, Reply, Target, query, refuse, respond, same, seconds, selects, target};
 
 /// Plural, namespace (empty for cluster-scoped kinds), name.
@@ -64,7 +64,7 @@ pub(super) struct Store {
     writes: Vec<Write>,
     pub(super) version: u64,
     interceptor: Option<Interceptor>,
-    courier: Courier,
+    pub(super) courier: Courier,
 }
 
 #[derive(Clone)]
@@ -112,43 +112,6 @@ impl ApiServer {
         self.client_through(Gate::open())
     }
 
-    /// A client whose requests pass a gate.
-    pub fn client_through(&self, gate: Gate) -> kube::Client {
-        let server = self.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let (server, gate) = (server.clone(), gate.clone());
-            async move {
-                server
-                    .answer_through(&gate, request)
-                    .await
-                    .map_err(tower::BoxError::from)
-            }
-        });
-        kube::Client::new(service, "default")
-    }
-
-    async fn answer_through(&self, gate: &Gate, request: Request<Body>) -> Result<Reply, std::io::Error> {
-        let reads = request.method() == Method::GET;
-        let watches = query(request.uri()).contains_key("watch");
-        let passage = gate.enter(call_of(&request)).await;
-        if let Some(code) = passage.refused() {
-            let reason = match code {
-                409 => "Conflict",
-                429 => "TooManyRequests",
-                _ => "ServiceUnavailable",
-            };
-            return Ok(respond(&refuse(code, reason, "refused by the test")));
-        }
-        let past = gate.cluster_as_read().filter(|_| reads && !watches);
-        let before = self.lock().version;
-        let reply = past.as_ref().unwrap_or(self).answer(request).await;
-        let changed = self.lock().version != before;
-        match gate.leave(passage, changed).await {
-            true => Err(std::io::Error::other("the answer was lost")),
-            false => reply,
-        }
-    }
-
     /// A server that nobody writes to.
     pub(super) fn standing_still(objects: BTreeMap<Key, Value>, version: u64, clock: Clock) -> Self {
         let server = ApiServer::new(clock);
@@ -162,16 +125,6 @@ impl ApiServer {
 
     pub(super) fn clock(&self) -> Clock {
         self.clock
-    }
-
-    /// Watch events go this way from now on.
-    pub fn deliver_by(&self, courier: Courier) {
-        self.lock().courier = courier;
-    }
-
-    /// Asks the courier.
-    pub fn courier<T>(&self, ask: impl FnOnce(&Courier) -> T) -> T {
-        ask(&self.lock().courier)
     }
 
     /// Decides about every request but watches from now on; lists have no name.
@@ -256,7 +209,7 @@ impl ApiServer {
         self.store.lock().unwrap()
     }
 
-    async fn answer(&self, request: Request<Body>) -> Result<Reply, std::io::Error> {
+    pub(super) async fn answer(&self, request: Request<Body>) -> Result<Reply, std::io::Error> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
         let query = query(&parts.uri);
@@ -494,24 +447,4 @@ fn note(store: &mut Store, verb: &'static str, key: &Key, status: bool, manager:
         name: key.2.clone(),
         manager: manager.to_owned(),
     });
-}
-
-/// What a request is called in plans: no version, no group, and events all alike.
-fn call_of(request: &Request<Body>) -> Call {
-    let name = match target(request.uri().path()) {
-        None => String::new(),
-        Some(target) if target.key.0 == "events" => "events".to_owned(),
-        Some(target) => {
-            let (plural, namespace, name) = &target.key;
-            let parts = [
-                namespace.as_str(),
-                plural,
-                name,
-                if target.status { "status" } else { "" },
-            ];
-            let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-            parts.join("/")
-        }
-    };
-    Call::new(Side::Cluster, request.method().as_str(), &name)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::courier::Courier;
 use super::frozen::{Lagging, Recorded};
 use super::witness::Witness;
 use crate::api_server::ApiServer;
@@ -125,6 +126,8 @@ struct State {
     cluster: Option<ApiServer>,
     frozen: Option<(ApiServer, Instant)>,
     azure: Lagging,
+    /// Events that had arrived when somebody first did something.
+    events_before: Option<Vec<(String, usize)>>,
 }
 
 impl fmt::Debug for Gate {
@@ -185,6 +188,10 @@ impl Gate {
         state.met || state.plan.is_none()
     }
 
+    pub fn events_before(&self) -> Vec<(String, usize)> {
+        self.state().events_before.clone().unwrap_or_default()
+    }
+
     pub fn last_write(&self) -> Option<Instant> {
         self.state().last_write
     }
@@ -208,6 +215,11 @@ impl Gate {
 
     /// Somebody does something: a place for faults as good as a write of the operator.
     pub fn act(&self, name: &str) {
+        {
+            let mut state = self.state();
+            let counts = state.cluster.as_ref().map(|cluster| cluster.courier(Courier::counts));
+            state.events_before = state.events_before.take().or(counts);
+        }
         self.admit(Call::new(Side::People, "does", name));
     }
 

@@ -56,7 +56,8 @@ impl fmt::Display for Upset {
 pub struct Learned {
     pub end: End,
     pub log: Vec<Logged>,
-    pub events: Vec<(String, usize)>,
+    /// Of each kind that is watched, how many events arrived before anybody did anything, and in all.
+    pub events: Vec<(String, usize, usize)>,
     pub violations: Vec<String>,
     /// Closing and opening writes that the witness judged.
     pub judged: (usize, usize),
@@ -90,33 +91,24 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
     while gate.last_write().is_some_and(|last| last.elapsed() < 2 * QUIET) {
         tokio::time::sleep(QUIET / 10).await;
     }
+    let all = stand.api.courier(Courier::counts);
+    let before = gate.events_before();
+    let before_of = |kind: &String| {
+        before
+            .iter()
+            .find(|(other, _)| other == kind)
+            .map_or(0, |(_, count)| *count)
+    };
     let learned = Learned {
         end: End::of(&stand),
         log: gate.log(),
-        events: stand.api.courier(Courier::counts),
+        events: all
+            .into_iter()
+            .map(|(kind, count)| (kind.clone(), before_of(&kind), count))
+            .collect(),
         violations: witness.violations(),
         judged: witness.judged(),
     };
-    let reads = stand.sim.records_since(0).len();
-    println!(
-        "{}: {} in the journal, {} tried, {:?} s, version {}",
-        story.name,
-        reads,
-        stand.agents.log.lock().unwrap().len(),
-        stand.sim.now(),
-        stand.api.writes().len()
-    );
-    println!(
-        "{}",
-        operator
-            .context
-            .metrics
-            .encode()
-            .lines()
-            .filter(|l| l.contains("passes_total"))
-            .collect::<Vec<_>>()
-            .join(" ")
-    );
     operator.kill().await;
     Ok(learned)
 }

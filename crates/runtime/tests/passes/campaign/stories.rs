@@ -196,8 +196,11 @@ async fn delete_open(stage: &Stage<'_>) -> Result<(), String> {
     stage.declare("allow public access", |spec| {
         spec["publicAccess"] = json!({"desired": "Enabled"})
     });
+    // People look before they delete: while Azure's answers lag, deletion sees closed targets and rightly leaves their endpoints.
     stage
-        .until("open", 30 * MINUTE, |stand| stand.open_targets().len() == 3)
+        .until("open", 30 * MINUTE, |stand| {
+            stand.open_targets().len() == 3 && stand.status()["publicAccess"]["summary"] == "Open"
+        })
         .await?;
     stage.delete().await
 }
