@@ -24,7 +24,7 @@ use run::{Learned, Upset, Verdict};
 use stories::Story;
 
 /// Of the telling plans, one in so many is run by `make test`.
-const STRIDE: usize = 60;
+const STRIDE: usize = 70;
 
 /// On a runtime of its own with paused time; a panic is a result too.
 fn alone<T>(run: impl Future<Output = T>) -> Result<T, String> {

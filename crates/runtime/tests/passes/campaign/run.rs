@@ -72,7 +72,7 @@ pub struct Verdict {
 }
 
 /// How long a new operator takes to come after a crash, and how long nothing may be written for a world to be settled.
-const ABSENCE: Duration = Duration::from_secs(20);
+const ABSENCE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(90);
 const PATIENCE: Duration = Duration::from_secs(1800);
 

@@ -33,11 +33,11 @@ pub struct Stage<'a> {
 impl Story {
     /// The world at the beginning. Everything is quick, so that little simulated time passes.
     pub fn set_up(&self) -> Stand {
-        let stand = Stand::with(|seed| seed.latencies = Latencies::Scaled(0.02));
+        let stand = Stand::with(|seed| seed.latencies = Latencies::Scaled(0.05));
         (self.prepare)(&stand);
         stand.apply(|object| {
             object["spec"]["verification"] =
-                json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "2m", "dnsSettle": "30s"});
+                json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "2m", "dnsSettle": "75s"});
             object["spec"]["drift"] = json!({"interval": "2m"});
             (self.spec)(object);
         });
@@ -144,6 +144,9 @@ pub fn all() -> Vec<Story> {
             play: |stage| denied(stage).boxed(),
         },
         story("approval", waiting_for_approval, |stage| approval(stage).boxed()),
+        story("link-deleted", waiting_for_approval, |stage| {
+            link_deleted(stage).boxed()
+        }),
     ]
 }
 
@@ -360,4 +363,22 @@ async fn approval(stage: &Stage<'_>) -> Result<(), String> {
         }
     }
     Err("approved three times, and still open".into())
+}
+
+/// Just before the approval somebody deletes a link, and the operator makes it again: names settle anew.
+async fn link_deleted(stage: &Stage<'_>) -> Result<(), String> {
+    stage
+        .until("asking", 30 * MINUTE, |stand| stand.state() == "AwaitingApproval")
+        .await?;
+    let links = || {
+        stage.stand.sim.with_world(|world| {
+            let links = world.of_kind("microsoft.network/privatednszones/virtualnetworklinks");
+            let ours = links.filter(|link| link.id.contains("/dns/"));
+            ours.map(|link| link.id.clone()).collect::<Vec<_>>()
+        })
+    };
+    let before = links();
+    stage.act("delete a link").sim.delete_by_hand(&before[0]);
+    stage.until("linked again", 30 * MINUTE, |_| links() == before).await?;
+    approval(stage).await
 }
