@@ -210,7 +210,8 @@ async fn a_pass_that_panics_or_hangs_does_not_hold_up_other_objects() {
         "tried again, with growing backoff: {panicked}"
     );
     assert!((3..100).contains(&late), "{late}");
-    operator.stop().await;
+    // Not in good order: the pass that hangs may be running, and outlasts any grace.
+    operator.kill().await;
 }
 
 fn break_glass(stand: &Stand, duration: &str) {
