@@ -1,7 +1,7 @@
 //! The vantage points, in process: the agent's own pure half over attempts that the simulator's pure functions answer. Every
 //! attempt is kept, so that a test can judge what was proven when, without asking the operator.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub struct Agents {
     pub clock: Clock,
     pub log: Log,
     pub caches: Arc<Mutex<Caches>>,
+    /// Networks whose line is down.
+    pub cut: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 /// A vantage point and the simulator's network that it stands in.
@@ -57,6 +59,16 @@ struct Asked {
 }
 
 impl Agents {
+    /// Takes a network's line down, or puts it up again.
+    pub fn cut_off(&self, network: &'static str, down: bool) {
+        let mut cut = self.cut.lock().unwrap();
+        if down {
+            cut.insert(network);
+        } else {
+            cut.remove(network);
+        }
+    }
+
     /// Runs one agent until stopped.
     pub async fn run(self, place: Place, stop: CancellationToken) {
         let mut asked: HashMap<String, Asked> = HashMap::new();
@@ -211,6 +223,9 @@ impl Agents {
                     Hop::Dns,
                     format!("{} does not lead over its privatelink name", path.fqdn),
                 ));
+            }
+            if self.cut.lock().unwrap().contains(network) {
+                return Err((Hop::Tcp, "the line is down".to_owned()));
             }
             for address in answer.addresses {
                 connect(world, now, network, &path.fqdn, address)?;

@@ -14,7 +14,8 @@ use sreg_runtime::Clock;
 use tokio::sync::watch;
 
 use super::apply;
-use super::campaign::Gate;
+use super::campaign::courier::{Courier, Delivery};
+use super::campaign::gate::Gate;
 use super::wire::{Answer, Refusal, Reply, Target, query, refuse, respond, same, seconds, selects, target};
 
 /// Plural, namespace (empty for cluster-scoped kinds), name.
@@ -59,10 +60,11 @@ pub(super) struct Store {
     pub(super) objects: BTreeMap<Key, Value>,
     /// What each field manager last applied.
     applied: HashMap<(Key, String), Value>,
-    log: Vec<Event>,
+    pub(super) log: Vec<Event>,
     writes: Vec<Write>,
     pub(super) version: u64,
     interceptor: Option<Interceptor>,
+    pub(super) courier: Courier,
 }
 
 #[derive(Clone)]
@@ -82,6 +84,17 @@ impl Store {
             self.version,
         )
     }
+
+    /// What becomes of an event that somebody watches for.
+    pub(super) fn deliver(&mut self, event: &Event) -> Delivery {
+        self.courier.take(&event.key.0)
+    }
+
+    /// Whether more is known of the same object than this event tells.
+    pub(super) fn is_outdated(&self, event: &Event) -> bool {
+        let from = self.log.partition_point(|other| other.version <= event.version);
+        self.log.iter().skip(from).any(|other| other.key == event.key)
+    }
 }
 
 impl ApiServer {
@@ -99,20 +112,19 @@ impl ApiServer {
         self.client_through(Gate::open())
     }
 
-    /// A client whose writes pass a gate.
-    pub fn client_through(&self, gate: Gate) -> kube::Client {
-        let server = self.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let (server, gate) = (server.clone(), gate.clone());
-            async move {
-                let write =
-                    (request.method() != Method::GET).then(|| format!("{} {}", request.method(), request.uri().path()));
-                gate.around(write, server.answer(request))
-                    .await
-                    .map_err(tower::BoxError::from)
-            }
-        });
-        kube::Client::new(service, "default")
+    /// A server that nobody writes to.
+    pub(super) fn standing_still(objects: BTreeMap<Key, Value>, version: u64, clock: Clock) -> Self {
+        let server = ApiServer::new(clock);
+        *server.lock() = Store {
+            objects,
+            version,
+            ..Store::default()
+        };
+        server
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Decides about every request but watches from now on; lists have no name.
@@ -197,7 +209,7 @@ impl ApiServer {
         self.store.lock().unwrap()
     }
 
-    async fn answer(&self, request: Request<Body>) -> Result<Reply, std::io::Error> {
+    pub(super) async fn answer(&self, request: Request<Body>) -> Result<Reply, std::io::Error> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
         let query = query(&parts.uri);

@@ -15,6 +15,7 @@ mod api_server;
 mod apply;
 mod campaign;
 mod fence;
+mod gated;
 mod observe;
 mod simulation;
 mod stand;

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::{Agents, Place, Tried};
 use super::api_server::{ApiServer, Write};
-use super::campaign::Gate;
+use super::campaign::gate::{Call, Gate, Side};
 
 pub const NAMESPACE: &str = "ml-platform";
 pub const NAME: &str = "contoso-models";
@@ -60,6 +60,7 @@ struct InProcess(Simulator, Gate);
 #[async_trait]
 impl HttpClient for InProcess {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let InProcess(sim, gate) = self;
         let mut sent = http::Request::builder()
             .method(request.method().as_str())
             .uri(request.url().as_str());
@@ -70,26 +71,79 @@ impl HttpClient for InProcess {
             Body::Bytes(bytes) => bytes.clone(),
             Body::SeekableStream(_) => panic!("no streams are sent"),
         };
-        let write = (is_arm(request) && request.method() != azure_core::http::Method::Get)
-            .then(|| format!("{} {}", request.method().as_str(), request.url().path()));
-        let answer = self.1.around(write, self.0.handle(sent.body(body).unwrap())).await;
-        if answer.extensions().get::<ConnectionDropped>().is_some() {
+        let passage = gate.enter(call_of(request)).await;
+        let is_write = is_arm(request) && request.method() != azure_core::http::Method::Get;
+        if let Some(code) = passage.refused() {
+            return Ok(raw(&refusal(code)));
+        }
+        let url = request.url().as_str();
+        if !is_write && let Some(past) = gate.stale_answer(url) {
+            return Ok(raw(&past));
+        }
+        if is_write && let Some(witness) = gate.witness() {
+            witness.sees(request.method().as_str(), request.url().path(), &body);
+        }
+        let before = sim.journal().last();
+        let answer = sim.handle(sent.body(body).unwrap()).await;
+        let lost = gate.leave(passage, is_write && changed_since(sim, before)).await;
+        if lost || answer.extensions().get::<ConnectionDropped>().is_some() {
             return Err(azure_core::Error::with_message(
                 azure_core::error::ErrorKind::Io,
                 "connection closed",
             ));
         }
-        let mut headers = Headers::new();
-        for (name, value) in answer.headers() {
-            headers.insert(name.as_str().to_owned(), value.to_str().unwrap().to_owned());
+        if !is_write {
+            gate.keep_answer(url, &answer);
         }
-        let body: Bytes = answer.body().clone();
-        Ok(AsyncRawResponse::from_bytes(
-            StatusCode::from(answer.status().as_u16()),
-            headers,
-            body,
-        ))
+        Ok(raw(&answer))
     }
+}
+
+fn raw(answer: &http::Response<Bytes>) -> AsyncRawResponse {
+    let mut headers = Headers::new();
+    for (name, value) in answer.headers() {
+        headers.insert(name.as_str().to_owned(), value.to_str().unwrap().to_owned());
+    }
+    AsyncRawResponse::from_bytes(
+        StatusCode::from(answer.status().as_u16()),
+        headers,
+        answer.body().clone(),
+    )
+}
+
+/// What a plan lets Azure answer instead of carrying the request out.
+fn refusal(code: u16) -> http::Response<Bytes> {
+    let name = match code {
+        409 => "AnotherOperationInProgress",
+        412 => "PreconditionFailed",
+        429 => "TooManyRequests",
+        _ => "ServiceUnavailable",
+    };
+    let body = json!({"error": {"code": name, "message": "Refused by the test."}}).to_string();
+    let answer = http::Response::builder()
+        .status(code)
+        .header("content-type", "application/json")
+        .header("retry-after", "3");
+    answer.body(Bytes::from(body)).unwrap()
+}
+
+/// Whether Azure took a request for more than a question.
+fn changed_since(sim: &Simulator, before: u64) -> bool {
+    sim.records_since(before).iter().any(|record| match &record.entry {
+        Entry::Request(request) => request.operation.is_some() || !request.changed.is_empty(),
+        _ => true,
+    })
+}
+
+/// What a request is called in plans: type and name below the provider.
+fn call_of(request: &Request) -> Call {
+    if !is_arm(request) {
+        return Call::new(Side::Azure, "GET", "token");
+    }
+    let path = request.url().path();
+    let below = path.rsplit_once("/providers/").map_or(path, |(_, below)| below);
+    let name = below.split_once('/').map_or(below, |(_, name)| name);
+    Call::new(Side::Azure, request.method().as_str(), name)
 }
 
 /// Not the token endpoint, whose every request is a POST.
@@ -174,6 +228,7 @@ impl Stand {
             clock,
             log: Arc::default(),
             caches: Arc::default(),
+            cut: Arc::default(),
         };
         let leadership = Arc::new(Held(Mutex::new(Some(Duration::from_secs(3600)))));
         let stand = Stand {

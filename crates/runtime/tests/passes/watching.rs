@@ -11,6 +11,7 @@ use hyper::body::Frame;
 use serde_json::{Value, json};
 
 use super::api_server::ApiServer;
+use super::campaign::courier::Delivery;
 use super::wire::{Reply, Target, selects};
 
 impl ApiServer {
@@ -67,27 +68,45 @@ impl ApiServer {
     ) -> impl Stream<Item = Value> + Send + use<> {
         let server = self.clone();
         let versions = self.changes();
-        stream::unfold((from, versions), move |(seen, mut versions)| {
+        stream::unfold((from, versions, None), move |(seen, mut versions, again)| {
             let (server, query) = (server.clone(), query.clone());
             let target = Target {
                 key: target.key.clone(),
                 status: false,
             };
             async move {
+                if let Some(line) = again {
+                    return Some((line, (seen, versions, None)));
+                }
                 let mut seen = seen;
                 loop {
                     versions.mark_unchanged();
-                    let (next, looked_to) = server
-                        .lock()
-                        .event_after(seen, |event| selects(&target, &query, &event.key, &event.object));
-                    if let Some(event) = next {
-                        return Some((
-                            json!({"type": event.kind, "object": event.object}),
-                            (event.version, versions),
-                        ));
+                    let (next, delivery, looked_to) = {
+                        let mut store = server.lock();
+                        let (next, looked_to) =
+                            store.event_after(seen, |event| selects(&target, &query, &event.key, &event.object));
+                        let delivery = next.as_ref().map(|event| store.deliver(event));
+                        (next, delivery, looked_to)
+                    };
+                    let Some(event) = next else {
+                        seen = looked_to;
+                        tokio::time::timeout_at(deadline, versions.changed()).await.ok()?.ok()?;
+                        continue;
+                    };
+                    seen = event.version;
+                    let line = json!({"type": event.kind, "object": event.object});
+                    match delivery {
+                        Some(Delivery::Never) => continue,
+                        Some(Delivery::LastOf(until)) => {
+                            tokio::time::sleep_until(until).await;
+                            if server.lock().is_outdated(&event) {
+                                continue;
+                            }
+                            return Some((line, (seen, versions, None)));
+                        }
+                        Some(Delivery::Twice) => return Some((line.clone(), (seen, versions, Some(line)))),
+                        Some(Delivery::Once) | None => return Some((line, (seen, versions, None))),
                     }
-                    seen = looked_to;
-                    tokio::time::timeout_at(deadline, versions.changed()).await.ok()?.ok()?;
                 }
             }
         })

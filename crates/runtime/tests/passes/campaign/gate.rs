@@ -1,0 +1,331 @@
+//! Between the operator and the world: every request passes here, is named and counted, and at one of them, the trigger of
+//! the plan, something goes wrong. A gate belongs to one process; the one that takes over after a crash has a gate of its own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::courier::Courier;
+use super::frozen::{Lagging, Recorded};
+use super::witness::Witness;
+use crate::api_server::ApiServer;
+
+/// Whom a request goes to. What people do has a place in the story's log too, but passes by nobody's wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    Cluster,
+    Azure,
+    People,
+}
+
+/// What is about to happen, by name: verb and object, and whether it writes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Call {
+    pub side: Side,
+    pub verb: String,
+    pub object: String,
+}
+
+impl Call {
+    pub fn new(side: Side, verb: &str, object: &str) -> Call {
+        Call {
+            side,
+            verb: verb.to_owned(),
+            object: object.to_owned(),
+        }
+    }
+
+    fn is_write(&self) -> bool {
+        self.verb != "GET"
+    }
+
+    /// Reports and events are alike, and so are probes: the pruned campaign takes few of them.
+    pub fn is_report(&self) -> bool {
+        self.side == Side::Cluster && (self.object.ends_with("/status") || self.object.contains("events"))
+    }
+}
+
+/// The nth call of one name, from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Trigger {
+    pub call: Call,
+    pub occurrence: usize,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = match self.call.side {
+            Side::Cluster => "k8s",
+            Side::Azure => "arm",
+            Side::People => "people",
+        };
+        write!(f, "{side} {} {} #{}", self.call.verb, self.call.object, self.occurrence)
+    }
+}
+
+/// Where in a write the process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Before it is sent.
+    BeforeSent,
+    /// It took effect; the answer never arrives.
+    AfterEffect,
+    /// It took effect and the answer arrived; nothing else is ever sent.
+    AfterAnswer,
+}
+
+/// What goes wrong at the trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Crash(Moment),
+    /// Refused with this status, without effect.
+    Refuse(u16),
+    /// Carried out; the connection ends without an answer, and the process lives on.
+    LoseAnswer,
+    /// Somebody restores the object from a backup that has no status.
+    EraseStatus,
+    /// For a while the cluster is read as it was so many changes before.
+    StaleCluster(usize),
+    /// For a while Azure's answers are those from before.
+    StaleAzure,
+}
+
+/// How long reads lag, and how often one is answered from the past at most.
+const LAG: Duration = Duration::from_secs(45);
+const STALE_READS: usize = 6;
+
+/// A write that passed.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    pub trigger: Trigger,
+    /// It changed something.
+    pub changed: bool,
+}
+
+/// One process's way to the world.
+#[derive(Clone, Default)]
+pub struct Gate {
+    state: Arc<Mutex<State>>,
+    died: Arc<Notify>,
+    witness: Option<Arc<Witness>>,
+}
+
+#[derive(Default)]
+struct State {
+    log: Vec<Logged>,
+    counts: HashMap<Call, usize>,
+    plan: Option<(Trigger, Fault)>,
+    met: bool,
+    dead: bool,
+    dies_next: bool,
+    last_write: Option<Instant>,
+    cluster: Option<ApiServer>,
+    frozen: Option<(ApiServer, Instant)>,
+    azure: Lagging,
+    /// Events that had arrived when somebody first did something.
+    events_before: Option<Vec<(String, usize)>>,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
+/// A request that was let in.
+#[derive(Debug)]
+pub struct Passage {
+    /// Its place in the log, where it is a write.
+    number: Option<usize>,
+    fault: Option<Fault>,
+}
+
+impl Passage {
+    /// The status to refuse it with.
+    pub fn refused(&self) -> Option<u16> {
+        match self.fault {
+            Some(Fault::Refuse(code)) => Some(code),
+            _ => None,
+        }
+    }
+}
+
+impl Gate {
+    /// Everything passes.
+    pub fn open() -> Gate {
+        Gate::default()
+    }
+
+    /// One fault at one call; `cluster` is what it is about, and the witness sees what is sent to Azure.
+    pub fn of(plan: Option<(Trigger, Fault)>, cluster: &ApiServer, witness: Arc<Witness>) -> Gate {
+        let state = State {
+            plan,
+            cluster: Some(cluster.clone()),
+            ..State::default()
+        };
+        Gate {
+            state: Arc::new(Mutex::new(state)),
+            died: Arc::default(),
+            witness: Some(witness),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub fn log(&self) -> Vec<Logged> {
+        self.state().log.clone()
+    }
+
+    /// Whether the plan's call came by.
+    pub fn met(&self) -> bool {
+        let state = self.state();
+        state.met || state.plan.is_none()
+    }
+
+    pub fn events_before(&self) -> Vec<(String, usize)> {
+        self.state().events_before.clone().unwrap_or_default()
+    }
+
+    pub fn last_write(&self) -> Option<Instant> {
+        self.state().last_write
+    }
+
+    pub async fn died(&self) {
+        self.died.notified().await;
+    }
+
+    pub fn witness(&self) -> Option<&Witness> {
+        self.witness.as_deref()
+    }
+
+    /// Lets a request in: never, if the process is dead or dies of it.
+    pub async fn enter(&self, call: Call) -> Passage {
+        let passage = self.admit(call);
+        match passage {
+            Some(passage) => passage,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Somebody does something: a place for faults as good as a write of the operator.
+    pub fn act(&self, name: &str) {
+        {
+            let mut state = self.state();
+            let counts = state.cluster.as_ref().map(|cluster| cluster.courier(Courier::counts));
+            state.events_before = state.events_before.take().or(counts);
+        }
+        self.admit(Call::new(Side::People, "does", name));
+    }
+
+    fn admit(&self, call: Call) -> Option<Passage> {
+        let mut state = self.state();
+        if state.dies_next && call.side != Side::People {
+            self.die(&mut state);
+        }
+        if state.dead {
+            return None;
+        }
+        if !call.is_write() {
+            return Some(Passage {
+                number: None,
+                fault: None,
+            });
+        }
+        let count = state.counts.entry(call.clone()).or_default();
+        *count += 1;
+        let trigger = Trigger {
+            call,
+            occurrence: *count,
+        };
+        let fault = state
+            .plan
+            .as_ref()
+            .filter(|(at, _)| *at == trigger)
+            .map(|(_, fault)| *fault);
+        if trigger.call.side != Side::People {
+            state.last_write = Some(Instant::now());
+        }
+        state.log.push(Logged { trigger, changed: true });
+        let passage = Passage {
+            number: Some(state.log.len() - 1),
+            fault,
+        };
+        state.met |= fault.is_some();
+        match fault {
+            Some(Fault::Crash(Moment::BeforeSent)) => {
+                self.die(&mut state);
+                return None;
+            }
+            Some(Fault::EraseStatus) => erase_status(state.cluster.as_ref()),
+            Some(Fault::StaleCluster(changes)) => {
+                let frozen = state.cluster.as_ref().map(|cluster| cluster.changes_ago(changes));
+                state.frozen = frozen.map(|frozen| (frozen, Instant::now() + LAG));
+            }
+            Some(Fault::StaleAzure) => state.azure.freeze(Instant::now() + LAG, STALE_READS),
+            _ => {}
+        }
+        Some(passage)
+    }
+
+    fn die(&self, state: &mut State) {
+        state.dead = true;
+        self.died.notify_one();
+    }
+
+    /// The request was carried out. True: its answer is lost. Never returns if the process dies of it.
+    pub async fn leave(&self, passage: Passage, changed: bool) -> bool {
+        let dead = {
+            let mut state = self.state();
+            if let Some(logged) = passage.number.and_then(|number| state.log.get_mut(number)) {
+                logged.changed = changed;
+            }
+            match passage.fault {
+                Some(Fault::Crash(Moment::AfterEffect)) => self.die(&mut state),
+                Some(Fault::Crash(Moment::AfterAnswer)) => state.dies_next = true,
+                _ => {}
+            }
+            state.dead
+        };
+        if dead {
+            return std::future::pending().await;
+        }
+        passage.fault == Some(Fault::LoseAnswer)
+    }
+
+    /// The cluster as this process reads it now, where that is not how it is.
+    pub fn cluster_as_read(&self) -> Option<ApiServer> {
+        let mut state = self.state();
+        state.frozen.take_if(|(_, until)| Instant::now() >= *until);
+        state.frozen.as_ref().map(|(server, _)| server.clone())
+    }
+
+    /// An answer from the past.
+    pub fn stale_answer(&self, url: &str) -> Option<Recorded> {
+        self.state().azure.stale(url)
+    }
+
+    /// Keeps an answer, for the time when it will be the past.
+    pub fn keep_answer(&self, url: &str, answer: &Recorded) {
+        let mut state = self.state();
+        if matches!(state.plan, Some((_, Fault::StaleAzure))) {
+            state.azure.keep(url, answer);
+        }
+    }
+}
+
+fn erase_status(cluster: Option<&ApiServer>) {
+    use crate::stand::{NAME, NAMESPACE};
+    if let Some(cluster) = cluster
+        && cluster.get("secureregistries", NAMESPACE, NAME).is_some()
+    {
+        cluster.meddle("secureregistries", NAMESPACE, NAME, |object| {
+            object.as_object_mut().unwrap().remove("status");
+        });
+    }
+}

@@ -1,0 +1,172 @@
+//! One story, told once, with one thing going wrong or none.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::courier::{Courier, How};
+use super::gate::{Fault, Gate, Logged, Moment, Trigger};
+use super::oracle::End;
+use super::stories::{Stage, Story};
+use super::witness::Witness;
+use crate::stand::Stand;
+
+/// What goes wrong, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upset {
+    At(Trigger, Fault),
+    Events(String, usize, How),
+}
+
+impl Upset {
+    /// Its kind, for counting and choosing.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Upset::At(_, Fault::Crash(Moment::BeforeSent)) => "crash-before-sent",
+            Upset::At(_, Fault::Crash(Moment::AfterEffect)) => "crash-after-effect",
+            Upset::At(_, Fault::Crash(Moment::AfterAnswer)) => "crash-after-answer",
+            Upset::At(_, Fault::Refuse(409)) => "refused-409",
+            Upset::At(_, Fault::Refuse(412)) => "refused-412",
+            Upset::At(_, Fault::Refuse(429)) => "refused-429",
+            Upset::At(_, Fault::Refuse(_)) => "refused-503",
+            Upset::At(_, Fault::LoseAnswer) => "answer-lost",
+            Upset::At(_, Fault::EraseStatus) => "status-erased",
+            Upset::At(_, Fault::StaleCluster(_)) => "stale-cluster",
+            Upset::At(_, Fault::StaleAzure) => "stale-azure",
+            Upset::Events(_, _, How::Lost) => "event-lost",
+            Upset::Events(_, _, How::Doubled) => "event-doubled",
+            Upset::Events(_, _, How::Merged) => "events-merged",
+        }
+    }
+}
+
+impl fmt::Display for Upset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Upset::At(trigger, Fault::StaleCluster(changes)) => write!(f, "{trigger} -{changes}"),
+            Upset::At(trigger, _) => write!(f, "{trigger}"),
+            Upset::Events(kind, nth, _) => write!(f, "watch {kind} #{nth}"),
+        }
+    }
+}
+
+/// What a run without upset teaches.
+pub struct Learned {
+    pub end: End,
+    pub log: Vec<Logged>,
+    /// Of each kind that is watched, how many events arrived before anybody did anything, and in all.
+    pub events: Vec<(String, usize, usize)>,
+    pub violations: Vec<String>,
+    /// Closing and opening writes that the witness judged.
+    pub judged: (usize, usize),
+}
+
+/// How a run with an upset ended.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    pub violations: Vec<String>,
+    /// The trigger never came.
+    pub unmet: bool,
+}
+
+/// How long a new operator takes to come after a crash, and how long nothing may be written for a world to be settled.
+const ABSENCE: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(1800);
+
+/// Tells the story to its end and waits until nothing is written any more.
+pub async fn learn(story: &Story) -> Result<Learned, String> {
+    let stand = story.set_up();
+    let witness = Arc::new(Witness::new(&stand));
+    let gate = Gate::of(None, &stand.api, Arc::clone(&witness));
+    stand.api.deliver_by(Courier::new(None));
+    let operator = stand.start_through(&gate);
+    let stage = Stage {
+        stand: &stand,
+        gate: &gate,
+    };
+    story.tell(&stage).await?;
+    while gate.last_write().is_some_and(|last| last.elapsed() < 2 * QUIET) {
+        tokio::time::sleep(QUIET / 10).await;
+    }
+    let all = stand.api.courier(Courier::counts);
+    let before = gate.events_before();
+    let before_of = |kind: &String| {
+        before
+            .iter()
+            .find(|(other, _)| other == kind)
+            .map_or(0, |(_, count)| *count)
+    };
+    let learned = Learned {
+        end: End::of(&stand),
+        log: gate.log(),
+        events: all
+            .into_iter()
+            .map(|(kind, count)| (kind.clone(), before_of(&kind), count))
+            .collect(),
+        violations: witness.violations(),
+        judged: witness.judged(),
+    };
+    operator.kill().await;
+    Ok(learned)
+}
+
+/// Tells the story with the upset, and compares.
+pub async fn upset(story: &Story, upset: &Upset, learned: &Learned) -> Verdict {
+    let stand = story.set_up();
+    let witness = Arc::new(Witness::new(&stand));
+    let (fault, courier) = match upset {
+        Upset::At(trigger, fault) => (Some((trigger.clone(), *fault)), None),
+        Upset::Events(kind, nth, how) => (None, Some((kind.clone(), *nth, *how))),
+    };
+    stand.api.deliver_by(Courier::new(courier));
+    let first = Gate::of(fault, &stand.api, Arc::clone(&witness));
+    let second = Gate::of(None, &stand.api, Arc::clone(&witness));
+    let mut verdict = Verdict::default();
+    tokio::select! {
+        told = tell(story, &stand, &first, &second, learned) => match told {
+            Ok(unmet) => verdict.unmet = unmet,
+            Err(why) => verdict.violations.push(why),
+        },
+        () = operate(&stand, &first, &second) => {}
+    }
+    verdict.violations.extend(witness.violations());
+    verdict
+}
+
+/// One process, and after its death another. Never ends.
+async fn operate(stand: &Stand, first: &Gate, second: &Gate) {
+    let operator = stand.start_through(first);
+    first.died().await;
+    operator.kill().await;
+    tokio::time::sleep(ABSENCE).await;
+    let _operator = stand.start_through(second);
+    std::future::pending().await
+}
+
+/// The story, and then the end that must come. True where the upset never came by.
+async fn tell(story: &Story, stand: &Stand, first: &Gate, second: &Gate, learned: &Learned) -> Result<bool, String> {
+    story.tell(&Stage { stand, gate: first }).await?;
+    let told = Instant::now();
+    let quiet = || {
+        let last = first.last_write().max(second.last_write());
+        last.is_none_or(|last| last.elapsed() > QUIET)
+    };
+    let mut settled = 0;
+    loop {
+        let end = End::of(stand);
+        let met = first.met() && stand.api.courier(Courier::met);
+        settled = if end == learned.end { settled + 1 } else { 0 };
+        // Twice, some time apart, so that the end is where it stays.
+        if settled >= 2 && (met || quiet()) {
+            return Ok(!met);
+        }
+        if told.elapsed() > PATIENCE {
+            let lines = learned.end.difference(&end);
+            return Err(format!("another end: {}", lines.join("; ")));
+        }
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+}

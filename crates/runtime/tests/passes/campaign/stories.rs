@@ -1,0 +1,384 @@
+//! The campaign's workloads: what people declare and do, as short stories. A story goes on only by what can be seen in the
+//! world, so that it ends the same way whatever happens to the operator meanwhile.
+
+use std::time::Duration;
+
+use azure_sim::Latencies;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::gate::Gate;
+use crate::stand::{NAME, NAMESPACE, REGISTRY, Stand};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const NETWORKS: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks";
+
+/// One workload.
+pub struct Story {
+    pub name: &'static str,
+    /// What is declared other than in the example.
+    spec: fn(&mut Value),
+    /// What is different in Azure from the beginning.
+    prepare: fn(&Stand),
+    play: for<'a> fn(&'a Stage<'a>) -> BoxFuture<'a, Result<(), String>>,
+}
+
+/// Where a story takes place.
+pub struct Stage<'a> {
+    pub stand: &'a Stand,
+    pub gate: &'a Gate,
+}
+
+impl Story {
+    /// The world at the beginning. Everything is quick, so that little simulated time passes.
+    pub fn set_up(&self) -> Stand {
+        let stand = Stand::with(|seed| seed.latencies = Latencies::Scaled(0.05));
+        (self.prepare)(&stand);
+        stand.apply(|object| {
+            object["spec"]["verification"] =
+                json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "2m", "dnsSettle": "75s"});
+            object["spec"]["drift"] = json!({"interval": "2m"});
+            (self.spec)(object);
+        });
+        stand
+    }
+
+    pub async fn tell(&self, stage: &Stage<'_>) -> Result<(), String> {
+        (self.play)(stage).await
+    }
+}
+
+impl Stage<'_> {
+    /// Somebody does something.
+    fn act(&self, name: &str) -> &Stand {
+        self.gate.act(name);
+        self.stand
+    }
+
+    /// It must come to this.
+    async fn until(&self, what: &str, within: Duration, condition: impl Fn(&Stand) -> bool) -> Result<(), String> {
+        match self.hopefully(within, condition).await {
+            true => Ok(()),
+            false => Err(format!(
+                "not {what} within {within:?}; open: {:?}; state {}; waits {}; findings {}; rollback {}; says {}",
+                self.stand.open_targets(),
+                self.stand.state(),
+                self.stand.status()["waitingFor"],
+                self.stand.status()["findings"],
+                self.stand.status()["rollback"],
+                self.stand.status()["conditions"][0]["message"],
+            )),
+        }
+    }
+
+    /// It may come to this; people do not wait longer.
+    async fn hopefully(&self, within: Duration, condition: impl Fn(&Stand) -> bool) -> bool {
+        let deadline = tokio::time::Instant::now() + within;
+        while !condition(self.stand) {
+            if tokio::time::Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        true
+    }
+
+    async fn locked(&self) -> Result<(), String> {
+        self.until("locked", 60 * MINUTE, |stand| {
+            stand.open_targets().is_empty() && stand.state() == "Locked"
+        })
+        .await
+    }
+
+    async fn delete(&self) -> Result<(), String> {
+        self.act("delete the object")
+            .api
+            .remove("secureregistries", NAMESPACE, NAME);
+        self.until("gone", 30 * MINUTE, |stand| stand.object().is_none()).await
+    }
+
+    fn declare(&self, what: &str, change: impl FnOnce(&mut Value)) {
+        let stand = self.act(what);
+        stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
+            change(&mut object["spec"]);
+            object["metadata"]["generation"] = (object["metadata"]["generation"].as_i64().unwrap() + 1).into();
+        });
+    }
+}
+
+/// All of them.
+pub fn all() -> Vec<Story> {
+    let plain = Story {
+        name: "lockdown",
+        spec: |_| {},
+        prepare: |_| {},
+        play: |stage| stage.locked().boxed(),
+    };
+    let story = |name, spec, play| Story {
+        name,
+        spec,
+        prepare: |_| {},
+        play,
+    };
+    vec![
+        plain,
+        story("break-glass", |_| {}, |stage| break_glass(stage).boxed()),
+        story("rollback", reopening, |stage| rollback(stage).boxed()),
+        story("deletion-while-locked", deleting_endpoints, |stage| {
+            delete_locked(stage).boxed()
+        }),
+        story("deletion-once-open", deleting_endpoints, |stage| {
+            delete_open(stage).boxed()
+        }),
+        story("deletion-under-retain", |_| {}, |stage| delete_locked(stage).boxed()),
+        story("network-added", without_spoke, |stage| add_network(stage).boxed()),
+        story("endpoint-dropped", with_second_endpoint, |stage| {
+            drop_endpoint(stage).boxed()
+        }),
+        story("drift", |_| {}, |stage| drift(stage).boxed()),
+        Story {
+            name: "deny-assignment",
+            spec: |_| {},
+            prepare: |stand| deny(stand),
+            play: |stage| denied(stage).boxed(),
+        },
+        story("approval", waiting_for_approval, |stage| approval(stage).boxed()),
+        story("link-deleted", waiting_for_approval, |stage| {
+            link_deleted(stage).boxed()
+        }),
+    ]
+}
+
+async fn break_glass(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stage.act("break the glass").api.put("breakglasses", json!({
+        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "BreakGlass",
+        "metadata": {"name": "fire", "namespace": NAMESPACE},
+        "spec": {"secureRegistryName": NAME, "reason": "the office has lost its line", "requestedBy": "ops", "duration": "5m"},
+    }));
+    stage
+        .until("open", 5 * MINUTE, |stand| stand.open_targets().len() == 3)
+        .await?;
+    stage.locked().await
+}
+
+fn reopening(object: &mut Value) {
+    object["spec"]["publicAccess"] =
+        json!({"desired": "Disabled", "rollback": {"onFailure": "Reopen", "gracePeriod": "4m"}});
+}
+
+/// The spoke loses its line to the hub for a while. Where the loss is noticed too late the lock rightly holds.
+async fn rollback(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    stage.act("cut the spoke off").agents.cut_off("spoke-a", true);
+    stage
+        .hopefully(5 * MINUTE, |stand| stand.open_targets().len() == 3)
+        .await;
+    stage.act("mend it").agents.cut_off("spoke-a", false);
+    stage.locked().await?;
+    stage
+        .until("forgotten", 30 * MINUTE, |stand| {
+            stand.status()["rollback"].is_null() && stand.state() == "Locked"
+        })
+        .await
+}
+
+fn deleting_endpoints(object: &mut Value) {
+    object["spec"]["deletionPolicy"] = "DeleteEndpoints".into();
+}
+
+async fn delete_locked(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    stage.delete().await
+}
+
+async fn delete_open(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    stage.declare("allow public access", |spec| {
+        spec["publicAccess"] = json!({"desired": "Enabled"})
+    });
+    // People look before they delete: while Azure's answers lag, deletion sees closed targets and rightly leaves their endpoints.
+    stage
+        .until("open", 30 * MINUTE, |stand| {
+            stand.open_targets().len() == 3 && stand.status()["publicAccess"]["summary"] == "Open"
+        })
+        .await?;
+    stage.delete().await
+}
+
+fn without_spoke(object: &mut Value) {
+    let spec = &mut object["spec"];
+    spec["clientNetworks"].as_array_mut().unwrap().remove(1);
+    spec["endpoints"][0]["dns"]["linkVirtualNetworks"]
+        .as_array_mut()
+        .unwrap()
+        .truncate(1);
+}
+
+async fn add_network(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    let spoke = format!("{NETWORKS}/spoke-a");
+    stage.declare("add the spoke", |spec| {
+        let link = &mut spec["endpoints"][0]["dns"]["linkVirtualNetworks"];
+        link.as_array_mut().unwrap().push(spoke.clone().into());
+        let network = json!({"name": "spoke-a", "virtualNetworkResourceId": spoke, "vantagePoint": "spoke-a-agent"});
+        spec["clientNetworks"].as_array_mut().unwrap().push(network);
+    });
+    stage
+        .until("all proven", 30 * MINUTE, |stand| {
+            let status = stand.status();
+            let verified = status["pathsVerified"].as_str().unwrap_or_default().to_owned();
+            let complete = verified.split_once('/').is_some_and(|(proven, all)| proven == all);
+            complete && status["observedGeneration"] == generation(stand) && stand.state() == "Locked"
+        })
+        .await
+}
+
+fn generation(stand: &Stand) -> Value {
+    stand.object().unwrap_or_default()["metadata"]["generation"].clone()
+}
+
+/// The spoke has endpoints and zones of its own at first.
+fn with_second_endpoint(object: &mut Value) {
+    let spec = &mut object["spec"];
+    let spoke = format!("{NETWORKS}/spoke-a");
+    spec["endpoints"][0]["dns"]["linkVirtualNetworks"]
+        .as_array_mut()
+        .unwrap()
+        .truncate(1);
+    for (client, endpoint) in ["hub", "spoke", "hub"].into_iter().enumerate() {
+        spec["clientNetworks"][client]["endpoint"] = endpoint.into();
+    }
+    let group = NETWORKS.split("/providers/").next().unwrap();
+    spec["endpoints"].as_array_mut().unwrap().push(json!({
+        "name": "spoke", "subnetResourceId": format!("{spoke}/subnets/workload"),
+        "dns": {"mode": "Managed", "zoneResourceGroupResourceId": group, "linkVirtualNetworks": [spoke]},
+    }));
+}
+
+async fn drop_endpoint(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    stage.declare("drop the spoke", |spec| {
+        spec["endpoints"].as_array_mut().unwrap().truncate(1);
+        spec["clientNetworks"].as_array_mut().unwrap().remove(1);
+    });
+    stage
+        .until("released", 30 * MINUTE, |stand| {
+            let status = stand.status();
+            let seen = status["observedGeneration"] == generation(stand);
+            seen && stand.state() == "Locked" && status["findings"].to_string().contains("EndpointReleased")
+        })
+        .await
+}
+
+async fn drift(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    let targets = stage
+        .stand
+        .sim
+        .with_world(|world| azure_sim::oracle::targets_of(world, REGISTRY));
+    for target in &targets {
+        stage.act("open one by hand").sim.change_by_hand(target, |body| {
+            body["properties"]["publicNetworkAccess"] = "Enabled".into();
+            for rules in ["networkAcls", "networkRuleSet"] {
+                if body["properties"].get(rules).is_some() {
+                    body["properties"][rules]["defaultAction"] = "Allow".into();
+                }
+            }
+        });
+        stage
+            .until("closed again", 30 * MINUTE, |stand| stand.open_targets().is_empty())
+            .await?;
+        stage.locked().await?;
+    }
+    Ok(())
+}
+
+/// Somebody forbids writes on the storage account.
+fn deny(stand: &Stand) {
+    let Some(account) = storage(stand) else { return };
+    let id = denial(&account);
+    let actions = ["Microsoft.Storage/storageAccounts/write"];
+    let body = json!({
+        "id": id, "name": "hands-off", "type": "Microsoft.Authorization/denyAssignments",
+        "properties": {
+            "denyAssignmentName": "hands-off", "scope": account, "doNotApplyToChildScopes": false,
+            "permissions": [{"actions": actions, "notActions": [], "dataActions": [], "notDataActions": []}],
+            "principals": [{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}],
+            "excludePrincipals": [], "isSystemProtected": true,
+        },
+    });
+    stand.sim.put_by_hand(&id, body);
+}
+
+fn storage(stand: &Stand) -> Option<String> {
+    let targets = stand
+        .sim
+        .with_world(|world| azure_sim::oracle::targets_of(world, REGISTRY));
+    targets.into_iter().find(|id| id.contains("/storageAccounts/"))
+}
+
+fn denial(account: &str) -> String {
+    format!("{account}/providers/Microsoft.Authorization/denyAssignments/0d000000-0000-4000-8000-000000000001")
+}
+
+async fn denied(stage: &Stage<'_>) -> Result<(), String> {
+    stage
+        .until("closed but for the storage account", 60 * MINUTE, |stand| {
+            let open = stand.open_targets();
+            open.len() == 1 && open[0].contains("/storageAccounts/") && stand.state() == "Stalled"
+        })
+        .await?;
+    let account = storage(stage.stand).ok_or("no storage account")?;
+    stage.act("lift the denial").sim.delete_by_hand(&denial(&account));
+    stage.locked().await
+}
+
+fn waiting_for_approval(object: &mut Value) {
+    object["spec"]["publicAccess"] = json!({"desired": "Disabled", "lockdown": {"waitFor": ["Approval"]}});
+}
+
+/// People approve what is asked for; were the digest to change without need, the end would show a second approval.
+async fn approval(stage: &Stage<'_>) -> Result<(), String> {
+    for number in 1..=3 {
+        stage
+            .until("asking", 30 * MINUTE, |stand| {
+                stand.state() == "AwaitingApproval" && stand.status()["approvalsWanted"][0]["digest"].is_string()
+            })
+            .await?;
+        let digest = stage.stand.status()["approvalsWanted"][0]["digest"].clone();
+        stage.act("approve").api.put(
+            "changeapprovals",
+            json!({
+                "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ChangeApproval",
+                "metadata": {"name": format!("go-{number}"), "namespace": NAMESPACE},
+                "spec": {"secureRegistryName": NAME, "change": "Lockdown", "digest": digest, "approvedBy": "boss"},
+            }),
+        );
+        let done = |stand: &Stand| stand.open_targets().is_empty() && stand.state() == "Locked";
+        if stage.hopefully(10 * MINUTE, done).await {
+            return Ok(());
+        }
+    }
+    Err("approved three times, and still open".into())
+}
+
+/// Just before the approval somebody deletes a link, and the operator makes it again: names settle anew.
+async fn link_deleted(stage: &Stage<'_>) -> Result<(), String> {
+    stage
+        .until("asking", 30 * MINUTE, |stand| stand.state() == "AwaitingApproval")
+        .await?;
+    let links = || {
+        stage.stand.sim.with_world(|world| {
+            let links = world.of_kind("microsoft.network/privatednszones/virtualnetworklinks");
+            let ours = links.filter(|link| link.id.contains("/dns/"));
+            ours.map(|link| link.id.clone()).collect::<Vec<_>>()
+        })
+    };
+    let before = links();
+    stage.act("delete a link").sim.delete_by_hand(&before[0]);
+    stage.until("linked again", 30 * MINUTE, |_| links() == before).await?;
+    approval(stage).await
+}
