@@ -307,7 +307,10 @@ async fn what_somebody_deletes_is_noticed_at_once() {
     stand.until("asked again", Duration::from_secs(10), back).await;
     let mut vantage_point = stand.api.get("vantagepoints", "", "hub-agent").unwrap();
     for of_the_old_one in ["uid", "resourceVersion", "generation", "creationTimestamp"] {
-        vantage_point["metadata"].as_object_mut().unwrap().remove(of_the_old_one);
+        vantage_point["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .remove(of_the_old_one);
     }
     stand.api.remove("vantagepoints", "", "hub-agent");
     let says_so = |stand: &Stand| stand.status()["waitingFor"].to_string().contains("hub-agent");
