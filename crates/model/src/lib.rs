@@ -6,6 +6,7 @@
 // Test code: a panic is a finding.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod election;
 pub mod lockdown;
 
 /// The planner's own pure world; it knows nothing of the planner's gates.

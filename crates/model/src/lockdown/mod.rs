@@ -325,6 +325,7 @@ impl Model for Lockdown {
         vec![
             Property::always(CLOSING, |_, state| kept(state, Rule::Closing)),
             Property::always(OPENING, |_, state| kept(state, Rule::Opening)),
+            Property::always(REFUSED, |_, state| kept(state, Rule::Refused)),
             Property::always(RESTING, |model: &Lockdown, state: &State| {
                 state.broken.is_some() || model.comes_to_rest(state).is_ok()
             }),
@@ -336,5 +337,7 @@ impl Model for Lockdown {
 pub const CLOSING: &str = "a closing write goes out only behind fresh proof, by the leader";
 /// Its mirror.
 pub const OPENING: &str = "we open only by spec, break-glass, or the rollback that was chosen";
+/// No plan that the lint has to refuse.
+pub const REFUSED: &str = "the planner plans nothing that its own lint refuses";
 /// Eventually always.
 pub const RESTING: &str = "once faults stop, what is desired comes about and stays";

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::{Action, ClusterAction, Seen};
+use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
 
 use super::happened::Happening;
@@ -128,6 +129,13 @@ impl Lockdown {
         let world = Arc::clone(&state.world);
         let plan = self.plan(&world, &seen);
         let permission = truth::permission(state, k, &seen);
+        if let Some(refused) = plan.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled) {
+            let what = refused.message.clone();
+            state.broken.get_or_insert(Broken {
+                rule: Rule::Refused,
+                what,
+            });
+        }
         let planned = Planned::new(plan, world, seen, permission);
         if planned.plan.steps().any(changes_access) {
             state.operators[k].pass = Pass::Planned(Arc::new(planned));

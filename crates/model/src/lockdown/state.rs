@@ -40,7 +40,7 @@ pub struct State {
     pub(crate) left: u8,
     pub(crate) ghost: Ghost,
     /// The first rule that was broken.
-    pub(crate) broken: Option<Broken>,
+    pub broken: Option<Broken>,
     key: u64,
 }
 
@@ -60,6 +60,8 @@ pub enum Rule {
     Closing,
     /// A closed target is opened only by spec, break-glass, or the rollback that was chosen.
     Opening,
+    /// The planner never plans what its own lint has to refuse: the lint is the second net, not the first.
+    Refused,
 }
 
 /// One process.
