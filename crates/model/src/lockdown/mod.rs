@@ -1,4 +1,38 @@
-//! placeholder doc
+//! The lockdown: planner × Azure × policy × approver × agents × crashes × two operators, for one registry and two client
+//! networks. Every plan comes from the real `plan`, every status from the real `report`, every wish from the real `validate`.
+//!
+//! ```text
+//! Look ──► neither opens nor closes: carried out and reported at once, or broken off by a crash, or unanswered
+//!   └────► opens or closes: Planned ─ anything may happen ─► Carry ─► opens
+//!                                                              └────► fence ─► Sent ─ anything but time ─► Land
+//! ```
+//!
+//! Free to happen at any moment, any number of times: time passes, the leader looks, agents answer what they find, broken paths
+//! are repaired, silent agents come back, the approver approves what he is asked for. What disturbs ([`disturbance`]) costs one of
+//! a budget: an exploration with budget *n* holds every way in which *n* disturbances can meet every moment of a run.
+//!
+//! Rules are judged from the model's own knowledge (`truth`), never from the planner's assessment:
+//!
+//! * a closing write goes out only if spec, emergency, lease, proof, `dnsSettle` and approval all allow it, at that instant;
+//! * a closed target is opened by us only by spec, break-glass in force, or the rollback that was chosen and confirmed;
+//! * the planner's lint never has to refuse a plan;
+//! * from every state, once faults stop, what is desired comes about and stays (`calm`); deletion ends; nothing livelocks.
+//!
+//! What is abstracted, and why that is sound:
+//!
+//! * **Time** goes in ticks of a minute, and every duration of the spec is one tick; ages saturate one tick beyond. What the planner
+//!   compares are ages with these durations, so nothing is lost but the pauses after a third rollback.
+//! * **Round numbers** are new whenever one is drawn, and only their equality counts: states that differ in their names are one.
+//! * **The lease** stays with a process while its closing write is under way. That is what the model of the lease proves
+//!   ([`super::election`]), for writes that are sent only while more of the lease is left than they may take.
+//! * **Plans** that neither open nor close are carried out at once, or broken off in the ways listed; a plan made from an old view
+//!   is explored where it matters, for writes that open or close: between plan and fence anything may happen.
+//! * Each **observation** is complete. That ignorance closes and opens nothing is a law of the planner's property tests; slow
+//!   operations, refusals and 429 are the scenarios' and the crash campaign's.
+//! * An **agent** may be silent, wrong about failures, late, or echo the wrong things; one that echoes everything right and lies
+//!   about success cannot be told from an honest one.
+//! * What only people read (messages, history, events, transition times) does not tell states apart.
+
 mod calm;
 pub mod disturbance;
 pub mod happened;
