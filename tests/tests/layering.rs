@@ -4,7 +4,7 @@
 //! ```text
 //! api ◄── domain ◄── planner ◄── runtime ◄── operator
 //!            ▲── azure ◄────────────┤
-//!            ▲── probe ◄────────────┘          azure-sim, testkit, stand: only under tests
+//!            ▲── probe ◄────────────┘          azure-sim, testkit, stand, model: only under tests
 //! ```
 
 // Clippy knows test functions, but not the functions they share.
@@ -38,11 +38,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("azure-sim", &[]),
     ("sreg-testkit", &["sreg-api", "sreg-domain", "azure-sim"]),
     ("sreg-stand", &["sreg-api", "sreg-domain", "sreg-testkit", "azure-sim"]),
+    (
+        "sreg-model",
+        &["sreg-api", "sreg-domain", "sreg-planner", "sreg-runtime"],
+    ),
     ("sreg-tests", &[]),
 ];
 
 /// What only tests and the demo may build on; the witness not even in its tests.
-const TEST_ONLY: &[&str] = &["azure-sim", "sreg-testkit", "sreg-stand"];
+const TEST_ONLY: &[&str] = &["azure-sim", "sreg-testkit", "sreg-stand", "sreg-model"];
 
 /// Crates without I/O, clock or chance: what varies is an argument.
 const PURE: &[&str] = &["sreg-domain", "sreg-planner"];

@@ -50,7 +50,8 @@ pub(crate) fn standing(view: &View<'_>) -> Standing {
     judge(all, locked_at, view.desired.max_break_glass, view.now)
 }
 
-/// `locked_at`: emergencies before it are spent. Where it is not known (status erased), one that begins after all before it
+/// `locked_at`: emergencies before it are spent; both are told in whole seconds, and one of the same second is newer, because none
+/// is locked while one is in force. Where it is not known (status erased), one that begins after all before it
 /// ended begins a new count.
 pub(crate) fn judge(
     all: &[BreakGlassSeen],
@@ -60,7 +61,7 @@ pub(crate) fn judge(
 ) -> Standing {
     let mut counted: Vec<&BreakGlassSeen> = all
         .iter()
-        .filter(|b| b.created_at <= now && locked_at.is_none_or(|at| b.created_at > at))
+        .filter(|b| b.created_at <= now && locked_at.is_none_or(|at| b.created_at >= at))
         .collect();
     counted.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
     let mut first: Option<Timestamp> = None;

@@ -14,6 +14,7 @@ use sreg_domain::seen::OperationState;
 use sreg_domain::{Action, AzureAction, Digest, Edit, Fact, Outcome, TargetKind, naming};
 
 use super::{Verdict, is_final};
+use crate::break_glass::{self, Standing};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::facts::{self, View, in_azures_words};
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan};
@@ -336,14 +337,19 @@ fn last_name_change(
 }
 
 /// Exposed since when, locked since when. A lock that this status did not see coming (it was erased, or the registry is adopted
-/// closed) has no known time: its grace period must not begin again. While it is open again after a lock, the former lock's time stays and the time to remediate is
+/// closed) has no known time: its grace period must not begin again. Nor is the time told while a break-glass is (or may be) in force:
+/// one that began after the last closing write, before anybody saw all closed, would be older than the lock and count as spent. While it is open again after a lock, the former lock's time stays and the time to remediate is
 /// gone.
 fn exposure(view: &View<'_>, former: Option<&ExposureStatus>, now: Timestamp) -> Option<ExposureStatus> {
     let former = former.cloned().unwrap_or_default();
     let was_locked = former.locked_at.is_some()
         && (former.time_to_remediate_seconds.is_some() || former.first_seen_public.is_none());
+    let emergency = match break_glass::standing(view) {
+        Standing::Active { .. } | Standing::NotKnown => true,
+        Standing::None | Standing::UsedUp { .. } => false,
+    };
     let exposure = if view.all_closed() {
-        if was_locked {
+        if was_locked || emergency {
             former
         } else {
             let seconds = former

@@ -468,3 +468,41 @@ fn an_old_status_of_an_unfinished_rollback_opens_nothing() {
         }
     }
 }
+
+#[test]
+fn an_emergency_begun_before_anybody_saw_the_lock_holds_until_its_end() {
+    for later in [0, 20] {
+        let mut world = World::everyday();
+        for _ in 0..60 {
+            let (_, report) = world.visit();
+            if world.all_closed() {
+                break;
+            }
+            world.pass(report.requeue);
+        }
+        assert!(world.all_closed());
+        assert_ne!(world.state(), "Locked", "nobody has seen the lock yet");
+        world.seen.cluster.break_glasses = Fact::Seen(vec![BreakGlassSeen {
+            name: "emergency".into(),
+            created_at: world.now,
+            duration: Duration::from_secs(600),
+            reason: "pipelines fail".into(),
+            requested_by: "jane".into(),
+        }]);
+        world.pass(Duration::from_secs(later));
+        world.visit();
+        assert!(world.all_open());
+        for _ in 0..4 {
+            world.pass(Duration::from_secs(60));
+            let (plan, _) = world.visit();
+            assert_eq!(
+                (world.all_open(), world.state().as_str()),
+                (true, "BreakGlass"),
+                "{plan:?}"
+            );
+        }
+        world.pass(Duration::from_secs(600));
+        world.settle(60);
+        assert_eq!(world.state(), "Locked");
+    }
+}

@@ -1,0 +1,14 @@
+//! Two models, explored exhaustively by `stateright`. Both call the code that runs: [`lockdown`] the planner's `plan`, `report`
+//! and `validate`, [`election`] the leadership fence. What is a model here is what surrounds them.
+//!
+//! Only tests build on this crate.
+
+// Test code: a panic is a finding.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod election;
+pub mod lockdown;
+
+/// The planner's own pure world; it knows nothing of the planner's gates.
+#[path = "../../planner/tests/world/mod.rs"]
+mod world;

@@ -1,0 +1,376 @@
+//! What people, Azure, other teams and chance do. Each costs one of the budget.
+
+use std::net::IpAddr;
+
+use sreg_api::probe::{Hop, PathResult, ProbeOutcome};
+use sreg_api::registry::PublicAccess;
+use sreg_domain::seen::{BreakGlassSeen, ZoneGroupSeen, ZoneSeen};
+use sreg_domain::{ArmId, Fact};
+
+use super::happened::Happening;
+use super::operator::{Died, End, Landing};
+use super::state::{Pass, State, TICK};
+use super::{Lockdown, NETWORKS, POINTS};
+use crate::world::World;
+use crate::world::scramble::Blow;
+
+/// Something that goes wrong, or that somebody does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Disturbance {
+    /// The leading process dies between passes or after planning; a write under way arrives or not.
+    Crash {
+        /// It arrives.
+        landed: bool,
+    },
+    /// It dies within a pass.
+    CrashWithin(Died),
+    /// A step takes effect, its answer is lost.
+    StepUnanswered,
+    /// A closing write takes effect, its answer is lost; or it never arrives.
+    WriteUnanswered(Landing),
+    /// The lease goes to the other process; the former one does not know yet.
+    HandOver,
+    /// Status is gone.
+    EraseStatus,
+    /// An agent falls silent.
+    Silence(usize),
+    /// A path breaks: the registry's from the hub, the storage's from the spoke.
+    Break(usize),
+    /// An agent reports that paths fail which do not.
+    WrongFailure(usize),
+    /// An agent reports fewer successes than asked for.
+    FewSuccesses(usize),
+    /// An agent reports success for another round.
+    OtherRound(usize),
+    /// An agent reports success for another subject.
+    OtherSubject(usize),
+    /// An agent reports success for an older generation of the probe.
+    OtherGeneration(usize),
+    /// Somebody opens a target by hand: registry, storage.
+    OpenByHand(bool),
+    /// Somebody closes the storage.
+    CloseByHand,
+    /// The user wants public access.
+    Enable,
+    /// The user wants it closed.
+    Disable,
+    /// Somebody begins an emergency.
+    BreakGlass,
+    /// Somebody ends it.
+    EndBreakGlass,
+    /// The approver takes his approval back.
+    Withdraw,
+    /// Somebody (or a policy) removes the storage endpoint's zone group, with its records.
+    RemoveZoneGroup,
+    /// Somebody deletes the storage endpoint's records.
+    RemoveRecords,
+    /// A policy makes a zone group of its own on an endpoint that has none.
+    ForeignZoneGroup,
+    /// The storage endpoint is deleted: the next one has another address.
+    RemoveEndpoint,
+    /// The container registry gains a region.
+    NewReplica,
+    /// The object is deleted.
+    Delete,
+}
+
+/// Every kind.
+pub const ALL: &[Disturbance] = &[
+    Disturbance::Crash { landed: false },
+    Disturbance::Crash { landed: true },
+    Disturbance::CrashWithin(Died::HalfWay),
+    Disturbance::CrashWithin(Died::AfterOne),
+    Disturbance::CrashWithin(Died::BeforeReport),
+    Disturbance::StepUnanswered,
+    Disturbance::WriteUnanswered(Landing::Unanswered),
+    Disturbance::WriteUnanswered(Landing::Lost),
+    Disturbance::HandOver,
+    Disturbance::EraseStatus,
+    Disturbance::Silence(0),
+    Disturbance::Silence(1),
+    Disturbance::Break(0),
+    Disturbance::Break(1),
+    Disturbance::WrongFailure(0),
+    Disturbance::WrongFailure(1),
+    Disturbance::FewSuccesses(1),
+    Disturbance::OtherRound(0),
+    Disturbance::OtherRound(1),
+    Disturbance::OtherSubject(1),
+    Disturbance::OtherGeneration(1),
+    Disturbance::OpenByHand(true),
+    Disturbance::OpenByHand(false),
+    Disturbance::CloseByHand,
+    Disturbance::Enable,
+    Disturbance::Disable,
+    Disturbance::BreakGlass,
+    Disturbance::EndBreakGlass,
+    Disturbance::Withdraw,
+    Disturbance::RemoveZoneGroup,
+    Disturbance::RemoveRecords,
+    Disturbance::ForeignZoneGroup,
+    Disturbance::RemoveEndpoint,
+    Disturbance::NewReplica,
+    Disturbance::Delete,
+];
+
+/// The paths that can break.
+pub(crate) const PATHS: [(&str, &str); 2] = [
+    ("hub", "abcd-1234.registry.westeurope.api.azureml.ms"),
+    ("spoke", "contosostore.blob.core.windows.net"),
+];
+
+impl Lockdown {
+    /// Whether it can come about at all now; most others simply change nothing.
+    pub(crate) fn can(&self, state: &State, disturbance: Disturbance) -> bool {
+        let operator = &state.operators[state.leader];
+        match disturbance {
+            Disturbance::Crash { landed: true } | Disturbance::WriteUnanswered(_) => {
+                matches!(operator.pass, Pass::Sent(..))
+            }
+            Disturbance::CrashWithin(_) | Disturbance::StepUnanswered => !matches!(operator.pass, Pass::Sent(..)),
+            // By the time rule: a write under way ends before the lease does.
+            Disturbance::HandOver => {
+                let other = &state.operators[1 - state.leader];
+                !matches!(operator.pass, Pass::Sent(..)) && matches!(other.pass, Pass::Idle)
+            }
+            _ => true,
+        }
+    }
+
+    /// It comes about.
+    pub(crate) fn disturb(&self, state: &mut State, disturbance: Disturbance) {
+        let k = state.leader;
+        match disturbance {
+            Disturbance::Crash { landed } => {
+                if landed {
+                    self.land(state, k, Landing::Unanswered);
+                }
+                Self::dies(state, k);
+            }
+            Disturbance::CrashWithin(died) => self.pass_that_ends(state, k, End::Dies(died)),
+            Disturbance::StepUnanswered => self.pass_that_ends(state, k, End::Unanswered),
+            Disturbance::WriteUnanswered(landing) => self.land(state, k, landing),
+            Disturbance::HandOver => {
+                self.tally.count(Happening::HandedOver);
+                // With nothing to do it notices at once and ends.
+                if matches!(state.operators[k].pass, Pass::Idle) {
+                    Self::dies(state, k);
+                }
+                state.leader = 1 - k;
+            }
+            Disturbance::EraseStatus => state.world_mut().seen.object.status = Default::default(),
+            Disturbance::Silence(n) => set_alive(state.world_mut(), n, false),
+            Disturbance::Break(n) => {
+                let (network, name) = PATHS[n];
+                state.world_mut().broken.insert((network.into(), name.into()));
+            }
+            Disturbance::WrongFailure(n) => report_failure(state, n),
+            Disturbance::FewSuccesses(n) => forge(state, n, |s| {
+                s.results.iter_mut().for_each(|r| r.successes -= 1);
+            }),
+            Disturbance::OtherRound(n) => forge(state, n, |s| s.round = s.round.wrapping_add(1_000_000)),
+            Disturbance::OtherSubject(n) => forge(state, n, |s| s.subject = "0".repeat(64)),
+            Disturbance::OtherGeneration(n) => forge(state, n, |s| s.observed_generation = Some(-1)),
+            Disturbance::OpenByHand(registry) => state.world_mut().suffer(if registry {
+                Blow::OpenRegistry
+            } else {
+                Blow::OpenStorage
+            }),
+            Disturbance::CloseByHand => state.world_mut().suffer(Blow::CloseStorage),
+            Disturbance::Enable => want(state, PublicAccess::Enabled),
+            Disturbance::Disable => want(state, PublicAccess::Disabled),
+            Disturbance::BreakGlass => begin_emergency(state.world_mut()),
+            Disturbance::EndBreakGlass => state.world_mut().seen.cluster.break_glasses = Fact::Seen(Vec::new()),
+            Disturbance::Withdraw => {
+                state.world_mut().seen.cluster.approvals = Fact::Seen(Vec::new());
+                state.ghost.approved = None;
+            }
+            Disturbance::RemoveZoneGroup => {
+                let at = storage_endpoint(&state.world);
+                state.world_mut().suffer(Blow::RemoveZoneGroup(at));
+            }
+            Disturbance::RemoveRecords => {
+                let at = storage_endpoint(&state.world);
+                state.world_mut().suffer(Blow::RemoveRecords(at));
+            }
+            Disturbance::ForeignZoneGroup => policy_acts(state.world_mut()),
+            Disturbance::RemoveEndpoint => {
+                let at = storage_endpoint(&state.world);
+                state.world_mut().suffer(Blow::RemoveEndpoint(at));
+            }
+            Disturbance::NewReplica => state.world_mut().suffer(Blow::NewReplica),
+            Disturbance::Delete => state.world_mut().delete(),
+        }
+    }
+}
+
+fn storage_endpoint(world: &World) -> u8 {
+    let at = world
+        .seen
+        .azure
+        .endpoints
+        .keys()
+        .position(|id| id.name().contains("blob"));
+    u8::try_from(at.unwrap_or(0)).unwrap()
+}
+
+fn want(state: &mut State, access: PublicAccess) {
+    if state.world.desired.public_access == access {
+        return;
+    }
+    state.ghost.rolling_back = false;
+    state
+        .world_mut()
+        .respec(|object| object.spec.public_access.desired = access);
+}
+
+fn begin_emergency(world: &mut World) {
+    let now = world.now;
+    if let Fact::Seen(glasses) = &mut world.seen.cluster.break_glasses
+        && glasses.is_empty()
+    {
+        glasses.push(BreakGlassSeen {
+            name: "emergency".into(),
+            created_at: now,
+            duration: TICK,
+            reason: "pipelines fail".into(),
+            requested_by: "jane".into(),
+        });
+    }
+}
+
+pub(crate) fn set_alive(world: &mut World, n: usize, alive: bool) {
+    let point = POINTS[n];
+    if alive {
+        world.silent.remove(point);
+    } else {
+        world.silent.insert(point.into());
+    }
+    if let Some(Fact::Seen(seen)) = world.seen.cluster.vantage_points.get_mut(point) {
+        seen.alive = Fact::Seen(alive);
+    }
+}
+
+/// The agent of a network answers what it finds, as often as asked.
+pub(crate) fn answer(state: &mut State, n: usize) {
+    if state.world.silent.contains(POINTS[n]) {
+        return;
+    }
+    let measured = super::truth::measure(&state.world, NETWORKS[n]);
+    let world = state.world_mut();
+    let silent = std::mem::replace(&mut world.silent, POINTS.iter().map(|p| (*p).to_owned()).collect());
+    world.silent.remove(POINTS[n]);
+    world.answer();
+    world.silent = silent;
+    for other in 0..2 {
+        let alive = !world.silent.contains(POINTS[other]);
+        set_alive(world, other, alive);
+    }
+    let Some(Fact::Seen(probe)) = world.seen.cluster.probes.get(POINTS[n]) else {
+        return;
+    };
+    let round = probe.spec.round;
+    let fails = |r: &PathResult| r.outcome == ProbeOutcome::Failed;
+    let failed = probe.status.as_ref().is_some_and(|s| s.results.iter().any(fails));
+    state.ghost.measured[n] = measured.filter(|_| round > 0).map(|paths| (round, paths));
+    state.ghost.failed[n] = failed.then_some(round).filter(|r| *r > 0);
+}
+
+/// A status that claims success for everything, but for one thing that does not fit.
+fn forge(state: &mut State, n: usize, twist: impl FnOnce(&mut sreg_api::probe::ConnectivityProbeStatus)) {
+    let Some(Fact::Seen(probe)) = state.world_mut().seen.cluster.probes.get_mut(POINTS[n]) else {
+        return;
+    };
+    let spec = &probe.spec;
+    let mut status = sreg_api::probe::ConnectivityProbeStatus {
+        observed_generation: Some(probe.generation),
+        round: spec.round,
+        subject: spec.subject.clone(),
+        results: spec
+            .paths
+            .iter()
+            .map(|p| passes(p, spec.consecutive_successes))
+            .collect(),
+        ..Default::default()
+    };
+    twist(&mut status);
+    probe.status = Some(status);
+    state.ghost.failed[n] = None;
+}
+
+fn passes(path: &sreg_api::probe::ProbePath, successes: i32) -> PathResult {
+    PathResult {
+        fqdn: path.fqdn.clone(),
+        outcome: ProbeOutcome::Succeeded,
+        hop: None,
+        message: String::new(),
+        addresses: path.addresses.clone(),
+        cname_chain: Vec::new(),
+        successes,
+        failures: 0,
+        last_transition_time: None,
+    }
+}
+
+fn report_failure(state: &mut State, n: usize) {
+    let mut round = 0;
+    let mut needed = 0;
+    if let Some(Fact::Seen(probe)) = state.world.seen.cluster.probes.get(POINTS[n]) {
+        round = probe.spec.round;
+        needed = probe.spec.consecutive_successes;
+    }
+    forge(state, n, |status| {
+        for result in &mut status.results {
+            result.outcome = ProbeOutcome::Failed;
+            result.hop = Some(Hop::Tcp);
+            result.addresses.clear();
+            (result.successes, result.failures) = (0, needed);
+        }
+    });
+    state.ghost.measured[n] = None;
+    state.ghost.failed[n] = (round > 0).then_some(round);
+}
+
+/// The policy makes a zone group, with records, wherever an endpoint that is up has none.
+pub(crate) fn policy_acts(world: &mut World) {
+    let bare = |(id, fact): (&ArmId, &Fact<sreg_domain::seen::EndpointSeen>)| {
+        let endpoint = fact.seen()?;
+        let up = endpoint.connection_status.as_deref() == Some("Approved");
+        (up && endpoint.zone_groups.seen().is_some_and(Vec::is_empty)).then(|| id.clone())
+    };
+    let bare: Vec<ArmId> = world.seen.azure.endpoints.iter().filter_map(bare).collect();
+    for id in bare {
+        let Some(Fact::Seen(endpoint)) = world.seen.azure.endpoints.get_mut(&id) else {
+            continue;
+        };
+        let members = endpoint.members.seen().cloned().unwrap_or_default();
+        let mut zones = Vec::new();
+        for fact in world.seen.azure.zones.values_mut() {
+            let Fact::Seen(ZoneSeen {
+                id: zone,
+                records: Fact::Seen(records),
+                ..
+            }) = fact
+            else {
+                continue;
+            };
+            let suffix = format!(".{}", zone.name().trim_start_matches("privatelink."));
+            let carried: Vec<(String, IpAddr)> = members
+                .iter()
+                .flat_map(|m| m.fqdns.iter().map(move |f| (f, m.address)))
+                .filter_map(|(f, address)| Some((f.as_str().strip_suffix(&suffix)?.to_owned(), address)))
+                .collect();
+            if !carried.is_empty() {
+                zones.push(zone.clone());
+            }
+            records.extend(carried.into_iter().map(|(name, address)| (name, vec![address])));
+        }
+        if !zones.is_empty() {
+            endpoint.zone_groups = Fact::Seen(vec![ZoneGroupSeen {
+                id: format!("{id}/privateDnsZoneGroups/deployedByPolicy").parse().unwrap(),
+                provisioning_state: "Succeeded".into(),
+                zones,
+            }]);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What came about in an exploration: safe means nothing where nothing happens.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Something that has to come about somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Happening {
+    /// A closing write passed its fence.
+    Sent,
+    /// A closing write took effect.
+    Closed,
+    /// A target was opened by the spec.
+    OpenedBySpec,
+    /// A target was opened by a break-glass.
+    OpenedByBreakGlass,
+    /// A target was opened by a rollback.
+    OpenedByRollback,
+    /// The lease went to the other process.
+    HandedOver,
+    /// The fence saw another world than the plan.
+    RefusedByFence,
+    /// A pass went on without the lease.
+    RefusedByLease,
+    /// An effect came about whose answer was lost.
+    ReplyLost,
+    /// The object was released.
+    Released,
+}
+
+/// All of them.
+pub const ALL: [Happening; 10] = [
+    Happening::Sent,
+    Happening::Closed,
+    Happening::OpenedBySpec,
+    Happening::OpenedByBreakGlass,
+    Happening::OpenedByRollback,
+    Happening::HandedOver,
+    Happening::RefusedByFence,
+    Happening::RefusedByLease,
+    Happening::ReplyLost,
+    Happening::Released,
+];
+
+/// How often each came about.
+#[derive(Debug, Default)]
+pub struct Tally {
+    counts: [AtomicU64; ALL.len()],
+}
+
+impl Tally {
+    pub(crate) fn count(&self, what: Happening) {
+        if let Some(count) = self.counts.get(what as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The counts by name.
+    pub fn counts(&self) -> BTreeMap<Happening, u64> {
+        let read = |what: &Happening| self.counts[*what as usize].load(Ordering::Relaxed);
+        ALL.iter().map(|what| (*what, read(what))).collect()
+    }
+}

@@ -1,0 +1,467 @@
+//! What one moment of the model is, and what of it counts.
+//!
+//! The wall clock stands still: a tick moves every recorded time one tick into the past, down to a floor that lies beyond every
+//! duration of the spec. Round numbers are the smallest that nobody holds, as a random one would be new to everybody. So equal
+//! situations are equal states, whenever they come about.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use sreg_domain::action::{Outcome, StepOutcome};
+use sreg_domain::seen::{Memory, ZoneSeen};
+use sreg_domain::{Fact, Seen};
+use sreg_planner::Plan;
+
+use super::truth::{Ghost, Permission};
+use crate::world::World;
+
+/// One step of time. The spec's durations are one or a few of them.
+pub(crate) const TICK: Duration = Duration::from_secs(60);
+
+/// The time of a rollback is not told apart beyond this: no pause after the first two is longer.
+const FLOOR: i32 = 5;
+
+/// Other times are not told apart beyond this: `maxAge`, `dnsSettle`, the grace period and a break-glass last one tick.
+const OLD: u32 = 2;
+
+/// One moment: the world, two operators, and what the model itself knows.
+#[derive(Clone)]
+pub struct State {
+    pub(crate) world: Arc<World>,
+    pub(crate) operators: [Operator; 2],
+    /// Who holds the lease. While a write is under way it stays where it is: that is what the model of the lease proves.
+    pub(crate) leader: usize,
+    /// Disturbances that may still come.
+    pub(crate) left: u8,
+    pub(crate) ghost: Ghost,
+    /// The first rule that was broken.
+    pub broken: Option<Broken>,
+    key: u64,
+}
+
+/// A broken rule.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Broken {
+    /// Which.
+    pub rule: Rule,
+    /// How.
+    pub what: String,
+}
+
+/// What must never be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// A closing write goes out only behind fresh proof of every path, from the holder of the lease.
+    Closing,
+    /// A closed target is opened only by spec, break-glass, or the rollback that was chosen.
+    Opening,
+    /// The planner never plans what its own lint has to refuse: the lint is the second net, not the first.
+    Refused,
+}
+
+/// One process.
+#[derive(Clone, Default)]
+pub(crate) struct Operator {
+    pub(crate) memory: Memory,
+    /// What names depended on when it last looked.
+    pub(crate) names: Option<u64>,
+    pub(crate) pass: Pass,
+}
+
+/// How far a pass is. Other passes are over at once.
+#[derive(Clone, Default)]
+pub(crate) enum Pass {
+    #[default]
+    Idle,
+    /// Planned something that opens or closes; nothing of it is done.
+    Planned(Arc<Planned>),
+    /// A closing write passed its fence and is under way: this step of the first wave.
+    Sent(Arc<Planned>, usize),
+}
+
+/// A plan, what it was made from, and what came of it so far.
+#[derive(Clone)]
+pub(crate) struct Planned {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) world: Arc<World>,
+    pub(crate) seen: Seen,
+    /// What it may open, judged when it was made.
+    pub(crate) permission: Permission,
+    pub(crate) done: Vec<StepOutcome>,
+    key: u64,
+}
+
+impl Planned {
+    pub(crate) fn new(plan: Arc<Plan>, world: Arc<World>, seen: Seen, permission: Permission) -> Planned {
+        let mut planned = Planned {
+            plan,
+            world,
+            seen,
+            permission,
+            done: Vec::new(),
+            key: 0,
+        };
+        planned.rekey();
+        planned
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome {
+            steps: self.done.clone(),
+            locked_with: None,
+        }
+    }
+
+    /// A plan follows from what it was made from.
+    fn rekey(&mut self) {
+        let mut hasher = DefaultHasher::new();
+        let mut numbers = Numbers::in_order();
+        hash_world(&self.world, &mut numbers, &mut hasher);
+        hash_memory(&self.seen.memory, &mut numbers, &mut hasher);
+        self.permission.hash(&mut hasher);
+        self.key = hasher.finish();
+    }
+
+    fn tick(&self) -> Planned {
+        let mut later = self.clone();
+        tick_world(Arc::make_mut(&mut later.world));
+        later.seen.object = later.world.seen.object.clone();
+        later.seen.cluster = later.world.seen.cluster.clone();
+        // What it remembers was judged when it planned; only the report still reads this.
+        later.rekey();
+        later
+    }
+}
+
+impl State {
+    pub(crate) fn new(world: World, left: u8) -> State {
+        let mut state = State {
+            world: Arc::new(world),
+            operators: [Operator::default(), Operator::default()],
+            leader: 0,
+            left,
+            ghost: Ghost::default(),
+            broken: None,
+            key: 0,
+        };
+        state.seal();
+        state
+    }
+
+    /// To be called after every change.
+    pub(crate) fn seal(&mut self) {
+        self.ghost.forget(&self.world);
+        let mut hasher = DefaultHasher::new();
+        let mut numbers = Numbers::in_order();
+        self.hash_situation(&mut numbers, &mut hasher);
+        self.left.hash(&mut hasher);
+        self.ghost.hash_with(&mut |number| numbers.of(number), &mut hasher);
+        self.broken.hash(&mut hasher);
+        self.key = hasher.finish();
+    }
+
+    /// What the future depends on if no disturbance comes any more.
+    pub(crate) fn situation(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash_situation(&mut Numbers::in_order(), &mut hasher);
+        hasher.finish()
+    }
+
+    fn hash_situation(&self, numbers: &mut Numbers, hasher: &mut impl Hasher) {
+        hash_world(&self.world, numbers, hasher);
+        let snapshot = self.world.seen.cluster.snapshot.seen();
+        snapshot
+            .and(self.ghost.snapshot)
+            .map(|(number, subject)| (numbers.of(number), subject))
+            .hash(hasher);
+        self.leader.hash(hasher);
+        for operator in &self.operators {
+            hash_memory(&operator.memory, numbers, hasher);
+            operator.names.hash(hasher);
+            match &operator.pass {
+                Pass::Idle => 0u8.hash(hasher),
+                Pass::Planned(planned) => (1u8, planned.key).hash(hasher),
+                Pass::Sent(planned, at) => (2u8, planned.key, at).hash(hasher),
+            }
+            if let Pass::Planned(planned) | Pass::Sent(planned, _) = &operator.pass {
+                let (then, now) = (&planned.world.desired.object, &self.world.desired.object);
+                (then.generation == now.generation).hash(hasher);
+                for step in &planned.done {
+                    (step.step.0.as_str(), std::mem::discriminant(&step.result)).hash(hasher);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn world_mut(&mut self) -> &mut World {
+        Arc::make_mut(&mut self.world)
+    }
+
+    /// Time passes, for everybody.
+    pub(crate) fn tick(&mut self) {
+        tick_world(self.world_mut());
+        for operator in &mut self.operators {
+            let older = |age: &mut Duration| *age = (*age + TICK).min(TICK * OLD);
+            if let Some(round) = &mut operator.memory.round {
+                older(&mut round.age);
+            }
+            operator.memory.since_name_change.as_mut().map(older);
+            operator.memory.name_changed.as_mut().map(older);
+            operator.pass = match &operator.pass {
+                Pass::Idle => Pass::Idle,
+                Pass::Planned(planned) => Pass::Planned(Arc::new(planned.tick())),
+                Pass::Sent(planned, at) => Pass::Sent(Arc::new(planned.tick()), *at),
+            };
+        }
+        self.ghost.tick();
+    }
+
+    /// A round number that nobody holds: what a random one is.
+    pub(crate) fn new_number(&self) -> i64 {
+        let probes = self.world.seen.cluster.probes.values().filter_map(Fact::seen);
+        let mut taken: Vec<i64> = probes
+            .flat_map(|p| [Some(p.spec.round), p.status.as_ref().map(|s| s.round)])
+            .flatten()
+            .chain(
+                self.operators
+                    .iter()
+                    .filter_map(|o| o.memory.round.as_ref().map(|r| r.number)),
+            )
+            .chain(self.ghost.numbers())
+            .collect();
+        taken.sort_unstable();
+        (1..).find(|n| taken.binary_search(n).is_err()).unwrap()
+    }
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &State) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.key.hash(hasher);
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("closed", &self.world.closed())
+            .field("leader", &self.leader)
+            .field("left", &self.left)
+            .field("memory", &self.operators[self.leader].memory)
+            .field("ghost", &self.ghost)
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Round numbers as they are told apart: only whether two are equal counts, not which they are.
+#[derive(Default)]
+struct Numbers(Option<Vec<i64>>);
+
+impl Numbers {
+    /// In order of appearance.
+    fn in_order() -> Numbers {
+        Numbers(Some(Vec::new()))
+    }
+
+    /// As they are.
+    fn raw() -> Numbers {
+        Numbers(None)
+    }
+
+    fn of(&mut self, number: i64) -> i64 {
+        let Some(known) = &mut self.0 else { return number };
+        if number <= 0 {
+            return number;
+        }
+        let at = known.iter().position(|k| *k == number).unwrap_or_else(|| {
+            known.push(number);
+            known.len() - 1
+        });
+        i64::try_from(at).unwrap() + 1
+    }
+}
+
+/// What a plan follows from.
+pub(crate) fn plan_key(world: &World, seen: &Seen) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut numbers = Numbers::raw();
+    hash_world(world, &mut numbers, &mut hasher);
+    let snapshot = world.seen.cluster.snapshot.seen();
+    snapshot.map(|s| s.evidence_digest.as_str()).hash(&mut hasher);
+    hash_memory(&seen.memory, &mut numbers, &mut hasher);
+    (seen.nonce, world.desired.object.generation).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn hash_memory(memory: &Memory, numbers: &mut Numbers, hasher: &mut impl Hasher) {
+    let round = memory.round.as_ref();
+    let round = round.map(|r| (numbers.of(r.number), r.subject.as_str(), r.age));
+    (round, memory.since_name_change, memory.name_changed).hash(hasher);
+}
+
+/// What names depend on: an operator that sees another value than before takes it as a name change.
+pub(crate) fn names(world: &World) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hash_endpoints(world, &mut hasher);
+    for zone in world.seen.azure.zones.values().filter_map(Fact::seen) {
+        let links = zone
+            .links
+            .seen()
+            .map(|all| all.iter().map(|l| l.id.key()).collect::<Vec<_>>());
+        (zone.id.key(), links).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn hash_endpoints(world: &World, hasher: &mut impl Hasher) {
+    for (id, fact) in &world.seen.azure.endpoints {
+        let Fact::Seen(endpoint) = fact else { continue };
+        (id.key(), &endpoint.provisioning_state, &endpoint.connection_status).hash(hasher);
+        for member in endpoint.members.seen().into_iter().flatten() {
+            member.address.hash(hasher);
+            member.fqdns.iter().for_each(|name| name.as_str().hash(hasher));
+        }
+        for group in endpoint.zone_groups.seen().into_iter().flatten() {
+            (group.id.key(), group.zones.len()).hash(hasher);
+        }
+        0xffu8.hash(hasher);
+    }
+}
+
+/// Everything that the planner, the agents and the model read. Left out is what only people read: messages, history, events,
+/// transition times, and the reason of `Ready`, from which the planner tells drift and nothing else.
+fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl Hasher) {
+    hash_status(world, hasher);
+    let object = &world.seen.object;
+    (object.has_finalizer, object.deleting, world.gone).hash(hasher);
+    format!("{:?}", world.desired.public_access).hash(hasher);
+    (&world.broken, &world.silent).hash(hasher);
+    let cluster = &world.seen.cluster;
+    cluster.claim.seen().map(|c| &c.uid).hash(hasher);
+    for (point, fact) in &cluster.vantage_points {
+        (point, fact.seen().map(|p| p.alive.seen().copied())).hash(hasher);
+    }
+    for (point, fact) in &cluster.probes {
+        point.hash(hasher);
+        let Fact::Seen(probe) = fact else { continue };
+        (numbers.of(probe.spec.round), &probe.spec.subject).hash(hasher);
+        probe
+            .spec
+            .paths
+            .iter()
+            .for_each(|p| (&p.fqdn, &p.addresses).hash(hasher));
+        let Some(status) = &probe.status else { continue };
+        let current = status.observed_generation == Some(probe.generation);
+        (current, numbers.of(status.round), &status.subject).hash(hasher);
+        for result in &status.results {
+            let outcome = std::mem::discriminant(&result.outcome);
+            (
+                &result.fqdn,
+                outcome,
+                &result.addresses,
+                result.successes,
+                result.failures,
+            )
+                .hash(hasher);
+        }
+    }
+    let snapshot = cluster.snapshot.seen();
+    for (id, target) in snapshot.iter().flat_map(|s| &s.targets) {
+        (id, target.network.to_string()).hash(hasher);
+    }
+    for approval in cluster.approvals.seen().into_iter().flatten() {
+        approval.digest.as_str().hash(hasher);
+    }
+    for glass in cluster.break_glasses.seen().into_iter().flatten() {
+        glass.created_at.hash(hasher);
+    }
+    let azure = &world.seen.azure;
+    azure.registry.seen().map(|r| r.digest.as_str()).hash(hasher);
+    azure
+        .storage
+        .values()
+        .for_each(|s| s.seen().map(|s| s.digest.as_str()).hash(hasher));
+    let registries = azure.container_registries.values();
+    registries.for_each(|c| c.seen().map(|c| c.digest.as_str()).hash(hasher));
+    hash_endpoints(world, hasher);
+    for (id, fact) in &azure.zones {
+        let Fact::Seen(ZoneSeen { links, records, .. }) = fact else {
+            continue;
+        };
+        (id.key(), links.seen().map(Vec::len), records.seen()).hash(hasher);
+    }
+}
+
+fn hash_status(world: &World, hasher: &mut impl Hasher) {
+    let status = &world.seen.object.status;
+    for condition in &status.conditions {
+        (&condition.type_, &condition.status).hash(hasher);
+    }
+    time(&status.last_name_change_time).hash(hasher);
+    let exposure = status.exposure.as_ref();
+    exposure
+        .map(|e| {
+            (
+                e.first_seen_public.is_some(),
+                time(&e.locked_at),
+                e.time_to_remediate_seconds.is_some(),
+            )
+        })
+        .hash(hasher);
+    let rollback = status.rollback.as_ref();
+    rollback
+        .map(|r| {
+            (
+                r.generation == world.desired.object.generation,
+                r.count,
+                time(&r.reopened_at),
+                r.restored,
+            )
+        })
+        .hash(hasher);
+    for target in status.public_access.iter().flat_map(|p| &p.targets) {
+        target.refusal.is_some().hash(hasher);
+    }
+}
+
+fn time(time: &Option<Time>) -> Option<Timestamp> {
+    time.as_ref().map(|t| t.0)
+}
+
+fn tick_world(world: &mut World) {
+    let now = world.now;
+    let tick = SignedDuration::try_from(TICK).unwrap();
+    let old = now - tick * i32::try_from(OLD).unwrap();
+    let floor = now - tick * FLOOR;
+    let older = |time: &mut Time| time.0 = (time.0 - tick).max(old);
+    let status = &mut world.seen.object.status;
+    status.last_name_change_time.as_mut().map(older);
+    if let Some(exposure) = &mut status.exposure {
+        exposure.first_seen_public.as_mut().map(older);
+        exposure.locked_at.as_mut().map(older);
+    }
+    if let Some(rollback) = &mut status.rollback {
+        rollback
+            .reopened_at
+            .as_mut()
+            .map(|time| time.0 = (time.0 - tick).max(floor));
+    }
+    if let Fact::Seen(glasses) = &mut world.seen.cluster.break_glasses {
+        glasses
+            .iter_mut()
+            .for_each(|g| g.created_at = (g.created_at - tick).max(old));
+        // Over: collected with its object.
+        glasses.retain(|g| g.created_at > old);
+    }
+}

@@ -1,0 +1,229 @@
+//! What the model knows by itself, and how it judges: from its own world, never from the planner's assessment.
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
+use sreg_domain::{Fact, Seen};
+
+use super::state::{State, TICK};
+use crate::world::{World, registry_name};
+
+/// Ages beyond this are not told apart.
+const OLD: u8 = 2;
+
+/// What really happened, as far as the rules ask for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ghost {
+    /// The round that each process opened last, and its age in ticks.
+    pub(crate) rounds: [Option<(i64, u8)>; 2],
+    /// Per client network: every path really passed as often as needed, in this round, over exactly these names and addresses.
+    pub(crate) measured: [Option<(i64, u64)>; 2],
+    /// Per client network: some path was reported to fail as often as needed, in this round.
+    pub(crate) failed: [Option<i64>; 2],
+    /// Ticks since a write of ours last changed names, whichever process made it.
+    pub(crate) since_names: u8,
+    /// Ticks since an operator first saw all closed.
+    pub(crate) locked: Option<u8>,
+    /// A rollback has begun and nobody has seen all open since.
+    pub(crate) rolling_back: bool,
+    /// What the approver approved: the paths that he was shown.
+    pub(crate) approved: Option<u64>,
+    /// The round and the subject that the snapshot names.
+    pub(crate) snapshot: Option<(i64, u64)>,
+}
+
+impl Ghost {
+    pub(crate) fn tick(&mut self) {
+        let older = |age: &mut u8| *age = (*age + 1).min(OLD);
+        self.rounds.iter_mut().flatten().for_each(|(_, age)| older(age));
+        self.locked.as_mut().map(older);
+        older(&mut self.since_names);
+    }
+
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = i64> + '_ {
+        let opened = self.rounds.iter().flatten().map(|(number, _)| *number);
+        let measured = self.measured.iter().flatten().map(|(number, _)| *number);
+        let kept = self.snapshot.iter().map(|(number, _)| *number);
+        let failed = self.failed.iter().flatten().copied();
+        opened.chain(measured).chain(failed).chain(kept)
+    }
+
+    /// What can never count again: only a round that a living process opened can.
+    pub(crate) fn forget(&mut self, world: &World) {
+        let rounds = self.rounds;
+        let lives = |number: i64| rounds.iter().flatten().any(|(open, _)| *open == number);
+        for n in 0..2 {
+            self.measured[n] = self.measured[n].filter(|(number, _)| lives(*number));
+            self.failed[n] = self.failed[n].filter(|number| lives(*number));
+        }
+        if world.seen.cluster.snapshot.seen().is_none() {
+            self.snapshot = None;
+        }
+    }
+
+    pub(crate) fn hash_with(&self, number: &mut impl FnMut(i64) -> i64, hasher: &mut impl Hasher) {
+        let Ghost {
+            rounds,
+            measured,
+            failed,
+            since_names,
+            locked,
+            rolling_back,
+            approved,
+            snapshot: _,
+        } = self;
+        rounds
+            .map(|round| round.map(|(open, age)| (number(open), age)))
+            .hash(hasher);
+        measured
+            .map(|m| m.map(|(round, paths)| (number(round), paths)))
+            .hash(hasher);
+        failed.map(|round| round.map(&mut *number)).hash(hasher);
+        (since_names, locked, rolling_back, approved).hash(hasher);
+    }
+}
+
+/// By what a plan may open what is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Permission {
+    Nothing,
+    Spec,
+    BreakGlass,
+    Rollback,
+}
+
+/// Every name that clients need, with the address that it must lead to; `None` where no endpoint carries it.
+fn required(world: &World) -> BTreeMap<String, Option<String>> {
+    let azure = &world.seen.azure;
+    let mut names: Vec<String> = Vec::new();
+    if let Fact::Seen(registry) = &azure.registry {
+        names.extend(
+            registry
+                .regions
+                .iter()
+                .map(|r| registry_name(r.location.as_str()).to_string()),
+        );
+    }
+    names.extend(azure.discovery.seen().into_iter().flatten().map(ToString::to_string));
+    for storage in azure.storage.values().filter_map(Fact::seen) {
+        names.extend(storage.blob_host.iter().map(ToString::to_string));
+    }
+    for acr in azure.container_registries.values().filter_map(Fact::seen) {
+        names.extend(acr.login_server.iter().map(ToString::to_string));
+        let replicas = acr.replicas.seen().into_iter().flatten();
+        names.extend(replicas.map(|place| format!("contosoacr.{place}.data.azurecr.io")));
+    }
+    let address = |name: &str| {
+        let endpoints = azure.endpoints.values().filter_map(Fact::seen);
+        let up = endpoints.filter(|e| e.connection_status.as_deref() == Some("Approved"));
+        let mut members = up.flat_map(|e| e.members.seen().into_iter().flatten());
+        let member = members.find(|m| m.fqdns.iter().any(|f| f.as_str() == name))?;
+        Some(member.address.to_string())
+    };
+    names.iter().map(|name| (name.clone(), address(name))).collect()
+}
+
+fn digest(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What has to be proven now.
+pub(crate) fn subject(world: &World) -> u64 {
+    digest(&required(world))
+}
+
+/// What an approver is shown.
+pub(crate) fn approvable(world: &World) -> u64 {
+    digest(&required(world).keys().collect::<Vec<_>>())
+}
+
+/// What a client in this network really finds: the digest of what it needs, if it reaches all of it.
+pub(crate) fn measure(world: &World, network: &str) -> Option<u64> {
+    let required = required(world);
+    let reached = required.iter().all(|(name, address)| {
+        let address = address.as_ref().map(|a| vec![a.clone()]);
+        address.is_some_and(|a| world.reaches(network, name, &a).is_ok())
+    });
+    reached.then(|| digest(&required))
+}
+
+/// A break-glass runs: created, and not over.
+pub(crate) fn break_glass(world: &World) -> bool {
+    let glasses = world.seen.cluster.break_glasses.seen().into_iter().flatten();
+    let now = world.now;
+    glasses
+        .filter_map(|g| g.created_at.checked_add(g.duration).ok().map(|end| (g.created_at, end)))
+        .any(|(start, end)| start <= now && now < end)
+}
+
+/// Why a closing write by this process must not go out now.
+pub(crate) fn why_not_close(state: &State, operator: usize) -> Option<String> {
+    let world = &state.world;
+    if state.leader != operator {
+        return Some("the other process holds the lease".into());
+    }
+    if world.gone || world.seen.object.deleting {
+        return Some("the object is being deleted".into());
+    }
+    if world.desired.public_access != PublicAccess::Disabled {
+        return Some("the spec wants public access".into());
+    }
+    if break_glass(world) {
+        return Some("a break-glass is in force".into());
+    }
+    let ghost = &state.ghost;
+    let Some((number, age)) = ghost.rounds[operator] else {
+        return Some("this process opened no round".into());
+    };
+    if TICK * u32::from(age) > world.desired.verification.max_age {
+        return Some("the round is too old".into());
+    }
+    let subject = subject(world);
+    if let Some(unproven) = (0..2).find(|n| ghost.measured[*n] != Some((number, subject))) {
+        return Some(format!(
+            "network {unproven} has not proven its paths in this round: {:?}",
+            ghost.measured
+        ));
+    }
+    if TICK * u32::from(ghost.since_names) < world.desired.verification.dns_settle {
+        return Some("names changed by a write of ours within dnsSettle".into());
+    }
+    let gated = world.desired.gates.contains(&LockdownGate::Approval);
+    if gated && ghost.approved != Some(approvable(world)) {
+        return Some("these paths are not approved".into());
+    }
+    None
+}
+
+/// What permits this process to open what is closed.
+pub(crate) fn permission(state: &State, operator: usize, seen: &Seen) -> Permission {
+    let (world, ghost) = (&state.world, &state.ghost);
+    if seen.object.deleting {
+        return Permission::Nothing;
+    }
+    if world.desired.public_access == PublicAccess::Enabled {
+        return Permission::Spec;
+    }
+    if break_glass(world) {
+        return Permission::BreakGlass;
+    }
+    if world.desired.rollback != RollbackPolicy::Reopen {
+        return Permission::Nothing;
+    }
+    let confirmed = match (ghost.locked, ghost.rounds[operator]) {
+        (Some(locked), Some((number, age))) => {
+            let within = TICK * u32::from(locked) <= world.desired.grace_period;
+            within && age < locked && ghost.failed.contains(&Some(number))
+        }
+        (None, _) | (_, None) => false,
+    };
+    if ghost.rolling_back || confirmed {
+        Permission::Rollback
+    } else {
+        Permission::Nothing
+    }
+}
