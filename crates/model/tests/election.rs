@@ -23,7 +23,7 @@ const SAFE: Times = Times {
     skew: 1,
     asks_for_the_rest: true,
     former_holder: false,
-    horizon: 6,
+    horizon: 8,
 };
 
 fn deeper() -> bool {
@@ -45,7 +45,7 @@ fn is_found_out(name: &str, times: Times) {
 
 #[test]
 fn within_skew_and_delay_that_the_margin_covers_nobody_writes_beside_another() {
-    let (horizon, read_delay) = if deeper() { (7, 1) } else { (SAFE.horizon, 0) };
+    let (horizon, read_delay) = if deeper() { (9, 0) } else { (SAFE.horizon, 0) };
     let times = Times {
         horizon,
         read_delay,
