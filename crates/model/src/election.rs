@@ -18,6 +18,7 @@
 //! * a clearing lands at once. Without this bound no margin is enough, and a test shows it: a clearing that was decided before the
 //!   other candidate took the Lease, and lands after, frees what is held. What helps then is that every write of ours carries a
 //!   precondition and is idempotent;
+//! * a patch that never lands is one that was never decided: it changes nothing that anybody sees;
 //! * a write lands at most [`Times::lag`] after its sender gave it up.
 //!
 //! Abstracted: the poke that makes a standby look earlier (it only looks), a clock that is set (the fence lapses at once; its own
@@ -54,7 +55,7 @@ pub struct Times {
     pub skew: i8,
     /// A write is sent only while more time is left than it may take.
     pub asks_for_the_rest: bool,
-    /// At the beginning the Lease names somebody who is gone, and has expired; otherwise it is free.
+    /// At the beginning the Lease names somebody who is gone, and has expired; otherwise the first holds it.
     pub former_holder: bool,
     /// How long is explored.
     pub horizon: u8,
@@ -137,8 +138,6 @@ pub enum Event {
     Decide(usize),
     /// Its patch lands; answered or not.
     Lands(usize, bool),
-    /// Its patch is lost.
-    IsLost(usize),
     /// The fence's reader reads.
     Read(usize),
     /// The answer arrives.
@@ -242,7 +241,7 @@ impl Model for Election {
             write: None,
         };
         // The candidates are alike: one ahead of the other is the other behind the one.
-        vec![Scene {
+        let mut scene = Scene {
             now: 0,
             lease: if self.times.former_holder {
                 Lease {
@@ -255,7 +254,22 @@ impl Model for Election {
             candidates: [candidate(0), candidate(1)],
             skew: self.times.skew,
             start: self.start,
-        }]
+        };
+        if !self.times.former_holder {
+            // The first has just taken the Lease and knows it.
+            scene.lease = Lease {
+                holder: Some(0),
+                renewed: Some(0),
+            };
+            learn(&mut scene, 0, (Lease::default(), 0), &self.times);
+            let lease = scene.lease;
+            learn(&mut scene, 0, (lease, 0), &self.times);
+            scene
+                .candidates
+                .iter_mut()
+                .for_each(|c| c.known = look(lease, &self.times));
+        }
+        vec![scene]
     }
 
     fn actions(&self, scene: &Scene, events: &mut Vec<Event>) {
@@ -269,7 +283,7 @@ impl Model for Election {
                     times.delay
                 };
                 may_pass &= scene.now - decided < delay;
-                events.extend([Event::Lands(k, true), Event::Lands(k, false), Event::IsLost(k)]);
+                events.extend([Event::Lands(k, true), Event::Lands(k, false)]);
             }
             // A read is answered in the second in which it is asked, or, where `read_delay` says so, later.
             may_pass &= c.read.is_none_or(|(_, asked)| scene.now - asked < times.read_delay);
@@ -327,7 +341,13 @@ impl Model for Election {
                     None => Some(Patch::Take(wall)),
                     Some(_) => (wall > c.known.expires).then_some(Patch::Clear),
                 };
-                c.patch = patch.map(|patch| (patch, now));
+                if patch == Some(Patch::Clear) && times.clearing_delay == 0 {
+                    // Nothing comes between look and clearing.
+                    scene.lease = Lease::default();
+                    scene.candidates[k].known = look(scene.lease, times);
+                } else {
+                    c.patch = patch.map(|patch| (patch, now));
+                }
             }
             Event::Lands(k, answered) => {
                 let (patch, _) = scene.candidates[k].patch.take()?;
@@ -348,7 +368,6 @@ impl Model for Election {
                     scene.candidates[k].known = look(scene.lease, times);
                 }
             }
-            Event::IsLost(k) => scene.candidates[k].patch = None,
             Event::Read(k) if times.read_delay == 0 => learn(&mut scene, k, (last.lease, now), times),
             Event::Read(k) => scene.candidates[k].read = Some((scene.lease, now)),
             Event::Learn(k) => {
@@ -366,7 +385,11 @@ impl Model for Election {
             Event::Over(k) => scene.candidates[k].write = None,
             Event::Resign(k) => {
                 scene.candidates[k].fence.resign();
-                scene.candidates[k].patch = Some((Patch::Clear, now));
+                if times.clearing_delay == 0 {
+                    scene.lease = Lease::default();
+                } else {
+                    scene.candidates[k].patch = Some((Patch::Clear, now));
+                }
             }
         }
         (scene != *last).then_some(scene)

@@ -23,7 +23,7 @@ const SAFE: Times = Times {
     skew: 1,
     asks_for_the_rest: true,
     former_holder: false,
-    horizon: 7,
+    horizon: 8,
 };
 
 fn deeper() -> bool {
@@ -45,7 +45,7 @@ fn is_found_out(name: &str, times: Times) {
 
 #[test]
 fn within_skew_and_delay_that_the_margin_covers_nobody_writes_beside_another() {
-    let (horizon, read_delay) = if deeper() { (9, 1) } else { (SAFE.horizon, 0) };
+    let (horizon, read_delay) = if deeper() { (9, 0) } else { (SAFE.horizon, 0) };
     let times = Times {
         horizon,
         read_delay,
@@ -62,7 +62,11 @@ fn within_skew_and_delay_that_the_margin_covers_nobody_writes_beside_another() {
 
 #[test]
 fn without_a_margin_two_write_at_once() {
-    let times = Times { margin: 0, ..SAFE };
+    let times = Times {
+        margin: 0,
+        skew: 2,
+        ..SAFE
+    };
     assert!(times.settings().check().is_err(), "the product refuses it");
     is_found_out("no margin", times);
 }
@@ -74,7 +78,7 @@ fn a_write_that_may_outlast_the_lease_meets_another() {
         Times {
             asks_for_the_rest: false,
             write: 4,
-            horizon: 10,
+            horizon: 7,
             ..SAFE
         },
     );
@@ -82,7 +86,7 @@ fn a_write_that_may_outlast_the_lease_meets_another() {
 
 #[test]
 fn clocks_further_apart_than_the_margin_let_two_write() {
-    is_found_out("skew beyond the margin", Times { skew: 3, ..SAFE });
+    is_found_out("skew beyond the margin", Times { skew: 4, ..SAFE });
 }
 
 #[test]

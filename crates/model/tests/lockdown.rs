@@ -190,6 +190,21 @@ fn no_two_disturbances_of_names_break_a_rule() {
 }
 
 #[test]
+#[ignore = "found, not yet mended: a status that called names ready before they changed vouches for the time after a crash"]
+fn names_changed_just_before_a_crash_settle_before_the_lock() {
+    let config = Config {
+        disturbances: &[
+            Disturbance::RemoveZoneGroup,
+            Disturbance::RemoveRecords,
+            Disturbance::RemoveEndpoint,
+            Disturbance::CrashWithin(Died::BeforeReport),
+        ],
+        ..config("names before a crash", Start::Built, deeper(2))
+    };
+    explore(config, &[Happening::Closed]);
+}
+
+#[test]
 fn no_two_disturbances_after_the_lock_open_it_wrongly() {
     let config = Config {
         rollback: RollbackPolicy::Reopen,
