@@ -318,6 +318,8 @@ fn the_third_rollback_waits_for_a_change_of_spec() {
 fn glass(world: &World, name: &str, minutes: u64) -> BreakGlassSeen {
     BreakGlassSeen {
         name: name.into(),
+        uid: name.into(),
+        status: None,
         created_at: world.now,
         duration: Duration::from_secs(60 * minutes),
         reason: "pipelines fail".into(),
