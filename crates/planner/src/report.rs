@@ -64,6 +64,8 @@ pub struct EventNote {
     pub action: String,
     /// One sentence, at most 1 kB.
     pub note: String,
+    /// The note is a record (who, until when, which evidence): it is never counted together with another one.
+    pub alone: bool,
 }
 
 /// What metrics show of one object; label values from closed sets.

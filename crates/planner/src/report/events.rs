@@ -20,6 +20,7 @@ fn event(warning: bool, reason: &str, action: &str, note: impl AsRef<str>) -> Ev
         reason: reason.into(),
         action: action.into(),
         note: truncate(note.as_ref(), LONGEST_NOTE),
+        alone: true,
     }
 }
 
@@ -158,10 +159,9 @@ pub(super) fn state_changed(
     }
     let (_, _, stalled) = trio(verdict.state);
     let warning = stalled == Truth::True || verdict.state == State::BreakGlass;
-    Some(event(
-        warning,
-        &verdict.state.to_string(),
-        "Reconcile",
-        &verdict.message,
-    ))
+    // States come and go: the same one again is counted.
+    Some(EventNote {
+        alone: false,
+        ..event(warning, &verdict.state.to_string(), "Reconcile", &verdict.message)
+    })
 }
