@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use sreg_api::BreakGlassPhase;
 use sreg_api::registry::PublicAccess;
 use sreg_api::status::BreakGlassUse;
 use sreg_domain::seen::BreakGlassSeen;
@@ -64,6 +65,25 @@ fn after(start: Timestamp, length: Duration) -> Timestamp {
     start.saturating_add(length).unwrap_or(Timestamp::MAX)
 }
 
+/// The time of a lock is when a visit ended, and creation times are whole seconds of another clock: one that was created just
+/// before may never have been looked at. Nobody may be left without an answer in an emergency for that.
+const JUST_BEFORE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether the registry was locked after one was created; one from just before that only if it was told that it is over. What
+/// is recorded as a use was not followed by a lock yet.
+fn is_spent(glass: &BreakGlassSeen, uses: &[BreakGlassUse], locked_at: Option<Timestamp>) -> bool {
+    use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
+    let Some(locked) = locked_at.filter(|_| recorded(uses, glass).is_none()) else {
+        return false;
+    };
+    let over = match glass.status.as_ref().map(|s| s.phase) {
+        Some(Expired | UsedUp | Spent) => true,
+        Some(Active | Ignored | Pending) | None => false,
+    };
+    let just_before = locked.duration_since(glass.created_at) < JUST_BEFORE;
+    glass.created_at <= locked && (over || !just_before)
+}
+
 fn locked_at(seen: &Seen) -> Option<Timestamp> {
     let exposure = seen.object.status.exposure.as_ref();
     exposure.and_then(|e| e.locked_at.as_ref()).map(|t| t.0)
@@ -87,7 +107,7 @@ fn terms_of<'a>(
 ) -> Vec<Term<'a>> {
     let mut counted: Vec<&BreakGlassSeen> = all
         .iter()
-        .filter(|b| b.created_at <= now && locked_at.is_none_or(|at| b.created_at > at))
+        .filter(|b| b.created_at <= now && !is_spent(b, uses, locked_at))
         .collect();
     counted.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
     let known = uses.iter().filter_map(|u| u.counts_from.as_ref()).map(|t| t.0).min();
@@ -280,6 +300,19 @@ mod tests {
         // Nor once the new one is recorded and the registry open.
         let terms = terms_of(&all, &[used("new", 1000, 1030)], Some(at(-10)), LONGEST, at(1015));
         assert_eq!(until(super::judge(&terms, at(1015))), Some(at(1030)));
+    }
+
+    #[test]
+    fn one_created_within_the_visit_that_saw_the_lock_still_opens() {
+        let mut all = [glass("a", 0, 30)];
+        let locked = Some(at(0).saturating_add(SignedDuration::from_secs(2)).unwrap());
+        assert_eq!(until(judge(&all, locked, LONGEST, at(1))), Some(at(30)));
+        all[0].status = Some(sreg_api::BreakGlassStatus {
+            phase: BreakGlassPhase::UsedUp,
+            ..Default::default()
+        });
+        assert_eq!(judge(&all, locked, LONGEST, at(1)), Standing::None);
+        assert!(is_spent(&all[0], &[], locked) && !is_spent(&all[0], &[used("a", 0, 30)], locked));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use sreg_api::{BreakGlassPhase, BreakGlassStatus};
 use sreg_domain::seen::BreakGlassSeen;
 use sreg_domain::{ClusterAction, Fact, duration};
 
-use super::{Term, after, locked_at, terms};
+use super::{Term, after, is_spent, locked_at, terms};
 use crate::conditions::{truncate, whole_seconds};
 use crate::draft::cluster_step;
 use crate::facts::View;
@@ -71,7 +71,9 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
             return None;
         }
         return Some(match locked_at(view.seen) {
-            Some(locked) if glass.created_at <= locked => spent(registry, glass, locked),
+            Some(locked) if is_spent(glass, &view.seen.object.status.break_glasses, Some(locked)) => {
+                spent(registry, glass, locked)
+            }
             Some(_) | None => say(
                 Pending,
                 None,
