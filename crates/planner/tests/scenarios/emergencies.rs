@@ -29,7 +29,7 @@ fn glass(world: &World, name: &str, minutes: u64) -> BreakGlassSeen {
 fn glasses(world: &mut World) -> &mut Vec<BreakGlassSeen> {
     match &mut world.seen.cluster.break_glasses {
         Fact::Seen(all) => all,
-        other => panic!("{other:?}"),
+        other @ (Fact::Absent | Fact::Unknown(_)) => panic!("{other:?}"),
     }
 }
 
@@ -337,9 +337,11 @@ fn without_a_registry_object_it_is_told_that_nothing_happens() {
     let world = locked();
     let mut lonely = glass(&world, "a", 30);
     let tell = |glass: &BreakGlassSeen, now| tell_without_registry("ml", glass, "typo", None, now);
-    let status = |step: Option<sreg_planner::Step>| match step.unwrap().action {
-        Action::Cluster(sreg_domain::ClusterAction::TellBreakGlass { status, .. }) => status,
-        other => panic!("{other:?}"),
+    let status = |step: Option<sreg_planner::Step>| {
+        let Action::Cluster(sreg_domain::ClusterAction::TellBreakGlass { status, .. }) = step.unwrap().action else {
+            panic!("something else than telling")
+        };
+        status
     };
     let first = status(tell(&lonely, world.now));
     assert!(
