@@ -405,7 +405,7 @@ async fn only_the_operator_writes_status_and_takes_its_finalizer_off() -> Result
 
     let merge = PatchParams::default();
     let locked = json!({"status": {"publicAccess": {"summary": "Locked"}}});
-    let ended = json!({"status": {"phase": "Ended"}});
+    let ended = json!({"status": {"phase": "Expired"}});
     let only = Some("only the operator (secure-registry-system/secure-registry-operator) writes this status");
     let locks = |api: Api<DynamicObject>| {
         let locked = locked.clone();

@@ -14,7 +14,9 @@ mod rules;
 pub mod status;
 pub mod vantage_point;
 
-pub use approval::{BreakGlass, BreakGlassSpec, BreakGlassStatus, ChangeApproval, ChangeApprovalSpec, ChangeKind};
+pub use approval::{
+    BreakGlass, BreakGlassPhase, BreakGlassSpec, BreakGlassStatus, ChangeApproval, ChangeApprovalSpec, ChangeKind,
+};
 pub use probe::{ConnectivityProbe, ConnectivityProbeSpec, ConnectivityProbeStatus};
 pub use registry::{SecureRegistry, SecureRegistrySpec};
 pub use status::SecureRegistryStatus;

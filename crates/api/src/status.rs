@@ -50,6 +50,9 @@ pub struct SecureRegistryStatus {
     /// Reopenings by `rollback.onFailure: Reopen` since the spec last changed or a lock last held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RollbackStatus>,
+    /// BreakGlasses that held the registry open since it was last locked: also deleted ones count against the longest time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub break_glasses: Vec<BreakGlassUse>,
     /// Latest transitions, newest last, at most sixteen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryEntry>,
@@ -173,6 +176,30 @@ pub struct ExposureStatus {
     /// Time between the two, whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_to_remediate_seconds: Option<i64>,
+    /// Digest of the evidence with which the last closing write passed its fence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence_digest: Option<String>,
+}
+
+/// One use of a `BreakGlass`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BreakGlassUse {
+    /// Name of the BreakGlass.
+    pub name: String,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// When it was created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+    /// From when the longest time counts: the creation of the first since the last lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts_from: Option<Time>,
+    /// When it ends or ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// It is over; the registry was not seen locked since.
+    pub ended: bool,
 }
 
 /// What was before the lock, and what was proven for it.
@@ -211,7 +238,7 @@ pub struct HistoryEntry {
     /// When.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
-    /// The state entered.
+    /// The state entered; `BreakGlass` and `BreakGlassEnded` for each use of one.
     pub state: String,
     /// One sentence.
     pub message: String,

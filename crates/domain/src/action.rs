@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sreg_api::BreakGlassStatus;
 use sreg_api::probe::ConnectivityProbeSpec;
 use sreg_api::registry::ResolutionPolicy;
 
@@ -32,6 +33,13 @@ pub enum Action {
     Cluster(ClusterAction),
     /// In Azure.
     Azure(AzureAction),
+}
+
+impl Action {
+    /// Whether it only tells people something. Such a step holds nothing up, whatever comes of it.
+    pub fn only_tells(&self) -> bool {
+        matches!(self, Action::Cluster(ClusterAction::TellBreakGlass { .. }))
+    }
 }
 
 /// One effect in the cluster.
@@ -73,6 +81,17 @@ pub enum ClusterAction {
         subject: Digest,
         /// All probes of the object.
         probes: Vec<ProbeWrite>,
+    },
+    /// Write the status of a BreakGlass: it tells people, and nothing depends on it.
+    TellBreakGlass {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Uid: a successor of the same name is another one.
+        uid: String,
+        /// The whole status.
+        status: BreakGlassStatus,
     },
     /// Delete a probe whose vantage point is no longer named.
     DeleteProbe {

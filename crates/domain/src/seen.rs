@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus};
 use sreg_api::vantage_point::VantageNetwork;
-use sreg_api::{ChangeKind, SecureRegistryStatus};
+use sreg_api::{BreakGlassStatus, ChangeKind, SecureRegistryStatus};
 
 use crate::action::{Operation, Snapshot};
 use crate::digest::Digest;
@@ -217,6 +217,10 @@ pub struct ApprovalSeen {
 pub struct BreakGlassSeen {
     /// Its name.
     pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its last status, if it has one that parses. Untrusted input.
+    pub status: Option<BreakGlassStatus>,
     /// When it was created, by the API server's clock.
     pub created_at: Timestamp,
     /// How long it asks for.

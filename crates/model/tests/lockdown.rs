@@ -32,7 +32,11 @@ fn config(name: &'static str, start: Start, budget: u8) -> Config {
 
 /// One more disturbance where the whole campaign is asked for.
 fn deeper(budget: u8) -> u8 {
-    budget + u8::from(std::env::var("SREG_CAMPAIGN").is_ok_and(|v| v == "full"))
+    budget + u8::from(whole_campaign())
+}
+
+fn whole_campaign() -> bool {
+    std::env::var("SREG_CAMPAIGN").is_ok_and(|v| v == "full")
 }
 
 /// Explores all of it; every rule has to hold, and these things have to come about.
@@ -190,16 +194,18 @@ fn no_two_disturbances_of_names_break_a_rule() {
 }
 
 #[test]
-#[ignore = "found, not yet mended: a status that called names ready before they changed vouches for the time after a crash"]
 fn names_changed_just_before_a_crash_settle_before_the_lock() {
+    let all: &[Disturbance] = &[
+        Disturbance::RemoveRecords,
+        Disturbance::CrashWithin(Died::BeforeReport),
+        Disturbance::RemoveZoneGroup,
+        Disturbance::RemoveEndpoint,
+    ];
+    // In full that is six times as many states.
+    let disturbances = if whole_campaign() { all } else { &all[..2] };
     let config = Config {
-        disturbances: &[
-            Disturbance::RemoveZoneGroup,
-            Disturbance::RemoveRecords,
-            Disturbance::RemoveEndpoint,
-            Disturbance::CrashWithin(Died::BeforeReport),
-        ],
-        ..config("names before a crash", Start::Built, deeper(2))
+        disturbances,
+        ..config("names before a crash", Start::Built, 2)
     };
     explore(config, &[Happening::Closed]);
 }

@@ -1,13 +1,22 @@
 //! Emergencies. A break-glass runs from its creation for its duration; together they may hold a registry open no longer than
-//! the operator's longest time, counted from the first since the last lock.
+//! the operator's longest time, counted from the first since the last lock. Those that were recorded as in force count also after
+//! somebody deleted them.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sreg_domain::Fact;
+use sreg_api::BreakGlassPhase;
+use sreg_api::registry::PublicAccess;
+use sreg_api::status::BreakGlassUse;
 use sreg_domain::seen::BreakGlassSeen;
+use sreg_domain::{Desired, Fact, Seen};
 
 use crate::facts::View;
+
+mod telling;
+
+pub(crate) use telling::tell;
+pub use telling::tell_without_registry;
 
 /// How emergencies stand.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,72 +36,164 @@ pub(crate) enum Standing {
     UsedUp { name: String },
 }
 
+/// From when to when one emergency may hold the registry open.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Term<'a> {
+    pub(crate) glass: &'a BreakGlassSeen,
+    /// From when the longest time counts.
+    pub(crate) counts_from: Timestamp,
+    /// What it asks for.
+    pub(crate) asked: Timestamp,
+    /// What it gets.
+    pub(crate) until: Timestamp,
+}
+
+impl Term<'_> {
+    /// In force, if anything is to be opened at all.
+    pub(crate) fn runs(&self, now: Timestamp) -> bool {
+        now < self.until
+    }
+
+    /// The longest time was over before it began.
+    pub(crate) fn never_ran(&self) -> bool {
+        self.until <= self.glass.created_at
+    }
+}
+
 fn after(start: Timestamp, length: Duration) -> Timestamp {
     let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
     start.saturating_add(length).unwrap_or(Timestamp::MAX)
 }
 
-/// Judges the emergencies of an object.
-pub(crate) fn standing(view: &View<'_>) -> Standing {
-    let all = match &view.seen.cluster.break_glasses {
-        Fact::Seen(all) => all.as_slice(),
-        Fact::Absent => return Standing::None,
-        Fact::Unknown(_) => return Standing::NotKnown,
+/// The time of a lock is when a visit ended, and creation times are whole seconds of another clock: one that was created just
+/// before may never have been looked at. Nobody may be left without an answer in an emergency for that.
+const JUST_BEFORE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether the registry was locked after one was created; one from just before that only if it was told that it is over. What
+/// is recorded as a use was not followed by a lock yet.
+fn is_spent(glass: &BreakGlassSeen, uses: &[BreakGlassUse], locked_at: Option<Timestamp>) -> bool {
+    use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
+    let Some(locked) = locked_at.filter(|_| recorded(uses, glass).is_none()) else {
+        return false;
     };
-    let locked_at = view
-        .seen
-        .object
-        .status
-        .exposure
-        .as_ref()
-        .and_then(|e| e.locked_at.as_ref())
-        .map(|t| t.0);
-    judge(all, locked_at, view.desired.max_break_glass, view.now)
+    let over = match glass.status.as_ref().map(|s| s.phase) {
+        Some(Expired | UsedUp | Spent) => true,
+        Some(Active | Ignored | Pending) | None => false,
+    };
+    let just_before = locked.duration_since(glass.created_at) < JUST_BEFORE;
+    glass.created_at <= locked && (over || !just_before)
 }
 
-/// `locked_at`: emergencies before it are spent; both are told in whole seconds, and one of the same second is newer, because none
-/// is locked while one is in force. Where it is not known (status erased), one that begins after all before it
-/// ended begins a new count.
-pub(crate) fn judge(
-    all: &[BreakGlassSeen],
+fn locked_at(seen: &Seen) -> Option<Timestamp> {
+    let exposure = seen.object.status.exposure.as_ref();
+    exposure.and_then(|e| e.locked_at.as_ref()).map(|t| t.0)
+}
+
+/// The terms of all that began since the last lock, in order of creation.
+pub(crate) fn terms<'a>(desired: &Desired, seen: &'a Seen, now: Timestamp) -> Vec<Term<'a>> {
+    let all = seen.cluster.break_glasses.seen().map_or(&[][..], Vec::as_slice);
+    let uses = &seen.object.status.break_glasses;
+    terms_of(all, uses, locked_at(seen), desired.max_break_glass, now)
+}
+
+/// Emergencies before `locked_at` are spent. One that begins after all before it ended begins a new count, unless status says
+/// that the registry was opened and not locked since.
+fn terms_of<'a>(
+    all: &'a [BreakGlassSeen],
+    uses: &[BreakGlassUse],
     locked_at: Option<Timestamp>,
     longest: Duration,
     now: Timestamp,
-) -> Standing {
+) -> Vec<Term<'a>> {
     let mut counted: Vec<&BreakGlassSeen> = all
         .iter()
-        .filter(|b| b.created_at <= now && locked_at.is_none_or(|at| b.created_at >= at))
+        .filter(|b| b.created_at <= now && !is_spent(b, uses, locked_at))
         .collect();
     counted.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
-    let mut first: Option<Timestamp> = None;
-    let mut last_end = Timestamp::MIN;
-    let mut latest: Option<(&BreakGlassSeen, Timestamp)> = None;
+    let known = uses.iter().filter_map(|u| u.counts_from.as_ref()).map(|t| t.0).min();
+    let known_end = uses.iter().filter_map(|u| u.until.as_ref()).map(|t| t.0).max();
+    let mut first = known;
+    let mut last_end = known_end.unwrap_or(Timestamp::MIN);
+    let open_since = known.is_some() && locked_at.is_some();
+    let mut terms = Vec::new();
     for glass in counted {
-        if first.is_none() || (locked_at.is_none() && glass.created_at > last_end) {
-            first = Some(glass.created_at);
-        }
-        let end = after(glass.created_at, glass.duration);
-        last_end = last_end.max(end);
-        if now < end && latest.is_none_or(|(_, other)| end >= other) {
-            latest = Some((glass, end));
-        }
+        let recorded = recorded(uses, glass).and_then(|u| u.counts_from.as_ref()).map(|t| t.0);
+        let gap = glass.created_at > last_end && !open_since;
+        let counts_from = match (recorded, first) {
+            (Some(recorded), _) => recorded,
+            (None, Some(first)) if !gap => first.min(glass.created_at),
+            (None, _) => glass.created_at,
+        };
+        first = Some(counts_from);
+        let asked = after(glass.created_at, glass.duration);
+        last_end = last_end.max(asked);
+        terms.push(Term {
+            glass,
+            counts_from,
+            asked,
+            until: asked.min(after(counts_from, longest)),
+        });
     }
-    let (Some((glass, end)), Some(first)) = (latest, first) else {
-        return Standing::None;
-    };
-    let until = end.min(after(first, longest));
-    if now < until {
-        Standing::Active {
-            name: glass.name.clone(),
-            requested_by: glass.requested_by.clone(),
-            reason: glass.reason.clone(),
-            until,
-        }
-    } else {
-        Standing::UsedUp {
-            name: glass.name.clone(),
-        }
+    terms
+}
+
+/// What status says of a break-glass. A name that was given anew is another one.
+pub(crate) fn recorded<'a>(uses: &'a [BreakGlassUse], glass: &BreakGlassSeen) -> Option<&'a BreakGlassUse> {
+    let created = |u: &BreakGlassUse| u.created_at.as_ref().map(|t| t.0.as_second());
+    uses.iter()
+        .find(|u| u.name == glass.name && created(u) == Some(glass.created_at.as_second()))
+}
+
+/// Judges the emergencies of an object.
+pub(crate) fn standing(view: &View<'_>) -> Standing {
+    match &view.seen.cluster.break_glasses {
+        Fact::Seen(_) => judge(&terms(view.desired, view.seen, view.now), view.now),
+        Fact::Absent => Standing::None,
+        Fact::Unknown(_) => Standing::NotKnown,
     }
+}
+
+/// Whether one is in force, or may be: then nothing is closed.
+pub(crate) fn may_be_in_force(desired: &Desired, seen: &Seen) -> bool {
+    matches!(seen.cluster.break_glasses, Fact::Unknown(_))
+        || terms(desired, seen, seen.at).iter().any(|term| term.runs(seen.at))
+}
+
+fn judge(terms: &[Term<'_>], now: Timestamp) -> Standing {
+    if let Some(term) = terms.iter().filter(|t| t.runs(now)).max_by_key(|t| t.until) {
+        return Standing::Active {
+            name: term.glass.name.clone(),
+            requested_by: term.glass.requested_by.clone(),
+            reason: term.glass.reason.clone(),
+            until: term.until,
+        };
+    }
+    match terms.iter().filter(|t| now < t.asked).max_by_key(|t| t.asked) {
+        Some(term) => Standing::UsedUp {
+            name: term.glass.name.clone(),
+        },
+        None => Standing::None,
+    }
+}
+
+/// One that held the registry open and is over, while the registry was not locked since: its name and its end.
+pub(crate) fn left_open(view: &View<'_>) -> Option<(String, Timestamp)> {
+    if view.desired.public_access != PublicAccess::Disabled || !view.any_open() {
+        return None;
+    }
+    if !matches!(standing(view), Standing::None | Standing::UsedUp { .. }) {
+        return None;
+    }
+    let terms = terms(view.desired, view.seen, view.now);
+    let seen = terms
+        .iter()
+        .filter(|t| !t.never_ran())
+        .map(|t| (t.glass.name.clone(), t.until));
+    let uses = &view.seen.object.status.break_glasses;
+    let recorded = uses
+        .iter()
+        .filter_map(|u| Some((u.name.clone(), u.until.as_ref()?.0.min(view.now))));
+    recorded.chain(seen).max_by_key(|(_, until)| *until)
 }
 
 #[cfg(test)]
@@ -106,10 +207,27 @@ mod tests {
     fn glass(name: &str, minute: i64, minutes: u64) -> BreakGlassSeen {
         BreakGlassSeen {
             name: name.into(),
+            uid: name.into(),
+            status: None,
             created_at: at(minute),
             duration: Duration::from_secs(60 * minutes),
             reason: "pipelines fail".into(),
             requested_by: "jane".into(),
+        }
+    }
+
+    fn judge(all: &[BreakGlassSeen], locked_at: Option<Timestamp>, longest: Duration, now: Timestamp) -> Standing {
+        super::judge(&terms_of(all, &[], locked_at, longest, now), now)
+    }
+
+    fn used(name: &str, minute: i64, until: i64) -> BreakGlassUse {
+        let time = |minute| Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(minute)));
+        BreakGlassUse {
+            name: name.into(),
+            created_at: time(minute),
+            counts_from: time(minute),
+            until: time(until),
+            ..BreakGlassUse::default()
         }
     }
 
@@ -159,5 +277,48 @@ mod tests {
     #[test]
     fn one_from_the_future_is_not_in_force() {
         assert_eq!(judge(&[glass("a", 60, 50)], None, LONGEST, at(10)), Standing::None);
+    }
+
+    #[test]
+    fn deleting_the_first_does_not_begin_a_new_count() {
+        let all = [glass("b", 40, 50)];
+        let uses = [used("a", 0, 45)];
+        let term = |uses: &[BreakGlassUse], locked| terms_of(&all, uses, locked, LONGEST, at(45))[0].until;
+        assert_eq!(term(&uses, Some(at(-10))), at(60));
+        assert_eq!(term(&uses, None), at(60));
+        assert_eq!(term(&[], Some(at(-10))), at(90));
+        // Open since the first, even if nothing held it open in between.
+        assert_eq!(term(&[used("a", 0, 10)], Some(at(-10))), at(60));
+        // A registry that was never locked is held open by nothing in between: a new count.
+        assert_eq!(term(&[used("a", 0, 10)], None), at(90));
+    }
+
+    #[test]
+    fn one_that_never_opened_anything_does_not_use_up_a_later_one() {
+        let all = [glass("refused", 0, 50), glass("new", 1000, 30)];
+        assert_eq!(until(judge(&all, Some(at(-10)), LONGEST, at(1010))), Some(at(1030)));
+        // Nor once the new one is recorded and the registry open.
+        let terms = terms_of(&all, &[used("new", 1000, 1030)], Some(at(-10)), LONGEST, at(1015));
+        assert_eq!(until(super::judge(&terms, at(1015))), Some(at(1030)));
+    }
+
+    #[test]
+    fn one_created_within_the_visit_that_saw_the_lock_still_opens() {
+        let mut all = [glass("a", 0, 30)];
+        let locked = Some(at(0).saturating_add(SignedDuration::from_secs(2)).unwrap());
+        assert_eq!(until(judge(&all, locked, LONGEST, at(1))), Some(at(30)));
+        all[0].status = Some(sreg_api::BreakGlassStatus {
+            phase: BreakGlassPhase::UsedUp,
+            ..Default::default()
+        });
+        assert_eq!(judge(&all, locked, LONGEST, at(1)), Standing::None);
+        assert!(is_spent(&all[0], &[], locked) && !is_spent(&all[0], &[used("a", 0, 30)], locked));
+    }
+
+    #[test]
+    fn a_new_one_of_an_old_name_is_another_one() {
+        let all = [glass("a", 40, 50)];
+        assert_eq!(recorded(&[used("a", 0, 30)], &all[0]), None);
+        assert_eq!(recorded(&[used("a", 40, 90)], &all[0]), Some(&used("a", 40, 90)));
     }
 }

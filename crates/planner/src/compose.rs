@@ -15,6 +15,7 @@ use sreg_domain::seen::OperationState;
 use sreg_domain::{Action, Desired, Digest, Seen};
 
 use crate::break_glass::{self, Standing};
+use crate::conditions::whole_seconds;
 use crate::draft::Draft;
 use crate::endpoints::WantedEndpoints;
 use crate::evidence::Evidence;
@@ -184,6 +185,15 @@ fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAss
         Standing::None | Standing::UsedUp { .. } => {}
     }
     if view.desired.observe_only {
+        if let Some((name, until)) = break_glass::left_open(view) {
+            draft.waiting(
+                WaitReason::BreakGlassStalled,
+                format!(
+                    "BreakGlass {name} ended at {} and public access is still open: under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand",
+                    whole_seconds(until).0
+                ),
+            );
+        }
         for open in view.access.iter().filter(|a| a.closed == Some(false)) {
             draft.find(
                 FindingReason::WouldDo,
@@ -236,7 +246,7 @@ fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
     waves
 }
 
-fn finish(view: &View<'_>, waves: Vec<Vec<Step>>, mut draft: Draft, mut assessment: Assessment) -> Plan {
+fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut assessment: Assessment) -> Plan {
     state::sort(&mut draft.waits);
     draft
         .findings
@@ -248,6 +258,7 @@ fn finish(view: &View<'_>, waves: Vec<Vec<Step>>, mut draft: Draft, mut assessme
         draft.find(FindingReason::Drift, drifted.clone());
     }
     let next_look = next_look(view, &steps, &draft);
+    add_telling(view, &mut waves);
     Plan {
         waves,
         waits: draft.waits,
@@ -255,6 +266,21 @@ fn finish(view: &View<'_>, waves: Vec<Vec<Step>>, mut draft: Draft, mut assessme
         next_look,
         assessment,
     }
+}
+
+/// Break-glasses are told how they stand, last, so that this holds nothing up; in a teardown the finalizer goes last. Closing
+/// writes stand alone: what is to be told then is told a visit later.
+fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>) {
+    let closes = |step: &Step| matches!(&step.action, Action::Azure(azure) if azure.is_closing());
+    if waves.iter().flatten().any(closes) {
+        return;
+    }
+    let telling = break_glass::tell(view);
+    if telling.is_empty() {
+        return;
+    }
+    let at = if view.seen.object.deleting { 0 } else { waves.len() };
+    waves.insert(at, telling);
 }
 
 const SOON: Duration = Duration::from_secs(1);

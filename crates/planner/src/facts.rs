@@ -83,6 +83,11 @@ impl<'a> View<'a> {
         self.access.iter().any(|a| a.closed == Some(false))
     }
 
+    /// Some target is known to be closed.
+    pub(crate) fn any_closed(&self) -> bool {
+        self.access.iter().any(|a| a.closed == Some(true))
+    }
+
     /// Every target is known and open: nobody depends on private endpoints alone.
     pub(crate) fn all_open(&self) -> bool {
         self.targets.gap.is_none() && !self.access.is_empty() && self.access.iter().all(|a| a.closed == Some(false))

@@ -38,6 +38,7 @@ mod state;
 mod teardown;
 mod window;
 
+pub use break_glass::tell_without_registry;
 pub use compose::plan;
 pub use lint::{LintFinding, lint};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};

@@ -234,6 +234,8 @@ pub enum FindingReason {
     RolledBack,
     /// On deletion: something that carries our mark is left in place, and why.
     LeftInPlace,
+    /// On deletion: public access is left open, and what held it open.
+    LeftOpen,
 }
 
 /// What the plan thinks of the world: what report needs beside the steps.

@@ -15,12 +15,15 @@ use sreg_domain::{Action, Desired, Outcome, Seen, TargetKind};
 use crate::break_glass::{self, Standing};
 use crate::conditions::{self, Draft, Truth};
 use crate::facts::{View, in_azures_words, is_retryable};
-use crate::plan::{Plan, WaitReason};
+use crate::plan::{FindingReason, Plan, WaitReason};
 use crate::validate::Violation;
 
+mod emergencies;
 mod events;
 mod fields;
 mod truths;
+
+use emergencies::Emergencies;
 
 /// Everything that a report is made from.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +64,8 @@ pub struct EventNote {
     pub action: String,
     /// One sentence, at most 1 kB.
     pub note: String,
+    /// The note is a record (who, until when, which evidence): it is never counted together with another one.
+    pub alone: bool,
 }
 
 /// What metrics show of one object; label values from closed sets.
@@ -76,6 +81,10 @@ pub struct Gauges {
     pub locked: bool,
     /// A break-glass is in force.
     pub break_glass: bool,
+    /// How many uses of a break-glass began with this visit.
+    pub break_glass_uses: usize,
+    /// A break-glass is over, and what it opened is not locked again yet.
+    pub relock_pending: bool,
 }
 
 /// Reports on one visit.
@@ -92,12 +101,13 @@ pub fn report(input: ReportInput<'_>) -> Report {
     let former = &seen.object.status;
     let drafts = truths::all(&view, plan, &verdict);
     let conditions = conditions::merge(drafts, &former.conditions, desired.object.generation, now);
-    let status = fields::status(&view, plan, outcome, &verdict, conditions, now);
-    let events = events::transitions(&view, plan, outcome, &status, &verdict);
+    let emergencies = Emergencies::of(&view);
+    let status = fields::status(&view, plan, outcome, (&verdict, &emergencies), conditions, now);
+    let events = events::transitions(&view, plan, outcome, &status, (&verdict, &emergencies));
     Report {
         events,
         requeue: requeue(plan, outcome),
-        gauges: gauges(&view, plan, verdict.state),
+        gauges: gauges(&view, plan, verdict.state, &emergencies),
         status,
     }
 }
@@ -109,10 +119,15 @@ pub(crate) struct Verdict {
 }
 
 fn failures(outcome: &Outcome) -> impl Iterator<Item = (&StepOutcome, &Failure)> {
-    outcome.steps.iter().filter_map(|step| match &step.result {
+    acting(outcome).filter_map(|step| match &step.result {
         StepResult::Failed(failure) => Some((step, failure)),
         StepResult::Effect(_) | StepResult::Withheld(_) => None,
     })
+}
+
+/// Steps that bring something about: one that only tells people does not change how the object stands, whatever comes of it.
+fn acting(outcome: &Outcome) -> impl Iterator<Item = &StepOutcome> {
+    outcome.steps.iter().filter(|step| !step.action.only_tells())
 }
 
 /// A failure that trying again will not cure.
@@ -128,6 +143,8 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> Verdict {
     if view.seen.object.deleting {
         let message = failures(outcome).next().map(|(_, f)| in_azures_words(f));
         let message = message.or_else(|| plan.waits.first().map(|w| w.message.clone()));
+        let left_open = plan.findings.iter().find(|f| f.reason == FindingReason::LeftOpen);
+        let message = message.or_else(|| left_open.map(|f| f.message.clone()));
         return Verdict {
             state: State::Deleting,
             message: message.unwrap_or_else(|| "releasing what carries our mark".into()),
@@ -149,7 +166,7 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> Verdict {
             message: format!("will try again: {}", in_azures_words(failure)),
         };
     }
-    let withheld = outcome.steps.iter().find_map(|step| match &step.result {
+    let withheld = acting(outcome).find_map(|step| match &step.result {
         StepResult::Withheld(why) => Some(format!("{} was withheld: {why}", step.step)),
         StepResult::Effect(Effect::Stale(why)) => Some(format!("{} saw another world than the plan: {why}", step.step)),
         StepResult::Effect(Effect::Done { .. } | Effect::Started(_)) | StepResult::Failed(_) => None,
@@ -218,7 +235,7 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
             let would = plan
                 .findings
                 .iter()
-                .filter(|f| f.reason == crate::plan::FindingReason::WouldDo)
+                .filter(|f| f.reason == FindingReason::WouldDo)
                 .count();
             if would == 0 {
                 "observed; nothing would be done".into()
@@ -246,6 +263,9 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
     }
 }
 
+/// What people could not be told is tried again after this long, never later than what else is to be done.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
+
 /// When to visit again: what the plan says, later where something failed.
 fn requeue(plan: &Plan, outcome: &Outcome) -> Duration {
     let after = |failure: &Failure| match failure.disposition {
@@ -255,11 +275,14 @@ fn requeue(plan: &Plan, outcome: &Outcome) -> Duration {
         Disposition::Terminal => Duration::from_secs(120),
     };
     let failed = failures(outcome).map(|(_, failure)| after(failure)).min();
-    let progressed = outcome
+    let progressed =
+        acting(outcome).any(|s| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))));
+    let untold = outcome
         .steps
         .iter()
-        .any(|s| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))));
+        .any(|s| s.action.only_tells() && !matches!(s.result, StepResult::Effect(Effect::Done { .. })));
     match failed {
+        None if untold => plan.next_look.min(TELL_AGAIN),
         None => plan.next_look,
         // Others went on: look soon, the failed one is tried again then too.
         Some(after) if progressed => after.min(Duration::from_secs(10)).max(plan.next_look),
@@ -267,7 +290,7 @@ fn requeue(plan: &Plan, outcome: &Outcome) -> Duration {
     }
 }
 
-fn gauges(view: &View<'_>, plan: &Plan, state: State) -> Gauges {
+fn gauges(view: &View<'_>, plan: &Plan, state: State, emergencies: &Emergencies) -> Gauges {
     let mut open_targets = BTreeMap::new();
     for access in &plan.assessment.access {
         if let Some(closed) = access.closed {
@@ -285,6 +308,8 @@ fn gauges(view: &View<'_>, plan: &Plan, state: State) -> Gauges {
         locked: view.all_closed(),
         break_glass: matches!(break_glass::standing(view), Standing::Active { .. })
             && view.desired.public_access == PublicAccess::Disabled,
+        break_glass_uses: emergencies.begun.len(),
+        relock_pending: break_glass::left_open(view).is_some(),
     }
 }
 
@@ -338,6 +363,8 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
             waits: Vec::new(),
             locked: false,
             break_glass: false,
+            break_glass_uses: 0,
+            relock_pending: false,
         },
     }
 }

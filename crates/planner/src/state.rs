@@ -124,7 +124,10 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
         ) => Some((5, State::Progressing)),
         // Tidying up in the cluster changes nothing about how the registry stands.
         Action::Cluster(
-            ClusterAction::DeleteSnapshot { .. } | ClusterAction::ApplyProbe(_) | ClusterAction::DeleteProbe { .. },
+            ClusterAction::DeleteSnapshot { .. }
+            | ClusterAction::ApplyProbe(_)
+            | ClusterAction::TellBreakGlass { .. }
+            | ClusterAction::DeleteProbe { .. },
         ) => None,
     }
 }

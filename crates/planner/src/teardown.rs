@@ -9,10 +9,11 @@
 //!
 //! Then probes, snapshot (kept while anything is closed: it is the way back), claim, and last the finalizer.
 
-use sreg_api::registry::DeletionPolicy;
+use sreg_api::registry::{DeletionPolicy, PublicAccess};
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
 use sreg_domain::{ClusterAction, Fact, naming};
 
+use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, not_known};
 use crate::plan::{FindingReason, Step};
@@ -28,6 +29,7 @@ fn may_pass(why: &Ignorance) -> bool {
 
 /// Plans the end. Answers the waves.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
+    left_open(view, draft);
     if !view.seen.object.has_finalizer {
         return Vec::new();
     }
@@ -42,6 +44,28 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     }
     waves.retain(|wave| !wave.is_empty());
     waves
+}
+
+/// Whoever deletes an object that holds its registry open must know that nobody closes it any more.
+fn left_open(view: &View<'_>, draft: &mut Draft) {
+    if !view.any_open() || (view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours()) {
+        return;
+    }
+    let registry = view.desired.registry.name();
+    let why = match (break_glass::standing(view), break_glass::left_open(view)) {
+        _ if view.desired.public_access == PublicAccess::Enabled => {
+            "the spec desired it (publicAccess.desired: Enabled)".to_owned()
+        }
+        (Standing::Active { name, requested_by, .. }, _) => {
+            format!("BreakGlass {name} by {requested_by} held it open, and its end is not waited for")
+        }
+        (_, Some((name, _))) => format!("BreakGlass {name} had opened it, and it was not locked again yet"),
+        _ => "it was not (completely) locked".to_owned(),
+    };
+    draft.find(
+        FindingReason::LeftOpen,
+        format!("public access of {registry} is left open: {why}; without this object nothing closes it"),
+    );
 }
 
 fn azure(view: &View<'_>, draft: &mut Draft) {

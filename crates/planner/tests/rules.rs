@@ -73,6 +73,8 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
         ("break-glass", |w| {
             let glass = BreakGlassSeen {
                 name: "a".into(),
+                uid: "a".into(),
+                status: None,
                 created_at: w.now,
                 duration: Duration::from_secs(60),
                 reason: "x".into(),

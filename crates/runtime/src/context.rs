@@ -86,6 +86,8 @@ pub struct Context {
     pub settings: ControllerSettings,
     /// Wall time.
     pub clock: Clock,
+    /// Who events are reported by.
+    pub reporter: Reporter,
     /// The one recorder: it joins repeated events into series, which it can only do if it is shared.
     pub recorder: Recorder,
     /// What this process remembers.
@@ -110,7 +112,8 @@ impl Context {
             instance: Some(instance.into()),
         };
         Context {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: Recorder::new(client.clone(), reporter.clone()),
+            reporter,
             client,
             eyes,
             hands,

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::observe::Watched;
 use crate::reconcile::{PassError, reconcile};
 use crate::triggers;
+use crate::unspoken;
 
 /// Why the controller ended otherwise than asked.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,7 @@ fn run_scope(
     let config = controller::Config::default().concurrency(concurrency);
     let slots = Arc::clone(slots);
     let stopped = shutdown.clone();
+    let told = Arc::clone(context);
     Controller::for_stream(triggers::objects(Arc::clone(context), api, writer), reader)
         .with_config(config)
         .reconcile_on(triggers::related(context, namespace.as_deref()))
@@ -92,7 +94,9 @@ fn run_scope(
             after_failure,
             Arc::clone(context),
         )
-        .for_each(|result| async move { record(result) })
+        .for_each_concurrent(usize::from(concurrency), move |result| {
+            record(Arc::clone(&told), result)
+        })
         .boxed()
 }
 
@@ -129,11 +133,15 @@ type PassResult = Result<
     controller::Error<PassError, kube::runtime::watcher::Error>,
 >;
 
-fn record(result: PassResult) {
+async fn record(context: Arc<Context>, result: PassResult) {
     match result {
         Ok((object, action)) => tracing::debug!(%object, ?action, "pass ended"),
-        // Requeued, and deleted since.
-        Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "object is gone"),
+        // Requeued, and deleted since; or something names an object that was never there.
+        Err(controller::Error::ObjectNotFound(object)) => {
+            tracing::debug!(%object, "object is gone");
+            let namespace = object.namespace.unwrap_or_default();
+            unspoken::tell_of_absence(&context, &namespace, &object.name).await;
+        }
         Err(controller::Error::ReconcilerFailed(error, object)) => {
             let cause = std::error::Error::source(&error)
                 .map(ToString::to_string)

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::{Event, EventType, Recorder};
 use sreg_api::SecureRegistry;
 use sreg_domain::desired::ObjectRef;
 use sreg_planner::Report;
@@ -32,7 +32,13 @@ pub(crate) async fn publish(context: &Context, object: &ObjectRef, report: &Repo
             secondary: None,
         };
         let Ok(limit) = time_for_a_write(context) else { return };
-        match tokio::time::timeout(limit, context.recorder.publish(&event, &regarding)).await {
+        // The shared recorder counts events of one reason together and keeps the first one's note.
+        let recorder = if transition.alone {
+            Recorder::new(context.client.clone(), context.reporter.clone())
+        } else {
+            context.recorder.clone()
+        };
+        match tokio::time::timeout(limit, recorder.publish(&event, &regarding)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(reason = event.reason, %error, "cannot publish event"),
             Err(_) => tracing::warn!(reason = event.reason, "cannot publish event: no answer in time"),

@@ -24,5 +24,6 @@ pub mod rbac;
 pub mod reconcile;
 pub mod settings;
 mod triggers;
+mod unspoken;
 
 pub use context::{Clock, Context, ControllerSettings};

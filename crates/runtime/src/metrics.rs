@@ -13,6 +13,8 @@
 //! | `secureregistry_public_access_open` | gauge | `namespace`, `name`, `target` | 1 while the target is open to the public, 0 while closed; absent while not known |
 //! | `secureregistry_locked` | gauge | `namespace`, `name` | 1 while registry, storage and ACR are all closed |
 //! | `secureregistry_break_glass` | gauge | `namespace`, `name` | 1 while a break-glass is in force |
+//! | `secureregistry_break_glass_uses_total` | counter | `namespace`, `name` | break-glasses that began to hold the object's registry open |
+//! | `secureregistry_break_glass_relock_pending` | gauge | `namespace`, `name` | 1 while a break-glass is over and the registry is not locked again |
 //! | `secureregistry_waiting` | gauge | `namespace`, `name`, `reason` | 1 for each reason that the object waits for |
 //!
 //! Names and labels are an interface: they may be added to, not changed.
@@ -23,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -135,7 +137,11 @@ impl Metrics {
 
     /// What is known of an object; replaces what was said of it before.
     pub fn object(&self, key: &ObjectKey, gauges: &Gauges) {
-        self.objects.lock().insert(key.clone(), gauges.clone());
+        let begun = u64::try_from(gauges.break_glass_uses).unwrap_or(u64::MAX);
+        let mut objects = self.objects.lock();
+        let uses = objects.get(key).map_or(0, |known| known.uses).saturating_add(begun);
+        let gauges = gauges.clone();
+        objects.insert(key.clone(), Known { gauges, uses });
     }
 
     /// An object is gone: nothing is said of it any more.
@@ -171,14 +177,22 @@ impl fmt::Debug for Metrics {
 /// The latest report of each object, turned into series when asked.
 #[derive(Debug, Default)]
 struct Objects {
-    latest: Mutex<BTreeMap<ObjectKey, Gauges>>,
+    latest: Mutex<BTreeMap<ObjectKey, Known>>,
+}
+
+/// What is known of one object.
+#[derive(Debug)]
+struct Known {
+    gauges: Gauges,
+    /// Uses of break-glasses that this process saw begin.
+    uses: u64,
 }
 
 /// Name and value of the label that tells the series of one object apart.
 type Extra = Option<(&'static str, &'static str)>;
 
 impl Objects {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectKey, Gauges>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectKey, Known>> {
         // Each write is one insertion or removal: a panic elsewhere leaves nothing half-done.
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -229,6 +243,14 @@ impl Collector for Objects {
         family(
             &mut encoder,
             &latest,
+            "break_glass_relock_pending",
+            "1 while a break-glass is over and the registry is not locked again",
+            |gauges| vec![(None, gauges.relock_pending)],
+        )?;
+        uses(&mut encoder, &latest)?;
+        family(
+            &mut encoder,
+            &latest,
             "waiting",
             "1 for each reason that the object waits for",
             |gauges| {
@@ -243,17 +265,29 @@ impl Collector for Objects {
     }
 }
 
+fn uses(encoder: &mut DescriptorEncoder, latest: &BTreeMap<ObjectKey, Known>) -> fmt::Result {
+    let help = "Break-glasses that began to hold the object's registry open";
+    let mut metric = encoder.encode_descriptor("break_glass_uses", help, None, MetricType::Counter)?;
+    for (key, known) in latest {
+        let labels = [("namespace", key.namespace.as_str()), ("name", key.name.as_str())];
+        metric
+            .encode_family(&labels)?
+            .encode_counter::<NoLabelSet, _, u64>(&known.uses, None)?;
+    }
+    Ok(())
+}
+
 /// One metric over all objects; `series` gives the series of one of them.
 fn family(
     encoder: &mut DescriptorEncoder,
-    latest: &BTreeMap<ObjectKey, Gauges>,
+    latest: &BTreeMap<ObjectKey, Known>,
     name: &str,
     help: &str,
     series: impl Fn(&Gauges) -> Vec<(Extra, bool)>,
 ) -> fmt::Result {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (key, gauges) in latest {
-        for (extra, value) in series(gauges) {
+    for (key, known) in latest {
+        for (extra, value) in series(&known.gauges) {
             let labels: Vec<(&str, &str)> = [("namespace", key.namespace.as_str()), ("name", key.name.as_str())]
                 .into_iter()
                 .chain(extra)
@@ -290,6 +324,8 @@ mod tests {
             ],
             locked: false,
             break_glass: true,
+            break_glass_uses: 1,
+            relock_pending: false,
         }
     }
 
@@ -306,6 +342,8 @@ mod tests {
             &format!(r#"secureregistry_public_access_open{{{object},target="storage"}} 0"#),
             &format!(r#"secureregistry_locked{{{object}}} 0"#),
             &format!(r#"secureregistry_break_glass{{{object}}} 1"#),
+            &format!(r#"secureregistry_break_glass_uses_total{{{object}}} 1"#),
+            &format!(r#"secureregistry_break_glass_relock_pending{{{object}}} 0"#),
             &format!(r#"secureregistry_waiting{{{object},reason="AgentSilent"}} 1"#),
             &format!(r#"secureregistry_waiting{{{object},reason="ProofPending"}} 1"#),
         ] {
@@ -335,6 +373,20 @@ mod tests {
         assert!(!text.contains("secureregistry_waiting{"), "{text}");
         metrics.forget(&key("models"));
         assert!(!metrics.encode().contains("models"));
+    }
+
+    #[test]
+    fn uses_of_break_glasses_add_up_from_report_to_report() {
+        let metrics = Metrics::new();
+        for break_glass_uses in [0, 1, 0, 2, 0] {
+            let gauges = Gauges {
+                break_glass_uses,
+                ..gauges()
+            };
+            metrics.object(&key("models"), &gauges);
+        }
+        let line = r#"secureregistry_break_glass_uses_total{namespace="ml",name="models"} 3"#;
+        assert!(metrics.encode().lines().any(|l| l == line), "{}", metrics.encode());
     }
 
     #[test]

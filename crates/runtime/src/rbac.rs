@@ -89,6 +89,13 @@ pub const OPERATOR_RULES: &[Rule] = &[
     ),
     rule(
         GROUP,
+        &["breakglasses/status"],
+        &["patch"],
+        Scope::Served,
+        "act: tells each how it stands, by apply",
+    ),
+    rule(
+        GROUP,
         &["vantagepoints"],
         &["get", "list", "watch"],
         Scope::Cluster,

@@ -21,6 +21,7 @@ use crate::events;
 use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
 use crate::observe::{ObjectNow, observe, read_object, registries};
+use crate::unspoken;
 
 /// Why a pass broke off. Waiting and failing steps are no errors: the report tells of them.
 #[derive(Debug, thiserror::Error)]
@@ -136,13 +137,19 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             };
             (report(input), outcome, result)
         }
-        Err(violations) => (
-            invalid(context, &now, &violations),
-            Outcome::default(),
-            PassResult::Invalid,
-        ),
+        Err(violations) => {
+            let first = violations.first().map(ToString::to_string).unwrap_or_default();
+            unspoken::tell(context, &object.namespace, &object.name, Some(&first)).await;
+            (
+                invalid(context, &now, &violations),
+                Outcome::default(),
+                PassResult::Invalid,
+            )
+        }
     };
     if is_released(&outcome) {
+        // The last chance to say what is left behind. A namespace that is terminating takes no events: then the log has it.
+        events::publish(context, &object, &report).await;
         context.forget(&object.uid);
         return Ok((Action::await_change(), PassResult::Gone));
     }
@@ -295,7 +302,8 @@ async fn write_status(
 
 /// The report says when; a step that failed and may be tried again has its own backoff, which starts over once none fails.
 fn next_look(context: &Context, object: &ObjectRef, report: &Report, outcome: &Outcome) -> Duration {
-    let failures = outcome.steps.iter().filter_map(|step| match &step.result {
+    let acting = outcome.steps.iter().filter(|step| !step.action.only_tells());
+    let failures = acting.filter_map(|step| match &step.result {
         StepResult::Failed(failure) => Some(failure.disposition),
         StepResult::Effect(_) | StepResult::Withheld(_) => None,
     });

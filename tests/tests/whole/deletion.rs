@@ -1,7 +1,9 @@
 //! Deletion always finishes, needs to create nothing, and strands nobody.
 
 use anyhow::{Result, ensure};
-use kube::api::DeleteParams;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 use sreg_stand::oracle;
 use sreg_testkit::eventually;
@@ -42,6 +44,53 @@ async fn deletion_with_retain_leaves_azure_as_it_is() -> Result<()> {
         setting.writes_since(mark).is_empty(),
         "adopted without a write: {:?}",
         setting.writes_since(mark)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_namespace_that_is_terminating_deletion_ends_without_creating_anything() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting
+        .apply(|o| {
+            o["spec"]["deletionPolicy"] = json!("DeleteEndpoints");
+            o["spec"]["publicAccess"] = json!({"desired": "Enabled"});
+        })
+        .await?;
+    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    setting
+        .stand
+        .kubectl(&["delete", "namespace", sreg_stand::NAMESPACE, "--wait=false"])
+        .await?;
+    let refused = setting
+        .stand
+        .kubectl(&["create", "configmap", "late", "-n", sreg_stand::NAMESPACE])
+        .await;
+    ensure!(refused.is_err(), "the namespace still takes new objects");
+    delete(&setting).await?;
+    ensure!(setting.our_endpoints().is_empty(), "{:?}", setting.our_endpoints());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleting_an_object_that_holds_its_registry_open_says_so_in_an_event() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting
+        .apply(|o| o["spec"]["publicAccess"] = json!({"desired": "Enabled"}))
+        .await?;
+    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    delete(&setting).await?;
+    let events: Api<Event> = Api::namespaced(setting.stand.client.clone(), sreg_stand::NAMESPACE);
+    let all = events.list(&ListParams::default()).await?.items;
+    let said = all
+        .iter()
+        .find(|e| e.reason.as_deref() == Some("LeftOpen"))
+        .and_then(|e| e.note.clone())
+        .unwrap_or_default();
+    ensure!(
+        said.contains("is left open: the spec desired it"),
+        "{said:?} among {} events",
+        all.len()
     );
     Ok(())
 }

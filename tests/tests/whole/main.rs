@@ -5,6 +5,7 @@
 
 mod adversity;
 mod bad_input;
+mod break_glass;
 mod deletion;
 mod secured;
 mod setting;

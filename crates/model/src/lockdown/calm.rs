@@ -85,7 +85,7 @@ impl Lockdown {
             return;
         }
         let wanted = state.world.seen.object.status.approvals_wanted.first();
-        let Some(digest) = wanted.and_then(|w| Some(Digest::from_text(&w.digest))) else {
+        let Some(digest) = wanted.map(|w| Digest::from_text(&w.digest)) else {
             return;
         };
         let approval = ApprovalSeen {

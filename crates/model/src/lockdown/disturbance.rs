@@ -122,19 +122,19 @@ pub(crate) const PATHS: [(&str, &str); 2] = [
 impl Lockdown {
     /// Whether it can come about at all now; most others simply change nothing.
     pub(crate) fn can(&self, state: &State, disturbance: Disturbance) -> bool {
-        let operator = &state.operators[state.leader];
-        match disturbance {
-            Disturbance::Crash { landed: true } | Disturbance::WriteUnanswered(_) => {
-                matches!(operator.pass, Pass::Sent(..))
-            }
-            Disturbance::CrashWithin(_) | Disturbance::StepUnanswered => !matches!(operator.pass, Pass::Sent(..)),
-            // By the time rule: a write under way ends before the lease does.
-            Disturbance::HandOver => {
-                let other = &state.operators[1 - state.leader];
-                !matches!(operator.pass, Pass::Sent(..)) && matches!(other.pass, Pass::Idle)
-            }
-            _ => true,
-        }
+        let sent = matches!(state.operators[state.leader].pass, Pass::Sent(..));
+        let needs_sent = matches!(
+            disturbance,
+            Disturbance::Crash { landed: true } | Disturbance::WriteUnanswered(_)
+        );
+        // By the time rule: a write under way ends before the lease does.
+        let needs_unsent = matches!(
+            disturbance,
+            Disturbance::CrashWithin(_) | Disturbance::StepUnanswered | Disturbance::HandOver
+        );
+        let needs_idle = matches!(disturbance, Disturbance::HandOver);
+        let idle = matches!(state.operators[1 - state.leader].pass, Pass::Idle);
+        (!needs_sent || sent) && (!needs_unsent || !sent) && (!needs_idle || idle)
     }
 
     /// It comes about.
@@ -231,6 +231,8 @@ fn begin_emergency(world: &mut World) {
     {
         glasses.push(BreakGlassSeen {
             name: "emergency".into(),
+            uid: "uid-emergency".into(),
+            status: None,
             created_at: now,
             duration: TICK,
             reason: "pipelines fail".into(),
@@ -262,8 +264,8 @@ pub(crate) fn answer(state: &mut State, n: usize) {
     world.silent.remove(POINTS[n]);
     world.answer();
     world.silent = silent;
-    for other in 0..2 {
-        let alive = !world.silent.contains(POINTS[other]);
+    for (other, point) in POINTS.iter().enumerate() {
+        let alive = !world.silent.contains(*point);
         set_alive(world, other, alive);
     }
     let Some(Fact::Seen(probe)) = world.seen.cluster.probes.get(POINTS[n]) else {

@@ -267,8 +267,8 @@ impl Model for Lockdown {
             Start::Nothing => {}
             Start::Built => self.until(&mut state, |s| {
                 let all = s.world.seen.object.status.conditions.iter();
-                let ready = |kind: &&str| all.clone().any(|c| c.type_ == **kind && c.status == "True");
-                ["EndpointsReady", "DnsReady"].iter().all(|k| ready(&k))
+                let ready = |kind: &str| all.clone().any(|c| c.type_ == kind && c.status == "True");
+                ready("EndpointsReady") && ready("DnsReady")
             }),
             Start::Locked => self.until(&mut state, |s| {
                 let exposure = s.world.seen.object.status.exposure.as_ref();

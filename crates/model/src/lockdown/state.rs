@@ -384,7 +384,7 @@ fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl Hasher) {
         approval.digest.as_str().hash(hasher);
     }
     for glass in cluster.break_glasses.seen().into_iter().flatten() {
-        glass.created_at.hash(hasher);
+        (glass.created_at, glass.status.as_ref().map(|s| s.phase.to_string())).hash(hasher);
     }
     let azure = &world.seen.azure;
     azure.registry.seen().map(|r| r.digest.as_str()).hash(hasher);
@@ -433,6 +433,15 @@ fn hash_status(world: &World, hasher: &mut impl Hasher) {
     for target in status.public_access.iter().flat_map(|p| &p.targets) {
         target.refusal.is_some().hash(hasher);
     }
+    for glass in &status.break_glasses {
+        (
+            time(&glass.created_at),
+            time(&glass.counts_from),
+            time(&glass.until),
+            glass.ended,
+        )
+            .hash(hasher);
+    }
 }
 
 fn time(time: &Option<Time>) -> Option<Timestamp> {
@@ -446,16 +455,16 @@ fn tick_world(world: &mut World) {
     let floor = now - tick * FLOOR;
     let older = |time: &mut Time| time.0 = (time.0 - tick).max(old);
     let status = &mut world.seen.object.status;
-    status.last_name_change_time.as_mut().map(older);
+    let mut times = vec![&mut status.last_name_change_time];
     if let Some(exposure) = &mut status.exposure {
-        exposure.first_seen_public.as_mut().map(older);
-        exposure.locked_at.as_mut().map(older);
+        times.extend([&mut exposure.first_seen_public, &mut exposure.locked_at]);
     }
-    if let Some(rollback) = &mut status.rollback {
-        rollback
-            .reopened_at
-            .as_mut()
-            .map(|time| time.0 = (time.0 - tick).max(floor));
+    for glass in &mut status.break_glasses {
+        times.extend([&mut glass.created_at, &mut glass.counts_from, &mut glass.until]);
+    }
+    times.into_iter().flatten().for_each(older);
+    if let Some(time) = status.rollback.as_mut().and_then(|r| r.reopened_at.as_mut()) {
+        time.0 = (time.0 - tick).max(floor);
     }
     if let Fact::Seen(glasses) = &mut world.seen.cluster.break_glasses {
         glasses

@@ -109,7 +109,7 @@ pub enum Part {
     Crds,
     /// ValidatingAdmissionPolicies and their bindings.
     Policies,
-    /// Roles and bindings of the operator.
+    /// Roles and bindings of the operator; roles for people, to be bound.
     Rbac,
     /// Kustomize base of the operator: namespace, ServiceAccount, Deployment.
     Base,
@@ -158,7 +158,10 @@ pub fn generate(installation: &Installation, parts: &[Part]) -> Result<Vec<Manif
         match part {
             Part::Crds => manifests.extend(with_kustomization("crds", definitions()?)),
             Part::Policies => manifests.extend(with_kustomization("policies", policies::manifests(installation))),
-            Part::Rbac => manifests.extend(with_kustomization("rbac/operator", vec![rbac::operator(installation)])),
+            Part::Rbac => {
+                manifests.extend(with_kustomization("rbac/operator", vec![rbac::operator(installation)]));
+                manifests.extend(with_kustomization("rbac/people", vec![rbac::people()]));
+            }
             Part::Base => manifests.extend(workloads::operator(installation)),
             Part::Agent => {
                 manifests.extend(with_kustomization("rbac/agent", vec![rbac::agents(installation)]));

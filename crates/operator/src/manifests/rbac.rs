@@ -64,6 +64,52 @@ fn agent(Agent { vantage_point, account }: &Agent) -> Vec<Value> {
     objects
 }
 
+/// What people may do, for the platform team to bind: reading goes with the cluster's own `view`, declaring with `edit` and
+/// `admin`; approving and breaking glass with neither, because whoever edits a registry object must not thereby open one.
+pub(super) fn people() -> Manifest {
+    let kinds = ["secureregistries", "breakglasses", "changeapprovals"];
+    let read = ["get", "list", "watch"];
+    let own = ["get", "list", "watch", "create", "delete"];
+    let declare = ["create", "update", "patch", "delete"];
+    Manifest::new(
+        "rbac/people/people.yaml",
+        vec![
+            role("view", &["view", "edit", "admin"], &[(&kinds, &read)]),
+            role("edit", &["edit", "admin"], &[(&["secureregistries"], &declare)]),
+            role(
+                "break-glass",
+                &[],
+                &[(&["breakglasses"], &own), (&["secureregistries"], &read)],
+            ),
+            role(
+                "approve",
+                &[],
+                &[(&["changeapprovals"], &own), (&["secureregistries"], &read)],
+            ),
+        ],
+    )
+}
+
+/// Resources of our group, and verbs.
+type Allowed<'a> = (&'a [&'a str], &'a [&'a str]);
+
+fn role(name: &str, added_to: &[&str], allowed: &[Allowed<'_>]) -> Value {
+    let mut labels = labels("rbac");
+    for role in added_to {
+        labels[format!("rbac.authorization.k8s.io/aggregate-to-{role}")] = json!("true");
+    }
+    let rules: Vec<Value> = allowed
+        .iter()
+        .map(|(resources, verbs)| json!({"apiGroups": [sreg_api::GROUP], "resources": resources, "verbs": verbs}))
+        .collect();
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": format!("secureregistry-{name}"), "labels": labels},
+        "rules": rules,
+    })
+}
+
 fn everywhere<'a>(
     name: &str,
     account: &ServiceAccount,

@@ -36,6 +36,7 @@ pub(super) fn operator(installation: &Installation) -> Vec<Manifest> {
         "../crds",
         "../policies",
         "../rbac/operator",
+        "../rbac/people",
         "service-account.yaml",
         "deployment.yaml",
     ]);

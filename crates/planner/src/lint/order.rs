@@ -190,6 +190,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 ClusterAction::ReleaseClaim { .. }
                 | ClusterAction::RemoveFinalizer
                 | ClusterAction::DeleteSnapshot { .. }
+                | ClusterAction::TellBreakGlass { .. }
                 | ClusterAction::DeleteProbe { .. } => true,
                 ClusterAction::Claim { .. }
                 | ClusterAction::AddFinalizer

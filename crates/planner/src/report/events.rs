@@ -1,14 +1,15 @@
 //! Events are transitions: told once, when something became different from what the former status said. Repeats would say nothing.
 
 use sreg_api::conditions::{ConditionType, State};
-use sreg_api::status::SecureRegistryStatus;
+use sreg_api::status::{FindingStatus, SecureRegistryStatus};
 use sreg_domain::action::{Effect, StepResult};
 use sreg_domain::{Action, Outcome};
 
-use super::{EventNote, Verdict};
+use super::emergencies::Emergencies;
+use super::{EventNote, Verdict, fields};
 use crate::conditions::{Truth, trio, truncate};
 use crate::facts::View;
-use crate::plan::{FindingReason, Plan};
+use crate::plan::{Finding, FindingReason, Plan};
 
 /// The API refuses longer notes.
 const LONGEST_NOTE: usize = 1024;
@@ -19,6 +20,7 @@ fn event(warning: bool, reason: &str, action: &str, note: impl AsRef<str>) -> Ev
         reason: reason.into(),
         action: action.into(),
         note: truncate(note.as_ref(), LONGEST_NOTE),
+        alone: true,
     }
 }
 
@@ -45,24 +47,24 @@ pub(super) fn transitions(
     plan: &Plan,
     outcome: &Outcome,
     status: &SecureRegistryStatus,
-    verdict: &Verdict,
+    (verdict, emergencies): (&Verdict, &Emergencies),
 ) -> Vec<EventNote> {
     let former = &view.seen.object.status;
     let mut events: Vec<EventNote> = state_changed(former, status, verdict).into_iter().collect();
     let (before, after) = (summary(former), summary(status));
     if after == "Locked" && before != "Locked" && before != "Unknown" {
-        let proof = view
-            .seen
-            .cluster
-            .snapshot
-            .seen()
-            .map(|s| format!(", evidence {}", s.evidence_digest))
+        let proof = fields::evidence(view, status)
+            .map(|digest| format!(", evidence {digest}"))
             .unwrap_or_default();
+        let again = match emergencies.locked_after.as_slice() {
+            [] => String::new(),
+            names => format!(", again after BreakGlass {}", names.join(", ")),
+        };
         events.push(event(
             false,
             "Locked",
             "Lock",
-            format!("registry, storage and container registry are closed to the public{proof}"),
+            format!("registry, storage and container registry are closed to the public{again}{proof}"),
         ));
     }
     if before == "Locked" && after.starts_with("Open") {
@@ -78,27 +80,31 @@ pub(super) fn transitions(
     {
         events.push(event(true, "DriftDetected", "Watch", plan.assessment.drift.join("; ")));
     }
+    events.extend(
+        emergencies
+            .ended
+            .iter()
+            .map(|note| event(false, "BreakGlassEnded", "BreakGlass", note)),
+    );
+    events.extend(
+        emergencies
+            .begun
+            .iter()
+            .map(|note| event(true, "BreakGlassBegan", "BreakGlass", note)),
+    );
     events.extend(openings(plan, outcome));
-    let left = plan.findings.iter().filter(|f| f.reason == FindingReason::LeftInPlace);
-    events.extend(
-        left.filter(|_| ends(outcome))
-            .map(|f| event(true, "LeftInPlace", "Delete", &f.message)),
-    );
-    let released = plan
-        .findings
-        .iter()
-        .filter(|f| f.reason == FindingReason::EndpointReleased);
-    events.extend(
-        released
-            .filter(|f| {
-                !former
-                    .findings
-                    .iter()
-                    .any(|old| f.message.starts_with(old.message.trim_end_matches('…')))
-            })
-            .map(|f| event(true, "EndpointReleased", "Release", &f.message)),
-    );
+    events.extend(plan.findings.iter().filter(|_| ends(outcome)).filter_map(at_the_end));
+    // Only what status now lists, so that what does not fit in there is not told with every visit.
+    let released = FindingReason::EndpointReleased.to_string();
+    let new = |f: &&FindingStatus| f.reason == released && !former.findings.contains(f);
+    let released = status.findings.iter().filter(new);
+    events.extend(released.map(|f| event(true, "EndpointReleased", "Release", &f.message)));
     events
+}
+
+fn at_the_end(finding: &Finding) -> Option<EventNote> {
+    let said = matches!(finding.reason, FindingReason::LeftInPlace | FindingReason::LeftOpen);
+    said.then(|| event(true, &finding.reason.to_string(), "Delete", &finding.message))
 }
 
 /// The finalizer went: the last chance to say something.
@@ -153,10 +159,9 @@ pub(super) fn state_changed(
     }
     let (_, _, stalled) = trio(verdict.state);
     let warning = stalled == Truth::True || verdict.state == State::BreakGlass;
-    Some(event(
-        warning,
-        &verdict.state.to_string(),
-        "Reconcile",
-        &verdict.message,
-    ))
+    // States come and go: the same one again is counted.
+    Some(EventNote {
+        alone: false,
+        ..event(warning, &verdict.state.to_string(), "Reconcile", &verdict.message)
+    })
 }

@@ -13,6 +13,7 @@ use sreg_domain::action::{Effect, StepResult};
 use sreg_domain::seen::OperationState;
 use sreg_domain::{Action, AzureAction, Digest, Edit, Fact, Outcome, TargetKind, naming};
 
+use super::emergencies::Emergencies;
 use super::{Verdict, is_final};
 use crate::break_glass::{self, Standing};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
@@ -28,7 +29,7 @@ pub(super) fn status(
     view: &View<'_>,
     plan: &Plan,
     outcome: &Outcome,
-    verdict: &Verdict,
+    (verdict, emergencies): (&Verdict, &Emergencies),
     conditions: Vec<Condition>,
     now: Timestamp,
 ) -> SecureRegistryStatus {
@@ -54,17 +55,39 @@ pub(super) fn status(
         exposure: None,
         snapshot: snapshot(view),
         rollback: None,
+        break_glasses: emergencies.uses.clone(),
         history: former.history.clone(),
         public_access: Some(public_access),
         conditions,
     };
-    status.exposure = exposure(view, former.exposure.as_ref(), now);
+    status.exposure = exposure(view, outcome, former.exposure.as_ref(), now);
     status.rollback = rollback(view, plan, outcome, status.exposure.as_ref(), now);
     if view.seen.object.deleting {
         keep_for_the_end(former, &mut status);
     }
-    remember(former, &mut status, verdict.state, &verdict.message, now);
+    status.history.extend(emergencies.history(now));
+    match (verdict.state, evidence(view, &status)) {
+        // Each use of a break-glass has its own line.
+        (State::BreakGlass, _) if !status.break_glasses.is_empty() => bound(&mut status),
+        (State::Locked, Some(digest)) => {
+            let message = format!("evidence {digest}: {}", verdict.message);
+            remember(former, &mut status, verdict.state, &message, now);
+        }
+        (state, _) => remember(former, &mut status, state, &verdict.message, now),
+    }
     status
+}
+
+/// What the lock that holds was based on: what the fence passed, else what the snapshot kept.
+pub(super) fn evidence(view: &View<'_>, status: &SecureRegistryStatus) -> Option<String> {
+    let passed = status.exposure.as_ref().and_then(|e| e.evidence_digest.clone());
+    let kept = || view.seen.cluster.snapshot.seen().map(|s| s.evidence_digest.to_string());
+    passed.or_else(kept)
+}
+
+fn bound(status: &mut SecureRegistryStatus) {
+    let surplus = status.history.len().saturating_sub(MOST_LINES);
+    status.history.drain(..surplus);
 }
 
 /// A teardown looks at little; what was known of the rest stays.
@@ -90,15 +113,14 @@ pub(super) fn remember(
         .find(|c| c.type_ == ready)
         .map(|c| c.reason.as_str());
     if was == Some(state.to_string().as_str()) {
-        return;
+        return bound(status);
     }
     status.history.push(HistoryEntry {
         time: Some(whole_seconds(now)),
         state: state.to_string(),
         message: truncate(message, 256),
     });
-    let surplus = status.history.len().saturating_sub(MOST_LINES);
-    status.history.drain(..surplus);
+    bound(status);
 }
 
 /// `Locked`, `Open`, which of the three are open, or `Unknown`.
@@ -340,7 +362,12 @@ fn last_name_change(
 /// closed) has no known time: its grace period must not begin again. Nor is the time told while a break-glass is (or may be) in force:
 /// one that began after the last closing write, before anybody saw all closed, would be older than the lock and count as spent. While it is open again after a lock, the former lock's time stays and the time to remediate is
 /// gone.
-fn exposure(view: &View<'_>, former: Option<&ExposureStatus>, now: Timestamp) -> Option<ExposureStatus> {
+fn exposure(
+    view: &View<'_>,
+    outcome: &Outcome,
+    former: Option<&ExposureStatus>,
+    now: Timestamp,
+) -> Option<ExposureStatus> {
     let former = former.cloned().unwrap_or_default();
     let was_locked = former.locked_at.is_some()
         && (former.time_to_remediate_seconds.is_some() || former.first_seen_public.is_none());
@@ -348,7 +375,7 @@ fn exposure(view: &View<'_>, former: Option<&ExposureStatus>, now: Timestamp) ->
         Standing::Active { .. } | Standing::NotKnown => true,
         Standing::None | Standing::UsedUp { .. } => false,
     };
-    let exposure = if view.all_closed() {
+    let mut exposure = if view.all_closed() {
         if was_locked || emergency {
             former
         } else {
@@ -365,12 +392,15 @@ fn exposure(view: &View<'_>, former: Option<&ExposureStatus>, now: Timestamp) ->
     } else if view.any_open() && (former.first_seen_public.is_none() || was_locked) {
         ExposureStatus {
             first_seen_public: Some(whole_seconds(now)),
-            locked_at: former.locked_at,
             time_to_remediate_seconds: None,
+            ..former
         }
     } else {
         former
     };
+    if let Some(evidence) = &outcome.locked_with {
+        exposure.evidence_digest = Some(evidence.to_string());
+    }
     (exposure != ExposureStatus::default()).then_some(exposure)
 }
 

@@ -92,6 +92,8 @@ pub fn endpoint(world: &mut World) -> &mut EndpointSeen {
 pub fn glass(world: &World, minutes: u64, ago: i64) -> Fact<Vec<BreakGlassSeen>> {
     Fact::Seen(vec![BreakGlassSeen {
         name: "pipelines-fail".into(),
+        uid: "pipelines-fail".into(),
+        status: None,
         created_at: world.now.saturating_sub(SignedDuration::from_mins(ago)).unwrap(),
         duration: Duration::from_secs(60 * minutes),
         reason: "all pipelines fail since the change".into(),

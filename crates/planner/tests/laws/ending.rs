@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sreg_api::registry::DeletionPolicy;
 use sreg_domain::Action;
+use sreg_planner::plan::WaitReason;
 use sreg_planner::render;
 
 use crate::stories::stories;
@@ -64,14 +65,15 @@ proptest! {
         prop_assert!(false, "never done:\n{}", render(&world.plan()));
     }
 
-    /// Stability: where there is nothing to do in Azure, there is nothing to do before the next look either.
+    /// Stability: where there is nothing to do in Azure, there is nothing to do before the next look either, unless Azure moves.
     #[test]
     fn nothing_becomes_possible_before_the_next_look(story in stories(), part in 0u32..99) {
         let mut world = story.tell();
         world.slow = false;
         for _ in 0..30 {
             let (plan, report) = world.visit();
-            if plan.waves.is_empty() && plan.assessment.names_about_to_change.is_empty() {
+            let azure_moves = plan.waits.iter().any(|w| w.reason == WaitReason::OperationInProgress);
+            if plan.waves.is_empty() && plan.assessment.names_about_to_change.is_empty() && !azure_moves {
                 let mut soon = world.clone();
                 soon.pass(plan.next_look.saturating_sub(Duration::from_secs(1)) * part / 100);
                 prop_assert!(azure_steps(&soon.plan()).is_empty(), "{}\nthen\n{}", render(&plan), render(&soon.plan()));

@@ -327,6 +327,8 @@ fn the_third_rollback_waits_for_a_change_of_spec() {
 fn glass(world: &World, name: &str, minutes: u64) -> BreakGlassSeen {
     BreakGlassSeen {
         name: name.into(),
+        uid: name.into(),
+        status: None,
         created_at: world.now,
         duration: Duration::from_secs(60 * minutes),
         reason: "pipelines fail".into(),
@@ -488,6 +490,8 @@ fn an_emergency_begun_before_anybody_saw_the_lock_holds_until_its_end() {
             duration: Duration::from_secs(600),
             reason: "pipelines fail".into(),
             requested_by: "jane".into(),
+            uid: "uid-emergency".into(),
+            status: None,
         }]);
         world.pass(Duration::from_secs(later));
         world.visit();

@@ -6,6 +6,7 @@ mod world;
 
 mod after;
 mod deleting;
+mod emergencies;
 mod lock;
 mod telling;
 

@@ -75,6 +75,12 @@ impl World {
                     age: std::time::Duration::ZERO,
                 });
             }
+            ClusterAction::TellBreakGlass { uid, status, .. } => {
+                if let Fact::Seen(all) = &mut cluster.break_glasses {
+                    let told = all.iter_mut().filter(|b| b.uid == *uid);
+                    told.for_each(|b| b.status = Some(status.clone()));
+                }
+            }
             ClusterAction::DeleteProbe { name, .. } => {
                 for fact in cluster.probes.values_mut() {
                     if fact.seen().is_some_and(|p| p.name == *name) {

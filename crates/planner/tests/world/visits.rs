@@ -62,10 +62,17 @@ impl World {
             let mut failed = false;
             for step in wave {
                 let done = self.apply(step);
-                failed |= !matches!(
+                let succeeded = matches!(
                     done.result,
                     sreg_domain::action::StepResult::Effect(sreg_domain::Effect::Done { .. })
                 );
+                failed |= !succeeded && !step.action.only_tells();
+                if succeeded
+                    && let sreg_domain::Action::Azure(azure) = &step.action
+                    && azure.is_closing()
+                {
+                    outcome.locked_with.clone_from(&plan.assessment.evidence);
+                }
                 outcome.steps.push(done);
             }
             if failed {

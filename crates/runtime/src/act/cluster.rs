@@ -6,6 +6,7 @@
 //! | leases | get, create, delete | operator's namespace |
 //! | configmaps | get, create, patch, delete | operator's namespace |
 //! | secureregistries | get, patch | everywhere served |
+//! | breakglasses/status | patch | everywhere served |
 //! | connectivityprobes | create, get, patch, delete | the vantage points' namespaces |
 
 use std::future::Future;
@@ -20,10 +21,10 @@ use kube::Resource;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 use sreg_api::names::{
-    FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER,
-    SNAPSHOT_MANAGER,
+    BREAK_GLASS_MANAGER, FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT,
+    MANAGED_BY, PROBE_MANAGER, SNAPSHOT_MANAGER,
 };
-use sreg_api::{ConnectivityProbe, SecureRegistry};
+use sreg_api::{BreakGlass, BreakGlassStatus, ConnectivityProbe, SecureRegistry};
 use sreg_domain::Effect;
 use sreg_domain::action::{ClusterAction, ProbeWrite, Snapshot, StepResult};
 use sreg_domain::desired::ObjectRef;
@@ -59,6 +60,12 @@ pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &Cl
             }
             written
         }
+        ClusterAction::TellBreakGlass {
+            namespace,
+            name,
+            uid,
+            status,
+        } => tell_break_glass(context, (namespace, name, uid), status).await,
         ClusterAction::DeleteProbe { namespace, name } => delete_probe(context, object, namespace, name).await,
     };
     effect.map_or_else(StepResult::from, StepResult::Effect)
@@ -265,6 +272,49 @@ async fn delete_snapshot(context: &Context, object: &ObjectRef, name: &str) -> R
             snapshot.holder
         ))),
         Ok(_) | Err(_) => delete(context, &attempt, api.delete(name, &exactly(&map.metadata))).await,
+    }
+}
+
+/// Carries out what only tells people something, for nobody's pass.
+pub(crate) async fn tell(context: &Context, action: &ClusterAction) -> StepResult {
+    let ClusterAction::TellBreakGlass {
+        namespace,
+        name,
+        uid,
+        status,
+    } = action
+    else {
+        return StepResult::Withheld("only telling needs no pass".into());
+    };
+    tell_break_glass(context, (namespace, name, uid), status)
+        .await
+        .map_or_else(StepResult::from, StepResult::Effect)
+}
+
+/// With the uid, so that a successor of the same name is not told of another one's end. One that is gone needs no telling.
+async fn tell_break_glass(
+    context: &Context,
+    (namespace, name, uid): (&str, &str, &str),
+    status: &BreakGlassStatus,
+) -> Result<Effect, Unwritten> {
+    let attempt = format!("write status of BreakGlass {namespace}/{name}");
+    let body = json!({
+        "apiVersion": BreakGlass::api_version(&()),
+        "kind": BreakGlass::kind(&()),
+        "metadata": {"name": name, "namespace": namespace, "uid": uid},
+        "status": status,
+    });
+    let params = PatchParams::apply(BREAK_GLASS_MANAGER).force();
+    let api: Api<DynamicObject> = Api::namespaced_with(
+        context.client.clone(),
+        namespace,
+        &ApiResource::erase::<BreakGlass>(&()),
+    );
+    match send(context, &attempt, api.patch_status(name, &params, &Patch::Apply(body))).await? {
+        Ok(_) => Ok(done()),
+        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(done()),
+        Err(kube::Error::Api(answer)) if answer.is_conflict() => Ok(Effect::Stale(answer.message.clone())),
+        Err(error) => Err(Unwritten::Failed(failure(&attempt, &error))),
     }
 }
 

@@ -16,6 +16,7 @@ use sreg_planner::plan::{Plan, Step};
 
 use crate::context::Context;
 
+pub(crate) use cluster::tell;
 pub use write::Unwritten;
 pub(crate) use write::{failure, send, time_for_a_write};
 
@@ -32,7 +33,7 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
             continue;
         }
         for (step, result, evidence) in carry_out_wave(context, object, wave).await {
-            if !is_done(&result) {
+            if !is_done(&result) && !step.action.only_tells() {
                 held_back.get_or_insert_with(|| format!("waits for step {:?}", step.id.0));
             }
             outcome.locked_with = evidence.or(outcome.locked_with);

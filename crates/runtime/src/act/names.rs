@@ -15,6 +15,7 @@ pub(super) fn action(action: &Action) -> &'static str {
             ClusterAction::DeleteSnapshot { .. } => "delete_snapshot",
             ClusterAction::ApplyProbe(_) => "apply_probe",
             ClusterAction::OpenRound { .. } => "open_round",
+            ClusterAction::TellBreakGlass { .. } => "tell_break_glass",
             ClusterAction::DeleteProbe { .. } => "delete_probe",
         },
         Action::Azure(action) => match action {

@@ -241,25 +241,32 @@ async fn approvals(context: &Context, object: &ObjectRef) -> Fact<Vec<ApprovalSe
 
 /// Break-glasses for this object. Deleting one ends it.
 async fn break_glasses(context: &Context, object: &ObjectRef) -> Fact<Vec<BreakGlassSeen>> {
-    let all = match list::<BreakGlass, BreakGlassSpec>(context, &object.namespace).await {
+    let all = match live::<BreakGlass>(context, &object.namespace).await {
         Ok(all) => all,
         Err(why) => return Fact::Unknown(why),
     };
     let ours = all
         .into_iter()
-        .filter(|(_, spec)| spec.secure_registry_name == object.name);
-    Fact::Seen(
-        ours.filter_map(|(meta, spec)| {
-            Some(BreakGlassSeen {
-                name: meta.name.unwrap_or_default(),
-                created_at: meta.creation_timestamp?.0,
-                duration: duration::parse(&spec.duration)?,
-                reason: spec.reason,
-                requested_by: spec.requested_by,
-            })
-        })
-        .collect(),
-    )
+        .filter_map(break_glass_of)
+        .filter(|(registry, _)| *registry == object.name);
+    Fact::Seen(ours.map(|(_, glass)| glass).collect())
+}
+
+/// The object that a break-glass names, and what it asks for. `None`: it does not parse.
+pub(crate) fn break_glass_of(object: DynamicObject) -> Option<(String, BreakGlassSeen)> {
+    let DynamicObject { metadata, mut data, .. } = object;
+    let mut part = |key: &str| data.get_mut(key).map(Value::take).unwrap_or_default();
+    let spec: BreakGlassSpec = serde_json::from_value(part("spec")).ok()?;
+    let glass = BreakGlassSeen {
+        name: metadata.name.unwrap_or_default(),
+        uid: metadata.uid.unwrap_or_default(),
+        status: serde_json::from_value(part("status")).ok(),
+        created_at: metadata.creation_timestamp?.0,
+        duration: duration::parse(&spec.duration)?,
+        reason: spec.reason,
+        requested_by: spec.requested_by,
+    };
+    Some((spec.secure_registry_name, glass))
 }
 
 /// Specs of one kind in a namespace, without what is being deleted and what does not parse.
@@ -268,20 +275,27 @@ where
     K: Resource<DynamicType = ()>,
     S: DeserializeOwned,
 {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()));
-    let attempt = format!("list {} in namespace {namespace}", K::plural(&()));
-    let list = read(context, attempt, api.list(&ListParams::default())).await?;
-    let live = list
-        .items
-        .into_iter()
-        .filter(|object| object.metadata.deletion_timestamp.is_none());
+    let live = live::<K>(context, namespace).await?;
     Ok(live
+        .into_iter()
         .filter_map(|mut object| {
             let spec = object.data.get_mut("spec").map(Value::take)?;
             Some((object.metadata, serde_json::from_value(spec).ok()?))
         })
         .collect())
+}
+
+/// Objects of one kind in a namespace, without what is being deleted.
+async fn live<K: Resource<DynamicType = ()>>(
+    context: &Context,
+    namespace: &str,
+) -> Result<Vec<DynamicObject>, Ignorance> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()));
+    let attempt = format!("list {} in namespace {namespace}", K::plural(&()));
+    let list = read(context, attempt, api.list(&ListParams::default())).await?;
+    let live = |object: &DynamicObject| object.metadata.deletion_timestamp.is_none();
+    Ok(list.items.into_iter().filter(live).collect())
 }
 
 fn nonsense(attempt: String, error: &serde_json::Error) -> Ignorance {

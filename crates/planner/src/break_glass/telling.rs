@@ -1,0 +1,209 @@
+//! What each break-glass is told about itself: phase, end, what happened and what comes next.
+//!
+//! | so far | phase |
+//! | --- | --- |
+//! | the registry was locked after its creation | Spent, for good |
+//! | its creation time has not come; the registry object is missing or not valid | Pending |
+//! | its time runs | Active, or Ignored where nothing is to be opened |
+//! | the longest time was over before it began | UsedUp |
+//! | its time is over | Expired |
+
+use jiff::Timestamp;
+use sreg_api::registry::PublicAccess;
+use sreg_api::{BreakGlassPhase, BreakGlassStatus};
+use sreg_domain::seen::BreakGlassSeen;
+use sreg_domain::{ClusterAction, Fact, duration};
+
+use super::{Term, after, is_spent, locked_at, terms};
+use crate::conditions::{truncate, whole_seconds};
+use crate::draft::cluster_step;
+use crate::facts::View;
+use crate::plan::Step;
+
+const LONGEST_MESSAGE: usize = 1024;
+
+fn say(phase: BreakGlassPhase, until: Option<Timestamp>, message: impl AsRef<str>) -> BreakGlassStatus {
+    BreakGlassStatus {
+        phase,
+        until: until.map(whole_seconds),
+        message: truncate(message.as_ref(), LONGEST_MESSAGE),
+    }
+}
+
+fn step(namespace: &str, glass: &BreakGlassSeen, status: BreakGlassStatus) -> Option<Step> {
+    (glass.status.as_ref() != Some(&status)).then(|| {
+        cluster_step(
+            format!("tell-break-glass {}", glass.name),
+            ClusterAction::TellBreakGlass {
+                namespace: namespace.to_owned(),
+                name: glass.name.clone(),
+                uid: glass.uid.clone(),
+                status,
+            },
+        )
+    })
+}
+
+/// Steps for those whose status says something else than what is true.
+pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {
+    let Fact::Seen(all) = &view.seen.cluster.break_glasses else {
+        return Vec::new();
+    };
+    let terms = terms(view.desired, view.seen, view.now);
+    let namespace = &view.desired.object.namespace;
+    all.iter()
+        .filter_map(|glass| {
+            let term = terms
+                .iter()
+                .find(|t| t.glass.uid == glass.uid && t.glass.name == glass.name);
+            step(namespace, glass, status(view, glass, term)?)
+        })
+        .collect()
+}
+
+/// `None`: what it says stays.
+fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> Option<BreakGlassStatus> {
+    use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
+    let phase = glass.status.as_ref().map(|s| s.phase);
+    let registry = &view.desired.object.name;
+    let Some(term) = term else {
+        if phase == Some(Spent) {
+            return None;
+        }
+        return Some(match locked_at(view.seen) {
+            Some(locked) if is_spent(glass, &view.seen.object.status.break_glasses, Some(locked)) => {
+                spent(registry, glass, locked)
+            }
+            Some(_) | None => say(
+                Pending,
+                None,
+                format!(
+                    "begins at {}, which has not come yet by the operator's clock: is a clock wrong?",
+                    whole_seconds(glass.created_at).0
+                ),
+            ),
+        });
+    };
+    let until = whole_seconds(term.until).0;
+    if term.runs(view.now) {
+        return match no_effect(view) {
+            Some(why) => Some(say(Ignored, Some(term.until), format!("has no effect: {why}"))),
+            // What cannot be read now is no news.
+            None if phase == Some(Active) && !view.all_open() && !view.any_closed() => None,
+            None if view.all_open() => Some(say(
+                Active,
+                Some(term.until),
+                format!(
+                    "holds public access of {registry} open until {until}{}; then it is locked again, once every path is proven anew; delete this BreakGlass to end it earlier",
+                    cut(view, term)
+                ),
+            )),
+            None => Some(say(
+                Active,
+                Some(term.until),
+                format!(
+                    "public access of {registry} is being opened, until {until}{}; kubectl get sreg {registry} -o wide says how far it is",
+                    cut(view, term)
+                ),
+            )),
+        };
+    }
+    if term.never_ran() {
+        return Some(say(
+            UsedUp,
+            None,
+            format!(
+                "was never in force: the longest time of {} that began at {} was used up; {registry} must be locked once before it can be opened again",
+                duration::show(view.desired.max_break_glass),
+                whole_seconds(term.counts_from).0
+            ),
+        ));
+    }
+    let next = match no_effect(view) {
+        Some(why) => format!("nothing is locked again: {why}"),
+        None => format!(
+            "{registry} is locked again, once every path is proven anew; kubectl get sreg {registry} -o wide says how far it is"
+        ),
+    };
+    Some(say(
+        Expired,
+        Some(term.until),
+        format!("ended at {until}{}; {next}", cut(view, term)),
+    ))
+}
+
+/// Why nothing is opened though its time runs, or nothing locked though it is over.
+fn no_effect(view: &View<'_>) -> Option<String> {
+    let registry = &view.desired.object.name;
+    if view.seen.object.deleting {
+        return Some(format!("{registry} is being deleted, public access stays as it is"));
+    }
+    if let Some(claim) = view.seen.cluster.claim.seen().filter(|_| !view.claim_is_ours()) {
+        return Some(format!("the Azure registry belongs to SecureRegistry {}", claim.holder));
+    }
+    if view.desired.public_access == PublicAccess::Enabled {
+        return Some(format!(
+            "{registry} is open by its own spec (publicAccess.desired: Enabled)"
+        ));
+    }
+    view.desired.observe_only.then(|| {
+        format!("under managementPolicy: Observe of {registry} nothing is written to Azure; set it to Enforce, or change public access by hand")
+    })
+}
+
+fn cut(view: &View<'_>, term: &Term<'_>) -> String {
+    if term.until == term.asked {
+        return String::new();
+    }
+    format!(
+        " (cut: it asks for {}, but the longest time is {}, counted from {})",
+        whole_seconds(term.asked).0,
+        duration::show(view.desired.max_break_glass),
+        whole_seconds(term.counts_from).0
+    )
+}
+
+fn spent(registry: &str, glass: &BreakGlassSeen, locked: Timestamp) -> BreakGlassStatus {
+    let told = glass.status.as_ref();
+    let until = told.and_then(|s| s.until.as_ref()).map(|t| t.0);
+    let ran = told.is_some_and(|s| matches!(s.phase, BreakGlassPhase::Active | BreakGlassPhase::Expired));
+    let end = until.unwrap_or_else(|| after(glass.created_at, glass.duration));
+    let (locked_text, end_text) = (whole_seconds(locked).0, whole_seconds(end).0);
+    let message = if end <= locked && (ran || told.is_none()) {
+        format!("ended at {end_text}; {registry} was locked again at {locked_text}: create another to open it again")
+    } else {
+        format!(
+            "{registry} was locked at {locked_text}, after this was created: it opens nothing any more, create another to open it again"
+        )
+    };
+    say(BreakGlassPhase::Spent, until, message)
+}
+
+/// What a break-glass is told whose registry object does not exist, or is not valid: nobody else speaks for it.
+pub fn tell_without_registry(
+    namespace: &str,
+    glass: &BreakGlassSeen,
+    registry: &str,
+    violation: Option<&str>,
+    now: Timestamp,
+) -> Option<Step> {
+    use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
+    let why = match violation {
+        None => format!(
+            "there is no SecureRegistry {registry} in namespace {namespace}; kubectl get sreg -n {namespace} lists them"
+        ),
+        Some(what) => format!("SecureRegistry {registry} is not valid and must be repaired first: {what}"),
+    };
+    let end = after(glass.created_at, glass.duration);
+    let status = match glass.status.as_ref().map(|s| s.phase) {
+        Some(Expired | UsedUp | Spent) => return None,
+        Some(Active | Ignored | Pending) | None if now < end => say(Pending, None, format!("opens nothing: {why}")),
+        Some(Active | Ignored) => say(Expired, Some(end), format!("ended at {}; {why}", whole_seconds(end).0)),
+        Some(Pending) | None => say(
+            Expired,
+            None,
+            format!("ended at {} without effect: {why}", whole_seconds(end).0),
+        ),
+    };
+    step(namespace, glass, status)
+}

@@ -1,0 +1,415 @@
+//! Emergencies from begin to end: what they are told, what is recorded, and that the lock follows by itself.
+
+use std::time::Duration;
+
+use sreg_api::BreakGlassPhase::{self, *};
+use sreg_api::BreakGlassStatus;
+use sreg_api::registry::*;
+use sreg_domain::action::Disposition;
+use sreg_domain::seen::*;
+use sreg_domain::{Fact, Outcome};
+use sreg_planner::plan::{FindingReason, WaitReason};
+use sreg_planner::tell_without_registry;
+
+use super::*;
+use crate::world::*;
+
+fn glass(world: &World, name: &str, minutes: u64) -> BreakGlassSeen {
+    BreakGlassSeen {
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        status: None,
+        created_at: world.now,
+        duration: Duration::from_secs(60 * minutes),
+        reason: "pipelines fail".into(),
+        requested_by: "jane".into(),
+    }
+}
+
+fn glasses(world: &mut World) -> &mut Vec<BreakGlassSeen> {
+    match &mut world.seen.cluster.break_glasses {
+        Fact::Seen(all) => all,
+        other @ (Fact::Absent | Fact::Unknown(_)) => panic!("{other:?}"),
+    }
+}
+
+fn add(world: &mut World, name: &str, minutes: u64) {
+    let glass = glass(world, name, minutes);
+    glasses(world).push(glass);
+}
+
+fn told(world: &mut World, name: &str) -> BreakGlassStatus {
+    let glass = glasses(world).iter().find(|b| b.name == name).unwrap();
+    glass
+        .status
+        .clone()
+        .unwrap_or_else(|| panic!("{name} was told nothing"))
+}
+
+fn phase(world: &mut World, name: &str) -> BreakGlassPhase {
+    told(world, name).phase
+}
+
+/// Visits as asked for until that much time has passed; all notes with this reason.
+fn live(world: &mut World, minutes: u64, reason: &str) -> Vec<String> {
+    let end = world.now + Duration::from_secs(60 * minutes);
+    let mut notes = Vec::new();
+    while world.now < end {
+        let (_, report) = world.visit();
+        notes.extend(report.events.into_iter().filter(|e| e.reason == reason).map(|e| e.note));
+        world.pass(report.requeue);
+    }
+    notes
+}
+
+fn states(world: &World, state: &str) -> usize {
+    let history = &world.seen.object.status.history;
+    history.iter().filter(|h| h.state == state).count()
+}
+
+fn opened(minutes: u64) -> World {
+    let mut world = locked();
+    world.pass(Duration::from_secs(60));
+    add(&mut world, "a", minutes);
+    world.until("BreakGlass", 10);
+    world.visit();
+    world
+}
+
+#[test]
+fn every_use_is_begun_and_ended_once_in_events_history_and_count() {
+    let mut world = locked();
+    world.pass(Duration::from_secs(60));
+    add(&mut world, "a", 30);
+    let (_, report) = world.visit();
+    let begun: Vec<_> = report.events.iter().filter(|e| e.reason == "BreakGlassBegan").collect();
+    assert_eq!(begun.len(), 1, "{:?}", report.events);
+    for part in ["a by jane", "pipelines fail", "until 20"] {
+        assert!(begun[0].note.contains(part), "{}", begun[0].note);
+    }
+    assert!(begun[0].alone && begun[0].warning && report.gauges.break_glass_uses == 1);
+    assert_eq!(phase(&mut world, "a"), Active);
+    // A restart tells nothing twice.
+    world.restart();
+    assert_eq!(live(&mut world, 20, "BreakGlassBegan"), Vec::<String>::new());
+    assert!(
+        told(&mut world, "a")
+            .message
+            .contains("holds public access of contoso-models open")
+    );
+    assert_eq!(
+        (states(&world, "BreakGlass"), states(&world, "BreakGlassEnded")),
+        (1, 0)
+    );
+    let ended = live(&mut world, 11, "BreakGlassEnded");
+    assert!(ended.len() == 1 && ended[0].contains("is locked again"), "{ended:?}");
+    assert_eq!(
+        (states(&world, "BreakGlass"), states(&world, "BreakGlassEnded")),
+        (1, 1)
+    );
+    world.until("Locked", 60);
+    world.settle(10);
+    let end = told(&mut world, "a");
+    assert!(
+        end.phase == Spent && end.message.contains("was locked again at"),
+        "{end:?}"
+    );
+    assert_eq!(world.seen.object.status.break_glasses, Vec::new());
+    assert!(world.seen.object.status.history.len() <= 16);
+}
+
+#[test]
+fn its_end_is_expired_until_the_registry_is_locked_again_with_new_evidence() {
+    let mut world = opened(30);
+    let before = world.seen.object.status.exposure.clone().unwrap();
+    let mut notes = Vec::new();
+    world.pass(Duration::from_secs(1800));
+    let (_, report) = world.visit();
+    assert!(report.gauges.relock_pending && !report.gauges.break_glass);
+    assert_eq!(phase(&mut world, "a"), Expired);
+    for _ in 0..60 {
+        let (_, report) = world.visit();
+        notes.extend(
+            report
+                .events
+                .into_iter()
+                .filter(|e| e.reason == "Locked")
+                .map(|e| e.note),
+        );
+        if world.state() == "Locked" && !notes.is_empty() {
+            assert!(!report.gauges.relock_pending);
+            break;
+        }
+        world.pass(report.requeue);
+    }
+    let after = world.seen.object.status.exposure.clone().unwrap();
+    let digest = after.evidence_digest.clone().unwrap();
+    assert!(before.evidence_digest.is_some() && before.evidence_digest != after.evidence_digest);
+    assert!(
+        notes
+            .iter()
+            .any(|n| n.contains("again after BreakGlass a") && n.contains(&digest)),
+        "{notes:?}"
+    );
+    assert_eq!(
+        world.seen.cluster.snapshot.seen().unwrap().evidence_digest.to_string(),
+        digest
+    );
+    let line = world.seen.object.status.history.last().unwrap();
+    assert!(line.state == "Locked" && line.message.contains(&digest), "{line:?}");
+}
+
+#[test]
+fn an_extension_beyond_the_longest_time_is_cut_and_holds_up_no_lock() {
+    // The longest time is four hours.
+    let mut world = opened(4 * 60);
+    live(&mut world, 3 * 60, "");
+    add(&mut world, "b", 4 * 60);
+    let begun = live(&mut world, 30, "BreakGlassBegan");
+    assert!(begun.len() == 1 && begun[0].contains("(cut from"), "{begun:?}");
+    let b = told(&mut world, "b");
+    assert!(
+        b.phase == Active
+            && b.message.contains("cut")
+            && b.message.contains("4h")
+            && b.until == told(&mut world, "a").until,
+        "{b:?}"
+    );
+    live(&mut world, 30, "");
+    assert_eq!((phase(&mut world, "a"), phase(&mut world, "b")), (Expired, Expired));
+    add(&mut world, "c", 60);
+    world.visit();
+    assert!(
+        !world
+            .plan()
+            .waits
+            .iter()
+            .any(|w| w.reason == WaitReason::PlanRefusedStalled)
+    );
+    let c = told(&mut world, "c");
+    assert!(
+        c.phase == UsedUp && c.until.is_none() && c.message.contains("must be locked once"),
+        "{c:?}"
+    );
+    world.until("Locked", 60);
+    world.settle(10);
+    assert_eq!(phase(&mut world, "c"), Spent);
+}
+
+#[test]
+fn deleting_the_first_does_not_lengthen_the_second() {
+    let mut world = opened(4 * 60);
+    live(&mut world, 3 * 60, "");
+    add(&mut world, "b", 4 * 60);
+    live(&mut world, 5, "");
+    let until = told(&mut world, "b").until;
+    glasses(&mut world).retain(|g| g.name != "a");
+    let ended = live(&mut world, 5, "BreakGlassEnded");
+    assert!(
+        ended.len() == 1 && ended[0].contains("BreakGlass b still holds"),
+        "{ended:?}"
+    );
+    assert_eq!(told(&mut world, "b").until, until);
+}
+
+#[test]
+fn deleting_it_ends_it_early() {
+    let mut world = opened(60);
+    glasses(&mut world).clear();
+    let ended = live(&mut world, 1, "BreakGlassEnded");
+    assert_eq!(ended.len(), 1, "{ended:?}");
+    world.until("Locked", 60);
+}
+
+#[test]
+fn one_that_arrives_while_the_last_target_closes_is_not_spent_by_that() {
+    let mut world = World::everyday();
+    while !closes(&world.plan()) {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    while !world.all_closed() {
+        let (_, report) = world.visit();
+        if !world.all_closed() {
+            world.pass(report.requeue);
+        }
+    }
+    add(&mut world, "a", 60);
+    world.pass(Duration::from_secs(2));
+    world.until("BreakGlass", 10);
+    world.pass(Duration::from_secs(60));
+    world.visit();
+    assert!(world.all_open() && world.state() == "BreakGlass");
+}
+
+#[test]
+fn one_from_the_future_and_one_from_before_the_lock_say_so() {
+    let mut world = locked();
+    let exposure = world.seen.object.status.exposure.clone().unwrap();
+    let mut early = glass(&world, "early", 4 * 60);
+    early.created_at = exposure.locked_at.unwrap().0 - Duration::from_secs(300);
+    let mut late = glass(&world, "late", 60);
+    late.created_at = world.now + Duration::from_secs(600);
+    glasses(&mut world).extend([early, late]);
+    world.visit();
+    assert!(world.all_closed());
+    let (early, late) = (told(&mut world, "early"), told(&mut world, "late"));
+    assert!(
+        late.phase == Pending && late.message.contains("has not come yet"),
+        "{late:?}"
+    );
+    assert!(
+        early.phase == Spent && early.message.contains("after this was created"),
+        "{early:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_told_holds_up_neither_opening_nor_the_next_visit() {
+    let mut world = locked();
+    world.pass(Duration::from_secs(60));
+    add(&mut world, "a", 30);
+    let plan = world.plan();
+    let tells = |step: &sreg_planner::Step| step.action.only_tells();
+    assert!(plan.waves.last().unwrap().iter().all(tells) && !plan.waves[0].iter().any(tells));
+    let before = world.clone();
+    let mut outcome = Outcome::default();
+    for step in plan.steps() {
+        outcome.steps.push(if tells(step) {
+            failing(step, Disposition::Forbidden)
+        } else {
+            world.apply(step)
+        });
+    }
+    assert!(world.all_open());
+    let report = before.report(&plan, &outcome);
+    assert_eq!(
+        report.status.conditions[0].reason, "Opening",
+        "{}",
+        report.status.conditions[0].message
+    );
+    assert!(report.requeue <= plan.next_look);
+}
+
+#[test]
+fn under_observe_its_end_is_stalled() {
+    let mut world = opened(30);
+    world.respec(|o| o.spec.management_policy = ManagementPolicy::Observe);
+    live(&mut world, 31, "");
+    let (plan, report) = world.visit();
+    assert_eq!(world.state(), "Stalled", "{}", world.message());
+    assert!(report.gauges.relock_pending && report.gauges.waits.contains(&WaitReason::BreakGlassStalled));
+    assert!(plan.steps().all(|s| !matches!(s.action, Action::Azure(_))));
+    assert!(
+        world.message().contains("nothing locks it again"),
+        "{}",
+        world.message()
+    );
+    // Also when it was deleted since.
+    glasses(&mut world).clear();
+    world.visit();
+    assert_eq!(world.state(), "Stalled", "{}", world.message());
+    world.respec(|o| o.spec.management_policy = ManagementPolicy::Enforce);
+    world.until("Locked", 60);
+}
+
+#[test]
+fn where_nothing_is_to_be_opened_it_says_why_and_is_no_use() {
+    let mut world = locked();
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(20);
+    add(&mut world, "a", 30);
+    let (_, report) = world.visit();
+    let status = told(&mut world, "a");
+    assert!(
+        status.phase == Ignored && status.message.contains("desired: Enabled"),
+        "{status:?}"
+    );
+    assert_eq!(report.gauges.break_glass_uses, 0);
+    // The spec closes again: now it holds the registry open, and that is a use.
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Disabled);
+    let (_, report) = world.visit();
+    assert_eq!((phase(&mut world, "a"), report.gauges.break_glass_uses), (Active, 1));
+}
+
+#[test]
+fn without_a_registry_object_it_is_told_that_nothing_happens() {
+    let world = locked();
+    let mut lonely = glass(&world, "a", 30);
+    let tell = |glass: &BreakGlassSeen, now| tell_without_registry("ml", glass, "typo", None, now);
+    let status = |step: Option<sreg_planner::Step>| {
+        let Action::Cluster(sreg_domain::ClusterAction::TellBreakGlass { status, .. }) = step.unwrap().action else {
+            panic!("something else than telling")
+        };
+        status
+    };
+    let first = status(tell(&lonely, world.now));
+    assert!(
+        first.phase == Pending && first.message.contains("there is no SecureRegistry typo"),
+        "{first:?}"
+    );
+    lonely.status = Some(first);
+    assert_eq!(tell(&lonely, world.now + Duration::from_secs(60)), None);
+    let last = status(tell(&lonely, world.now + Duration::from_secs(1801)));
+    assert!(
+        last.phase == Expired && last.message.contains("without effect"),
+        "{last:?}"
+    );
+    lonely.status = Some(last);
+    assert_eq!(tell(&lonely, world.now + Duration::from_secs(9999)), None);
+    let broken = tell_without_registry("ml", &glass(&world, "b", 30), "models", Some("spec: no"), world.now);
+    assert!(
+        status(broken)
+            .message
+            .contains("is not valid and must be repaired first: spec: no")
+    );
+}
+
+#[test]
+fn deleting_the_object_that_holds_its_registry_open_says_so() {
+    let mut world = opened(60);
+    world.delete();
+    let (plan, report) = world.visit();
+    let found = plan
+        .findings
+        .iter()
+        .find(|f| f.reason == FindingReason::LeftOpen)
+        .unwrap();
+    assert!(
+        found.message.contains("BreakGlass a by jane held it open"),
+        "{}",
+        found.message
+    );
+    assert!(
+        report.events.iter().any(|e| e.reason == "LeftOpen" && e.warning),
+        "{:?}",
+        report.events
+    );
+    assert!(report.status.conditions[0].message.contains("is left open"));
+    assert!(world.gone && world.all_open());
+    let status = told(&mut world, "a");
+    assert!(
+        status.phase == Ignored && status.message.contains("is being deleted"),
+        "{status:?}"
+    );
+}
+
+#[test]
+fn known_limits_of_private_registries_are_told_in_plan_and_status_before_the_lock() {
+    let mut world = World::everyday();
+    let (plan, report) = world.visit();
+    let text = sreg_planner::render(&plan);
+    let finding = report
+        .status
+        .findings
+        .iter()
+        .find(|f| f.reason == "PrivateRegistryLimits")
+        .unwrap();
+    for part in [
+        "Studio shows only models",
+        "environments cannot be built",
+        "components cannot be shared",
+    ] {
+        assert!(finding.message.contains(part) && text.contains(part), "{text}");
+    }
+}
