@@ -131,7 +131,7 @@ fn no_single_disturbance_on_the_way_to_the_lock_breaks_a_rule() {
         Happening::ReplyLost,
         Happening::Released,
     ];
-    explore(config("to the lock", Start::Built, deeper(1)), &expected);
+    explore(config("to the lock", Start::Built, 1), &expected);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn no_single_disturbance_of_a_lock_breaks_a_rule() {
         let config = Config {
             rollback,
             deletion: DeletionPolicy::DeleteEndpoints,
-            ..config("locked", Start::Locked, deeper(1))
+            ..config("locked", Start::Locked, 1)
         };
         explore(config, reopens.as_slice());
     }
@@ -168,7 +168,7 @@ fn the_lock_waits_for_its_approval_whatever_people_do() {
     let config = Config {
         approval: true,
         disturbances: PEOPLE,
-        ..config("with approval", Start::Built, deeper(1))
+        ..config("with approval", Start::Built, 1)
     };
     explore(config, &[Happening::Closed, Happening::RefusedByFence]);
 }
@@ -179,7 +179,7 @@ fn a_policy_over_zone_groups_is_no_livelock() {
         policy_acts: true,
         deletion: DeletionPolicy::DeleteEndpoints,
         disturbances: ZONE_GROUPS,
-        ..config("by policy", Start::Built, deeper(1))
+        ..config("by policy", Start::Built, 1)
     };
     explore(config, &[Happening::Closed]);
 }
@@ -188,7 +188,7 @@ fn a_policy_over_zone_groups_is_no_livelock() {
 fn no_two_disturbances_of_names_break_a_rule() {
     let config = Config {
         disturbances: NAMES,
-        ..config("names", Start::Locked, deeper(2))
+        ..config("names", Start::Locked, 2)
     };
     explore(config, &[Happening::Closed, Happening::HandedOver]);
 }
