@@ -147,13 +147,20 @@ fn a_new_leader_opens_a_round_of_its_own() {
 #[test]
 fn evidence_of_another_round_subject_or_generation_does_not_count() {
     type Forge = fn(&mut ProbeSeen);
-    let forgeries: [(&str, Forge); 6] = [
+    let forgeries: [(&str, Forge); 8] = [
         ("round", |p| p.status.as_mut().unwrap().round += 1),
         ("subject", |p| p.status.as_mut().unwrap().subject = "another".into()),
         ("generation", |p| {
             p.status.as_mut().unwrap().observed_generation = Some(p.generation - 1)
         }),
         ("successes", |p| p.status.as_mut().unwrap().results[0].successes = 2),
+        ("addresses", |p| {
+            p.status.as_mut().unwrap().results[0].addresses = vec!["20.61.0.1".into()]
+        }),
+        ("a path told twice", |p| {
+            let results = &mut p.status.as_mut().unwrap().results;
+            results.push(results[0].clone());
+        }),
         ("a missing path", |p| drop(p.status.as_mut().unwrap().results.remove(0))),
         ("a path less asked", |p| drop(p.spec.paths.remove(0))),
     ];
