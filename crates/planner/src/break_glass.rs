@@ -73,10 +73,14 @@ const JUST_BEFORE: SignedDuration = SignedDuration::from_secs(60);
 /// is recorded as a use was not followed by a lock yet.
 fn is_spent(glass: &BreakGlassSeen, uses: &[BreakGlassUse], locked_at: Option<Timestamp>) -> bool {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
-    let Some(locked) = locked_at.filter(|_| recorded(uses, glass).is_none()) else {
+    if recorded(uses, glass).is_some() {
         return false;
+    }
+    let told = glass.status.as_ref().map(|s| s.phase);
+    let Some(locked) = locked_at.filter(|_| told != Some(Spent)) else {
+        return told == Some(Spent);
     };
-    let over = match glass.status.as_ref().map(|s| s.phase) {
+    let over = match told {
         Some(Expired | UsedUp | Spent) => true,
         Some(Active | Ignored | Pending) | None => false,
     };
@@ -114,7 +118,7 @@ fn terms_of<'a>(
     let known_end = uses.iter().filter_map(|u| u.until.as_ref()).map(|t| t.0).max();
     let mut first = known;
     let mut last_end = known_end.unwrap_or(Timestamp::MIN);
-    let open_since = known.is_some() && locked_at.is_some();
+    let open_since = known.is_some();
     let mut terms = Vec::new();
     for glass in counted {
         let recorded = recorded(uses, glass).and_then(|u| u.counts_from.as_ref()).map(|t| t.0);
@@ -131,10 +135,24 @@ fn terms_of<'a>(
             glass,
             counts_from,
             asked,
-            until: asked.min(after(counts_from, longest)),
+            until: asked
+                .min(after(counts_from, longest))
+                .min(told_end(glass).unwrap_or(Timestamp::MAX)),
         });
     }
     terms
+}
+
+/// The end that a break-glass was told. It is never moved back: where the registry's status was erased, or its object made anew,
+/// nobody else knows what was used up.
+fn told_end(glass: &BreakGlassSeen) -> Option<Timestamp> {
+    use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
+    let told = glass.status.as_ref()?;
+    match told.phase {
+        Active | Ignored | Expired => told.until.as_ref().map(|t| t.0),
+        UsedUp => Some(glass.created_at),
+        Pending | Spent => None,
+    }
 }
 
 /// What status says of a break-glass. A name that was given anew is another one.
@@ -267,6 +285,28 @@ mod tests {
     }
 
     #[test]
+    fn what_one_was_told_about_its_end_holds_also_when_nobody_knows_of_a_lock() {
+        let told = |phase, until: Option<i64>| {
+            let mut glass = glass("a", 0, 50);
+            glass.status = Some(sreg_api::BreakGlassStatus {
+                phase,
+                until: until.map(|m| k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(m))),
+                ..Default::default()
+            });
+            [glass]
+        };
+        use BreakGlassPhase::{Active, Expired, Spent, UsedUp};
+        let standing = |all: &[BreakGlassSeen], now| judge(all, None, LONGEST, at(now));
+        assert_eq!(
+            standing(&told(Expired, Some(10)), 20),
+            Standing::UsedUp { name: "a".into() }
+        );
+        assert_eq!(standing(&told(UsedUp, None), 20), Standing::UsedUp { name: "a".into() });
+        assert_eq!(standing(&told(Spent, Some(10)), 20), Standing::None);
+        assert_eq!(until(standing(&told(Active, Some(30)), 20)), Some(at(30)));
+    }
+
+    #[test]
     fn one_from_before_the_lock_does_not_open_again() {
         assert_eq!(
             judge(&[glass("a", 0, 50)], Some(at(10)), LONGEST, at(20)),
@@ -289,8 +329,8 @@ mod tests {
         assert_eq!(term(&[], Some(at(-10))), at(90));
         // Open since the first, even if nothing held it open in between.
         assert_eq!(term(&[used("a", 0, 10)], Some(at(-10))), at(60));
-        // A registry that was never locked is held open by nothing in between: a new count.
-        assert_eq!(term(&[used("a", 0, 10)], None), at(90));
+        // Also where nobody knows when it was locked: it was found closed, or its status was erased in between.
+        assert_eq!(term(&[used("a", 0, 10)], None), at(60));
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
     }
     let mut parts: Vec<String> = view.access.iter().map(|a| format!("close {}", a.id.key())).collect();
     parts.extend(paths.all.iter().map(|r| format!("path {} {}", r.network, r.path.fqdn)));
+    // A name alone could be pointed at another network after the approval; a waiver takes a network out of it.
+    parts.extend(view.desired.client_networks.iter().map(|n| format!("network {n:?}")));
+    parts.extend(view.desired.waived.keys().map(|id| format!("unproven {}", id.key())));
     parts.extend(
         view.seen
             .azure
@@ -203,7 +206,7 @@ fn rollout(view: &View<'_>) -> Option<Wait> {
         Fact::Seen(false) | Fact::Absent => Some(Wait {
             reason: WaitReason::RolloutPending,
             message:
-                "no LockdownRollout has reached this object: add it to one, or take Rollout out of lockdown.waitFor"
+                "no LockdownRollout has reached this object, and this version has none to offer yet: take Rollout out of lockdown.waitFor, or wait for the version that has"
                     .into(),
         }),
         unknown @ Fact::Unknown(_) => Some(not_known("LockdownRollouts", unknown)),

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | open, or not known | nothing |
 //! | closed, snapshot holds settings that are open | restore them |
-//! | closed, the snapshot holds closed settings | open it; a rollback leaves it, it was closed before the lock |
+//! | closed, the snapshot holds closed settings | by spec: open it; else leave it, it was closed before the lock |
 //! | closed, no snapshot | open it |
 //! | closed, the snapshot cannot be read | wait |
 
@@ -83,6 +83,20 @@ pub(crate) fn settings_closed(target: TargetKind, network: &Value) -> bool {
     }
 }
 
+/// Whether everything is as open as it was before the lock: what is closed was closed then.
+pub(crate) fn is_restored(view: &View<'_>) -> bool {
+    let snapshot = view.seen.cluster.snapshot.seen();
+    let was_closed = |access: &crate::plan::AccessAssessment| {
+        let kept = snapshot.and_then(|s| kept(s, &access.id));
+        kept.is_some_and(|network| settings_closed(access.target, network))
+    };
+    view.targets.gap.is_none()
+        && view
+            .access
+            .iter()
+            .all(|a| a.closed == Some(false) || (a.closed == Some(true) && was_closed(a)))
+}
+
 /// Plans the writes that open what is closed.
 pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
     let closed: Vec<_> = view.access.iter().filter(|a| a.closed == Some(true)).collect();
@@ -98,7 +112,7 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
         let kept = snapshot.and_then(|s| kept(s, &access.id));
         let edit = match kept {
             Some(network) if !settings_closed(access.target, network) => Edit::Restore(network.clone()),
-            Some(_) if cause == Cause::Rollback => continue,
+            Some(_) if cause != Cause::Spec => continue,
             None if cause == Cause::Rollback => continue,
             Some(_) | None => Edit::Open,
         };

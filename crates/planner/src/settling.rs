@@ -33,8 +33,11 @@ fn recorded(seen: &Seen) -> Option<Duration> {
 pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
     let memory = &view.seen.memory;
     // A change that this process knows of is never outweighed by what an older status says.
+    let hidden = memory.name_changed.map_or(recent(view.desired), |_| Duration::ZERO);
     recorded(view.seen)
         .filter(|_| vouches(view.seen))
+        // What a crash may have hidden came at most that much later.
+        .map(|since| since.saturating_sub(hidden))
         .or(memory.since_name_change)
         .map(|known| memory.name_changed.map_or(known, |changed| changed.min(known)))
 }
@@ -42,9 +45,13 @@ pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
 /// Whether status would hide a change of names from the next process: it calls everything ready, and the change that it records
 /// is so old that the settling of the next one would end too early.
 pub(crate) fn would_be_hidden(desired: &Desired, seen: &Seen) -> bool {
-    let settle = desired.verification.dns_settle;
-    let recent = (settle / 10).max(Duration::from_secs(30));
-    !settle.is_zero() && vouches(seen) && recorded(seen).is_none_or(|since| since > recent)
+    let settles = !desired.verification.dns_settle.is_zero();
+    settles && vouches(seen) && recorded(seen).is_none_or(|since| since > recent(desired))
+}
+
+/// A recorded change speaks for those that follow it within this time, so that a row of writes is recorded once.
+fn recent(desired: &Desired) -> Duration {
+    (desired.verification.dns_settle / 10).max(Duration::from_secs(30))
 }
 
 /// Holds name-changing steps for one visit where status must record them first: those held.

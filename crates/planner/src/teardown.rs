@@ -6,12 +6,16 @@
 //! | DeleteEndpoints | everything open, or the registry is gone | zone group, then endpoint |
 //! | DeleteEndpoints | anything closed | left, said so: deleting would strand clients |
 //! | DeleteEndpoints | cannot be told | wait while waiting can help, else left, said so |
+//! | DeleteEndpoints | Azure refuses, or is out of reach, for too long | left, said so |
 //!
 //! Then probes, snapshot (kept while anything is closed: it is the way back), claim, and last the finalizer.
 
+use std::time::Duration;
+
+use sreg_api::conditions::State;
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
-use sreg_domain::{ClusterAction, Fact, naming};
+use sreg_domain::{ClusterAction, Fact, duration, naming};
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
@@ -34,6 +38,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
         return Vec::new();
     }
     azure(view, draft);
+    give_up(view, draft);
     let azure = std::mem::take(&mut draft.azure);
     let probes = probes(view, draft);
     let mut waves = vec![probes, azure];
@@ -44,6 +49,39 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     }
     waves.retain(|wave| !wave.is_empty());
     waves
+}
+
+/// How long a deletion tries, and how much longer for each endpoint: Azure takes up to eleven minutes for one (azure.md §3.4).
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// What cannot be removed in good time (a resource lock, a policy that denies it, Azure out of reach) is left in place: a
+/// namespace is never held hostage.
+fn give_up(view: &View<'_>, draft: &mut Draft) {
+    if draft.azure.is_empty() && draft.waits.is_empty() {
+        return;
+    }
+    let endpoints = u32::try_from(release::ours(view).count()).unwrap_or(u32::MAX);
+    let patience = PATIENCE.saturating_mul(endpoints.saturating_add(1));
+    let entered = view.seen.object.status.history.last();
+    let since = entered.filter(|entry| entry.state == State::Deleting.to_string());
+    let since = since.and_then(|entry| Duration::try_from(view.now.duration_since(entry.time.as_ref()?.0)).ok());
+    if since.is_none_or(|since| since < patience) {
+        return;
+    }
+    let left = draft.azure.iter().map(|step| step.id.to_string());
+    let left: Vec<String> = left
+        .chain(draft.waits.iter().map(|wait| wait.message.clone()))
+        .collect();
+    draft.find(
+        FindingReason::LeftInPlace,
+        format!(
+            "given up after {}, left in place: {}",
+            duration::show(patience),
+            left.join("; ")
+        ),
+    );
+    draft.azure.clear();
+    draft.waits.clear();
 }
 
 /// Whoever deletes an object that holds its registry open must know that nobody closes it any more.

@@ -18,6 +18,7 @@ use super::{Term, after, is_spent, locked_at, terms};
 use crate::conditions::{truncate, whole_seconds};
 use crate::draft::cluster_step;
 use crate::facts::View;
+use crate::opening;
 use crate::plan::Step;
 
 const LONGEST_MESSAGE: usize = 1024;
@@ -86,11 +87,12 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
     };
     let until = whole_seconds(term.until).0;
     if term.runs(view.now) {
+        let restored = opening::is_restored(view);
         return match no_effect(view) {
             Some(why) => Some(say(Ignored, Some(term.until), format!("has no effect: {why}"))),
             // What cannot be read now is no news.
-            None if phase == Some(Active) && !view.all_open() && !view.any_closed() => None,
-            None if view.all_open() => Some(say(
+            None if phase == Some(Active) && !restored && !view.any_closed() => None,
+            None if restored => Some(say(
                 Active,
                 Some(term.until),
                 format!(

@@ -53,6 +53,8 @@ fn approval_digest<'a>(
         let names = places.get(&network.endpoint).into_iter().flatten();
         parts.extend(names.map(|(name, _)| format!("path {} {name}", network.name)));
     }
+    parts.extend(desired.client_networks.iter().map(|n| format!("network {n:?}")));
+    parts.extend(desired.waived.keys().map(|id| format!("unproven {}", id.key())));
     let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
     parts.extend(obstacles.map(|obstacle| format!("obstacle {obstacle}")));
     parts.sort();

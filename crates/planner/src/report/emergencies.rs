@@ -10,6 +10,7 @@ use sreg_domain::Fact;
 use crate::break_glass::{self, Term};
 use crate::conditions::{truncate, whole_seconds};
 use crate::facts::View;
+use crate::opening;
 
 /// Status stays small. The first is kept, because the longest time counts from it.
 const MOST_USES: usize = 8;
@@ -93,7 +94,7 @@ impl Emergencies {
             until: time(term.until),
             ended: false,
         });
-        let holds = if view.all_open() {
+        let holds = if opening::is_restored(view) {
             "holds public access open"
         } else {
             "opens public access"

@@ -59,3 +59,48 @@ fn deletion_of_an_object_that_never_got_anywhere_is_immediate() {
     let (plan, _) = world.visit();
     assert!(plan.waves.is_empty() && world.journal.is_empty());
 }
+
+/// A resource lock, a policy that denies it: the namespace is not held hostage for that.
+#[test]
+fn a_deletion_that_azure_keeps_refusing_leaves_the_endpoints_in_place_and_ends() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.public_access.desired = PublicAccess::Enabled;
+        o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
+    });
+    world.settle(40);
+    world.delete();
+    let began = world.now;
+    let mut notes = Vec::new();
+    while world.seen.object.has_finalizer {
+        let plan = world.plan();
+        let before = world.clone();
+        let mut outcome = sreg_domain::Outcome::default();
+        for step in plan.waves.iter().flatten() {
+            outcome.steps.push(match &step.action {
+                Action::Azure(_) => failing(step, Disposition::Terminal),
+                Action::Cluster(_) => world.apply(step),
+            });
+        }
+        let report = before.report(&plan, &outcome);
+        world.seen.object.status = report.status.clone();
+        notes.extend(report.events.into_iter().map(|e| e.note));
+        assert!(
+            world.now.duration_since(began).as_secs() < 3 * 3600,
+            "{}",
+            sreg_planner::render(&plan)
+        );
+        world.pass(report.requeue);
+    }
+    assert!(
+        world.now.duration_since(began).as_secs() >= 900,
+        "tried for a while first"
+    );
+    assert!(world.seen.azure.endpoints.values().any(|e| e.seen().is_some()));
+    assert!(
+        notes
+            .iter()
+            .any(|n| n.contains("given up") && n.contains("delete-zone-group")),
+        "{notes:#?}"
+    );
+}

@@ -413,3 +413,46 @@ fn known_limits_of_private_registries_are_told_in_plan_and_status_before_the_loc
         assert!(finding.message.contains(part) && text.contains(part), "{text}");
     }
 }
+
+/// What somebody had closed before there was any lock is not what the emergency is about.
+#[test]
+fn a_break_glass_restores_exactly_what_was_and_leaves_closed_what_was_closed() {
+    let mut world = World::everyday();
+    world.suffer(crate::world::scramble::Blow::CloseStorage);
+    world.settle(60);
+    assert_eq!(world.state(), "Locked");
+    let kept = |world: &World| world.seen.cluster.snapshot.seen().unwrap().targets.clone();
+    let before = kept(&world);
+    world.seen.cluster.break_glasses = Fact::Seen(Vec::new());
+    add(&mut world, "emergency", 30);
+    live(&mut world, 5, "");
+    let closed: Vec<_> = world.closed().into_iter().filter(|(_, closed)| *closed).collect();
+    assert_eq!(closed.len(), 1, "storage alone stays closed: {closed:?}");
+    assert!(told(&mut world, "emergency").message.contains("holds public access"));
+    assert_eq!(world.state(), "BreakGlass");
+    live(&mut world, 30, "");
+    world.settle(60);
+    assert_eq!(world.state(), "Locked");
+    assert_eq!(kept(&world), before, "the first snapshot is still the way back");
+}
+
+/// Nobody but the emergency itself knows any more that it is over.
+#[test]
+fn an_emergency_that_is_over_opens_nothing_when_the_object_is_made_anew() {
+    let mut world = locked();
+    world.seen.cluster.break_glasses = Fact::Seen(Vec::new());
+    add(&mut world, "long", 10 * 60);
+    world.until("BreakGlass", 10);
+    live(&mut world, 4 * 60 + 5, "");
+    assert_eq!(phase(&mut world, "long"), Expired, "cut by the longest time");
+    world.settle(60);
+    assert_eq!(world.state(), "Locked");
+    world.seen.object.status = Default::default();
+    world.restart();
+    for _ in 0..10 {
+        let (_, report) = world.visit();
+        assert!(world.all_closed(), "{:?}", world.closed());
+        world.pass(report.requeue);
+    }
+    assert_eq!(world.state(), "Locked");
+}

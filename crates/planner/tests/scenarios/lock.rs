@@ -136,7 +136,8 @@ fn status_erased_at_any_moment_reopens_nothing_and_ends_the_same() {
 fn a_new_leader_opens_a_round_of_its_own() {
     let mut world = World::everyday();
     world.until("Proving", 60);
-    world.pass(Duration::from_secs(1));
+    // It also cannot know what came shortly after the name change that is recorded.
+    world.pass(Duration::from_secs(361));
     // The evidence of the former leader's round is complete, but this process knows nothing of its age.
     world.restart();
     let plan = world.plan();

@@ -112,21 +112,6 @@ impl ApiServer {
         self.client_through(Gate::open())
     }
 
-    /// A server that nobody writes to.
-    pub(super) fn standing_still(objects: BTreeMap<Key, Value>, version: u64, clock: Clock) -> Self {
-        let server = ApiServer::new(clock);
-        *server.lock() = Store {
-            objects,
-            version,
-            ..Store::default()
-        };
-        server
-    }
-
-    pub(super) fn clock(&self) -> Clock {
-        self.clock
-    }
-
     /// Decides about every request but watches from now on; lists have no name.
     pub fn intercept(&self, interceptor: impl FnMut(&Method, &Key) -> Fault + Send + 'static) {
         self.lock().interceptor = Some(Box::new(interceptor));

@@ -10,6 +10,7 @@ use sreg_azure::Hands;
 use sreg_domain::action::{AzureAction, Effect, Failure, StepId, StepResult};
 use sreg_runtime::Context;
 use sreg_runtime::act::act;
+use sreg_runtime::leadership::LeadershipFence;
 use sreg_runtime::reconcile::reconcile;
 
 use super::stand::{NAME, NAMESPACE, PLACES, REGISTRY, Stand};
@@ -228,6 +229,57 @@ async fn a_write_that_waits_for_budget_longer_than_it_may_take_is_never_sent() {
     );
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(hands.sent.load(Ordering::SeqCst), 0);
+    assert!(stand.closings().is_empty());
+}
+
+/// Leadership that answers the fence, and something else to whoever asks after it.
+struct AfterTheFence(AtomicUsize, Option<Duration>);
+
+impl LeadershipFence for AfterTheFence {
+    fn held_for(&self) -> Option<Duration> {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            0 => Some(Duration::from_secs(3600)),
+            _ => self.1,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_that_moves_between_fence_and_write_withholds_it() {
+    let stand = Stand::quick();
+    let mut context = stand.context();
+    let (object, plan) = stand.until_closing(&context).await;
+    let leadership = Arc::new(AfterTheFence(AtomicUsize::new(0), None));
+    context.leadership = leadership.clone();
+    let outcome = act(&context, &object, &plan).await;
+    assert!(leadership.0.load(Ordering::SeqCst) > 1, "asked again after the fence");
+    match &outcome.steps[0].result {
+        StepResult::Withheld(why) => assert!(why.contains("another operator may be writing"), "{why}"),
+        other => panic!("not withheld: {other:?}"),
+    }
+    assert!(stand.closings().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_runs_down_while_the_write_waits_for_budget_ends_it_unsent() {
+    let stand = Stand::quick();
+    let hands = Arc::new(Waiting {
+        hands: stand.azure.clone(),
+        wait: Duration::from_secs(4),
+        sent: AtomicUsize::new(0),
+    });
+    let mut context = stand.context_with(Arc::new(stand.azure.clone()), hands.clone());
+    let (object, plan) = stand.until_closing(&context).await;
+    // Less than the write may take otherwise, and less than the budget makes it wait.
+    let sent_before = hands.sent.load(Ordering::SeqCst);
+    context.leadership = Arc::new(AfterTheFence(AtomicUsize::new(0), Some(Duration::from_secs(3))));
+    let outcome = act(&context, &object, &plan).await;
+    assert!(
+        matches!(&outcome.steps[0].result, StepResult::Failed(failure) if failure.message.contains("no answer within 3s")),
+        "{outcome:?}"
+    );
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(hands.sent.load(Ordering::SeqCst), sent_before);
     assert!(stand.closings().is_empty());
 }
 

@@ -88,8 +88,6 @@ pub enum Fault {
     LoseAnswer,
     /// Somebody restores the object from a backup that has no status.
     EraseStatus,
-    /// For a while the cluster is read as it was so many changes before.
-    StaleCluster(usize),
     /// For a while Azure's answers are those from before.
     StaleAzure,
 }
@@ -124,7 +122,6 @@ struct State {
     dies_next: bool,
     last_write: Option<Instant>,
     cluster: Option<ApiServer>,
-    frozen: Option<(ApiServer, Instant)>,
     azure: Lagging,
     /// Events that had arrived when somebody first did something.
     events_before: Option<Vec<(String, usize)>>,
@@ -263,10 +260,6 @@ impl Gate {
                 return None;
             }
             Some(Fault::EraseStatus) => erase_status(state.cluster.as_ref()),
-            Some(Fault::StaleCluster(changes)) => {
-                let frozen = state.cluster.as_ref().map(|cluster| cluster.changes_ago(changes));
-                state.frozen = frozen.map(|frozen| (frozen, Instant::now() + LAG));
-            }
             Some(Fault::StaleAzure) => state.azure.freeze(Instant::now() + LAG, STALE_READS),
             _ => {}
         }
@@ -296,13 +289,6 @@ impl Gate {
             return std::future::pending().await;
         }
         passage.fault == Some(Fault::LoseAnswer)
-    }
-
-    /// The cluster as this process reads it now, where that is not how it is.
-    pub fn cluster_as_read(&self) -> Option<ApiServer> {
-        let mut state = self.state();
-        state.frozen.take_if(|(_, until)| Instant::now() >= *until);
-        state.frozen.as_ref().map(|(server, _)| server.clone())
     }
 
     /// An answer from the past.

@@ -43,7 +43,6 @@ fn faults_at(number: usize, logged: &Logged) -> Vec<Fault> {
     match call.side {
         Side::People => {
             faults.extend([Fault::Crash(Moment::BeforeSent), Fault::EraseStatus, Fault::StaleAzure]);
-            faults.extend([Fault::StaleCluster(1), Fault::StaleCluster(8)]);
         }
         // Events tell people; nothing follows from them.
         Side::Cluster if call.object == "events" => {
@@ -62,7 +61,6 @@ fn faults_at(number: usize, logged: &Logged) -> Vec<Fault> {
         Side::Azure => {
             faults.extend(crashes);
             faults.extend([Fault::StaleAzure, Fault::EraseStatus, Fault::LoseAnswer]);
-            faults.push(turn(&[Fault::StaleCluster(8), Fault::StaleCluster(1)]));
             faults.push(turn(&[409, 412, 429, 503].map(Fault::Refuse)));
         }
     }

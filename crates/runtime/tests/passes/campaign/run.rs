@@ -33,7 +33,6 @@ impl Upset {
             Upset::At(_, Fault::Refuse(_)) => "refused-503",
             Upset::At(_, Fault::LoseAnswer) => "answer-lost",
             Upset::At(_, Fault::EraseStatus) => "status-erased",
-            Upset::At(_, Fault::StaleCluster(_)) => "stale-cluster",
             Upset::At(_, Fault::StaleAzure) => "stale-azure",
             Upset::Events(_, _, How::Lost) => "event-lost",
             Upset::Events(_, _, How::Doubled) => "event-doubled",
@@ -45,7 +44,6 @@ impl Upset {
 impl fmt::Display for Upset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Upset::At(trigger, Fault::StaleCluster(changes)) => write!(f, "{trigger} -{changes}"),
             Upset::At(trigger, _) => write!(f, "{trigger}"),
             Upset::Events(kind, nth, _) => write!(f, "watch {kind} #{nth}"),
         }
