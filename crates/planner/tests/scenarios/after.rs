@@ -121,6 +121,28 @@ fn fewer_failures_than_a_round_counts_are_weather() {
     assert_eq!(world.state(), "Locked");
 }
 
+/// One failure in the round that was opened to confirm the loss is not enough of them.
+#[test]
+fn fewer_failures_than_a_round_counts_roll_nothing_back() {
+    let mut world = lost_within_grace();
+    let (plan, report) = world.visit();
+    assert!(plan.steps().any(|s| s.id.0 == "open-round"));
+    world.pass(report.requeue);
+    for fact in world.seen.cluster.probes.values_mut() {
+        let Fact::Seen(probe) = fact else { continue };
+        for result in probe.status.iter_mut().flat_map(|s| &mut s.results) {
+            result.failures = result.failures.min(2);
+        }
+    }
+    let plan = world.plan();
+    let rendered = sreg_planner::render(&plan);
+    assert!(plan.waves.is_empty(), "{rendered}");
+    assert!(
+        !plan.waits.iter().any(|w| w.reason == WaitReason::PlanRefusedStalled),
+        "{rendered}"
+    );
+}
+
 #[test]
 fn silence_after_the_lock_is_not_ready_and_opens_nothing() {
     let mut world = locked();
@@ -464,8 +486,10 @@ fn an_old_status_of_an_unfinished_rollback_opens_nothing() {
             restored: false,
         });
         for _ in 0..5 {
-            let (_, report) = world.visit();
+            let (plan, report) = world.visit();
             assert!(world.all_closed(), "{count}: {:?}", world.closed());
+            let refused = plan.waits.iter().any(|w| w.reason == WaitReason::PlanRefusedStalled);
+            assert!(!refused, "{count}: {}", sreg_planner::render(&plan));
             world.pass(report.requeue);
         }
     }

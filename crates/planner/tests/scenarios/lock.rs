@@ -359,10 +359,31 @@ fn a_crash_between_a_repaired_record_and_its_report_does_not_shorten_the_settlin
     world.restart();
     let repaired = world.now;
     world.silent.clear();
-    while !closes(&world.plan()) {
+    for _ in 0..400 {
+        if closes(&world.plan()) {
+            break;
+        }
         let (_, report) = world.visit();
         world.pass(report.requeue);
     }
+    assert!(closes(&world.plan()));
     let settled = world.now.duration_since(repaired);
     assert!(settled.as_secs() >= 3600, "closes after {settled:?}");
+}
+
+/// Whether the way back is open has to be known, not hoped.
+#[test]
+fn what_may_forbid_opening_again_holds_the_lock_while_it_cannot_be_read() {
+    let mut world = World::everyday();
+    world.until("Settling", 60);
+    world.seen.azure.reopening_obstacles = unknown(IgnoranceKind::Forbidden);
+    world.pass(Duration::from_secs(4000));
+    for _ in 0..20 {
+        let (plan, report) = world.visit();
+        let rendered = sreg_planner::render(&plan);
+        assert!(!closes(&plan), "{rendered}");
+        assert!(!rendered.contains("PlanRefused"), "{rendered}");
+        world.pass(report.requeue);
+    }
+    assert!(world.message().contains("read something"), "{}", world.message());
 }
