@@ -36,6 +36,25 @@ pub enum Action {
 }
 
 impl Action {
+    fn is_azure(&self, which: impl Fn(&AzureAction) -> bool) -> bool {
+        matches!(self, Action::Azure(azure) if which(azure))
+    }
+
+    /// Whether it closes public access.
+    pub fn closes(&self) -> bool {
+        self.is_azure(AzureAction::is_closing)
+    }
+
+    /// Whether it opens public access.
+    pub fn opens(&self) -> bool {
+        self.is_azure(AzureAction::is_opening)
+    }
+
+    /// Whether names may answer differently for somebody after it.
+    pub fn changes_names(&self) -> bool {
+        self.is_azure(AzureAction::changes_names)
+    }
+
     /// Whether it only tells people something. Such a step holds nothing up, whatever comes of it.
     pub fn only_tells(&self) -> bool {
         matches!(self, Action::Cluster(ClusterAction::TellBreakGlass { .. }))

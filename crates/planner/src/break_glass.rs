@@ -11,7 +11,7 @@ use sreg_api::status::BreakGlassUse;
 use sreg_domain::seen::BreakGlassSeen;
 use sreg_domain::{Desired, Fact, Seen};
 
-use crate::facts::View;
+use crate::facts::{View, locked_at};
 
 mod telling;
 
@@ -76,21 +76,15 @@ fn is_spent(glass: &BreakGlassSeen, uses: &[BreakGlassUse], locked_at: Option<Ti
     if recorded(uses, glass).is_some() {
         return false;
     }
-    let told = glass.status.as_ref().map(|s| s.phase);
-    let Some(locked) = locked_at.filter(|_| told != Some(Spent)) else {
-        return told == Some(Spent);
-    };
-    let over = match told {
-        Some(Expired | UsedUp | Spent) => true,
+    let over = match glass.status.as_ref().map(|s| s.phase) {
+        Some(Spent) => return true,
+        Some(Expired | UsedUp) => true,
         Some(Active | Ignored | Pending) | None => false,
     };
-    let just_before = locked.duration_since(glass.created_at) < JUST_BEFORE;
-    glass.created_at <= locked && (over || !just_before)
-}
-
-fn locked_at(seen: &Seen) -> Option<Timestamp> {
-    let exposure = seen.object.status.exposure.as_ref();
-    exposure.and_then(|e| e.locked_at.as_ref()).map(|t| t.0)
+    locked_at.is_some_and(|locked| {
+        let just_before = locked.duration_since(glass.created_at) < JUST_BEFORE;
+        glass.created_at <= locked && (over || !just_before)
+    })
 }
 
 /// The terms of all that began since the last lock, in order of creation.
@@ -118,11 +112,10 @@ fn terms_of<'a>(
     let known_end = uses.iter().filter_map(|u| u.until.as_ref()).map(|t| t.0).max();
     let mut first = known;
     let mut last_end = known_end.unwrap_or(Timestamp::MIN);
-    let open_since = known.is_some();
     let mut terms = Vec::new();
     for glass in counted {
         let recorded = recorded(uses, glass).and_then(|u| u.counts_from.as_ref()).map(|t| t.0);
-        let gap = glass.created_at > last_end && !open_since;
+        let gap = known.is_none() && glass.created_at > last_end;
         let counts_from = match (recorded, first) {
             (Some(recorded), _) => recorded,
             (None, Some(first)) if !gap => first.min(glass.created_at),

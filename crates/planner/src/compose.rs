@@ -126,7 +126,7 @@ fn approve_names(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draf
     if !view.desired.approve_name_changes {
         return None;
     }
-    let changes = |step: &Step| matches!(&step.action, Action::Azure(azure) if azure.changes_names());
+    let changes = |step: &Step| step.action.changes_names();
     if !draft.azure.iter().any(changes) {
         return None;
     }
@@ -271,8 +271,7 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
 /// Break-glasses are told how they stand, last, so that this holds nothing up; in a teardown the finalizer goes last. Closing
 /// writes stand alone: what is to be told then is told a visit later.
 fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>) {
-    let closes = |step: &Step| matches!(&step.action, Action::Azure(azure) if azure.is_closing());
-    if waves.iter().flatten().any(closes) {
+    if waves.iter().flatten().any(|step| step.action.closes()) {
         return;
     }
     let telling = break_glass::tell(view);
@@ -348,16 +347,9 @@ fn azure_asks(view: &View<'_>) -> Duration {
         OperationState::Running { retry_after } => *retry_after,
         OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => None,
     });
-    let entered = view
-        .seen
-        .object
-        .status
-        .history
-        .last()
-        .and_then(|entry| entry.time.as_ref());
-    let waited = entered.and_then(|time| Duration::try_from(view.now.duration_since(time.0)).ok());
+    let waited = view.last_entry().map_or(Duration::ZERO, |(_, since)| since);
     asked
         .min()
-        .unwrap_or_else(|| (waited.unwrap_or_default() / 30).max(Duration::from_secs(3)))
+        .unwrap_or_else(|| (waited / 30).max(Duration::from_secs(3)))
         .clamp(SOON, PEOPLE)
 }

@@ -1,5 +1,7 @@
 //! Questions about the world that several gates ask: which targets there are, which are closed, what Azure is busy with. Pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
@@ -29,6 +31,12 @@ pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
     pub(crate) targets: Targets,
     pub(crate) access: Vec<AccessAssessment>,
+}
+
+/// When status says that the registry was last seen locked.
+pub(crate) fn locked_at(seen: &Seen) -> Option<Timestamp> {
+    let exposure = seen.object.status.exposure.as_ref()?;
+    Some(exposure.locked_at.as_ref()?.0)
 }
 
 /// The three things behind the registry, as the registry reports them.
@@ -81,6 +89,13 @@ impl<'a> View<'a> {
     /// Some target is known to be open.
     pub(crate) fn any_open(&self) -> bool {
         self.access.iter().any(|a| a.closed == Some(false))
+    }
+
+    /// What history said last, and how long ago.
+    pub(crate) fn last_entry(&self) -> Option<(&'a str, Duration)> {
+        let entry = self.seen.object.status.history.last()?;
+        let since = self.now.duration_since(entry.time.as_ref()?.0);
+        Some((entry.state.as_str(), Duration::try_from(since).ok()?))
     }
 
     /// Some target is known to be closed.

@@ -17,7 +17,7 @@ use sreg_api::status::RollbackStatus;
 
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure};
-use crate::facts::View;
+use crate::facts::{View, locked_at};
 use crate::lockdown::would_open;
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
@@ -71,8 +71,7 @@ pub(crate) fn pausing<'a>(view: &View<'a>) -> Option<Pausing<'a>> {
 
 /// Whether a lock of ours is young enough to be rolled back.
 pub(crate) fn within_grace(view: &View<'_>) -> Option<Duration> {
-    let locked_at = view.seen.object.status.exposure.as_ref()?.locked_at.as_ref()?.0;
-    let since = Duration::try_from(view.now.duration_since(locked_at)).ok()?;
+    let since = Duration::try_from(view.now.duration_since(locked_at(view.seen)?)).ok()?;
     (since <= view.desired.grace_period).then_some(since)
 }
 

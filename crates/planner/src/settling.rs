@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use sreg_domain::{Action, Desired, Seen, StepId};
+use sreg_domain::{Desired, Seen, StepId};
 
 use crate::draft::Draft;
 use crate::facts::View;
@@ -32,13 +32,13 @@ fn recorded(seen: &Seen) -> Option<Duration> {
 /// How long ago names last changed by a write of ours, as far as anybody knows; `None`: nobody does.
 pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
     let memory = &view.seen.memory;
-    // A change that this process knows of is never outweighed by what an older status says.
+    // What a crash may have hidden came at most that much later than what is recorded.
     let hidden = memory.name_changed.map_or(recent(view.desired), |_| Duration::ZERO);
     recorded(view.seen)
         .filter(|_| vouches(view.seen))
-        // What a crash may have hidden came at most that much later.
         .map(|since| since.saturating_sub(hidden))
         .or(memory.since_name_change)
+        // A change that this process knows of is never outweighed by what an older status says.
         .map(|known| memory.name_changed.map_or(known, |changed| changed.min(known)))
 }
 
@@ -50,18 +50,18 @@ pub(crate) fn would_be_hidden(desired: &Desired, seen: &Seen) -> bool {
 }
 
 /// A recorded change speaks for those that follow it within this time, so that a row of writes is recorded once.
-fn recent(desired: &Desired) -> Duration {
+pub(crate) fn recent(desired: &Desired) -> Duration {
     (desired.verification.dns_settle / 10).max(Duration::from_secs(30))
 }
 
 /// Holds name-changing steps for one visit where status must record them first: those held.
 pub(crate) fn record_first(view: &View<'_>, draft: &mut Draft) -> Vec<StepId> {
-    let changes = |step: &Step| matches!(&step.action, Action::Azure(azure) if azure.changes_names());
+    let changes = |step: &Step| step.action.changes_names();
     if view.desired.observe_only || !draft.azure.iter().any(changes) || !would_be_hidden(view.desired, view.seen) {
         return Vec::new();
     }
-    let held = draft.azure.extract_if(.., |step| changes(step)).map(|step| step.id);
-    let held = held.collect();
+    let held = draft.azure.extract_if(.., |step| changes(step));
+    let held = held.map(|step| step.id).collect();
     draft.waiting(
         WaitReason::NamesAboutToChange,
         "names are about to change: status records it before the first write",

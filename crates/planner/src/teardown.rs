@@ -62,10 +62,9 @@ fn give_up(view: &View<'_>, draft: &mut Draft) {
     }
     let endpoints = u32::try_from(release::ours(view).count()).unwrap_or(u32::MAX);
     let patience = PATIENCE.saturating_mul(endpoints.saturating_add(1));
-    let entered = view.seen.object.status.history.last();
-    let since = entered.filter(|entry| entry.state == State::Deleting.to_string());
-    let since = since.and_then(|entry| Duration::try_from(view.now.duration_since(entry.time.as_ref()?.0)).ok());
-    if since.is_none_or(|since| since < patience) {
+    let deleting = State::Deleting.to_string();
+    let overdue = |(state, since): (&str, Duration)| state == deleting && since >= patience;
+    if !view.last_entry().is_some_and(overdue) {
         return;
     }
     let left = draft.azure.iter().map(|step| step.id.to_string());

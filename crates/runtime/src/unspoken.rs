@@ -1,14 +1,12 @@
 //! Break-glasses that no pass speaks for, because the SecureRegistry that they name does not exist or is not valid: they are
 //! told so, else an operator on call would look at an empty phase. Nothing depends on it; what cannot be told is logged.
 
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
-use sreg_api::BreakGlass;
-use sreg_domain::Action;
+use sreg_domain::{Action, ClusterAction};
 use sreg_planner::tell_without_registry;
 
-use crate::act;
+use crate::act::tell_break_glass;
 use crate::context::Context;
-use crate::observe::{break_glass_of, read_object};
+use crate::observe::{break_glasses_for, read_object};
 
 /// Tells those that name an object which is not there.
 pub(crate) async fn tell_of_absence(context: &Context, namespace: &str, registry: &str) {
@@ -29,28 +27,22 @@ pub(crate) async fn tell_of_absence(context: &Context, namespace: &str, registry
 
 /// Tells those that name an object which does not exist, or breaks a rule.
 pub(crate) async fn tell(context: &Context, namespace: &str, registry: &str, violation: Option<&str>) {
-    let resource = ApiResource::erase::<BreakGlass>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);
-    let all = ListParams::default();
-    let listed = match tokio::time::timeout(context.settings.read_deadline, api.list(&all)).await {
-        Ok(Ok(list)) => list.items,
-        Ok(Err(error)) => return tracing::warn!(namespace, %error, "cannot list BreakGlasses"),
-        Err(_) => return tracing::warn!(namespace, "cannot list BreakGlasses: no answer in time"),
+    let glasses = match break_glasses_for(context, namespace, registry).await {
+        Ok(glasses) => glasses,
+        Err(why) => return tracing::warn!(namespace, registry, why = why.message, "cannot {}", why.attempt),
     };
-    let live = |object: &DynamicObject| object.metadata.deletion_timestamp.is_none();
-    for (named, glass) in listed.into_iter().filter(live).filter_map(break_glass_of) {
-        if named != registry {
-            continue;
-        }
+    for glass in glasses {
         let step = tell_without_registry(namespace, &glass, registry, violation, context.clock.now());
-        if let Some(Action::Cluster(action)) = step.map(|step| step.action) {
-            let result = act::tell(context, &action).await;
-            tracing::debug!(
-                namespace,
-                name = glass.name,
-                ?result,
-                "BreakGlass without a SecureRegistry"
-            );
-        }
+        let Some(Action::Cluster(ClusterAction::TellBreakGlass {
+            namespace,
+            name,
+            uid,
+            status,
+        })) = step.map(|step| step.action)
+        else {
+            continue;
+        };
+        let result = tell_break_glass(context, (&namespace, &name, &uid), &status).await;
+        tracing::debug!(namespace, name, ?result, "BreakGlass without a SecureRegistry");
     }
 }

@@ -49,11 +49,7 @@ pub enum Landing {
 }
 
 pub(crate) fn changes_access(step: &Step) -> bool {
-    matches!(&step.action, Action::Azure(azure) if azure.is_closing() || azure.is_opening())
-}
-
-fn closes(step: &Step) -> bool {
-    matches!(&step.action, Action::Azure(azure) if azure.is_closing())
+    step.action.closes() || step.action.opens()
 }
 
 fn outcome_of(step: &Step, result: StepResult) -> StepOutcome {
@@ -154,7 +150,7 @@ impl Lockdown {
                     *state = before;
                 }
             }
-            Pass::Planned(planned) if !planned.plan.steps().any(closes) => {
+            Pass::Planned(planned) if !planned.plan.steps().any(|step| step.action.closes()) => {
                 state.operators[k].pass = Pass::Idle;
                 self.carry_out(state, k, Arc::unwrap_or_clone(planned), end);
             }
@@ -217,7 +213,7 @@ impl Lockdown {
             let round = state.operators[k].memory.round.as_ref();
             state.ghost.snapshot = round.map(|r| (r.number, truth::subject(&state.world)));
         }
-        if matches!(&step.action, Action::Azure(azure) if azure.changes_names()) {
+        if step.action.changes_names() {
             state.ghost.since_names = 0;
         }
         let after = state.world.closed();
@@ -270,7 +266,7 @@ impl Lockdown {
             self.tally.count(Happening::RefusedByLease);
             return Self::dies(state, k);
         }
-        if planned.plan.steps().any(closes) {
+        if planned.plan.steps().any(|step| step.action.closes()) {
             self.pass_fence(state, k, Arc::unwrap_or_clone(planned), 0);
         } else {
             self.carry_out(state, k, Arc::unwrap_or_clone(planned), End::Whole);

@@ -14,10 +14,10 @@ use sreg_api::{BreakGlassPhase, BreakGlassStatus};
 use sreg_domain::seen::BreakGlassSeen;
 use sreg_domain::{ClusterAction, Fact, duration};
 
-use super::{Term, after, is_spent, locked_at, terms};
+use super::{Term, after, is_spent, terms};
 use crate::conditions::{truncate, whole_seconds};
 use crate::draft::cluster_step;
-use crate::facts::View;
+use crate::facts::{View, locked_at};
 use crate::opening;
 use crate::plan::Step;
 

@@ -185,8 +185,10 @@ fn settled(desired: &Desired, seen: &Seen) -> bool {
         .filter(|_| is_true("EndpointsReady") && is_true("DnsReady"))
         .map(|t| Duration::try_from(seen.at.duration_since(t.0)).unwrap_or_default());
     // A process that made no change itself cannot know what came shortly after the one that is recorded.
-    let hidden = (desired.verification.dns_settle / 10).max(Duration::from_secs(30));
-    let hidden = seen.memory.name_changed.map_or(hidden, |_| Duration::ZERO);
+    let hidden = seen
+        .memory
+        .name_changed
+        .map_or(crate::settling::recent(desired), |_| Duration::ZERO);
     let recorded = recorded.map(|since| since.saturating_sub(hidden));
     let elapsed = recorded.or(seen.memory.since_name_change).unwrap_or_default();
     // A change that this process knows of is never outweighed by what an older status says.

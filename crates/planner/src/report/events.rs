@@ -123,8 +123,7 @@ fn openings(plan: &Plan, outcome: &Outcome) -> Vec<EventNote> {
         .find(|f| f.reason == FindingReason::RolledBack)
         .map(|f| f.message.as_str());
     let opened = outcome.steps.iter().filter(|s| {
-        let opens = matches!(&s.action, Action::Azure(azure) if azure.is_opening());
-        opens && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
+        s.action.opens() && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
     });
     opened
         .map(|s| {

@@ -344,8 +344,7 @@ fn last_name_change(
 ) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time> {
     let former = &view.seen.object.status;
     let wrote = outcome.steps.iter().any(|s| {
-        let changes = matches!(&s.action, Action::Azure(azure) if azure.changes_names());
-        changes && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
+        s.action.changes_names() && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
     });
     let holds =
         |all: &[Condition], kind: ConditionType| all.iter().any(|c| c.type_ == kind.to_string() && c.status == "True");

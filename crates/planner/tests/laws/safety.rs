@@ -1,7 +1,7 @@
 //! What must never happen, in no story.
 
 use proptest::prelude::*;
-use sreg_domain::{Action, Fact};
+use sreg_domain::Fact;
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, lint, plan, render};
 
@@ -9,11 +9,6 @@ use crate::stories::stories;
 use crate::telling::consistent;
 use crate::world::*;
 use crate::{azure_steps, config};
-
-/// Names of steps that change what names answer, or close.
-fn any_azure(plan: &Plan, which: impl Fn(&sreg_domain::AzureAction) -> bool) -> bool {
-    plan.steps().any(|s| matches!(&s.action, Action::Azure(a) if which(a)))
-}
 
 proptest! {
     #![proptest_config(config())]
@@ -51,13 +46,13 @@ proptest! {
         let mut changed = None;
         let mut too_early = None;
         let mut listen = |before: &World, plan: &Plan| {
-            if any_azure(plan, |a| a.is_closing())
+            if plan.steps().any(|s| s.action.closes())
                 && let Some(changed) = changed
                 && before.now.duration_since(changed).as_secs() < 3600
             {
                 too_early.get_or_insert(format!("{} after {changed}:\n{}", before.now, render(plan)));
             }
-            if any_azure(plan, |a| a.changes_names()) {
+            if plan.steps().any(|s| s.action.changes_names()) {
                 changed = Some(before.now);
             }
         };

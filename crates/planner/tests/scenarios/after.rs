@@ -219,8 +219,8 @@ fn reopen_restores_the_snapshot_only_after_failures_in_a_new_round() {
     world.until("Locked", 40);
 }
 
-#[test]
-fn after_the_grace_period_even_reopen_holds() {
+/// The path came back, and breaks again when the grace period is over.
+fn lost_after_grace() -> World {
     let mut world = lost_within_grace();
     world.broken.clear();
     world.answer();
@@ -230,6 +230,12 @@ fn after_the_grace_period_even_reopen_holds() {
         .broken
         .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
     world.answer();
+    world
+}
+
+#[test]
+fn after_the_grace_period_even_reopen_holds() {
+    let mut world = lost_after_grace();
     for _ in 0..10 {
         let (_, report) = world.visit();
         world.pass(report.requeue);
@@ -241,15 +247,7 @@ fn after_the_grace_period_even_reopen_holds() {
 /// Losing status must not make an old lock look young: a restore from a backup would reopen it.
 #[test]
 fn a_lock_whose_time_was_forgotten_is_out_of_its_grace() {
-    let mut world = lost_within_grace();
-    world.broken.clear();
-    world.answer();
-    world.pass(Duration::from_secs(1000));
-    world.visit();
-    world
-        .broken
-        .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
-    world.answer();
+    let mut world = lost_after_grace();
     world.suffer(Blow::EraseStatus);
     for _ in 0..20 {
         let (_, report) = world.visit();

@@ -18,8 +18,7 @@ fn deletion_of_a_locked_object_leaves_azure_and_the_way_back() {
     assert!(world.seen.cluster.probes.values().all(Fact::is_absent));
 }
 
-#[test]
-fn deletion_with_endpoints_takes_zone_groups_first_and_ends() {
+fn open_and_deleted_with_endpoints() -> World {
     let mut world = World::everyday();
     world.respec(|o| {
         o.spec.public_access.desired = PublicAccess::Enabled;
@@ -27,6 +26,12 @@ fn deletion_with_endpoints_takes_zone_groups_first_and_ends() {
     });
     world.settle(40);
     world.delete();
+    world
+}
+
+#[test]
+fn deletion_with_endpoints_takes_zone_groups_first_and_ends() {
+    let mut world = open_and_deleted_with_endpoints();
     world.settle(10);
     assert!(world.gone);
     assert!(world.seen.azure.endpoints.values().all(Fact::is_absent));
@@ -63,13 +68,7 @@ fn deletion_of_an_object_that_never_got_anywhere_is_immediate() {
 /// A resource lock, a policy that denies it: the namespace is not held hostage for that.
 #[test]
 fn a_deletion_that_azure_keeps_refusing_leaves_the_endpoints_in_place_and_ends() {
-    let mut world = World::everyday();
-    world.respec(|o| {
-        o.spec.public_access.desired = PublicAccess::Enabled;
-        o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
-    });
-    world.settle(40);
-    world.delete();
+    let mut world = open_and_deleted_with_endpoints();
     let began = world.now;
     let mut notes = Vec::new();
     while world.seen.object.has_finalizer {

@@ -31,8 +31,7 @@ fn position(world: &World, step: &str) -> usize {
 }
 
 fn closes(plan: &Plan) -> bool {
-    plan.steps()
-        .any(|s| matches!(&s.action, Action::Azure(a) if a.is_closing()))
+    plan.steps().any(|s| s.action.closes())
 }
 
 fn events(report: &Report) -> Vec<&str> {

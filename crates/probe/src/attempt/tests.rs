@@ -342,12 +342,8 @@ async fn recursion_is_desired_and_the_name_is_asked_as_it_stands() {
     assert_eq!(look(&with_resolver(strict, true).await, AMPLE).await.outcome, Succeeded);
 }
 
-#[tokio::test]
-async fn directly_the_same_hops_pass() {
-    let ca = Authority::new("Contoso Root");
-    let (resolver, _dns) = direct_dns(|q, _| reply(q, ResponseCode::NoError, &[(FQDN, "127.0.0.1")])).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+/// Without a proxy, to this machine.
+fn directly(ca: &Authority, resolver: SocketAddr) -> (Via, ProbePath) {
     let via = Via {
         dialer: Dialer::Direct,
         resolver: ResolverAddress::Address(resolver),
@@ -359,6 +355,16 @@ async fn directly_the_same_hops_pass() {
         private_link_name: None,
         ..path()
     };
+    (via, path)
+}
+
+#[tokio::test]
+async fn directly_the_same_hops_pass() {
+    let ca = Authority::new("Contoso Root");
+    let (resolver, _dns) = direct_dns(|q, _| reply(q, ResponseCode::NoError, &[(FQDN, "127.0.0.1")])).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (via, path) = directly(&ca, resolver);
     let (found, ()) = tokio::join!(attempt_at_port(&via, &path, AMPLE, port), async {
         serve_tls(listener.accept().await.unwrap().0, ca.server(&[FQDN]), CHALLENGE).await;
     });
@@ -383,17 +389,7 @@ async fn each_attempt_asks_dns_anew_and_opens_a_connection_of_its_own() {
     .await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let via = Via {
-        dialer: Dialer::Direct,
-        resolver: ResolverAddress::Address(resolver),
-        roots: TrustRoots::only(ca.pem.as_bytes()).unwrap(),
-        host_suffixes: crate::cloud_suffixes(),
-    };
-    let path = ProbePath {
-        addresses: vec!["127.0.0.1".to_owned()],
-        private_link_name: None,
-        ..path()
-    };
+    let (via, path) = directly(&ca, resolver);
     for attempt in 1..=2 {
         // Each time somebody has to knock.
         let (found, ()) = tokio::join!(attempt_at_port(&via, &path, AMPLE, port), async {

@@ -275,24 +275,8 @@ async fn delete_snapshot(context: &Context, object: &ObjectRef, name: &str) -> R
     }
 }
 
-/// Carries out what only tells people something, for nobody's pass.
-pub(crate) async fn tell(context: &Context, action: &ClusterAction) -> StepResult {
-    let ClusterAction::TellBreakGlass {
-        namespace,
-        name,
-        uid,
-        status,
-    } = action
-    else {
-        return StepResult::Withheld("only telling needs no pass".into());
-    };
-    tell_break_glass(context, (namespace, name, uid), status)
-        .await
-        .map_or_else(StepResult::from, StepResult::Effect)
-}
-
 /// With the uid, so that a successor of the same name is not told of another one's end. One that is gone needs no telling.
-async fn tell_break_glass(
+pub(crate) async fn tell_break_glass(
     context: &Context,
     (namespace, name, uid): (&str, &str, &str),
     status: &BreakGlassStatus,

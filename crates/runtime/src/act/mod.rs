@@ -16,7 +16,7 @@ use sreg_planner::plan::{Plan, Step};
 
 use crate::context::Context;
 
-pub(crate) use cluster::tell;
+pub(crate) use cluster::tell_break_glass;
 pub use write::Unwritten;
 pub(crate) use write::{failure, send, time_for_a_write};
 
@@ -48,8 +48,7 @@ type Carried<'a> = (&'a Step, StepResult, Option<Digest>);
 
 /// Closing writes go one after another, each behind its own look at the world: one may change what the next one relies on.
 async fn carry_out_wave<'a>(context: &Context, object: &ObjectRef, wave: &'a [Step]) -> Vec<Carried<'a>> {
-    let closes = |step: &Step| matches!(&step.action, Action::Azure(action) if action.is_closing());
-    let at_once = if wave.iter().any(closes) {
+    let at_once = if wave.iter().any(|step| step.action.closes()) {
         1
     } else {
         context.settings.step_concurrency.max(1)

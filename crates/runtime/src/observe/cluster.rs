@@ -241,19 +241,25 @@ async fn approvals(context: &Context, object: &ObjectRef) -> Fact<Vec<ApprovalSe
 
 /// Break-glasses for this object. Deleting one ends it.
 async fn break_glasses(context: &Context, object: &ObjectRef) -> Fact<Vec<BreakGlassSeen>> {
-    let all = match live::<BreakGlass>(context, &object.namespace).await {
-        Ok(all) => all,
-        Err(why) => return Fact::Unknown(why),
-    };
-    let ours = all
-        .into_iter()
-        .filter_map(break_glass_of)
-        .filter(|(registry, _)| *registry == object.name);
-    Fact::Seen(ours.map(|(_, glass)| glass).collect())
+    break_glasses_for(context, &object.namespace, &object.name)
+        .await
+        .map_or_else(Fact::Unknown, Fact::Seen)
+}
+
+/// Break-glasses of a namespace that name this `SecureRegistry`, whether it exists or not.
+pub(crate) async fn break_glasses_for(
+    context: &Context,
+    namespace: &str,
+    registry: &str,
+) -> Result<Vec<BreakGlassSeen>, Ignorance> {
+    let all = live::<BreakGlass>(context, namespace).await?;
+    let named = all.into_iter().filter_map(break_glass_of);
+    let ours = named.filter(|(names, _)| names == registry);
+    Ok(ours.map(|(_, glass)| glass).collect())
 }
 
 /// The object that a break-glass names, and what it asks for. `None`: it does not parse.
-pub(crate) fn break_glass_of(object: DynamicObject) -> Option<(String, BreakGlassSeen)> {
+fn break_glass_of(object: DynamicObject) -> Option<(String, BreakGlassSeen)> {
     let DynamicObject { metadata, mut data, .. } = object;
     let mut part = |key: &str| data.get_mut(key).map(Value::take).unwrap_or_default();
     let spec: BreakGlassSpec = serde_json::from_value(part("spec")).ok()?;

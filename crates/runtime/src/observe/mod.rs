@@ -20,7 +20,7 @@ use sreg_domain::{ArmId, Desired, Digest, Seen, StepId};
 
 use crate::context::Context;
 
-pub(crate) use cluster::{SNAPSHOT_KEY, break_glass_of, claim_of, is_alive, snapshot_of};
+pub(crate) use cluster::{SNAPSHOT_KEY, break_glasses_for, claim_of, is_alive, snapshot_of};
 pub use object::{ObjectNow, Watched, read_object, registries};
 
 /// Largest round number: JavaScript's largest safe integer, as the probe's schema says.

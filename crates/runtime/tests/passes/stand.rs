@@ -358,7 +358,7 @@ impl Stand {
     pub async fn until_closing(&self, context: &Context) -> (ObjectRef, Plan) {
         for _ in 0..300 {
             let (object, _, _, plan) = self.look(context).await;
-            let closes = |step: &sreg_planner::Step| matches!(&step.action, sreg_domain::Action::Azure(action) if action.is_closing());
+            let closes = |step: &sreg_planner::Step| step.action.closes();
             if plan.waves.first().is_some_and(|wave| wave.iter().any(closes)) {
                 return (object, plan);
             }
