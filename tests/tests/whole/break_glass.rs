@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::events::v1::Event;
-use kube::api::{ListParams, PostParams};
+use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::json;
 use sreg_api::{BreakGlass, BreakGlassPhase, BreakGlassSpec, BreakGlassStatus};
@@ -84,11 +83,11 @@ async fn metrics(operator: &Process) -> Result<String> {
     Ok(text)
 }
 
-async fn notes(setting: &Setting, reason: &str) -> Result<Vec<String>> {
-    let events: Api<Event> = Api::namespaced(setting.stand.client.clone(), NAMESPACE);
-    let all = events.list(&ListParams::default()).await?.items;
-    let ours = all.into_iter().filter(|e| e.reason.as_deref() == Some(reason));
-    Ok(ours.filter_map(|e| e.note).collect())
+async fn everything_is_open(setting: &Setting) -> Result<()> {
+    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
+    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    ensure!(open.iter().all(|(_, closed)| !closed), "everything is open: {open:?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,9 +127,7 @@ async fn a_break_glass_opens_outlives_its_operator_is_cut_at_the_longest_time_an
     create(&jane, &glass("first", NAME, "jane", "25s"))
         .await
         .map_err(anyhow::Error::msg)?;
-    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
-    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
-    ensure!(open.iter().all(|(_, closed)| !closed), "everything is open: {open:?}");
+    everything_is_open(&setting).await?;
     let first = told(
         &setting,
         "first",
@@ -178,10 +175,8 @@ async fn a_break_glass_opens_outlives_its_operator_is_cut_at_the_longest_time_an
         "{:?}",
         status.history
     );
-    let (begun, ended) = (
-        notes(&setting, "BreakGlassBegan").await?,
-        notes(&setting, "BreakGlassEnded").await?,
-    );
+    let begun = setting.noted("BreakGlassBegan", "second by jane").await?;
+    let ended = setting.noted("BreakGlassEnded", "second").await?;
     ensure!(begun.len() == 2 && ended.len() == 2, "each once: {begun:?} {ended:?}");
     for part in [
         "first by jane",
@@ -191,12 +186,13 @@ async fn a_break_glass_opens_outlives_its_operator_is_cut_at_the_longest_time_an
     ] {
         ensure!(begun.iter().any(|note| note.contains(part)), "{part}: {begun:?}");
     }
-    let locks = notes(&setting, "Locked").await?;
+    // The lock's event carries its evidence.
+    let locks = setting.noted("Locked", &digest).await?;
     ensure!(
         locks
             .iter()
             .any(|n| n.contains("again after BreakGlass") && n.contains(&digest)),
-        "the lock's event carries its evidence {digest}: {locks:?}"
+        "{locks:?}"
     );
     let map = status.snapshot.context("the snapshot")?;
     ensure!(
@@ -227,8 +223,6 @@ async fn an_operator_that_may_not_tell_opens_all_the_same() -> Result<()> {
     create(&jane, &glass("silent", NAME, "jane", "10m"))
         .await
         .map_err(anyhow::Error::msg)?;
-    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
-    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
-    ensure!(open.iter().all(|(_, closed)| !closed), "everything is open: {open:?}");
+    everything_is_open(&setting).await?;
     Ok(())
 }

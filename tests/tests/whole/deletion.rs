@@ -1,9 +1,7 @@
 //! Deletion always finishes, needs to create nothing, and strands nobody.
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::events::v1::Event;
-use kube::Api;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::DeleteParams;
 use serde_json::json;
 use sreg_stand::oracle;
 use sreg_testkit::eventually;
@@ -21,6 +19,19 @@ async fn delete(setting: &Setting) -> Result<()> {
         }
     })
     .await
+}
+
+/// Open by its own spec, with its endpoints made.
+async fn open_with(deletion_policy: &str) -> Result<Setting> {
+    let setting = Setting::demo().await?;
+    setting
+        .apply(|o| {
+            o["spec"]["deletionPolicy"] = json!(deletion_policy);
+            o["spec"]["publicAccess"] = json!({"desired": "Enabled"});
+        })
+        .await?;
+    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    Ok(setting)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,14 +61,7 @@ async fn deletion_with_retain_leaves_azure_as_it_is() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_namespace_that_is_terminating_deletion_ends_without_creating_anything() -> Result<()> {
-    let setting = Setting::demo().await?;
-    setting
-        .apply(|o| {
-            o["spec"]["deletionPolicy"] = json!("DeleteEndpoints");
-            o["spec"]["publicAccess"] = json!({"desired": "Enabled"});
-        })
-        .await?;
-    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    let setting = open_with("DeleteEndpoints").await?;
     setting
         .stand
         .kubectl(&["delete", "namespace", sreg_stand::NAMESPACE, "--wait=false"])
@@ -74,37 +78,15 @@ async fn in_a_namespace_that_is_terminating_deletion_ends_without_creating_anyth
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_an_object_that_holds_its_registry_open_says_so_in_an_event() -> Result<()> {
-    let setting = Setting::demo().await?;
-    setting
-        .apply(|o| o["spec"]["publicAccess"] = json!({"desired": "Enabled"}))
-        .await?;
-    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    let setting = open_with("Retain").await?;
     delete(&setting).await?;
-    let events: Api<Event> = Api::namespaced(setting.stand.client.clone(), sreg_stand::NAMESPACE);
-    let all = events.list(&ListParams::default()).await?.items;
-    let said = all
-        .iter()
-        .find(|e| e.reason.as_deref() == Some("LeftOpen"))
-        .and_then(|e| e.note.clone())
-        .unwrap_or_default();
-    ensure!(
-        said.contains("is left open: the spec desired it"),
-        "{said:?} among {} events",
-        all.len()
-    );
+    setting.noted("LeftOpen", "is left open: the spec desired it").await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletion_of_endpoints_while_open_removes_what_carries_our_mark_and_nothing_else() -> Result<()> {
-    let setting = Setting::demo().await?;
-    setting
-        .apply(|o| {
-            o["spec"]["deletionPolicy"] = json!("DeleteEndpoints");
-            o["spec"]["publicAccess"] = json!({"desired": "Enabled"});
-        })
-        .await?;
-    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    let setting = open_with("DeleteEndpoints").await?;
     ensure!(setting.our_endpoints().len() == 3, "{:?}", setting.our_endpoints());
     let zones = || {
         setting

@@ -5,9 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::events::v1::Event;
-use kube::Api;
-use kube::api::ListParams;
 use serde_json::json;
 use sreg_stand::{NAMESPACE, OperatorOptions, worlds};
 use sreg_testkit::eventually;
@@ -89,18 +86,7 @@ async fn a_public_registry_ends_locked_and_proven_and_then_nothing_is_written_an
     ] {
         ensure!(wide.contains(word), "`kubectl get sreg -o wide` lacks {word}:\n{wide}");
     }
-    let events: Api<Event> = Api::namespaced(setting.stand.client.clone(), NAMESPACE);
-    let reasons: Vec<String> = events
-        .list(&ListParams::default())
-        .await?
-        .items
-        .into_iter()
-        .filter_map(|e| e.reason)
-        .collect();
-    ensure!(
-        reasons.iter().any(|r| r == "Locked"),
-        "an event tells of the lock: {reasons:?}"
-    );
+    setting.noted("Locked", "").await?;
     uninvolved.judge()
 }
 

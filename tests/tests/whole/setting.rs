@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kube::ResourceExt;
-use kube::api::{Patch, PatchParams, PostParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use sreg_api::SecureRegistry;
 use sreg_stand::oracle::{self, Requirement};
@@ -70,6 +71,23 @@ impl Setting {
 
     pub(crate) async fn locked(&self) -> Result<SecureRegistry> {
         self.stand.await_state(NAME, &["Locked"], SETTLED).await
+    }
+
+    /// Waits for an event with this reason whose note says this: events follow what they tell of, a status or an end. Answers
+    /// the notes of all events with this reason.
+    pub(crate) async fn noted(&self, reason: &str, says: &str) -> Result<Vec<String>> {
+        let events: Api<Event> = Api::namespaced(self.stand.client.clone(), NAMESPACE);
+        eventually(SETTLED, format!("event {reason} that says {says:?}"), || async {
+            let all = events.list(&ListParams::default()).await.map_err(|e| e.to_string())?;
+            let ours = all.items.into_iter().filter(|e| e.reason.as_deref() == Some(reason));
+            let notes: Vec<String> = ours.filter_map(|e| e.note).collect();
+            if notes.iter().any(|note| note.contains(says)) {
+                Ok(notes)
+            } else {
+                Err(format!("{notes:?}"))
+            }
+        })
+        .await
     }
 
     /// Every closing write was proven before, and registry, storage and ACR are closed.
