@@ -35,6 +35,9 @@ pub struct SecureRegistryStatus {
     /// Operations in flight in Azure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<OperationStatus>,
+    /// Writes that Azure refused for good, each tried again after a pause that grows; a change of spec tries at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<RefusalStatus>,
     /// The writes that a `ChangeApproval` would approve, by kind.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub approvals_wanted: Vec<ApprovalWanted>,
@@ -151,6 +154,26 @@ pub struct OperationStatus {
     pub started_at: Option<Time>,
 }
 
+/// A write that Azure refused.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RefusalStatus {
+    /// The step that was refused.
+    pub step: String,
+    /// The resource that it was to change.
+    pub resource_id: String,
+    /// The reason under which it is waited for, from the same set as those of `waitingFor`.
+    pub reason: String,
+    /// Azure's words, and what to do.
+    pub message: String,
+    /// When it was refused first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// When it was refused last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+}
+
 /// A change that can be approved.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -176,7 +199,10 @@ pub struct ExposureStatus {
     /// Time between the two, whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_to_remediate_seconds: Option<i64>,
-    /// Digest of the evidence with which the last closing write passed its fence.
+    /// The spec desired it open in this exposure: the next lock waits for its window and for public clients as a first one does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_spec: bool,
+    /// Digest of the evidence with which the last closing write passed its fence; gone once we have opened everything again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence_digest: Option<String>,
 }

@@ -154,9 +154,18 @@ fn storage(current: &Value, edit: &Edit) -> Edited {
             (json!("Enabled"), vec![ACCESS, "/properties/networkAcls/defaultAction"])
         }
         Edit::Restore(settings) => {
-            let lists = ["ipRules", "ipv6Rules", "virtualNetworkRules", "resourceAccessRules"];
-            rules = restored(settings, "networkAcls", &rules, &lists);
-            (json!(access_of(settings)), vec![ACCESS, "/properties/networkAcls"])
+            let lists = ["ipRules", "ipv6Rules", "virtualNetworkRules"];
+            rules = restored(settings, "networkAcls", rules, &lists);
+            (
+                json!(access_of(settings)),
+                vec![
+                    ACCESS,
+                    "/properties/networkAcls/defaultAction",
+                    IP_RULES,
+                    IPV6_RULES,
+                    NETWORK_RULES,
+                ],
+            )
         }
         Edit::AllowResource { resource, tenant } => {
             allow(&mut rules, resource, tenant);
@@ -198,7 +207,7 @@ fn container_registry(current: &Value, edit: &Edit) -> Result<Edited, EditError>
             ("Enabled", vec![ACCESS, "/properties/networkRuleSet/defaultAction"])
         }
         Edit::Restore(settings) => {
-            rules = restored(settings, "networkRuleSet", &rules, &["ipRules", "virtualNetworkRules"]);
+            rules = restored(settings, "networkRuleSet", rules, &["ipRules", "virtualNetworkRules"]);
             (access_of(settings), vec![ACCESS, "/properties/networkRuleSet"])
         }
         Edit::AllowResource { .. } => return Err(EditError::NotForThisTarget),
@@ -216,22 +225,18 @@ fn rules(current: &Value, pointer: &str) -> Map<String, Value> {
         .unwrap_or_default()
 }
 
-/// The rule set of a snapshot. Lists that the snapshot lacks are emptied explicitly, because Azure may merge (U16).
-fn restored(settings: &Value, name: &str, present: &Map<String, Value>, lists: &[&str]) -> Map<String, Value> {
-    let mut rules = settings
-        .get(name)
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
-    rules
-        .entry("defaultAction".to_owned())
-        .or_insert_with(|| json!("Allow"));
-    for list in lists.iter().filter(|l| present.contains_key(**l)) {
-        rules.entry((*list).to_owned()).or_insert_with(|| json!([]));
-    }
-    // Without a rule set in the snapshot there was no bypass to put back: the present one is kept.
-    if let (false, Some(bypass)) = (rules.contains_key("bypass"), present.get("bypass")) {
-        rules.insert("bypass".to_owned(), bypass.clone());
+/// The present rule set with what closing changes put back from a snapshot; whatever else somebody set since stays. Lists that the
+/// snapshot lacks are emptied explicitly, because Azure may merge (U16).
+fn restored(settings: &Value, name: &str, mut rules: Map<String, Value>, lists: &[&str]) -> Map<String, Value> {
+    let before = |key: &str| settings.get(name).and_then(|r| r.get(key)).cloned();
+    let action = before("defaultAction").unwrap_or_else(|| json!("Allow"));
+    rules.insert("defaultAction".to_owned(), action);
+    for list in lists {
+        match before(list) {
+            Some(kept) => drop(rules.insert((*list).to_owned(), kept)),
+            None if rules.contains_key(*list) => drop(rules.insert((*list).to_owned(), json!([]))),
+            None => {}
+        }
     }
     rules
 }

@@ -151,6 +151,21 @@ fn a_snapshot_without_rules_empties_the_lists_that_are_there_now() {
     );
 }
 
+/// Closing never touches them, so neither does opening again.
+#[test]
+fn what_came_while_it_was_closed_survives_opening_again() {
+    let before = json!({"publicNetworkAccess": "Enabled", "networkAcls": {"defaultAction": "Allow", "bypass": "None", "ipRules": [], "resourceAccessRules": []}});
+    let now = json!({"properties": {"publicNetworkAccess": "Disabled", "networkAcls": {"defaultAction": "Deny", "bypass": "AzureServices",
+        "ipRules": [], "ipv6Rules": [], "resourceAccessRules": [{"resourceId": RESOURCE, "tenantId": "t"}]}}});
+    let back = edited(TargetKind::Storage, &now, &Edit::Restore(before));
+    assert_eq!(
+        back["properties"]["networkAcls"],
+        json!({"defaultAction": "Allow", "bypass": "AzureServices", "ipRules": [], "ipv6Rules": [],
+            "resourceAccessRules": [{"resourceId": RESOURCE, "tenantId": "t"}]})
+    );
+    assert_eq!(back["properties"]["publicNetworkAccess"], "Enabled");
+}
+
 #[test]
 fn a_resource_rule_is_added_once_and_nothing_else_moves() {
     let rule = Edit::AllowResource {

@@ -4,6 +4,14 @@ use crate::digest::Digest;
 use crate::ids::ArmId;
 use crate::target::EndpointGroup;
 
+const ENDPOINT_PREFIX: &str = "sreg-";
+
+/// Whether a private endpoint's name may be one of ours: its tag has to say so too.
+pub fn may_be_endpoint_name(name: &str) -> bool {
+    name.get(..ENDPOINT_PREFIX.len())
+        .is_some_and(|prefix| prefix.eq_ignore_ascii_case(ENDPOINT_PREFIX))
+}
+
 /// Name of the private endpoint for (target, subnet, group): `sreg-<target's name>-<group>-<hash>`, at most 64 characters
 /// long, as Azure allows for endpoints.
 pub fn endpoint_name(target: &ArmId, subnet: &ArmId, group: EndpointGroup) -> String {
@@ -16,7 +24,7 @@ pub fn endpoint_name(target: &ArmId, subnet: &ArmId, group: EndpointGroup) -> St
         .collect::<String>()
         .to_ascii_lowercase();
     format!(
-        "sreg-{readable}-{}-{}",
+        "{ENDPOINT_PREFIX}{readable}-{}-{}",
         group.group_id(),
         hash.as_str().get(..10).unwrap_or_default()
     )

@@ -316,6 +316,8 @@ pub struct RegistrySeen {
     pub regions: Vec<RegionSeen>,
     /// `assignedIdentities[].principalId` of `managedResourceGroupSettings`.
     pub assigned_identities: Vec<String>,
+    /// Private endpoints that are connected to it, whoever made them.
+    pub private_endpoints: Vec<ArmId>,
     /// Digest of the body without server-owned and volatile fields.
     pub digest: Digest,
 }
@@ -356,6 +358,8 @@ pub struct StorageSeen {
     pub dfs_host: Option<Fqdn>,
     /// `provisioningState`.
     pub provisioning_state: Option<String>,
+    /// Private endpoints that are connected to it, whoever made them.
+    pub private_endpoints: Vec<ArmId>,
     /// `networkAcls` and `publicNetworkAccess` as they are, for the snapshot.
     pub network: serde_json::Value,
     /// Digest of the body without volatile fields.
@@ -385,6 +389,8 @@ pub struct ContainerRegistrySeen {
     pub export_policy: Option<String>,
     /// `provisioningState`.
     pub provisioning_state: Option<String>,
+    /// Private endpoints that are connected to it, whoever made them.
+    pub private_endpoints: Vec<ArmId>,
     /// `publicNetworkAccess` and `networkRuleSet` as they are, for the snapshot.
     pub network: serde_json::Value,
     /// Digest of the body without volatile fields.

@@ -25,8 +25,8 @@ use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
 use crate::{
-    claims, dns, drift, endpoints, evidence, gates, lockdown, locked, names, paths, registry, release, settling, state,
-    teardown,
+    claims, dns, drift, endpoints, evidence, gates, lockdown, locked, names, paths, refusals, registry, release,
+    settling, state, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
@@ -96,6 +96,7 @@ fn live(view: &View<'_>) -> Plan {
         .registry()
         .map(|r| registry::tags_to_set(&view.desired.tags, r).is_empty());
     assessment.subject = paths.subject.clone();
+    assessment.paths_known = paths.gaps.is_empty() && paths.subject.is_some();
     assessment.evidence = proof.complete.clone();
     assessment.paths = proof.assess(view, &paths);
     assessment.lockdown_digest = gates::lockdown_digest(view, &paths);
@@ -104,10 +105,15 @@ fn live(view: &View<'_>) -> Plan {
         assessment.dns_ready = dns::plan(view, &wanted, (&paths, &proof), &mut draft);
         release::plan(view, &wanted, &mut draft);
         registry::plan_sharing(view, &mut draft);
+        refusals::hold(view, &mut draft);
         assessment.name_changes_digest = approve_names(view, &wanted, &mut draft);
         assessment.names_about_to_change = settling::record_first(view, &mut draft);
         proof.plan_probes(view, assessment.dns_ready, &mut draft);
         access(view, &paths, &proof, &assessment.paths, &mut draft);
+    } else {
+        // Upkeep and creation; and what is shut can be opened though not all of the registry is there.
+        refusals::hold(view, &mut draft);
+        open(view, &mut draft);
     }
     let aside = std::mem::take(&mut draft.aside);
     for wait in aside {
@@ -152,6 +158,24 @@ fn approve_names(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draf
 
 /// Public access: who may open it comes before who wants it closed.
 fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAssessment], draft: &mut Draft) {
+    if open(view, draft) {
+        return;
+    }
+    if view.desired.observe_only {
+        would_close(view, draft);
+    }
+    if locked::plan_rollback(view, paths, proof, draft) {
+        return;
+    }
+    if view.all_closed() {
+        locked::plan(paths, proof, standings, view, draft);
+    } else {
+        lockdown::plan(view, paths, proof, standings, draft);
+    }
+}
+
+/// Opens for whoever says so already: the spec, a break-glass, a rollback that status has recorded. `true`: nothing is closed.
+fn open(view: &View<'_>, draft: &mut Draft) -> bool {
     let emergency = break_glass::standing(view);
     if let Standing::UsedUp { name } = &emergency {
         draft.find(
@@ -161,7 +185,8 @@ fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAss
     }
     if view.desired.public_access == PublicAccess::Enabled {
         opening::plan(view, Cause::Spec, draft);
-        return opening::forget_snapshot(view, draft);
+        opening::forget_snapshot(view, draft);
+        return true;
     }
     match emergency {
         Standing::Active {
@@ -179,40 +204,36 @@ fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAss
                     format!("BreakGlass {name} by {requested_by} ({reason}) has no effect: under managementPolicy: Observe nothing is written to Azure"),
                 );
             }
-            return opening::plan(view, Cause::BreakGlass, draft);
+            opening::plan(view, Cause::BreakGlass, draft);
+            opening::forget_snapshot(view, draft);
+            return true;
         }
         Standing::NotKnown => draft.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses)),
         Standing::None | Standing::UsedUp { .. } => {}
     }
-    if view.desired.observe_only {
-        if let Some((name, until)) = break_glass::left_open(view) {
-            draft.waiting(
-                WaitReason::BreakGlassStalled,
-                format!(
-                    "BreakGlass {name} ended at {} and public access is still open: under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand",
-                    whole_seconds(until).0
-                ),
-            );
-        }
-        for open in view.access.iter().filter(|a| a.closed == Some(false)) {
-            draft.find(
-                FindingReason::WouldDo,
-                format!(
-                    "would close {} {} once every path is proven",
-                    open.target,
-                    open.id.name()
-                ),
-            );
-        }
+    locked::go_on_rolling_back(view, draft)
+}
+
+/// Under Observe: what an end of a break-glass leaves to others, and what would be closed.
+fn would_close(view: &View<'_>, draft: &mut Draft) {
+    if let Some((name, until)) = break_glass::left_open(view) {
+        draft.waiting(
+            WaitReason::BreakGlassStalled,
+            format!(
+                "BreakGlass {name} ended at {} and public access is still open: under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand",
+                whole_seconds(until).0
+            ),
+        );
     }
-    let rollback = locked::plan_rollback(view, paths, proof, draft);
-    if matches!(rollback, locked::Rollback::InForce) {
-        return;
-    }
-    if view.all_closed() {
-        locked::plan(paths, proof, standings, view, draft);
-    } else {
-        lockdown::plan(view, paths, proof, standings, draft);
+    for open in view.access.iter().filter(|a| a.closed == Some(false)) {
+        draft.find(
+            FindingReason::WouldDo,
+            format!(
+                "would close {} {} once every path is proven",
+                open.target,
+                open.id.name()
+            ),
+        );
     }
 }
 
@@ -224,6 +245,7 @@ fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
         .opening
         .drain(..)
         .chain(draft.azure.drain(..))
+        .chain(draft.upkeep.drain(..))
         .chain(draft.closing.drain(..))
         .map(|step| step.id.to_string())
         .collect();
@@ -303,13 +325,10 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         .interval
         .clamp(Duration::from_millis(250), PEOPLE);
     match reason {
-        OperationInProgress
-        | RegistryProvisioning
-        | ResourceBusy
-        | EndpointMembersPending
-        | DnsPending
-        | SnapshotPending => azure_asks(view),
-        NamesAboutToChange => SOON,
+        OperationInProgress | RegistryProvisioning | ResourceBusy | EndpointMembersPending | DnsPending => {
+            azure_asks(view)
+        }
+        NamesAboutToChange | RollbackAboutToOpen => SOON,
         NotKnown => Duration::from_secs(15),
         ProofPending | PathFailing | DnsExternalPending => interval,
         ConnectionPending | DnsByPolicyPending | VantagePointMissing | AgentSilent | PathsUnknown | HostNotCovered => {
@@ -330,6 +349,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled
+        | SnapshotUnreadableStalled
         | BreakGlassStalled
         | PlanRefusedStalled => 2 * PEOPLE,
     }

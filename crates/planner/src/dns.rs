@@ -19,7 +19,7 @@ use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, naming};
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::evidence::Evidence;
-use crate::facts::{View, in_azures_words, look_up, not_known};
+use crate::facts::{View, look_up, not_known};
 use crate::names;
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Step, WaitReason};
@@ -127,9 +127,6 @@ fn absent_zone(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, free: Optio
             WaitReason::OperationInProgress,
             format!("Azure is still creating private DNS zone {}", zone.name()),
         );
-    }
-    if let Some(failure) = view.refused(zone) {
-        return draft.waiting(WaitReason::RefusedStalled, in_azures_words(failure));
     }
     if free == Some(true) {
         draft.azure.push(azure_step(
@@ -244,9 +241,6 @@ fn missing_link(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, network: &
             WaitReason::OperationInProgress,
             format!("Azure is still linking {} to {}", network.name(), zone.name()),
         );
-    }
-    if let Some(failure) = view.refused(&id) {
-        return draft.waiting(WaitReason::RefusedStalled, in_azures_words(failure));
     }
     if !may {
         return;

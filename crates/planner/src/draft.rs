@@ -13,6 +13,8 @@ pub(crate) struct Draft {
     pub(crate) opening: Vec<Step>,
     /// Azure writes that do not depend on each other.
     pub(crate) azure: Vec<Step>,
+    /// Azure writes that nothing waits for: tags, sharing, our exemption.
+    pub(crate) upkeep: Vec<Step>,
     /// Probes outside rounds.
     pub(crate) probes: Vec<Step>,
     /// Other writes in the cluster (snapshot, rounds).
@@ -53,12 +55,13 @@ impl Draft {
         }
     }
 
-    /// Whether any step was planned, probes outside rounds aside.
+    /// Whether any step was planned that what follows has to wait for: probes outside rounds and upkeep are none.
     pub(crate) fn has_steps(&self) -> bool {
         let Draft {
             first,
             opening,
             azure,
+            upkeep: _,
             probes: _,
             cluster,
             closing,
@@ -70,14 +73,20 @@ impl Draft {
         !(first.is_empty() && opening.is_empty() && azure.is_empty() && cluster.is_empty() && closing.is_empty())
     }
 
-    /// The waves: claim and finalizer, what opens, what builds (one write per resource and wave), then the rest.
+    /// The waves: claim and finalizer, what opens, what builds (one write per resource and wave), then the rest. Closing writes
+    /// stand alone: what could be done beside them comes a visit later.
     pub(crate) fn waves(&mut self) -> Vec<Vec<Step>> {
         let mut waves = std::mem::take(&mut self.first);
-        waves.push(std::mem::take(&mut self.closing));
+        if !self.closing.is_empty() {
+            self.probes.clear();
+            self.upkeep.clear();
+            waves.push(std::mem::take(&mut self.closing));
+        }
         waves.push(std::mem::take(&mut self.opening));
         let mut together = std::mem::take(&mut self.probes);
         together.append(&mut self.cluster);
         together.append(&mut self.azure);
+        together.append(&mut self.upkeep);
         while !together.is_empty() {
             let (now, later) = one_write_per_resource(together);
             waves.push(now);

@@ -6,7 +6,7 @@ use sreg_api::registry::PublicAccess;
 use sreg_domain::{Action, StepId};
 
 use crate::break_glass::{self, Standing};
-use crate::facts::View;
+use crate::facts::{View, was_locked};
 use crate::locked;
 use crate::plan::{Finding, FindingReason, Step};
 
@@ -41,7 +41,7 @@ pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[StepId], findings:
     drift
 }
 
-/// The last report called this generation settled, or already drifted.
+/// The last report called this generation settled, or remembers the lock, or had already drifted.
 fn was_settled(view: &View<'_>) -> bool {
     let status = &view.seen.object.status;
     if status.observed_generation != Some(view.desired.object.generation) {
@@ -50,5 +50,5 @@ fn was_settled(view: &View<'_>) -> bool {
     let condition = |kind: ConditionType| status.conditions.iter().find(|c| c.type_ == kind.to_string());
     let settled = [State::Locked, State::Open, State::Observed, State::PathLost];
     let ready = condition(ConditionType::Ready).is_some_and(|c| settled.iter().any(|s| s.to_string() == c.reason));
-    ready || condition(ConditionType::DriftDetected).is_some_and(|c| c.status == "True")
+    ready || was_locked(status) || condition(ConditionType::DriftDetected).is_some_and(|c| c.status == "True")
 }

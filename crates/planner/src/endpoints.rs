@@ -21,9 +21,9 @@ use sreg_domain::seen::{EndpointSeen, Member};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, TargetKind, naming};
 
 use crate::draft::{Draft, azure_step};
-use crate::facts::{View, in_azures_words, look_up, not_known};
+use crate::facts::{View, look_up, not_known};
 use crate::plan::{EndpointAssessment, FindingReason, WaitReason};
-use crate::{names, preflight};
+use crate::{names, preflight, refusals};
 
 /// An endpoint that must exist.
 pub(crate) struct Wanted<'a> {
@@ -271,8 +271,8 @@ fn ask_approver(w: &Wanted<'_>) -> String {
 }
 
 fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
-    if let Some(failure) = view.refused(&w.id) {
-        return draft.waiting(WaitReason::EndpointFailedStalled, in_azures_words(failure));
+    if let Some(wait) = refusals::held(view, &creation(w)) {
+        return draft.wait(wait);
     }
     // A failed creation leaves the endpoint behind (azure.md §3.4). One that was ever approved may have clients.
     let approved = endpoint
@@ -289,9 +289,14 @@ fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut 
     draft.azure.extend(step);
 }
 
+/// Name of the step that creates an endpoint.
+fn creation(w: &Wanted<'_>) -> String {
+    format!("create-endpoint {}", w.label())
+}
+
 fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
-    if let Some(failure) = view.refused(&w.id) {
-        return draft.waiting(WaitReason::EndpointFailedStalled, in_azures_words(failure));
+    if let Some(wait) = refusals::held(view, &creation(w)) {
+        return draft.wait(wait);
     }
     let unread = Fact::not_read("nobody looked at the subnet");
     let subnet = look_up(&view.seen.azure.subnets, &w.place.subnet, &unread);
@@ -348,7 +353,7 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
     draft.azure.push(crate::plan::Step {
         touches: names::touched_by_endpoint(view, w),
         ..azure_step(
-            format!("create-endpoint {}", w.label()),
+            creation(w),
             AzureAction::CreateEndpoint {
                 id: w.id.clone(),
                 location: network.location.clone(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sreg_api::status::SecureRegistryStatus;
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
     Claim, ContainerRegistrySeen, IgnoranceKind, OperationSeen, OperationState, RegistrySeen, StorageSeen,
@@ -21,9 +22,6 @@ const RETRYABLE: [&str; 6] = [
     "TooManyRequests",
 ];
 
-/// A failed operation holds its resource back this long, then it is tried again: what was wrong outside may be right now.
-const FAILURE_HOLDS_SECONDS: i64 = 600;
-
 /// One visit: what is wanted, what was seen, and what follows at once.
 pub(crate) struct View<'a> {
     pub(crate) desired: &'a Desired,
@@ -37,6 +35,20 @@ pub(crate) struct View<'a> {
 pub(crate) fn locked_at(seen: &Seen) -> Option<Timestamp> {
     let exposure = seen.object.status.exposure.as_ref()?;
     Some(exposure.locked_at.as_ref()?.0)
+}
+
+/// Whether status says that the registry was locked, and not seen open since.
+pub(crate) fn was_locked(status: &SecureRegistryStatus) -> bool {
+    status.exposure.as_ref().is_some_and(|e| {
+        e.locked_at.is_some() && (e.time_to_remediate_seconds.is_some() || e.first_seen_public.is_none())
+    })
+}
+
+/// Whether a lock would only bring back one that held before: a break-glass is over, or somebody opened by hand. A lock that was
+/// rolled back never held, and one that the spec has lifted is a thing of the past.
+pub(crate) fn relocks(status: &SecureRegistryStatus) -> bool {
+    let exposure = status.exposure.as_ref();
+    exposure.is_some_and(|e| e.locked_at.is_some() && !e.by_spec) && status.rollback.is_none()
 }
 
 /// The three things behind the registry, as the registry reports them.
@@ -103,9 +115,11 @@ impl<'a> View<'a> {
         self.access.iter().any(|a| a.closed == Some(true))
     }
 
-    /// Every target is known and open: nobody depends on private endpoints alone.
+    /// Every target is known and open, and nothing is under way on any: what Azure has accepted may still close it. Nobody
+    /// depends on private endpoints alone.
     pub(crate) fn all_open(&self) -> bool {
-        self.targets.gap.is_none() && !self.access.is_empty() && self.access.iter().all(|a| a.closed == Some(false))
+        let open = |a: &AccessAssessment| a.closed == Some(false) && self.running(&a.id).is_none();
+        self.targets.gap.is_none() && !self.access.is_empty() && self.access.iter().all(open)
     }
 
     /// The operation that Azure still carries out on a resource.
@@ -115,40 +129,18 @@ impl<'a> View<'a> {
             .filter(|o| o.operation.resource == *id)
             .find(|o| matches!(o.state, OperationState::Running { .. }))
     }
-
-    /// Why the last operation on a resource failed for good, while that still holds.
-    pub(crate) fn refused(&self, id: &ArmId) -> Option<&'a Failure> {
-        self.seen.azure.operations.iter().find_map(|o| match &o.state {
-            OperationState::Failed(failure) if o.operation.resource == *id && holds(o, failure, self.now) => {
-                Some(failure)
-            }
-            OperationState::Failed(_)
-            | OperationState::Running { .. }
-            | OperationState::Succeeded
-            | OperationState::Lost => None,
-        })
-    }
 }
 
-/// Whether a failed operation still tells us not to try again.
-pub(crate) fn holds(operation: &OperationSeen, failure: &Failure, now: Timestamp) -> bool {
-    let age = now
-        .as_second()
-        .saturating_sub(operation.operation.started_at.as_second());
-    !is_retryable(failure) && (0..FAILURE_HOLDS_SECONDS).contains(&age)
-}
-
-/// Whether Azure means a failure to be tried again.
-pub(crate) fn is_retryable(failure: &Failure) -> bool {
-    let by_code = failure
+/// A failure that trying again at once will not cure.
+pub(crate) fn is_final(failure: &Failure) -> bool {
+    let meant_to_be_tried_again = failure
         .code
         .as_deref()
         .is_some_and(|code| RETRYABLE.iter().any(|r| r.eq_ignore_ascii_case(code)));
-    by_code
-        || match failure.disposition {
-            Disposition::Retry | Disposition::Wait(_) => true,
-            Disposition::Forbidden | Disposition::Terminal => false,
-        }
+    match failure.disposition {
+        Disposition::Retry | Disposition::Wait(_) => false,
+        Disposition::Forbidden | Disposition::Terminal => !meant_to_be_tried_again,
+    }
 }
 
 /// A failure in Azure's words, with what support asks for.

@@ -3,10 +3,10 @@
 //! | gate | open when |
 //! | --- | --- |
 //! | dnsSettle | that long has passed since names last changed by a write of ours |
-//! | recent public clients | nobody, or everybody accepted; policy Warn only reports |
+//! | recent public clients | nobody, or everybody accepted; policy Warn only reports, so does a lock that only comes back |
 //! | way back | nothing forbids opening again, or a `ChangeApproval` acknowledges it |
 //! | Approval | a `ChangeApproval` of kind Lockdown names the digest |
-//! | Window | the window is open |
+//! | Window | the window is open; a lock that only comes back does not wait for it |
 //! | Rollout | a rollout has reached the object |
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use sreg_domain::seen::PublicClient;
 use sreg_domain::{Digest, Fact, duration};
 
 use crate::draft::Draft;
-use crate::facts::{View, not_known};
+use crate::facts::{View, not_known, relocks};
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::prefix::Prefix;
@@ -130,8 +130,8 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
         unknown => told(not_known("recent public clients", unknown)),
     };
     match wanted.policy {
-        RecentPublicClientsPolicy::Block => Some(Wait { reason, message }),
-        RecentPublicClientsPolicy::Warn => {
+        RecentPublicClientsPolicy::Block if !relocks(&view.seen.object.status) => Some(Wait { reason, message }),
+        RecentPublicClientsPolicy::Block | RecentPublicClientsPolicy::Warn => {
             draft.find(FindingReason::PublicClient, message);
             None
         }
@@ -171,7 +171,7 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
 }
 
 fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
-    if !view.desired.gates.contains(&LockdownGate::Window) {
+    if !view.desired.gates.contains(&LockdownGate::Window) || relocks(&view.seen.object.status) {
         return None;
     }
     let closed = |opens: Option<jiff::Timestamp>| Wait {

@@ -31,6 +31,7 @@ mod opening;
 mod paths;
 mod prefix;
 mod preflight;
+mod refusals;
 mod registry;
 mod release;
 mod settling;

@@ -6,7 +6,7 @@
 //! | proof | closing needs complete, fresh, echoed proof of every path; claim, finalizer, snapshot, settled names; what people must say |
 //! | alone | closing writes stand alone in the only wave |
 //! | opening | opening needs the spec, a break-glass in force, or a rollback that was chosen |
-//! | claim first | no Azure write before claim and finalizer |
+//! | claim first | no Azure write before claim and finalizer; nobody's snapshot goes but with the claim |
 //! | ownership | no step names a resource that is not ours |
 //! | knowledge | no step on a resource that could not be read |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
@@ -132,9 +132,6 @@ fn opening(lint: &mut Lint<'_>) {
 
 fn claim_first(lint: &mut Lint<'_>) {
     let seen = lint.seen;
-    if seen.object.deleting {
-        return;
-    }
     let mut claimed = seen
         .cluster
         .claim
@@ -143,8 +140,14 @@ fn claim_first(lint: &mut Lint<'_>) {
     let mut finalizer = seen.object.has_finalizer;
     for wave in &lint.plan.waves {
         let writes = wave.iter().filter_map(azure).next().is_some();
-        lint.demand("claim first", !writes || (claimed && finalizer), || {
-            "an Azure write comes before claim or finalizer".into()
+        lint.demand(
+            "claim first",
+            !writes || (claimed && finalizer) || seen.object.deleting,
+            || "an Azure write comes before claim or finalizer".into(),
+        );
+        let forgets = |s: &Step| matches!(s.action, Action::Cluster(ClusterAction::DeleteSnapshot { .. }));
+        lint.demand("claim first", claimed || !wave.iter().any(forgets), || {
+            "a snapshot goes without the claim on its registry".into()
         });
         claimed |= wave
             .iter()

@@ -7,6 +7,7 @@
 //! | paths not known, vantage points silent | wait |
 //! | a gate is closed | wait, naming who must act |
 //! | a path fails, no round is open | wait: a round would prove nothing |
+//! | nothing that is open can be closed (denied, refused a short time ago) | wait: it would be proven for nothing |
 //! | no round counts, or it can no longer conclude | open one |
 //! | proof incomplete | wait for the agents |
 //! | snapshot missing or of other evidence | write it, look again |
@@ -15,16 +16,17 @@
 use std::collections::BTreeMap;
 
 use sreg_domain::action::{Snapshot, SnapshotTarget};
+use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, TargetKind, naming};
 
 use crate::draft::{Draft, azure_step, cluster_step};
 use crate::evidence::{Evidence, Look, first_failure};
-use crate::facts::{View, in_azures_words, not_known, seen_network};
+use crate::facts::{View, seen_network};
 use crate::opening::kept;
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
-use crate::{gates, opening};
+use crate::{gates, opening, refusals};
 
 /// Plans the way to the lock, as far as it can be gone now.
 pub(crate) fn plan(
@@ -35,6 +37,7 @@ pub(crate) fn plan(
     draft: &mut Draft,
 ) {
     limits(draft);
+    kept_open(view, draft);
     let blocked = draft.has_steps() || !draft.waits.is_empty();
     let waits = what_holds(view, paths, evidence, standings, draft);
     if blocked {
@@ -47,6 +50,9 @@ pub(crate) fn plan(
     }
     if !waits.is_empty() {
         return waits.into_iter().for_each(|wait| draft.wait(wait));
+    }
+    if let Some(obstacles) = nothing_can_be_closed(view) {
+        return obstacles.into_iter().for_each(|wait| draft.wait(wait));
     }
     let Some(subject) = &paths.subject else { return };
     if !(evidence.round.is_some() && evidence.can_conclude(view)) {
@@ -121,9 +127,11 @@ fn limits(draft: &mut Draft) {
 
 fn close_with(view: &View<'_>, proof: &Digest, draft: &mut Draft) {
     let wanted = match &view.seen.cluster.snapshot {
-        unknown @ Fact::Unknown(_) => {
-            return draft.wait(not_known("the snapshot of what was before the lock", unknown));
+        // What cannot be read is replaced while it matters to nobody.
+        Fact::Unknown(why) if why.kind == IgnoranceKind::Nonsense && view.all_open() => {
+            wanted_snapshot(view, None, proof)
         }
+        unknown @ Fact::Unknown(_) => return draft.wait(opening::unread_snapshot(view, unknown)),
         Fact::Seen(seen) => wanted_snapshot(view, Some(seen), proof),
         Fact::Absent => wanted_snapshot(view, None, proof),
     };
@@ -156,11 +164,11 @@ fn close_with(view: &View<'_>, proof: &Digest, draft: &mut Draft) {
 /// What must be kept before closing. While everything is open that is what Azure shows now; once a lock has begun, what an earlier
 /// snapshot kept stays.
 fn wanted_snapshot(view: &View<'_>, seen: Option<&Snapshot>, proof: &Digest) -> Option<Snapshot> {
-    let begun = !view.all_open();
+    let begun = seen.filter(|_| !view.all_open() || has_begun(view));
     let mut targets = BTreeMap::new();
     for access in &view.access {
-        let earlier = seen.filter(|_| begun).and_then(|s| kept(s, &access.id)).cloned();
-        let network = earlier.or_else(|| seen_network(view.seen, access.target, &access.id))?;
+        let earlier = begun.and_then(|s| kept(s, &access.id)).cloned();
+        let network = earlier.or_else(|| before_the_lock(view, access))?;
         targets.insert(
             access.id.to_string(),
             SnapshotTarget {
@@ -174,6 +182,21 @@ fn wanted_snapshot(view: &View<'_>, seen: Option<&Snapshot>, proof: &Digest) -> 
         targets,
         evidence_digest: proof.clone(),
     })
+}
+
+/// A closing write of ours went out, and we have not opened everything since. Whoever opened by hand did not bring back the rules
+/// that the lock took away.
+fn has_begun(view: &View<'_>) -> bool {
+    let exposure = view.seen.object.status.exposure.as_ref();
+    exposure.is_some_and(|e| e.evidence_digest.is_some())
+}
+
+/// What a target was before the lock that begins now. One that we have closed ourselves, while its snapshot was lost, was open.
+fn before_the_lock(view: &View<'_>, access: &AccessAssessment) -> Option<serde_json::Value> {
+    if access.closed == Some(true) && has_begun(view) {
+        return Some(opening::open_settings(access.target));
+    }
+    seen_network(view.seen, access.target, &access.id)
 }
 
 /// Equal but for how Azure spells ids.
@@ -191,57 +214,57 @@ fn same_snapshot(a: &Snapshot, b: &Snapshot) -> bool {
 /// that cannot be closed does not hold up the others.
 fn closing(view: &View<'_>, draft: &mut Draft) {
     let mut steps: Vec<(TargetKind, Step)> = Vec::new();
-    for access in view.access.iter().filter(|a| a.closed == Some(false)) {
-        if let Some(step) = close(view, access, draft) {
-            steps.push((access.target, step));
+    for access in open_targets(view) {
+        match obstacle(view, access) {
+            Some(wait) => draft.wait(wait),
+            None => steps.extend(close(view, access).map(|step| (access.target, step))),
         }
     }
-    let registry_alone = steps.iter().any(|(target, _)| *target == TargetKind::Registry) && !registry_was_refused(view);
+    let registry_alone = steps
+        .iter()
+        .any(|(target, step)| *target == TargetKind::Registry && !refusals::was_refused(view, &step.id.0));
     let registry_busy = view.running(&view.desired.registry).is_some();
     let now = steps
         .into_iter()
         .filter(|(target, _)| *target == TargetKind::Registry || !(registry_alone || registry_busy));
     draft.closing.extend(now.map(|(_, step)| step));
-    kept_open(view, draft);
 }
 
-/// The registry's last closing write was refused: the others do not wait for it.
-fn registry_was_refused(view: &View<'_>) -> bool {
-    let targets = view
-        .seen
-        .object
-        .status
-        .public_access
-        .as_ref()
-        .map(|p| p.targets.as_slice())
-        .unwrap_or_default();
-    targets
-        .iter()
-        .any(|t| t.target == TargetKind::Registry.to_string() && t.refusal.is_some())
+fn open_targets<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a AccessAssessment> {
+    view.access.iter().filter(|a| a.closed == Some(false))
 }
 
-fn close(view: &View<'_>, access: &AccessAssessment, draft: &mut Draft) -> Option<Step> {
-    let expected = crate::facts::seen_digest(view.seen, access.target, &access.id)?;
+/// Why none of the open targets could be closed however well proven, if so: then nothing is proven for it.
+fn nothing_can_be_closed(view: &View<'_>) -> Option<Vec<Wait>> {
+    open_targets(view).map(|access| obstacle(view, access)).collect()
+}
+
+/// Why a target cannot be closed now.
+fn obstacle(view: &View<'_>, access: &AccessAssessment) -> Option<Wait> {
     if view.running(&access.id).is_some() {
-        draft.waiting(
-            WaitReason::OperationInProgress,
-            format!("Azure is still closing {} {}", access.target, access.id.name()),
-        );
-        return None;
+        return Some(Wait {
+            reason: WaitReason::OperationInProgress,
+            message: format!("Azure is still closing {} {}", access.target, access.id.name()),
+        });
     }
-    if let Some(failure) = view.refused(&access.id) {
-        draft.waiting(WaitReason::RefusedStalled, in_azures_words(failure));
-        return None;
+    if let Some(wait) = refusals::held(view, &closing_step(access)) {
+        return Some(wait);
     }
     match may_write(view, access.target, &access.id) {
-        Verdict::Free => {}
-        Verdict::Denied(wait) | Verdict::NotKnown(wait) => {
-            draft.wait(wait);
-            return None;
-        }
+        Verdict::Free => None,
+        Verdict::Denied(wait) | Verdict::NotKnown(wait) => Some(wait),
     }
+}
+
+/// Name of the step that closes a target.
+pub(crate) fn closing_step(access: &AccessAssessment) -> String {
+    format!("{} {} {}", opening::CLOSE, access.target, access.id.name())
+}
+
+fn close(view: &View<'_>, access: &AccessAssessment) -> Option<Step> {
+    let expected = crate::facts::seen_digest(view.seen, access.target, &access.id)?;
     Some(azure_step(
-        format!("{} {} {}", opening::CLOSE, access.target, access.id.name()),
+        closing_step(access),
         AzureAction::Edit {
             target: access.target,
             id: access.id.clone(),
@@ -252,7 +275,7 @@ fn close(view: &View<'_>, access: &AccessAssessment, draft: &mut Draft) -> Optio
 }
 
 /// Who still comes in once storage and container registry are closed: reported, never touched.
-fn kept_open(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
     for storage in view.seen.azure.storage.values().filter_map(Fact::seen) {
         let bypass = storage
             .bypass

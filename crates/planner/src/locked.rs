@@ -6,7 +6,7 @@
 //! | all pass | – | settled |
 //! | not told (silence, unknown) | – | wait; never a reason to open |
 //! | one fails | Hold, or after the grace period | Stalled: path lost |
-//! | one fails | Reopen | a new round confirms it, then the snapshot is restored |
+//! | one fails | Reopen | a new round confirms it, status records it, then the snapshot is restored |
 //! | opened by rollback | Reopen | lock again after a pause that grows; Stalled after the third |
 
 use std::time::Duration;
@@ -18,21 +18,13 @@ use sreg_api::status::RollbackStatus;
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure};
 use crate::facts::{View, locked_at};
-use crate::lockdown::would_open;
+use crate::lockdown::{kept_open, would_open};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{FindingReason, PathAssessment, PathStanding, WaitReason};
 
 /// After this many reopenings only a change of spec locks again.
 const MOST_ROLLBACKS: i32 = 3;
-
-/// What rollback says about this visit.
-pub(crate) enum Rollback {
-    /// Nothing: go on as if there were none.
-    None,
-    /// It is in force (confirmed now, or opened before and pausing): nothing is closed.
-    InForce,
-}
 
 /// A rollback that status recorded, while it holds the lock back.
 pub(crate) struct Pausing<'a> {
@@ -41,6 +33,13 @@ pub(crate) struct Pausing<'a> {
     until: Option<Timestamp>,
     /// It may still be finished: an unfinished one in a status from long ago (a restored backup) reopens nothing.
     may_finish: bool,
+}
+
+impl<'a> Pausing<'a> {
+    /// The path that was lost.
+    pub(crate) fn reason(&self) -> &'a str {
+        &self.record.reason
+    }
 }
 
 /// How long after a rollback nothing is locked: longer each time.
@@ -75,33 +74,40 @@ pub(crate) fn within_grace(view: &View<'_>) -> Option<Duration> {
     (since <= view.desired.grace_period).then_some(since)
 }
 
-/// Plans a rollback where the user chose it.
-pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence, draft: &mut Draft) -> Rollback {
-    if let Some(Pausing {
+/// A rollback that status has recorded is finished, and holds the lock back. `false`: there is none.
+pub(crate) fn go_on_rolling_back(view: &View<'_>, draft: &mut Draft) -> bool {
+    let Some(Pausing {
         record,
         until,
         may_finish,
     }) = pausing(view)
-    {
-        if may_finish {
-            opening::plan(view, Cause::Rollback, draft);
-        }
-        match until {
-            Some(until) => {
-                draft.looks.push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());
-                draft.waiting(WaitReason::RollbackBackoff, format!("opened again because {}: locking is tried again at {until}", record.reason));
-            }
-            None => draft.waiting(
-                WaitReason::PathLostStalled,
-                format!("opened again {} times because {}: repair that path, then change the spec (or set rollback.onFailure: Hold) to lock again", record.count, record.reason),
-            ),
-        }
-        return Rollback::InForce;
+    else {
+        return false;
+    };
+    if may_finish {
+        opening::plan(view, Cause::Rollback, draft);
     }
+    opening::forget_snapshot(view, draft);
+    match until {
+        Some(until) => {
+            draft.looks.push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());
+            draft.waiting(WaitReason::RollbackBackoff, format!("opened again because {}: locking is tried again at {until}", record.reason));
+        }
+        None => draft.waiting(
+            WaitReason::PathLostStalled,
+            format!("opened again {} times because {}: repair that path, then change the spec (or set rollback.onFailure: Hold) to lock again", record.count, record.reason),
+        ),
+    }
+    true
+}
+
+/// Plans a rollback where the user chose it. `true`: it is confirmed, and nothing is closed. Status records it before anything is
+/// opened, so that a crash in between loses neither count nor pause.
+pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence, draft: &mut Draft) -> bool {
     let chosen =
         view.desired.rollback == RollbackPolicy::Reopen && view.desired.public_access == PublicAccess::Disabled;
     let (true, Some(since)) = (chosen, within_grace(view)) else {
-        return Rollback::None;
+        return false;
     };
     let ours = view.seen.cluster.snapshot.seen().is_some_and(|snapshot| {
         view.access
@@ -110,40 +116,46 @@ pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence,
     });
     let failing = evidence.looks.iter().any(|look| matches!(look, Look::Fails(..)));
     let (true, true, Some(subject)) = (ours, failing, &paths.subject) else {
-        return Rollback::None;
+        return false;
     };
     match &evidence.round {
         // A round from before the lock says nothing about after it.
-        Some(round) if round.age < since => {
-            let needed = view.desired.verification.consecutive_successes;
-            let lost = evidence
-                .looks
-                .iter()
-                .zip(&paths.all)
-                .find_map(|(look, path)| match look {
-                    Look::Fails(hop, message, times) if *times >= needed => Some(format!(
-                        "{} cannot reach {}: {hop}: {message}",
-                        path.network, path.path.fqdn
-                    )),
-                    Look::Fails(..) | Look::Passes(_) | Look::Nothing(_) => None,
-                });
-            match lost {
-                Some(lost) => {
-                    draft.find(FindingReason::RolledBack, lost);
+        Some(round) if round.age < since => match lost(view, paths, evidence) {
+            Some(lost) => {
+                draft.find(FindingReason::RolledBack, lost);
+                if view.desired.observe_only {
                     opening::plan(view, Cause::Rollback, draft);
-                    Rollback::InForce
+                } else {
+                    draft.waiting(
+                        WaitReason::RollbackAboutToOpen,
+                        "a lost path is confirmed: status records that before public access is opened again",
+                    );
                 }
-                None => Rollback::None,
+                true
             }
-        }
+            None => false,
+        },
         Some(_) | None => {
             if !draft.has_steps() {
                 draft.cluster.push(evidence.open_round(view, subject));
                 draft.probes.clear();
             }
-            Rollback::None
+            false
         }
     }
+}
+
+/// The first path that has failed as often as a round counts.
+fn lost(view: &View<'_>, paths: &Paths, evidence: &Evidence) -> Option<String> {
+    let needed = view.desired.verification.consecutive_successes;
+    let paths = evidence.looks.iter().zip(&paths.all);
+    paths.into_iter().find_map(|(look, path)| match look {
+        Look::Fails(hop, message, times) if *times >= needed => Some(format!(
+            "{} cannot reach {}: {hop}: {message}",
+            path.network, path.path.fqdn
+        )),
+        Look::Fails(..) | Look::Passes(_) | Look::Nothing(_) => None,
+    })
 }
 
 /// Says what keeps a locked registry from being settled.
@@ -154,6 +166,7 @@ pub(crate) fn plan(
     view: &View<'_>,
     draft: &mut Draft,
 ) {
+    kept_open(view, draft);
     if let Some(lost) = first_failure(standings) {
         let way_back = match view.desired.rollback {
             RollbackPolicy::Hold => "the lock holds: repair the path, or open with a BreakGlass",

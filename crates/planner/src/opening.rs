@@ -4,19 +4,22 @@
 //! | target | then |
 //! | --- | --- |
 //! | open, or not known | nothing |
+//! | open, but denying everybody as the lock left it | restore what the snapshot holds |
 //! | closed, snapshot holds settings that are open | restore them |
 //! | closed, the snapshot holds closed settings | by spec: open it; else leave it, it was closed before the lock |
 //! | closed, no snapshot | open it |
-//! | closed, the snapshot cannot be read | wait |
+//! | closed, the snapshot cannot be read | wait; where it holds nonsense, open it, but not for a rollback |
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sreg_api::conditions::State;
 use sreg_domain::action::Snapshot;
+use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{ArmId, AzureAction, ClusterAction, Edit, Fact, TargetKind, naming};
 
 use crate::draft::{Draft, azure_step, cluster_step};
-use crate::facts::{View, in_azures_words, not_known, seen_digest};
-use crate::plan::{Wait, WaitReason};
+use crate::facts::{View, not_known, seen_digest, seen_network};
+use crate::plan::{AccessAssessment, Wait, WaitReason};
+use crate::refusals;
 
 /// Who says that the registry is to be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,38 +86,92 @@ pub(crate) fn settings_closed(target: TargetKind, network: &Value) -> bool {
     }
 }
 
-/// Whether everything is as open as it was before the lock: what is closed was closed then.
-pub(crate) fn is_restored(view: &View<'_>) -> bool {
-    let snapshot = view.seen.cluster.snapshot.seen();
-    let was_closed = |access: &crate::plan::AccessAssessment| {
-        let kept = snapshot.and_then(|s| kept(s, &access.id));
-        kept.is_some_and(|network| settings_closed(access.target, network))
-    };
-    view.targets.gap.is_none()
-        && view
-            .access
-            .iter()
-            .all(|a| a.closed == Some(false) || (a.closed == Some(true) && was_closed(a)))
+/// Settings that are open, for a target of which nobody knows what it was before the lock.
+pub(crate) fn open_settings(target: TargetKind) -> Value {
+    match target {
+        TargetKind::Registry => json!({"publicNetworkAccess": "Enabled"}),
+        TargetKind::Storage => json!({"publicNetworkAccess": "Enabled", "networkAcls": {"defaultAction": "Allow"}}),
+        TargetKind::ContainerRegistry => {
+            json!({"publicNetworkAccess": "Enabled", "networkRuleSet": {"defaultAction": "Allow"}})
+        }
+    }
 }
 
-/// Plans the writes that open what is closed.
-pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
-    let closed: Vec<_> = view.access.iter().filter(|a| a.closed == Some(true)).collect();
-    if closed.is_empty() {
-        return;
+/// A container registry that is switched on and denies everybody: what remains where somebody turned only the switch after a
+/// lock (azure.md §5.2). Storage like that counts as closed.
+fn denies_everybody(target: TargetKind, network: &Value) -> bool {
+    let rules = network.pointer("/networkRuleSet");
+    let denies = |r: &Value| {
+        r["defaultAction"]
+            .as_str()
+            .is_some_and(|a| a.eq_ignore_ascii_case("Deny"))
+    };
+    let nobody = |r: &Value| r["ipRules"].as_array().is_none_or(Vec::is_empty);
+    target == TargetKind::ContainerRegistry && rules.is_some_and(|r| denies(r) && nobody(r))
+}
+
+/// What would make a target as open as it was before the lock; `None`: nothing, or nothing that is known of.
+fn wanted(view: &View<'_>, access: &AccessAssessment, snapshot: Option<&Snapshot>, cause: Cause) -> Option<Edit> {
+    let kept = snapshot.and_then(|s| kept(s, &access.id));
+    match (access.closed?, kept) {
+        (true, Some(network)) if !settings_closed(access.target, network) => Some(Edit::Restore(network.clone())),
+        (true, Some(_)) => (cause == Cause::Spec).then_some(Edit::Open),
+        (true, None) => (cause != Cause::Rollback).then_some(Edit::Open),
+        (false, Some(network)) => {
+            let left = seen_network(view.seen, access.target, &access.id)?;
+            let half_open = denies_everybody(access.target, &left)
+                && !settings_closed(access.target, network)
+                && !denies_everybody(access.target, network);
+            half_open.then(|| Edit::Restore(network.clone()))
+        }
+        (false, None) => None,
     }
+}
+
+/// Something is known to be less open than it was before the lock.
+pub(crate) fn is_shut(view: &View<'_>) -> bool {
+    let snapshot = view.seen.cluster.snapshot.seen();
+    let shut = |access| wanted(view, access, snapshot, Cause::BreakGlass).is_some();
+    view.access.iter().any(shut)
+}
+
+/// Whether everything is known, and as open as it was before the lock: what is closed was closed then.
+pub(crate) fn is_restored(view: &View<'_>) -> bool {
+    view.targets.gap.is_none() && view.access.iter().all(|a| a.closed.is_some()) && !is_shut(view)
+}
+
+/// A snapshot that could not be read. One that holds nonsense stays so until somebody acts.
+pub(crate) fn unread_snapshot(view: &View<'_>, fact: &Fact<Snapshot>) -> Wait {
+    let Wait { reason, message } = not_known("the snapshot of what was before the lock", fact);
+    match fact {
+        Fact::Unknown(why) if why.kind == IgnoranceKind::Nonsense => Wait {
+            reason: WaitReason::SnapshotUnreadableStalled,
+            message: format!(
+                "{message}: put ConfigMap {} in the operator's namespace right, or delete it (opening again will then open fully)",
+                naming::snapshot_name(&view.desired.registry)
+            ),
+        },
+        Fact::Unknown(_) | Fact::Absent | Fact::Seen(_) => Wait { reason, message },
+    }
+}
+
+/// Plans the writes that open what is shut.
+pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
     let snapshot = match &view.seen.cluster.snapshot {
         Fact::Seen(snapshot) => Some(snapshot),
         Fact::Absent => None,
-        unknown => return draft.wait(not_known("the snapshot of what was before the lock", unknown)),
+        // Who opens in an emergency, or for good, does not wait until somebody has mended it.
+        Fact::Unknown(why) if why.kind == IgnoranceKind::Nonsense && cause != Cause::Rollback => None,
+        unknown => {
+            if view.any_closed() {
+                draft.wait(unread_snapshot(view, unknown));
+            }
+            return;
+        }
     };
-    for access in closed {
-        let kept = snapshot.and_then(|s| kept(s, &access.id));
-        let edit = match kept {
-            Some(network) if !settings_closed(access.target, network) => Edit::Restore(network.clone()),
-            Some(_) if cause != Cause::Spec => continue,
-            None if cause == Cause::Rollback => continue,
-            Some(_) | None => Edit::Open,
+    for access in &view.access {
+        let Some(edit) = wanted(view, access, snapshot, cause) else {
+            continue;
         };
         if view.running(&access.id).is_some() {
             draft.waiting(
@@ -123,18 +180,16 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
             );
             continue;
         }
-        if let Some(failure) = view.refused(&access.id) {
-            draft.wait(Wait {
-                reason: WaitReason::RefusedStalled,
-                message: in_azures_words(failure),
-            });
+        let id = format!("{} {} {}", cause.verb(), access.target, access.id.name());
+        if let Some(wait) = refusals::held(view, &id) {
+            draft.wait(wait);
             continue;
         }
         let Some(expected) = seen_digest(view.seen, access.target, &access.id) else {
             continue;
         };
         draft.opening.push(azure_step(
-            format!("{} {} {}", cause.verb(), access.target, access.id.name()),
+            id,
             AzureAction::Edit {
                 target: access.target,
                 id: access.id.clone(),
@@ -145,9 +200,10 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
     }
 }
 
-/// Once everything is open by the user's wish, what was before the lock is of no use.
+/// Once everything is as open as it was, what was before the lock is of no use: the next lock keeps what it finds then.
 pub(crate) fn forget_snapshot(view: &View<'_>, draft: &mut Draft) {
-    if view.all_open() && view.seen.cluster.snapshot.seen().is_some() {
+    let useless = view.all_open() && !is_shut(view);
+    if useless && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(&view.desired.registry);
         draft.cluster.push(cluster_step(
             "delete-snapshot",

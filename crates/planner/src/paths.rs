@@ -244,14 +244,19 @@ fn registry_names(view: &View<'_>, place: &EndpointPlace, names: &[Fqdn], gaps: 
                 message: format!("discovery of registry {name} returned no hosts"),
             });
         }
-        unknown => {
-            let Wait { reason: _, message } = not_known(&format!("discovery of registry {name}"), unknown);
-            gaps.push(Wait {
-                reason: WaitReason::PathsUnknown,
-                message,
-            });
-        }
+        unknown => gaps.push(unread(&format!("discovery of registry {name}"), unknown)),
     }
+}
+
+/// Time may tell; missing rights only a person can grant.
+fn unread<T>(what: &str, fact: &Fact<T>) -> Wait {
+    let Wait { reason, message } = not_known(what, fact);
+    let reason = if reason.is_stalled() {
+        reason
+    } else {
+        WaitReason::PathsUnknown
+    };
+    Wait { reason, message }
 }
 
 fn container_registry_names(
@@ -278,14 +283,7 @@ fn container_registry_names(
             });
             return;
         }
-        unknown => {
-            let Wait { reason: _, message } = not_known(&format!("replicas of {}", id.name()), unknown);
-            gaps.push(Wait {
-                reason: WaitReason::PathsUnknown,
-                message,
-            });
-            return;
-        }
+        unknown => return gaps.push(unread(&format!("replicas of {}", id.name()), unknown)),
     };
     for replica in replicas {
         let label = format!(".{replica}.data.");

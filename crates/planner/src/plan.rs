@@ -115,10 +115,10 @@ pub enum WaitReason {
     WindowClosed,
     /// No `LockdownRollout` has reached this object.
     RolloutPending,
-    /// The snapshot was written but not yet read back.
-    SnapshotPending,
     /// The registry does not exist and `create` is absent.
     RegistryAbsentStalled,
+    /// A lost path is confirmed: status records the rollback first, for whoever comes after a crash.
+    RollbackAboutToOpen,
     /// Reopened by rollback: locking again waits, longer each time.
     RollbackBackoff,
     /// A subnet or network does not exist.
@@ -145,6 +145,8 @@ pub enum WaitReason {
     EndpointFailedStalled,
     /// A path was lost after the lock.
     PathLostStalled,
+    /// The snapshot of what was before the lock holds nonsense.
+    SnapshotUnreadableStalled,
     /// A break-glass ended or was asked for under Observe.
     BreakGlassStalled,
     /// The plan would have broken a rule of the lint: a defect of the planner. Nothing is written.
@@ -163,7 +165,7 @@ impl WaitReason {
             | EndpointMembersPending
             | DnsPending => Actor::Azure,
             DnsByPolicyPending | DnsExternalPending => Actor::DnsOwner,
-            NamesAboutToChange | DnsSettling | WindowClosed | SnapshotPending | RollbackBackoff => Actor::Time,
+            NamesAboutToChange | DnsSettling | WindowClosed | RollbackAboutToOpen | RollbackBackoff => Actor::Time,
             AgentSilent | ProofPending => Actor::Agent,
             ConnectionPending | ConnectionRejectedStalled | NameChangesApproval | LockdownApproval => Actor::Approver,
             VantagePointMissing
@@ -184,6 +186,7 @@ impl WaitReason {
             | RefusedStalled
             | EndpointFailedStalled
             | PathLostStalled
+            | SnapshotUnreadableStalled
             | BreakGlassStalled
             | PlanRefusedStalled => Actor::User,
         }
@@ -249,6 +252,8 @@ pub struct Assessment {
     pub access: Vec<AccessAssessment>,
     /// Every required path and how it stands.
     pub paths: Vec<PathAssessment>,
+    /// These are all the paths that are required.
+    pub paths_known: bool,
     /// Digest of endpoint ids, addresses and FQDNs; `None` while any of them is not known.
     pub subject: Option<Digest>,
     /// Digest of the evidence, once complete and fresh.

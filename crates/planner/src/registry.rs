@@ -16,7 +16,7 @@ use sreg_domain::seen::RegistrySeen;
 use sreg_domain::{AzureAction, Edit, Fact, TargetKind};
 
 use crate::draft::{Draft, azure_step};
-use crate::facts::{View, in_azures_words, look_up, not_known};
+use crate::facts::{View, look_up, not_known};
 use crate::plan::{FindingReason, Wait, WaitReason};
 
 /// Plans the registry's own resource. `false`: nothing that needs it may be planned.
@@ -58,9 +58,6 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
     };
     if view.running(id).is_some() {
         return;
-    }
-    if let Some(failure) = view.refused(id) {
-        return draft.waiting(WaitReason::RefusedStalled, in_azures_words(failure));
     }
     let assigned_identities = match (view.desired.grant_operator, &view.seen.azure.principal) {
         (false, _) => Vec::new(),
@@ -114,7 +111,7 @@ fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
     }
     if grant_is_missing(view) {
         match &view.seen.azure.principal {
-            Fact::Seen(principal) => draft.azure.push(azure_step(
+            Fact::Seen(principal) => draft.upkeep.push(azure_step(
                 format!("grant-operator {}", registry.id.name()),
                 AzureAction::GrantManagedGroupAccess {
                     id: registry.id.clone(),
@@ -127,7 +124,7 @@ fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
     }
     let tags = tags_to_set(&view.desired.tags, registry);
     if !tags.is_empty() {
-        draft.azure.push(azure_step(
+        draft.upkeep.push(azure_step(
             format!("set-tags {}", registry.id.name()),
             AzureAction::SetTags {
                 id: registry.id.clone(),
@@ -179,7 +176,7 @@ pub(crate) fn plan_sharing(view: &View<'_>, draft: &mut Draft) {
             continue;
         }
         match &view.seen.azure.principal {
-            Fact::Seen(principal) => draft.azure.push(azure_step(
+            Fact::Seen(principal) => draft.upkeep.push(azure_step(
                 format!("allow-registry {}", id.name()),
                 AzureAction::Edit {
                     target: TargetKind::Storage,

@@ -8,14 +8,16 @@ use jiff::Timestamp;
 use sreg_api::SecureRegistry;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
-use sreg_api::status::SecureRegistryStatus;
+use sreg_api::status::{BreakGlassUse, SecureRegistryStatus};
 use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::{Action, Desired, Outcome, Seen, TargetKind};
+use strum::IntoEnumIterator;
 
 use crate::break_glass::{self, Standing};
 use crate::conditions::{self, Draft, Truth};
-use crate::facts::{View, in_azures_words, is_retryable};
+use crate::facts::{View, in_azures_words, is_final};
 use crate::plan::{FindingReason, Plan, WaitReason};
+use crate::refusals;
 use crate::validate::Violation;
 
 mod emergencies;
@@ -130,14 +132,6 @@ fn acting(outcome: &Outcome) -> impl Iterator<Item = &StepOutcome> {
     outcome.steps.iter().filter(|step| !step.action.only_tells())
 }
 
-/// A failure that trying again will not cure.
-fn is_final(failure: &Failure) -> bool {
-    match failure.disposition {
-        Disposition::Forbidden | Disposition::Terminal => !is_retryable(failure),
-        Disposition::Retry | Disposition::Wait(_) => false,
-    }
-}
-
 fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> Verdict {
     let planned = plan.assessment.state.unwrap_or(State::Unknown);
     if view.seen.object.deleting {
@@ -150,14 +144,10 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> Verdict {
             message: message.unwrap_or_else(|| "releasing what carries our mark".into()),
         };
     }
-    if let Some((_, failure)) = failures(outcome).find(|(_, f)| is_final(f)) {
-        let advice = match failure.disposition {
-            Disposition::Forbidden => "; grant the operator's identity that right",
-            Disposition::Retry | Disposition::Wait(_) | Disposition::Terminal => "",
-        };
+    if let Some((step, failure)) = failures(outcome).find(|(_, f)| is_final(f)) {
         return Verdict {
             state: State::Stalled,
-            message: format!("{}{advice}", in_azures_words(failure)),
+            message: refusals::wait_of(&step.step.0, failure).message,
         };
     }
     if let Some((_, failure)) = failures(outcome).next() {
@@ -357,14 +347,29 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
         status,
         events,
         requeue: Duration::from_secs(600),
-        gauges: Gauges {
-            state: State::Stalled,
-            open_targets: BTreeMap::new(),
-            waits: Vec::new(),
-            locked: false,
-            break_glass: false,
-            break_glass_uses: 0,
-            relock_pending: false,
-        },
+        gauges: gauges_of_old(&former, now),
+    }
+}
+
+/// What metrics go on showing of an object that nobody can look after: what its status said last.
+fn gauges_of_old(former: &SecureRegistryStatus, now: Timestamp) -> Gauges {
+    let runs = |u: &BreakGlassUse| !u.ended && u.until.as_ref().is_some_and(|until| now < until.0);
+    let access = former.public_access.clone().unwrap_or_default();
+    let mut open_targets = BTreeMap::new();
+    for target in &access.targets {
+        let kind = TargetKind::iter().find(|k| k.to_string() == target.target);
+        if let Some(kind) = kind.filter(|_| target.access != "Unknown") {
+            let open = open_targets.entry(kind).or_insert(false);
+            *open |= target.access == "Open";
+        }
+    }
+    Gauges {
+        state: State::Stalled,
+        open_targets,
+        waits: Vec::new(),
+        locked: access.summary == "Locked",
+        break_glass: former.break_glasses.iter().any(runs),
+        break_glass_uses: 0,
+        relock_pending: !former.break_glasses.is_empty() && !former.break_glasses.iter().any(runs),
     }
 }

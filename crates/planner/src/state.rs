@@ -28,9 +28,10 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled
+        | SnapshotUnreadableStalled
         | PathLostStalled => 5,
         // That we opened it ourselves goes before whatever keeps it from being locked again.
-        RollbackBackoff => 6,
+        RollbackAboutToOpen | RollbackBackoff => 6,
         NameChangesApproval => 6,
         ConnectionPending => 7,
         ResourceBusy => 8,
@@ -47,8 +48,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         WindowClosed => 20,
         RolloutPending => 21,
         DnsSettling => 22,
-        SnapshotPending => 23,
-        ProofPending => 24,
+        ProofPending => 23,
     }
 }
 
@@ -74,7 +74,8 @@ pub(crate) fn judge(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment
     if emergency
         && view.desired.public_access == PublicAccess::Disabled
         && !view.desired.observe_only
-        && worst.is_none_or(|w| rank(w) > 1)
+        && worst.is_none_or(|w| rank(w) > 0)
+        && !opening::is_shut(view)
     {
         return State::BreakGlass;
     }
@@ -151,7 +152,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         NamesAboutToChange | DnsPending => State::ConfiguringDns,
         DnsSettling => State::Settling,
         ProofPending | PathFailing => State::Proving,
-        SnapshotPending => State::Locking,
+        RollbackAboutToOpen => State::Opening,
         ConnectionPending => State::AwaitingConnectionApproval,
         NameChangesApproval | LockdownApproval => State::AwaitingApproval,
         WindowClosed => State::AwaitingWindow,
@@ -171,6 +172,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled
+        | SnapshotUnreadableStalled
         | BreakGlassStalled
         | PlanRefusedStalled => State::Stalled,
     }

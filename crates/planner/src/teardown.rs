@@ -20,8 +20,8 @@ use sreg_domain::{ClusterAction, Fact, duration, naming};
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, not_known};
-use crate::plan::{FindingReason, Step};
-use crate::release;
+use crate::plan::{FindingReason, Step, WaitReason};
+use crate::{refusals, release};
 
 /// Whether asking again can help; otherwise a namespace would be held hostage.
 fn may_pass(why: &Ignorance) -> bool {
@@ -38,10 +38,10 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
         return Vec::new();
     }
     azure(view, draft);
+    refusals::hold(view, draft);
+    draft.probes = probes(view, draft);
     give_up(view, draft);
-    let azure = std::mem::take(&mut draft.azure);
-    let probes = probes(view, draft);
-    let mut waves = vec![probes, azure];
+    let mut waves = vec![std::mem::take(&mut draft.probes), std::mem::take(&mut draft.azure)];
     if waves.iter().all(Vec::is_empty) && draft.waits.is_empty() {
         waves = release_cluster(view, draft);
     } else if waves.get(1).is_some_and(Vec::is_empty) && draft.waits.is_empty() {
@@ -54,33 +54,43 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
 /// How long a deletion tries, and how much longer for each endpoint: Azure takes up to eleven minutes for one (azure.md §3.4).
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
-/// What cannot be removed in good time (a resource lock, a policy that denies it, Azure out of reach) is left in place: a
-/// namespace is never held hostage.
-fn give_up(view: &View<'_>, draft: &mut Draft) {
-    if draft.azure.is_empty() && draft.waits.is_empty() {
-        return;
-    }
+fn patience(view: &View<'_>) -> Duration {
     let endpoints = u32::try_from(release::ours(view).count()).unwrap_or(u32::MAX);
-    let patience = PATIENCE.saturating_mul(endpoints.saturating_add(1));
+    PATIENCE.saturating_mul(endpoints.saturating_add(1))
+}
+
+/// Whether the object has been deleted for longer than this.
+fn lasts(view: &View<'_>, longer_than: Duration) -> bool {
     let deleting = State::Deleting.to_string();
-    let overdue = |(state, since): (&str, Duration)| state == deleting && since >= patience;
-    if !view.last_entry().is_some_and(overdue) {
+    view.last_entry()
+        .is_some_and(|(state, since)| state == deleting && since >= longer_than)
+}
+
+/// What cannot be removed in good time (a resource lock, a policy that denies it, Azure out of reach, a probe that may not be
+/// deleted) is left in place: a namespace is never held hostage.
+fn give_up(view: &View<'_>, draft: &mut Draft) {
+    let patience = patience(view);
+    let steps = draft.azure.iter().chain(&draft.probes).map(|step| step.id.to_string());
+    let waits = draft.waits.iter().map(|wait| wait.message.clone());
+    let left: Vec<String> = steps.chain(waits).collect();
+    if left.is_empty() || !lasts(view, patience) {
         return;
     }
-    let left = draft.azure.iter().map(|step| step.id.to_string());
-    let left: Vec<String> = left
-        .chain(draft.waits.iter().map(|wait| wait.message.clone()))
-        .collect();
+    leave(draft, patience, &left);
+    draft.azure.clear();
+    draft.probes.clear();
+    draft.waits.clear();
+}
+
+fn leave(draft: &mut Draft, after: Duration, left: &[String]) {
     draft.find(
         FindingReason::LeftInPlace,
         format!(
             "given up after {}, left in place: {}",
-            duration::show(patience),
+            duration::show(after),
             left.join("; ")
         ),
     );
-    draft.azure.clear();
-    draft.waits.clear();
 }
 
 /// Whoever deletes an object that holds its registry open must know that nobody closes it any more.
@@ -117,6 +127,12 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
         );
     }
     let gone = view.seen.azure.registry.is_absent();
+    if let Some(busy) = view.access.iter().find(|a| !gone && view.running(&a.id).is_some()) {
+        return draft.waiting(
+            WaitReason::OperationInProgress,
+            format!("Azure is still changing {} {}", busy.target, busy.id.name()),
+        );
+    }
     if !gone && !view.all_open() {
         if let Some(wait) = access_may_become_known(view) {
             return draft.wait(wait);
@@ -205,7 +221,7 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     let mut waves = Vec::new();
     let registry = &view.desired.registry;
     let ours = match &view.seen.cluster.claim {
-        Fact::Unknown(why) if may_pass(why) => {
+        Fact::Unknown(why) if may_pass(why) && !lasts(view, patience(view)) => {
             draft.wait(not_known(
                 &format!("claim {}", naming::claim_name(registry)),
                 &view.seen.cluster.claim,
@@ -230,6 +246,12 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
                 lease: naming::claim_name(registry),
             },
         )]);
+    }
+    // Were it allowed to, it would have been done by now.
+    let long = patience(view).saturating_mul(2);
+    if !waves.is_empty() && lasts(view, long) {
+        let left: Vec<String> = waves.drain(..).flatten().map(|step| step.id.to_string()).collect();
+        leave(draft, long, &left);
     }
     waves.push(vec![cluster_step("remove-finalizer", ClusterAction::RemoveFinalizer)]);
     waves

@@ -1,5 +1,6 @@
-//! Private endpoints: wanted ones by their deterministic names, and those of ours that are no longer wanted by their tag; each
-//! with its members and zone groups (azure.md §3, §4.2).
+//! Private endpoints: wanted ones by their deterministic names, and those of ours that are no longer wanted by their tag, in the
+//! resource groups that the spec names and in those from which the targets say that something is connected; each with its
+//! members and zone groups (azure.md §3, §4.2).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -7,7 +8,7 @@ use std::net::IpAddr;
 use futures::future::join_all;
 use serde_json::Value;
 use sreg_domain::desired::Desired;
-use sreg_domain::naming::endpoint_name;
+use sreg_domain::naming::{endpoint_name, may_be_endpoint_name};
 use sreg_domain::seen::{EndpointSeen, Fact, Member, ZoneGroupSeen};
 use sreg_domain::{ArmId, EndpointGroup};
 
@@ -24,6 +25,7 @@ pub(super) async fn all(
     look: &Look<'_>,
     desired: &Desired,
     wanted: &[(ArmId, EndpointGroup)],
+    connected: BTreeSet<ArmId>,
 ) -> BTreeMap<ArmId, Fact<EndpointSeen>> {
     let ids: BTreeSet<ArmId> = desired
         .endpoints
@@ -34,24 +36,62 @@ pub(super) async fn all(
                 .map(|(t, g)| p.resource_group.provider(KIND, &endpoint_name(t, &p.subnet, *g)))
         })
         .collect();
-    let groups: BTreeSet<&ArmId> = desired.endpoints.iter().map(|p| &p.resource_group).collect();
-    let (mut endpoints, listings) = futures::join!(
+    let groups: BTreeSet<ArmId> = desired.endpoints.iter().map(|p| p.resource_group.clone()).collect();
+    let list = |group| others(look, desired, group, &ids);
+    let (mut endpoints, listings, left) = futures::join!(
         super::each(ids.iter().cloned(), |id| one(look, id)),
-        join_all(groups.into_iter().map(|group| others(look, desired, group, &ids))),
+        join_all(groups.iter().cloned().map(list)),
+        left_groups(look, desired, &groups, connected),
     );
-    listings.into_iter().for_each(|found| endpoints.extend(found));
+    let left = join_all(left.into_iter().map(list)).await;
+    listings
+        .into_iter()
+        .chain(left)
+        .for_each(|found| endpoints.extend(found));
     endpoints
+}
+
+/// Resource groups that the spec no longer names and where an endpoint of ours still stands, as connections tell. One that cannot
+/// be read is another team's: we may read our own.
+async fn left_groups(
+    look: &Look<'_>,
+    desired: &Desired,
+    named: &BTreeSet<ArmId>,
+    connected: BTreeSet<ArmId>,
+) -> BTreeSet<ArmId> {
+    let elsewhere = |id: &ArmId| id.resource_group_id().is_some_and(|group| !named.contains(&group));
+    let candidates = connected
+        .into_iter()
+        .filter(|id| may_be_endpoint_name(id.name()) && elsewhere(id));
+    let reads = candidates.map(|id| async move {
+        let body = look.read(&id).await.ok()?;
+        let ours = json::owner(&body).as_deref() == Some(desired.owner.as_str());
+        id.resource_group_id().filter(|_| ours)
+    });
+    join_all(reads).await.into_iter().flatten().collect()
+}
+
+/// Private endpoints that a target says are connected to it. What cannot be read of them is left out: they only say where to look.
+pub(super) fn connected(body: &Value) -> Vec<ArmId> {
+    let lists = [
+        "/properties/privateEndpointConnections",
+        "/properties/registryPrivateEndpointConnections",
+    ];
+    let connections = lists.iter().flat_map(|list| json::list(body, list));
+    connections
+        .filter_map(|c| json::id(c, "/properties/privateEndpoint/id"))
+        .collect()
 }
 
 /// Endpoints in a resource group that carry our mark and are not wanted by name.
 async fn others(
     look: &Look<'_>,
     desired: &Desired,
-    group: &ArmId,
+    group: ArmId,
     wanted: &BTreeSet<ArmId>,
 ) -> Vec<(ArmId, Fact<EndpointSeen>)> {
     let items = match look
-        .list(Call::list(look.arm(), group, &format!("providers/{KIND}")))
+        .list(Call::list(look.arm(), &group, &format!("providers/{KIND}")))
         .await
     {
         Ok(items) => items,

@@ -38,7 +38,7 @@ pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -
             container_registries: BTreeMap::new(),
             discovery: Fact::not_read(because),
             deny_assignments: Fact::not_read(because),
-            endpoints: endpoints::all(look, desired, &[]).await,
+            endpoints: endpoints::all(look, desired, &[], BTreeSet::new()).await,
             recent_public_clients: public_clients::not_asked_or(desired, because),
             reopening_obstacles: Fact::not_read(because),
             registry,
@@ -64,7 +64,17 @@ pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -
             each(acr_ids.iter().cloned(), |id| targets::container_registry(look, id)),
         );
         let wanted = wanted_targets(&desired.registry, &storage, &acrs);
-        let endpoints = endpoints::all(look, desired, &wanted).await;
+        let connected = seen
+            .private_endpoints
+            .iter()
+            .chain(
+                storage
+                    .values()
+                    .filter_map(Fact::seen)
+                    .flat_map(|s| &s.private_endpoints),
+            )
+            .chain(acrs.values().filter_map(Fact::seen).flat_map(|a| &a.private_endpoints));
+        let endpoints = endpoints::all(look, desired, &wanted, connected.cloned().collect()).await;
         (storage, acrs, endpoints)
     };
     let all_ids: Vec<ArmId> = storage_ids.iter().chain(&acr_ids).cloned().collect();
@@ -126,6 +136,7 @@ pub(super) fn registry(asked: &ArmId, body: &Value) -> Result<RegistrySeen, &'st
             .iter()
             .filter_map(|i| json::string(i, "/principalId"))
             .collect(),
+        private_endpoints: endpoints::connected(body),
         digest: json::digest(body),
     })
 }

@@ -50,6 +50,7 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> 
         blob_host: host(body, "/properties/primaryEndpoints/blob")?,
         dfs_host: host(body, "/properties/primaryEndpoints/dfs")?,
         provisioning_state: json::string(body, "/properties/provisioningState"),
+        private_endpoints: super::endpoints::connected(body),
         network: json!({
             "publicNetworkAccess": properties.get("publicNetworkAccess"),
             "networkAcls": properties.get("networkAcls"),
@@ -80,6 +81,7 @@ fn container_registry_of(
         bypass: json::string(body, "/properties/networkRuleBypassOptions"),
         export_policy: json::string(body, "/properties/policies/exportPolicy/status"),
         provisioning_state: json::string(body, "/properties/provisioningState"),
+        private_endpoints: super::endpoints::connected(body),
         network: json!({
             "publicNetworkAccess": properties.get("publicNetworkAccess"),
             "networkRuleSet": properties.get("networkRuleSet"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use azure_sim::FaultEffect;
 use serde_json::json;
 use sreg_azure::{Eyes, connect_through};
-use sreg_domain::EndpointGroup;
 use sreg_domain::seen::{Fact, IgnoranceKind};
+use sreg_domain::{ArmId, AzureAction, EndpointGroup};
 
 use crate::simulated::*;
 use crate::steps::*;
@@ -61,6 +61,63 @@ async fn two_regions_with_hierarchical_storage_need_an_endpoint_for_each_group()
         2
     );
     assert_eq!(azure.endpoints.len(), 1 + 2 * 2 + 1);
+}
+
+/// The spec named another resource group once; what stands there is still ours to look after. Another team's is not.
+#[tokio::test]
+async fn endpoints_of_ours_in_a_resource_group_that_the_spec_no_longer_names_are_seen() {
+    let mut bench = Bench::new();
+    let azure = bench.observe().await;
+    let elsewhere = id(&format!("{PLATFORM}/resourceGroups/dns"));
+    let mut left = Vec::new();
+    for (target, group) in targets(&azure) {
+        for (owner, name) in [(OWNER, ""), ("other/team/registry", "-theirs")] {
+            let AzureAction::CreateEndpoint {
+                id,
+                location,
+                subnet,
+                target,
+                group,
+                manual_request,
+                owner: _,
+            } = create_endpoint(&target, group)
+            else {
+                panic!("not a creation")
+            };
+            let id = elsewhere.provider("Microsoft.Network/privateEndpoints", &format!("{}{name}", id.name()));
+            if owner == OWNER {
+                left.push(id.clone());
+            }
+            let owner = owner.to_owned();
+            bench
+                .complete(AzureAction::CreateEndpoint {
+                    id,
+                    location,
+                    subnet,
+                    target,
+                    group,
+                    manual_request,
+                    owner,
+                })
+                .await;
+        }
+    }
+    let found = |azure: sreg_domain::seen::AzureSeen| -> Vec<ArmId> {
+        let there = azure.endpoints.iter().filter(|(_, fact)| fact.seen().is_some());
+        there.map(|(id, _)| id.clone()).collect()
+    };
+    left.sort();
+    assert_eq!(found(bench.observe().await), left);
+    // Also when only one is left, on whichever target.
+    for id in left.drain(1..) {
+        bench
+            .complete(AzureAction::DeleteEndpoint {
+                id,
+                owner: OWNER.into(),
+            })
+            .await;
+    }
+    assert_eq!(found(bench.observe().await), left);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sreg_api::SecureRegistryStatus;
 use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::{Action, ClusterAction, Seen};
 use sreg_planner::plan::WaitReason;
@@ -124,7 +125,7 @@ impl Lockdown {
         let seen = Self::observe(state, k);
         let world = Arc::clone(&state.world);
         let plan = self.plan(&world, &seen);
-        let permission = truth::permission(state, k, &seen);
+        let confirmed = truth::confirmed(state, k);
         if let Some(refused) = plan.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled) {
             let what = refused.message.clone();
             state.broken.get_or_insert(Broken {
@@ -132,7 +133,7 @@ impl Lockdown {
                 what,
             });
         }
-        let planned = Planned::new(plan, world, seen, permission);
+        let planned = Planned::new(plan, world, seen, confirmed);
         if planned.plan.steps().any(changes_access) {
             state.operators[k].pass = Pass::Planned(Arc::new(planned));
         } else {
@@ -174,7 +175,19 @@ impl Lockdown {
                 half_of(state, step);
                 return Self::dies(state, k);
             }
-            let mut outcome = self.apply(state, k, step, planned.permission);
+            // As `act`: what opens passes the fence too.
+            let withheld = step
+                .action
+                .opens()
+                .then(|| self.judge_again(state, k, &planned, step).err())
+                .flatten();
+            if let Some(why) = withheld {
+                self.tally.count(Happening::RefusedByFence);
+                held = true;
+                planned.done.push(outcome_of(step, StepResult::Withheld(why)));
+                continue;
+            }
+            let mut outcome = self.apply(state, k, step);
             match end {
                 End::Dies(Died::AfterOne) => return Self::dies(state, k),
                 End::Unanswered if planned.done.is_empty() => {
@@ -198,8 +211,9 @@ impl Lockdown {
     }
 
     /// One step takes effect.
-    fn apply(&self, state: &mut State, k: usize, step: &Step, permission: Permission) -> StepOutcome {
+    fn apply(&self, state: &mut State, k: usize, step: &Step) -> StepOutcome {
         let before = state.world.closed();
+        let permission = truth::permission(state);
         let memory = state.operators[k].memory.clone();
         let world = state.world_mut();
         world.seen.memory = memory;
@@ -226,7 +240,6 @@ impl Lockdown {
                 Permission::BreakGlass => Happening::OpenedByBreakGlass,
                 Permission::Rollback => Happening::OpenedByRollback,
             });
-            state.ghost.rolling_back |= permission == Permission::Rollback;
             if permission == Permission::Nothing {
                 let what = format!("{} opens, and nothing permits it", step.id);
                 state.broken.get_or_insert(Broken {
@@ -250,6 +263,18 @@ impl Lockdown {
             now: state.world.now,
         })
         .status;
+        let count = |s: &SecureRegistryStatus| s.rollback.as_ref().map_or(0, |r| r.count);
+        if count(&status) > count(&state.world.seen.object.status) {
+            // From here on whoever reads status opens; so it has to be true by now.
+            state.ghost.rolling_back = true;
+            if !planned.confirmed {
+                let what = "a rollback is recorded, and no loss is confirmed".to_owned();
+                state.broken.get_or_insert(Broken {
+                    rule: Rule::Opening,
+                    what,
+                });
+            }
+        }
         let former = &mut state.world_mut().seen.object.status;
         *former = status;
         // Only people read it.
@@ -321,9 +346,11 @@ impl Lockdown {
         if let Some(broken) = lint(&desired, &seen, &fresh).first() {
             return Err(format!("the fresh plan breaks {:?}", broken.rule));
         }
-        let first = fresh.waves.first().map(Vec::as_slice).unwrap_or_default();
-        let same = first.iter().any(|s| s.id == step.id && s.action == step.action);
+        let waves = if step.action.closes() { 1 } else { fresh.waves.len() };
+        let mut first = fresh.waves.iter().take(waves).flatten();
+        let same = first.any(|s| s.id == step.id && s.action == step.action);
         match (same, &fresh.assessment.evidence) {
+            (true, _) if step.action.opens() => Ok(()),
             (true, Some(_)) => Ok(()),
             (true, None) => Err("the fresh plan has no evidence".into()),
             (false, _) => Err("the world changed between plan and write".into()),
@@ -349,7 +376,7 @@ impl Lockdown {
                         what,
                     });
                 }
-                let outcome = self.apply(state, k, &step, planned.permission);
+                let outcome = self.apply(state, k, &step);
                 if is_done(&outcome) {
                     self.tally.count(Happening::Closed);
                 }
@@ -373,7 +400,7 @@ impl Lockdown {
             let outcome = if held {
                 outcome_of(step, StepResult::Withheld("waits".into()))
             } else {
-                self.apply(state, k, step, planned.permission)
+                self.apply(state, k, step)
             };
             planned.done.push(outcome);
         }

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use sreg_domain::action::{Outcome, StepOutcome};
+use sreg_domain::action::{Effect, Outcome, StepOutcome, StepResult};
 use sreg_domain::seen::{Memory, ZoneSeen};
 use sreg_domain::{Fact, Seen};
 use sreg_planner::Plan;
 
-use super::truth::{Ghost, Permission};
+use super::truth::Ghost;
 use crate::world::World;
 
 /// One step of time. The spec's durations are one or a few of them.
@@ -90,19 +90,19 @@ pub(crate) struct Planned {
     pub(crate) plan: Arc<Plan>,
     pub(crate) world: Arc<World>,
     pub(crate) seen: Seen,
-    /// What it may open, judged when it was made.
-    pub(crate) permission: Permission,
+    /// A lost path is confirmed, judged when it was made.
+    pub(crate) confirmed: bool,
     pub(crate) done: Vec<StepOutcome>,
     key: u64,
 }
 
 impl Planned {
-    pub(crate) fn new(plan: Arc<Plan>, world: Arc<World>, seen: Seen, permission: Permission) -> Planned {
+    pub(crate) fn new(plan: Arc<Plan>, world: Arc<World>, seen: Seen, confirmed: bool) -> Planned {
         let mut planned = Planned {
             plan,
             world,
             seen,
-            permission,
+            confirmed,
             done: Vec::new(),
             key: 0,
         };
@@ -111,9 +111,11 @@ impl Planned {
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
+        let closed = |s: &StepOutcome| s.action.closes() && matches!(s.result, StepResult::Effect(Effect::Done { .. }));
+        let evidence = &self.plan.assessment.evidence;
         Outcome {
             steps: self.done.clone(),
-            locked_with: None,
+            locked_with: evidence.clone().filter(|_| self.done.iter().any(closed)),
         }
     }
 
@@ -123,7 +125,7 @@ impl Planned {
         let mut numbers = Numbers::in_order();
         hash_world(&self.world, &mut numbers, &mut hasher);
         hash_memory(&self.seen.memory, &mut numbers, &mut hasher);
-        self.permission.hash(&mut hasher);
+        self.confirmed.hash(&mut hasher);
         self.key = hasher.finish();
     }
 
@@ -339,8 +341,8 @@ fn hash_endpoints(world: &World, hasher: &mut impl Hasher) {
     }
 }
 
-/// Everything that the planner, the agents and the model read. Left out is what only people read: messages, history, events,
-/// transition times, and the reason of `Ready`, from which the planner tells drift and nothing else.
+/// Everything that the planner, the agents and the model read. Left out is what only people read: messages, events, transition
+/// times, and the history, which nothing but a deletion that is given up reads (the scenarios' matter).
 fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl Hasher) {
     hash_status(world, hasher);
     let object = &world.seen.object;
@@ -406,8 +408,12 @@ fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl Hasher) {
 fn hash_status(world: &World, hasher: &mut impl Hasher) {
     let status = &world.seen.object.status;
     for condition in &status.conditions {
-        (&condition.type_, &condition.status).hash(hasher);
+        let ready = (condition.type_ == "Ready").then_some(&condition.reason);
+        (&condition.type_, &condition.status, ready).hash(hasher);
     }
+    (status.observed_generation == Some(world.desired.object.generation)).hash(hasher);
+    let wanted = status.approvals_wanted.iter().map(|w| &w.digest);
+    wanted.for_each(|digest| digest.hash(hasher));
     time(&status.last_name_change_time).hash(hasher);
     let exposure = status.exposure.as_ref();
     exposure
@@ -416,6 +422,8 @@ fn hash_status(world: &World, hasher: &mut impl Hasher) {
                 e.first_seen_public.is_some(),
                 time(&e.locked_at),
                 e.time_to_remediate_seconds.is_some(),
+                e.by_spec,
+                e.evidence_digest.is_some(),
             )
         })
         .hash(hasher);
@@ -430,8 +438,8 @@ fn hash_status(world: &World, hasher: &mut impl Hasher) {
             )
         })
         .hash(hasher);
-    for target in status.public_access.iter().flat_map(|p| &p.targets) {
-        target.refusal.is_some().hash(hasher);
+    for refusal in &status.refusals {
+        (&refusal.step, time(&refusal.since), time(&refusal.at)).hash(hasher);
     }
     for glass in &status.break_glasses {
         (

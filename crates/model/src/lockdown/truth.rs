@@ -5,7 +5,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
-use sreg_domain::{Fact, Seen};
+use sreg_domain::Fact;
 
 use super::state::{State, TICK};
 use crate::world::{World, registry_name};
@@ -199,31 +199,31 @@ pub(crate) fn why_not_close(state: &State, operator: usize) -> Option<String> {
     None
 }
 
-/// What permits this process to open what is closed.
-pub(crate) fn permission(state: &State, operator: usize, seen: &Seen) -> Permission {
-    let (world, ghost) = (&state.world, &state.ghost);
-    if seen.object.deleting {
-        return Permission::Nothing;
-    }
-    if world.desired.public_access == PublicAccess::Enabled {
-        return Permission::Spec;
-    }
-    if break_glass(world) {
-        return Permission::BreakGlass;
-    }
-    if world.desired.rollback != RollbackPolicy::Reopen {
-        return Permission::Nothing;
-    }
-    let confirmed = match (ghost.locked, ghost.rounds[operator]) {
-        (Some(locked), Some((number, age))) => {
-            let within = TICK * u32::from(locked) <= world.desired.grace_period;
-            within && age < locked && ghost.failed.contains(&Some(number))
-        }
-        (None, _) | (_, None) => false,
-    };
-    if ghost.rolling_back || confirmed {
+/// What permits opening what is closed, now.
+pub(crate) fn permission(state: &State) -> Permission {
+    let world = &state.world;
+    if world.seen.object.deleting {
+        Permission::Nothing
+    } else if world.desired.public_access == PublicAccess::Enabled {
+        Permission::Spec
+    } else if break_glass(world) {
+        Permission::BreakGlass
+    } else if world.desired.rollback == RollbackPolicy::Reopen && state.ghost.rolling_back {
         Permission::Rollback
     } else {
         Permission::Nothing
+    }
+}
+
+/// A path was really reported lost, in a round that this process opened after a lock that is young enough.
+pub(crate) fn confirmed(state: &State, operator: usize) -> bool {
+    let (world, ghost) = (&state.world, &state.ghost);
+    let chosen = world.desired.rollback == RollbackPolicy::Reopen && !world.seen.object.deleting;
+    match (ghost.locked, ghost.rounds[operator]) {
+        (Some(locked), Some((number, age))) => {
+            let within = TICK * u32::from(locked) <= world.desired.grace_period;
+            chosen && within && age < locked && ghost.failed.contains(&Some(number))
+        }
+        (None, _) | (_, None) => false,
     }
 }

@@ -196,11 +196,29 @@ pub fn tell_without_registry(
         ),
         Some(what) => format!("SecureRegistry {registry} is not valid and must be repaired first: {what}"),
     };
-    let end = after(glass.created_at, glass.duration);
-    let status = match glass.status.as_ref().map(|s| s.phase) {
+    let told = glass.status.as_ref();
+    // An end that was told once is never moved.
+    let end = told
+        .and_then(|s| s.until.as_ref())
+        .map_or(after(glass.created_at, glass.duration), |until| until.0);
+    let status = match told.map(|s| s.phase) {
         Some(Expired | UsedUp | Spent) => return None,
+        // It may have opened; whoever cannot read what is wanted closes nothing either.
+        Some(Active) if now < end => say(
+            Active,
+            Some(end),
+            format!(
+                "public access stays as it is, also beyond {}: {why}",
+                whole_seconds(end).0
+            ),
+        ),
         Some(Active | Ignored | Pending) | None if now < end => say(Pending, None, format!("opens nothing: {why}")),
-        Some(Active | Ignored) => say(Expired, Some(end), format!("ended at {}; {why}", whole_seconds(end).0)),
+        Some(Active) => say(
+            Expired,
+            Some(end),
+            format!("ended at {}, and nothing is locked again: {why}", whole_seconds(end).0),
+        ),
+        Some(Ignored) => say(Expired, Some(end), format!("ended at {}; {why}", whole_seconds(end).0)),
         Some(Pending) | None => say(
             Expired,
             None,

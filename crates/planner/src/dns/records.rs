@@ -11,7 +11,7 @@ use sreg_domain::{ArmId, AzureAction, Fact};
 
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::{Standing, Wanted, members, standing};
-use crate::facts::{View, in_azures_words, not_known};
+use crate::facts::{View, not_known};
 use crate::names;
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
 
@@ -174,10 +174,6 @@ fn zone_group(
     let own = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
     let fits = |g: &&ZoneGroupSeen| g.zones.contains(zone);
     let label = w.label();
-    if let Some(failure) = view.refused(&own) {
-        draft.waiting(WaitReason::RefusedStalled, in_azures_words(failure));
-        return Some(false);
-    }
     if view.running(&own).is_some() {
         draft.waiting(
             WaitReason::OperationInProgress,

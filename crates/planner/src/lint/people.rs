@@ -8,6 +8,7 @@ use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::{ArmId, Desired, Digest, Fact, Seen};
 
 use super::proof::Names;
+use crate::facts::relocks;
 use crate::prefix::Prefix;
 use crate::window::{self, Standing};
 
@@ -29,7 +30,7 @@ pub(super) fn missing<'a>(
         (approved(desired, seen, &digest), "the lockdown is not approved"),
         (rollout, "no rollout has reached the object"),
         (
-            !wanted(LockdownGate::Window) || in_window(),
+            !wanted(LockdownGate::Window) || relocks(&seen.object.status) || in_window(),
             "the lockdown window is closed",
         ),
         (
@@ -81,7 +82,7 @@ fn nobody_is_cut_off(desired: &Desired, seen: &Seen) -> bool {
         asked.accept.iter().filter_map(|text| Prefix::parse(text)).any(holds)
     };
     match &seen.azure.recent_public_clients {
-        _ if asked.policy != RecentPublicClientsPolicy::Block => true,
+        _ if asked.policy != RecentPublicClientsPolicy::Block || relocks(&seen.object.status) => true,
         Fact::Seen(clients) => clients.iter().all(accepted),
         Fact::Absent | Fact::Unknown(_) => false,
     }

@@ -8,7 +8,7 @@ use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
-use sreg_domain::seen::{EndpointSeen, Round};
+use sreg_domain::seen::{EndpointSeen, OperationState, Round};
 use sreg_domain::{ArmId, Desired, Digest, EndpointGroup, Fact, Seen, naming};
 
 use crate::plan::Plan;
@@ -49,8 +49,15 @@ pub(super) fn all_closed(seen: &Seen) -> bool {
     closedness(seen).is_some_and(|all| all.values().all(|closed| *closed == Some(true)))
 }
 
+/// Everything is open, and nothing that Azure has accepted may still close it.
 pub(super) fn all_open(seen: &Seen) -> bool {
-    closedness(seen).is_some_and(|all| all.values().all(|closed| *closed == Some(false)))
+    let runs = |id: &ArmId| {
+        let operations = seen.azure.operations.iter().filter(|o| o.operation.resource == *id);
+        operations
+            .into_iter()
+            .any(|o| matches!(o.state, OperationState::Running { .. }))
+    };
+    closedness(seen).is_some_and(|all| all.iter().all(|(id, closed)| *closed == Some(false) && !runs(id)))
 }
 
 /// A break-glass that has not run out by itself; the cap and a lock after it only shorten it. For opening: what keeps from closing

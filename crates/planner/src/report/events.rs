@@ -8,7 +8,8 @@ use sreg_domain::{Action, Outcome};
 use super::emergencies::Emergencies;
 use super::{EventNote, Verdict, fields};
 use crate::conditions::{Truth, trio, truncate};
-use crate::facts::View;
+use crate::facts::{View, was_locked};
+use crate::locked;
 use crate::plan::{Finding, FindingReason, Plan};
 
 /// The API refuses longer notes.
@@ -52,7 +53,13 @@ pub(super) fn transitions(
     let former = &view.seen.object.status;
     let mut events: Vec<EventNote> = state_changed(former, status, verdict).into_iter().collect();
     let (before, after) = (summary(former), summary(status));
-    if after == "Locked" && before != "Locked" && before != "Unknown" {
+    // By what status remembers, not by what it last said: in between something may not have been readable.
+    let remediated = |s: &SecureRegistryStatus| {
+        s.exposure
+            .as_ref()
+            .is_some_and(|e| e.time_to_remediate_seconds.is_some())
+    };
+    if after == "Locked" && remediated(status) && !remediated(former) {
         let proof = fields::evidence(view, status)
             .map(|digest| format!(", evidence {digest}"))
             .unwrap_or_default();
@@ -67,7 +74,7 @@ pub(super) fn transitions(
             format!("registry, storage and container registry are closed to the public{again}{proof}"),
         ));
     }
-    if before == "Locked" && after.starts_with("Open") {
+    if (before == "Locked" || was_locked(former)) && after.starts_with("Open") {
         events.push(event(
             true,
             "OpenedAgain",
@@ -92,7 +99,7 @@ pub(super) fn transitions(
             .iter()
             .map(|note| event(true, "BreakGlassBegan", "BreakGlass", note)),
     );
-    events.extend(openings(plan, outcome));
+    events.extend(openings(view, outcome));
     events.extend(plan.findings.iter().filter(|_| ends(outcome)).filter_map(at_the_end));
     // Only what status now lists, so that what does not fit in there is not told with every visit.
     let released = FindingReason::EndpointReleased.to_string();
@@ -116,12 +123,8 @@ fn ends(outcome: &Outcome) -> bool {
 }
 
 /// Every write that opened something is told, with what made it so.
-fn openings(plan: &Plan, outcome: &Outcome) -> Vec<EventNote> {
-    let lost = plan
-        .findings
-        .iter()
-        .find(|f| f.reason == FindingReason::RolledBack)
-        .map(|f| f.message.as_str());
+fn openings(view: &View<'_>, outcome: &Outcome) -> Vec<EventNote> {
+    let lost = locked::pausing(view).map(|rollback| rollback.reason());
     let opened = outcome.steps.iter().filter(|s| {
         s.action.opens() && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
     });

@@ -5,20 +5,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::conditions::{ConditionType, State};
+use sreg_api::registry::PublicAccess;
 use sreg_api::status::{
     ApprovalWanted, EndpointStatus, ExposureStatus, FindingStatus, HistoryEntry, OperationStatus, PublicAccessStatus,
-    RollbackStatus, SecureRegistryStatus, SnapshotStatus, TargetAccessStatus, WaitStatus,
+    RefusalStatus, RollbackStatus, SecureRegistryStatus, SnapshotStatus, TargetAccessStatus, WaitStatus,
 };
 use sreg_domain::action::{Effect, StepResult};
 use sreg_domain::seen::OperationState;
-use sreg_domain::{Action, AzureAction, Digest, Edit, Fact, Outcome, TargetKind, naming};
+use sreg_domain::{Digest, Fact, Outcome, TargetKind, naming};
 
+use super::Verdict;
 use super::emergencies::Emergencies;
-use super::{Verdict, is_final};
 use crate::break_glass::{self, Standing};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
-use crate::facts::{self, View, in_azures_words};
-use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan};
+use crate::facts::{View, was_locked};
+use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
+use crate::{lockdown, locked, opening, refusals};
 
 /// Status stays small.
 const MOST_LINES: usize = 16;
@@ -41,7 +43,8 @@ pub(super) fn status(
         .iter()
         .filter(|p| p.standing == PathStanding::Passing)
         .count();
-    let public_access = public_access(view, plan, outcome);
+    let refusals = refusals::remember(view, plan, outcome, now);
+    let public_access = public_access(view, plan, &refusals);
     let mut status = SecureRegistryStatus {
         observed_generation: Some(view.desired.object.generation),
         endpoints_ready: Some(format!("{ready}/{}", assessment.endpoints.len())),
@@ -50,6 +53,7 @@ pub(super) fn status(
         waiting_for: waiting_for(plan, &former.waiting_for),
         findings: findings(plan),
         operations: operations(view, outcome),
+        refusals,
         approvals_wanted: approvals_wanted(view, plan),
         last_name_change_time: last_name_change(view, plan, outcome, &conditions, now),
         exposure: None,
@@ -61,7 +65,7 @@ pub(super) fn status(
         conditions,
     };
     status.exposure = exposure(view, outcome, former.exposure.as_ref(), now);
-    status.rollback = rollback(view, plan, outcome, status.exposure.as_ref(), now);
+    status.rollback = rollback(view, plan, status.exposure.as_ref(), now);
     if view.seen.object.deleting {
         keep_for_the_end(former, &mut status);
     }
@@ -151,16 +155,8 @@ pub(crate) fn summary(access: &[AccessAssessment], complete: bool) -> String {
     }
 }
 
-fn public_access(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> PublicAccessStatus {
+fn public_access(view: &View<'_>, plan: &Plan, refusals: &[RefusalStatus]) -> PublicAccessStatus {
     let access = &plan.assessment.access;
-    let former = view
-        .seen
-        .object
-        .status
-        .public_access
-        .as_ref()
-        .map(|p| p.targets.as_slice())
-        .unwrap_or_default();
     let line = |a: &AccessAssessment| TargetAccessStatus {
         target: a.target.to_string(),
         resource_id: a.id.to_string(),
@@ -171,34 +167,14 @@ fn public_access(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> PublicAcces
         }
         .into(),
         detail: a.detail.clone(),
-        refusal: refusal(a, former, outcome),
+        refusal: (a.closed != Some(true))
+            .then(|| refusals.iter().find(|r| r.step == lockdown::closing_step(a)))
+            .flatten()
+            .map(|r| r.message.clone()),
     };
     PublicAccessStatus {
         summary: summary(access, view.targets.gap.is_none()),
         targets: access.iter().map(line).collect(),
-    }
-}
-
-/// Why the last closing write was refused, until one succeeds.
-fn refusal(access: &AccessAssessment, former: &[TargetAccessStatus], outcome: &Outcome) -> Option<String> {
-    if access.closed == Some(true) {
-        return None;
-    }
-    let before = former
-        .iter()
-        .find(|t| t.resource_id.eq_ignore_ascii_case(access.id.key()))
-        .and_then(|t| t.refusal.clone());
-    let tried = outcome
-        .steps
-        .iter()
-        .find(|s| matches!(&s.action, Action::Azure(azure) if azure.is_closing() && azure.resource() == &access.id));
-    match tried.map(|s| &s.result) {
-        Some(StepResult::Failed(failure)) if is_final(failure) => {
-            let now = truncate(&in_azures_words(failure), LONGEST_LINE);
-            Some(before.filter(|b| says_the_same(b, &now)).unwrap_or(now))
-        }
-        Some(StepResult::Effect(Effect::Done { .. } | Effect::Started(_))) => None,
-        Some(StepResult::Failed(_) | StepResult::Effect(Effect::Stale(_)) | StepResult::Withheld(_)) | None => before,
     }
 }
 
@@ -260,12 +236,11 @@ fn findings(plan: &Plan) -> Vec<FindingStatus> {
     plan.findings.iter().take(MOST_LINES).map(line).collect()
 }
 
-/// Running operations, failed ones while they still tell us to hold, and those just started.
+/// Running operations and those just started.
 fn operations(view: &View<'_>, outcome: &Outcome) -> Vec<OperationStatus> {
     let keeps = |o: &&sreg_domain::seen::OperationSeen| match &o.state {
         OperationState::Running { .. } => true,
-        OperationState::Failed(failure) => facts::holds(o, failure, view.now),
-        OperationState::Succeeded | OperationState::Lost => false,
+        OperationState::Failed(_) | OperationState::Succeeded | OperationState::Lost => false,
     };
     let before = view.seen.azure.operations.iter().filter(keeps).map(|o| &o.operation);
     let started: Vec<_> = outcome
@@ -294,7 +269,6 @@ fn operations(view: &View<'_>, outcome: &Outcome) -> Vec<OperationStatus> {
 }
 
 fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
-    use crate::plan::WaitReason;
     let line = |change: &str, digest: &Digest, summary: String| ApprovalWanted {
         change: change.into(),
         digest: digest.to_string(),
@@ -367,9 +341,8 @@ fn exposure(
     former: Option<&ExposureStatus>,
     now: Timestamp,
 ) -> Option<ExposureStatus> {
+    let was_locked = was_locked(&view.seen.object.status);
     let former = former.cloned().unwrap_or_default();
-    let was_locked = former.locked_at.is_some()
-        && (former.time_to_remediate_seconds.is_some() || former.first_seen_public.is_none());
     let emergency = match break_glass::standing(view) {
         Standing::Active { .. } | Standing::NotKnown => true,
         Standing::None | Standing::UsedUp { .. } => false,
@@ -385,6 +358,7 @@ fn exposure(
             ExposureStatus {
                 locked_at: former.first_seen_public.is_some().then(|| whole_seconds(now)),
                 time_to_remediate_seconds: seconds,
+                by_spec: false,
                 ..former
             }
         }
@@ -397,6 +371,10 @@ fn exposure(
     } else {
         former
     };
+    exposure.by_spec |= view.any_open() && view.desired.public_access == PublicAccess::Enabled;
+    if view.all_open() && view.seen.cluster.snapshot.is_absent() {
+        exposure.evidence_digest = None;
+    }
     if let Some(evidence) = &outcome.locked_with {
         exposure.evidence_digest = Some(evidence.to_string());
     }
@@ -416,13 +394,7 @@ fn snapshot(view: &View<'_>) -> Option<SnapshotStatus> {
 }
 
 /// Counts reopenings by rollback; forgotten when the spec changes or a lock has held past its grace period.
-fn rollback(
-    view: &View<'_>,
-    plan: &Plan,
-    outcome: &Outcome,
-    exposure: Option<&ExposureStatus>,
-    now: Timestamp,
-) -> Option<RollbackStatus> {
+fn rollback(view: &View<'_>, plan: &Plan, exposure: Option<&ExposureStatus>, now: Timestamp) -> Option<RollbackStatus> {
     let generation = view.desired.object.generation;
     let former = view
         .seen
@@ -431,36 +403,31 @@ fn rollback(
         .rollback
         .clone()
         .filter(|r| r.generation == generation);
-    let found = plan.findings.iter().find(|f| f.reason == FindingReason::RolledBack);
-    let opened = outcome.steps.iter().any(|s| {
-        let opens = matches!(
-            &s.action,
-            Action::Azure(AzureAction::Edit {
-                edit: Edit::Restore(_) | Edit::Open,
-                ..
-            })
-        );
-        opens && matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
-    });
-    match (found, former) {
-        (Some(lost), former) if opened => Some(RollbackStatus {
+    let about_to = |w: &crate::plan::Wait| w.reason == WaitReason::RollbackAboutToOpen;
+    let confirmed = plan.waits.iter().any(about_to);
+    let lost = plan.findings.iter().find(|f| f.reason == FindingReason::RolledBack);
+    match (lost.filter(|_| confirmed), former) {
+        (Some(lost), former) => Some(RollbackStatus {
             count: former.map_or(0, |f| f.count).saturating_add(1),
             reopened_at: Some(whole_seconds(now)),
             generation,
             reason: truncate(&lost.message, LONGEST_LINE),
             restored: false,
         }),
-        (_, Some(_)) if view.all_closed() && has_held(view, exposure, now) => None,
-        // Once all is open again the rollback is over: what somebody closes after that is not ours to open.
-        (_, former) => former.map(|f| RollbackStatus {
-            restored: f.restored || view.all_open(),
+        (None, Some(f)) if (f.restored || locked::pausing(view).is_none()) && has_held(view, exposure, now) => None,
+        // Once all is as open as it was the rollback is over: what somebody closes after that is not ours to open.
+        (None, former) => former.map(|f| RollbackStatus {
+            restored: f.restored || opening::is_restored(view),
             ..f
         }),
     }
 }
 
-/// A lock older than its grace period.
+/// A lock that is there, and older than its grace period.
 fn has_held(view: &View<'_>, exposure: Option<&ExposureStatus>, now: Timestamp) -> bool {
+    if !view.all_closed() {
+        return false;
+    }
     let locked_at = exposure.and_then(|e| e.locked_at.as_ref());
     locked_at.is_some_and(|at| {
         Duration::try_from(now.duration_since(at.0)).is_ok_and(|since| since > view.desired.grace_period)

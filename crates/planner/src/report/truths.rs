@@ -119,13 +119,7 @@ fn verified(view: &View<'_>, plan: &Plan) -> Said {
     if paths.is_empty() {
         return say(Truth::Unknown, "NothingToProve", "no path is known yet");
     }
-    if plan.waits.iter().any(|w| {
-        matches!(
-            w.reason,
-            crate::plan::WaitReason::PathsUnknown | crate::plan::WaitReason::HostNotCovered
-        )
-    }) || plan.assessment.subject.is_none()
-    {
+    if !plan.assessment.paths_known {
         return say(Truth::Unknown, "PathsUnknown", "not every required path is known");
     }
     if view

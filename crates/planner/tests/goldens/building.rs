@@ -161,7 +161,9 @@ pub fn cases() -> Vec<Case> {
                 correlation_id: Some("c-17".into()),
                 disposition: Disposition::Terminal,
             };
-            world.seen.azure.operations = vec![operation(&world, id, OperationState::Failed(failure))];
+            let mut failed = operation(&world, id, OperationState::Failed(failure));
+            failed.operation.step = sreg_domain::StepId("create-endpoint hub/amlregistry contosoreg".into());
+            world.seen.azure.operations = vec![failed];
             world
         }),
         ("a_pending_connection_names_the_command_for_its_approver", || {

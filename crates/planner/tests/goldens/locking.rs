@@ -162,7 +162,7 @@ pub fn cases() -> Vec<Case> {
             world.seen.memory.round = None;
             world
         }),
-        ("a_confirmed_loss_restores_the_snapshot", || {
+        ("a_confirmed_loss_is_recorded_before_the_snapshot_is_restored", || {
             let mut world = locked();
             reopening(&mut world);
             world.seen.memory.round = None;
@@ -174,10 +174,21 @@ pub fn cases() -> Vec<Case> {
             let mut world = locked();
             reopening(&mut world);
             world.seen.memory.round = None;
-            world.visit();
-            world.pass(Duration::from_secs(1));
-            world.visit();
+            for _ in 0..3 {
+                world.visit();
+                world.pass(Duration::from_secs(1));
+            }
             world.pass(Duration::from_secs(60));
+            world
+        }),
+        ("a_rollback_that_status_records_restores_the_snapshot", || {
+            let mut world = locked();
+            reopening(&mut world);
+            world.seen.memory.round = None;
+            for _ in 0..2 {
+                world.visit();
+                world.pass(Duration::from_secs(1));
+            }
             world
         }),
         ("after_the_third_rollback_only_a_new_spec_locks_again", || {
@@ -193,6 +204,19 @@ pub fn cases() -> Vec<Case> {
             world.visit();
             world
         }),
+        (
+            "a_snapshot_that_holds_nonsense_while_something_is_closed_stalls",
+            || {
+                let mut world = locked();
+                world.suffer(Blow::OpenStorage);
+                for _ in 0..2 {
+                    world.visit();
+                    world.pass(Duration::from_secs(60));
+                }
+                world.seen.cluster.snapshot = unknown(IgnoranceKind::Nonsense);
+                world
+            },
+        ),
         ("a_break_glass_restores_what_was_before", || {
             let mut world = locked();
             world.seen.cluster.break_glasses = glass(&world, 60, 0);

@@ -198,6 +198,16 @@ fn reopen_restores_the_snapshot_only_after_failures_in_a_new_round() {
     );
     world.visit();
     world.pass(Duration::from_secs(1));
+    // Status knows of it before anything opens: whoever comes after a crash goes on, and counts it.
+    let (plan, _) = world.visit();
+    assert!(
+        plan.waves.is_empty() && world.all_closed(),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+    assert_eq!(world.seen.object.status.rollback.as_ref().unwrap().count, 1);
+    world.pass(Duration::from_secs(1));
+    world.restart();
     let (plan, report) = world.visit();
     assert!(
         plan.steps().all(|s| s.id.0.starts_with("roll-back")),

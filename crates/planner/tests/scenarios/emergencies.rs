@@ -26,19 +26,19 @@ fn glass(world: &World, name: &str, minutes: u64) -> BreakGlassSeen {
     }
 }
 
-fn glasses(world: &mut World) -> &mut Vec<BreakGlassSeen> {
+pub(crate) fn glasses(world: &mut World) -> &mut Vec<BreakGlassSeen> {
     match &mut world.seen.cluster.break_glasses {
         Fact::Seen(all) => all,
         other @ (Fact::Absent | Fact::Unknown(_)) => panic!("{other:?}"),
     }
 }
 
-fn add(world: &mut World, name: &str, minutes: u64) {
+pub(crate) fn add(world: &mut World, name: &str, minutes: u64) {
     let glass = glass(world, name, minutes);
     glasses(world).push(glass);
 }
 
-fn told(world: &mut World, name: &str) -> BreakGlassStatus {
+pub(crate) fn told(world: &mut World, name: &str) -> BreakGlassStatus {
     let glass = glasses(world).iter().find(|b| b.name == name).unwrap();
     glass
         .status
@@ -46,12 +46,12 @@ fn told(world: &mut World, name: &str) -> BreakGlassStatus {
         .unwrap_or_else(|| panic!("{name} was told nothing"))
 }
 
-fn phase(world: &mut World, name: &str) -> BreakGlassPhase {
+pub(crate) fn phase(world: &mut World, name: &str) -> BreakGlassPhase {
     told(world, name).phase
 }
 
 /// Visits as asked for until that much time has passed; all notes with this reason.
-fn live(world: &mut World, minutes: u64, reason: &str) -> Vec<String> {
+pub(crate) fn live(world: &mut World, minutes: u64, reason: &str) -> Vec<String> {
     let end = world.now + Duration::from_secs(60 * minutes);
     let mut notes = Vec::new();
     while world.now < end {
@@ -120,8 +120,8 @@ fn every_use_is_begun_and_ended_once_in_events_history_and_count() {
 
 #[test]
 fn its_end_is_expired_until_the_registry_is_locked_again_with_new_evidence() {
+    let before = locked().seen.object.status.exposure.unwrap();
     let mut world = opened(30);
-    let before = world.seen.object.status.exposure.clone().unwrap();
     let mut notes = Vec::new();
     world.pass(Duration::from_secs(1800));
     let (_, report) = world.visit();

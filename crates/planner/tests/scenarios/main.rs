@@ -8,6 +8,8 @@ mod after;
 mod deleting;
 mod emergencies;
 mod lock;
+mod refused;
+mod restoring;
 mod telling;
 
 use sreg_domain::Action;

@@ -65,13 +65,17 @@ fn a_refused_closing_write_is_remembered_and_the_others_go_on() {
     let closing: Vec<&str> = plan.steps().map(|s| s.id.0.as_str()).collect();
     assert_eq!(
         closing,
-        [
-            "close registry contosoreg",
-            "close storage contosostore",
-            "close containerRegistry contosoacr"
-        ]
+        ["close storage contosostore", "close containerRegistry contosoacr"],
+        "the refused one is not tried again at once"
     );
     world.visit();
+    let targets = &world.seen.object.status.public_access.as_ref().unwrap().targets;
+    assert!(
+        targets[0]
+            .refusal
+            .as_ref()
+            .is_some_and(|r| r.contains("a policy says no"))
+    );
     world.settle(20);
     assert!(
         world
@@ -205,7 +209,7 @@ fn retryable_codes_inside_an_operation_are_tried_again_and_others_hold_for_a_whi
             disposition: Disposition::Terminal,
         };
         let operation = sreg_domain::Operation {
-            step: sreg_domain::StepId("x".into()),
+            step: sreg_domain::StepId("create-endpoint hub/registry contosoacr".into()),
             resource: id.clone(),
             poll_url: "https://arm/1".into(),
             started_at: world.now,
@@ -220,7 +224,15 @@ fn retryable_codes_inside_an_operation_are_tried_again_and_others_hold_for_a_whi
         let plan = world.plan();
         let stalled = plan.waits.iter().any(|w| w.reason == WaitReason::EndpointFailedStalled);
         assert_eq!(stalled, !again, "{code}: {}", sreg_planner::render(&plan));
-        world.pass(Duration::from_secs(601));
+        world.visit();
+        world.seen.azure.operations.clear();
+        let held = world
+            .plan()
+            .waits
+            .iter()
+            .any(|w| w.reason == WaitReason::EndpointFailedStalled);
+        assert_eq!(held, !again, "{code}: also once Azure has forgotten the operation");
+        world.pass(Duration::from_secs(50));
         assert!(
             !world
                 .plan()

@@ -131,6 +131,7 @@ pub fn open_storage(account: &str, hns: bool) -> StorageSeen {
         blob_host: Some(format!("{account}.blob.core.windows.net").parse().unwrap()),
         dfs_host: Some(format!("{account}.dfs.core.windows.net").parse().unwrap()),
         provisioning_state: Some("Succeeded".into()),
+        private_endpoints: Vec::new(),
         network: serde_json::Value::Null,
         digest: Digest::from_text(""),
     };
@@ -150,6 +151,7 @@ pub fn open_acr() -> ContainerRegistrySeen {
         bypass: Some("AzureServices".into()),
         export_policy: None,
         provisioning_state: Some("Succeeded".into()),
+        private_endpoints: Vec::new(),
         network: serde_json::Value::Null,
         digest: Digest::from_text(""),
     };
@@ -166,6 +168,7 @@ pub fn open_registry() -> RegistrySeen {
         managed_resource_group: Some(id(MANAGED)),
         regions: vec![region("westeurope", &[storage("contosostore")])],
         assigned_identities: Vec::new(),
+        private_endpoints: Vec::new(),
         digest: Digest::from_text(""),
     };
     apply::touch_registry(&mut seen);

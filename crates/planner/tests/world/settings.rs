@@ -68,10 +68,8 @@ pub fn edit_storage(storage: &mut StorageSeen, edit: &Edit) {
         Edit::Restore(network) => {
             storage.public_network_access = text(network, "/publicNetworkAccess");
             storage.default_action = text(network, "/networkAcls/defaultAction");
-            storage.bypass = text(network, "/networkAcls/bypass");
             storage.ip_rules = texts(network, "/networkAcls/ipRules", "/value");
             storage.virtual_network_rules = texts(network, "/networkAcls/virtualNetworkRules", "/id");
-            storage.resource_access_rules = texts(network, "/networkAcls/resourceAccessRules", "/resourceId");
         }
         Edit::AllowResource { resource, .. } => storage.resource_access_rules.push(resource.to_string()),
     }

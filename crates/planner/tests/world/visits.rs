@@ -1,6 +1,7 @@
 //! Visits: plan, carry out, report, keep the status; every plan is linted.
 
 use sreg_domain::{Outcome, Seen};
+use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, Report, ReportInput, lint, plan, report};
 
 use super::World;
@@ -15,6 +16,9 @@ impl World {
             "lint: {findings:#?}\n{}",
             sreg_planner::render(&plan)
         );
+        // A gate that the lint had to hold back is a defect, even if nothing comes of it.
+        let refused = plan.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled);
+        assert!(refused.is_none(), "{refused:?}");
         plan
     }
 

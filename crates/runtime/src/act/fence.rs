@@ -1,12 +1,13 @@
-//! The lockdown fence. Between plan and write the world goes on; so immediately before a closing write everything is read
-//! again, live, and the same pure functions judge it again with the same memory. The write goes out only if the fresh plan
-//! begins with the identical step. Reads only; says no with a reason.
+//! The lockdown fence. Between plan and write the world goes on; so immediately before a write that closes or opens public access
+//! everything is read again, live, and the same pure functions judge it again with the same memory. The write goes out only if
+//! the fresh plan holds the identical step: nothing is closed on what was proven before, nothing opened on a permission that
+//! is over. Reads only; says no with a reason.
 //!
 //! | what is asked | what says no |
 //! | --- | --- |
 //! | the object, by a live read | gone, another uid or generation, being deleted |
-//! | the fresh plan | its first wave lacks the identical closing step: a probe, endpoint, target or gate changed |
-//! | its evidence | none |
+//! | the fresh plan | it lacks the identical step (to close, in its first wave): a probe, endpoint, target, gate or permission changed |
+//! | its evidence, to close | none |
 //! | the lint | a rule that the fresh plan breaks |
 //! | leadership | less time left than the write may take |
 
@@ -18,15 +19,21 @@ use sreg_planner::{lint, plan, validate};
 use crate::context::Context;
 use crate::observe::{self, ObjectNow};
 
-/// The evidence to lock with, or why the write must not go out.
-pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> Result<Digest, String> {
+/// Lets a write that closes or opens go out, or says why it must not. Answers the evidence that it closes with.
+pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> Result<Option<Digest>, String> {
     let fresh = judge_again(context, object).await?;
-    let evidence = identical_step(&fresh, step)?;
+    identical_step(&fresh, step)?;
+    let evidence = if step.action.closes() {
+        let evidence = fresh.assessment.evidence.clone();
+        Some(evidence.ok_or_else(|| "the fresh plan has no evidence".to_owned())?)
+    } else {
+        None
+    };
     let needed = context.settings.write_deadline;
     match context.leadership.held_for() {
         Some(held) if held > needed => Ok(evidence),
         Some(held) => Err(format!(
-            "leadership is held for {held:?} only, and a closing write may take {needed:?}"
+            "leadership is held for {held:?} only, and the write may take {needed:?}"
         )),
         None => Err("leadership is not held: another operator may be writing".into()),
     }
@@ -74,22 +81,19 @@ async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectN
     Ok(now)
 }
 
-/// The fresh plan's evidence, if it would do exactly this first.
-fn identical_step(fresh: &Plan, step: &Step) -> Result<Digest, String> {
-    let first = fresh.waves.first().map(Vec::as_slice).unwrap_or_default();
-    match first.iter().find(|candidate| candidate.id == step.id) {
-        Some(candidate) if candidate.action == step.action => fresh
-            .assessment
-            .evidence
-            .clone()
-            .ok_or_else(|| "the fresh plan has no evidence".into()),
-        Some(_) => Err("what is to be closed changed between plan and write".into()),
+/// Whether the fresh plan would do exactly this, and to close nothing before it.
+fn identical_step(fresh: &Plan, step: &Step) -> Result<(), String> {
+    let waves = if step.action.closes() { 1 } else { fresh.waves.len() };
+    let mut now = fresh.waves.iter().take(waves).flatten();
+    match now.find(|candidate| candidate.id == step.id) {
+        Some(candidate) if candidate.action == step.action => Ok(()),
+        Some(_) => Err("what is to be changed is another between plan and write".into()),
         None => Err(match fresh.waits.first() {
             Some(wait) => format!(
                 "the world changed between plan and write: {}: {}",
                 wait.reason, wait.message
             ),
-            None => "the world changed between plan and write: this is not the first thing to do any more".into(),
+            None => "the world changed between plan and write: this is not what is to be done any more".into(),
         }),
     }
 }

@@ -1,5 +1,5 @@
 //! Carries a plan out and decides nothing. Waves run in order; the steps of one run at once, bounded; a wave begins only when
-//! every step before it is done. Before every write leadership is asked; before a closing write stands the lockdown fence.
+//! every step before it is done. Before every write leadership is asked; before one that closes or opens stands the lockdown fence.
 //! Nothing sleeps on a long-running operation: it is started and left. Comes out: an [`Outcome`] that names every step.
 
 mod cluster;
@@ -62,15 +62,17 @@ async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) ->
     let mut evidence = None;
     let result = match &step.action {
         Action::Cluster(action) => cluster::carry_out(context, object, action).await,
-        Action::Azure(action) if action.is_closing() => match fence::pass(context, object, step).await {
-            Ok(proof) => {
-                let result = in_azure(context, object, step, action).await;
-                evidence =
-                    matches!(result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))).then_some(proof);
-                result
+        Action::Azure(action) if action.is_closing() || action.is_opening() => {
+            match fence::pass(context, object, step).await {
+                Ok(proof) => {
+                    let result = in_azure(context, object, step, action).await;
+                    let sent = matches!(result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)));
+                    evidence = proof.filter(|_| sent);
+                    result
+                }
+                Err(why) => StepResult::Withheld(why),
             }
-            Err(why) => StepResult::Withheld(why),
-        },
+        }
         Action::Azure(action) => in_azure(context, object, step, action).await,
     };
     context

@@ -1,0 +1,185 @@
+//! What Azure refuses for good is remembered, said, and tried again more and more seldom; it holds up only what needs it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sreg_domain::Fact;
+use sreg_domain::action::StepResult;
+use sreg_domain::seen::*;
+use sreg_planner::plan::WaitReason;
+
+use super::*;
+use crate::world::*;
+
+/// Visits for this long while Azure refuses every step that begins so: how often each was tried, and the states seen.
+fn refusing(world: &mut World, hours: u64, prefix: &str) -> (BTreeMap<String, usize>, Vec<String>) {
+    let end = world.now + Duration::from_secs(3600 * hours);
+    let (mut tries, mut states) = (BTreeMap::new(), vec![world.state()]);
+    while world.now < end {
+        let plan = world.plan();
+        let before = world.clone();
+        let mut outcome = sreg_domain::Outcome::default();
+        for wave in &plan.waves {
+            let mut broken = false;
+            for step in wave {
+                let carried = if step.id.0.starts_with(prefix) {
+                    *tries.entry(step.id.0.clone()).or_default() += 1;
+                    failing(step, Disposition::Forbidden)
+                } else {
+                    world.apply(step)
+                };
+                broken |= matches!(carried.result, StepResult::Failed(_));
+                outcome.steps.push(carried);
+            }
+            if broken {
+                break;
+            }
+        }
+        let report = before.report(&plan, &outcome);
+        world.seen.object.status = report.status;
+        world.seen.nonce += 1;
+        world.answer();
+        if *states.last().unwrap() != world.state() {
+            states.push(world.state());
+        }
+        world.pass(report.requeue);
+    }
+    (tries, states)
+}
+
+#[test]
+fn a_closing_write_that_is_refused_is_tried_more_and_more_seldom() {
+    let mut world = World::everyday();
+    world.until("Settling", 60);
+    let (tries, states) = refusing(&mut world, 12, "close storage");
+    let tried = tries["close storage contosostore"];
+    assert!((8..=24).contains(&tried), "{tried} tries in twelve hours");
+    assert!(states.len() < 4 * tried, "{states:?}");
+    assert_eq!(world.state(), "Stalled");
+    assert!(
+        world.message().contains("grant the operator's identity that right"),
+        "{}",
+        world.message()
+    );
+    let access = world.seen.object.status.public_access.clone().unwrap();
+    assert_eq!(access.summary, "Open: storage");
+    // Granted: within the hour it is locked; a change of spec tries at once.
+    world.respec(|o| o.spec.drift = sreg_api::registry::DriftSpec { interval: "20m".into() });
+    world.until("Locked", 20);
+    world.settle(10);
+    assert_eq!(world.seen.object.status.refusals, Vec::new());
+}
+
+#[test]
+fn what_may_not_be_closed_anyway_is_not_proven_again_and_again() {
+    let mut world = World::everyday();
+    world.seen.azure.deny_assignments = Fact::Seen(vec![DenyAssignment {
+        name: "managed by the service".into(),
+        permissions: vec![(vec!["*/write".into()], vec!["Microsoft.Network/*".into()])],
+        principals: vec![DenyAssignment::EVERYONE.into()],
+        excluded_principals: Vec::new(),
+    }]);
+    world.until("Stalled", 80);
+    let access = world.seen.object.status.public_access.clone().unwrap();
+    assert_eq!(access.summary, "Open: storage, containerRegistry");
+    let before = world.journal.len();
+    let status = world.seen.object.status.clone();
+    for _ in 0..60 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue.max(Duration::from_secs(60)));
+    }
+    assert_eq!(world.journal[before..], [] as [String; 0]);
+    assert_eq!(world.state(), "Stalled");
+    assert_eq!(world.seen.object.status.history, status.history, "no churn");
+    assert!(world.message().contains("GrantOperator"), "{}", world.message());
+}
+
+#[test]
+fn a_refused_tag_write_holds_up_no_lock() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.registry.tags.insert("costCenter".into(), "4711".into());
+    });
+    let (tries, _) = refusing(&mut world, 6, "set-tags");
+    assert!(world.all_closed());
+    assert!(tries["set-tags contosoreg"] < 20, "{tries:?}");
+    assert_eq!(world.state(), "Stalled", "and is said all the same");
+    assert!(world.message().contains("set-tags"), "{}", world.message());
+    world.suffer(scramble::Blow::OpenStorage);
+    let (_, _) = refusing(&mut world, 1, "set-tags");
+    assert!(world.all_closed(), "drift is closed again");
+}
+
+#[test]
+fn a_probe_that_may_not_be_deleted_holds_up_neither_lock_nor_deletion() {
+    let mut world = locked();
+    world.respec(|o| drop(o.spec.client_networks.pop()));
+    world.suffer(scramble::Blow::OpenStorage);
+    let (tries, _) = refusing(&mut world, 3, "delete-probe");
+    assert!(!tries.is_empty());
+    assert!(world.all_closed());
+    world.delete();
+    refusing(&mut world, 2, "delete-probe");
+    assert!(world.gone, "{}", world.message());
+}
+
+#[test]
+fn a_claim_that_may_not_be_given_back_does_not_hold_a_namespace() {
+    let mut world = locked();
+    world.delete();
+    refusing(&mut world, 4, "release-claim");
+    assert!(world.gone);
+}
+
+#[test]
+fn an_endpoint_that_may_not_be_connected_says_who_can_help() {
+    let mut world = World::everyday();
+    let plan = world.plan();
+    let steps = plan.steps().map(|step| {
+        let mut carried = failing(step, Disposition::Forbidden);
+        if let StepResult::Failed(failure) = &mut carried.result {
+            failure.code = Some("LinkedAuthorizationFailed".into());
+        }
+        match step.id.0.starts_with("create-endpoint") {
+            true => carried,
+            false => world.clone().apply(step),
+        }
+    });
+    let outcome = sreg_domain::Outcome {
+        steps: steps.collect(),
+        locked_with: None,
+    };
+    world.carry_out(&plan);
+    for fact in world.seen.azure.endpoints.values_mut() {
+        *fact = Fact::Absent;
+    }
+    let report = world.report(&plan, &outcome);
+    world.seen.object.status = report.status;
+    world.pass(Duration::from_secs(10));
+    let plan = world.plan();
+    let wait = plan.waits.iter().find(|w| w.reason == WaitReason::PermissionStalled);
+    let wait = wait.unwrap_or_else(|| panic!("{}", sreg_planner::render(&plan)));
+    assert!(wait.message.contains("approval.mode: Manual"), "{}", wait.message);
+    let refused: Vec<_> = outcome
+        .steps
+        .iter()
+        .filter(|s| s.step.0.starts_with("create-endpoint"))
+        .collect();
+    assert!(!refused.is_empty());
+    assert!(
+        !plan.steps().any(|s| refused.iter().any(|r| r.step == s.id)),
+        "not again at once"
+    );
+}
+
+#[test]
+fn missing_rights_on_discovery_are_for_a_person_to_grant() {
+    let mut world = World::everyday();
+    world.seen.azure.discovery = unknown(IgnoranceKind::Forbidden);
+    for _ in 0..40 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    assert_eq!(world.state(), "Stalled", "{}", world.message());
+    assert_eq!(world.condition("ConnectivityVerified").unwrap().0, "Unknown");
+}
