@@ -196,9 +196,11 @@ pub(crate) fn left_open(view: &View<'_>) -> Option<(String, Timestamp)> {
         return None;
     }
     let terms = terms(view.desired, view.seen, view.now);
+    // One that nobody recorded opened something only where there was a lock.
+    let was_locked = locked_at(view.seen).is_some();
     let seen = terms
         .iter()
-        .filter(|t| !t.never_ran())
+        .filter(|t| was_locked && !t.never_ran())
         .map(|t| (t.glass.name.clone(), t.until));
     let uses = &view.seen.object.status.break_glasses;
     let recorded = uses

@@ -7,8 +7,7 @@
 //! | alone | closing writes stand alone in the only wave |
 //! | opening | opening needs the spec, a break-glass in force, or a rollback that was chosen |
 //! | claim first | no Azure write before claim and finalizer; nobody's snapshot goes but with the claim |
-//! | ownership | no step names a resource that is not ours |
-//! | knowledge | no step on a resource that could not be read |
+//! | ownership | no step names a resource that is not ours, or that could not be read |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
 //! | serial | one endpoint in flight per network and per target |
 //! | observe | nothing is written to Azure under Observe |

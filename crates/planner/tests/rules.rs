@@ -219,8 +219,8 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
     for (what, spoil) in breaks {
         let mut world = world.clone();
         spoil(&mut world);
-        let found = lint(&world.desired, &world.seen_now(), &plan);
-        assert!(!found.is_empty(), "{what}: the lint lets it pass");
+        let found = rules(&world.desired, &world.seen_now(), &plan);
+        assert!(found.contains(&"proof"), "{what}: {found:?}");
     }
 }
 

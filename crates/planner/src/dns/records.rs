@@ -202,12 +202,13 @@ fn zone_group(
                 );
             }
             let written = group.provisioning_state.eq_ignore_ascii_case("Succeeded");
-            if written && !complete && group.id == own && is_settled(view) {
+            if written && !complete && group.id == own && lag_left(view).is_zero() {
                 // Azure writes records when the group is written and never looks again: who deleted one deleted it for good.
                 draft.azure.push(put_zone_group(view, w, own, zone));
                 return Some(false);
             }
             if !written || !complete {
+                draft.looks.push(lag_left(view));
                 draft.waiting(
                     WaitReason::DnsPending,
                     format!(
@@ -222,12 +223,9 @@ fn zone_group(
     }
 }
 
-/// Long enough after the last name change that records which are missing are not merely late.
-fn is_settled(view: &View<'_>) -> bool {
-    view.seen
-        .memory
-        .since_name_change
-        .is_some_and(|since| since >= RECORDS_LAG)
+/// How much longer records that are missing may merely be late.
+fn lag_left(view: &View<'_>) -> Duration {
+    RECORDS_LAG.saturating_sub(view.seen.memory.since_name_change.unwrap_or_default())
 }
 
 fn put_zone_group(view: &View<'_>, w: &Wanted<'_>, own: ArmId, zone: &ArmId) -> Step {

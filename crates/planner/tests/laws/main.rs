@@ -2,8 +2,8 @@
 //!
 //! | law | where |
 //! | --- | --- |
-//! | convergence from anywhere, quiet, fixpoint, progress, stability, deletion ends | `ending` |
-//! | no closing on unproven paths, settling, no harm from ignorance, ownership, order | `safety` |
+//! | convergence from anywhere, quiet, fixpoint, progress, stability, adoption, deletion ends | `ending` |
+//! | no closing without proof, no opening without permission, ownership, bounds, order, no harm from ignorance | `safety` |
 //! | equal worlds give byte-equal status, reporting is monotone and consistent | `telling` |
 //!
 //! The seed is committed, so that a run can be repeated; with `PROPTEST_CASES` there are that many stories, of a new seed each
@@ -17,6 +17,7 @@ mod ending;
 mod safety;
 mod stories;
 mod telling;
+mod witness;
 
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 use sreg_domain::Action;

@@ -1,9 +1,11 @@
-//! How worlds come to be: visits, crashes and blows in turn.
+//! How worlds come to be: visits, crashes, blows, people and agents that lie, in turn.
 
 use proptest::prelude::*;
-use sreg_api::registry::{ManagementPolicy, PublicAccess};
-use sreg_planner::Plan;
+use sreg_api::registry::{LockdownGate, LockdownSpec, ManagementPolicy, PublicAccess, RollbackPolicy, RollbackSpec};
+use sreg_planner::plan::WaitReason;
+use sreg_planner::{Plan, Report};
 
+use crate::world::people::Lie;
 use crate::world::scramble::Blow;
 use crate::world::*;
 
@@ -30,8 +32,31 @@ fn blows() -> impl Strategy<Value = Blow> {
         Just(Blow::Retag),
         Just(Blow::NewReplica),
         Just(Blow::Strangers),
+        Just(Blow::SwitchOn),
+        any::<u8>().prop_map(Blow::Silence),
+        (any::<u8>(), lies()).prop_map(|(at, lie)| Blow::Lies(at, lie)),
+        (any::<u8>(), any::<u8>()).prop_map(|(network, name)| Blow::Break(network, name)),
+        Just(Blow::Mend),
+        (1u8..90).prop_map(Blow::BreakGlass),
+        Just(Blow::EndBreakGlass),
+        Just(Blow::Approve),
+        Just(Blow::Approve),
+        Just(Blow::Withdraw),
+        Just(Blow::Turn),
         any::<u16>().prop_map(Blow::TimePasses),
     ]
+}
+
+fn lies() -> impl Strategy<Value = Lie> {
+    prop::sample::select(vec![
+        Lie::FormerRound,
+        Lie::OtherSubject,
+        Lie::FormerQuestion,
+        Lie::OtherAddresses,
+        Lie::TooFew,
+        Lie::OneMissing,
+        Lie::AllFails,
+    ])
 }
 
 /// Some visits, then perhaps one whose process dies after its writes and before its report, then perhaps a blow.
@@ -50,55 +75,96 @@ pub struct Story {
     pub cascades: bool,
     pub observe: bool,
     pub wants_open: bool,
+    /// A lost path opens it again within the grace period.
+    pub reopens: bool,
+    /// The lock waits for an approval.
+    pub approval: bool,
+    /// Everything is built and proven when the story begins.
+    pub locked: bool,
     pub chapters: Vec<Chapter>,
+}
+
+/// What somebody who listens is told of.
+pub enum Moment<'a> {
+    /// A visit, whether it was reported or its process died before that.
+    Visit {
+        before: &'a World,
+        plan: &'a Plan,
+        after: &'a World,
+        reported: bool,
+    },
+    /// Another process is there now.
+    Restart,
 }
 
 pub fn stories() -> impl Strategy<Value = Story> {
     let chapter = (0u8..12, prop::bool::weighted(0.3), prop::option::of(blows()));
     let chapter = chapter.prop_map(|(visits, dies, blow)| Chapter { visits, dies, blow });
-    let chapters = prop::collection::vec(chapter, 0..6);
-    (
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
+    let chapters = prop::collection::vec(chapter, 0..7);
+    let world = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let spec = (
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.15),
-        chapters,
-    )
-        .prop_map(|(two_regions, slow, cascades, observe, wants_open, chapters)| Story {
+        prop::bool::weighted(0.4),
+        prop::bool::weighted(0.2),
+    );
+    (world, spec, chapters).prop_map(|(world, spec, chapters)| {
+        let (two_regions, slow, cascades, locked) = world;
+        let (observe, wants_open, reopens, approval) = spec;
+        Story {
             two_regions,
             slow,
             cascades,
             observe,
             wants_open,
+            reopens,
+            approval,
+            locked: locked && !observe && !wants_open,
             chapters,
-        })
+        }
+    })
 }
 
 impl Story {
     /// The world that the story ends in.
     pub fn tell(&self) -> World {
-        self.tell_to(|_, _, _| {})
+        self.tell_to(|_| {})
     }
 
-    /// The same, with somebody who listens: the world before each visit, its plan, the world after it.
-    pub fn tell_to(&self, mut listen: impl FnMut(&World, &Plan, &World)) -> World {
+    /// The same, with somebody who listens.
+    pub fn tell_to(&self, mut listen: impl FnMut(Moment<'_>)) -> World {
         let mut world = self.begin();
+        if self.locked {
+            for _ in 0..80 {
+                if world.all_closed() && world.state() == "Locked" {
+                    break;
+                }
+                world.approve();
+                listening(&mut world, &mut listen);
+            }
+            assert_eq!(world.state(), "Locked", "{}", world.message());
+        }
         for chapter in &self.chapters {
             for _ in 0..chapter.visits {
-                let before = world.clone();
-                let (plan, report) = world.visit();
-                listen(&before, &plan, &world);
-                world.pass(report.requeue);
+                listening(&mut world, &mut listen);
             }
             if chapter.dies {
                 let before = world.clone();
                 let plan = world.plan();
                 world.die_after(&plan);
-                listen(&before, &plan, &world);
+                listen(Moment::Visit {
+                    before: &before,
+                    plan: &plan,
+                    after: &world,
+                    reported: false,
+                });
+                listen(Moment::Restart);
             }
             if let Some(blow) = chapter.blow {
                 world.suffer(blow);
+                if blow == Blow::Restart {
+                    listen(Moment::Restart);
+                }
             }
         }
         world
@@ -118,6 +184,42 @@ impl Story {
         if self.wants_open {
             world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
         }
+        if self.reopens {
+            world.respec(|o| {
+                o.spec.public_access.rollback = Some(RollbackSpec {
+                    on_failure: RollbackPolicy::Reopen,
+                    grace_period: "15m".into(),
+                })
+            });
+        }
+        if self.approval {
+            world.respec(|o| {
+                o.spec.public_access.lockdown = Some(LockdownSpec {
+                    wait_for: vec![LockdownGate::Approval],
+                    window: None,
+                })
+            });
+        }
         world
     }
+}
+
+/// One visit with somebody who listens, and the time until the next.
+pub fn listening(world: &mut World, listen: &mut impl FnMut(Moment<'_>)) -> Report {
+    let before = world.clone();
+    let (plan, report) = world.visit();
+    listen(Moment::Visit {
+        before: &before,
+        plan: &plan,
+        after: world,
+        reported: true,
+    });
+    world.pass(report.requeue);
+    report
+}
+
+/// Whether status is brought up to date before the next visit writes.
+pub fn records_first(plan: &Plan) -> bool {
+    let about_to_open = |w: &sreg_planner::Wait| w.reason == WaitReason::RollbackAboutToOpen;
+    !plan.assessment.names_about_to_change.is_empty() || plan.waits.iter().any(about_to_open)
 }

@@ -9,7 +9,7 @@ use sreg_planner::conditions;
 use strum::IntoEnumIterator;
 
 use crate::config;
-use crate::stories::stories;
+use crate::stories::{Moment, stories};
 use crate::world::*;
 
 /// What a status must always be.
@@ -59,7 +59,8 @@ proptest! {
     #[test]
     fn reporting_is_monotone(story in stories()) {
         let mut wrong: Option<String> = None;
-        story.tell_to(|before, _, after| {
+        story.tell_to(|moment| {
+            let Moment::Visit { before, after, .. } = moment else { return };
             let (old, new) = (&before.seen.object.status, &after.seen.object.status);
             let mut demand = |holds: bool, what: &str| {
                 if !holds {
@@ -74,6 +75,8 @@ proptest! {
                 let flipped = former.status != condition.status;
                 let moved = former.last_transition_time != condition.last_transition_time;
                 demand(flipped || !moved, "a time moved without a flip");
+                let now = condition.last_transition_time.0.as_second() == before.now.as_second();
+                demand(!flipped || now, "a flip without its time");
                 demand(former.last_transition_time <= condition.last_transition_time, "a time went back");
             }
             demand(new.history.len() <= 16, "history is not bounded");

@@ -295,6 +295,16 @@ fn an_existing_hub_zone_is_used_and_adopted() {
     );
 }
 
+/// Found by the laws: the registry alone was closed by hand before anything was built.
+#[test]
+fn a_registry_that_is_half_closed_from_the_start_ends_locked() {
+    let mut world = World::everyday();
+    world.suffer(Blow::CloseRegistry);
+    world.settle(60);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+    assert!(world.all_closed());
+}
+
 #[test]
 fn what_is_already_there_is_adopted_without_a_write() {
     let settled = locked();

@@ -89,13 +89,16 @@ impl World {
                     last_transition_time: None,
                 }
             });
-            let status = ConnectivityProbeStatus {
+            let mut status = ConnectivityProbeStatus {
                 observed_generation: Some(probe.generation),
                 round: probe.spec.round,
                 subject: probe.spec.subject.clone(),
                 results: results.collect(),
                 ..ConnectivityProbeStatus::default()
             };
+            if let Some(lie) = self.liars.get(point) {
+                lie.twist(&mut status, needed);
+            }
             answers.push((point.clone(), status));
         }
         for (point, status) in answers {

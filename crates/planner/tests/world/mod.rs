@@ -23,6 +23,8 @@ use sreg_planner::{PlanSettings, validate};
 
 pub mod agents;
 pub mod apply;
+pub mod people;
+pub mod required;
 pub mod scramble;
 pub mod settings;
 pub mod strangers;
@@ -103,6 +105,8 @@ pub struct World {
     pub broken: BTreeSet<(String, String)>,
     /// Vantage points whose agents do not answer.
     pub silent: BTreeSet<String>,
+    /// Vantage points whose agents do not tell the truth.
+    pub liars: BTreeMap<String, people::Lie>,
     /// The object is gone: its finalizer went while it was being deleted.
     pub gone: bool,
     pub addresses: u32,
@@ -237,6 +241,7 @@ impl World {
             slow: false,
             broken: BTreeSet::new(),
             silent: BTreeSet::new(),
+            liars: BTreeMap::new(),
             gone: false,
             addresses: 4,
             journal: Vec::new(),

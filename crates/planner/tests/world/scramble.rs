@@ -31,6 +31,22 @@ pub enum Blow {
     RoundOfSomebodyElse(u8),
     Retag,
     NewReplica,
+    /// Whoever is there next falls silent.
+    Silence(u8),
+    Lies(u8, people::Lie),
+    /// A network loses a name of those that it needs.
+    Break(u8, u8),
+    /// All agents are back and honest, all paths whole.
+    Mend,
+    /// For so many minutes.
+    BreakGlass(u8),
+    EndBreakGlass,
+    Approve,
+    Withdraw,
+    /// The spec wants public access the other way round.
+    Turn,
+    /// Of the container registry only the switch is turned on.
+    SwitchOn,
     /// Another team's endpoint, records and link appear beside ours, in the same zones.
     Strangers,
     TimePasses(u16),
@@ -74,6 +90,7 @@ impl World {
                 for fact in azure.container_registries.values_mut() {
                     if let Fact::Seen(registry) = fact {
                         registry.public_network_access = Some("Enabled".into());
+                        registry.default_action = Some("Allow".into());
                         apply::touch_acr(registry);
                     }
                 }
@@ -150,6 +167,49 @@ impl World {
                 }
             }
             Blow::NewReplica => self.add_replica(),
+            Blow::Silence(at) => {
+                if let Some(point) = nth(&cluster.vantage_points, at) {
+                    self.silent.insert(point);
+                    self.answer();
+                }
+            }
+            Blow::Lies(at, lie) => {
+                if let Some(point) = nth(&cluster.vantage_points, at) {
+                    self.liars.insert(point, lie);
+                    self.answer();
+                }
+            }
+            Blow::Break(network, name) => {
+                let networks = &self.desired.client_networks;
+                let network = networks[usize::from(network) % networks.len()].name.clone();
+                if let Some(name) = nth(&self.needs(&network), name) {
+                    self.broken.insert((network, name));
+                    self.answer();
+                }
+            }
+            Blow::Mend => {
+                self.broken.clear();
+                self.silent.clear();
+                self.liars.clear();
+                self.answer();
+            }
+            Blow::BreakGlass(minutes) => self.break_glass(u64::from(minutes)),
+            Blow::EndBreakGlass => {
+                if let Fact::Seen(glasses) = &mut cluster.break_glasses {
+                    glasses.pop();
+                }
+            }
+            Blow::Approve => self.approve(),
+            Blow::Withdraw => cluster.approvals = Fact::Seen(Vec::new()),
+            Blow::Turn => self.turn(),
+            Blow::SwitchOn => {
+                for fact in azure.container_registries.values_mut() {
+                    if let Fact::Seen(registry) = fact {
+                        registry.public_network_access = Some("Enabled".into());
+                        apply::touch_acr(registry);
+                    }
+                }
+            }
             Blow::Strangers => self.add_strangers(),
             Blow::TimePasses(seconds) => self.pass(Duration::from_secs(u64::from(seconds))),
         }
