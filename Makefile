@@ -60,6 +60,8 @@ check-layers:
 .PHONY: test
 test: build ## Run every test, on a real control plane and the built programs
 	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS
+	# Whole-binary tests mostly wait for servers and clocks: twice as many at once as there are cores leave neither idle.
+	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 	$(CARGO) test --workspace --no-fail-fast
 
 # The model's deeper configuration first, where there is one; then every plan of the campaign, whose count is the last line.
