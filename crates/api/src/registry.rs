@@ -383,7 +383,7 @@ pub struct RecentPublicClientsSpec {
     /// How far back to look.
     #[schemars(length(max = 32), regex(pattern = DURATION))]
     pub window: String,
-    /// What a hit does.
+    /// What a hit does. A lock that only comes back, after a BreakGlass or an opening by hand, is not held up by it.
     pub policy: RecentPublicClientsPolicy,
     /// Addresses or prefixes that may be cut off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -451,7 +451,8 @@ pub struct LockdownSpec {
     #[serde(default)]
     #[schemars(length(max = 3), extend("x-kubernetes-list-type" = "set"))]
     pub wait_for: Vec<LockdownGate>,
-    /// When locking is allowed.
+    /// When locking is allowed, if `waitFor` has `Window`. A lock that only comes back, after a BreakGlass or an opening by
+    /// hand, does not wait for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowSpec>,
 }
@@ -459,7 +460,7 @@ pub struct LockdownSpec {
 /// Gates before the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum LockdownGate {
-    /// A `ChangeApproval` of kind `Lockdown`.
+    /// A `ChangeApproval` of kind `Lockdown`. Keep it: a lock that comes back needs it too.
     Approval,
     /// `window` must be open.
     Window,
