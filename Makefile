@@ -31,11 +31,12 @@ demo: build ## Secure a registry before your eyes; KEEP=1 leaves it up to look a
 	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS; exec $(TARGET)/sreg-demo
 
 .PHONY: generate
-generate: build ## Write the generated files below deploy/
+generate: build ## Write the generated files: deploy/, and the table in docs/safety.md
 	$(TARGET)/secure-registry-operator crd --out deploy
+	SREG_UPDATE=1 $(CARGO) test --workspace --test breaks table
 
 .PHONY: check
-check: check-format check-lints check-generated check-layers ## Format, lints, generated files, layers: nothing is run for long
+check: check-format check-lints check-generated check-layers check-breaks ## Format, lints, generated files, layers: nothing is run for long
 
 .PHONY: check-format
 check-format:
@@ -57,6 +58,10 @@ check-generated: build
 check-layers:
 	$(CARGO) test --workspace --test layering
 
+.PHONY: check-breaks
+check-breaks:
+	$(CARGO) test --workspace --test breaks
+
 .PHONY: test
 test: build ## Run every test, on a real control plane and the built programs
 	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS
@@ -75,5 +80,10 @@ chaos: ## Tell every story of the campaign with everything that can go wrong at 
 	$(CARGO) test --profile chaos --workspace --test passes -- campaign:: --nocapture | tee "$$said" || ended=$$?
 	grep -E '^[0-9]+ plans, [0-9]+ violations$$' "$$said" || ended=1
 	exit $$ended
+
+# SREG_BREAK='break-glass' breaks those invariants only whose name contains that.
+.PHONY: break
+break: ## Break every invariant of docs/safety.md on purpose, in a copy, and see who notices (an hour and more)
+	$(CARGO) test --workspace --test breaks -- --ignored --nocapture
 
 .ONESHELL:

@@ -13,7 +13,10 @@ use sreg_domain::desired::ObjectRef;
 use sreg_domain::{Action, ArmId, AzureAction, Effect, Failure, StepId};
 use sreg_planner::{Assessment, Plan, Step};
 use sreg_runtime::act::act;
+use sreg_runtime::memory::ObjectKey;
+use sreg_runtime::reconcile::reconcile;
 
+use super::api_server::Fault;
 use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Stand};
 
 fn zone(name: &str) -> ArmId {
@@ -323,4 +326,68 @@ async fn the_snapshot_of_a_former_holder_goes_with_the_registry() {
     let wave = vec![cluster(ClusterAction::DeleteSnapshot { config_map: "s".into() })];
     act(&context, &object, &plan(vec![wave])).await;
     assert!(stand.api.get("configmaps", OPERATOR_NAMESPACE, "s").is_none());
+}
+
+fn meet(context: &sreg_runtime::Context, object: &ObjectRef) {
+    let key = ObjectKey {
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+    };
+    context.memories.meet(&object.uid, key);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_may_change_names_is_remembered_however_it_ends() {
+    for (name, result) in [
+        ("done", "done"),
+        ("fails", "failed: m"),
+        ("slow", "failed: no answer within 5s"),
+    ] {
+        let (stand, _, context, object) = bench();
+        meet(&context, &object);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        act(&context, &object, &plan(vec![vec![azure("zone")]])).await;
+        let before = context.memories.recall(&object.uid);
+        assert_eq!(before.name_changed, None, "no name answers otherwise for an empty zone");
+        *stand.leadership.0.lock().unwrap() = Some(Duration::from_secs(5));
+        let action = Action::Azure(AzureAction::DeleteZoneGroup { id: zone(name) });
+        let step = Step {
+            id: StepId(name.into()),
+            action,
+            touches: Vec::new(),
+        };
+        let outcome = act(&context, &object, &plan(vec![vec![step]])).await;
+        assert_eq!(shown(&outcome)[0].1, result);
+        // From the answer on, for the effect comes no earlier than that; from the sending on, had the pass been given up.
+        assert_eq!(
+            context.memories.recall(&object.uid).name_changed,
+            Some(Duration::ZERO),
+            "{name}"
+        );
+    }
+}
+
+/// A vantage point may be asked, and answer, long before the last one is asked.
+#[tokio::test(start_paused = true)]
+async fn the_age_of_a_round_counts_from_before_its_first_write() {
+    let late = Duration::from_secs(7);
+    let stand = Stand::quick();
+    let context = stand.context();
+    stand.api.intercept(move |method, key| {
+        let asks = *method == http::Method::PATCH && key.0 == "connectivityprobes";
+        if asks { Fault::AnswerLate(late) } else { Fault::None }
+    });
+    let round = async {
+        loop {
+            reconcile(&context, NAMESPACE, NAME).await.unwrap();
+            let object = stand.object().unwrap();
+            let uid = object["metadata"]["uid"].as_str().unwrap();
+            match context.memories.recall(uid).round {
+                Some(round) => return round,
+                None => tokio::time::sleep(Duration::from_secs(15)).await,
+            }
+        }
+    };
+    let round = tokio::time::timeout(Duration::from_secs(3600), round).await.unwrap();
+    assert!(round.age >= late, "{round:?} is younger than its first question");
 }

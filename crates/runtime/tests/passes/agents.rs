@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use azure_sim::Simulator;
 use azure_sim::data_plane::{Caches, Leg, Reach, Wanted, answer_http, reach, resolve};
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use sreg_api::ConnectivityProbe;
@@ -43,6 +44,10 @@ pub struct Agents {
     pub caches: Arc<Mutex<Caches>>,
     /// Networks whose line is down.
     pub cut: Arc<Mutex<BTreeSet<&'static str>>>,
+    /// How far the clock of an agent in a network is ahead.
+    pub ahead: Arc<Mutex<HashMap<&'static str, SignedDuration>>>,
+    /// Networks whose agent has stopped.
+    pub stopped: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 /// A vantage point and the simulator's network that it stands in.
@@ -77,6 +82,10 @@ impl Agents {
         while !stop.is_cancelled() {
             changes.mark_unchanged();
             let now = tokio::time::Instant::now();
+            if self.stopped.lock().unwrap().contains(place.network) {
+                tokio::time::sleep(RENEWAL).await;
+                continue;
+            }
             if now >= renew {
                 self.renew(place);
                 renew = now + RENEWAL;
@@ -101,8 +110,14 @@ impl Agents {
         }
     }
 
+    /// The time by the clock of that network's agent.
+    fn time(&self, network: &str) -> Timestamp {
+        let ahead = self.ahead.lock().unwrap().get(network).copied().unwrap_or_default();
+        self.clock.now().saturating_add(ahead).unwrap()
+    }
+
     fn renew(&self, place: Place) {
-        let renewed = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+        let renewed = self.time(place.network).strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
         self.api.put(
             "leases",
             json!({
@@ -150,7 +165,7 @@ impl Agents {
                 generation: question.generation,
                 attempts,
             },
-            self.clock.now(),
+            self.time(place.network),
         );
         let Some(status) = known.standing.unpublished(published.as_ref()) else {
             return;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -43,6 +44,8 @@ pub enum Fault {
     Refuse(u16),
     /// Carried out, and the answer is lost.
     LoseAnswer,
+    /// Carried out, and the answer comes so much later.
+    AnswerLate(Duration),
 }
 
 type Interceptor = Box<dyn FnMut(&Method, &Key) -> Fault + Send>;
@@ -65,6 +68,14 @@ pub(super) struct Store {
     pub(super) version: u64,
     interceptor: Option<Interceptor>,
     pub(super) courier: Courier,
+    /// Where set, what watches and reads that accept an old answer are served from.
+    pub(super) past: Option<Past>,
+}
+
+/// The watch cache of a server that lags behind etcd.
+pub(super) struct Past {
+    pub(super) objects: BTreeMap<Key, Value>,
+    pub(super) version: u64,
 }
 
 #[derive(Clone)]
@@ -78,11 +89,16 @@ pub(super) struct Event {
 impl Store {
     /// The first event after a version that is wanted, and how far was looked.
     pub(super) fn event_after(&self, version: u64, wanted: impl Fn(&Event) -> bool) -> (Option<Event>, u64) {
+        let known = self.past.as_ref().map_or(self.version, |past| past.version);
         let from = self.log.partition_point(|event| event.version <= version);
-        (
-            self.log.iter().skip(from).find(|event| wanted(event)).cloned(),
-            self.version,
-        )
+        let mut later = self.log.iter().skip(from).take_while(|event| event.version <= known);
+        (later.find(|event| wanted(event)).cloned(), known)
+    }
+
+    /// All objects as whoever watches knows them, and their version.
+    pub(super) fn watched(&self) -> (&BTreeMap<Key, Value>, u64) {
+        let past = self.past.as_ref().map(|past| (&past.objects, past.version));
+        past.unwrap_or((&self.objects, self.version))
     }
 
     /// What becomes of an event that somebody watches for.
@@ -115,6 +131,13 @@ impl ApiServer {
     /// Decides about every request but watches from now on; lists have no name.
     pub fn intercept(&self, interceptor: impl FnMut(&Method, &Key) -> Fault + Send + 'static) {
         self.lock().interceptor = Some(Box::new(interceptor));
+    }
+
+    /// From now on watches tell nothing, and reads that accept an old answer get one from now.
+    pub fn freeze_watch_cache(&self) {
+        let mut store = self.lock();
+        let (objects, version) = (store.objects.clone(), store.version);
+        store.past = Some(Past { objects, version });
     }
 
     /// Tells of every change.
@@ -215,6 +238,9 @@ impl ApiServer {
         if fault == Fault::LoseAnswer {
             return Err(std::io::Error::other("the answer was lost"));
         }
+        if let Fault::AnswerLate(by) = fault {
+            tokio::time::sleep(by).await;
+        }
         Ok(respond(&answer.unwrap_or_else(|refusal| refusal)))
     }
 
@@ -235,8 +261,10 @@ impl ApiServer {
             .get("content-type")
             .map_or("", |kind| kind.to_str().unwrap());
         let manager = query.get("fieldManager").map_or("", String::as_str);
+        let old_will_do = query.contains_key("resourceVersion");
         let object = match (parts.method.as_str(), kind) {
-            ("GET", _) if target.key.2.is_empty() => self.list(target, query),
+            ("GET", _) if target.key.2.is_empty() => self.list(target, query, old_will_do),
+            ("GET", _) if old_will_do => Self::find_in(self.lock().watched().0, &target.key)?,
             ("GET", _) => self.find(&target.key)?,
             ("POST", _) => self.create(target, body)?,
             ("PATCH", "application/apply-patch+yaml") => self.apply(target, body, manager)?,
@@ -251,19 +279,26 @@ impl ApiServer {
     }
 
     fn find(&self, key: &Key) -> Result<Value, Refusal> {
-        let found = self.lock().objects.get(key).cloned();
+        Self::find_in(&self.lock().objects, key)
+    }
+
+    fn find_in(objects: &BTreeMap<Key, Value>, key: &Key) -> Result<Value, Refusal> {
+        let found = objects.get(key).cloned();
         found.ok_or_else(|| refuse(404, "NotFound", format!("{} {:?} not found", key.0, key.2)))
     }
 
-    fn list(&self, target: &Target, query: &HashMap<String, String>) -> Value {
+    fn list(&self, target: &Target, query: &HashMap<String, String>, old_will_do: bool) -> Value {
         let store = self.lock();
-        let items: Vec<Value> = store
-            .objects
+        let (objects, version) = match old_will_do {
+            true => store.watched(),
+            false => (&store.objects, store.version),
+        };
+        let items: Vec<Value> = objects
             .iter()
             .filter(|(key, object)| selects(target, query, key, object))
             .map(|(_, object)| object.clone())
             .collect();
-        json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": store.version.to_string()}, "items": items})
+        json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version.to_string()}, "items": items})
     }
 
     fn create(&self, target: &Target, mut object: Value) -> Result<Value, Refusal> {

@@ -229,6 +229,8 @@ impl Stand {
             log: Arc::default(),
             caches: Arc::default(),
             cut: Arc::default(),
+            ahead: Arc::default(),
+            stopped: Arc::default(),
         };
         let leadership = Arc::new(Held(Mutex::new(Some(Duration::from_secs(3600)))));
         let stand = Stand {

@@ -45,8 +45,8 @@ impl ApiServer {
                     .unwrap_or(0),
             );
         }
-        let selected = store
-            .objects
+        let (objects, version) = store.watched();
+        let selected = objects
             .iter()
             .filter(|(key, object)| selects(target, query, key, object));
         let mut events: Vec<Value> = selected
@@ -54,9 +54,9 @@ impl ApiServer {
             .collect();
         events.push(
             json!({"type": "BOOKMARK", "object": {"kind": "Bookmark", "apiVersion": "v1", "metadata": {
-            "resourceVersion": store.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}}),
+            "resourceVersion": version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}}),
         );
-        (events, store.version)
+        (events, version)
     }
 
     fn later_events(

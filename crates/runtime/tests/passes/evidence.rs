@@ -1,0 +1,159 @@
+//! Evidence that only looks like proof: answers from a cache, times from clocks that are wrong, what was true once, what somebody
+//! made up. (That each attempt asks anew and opens a connection of its own is told in `sreg_probe`, with real sockets; that nobody
+//! but its own agent can write a probe's evidence, in the whole-binary tests, with the real policies.)
+
+use std::time::Duration;
+
+use azure_sim::data_plane::{Wanted, resolve};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::stand::{PLACES, REGISTRY, Stand};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// As soon as proven: what names settle is no help.
+fn unsettled(object: &mut Value) {
+    object["spec"]["verification"]["dnsSettle"] = "0s".into();
+}
+
+/// When the first target was closed.
+async fn first_closing(stand: &Stand) -> Duration {
+    stand.until("locked", 3 * HOUR, |stand| stand.state() == "Locked").await;
+    stand.assert_never_closed_without_proof(Duration::from_secs(600));
+    stand.closings().first().copied().unwrap()
+}
+
+/// Everything that the office needs, asked for before anything was private.
+fn ask_for_everything(stand: &Stand) {
+    let now = stand.sim.now();
+    for path in stand.sim.required_paths(REGISTRY, &["office".to_owned()]) {
+        stand.sim.with_world(|world| {
+            let mut caches = stand.agents.caches.lock().unwrap();
+            resolve(world, &mut caches, now, "office", &path.fqdn, Wanted::A)
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn public_answers_in_a_forwarders_cache_keep_the_registry_open_until_they_are_forgotten() {
+    let fresh = Stand::quick_with(unsettled);
+    let operator = fresh.start();
+    let without = first_closing(&fresh).await;
+    operator.stop().await;
+
+    let stand = Stand::quick_with(unsettled);
+    ask_for_everything(&stand);
+    let operator = stand.start();
+    let named = |stand: &Stand| stand.status()["waitingFor"].to_string().contains("office cannot reach");
+    stand.until("the office is named", HOUR, named).await;
+    let with = first_closing(&stand).await;
+    operator.stop().await;
+    assert!(
+        with > without + Duration::from_secs(1200),
+        "closed at {with:?}, without caches at {without:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn agents_whose_clocks_are_days_off_prove_as_much_as_others() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    let right = first_closing(&stand).await;
+    operator.stop().await;
+
+    let stand = Stand::quick();
+    let days = SignedDuration::from_hours(48);
+    stand
+        .agents
+        .ahead
+        .lock()
+        .unwrap()
+        .extend([("hub", days), ("office", -days)]);
+    let operator = stand.start();
+    let skewed = first_closing(&stand).await;
+    operator.stop().await;
+    assert!(
+        skewed.abs_diff(right) < Duration::from_secs(60),
+        "{skewed:?} instead of {right:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_stopped_is_silent_though_its_clock_was_days_ahead() {
+    let stand = Stand::quick();
+    let days = SignedDuration::from_hours(48);
+    stand.agents.ahead.lock().unwrap().insert("office", days);
+    let operator = stand.start();
+    stand
+        .until("names settle", HOUR, |stand| stand.state() == "Settling")
+        .await;
+    stand.agents.stopped.lock().unwrap().insert("office");
+    tokio::time::sleep(2 * HOUR).await;
+    assert_eq!(stand.closings(), Vec::<Duration>::new());
+    let waits = stand.status()["waitingFor"].to_string();
+    assert!(
+        waits.contains("the agent of VantagePoint office does not report"),
+        "{waits}"
+    );
+    operator.stop().await;
+}
+
+/// The office's evidence of the first lock, complete and true when it was given, is put back whenever the office writes another.
+#[tokio::test(start_paused = true)]
+async fn evidence_that_is_replayed_into_a_later_round_proves_nothing() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    first_closing(&stand).await;
+    let office = |stand: &Stand| {
+        let all = stand.api.all("connectivityprobes");
+        let namespace = PLACES[2].namespace;
+        all.into_iter()
+            .find(|probe| probe["metadata"]["namespace"] == namespace)
+            .unwrap()
+    };
+    let kept = office(&stand)["status"].clone();
+    assert_eq!(kept["results"][0]["outcome"], "Succeeded", "{kept:#}");
+    let replayer = tokio::spawn({
+        let (api, kept) = (stand.api.clone(), kept.clone());
+        async move {
+            let mut changes = api.changes();
+            while changes.changed().await.is_ok() {
+                let found = api.all("connectivityprobes").into_iter();
+                for probe in found.filter(|probe| probe["metadata"]["namespace"] == PLACES[2].namespace) {
+                    if probe["status"] != kept {
+                        let name = probe["metadata"]["name"].as_str().unwrap();
+                        api.meddle("connectivityprobes", PLACES[2].namespace, name, |probe| {
+                            probe["status"] = kept.clone()
+                        });
+                    }
+                }
+            }
+        }
+    });
+    // Until then the first round is as good as ever.
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    let closed = stand.closings().len();
+    stand.sim.change_by_hand(REGISTRY, |body| {
+        body["properties"]["publicNetworkAccess"] = json!("Enabled")
+    });
+    let first = office(&stand)["spec"]["round"].clone();
+    stand
+        .until("another round", HOUR, |stand| office(stand)["spec"]["round"] != first)
+        .await;
+    tokio::time::sleep(2 * HOUR).await;
+    assert_eq!(office(&stand)["status"], kept);
+    assert_eq!(
+        stand.closings().len(),
+        closed,
+        "closed on what was proven for the lock before"
+    );
+    assert_eq!(stand.open_targets().len(), 1);
+    replayer.abort();
+    stand
+        .until("locked on its own evidence", HOUR, |stand| {
+            stand.open_targets().is_empty()
+        })
+        .await;
+    operator.stop().await;
+}

@@ -1,0 +1,109 @@
+//! The informer's cache from the past: from some moment on no watch tells anything, and a read that accepts an old answer gets
+//! one. What the operator closes it closes on what is so now.
+
+use std::time::Duration;
+
+use kube::api::{Api, ListParams};
+use serde_json::{Value, json};
+use sreg_api::registry::PublicAccess;
+use sreg_api::{BreakGlass, SecureRegistry};
+use sreg_domain::action::StepResult;
+use sreg_runtime::act::act;
+
+use super::stand::{NAME, NAMESPACE, Stand};
+
+/// What a cache that was filled from this server holds of the objects.
+async fn cached(stand: &Stand) -> Vec<SecureRegistry> {
+    let objects: Api<SecureRegistry> = Api::namespaced(stand.api.client(), NAMESPACE);
+    let old_will_do = ListParams::default().match_any();
+    objects.list(&old_will_do).await.unwrap().items
+}
+
+fn keep_open(object: &mut Value) {
+    object["spec"]["publicAccess"] = json!({"desired": "Enabled"});
+}
+
+fn break_the_glass(stand: &Stand) {
+    stand.api.put(
+        "breakglasses",
+        json!({
+            "apiVersion": "secureregistry.dev/v1alpha1", "kind": "BreakGlass",
+            "metadata": {"name": "fire", "namespace": NAMESPACE},
+            "spec": {"secureRegistryName": NAME, "reason": "the office has lost its line", "requestedBy": "ops",
+                "duration": "2h"},
+        }),
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_still_wants_the_lock_closes_nothing_once_the_spec_wants_it_open() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    let proving = |stand: &Stand| stand.state() == "Proving";
+    stand.until("a proof round", Duration::from_secs(3600), proving).await;
+    stand.api.freeze_watch_cache();
+    stand.apply(keep_open);
+    let still = cached(&stand).await.remove(0).spec.public_access.desired;
+    assert_eq!(still, PublicAccess::Disabled, "the cache is from the past");
+    let noticed = |stand: &Stand| stand.status()["observedGeneration"] == 2 && stand.state() == "Open";
+    stand
+        .until("noticed without an event", Duration::from_secs(3600), noticed)
+        .await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(stand.closings(), Vec::<Duration>::new());
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_without_the_break_glass_closes_nothing_while_it_runs() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    let proving = |stand: &Stand| stand.state() == "Proving";
+    stand.until("a proof round", Duration::from_secs(3600), proving).await;
+    stand.api.freeze_watch_cache();
+    break_the_glass(&stand);
+    let glasses: Api<BreakGlass> = Api::namespaced(stand.api.client(), NAMESPACE);
+    let known = glasses.list(&ListParams::default().match_any()).await.unwrap().items;
+    assert!(known.is_empty(), "the cache is from the past");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(stand.closings(), Vec::<Duration>::new());
+    stand
+        .until("locked when it is over", Duration::from_secs(3 * 3600), |stand| {
+            stand.open_targets().is_empty()
+        })
+        .await;
+    let first = stand.closings().first().copied().unwrap();
+    assert!(first > Duration::from_secs(2 * 3600), "closed at {first:?}");
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fence_asks_no_cache() {
+    let changes: [(&str, fn(&Stand)); 3] = [
+        ("the spec changed from generation 1 to 2", |stand| {
+            stand.apply(keep_open)
+        }),
+        ("the world changed between plan and write", break_the_glass),
+        ("being deleted", |stand| {
+            stand.api.remove("secureregistries", NAMESPACE, NAME)
+        }),
+    ];
+    for (reason, change) in changes {
+        let stand = Stand::quick();
+        let context = stand.context();
+        let (object, plan) = stand.until_closing(&context).await;
+        stand.api.freeze_watch_cache();
+        change(&stand);
+        let known = cached(&stand).await.remove(0);
+        assert_eq!(
+            (known.metadata.generation, known.metadata.deletion_timestamp),
+            (Some(1), None)
+        );
+        let outcome = act(&context, &object, &plan).await;
+        match &outcome.steps[0].result {
+            StepResult::Withheld(why) => assert!(why.contains(reason), "{why:?} does not speak of {reason:?}"),
+            other => panic!("not withheld: {other:?}"),
+        }
+        assert_eq!(stand.closings(), Vec::<Duration>::new());
+    }
+}
