@@ -186,7 +186,11 @@ impl Copy {
             String::from_utf8_lossy(&output.stderr),
         );
         if complained.contains("could not compile") {
-            return Err(complained.into_owned());
+            let first = complained
+                .lines()
+                .find(|line| line.starts_with("error"))
+                .unwrap_or("error");
+            return Err(format!("does not compile: {first}"));
         }
         let failing = said
             .lines()
@@ -195,20 +199,19 @@ impl Copy {
     }
 
     fn failing_when_broken(&self, broken: &Break) -> Result<BTreeSet<String>, String> {
+        let files: BTreeSet<PathBuf> = broken.edits().map(|edit| self.tree.join(&edit.file)).collect();
+        let whole: Vec<(PathBuf, String)> = files
+            .into_iter()
+            .map(|f| (f.clone(), fs::read_to_string(f).unwrap()))
+            .collect();
         for edit in broken.edits() {
             let file = self.tree.join(&edit.file);
             let code = fs::read_to_string(&file).unwrap();
             fs::write(&file, code.replacen(&edit.find, &edit.replace, 1)).unwrap();
         }
         let failing = self.failing(&broken.run);
-        for edit in broken.edits() {
-            fs::copy(root().join(&edit.file), self.tree.join(&edit.file)).unwrap();
-            fs::File::options()
-                .write(true)
-                .open(self.tree.join(&edit.file))
-                .unwrap()
-                .set_modified(std::time::SystemTime::now())
-                .unwrap();
+        for (file, code) in whole {
+            fs::write(file, code).unwrap();
         }
         failing
     }

@@ -32,6 +32,13 @@ pub struct ConnectivityProbeSpec {
     /// Name of the `VantagePoint` that tries them.
     #[schemars(length(min = 1, max = 253))]
     pub vantage_point: String,
+    /// Uid of that `VantagePoint`: one made again under the same name may stand elsewhere.
+    #[schemars(length(max = 64))]
+    pub vantage_point_uid: String,
+    /// Its `metadata.generation`. An agent answers only from the place that this generation describes, so that evidence from a
+    /// former place never counts for another.
+    #[schemars(range(min = 0))]
+    pub vantage_point_generation: i64,
     /// ServiceAccount (in this namespace) that alone may write the status.
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: String,

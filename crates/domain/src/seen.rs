@@ -172,6 +172,10 @@ pub struct Claim {
 /// A vantage point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VantagePointSeen {
+    /// Its uid.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
     /// Kind of network.
     pub network: VantageNetwork,
     /// Its virtual network.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sreg_api::probe::ProbeService;
-use strum::{Display, EnumIter, IntoStaticStr};
+use strum::{Display, EnumIter, IntoEnumIterator, IntoStaticStr};
 
 /// What public access is closed on.
 #[derive(
@@ -42,6 +42,11 @@ impl EndpointGroup {
             EndpointGroup::Dfs => "dfs",
             EndpointGroup::ContainerRegistry => "registry",
         }
+    }
+
+    /// The group of an id, however Azure spells it; `None` for groups that are none of ours.
+    pub fn of_group_id(id: &str) -> Option<EndpointGroup> {
+        EndpointGroup::iter().find(|group| group.group_id().eq_ignore_ascii_case(id))
     }
 
     /// Which of the three it reaches.

@@ -9,15 +9,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sreg_api::ChangeKind;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::seen::OperationState;
-use sreg_domain::{Action, Desired, Digest, Seen};
+use sreg_domain::{Action, Desired, Seen};
 
 use crate::break_glass::{self, Standing};
 use crate::conditions::whole_seconds;
 use crate::draft::Draft;
-use crate::endpoints::WantedEndpoints;
 use crate::evidence::Evidence;
 use crate::facts::{View, not_known};
 use crate::lint::{LintFinding, lint};
@@ -25,7 +23,7 @@ use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
 use crate::{
-    claims, dns, drift, endpoints, evidence, gates, lockdown, locked, names, paths, refusals, registry, release,
+    claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, refusals, registry, release,
     settling, state, teardown,
 };
 
@@ -106,7 +104,7 @@ fn live(view: &View<'_>) -> Plan {
         release::plan(view, &wanted, &mut draft);
         registry::plan_sharing(view, &mut draft);
         refusals::hold(view, &mut draft);
-        assessment.name_changes_digest = approve_names(view, &wanted, &mut draft);
+        assessment.name_changes = name_changes::hold(view, &wanted, &mut draft);
         assessment.names_about_to_change = settling::record_first(view, &mut draft);
         proof.plan_probes(view, assessment.dns_ready, &mut draft);
         access(view, &paths, &proof, &assessment.paths, &mut draft);
@@ -125,35 +123,6 @@ fn live(view: &View<'_>) -> Plan {
         draft.waves()
     };
     finish(view, waves, draft, assessment)
-}
-
-/// Holds name-changing writes until an approval names their digest. The digest is shown only where one is asked for.
-fn approve_names(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) -> Option<Digest> {
-    if !view.desired.approve_name_changes {
-        return None;
-    }
-    let changes = |step: &Step| step.action.changes_names();
-    if !draft.azure.iter().any(changes) {
-        return None;
-    }
-    let digest = names::digest(view, wanted);
-    let approved = digest
-        .as_ref()
-        .and_then(|d| gates::approved(view, ChangeKind::NameChanges, d));
-    if approved == Some(true) {
-        return None;
-    }
-    draft.azure.retain(|step| !changes(step));
-    draft.waits.retain(|wait| wait.reason != WaitReason::ResourceBusy);
-    match (&digest, approved) {
-        (Some(digest), Some(_)) => draft.waiting(
-            WaitReason::NameChangesApproval,
-            format!("approve the name changes: create a ChangeApproval with change: NameChanges and digest {digest}"),
-        ),
-        (Some(_), None) => draft.wait(not_known("ChangeApprovals", &view.seen.cluster.approvals)),
-        (None, _) => draft.waiting(WaitReason::NotKnown, "which names change is not fully known yet"),
-    }
-    digest
 }
 
 /// Public access: who may open it comes before who wants it closed.

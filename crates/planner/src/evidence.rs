@@ -1,7 +1,8 @@
 //! Proof: which probes must exist, whether the open round still counts, how each required path stands.
 //!
 //! Evidence counts only from a probe whose spec is exactly what we want, whose status answers that very generation and echoes
-//! round number and subject, from an agent that is alive, at a vantage point that stands where the spec says. Its age is the age
+//! round number and subject, from an agent that is alive, at a vantage point that stands where the spec says. What a probe asks
+//! names the generation of its vantage point: whoever moves one voids what was proven from it. Its age is the age
 //! of the round in our own memory; agents' times are never judged.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,6 +154,8 @@ fn wanted_probe(
             uid: object.uid.clone(),
         },
         vantage_point: network.vantage_point.clone(),
+        vantage_point_uid: point.uid.clone(),
+        vantage_point_generation: point.generation,
         service_account_name: point.service_account.clone(),
         subject: subject.to_string(),
         round: 0,

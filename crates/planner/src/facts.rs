@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sreg_api::status::SecureRegistryStatus;
+use sreg_api::status::{ExposureStatus, SecureRegistryStatus};
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
     Claim, ContainerRegistrySeen, IgnoranceKind, OperationSeen, OperationState, RegistrySeen, StorageSeen,
@@ -44,11 +44,13 @@ pub(crate) fn was_locked(status: &SecureRegistryStatus) -> bool {
     })
 }
 
-/// Whether a lock would only bring back one that held before: a break-glass is over, or somebody opened by hand. A lock that was
-/// rolled back never held, and one that the spec has lifted is a thing of the past.
-pub(crate) fn relocks(status: &SecureRegistryStatus) -> bool {
+/// Whether a lock would only bring back one that held before (a break-glass is over, or somebody opened by hand), or finish one
+/// that has begun and still closes something. A lock that was rolled back never held, and one that the spec has lifted, or no
+/// longer enforced, is a thing of the past.
+pub(crate) fn relocks(status: &SecureRegistryStatus, any_closed: bool) -> bool {
     let exposure = status.exposure.as_ref();
-    exposure.is_some_and(|e| e.locked_at.is_some() && !e.by_spec) && status.rollback.is_none()
+    let goes_on = |e: &ExposureStatus| e.locked_at.is_some() || (any_closed && e.evidence_digest.is_some());
+    exposure.is_some_and(|e| goes_on(e) && !e.by_spec) && status.rollback.is_none()
 }
 
 /// The three things behind the registry, as the registry reports them.

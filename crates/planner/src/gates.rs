@@ -39,7 +39,9 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
     if view.targets.gap.is_some() || !paths.gaps.is_empty() || paths.all.is_empty() {
         return None;
     }
-    let mut parts: Vec<String> = view.access.iter().map(|a| format!("close {}", a.id.key())).collect();
+    // An object made again is approved again.
+    let mut parts = vec![format!("object {}", view.desired.object.uid)];
+    parts.extend(view.access.iter().map(|a| format!("close {}", a.id.key())));
     parts.extend(paths.all.iter().map(|r| format!("path {} {}", r.network, r.path.fqdn)));
     // A name alone could be pointed at another network after the approval; a waiver takes a network out of it.
     parts.extend(view.desired.client_networks.iter().map(|n| format!("network {n:?}")));
@@ -130,7 +132,9 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
         unknown => told(not_known("recent public clients", unknown)),
     };
     match wanted.policy {
-        RecentPublicClientsPolicy::Block if !relocks(&view.seen.object.status) => Some(Wait { reason, message }),
+        RecentPublicClientsPolicy::Block if !relocks(&view.seen.object.status, view.any_closed()) => {
+            Some(Wait { reason, message })
+        }
         RecentPublicClientsPolicy::Block | RecentPublicClientsPolicy::Warn => {
             draft.find(FindingReason::PublicClient, message);
             None
@@ -171,7 +175,7 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
 }
 
 fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
-    if !view.desired.gates.contains(&LockdownGate::Window) || relocks(&view.seen.object.status) {
+    if !view.desired.gates.contains(&LockdownGate::Window) || relocks(&view.seen.object.status, view.any_closed()) {
         return None;
     }
     let closed = |opens: Option<jiff::Timestamp>| Wait {

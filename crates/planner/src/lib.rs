@@ -26,6 +26,7 @@ mod facts;
 mod gates;
 mod lockdown;
 mod locked;
+mod name_changes;
 mod names;
 mod opening;
 mod paths;

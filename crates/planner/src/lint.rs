@@ -9,6 +9,7 @@
 //! | claim first | no Azure write before claim and finalizer; nobody's snapshot goes but with the claim |
 //! | ownership | no step names a resource that is not ours, or that could not be read |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
+//! | approval | name-changing writes that wait for an approval have one |
 //! | serial | one endpoint in flight per network and per target |
 //! | observe | nothing is written to Azure under Observe |
 //! | teardown | deletion creates nothing, strands nobody, and its finalizer goes last |
@@ -83,6 +84,12 @@ pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
     ownership::check(&mut lint);
     order::check(&mut lint);
     order::teardown(&mut lint);
+    for step in crate::name_changes::unapproved(desired, seen, plan) {
+        lint.break_rule(
+            "approval",
+            format!("{} changes names, and nobody approved that", step.id),
+        );
+    }
     lint.found
 }
 

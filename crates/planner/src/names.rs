@@ -1,13 +1,21 @@
-//! Whom name-changing writes touch: sentences computed from what is linked where, and the digest that an approval names. The
-//! digest covers all that the object ever changes, not what is left of it, so it survives executed steps.
+//! Whom name-changing writes touch, computed from what is linked where: sentences for the plan, and what an approval covers.
+//!
+//! | change | an approval covers | it survives |
+//! | --- | --- | --- |
+//! | building | all endpoints, records and links that the spec wants; the names they touch; every network that asks | executed steps |
+//! | releasing one endpoint | that endpoint, its names, every network that asks | executed steps, and what is built meanwhile |
+//!
+//! Where a name or a network that may be touched is not known, nothing can be approved yet.
 
 use std::collections::BTreeSet;
 
 use sreg_api::registry::ResolutionPolicy;
-use sreg_domain::{ArmId, Digest, EndpointGroup, Fact};
+use sreg_domain::seen::ZoneSeen;
+use sreg_domain::{Action, ArmId, AzureAction, Digest, EndpointGroup, Fact, Fqdn};
 
 use crate::endpoints::{Wanted, WantedEndpoints};
-use crate::facts::View;
+use crate::facts::{View, not_known};
+use crate::plan::{Wait, WaitReason};
 
 /// Networks that ask a zone: those linked now and those that we link.
 fn askers(view: &View<'_>, zone: &ArmId, links: &[ArmId]) -> BTreeSet<ArmId> {
@@ -24,83 +32,70 @@ fn listed<'a>(networks: impl IntoIterator<Item = &'a ArmId>) -> String {
     networks.into_iter().map(ArmId::name).collect::<Vec<_>>().join(", ")
 }
 
-/// The public names of a wanted endpoint's target, as far as they are known before it exists.
-fn public_names(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<String> {
+/// The public names of a target, as far as they are known before it has an endpoint. `None`: they are not.
+fn public_names(view: &View<'_>, group: EndpointGroup, target: &ArmId) -> Option<Vec<String>> {
     let azure = &view.seen.azure;
-    match wanted.group {
-        EndpointGroup::AmlRegistry => azure
-            .discovery
-            .seen()
-            .into_iter()
-            .flatten()
-            .map(ToString::to_string)
-            .collect(),
-        EndpointGroup::Blob => azure
-            .storage
-            .get(wanted.target)
-            .and_then(Fact::seen)
-            .and_then(|s| s.blob_host.as_ref())
-            .map(ToString::to_string)
-            .into_iter()
-            .collect(),
-        EndpointGroup::Dfs => azure
-            .storage
-            .get(wanted.target)
-            .and_then(Fact::seen)
-            .and_then(|s| s.dfs_host.as_ref())
-            .map(ToString::to_string)
-            .into_iter()
-            .collect(),
-        EndpointGroup::ContainerRegistry => {
-            let registry = azure.container_registries.get(wanted.target).and_then(Fact::seen);
-            registry
-                .and_then(|r| r.login_server.as_ref())
-                .map(ToString::to_string)
-                .into_iter()
-                .collect()
+    let storage = || azure.storage.get(target).and_then(Fact::seen);
+    let registry = || azure.container_registries.get(target).and_then(Fact::seen);
+    let names: Vec<&Fqdn> = match group {
+        EndpointGroup::AmlRegistry => azure.discovery.seen()?.iter().collect(),
+        EndpointGroup::Blob => vec![storage()?.blob_host.as_ref()?],
+        EndpointGroup::Dfs => vec![storage()?.dfs_host.as_ref()?],
+        EndpointGroup::ContainerRegistry => vec![registry()?.login_server.as_ref()?],
+    };
+    let mut names: Vec<String> = names.into_iter().map(ToString::to_string).collect();
+    names.sort();
+    Some(names).filter(|names| !names.is_empty())
+}
+
+/// Networks that ask a zone of this name, wherever it is: one that we write to, or anybody's.
+fn holders(view: &View<'_>, zone: &str) -> Result<BTreeSet<ArmId>, Wait> {
+    let azure = &view.seen.azure;
+    let same = |id: &ArmId| id.name().eq_ignore_ascii_case(zone);
+    let mut holders = BTreeSet::new();
+    let mut add = |zone: &ZoneSeen| match &zone.links {
+        Fact::Unknown(_) => Err(not_known(
+            &format!("links of private DNS zone {}", zone.id),
+            &zone.links,
+        )),
+        Fact::Absent => Ok(()),
+        Fact::Seen(links) => {
+            holders.extend(links.iter().map(|link| link.virtual_network.clone()));
+            Ok(())
+        }
+    };
+    for (id, fact) in azure.zones.iter().filter(|(id, _)| same(id)) {
+        match fact {
+            Fact::Unknown(_) => return Err(not_known(&format!("private DNS zone {id}"), fact)),
+            Fact::Absent => {}
+            Fact::Seen(zone) => add(zone)?,
         }
     }
+    match &azure.zones_elsewhere {
+        unknown @ Fact::Unknown(_) => return Err(not_known("other private DNS zones of these names", unknown)),
+        Fact::Absent => {}
+        Fact::Seen(zones) => zones.iter().filter(|zone| same(&zone.id)).try_for_each(add)?,
+    }
+    Ok(holders)
 }
 
 /// The first endpoint on a target turns its public names into CNAMEs to `privatelink.` (azure.md §3.2).
 pub(crate) fn touched_by_endpoint(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<String> {
-    let names = public_names(view, wanted);
-    let names = if names.is_empty() {
-        format!("the names of {}", wanted.target.name())
-    } else {
-        names.join(", ")
-    };
+    let names = public_names(view, wanted.group, wanted.target).map_or_else(
+        || format!("the names of {}", wanted.target.name()),
+        |names| names.join(", "),
+    );
     let zone = view.desired.cloud.zone(wanted.group);
     let mut touches = Vec::new();
-    let known: BTreeSet<ArmId> = view
-        .desired
-        .endpoints
-        .iter()
-        .filter_map(|p| p.dns.zones.get(&wanted.group))
-        .flat_map(|z| askers(view, z, &[]))
-        .collect();
-    let elsewhere = view
-        .seen
-        .azure
-        .zones_elsewhere
-        .seen()
-        .into_iter()
-        .flatten()
-        .filter(|z| z.id.name().eq_ignore_ascii_case(&zone));
-    let holders: BTreeSet<ArmId> = known
-        .into_iter()
-        .chain(
-            elsewhere
-                .filter_map(|z| z.links.seen())
-                .flatten()
-                .map(|l| l.virtual_network.clone()),
-        )
-        .collect();
-    if !holders.is_empty() {
-        touches.push(format!(
+    match holders(view, &zone) {
+        Ok(holders) if holders.is_empty() => {}
+        Ok(holders) => touches.push(format!(
             "networks that hold a zone {zone} ({}) get no answer for {names} until its record is written there",
             listed(&holders)
-        ));
+        )),
+        Err(_) => touches.push(format!(
+            "which networks hold a zone {zone} is not fully known: those that do get no answer for {names} until its record is written there"
+        )),
     }
     if wanted.group == EndpointGroup::ContainerRegistry {
         touches.push(format!(
@@ -140,33 +135,116 @@ pub(crate) fn touched_by_link(zone: &ArmId, network: &ArmId, policy: ResolutionP
     )]
 }
 
-/// What an approval of kind `NameChanges` covers; `None` while what is wanted is not fully known.
-pub(crate) fn digest(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Option<Digest> {
-    if !wanted.complete {
-        return None;
+/// What one approval of kind `NameChanges` covers.
+pub(crate) struct Covered {
+    /// What the approval must name.
+    pub(crate) digest: Digest,
+    /// One sentence for the approver.
+    pub(crate) summary: String,
+}
+
+/// What approves a step: building what the spec wants, or releasing one endpoint that it no longer wants.
+pub(crate) fn covered(view: &View<'_>, wanted: &WantedEndpoints<'_>, action: &Action) -> Result<Covered, Wait> {
+    let removed = match action {
+        Action::Azure(AzureAction::DeleteEndpoint { id, .. }) => Some(id.clone()),
+        Action::Azure(AzureAction::DeleteZoneGroup { id }) => id.parent(),
+        Action::Azure(_) | Action::Cluster(_) => None,
+    };
+    match removed.filter(|id| !wanted.all.iter().any(|w| w.id == *id)) {
+        Some(id) => releasing(view, &id),
+        None => building(view, wanted),
     }
-    let mut parts: Vec<String> = vec![view.desired.registry.key().to_owned()];
+}
+
+fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wait> {
+    if !wanted.complete {
+        return Err(not_yet("which endpoints are needed"));
+    }
+    let mut parts: Vec<String> = vec![format!("registry {}", view.desired.registry.key())];
+    let (mut all_names, mut all_networks) = (BTreeSet::new(), BTreeSet::new());
     for w in &wanted.all {
+        let names = public_names(view, w.group, w.target);
+        let names = known(names, &format!("the names of {}", w.target.name()))?;
+        let subnet = w.place.subnet.key();
         parts.push(format!(
-            "endpoint {} {} {}",
+            "endpoint {} {} {subnet} {}",
             w.id.key(),
             w.target.key(),
-            w.place.subnet.key()
+            names.join(" ")
         ));
+        let mut networks = holders(view, &view.desired.cloud.zone(w.group))?;
         if let Some(zone) = w.place.dns.zones.get(&w.group) {
-            let askers = askers(view, zone, &w.place.dns.links);
-            let askers: Vec<&str> = askers.iter().map(ArmId::key).collect();
-            parts.push(format!("records {} {} {}", w.id.key(), zone.key(), askers.join(" ")));
-            parts.extend(
-                w.place
-                    .dns
-                    .links
-                    .iter()
-                    .map(|n| format!("link {} {} {:?}", zone.key(), n.key(), w.place.dns.resolution_policy)),
-            );
+            networks.extend(w.place.dns.links.iter().cloned());
+            let policy = w.place.dns.resolution_policy;
+            let links = w.place.dns.links.iter();
+            parts.extend(links.map(|n| format!("link {} {} {policy:?}", zone.key(), n.key())));
+            parts.push(format!("records {} {}", w.id.key(), zone.key()));
         }
+        parts.push(format!("asked by {} {}", w.group.group_id(), keys(&networks)));
+        all_names.extend(names);
+        all_networks.extend(networks);
     }
     parts.sort();
     parts.dedup();
-    Some(Digest::of_parts(parts.iter().map(String::as_str)))
+    let endpoints = wanted.all.len();
+    Ok(Covered {
+        digest: Digest::of_parts(parts.iter().map(String::as_str)),
+        summary: format!(
+            "build {endpoints} private endpoints with their records and links; {}",
+            touched(&all_names, &all_networks)
+        ),
+    })
+}
+
+fn releasing(view: &View<'_>, id: &ArmId) -> Result<Covered, Wait> {
+    let unseen = || not_yet(&format!("private endpoint {}", id.name()));
+    let endpoint = view
+        .seen
+        .azure
+        .endpoints
+        .get(id)
+        .and_then(Fact::seen)
+        .ok_or_else(unseen)?;
+    let group = endpoint.group_id.as_deref().and_then(EndpointGroup::of_group_id);
+    let (Some(group), Some(target)) = (group, &endpoint.target) else {
+        return Err(not_yet(&format!("what private endpoint {} leads to", id.name())));
+    };
+    let names = known(
+        public_names(view, group, target),
+        &format!("the names of {}", target.name()),
+    )?;
+    let networks = holders(view, &view.desired.cloud.zone(group))?;
+    let parts = [
+        format!("release {} {}", id.key(), target.key()),
+        format!("names {}", names.join(" ")),
+        format!("asked by {}", keys(&networks)),
+    ];
+    Ok(Covered {
+        digest: Digest::of_parts(parts.iter().map(String::as_str)),
+        summary: format!(
+            "remove private endpoint {} with its records; {}",
+            id.name(),
+            touched(&names.into_iter().collect(), &networks)
+        ),
+    })
+}
+
+fn touched(names: &BTreeSet<String>, networks: &BTreeSet<ArmId>) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    format!("touches {} for {}", names.join(", "), listed(networks))
+}
+
+fn keys(networks: &BTreeSet<ArmId>) -> String {
+    networks.iter().map(ArmId::key).collect::<Vec<_>>().join(" ")
+}
+
+fn known(names: Option<Vec<String>>, what: &str) -> Result<Vec<String>, Wait> {
+    names.ok_or_else(|| not_yet(what))
+}
+
+fn not_yet(what: &str) -> Wait {
+    Wait {
+        reason: WaitReason::NotKnown,
+        message: format!("{what}: not fully known yet, so that nobody could tell what to approve"),
+    }
 }

@@ -229,6 +229,8 @@ pub enum FindingReason {
     PublicClient,
     /// A foreign zone group serves the endpoint.
     ForeignZoneGroup,
+    /// A write that changes names is held until it is approved, and whom it touches.
+    NameChangeHeld,
     /// Endpoints stand in another subnet than the others.
     SubnetsDiffer,
     /// A break-glass asked for more than the operator's longest time, or ended.
@@ -260,8 +262,8 @@ pub struct Assessment {
     pub evidence: Option<Digest>,
     /// Digest that a `ChangeApproval` of kind `Lockdown` must name.
     pub lockdown_digest: Option<Digest>,
-    /// Digest that a `ChangeApproval` of kind `NameChanges` must name.
-    pub name_changes_digest: Option<Digest>,
+    /// Changes of names that a `ChangeApproval` of kind `NameChanges` must name by digest.
+    pub name_changes: Vec<NameChange>,
     /// Name-changing steps that come next: status is to record that before the first of them.
     pub names_about_to_change: Vec<StepId>,
     /// Dns is complete for every endpoint.
@@ -270,6 +272,15 @@ pub struct Assessment {
     pub tags_compliant: Option<bool>,
     /// Something that was settled differs now.
     pub drift: Vec<String>,
+}
+
+/// A change of names that waits for its approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameChange {
+    /// What the approval must name.
+    pub digest: Digest,
+    /// What it does, which names it touches, and for which networks.
+    pub summary: String,
 }
 
 /// How a wanted endpoint stands.

@@ -7,7 +7,7 @@ use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::{ArmId, Desired, Digest, Fact, Seen};
 
-use super::proof::Names;
+use super::proof::{Names, closedness};
 use crate::facts::relocks;
 use crate::prefix::Prefix;
 use crate::window::{self, Standing};
@@ -30,7 +30,7 @@ pub(super) fn missing<'a>(
         (approved(desired, seen, &digest), "the lockdown is not approved"),
         (rollout, "no rollout has reached the object"),
         (
-            !wanted(LockdownGate::Window) || relocks(&seen.object.status) || in_window(),
+            !wanted(LockdownGate::Window) || goes_on(seen) || in_window(),
             "the lockdown window is closed",
         ),
         (
@@ -49,7 +49,8 @@ fn approval_digest<'a>(
     targets: impl Iterator<Item = &'a ArmId>,
     places: &BTreeMap<String, Names>,
 ) -> Digest {
-    let mut parts: Vec<String> = targets.map(|id| format!("close {}", id.key())).collect();
+    let mut parts = vec![format!("object {}", desired.object.uid)];
+    parts.extend(targets.map(|id| format!("close {}", id.key())));
     for network in &desired.client_networks {
         let names = places.get(&network.endpoint).into_iter().flatten();
         parts.extend(names.map(|(name, _)| format!("path {} {name}", network.name)));
@@ -73,6 +74,12 @@ fn approved(desired: &Desired, seen: &Seen, digest: &Digest) -> bool {
     !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
 }
 
+/// The lock brings back one that held, or finishes one that has begun.
+fn goes_on(seen: &Seen) -> bool {
+    let any_closed = closedness(seen).is_some_and(|all| all.values().any(|closed| *closed == Some(true)));
+    relocks(&seen.object.status, any_closed)
+}
+
 fn nobody_is_cut_off(desired: &Desired, seen: &Seen) -> bool {
     let Some(asked) = &desired.verification.recent_public_clients else {
         return true;
@@ -82,7 +89,7 @@ fn nobody_is_cut_off(desired: &Desired, seen: &Seen) -> bool {
         asked.accept.iter().filter_map(|text| Prefix::parse(text)).any(holds)
     };
     match &seen.azure.recent_public_clients {
-        _ if asked.policy != RecentPublicClientsPolicy::Block || relocks(&seen.object.status) => true,
+        _ if asked.policy != RecentPublicClientsPolicy::Block || goes_on(seen) => true,
         Fact::Seen(clients) => clients.iter().all(accepted),
         Fact::Absent | Fact::Unknown(_) => false,
     }

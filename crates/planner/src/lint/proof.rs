@@ -389,6 +389,8 @@ fn unproven_path(
         return no("no probe");
     };
     let asks = probe.namespace == point.namespace
+        && probe.spec.vantage_point_uid == point.uid
+        && probe.spec.vantage_point_generation == point.generation
         && probe.spec.service_account_name == point.service_account
         && probe.spec.secure_registry.uid == desired.object.uid
         && probe.spec.round == round.number

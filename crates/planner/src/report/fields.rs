@@ -276,18 +276,8 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
     };
     let waits = |reason| plan.waits.iter().any(|w| w.reason == reason);
     let mut wanted = Vec::new();
-    if let Some(digest) = plan
-        .assessment
-        .name_changes_digest
-        .as_ref()
-        .filter(|_| waits(WaitReason::NameChangesApproval))
-    {
-        wanted.push(line(
-            "NameChanges",
-            digest,
-            "private endpoints, records and links of this registry, for the networks that ask its zones".into(),
-        ));
-    }
+    let changes = plan.assessment.name_changes.iter();
+    wanted.extend(changes.map(|c| line("NameChanges", &c.digest, truncate(&c.summary, LONGEST_LINE))));
     if let Some(digest) = plan
         .assessment
         .lockdown_digest
@@ -371,7 +361,8 @@ fn exposure(
     } else {
         former
     };
-    exposure.by_spec |= view.any_open() && view.desired.public_access == PublicAccess::Enabled;
+    let lifted = view.desired.public_access == PublicAccess::Enabled || view.desired.observe_only;
+    exposure.by_spec |= view.any_open() && lifted;
     if view.all_open() && view.seen.cluster.snapshot.is_absent() {
         exposure.evidence_digest = None;
     }

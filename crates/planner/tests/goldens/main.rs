@@ -72,11 +72,7 @@ fn the_digest_that_was_approved_survives_executed_steps() {
         })
     });
     world.visit();
-    let digest = world
-        .plan()
-        .assessment
-        .name_changes_digest
-        .expect("a digest is asked for");
+    let digest = world.plan().assessment.name_changes.remove(0).digest;
     let approve = |digest: &Digest| {
         Fact::Seen(vec![ApprovalSeen {
             name: "a".into(),

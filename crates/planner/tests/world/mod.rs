@@ -181,6 +181,8 @@ pub fn open_registry() -> RegistrySeen {
 
 pub fn point(network: VantageNetwork, virtual_network: Option<ArmId>) -> Fact<VantagePointSeen> {
     Fact::Seen(VantagePointSeen {
+        uid: "point".into(),
+        generation: 1,
         network,
         virtual_network,
         namespace: "vantage".into(),

@@ -80,19 +80,26 @@ impl World {
         }
     }
 
-    /// The approver approves what status asks for.
+    /// The approver approves what status asks for, beside what he has approved of the other kind.
     pub fn approve(&mut self) {
-        let wanted = self.seen.object.status.approvals_wanted.first();
-        let Some(digest) = wanted.map(|w| Digest::from_text(&w.digest)) else {
+        let wanted = self.seen.object.status.approvals_wanted.clone();
+        let Fact::Seen(approvals) = &mut self.seen.cluster.approvals else {
             return;
         };
-        let approval = ApprovalSeen {
-            name: "approved".into(),
-            change: ChangeKind::Lockdown,
-            digest,
-            approved_by: "joe".into(),
-        };
-        self.seen.cluster.approvals = Fact::Seen(vec![approval]);
+        for asked in wanted {
+            let change = match asked.change.as_str() {
+                "Lockdown" => ChangeKind::Lockdown,
+                "NameChanges" => ChangeKind::NameChanges,
+                other => panic!("{other} is no kind of change"),
+            };
+            approvals.retain(|a| a.change != change || change == ChangeKind::NameChanges);
+            approvals.push(ApprovalSeen {
+                name: format!("approved-{}", asked.digest),
+                change,
+                digest: Digest::from_text(&asked.digest),
+                approved_by: "joe".into(),
+            });
+        }
     }
 
     /// The spec wants the other thing.

@@ -1,6 +1,7 @@
 //! Where the agent stands: watches its `VantagePoint` and turns it into a [`Place`] that can be looked from.
 
 use futures::{Stream, StreamExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -13,14 +14,20 @@ use super::Agent;
 /// What of a `VantagePoint` matters to its agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
+    /// Uid and generation of the vantage point: only probes that name them are answered from here.
+    pub(super) version: (String, i64),
     pub(super) namespace: String,
     pub(super) dialer: Dialer,
     pub(super) resolver: ResolverAddress,
 }
 
 impl Place {
-    fn of(spec: &VantagePointSpec) -> Result<Self, AddressError> {
+    fn of(meta: &ObjectMeta, spec: &VantagePointSpec) -> Result<Self, AddressError> {
         Ok(Place {
+            version: (
+                meta.uid.clone().unwrap_or_default(),
+                meta.generation.unwrap_or_default(),
+            ),
             namespace: spec.namespace.clone(),
             dialer: Dialer::from_socks5_address(spec.socks5_address.as_deref())?,
             resolver: ResolverAddress::from_text(spec.resolver_address.as_deref())?,
@@ -69,7 +76,8 @@ async fn follow(
 
 fn read(found: &DeserializeGuard<VantagePoint>) -> Result<Place, String> {
     match &found.0 {
-        Ok(vantage_point) => Place::of(&vantage_point.spec).map_err(|error| format!("a usable VantagePoint: {error}")),
+        Ok(vantage_point) => Place::of(&vantage_point.metadata, &vantage_point.spec)
+            .map_err(|error| format!("a usable VantagePoint: {error}")),
         Err(invalid) => Err(format!("a readable VantagePoint: {}", invalid.error)),
     }
 }
@@ -113,13 +121,14 @@ mod tests {
             socks5_address: socks5.map(str::to_owned),
             resolver_address: resolver.map(str::to_owned),
         };
-        let place = Place::of(&spec(Some("localhost:1080"), Some("10.200.0.10"))).unwrap();
+        let of = |spec: &VantagePointSpec| Place::of(&ObjectMeta::default(), spec);
+        let place = of(&spec(Some("localhost:1080"), Some("10.200.0.10"))).unwrap();
         assert_eq!(place.dialer, Dialer::Socks5("localhost:1080".to_owned()));
         assert_eq!(
             place.resolver,
             ResolverAddress::Address("10.200.0.10:53".parse().unwrap())
         );
-        assert!(Place::of(&spec(Some("localhost"), None)).is_err());
-        assert!(Place::of(&spec(None, Some("dns.contoso.example"))).is_err());
+        assert!(of(&spec(Some("localhost"), None)).is_err());
+        assert!(of(&spec(None, Some("dns.contoso.example"))).is_err());
     }
 }

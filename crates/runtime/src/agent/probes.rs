@@ -61,7 +61,7 @@ struct Assigned {
 
 struct Crew<'a> {
     agent: &'a Agent,
-    namespace: &'a str,
+    place: &'a Place,
     via: Arc<Via>,
     stop: &'a CancellationToken,
     assigned: BTreeMap<String, Assigned>,
@@ -80,7 +80,7 @@ impl<'a> Crew<'a> {
         };
         Crew {
             agent,
-            namespace: &place.namespace,
+            place,
             via: Arc::new(via),
             stop,
             assigned: BTreeMap::new(),
@@ -131,6 +131,12 @@ impl<'a> Crew<'a> {
         {
             return self.release(&name);
         }
+        // Asked for another place than this: either is about to catch up with the other.
+        let (asked_uid, asked_generation) = (&probe.spec.vantage_point_uid, probe.spec.vantage_point_generation);
+        if (asked_uid, asked_generation) != (&self.place.version.0, self.place.version.1) {
+            tracing::debug!(probe = %name, "asks for another generation of the VantagePoint and is not answered yet");
+            return self.release(&name);
+        }
         let question = Question {
             generation,
             spec: probe.spec,
@@ -165,7 +171,7 @@ impl<'a> Crew<'a> {
         let published = Arc::new(watch::channel(status).0);
         let stop = self.stop.child_token();
         let worker = Worker {
-            desk: Desk::new(self.agent.client.clone(), self.namespace, &name, &uid),
+            desk: Desk::new(self.agent.client.clone(), &self.place.namespace, &name, &uid),
             via: self.via.clone(),
             attempt_timeout: self.agent.settings.attempt_timeout,
             attempts: self.agent.attempts.clone(),

@@ -17,6 +17,8 @@ fn question(generation: i64, round: i64, subject: &str, most: i32) -> Question {
     Question {
         generation,
         spec: ConnectivityProbeSpec {
+            vantage_point_uid: "point".to_owned(),
+            vantage_point_generation: 1,
             secure_registry: SecureRegistryReference {
                 namespace: "ml-platform".to_owned(),
                 name: "contoso-models".to_owned(),

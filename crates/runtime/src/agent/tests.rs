@@ -212,7 +212,8 @@ fn probe(name: &str, generation: i64, round: i64, interval: i64) -> Value {
         },
         "spec": {
             "secureRegistry": {"namespace": "ml-platform", "name": "contoso-models", "uid": "0b1c"},
-            "vantagePoint": "hub-agent", "serviceAccountName": "agent", "subject": format!("subject-{round}"), "round": round,
+            "vantagePoint": "hub-agent", "vantagePointUid": "vp", "vantagePointGeneration": 1,
+            "serviceAccountName": "agent", "subject": format!("subject-{round}"), "round": round,
             "intervalMilliseconds": interval, "consecutiveSuccesses": 3,
             "paths": [{"fqdn": "crcontoso.azurecr.io", "service": "ContainerRegistry", "addresses": ["10.1.0.4"]}]
         }
@@ -323,6 +324,25 @@ async fn a_probe_that_cannot_be_read_harms_only_itself() {
     .await
     .unwrap()
     .unwrap();
+}
+
+/// Operator and agent hear of a move at different times: neither answers for a place where it does not stand.
+#[tokio::test]
+async fn what_asks_from_another_generation_of_the_vantage_point_is_not_answered() {
+    let mut elsewhere = probe("elsewhere", 1, 1, 100);
+    elsewhere["spec"]["vantagePointGeneration"] = json!(2);
+    let mut another = probe("another", 1, 1, 100);
+    another["spec"]["vantagePointUid"] = json!("vp-before");
+    let mut stage = Stage::set(vec![elsewhere, another, probe("hub", 1, 1, 100)], 0).await;
+    let of =
+        |written: &[Value]| -> Vec<Value> { written.iter().map(|body| body["metadata"]["name"].clone()).collect() };
+    assert_eq!(of(&stage.statuses(3).await), [json!("hub"), json!("hub"), json!("hub")]);
+    stage
+        .events
+        .send(event("MODIFIED", probe("elsewhere", 2, 1, 100)))
+        .unwrap();
+    let answered = stage.statuses(4).await;
+    assert_eq!(of(&answered)[3], json!("elsewhere"), "once it asks from here");
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
     };
     let alive = alive(context, &spec.namespace, name).await;
     Fact::Seen(VantagePointSeen {
+        uid: object.metadata.uid.unwrap_or_default(),
+        generation: object.metadata.generation.unwrap_or_default(),
         network: spec.network,
         virtual_network,
         namespace: spec.namespace,

@@ -1,0 +1,94 @@
+//! The approval of name changes: writes that can cut clients off before any lock wait until somebody has approved what they touch.
+//! What is held is told with whom it touches; an approval that could not be read holds like one that is missing.
+
+use sreg_api::ChangeKind;
+use sreg_domain::{Desired, Seen};
+
+use crate::draft::Draft;
+use crate::endpoints::{self, WantedEndpoints};
+use crate::facts::{View, not_known};
+use crate::gates::approved;
+use crate::names::{Covered, covered};
+use crate::plan::{FindingReason, NameChange, Plan, Step, WaitReason};
+
+/// Holds name-changing steps whose digest no approval names. Answers what is asked for, once each.
+pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) -> Vec<NameChange> {
+    if !view.desired.approve_name_changes {
+        return Vec::new();
+    }
+    let mut asked: Vec<NameChange> = Vec::new();
+    let (changing, mut free): (Vec<Step>, Vec<Step>) =
+        draft.azure.drain(..).partition(|step| step.action.changes_names());
+    let mut held = Vec::new();
+    for step in changing {
+        match covered(view, wanted, &step.action) {
+            Ok(change) => match approved(view, ChangeKind::NameChanges, &change.digest) {
+                Some(true) => free.push(step),
+                Some(false) => {
+                    ask(change, draft, &mut asked);
+                    held.push(step);
+                }
+                None => {
+                    draft.wait(not_known("ChangeApprovals", &view.seen.cluster.approvals));
+                    held.push(step);
+                }
+            },
+            Err(wait) => {
+                draft.wait(wait);
+                held.push(step);
+            }
+        }
+    }
+    draft.azure = free;
+    if !held.is_empty() {
+        // Whose turn it is next matters once anything may go on.
+        draft.waits.retain(|wait| wait.reason != WaitReason::ResourceBusy);
+    }
+    held.iter().for_each(|step| tell(step, draft));
+    asked
+}
+
+fn ask(change: Covered, draft: &mut Draft, asked: &mut Vec<NameChange>) {
+    let Covered { digest, summary } = change;
+    draft.waiting(
+        WaitReason::NameChangesApproval,
+        format!("approve the name changes: create a ChangeApproval with change: NameChanges and digest {digest}; they {summary}"),
+    );
+    let change = NameChange { digest, summary };
+    if !asked.contains(&change) {
+        asked.push(change);
+    }
+}
+
+fn tell(step: &Step, draft: &mut Draft) {
+    let touches = if step.touches.is_empty() {
+        "nobody that is known of is cut off".to_owned()
+    } else {
+        step.touches.join("; ")
+    };
+    draft.find(
+        FindingReason::NameChangeHeld,
+        format!("{} is held until it is approved: {touches}", step.id),
+    );
+}
+
+/// For the lint: name-changing steps of a plan that nobody has approved, where the spec wants that.
+pub(crate) fn unapproved<'a>(desired: &Desired, seen: &Seen, plan: &'a Plan) -> Vec<&'a Step> {
+    if !desired.approve_name_changes || seen.object.deleting {
+        return Vec::new();
+    }
+    let view = View::new(desired, seen, seen.at);
+    let wanted = endpoints::wanted(&view);
+    let is_approved = |step: &&Step| {
+        let change = covered(&view, &wanted, &step.action).ok();
+        let given = seen.cluster.approvals.seen().map(Vec::as_slice).unwrap_or_default();
+        let names = |change: Covered| {
+            let it =
+                |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::NameChanges && a.digest == change.digest;
+            given.iter().any(it)
+        };
+        change.is_some_and(names)
+    };
+    let changing = plan.steps().filter(|step| step.action.changes_names());
+    changing.filter(|step| !is_approved(step)).collect()
+}
