@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
-use sreg_domain::seen::PublicClient;
+use sreg_domain::seen::{IgnoranceKind, PublicClient};
 use sreg_domain::{Digest, Fact, duration};
 
 use crate::draft::Draft;
@@ -129,6 +129,14 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
             "recent public clients",
             &Fact::<()>::not_read("nobody asked for them yet"),
         )),
+        // Azure has answered, and nothing can be told from that: a matter for people.
+        Fact::Unknown(why) if why.kind == IgnoranceKind::Refused => (
+            WaitReason::RecentPublicClients,
+            format!(
+                "{}: {} (or set verification.recentPublicClients.policy: Warn)",
+                why.attempt, why.message
+            ),
+        ),
         unknown => told(not_known("recent public clients", unknown)),
     };
     match wanted.policy {

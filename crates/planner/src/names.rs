@@ -173,8 +173,14 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
             names.join(" ")
         ));
         let mut networks = holders(view, &view.desired.cloud.zone(w.group))?;
+        // Those that we link ask from the beginning, so that nothing changes when they do.
+        let places = view
+            .desired
+            .endpoints
+            .iter()
+            .filter(|p| p.dns.zones.contains_key(&w.group));
+        networks.extend(places.flat_map(|p| p.dns.links.iter().cloned()));
         if let Some(zone) = w.place.dns.zones.get(&w.group) {
-            networks.extend(w.place.dns.links.iter().cloned());
             let policy = w.place.dns.resolution_policy;
             let links = w.place.dns.links.iter();
             parts.extend(links.map(|n| format!("link {} {} {policy:?}", zone.key(), n.key())));
@@ -231,7 +237,12 @@ fn releasing(view: &View<'_>, id: &ArmId) -> Result<Covered, Wait> {
 
 fn touched(names: &BTreeSet<String>, networks: &BTreeSet<ArmId>) -> String {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    format!("touches {} for {}", names.join(", "), listed(networks))
+    let networks = if networks.is_empty() {
+        "nobody that is known of".to_owned()
+    } else {
+        listed(networks)
+    };
+    format!("touches {} for {networks}", names.join(", "))
 }
 
 fn keys(networks: &BTreeSet<ArmId>) -> String {

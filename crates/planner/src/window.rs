@@ -93,6 +93,41 @@ mod tests {
     }
 
     #[test]
+    fn a_window_spans_midnight_and_the_hours_that_clocks_skip_or_repeat() {
+        let nightly = |schedule: &str, hours: u64| Window {
+            schedule: schedule.into(),
+            time_zone: "Europe/Amsterdam".into(),
+            duration: Duration::from_secs(3600 * hours),
+        };
+        let is_open = |window: &Window, now: &str| matches!(standing(window, now.parse().unwrap()), Standing::Open(_));
+        let midnight = nightly("0 23 * * 2", 3);
+        for (now, open) in [
+            ("2026-11-24T22:30:00Z", true),
+            ("2026-11-25T00:59:00Z", true),
+            ("2026-11-25T01:00:00Z", false),
+        ] {
+            assert_eq!(is_open(&midnight, now), open, "{now}");
+        }
+        // On 2026-03-29 half past two does not exist: the window opens when the clocks go on, at 01:00 UTC.
+        let skipped = nightly("30 2 * * *", 1);
+        for (now, open) in [
+            ("2026-03-29T00:59:00Z", false),
+            ("2026-03-29T01:30:00Z", true),
+            ("2026-03-29T02:31:00Z", false),
+        ] {
+            assert_eq!(is_open(&skipped, now), open, "{now}");
+        }
+        // On 2026-10-25 it is half past two twice, at 00:30 and 01:30 UTC: open for its duration, and never beyond the second.
+        for (now, open) in [
+            ("2026-10-25T00:29:00Z", false),
+            ("2026-10-25T00:45:00Z", true),
+            ("2026-10-25T02:31:00Z", false),
+        ] {
+            assert_eq!(is_open(&skipped, now), open, "{now}");
+        }
+    }
+
+    #[test]
     fn a_closed_window_says_when_it_opens() {
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
         let opens = "2026-11-24T21:00:00Z".parse().unwrap();

@@ -326,6 +326,13 @@ fn every_rule_has_a_plan_that_breaks_it() {
         rules(&locked.desired, &locked.seen_now(), &with(&locked.plan(), early)),
     );
 
+    let mut unapproved = fresh.clone();
+    unapproved.desired.approve_name_changes = true;
+    note(
+        "approval",
+        rules(&unapproved.desired, &unapproved.seen_now(), &fresh.plan()),
+    );
+
     let all_at_once = {
         let mut plan = fresh.plan();
         let place = fresh.desired.endpoints[0].clone();
@@ -374,6 +381,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
         "settled",
         "ownership",
         "order",
+        "approval",
         "serial",
         "teardown",
     ];

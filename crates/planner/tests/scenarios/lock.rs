@@ -206,6 +206,24 @@ fn a_new_replica_voids_the_proof() {
     assert_eq!(world.seen.object.status.paths_verified.as_deref(), Some("15/15"));
 }
 
+/// Operator and agent see the vantage point at different times; nobody has tried anything from where it stands now.
+#[test]
+fn a_vantage_point_that_moved_or_was_made_anew_voids_what_was_proven_from_it() {
+    let moves: [fn(&mut VantagePointSeen); 2] = [|point| point.generation += 1, |point| point.uid = "another".into()];
+    for moved in moves {
+        let mut world = World::everyday();
+        world.until("Locking", 60);
+        let Some(Fact::Seen(point)) = world.seen.cluster.vantage_points.get_mut("spoke-agent") else {
+            panic!("no vantage point")
+        };
+        moved(point);
+        let plan = world.plan();
+        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
+        world.settle(60);
+        assert_eq!(world.state(), "Locked");
+    }
+}
+
 #[test]
 fn missing_dns_keeps_it_open_and_names_network_and_hop() {
     let mut world = World::everyday();

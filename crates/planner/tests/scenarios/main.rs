@@ -5,6 +5,7 @@
 mod world;
 
 mod after;
+mod approvals;
 mod deleting;
 mod emergencies;
 mod lock;

@@ -304,7 +304,7 @@ fn a_rollback_is_over_once_all_is_as_open_as_it_was() {
     }
 }
 
-fn in_a_window_once_a_month(world: &mut World) {
+pub(super) fn in_a_window_once_a_month(world: &mut World) {
     world.respec(|o| {
         o.spec.public_access.lockdown = Some(LockdownSpec {
             wait_for: vec![LockdownGate::Window],
@@ -325,7 +325,7 @@ fn in_a_window_once_a_month(world: &mut World) {
     });
 }
 
-fn a_client_was_seen(world: &mut World) {
+pub(super) fn a_client_was_seen(world: &mut World) {
     world.seen.azure.recent_public_clients = Fact::Seen(vec![PublicClient {
         target: storage("contosostore"),
         address: "198.51.100.7".into(),
