@@ -45,8 +45,12 @@ async fn public_answers_in_a_forwarders_cache_keep_the_registry_open_until_they_
     let stand = Stand::quick_with(unsettled);
     ask_for_everything(&stand);
     let operator = stand.start();
-    let named = |stand: &Stand| stand.status()["waitingFor"].to_string().contains("office cannot reach");
-    stand.until("the office is named", HOUR, named).await;
+    // It asks by way of the hub, whose resolver now holds the public answers too.
+    let told = |stand: &Stand| {
+        let waits = stand.status()["waitingFor"].to_string();
+        waits.contains("PathFailing") && waits.contains("instead of") && waits.contains("10.0.1.")
+    };
+    stand.until("told", HOUR, told).await;
     let with = first_closing(&stand).await;
     operator.stop().await;
     assert!(
