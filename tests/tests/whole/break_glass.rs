@@ -200,6 +200,21 @@ async fn a_break_glass_opens_outlives_its_operator_is_cut_at_the_longest_time_an
         "snapshot {} and lock {digest}",
         map.evidence_digest
     );
+    let kept = [
+        "get",
+        "configmap",
+        "-A",
+        "--field-selector",
+        &format!("metadata.name={}", map.config_map),
+    ];
+    let kept = setting
+        .stand
+        .kubectl(&[kept.as_slice(), &["-o", "jsonpath={.items[0].data.snapshot\\.json}"]].concat())
+        .await?;
+    ensure!(
+        serde_json::from_str::<serde_json::Value>(&kept)?["evidenceDigest"] == digest.as_str(),
+        "the ConfigMap keeps {kept}"
+    );
     let text = setting.stand.kubectl(&["get", "breakglass", "-n", NAMESPACE]).await?;
     for word in ["REGISTRY", "REQUESTED BY", "PHASE", "UNTIL", "Spent", "Pending"] {
         ensure!(text.contains(word), "`kubectl get breakglass` lacks {word}:\n{text}");
