@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::courier::{Courier, How};
+use super::defects::refused_plans;
 use super::gate::{Fault, Gate, Logged, Moment, Trigger};
 use super::oracle::End;
 use super::stories::{Stage, Story};
@@ -104,7 +105,7 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
             .into_iter()
             .map(|(kind, count)| (kind.clone(), before_of(&kind), count))
             .collect(),
-        violations: witness.violations(),
+        violations: [witness.violations(), refused_plans(&stand.api)].concat(),
         judged: witness.judged(),
     };
     operator.kill().await;
@@ -131,6 +132,7 @@ pub async fn upset(story: &Story, upset: &Upset, learned: &Learned) -> Verdict {
         () = operate(&stand, &first, &second) => {}
     }
     verdict.violations.extend(witness.violations());
+    verdict.violations.extend(refused_plans(&stand.api));
     verdict
 }
 
