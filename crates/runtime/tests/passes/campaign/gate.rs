@@ -43,7 +43,7 @@ impl Call {
         self.verb != "GET"
     }
 
-    /// Reports and events are alike, and so are probes: the pruned campaign takes few of them.
+    /// Reports and events only tell, each much like the last: fewer kinds of upset are worth their time.
     pub fn is_report(&self) -> bool {
         self.side == Side::Cluster && (self.object.ends_with("/status") || self.object.contains("events"))
     }

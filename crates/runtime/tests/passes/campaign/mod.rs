@@ -3,6 +3,7 @@
 //! pruned set, `make chaos` (`SREG_CAMPAIGN=full`) all; `SREG_CAMPAIGN_ONLY='rollback/crash-after-effect/arm PATCH'` tells
 //! the plan of that name, or those whose name contains that.
 
+mod azures;
 pub mod courier;
 mod defects;
 pub mod frozen;
@@ -15,18 +16,20 @@ mod summary;
 mod witness;
 mod witness_tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use defects::alone;
+use sreg_domain::Action;
+
 use run::{Learned, Upset, Verdict};
 use stories::Story;
 use summary::Summary;
 
-/// Of the telling plans, one in so many is run by `make test`.
-const STRIDE: usize = 70;
+/// So many plans of each story are run by `make test`.
+const OF_EACH: usize = 3;
 
 /// Does each piece of work on one of as many threads as there are cores; answers in order.
 fn spread<W: Sync, T: Send>(work: &[W], each: impl Fn(&W) -> T + Sync) -> Vec<T> {
@@ -65,16 +68,24 @@ impl Job<'_> {
 fn jobs<'a>(stories: &'a [Story], learned: &'a [Option<Learned>]) -> Vec<Job<'a>> {
     let only = only();
     let full = std::env::var("SREG_CAMPAIGN").is_ok_and(|value| value == "full");
+    let told: Vec<(&Story, &Learned)> = stories
+        .iter()
+        .zip(learned)
+        .filter_map(|(story, learned)| Some((story, learned.as_ref()?)))
+        .collect();
+    let all: Vec<Vec<Upset>> = told
+        .iter()
+        .map(|(story, learned)| plans::all(learned, story.beginning))
+        .collect();
+    for ((story, _), all) in told.iter().zip(&all) {
+        println!("{}: {} plans in full", story.name, all.len());
+    }
+    let chosen = match full || only.is_some() {
+        true => all,
+        false => plans::pruned(all, OF_EACH),
+    };
     let mut jobs = Vec::new();
-    for (number, (story, learned)) in stories.iter().zip(learned).enumerate() {
-        let Some(learned) = learned else { continue };
-        let own = ["lockdown", "deny-assignment"].contains(&story.name);
-        let all = plans::all(learned, own);
-        let chosen = match full || only.is_some() {
-            true => all,
-            // Another offset for each story, so that together they meet more of what all stories share.
-            false => plans::pruned(all, STRIDE, number * 7),
-        };
+    for ((story, learned), chosen) in told.into_iter().zip(chosen) {
         jobs.extend(chosen.into_iter().map(|upset| Job { story, learned, upset }));
     }
     if let Some(only) = only {
@@ -130,6 +141,12 @@ fn learn(story: &Story) -> Result<Learned, Vec<String>> {
     }
 }
 
+/// What the planner can plan and no story told has a use for.
+fn actions_untold<'a>(learned: impl Iterator<Item = &'a Learned>) -> Vec<&'static str> {
+    let told: BTreeSet<&str> = learned.flat_map(|learned| learned.actions.iter().copied()).collect();
+    Action::names().filter(|action| !told.contains(action)).collect()
+}
+
 fn run(job: &Job<'_>) -> (Verdict, Duration) {
     let began = Instant::now();
     let (verdict, panics) = alone(run::upset(job.story, &job.upset, job.learned));
@@ -158,6 +175,9 @@ fn whatever_goes_wrong_at_any_moment_the_end_is_the_same_and_nobody_is_locked_ou
         })
         .collect();
     println!("learned in {:?}", began.elapsed());
+    if only().is_none() {
+        summary.untold(&actions_untold(learned.iter().flatten()));
+    }
     let jobs = jobs(&stories, &learned);
     for (job, (verdict, time)) in jobs.iter().zip(spread(&jobs, run)) {
         summary.plan(job, &verdict, time);

@@ -1,9 +1,11 @@
 //! One story, told once, with one thing going wrong or none.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sreg_domain::Action;
 use tokio::time::Instant;
 
 use super::courier::{Courier, How};
@@ -60,6 +62,8 @@ pub struct Learned {
     pub violations: Vec<String>,
     /// Closing and opening writes that the witness judged.
     pub judged: (usize, usize),
+    /// What was done at least once, in the words of [`sreg_domain::Action::name`].
+    pub actions: BTreeSet<&'static str>,
 }
 
 /// How a run with an upset ended.
@@ -70,9 +74,11 @@ pub struct Verdict {
     pub unmet: bool,
 }
 
-/// How long a new operator takes to come after a crash, and how long nothing may be written for a world to be settled.
+/// How long a new operator takes to come after a crash.
 const ABSENCE: Duration = Duration::from_secs(5);
-const QUIET: Duration = Duration::from_secs(90);
+/// A world is quiet when nothing was written for this long: longer than `drift.interval` (2m), after which at the latest the
+/// next visit looks whether all is as it should be, and longer than `dnsSettle` (75s), after which a lock may still come.
+const QUIET: Duration = Duration::from_secs(150);
 const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// Tells the story to its end and waits until nothing is written any more.
@@ -87,7 +93,11 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
         gate: &gate,
     };
     story.tell(&stage).await?;
+    let told = Instant::now();
     while gate.last_write().is_some_and(|last| last.elapsed() < 2 * QUIET) {
+        if told.elapsed() > PATIENCE {
+            return Err("writes without end".into());
+        }
         tokio::time::sleep(QUIET / 10).await;
     }
     let all = stand.api.courier(Courier::counts);
@@ -107,9 +117,19 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
             .collect(),
         violations: [witness.violations(), refused_plans(&stand.api)].concat(),
         judged: witness.judged(),
+        actions: actions_done(&operator.context.metrics.encode()),
     };
     operator.kill().await;
     Ok(learned)
+}
+
+/// By the operator's own metrics: nothing is judged by them.
+fn actions_done(metrics: &str) -> BTreeSet<&'static str> {
+    let done = |action: &&str| {
+        let counted = |result: &str| format!("secureregistry_steps_total{{action=\"{action}\",result=\"{result}\"}} ");
+        metrics.contains(&counted("done")) || metrics.contains(&counted("started"))
+    };
+    Action::names().filter(done).collect()
 }
 
 /// Tells the story with the upset, and compares.
@@ -154,19 +174,17 @@ async fn tell(story: &Story, stand: &Stand, first: &Gate, second: &Gate, learned
         let last = first.last_write().max(second.last_write());
         last.is_none_or(|last| last.elapsed() > QUIET)
     };
-    let mut settled = 0;
     loop {
-        let end = End::of(stand);
-        let met = first.met() && stand.api.courier(Courier::met);
-        settled = if end == learned.end { settled + 1 } else { 0 };
-        // Twice, some time apart, so that the end is where it stays.
-        if settled >= 2 && (met || quiet()) {
-            return Ok(!met);
+        let quiet = quiet();
+        // Only where it stays is it the end.
+        if quiet && End::of(stand) == learned.end {
+            return Ok(!(first.met() && stand.api.courier(Courier::met)));
         }
         if told.elapsed() > PATIENCE {
-            let lines = learned.end.difference(&end);
-            return Err(format!("another end: {}", lines.join("; ")));
+            let lines = learned.end.difference(&End::of(stand));
+            let never_quiet = if quiet { "" } else { "still writing; " };
+            return Err(format!("not the end that must come: {never_quiet}{}", lines.join("; ")));
         }
-        tokio::time::sleep(Duration::from_secs(20)).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
     }
 }
