@@ -12,6 +12,7 @@ mod oracle;
 mod plans;
 mod run;
 mod stories;
+mod strangers;
 mod summary;
 mod witness;
 mod witness_tests;
