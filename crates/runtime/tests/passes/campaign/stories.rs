@@ -169,7 +169,12 @@ pub fn all() -> Vec<Story> {
             prepare: deny,
             play: |stage| denied(stage).boxed(),
         },
-        story("approval", waiting_for_approval, |stage| approval(stage).boxed()),
+        story("approval", waiting_for_approval, |stage| {
+            approval(stage, "Lockdown").boxed()
+        }),
+        story("names-approved", names_waiting_for_approval, |stage| {
+            approval(stage, "NameChanges").boxed()
+        }),
         like_another("link-deleted", waiting_for_approval, |stage| {
             link_deleted(stage).boxed()
         }),
@@ -413,21 +418,31 @@ fn waiting_for_approval(object: &mut Value) {
     object["spec"]["publicAccess"] = json!({"desired": "Disabled", "lockdown": {"waitFor": ["Approval"]}});
 }
 
+fn names_waiting_for_approval(object: &mut Value) {
+    object["spec"]["nameChanges"] = json!({"waitFor": ["Approval"]});
+}
+
 /// People approve what is asked for; were the digest to change without need, the end would show a second approval.
-async fn approval(stage: &Stage<'_>) -> Result<(), String> {
+async fn approval(stage: &Stage<'_>, change: &str) -> Result<(), String> {
+    let asked_for = |stand: &Stand| -> Value {
+        let status = stand.status();
+        let wanted = status["approvalsWanted"].as_array().into_iter().flatten();
+        let mut wanted = wanted.filter(|wanted| wanted["change"] == change);
+        wanted.next().cloned().unwrap_or_default()["digest"].clone()
+    };
     for number in 1..=3 {
         stage
             .until("asking", 30 * MINUTE, |stand| {
-                stand.state() == "AwaitingApproval" && stand.status()["approvalsWanted"][0]["digest"].is_string()
+                stand.state() == "AwaitingApproval" && asked_for(stand).is_string()
             })
             .await?;
-        let digest = stage.stand.status()["approvalsWanted"][0]["digest"].clone();
+        let digest = asked_for(stage.stand);
         stage.act("approve").api.put(
             "changeapprovals",
             json!({
                 "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ChangeApproval",
                 "metadata": {"name": format!("go-{number}"), "namespace": NAMESPACE},
-                "spec": {"secureRegistryName": NAME, "change": "Lockdown", "digest": digest, "approvedBy": "boss"},
+                "spec": {"secureRegistryName": NAME, "change": change, "digest": digest, "approvedBy": "boss"},
             }),
         );
         let done = |stand: &Stand| stand.open_targets().is_empty() && stand.state() == "Locked";
@@ -453,5 +468,5 @@ async fn link_deleted(stage: &Stage<'_>) -> Result<(), String> {
     let before = links();
     stage.act("delete a link").sim.delete_by_hand(&before[0]);
     stage.until("linked again", 30 * MINUTE, |_| links() == before).await?;
-    approval(stage).await
+    approval(stage, "Lockdown").await
 }
