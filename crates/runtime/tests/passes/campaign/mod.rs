@@ -14,7 +14,7 @@ mod run;
 mod stories;
 mod strangers;
 mod summary;
-mod witness;
+pub mod witness;
 mod witness_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,13 +150,25 @@ fn actions_untold<'a>(learned: impl Iterator<Item = &'a Learned>) -> Vec<&'stati
 
 fn run(job: &Job<'_>) -> (Verdict, Duration) {
     let began = Instant::now();
-    let (verdict, panics) = alone(run::upset(job.story, &job.upset, job.learned));
-    let mut verdict = verdict.unwrap_or_default();
-    verdict.violations.extend(panics);
+    let mut verdict = judge(job);
+    if !verdict.violations.is_empty() {
+        let again = judge(job).violations;
+        verdict.violations.push(match again.is_empty() {
+            true => "told a second time it went well: it hangs on chance (jitter, round numbers)".to_owned(),
+            false => "told a second time it was violated too".to_owned(),
+        });
+    }
     if only().is_some() {
         println!("{} {:?} {verdict:?}", job.name(), began.elapsed());
     }
     (verdict, began.elapsed())
+}
+
+fn judge(job: &Job<'_>) -> Verdict {
+    let (verdict, panics) = alone(run::upset(job.story, &job.upset, job.learned));
+    let mut verdict = verdict.unwrap_or_default();
+    verdict.violations.extend(panics);
+    verdict
 }
 
 #[test]

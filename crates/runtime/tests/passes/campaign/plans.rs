@@ -2,7 +2,7 @@
 //!
 //! | writes | upsets |
 //! | --- | --- |
-//! | every one to Azure | the three crashes, the three that deceive (stale reads, erased status, lost answer), one refusal in turn |
+//! | every one to Azure | the three crashes, the three that deceive (stale reads, erased status, lost answer), a leader that is paused, one refusal in turn |
 //! | every one to the cluster | the three crashes, one that deceives and one refusal in turn |
 //! | reports and events among them | the three crashes, and one of the others in turn |
 //! | what people do | a crash, erased status, stale reads |
@@ -82,7 +82,7 @@ fn faults_at(number: usize, logged: &Logged) -> Vec<Fault> {
         }
         Side::Azure => {
             faults.extend(CRASHES);
-            faults.extend([Fault::StaleAzure, Fault::EraseStatus, Fault::LoseAnswer]);
+            faults.extend([Fault::StaleAzure, Fault::EraseStatus, Fault::LoseAnswer, Fault::Pause]);
             faults.push(turn(&[409, 412, 429, 503].map(Fault::Refuse)));
         }
     }
@@ -96,6 +96,7 @@ fn few_faults_at(number: usize) -> Vec<Fault> {
         Fault::Refuse(409),
         Fault::EraseStatus,
         Fault::LoseAnswer,
+        Fault::Pause,
         Fault::Refuse(503),
     ];
     let mut faults = CRASHES.to_vec();

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sreg_domain::Action;
+use sreg_runtime::leadership::LeadershipFence;
 use tokio::time::Instant;
 
 use super::courier::{Courier, How};
 use super::defects::refused_plans;
-use super::gate::{Fault, Gate, Logged, Moment, Trigger};
+use super::gate::{Fault, Gate, Logged, Moment, PAUSE, Trigger};
 use super::oracle::End;
 use super::stories::{Stage, Story};
 use super::witness::Witness;
@@ -37,6 +38,7 @@ impl Upset {
             Upset::At(_, Fault::LoseAnswer) => "answer-lost",
             Upset::At(_, Fault::EraseStatus) => "status-erased",
             Upset::At(_, Fault::StaleAzure) => "stale-azure",
+            Upset::At(_, Fault::Pause) => "leader-paused",
             Upset::Events(_, _, How::Lost) => "event-lost",
             Upset::Events(_, _, How::Doubled) => "event-doubled",
             Upset::Events(_, _, How::Merged) => "events-merged",
@@ -76,6 +78,8 @@ pub struct Verdict {
 
 /// How long a new operator takes to come after a crash.
 const ABSENCE: Duration = Duration::from_secs(5);
+/// What is left of the lease of a process that is paused. Then another one leads.
+const LEASE: Duration = Duration::from_secs(30);
 /// A world is quiet when nothing was written for this long: longer than `drift.interval` (2m), after which at the latest the
 /// next visit looks whether all is as it should be, and longer than `dnsSettle` (75s), after which a lock may still come.
 const QUIET: Duration = Duration::from_secs(150);
@@ -87,7 +91,7 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
     let witness = Arc::new(Witness::new(&stand));
     let gate = Gate::of(None, &stand.api, Arc::clone(&witness));
     stand.api.deliver_by(Courier::new(None));
-    let operator = stand.start_through(&gate);
+    let operator = stand.start_through(&gate, stand.leadership.clone());
     let stage = Stage {
         stand: &stand,
         gate: &gate,
@@ -158,12 +162,45 @@ pub async fn upset(story: &Story, upset: &Upset, learned: &Learned) -> Verdict {
 
 /// One process, and after its death another. Never ends.
 async fn operate(stand: &Stand, first: &Gate, second: &Gate) {
-    let operator = stand.start_through(first);
-    first.died().await;
-    operator.kill().await;
-    tokio::time::sleep(ABSENCE).await;
-    let _operator = stand.start_through(second);
-    std::future::pending().await
+    let lease = Arc::new(Lease::default());
+    let operator = stand.start_through(first, lease.clone());
+    tokio::select! {
+        () = first.died() => {
+            operator.kill().await;
+            tokio::time::sleep(ABSENCE).await;
+            let _operator = stand.start_through(second, stand.leadership.clone());
+            std::future::pending::<()>().await;
+        }
+        () = first.paused() => {
+            lease.expires_in(LEASE);
+            tokio::time::sleep(LEASE).await;
+            let _operator = stand.start_through(second, stand.leadership.clone());
+            // What finds its lease expired ends itself, though not before it was woken.
+            tokio::time::sleep(PAUSE - LEASE + Duration::from_secs(1)).await;
+            first.close();
+            operator.kill().await;
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What the first process knows of its leadership: for ever, until it is paused and cannot renew.
+#[derive(Debug, Default)]
+struct Lease(Mutex<Option<Instant>>);
+
+impl Lease {
+    fn expires_in(&self, rest: Duration) {
+        *self.0.lock().unwrap() = Some(Instant::now() + rest);
+    }
+}
+
+impl LeadershipFence for Lease {
+    fn held_for(&self) -> Option<Duration> {
+        match *self.0.lock().unwrap() {
+            None => Some(Duration::from_secs(3600)),
+            Some(until) => Some(until - Instant::now()).filter(|rest| !rest.is_zero()),
+        }
+    }
 }
 
 /// The story, and then the end that must come. True where the upset never came by.

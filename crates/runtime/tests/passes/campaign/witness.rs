@@ -70,22 +70,33 @@ impl Witness {
         (seen.closings.len(), seen.openings)
     }
 
-    /// A write is about to be sent.
-    pub fn sees(&self, method: &str, path: &str, body: &[u8]) {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let now = self.sim.now();
-        let verdict = match method {
-            "DELETE" => self.judge_deletion(path),
-            _ => self.judge_access(path, &body, now),
-        };
+    /// A write is sent: was it the operator's to send? Answers whether an opening is asked for now: nobody can call back what
+    /// is on its way, so that one which arrives late is the next visit's to undo.
+    pub fn sees_sent(&self, method: &str, path: &str) -> bool {
         let verdicts = [
-            verdict,
             self.judge_finalizer(),
             self.strangers.judge_write(&self.sim, path, &self.shared()),
             self.judge_name_change(path),
         ];
-        for why in verdicts.into_iter().filter_map(Result::err) {
-            let line = format!("at {}s {method} {path}: {why}", now.as_secs());
+        for verdict in verdicts {
+            self.note(method, path, verdict);
+        }
+        self.judge_opening(self.sim.now()).is_ok()
+    }
+
+    /// And arrives, at once unless it is held up on its way: is it safe now?
+    pub fn sees(&self, method: &str, path: &str, body: &[u8], opening_was_asked_for: bool) {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let verdict = match method {
+            "DELETE" => self.judge_deletion(path),
+            _ => self.judge_access(path, &body, opening_was_asked_for),
+        };
+        self.note(method, path, verdict);
+    }
+
+    fn note(&self, method: &str, path: &str, verdict: Result<(), String>) {
+        if let Err(why) = verdict {
+            let line = format!("at {}s {method} {path}: {why}", self.sim.now().as_secs());
             self.seen.lock().unwrap().violations.push(line);
         }
     }
@@ -148,7 +159,8 @@ impl Witness {
         shared.filter_map(|id| id.as_str().map(str::to_owned)).collect()
     }
 
-    fn judge_access(&self, path: &str, body: &Value, now: Duration) -> Result<(), String> {
+    fn judge_access(&self, path: &str, body: &Value, opening_was_asked_for: bool) -> Result<(), String> {
+        let now = self.sim.now();
         let exposure = self.exposure();
         let Some((_, open)) = exposure.iter().find(|(id, _)| id.eq_ignore_ascii_case(path)) else {
             return Ok(());
@@ -167,7 +179,10 @@ impl Witness {
         }
         if !*open && opens {
             self.seen.lock().unwrap().openings += 1;
-            return self.judge_opening(now);
+            return match opening_was_asked_for {
+                true => Ok(()),
+                false => self.judge_opening(now),
+            };
         }
         Ok(())
     }

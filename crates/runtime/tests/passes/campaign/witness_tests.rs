@@ -10,7 +10,8 @@ use super::witness::Witness;
 use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand};
 
 fn sees(witness: &Witness, method: &str, path: &str, body: &Value) -> Vec<String> {
-    witness.sees(method, path, body.to_string().as_bytes());
+    witness.sees(method, path, body.to_string().as_bytes(), false);
+    witness.sees_sent(method, path);
     witness.violations()
 }
 
