@@ -55,6 +55,26 @@ impl Action {
         self.is_azure(AzureAction::changes_names)
     }
 
+    /// What it does, in metrics: a closed set. An edit is called what it changes.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Cluster(action) => action.into(),
+            Action::Azure(AzureAction::Edit { edit, .. }) => edit.into(),
+            Action::Azure(action) => action.into(),
+        }
+    }
+
+    /// All that [`Action::name`] can say.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        use strum::VariantNames;
+        let azure = AzureAction::VARIANTS.iter().filter(|name| **name != "edit");
+        ClusterAction::VARIANTS
+            .iter()
+            .chain(azure)
+            .chain(Edit::VARIANTS)
+            .copied()
+    }
+
     /// Whether it only tells people something. Such a step holds nothing up, whatever comes of it.
     pub fn only_tells(&self) -> bool {
         matches!(self, Action::Cluster(ClusterAction::TellBreakGlass { .. }))
@@ -62,7 +82,8 @@ impl Action {
 }
 
 /// One effect in the cluster.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum ClusterAction {
     /// Take the Lease that says who owns the Azure registry, by create.
     Claim {
@@ -133,7 +154,8 @@ pub struct ProbeWrite {
 }
 
 /// One effect in Azure.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum AzureAction {
     /// Create the registry, closed from birth.
     CreateRegistry {
@@ -232,8 +254,9 @@ pub enum AzureAction {
 }
 
 /// A change of network settings. Fields that are `None` stay as they are; everything else in the body is kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "snake_case")]
 pub enum Edit {
     /// `publicNetworkAccess: Disabled`; on storage and ACR also `defaultAction: Deny` and no ip or VNet rules; `bypass` and
     /// resource rules are kept. On storage with resource rules `publicNetworkAccess` stays `Enabled`, because `Disabled`

@@ -75,9 +75,7 @@ async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) ->
         }
         Action::Azure(action) => in_azure(context, object, step, action).await,
     };
-    context
-        .metrics
-        .step(names::action(&step.action), names::result(&result));
+    context.metrics.step(step.action.name(), names::result(&result));
     tracing::debug!(?result, "step");
     (step, result, evidence)
 }

@@ -13,6 +13,7 @@ mod act;
 mod agents;
 mod api_server;
 mod apply;
+mod arm;
 mod campaign;
 mod evidence;
 mod fence;

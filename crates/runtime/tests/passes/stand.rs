@@ -3,16 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use azure_core::http::headers::Headers;
-use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, StatusCode};
 use azure_sim::journal::Entry;
-use azure_sim::{ConnectionDropped, Latencies, Seed, Simulator};
-use bytes::Bytes;
+use azure_sim::{Latencies, Seed, Simulator};
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde_json::{Value, json};
-use sreg_azure::{AzureClient, AzureSettings, CredentialKind, connect_through};
+use sreg_azure::AzureClient;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::{Cloud, Desired, Seen};
 use sreg_planner::{Plan, PlanSettings, lint, plan, validate};
@@ -27,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::{Agents, Place, Tried};
 use super::api_server::{ApiServer, Write};
-use super::campaign::gate::{Call, Gate, Side};
+use super::arm::azure_client;
+use super::campaign::gate::Gate;
 
 pub const NAMESPACE: &str = "ml-platform";
 pub const NAME: &str = "contoso-models";
@@ -53,104 +49,6 @@ pub const PLACES: [Place; 3] = [
     },
 ];
 
-/// The simulator behind azure_core's transport.
-#[derive(Debug)]
-struct InProcess(Simulator, Gate);
-
-#[async_trait]
-impl HttpClient for InProcess {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let InProcess(sim, gate) = self;
-        let mut sent = http::Request::builder()
-            .method(request.method().as_str())
-            .uri(request.url().as_str());
-        for (name, value) in request.headers().iter() {
-            sent = sent.header(name.as_str(), value.as_str());
-        }
-        let body = match request.body() {
-            Body::Bytes(bytes) => bytes.clone(),
-            Body::SeekableStream(_) => panic!("no streams are sent"),
-        };
-        let passage = gate.enter(call_of(request)).await;
-        let is_write = is_arm(request) && request.method() != azure_core::http::Method::Get;
-        if let Some(code) = passage.refused() {
-            return Ok(raw(&refusal(code)));
-        }
-        let url = request.url().as_str();
-        if !is_write && let Some(past) = gate.stale_answer(url) {
-            return Ok(raw(&past));
-        }
-        if is_write && let Some(witness) = gate.witness() {
-            witness.sees(request.method().as_str(), request.url().path(), &body);
-        }
-        let before = sim.journal().last();
-        let answer = sim.handle(sent.body(body).unwrap()).await;
-        let lost = gate.leave(passage, is_write && changed_since(sim, before)).await;
-        if lost || answer.extensions().get::<ConnectionDropped>().is_some() {
-            return Err(azure_core::Error::with_message(
-                azure_core::error::ErrorKind::Io,
-                "connection closed",
-            ));
-        }
-        if !is_write {
-            gate.keep_answer(url, &answer);
-        }
-        Ok(raw(&answer))
-    }
-}
-
-fn raw(answer: &http::Response<Bytes>) -> AsyncRawResponse {
-    let mut headers = Headers::new();
-    for (name, value) in answer.headers() {
-        headers.insert(name.as_str().to_owned(), value.to_str().unwrap().to_owned());
-    }
-    AsyncRawResponse::from_bytes(
-        StatusCode::from(answer.status().as_u16()),
-        headers,
-        answer.body().clone(),
-    )
-}
-
-/// What a plan lets Azure answer instead of carrying the request out.
-fn refusal(code: u16) -> http::Response<Bytes> {
-    let name = match code {
-        409 => "AnotherOperationInProgress",
-        412 => "PreconditionFailed",
-        429 => "TooManyRequests",
-        _ => "ServiceUnavailable",
-    };
-    let body = json!({"error": {"code": name, "message": "Refused by the test."}}).to_string();
-    let answer = http::Response::builder()
-        .status(code)
-        .header("content-type", "application/json")
-        .header("retry-after", "3");
-    answer.body(Bytes::from(body)).unwrap()
-}
-
-/// Whether Azure took a request for more than a question.
-fn changed_since(sim: &Simulator, before: u64) -> bool {
-    sim.records_since(before).iter().any(|record| match &record.entry {
-        Entry::Request(request) => request.operation.is_some() || !request.changed.is_empty(),
-        _ => true,
-    })
-}
-
-/// What a request is called in plans: type and name below the provider.
-fn call_of(request: &Request) -> Call {
-    if !is_arm(request) {
-        return Call::new(Side::Azure, "GET", "token");
-    }
-    let path = request.url().path();
-    let below = path.rsplit_once("/providers/").map_or(path, |(_, below)| below);
-    let name = below.split_once('/').map_or(below, |(_, name)| name);
-    Call::new(Side::Azure, request.method().as_str(), name)
-}
-
-/// Not the token endpoint, whose every request is a POST.
-fn is_arm(request: &Request) -> bool {
-    request.url().path().starts_with("/subscriptions/")
-}
-
 /// Leadership that a test takes away.
 #[derive(Debug)]
 pub struct Held(pub Mutex<Option<Duration>>);
@@ -169,14 +67,6 @@ pub struct Stand {
     pub leadership: Arc<Held>,
     pub agents: Agents,
     stop: CancellationToken,
-}
-
-/// The real client, signed in as the demo's operator.
-fn azure_client(sim: &Simulator, gate: Gate) -> AzureClient {
-    let secret = SecretString::from("demo-secret-of-no-worth");
-    let mut settings = AzureSettings::new(sim.tenant(), CredentialKind::ClientSecret(secret)).unwrap();
-    settings.client_id = Some("0c000000-0000-4000-8000-000000000001".into());
-    connect_through(settings, Arc::new(InProcess(sim.clone(), gate))).unwrap()
 }
 
 /// A running operator.
@@ -219,7 +109,8 @@ impl Stand {
         seed.latencies = Latencies::Realistic;
         change(&mut seed);
         let sim = Simulator::new(seed);
-        let clock = Clock::following_tokio(Timestamp::now());
+        // The same in every run, to the last digit of every time.
+        let clock = Clock::following_tokio(Timestamp::constant(1_772_442_000, 0));
         let api = ApiServer::new(clock);
         let azure = azure_client(&sim, Gate::open());
         let agents = Agents {
@@ -301,7 +192,7 @@ impl Stand {
     }
 
     /// An operator whose every write, to the cluster or to ARM, passes a gate.
-    pub fn start_through(&self, gate: &Gate) -> Operator {
+    pub fn start_through(&self, gate: &Gate, leadership: Arc<dyn LeadershipFence>) -> Operator {
         let azure = Arc::new(azure_client(&self.sim, gate.clone()));
         let client = self.api.client_through(gate.clone());
         let metrics = Arc::new(Metrics::new());
@@ -309,7 +200,7 @@ impl Stand {
             client,
             azure.clone(),
             azure,
-            self.leadership.clone(),
+            leadership,
             metrics,
             self.settings(),
             "test",

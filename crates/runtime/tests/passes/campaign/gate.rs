@@ -43,7 +43,7 @@ impl Call {
         self.verb != "GET"
     }
 
-    /// Reports and events are alike, and so are probes: the pruned campaign takes few of them.
+    /// Reports and events only tell, each much like the last: fewer kinds of upset are worth their time.
     pub fn is_report(&self) -> bool {
         self.side == Side::Cluster && (self.object.ends_with("/status") || self.object.contains("events"))
     }
@@ -90,7 +90,13 @@ pub enum Fault {
     EraseStatus,
     /// For a while Azure's answers are those from before.
     StaleAzure,
+    /// The process is paused for longer than its lease, with this write already on its way to the wire; meanwhile another one
+    /// leads.
+    Pause,
 }
+
+/// How long the process is paused.
+pub const PAUSE: Duration = Duration::from_secs(90);
 
 /// How long reads lag, and how often one is answered from the past at most.
 const LAG: Duration = Duration::from_secs(45);
@@ -109,6 +115,7 @@ pub struct Logged {
 pub struct Gate {
     state: Arc<Mutex<State>>,
     died: Arc<Notify>,
+    paused: Arc<Notify>,
     witness: Option<Arc<Witness>>,
 }
 
@@ -120,6 +127,7 @@ struct State {
     met: bool,
     dead: bool,
     dies_next: bool,
+    paused_until: Option<Instant>,
     last_write: Option<Instant>,
     cluster: Option<ApiServer>,
     azure: Lagging,
@@ -139,9 +147,15 @@ pub struct Passage {
     /// Its place in the log, where it is a write.
     number: Option<usize>,
     fault: Option<Fault>,
+    held_until: Option<Instant>,
 }
 
 impl Passage {
+    /// When it arrives, where that is late.
+    pub fn held_until(&self) -> Option<Instant> {
+        self.held_until
+    }
+
     /// The status to refuse it with.
     pub fn refused(&self) -> Option<u16> {
         match self.fault {
@@ -167,6 +181,7 @@ impl Gate {
         Gate {
             state: Arc::new(Mutex::new(state)),
             died: Arc::default(),
+            paused: Arc::default(),
             witness: Some(witness),
         }
     }
@@ -201,8 +216,21 @@ impl Gate {
         self.witness.as_deref()
     }
 
-    /// Lets a request in: never, if the process is dead or dies of it.
+    pub async fn paused(&self) {
+        self.paused.notified().await;
+    }
+
+    /// Nothing passes any more.
+    pub fn close(&self) {
+        self.die(&mut self.state());
+    }
+
+    /// Lets a request in: never, if the process is dead or dies of it; later, if it is paused.
     pub async fn enter(&self, call: Call) -> Passage {
+        let paused_until = self.state().paused_until;
+        if let Some(until) = paused_until {
+            tokio::time::sleep_until(until).await;
+        }
         let passage = self.admit(call);
         match passage {
             Some(passage) => passage,
@@ -232,6 +260,7 @@ impl Gate {
             return Some(Passage {
                 number: None,
                 fault: None,
+                held_until: None,
             });
         }
         let count = state.counts.entry(call.clone()).or_default();
@@ -249,9 +278,10 @@ impl Gate {
             state.last_write = Some(Instant::now());
         }
         state.log.push(Logged { trigger, changed: true });
-        let passage = Passage {
+        let mut passage = Passage {
             number: Some(state.log.len() - 1),
             fault,
+            held_until: None,
         };
         state.met |= fault.is_some();
         match fault {
@@ -260,6 +290,11 @@ impl Gate {
                 return None;
             }
             Some(Fault::EraseStatus) => erase_status(state.cluster.as_ref()),
+            Some(Fault::Pause) => {
+                passage.held_until = Some(Instant::now() + PAUSE);
+                state.paused_until = passage.held_until;
+                self.paused.notify_one();
+            }
             Some(Fault::StaleAzure) => state.azure.freeze(Instant::now() + LAG, STALE_READS),
             _ => {}
         }
@@ -277,6 +312,7 @@ impl Gate {
             let mut state = self.state();
             if let Some(logged) = passage.number.and_then(|number| state.log.get_mut(number)) {
                 logged.changed = changed;
+                state.last_write = Some(Instant::now());
             }
             match passage.fault {
                 Some(Fault::Crash(Moment::AfterEffect)) => self.die(&mut state),

@@ -1,44 +1,36 @@
 //! The perturbation campaign: each story is told once undisturbed; then once for everything that can go wrong at each of its
 //! writes, reads and events. The end must be the undisturbed one's, and the witness must never object. `make test` tells a
 //! pruned set, `make chaos` (`SREG_CAMPAIGN=full`) all; `SREG_CAMPAIGN_ONLY='rollback/crash-after-effect/arm PATCH'` tells
-//! those whose name contains that.
+//! the plan of that name, or those whose name contains that.
 
+mod azures;
 pub mod courier;
+mod defects;
 pub mod frozen;
 pub mod gate;
 mod oracle;
 mod plans;
 mod run;
 mod stories;
-mod witness;
+mod strangers;
+mod summary;
+pub mod witness;
 mod witness_tests;
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use defects::alone;
+use sreg_domain::Action;
+
 use run::{Learned, Upset, Verdict};
 use stories::Story;
+use summary::Summary;
 
-/// Of the telling plans, one in so many is run by `make test`.
-const STRIDE: usize = 70;
-
-/// On a runtime of its own with paused time; a panic is a result too.
-fn alone<T>(run: impl Future<Output = T>) -> Result<T, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    catch_unwind(AssertUnwindSafe(|| runtime.block_on(run))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        format!("panicked: {}", text.unwrap_or("no message"))
-    })
-}
+/// So many plans of each story are run by `make test`.
+const OF_EACH: usize = 3;
 
 /// Does each piece of work on one of as many threads as there are cores; answers in order.
 fn spread<W: Sync, T: Send>(work: &[W], each: impl Fn(&W) -> T + Sync) -> Vec<T> {
@@ -61,15 +53,6 @@ fn spread<W: Sync, T: Send>(work: &[W], each: impl Fn(&W) -> T + Sync) -> Vec<T>
     done.into_inner().unwrap().into_values().collect()
 }
 
-/// What was run of one story and kind, and how it went.
-#[derive(Default)]
-struct Tally {
-    plans: usize,
-    violations: usize,
-    unmet: usize,
-    time: Duration,
-}
-
 struct Job<'a> {
     story: &'a Story,
     learned: &'a Learned,
@@ -83,27 +66,47 @@ impl Job<'_> {
     }
 }
 
-fn jobs<'a>(stories: &'a [Story], learned: &'a [Learned]) -> Vec<Job<'a>> {
-    let only = std::env::var("SREG_CAMPAIGN_ONLY").ok();
+fn jobs<'a>(stories: &'a [Story], learned: &'a [Option<Learned>]) -> Vec<Job<'a>> {
+    let only = only();
     let full = std::env::var("SREG_CAMPAIGN").is_ok_and(|value| value == "full");
+    let told: Vec<(&Story, &Learned)> = stories
+        .iter()
+        .zip(learned)
+        .filter_map(|(story, learned)| Some((story, learned.as_ref()?)))
+        .collect();
+    let all: Vec<Vec<Upset>> = told
+        .iter()
+        .map(|(story, learned)| plans::all(learned, story.beginning))
+        .collect();
+    for ((story, _), all) in told.iter().zip(&all) {
+        println!("{}: {} plans in full", story.name, all.len());
+    }
+    let chosen = match full || only.is_some() {
+        true => all,
+        false => plans::pruned(all, OF_EACH),
+    };
     let mut jobs = Vec::new();
-    for (number, (story, learned)) in stories.iter().zip(learned).enumerate() {
-        let own = ["lockdown", "deny-assignment"].contains(&story.name);
-        let all = plans::all(learned, own);
-        let chosen = match full || only.is_some() {
-            true => all,
-            // Another offset for each story, so that together they meet more of what all stories share.
-            false => plans::pruned(all, STRIDE, number * 7),
-        };
+    for ((story, learned), chosen) in told.into_iter().zip(chosen) {
         jobs.extend(chosen.into_iter().map(|upset| Job { story, learned, upset }));
     }
-    jobs.retain(|job| only.as_ref().is_none_or(|only| job.name().contains(only.as_str())));
+    if let Some(only) = only {
+        let exactly = jobs.iter().any(|job| job.name() == only);
+        jobs.retain(|job| match exactly {
+            true => job.name() == only,
+            false => job.name().contains(&only),
+        });
+    }
     jobs
+}
+
+/// What was asked for by name; nothing in particular where the name is empty.
+fn only() -> Option<String> {
+    std::env::var("SREG_CAMPAIGN_ONLY").ok().filter(|only| !only.is_empty())
 }
 
 /// The stories that the choice can mean.
 fn chosen_stories() -> Vec<Story> {
-    let only = std::env::var("SREG_CAMPAIGN_ONLY").unwrap_or_default();
+    let only = only().unwrap_or_default();
     let mut stories = stories::all();
     if let Some((name, _)) = only.split_once('/')
         && stories.iter().any(|story| story.name == name)
@@ -113,73 +116,91 @@ fn chosen_stories() -> Vec<Story> {
     stories
 }
 
+/// Tells a story undisturbed. A story that goes wrong by itself teaches nothing.
+fn learn(story: &Story) -> Result<Learned, Vec<String>> {
+    let (learned, mut violations) = alone(run::learn(story));
+    let learned = match learned {
+        Some(Ok(learned)) => learned,
+        Some(Err(why)) => {
+            violations.push(why);
+            return Err(violations);
+        }
+        None => return Err(violations),
+    };
+    violations.extend(learned.violations.iter().cloned());
+    let (writes, (closings, openings)) = (learned.log.len(), learned.judged);
+    println!(
+        "{}: {writes} writes, {closings} closing, {openings} opening",
+        story.name
+    );
+    if closings < 3 {
+        violations.push("not all three targets were closed".to_owned());
+    }
+    match violations.is_empty() {
+        true => Ok(learned),
+        false => Err(violations),
+    }
+}
+
+/// What the planner can plan and no story told has a use for.
+fn actions_untold<'a>(learned: impl Iterator<Item = &'a Learned>) -> Vec<&'static str> {
+    let told: BTreeSet<&str> = learned.flat_map(|learned| learned.actions.iter().copied()).collect();
+    Action::names().filter(|action| !told.contains(action)).collect()
+}
+
+fn run(job: &Job<'_>) -> (Verdict, Duration) {
+    let began = Instant::now();
+    let mut verdict = judge(job);
+    if !verdict.violations.is_empty() {
+        let again = judge(job).violations;
+        verdict.violations.push(match again.is_empty() {
+            true => "told a second time it went well: it hangs on chance (jitter, round numbers)".to_owned(),
+            false => "told a second time it was violated too".to_owned(),
+        });
+    }
+    if only().is_some() {
+        println!("{} {:?} {verdict:?}", job.name(), began.elapsed());
+    }
+    (verdict, began.elapsed())
+}
+
+fn judge(job: &Job<'_>) -> Verdict {
+    let (verdict, panics) = alone(run::upset(job.story, &job.upset, job.learned));
+    let mut verdict = verdict.unwrap_or_default();
+    verdict.violations.extend(panics);
+    verdict
+}
+
 #[test]
 fn whatever_goes_wrong_at_any_moment_the_end_is_the_same_and_nobody_is_locked_out() {
     let stories = chosen_stories();
     let began = Instant::now();
-    let learned = spread(&stories, |story| alone(run::learn(story)).and_then(|learned| learned));
-    let learned: Vec<Learned> = stories
-        .iter()
-        .zip(learned)
-        .map(|(story, learned)| learned.unwrap_or_else(|why| panic!("{}, undisturbed: {why}", story.name)))
+    let mut summary = Summary::default();
+    let learned: Vec<Option<Learned>> = spread(&stories, learn)
+        .into_iter()
+        .zip(&stories)
+        .map(|(learned, story)| match learned {
+            Ok(learned) => Some(learned),
+            Err(violations) => {
+                summary.undisturbed(story.name, &violations);
+                None
+            }
+        })
         .collect();
-    for (story, learned) in stories.iter().zip(&learned) {
-        assert_eq!(learned.violations, Vec::<String>::new(), "{}, undisturbed", story.name);
-        let (writes, (closings, openings)) = (learned.log.len(), learned.judged);
-        println!(
-            "{}: {writes} writes, {closings} closing, {openings} opening",
-            story.name
-        );
-        assert!(
-            closings >= 3 || story.name == "deny-assignment",
-            "three targets were closed"
-        );
-    }
     println!("learned in {:?}", began.elapsed());
+    if only().is_none() {
+        summary.untold(&actions_untold(learned.iter().flatten()));
+    }
     let jobs = jobs(&stories, &learned);
-    let results = spread(&jobs, |job| {
-        let began = Instant::now();
-        let verdict = alone(run::upset(job.story, &job.upset, job.learned)).unwrap_or_else(|panic| Verdict {
-            violations: vec![panic],
-            unmet: false,
-        });
-        if std::env::var("SREG_CAMPAIGN_ONLY").is_ok() {
-            println!("{} {:?} {:?}", job.name(), began.elapsed(), verdict);
-        }
-        (verdict, began.elapsed())
-    });
-    let violated = print(&jobs, &results);
-    println!("in {:?} with learning", began.elapsed());
-    println!("{} plans, {violated} violations", jobs.len());
-    assert_eq!(violated, 0);
-}
-
-fn print(jobs: &[Job<'_>], results: &[(Verdict, Duration)]) -> usize {
-    let mut tallies: BTreeMap<(&str, &str), Tally> = BTreeMap::new();
-    let mut violated = 0;
-    for (job, (verdict, time)) in jobs.iter().zip(results) {
-        let tally = tallies.entry((job.story.name, job.upset.kind())).or_default();
-        tally.plans += 1;
-        tally.unmet += usize::from(verdict.unmet);
-        tally.time += *time;
-        if !verdict.violations.is_empty() {
-            tally.violations += 1;
-            violated += 1;
-            println!("VIOLATED {}\n    {}", job.name(), verdict.violations.join("\n    "));
-        }
+    for (job, (verdict, time)) in jobs.iter().zip(spread(&jobs, run)) {
+        summary.plan(job, &verdict, time);
     }
-    println!(
-        "{:<24}{:<22}{:>6}{:>12}{:>8}{:>9}",
-        "workload", "upset", "plans", "violations", "unmet", "seconds"
-    );
-    for ((story, kind), tally) in tallies {
-        println!(
-            "{story:<24}{kind:<22}{:>6}{:>12}{:>8}{:>9.1}",
-            tally.plans,
-            tally.violations,
-            tally.unmet,
-            tally.time.as_secs_f64()
-        );
+    // Who asks for certain plans asks for no others.
+    let expected: Vec<&str> = match only() {
+        Some(_) => Vec::new(),
+        None => stories.iter().map(|story| story.name).collect(),
+    };
+    if let Err(why) = summary.conclude(&expected, began.elapsed()) {
+        panic!("{why}");
     }
-    violated
 }

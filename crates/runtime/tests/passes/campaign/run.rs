@@ -1,13 +1,17 @@
 //! One story, told once, with one thing going wrong or none.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sreg_domain::Action;
+use sreg_runtime::leadership::LeadershipFence;
 use tokio::time::Instant;
 
 use super::courier::{Courier, How};
-use super::gate::{Fault, Gate, Logged, Moment, Trigger};
+use super::defects::refused_plans;
+use super::gate::{Fault, Gate, Logged, Moment, PAUSE, Trigger};
 use super::oracle::End;
 use super::stories::{Stage, Story};
 use super::witness::Witness;
@@ -34,6 +38,7 @@ impl Upset {
             Upset::At(_, Fault::LoseAnswer) => "answer-lost",
             Upset::At(_, Fault::EraseStatus) => "status-erased",
             Upset::At(_, Fault::StaleAzure) => "stale-azure",
+            Upset::At(_, Fault::Pause) => "leader-paused",
             Upset::Events(_, _, How::Lost) => "event-lost",
             Upset::Events(_, _, How::Doubled) => "event-doubled",
             Upset::Events(_, _, How::Merged) => "events-merged",
@@ -59,6 +64,8 @@ pub struct Learned {
     pub violations: Vec<String>,
     /// Closing and opening writes that the witness judged.
     pub judged: (usize, usize),
+    /// What was done at least once, in the words of [`sreg_domain::Action::name`].
+    pub actions: BTreeSet<&'static str>,
 }
 
 /// How a run with an upset ended.
@@ -69,9 +76,13 @@ pub struct Verdict {
     pub unmet: bool,
 }
 
-/// How long a new operator takes to come after a crash, and how long nothing may be written for a world to be settled.
+/// How long a new operator takes to come after a crash.
 const ABSENCE: Duration = Duration::from_secs(5);
-const QUIET: Duration = Duration::from_secs(90);
+/// What is left of the lease of a process that is paused. Then another one leads.
+const LEASE: Duration = Duration::from_secs(30);
+/// A world is quiet when nothing was written for this long: longer than `drift.interval` (2m), after which at the latest the
+/// next visit looks whether all is as it should be, and longer than `dnsSettle` (75s), after which a lock may still come.
+const QUIET: Duration = Duration::from_secs(150);
 const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// Tells the story to its end and waits until nothing is written any more.
@@ -80,13 +91,17 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
     let witness = Arc::new(Witness::new(&stand));
     let gate = Gate::of(None, &stand.api, Arc::clone(&witness));
     stand.api.deliver_by(Courier::new(None));
-    let operator = stand.start_through(&gate);
+    let operator = stand.start_through(&gate, stand.leadership.clone());
     let stage = Stage {
         stand: &stand,
         gate: &gate,
     };
     story.tell(&stage).await?;
+    let told = Instant::now();
     while gate.last_write().is_some_and(|last| last.elapsed() < 2 * QUIET) {
+        if told.elapsed() > PATIENCE {
+            return Err("writes without end".into());
+        }
         tokio::time::sleep(QUIET / 10).await;
     }
     let all = stand.api.courier(Courier::counts);
@@ -104,11 +119,21 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
             .into_iter()
             .map(|(kind, count)| (kind.clone(), before_of(&kind), count))
             .collect(),
-        violations: witness.violations(),
+        violations: [witness.violations(), refused_plans(&stand.api)].concat(),
         judged: witness.judged(),
+        actions: actions_done(&operator.context.metrics.encode()),
     };
     operator.kill().await;
     Ok(learned)
+}
+
+/// By the operator's own metrics: nothing is judged by them.
+fn actions_done(metrics: &str) -> BTreeSet<&'static str> {
+    let done = |action: &&str| {
+        let counted = |result: &str| format!("secureregistry_steps_total{{action=\"{action}\",result=\"{result}\"}} ");
+        metrics.contains(&counted("done")) || metrics.contains(&counted("started"))
+    };
+    Action::names().filter(done).collect()
 }
 
 /// Tells the story with the upset, and compares.
@@ -131,17 +156,51 @@ pub async fn upset(story: &Story, upset: &Upset, learned: &Learned) -> Verdict {
         () = operate(&stand, &first, &second) => {}
     }
     verdict.violations.extend(witness.violations());
+    verdict.violations.extend(refused_plans(&stand.api));
     verdict
 }
 
 /// One process, and after its death another. Never ends.
 async fn operate(stand: &Stand, first: &Gate, second: &Gate) {
-    let operator = stand.start_through(first);
-    first.died().await;
-    operator.kill().await;
-    tokio::time::sleep(ABSENCE).await;
-    let _operator = stand.start_through(second);
-    std::future::pending().await
+    let lease = Arc::new(Lease::default());
+    let operator = stand.start_through(first, lease.clone());
+    tokio::select! {
+        () = first.died() => {
+            operator.kill().await;
+            tokio::time::sleep(ABSENCE).await;
+            let _operator = stand.start_through(second, stand.leadership.clone());
+            std::future::pending::<()>().await;
+        }
+        () = first.paused() => {
+            lease.expires_in(LEASE);
+            tokio::time::sleep(LEASE).await;
+            let _operator = stand.start_through(second, stand.leadership.clone());
+            // What finds its lease expired ends itself, though not before it was woken.
+            tokio::time::sleep(PAUSE - LEASE + Duration::from_secs(1)).await;
+            first.close();
+            operator.kill().await;
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What the first process knows of its leadership: for ever, until it is paused and cannot renew.
+#[derive(Debug, Default)]
+struct Lease(Mutex<Option<Instant>>);
+
+impl Lease {
+    fn expires_in(&self, rest: Duration) {
+        *self.0.lock().unwrap() = Some(Instant::now() + rest);
+    }
+}
+
+impl LeadershipFence for Lease {
+    fn held_for(&self) -> Option<Duration> {
+        match *self.0.lock().unwrap() {
+            None => Some(Duration::from_secs(3600)),
+            Some(until) => Some(until - Instant::now()).filter(|rest| !rest.is_zero()),
+        }
+    }
 }
 
 /// The story, and then the end that must come. True where the upset never came by.
@@ -152,19 +211,17 @@ async fn tell(story: &Story, stand: &Stand, first: &Gate, second: &Gate, learned
         let last = first.last_write().max(second.last_write());
         last.is_none_or(|last| last.elapsed() > QUIET)
     };
-    let mut settled = 0;
     loop {
-        let end = End::of(stand);
-        let met = first.met() && stand.api.courier(Courier::met);
-        settled = if end == learned.end { settled + 1 } else { 0 };
-        // Twice, some time apart, so that the end is where it stays.
-        if settled >= 2 && (met || quiet()) {
-            return Ok(!met);
+        let quiet = quiet();
+        // Only where it stays is it the end.
+        if quiet && End::of(stand) == learned.end {
+            return Ok(!(first.met() && stand.api.courier(Courier::met)));
         }
         if told.elapsed() > PATIENCE {
-            let lines = learned.end.difference(&end);
-            return Err(format!("another end: {}", lines.join("; ")));
+            let lines = learned.end.difference(&End::of(stand));
+            let never_quiet = if quiet { "" } else { "still writing; " };
+            return Err(format!("not the end that must come: {never_quiet}{}", lines.join("; ")));
         }
-        tokio::time::sleep(Duration::from_secs(20)).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
     }
 }

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use azure_sim::Latencies;
+use azure_sim::{Latencies, Seed};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
+use super::azures::{deny, in_two_regions, lift_denial, storage, without_registry};
 use super::gate::Gate;
 use crate::stand::{NAME, NAMESPACE, REGISTRY, Stand};
 
@@ -17,11 +18,25 @@ const NETWORKS: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/reso
 /// One workload.
 pub struct Story {
     pub name: &'static str,
+    pub beginning: Beginning,
+    /// The Azure that it begins in, other than the demo's.
+    seed: fn(&mut Seed),
     /// What is declared other than in the example.
     spec: fn(&mut Value),
-    /// What is different in Azure from the beginning.
+    /// What somebody did in Azure before.
     prepare: fn(&Stand),
     play: for<'a> fn(&'a Stage<'a>) -> BoxFuture<'a, Result<(), String>>,
+}
+
+/// Whether a story's way to the first lock, up to what people do first, is told by another one too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// Another story with the same spec in the same Azure is told from its beginning.
+    Shared,
+    /// Spec or Azure differ from those of `lockdown`, and lead to much the same writes.
+    OtherWishes,
+    /// It is `lockdown` itself, or Azure gets in its way from the start.
+    Own,
 }
 
 /// Where a story takes place.
@@ -33,7 +48,10 @@ pub struct Stage<'a> {
 impl Story {
     /// The world at the beginning. Everything is quick, so that little simulated time passes.
     pub fn set_up(&self) -> Stand {
-        let stand = Stand::with(|seed| seed.latencies = Latencies::Scaled(0.05));
+        let stand = Stand::with(|seed| {
+            seed.latencies = Latencies::Scaled(0.05);
+            (self.seed)(seed);
+        });
         (self.prepare)(&stand);
         stand.apply(|object| {
             object["spec"]["verification"] =
@@ -111,48 +129,91 @@ impl Stage<'_> {
 pub fn all() -> Vec<Story> {
     let plain = Story {
         name: "lockdown",
+        beginning: Beginning::Own,
+        seed: |_| {},
         spec: |_| {},
         prepare: |_| {},
         play: |stage| stage.locked().boxed(),
     };
-    let story = |name, spec, play| Story {
+    let begins = |beginning, name, spec, play| Story {
         name,
+        beginning,
+        seed: |_| {},
         spec,
         prepare: |_| {},
         play,
     };
+    let like_another = |name, spec, play| begins(Beginning::Shared, name, spec, play);
+    let story = |name, spec, play| begins(Beginning::OtherWishes, name, spec, play);
     vec![
         plain,
-        story("break-glass", |_| {}, |stage| break_glass(stage).boxed()),
+        like_another("break-glass", |_| {}, |stage| break_glass(stage).boxed()),
         story("rollback", reopening, |stage| rollback(stage).boxed()),
         story("deletion-while-locked", deleting_endpoints, |stage| {
             delete_locked(stage).boxed()
         }),
-        story("deletion-once-open", deleting_endpoints, |stage| {
+        like_another("deletion-once-open", deleting_endpoints, |stage| {
             delete_open(stage).boxed()
         }),
-        story("deletion-under-retain", |_| {}, |stage| delete_locked(stage).boxed()),
+        like_another("deletion-under-retain", |_| {}, |stage| delete_locked(stage).boxed()),
         story("network-added", without_spoke, |stage| add_network(stage).boxed()),
         story("endpoint-dropped", with_second_endpoint, |stage| {
             drop_endpoint(stage).boxed()
         }),
-        story("drift", |_| {}, |stage| drift(stage).boxed()),
+        like_another("drift", |_| {}, |stage| drift(stage).boxed()),
         Story {
             name: "deny-assignment",
+            beginning: Beginning::Own,
+            seed: |_| {},
             spec: |_| {},
-            prepare: |stand| deny(stand),
+            prepare: deny,
             play: |stage| denied(stage).boxed(),
         },
-        story("approval", waiting_for_approval, |stage| approval(stage).boxed()),
-        story("link-deleted", waiting_for_approval, |stage| {
+        story("approval", waiting_for_approval, |stage| {
+            approval(stage, "Lockdown").boxed()
+        }),
+        story("names-approved", names_waiting_for_approval, |stage| {
+            approval(stage, "NameChanges").boxed()
+        }),
+        like_another("link-deleted", waiting_for_approval, |stage| {
             link_deleted(stage).boxed()
         }),
+        Story {
+            name: "break-glass-half-way",
+            beginning: Beginning::Shared,
+            seed: |_| {},
+            spec: |_| {},
+            prepare: deny,
+            play: |stage| break_glass_half_way(stage).boxed(),
+        },
+        Story {
+            name: "created",
+            beginning: Beginning::OtherWishes,
+            seed: without_registry,
+            spec: creating,
+            prepare: |_| {},
+            play: |stage| created(stage).boxed(),
+        },
+        Story {
+            name: "two-regions",
+            beginning: Beginning::OtherWishes,
+            seed: in_two_regions,
+            spec: granting,
+            prepare: |_| {},
+            play: |stage| stage.locked().boxed(),
+        },
     ]
 }
 
 async fn break_glass(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
+    break_it(stage).await?;
+    stage.locked().await
+}
+
+/// Ends when everything is open.
+async fn break_it(stage: &Stage<'_>) -> Result<(), String> {
     stage.act("break the glass").api.put("breakglasses", json!({
         "apiVersion": "secureregistry.dev/v1alpha1", "kind": "BreakGlass",
         "metadata": {"name": "fire", "namespace": NAMESPACE},
@@ -160,8 +221,7 @@ async fn break_glass(stage: &Stage<'_>) -> Result<(), String> {
     }));
     stage
         .until("open", 5 * MINUTE, |stand| stand.open_targets().len() == 3)
-        .await?;
-    stage.locked().await
+        .await
 }
 
 fn reopening(object: &mut Value) {
@@ -296,65 +356,93 @@ async fn drift(stage: &Stage<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Somebody forbids writes on the storage account.
-fn deny(stand: &Stand) {
-    let Some(account) = storage(stand) else { return };
-    let id = denial(&account);
-    let actions = ["Microsoft.Storage/storageAccounts/write"];
-    let body = json!({
-        "id": id, "name": "hands-off", "type": "Microsoft.Authorization/denyAssignments",
-        "properties": {
-            "denyAssignmentName": "hands-off", "scope": account, "doNotApplyToChildScopes": false,
-            "permissions": [{"actions": actions, "notActions": [], "dataActions": [], "notDataActions": []}],
-            "principals": [{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}],
-            "excludePrincipals": [], "isSystemProtected": true,
-        },
-    });
-    stand.sim.put_by_hand(&id, body);
-}
-
-fn storage(stand: &Stand) -> Option<String> {
-    let targets = stand
-        .sim
-        .with_world(|world| azure_sim::oracle::targets_of(world, REGISTRY));
-    targets.into_iter().find(|id| id.contains("/storageAccounts/"))
-}
-
-fn denial(account: &str) -> String {
-    format!("{account}/providers/Microsoft.Authorization/denyAssignments/0d000000-0000-4000-8000-000000000001")
-}
-
 async fn denied(stage: &Stage<'_>) -> Result<(), String> {
+    half_locked(stage).await?;
+    lift_denial(stage.act("lift the denial"));
+    stage.locked().await
+}
+
+async fn half_locked(stage: &Stage<'_>) -> Result<(), String> {
     stage
         .until("closed but for the storage account", 60 * MINUTE, |stand| {
             let open = stand.open_targets();
             open.len() == 1 && open[0].contains("/storageAccounts/") && stand.state() == "Stalled"
         })
-        .await?;
-    let account = storage(stage.stand).ok_or("no storage account")?;
-    stage.act("lift the denial").sim.delete_by_hand(&denial(&account));
+        .await
+}
+
+/// The lock is stuck half-way when the emergency comes: what was closed opens again, and in the end everything is closed.
+async fn break_glass_half_way(stage: &Stage<'_>) -> Result<(), String> {
+    half_locked(stage).await?;
+    break_it(stage).await?;
+    lift_denial(stage.act("lift the denial"));
     stage.locked().await
+}
+
+fn creating(object: &mut Value) {
+    let group = REGISTRY.split("/providers/").next().unwrap();
+    let spec = &mut object["spec"];
+    spec["registry"]["create"] = json!({"location": "westeurope"});
+    spec["registry"]["managedResourceGroupAccess"] = "GrantOperator".into();
+    spec["sharing"] = json!({"workspaceStorageAccountResourceIds":
+        [format!("{group}/providers/Microsoft.Storage/storageAccounts/workspacedata")]});
+}
+
+/// Made closed; then opened for a while, though no snapshot says how it was before.
+async fn created(stage: &Stage<'_>) -> Result<(), String> {
+    let made = |stand: &Stand| storage(stand).is_some();
+    stage.until("made", 60 * MINUTE, made).await?;
+    stage.locked().await?;
+    stage.declare("allow public access", |spec| {
+        spec["publicAccess"] = json!({"desired": "Enabled"})
+    });
+    stage
+        .until("open", 30 * MINUTE, |stand| {
+            stand.open_targets().len() == 3 && stand.status()["publicAccess"]["summary"] == "Open"
+        })
+        .await?;
+    stage.declare("forbid it again", |spec| {
+        spec["publicAccess"] = json!({"desired": "Disabled"})
+    });
+    stage
+        .until("closed", 30 * MINUTE, |stand| stand.open_targets().is_empty())
+        .await?;
+    stage.locked().await
+}
+
+fn granting(object: &mut Value) {
+    object["spec"]["registry"]["managedResourceGroupAccess"] = "GrantOperator".into();
 }
 
 fn waiting_for_approval(object: &mut Value) {
     object["spec"]["publicAccess"] = json!({"desired": "Disabled", "lockdown": {"waitFor": ["Approval"]}});
 }
 
+fn names_waiting_for_approval(object: &mut Value) {
+    object["spec"]["nameChanges"] = json!({"waitFor": ["Approval"]});
+}
+
 /// People approve what is asked for; were the digest to change without need, the end would show a second approval.
-async fn approval(stage: &Stage<'_>) -> Result<(), String> {
+async fn approval(stage: &Stage<'_>, change: &str) -> Result<(), String> {
+    let asked_for = |stand: &Stand| -> Value {
+        let status = stand.status();
+        let wanted = status["approvalsWanted"].as_array().into_iter().flatten();
+        let mut wanted = wanted.filter(|wanted| wanted["change"] == change);
+        wanted.next().cloned().unwrap_or_default()["digest"].clone()
+    };
     for number in 1..=3 {
         stage
             .until("asking", 30 * MINUTE, |stand| {
-                stand.state() == "AwaitingApproval" && stand.status()["approvalsWanted"][0]["digest"].is_string()
+                stand.state() == "AwaitingApproval" && asked_for(stand).is_string()
             })
             .await?;
-        let digest = stage.stand.status()["approvalsWanted"][0]["digest"].clone();
+        let digest = asked_for(stage.stand);
         stage.act("approve").api.put(
             "changeapprovals",
             json!({
                 "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ChangeApproval",
                 "metadata": {"name": format!("go-{number}"), "namespace": NAMESPACE},
-                "spec": {"secureRegistryName": NAME, "change": "Lockdown", "digest": digest, "approvedBy": "boss"},
+                "spec": {"secureRegistryName": NAME, "change": change, "digest": digest, "approvedBy": "boss"},
             }),
         );
         let done = |stand: &Stand| stand.open_targets().is_empty() && stand.state() == "Locked";
@@ -380,5 +468,5 @@ async fn link_deleted(stage: &Stage<'_>) -> Result<(), String> {
     let before = links();
     stage.act("delete a link").sim.delete_by_hand(&before[0]);
     stage.until("linked again", 30 * MINUTE, |_| links() == before).await?;
-    approval(stage).await
+    approval(stage, "Lockdown").await
 }

@@ -3,7 +3,9 @@
 //!
 //! | write | allowed when |
 //! | --- | --- |
-//! | closes an open target | declared, no break-glass, names settled, and every path of all client networks passed enough times within `maxAge` |
+//! | any | the object is there and carries the finalizer; the resource is nobody else's |
+//! | closes an open target | declared, no break-glass, names settled, and every path of all client networks passed enough times within `maxAge`; the snapshot tells of every target; approved, where that is waited for |
+//! | changes names | approved, where that is waited for |
 //! | opens a closed target | spec says so, or a break-glass is in force, or `Reopen` was chosen and a path was really lost within the grace period |
 //! | deletes an endpoint or its zone group | everything is open |
 //! | deletes a zone, link or record | never |
@@ -15,11 +17,13 @@ use azure_sim::Simulator;
 use azure_sim::journal::{ChangeKind, Entry};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use sreg_api::names::FINALIZER;
 use sreg_runtime::Clock;
 
+use super::strangers::Strangers;
 use crate::agents::{Log, Tried};
 use crate::api_server::ApiServer;
-use crate::stand::{NAME, NAMESPACE, PLACES, REGISTRY, Stand};
+use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, PLACES, REGISTRY, Stand};
 
 /// What a pass may take between its judgement and its write, and what whole seconds lose.
 const SLACK: Duration = Duration::from_secs(2);
@@ -29,6 +33,7 @@ pub struct Witness {
     api: ApiServer,
     clock: Clock,
     log: Log,
+    strangers: Strangers,
     seen: Mutex<Seen>,
 }
 
@@ -40,18 +45,23 @@ struct Seen {
 }
 
 impl Witness {
+    /// To be called before the operator begins: whatever is there then and is not the registry's is somebody else's.
     pub fn new(stand: &Stand) -> Witness {
         Witness {
             sim: stand.sim.clone(),
             api: stand.api.clone(),
             clock: stand.clock,
             log: stand.agents.log.clone(),
+            strangers: Strangers::of(&stand.sim),
             seen: Mutex::default(),
         }
     }
 
+    /// What it objected to, and what others have lost until now.
     pub fn violations(&self) -> Vec<String> {
-        self.seen.lock().unwrap().violations.clone()
+        let mut violations = self.seen.lock().unwrap().violations.clone();
+        violations.extend(self.strangers.harmed(&self.sim, &self.shared()));
+        violations
     }
 
     /// How many closing and opening writes were judged.
@@ -60,21 +70,97 @@ impl Witness {
         (seen.closings.len(), seen.openings)
     }
 
-    /// A write is about to be sent.
-    pub fn sees(&self, method: &str, path: &str, body: &[u8]) {
+    /// A write is sent: was it the operator's to send? Answers whether an opening is asked for now: nobody can call back what
+    /// is on its way, so that one which arrives late is the next visit's to undo.
+    pub fn sees_sent(&self, method: &str, path: &str) -> bool {
+        let verdicts = [
+            self.judge_finalizer(),
+            self.strangers.judge_write(&self.sim, path, &self.shared()),
+            self.judge_name_change(path),
+        ];
+        for verdict in verdicts {
+            self.note(method, path, verdict);
+        }
+        self.judge_opening(self.sim.now()).is_ok()
+    }
+
+    /// And arrives, at once unless it is held up on its way: is it safe now?
+    pub fn sees(&self, method: &str, path: &str, body: &[u8], opening_was_asked_for: bool) {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let now = self.sim.now();
         let verdict = match method {
             "DELETE" => self.judge_deletion(path),
-            _ => self.judge_access(path, &body, now),
+            _ => self.judge_access(path, &body, opening_was_asked_for),
         };
+        self.note(method, path, verdict);
+    }
+
+    fn note(&self, method: &str, path: &str, verdict: Result<(), String>) {
         if let Err(why) = verdict {
-            let line = format!("at {}s {method} {path}: {why}", now.as_secs());
+            let line = format!("at {}s {method} {path}: {why}", self.sim.now().as_secs());
             self.seen.lock().unwrap().violations.push(line);
         }
     }
 
-    fn judge_access(&self, path: &str, body: &Value, now: Duration) -> Result<(), String> {
+    /// Nothing is left behind by an object that goes: what it wrote, it had first promised to clear away.
+    fn judge_finalizer(&self) -> Result<(), String> {
+        let object = self.object().ok_or("written for an object that is not there")?;
+        let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+        match finalizers.into_iter().any(|finalizer| finalizer == FINALIZER) {
+            true => Ok(()),
+            false => Err("written before the finalizer was".into()),
+        }
+    }
+
+    fn judge_name_change(&self, path: &str) -> Result<(), String> {
+        let path = path.to_lowercase();
+        let changes = path.contains("/privateendpoints/") || path.contains("/virtualnetworklinks/");
+        let waits = self
+            .object()
+            .is_some_and(|object| waits_for_approval(&object["spec"]["nameChanges"]["waitFor"]));
+        match changes && waits && !self.is_approved("NameChanges") {
+            true => Err("changes names, and nobody approved".into()),
+            false => Ok(()),
+        }
+    }
+
+    /// That the digest is the right one is the operator's to judge; that somebody approved can be seen from here.
+    fn is_approved(&self, change: &str) -> bool {
+        self.api.all("changeapprovals").iter().any(|approval| {
+            let spec = &approval["spec"];
+            spec["secureRegistryName"] == NAME && spec["change"] == change && spec["digest"].is_string()
+        })
+    }
+
+    /// What is told there can be restored: each target has to be, before anything closes.
+    fn judge_snapshot(&self) -> Result<(), String> {
+        let maps = self.api.all("configmaps");
+        let ours = maps
+            .iter()
+            .filter(|map| map["metadata"]["namespace"] == OPERATOR_NAMESPACE);
+        let told: Vec<String> = ours
+            .filter_map(|map| serde_json::from_str::<Value>(map["data"]["snapshot.json"].as_str()?).ok())
+            .filter_map(|snapshot| Some(snapshot["targets"].as_object()?.keys().cloned().collect::<Vec<_>>()))
+            .flatten()
+            .collect();
+        let untold = |id: &String| !told.iter().any(|known| known.eq_ignore_ascii_case(id));
+        match self.exposure().into_iter().map(|(id, _)| id).find(untold) {
+            Some(id) => Err(format!("closed, and no snapshot tells how {id} was")),
+            None => Ok(()),
+        }
+    }
+
+    /// Storage that the registry is let into.
+    fn shared(&self) -> Vec<String> {
+        let spec = self.object().unwrap_or_default()["spec"].clone();
+        let shared = spec["sharing"]["workspaceStorageAccountResourceIds"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        shared.filter_map(|id| id.as_str().map(str::to_owned)).collect()
+    }
+
+    fn judge_access(&self, path: &str, body: &Value, opening_was_asked_for: bool) -> Result<(), String> {
+        let now = self.sim.now();
         let exposure = self.exposure();
         let Some((_, open)) = exposure.iter().find(|(id, _)| id.eq_ignore_ascii_case(path)) else {
             return Ok(());
@@ -93,7 +179,10 @@ impl Witness {
         }
         if !*open && opens {
             self.seen.lock().unwrap().openings += 1;
-            return self.judge_opening(now);
+            return match opening_was_asked_for {
+                true => Ok(()),
+                false => self.judge_opening(now),
+            };
         }
         Ok(())
     }
@@ -116,7 +205,11 @@ impl Witness {
         {
             return Err(format!("closed {:?} after a name change", now.saturating_sub(changed)));
         }
-        self.judge_proof(spec, now)
+        if waits_for_approval(&spec["publicAccess"]["lockdown"]["waitFor"]) && !self.is_approved("Lockdown") {
+            return Err("closed, and nobody approved".into());
+        }
+        self.judge_proof(spec, now)?;
+        self.judge_snapshot()
     }
 
     fn judge_proof(&self, spec: &Value, now: Duration) -> Result<(), String> {
@@ -237,6 +330,12 @@ fn networks_of(spec: &Value) -> Vec<String> {
         .filter_map(place)
         .map(|place| place.network.to_owned())
         .collect()
+}
+
+fn waits_for_approval(gates: &Value) -> bool {
+    gates
+        .as_array()
+        .is_some_and(|gates| gates.iter().any(|gate| gate == "Approval"))
 }
 
 fn length(text: &Value) -> Duration {

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::stories;
 use super::witness::Witness;
-use crate::stand::{NAME, NAMESPACE, REGISTRY, Stand};
+use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand};
 
 fn sees(witness: &Witness, method: &str, path: &str, body: &Value) -> Vec<String> {
-    witness.sees(method, path, body.to_string().as_bytes());
+    witness.sees(method, path, body.to_string().as_bytes(), false);
+    witness.sees_sent(method, path);
     witness.violations()
 }
 
@@ -22,15 +23,17 @@ fn open() -> Value {
     json!({"properties": {"publicNetworkAccess": "Enabled"}})
 }
 
-/// `lockdown`, when everything is locked.
-async fn locked() -> Stand {
+/// `lockdown`, when everything is locked, and a witness from before.
+async fn locked() -> (Stand, Arc<Witness>) {
     let stand = stories::all().remove(0).set_up();
+    let witness = Arc::new(Witness::new(&stand));
     let operator = stand.start();
     stand
         .until("locked", Duration::from_secs(3600), |stand| stand.state() == "Locked")
         .await;
     operator.kill().await;
-    stand
+    assert_eq!(witness.violations(), Vec::<String>::new());
+    (stand, witness)
 }
 
 fn open_by_hand(stand: &Stand) {
@@ -48,7 +51,7 @@ async fn the_witness_objects_to_a_closing_before_anything_was_proven() {
 
 #[tokio::test(start_paused = true)]
 async fn the_witness_objects_to_a_closing_on_evidence_that_is_old_or_incomplete() {
-    let stand = locked().await;
+    let (stand, _) = locked().await;
     open_by_hand(&stand);
     let judged = |stand: &Stand| sees(&Witness::new(stand), "PUT", REGISTRY, &close());
     assert_eq!(judged(&stand), Vec::<String>::new(), "fresh and complete");
@@ -71,8 +74,7 @@ async fn the_witness_objects_to_a_closing_on_evidence_that_is_old_or_incomplete(
 
 #[tokio::test(start_paused = true)]
 async fn the_witness_objects_to_a_reopening_that_nobody_asked_for_and_to_deletions_while_closed() {
-    let stand = locked().await;
-    let witness = Arc::new(Witness::new(&stand));
+    let (stand, witness) = locked().await;
     assert!(sees(&witness, "PUT", REGISTRY, &open())[0].contains("nobody asked"));
     let endpoints = stand.status()["endpoints"].clone();
     let endpoint = endpoints[0]["resourceId"].as_str().unwrap();
@@ -87,4 +89,119 @@ async fn the_witness_objects_to_a_reopening_that_nobody_asked_for_and_to_deletio
     );
     open_by_hand(&stand);
     assert!(sees(&witness, "PUT", REGISTRY, &close())[2].contains("against the spec"));
+}
+
+fn change_object(stand: &Stand, change: impl FnOnce(&mut Value)) {
+    stand.api.meddle("secureregistries", NAMESPACE, NAME, change);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_witness_objects_to_a_closing_without_a_snapshot_of_each_target() {
+    let (stand, _) = locked().await;
+    open_by_hand(&stand);
+    let judged = || sees(&Witness::new(&stand), "PUT", REGISTRY, &close());
+    assert_eq!(judged(), Vec::<String>::new());
+    let name = stand.api.all("configmaps")[0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let kept = stand.api.get("configmaps", OPERATOR_NAMESPACE, &name).unwrap();
+    let mut snapshot: Value = serde_json::from_str(kept["data"]["snapshot.json"].as_str().unwrap()).unwrap();
+    let targets = snapshot["targets"].as_object_mut().unwrap();
+    targets.retain(|id, _| !id.contains("/storageAccounts/"));
+    assert_eq!(targets.len(), 2);
+    stand.api.meddle("configmaps", OPERATOR_NAMESPACE, &name, |map| {
+        map["data"]["snapshot.json"] = snapshot.to_string().into();
+    });
+    assert!(judged()[0].contains("no snapshot tells"), "one target is not told of");
+    stand.api.remove("configmaps", OPERATOR_NAMESPACE, &name);
+    assert!(judged()[0].contains("no snapshot tells"), "there is none at all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_witness_objects_to_what_waits_for_an_approval_that_nobody_gave() {
+    let (stand, witness) = locked().await;
+    let endpoint = stand.status()["endpoints"][0]["resourceId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    open_by_hand(&stand);
+    change_object(&stand, |object| {
+        object["spec"]["nameChanges"] = json!({"waitFor": ["Approval"]});
+        object["spec"]["publicAccess"] = json!({"desired": "Disabled", "lockdown": {"waitFor": ["Approval"]}});
+    });
+    assert!(sees(&witness, "PUT", REGISTRY, &close())[0].contains("closed, and nobody approved"));
+    assert!(sees(&witness, "PUT", &endpoint, &json!({}))[1].contains("changes names, and nobody approved"));
+    for change in ["Lockdown", "NameChanges"] {
+        stand.api.put("changeapprovals", json!({
+            "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ChangeApproval",
+            "metadata": {"name": change.to_lowercase(), "namespace": NAMESPACE},
+            "spec": {"secureRegistryName": NAME, "change": change, "digest": "0123456789abcdef", "approvedBy": "boss"},
+        }));
+    }
+    sees(&witness, "PUT", &endpoint, &json!({}));
+    assert_eq!(sees(&witness, "PUT", REGISTRY, &close()).len(), 2, "both are approved");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_witness_objects_to_writes_before_the_finalizer_and_after_the_object() {
+    let (stand, witness) = locked().await;
+    let tags = json!({"tags": {}});
+    assert_eq!(sees(&witness, "PATCH", REGISTRY, &tags), Vec::<String>::new());
+    change_object(&stand, |object| object["metadata"]["finalizers"] = json!([]));
+    assert!(sees(&witness, "PATCH", REGISTRY, &tags)[0].contains("before the finalizer"));
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    assert!(sees(&witness, "PATCH", REGISTRY, &tags)[1].contains("an object that is not there"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_witness_objects_to_writes_on_what_is_somebody_elses() {
+    let (stand, witness) = locked().await;
+    let of = |part: &str| {
+        let find = |world: &azure_sim::world::World| {
+            world
+                .resources
+                .values()
+                .find(|r| r.id.contains(part))
+                .map(|r| r.id.clone())
+        };
+        stand.sim.with_world(find).unwrap()
+    };
+    let zone = of("/sandbox/providers/Microsoft.Network/privateDnsZones/");
+    let strange = [
+        (of("/storageAccounts/sandboxdata"), "somebody else's"),
+        (of("/privateEndpoints/sandboxdata-blob"), "somebody else's"),
+        (zone.clone(), "somebody else's"),
+        (format!("{zone}/A/sandboxdata"), "somebody else's"),
+        (
+            of("/dns/providers/Microsoft.Network/privateDnsZones/") + "/A/late",
+            "nobody but Azure",
+        ),
+        (
+            of("/virtualNetworks/hub") + "/subnets/more",
+            "nobody asked for such a thing",
+        ),
+    ];
+    for (number, (id, why)) in strange.iter().enumerate() {
+        let said = sees(&witness, "PUT", id, &json!({}));
+        assert!(said.len() == number + 1 && said[number].contains(why), "{said:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_witness_objects_to_a_strangers_record_that_was_overwritten() {
+    let (stand, witness) = locked().await;
+    let record = |world: &azure_sim::world::World| {
+        let mut records = world
+            .resources
+            .values()
+            .filter(|r| r.id.contains("/sandbox/") && r.id.contains("/A/"));
+        records.next().map(|r| r.id.clone())
+    };
+    let record = stand.sim.with_world(record).unwrap();
+    assert_eq!(witness.violations(), Vec::<String>::new());
+    stand.sim.change_by_hand(&record, |body| {
+        body["properties"]["aRecords"] = json!([{"ipv4Address": "10.0.1.9"}]);
+    });
+    assert!(witness.violations()[0].contains("not as it was"));
 }

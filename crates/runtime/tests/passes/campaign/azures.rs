@@ -1,0 +1,64 @@
+//! What stories begin in, other than the demo's Azure.
+
+use azure_sim::Seed;
+use azure_sim::seed::AccountSeed;
+use serde_json::json;
+
+use crate::stand::{REGISTRY, Stand};
+
+/// Somebody forbids writes on the storage account.
+pub fn deny(stand: &Stand) {
+    let Some(account) = storage(stand) else { return };
+    let id = denial(&account);
+    let actions = ["Microsoft.Storage/storageAccounts/write"];
+    let body = json!({
+        "id": id, "name": "hands-off", "type": "Microsoft.Authorization/denyAssignments",
+        "properties": {
+            "denyAssignmentName": "hands-off", "scope": account, "doNotApplyToChildScopes": false,
+            "permissions": [{"actions": actions, "notActions": [], "dataActions": [], "notDataActions": []}],
+            "principals": [{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}],
+            "excludePrincipals": [], "isSystemProtected": true,
+        },
+    });
+    stand.sim.put_by_hand(&id, body);
+}
+
+/// The registry's storage account, once there is one.
+pub fn storage(stand: &Stand) -> Option<String> {
+    let targets = stand
+        .sim
+        .with_world(|world| azure_sim::oracle::targets_of(world, REGISTRY));
+    targets.into_iter().find(|id| id.contains("/storageAccounts/"))
+}
+
+/// And allows them again.
+pub fn lift_denial(stand: &Stand) {
+    if let Some(account) = storage(stand) {
+        stand.sim.delete_by_hand(&denial(&account));
+    }
+}
+
+fn denial(account: &str) -> String {
+    format!("{account}/providers/Microsoft.Authorization/denyAssignments/0d000000-0000-4000-8000-000000000001")
+}
+
+/// The ML team has a subscription, a group and a workspace's storage, and no registry yet.
+pub fn without_registry(seed: &mut Seed) {
+    seed.registries.clear();
+    seed.storage_accounts.push(AccountSeed {
+        name: "workspacedata".to_owned(),
+        subscription: "ml".to_owned(),
+        resource_group: "ml".to_owned(),
+        location: "westeurope".to_owned(),
+        public_network_access: "Enabled".to_owned(),
+        hierarchical_namespace: false,
+        sku: "Premium".to_owned(),
+    });
+}
+
+/// With a file system too, so that there are more names and zones.
+pub fn in_two_regions(seed: &mut Seed) {
+    let registry = &mut seed.registries[0];
+    registry.additional_locations = vec!["northeurope".to_owned()];
+    registry.hierarchical_namespace = true;
+}
