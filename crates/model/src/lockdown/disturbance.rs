@@ -137,8 +137,8 @@ impl Lockdown {
         (!needs_sent || sent) && (!needs_unsent || !sent) && (!needs_idle || idle)
     }
 
-    /// It comes about.
-    pub(crate) fn disturb(&self, state: &mut State, disturbance: Disturbance) {
+    /// It comes about. `false`: there was nothing for it to happen to.
+    pub(crate) fn disturb(&self, state: &mut State, disturbance: Disturbance) -> bool {
         let k = state.leader;
         match disturbance {
             Disturbance::Crash { landed } => {
@@ -147,8 +147,8 @@ impl Lockdown {
                 }
                 Self::dies(state, k);
             }
-            Disturbance::CrashWithin(died) => self.pass_that_ends(state, k, End::Dies(died)),
-            Disturbance::StepUnanswered => self.pass_that_ends(state, k, End::Unanswered),
+            Disturbance::CrashWithin(died) => return self.pass_that_ends(state, k, End::Dies(died)),
+            Disturbance::StepUnanswered => return self.pass_that_ends(state, k, End::Unanswered),
             Disturbance::WriteUnanswered(landing) => self.land(state, k, landing),
             Disturbance::HandOver => {
                 self.tally.count(Happening::HandedOver);
@@ -201,10 +201,11 @@ impl Lockdown {
             Disturbance::NewReplica => state.world_mut().suffer(Blow::NewReplica),
             Disturbance::Delete => state.world_mut().delete(),
         }
+        true
     }
 }
 
-fn storage_endpoint(world: &World) -> u8 {
+pub(crate) fn storage_endpoint(world: &World) -> u8 {
     let at = world
         .seen
         .azure

@@ -1,7 +1,10 @@
-//! What came about in an exploration: safe means nothing where nothing happens.
+//! What came about in an exploration: safe means nothing where nothing happens, and a disturbance that disturbs nothing
+//! shows nothing.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::disturbance::{self, Disturbance};
 
 /// Something that has to come about somewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,10 +45,20 @@ pub const ALL: [Happening; 10] = [
     Happening::Released,
 ];
 
-/// How often each came about.
-#[derive(Debug, Default)]
+/// How often each came about, and how often each disturbance changed something.
+#[derive(Debug)]
 pub struct Tally {
     counts: [AtomicU64; ALL.len()],
+    disturbed: [AtomicU64; disturbance::ALL.len()],
+}
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally {
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            disturbed: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
 }
 
 impl Tally {
@@ -53,6 +66,21 @@ impl Tally {
         if let Some(count) = self.counts.get(what as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A disturbance changed the state.
+    pub(crate) fn disturbed(&self, by: Disturbance) {
+        let at = disturbance::ALL.iter().position(|known| *known == by);
+        if let Some(count) = at.and_then(|at| self.disturbed.get(at)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often a disturbance changed the state.
+    pub fn times(&self, disturbance: Disturbance) -> u64 {
+        let known = disturbance::ALL.iter().zip(&self.disturbed);
+        let mut found = known.filter(|(known, _)| **known == disturbance);
+        found.next().map_or(0, |(_, count)| count.load(Ordering::Relaxed))
     }
 
     /// The counts by name.

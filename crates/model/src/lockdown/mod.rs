@@ -40,7 +40,7 @@ pub mod operator;
 mod state;
 mod truth;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use sreg_api::registry::{DeletionPolicy, DnsMode, DnsSpec, LockdownGate, LockdownSpec, RollbackPolicy, RollbackSpec};
@@ -49,6 +49,7 @@ use sreg_domain::seen::{LinkSeen, ZoneSeen};
 use stateright::{Model, Property};
 
 use crate::world::{World, vnet};
+use calm::Calm;
 use disturbance::Disturbance;
 use happened::{Happening, Tally};
 use operator::{End, Landing};
@@ -109,31 +110,39 @@ pub struct Config {
     pub deletion: DeletionPolicy,
     /// How many disturbances.
     pub budget: u8,
-    /// Which.
-    pub disturbances: &'static [Disturbance],
+    /// Which. Each has to change something somewhere.
+    pub disturbances: Vec<Disturbance>,
 }
 
-/// What stands before a closing write. Anything but `Whole` is there to be found out.
+/// What is wrong on purpose, to be found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fence {
-    /// As it is.
-    Whole,
-    /// The plan is not made again before the write.
-    WithoutSecondLook,
+pub enum Flaw {
+    /// Nothing.
+    None,
+    /// The plan is not made again before a closing write.
+    ClosesWithoutSecondLook,
+    /// The plan is not made again before an opening write.
+    OpensWithoutSecondLook,
     /// The lease is not asked.
-    WithoutLease,
+    WritesWithoutLease,
+    /// Whoever is asked for an approval never gives it.
+    NobodyApproves,
+    /// Once faults stop, a policy removes a zone group as often as it is made.
+    PolicyUndoes,
+    /// Somebody opens a target once everything is at rest.
+    RestIsDisturbed,
 }
 
 /// The model.
 pub struct Lockdown {
     /// What is explored.
     pub config: Config,
-    /// What stands before a closing write.
-    pub fence: Fence,
+    /// What is wrong on purpose.
+    pub flaw: Flaw,
     /// What came about.
     pub tally: Arc<Tally>,
-    /// Situations from which what is desired comes about once faults stop.
-    calm: Mutex<HashSet<u64>>,
+    /// What is known about what comes once faults stop.
+    calm: Mutex<Calm>,
     /// Plans by what they follow from.
     plans: Mutex<HashMap<u64, Arc<sreg_planner::Plan>>>,
 }
@@ -168,7 +177,7 @@ impl Lockdown {
     pub fn new(config: Config) -> Lockdown {
         Lockdown {
             config,
-            fence: Fence::Whole,
+            flaw: Flaw::None,
             tally: Arc::default(),
             calm: Mutex::default(),
             plans: Mutex::default(),
@@ -250,7 +259,7 @@ impl Lockdown {
     fn step_on(&self, state: &mut State) {
         let k = state.leader;
         match state.operators[k].pass {
-            Pass::Idle => self.look(state, k, End::Whole),
+            Pass::Idle => drop(self.look(state, k, End::Whole)),
             Pass::Planned(_) => self.carry(state, k),
             Pass::Sent(..) => self.land(state, k, Landing::Answered),
         }
@@ -317,7 +326,7 @@ impl Model for Lockdown {
         let mut state = last.clone();
         match action {
             Action::Tick => state.tick(),
-            Action::Look => self.look(&mut state, last.leader, End::Whole),
+            Action::Look => drop(self.look(&mut state, last.leader, End::Whole)),
             Action::Carry(k) => self.carry(&mut state, k),
             Action::Land(k) => self.land(&mut state, k, Landing::Answered),
             Action::Answer(n) => disturbance::answer(&mut state, n),
@@ -336,13 +345,14 @@ impl Model for Lockdown {
             }
             Action::Approve => self.approve(&mut state),
             Action::PolicyActs => disturbance::policy_acts(state.world_mut()),
-            Action::Disturb(disturbance) => self.disturb(&mut state, disturbance),
+            Action::Disturb(disturbance) => self.disturb(&mut state, disturbance).then_some(())?,
         }
         state.seal();
         if state == *last {
             return None;
         }
-        if matches!(action, Action::Disturb(_)) {
+        if let Action::Disturb(disturbance) = action {
+            self.tally.disturbed(disturbance);
             state.left -= 1;
             state.seal();
         }
