@@ -286,6 +286,33 @@ fn no_two_disturbances_after_the_lock_open_it_wrongly() {
     explore(config, &[Happening::Closed, Happening::OpenedByRollback]);
 }
 
+#[test]
+fn whatever_the_planner_reads_tells_states_apart() {
+    let (blind, of) = Lockdown::new(Config {
+        approval: true,
+        ..config("apart", Start::Locked, 0)
+    })
+    .not_told_apart();
+    println!("{of} changes, each seen but for {blind:?}");
+    assert!(blind.is_empty(), "not seen: {blind:?}");
+}
+
+#[test]
+fn every_clause_of_the_closing_rule_sees_what_it_is_for() {
+    let judged = Lockdown::new(Config {
+        approval: true,
+        ..config("judged", Start::Built, 0)
+    })
+    .judged();
+    assert_eq!(judged[0], ("nothing", None));
+    assert!(judged[1..].iter().all(|(_, why)| why.is_some()), "{judged:#?}");
+    // A network that has not proven its paths is the reason of three.
+    let mut reasons: Vec<_> = judged[1..].iter().flat_map(|(_, why)| why).collect();
+    reasons.sort();
+    reasons.dedup_by(|a, b| a.contains("has not proven") && b.contains("has not proven"));
+    assert_eq!(reasons.len(), 9, "{reasons:#?}");
+}
+
 /// A rule that has to be found broken, by its name; and what is said about it.
 fn is_found_out(flaw: Flaw, config: Config, rule: &'static str, said: &str) {
     let mut model = Lockdown::new(config);

@@ -225,7 +225,7 @@ fn want(state: &mut State, access: PublicAccess) {
         .respec(|object| object.spec.public_access.desired = access);
 }
 
-fn begin_emergency(world: &mut World) {
+pub(crate) fn begin_emergency(world: &mut World) {
     let now = world.now;
     if let Fact::Seen(glasses) = &mut world.seen.cluster.break_glasses
         && glasses.is_empty()

@@ -33,9 +33,11 @@
 //!   about success cannot be told from an honest one.
 //! * What only people read (messages, history, events, transition times) does not tell states apart.
 
+mod apart;
 mod calm;
 pub mod disturbance;
 pub mod happened;
+mod key;
 pub mod operator;
 mod state;
 mod truth;
@@ -381,7 +383,7 @@ impl Model for Lockdown {
 pub const CLOSING: &str = "a closing write goes out only behind fresh proof, by the leader";
 /// Its mirror.
 pub const OPENING: &str = "we open only by spec, break-glass, or the rollback that was chosen";
-/// No plan that the lint has to refuse.
-pub const REFUSED: &str = "the planner plans nothing that its own lint refuses";
+/// No plan that the lint or Azure has to refuse.
+pub const REFUSED: &str = "the planner plans nothing that its own lint, or Azure, has to refuse";
 /// Eventually always.
 pub const RESTING: &str = "once faults stop, what is desired comes about and stays";

@@ -11,7 +11,8 @@ use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
 
 use super::happened::Happening;
-use super::state::{Broken, Operator, Pass, Planned, Rule, State, names, plan_key};
+use super::key::{names, plan_key};
+use super::state::{Broken, Operator, Pass, Planned, Rule, State};
 use super::truth::{self, Permission};
 use super::{Flaw, Lockdown};
 use crate::world::{World, settings};
@@ -224,6 +225,14 @@ impl Lockdown {
         world.seen.memory = memory;
         let outcome = world.apply(step);
         world.journal.clear();
+        if let StepResult::Failed(refusal) = &outcome.result {
+            // Refusals are the scenarios' matter, so nothing in this Azure ever refuses: or a step meets what it should have seen.
+            let what = format!("{} is refused: {}", step.id, refusal.message);
+            state.broken.get_or_insert(Broken {
+                rule: Rule::Refused,
+                what,
+            });
+        }
         state.operators[k].memory = std::mem::take(&mut state.world_mut().seen.memory);
         if let Action::Cluster(ClusterAction::OpenRound { number, .. }) = &step.action {
             state.ghost.rounds[k] = Some((*number, 0));

@@ -10,9 +10,6 @@ use sreg_domain::Fact;
 use super::state::{State, TICK};
 use crate::world::{World, registry_name};
 
-/// Ages beyond this are not told apart.
-const OLD: u8 = 2;
-
 /// What really happened, as far as the rules ask for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ghost {
@@ -35,8 +32,9 @@ pub(crate) struct Ghost {
 }
 
 impl Ghost {
-    pub(crate) fn tick(&mut self) {
-        let older = |age: &mut u8| *age = (*age + 1).min(OLD);
+    /// Ages beyond `old` are not told apart.
+    pub(crate) fn tick(&mut self, old: u8) {
+        let older = |age: &mut u8| *age = (*age + 1).min(old);
         self.rounds.iter_mut().flatten().for_each(|(_, age)| older(age));
         self.locked.as_mut().map(older);
         older(&mut self.since_names);
