@@ -15,7 +15,7 @@ use sreg_api::registry::{DeletionPolicy, RollbackPolicy};
 use sreg_model::lockdown::disturbance::{self, Disturbance};
 use sreg_model::lockdown::happened::Happening;
 use sreg_model::lockdown::operator::{Died, Landing};
-use sreg_model::lockdown::{CLOSING, Config, Flaw, Lockdown, OPENING, REFUSED, RESTING, Start};
+use sreg_model::lockdown::{CLOSING, Config, Flaw, Lockdown, OPENING, Policy, REFUSED, RESTING, Start};
 use stateright::{Checker, HasDiscoveries, Model};
 
 fn config(name: &'static str, start: Start, budget: u8) -> Config {
@@ -24,7 +24,8 @@ fn config(name: &'static str, start: Start, budget: u8) -> Config {
         start,
         rollback: RollbackPolicy::Hold,
         approval: false,
-        policy_acts: false,
+        policy: Policy::Absent,
+        dns_settle: 1,
         deletion: DeletionPolicy::Retain,
         budget,
         disturbances: disturbance::ALL.to_vec(),
@@ -103,6 +104,24 @@ const ZONE_GROUPS: &[Disturbance] = &[
     Disturbance::CrashWithin(Died::BeforeReport),
     Disturbance::HandOver,
     Disturbance::Delete,
+];
+
+/// What changes names while caches hold former ones for long.
+const SLOW_NAMES: &[Disturbance] = &[
+    Disturbance::RemoveZoneGroup,
+    Disturbance::RemoveEndpoint,
+    Disturbance::CrashWithin(Died::BeforeReport),
+    Disturbance::HandOver,
+];
+
+/// Who is not heard, and who does not remember.
+const FORGOTTEN: &[Disturbance] = &[
+    Disturbance::Silence(0),
+    Disturbance::OtherAddress(1),
+    Disturbance::EraseStatus,
+    Disturbance::OpenByHand(true),
+    Disturbance::CrashWithin(Died::BeforeReport),
+    Disturbance::HandOver,
 ];
 
 /// What loses paths, says so wrongly, and interrupts the way back.
@@ -242,12 +261,68 @@ fn the_lock_waits_for_its_approval_whatever_people_do() {
 #[test]
 fn a_policy_over_zone_groups_is_no_livelock() {
     let config = Config {
-        policy_acts: true,
+        policy: Policy::Serves,
         deletion: DeletionPolicy::DeleteEndpoints,
         disturbances: ZONE_GROUPS.to_vec(),
         ..config("by policy", Start::Built, 1)
     };
     explore(config, &[Happening::Closed]);
+}
+
+#[test]
+fn a_policy_that_competes_with_us_or_obstructs_us_is_no_livelock() {
+    // Even undisturbed it may act at any moment. With a disturbance beside it there are 120,000 states.
+    let disturbances = if whole_campaign() { ZONE_GROUPS } else { &[] };
+    for (policy, name, comes_about) in [
+        (Policy::Competes, "beside a policy", Happening::Closed),
+        (Policy::Obstructs, "against a policy", Happening::Stalled),
+    ] {
+        let config = Config {
+            policy,
+            deletion: DeletionPolicy::DeleteEndpoints,
+            disturbances: disturbances.to_vec(),
+            ..config(name, Start::Nothing, deeper(0))
+        };
+        explore(config, &[comes_about]);
+    }
+    // It removed or lost a zone group of the lock, and is there before us or after us.
+    let config = Config {
+        policy: Policy::Competes,
+        disturbances: ZONE_GROUPS
+            .iter()
+            .copied()
+            .filter(|d| *d != Disturbance::Delete)
+            .collect(),
+        ..config("beside a policy, locked", Start::Locked, deeper(1))
+    };
+    explore(config, &[Happening::HandedOver]);
+}
+
+#[test]
+fn caches_that_live_longer_than_evidence_are_waited_for() {
+    let config = Config {
+        dns_settle: 2,
+        disturbances: SLOW_NAMES.to_vec(),
+        ..config("slow caches", Start::Built, deeper(1))
+    };
+    explore(config, &[Happening::Closed]);
+}
+
+#[test]
+fn whoever_is_silent_or_forgotten_while_a_process_dies_opens_and_closes_nothing() {
+    let explored = |name, start, approval, disturbances: &[Disturbance]| {
+        let config = Config {
+            approval,
+            disturbances: disturbances.to_vec(),
+            ..config(name, start, 2)
+        };
+        explore(config, &[Happening::HandedOver]);
+    };
+    explored("forgotten in a lock", Start::Locked, false, FORGOTTEN);
+    if whole_campaign() {
+        let all = [FORGOTTEN, &[Disturbance::Withdraw, Disturbance::Crash { landed: true }]].concat();
+        explored("forgotten on the way", Start::Built, true, &all);
+    }
 }
 
 #[test]

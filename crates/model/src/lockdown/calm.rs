@@ -23,11 +23,13 @@ use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, PublicAccess};
 use sreg_domain::seen::ApprovalSeen;
 use sreg_domain::{Digest, Fact};
+use sreg_planner::plan::WaitReason;
 
-use super::disturbance::{answer, policy_acts, set_alive, storage_endpoint};
+use super::disturbance::{answer, set_alive, storage_endpoint};
+use super::happened::Happening;
 use super::operator::{End, Landing, brief};
 use super::state::{Pass, State};
-use super::{Flaw, Lockdown, truth};
+use super::{Flaw, Lockdown, Policy, policy, truth};
 use crate::world::scramble::Blow;
 
 /// Far more than any way takes.
@@ -131,9 +133,7 @@ impl Lockdown {
     fn others_act(&self, state: &mut State) {
         (0..2).for_each(|n| answer(state, n));
         self.approve(state);
-        if self.config.policy_acts {
-            policy_acts(state.world_mut());
-        }
+        policy::acts(state.world_mut(), self.config.policy);
         if self.flaw == Flaw::PolicyUndoes {
             let at = storage_endpoint(&state.world);
             state.world_mut().suffer(Blow::RemoveZoneGroup(at));
@@ -196,7 +196,16 @@ impl Lockdown {
         seen.memory = state.operators[state.leader].memory.clone();
         seen.nonce = state.new_number();
         let plan = self.plan(world, &seen);
-        as_desired && plan.steps().all(|step| step.action.only_tells()) && plan.waits.is_empty()
+        let still = plan.steps().all(|step| step.action.only_tells());
+        let says_why = plan
+            .waits
+            .iter()
+            .any(|w| w.reason == WaitReason::ForeignResourceStalled);
+        let obstructed = self.config.policy == Policy::Obstructs && says_why;
+        if still && obstructed {
+            self.tally.count(Happening::Stalled);
+        }
+        still && (obstructed || (as_desired && plan.waits.is_empty()))
     }
 
     fn now(&self, state: &State) -> String {

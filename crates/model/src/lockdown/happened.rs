@@ -29,10 +29,12 @@ pub enum Happening {
     ReplyLost,
     /// The object was released.
     Released,
+    /// Nothing can be done any more, and the plan says why.
+    Stalled,
 }
 
 /// All of them.
-pub const ALL: [Happening; 10] = [
+pub const ALL: [Happening; 11] = [
     Happening::Sent,
     Happening::Closed,
     Happening::OpenedBySpec,
@@ -43,6 +45,7 @@ pub const ALL: [Happening; 10] = [
     Happening::RefusedByLease,
     Happening::ReplyLost,
     Happening::Released,
+    Happening::Stalled,
 ];
 
 /// How often each came about, and how often each disturbance changed something.

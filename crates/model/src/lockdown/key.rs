@@ -229,7 +229,7 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
     }) = known(snapshot, hasher)
     {
         for (id, SnapshotTarget { kind: _, network }) in targets {
-            (id, network.to_string()).hash(hasher);
+            (id, network).hash(hasher);
         }
     }
     for ApprovalSeen {

@@ -39,6 +39,7 @@ pub mod disturbance;
 pub mod happened;
 mod key;
 pub mod operator;
+mod policy;
 mod state;
 mod truth;
 
@@ -46,11 +47,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use sreg_api::registry::{DeletionPolicy, DnsMode, DnsSpec, LockdownGate, LockdownSpec, RollbackPolicy, RollbackSpec};
-use sreg_domain::Fact;
-use sreg_domain::seen::{LinkSeen, ZoneSeen};
 use stateright::{Model, Property};
 
-use crate::world::{World, vnet};
+use crate::world::World;
 use calm::Calm;
 use disturbance::Disturbance;
 use happened::{Happening, Tally};
@@ -106,14 +105,30 @@ pub struct Config {
     pub rollback: RollbackPolicy,
     /// The lock waits for an approval.
     pub approval: bool,
-    /// Zone groups are made by a policy instead of us.
-    pub policy_acts: bool,
+    /// What a policy does about zone groups, at any moment.
+    pub policy: Policy,
+    /// Clients may hold former answers for so many ticks; evidence is fresh for one.
+    pub dns_settle: u8,
     /// What deletion does.
     pub deletion: DeletionPolicy,
     /// How many disturbances.
     pub budget: u8,
     /// Which. Each has to change something somewhere.
     pub disturbances: Vec<Disturbance>,
+}
+
+/// An Azure Policy that makes a zone group wherever an endpoint has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// There is none.
+    Absent,
+    /// It makes them instead of us: `dns.mode: Policy`.
+    Serves,
+    /// It makes them although we do, with our own zones: whoever comes first. `dns.mode: Managed`.
+    Competes,
+    /// It makes them although we do, with zones of its own, which our networks do not ask: `dns.mode: Managed`. Then there is no way
+    /// on, and rest is to say so and to write nothing.
+    Obstructs,
 }
 
 /// What is wrong on purpose, to be found out.
@@ -192,6 +207,8 @@ impl Lockdown {
         world.respec(|object| {
             let spec = &mut object.spec;
             spec.deletion_policy = config.deletion;
+            let settles = u64::from(config.dns_settle) * state::TICK.as_secs();
+            spec.verification.dns_settle = format!("{settles}s");
             spec.public_access.rollback = Some(RollbackSpec {
                 on_failure: config.rollback,
                 grace_period: "1m".into(),
@@ -202,38 +219,15 @@ impl Lockdown {
                     window: None,
                 });
             }
-            if config.policy_acts {
+            if config.policy == Policy::Serves {
                 spec.endpoints[0].dns = Some(DnsSpec {
                     mode: Some(DnsMode::Policy),
                     ..DnsSpec::default()
                 });
             }
         });
-        if config.policy_acts {
-            // The hub team's zones, linked long ago.
-            use sreg_domain::EndpointGroup::{AmlRegistry, Blob, ContainerRegistry};
-            for group in [AmlRegistry, Blob, ContainerRegistry] {
-                let zone = world.desired.cloud.zone(group);
-                let id: sreg_domain::ArmId = format!(
-                    "{}/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/{zone}",
-                    crate::world::SUB
-                )
-                .parse()
-                .unwrap();
-                let link = |network: &str| LinkSeen {
-                    id: format!("{id}/virtualNetworkLinks/{network}").parse().unwrap(),
-                    virtual_network: vnet(network),
-                    completed: true,
-                    resolution_policy: None,
-                };
-                let zone = ZoneSeen {
-                    id: id.clone(),
-                    owner: None,
-                    links: Fact::Seen(NETWORKS.iter().map(|n| link(n)).collect()),
-                    records: Fact::Seen(Default::default()),
-                };
-                world.seen.azure.zones.insert(id, Fact::Seen(zone));
-            }
+        if config.policy == Policy::Serves {
+            policy::zones(&mut world);
         }
         world
     }
@@ -246,9 +240,7 @@ impl Lockdown {
             }
             let before = state.situation();
             (0..2).for_each(|n| disturbance::answer(state, n));
-            if self.config.policy_acts {
-                disturbance::policy_acts(state.world_mut());
-            }
+            policy::acts(state.world_mut(), self.config.policy);
             self.approve(state);
             self.step_on(state);
             if state.situation() == before {
@@ -315,7 +307,7 @@ impl Model for Lockdown {
         if self.config.approval {
             actions.push(Action::Approve);
         }
-        if self.config.policy_acts {
+        if self.config.policy != Policy::Absent {
             actions.push(Action::PolicyActs);
         }
         if state.left > 0 {
@@ -346,7 +338,7 @@ impl Model for Lockdown {
                 disturbance::set_alive(state.world_mut(), n, true);
             }
             Action::Approve => self.approve(&mut state),
-            Action::PolicyActs => disturbance::policy_acts(state.world_mut()),
+            Action::PolicyActs => policy::acts(state.world_mut(), self.config.policy),
             Action::Disturb(disturbance) => self.disturb(&mut state, disturbance).then_some(())?,
         }
         state.seal();
