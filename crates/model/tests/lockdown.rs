@@ -1,5 +1,5 @@
-//! The lockdown, explored to the end: every configuration with one disturbance of every kind, and pairs of those that belong
-//! together. `SREG_CAMPAIGN=full` takes one more each.
+//! The lockdown, explored to the end: one disturbance of every kind that can change anything, and pairs of those that belong together,
+//! in each configuration. `SREG_CAMPAIGN=full` goes one deeper where that is affordable.
 #![allow(
     missing_docs,
     clippy::unwrap_used,

@@ -9,9 +9,10 @@
 //!
 //! Each schedule is deterministic. So a situation that comes again before what is desired has come about is a livelock, and one
 //! that cannot change any more a deadlock. Once it has come about, time passes with every round, until a situation comes again:
-//! by then all ages have saturated, so that what follows is the same for ever. In every round until then nothing is written (but what
-//! a break-glass is told that ends meanwhile), nothing is waited for, and everything is as desired: "eventually always", not only
-//! "eventually".
+//! by then all ages have saturated, so that what follows is the same for ever. In every round until then nothing is written (but
+//! what a break-glass is told that ends meanwhile), nothing is waited for, and everything is as desired: "eventually always", not
+//! only "eventually". Against a policy that obstructs, to rest is to write nothing and to say why. A way that is known from a former
+//! state is not walked again; on a way that is walked, a rule that is broken is found too.
 //!
 //! What this is not: it checks these two fair schedules from each state, not every fair schedule, as a checker of temporal logic
 //! would. But explored states include every one in which faults may stop, and every one that any order of undisturbed actions leads
@@ -68,6 +69,9 @@ impl Lockdown {
     fn go_on(&self, state: &mut State, schedule: Schedule, met: &mut Vec<(u64, bool)>) -> Result<(), String> {
         let mut reached = false;
         for _ in 0..MOST {
+            if let Some(broken) = &state.broken {
+                return Err(format!("on the way {:?} is broken: {}", broken.rule, broken.what));
+            }
             let here = state.situation();
             let known = self.calm.lock().unwrap().get(&(schedule, here)).copied();
             if known.is_some_and(|then| then || !reached) || (reached && met.contains(&(here, true))) {

@@ -8,29 +8,50 @@
 //! ```
 //!
 //! Free to happen at any moment, any number of times: time passes, the leader looks, agents answer what they find, broken paths
-//! are repaired, silent agents come back, the approver approves what he is asked for. What disturbs ([`disturbance`]) costs one of
-//! a budget: an exploration with budget *n* holds every way in which *n* disturbances can meet every moment of a run.
+//! are repaired, silent agents come back, the approver approves what he is asked for, a policy makes zone groups where there are none.
+//! What disturbs ([`disturbance`]) costs one of a budget: an exploration with budget *n* holds every way in which *n* disturbances
+//! can meet every moment of a run, and fails if one of its disturbances never changed anything.
 //!
 //! Rules are judged from the model's own knowledge (`truth`), never from the planner's assessment:
 //!
 //! * a closing write goes out only if spec, emergency, lease, proof, `dnsSettle` and approval all allow it, at that instant;
 //! * a closed target is opened by us only by spec, break-glass in force, or the rollback that was chosen and confirmed;
-//! * the planner's lint never has to refuse a plan;
+//! * neither the planner's lint nor this Azure ever has to refuse what was planned;
 //! * from every state, once faults stop, what is desired comes about and stays (`calm`); deletion ends; nothing livelocks.
 //!
-//! What is abstracted, and why that is sound:
+//! That each of them can be found broken is shown with a [`Flaw`] or by its clauses (`apart`).
 //!
-//! * **Time** goes in ticks of a minute, and every duration of the spec is one tick; ages saturate one tick beyond. What the planner
-//!   compares are ages with these durations, so nothing is lost but the pauses after a third rollback.
-//! * **Round numbers** are new whenever one is drawn, and only their equality counts: states that differ in their names are one.
+//! # Bounds
+//!
+//! | | |
+//! | --- | --- |
+//! | world | one registry in one region, one storage account, one container registry that may gain a region; endpoints in one subnet |
+//! | networks | two, with an agent each |
+//! | processes | two, with one lease between them |
+//! | starts | nothing there; all built and nothing proven; locked, the grace period just begun |
+//! | budget | 1 of every kind that can change anything, from built and from locked (Hold and Reopen); 2 of those that belong together: names, losses, emergencies and specs that turn, who is silent or forgotten |
+//! | budget, whole campaign | also 2 while building and with slow caches, 3 losses, 2 emergencies on the way to the lock, 2 of silence, approval and erased status with crash and hand-over on that way, 1 beside a policy that competes or obstructs |
+//! | durations | `maxAge`, the grace period and a break-glass last one tick, `dnsSettle` one (in one exploration two, longer than evidence is fresh) |
+//!
+//! An exploration is complete within these; beyond them it says nothing. More networks, registries and regions are the property
+//! tests' and the scenarios'.
+//!
+//! # What is abstracted, and why that is sound
+//!
+//! * **Time** goes in ticks of a minute, and ages saturate one tick beyond the longest duration that they are compared with, so nothing
+//!   is lost but the pauses after a third rollback. What happens within a tick has an order but no length.
+//! * **Round numbers** are new whenever one is drawn, and only their equality counts: states that differ in their names are one. What
+//!   else tells states apart is told, and tested, in `key` and `apart`.
 //! * **The lease** stays with a process while its closing write is under way. That is what the model of the lease proves
 //!   ([`super::election`]), for writes that are sent only while more of the lease is left than they may take.
 //! * **Plans** that neither open nor close are carried out at once, or broken off in the ways listed; a plan made from an old view
 //!   is explored where it matters, for writes that open or close: between plan and fence anything may happen.
 //! * Each **observation** is complete. That ignorance closes and opens nothing is a law of the planner's property tests; slow
 //!   operations, refusals and 429 are the scenarios' and the crash campaign's.
-//! * An **agent** may be silent, wrong about failures, late, or echo the wrong things; one that echoes everything right and lies
-//!   about success cannot be told from an honest one.
+//! * An **agent** may be silent, wrong about failures, late, echo the wrong things, or succeed at a wrong address; one that echoes
+//!   everything right and lies about success cannot be told from an honest one.
+//! * A **break-glass** that is over is collected soon after; one at a time. What it was told names clock times, so it is told again
+//!   after a tick.
 //! * What only people read (messages, history, events, transition times) does not tell states apart.
 
 mod apart;
