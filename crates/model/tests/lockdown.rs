@@ -175,6 +175,14 @@ const EMERGENCIES: &[Disturbance] = &[
 ];
 
 #[test]
+fn every_disturbance_has_its_turn() {
+    // All others have it on the way to the lock; that each changes something is asserted by each exploration.
+    let turns = [EMERGENCIES, PEOPLE, NAMES].concat();
+    let left: Vec<_> = NEEDS_ANOTHER.iter().filter(|d| !turns.contains(d)).collect();
+    assert!(left.is_empty(), "{left:?} are in no exploration");
+}
+
+#[test]
 fn no_single_disturbance_on_the_way_to_the_lock_breaks_a_rule() {
     let expected = [
         Happening::Closed,
