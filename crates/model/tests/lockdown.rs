@@ -370,6 +370,17 @@ fn no_two_disturbances_after_the_lock_open_it_wrongly() {
 }
 
 #[test]
+fn a_grace_period_begins_when_a_status_first_says_locked() {
+    // A path is lost, and the process that first saw all closed dies before it could tell: the next one's lock is young.
+    let config = Config {
+        rollback: RollbackPolicy::Reopen,
+        disturbances: vec![Disturbance::Break(1), Disturbance::CrashWithin(Died::BeforeReport)],
+        ..config("lost before the lock is told", Start::Built, 2)
+    };
+    explore(config, &[Happening::Closed, Happening::OpenedByRollback]);
+}
+
+#[test]
 fn whatever_the_planner_reads_tells_states_apart() {
     let (blind, of) = Lockdown::new(Config {
         approval: true,

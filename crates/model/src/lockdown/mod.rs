@@ -50,6 +50,8 @@
 //!   operations, refusals and 429 are the scenarios' and the crash campaign's.
 //! * An **agent** may be silent, wrong about failures, late, echo the wrong things, or succeed at a wrong address; one that echoes
 //!   everything right and lies about success cannot be told from an honest one.
+//! * The **grace period** of a lock begins when a status first says that it is locked, not with the closing write: whoever dies in
+//!   between gives the lock a later one. That is how the product counts, and a limit of it.
 //! * A **break-glass** that is over is collected soon after; one at a time. What it was told names clock times, so it is told again
 //!   after a tick.
 //! * What only people read (messages, history, events, transition times) does not tell states apart.

@@ -110,9 +110,7 @@ impl Lockdown {
         let mut seen = state.world.seen_now();
         seen.memory = operator.memory.clone();
         seen.nonce = number;
-        if state.world.all_closed() {
-            state.ghost.locked.get_or_insert(0);
-        } else {
+        if !state.world.all_closed() {
             state.ghost.locked = None;
         }
         if state.world.all_open() {
@@ -277,6 +275,9 @@ impl Lockdown {
             now: state.world.now,
         })
         .status;
+        if planned.world.all_closed() {
+            state.ghost.locked.get_or_insert(0);
+        }
         let count = |s: &SecureRegistryStatus| s.rollback.as_ref().map_or(0, |r| r.count);
         if count(&status) > count(&state.world.seen.object.status) {
             // From here on whoever reads status opens; so it has to be true by now.

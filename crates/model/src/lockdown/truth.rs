@@ -21,7 +21,8 @@ pub(crate) struct Ghost {
     pub(crate) failed: [Option<i64>; 2],
     /// Ticks since a write of ours last changed names, whichever process made it.
     pub(crate) since_names: u8,
-    /// Ticks since an operator first saw all closed.
+    /// Ticks since an operator first told that all is closed. Its grace period begins then: a process that saw it, and died before
+    /// it could tell, leaves the next one a period that begins when that one tells.
     pub(crate) locked: Option<u8>,
     /// A rollback has begun and nobody has seen all open since.
     pub(crate) rolling_back: bool,
