@@ -21,6 +21,15 @@
 //! * a patch that never lands is one that was never decided: it changes nothing that anybody sees;
 //! * a write lands at most [`Times::lag`] after its sender gave it up.
 //!
+//! # Bounds
+//!
+//! Two candidates; a Lease of five seconds with a margin of two and writes of one. All is explored until the horizon: eight seconds
+//! (nine in the whole campaign), enough for the Lease to go on to the other once, not for it to come back and go on again. The
+//! second candidate's clock is a second ahead, or behind; reads are answered in the same second, or up to one later (ahead, until
+//! seven seconds; in the whole campaign also behind, until eight). It begins with a Lease that the first has just taken, or with one
+//! that somebody left who is gone (until five seconds, seven in the whole campaign). In the safe settings a clearing lands at once
+//! and a write ends when its sender gives it up.
+//!
 //! Abstracted: the poke that makes a standby look earlier (it only looks), a clock that is set (the fence lapses at once; its own
 //! tests), a third candidate.
 
@@ -240,7 +249,7 @@ impl Model for Election {
             read: None,
             write: None,
         };
-        // The candidates are alike: one ahead of the other is the other behind the one.
+        // Only while neither holds the Lease is one ahead of the other the same as the other behind the one.
         let mut scene = Scene {
             now: 0,
             lease: if self.times.former_holder {

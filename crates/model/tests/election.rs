@@ -7,6 +7,8 @@
     clippy::print_stdout
 )]
 
+use std::time::Instant;
+
 use sreg_model::election::{ALONE, Election, Times};
 use stateright::{Checker, HasDiscoveries, Model};
 
@@ -43,21 +45,61 @@ fn is_found_out(name: &str, times: Times) {
     );
 }
 
-#[test]
-fn within_skew_and_delay_that_the_margin_covers_nobody_writes_beside_another() {
-    let (horizon, read_delay) = if deeper() { (9, 0) } else { (SAFE.horizon, 0) };
-    let times = Times {
-        horizon,
-        read_delay,
-        ..SAFE
-    };
+/// Explores all of it: never two at once, and what has to come about does.
+fn is_safe(name: &str, times: Times) {
     assert_eq!(times.settings().check(), Ok(()));
     assert!(times.settings().longest_write().as_secs() >= u64::from(times.write));
+    let began = Instant::now();
     let checker = Election::new(times).checker().spawn_bfs().join();
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
-    println!("safe: {states} unique states, depth {depth}");
+    let seconds = began.elapsed().as_secs_f32();
+    println!("{name}: {states} unique states, depth {depth}, {seconds:.1} s");
     assert!(checker.is_done());
     checker.assert_properties();
+}
+
+#[test]
+fn within_skew_and_delay_that_the_margin_covers_nobody_writes_beside_another() {
+    let horizon = if deeper() { 9 } else { SAFE.horizon };
+    // The first candidate holds the Lease, so ahead is not the same as behind.
+    is_safe("the other is ahead", Times { horizon, ..SAFE });
+    is_safe(
+        "the other is behind",
+        Times {
+            horizon,
+            skew: -1,
+            ..SAFE
+        },
+    );
+}
+
+#[test]
+fn reads_that_are_answered_late_make_nobody_write_beside_another() {
+    // Reads under way are many more states: no longer than until the lease has gone on to the other.
+    let all = [(1, 7), (-1, 8)];
+    let explored = if deeper() { &all[..] } else { &all[..1] };
+    for (skew, horizon) in explored.iter().copied() {
+        let times = Times {
+            read_delay: 1,
+            horizon,
+            skew,
+            ..SAFE
+        };
+        is_safe("late reads", times);
+    }
+}
+
+#[test]
+fn a_lease_that_a_former_one_left_is_taken_by_one_of_two() {
+    for skew in [1, -1] {
+        let times = Times {
+            former_holder: true,
+            horizon: if deeper() { 7 } else { 5 },
+            skew,
+            ..SAFE
+        };
+        is_safe("after a former holder", times);
+    }
 }
 
 #[test]
@@ -86,7 +128,15 @@ fn a_write_that_may_outlast_the_lease_meets_another() {
 
 #[test]
 fn clocks_further_apart_than_the_margin_let_two_write() {
-    is_found_out("skew beyond the margin", Times { skew: 4, ..SAFE });
+    is_found_out("ahead beyond the margin", Times { skew: 4, ..SAFE });
+    // One that is behind writes stamps that the other finds expired.
+    let behind = Times {
+        skew: -4,
+        former_holder: true,
+        horizon: 6,
+        ..SAFE
+    };
+    is_found_out("behind beyond the margin", behind);
 }
 
 #[test]

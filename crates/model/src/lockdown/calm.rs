@@ -2,66 +2,151 @@
 //! for, a policy goes on making zone groups where there are none, and nothing else happens. Then what is desired has to come
 //! about, and stay.
 //!
-//! The continuation is deterministic, so a situation that comes again before that is a livelock, and one that cannot change
-//! any more is a deadlock. From every explored state such a continuation is run; that is a sound check of "eventually always"
-//! in all of them, because explored states include every one in which faults may stop.
+//! | schedule | from each explored state |
+//! | --- | --- |
+//! | `OthersFirst` | all of them act, the leader makes a whole pass, and so on; time passes where nothing changes |
+//! | `HandedOver` | the lease goes to the other process, once; then its pass comes first, the others act after it |
+//!
+//! Each schedule is deterministic. So a situation that comes again before what is desired has come about is a livelock, and one
+//! that cannot change any more a deadlock. Once it has come about, time passes with every round, until a situation comes again:
+//! by then all ages have saturated, so that what follows is the same for ever. In every round until then nothing is written (but
+//! what a break-glass is told that ends meanwhile), nothing is waited for, and everything is as desired: "eventually always", not
+//! only "eventually". Against a policy that obstructs, to rest is to write nothing and to say why. A way that is known from a former
+//! state is not walked again; on a way that is walked, a rule that is broken is found too.
+//!
+//! What this is not: it checks these two fair schedules from each state, not every fair schedule, as a checker of temporal logic
+//! would. But explored states include every one in which faults may stop, and every one that any order of undisturbed actions leads
+//! to; so a schedule may begin in any order, and the lease may be handed over at any moment of it.
+
+use std::collections::HashMap;
 
 use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, PublicAccess};
 use sreg_domain::seen::ApprovalSeen;
 use sreg_domain::{Digest, Fact};
+use sreg_planner::plan::WaitReason;
 
-use super::disturbance::{answer, policy_acts, set_alive};
+use super::disturbance::{answer, set_alive, storage_endpoint};
+use super::happened::Happening;
 use super::operator::{End, Landing, brief};
 use super::state::{Pass, State};
-use super::{Lockdown, truth};
+use super::{Flaw, Lockdown, Policy, policy, truth};
+use crate::world::scramble::Blow;
 
 /// Far more than any way takes.
 const MOST: usize = 200;
 
+/// In which order things go on once faults stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Schedule {
+    OthersFirst,
+    HandedOver,
+}
+
+/// Situations from which what is desired comes about and stays, by schedule; `true`: it had come about there.
+pub(crate) type Calm = HashMap<(Schedule, u64), bool>;
+
 impl Lockdown {
-    /// Whether what is desired comes about once faults stop, or what happens instead.
+    /// Whether what is desired comes about once faults stop, and stays, or what happens instead.
     pub fn comes_to_rest(&self, from: &State) -> Result<(), String> {
-        let mut state = from.clone();
-        state.world_mut().broken.clear();
-        (0..2).for_each(|n| set_alive(state.world_mut(), n, true));
-        let mut met = Vec::new();
-        let verdict = self.go_on(&mut state, &mut met);
-        if verdict.is_ok() {
-            self.calm.lock().unwrap().extend(met);
+        for schedule in [Schedule::OthersFirst, Schedule::HandedOver] {
+            let mut state = from.clone();
+            state.world_mut().broken.clear();
+            (0..2).for_each(|n| set_alive(state.world_mut(), n, true));
+            if schedule == Schedule::HandedOver {
+                self.hand_over(&mut state);
+            }
+            let mut met = Vec::new();
+            self.go_on(&mut state, schedule, &mut met)
+                .map_err(|why| format!("{schedule:?}: {why}"))?;
+            let met = met.into_iter().map(|(here, reached)| ((schedule, here), reached));
+            let mut calm = self.calm.lock().unwrap();
+            met.for_each(|(here, reached)| *calm.entry(here).or_default() |= reached);
         }
-        verdict
+        Ok(())
     }
 
-    fn go_on(&self, state: &mut State, met: &mut Vec<u64>) -> Result<(), String> {
+    fn go_on(&self, state: &mut State, schedule: Schedule, met: &mut Vec<(u64, bool)>) -> Result<(), String> {
+        let mut reached = false;
         for _ in 0..MOST {
+            if let Some(broken) = &state.broken {
+                return Err(format!("on the way {:?} is broken: {}", broken.rule, broken.what));
+            }
             let here = state.situation();
-            if self.calm.lock().unwrap().contains(&here) {
+            let known = self.calm.lock().unwrap().get(&(schedule, here)).copied();
+            if known.is_some_and(|then| then || !reached) || (reached && met.contains(&(here, true))) {
                 return Ok(());
             }
-            if met.contains(&here) {
+            if met.contains(&(here, reached)) {
                 return Err(format!("comes back to the same situation: {}", self.now(state)));
             }
-            met.push(here);
-            self.others_act(state);
-            let before = state.situation();
-            self.whole_pass(state);
-            if state.situation() != before {
+            met.push((here, reached));
+            if reached {
+                state.tick();
+                self.disturb_the_rest(state);
+                self.everybody_acts(state, schedule, true)?;
                 continue;
             }
-            match self.is_reached(state) {
-                true => return Ok(()),
-                false => state.tick(),
+            self.everybody_acts(state, schedule, false)?;
+            if state.situation() != here {
+                continue;
+            }
+            reached = self.is_reached(state);
+            if !reached {
+                state.tick();
             }
         }
         Err(format!("not at rest after {MOST} passes: {}", self.now(state)))
     }
 
+    /// One round. At rest nothing is left to do, before and after every turn.
+    fn everybody_acts(&self, state: &mut State, schedule: Schedule, at_rest: bool) -> Result<(), String> {
+        let stays = |state: &State| match !at_rest || self.is_reached(state) {
+            true => Ok(()),
+            false => Err(format!("was reached, and is lost again: {}", self.now(state))),
+        };
+        match schedule {
+            Schedule::OthersFirst => {
+                self.others_act(state);
+                stays(state)?;
+                self.whole_pass(state);
+            }
+            Schedule::HandedOver => {
+                stays(state)?;
+                self.whole_pass(state);
+                self.others_act(state);
+            }
+        }
+        stays(state)
+    }
+
+    /// The lease goes to the other process. What this one has under way ends first, as [`super`] says.
+    fn hand_over(&self, state: &mut State) {
+        let k = state.leader;
+        while matches!(state.operators[k].pass, Pass::Sent(..)) {
+            self.land(state, k, Landing::Answered);
+        }
+        // What it planned when it was the leader before, it has given up.
+        self.carry(state, 1 - k);
+        if matches!(state.operators[k].pass, Pass::Idle) {
+            Self::dies(state, k);
+        }
+        state.leader = 1 - k;
+    }
+
     fn others_act(&self, state: &mut State) {
         (0..2).for_each(|n| answer(state, n));
         self.approve(state);
-        if self.config.policy_acts {
-            policy_acts(state.world_mut());
+        policy::acts(state.world_mut(), self.config.policy);
+        if self.flaw == Flaw::PolicyUndoes {
+            let at = storage_endpoint(&state.world);
+            state.world_mut().suffer(Blow::RemoveZoneGroup(at));
+        }
+    }
+
+    fn disturb_the_rest(&self, state: &mut State) {
+        if self.flaw == Flaw::RestIsDisturbed {
+            state.world_mut().suffer(Blow::OpenStorage);
         }
     }
 
@@ -81,7 +166,8 @@ impl Lockdown {
 
     /// The approver approves what the operator asks for, if anything.
     pub(crate) fn approve(&self, state: &mut State) {
-        if !state.world.desired.gates.contains(&LockdownGate::Approval) {
+        let asked = state.world.desired.gates.contains(&LockdownGate::Approval);
+        if !asked || self.flaw == Flaw::NobodyApproves {
             return;
         }
         let wanted = state.world.seen.object.status.approvals_wanted.first();
@@ -114,7 +200,16 @@ impl Lockdown {
         seen.memory = state.operators[state.leader].memory.clone();
         seen.nonce = state.new_number();
         let plan = self.plan(world, &seen);
-        as_desired && plan.waves.is_empty() && plan.waits.is_empty()
+        let still = plan.steps().all(|step| step.action.only_tells());
+        let says_why = plan
+            .waits
+            .iter()
+            .any(|w| w.reason == WaitReason::ForeignResourceStalled);
+        let obstructed = self.config.policy == Policy::Obstructs && says_why;
+        if still && obstructed {
+            self.tally.count(Happening::Stalled);
+        }
+        still && (obstructed || (as_desired && plan.waits.is_empty()))
     }
 
     fn now(&self, state: &State) -> String {

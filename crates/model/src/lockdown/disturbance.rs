@@ -1,16 +1,14 @@
 //! What people, Azure, other teams and chance do. Each costs one of the budget.
 
-use std::net::IpAddr;
-
 use sreg_api::probe::{Hop, PathResult, ProbeOutcome};
 use sreg_api::registry::PublicAccess;
-use sreg_domain::seen::{BreakGlassSeen, ZoneGroupSeen, ZoneSeen};
-use sreg_domain::{ArmId, Fact};
+use sreg_domain::Fact;
+use sreg_domain::seen::BreakGlassSeen;
 
 use super::happened::Happening;
 use super::operator::{Died, End, Landing};
 use super::state::{Pass, State, TICK};
-use super::{Lockdown, NETWORKS, POINTS};
+use super::{Lockdown, NETWORKS, POINTS, Policy, policy};
 use crate::world::World;
 use crate::world::scramble::Blow;
 
@@ -46,6 +44,8 @@ pub enum Disturbance {
     OtherSubject(usize),
     /// An agent reports success for an older generation of the probe.
     OtherGeneration(usize),
+    /// An agent reports success at an address that is not the endpoint's.
+    OtherAddress(usize),
     /// Somebody opens a target by hand: registry, storage.
     OpenByHand(bool),
     /// Somebody closes the storage.
@@ -97,6 +97,7 @@ pub const ALL: &[Disturbance] = &[
     Disturbance::OtherRound(1),
     Disturbance::OtherSubject(1),
     Disturbance::OtherGeneration(1),
+    Disturbance::OtherAddress(1),
     Disturbance::OpenByHand(true),
     Disturbance::OpenByHand(false),
     Disturbance::CloseByHand,
@@ -137,8 +138,8 @@ impl Lockdown {
         (!needs_sent || sent) && (!needs_unsent || !sent) && (!needs_idle || idle)
     }
 
-    /// It comes about.
-    pub(crate) fn disturb(&self, state: &mut State, disturbance: Disturbance) {
+    /// It comes about. `false`: there was nothing for it to happen to.
+    pub(crate) fn disturb(&self, state: &mut State, disturbance: Disturbance) -> bool {
         let k = state.leader;
         match disturbance {
             Disturbance::Crash { landed } => {
@@ -147,8 +148,8 @@ impl Lockdown {
                 }
                 Self::dies(state, k);
             }
-            Disturbance::CrashWithin(died) => self.pass_that_ends(state, k, End::Dies(died)),
-            Disturbance::StepUnanswered => self.pass_that_ends(state, k, End::Unanswered),
+            Disturbance::CrashWithin(died) => return self.pass_that_ends(state, k, End::Dies(died)),
+            Disturbance::StepUnanswered => return self.pass_that_ends(state, k, End::Unanswered),
             Disturbance::WriteUnanswered(landing) => self.land(state, k, landing),
             Disturbance::HandOver => {
                 self.tally.count(Happening::HandedOver);
@@ -171,6 +172,10 @@ impl Lockdown {
             Disturbance::OtherRound(n) => forge(state, n, |s| s.round = s.round.wrapping_add(1_000_000)),
             Disturbance::OtherSubject(n) => forge(state, n, |s| s.subject = "0".repeat(64)),
             Disturbance::OtherGeneration(n) => forge(state, n, |s| s.observed_generation = Some(-1)),
+            Disturbance::OtherAddress(n) => forge(state, n, |s| {
+                let public = vec!["203.0.113.9".to_owned()];
+                s.results.iter_mut().for_each(|r| r.addresses.clone_from(&public));
+            }),
             Disturbance::OpenByHand(registry) => state.world_mut().suffer(if registry {
                 Blow::OpenRegistry
             } else {
@@ -193,18 +198,24 @@ impl Lockdown {
                 let at = storage_endpoint(&state.world);
                 state.world_mut().suffer(Blow::RemoveRecords(at));
             }
-            Disturbance::ForeignZoneGroup => policy_acts(state.world_mut()),
+            Disturbance::ForeignZoneGroup => policy::acts(state.world_mut(), Policy::Competes),
             Disturbance::RemoveEndpoint => {
                 let at = storage_endpoint(&state.world);
                 state.world_mut().suffer(Blow::RemoveEndpoint(at));
             }
             Disturbance::NewReplica => state.world_mut().suffer(Blow::NewReplica),
-            Disturbance::Delete => state.world_mut().delete(),
+            Disturbance::Delete => {
+                let world = state.world_mut();
+                world.delete();
+                // What nobody has put a finalizer on is gone at once.
+                world.gone = !world.seen.object.has_finalizer;
+            }
         }
+        true
     }
 }
 
-fn storage_endpoint(world: &World) -> u8 {
+pub(crate) fn storage_endpoint(world: &World) -> u8 {
     let at = world
         .seen
         .azure
@@ -224,7 +235,7 @@ fn want(state: &mut State, access: PublicAccess) {
         .respec(|object| object.spec.public_access.desired = access);
 }
 
-fn begin_emergency(world: &mut World) {
+pub(crate) fn begin_emergency(world: &mut World) {
     let now = world.now;
     if let Fact::Seen(glasses) = &mut world.seen.cluster.break_glasses
         && glasses.is_empty()
@@ -331,48 +342,4 @@ fn report_failure(state: &mut State, n: usize) {
     });
     state.ghost.measured[n] = None;
     state.ghost.failed[n] = (round > 0).then_some(round);
-}
-
-/// The policy makes a zone group, with records, wherever an endpoint that is up has none.
-pub(crate) fn policy_acts(world: &mut World) {
-    let bare = |(id, fact): (&ArmId, &Fact<sreg_domain::seen::EndpointSeen>)| {
-        let endpoint = fact.seen()?;
-        let up = endpoint.connection_status.as_deref() == Some("Approved");
-        (up && endpoint.zone_groups.seen().is_some_and(Vec::is_empty)).then(|| id.clone())
-    };
-    let bare: Vec<ArmId> = world.seen.azure.endpoints.iter().filter_map(bare).collect();
-    for id in bare {
-        let Some(Fact::Seen(endpoint)) = world.seen.azure.endpoints.get_mut(&id) else {
-            continue;
-        };
-        let members = endpoint.members.seen().cloned().unwrap_or_default();
-        let mut zones = Vec::new();
-        for fact in world.seen.azure.zones.values_mut() {
-            let Fact::Seen(ZoneSeen {
-                id: zone,
-                records: Fact::Seen(records),
-                ..
-            }) = fact
-            else {
-                continue;
-            };
-            let suffix = format!(".{}", zone.name().trim_start_matches("privatelink."));
-            let carried: Vec<(String, IpAddr)> = members
-                .iter()
-                .flat_map(|m| m.fqdns.iter().map(move |f| (f, m.address)))
-                .filter_map(|(f, address)| Some((f.as_str().strip_suffix(&suffix)?.to_owned(), address)))
-                .collect();
-            if !carried.is_empty() {
-                zones.push(zone.clone());
-            }
-            records.extend(carried.into_iter().map(|(name, address)| (name, vec![address])));
-        }
-        if !zones.is_empty() {
-            endpoint.zone_groups = Fact::Seen(vec![ZoneGroupSeen {
-                id: format!("{id}/privateDnsZoneGroups/deployedByPolicy").parse().unwrap(),
-                provisioning_state: "Succeeded".into(),
-                zones,
-            }]);
-        }
-    }
 }

@@ -1,7 +1,10 @@
-//! What came about in an exploration: safe means nothing where nothing happens.
+//! What came about in an exploration: safe means nothing where nothing happens, and a disturbance that disturbs nothing
+//! shows nothing.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::disturbance::{self, Disturbance};
 
 /// Something that has to come about somewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,10 +29,12 @@ pub enum Happening {
     ReplyLost,
     /// The object was released.
     Released,
+    /// Nothing can be done any more, and the plan says why.
+    Stalled,
 }
 
 /// All of them.
-pub const ALL: [Happening; 10] = [
+pub const ALL: [Happening; 11] = [
     Happening::Sent,
     Happening::Closed,
     Happening::OpenedBySpec,
@@ -40,12 +45,23 @@ pub const ALL: [Happening; 10] = [
     Happening::RefusedByLease,
     Happening::ReplyLost,
     Happening::Released,
+    Happening::Stalled,
 ];
 
-/// How often each came about.
-#[derive(Debug, Default)]
+/// How often each came about, and how often each disturbance changed something.
+#[derive(Debug)]
 pub struct Tally {
     counts: [AtomicU64; ALL.len()],
+    disturbed: [AtomicU64; disturbance::ALL.len()],
+}
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally {
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            disturbed: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
 }
 
 impl Tally {
@@ -53,6 +69,21 @@ impl Tally {
         if let Some(count) = self.counts.get(what as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A disturbance changed the state.
+    pub(crate) fn disturbed(&self, by: Disturbance) {
+        let at = disturbance::ALL.iter().position(|known| *known == by);
+        if let Some(count) = at.and_then(|at| self.disturbed.get(at)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often a disturbance changed the state.
+    pub fn times(&self, disturbance: Disturbance) -> u64 {
+        let known = disturbance::ALL.iter().zip(&self.disturbed);
+        let mut found = known.filter(|(known, _)| **known == disturbance);
+        found.next().map_or(0, |(_, count)| count.load(Ordering::Relaxed))
     }
 
     /// The counts by name.

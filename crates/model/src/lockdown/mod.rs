@@ -8,47 +8,72 @@
 //! ```
 //!
 //! Free to happen at any moment, any number of times: time passes, the leader looks, agents answer what they find, broken paths
-//! are repaired, silent agents come back, the approver approves what he is asked for. What disturbs ([`disturbance`]) costs one of
-//! a budget: an exploration with budget *n* holds every way in which *n* disturbances can meet every moment of a run.
+//! are repaired, silent agents come back, the approver approves what he is asked for, a policy makes zone groups where there are none.
+//! What disturbs ([`disturbance`]) costs one of a budget: an exploration with budget *n* holds every way in which *n* disturbances
+//! can meet every moment of a run, and fails if one of its disturbances never changed anything.
 //!
 //! Rules are judged from the model's own knowledge (`truth`), never from the planner's assessment:
 //!
 //! * a closing write goes out only if spec, emergency, lease, proof, `dnsSettle` and approval all allow it, at that instant;
 //! * a closed target is opened by us only by spec, break-glass in force, or the rollback that was chosen and confirmed;
-//! * the planner's lint never has to refuse a plan;
+//! * neither the planner's lint nor this Azure ever has to refuse what was planned;
 //! * from every state, once faults stop, what is desired comes about and stays (`calm`); deletion ends; nothing livelocks.
 //!
-//! What is abstracted, and why that is sound:
+//! That each of them can be found broken is shown with a [`Flaw`] or by its clauses (`apart`).
 //!
-//! * **Time** goes in ticks of a minute, and every duration of the spec is one tick; ages saturate one tick beyond. What the planner
-//!   compares are ages with these durations, so nothing is lost but the pauses after a third rollback.
-//! * **Round numbers** are new whenever one is drawn, and only their equality counts: states that differ in their names are one.
+//! # Bounds
+//!
+//! | | |
+//! | --- | --- |
+//! | world | one registry in one region, one storage account, one container registry that may gain a region; endpoints in one subnet |
+//! | networks | two, with an agent each |
+//! | processes | two, with one lease between them |
+//! | starts | nothing there; all built and nothing proven; locked, the grace period just begun |
+//! | budget | 1 of every kind that can change anything, from built and from locked (Hold and Reopen); 2 of those that belong together: names, losses, emergencies and specs that turn, who is silent or forgotten |
+//! | budget, whole campaign | also 2 while building and with slow caches, 3 losses, 2 emergencies on the way to the lock, 2 of silence, approval and erased status with crash and hand-over on that way, 1 beside a policy that competes or obstructs |
+//! | durations | `maxAge`, the grace period and a break-glass last one tick, `dnsSettle` one (in one exploration two, longer than evidence is fresh) |
+//!
+//! An exploration is complete within these; beyond them it says nothing. More networks, registries and regions are the property
+//! tests' and the scenarios'.
+//!
+//! # What is abstracted, and why that is sound
+//!
+//! * **Time** goes in ticks of a minute, and ages saturate one tick beyond the longest duration that they are compared with, so nothing
+//!   is lost but the pauses after a third rollback. What happens within a tick has an order but no length.
+//! * **Round numbers** are new whenever one is drawn, and only their equality counts: states that differ in their names are one. What
+//!   else tells states apart is told, and tested, in `key` and `apart`.
 //! * **The lease** stays with a process while its closing write is under way. That is what the model of the lease proves
 //!   ([`super::election`]), for writes that are sent only while more of the lease is left than they may take.
 //! * **Plans** that neither open nor close are carried out at once, or broken off in the ways listed; a plan made from an old view
 //!   is explored where it matters, for writes that open or close: between plan and fence anything may happen.
 //! * Each **observation** is complete. That ignorance closes and opens nothing is a law of the planner's property tests; slow
 //!   operations, refusals and 429 are the scenarios' and the crash campaign's.
-//! * An **agent** may be silent, wrong about failures, late, or echo the wrong things; one that echoes everything right and lies
-//!   about success cannot be told from an honest one.
+//! * An **agent** may be silent, wrong about failures, late, echo the wrong things, or succeed at a wrong address; one that echoes
+//!   everything right and lies about success cannot be told from an honest one.
+//! * The **grace period** of a lock begins when a status first says that it is locked, not with the closing write: whoever dies in
+//!   between gives the lock a later one. That is how the product counts, and a limit of it.
+//! * A **break-glass** that is over is collected soon after; one at a time. What it was told names clock times, so it is told again
+//!   after a tick.
 //! * What only people read (messages, history, events, transition times) does not tell states apart.
 
+mod apart;
 mod calm;
 pub mod disturbance;
 pub mod happened;
+mod key;
 pub mod operator;
+mod policy;
 mod state;
 mod truth;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use sreg_api::registry::{DeletionPolicy, DnsMode, DnsSpec, LockdownGate, LockdownSpec, RollbackPolicy, RollbackSpec};
-use sreg_domain::Fact;
-use sreg_domain::seen::{LinkSeen, ZoneSeen};
 use stateright::{Model, Property};
 
-use crate::world::{World, vnet};
+use crate::world::World;
+use calm::Calm;
 use disturbance::Disturbance;
 use happened::{Happening, Tally};
 use operator::{End, Landing};
@@ -103,37 +128,61 @@ pub struct Config {
     pub rollback: RollbackPolicy,
     /// The lock waits for an approval.
     pub approval: bool,
-    /// Zone groups are made by a policy instead of us.
-    pub policy_acts: bool,
+    /// What a policy does about zone groups, at any moment.
+    pub policy: Policy,
+    /// Clients may hold former answers for so many ticks; evidence is fresh for one.
+    pub dns_settle: u8,
     /// What deletion does.
     pub deletion: DeletionPolicy,
     /// How many disturbances.
     pub budget: u8,
-    /// Which.
-    pub disturbances: &'static [Disturbance],
+    /// Which. Each has to change something somewhere.
+    pub disturbances: Vec<Disturbance>,
 }
 
-/// What stands before a closing write. Anything but `Whole` is there to be found out.
+/// An Azure Policy that makes a zone group wherever an endpoint has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fence {
-    /// As it is.
-    Whole,
-    /// The plan is not made again before the write.
-    WithoutSecondLook,
+pub enum Policy {
+    /// There is none.
+    Absent,
+    /// It makes them instead of us: `dns.mode: Policy`.
+    Serves,
+    /// It makes them although we do, with our own zones: whoever comes first. `dns.mode: Managed`.
+    Competes,
+    /// It makes them although we do, with zones of its own, which our networks do not ask: `dns.mode: Managed`. Then there is no way
+    /// on, and rest is to say so and to write nothing.
+    Obstructs,
+}
+
+/// What is wrong on purpose, to be found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Nothing.
+    None,
+    /// The plan is not made again before a closing write.
+    ClosesWithoutSecondLook,
+    /// The plan is not made again before an opening write.
+    OpensWithoutSecondLook,
     /// The lease is not asked.
-    WithoutLease,
+    WritesWithoutLease,
+    /// Whoever is asked for an approval never gives it.
+    NobodyApproves,
+    /// Once faults stop, a policy removes a zone group as often as it is made.
+    PolicyUndoes,
+    /// Somebody opens a target once everything is at rest.
+    RestIsDisturbed,
 }
 
 /// The model.
 pub struct Lockdown {
     /// What is explored.
     pub config: Config,
-    /// What stands before a closing write.
-    pub fence: Fence,
+    /// What is wrong on purpose.
+    pub flaw: Flaw,
     /// What came about.
     pub tally: Arc<Tally>,
-    /// Situations from which what is desired comes about once faults stop.
-    calm: Mutex<HashSet<u64>>,
+    /// What is known about what comes once faults stop.
+    calm: Mutex<Calm>,
     /// Plans by what they follow from.
     plans: Mutex<HashMap<u64, Arc<sreg_planner::Plan>>>,
 }
@@ -168,7 +217,7 @@ impl Lockdown {
     pub fn new(config: Config) -> Lockdown {
         Lockdown {
             config,
-            fence: Fence::Whole,
+            flaw: Flaw::None,
             tally: Arc::default(),
             calm: Mutex::default(),
             plans: Mutex::default(),
@@ -181,6 +230,8 @@ impl Lockdown {
         world.respec(|object| {
             let spec = &mut object.spec;
             spec.deletion_policy = config.deletion;
+            let settles = u64::from(config.dns_settle) * state::TICK.as_secs();
+            spec.verification.dns_settle = format!("{settles}s");
             spec.public_access.rollback = Some(RollbackSpec {
                 on_failure: config.rollback,
                 grace_period: "1m".into(),
@@ -191,38 +242,15 @@ impl Lockdown {
                     window: None,
                 });
             }
-            if config.policy_acts {
+            if config.policy == Policy::Serves {
                 spec.endpoints[0].dns = Some(DnsSpec {
                     mode: Some(DnsMode::Policy),
                     ..DnsSpec::default()
                 });
             }
         });
-        if config.policy_acts {
-            // The hub team's zones, linked long ago.
-            use sreg_domain::EndpointGroup::{AmlRegistry, Blob, ContainerRegistry};
-            for group in [AmlRegistry, Blob, ContainerRegistry] {
-                let zone = world.desired.cloud.zone(group);
-                let id: sreg_domain::ArmId = format!(
-                    "{}/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/{zone}",
-                    crate::world::SUB
-                )
-                .parse()
-                .unwrap();
-                let link = |network: &str| LinkSeen {
-                    id: format!("{id}/virtualNetworkLinks/{network}").parse().unwrap(),
-                    virtual_network: vnet(network),
-                    completed: true,
-                    resolution_policy: None,
-                };
-                let zone = ZoneSeen {
-                    id: id.clone(),
-                    owner: None,
-                    links: Fact::Seen(NETWORKS.iter().map(|n| link(n)).collect()),
-                    records: Fact::Seen(Default::default()),
-                };
-                world.seen.azure.zones.insert(id, Fact::Seen(zone));
-            }
+        if config.policy == Policy::Serves {
+            policy::zones(&mut world);
         }
         world
     }
@@ -235,9 +263,7 @@ impl Lockdown {
             }
             let before = state.situation();
             (0..2).for_each(|n| disturbance::answer(state, n));
-            if self.config.policy_acts {
-                disturbance::policy_acts(state.world_mut());
-            }
+            policy::acts(state.world_mut(), self.config.policy);
             self.approve(state);
             self.step_on(state);
             if state.situation() == before {
@@ -250,7 +276,7 @@ impl Lockdown {
     fn step_on(&self, state: &mut State) {
         let k = state.leader;
         match state.operators[k].pass {
-            Pass::Idle => self.look(state, k, End::Whole),
+            Pass::Idle => drop(self.look(state, k, End::Whole)),
             Pass::Planned(_) => self.carry(state, k),
             Pass::Sent(..) => self.land(state, k, Landing::Answered),
         }
@@ -304,7 +330,7 @@ impl Model for Lockdown {
         if self.config.approval {
             actions.push(Action::Approve);
         }
-        if self.config.policy_acts {
+        if self.config.policy != Policy::Absent {
             actions.push(Action::PolicyActs);
         }
         if state.left > 0 {
@@ -317,7 +343,7 @@ impl Model for Lockdown {
         let mut state = last.clone();
         match action {
             Action::Tick => state.tick(),
-            Action::Look => self.look(&mut state, last.leader, End::Whole),
+            Action::Look => drop(self.look(&mut state, last.leader, End::Whole)),
             Action::Carry(k) => self.carry(&mut state, k),
             Action::Land(k) => self.land(&mut state, k, Landing::Answered),
             Action::Answer(n) => disturbance::answer(&mut state, n),
@@ -335,14 +361,15 @@ impl Model for Lockdown {
                 disturbance::set_alive(state.world_mut(), n, true);
             }
             Action::Approve => self.approve(&mut state),
-            Action::PolicyActs => disturbance::policy_acts(state.world_mut()),
-            Action::Disturb(disturbance) => self.disturb(&mut state, disturbance),
+            Action::PolicyActs => policy::acts(state.world_mut(), self.config.policy),
+            Action::Disturb(disturbance) => self.disturb(&mut state, disturbance).then_some(())?,
         }
         state.seal();
         if state == *last {
             return None;
         }
-        if matches!(action, Action::Disturb(_)) {
+        if let Action::Disturb(disturbance) = action {
+            self.tally.disturbed(disturbance);
             state.left -= 1;
             state.seal();
         }
@@ -371,7 +398,7 @@ impl Model for Lockdown {
 pub const CLOSING: &str = "a closing write goes out only behind fresh proof, by the leader";
 /// Its mirror.
 pub const OPENING: &str = "we open only by spec, break-glass, or the rollback that was chosen";
-/// No plan that the lint has to refuse.
-pub const REFUSED: &str = "the planner plans nothing that its own lint refuses";
+/// No plan that the lint or Azure has to refuse.
+pub const REFUSED: &str = "the planner plans nothing that its own lint, or Azure, has to refuse";
 /// Eventually always.
 pub const RESTING: &str = "once faults stop, what is desired comes about and stays";

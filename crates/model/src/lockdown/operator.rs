@@ -11,9 +11,10 @@ use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
 
 use super::happened::Happening;
-use super::state::{Broken, Operator, Pass, Planned, Rule, State, names, plan_key};
+use super::key::{names, plan_key};
+use super::state::{Broken, Operator, Pass, Planned, Rule, State};
 use super::truth::{self, Permission};
-use super::{Fence, Lockdown};
+use super::{Flaw, Lockdown};
 use crate::world::{World, settings};
 
 /// How a pass ends that is over at once.
@@ -109,9 +110,7 @@ impl Lockdown {
         let mut seen = state.world.seen_now();
         seen.memory = operator.memory.clone();
         seen.nonce = number;
-        if state.world.all_closed() {
-            state.ghost.locked.get_or_insert(0);
-        } else {
+        if !state.world.all_closed() {
             state.ghost.locked = None;
         }
         if state.world.all_open() {
@@ -120,8 +119,8 @@ impl Lockdown {
         seen
     }
 
-    /// Process `k` looks, plans, and carries out what neither opens nor closes.
-    pub(crate) fn look(&self, state: &mut State, k: usize, end: End) {
+    /// Process `k` looks, plans, and carries out what neither opens nor closes. `false`: the pass did not end like that.
+    pub(crate) fn look(&self, state: &mut State, k: usize, end: End) -> bool {
         let seen = Self::observe(state, k);
         let world = Arc::clone(&state.world);
         let plan = self.plan(&world, &seen);
@@ -136,34 +135,32 @@ impl Lockdown {
         let planned = Planned::new(plan, world, seen, confirmed);
         if planned.plan.steps().any(changes_access) {
             state.operators[k].pass = Pass::Planned(Arc::new(planned));
+            false
         } else {
-            self.carry_out(state, k, planned, end);
+            self.carry_out(state, k, planned, end)
         }
     }
 
-    /// A pass over which something goes wrong. What closes goes wrong at its fence and its landing instead.
-    pub(crate) fn pass_that_ends(&self, state: &mut State, k: usize, end: End) {
+    /// A pass over which something goes wrong. What closes goes wrong at its fence and its landing instead. `false`: there is no
+    /// such pass now, or it has no such moment.
+    pub(crate) fn pass_that_ends(&self, state: &mut State, k: usize, end: End) -> bool {
         match state.operators[k].pass.clone() {
-            Pass::Idle => {
-                let before = state.clone();
-                self.look(state, k, end);
-                if !matches!(state.operators[k].pass, Pass::Idle) {
-                    *state = before;
-                }
-            }
+            Pass::Idle => self.look(state, k, end),
             Pass::Planned(planned) if !planned.plan.steps().any(|step| step.action.closes()) => {
                 state.operators[k].pass = Pass::Idle;
-                self.carry_out(state, k, Arc::unwrap_or_clone(planned), end);
+                self.carry_out(state, k, Arc::unwrap_or_clone(planned), end)
             }
-            Pass::Planned(_) | Pass::Sent(..) => {}
+            Pass::Planned(_) | Pass::Sent(..) => false,
         }
     }
 
-    /// Carries out wave after wave, from where the plan stands, and reports.
-    fn carry_out(&self, state: &mut State, k: usize, mut planned: Planned, end: End) {
+    /// Carries out wave after wave, from where the plan stands, and reports. `false`: the pass did not end as it was to, because
+    /// it has no such moment: no step, or none with halves.
+    fn carry_out(&self, state: &mut State, k: usize, mut planned: Planned, end: End) -> bool {
         let waves = planned.plan.waves.clone();
         let mut held = false;
         let mut first = true;
+        let mut ended = matches!(end, End::Whole | End::Dies(Died::BeforeReport));
         for step in waves.iter().flatten() {
             if held {
                 planned
@@ -172,8 +169,9 @@ impl Lockdown {
                 continue;
             }
             if std::mem::take(&mut first) && end == End::Dies(Died::HalfWay) {
-                half_of(state, step);
-                return Self::dies(state, k);
+                ended = half_of(state, step);
+                Self::dies(state, k);
+                return ended;
             }
             // As `act`: what opens passes the fence too.
             let withheld = step
@@ -189,8 +187,12 @@ impl Lockdown {
             }
             let mut outcome = self.apply(state, k, step);
             match end {
-                End::Dies(Died::AfterOne) => return Self::dies(state, k),
+                End::Dies(Died::AfterOne) => {
+                    Self::dies(state, k);
+                    return true;
+                }
                 End::Unanswered if planned.done.is_empty() => {
+                    ended = true;
                     self.tally.count(Happening::ReplyLost);
                     // As `act`: a round of which not every write was answered is void.
                     if matches!(step.action, Action::Cluster(ClusterAction::OpenRound { .. })) {
@@ -205,9 +207,11 @@ impl Lockdown {
             planned.done.push(outcome);
         }
         if matches!(end, End::Dies(_)) {
-            return Self::dies(state, k);
+            Self::dies(state, k);
+        } else {
+            Self::report(state, k, &planned);
         }
-        Self::report(state, k, &planned);
+        ended
     }
 
     /// One step takes effect.
@@ -219,6 +223,14 @@ impl Lockdown {
         world.seen.memory = memory;
         let outcome = world.apply(step);
         world.journal.clear();
+        if let StepResult::Failed(refusal) = &outcome.result {
+            // Refusals are the scenarios' matter, so nothing in this Azure ever refuses: or a step meets what it should have seen.
+            let what = format!("{} is refused: {}", step.id, refusal.message);
+            state.broken.get_or_insert(Broken {
+                rule: Rule::Refused,
+                what,
+            });
+        }
         state.operators[k].memory = std::mem::take(&mut state.world_mut().seen.memory);
         if let Action::Cluster(ClusterAction::OpenRound { number, .. }) = &step.action {
             state.ghost.rounds[k] = Some((*number, 0));
@@ -263,6 +275,9 @@ impl Lockdown {
             now: state.world.now,
         })
         .status;
+        if planned.world.all_closed() {
+            state.ghost.locked.get_or_insert(0);
+        }
         let count = |s: &SecureRegistryStatus| s.rollback.as_ref().map_or(0, |r| r.count);
         if count(&status) > count(&state.world.seen.object.status) {
             // From here on whoever reads status opens; so it has to be true by now.
@@ -286,7 +301,7 @@ impl Lockdown {
         let Pass::Planned(planned) = std::mem::take(&mut state.operators[k].pass) else {
             return;
         };
-        if state.leader != k && self.fence != Fence::WithoutLease {
+        if state.leader != k && self.flaw != Flaw::WritesWithoutLease {
             // Nothing is written without the lease, and the process ends.
             self.tally.count(Happening::RefusedByLease);
             return Self::dies(state, k);
@@ -327,7 +342,9 @@ impl Lockdown {
     /// As `act/fence.rs`: everything is read again, the same functions judge it with the same memory, and the write goes out only
     /// if the fresh plan begins with the identical step.
     fn judge_again(&self, state: &mut State, k: usize, planned: &Planned, step: &Step) -> Result<(), String> {
-        if self.fence == Fence::WithoutSecondLook {
+        let flawed = (step.action.closes() && self.flaw == Flaw::ClosesWithoutSecondLook)
+            || (step.action.opens() && self.flaw == Flaw::OpensWithoutSecondLook);
+        if flawed {
             return Ok(());
         }
         let world = Arc::clone(&state.world);
@@ -408,8 +425,8 @@ impl Lockdown {
     }
 }
 
-/// Of a step that is several writes, the first.
-fn half_of(state: &mut State, step: &Step) {
+/// Of a step that is several writes, the first. `false`: it is a single one.
+fn half_of(state: &mut State, step: &Step) -> bool {
     if let Action::Cluster(ClusterAction::OpenRound { probes, .. }) = &step.action
         && let Some(first) = probes.first()
     {
@@ -419,7 +436,9 @@ fn half_of(state: &mut State, step: &Step) {
         };
         state.world_mut().apply(&half);
         state.world_mut().journal.clear();
+        return true;
     }
+    false
 }
 
 /// What a plan is, for people.

@@ -10,13 +10,14 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_domain::action::{Effect, Outcome, StepOutcome, StepResult};
-use sreg_domain::seen::{Memory, ZoneSeen};
+use sreg_domain::seen::Memory;
 use sreg_domain::{Fact, Seen};
 use sreg_planner::Plan;
 
+use super::key::{Numbers, hash_memory, hash_world};
 use super::truth::Ghost;
 use crate::world::World;
 
@@ -25,9 +26,6 @@ pub(crate) const TICK: Duration = Duration::from_secs(60);
 
 /// The time of a rollback is not told apart beyond this: no pause after the first two is longer.
 const FLOOR: i32 = 5;
-
-/// Other times are not told apart beyond this: `maxAge`, `dnsSettle`, the grace period and a break-glass last one tick.
-const OLD: u32 = 2;
 
 /// One moment: the world, two operators, and what the model itself knows.
 #[derive(Clone)]
@@ -60,7 +58,8 @@ pub enum Rule {
     Closing,
     /// A closed target is opened only by spec, break-glass, or the rollback that was chosen.
     Opening,
-    /// The planner never plans what its own lint has to refuse: the lint is the second net, not the first.
+    /// The planner never plans what its own lint has to refuse: the lint is the second net, not the first. Nor what Azure refuses,
+    /// which in this world refuses nothing that was planned from what is there.
     Refused,
 }
 
@@ -207,8 +206,9 @@ impl State {
     /// Time passes, for everybody.
     pub(crate) fn tick(&mut self) {
         tick_world(self.world_mut());
+        let old = old(&self.world);
         for operator in &mut self.operators {
-            let older = |age: &mut Duration| *age = (*age + TICK).min(TICK * OLD);
+            let older = |age: &mut Duration| *age = (*age + TICK).min(TICK * old);
             if let Some(round) = &mut operator.memory.round {
                 older(&mut round.age);
             }
@@ -220,7 +220,7 @@ impl State {
                 Pass::Sent(planned, at) => Pass::Sent(Arc::new(planned.tick()), *at),
             };
         }
-        self.ghost.tick();
+        self.ghost.tick(u8::try_from(old).unwrap());
     }
 
     /// A round number that nobody holds: what a random one is.
@@ -266,200 +266,23 @@ impl fmt::Debug for State {
     }
 }
 
-/// Round numbers as they are told apart: only whether two are equal counts, not which they are.
-#[derive(Default)]
-struct Numbers(Option<Vec<i64>>);
-
-impl Numbers {
-    /// In order of appearance.
-    fn in_order() -> Numbers {
-        Numbers(Some(Vec::new()))
-    }
-
-    /// As they are.
-    fn raw() -> Numbers {
-        Numbers(None)
-    }
-
-    fn of(&mut self, number: i64) -> i64 {
-        let Some(known) = &mut self.0 else { return number };
-        if number <= 0 {
-            return number;
-        }
-        let at = known.iter().position(|k| *k == number).unwrap_or_else(|| {
-            known.push(number);
-            known.len() - 1
-        });
-        i64::try_from(at).unwrap() + 1
-    }
-}
-
-/// What a plan follows from.
-pub(crate) fn plan_key(world: &World, seen: &Seen) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let mut numbers = Numbers::raw();
-    hash_world(world, &mut numbers, &mut hasher);
-    let snapshot = world.seen.cluster.snapshot.seen();
-    snapshot.map(|s| s.evidence_digest.as_str()).hash(&mut hasher);
-    hash_memory(&seen.memory, &mut numbers, &mut hasher);
-    (seen.nonce, world.desired.object.generation).hash(&mut hasher);
-    hasher.finish()
-}
-
-fn hash_memory(memory: &Memory, numbers: &mut Numbers, hasher: &mut impl Hasher) {
-    let round = memory.round.as_ref();
-    let round = round.map(|r| (numbers.of(r.number), r.subject.as_str(), r.age));
-    (round, memory.since_name_change, memory.name_changed).hash(hasher);
-}
-
-/// What names depend on: an operator that sees another value than before takes it as a name change.
-pub(crate) fn names(world: &World) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hash_endpoints(world, &mut hasher);
-    for zone in world.seen.azure.zones.values().filter_map(Fact::seen) {
-        let links = zone
-            .links
-            .seen()
-            .map(|all| all.iter().map(|l| l.id.key()).collect::<Vec<_>>());
-        (zone.id.key(), links).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
-fn hash_endpoints(world: &World, hasher: &mut impl Hasher) {
-    for (id, fact) in &world.seen.azure.endpoints {
-        let Fact::Seen(endpoint) = fact else { continue };
-        (id.key(), &endpoint.provisioning_state, &endpoint.connection_status).hash(hasher);
-        for member in endpoint.members.seen().into_iter().flatten() {
-            member.address.hash(hasher);
-            member.fqdns.iter().for_each(|name| name.as_str().hash(hasher));
-        }
-        for group in endpoint.zone_groups.seen().into_iter().flatten() {
-            (group.id.key(), group.zones.len()).hash(hasher);
-        }
-        0xffu8.hash(hasher);
-    }
-}
-
-/// Everything that the planner, the agents and the model read. Left out is what only people read: messages, events, transition
-/// times, and the history, which nothing but a deletion that is given up reads (the scenarios' matter).
-fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl Hasher) {
-    hash_status(world, hasher);
-    let object = &world.seen.object;
-    (object.has_finalizer, object.deleting, world.gone).hash(hasher);
-    format!("{:?}", world.desired.public_access).hash(hasher);
-    (&world.broken, &world.silent).hash(hasher);
-    let cluster = &world.seen.cluster;
-    cluster.claim.seen().map(|c| &c.uid).hash(hasher);
-    for (point, fact) in &cluster.vantage_points {
-        (point, fact.seen().map(|p| p.alive.seen().copied())).hash(hasher);
-    }
-    for (point, fact) in &cluster.probes {
-        point.hash(hasher);
-        let Fact::Seen(probe) = fact else { continue };
-        (numbers.of(probe.spec.round), &probe.spec.subject).hash(hasher);
-        probe
-            .spec
-            .paths
-            .iter()
-            .for_each(|p| (&p.fqdn, &p.addresses).hash(hasher));
-        let Some(status) = &probe.status else { continue };
-        let current = status.observed_generation == Some(probe.generation);
-        (current, numbers.of(status.round), &status.subject).hash(hasher);
-        for result in &status.results {
-            let outcome = std::mem::discriminant(&result.outcome);
-            (
-                &result.fqdn,
-                outcome,
-                &result.addresses,
-                result.successes,
-                result.failures,
-            )
-                .hash(hasher);
-        }
-    }
-    let snapshot = cluster.snapshot.seen();
-    for (id, target) in snapshot.iter().flat_map(|s| &s.targets) {
-        (id, target.network.to_string()).hash(hasher);
-    }
-    for approval in cluster.approvals.seen().into_iter().flatten() {
-        approval.digest.as_str().hash(hasher);
-    }
-    for glass in cluster.break_glasses.seen().into_iter().flatten() {
-        (glass.created_at, glass.status.as_ref().map(|s| s.phase.to_string())).hash(hasher);
-    }
-    let azure = &world.seen.azure;
-    azure.registry.seen().map(|r| r.digest.as_str()).hash(hasher);
-    azure
-        .storage
-        .values()
-        .for_each(|s| s.seen().map(|s| s.digest.as_str()).hash(hasher));
-    let registries = azure.container_registries.values();
-    registries.for_each(|c| c.seen().map(|c| c.digest.as_str()).hash(hasher));
-    hash_endpoints(world, hasher);
-    for (id, fact) in &azure.zones {
-        let Fact::Seen(ZoneSeen { links, records, .. }) = fact else {
-            continue;
-        };
-        (id.key(), links.seen().map(Vec::len), records.seen()).hash(hasher);
-    }
-}
-
-fn hash_status(world: &World, hasher: &mut impl Hasher) {
-    let status = &world.seen.object.status;
-    for condition in &status.conditions {
-        let ready = (condition.type_ == "Ready").then_some(&condition.reason);
-        (&condition.type_, &condition.status, ready).hash(hasher);
-    }
-    (status.observed_generation == Some(world.desired.object.generation)).hash(hasher);
-    let wanted = status.approvals_wanted.iter().map(|w| &w.digest);
-    wanted.for_each(|digest| digest.hash(hasher));
-    time(&status.last_name_change_time).hash(hasher);
-    let exposure = status.exposure.as_ref();
-    exposure
-        .map(|e| {
-            (
-                e.first_seen_public.is_some(),
-                time(&e.locked_at),
-                e.time_to_remediate_seconds.is_some(),
-                e.by_spec,
-                e.evidence_digest.is_some(),
-            )
-        })
-        .hash(hasher);
-    let rollback = status.rollback.as_ref();
-    rollback
-        .map(|r| {
-            (
-                r.generation == world.desired.object.generation,
-                r.count,
-                time(&r.reopened_at),
-                r.restored,
-            )
-        })
-        .hash(hasher);
-    for refusal in &status.refusals {
-        (&refusal.step, time(&refusal.since), time(&refusal.at)).hash(hasher);
-    }
-    for glass in &status.break_glasses {
-        (
-            time(&glass.created_at),
-            time(&glass.counts_from),
-            time(&glass.until),
-            glass.ended,
-        )
-            .hash(hasher);
-    }
-}
-
-fn time(time: &Option<Time>) -> Option<Timestamp> {
-    time.as_ref().map(|t| t.0)
+/// Ages beyond this are not told apart: one tick longer than any duration that they are compared with.
+pub(crate) fn old(world: &World) -> u32 {
+    let verification = &world.desired.verification;
+    let longest = [
+        verification.max_age,
+        verification.dns_settle,
+        world.desired.grace_period,
+        TICK,
+    ];
+    let longest = longest.into_iter().max().unwrap_or(TICK);
+    u32::try_from(longest.as_secs() / TICK.as_secs()).unwrap() + 1
 }
 
 fn tick_world(world: &mut World) {
     let now = world.now;
     let tick = SignedDuration::try_from(TICK).unwrap();
-    let old = now - tick * i32::try_from(OLD).unwrap();
+    let old = now - tick * i32::try_from(old(world)).unwrap();
     let floor = now - tick * FLOOR;
     let older = |time: &mut Time| time.0 = (time.0 - tick).max(old);
     let status = &mut world.seen.object.status;
@@ -475,9 +298,10 @@ fn tick_world(world: &mut World) {
         time.0 = (time.0 - tick).max(floor);
     }
     if let Fact::Seen(glasses) = &mut world.seen.cluster.break_glasses {
-        glasses
-            .iter_mut()
-            .for_each(|g| g.created_at = (g.created_at - tick).max(old));
+        for glass in glasses.iter_mut() {
+            glass.created_at = (glass.created_at - tick).max(old);
+            glass.status.as_mut().and_then(|told| told.until.as_mut()).map(older);
+        }
         // Over: collected with its object.
         glasses.retain(|g| g.created_at > old);
     }

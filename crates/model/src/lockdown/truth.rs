@@ -10,9 +10,6 @@ use sreg_domain::Fact;
 use super::state::{State, TICK};
 use crate::world::{World, registry_name};
 
-/// Ages beyond this are not told apart.
-const OLD: u8 = 2;
-
 /// What really happened, as far as the rules ask for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ghost {
@@ -24,7 +21,8 @@ pub(crate) struct Ghost {
     pub(crate) failed: [Option<i64>; 2],
     /// Ticks since a write of ours last changed names, whichever process made it.
     pub(crate) since_names: u8,
-    /// Ticks since an operator first saw all closed.
+    /// Ticks since an operator first told that all is closed. Its grace period begins then: a process that saw it, and died before
+    /// it could tell, leaves the next one a period that begins when that one tells.
     pub(crate) locked: Option<u8>,
     /// A rollback has begun and nobody has seen all open since.
     pub(crate) rolling_back: bool,
@@ -35,8 +33,9 @@ pub(crate) struct Ghost {
 }
 
 impl Ghost {
-    pub(crate) fn tick(&mut self) {
-        let older = |age: &mut u8| *age = (*age + 1).min(OLD);
+    /// Ages beyond `old` are not told apart.
+    pub(crate) fn tick(&mut self, old: u8) {
+        let older = |age: &mut u8| *age = (*age + 1).min(old);
         self.rounds.iter_mut().flatten().for_each(|(_, age)| older(age));
         self.locked.as_mut().map(older);
         older(&mut self.since_names);
