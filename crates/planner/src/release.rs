@@ -5,9 +5,11 @@
 //! | everything open | zone group removed, then the endpoint |
 //! | anything closed or not known | released: left in place, reported; deleting would cut its clients off |
 
+use std::collections::BTreeSet;
+
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::seen::EndpointSeen;
-use sreg_domain::{ArmId, AzureAction, Fact};
+use sreg_domain::{Action, ArmId, AzureAction, Fact};
 
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::WantedEndpoints;
@@ -43,11 +45,44 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
     }
 }
 
+/// Of removals only the first in each network goes on: Azure changes one endpoint there at a time and refuses the others until it
+/// is done (azure.md §3.4).
+pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
+    let endpoint = |id: &ArmId| view.seen.azure.endpoints.get(id).and_then(Fact::seen);
+    let network = |id: &ArmId| endpoint(id).and_then(|e| e.subnet.as_ref()).and_then(ArmId::parent);
+    let leaving = ours(view).filter(|(id, endpoint)| is_leaving(view, id, endpoint));
+    let mut busy: BTreeSet<ArmId> = leaving.filter_map(|(id, _)| network(id)).collect();
+    for step in std::mem::take(&mut draft.azure) {
+        let removed = match &step.action {
+            Action::Azure(AzureAction::DeleteEndpoint { id, .. }) => Some(id.clone()),
+            Action::Azure(AzureAction::DeleteZoneGroup { id }) => id.parent(),
+            Action::Azure(_) | Action::Cluster(_) => None,
+        };
+        match removed.as_ref().and_then(network) {
+            Some(network) if !busy.insert(network.clone()) => draft.waiting(
+                WaitReason::ResourceBusy,
+                format!(
+                    "{} waits until Azure has removed another one in {}",
+                    step.id,
+                    network.name()
+                ),
+            ),
+            Some(_) | None => draft.azure.push(step),
+        }
+    }
+}
+
+/// Azure is removing it, or its zone group.
+fn is_leaving(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> bool {
+    let group = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
+    let deleting = endpoint.provisioning_state.eq_ignore_ascii_case("Deleting");
+    deleting || view.running(id).is_some() || view.running(&group).is_some()
+}
+
 /// The next write on the way to an endpoint's end: its zone group first, so that no record points nowhere.
 pub(crate) fn next_removal(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, draft: &mut Draft) -> Option<Step> {
     let group = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
-    let deleting = endpoint.provisioning_state.eq_ignore_ascii_case("Deleting");
-    if deleting || view.running(id).is_some() || view.running(&group).is_some() {
+    if is_leaving(view, id, endpoint) {
         draft.waiting(
             WaitReason::OperationInProgress,
             format!("Azure is still removing private endpoint {}", id.name()),

@@ -39,6 +39,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     }
     azure(view, draft);
     refusals::hold(view, draft);
+    release::one_at_a_time(view, draft);
     draft.probes = probes(view, draft);
     give_up(view, draft);
     let mut waves = vec![std::mem::take(&mut draft.probes), std::mem::take(&mut draft.azure)];

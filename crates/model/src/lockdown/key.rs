@@ -206,7 +206,10 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
     for (point, fact) in vantage_points {
         point.hash(hasher);
         let Some(seen) = known(fact, hasher) else { continue };
+        // They stay where they are, the same from beginning to end.
         let VantagePointSeen {
+            uid: _,
+            generation: _,
             network: _,
             virtual_network: _,
             namespace: _,
@@ -275,6 +278,8 @@ fn hash_probe(probe: &ProbeSeen, numbers: &mut Numbers, hasher: &mut impl Hasher
     let ConnectivityProbeSpec {
         secure_registry: _,
         vantage_point: _,
+        vantage_point_uid: _,
+        vantage_point_generation: _,
         service_account_name: _,
         subject,
         round,
