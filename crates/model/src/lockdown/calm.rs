@@ -206,10 +206,14 @@ impl Lockdown {
             .iter()
             .any(|w| w.reason == WaitReason::ForeignResourceStalled);
         let obstructed = self.config.policy == Policy::Obstructs && says_why;
-        if still && obstructed {
+        // After the third rollback only a change of spec locks again, and the plan says so.
+        let rollbacks = world.seen.object.status.rollback.as_ref().map_or(0, |r| r.count);
+        let lost = plan.waits.iter().any(|w| w.reason == WaitReason::PathLostStalled);
+        let given_up = rollbacks >= 3 && lost && world.all_open();
+        if still && (obstructed || given_up) {
             self.tally.count(Happening::Stalled);
         }
-        still && (obstructed || (as_desired && plan.waits.is_empty()))
+        still && (obstructed || given_up || (as_desired && plan.waits.is_empty()))
     }
 
     fn now(&self, state: &State) -> String {
