@@ -278,7 +278,8 @@ pub struct AzureSeen {
     pub virtual_networks: BTreeMap<ArmId, Fact<VirtualNetworkSeen>>,
     /// Zones that the spec names or that we create; with links and the records of our names.
     pub zones: BTreeMap<ArmId, Fact<ZoneSeen>>,
-    /// Other zones of the same names, in the subscriptions involved, that are linked to a network that we want to link.
+    /// Other zones of the names involved, in the subscriptions involved, with all their links and no records. `Unknown`, as a
+    /// whole or in a zone's links, only where the spec's own zones and links are; elsewhere what cannot be read is left out.
     pub zones_elsewhere: Fact<Vec<ZoneSeen>>,
     /// Workspaces' storage accounts, for sharing.
     pub shared_storage: BTreeMap<ArmId, Fact<StorageSeen>>,
