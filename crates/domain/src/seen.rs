@@ -357,6 +357,8 @@ pub struct StorageSeen {
     pub blob_host: Option<Fqdn>,
     /// Same for dfs.
     pub dfs_host: Option<Fqdn>,
+    /// Hosts of `secondaryEndpoints` for blob and dfs: read access to the paired region, in accounts with RA-GRS or RA-GZRS.
+    pub secondary_hosts: Vec<Fqdn>,
     /// `provisioningState`.
     pub provisioning_state: Option<String>,
     /// Private endpoints that are connected to it, whoever made them.
