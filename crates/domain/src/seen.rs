@@ -282,7 +282,8 @@ pub struct AzureSeen {
     pub virtual_networks: BTreeMap<ArmId, Fact<VirtualNetworkSeen>>,
     /// Zones that the spec names or that we create; with links and the records of our names.
     pub zones: BTreeMap<ArmId, Fact<ZoneSeen>>,
-    /// Other zones of the same names, in the subscriptions involved, that are linked to a network that we want to link.
+    /// Other zones of the names involved, in the subscriptions involved, with all their links and no records. `Unknown`, as a
+    /// whole or in a zone's links, only where the spec's own zones and links are; elsewhere what cannot be read is left out.
     pub zones_elsewhere: Fact<Vec<ZoneSeen>>,
     /// Workspaces' storage accounts, for sharing.
     pub shared_storage: BTreeMap<ArmId, Fact<StorageSeen>>,
@@ -360,6 +361,8 @@ pub struct StorageSeen {
     pub blob_host: Option<Fqdn>,
     /// Same for dfs.
     pub dfs_host: Option<Fqdn>,
+    /// Hosts of `secondaryEndpoints` for blob and dfs: read access to the paired region, in accounts with RA-GRS or RA-GZRS.
+    pub secondary_hosts: Vec<Fqdn>,
     /// `provisioningState`.
     pub provisioning_state: Option<String>,
     /// Private endpoints that are connected to it, whoever made them.

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use sreg_domain::action::{Snapshot, SnapshotTarget};
 use sreg_domain::seen::IgnoranceKind;
-use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, TargetKind, naming};
+use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, Fqdn, TargetKind, naming};
 
 use crate::draft::{Draft, azure_step, cluster_step};
 use crate::evidence::{Evidence, Look, first_failure};
@@ -274,7 +274,7 @@ fn close(view: &View<'_>, access: &AccessAssessment) -> Option<Step> {
     ))
 }
 
-/// Who still comes in once storage and container registry are closed: reported, never touched.
+/// Who still comes in once storage and container registry are closed, and which hosts close unproven: reported, never touched.
 pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
     for storage in view.seen.azure.storage.values().filter_map(Fact::seen) {
         let bypass = storage
@@ -289,6 +289,17 @@ pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
                     storage.id.name(),
                     bypass.unwrap_or("None"),
                     storage.resource_access_rules.len()
+                ),
+            );
+        }
+        if !storage.secondary_hosts.is_empty() {
+            let hosts: Vec<&str> = storage.secondary_hosts.iter().map(Fqdn::as_str).collect();
+            draft.find(
+                FindingReason::SecondaryHosts,
+                format!(
+                    "storage {} has secondary hosts ({}): nothing proves them, and they close with it",
+                    storage.id.name(),
+                    hosts.join(", ")
                 ),
             );
         }

@@ -215,6 +215,8 @@ pub enum FindingReason {
     PrivateRegistryLimits,
     /// Storage or ACR keeps a bypass or resource rules.
     BypassKept,
+    /// Storage has secondary hosts, which no path proves and which close with it.
+    SecondaryHosts,
     /// Something would forbid opening again.
     ReopeningForbidden,
     /// A zone link is made that turns names of other registries into NXDOMAIN.

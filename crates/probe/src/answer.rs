@@ -2,7 +2,7 @@
 //! why clients here do not get to the private endpoint.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -139,6 +139,41 @@ pub(crate) fn judge(
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// Judges addresses of the kind that is not demanded. `Ok` when each is demanded after all, or leads to one that is: NAT64's
+/// synthesis of it (RFC 6052), or its IPv4-mapped form.
+pub(crate) fn judge_beside(
+    fqdn: &str,
+    demanded: &BTreeSet<IpAddr>,
+    answered: &[IpAddr],
+    server: &str,
+) -> Result<(), Stop> {
+    let leads_there = |address: &IpAddr| {
+        let behind = match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => embedded(*v6),
+        };
+        demanded.contains(address) || behind.is_some_and(|v4| demanded.contains(&IpAddr::V4(v4)))
+    };
+    let strangers: Vec<IpAddr> = answered.iter().filter(|a| !leads_there(a)).copied().collect();
+    let Some(first) = strangers.first() else {
+        return Ok(());
+    };
+    let kind = if first.is_ipv6() { "IPv6" } else { "IPv4" };
+    Err(Stop::failed(format!(
+        "{server} answers {} for {fqdn} beside the private endpoint's {}: clients that prefer {kind} go there, not to the endpoint",
+        list(&strangers),
+        list(demanded)
+    )))
+}
+
+/// The IPv4 address in one of `64:ff9b::/96` or `::ffff:0:0/96`.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() else {
+        return address.to_ipv4_mapped();
+    };
+    Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
 }
 
 fn wrong_addresses(

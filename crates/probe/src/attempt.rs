@@ -1,9 +1,11 @@
 //! One attempt at one path: the hops in order, each within its share of the time, ending at the first that does not pass.
 //! The shares are cumulative, so a quick hop leaves its time to the next and a slow one cannot make another look silent.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use sreg_api::probe::{Hop, ProbeOutcome, ProbePath};
 use tokio::task::JoinSet;
@@ -12,6 +14,9 @@ use tokio::time::Instant;
 use crate::answer::{self, Looked};
 use crate::dial::DialError;
 use crate::{Stop, Via, dns, exchange, hosts, tls, verdict};
+
+/// How long the kind of address that is not demanded is waited for.
+const LONGEST_BESIDE: Duration = Duration::from_secs(2);
 
 /// What one attempt found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,14 +102,10 @@ async fn resolve(
 ) -> Result<String, (Stop, Option<Hop>)> {
     let demanded = answer::demanded(path).map_err(|stop| (stop, None))?;
     let at_dns = |stop| (stop, Some(Hop::Dns));
-    // Private endpoints have IPv4 addresses; AAAA is asked where one is demanded.
-    let mut kinds = vec![];
-    if demanded.iter().any(IpAddr::is_ipv4) {
-        kinds.push(RecordType::A);
-    }
-    if demanded.iter().any(IpAddr::is_ipv6) {
-        kinds.push(RecordType::AAAA);
-    }
+    let demanded_is = |kind: RecordType| demanded.iter().any(|a| a.is_ipv4() == (kind == RecordType::A));
+    let (kinds, others): (Vec<_>, Vec<_>) = [RecordType::A, RecordType::AAAA]
+        .into_iter()
+        .partition(|k| demanded_is(*k));
     let mut said = None;
     for kind in kinds {
         let reply = dns::ask(&via.dialer, via.resolver, &path.fqdn, kind, until)
@@ -115,7 +116,7 @@ async fn resolve(
         looked.cname_chain = more.cname_chain;
         let code = reply.message.metadata.response_code;
         said = Some((code, reply.server));
-        if code != hickory_proto::op::ResponseCode::NoError {
+        if code != ResponseCode::NoError {
             break;
         }
     }
@@ -123,7 +124,39 @@ async fn resolve(
         return Err((Stop::unknown("not tried: no address is demanded"), None));
     };
     answer::judge(path, &demanded, code, looked, &server).map_err(at_dns)?;
+    for kind in others {
+        beside(via, path, &demanded, kind, looked, until)
+            .await
+            .map_err(at_dns)?;
+    }
     Ok(server)
+}
+
+/// Asks for the kind of address that is not demanded: clients that prefer it would go there, and the lock would cut them off.
+/// A resolver that refuses, fails or stays silent sends nobody anywhere, and many do so for AAAA: after a bounded time it is
+/// passed over.
+async fn beside(
+    via: &Via,
+    path: &ProbePath,
+    demanded: &BTreeSet<IpAddr>,
+    kind: RecordType,
+    looked: &mut Looked,
+    until: Instant,
+) -> Result<(), Stop> {
+    let now = Instant::now();
+    let until = now + (until.saturating_duration_since(now) / 2).min(LONGEST_BESIDE);
+    let Ok(reply) = dns::ask(&via.dialer, via.resolver, &path.fqdn, kind, until).await else {
+        return Ok(());
+    };
+    if reply.message.metadata.response_code != ResponseCode::NoError {
+        return Ok(());
+    }
+    let more = answer::follow(&reply.message).addresses;
+    let judged = answer::judge_beside(&path.fqdn, demanded, &more, &reply.server);
+    if judged.is_err() {
+        looked.addresses.extend(more);
+    }
+    judged
 }
 
 /// The tcp hop: every address must accept; the first one's stream goes on.

@@ -45,7 +45,10 @@ pub(super) async fn hosts(look: &Look<'_>, desired: &Desired, discovery_url: Opt
     match hosts_of(&answer) {
         Some(hosts) if !hosts.is_empty() => Fact::Seen(hosts),
         Some(_) => unknown(IgnoranceKind::Nonsense, "the answer names no host"),
-        None => unknown(IgnoranceKind::Nonsense, "the answer names a host that is none"),
+        None => unknown(
+            IgnoranceKind::Nonsense,
+            "the answer names a region without a host, or a host that is none",
+        ),
     }
 }
 
@@ -77,14 +80,15 @@ fn destination(text: &str, endpoint: Option<&Url>, suffix: &str) -> Option<Url> 
     (url.scheme() == "https" && host.is_below(suffix)).then_some(url)
 }
 
-/// `registryFqdns.*.uri` and `primaryRegionResourceProviderUri`; `None` where one of them is no host.
+/// `registryFqdns.*.uri` and `primaryRegionResourceProviderUri`; `None` where one of them is no host, or a region names none.
 fn hosts_of(answer: &Value) -> Option<Vec<Fqdn>> {
     let mut texts: Vec<&str> = Vec::new();
     if let Some(Value::Object(regions)) = answer.get("registryFqdns") {
         for region in regions.values() {
             // The value's shape is unsettled (U5): an object with `uri`, or perhaps the text itself.
+            // One without is a region whose host we would leave unproven.
             let uri = region.get("uri").unwrap_or(region);
-            texts.extend(uri.as_str().filter(|t| !t.is_empty()));
+            texts.push(uri.as_str()?);
         }
     }
     let primary = answer.get("primaryRegionResourceProviderUri").and_then(Value::as_str);
@@ -132,7 +136,7 @@ mod tests {
     fn hosts_are_read_leniently_but_never_left_out() {
         let names = |answer: &Value| hosts_of(answer).map(|h| h.iter().map(ToString::to_string).collect::<Vec<_>>());
         let answer = json!({"registryFqdns": {"westeurope": {"uri": "https://G.registry.westeurope.api.azureml.ms", "odd": 1},
-            "northeurope": {"uri": "g.registry.northeurope.api.azureml.ms"}, "x": {}},
+            "northeurope": {"uri": "g.registry.northeurope.api.azureml.ms"}},
             "primaryRegionResourceProviderUri": "https://g.registry.westeurope.api.azureml.ms/"});
         assert_eq!(
             names(&answer).unwrap(),
@@ -142,6 +146,17 @@ mod tests {
             ]
         );
         assert_eq!(names(&json!({})).unwrap(), Vec::<String>::new());
-        assert_eq!(names(&json!({"registryFqdns": {"a": {"uri": "not a host"}}})), None);
+        let primary = "https://g.registry.westeurope.api.azureml.ms/";
+        for region in [
+            json!({"uri": "not a host"}),
+            json!({}),
+            json!({"uri": ""}),
+            json!({"uri": 1}),
+            json!(null),
+            json!(""),
+        ] {
+            let answer = json!({"registryFqdns": {"a": region}, "primaryRegionResourceProviderUri": primary});
+            assert_eq!(names(&answer), None, "{region}");
+        }
     }
 }

@@ -159,9 +159,11 @@ pub(super) fn together(
         for (id, acr) in acrs {
             let export = acr.seen().and_then(|a| a.export_policy.as_deref());
             if export.is_some_and(|status| status.eq_ignore_ascii_case("disabled")) {
+                // An acknowledgement names a digest of these sentences: Azure may spell the id in another case next time.
                 sentences.push(format!(
-                    "the export policy of {id} is disabled, which Azure combines with disabled public access only: enable it \
-                     before opening again"
+                    "the export policy of {} is disabled, which Azure combines with disabled public access only: enable it \
+                     before opening again",
+                    id.key()
                 ));
             }
         }

@@ -41,6 +41,9 @@ pub(super) fn not_asked_or(desired: &Desired, because: &str) -> Fact<Vec<PublicC
     }
 }
 
+/// A client whose address the logs do not tell.
+const NO_ADDRESS: &str = "unknown address";
+
 /// Recent clients from public addresses; `Absent` unless the spec asks.
 pub(super) async fn recent(look: &Look<'_>, desired: &Desired, targets: &[ArmId]) -> Fact<Vec<PublicClient>> {
     let Some(wish) = &desired.verification.recent_public_clients else {
@@ -73,11 +76,11 @@ fn public_only(wish: &RecentPublicClients, targets: &[ArmId], callers: Vec<Calle
     }
     let mut clients: BTreeMap<(ArmId, String), PublicClient> = BTreeMap::new();
     for caller in callers {
-        // What is no address is shown as it is: it must not hide a client.
+        // What is no address is shown as it is, and none as such: it must not hide a client. No prefix accepts either.
         let address = match address_of(&caller.address) {
             Some(address) if !is_public(address) => continue,
             Some(address) => address.to_string(),
-            None if caller.address.trim().is_empty() => continue,
+            None if caller.address.trim().is_empty() => NO_ADDRESS.to_owned(),
             None => caller.address.clone(),
         };
         let key = (caller.target.clone(), address.clone());
@@ -209,6 +212,18 @@ mod tests {
             clients[0].last_seen,
             "2026-11-23T11:00:00Z".parse::<Timestamp>().unwrap()
         );
+    }
+
+    #[test]
+    fn a_client_without_an_address_is_a_client() {
+        let row = |caller: Value| json!([target("a").to_string(), caller, 2, "2026-11-23T11:00:00Z"]);
+        let body = answer(json!([row(json!("")), row(json!(null)), row(json!(" "))]));
+        let callers = rows(&body, &[target("a")]).unwrap();
+        let Fact::Seen(clients) = public_only(&wish(), &[target("a")], callers) else {
+            panic!()
+        };
+        let told: Vec<(&str, u64)> = clients.iter().map(|c| (c.address.as_str(), c.requests)).collect();
+        assert_eq!(told, [("unknown address", 6)]);
     }
 
     #[test]

@@ -49,6 +49,13 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> 
         hierarchical_namespace: properties["isHnsEnabled"].as_bool().unwrap_or(false),
         blob_host: host(body, "/properties/primaryEndpoints/blob")?,
         dfs_host: host(body, "/properties/primaryEndpoints/dfs")?,
+        secondary_hosts: [
+            host(body, "/properties/secondaryEndpoints/blob")?,
+            host(body, "/properties/secondaryEndpoints/dfs")?,
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         provisioning_state: json::string(body, "/properties/provisioningState"),
         private_endpoints: super::endpoints::connected(body),
         network: json!({
@@ -144,7 +151,13 @@ mod tests {
         assert_eq!(seen.ip_rules, ["1.2.3.4", r#"{"odd":1}"#, "::1"]);
         assert_eq!(seen.network, json!({"publicNetworkAccess": null, "networkAcls": acls}));
         assert_eq!(seen.dfs_host.unwrap().as_str(), "a.dfs.core.windows.net");
-        assert!(seen.hierarchical_namespace);
+        assert!(seen.hierarchical_namespace && seen.secondary_hosts.is_empty());
+        let secondary = json!({"blob": "https://a-secondary.blob.core.windows.net/", "queue": "https://a-secondary.queue.core.windows.net/"});
+        let geo = storage_of(&id(), &json!({"properties": {"secondaryEndpoints": secondary}})).unwrap();
+        assert_eq!(
+            geo.secondary_hosts.iter().map(Fqdn::as_str).collect::<Vec<_>>(),
+            ["a-secondary.blob.core.windows.net"]
+        );
         assert!(storage_of(&id(), &json!({})).is_err());
         assert!(storage_of(&id(), &json!({"properties": {"primaryEndpoints": {"blob": "::"}}})).is_err());
     }

@@ -1,17 +1,17 @@
-//! Private DNS zones (azure.md §4.1): those that the spec names, with links and A records, and others of the same names that are
-//! linked to a network that we want to link, because Azure refuses a second link then.
+//! Private DNS zones (azure.md §4.1): those that the spec names, with links and A records, and all others of the same names, with
+//! links: whoever is linked there is touched by an endpoint, and Azure refuses a second link.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use futures::future::join_all;
 use serde_json::Value;
-use sreg_domain::ArmId;
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::{Fact, LinkSeen, ZoneSeen};
+use sreg_domain::{ArmId, EndpointGroup};
 
-use super::{Look, nonsense, unseen};
-use crate::arm::{Call, CallError};
+use super::{Look, network, nonsense, unseen};
+use crate::arm::{Call, CallError, Cause};
 use crate::json;
 
 /// Zones that the spec names or that we create.
@@ -39,57 +39,103 @@ pub(super) async fn zone(look: &Look<'_>, id: ArmId) -> Fact<ZoneSeen> {
     })
 }
 
-/// Zones of the names that we link, in the subscriptions involved, that hold a network that we want to link.
+/// Zones whose links are read in a subscription that decides nothing: Private DNS may allow 500 reads in five minutes (U28).
+const MOST_FOR_INFORMATION: usize = 32;
+
+/// Zones of the names involved, in the subscriptions involved, that the spec does not name, with all their links: networks that
+/// are linked there lose a target's names with its first endpoint, whoever linked them (azure.md §3.2), and a network of ours
+/// that is linked there cannot be linked again (§4.1).
+///
+/// What is not told in a subscription of the spec's zones and linked networks is `Unknown`: a network of ours may be linked there.
+/// Elsewhere these zones only say whom an endpoint touches: what may not or cannot be read there is left out, and nothing waits.
 pub(super) async fn elsewhere(look: &Look<'_>, desired: &Desired) -> Fact<Vec<ZoneSeen>> {
-    let ours = || desired.endpoints.iter().filter(|p| p.dns.is_ours());
-    let wanted: BTreeSet<&ArmId> = ours().flat_map(|p| p.dns.zones.values()).collect();
-    let names: BTreeSet<String> = wanted.iter().map(|id| id.name().to_ascii_lowercase()).collect();
-    let networks: BTreeSet<&ArmId> = ours().flat_map(|p| &p.dns.links).collect();
-    let subscriptions: BTreeSet<&str> = wanted.iter().chain(&networks).map(|id| id.subscription()).collect();
-    let listed = join_all(subscriptions.into_iter().map(|s| zones_of(look, s))).await;
-    let mut others = Vec::new();
-    for listing in listed {
-        match listing {
-            Ok(zones) => others.extend(zones),
-            Err(error) => return Fact::Unknown(error.into_ignorance()),
-        }
+    if desired.endpoints.is_empty() {
+        return Fact::Seen(Vec::new());
     }
-    let same_name = |id: &ArmId| names.contains(&id.name().to_ascii_lowercase()) && !wanted.contains(id);
-    let same_named: Vec<(ArmId, Option<String>)> = others
-        .iter()
-        .filter_map(|body| Some((json::id(body, "/id")?, json::owner(body))))
-        .filter(|(id, _)| same_name(id))
-        .collect();
-    let linked = join_all(same_named.iter().map(|(id, _)| links(look, id))).await;
-    let mut found = Vec::new();
-    for ((id, owner), links) in same_named.into_iter().zip(linked) {
-        let links = match links {
-            Ok(links) => links,
-            Err(error) => return Fact::Unknown(error.into_ignorance()),
-        };
-        if links.iter().any(|l| networks.contains(&l.virtual_network)) {
-            let records = Fact::not_read("records of zones that the spec does not name are not read");
-            found.push(ZoneSeen {
-                id,
-                owner,
-                links: Fact::Seen(links),
-                records,
-            });
-        }
+    let names = GROUPS.map(|group| desired.cloud.zone(group));
+    let wanted: BTreeSet<ArmId> = named(desired).collect();
+    let (deciding, informing) = subscriptions(desired, &wanted);
+    let is_another = |id: &ArmId| names.iter().any(|n| n.eq_ignore_ascii_case(id.name())) && !wanted.contains(id);
+    let (deciding, informing) = futures::join!(
+        join_all(deciding.iter().map(|s| deciding_in(look, s, &is_another))),
+        join_all(informing.iter().map(|s| informing_in(look, s, &is_another))),
+    );
+    match deciding.into_iter().collect::<Result<Vec<_>, _>>() {
+        Ok(deciding) => Fact::Seen(deciding.into_iter().chain(informing).flatten().collect()),
+        Err(error) => Fact::Unknown(error.into_ignorance()),
     }
-    Fact::Seen(found)
 }
 
-async fn zones_of(look: &Look<'_>, subscription: &str) -> Result<Vec<Value>, CallError> {
+/// Every group of the cloud, in every DNS mode: an endpoint changes names also where others keep the zones, and whether the storage
+/// has a `dfs` name is not known yet.
+const GROUPS: [EndpointGroup; 4] = [
+    EndpointGroup::AmlRegistry,
+    EndpointGroup::Blob,
+    EndpointGroup::Dfs,
+    EndpointGroup::ContainerRegistry,
+];
+
+/// Subscriptions of the spec's zones and linked networks, and the others that it involves.
+fn subscriptions(desired: &Desired, zones: &BTreeSet<ArmId>) -> (BTreeSet<String>, BTreeSet<String>) {
+    let of = |id: &ArmId| id.subscription().to_owned();
+    let links = desired.endpoints.iter().flat_map(|p| &p.dns.links);
+    let deciding: BTreeSet<String> = zones.iter().chain(links).map(of).collect();
+    let involved = network::named(desired).chain([desired.registry.clone()]);
+    let informing = involved.map(|id| of(&id)).filter(|s| !deciding.contains(s)).collect();
+    (deciding, informing)
+}
+
+async fn deciding_in(
+    look: &Look<'_>,
+    subscription: &str,
+    is_another: &impl Fn(&ArmId) -> bool,
+) -> Result<Vec<ZoneSeen>, CallError> {
+    let zones = zones_of(look, subscription, is_another).await?;
+    let read = zones.into_iter().map(|(id, owner)| async {
+        let links = match links(look, &id).await {
+            Ok(links) => Fact::Seen(links),
+            Err(error) if error.cause == Cause::Missing => return None,
+            Err(error) => Fact::Unknown(error.into_ignorance()),
+        };
+        Some(another(id, owner, links))
+    });
+    Ok(join_all(read).await.into_iter().flatten().collect())
+}
+
+async fn informing_in(look: &Look<'_>, subscription: &str, is_another: &impl Fn(&ArmId) -> bool) -> Vec<ZoneSeen> {
+    let zones = zones_of(look, subscription, is_another).await.unwrap_or_default();
+    let read = zones.into_iter().take(MOST_FOR_INFORMATION).map(|(id, owner)| async {
+        let links = links(look, &id).await.ok()?;
+        Some(another(id, owner, Fact::Seen(links)))
+    });
+    join_all(read).await.into_iter().flatten().collect()
+}
+
+fn another(id: ArmId, owner: Option<String>, links: Fact<Vec<LinkSeen>>) -> ZoneSeen {
+    let records = Fact::not_read("records of zones that the spec does not name are not read");
+    ZoneSeen {
+        id,
+        owner,
+        links,
+        records,
+    }
+}
+
+/// Ids and owners of the zones of a subscription that are asked for.
+async fn zones_of(
+    look: &Look<'_>,
+    subscription: &str,
+    asked_for: &impl Fn(&ArmId) -> bool,
+) -> Result<Vec<(ArmId, Option<String>)>, CallError> {
     let Ok(scope) = format!("/subscriptions/{subscription}").parse::<ArmId>() else {
         return Ok(Vec::new());
     };
-    look.list(Call::list(
-        look.arm(),
-        &scope,
-        "providers/Microsoft.Network/privateDnsZones",
-    ))
-    .await
+    let call = Call::list(look.arm(), &scope, "providers/Microsoft.Network/privateDnsZones");
+    let zones = look.list(call).await?;
+    let told = zones
+        .iter()
+        .filter_map(|body| Some((json::id(body, "/id")?, json::owner(body))));
+    Ok(told.filter(|(id, _)| asked_for(id)).collect())
 }
 
 async fn links(look: &Look<'_>, zone: &ArmId) -> Result<Vec<LinkSeen>, CallError> {

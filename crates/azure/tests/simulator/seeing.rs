@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use azure_sim::FaultEffect;
 use serde_json::json;
+use sreg_api::registry::DnsMode;
 use sreg_azure::{Eyes, connect_through};
 use sreg_domain::seen::{Fact, IgnoranceKind};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup};
@@ -34,7 +35,8 @@ async fn a_public_registry_is_seen_with_everything_behind_it() {
     assert_eq!(azure.endpoints.len(), 3);
     assert!(azure.endpoints.values().all(Fact::is_absent));
     assert!(azure.zones.len() == 3 && azure.zones.values().all(Fact::is_absent));
-    assert_eq!(seen(&azure.zones_elsewhere), &[]);
+    let elsewhere: Vec<&ArmId> = seen(&azure.zones_elsewhere).iter().map(|z| &z.id).collect();
+    assert_eq!(elsewhere, [&sandbox_zone()], "another team's");
     assert_eq!(azure.virtual_networks.len(), 2);
     assert_eq!(
         seen(&azure.virtual_networks[&network("hub")]).location.as_str(),
@@ -120,6 +122,63 @@ async fn endpoints_of_ours_in_a_resource_group_that_the_spec_no_longer_names_are
     assert_eq!(found(bench.observe().await), left);
 }
 
+fn sandbox_zone() -> ArmId {
+    id(&format!(
+        "{PLATFORM}/resourceGroups/sandbox/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
+    ))
+}
+
+/// The first endpoint on the storage changes its names for every network that holds such a zone, also where nothing of ours is.
+#[tokio::test]
+async fn the_zone_of_another_team_is_seen_with_the_networks_that_it_cuts_off() {
+    let linked = |azure: &sreg_domain::seen::AzureSeen| -> Vec<ArmId> {
+        let zones = seen(&azure.zones_elsewhere).iter();
+        zones
+            .flat_map(|z| seen(&z.links).iter().map(|l| l.virtual_network.clone()))
+            .collect()
+    };
+    let mut bench = Bench::new();
+    assert_eq!(linked(&bench.observe().await), [network("sandbox")]);
+    for mode in [DnsMode::Policy, DnsMode::External] {
+        let dns = &mut bench.desired.endpoints[0].dns;
+        dns.mode = mode;
+        dns.zones.clear();
+        dns.links.clear();
+        assert_eq!(linked(&bench.observe().await), [network("sandbox")], "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn zones_that_cannot_be_read_are_unknown_only_where_ours_are() {
+    let denied = || status(403, "AuthorizationFailed", None);
+    let registry = REGISTRY.split("/resourceGroups").next().unwrap();
+    let listing = |subscription: &str| format!("{subscription}/providers/Microsoft.Network/privateDnsZones");
+    let deny = |path: String| {
+        let bench = Bench::new();
+        bench.simulator.inject(fault("GET", &path, denied()));
+        bench
+    };
+    let ours = deny(listing(PLATFORM)).observe().await;
+    assert_eq!(kind(&ours.zones_elsewhere), IgnoranceKind::Forbidden);
+    let informing = deny(listing(registry)).observe().await;
+    assert_eq!(seen(&informing.zones_elsewhere).len(), 1, "nothing waits for it");
+
+    let links = format!("{}/virtualNetworkLinks", sandbox_zone());
+    let one = deny(links.clone()).observe().await;
+    let [zone] = &seen(&one.zones_elsewhere)[..] else {
+        panic!("{:?}", one.zones_elsewhere)
+    };
+    assert_eq!(
+        kind(&zone.links),
+        IgnoranceKind::Forbidden,
+        "a network of ours may be linked"
+    );
+    let mut bench = deny(links);
+    let dns = &mut bench.desired.endpoints[0].dns;
+    (dns.mode, dns.zones, dns.links) = (DnsMode::External, Default::default(), Vec::new());
+    assert_eq!(seen(&bench.observe().await.zones_elsewhere), &[]);
+}
+
 #[tokio::test]
 async fn a_policy_that_denies_and_an_export_policy_are_obstacles() {
     let bench = Bench::new();
@@ -144,7 +203,18 @@ async fn a_policy_that_denies_and_an_export_policy_are_obstacles() {
     bench.simulator.change_by_hand(acr.as_str(), |b| {
         b["properties"]["policies"]["exportPolicy"]["status"] = json!("disabled")
     });
-    assert_eq!(seen(&bench.observe().await.reopening_obstacles).len(), 2);
+    let obstacles = seen(&bench.observe().await.reopening_obstacles).clone();
+    assert_eq!(obstacles.len(), 2);
+    // Whoever acknowledged these sentences did so for any spelling of an id.
+    bench.simulator.change_by_hand(REGISTRY, |b| {
+        let text = b
+            .to_string()
+            .replace("Microsoft.ContainerRegistry", "microsoft.containerregistry");
+        *b = text.parse().unwrap();
+    });
+    let azure = bench.observe().await;
+    assert_ne!(azure.container_registries.keys().next().unwrap().as_str(), acr.as_str());
+    assert_eq!(seen(&azure.reopening_obstacles), &obstacles);
     bench.simulator.inject(fault(
         "GET",
         "policyAssignments",

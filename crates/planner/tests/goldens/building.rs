@@ -209,6 +209,28 @@ pub fn cases() -> Vec<Case> {
                 }]);
             })
         }),
+        (
+            "a_network_linked_to_another_teams_zone_is_named_and_holds_nothing_up",
+            || {
+                fresh(|w| {
+                    let zone = id(&format!(
+                        "{SUB}/resourceGroups/team-x/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
+                    ));
+                    let link = LinkSeen {
+                        id: zone.child("virtualNetworkLinks", "team-x"),
+                        virtual_network: vnet("team-x"),
+                        completed: true,
+                        resolution_policy: None,
+                    };
+                    w.seen.azure.zones_elsewhere = Fact::Seen(vec![ZoneSeen {
+                        id: zone,
+                        owner: None,
+                        links: Fact::Seen(vec![link]),
+                        records: Fact::Absent,
+                    }]);
+                })
+            },
+        ),
         ("an_existing_zone_that_is_absent_stalls", || {
             with_spec(|spec| {
                 let zone =

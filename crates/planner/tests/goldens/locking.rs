@@ -282,6 +282,14 @@ pub fn cases() -> Vec<Case> {
             world.delete();
             world
         }),
+        ("secondary_hosts_of_a_storage_are_named_and_hold_nothing_up", || {
+            let mut world = gated(|_| {});
+            let storage = world.seen.azure.storage.get_mut(&storage("contosostore")).unwrap();
+            if let Fact::Seen(storage) = storage {
+                storage.secondary_hosts = vec!["contosostore-secondary.blob.core.windows.net".parse().unwrap()];
+            }
+            world
+        }),
         ("a_running_operation_is_not_disturbed", || {
             let mut world = gated(|_| {});
             world.visit();

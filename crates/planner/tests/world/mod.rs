@@ -134,6 +134,7 @@ pub fn open_storage(account: &str, hns: bool) -> StorageSeen {
         hierarchical_namespace: hns,
         blob_host: Some(format!("{account}.blob.core.windows.net").parse().unwrap()),
         dfs_host: Some(format!("{account}.dfs.core.windows.net").parse().unwrap()),
+        secondary_hosts: Vec::new(),
         provisioning_state: Some("Succeeded".into()),
         private_endpoints: Vec::new(),
         network: serde_json::Value::Null,

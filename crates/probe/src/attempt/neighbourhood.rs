@@ -2,14 +2,14 @@
 //! stay silent, hang up, answer DNS or serve TLS, as each test says.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use fast_socks5::server::{Socks5ServerProtocol, run_udp_proxy_custom};
 use fast_socks5::util::target_addr::TargetAddr;
 use fast_socks5::{ReplyError, Socks5Command, new_udp_header, parse_udp_request};
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::rdata::{A, CNAME};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{Name, RData, Record};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
@@ -53,7 +53,8 @@ pub fn reply(question: &Message, code: ResponseCode, records: &[(&str, &str)]) -
     reply.metadata.response_code = code;
     for (owner, data) in records {
         let data = match data.parse() {
-            Ok(v4) => RData::A(A(v4)),
+            Ok(IpAddr::V4(v4)) => RData::A(A(v4)),
+            Ok(IpAddr::V6(v6)) => RData::AAAA(AAAA(v6)),
             Err(_) => RData::CNAME(CNAME(name(data))),
         };
         reply.add_answer(Record::from_rdata(name(owner), 60, data));

@@ -1,5 +1,7 @@
 //! Attempts against real sockets: through a SOCKS5 proxy as to an Azure network, and directly on loopback.
 
+#[path = "both_kinds.rs"]
+mod both_kinds;
 #[path = "neighbourhood.rs"]
 mod neighbourhood;
 
@@ -382,7 +384,8 @@ async fn each_attempt_asks_dns_anew_and_opens_a_connection_of_its_own() {
     let count = asked.clone();
     let (resolver, _dns) = direct_dns(move |q, _| {
         // The record is good for a minute, and moves after the second question.
-        let moved = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= 2;
+        let asked = u8::from(q.queries[0].query_type == RecordType::A);
+        let moved = count.fetch_add(usize::from(asked), std::sync::atomic::Ordering::SeqCst) >= 2;
         let address = if moved { "127.0.0.2" } else { "127.0.0.1" };
         reply(q, ResponseCode::NoError, &[(FQDN, address)])
     })

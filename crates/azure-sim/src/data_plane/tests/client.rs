@@ -154,10 +154,14 @@ impl Azure {
     }
 
     pub(super) async fn ask_udp(&self, network: &str, server: Ipv4Addr, name: &str) -> Result<Message, Failed> {
+        self.send_udp(network, server, &question(name)).await
+    }
+
+    pub(super) async fn send_udp(&self, network: &str, server: Ipv4Addr, question: &[u8]) -> Result<Message, Failed> {
         let socket = TcpStream::connect(self.agents(network)).await.unwrap();
         let datagrams = Socks5Datagram::bind(socket, "127.0.0.1:0").await.unwrap();
         datagrams
-            .send_to(&question(name), SocketAddr::new(IpAddr::V4(server), 53))
+            .send_to(question, SocketAddr::new(IpAddr::V4(server), 53))
             .await
             .unwrap();
         let mut buffer = [0; 4096];
@@ -198,9 +202,13 @@ pub(super) async fn is_silent<T>(attempt: impl Future<Output = T>) -> bool {
 }
 
 pub(super) fn question(name: &str) -> Vec<u8> {
+    question_of(name, RecordType::A)
+}
+
+pub(super) fn question_of(name: &str, kind: RecordType) -> Vec<u8> {
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
-    message.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
     message.to_vec().unwrap()
 }
 

@@ -6,13 +6,14 @@ use fast_socks5::ReplyError;
 use fast_socks5::client::Socks5Datagram;
 use fast_socks5::util::target_addr::TargetAddr;
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::RecordType;
 use rustls::CertificateError;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::client::{Azure, DEADLINE, Failed, addresses, is_silent, question};
+use super::client::{Azure, DEADLINE, Failed, addresses, is_silent, question, question_of};
 use super::*;
 use crate::data_plane::{AZURE_DNS, Effect, HttpFault};
 use crate::journal::{Entry, Leg};
@@ -76,6 +77,22 @@ async fn a_vnet_that_is_not_involved_resolves_and_connects_publicly_while_others
     azure
         .journal_shows(|s| s.network == "lonely" && s.outcome == "silence")
         .await;
+}
+
+/// Agents ask for both kinds: what only has IPv4 says that it exists and holds nothing else.
+#[tokio::test]
+async fn ipv6_is_answered_with_no_data() {
+    let azure = Azure::of(private_world()).await;
+    for (network, server) in [("hub", AZURE_DNS), ("internet", Ipv4Addr::new(1, 1, 1, 1))] {
+        let asked = question_of(BLOB, RecordType::AAAA);
+        let answer = azure.send_udp(network, server, &asked).await.unwrap();
+        assert_eq!(answer.metadata.response_code, ResponseCode::NoError, "{network}");
+        assert!(
+            answer.answers.iter().all(|r| r.record_type() == RecordType::CNAME),
+            "{network}"
+        );
+    }
+    azure.running.shutdown().await;
 }
 
 #[tokio::test]
