@@ -79,7 +79,8 @@ async fn a_cache_without_the_break_glass_closes_nothing_while_it_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn the_fence_asks_no_cache() {
-    let changes: [(&str, fn(&Stand)); 3] = [
+    type Change = fn(&Stand);
+    let changes: [(&str, Change); 3] = [
         ("the spec changed from generation 1 to 2", |stand| {
             stand.apply(keep_open)
         }),
