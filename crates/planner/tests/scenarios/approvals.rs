@@ -180,6 +180,22 @@ fn the_first_endpoint_names_other_teams_networks() {
     assert!(!told.contains("(team-x) get no answer for contosoacr"), "{told}");
 }
 
+/// One network asks one zone of a name only: ours would be a second one.
+#[test]
+fn a_network_that_asks_another_zone_of_the_name_is_not_linked_to_ours() {
+    let mut world = World::everyday();
+    let blob = "privatelink.blob.core.windows.net";
+    world.seen.azure.zones_elsewhere = Fact::Seen(vec![linked_elsewhere(blob, "hub")]);
+    for _ in 0..30 {
+        let (plan, report) = world.visit();
+        assert!(!closes(&plan));
+        world.pass(report.requeue);
+    }
+    assert!(waits(&world, WaitReason::ZoneLinkedElsewhereStalled));
+    let ours = world.journal.iter().any(|step| step.contains(blob));
+    assert!(!ours, "{:#?}", world.journal);
+}
+
 #[test]
 fn whom_name_changes_touch_has_to_be_known_before_anybody_approves() {
     let forgets: [(&str, fn(&mut World)); 3] = [
@@ -283,6 +299,9 @@ fn clients_at_accepted_addresses_do_not_hold_the_lock_and_those_that_cannot_be_t
     // A target without logs: somebody has to send them, or to say that it does not matter.
     world.seen.azure.recent_public_clients = unknown(IgnoranceKind::Refused);
     assert!(waits(&world, WaitReason::RecentPublicClients));
+    // Nobody answers: time may tell.
+    world.seen.azure.recent_public_clients = unknown(IgnoranceKind::Unreachable);
+    assert!(waits(&world, WaitReason::NotKnown));
     for _ in 0..40 {
         let (plan, report) = world.visit();
         assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
