@@ -198,7 +198,8 @@ fn a_network_that_asks_another_zone_of_the_name_is_not_linked_to_ours() {
 
 #[test]
 fn whom_name_changes_touch_has_to_be_known_before_anybody_approves() {
-    let forgets: [(&str, fn(&mut World)); 3] = [
+    type Forget = fn(&mut World);
+    let forgets: [(&str, Forget); 3] = [
         ("zones elsewhere", |w| {
             w.seen.azure.zones_elsewhere = unknown(IgnoranceKind::Unreachable)
         }),
