@@ -206,6 +206,85 @@ fn a_new_replica_voids_the_proof() {
     assert_eq!(world.seen.object.status.paths_verified.as_deref(), Some("15/15"));
 }
 
+fn registry_of(world: &mut World) -> &mut RegistrySeen {
+    match &mut world.seen.azure.registry {
+        Fact::Seen(registry) => registry,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn acr_of(world: &mut World) -> &mut ContainerRegistrySeen {
+    match world.seen.azure.container_registries.get_mut(&acr()) {
+        Some(Fact::Seen(registry)) => registry,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Everything was proven, and would be closed now. Then Azure reports something that no endpoint carries, or no longer reports what
+/// was counted on.
+#[test]
+fn whatever_azure_reports_anew_voids_the_proof() {
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 9] = [
+        ("a replica", |w| {
+            acr_of(w).replicas = Fact::Seen(vec!["westeurope".into(), "northeurope".into()])
+        }),
+        ("no replica", |w| acr_of(w).replicas = Fact::Seen(Vec::new())),
+        ("a data endpoint", |w| {
+            acr_of(w).data_endpoints = vec!["contosoacr.northeurope.data.azurecr.io".parse().unwrap()]
+        }),
+        ("a host of discovery", |w| {
+            w.seen.azure.discovery = Fact::Seen(vec![registry_name("westeurope"), registry_name("northeurope")])
+        }),
+        ("no host of discovery", |w| {
+            w.seen.azure.discovery = Fact::Seen(Vec::new())
+        }),
+        ("a region", |w| {
+            registry_of(w)
+                .regions
+                .push(region("northeurope", &[storage("contosostore")]))
+        }),
+        ("a storage account", |w| {
+            registry_of(w).regions[0].storage.push(Some(storage("contosonorth")))
+        }),
+        ("a storage account that is not named yet", |w| {
+            registry_of(w).regions[0].storage.push(None)
+        }),
+        ("a hierarchical namespace", |w| {
+            if let Some(Fact::Seen(account)) = w.seen.azure.storage.get_mut(&storage("contosostore")) {
+                account.hierarchical_namespace = true;
+            }
+        }),
+    ];
+    let mut ready = World::everyday();
+    ready.until("Locking", 60);
+    assert!(closes(&ready.plan()) || ready.plan().steps().any(|s| s.id.0 == "write-snapshot"));
+    ready.visit();
+    assert!(closes(&ready.plan()), "{}", sreg_planner::render(&ready.plan()));
+    for (what, change) in changes {
+        let mut world = ready.clone();
+        change(&mut world);
+        let plan = world.plan();
+        assert!(!closes(&plan), "{what}: {}", sreg_planner::render(&plan));
+    }
+}
+
+/// A client network more is a network more to prove.
+#[test]
+fn a_new_client_network_voids_the_proof() {
+    let mut world = World::everyday();
+    world.until("Locking", 60);
+    world.respec(|o| {
+        let mut office = o.spec.client_networks[2].clone();
+        (office.name, office.vantage_point) = ("factory".into(), "factory-agent".into());
+        o.spec.client_networks.push(office);
+    });
+    let (plan, _) = world.visit();
+    assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
+    world.settle(60);
+    assert_eq!(world.seen.object.status.paths_verified.as_deref(), Some("16/16"));
+}
+
 /// Operator and agent see the vantage point at different times; nobody has tried anything from where it stands now.
 #[test]
 fn a_vantage_point_that_moved_or_was_made_anew_voids_what_was_proven_from_it() {
