@@ -11,6 +11,7 @@ mod emergencies;
 mod lock;
 mod refused;
 mod restoring;
+mod settling;
 mod telling;
 
 use sreg_domain::Action;
