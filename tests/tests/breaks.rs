@@ -26,6 +26,9 @@ struct Break {
     also: Vec<Edit>,
     /// Test binaries to run; `lib` stands for all unit tests.
     run: Vec<String>,
+    /// Only tests whose name contains this: where others would wait for ever.
+    #[serde(default)]
+    only: String,
     /// Tests that notice: `module::name`, or its end.
     #[serde(default)]
     noticed: Vec<String>,
@@ -165,7 +168,7 @@ impl Copy {
     }
 
     /// The tests that fail, or that it does not compile.
-    fn failing(&self, run: &[String]) -> Result<BTreeSet<String>, String> {
+    fn failing(&self, run: &[String], only: &str) -> Result<BTreeSet<String>, String> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["test", "--workspace", "--no-fail-fast", "--quiet"]);
         for name in run {
@@ -175,7 +178,7 @@ impl Copy {
             };
         }
         // The campaign is asked by `make chaos`. `--quiet` names only tests that fail.
-        cargo.args(["--", "--skip", "campaign::whatever", "--skip", "breaks"]);
+        cargo.args(["--", only, "--skip", "campaign::whatever", "--skip", "breaks"]);
         cargo
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.build)
@@ -209,7 +212,7 @@ impl Copy {
             let code = fs::read_to_string(&file).unwrap();
             fs::write(&file, code.replacen(&edit.find, &edit.replace, 1)).unwrap();
         }
-        let failing = self.failing(&broken.run);
+        let failing = self.failing(&broken.run, &broken.only);
         for (file, code) in whole {
             fs::write(file, code).unwrap();
         }

@@ -147,6 +147,15 @@ fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAss
 /// Opens for whoever says so already: the spec, a break-glass, a rollback that status has recorded. `true`: nothing is closed.
 fn open(view: &View<'_>, draft: &mut Draft) -> bool {
     let emergency = break_glass::standing(view);
+    // The end of each is told when it comes, also where another one goes on.
+    let ends = break_glass::terms(view.desired, view.seen, view.now);
+    let ends = ends
+        .iter()
+        .filter(|term| term.runs(view.now))
+        .map(|term| term.until.duration_since(view.now));
+    draft
+        .looks
+        .extend(ends.filter_map(|left| Duration::try_from(left).ok()));
     if let Standing::UsedUp { name } = &emergency {
         draft.find(
             FindingReason::BreakGlassEnded,
@@ -163,11 +172,8 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
             name,
             requested_by,
             reason,
-            until,
+            until: _,
         } => {
-            draft
-                .looks
-                .push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());
             if view.desired.observe_only {
                 draft.waiting(
                     WaitReason::BreakGlassStalled,

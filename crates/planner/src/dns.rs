@@ -172,7 +172,7 @@ fn links_are_free(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, draft: &
         {
             draft.waiting(
                 WaitReason::ZoneLinkedElsewhereStalled,
-                format!("{} is already linked to {}: set spec.endpoints[{}].dns.mode: Existing and name that zone under privateDnsZoneResourceIds", network.name(), other.id, place.name),
+                format!("{} is already linked to {}: take it out of linkVirtualNetworks, or have records written there (spec.endpoints[{}].dns.mode: Existing with that zone under privateDnsZoneResourceIds moves the records of all its networks there)", network.name(), other.id, place.name),
             );
             free = Some(false);
         }

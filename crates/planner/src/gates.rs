@@ -2,6 +2,7 @@
 //!
 //! | gate | open when |
 //! | --- | --- |
+//! | links of ours | each is to a client network, or to one that is waived |
 //! | dnsSettle | that long has passed since names last changed by a write of ours |
 //! | recent public clients | nobody, or everybody accepted; policy Warn only reports, so does a lock that only comes back |
 //! | way back | nothing forbids opening again, or a `ChangeApproval` acknowledges it |
@@ -13,8 +14,9 @@ use std::time::Duration;
 
 use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
+use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::seen::{IgnoranceKind, PublicClient};
-use sreg_domain::{Digest, Fact, duration};
+use sreg_domain::{ArmId, Digest, Fact, duration, naming};
 
 use crate::draft::Draft;
 use crate::facts::{View, not_known, relocks};
@@ -61,13 +63,34 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
 
 /// Waits for every gate that is not open. Empty: the lock may go on.
 pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
-    let mut waits = Vec::new();
+    let mut waits = links_left(view);
     waits.extend(settling(view, draft));
     waits.extend(public_clients(view, draft));
     waits.extend(approval(view, paths, draft));
     waits.extend(window_gate(view, draft));
     waits.extend(rollout(view));
     waits
+}
+
+/// Networks that we once linked and that the spec has forgotten: they still ask our zones, and nothing proves their paths.
+fn links_left(view: &View<'_>) -> Vec<Wait> {
+    let known = |network: &ArmId| {
+        let client = |c: &ClientNetwork| c.place == NetworkPlace::VirtualNetwork(network.clone());
+        view.desired.client_networks.iter().any(client) || view.desired.waived.contains_key(network)
+    };
+    let zones = view.seen.azure.zones.values().filter_map(Fact::seen);
+    let links = zones.filter_map(|zone| zone.links.seen()).flatten();
+    let left = links
+        .filter(|link| link.id.name() == naming::link_name(&link.virtual_network) && !known(&link.virtual_network));
+    left.map(|link| Wait {
+        reason: WaitReason::VantagePointMissing,
+        message: format!(
+            "{} was linked by us and is neither under clientNetworks nor under unprovenNetworks any more: list it, or delete the link {}",
+            link.virtual_network.name(),
+            link.id
+        ),
+    })
+    .collect()
 }
 
 /// How much of `dnsSettle` is left.
@@ -85,7 +108,7 @@ fn settling(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     Some(Wait {
         reason: WaitReason::DnsSettling,
         message: format!(
-            "names changed less than dnsSettle ({}) ago: caches may still hold former answers",
+            "names changed less than dnsSettle ({}) ago, or were not all known: caches may still hold former answers",
             duration::show(view.desired.verification.dns_settle)
         ),
     })

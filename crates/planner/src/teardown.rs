@@ -151,6 +151,7 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
         }
         return;
     }
+    links_stay(view, draft);
     let all: Vec<_> = release::ours(view).collect();
     for (id, endpoint) in all {
         let step = release::next_removal(view, id, endpoint, draft);
@@ -166,6 +167,25 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
                 format!("private endpoint {id} could not be read and is left in place"),
             ),
             Fact::Seen(_) | Fact::Absent => {}
+        }
+    }
+}
+
+/// Zones and links may serve others and are never deleted. Without records they answer that there is no such name, for as long as the
+/// public names still lead to them (azure.md §3.2).
+fn links_stay(view: &View<'_>, draft: &mut Draft) {
+    for zone in view.seen.azure.zones.values().filter_map(Fact::seen) {
+        let links = zone.links.seen().map(Vec::as_slice).unwrap_or_default();
+        let asking: Vec<&str> = links.iter().map(|link| link.virtual_network.name()).collect();
+        if !asking.is_empty() {
+            draft.find(
+                FindingReason::LeftInPlace,
+                format!(
+                    "private DNS zone {} stays linked to {}: without its records these networks get no answer for names that still lead there, up to an hour, or for as long as other private endpoints of the target exist; delete the links first where that matters",
+                    zone.id,
+                    asking.join(", ")
+                ),
+            );
         }
     }
 }

@@ -65,7 +65,8 @@ fn agent(Agent { vantage_point, account }: &Agent) -> Vec<Value> {
 }
 
 /// What people may do, for the platform team to bind: reading goes with the cluster's own `view`, declaring with `edit` and
-/// `admin`; approving and breaking glass with neither, because whoever edits a registry object must not thereby open one.
+/// `admin`; approving and breaking glass with neither: who may do that is said by name. (Whoever edits a registry object decides about
+/// public access too: `publicAccess.desired` is part of its spec.)
 pub(super) fn people() -> Manifest {
     let kinds = ["secureregistries", "breakglasses", "changeapprovals"];
     let read = ["get", "list", "watch"];
@@ -75,7 +76,11 @@ pub(super) fn people() -> Manifest {
         "rbac/people/people.yaml",
         vec![
             role("view", &["view", "edit", "admin"], &[(&kinds, &read)]),
-            role("edit", &["edit", "admin"], &[(&["secureregistries"], &declare)]),
+            role(
+                "edit",
+                &["edit", "admin"],
+                &[(&["secureregistries"], &read), (&["secureregistries"], &declare)],
+            ),
             role(
                 "break-glass",
                 &[],

@@ -142,6 +142,10 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
         "there is nothing to prove",
     );
     demand(settled(desired, seen), "names have not settled");
+    demand(
+        links_are_known(desired, seen),
+        "a network that we linked is neither proven nor waived",
+    );
     let targets = closedness(seen);
     demand(targets.is_some(), "the targets are not known");
     for id in targets.iter().flatten().map(|(id, _)| id) {
@@ -181,6 +185,20 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
         (_, None) => missing.push("endpoints are not all ready with names and addresses".into()),
     }
     missing
+}
+
+/// No link by our hand to a network that is neither client nor waived.
+fn links_are_known(desired: &Desired, seen: &Seen) -> bool {
+    let zones = seen.azure.zones.values().filter_map(Fact::seen);
+    let mut links = zones.filter_map(|zone| zone.links.seen()).flatten();
+    links.all(|link| {
+        let network = &link.virtual_network;
+        let proven = desired
+            .client_networks
+            .iter()
+            .any(|c| matches!(&c.place, NetworkPlace::VirtualNetwork(id) if id == network));
+        link.id.name() != naming::link_name(network) || proven || desired.waived.contains_key(network)
+    })
 }
 
 fn settled(desired: &Desired, seen: &Seen) -> bool {

@@ -161,9 +161,10 @@ pub(super) fn state_changed(
     }
     let (_, _, stalled) = trio(verdict.state);
     let warning = stalled == Truth::True || verdict.state == State::BreakGlass;
-    // States come and go: the same one again is counted.
+    // States come and go: the same one again is counted, but for those whose words somebody has to act on.
+    let to_act_on = warning || verdict.state.to_string().starts_with("Awaiting");
     Some(EventNote {
-        alone: false,
+        alone: to_act_on,
         ..event(warning, &verdict.state.to_string(), "Reconcile", &verdict.message)
     })
 }

@@ -284,17 +284,30 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         .as_ref()
         .filter(|_| waits(WaitReason::LockdownApproval))
     {
-        let targets = view.access.len();
-        wanted.push(line(
-            "Lockdown",
-            digest,
-            format!(
-                "close public access of {targets} targets, with {} paths proven",
-                plan.assessment.paths.len()
-            ),
-        ));
+        let summary = truncate(&lockdown_summary(view, plan), LONGEST_LINE);
+        wanted.push(line("Lockdown", digest, summary));
     }
     wanted
+}
+
+/// What the digest covers, in words.
+fn lockdown_summary(view: &View<'_>, plan: &Plan) -> String {
+    let listed = |names: Vec<&str>| {
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
+    let targets = listed(view.access.iter().map(|a| a.id.name()).collect());
+    let networks = listed(view.desired.client_networks.iter().map(|n| n.name.as_str()).collect());
+    let waived = listed(view.desired.waived.keys().map(sreg_domain::ArmId::name).collect());
+    let obstacles = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
+    let obstacles = listed(obstacles.map(String::as_str).collect());
+    format!(
+        "close public access of {targets} once all {} paths from {networks} are proven; waived networks: {waived}; forbids opening again: {obstacles}",
+        plan.assessment.paths.len()
+    )
 }
 
 /// Moves when a write of ours is about to change names or did, and when DNS or endpoints have just become ready: an operation ends long after it was

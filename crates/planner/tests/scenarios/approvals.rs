@@ -359,3 +359,36 @@ fn a_lock_after_observe_is_a_first_one() {
     }
     assert!(waits(&world, WaitReason::WindowClosed) && waits(&world, WaitReason::RecentPublicClients));
 }
+
+/// We linked it; now the spec does not speak of it any more. It still asks our zones.
+#[test]
+fn a_network_that_the_spec_forgot_holds_the_lock_until_it_is_listed_or_its_link_is_gone() {
+    let mut world = World::everyday();
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(60);
+    world.respec(|o| {
+        o.spec.public_access.desired = PublicAccess::Disabled;
+        o.spec.client_networks.remove(1);
+        let dns = o.spec.endpoints[0].dns.as_mut().unwrap();
+        dns.link_virtual_networks.as_mut().unwrap().truncate(1);
+    });
+    for _ in 0..30 {
+        let (plan, report) = world.visit();
+        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
+        world.pass(report.requeue.min(Duration::from_secs(300)));
+    }
+    let told = world
+        .plan()
+        .waits
+        .iter()
+        .any(|w| w.message.contains("spoke was linked by us"));
+    assert!(told, "{}", sreg_planner::render(&world.plan()));
+    world.respec(|o| {
+        o.spec.unproven_networks = vec![UnprovenNetworkSpec {
+            virtual_network_resource_id: vnet("spoke").to_string(),
+            reason: "its clients have gone".into(),
+        }]
+    });
+    world.settle(60);
+    assert_eq!(world.state(), "Locked");
+}
