@@ -108,3 +108,31 @@ async fn the_fence_asks_no_cache() {
         assert_eq!(stand.closings(), Vec::<Duration>::new());
     }
 }
+
+/// Nor does what opens go out on a permission that is over by then.
+#[tokio::test(start_paused = true)]
+async fn an_opening_write_is_withheld_once_its_break_glass_is_gone() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    let locked = |stand: &Stand| stand.state() == "Locked";
+    stand.until("locked", Duration::from_secs(3600), locked).await;
+    operator.stop().await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    break_the_glass(&stand);
+    let context = stand.context();
+    let (object, _, _, plan) = stand.look(&context).await;
+    let opens = |step: &sreg_planner::Step| step.id.0.starts_with("break-glass");
+    assert!(plan.steps().any(opens), "{}", sreg_planner::render(&plan));
+    stand.api.freeze_watch_cache();
+    stand.api.remove("breakglasses", NAMESPACE, "fire");
+    let outcome = act(&context, &object, &plan).await;
+    let opening = outcome
+        .steps
+        .iter()
+        .filter(|step| step.step.0.starts_with("break-glass"));
+    let withheld = opening
+        .filter(|step| matches!(step.result, StepResult::Withheld(_)))
+        .count();
+    assert_eq!(withheld, 3, "{outcome:?}");
+    assert_eq!(stand.open_targets(), Vec::<String>::new());
+}
