@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | Retain, or Observe | any | left |
 //! | DeleteEndpoints | everything open, or the registry is gone | zone group, then endpoint |
+//! | DeleteEndpoints | open, but somebody else's endpoint keeps the public names private and our zone stays linked | left, said so |
 //! | DeleteEndpoints | anything closed | left, said so: deleting would strand clients |
 //! | DeleteEndpoints | cannot be told | wait while waiting can help, else left, said so |
 //! | DeleteEndpoints | Azure refuses, or is out of reach, for too long | left, said so |
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use sreg_api::conditions::State;
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
-use sreg_domain::seen::{Ignorance, IgnoranceKind};
-use sreg_domain::{ClusterAction, Fact, duration, naming};
+use sreg_domain::seen::{EndpointSeen, Ignorance, IgnoranceKind, ZoneSeen};
+use sreg_domain::{ArmId, ClusterAction, EndpointGroup, Fact, TargetKind, duration, naming};
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
@@ -154,6 +155,13 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
     links_stay(view, draft);
     let all: Vec<_> = release::ours(view).collect();
     for (id, endpoint) in all {
+        if let Some(other) = strands(view, endpoint) {
+            draft.find(
+                FindingReason::LeftInPlace,
+                format!("private endpoint {id} is left in place: {} keeps the private endpoint {other} of somebody else, so its names would have no answer where the zone stays linked; delete the links, or that endpoint, first", endpoint.target.as_ref().map_or("its target", ArmId::name)),
+            );
+            continue;
+        }
         let step = release::next_removal(view, id, endpoint, draft);
         draft.azure.extend(step);
     }
@@ -169,6 +177,33 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             Fact::Seen(_) | Fact::Absent => {}
         }
     }
+}
+
+/// Somebody else's endpoint on the same target, if it would leave the networks that ask our zone without an answer for good: the public
+/// names go on leading there, and the record is gone (azure.md §4.2).
+fn strands(view: &View<'_>, endpoint: &EndpointSeen) -> Option<ArmId> {
+    let azure = &view.seen.azure;
+    let target = endpoint.target.as_ref()?;
+    let group = EndpointGroup::of_group_id(endpoint.group_id.as_deref()?)?;
+    let connected = match group.target() {
+        TargetKind::Registry => &azure.registry.seen()?.private_endpoints,
+        TargetKind::Storage => &azure.storage.get(target)?.seen()?.private_endpoints,
+        TargetKind::ContainerRegistry => &azure.container_registries.get(target)?.seen()?.private_endpoints,
+    };
+    let other = connected
+        .iter()
+        .find(|id| !release::ours(view).any(|(ours, _)| ours == *id))?;
+    let zone = view.desired.cloud.zone(group);
+    let mut zones = azure
+        .zones
+        .iter()
+        .filter(|(id, _)| id.name().eq_ignore_ascii_case(&zone));
+    let asked = |fact: &Fact<ZoneSeen>| match fact {
+        Fact::Seen(zone) => zone.links.seen().is_none_or(|links| !links.is_empty()),
+        Fact::Absent => false,
+        Fact::Unknown(_) => true,
+    };
+    zones.any(|(_, fact)| asked(fact)).then(|| other.clone())
 }
 
 /// Zones and links may serve others and are never deleted. Without records they answer that there is no such name, for as long as the

@@ -103,3 +103,41 @@ fn a_deletion_that_azure_keeps_refusing_leaves_the_endpoints_in_place_and_ends()
         "{notes:#?}"
     );
 }
+
+/// Another team's endpoint on the storage keeps its public name private, so that only our record answers where our zone is linked.
+#[test]
+fn an_endpoint_stays_where_somebody_elses_would_leave_our_linked_networks_without_an_answer() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.public_access.desired = PublicAccess::Enabled;
+        o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
+    });
+    world.settle(60);
+    let theirs = id(&format!(
+        "{SUB}/resourceGroups/team-x/providers/Microsoft.Network/privateEndpoints/theirs"
+    ));
+    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
+        account.private_endpoints = vec![theirs];
+    }
+    world.delete();
+    let mut told = Vec::new();
+    for _ in 0..40 {
+        let (plan, report) = world.visit();
+        told.extend(plan.findings.into_iter().map(|f| f.message));
+        if world.gone {
+            break;
+        }
+        world.pass(report.requeue);
+    }
+    assert!(world.gone, "deletion ends");
+    let left = world.seen.azure.endpoints.values().filter_map(Fact::seen);
+    let left: Vec<_> = left.map(|e| e.group_id.clone().unwrap()).collect();
+    assert_eq!(left, ["blob"], "{:#?}", world.journal);
+    assert!(told.iter().any(|m| m.contains("of somebody else")), "{told:#?}");
+    assert!(
+        world
+            .journal
+            .iter()
+            .all(|step| !step.starts_with("delete-zone-group") || !step.contains("blob"))
+    );
+}
