@@ -207,17 +207,17 @@ fn a_new_replica_voids_the_proof() {
 }
 
 fn registry_of(world: &mut World) -> &mut RegistrySeen {
-    match &mut world.seen.azure.registry {
-        Fact::Seen(registry) => registry,
-        other => panic!("{other:?}"),
-    }
+    let Fact::Seen(registry) = &mut world.seen.azure.registry else {
+        panic!("no registry")
+    };
+    registry
 }
 
 fn acr_of(world: &mut World) -> &mut ContainerRegistrySeen {
-    match world.seen.azure.container_registries.get_mut(&acr()) {
-        Some(Fact::Seen(registry)) => registry,
-        other => panic!("{other:?}"),
-    }
+    let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) else {
+        panic!("no container registry")
+    };
+    registry
 }
 
 /// Everything was proven, and would be closed now. Then Azure reports something that no endpoint carries, or no longer reports what
