@@ -277,6 +277,22 @@ pub enum Edit {
 }
 
 impl AzureAction {
+    /// The private endpoint on whose end it works: itself, or its zone group. `None`: it removes nothing of one.
+    pub fn removed_endpoint(&self) -> Option<ArmId> {
+        match self {
+            AzureAction::DeleteEndpoint { id, .. } => Some(id.clone()),
+            AzureAction::DeleteZoneGroup { id } => id.parent(),
+            AzureAction::CreateRegistry { .. }
+            | AzureAction::SetTags { .. }
+            | AzureAction::GrantManagedGroupAccess { .. }
+            | AzureAction::CreateEndpoint { .. }
+            | AzureAction::CreateZone { .. }
+            | AzureAction::LinkZone { .. }
+            | AzureAction::PutZoneGroup { .. }
+            | AzureAction::Edit { .. } => None,
+        }
+    }
+
     /// The resource that it changes.
     pub fn resource(&self) -> &ArmId {
         match self {

@@ -172,7 +172,7 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
             name,
             requested_by,
             reason,
-            until: _,
+            ..
         } => {
             if view.desired.observe_only {
                 draft.waiting(

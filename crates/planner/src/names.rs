@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use sreg_api::registry::ResolutionPolicy;
 use sreg_domain::seen::ZoneSeen;
-use sreg_domain::{Action, ArmId, AzureAction, Digest, EndpointGroup, Fact, Fqdn};
+use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Fact, Fqdn};
 
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::facts::{View, not_known};
@@ -146,9 +146,8 @@ pub(crate) struct Covered {
 /// What approves a step: building what the spec wants, or releasing one endpoint that it no longer wants.
 pub(crate) fn covered(view: &View<'_>, wanted: &WantedEndpoints<'_>, action: &Action) -> Result<Covered, Wait> {
     let removed = match action {
-        Action::Azure(AzureAction::DeleteEndpoint { id, .. }) => Some(id.clone()),
-        Action::Azure(AzureAction::DeleteZoneGroup { id }) => id.parent(),
-        Action::Azure(_) | Action::Cluster(_) => None,
+        Action::Azure(action) => action.removed_endpoint(),
+        Action::Cluster(_) => None,
     };
     match removed.filter(|id| !wanted.all.iter().any(|w| w.id == *id)) {
         Some(id) => releasing(view, &id),

@@ -54,9 +54,8 @@ pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
     let mut busy: BTreeSet<ArmId> = leaving.filter_map(|(id, _)| network(id)).collect();
     for step in std::mem::take(&mut draft.azure) {
         let removed = match &step.action {
-            Action::Azure(AzureAction::DeleteEndpoint { id, .. }) => Some(id.clone()),
-            Action::Azure(AzureAction::DeleteZoneGroup { id }) => id.parent(),
-            Action::Azure(_) | Action::Cluster(_) => None,
+            Action::Azure(action) => action.removed_endpoint(),
+            Action::Cluster(_) => None,
         };
         match removed.as_ref().and_then(network) {
             Some(network) if !busy.insert(network.clone()) => draft.waiting(

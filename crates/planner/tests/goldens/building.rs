@@ -192,42 +192,16 @@ pub fn cases() -> Vec<Case> {
         }),
         ("a_network_linked_to_another_zone_stalls_and_names_it", || {
             fresh(|w| {
-                let zone = id(&format!(
-                    "{SUB}/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
-                ));
-                let link = LinkSeen {
-                    id: zone.child("virtualNetworkLinks", "hub"),
-                    virtual_network: vnet("hub"),
-                    completed: true,
-                    resolution_policy: None,
-                };
-                w.seen.azure.zones_elsewhere = Fact::Seen(vec![ZoneSeen {
-                    id: zone,
-                    owner: None,
-                    links: Fact::Seen(vec![link]),
-                    records: Fact::Absent,
-                }]);
+                let zone = linked_elsewhere("dns", "privatelink.blob.core.windows.net", "hub");
+                w.seen.azure.zones_elsewhere = Fact::Seen(vec![zone]);
             })
         }),
         (
             "a_network_linked_to_another_teams_zone_is_named_and_holds_nothing_up",
             || {
                 fresh(|w| {
-                    let zone = id(&format!(
-                        "{SUB}/resourceGroups/team-x/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
-                    ));
-                    let link = LinkSeen {
-                        id: zone.child("virtualNetworkLinks", "team-x"),
-                        virtual_network: vnet("team-x"),
-                        completed: true,
-                        resolution_policy: None,
-                    };
-                    w.seen.azure.zones_elsewhere = Fact::Seen(vec![ZoneSeen {
-                        id: zone,
-                        owner: None,
-                        links: Fact::Seen(vec![link]),
-                        records: Fact::Absent,
-                    }]);
+                    let zone = linked_elsewhere("team-x", "privatelink.blob.core.windows.net", "team-x");
+                    w.seen.azure.zones_elsewhere = Fact::Seen(vec![zone]);
                 })
             },
         ),

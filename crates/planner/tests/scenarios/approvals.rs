@@ -54,23 +54,6 @@ fn changes_names(world: &World) -> bool {
     world.plan().steps().any(|s| s.action.changes_names())
 }
 
-fn linked_elsewhere(zone: &str, network: &str) -> ZoneSeen {
-    let id = id(&format!(
-        "{SUB}/resourceGroups/team-x/providers/Microsoft.Network/privateDnsZones/{zone}"
-    ));
-    ZoneSeen {
-        owner: None,
-        links: Fact::Seen(vec![LinkSeen {
-            id: id.child("virtualNetworkLinks", network),
-            virtual_network: vnet(network),
-            completed: true,
-            resolution_policy: None,
-        }]),
-        records: Fact::not_read("not ours"),
-        id,
-    }
-}
-
 #[test]
 fn only_an_approval_of_this_kind_and_digest_lets_the_lock_go_on() {
     let mut world = World::everyday();
@@ -124,8 +107,11 @@ fn what_forbids_opening_again_is_acknowledged_once_and_locked() {
 #[test]
 fn approvers_of_name_changes_are_told_which_names_for_which_networks() {
     let mut world = World::everyday();
-    world.seen.azure.zones_elsewhere =
-        Fact::Seen(vec![linked_elsewhere("privatelink.blob.core.windows.net", "team-x")]);
+    world.seen.azure.zones_elsewhere = Fact::Seen(vec![linked_elsewhere(
+        "team-x",
+        "privatelink.blob.core.windows.net",
+        "team-x",
+    )]);
     names_wait(&mut world);
     world.until("AwaitingApproval", 10);
     let asked = world.seen.object.status.approvals_wanted[0].clone();
@@ -152,7 +138,7 @@ fn approvers_of_name_changes_are_told_which_names_for_which_networks() {
     let Fact::Seen(zones) = &mut world.seen.azure.zones_elsewhere else {
         panic!()
     };
-    zones.push(linked_elsewhere("privatelink.azurecr.io", "team-y"));
+    zones.push(linked_elsewhere("team-x", "privatelink.azurecr.io", "team-y"));
     assert!(waits(&world, WaitReason::NameChangesApproval) && held(&world) && !changes_names(&world));
     world.until("AwaitingApproval", 3);
     world.approve();
@@ -164,8 +150,11 @@ fn approvers_of_name_changes_are_told_which_names_for_which_networks() {
 #[test]
 fn the_first_endpoint_names_other_teams_networks() {
     let mut world = World::everyday();
-    world.seen.azure.zones_elsewhere =
-        Fact::Seen(vec![linked_elsewhere("privatelink.blob.core.windows.net", "team-x")]);
+    world.seen.azure.zones_elsewhere = Fact::Seen(vec![linked_elsewhere(
+        "team-x",
+        "privatelink.blob.core.windows.net",
+        "team-x",
+    )]);
     let mut told = Vec::new();
     for _ in 0..20 {
         let (plan, report) = world.visit();
@@ -185,12 +174,8 @@ fn the_first_endpoint_names_other_teams_networks() {
 fn a_network_that_asks_another_zone_of_the_name_is_not_linked_to_ours() {
     let mut world = World::everyday();
     let blob = "privatelink.blob.core.windows.net";
-    world.seen.azure.zones_elsewhere = Fact::Seen(vec![linked_elsewhere(blob, "hub")]);
-    for _ in 0..30 {
-        let (plan, report) = world.visit();
-        assert!(!closes(&plan));
-        world.pass(report.requeue);
-    }
+    world.seen.azure.zones_elsewhere = Fact::Seen(vec![linked_elsewhere("team-x", blob, "hub")]);
+    stays_open(&mut world, 30, Duration::MAX);
     assert!(waits(&world, WaitReason::ZoneLinkedElsewhereStalled));
     let ours = world.journal.iter().any(|step| step.contains(blob));
     assert!(!ours, "{:#?}", world.journal);
@@ -204,7 +189,7 @@ fn whom_name_changes_touch_has_to_be_known_before_anybody_approves() {
             w.seen.azure.zones_elsewhere = unknown(IgnoranceKind::Unreachable)
         }),
         ("links elsewhere", |w| {
-            let mut zone = linked_elsewhere("privatelink.azurecr.io", "team-x");
+            let mut zone = linked_elsewhere("team-x", "privatelink.azurecr.io", "team-x");
             zone.links = unknown(IgnoranceKind::Unreachable);
             w.seen.azure.zones_elsewhere = Fact::Seen(vec![zone]);
         }),
@@ -303,11 +288,7 @@ fn clients_at_accepted_addresses_do_not_hold_the_lock_and_those_that_cannot_be_t
     // Nobody answers: time may tell.
     world.seen.azure.recent_public_clients = unknown(IgnoranceKind::Unreachable);
     assert!(waits(&world, WaitReason::NotKnown));
-    for _ in 0..40 {
-        let (plan, report) = world.visit();
-        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
-        world.pass(report.requeue.min(Duration::from_secs(120)));
-    }
+    stays_open(&mut world, 40, Duration::from_secs(120));
     a_client_was_seen(&mut world);
     world.settle(60);
     assert_eq!(world.state(), "Locked");
@@ -352,11 +333,7 @@ fn a_lock_after_observe_is_a_first_one() {
     }
     world.respec(|o| o.spec.management_policy = ManagementPolicy::Enforce);
     a_client_was_seen(&mut world);
-    for _ in 0..20 {
-        let (plan, report) = world.visit();
-        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
-        world.pass(report.requeue.min(Duration::from_secs(300)));
-    }
+    stays_open(&mut world, 20, Duration::from_secs(300));
     assert!(waits(&world, WaitReason::WindowClosed) && waits(&world, WaitReason::RecentPublicClients));
 }
 
@@ -372,11 +349,7 @@ fn a_network_that_the_spec_forgot_holds_the_lock_until_it_is_listed_or_its_link_
         let dns = o.spec.endpoints[0].dns.as_mut().unwrap();
         dns.link_virtual_networks.as_mut().unwrap().truncate(1);
     });
-    for _ in 0..30 {
-        let (plan, report) = world.visit();
-        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
-        world.pass(report.requeue.min(Duration::from_secs(300)));
-    }
+    stays_open(&mut world, 30, Duration::from_secs(300));
     let told = world
         .plan()
         .waits

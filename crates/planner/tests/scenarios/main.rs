@@ -14,6 +14,8 @@ mod restoring;
 mod settling;
 mod telling;
 
+use std::time::Duration;
+
 use sreg_domain::Action;
 use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
 use sreg_planner::{Plan, Report};
@@ -36,6 +38,15 @@ fn position(world: &World, step: &str) -> usize {
 
 fn closes(plan: &Plan) -> bool {
     plan.steps().any(|s| s.action.closes())
+}
+
+/// So many visits, no further apart than that, of which none closes anything.
+fn stays_open(world: &mut World, visits: usize, longest: Duration) {
+    for _ in 0..visits {
+        let (plan, report) = world.visit();
+        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
+        world.pass(report.requeue.min(longest));
+    }
 }
 
 fn events(report: &Report) -> Vec<&str> {

@@ -355,11 +355,7 @@ fn a_lock_that_comes_back_waits_for_no_window_and_no_public_clients() {
     enable(&mut world);
     world.settle(10);
     world.respec(|o| o.spec.public_access.desired = PublicAccess::Disabled);
-    for _ in 0..40 {
-        let (plan, report) = world.visit();
-        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
-        world.pass(report.requeue.min(Duration::from_secs(300)));
-    }
+    stays_open(&mut world, 40, Duration::from_secs(300));
     let waits: Vec<_> = world.plan().waits.iter().map(|w| w.reason).collect();
     assert!(waits.contains(&WaitReason::WindowClosed) && waits.contains(&WaitReason::RecentPublicClients));
 }

@@ -192,6 +192,24 @@ pub fn point(network: VantageNetwork, virtual_network: Option<ArmId>) -> Fact<Va
     })
 }
 
+/// A zone of another team's, in their resource group, that this network is linked to.
+pub fn linked_elsewhere(group: &str, zone: &str, network: &str) -> ZoneSeen {
+    let id = id(&format!(
+        "{SUB}/resourceGroups/{group}/providers/Microsoft.Network/privateDnsZones/{zone}"
+    ));
+    ZoneSeen {
+        owner: None,
+        links: Fact::Seen(vec![LinkSeen {
+            id: id.child("virtualNetworkLinks", network),
+            virtual_network: vnet(network),
+            completed: true,
+            resolution_policy: None,
+        }]),
+        records: Fact::not_read("not ours"),
+        id,
+    }
+}
+
 impl World {
     /// A public registry in one region, nothing done yet.
     pub fn public(yaml: &str) -> World {

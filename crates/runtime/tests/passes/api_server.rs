@@ -89,7 +89,7 @@ pub(super) struct Event {
 impl Store {
     /// The first event after a version that is wanted, and how far was looked.
     pub(super) fn event_after(&self, version: u64, wanted: impl Fn(&Event) -> bool) -> (Option<Event>, u64) {
-        let known = self.past.as_ref().map_or(self.version, |past| past.version);
+        let (_, known) = self.watched();
         let from = self.log.partition_point(|event| event.version <= version);
         let mut later = self.log.iter().skip(from).take_while(|event| event.version <= known);
         (later.find(|event| wanted(event)).cloned(), known)

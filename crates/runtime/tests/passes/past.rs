@@ -10,7 +10,7 @@ use sreg_api::{BreakGlass, SecureRegistry};
 use sreg_domain::action::StepResult;
 use sreg_runtime::act::act;
 
-use super::stand::{NAME, NAMESPACE, Stand};
+use super::stand::{NAME, NAMESPACE, Operator, Stand};
 
 /// What a cache that was filled from this server holds of the objects.
 async fn cached(stand: &Stand) -> Vec<SecureRegistry> {
@@ -23,25 +23,19 @@ fn keep_open(object: &mut Value) {
     object["spec"]["publicAccess"] = json!({"desired": "Enabled"});
 }
 
-fn break_the_glass(stand: &Stand) {
-    stand.api.put(
-        "breakglasses",
-        json!({
-            "apiVersion": "secureregistry.dev/v1alpha1", "kind": "BreakGlass",
-            "metadata": {"name": "fire", "namespace": NAMESPACE},
-            "spec": {"secureRegistryName": NAME, "reason": "the office has lost its line", "requestedBy": "ops",
-                "duration": "2h"},
-        }),
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cache_that_still_wants_the_lock_closes_nothing_once_the_spec_wants_it_open() {
+/// What is proven by now would be closed on soon.
+async fn frozen_in_a_proof_round() -> (Stand, Operator) {
     let stand = Stand::quick();
     let operator = stand.start();
     let proving = |stand: &Stand| stand.state() == "Proving";
     stand.until("a proof round", Duration::from_secs(3600), proving).await;
     stand.api.freeze_watch_cache();
+    (stand, operator)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_still_wants_the_lock_closes_nothing_once_the_spec_wants_it_open() {
+    let (stand, operator) = frozen_in_a_proof_round().await;
     stand.apply(keep_open);
     let still = cached(&stand).await.remove(0).spec.public_access.desired;
     assert_eq!(still, PublicAccess::Disabled, "the cache is from the past");
@@ -56,12 +50,8 @@ async fn a_cache_that_still_wants_the_lock_closes_nothing_once_the_spec_wants_it
 
 #[tokio::test(start_paused = true)]
 async fn a_cache_without_the_break_glass_closes_nothing_while_it_runs() {
-    let stand = Stand::quick();
-    let operator = stand.start();
-    let proving = |stand: &Stand| stand.state() == "Proving";
-    stand.until("a proof round", Duration::from_secs(3600), proving).await;
-    stand.api.freeze_watch_cache();
-    break_the_glass(&stand);
+    let (stand, operator) = frozen_in_a_proof_round().await;
+    stand.break_the_glass("2h");
     let glasses: Api<BreakGlass> = Api::namespaced(stand.api.client(), NAMESPACE);
     let known = glasses.list(&ListParams::default().match_any()).await.unwrap().items;
     assert!(known.is_empty(), "the cache is from the past");
@@ -84,7 +74,9 @@ async fn the_fence_asks_no_cache() {
         ("the spec changed from generation 1 to 2", |stand| {
             stand.apply(keep_open)
         }),
-        ("the world changed between plan and write", break_the_glass),
+        ("the world changed between plan and write", |stand| {
+            stand.break_the_glass("2h")
+        }),
         ("being deleted", |stand| {
             stand.api.remove("secureregistries", NAMESPACE, NAME)
         }),
@@ -118,7 +110,7 @@ async fn an_opening_write_is_withheld_once_its_break_glass_is_gone() {
     stand.until("locked", Duration::from_secs(3600), locked).await;
     operator.stop().await;
     tokio::time::sleep(Duration::from_secs(120)).await;
-    break_the_glass(&stand);
+    stand.break_the_glass("2h");
     let context = stand.context();
     let (object, _, _, plan) = stand.look(&context).await;
     let opens = |step: &sreg_planner::Step| step.id.0.starts_with("break-glass");

@@ -214,14 +214,6 @@ async fn a_pass_that_panics_or_hangs_does_not_hold_up_other_objects() {
     operator.kill().await;
 }
 
-fn break_glass(stand: &Stand, duration: &str) {
-    stand.api.put("breakglasses", json!({
-        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "BreakGlass",
-        "metadata": {"name": "fire", "namespace": NAMESPACE},
-        "spec": {"secureRegistryName": NAME, "reason": "the office has lost its line", "requestedBy": "ops", "duration": duration},
-    }));
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_break_glass_opens_at_once_and_the_lock_comes_back_by_itself_even_after_a_crash() {
     let stand = Stand::quick();
@@ -230,7 +222,7 @@ async fn a_break_glass_opens_at_once_and_the_lock_comes_back_by_itself_even_afte
     let closings = stand.closings().len();
     // The API server's times have whole seconds.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    break_glass(&stand, "30m");
+    stand.break_the_glass("30m");
     stand
         .until("open", Duration::from_secs(300), |stand| {
             stand.open_targets().len() == 3

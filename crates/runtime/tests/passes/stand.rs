@@ -164,6 +164,15 @@ impl Stand {
         self.api.put("secureregistries", object);
     }
 
+    /// Somebody breaks the glass for so long.
+    pub fn break_the_glass(&self, duration: &str) {
+        self.api.put("breakglasses", json!({
+            "apiVersion": "secureregistry.dev/v1alpha1", "kind": "BreakGlass",
+            "metadata": {"name": "fire", "namespace": NAMESPACE},
+            "spec": {"secureRegistryName": NAME, "reason": "the office has lost its line", "requestedBy": "ops", "duration": duration},
+        }));
+    }
+
     pub fn settings(&self) -> ControllerSettings {
         let plan = PlanSettings {
             installation: "test".into(),

@@ -214,11 +214,7 @@ async fn break_glass(stage: &Stage<'_>) -> Result<(), String> {
 
 /// Ends when everything is open.
 async fn break_it(stage: &Stage<'_>) -> Result<(), String> {
-    stage.act("break the glass").api.put("breakglasses", json!({
-        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "BreakGlass",
-        "metadata": {"name": "fire", "namespace": NAMESPACE},
-        "spec": {"secureRegistryName": NAME, "reason": "the office has lost its line", "requestedBy": "ops", "duration": "5m"},
-    }));
+    stage.act("break the glass").break_the_glass("5m");
     stage
         .until("open", 5 * MINUTE, |stand| stand.open_targets().len() == 3)
         .await
