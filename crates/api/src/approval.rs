@@ -79,7 +79,7 @@ pub struct BreakGlassStatus {
     strum::EnumIter,
 )]
 pub enum BreakGlassPhase {
-    /// Not in force yet: its registry object does not exist or is not valid, or its creation time has not come.
+    /// Not in force yet: its registry object does not exist or names no registry, or its creation time has not come.
     #[default]
     Pending,
     /// Holds public access open.

@@ -59,6 +59,34 @@ pub struct Desired {
     pub deletion: DeletionPolicy,
     /// Longest time that break-glasses may hold the registry open, extensions included.
     pub max_break_glass: Duration,
+    /// Rules that the object breaks. If any, nothing of it is carried out: only its identity, its registry and whether anything
+    /// may be written hold, for looking at the registry and for the way back.
+    pub violations: Vec<Violation>,
+}
+
+/// One thing that is wrong with an object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct Violation {
+    /// Where in the object, such as `spec.endpoints[hub].subnetResourceId`.
+    pub path: String,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+impl Violation {
+    /// All of them in one sentence: the first whole, the others by their place. Empty without any.
+    pub fn sentence(violations: &[Violation]) -> String {
+        match violations.split_first() {
+            None => String::new(),
+            Some((first, [])) => first.to_string(),
+            Some((first, rest)) => format!(
+                "{first} (and {} more: {})",
+                rest.len(),
+                rest.iter().map(|v| v.path.as_str()).collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
 }
 
 /// The object behind a wish.

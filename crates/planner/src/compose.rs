@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! deleting? ─► teardown
+//! breaks a rule? ─► look, and open in an emergency
 //! claim, finalizer ─► registry ─► endpoints ─► DNS ─► endpoints no longer wanted ─► sharing ─► approval of name changes
 //!   ─► probes ─► public access: open it (spec, break-glass, rollback) | hold it | lock it | keep it locked
 //! ```
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
+use sreg_domain::desired::Violation;
 use sreg_domain::seen::OperationState;
 use sreg_domain::{Action, Desired, Seen};
 
@@ -31,7 +33,13 @@ use crate::{
 /// whole: the lint knows nothing of the gates, so both would have to be wrong.
 pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
     let view = View::new(desired, seen, now);
-    let plan = if seen.object.deleting { end(&view) } else { live(&view) };
+    let plan = if seen.object.deleting {
+        end(&view)
+    } else if desired.violations.is_empty() {
+        live(&view)
+    } else {
+        invalid(&view)
+    };
     let writes = plan.steps().any(|step| matches!(step.action, Action::Azure(_)));
     match writes
         .then(|| lint(desired, seen, &plan))
@@ -68,6 +76,25 @@ fn refuse(view: &View<'_>, plan: Plan, broken: &LintFinding) -> Plan {
 fn end(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
     let waves = teardown::plan(view, &mut draft);
+    let assessment = Assessment {
+        access: view.access.clone(),
+        ..Assessment::default()
+    };
+    finish(view, waves, draft, assessment)
+}
+
+/// Nothing of an object that breaks a rule is carried out. But what is closed in its name can be opened in an emergency: whoever
+/// is on call may not be able to repair it. A registry that it never held is left alone.
+fn invalid(view: &View<'_>) -> Plan {
+    let mut draft = Draft::default();
+    draft.waiting(
+        WaitReason::InvalidSpecStalled,
+        Violation::sentence(&view.desired.violations),
+    );
+    if view.is_held() && claims::plan(view, &mut draft) && !open(view, &mut draft) {
+        stays_open(view, "locked again once the object is valid", &mut draft);
+    }
+    let waves = waves(view, &mut draft);
     let assessment = Assessment {
         access: view.access.clone(),
         ..Assessment::default()
@@ -118,11 +145,7 @@ fn live(view: &View<'_>) -> Plan {
     for wait in aside {
         draft.wait(wait);
     }
-    let waves = if view.desired.observe_only {
-        observe(&mut draft)
-    } else {
-        draft.waves()
-    };
+    let waves = waves(view, &mut draft);
     finish(view, waves, draft, assessment)
 }
 
@@ -192,15 +215,11 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
 
 /// Under Observe: what an end of a break-glass leaves to others, and what would be closed.
 fn would_close(view: &View<'_>, draft: &mut Draft) {
-    if let Some((name, until)) = break_glass::left_open(view) {
-        draft.waiting(
-            WaitReason::BreakGlassStalled,
-            format!(
-                "BreakGlass {name} ended at {} and public access is still open: under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand",
-                whole_seconds(until).0
-            ),
-        );
-    }
+    stays_open(
+        view,
+        "under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand",
+        draft,
+    );
     for open in view.access.iter().filter(|a| a.closed == Some(false)) {
         draft.find(
             FindingReason::WouldDo,
@@ -210,6 +229,25 @@ fn would_close(view: &View<'_>, draft: &mut Draft) {
                 open.id.name()
             ),
         );
+    }
+}
+
+/// A break-glass that is over, after which nothing is locked again before somebody acts.
+fn stays_open(view: &View<'_>, next: &str, draft: &mut Draft) {
+    if let Some((name, until)) = break_glass::left_open(view) {
+        let until = whole_seconds(until).0;
+        draft.waiting(
+            WaitReason::BreakGlassStalled,
+            format!("BreakGlass {name} ended at {until} and public access is still open: {next}"),
+        );
+    }
+}
+
+fn waves(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
+    if view.desired.observe_only {
+        observe(draft)
+    } else {
+        draft.waves()
     }
 }
 
@@ -310,6 +348,8 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         ConnectionPending | DnsByPolicyPending | VantagePointMissing | AgentSilent | PathsUnknown | HostNotCovered => {
             Duration::from_secs(30)
         }
+        // Only a change of the spec ends it, and that is seen at once.
+        InvalidSpecStalled => view.desired.drift_interval,
         DnsSettling | WindowClosed | RollbackBackoff => gates_look(view),
         RecentPublicClients | NameChangesApproval | LockdownApproval | RolloutPending => PEOPLE,
         PathLostStalled => interval.max(Duration::from_secs(5)),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sreg_api::status::{ExposureStatus, SecureRegistryStatus};
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
-    Claim, ContainerRegistrySeen, IgnoranceKind, OperationSeen, OperationState, RegistrySeen, StorageSeen,
+    Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, OperationState, RegistrySeen, StorageSeen,
 };
 use sreg_domain::{ArmId, Desired, Digest, Fact, Seen, TargetKind};
 
@@ -90,6 +90,12 @@ impl<'a> View<'a> {
             .is_some_and(|claim| claim.uid == self.desired.object.uid)
     }
 
+    /// An object that obeys the rules holds its registry, or will; one that breaks them only if it has the claim on it, or (so that
+    /// Observe can say what it would do) if it never takes one.
+    pub(crate) fn is_held(&self) -> bool {
+        self.desired.violations.is_empty() || self.desired.observe_only || !self.seen.cluster.claim.is_absent()
+    }
+
     /// `namespace/name`, as the claim names its holder.
     pub(crate) fn holder(&self) -> String {
         format!("{}/{}", self.desired.object.namespace, self.desired.object.name)
@@ -142,6 +148,15 @@ pub(crate) fn is_final(failure: &Failure) -> bool {
     match failure.disposition {
         Disposition::Retry | Disposition::Wait(_) => false,
         Disposition::Forbidden | Disposition::Terminal => !meant_to_be_tried_again,
+    }
+}
+
+/// Whether asking again can help with what could not be read. Where a deletion waited for anything else, it would hold a namespace
+/// hostage.
+pub(crate) fn may_pass(why: &Ignorance) -> bool {
+    match why.kind {
+        IgnoranceKind::Throttled | IgnoranceKind::Unreachable | IgnoranceKind::Settling => true,
+        IgnoranceKind::Forbidden | IgnoranceKind::Nonsense | IgnoranceKind::NotRead | IgnoranceKind::Refused => false,
     }
 }
 

@@ -46,4 +46,4 @@ pub use lint::{LintFinding, lint};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
 pub use render::render;
 pub use report::{EventNote, Gauges, Report, ReportInput, report, report_invalid};
-pub use validate::{PlanSettings, Violation, validate};
+pub use validate::{PlanSettings, Violation, validate, what_remains};

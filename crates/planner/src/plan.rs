@@ -115,6 +115,8 @@ pub enum WaitReason {
     WindowClosed,
     /// No `LockdownRollout` has reached this object.
     RolloutPending,
+    /// The object breaks a rule: nothing of it is carried out.
+    InvalidSpecStalled,
     /// The registry does not exist and `create` is absent.
     RegistryAbsentStalled,
     /// A lost path is confirmed: status records the rollback first, for whoever comes after a crash.
@@ -174,6 +176,7 @@ impl WaitReason {
             | HostNotCovered
             | RecentPublicClients
             | RolloutPending
+            | InvalidSpecStalled
             | RegistryAbsentStalled
             | SubnetAbsentStalled
             | ZoneAbsentStalled

@@ -13,7 +13,7 @@ use sreg_domain::{Action, ArmId, AzureAction, Fact};
 
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::WantedEndpoints;
-use crate::facts::{View, not_known};
+use crate::facts::{View, may_pass, not_known};
 use crate::plan::{FindingReason, Step, WaitReason};
 
 /// Endpoints that carry our mark.
@@ -46,18 +46,28 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
 }
 
 /// Of removals only the first in each network goes on: Azure changes one endpoint there at a time and refuses the others until it
-/// is done (azure.md §3.4).
+/// is done (azure.md §3.4). One that cannot be read just now may be the one that it changes, wherever it stands.
 pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
     let endpoint = |id: &ArmId| view.seen.azure.endpoints.get(id).and_then(Fact::seen);
     let network = |id: &ArmId| endpoint(id).and_then(|e| e.subnet.as_ref()).and_then(ArmId::parent);
     let leaving = ours(view).filter(|(id, endpoint)| is_leaving(view, id, endpoint));
     let mut busy: BTreeSet<ArmId> = leaving.filter_map(|(id, _)| network(id)).collect();
+    let mut endpoints = view.seen.azure.endpoints.iter();
+    let hidden = endpoints.find(|(_, fact)| is_hidden(fact));
     for step in std::mem::take(&mut draft.azure) {
         let removed = match &step.action {
             Action::Azure(action) => action.removed_endpoint(),
             Action::Cluster(_) => None,
         };
         match removed.as_ref().and_then(network) {
+            Some(_) if let Some((hidden, _)) = hidden => draft.waiting(
+                WaitReason::ResourceBusy,
+                format!(
+                    "{} waits until it is known whether Azure is changing {}",
+                    step.id,
+                    hidden.name()
+                ),
+            ),
             Some(network) if !busy.insert(network.clone()) => draft.waiting(
                 WaitReason::ResourceBusy,
                 format!(
@@ -69,6 +79,12 @@ pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
             Some(_) | None => draft.azure.push(step),
         }
     }
+}
+
+/// It, or its zone group, cannot be read just now.
+fn is_hidden(fact: &Fact<EndpointSeen>) -> bool {
+    let groups = fact.seen().and_then(|endpoint| endpoint.zone_groups.ignorance());
+    fact.ignorance().or(groups).is_some_and(may_pass)
 }
 
 /// Azure is removing it, or its zone group.

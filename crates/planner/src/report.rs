@@ -303,19 +303,11 @@ fn gauges(view: &View<'_>, plan: &Plan, state: State, emergencies: &Emergencies)
     }
 }
 
-/// Reports on an object that is invalid: nothing was observed, nothing was done; what was known is kept.
+/// Reports on an object that does not even name its registry: nothing was observed, nothing was done; what was known is kept.
 pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Timestamp) -> Report {
     let generation = object.metadata.generation.unwrap_or_default();
     let former = object.status.clone().unwrap_or_default();
-    let message = match violations.split_first() {
-        None => "the object is not valid".to_owned(),
-        Some((first, [])) => first.to_string(),
-        Some((first, rest)) => format!(
-            "{first} (and {} more: {})",
-            rest.len(),
-            rest.iter().map(|v| v.path.as_str()).collect::<Vec<_>>().join(", ")
-        ),
-    };
+    let message = Violation::sentence(violations);
     let (ready, reconciling, stalled) = conditions::trio(State::Stalled);
     let trio = [
         (ConditionType::Ready, ready),

@@ -14,7 +14,7 @@ use crate::plan::{Assessment, Step, Wait, WaitReason};
 pub(crate) fn rank(reason: WaitReason) -> u8 {
     use WaitReason::*;
     match reason {
-        PlanRefusedStalled | ClaimedElsewhereStalled => 0,
+        PlanRefusedStalled | ClaimedElsewhereStalled | InvalidSpecStalled => 0,
         RegistryAbsentStalled | PermissionStalled => 1,
         RegistryProvisioning => 2,
         OperationInProgress => 3,
@@ -160,7 +160,8 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         DnsByPolicyPending | DnsExternalPending | VantagePointMissing | AgentSilent | HostNotCovered
         | RecentPublicClients | RollbackBackoff => State::AwaitingAction,
         PathLostStalled => State::PathLost,
-        RegistryAbsentStalled
+        InvalidSpecStalled
+        | RegistryAbsentStalled
         | SubnetAbsentStalled
         | ZoneAbsentStalled
         | DnsChangeStalled

@@ -15,22 +15,14 @@ use std::time::Duration;
 
 use sreg_api::conditions::State;
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
-use sreg_domain::seen::{EndpointSeen, Ignorance, IgnoranceKind, ZoneSeen};
+use sreg_domain::seen::{EndpointSeen, ZoneSeen};
 use sreg_domain::{ArmId, ClusterAction, EndpointGroup, Fact, TargetKind, duration, naming};
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
-use crate::facts::{View, not_known};
+use crate::facts::{View, may_pass, not_known};
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::{refusals, release};
-
-/// Whether asking again can help; otherwise a namespace would be held hostage.
-fn may_pass(why: &Ignorance) -> bool {
-    match why.kind {
-        IgnoranceKind::Throttled | IgnoranceKind::Unreachable | IgnoranceKind::Settling => true,
-        IgnoranceKind::Forbidden | IgnoranceKind::Nonsense | IgnoranceKind::NotRead | IgnoranceKind::Refused => false,
-    }
-}
 
 /// Plans the end. Answers the waves.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {

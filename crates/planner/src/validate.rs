@@ -9,7 +9,8 @@
 //! | `dns.linkVirtualNetworks` | the endpoint's own network |
 //! | `clientNetworks[].endpoint` | the entry that links the network, else the only entry, else a violation |
 //!
-//! An object that is being deleted must come to an end even if it is invalid: it becomes the least that can be torn down.
+//! An object that breaks a rule is not carried out, but it must come to an end when it is deleted, and what it had locked must
+//! be opened in an emergency, also when whoever is on call cannot repair it: it becomes the least that both need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use sreg_api::registry::{
     ApprovalMode, DeletionPolicy, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate,
     PublicAccess, RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
 };
+pub use sreg_domain::desired::Violation;
 use sreg_domain::desired::{
     ClientNetwork, EndpointPlace, NetworkPlace, ObjectRef, RecentPublicClients, Verification, Window,
 };
@@ -38,16 +40,6 @@ pub struct PlanSettings {
     pub cloud: Cloud,
     /// Longest time that break-glasses may hold a registry open, extensions included.
     pub max_break_glass: Duration,
-}
-
-/// One thing that is wrong with an object.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {message}")]
-pub struct Violation {
-    /// Where in the object, such as `spec.endpoints[hub].subnetResourceId`.
-    pub path: String,
-    /// What is wrong and what to write instead.
-    pub message: String,
 }
 
 /// Collects violations; parsing goes on behind the first.
@@ -92,16 +84,39 @@ const STORAGE_SHAPE: &str = "a storage account: /subscriptions/<guid>/resourceGr
 const VNET_SHAPE: &str = "a virtual network: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
 const WORKSPACE_SHAPE: &str = "a Log Analytics workspace: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.OperationalInsights/workspaces/<name>";
 
-/// Turns an object into what is desired, or says everything that is wrong with it. An object that is being deleted always
-/// gives a `Desired`, so that its finalizer can go.
+/// Turns an object into what is desired. One that breaks rules becomes the least that it needs, with everything that is wrong
+/// with it in [`Desired::violations`]; an error only where it does not even name its registry. An object that is being deleted
+/// always gives a `Desired`, so that its finalizer can go.
 pub fn validate(object: &SecureRegistry, settings: &PlanSettings) -> Result<Desired, Vec<Violation>> {
     let mut checks = Checks::default();
     let parsed = parse(object, settings, &mut checks);
     match parsed {
         Some(desired) if checks.found.is_empty() => Ok(desired),
-        _ if object.metadata.deletion_timestamp.is_some() => Ok(least(object, settings)),
-        _ => Err(checks.found),
+        _ => what_remains(object, settings, checks.found),
     }
+}
+
+/// The least that an object needs which breaks these rules.
+pub fn what_remains(
+    object: &SecureRegistry,
+    settings: &PlanSettings,
+    violations: Vec<Violation>,
+) -> Result<Desired, Vec<Violation>> {
+    let mut checks = Checks::default();
+    let id = registry_id(object, &mut checks);
+    match id.or_else(|| object.metadata.deletion_timestamp.is_some().then(nowhere)) {
+        Some(registry) => Ok(least(object, settings, registry, violations)),
+        None => Err(violations),
+    }
+}
+
+fn registry_id(object: &SecureRegistry, checks: &mut Checks) -> Option<ArmId> {
+    checks.id(
+        "spec.registry.resourceId",
+        &object.spec.registry.resource_id,
+        "microsoft.machinelearningservices/registries",
+        REGISTRY_SHAPE,
+    )
 }
 
 fn object_ref(object: &SecureRegistry) -> ObjectRef {
@@ -116,12 +131,7 @@ fn object_ref(object: &SecureRegistry) -> ObjectRef {
 fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) -> Option<Desired> {
     let spec = &object.spec;
     let reference = object_ref(object);
-    let registry = checks.id(
-        "spec.registry.resourceId",
-        &spec.registry.resource_id,
-        "microsoft.machinelearningservices/registries",
-        REGISTRY_SHAPE,
-    );
+    let registry = registry_id(object, checks);
     let endpoints = places::endpoints(&spec.endpoints, &settings.cloud, checks);
     let waived = waived(object, checks);
     let client_networks = client_networks(object, &endpoints, checks);
@@ -195,13 +205,19 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
         observe_only: spec.management_policy == ManagementPolicy::Observe,
         deletion: spec.deletion_policy,
         max_break_glass: settings.max_break_glass,
+        violations: Vec::new(),
     })
 }
 
-/// What is left of an invalid object that is being deleted: release what the cluster holds, leave Azure as it is.
-fn least(object: &SecureRegistry, settings: &PlanSettings) -> Desired {
+/// What is left of an object that breaks rules: on deletion release what the cluster holds, in an emergency open, else leave Azure
+/// as it is.
+fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, violations: Vec<Violation>) -> Desired {
     let reference = object_ref(object);
-    let registry = object.spec.registry.resource_id.parse().unwrap_or_else(|_| nowhere());
+    // What it says of public access is not obeyed, so nothing is open because it says so.
+    let public_access = match object.metadata.deletion_timestamp {
+        Some(_) => object.spec.public_access.desired,
+        None => PublicAccess::Disabled,
+    };
     Desired {
         owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
         object: reference,
@@ -221,7 +237,7 @@ fn least(object: &SecureRegistry, settings: &PlanSettings) -> Desired {
             recent_public_clients: None,
         },
         approve_name_changes: false,
-        public_access: object.spec.public_access.desired,
+        public_access,
         gates: Vec::new(),
         window: None,
         rollback: Default::default(),
@@ -231,6 +247,7 @@ fn least(object: &SecureRegistry, settings: &PlanSettings) -> Desired {
         observe_only: object.spec.management_policy == ManagementPolicy::Observe,
         deletion: DeletionPolicy::Retain,
         max_break_glass: settings.max_break_glass,
+        violations,
     }
 }
 

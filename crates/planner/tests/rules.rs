@@ -292,6 +292,13 @@ fn every_rule_has_a_plan_that_breaks_it() {
     watched.desired.observe_only = true;
     note("observe", rules(&watched.desired, &watched.seen_now(), &fresh.plan()));
 
+    let mut broken_spec = fresh.clone();
+    broken_spec.misspec_drift();
+    note(
+        "valid",
+        rules(&broken_spec.desired, &broken_spec.seen_now(), &fresh.plan()),
+    );
+
     let mut locked = World::everyday();
     locked.settle(60);
     let mut lies = locked.plan();
@@ -378,6 +385,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
         "opening",
         "claim first",
         "observe",
+        "valid",
         "settled",
         "ownership",
         "order",

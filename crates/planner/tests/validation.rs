@@ -15,7 +15,13 @@ use world::*;
 fn changed(change: impl FnOnce(&mut SecureRegistrySpec)) -> Result<sreg_domain::Desired, Vec<Violation>> {
     let mut object = object(SPEC);
     change(&mut object.spec);
-    validate(&object, &settings())
+    validate(&object, &settings()).and_then(|desired| {
+        if desired.violations.is_empty() {
+            Ok(desired)
+        } else {
+            Err(desired.violations)
+        }
+    })
 }
 
 fn dns(spec: &mut SecureRegistrySpec) -> &mut DnsSpec {
@@ -334,7 +340,8 @@ fn the_examples_are_valid() {
             } else {
                 let object: SecureRegistry =
                     serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-                validate(&object, &settings()).unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
+                let desired = validate(&object, &settings()).unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
+                assert_eq!(desired.violations, [], "{}", path.display());
                 registries += 1;
             }
         }

@@ -25,5 +25,6 @@ pub mod reconcile;
 pub mod settings;
 mod triggers;
 mod unspoken;
+mod wish;
 
 pub use context::{Clock, Context, ControllerSettings};

@@ -11,8 +11,9 @@ use sreg_api::names::STATUS_MANAGER;
 use sreg_api::{SecureRegistry, SecureRegistryStatus};
 use sreg_domain::action::{ClusterAction, Disposition, Failure, StepResult};
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::{Action as StepAction, Desired, Effect, Outcome};
-use sreg_planner::{LintFinding, Plan, Report, ReportInput, Violation, lint, plan, report, report_invalid, validate};
+use sreg_domain::{Action as StepAction, Effect, Outcome};
+use sreg_planner::plan::WaitReason;
+use sreg_planner::{LintFinding, Plan, Report, ReportInput, Violation, lint, plan, report, report_invalid};
 
 use crate::act::{Unwritten, act, failure, send};
 use crate::backoff::jittered;
@@ -22,6 +23,7 @@ use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
 use crate::observe::{ObjectNow, observe, read_object, registries};
 use crate::unspoken;
+use crate::wish::wished;
 
 /// Why a pass broke off. Waiting and failing steps are no errors: the report tells of them.
 #[derive(Debug, thiserror::Error)]
@@ -184,23 +186,6 @@ async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<O
     }
 }
 
-/// What the object wishes for. One that does not parse wishes for nothing, but when it is deleted it must still come to an
-/// end: then only its identity counts.
-fn wished(context: &Context, now: &ObjectNow) -> Result<Desired, Vec<Violation>> {
-    match &now.declared {
-        Ok(declared) => validate(declared, &context.settings.plan),
-        // Its finalizer must go all the same.
-        Err(error) if now.seen.deleting => {
-            tracing::warn!(object = %now.reference.name, error, "object does not parse; it is only released");
-            validate(&now.object(), &context.settings.plan)
-        }
-        Err(error) => Err(vec![Violation {
-            path: "spec".into(),
-            message: error.clone(),
-        }]),
-    }
-}
-
 fn invalid(context: &Context, now: &ObjectNow, violations: &[Violation]) -> Report {
     let object = &now.reference;
     tracing::info!(object = %format_args!("{}/{}", object.namespace, object.name), generation = object.generation,
@@ -214,6 +199,12 @@ fn result_of(plan: &Plan, outcome: &Outcome) -> PassResult {
         PassResult::Failed
     } else if any(|r| matches!(r, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))) {
         PassResult::Progressed
+    } else if plan
+        .waits
+        .iter()
+        .any(|wait| wait.reason == WaitReason::InvalidSpecStalled)
+    {
+        PassResult::Invalid
     } else if plan.waits.iter().any(|wait| wait.reason.is_stalled()) {
         PassResult::Stalled
     } else if plan.waits.is_empty() && outcome.steps.is_empty() {

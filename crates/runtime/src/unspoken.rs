@@ -1,5 +1,5 @@
-//! Break-glasses that no pass speaks for, because the SecureRegistry that they name does not exist or is not valid: they are
-//! told so, else an operator on call would look at an empty phase. Nothing depends on it; what cannot be told is logged.
+//! Break-glasses that no pass speaks for, because the SecureRegistry that they name does not exist or names no registry:
+//! they are told so, else an operator on call would look at an empty phase. Nothing depends on it; what cannot be told is logged.
 
 use sreg_domain::{Action, ClusterAction};
 use sreg_planner::tell_without_registry;

@@ -241,3 +241,41 @@ async fn an_operator_that_may_not_tell_opens_all_the_same() -> Result<()> {
     everything_is_open(&setting).await?;
     Ok(())
 }
+
+/// A window's schedule is nothing that the API server can check.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spec_that_breaks_a_rule_keeps_nobody_from_the_way_back() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    let window = json!({"schedule": "every tuesday at night", "timeZone": "UTC", "duration": "2h"});
+    setting
+        .apply(|o| o["spec"]["publicAccess"]["lockdown"] = json!({"waitFor": ["Window"], "window": window}))
+        .await?;
+    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let (_, message) = sreg_stand::objects::ready(&object);
+    ensure!(message.contains("every tuesday at night"), "{message}");
+    let jane = person(&setting, "jane", &["secureregistry-break-glass"]).await?;
+    create(&jane, &glass("tuesday", NAME, "jane", "20s"))
+        .await
+        .map_err(anyhow::Error::msg)?;
+    told(
+        &setting,
+        "tuesday",
+        BreakGlassPhase::Active,
+        "once its SecureRegistry is valid",
+    )
+    .await?;
+    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    ensure!(open.iter().all(|(_, closed)| !closed), "everything is open: {open:?}");
+    told(
+        &setting,
+        "tuesday",
+        BreakGlassPhase::Expired,
+        "nothing is locked again before contoso-models is repaired",
+    )
+    .await?;
+    setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    setting.assert_locked_with_proof()
+}

@@ -246,5 +246,6 @@ pub fn desired() -> Desired {
         observe_only: false,
         deletion: DeletionPolicy::Retain,
         max_break_glass: Duration::from_secs(3600),
+        violations: Vec::new(),
     }
 }

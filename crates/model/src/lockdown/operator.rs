@@ -354,7 +354,7 @@ impl Lockdown {
         if world.seen.object.deleting {
             return Err("the object is being deleted".into());
         }
-        let desired = validate(&world.object, &settings()).map_err(|_| "the object is not valid".to_owned())?;
+        let desired = validate(&world.object, &settings()).map_err(|_| "the object names no registry".to_owned())?;
         let seen = Self::observe(state, k);
         if desired != world.desired {
             return Err("the spec changed".into());

@@ -3,7 +3,7 @@
 //! | so far | phase |
 //! | --- | --- |
 //! | the registry was locked after its creation | Spent, for good |
-//! | its creation time has not come; the registry object is missing or not valid | Pending |
+//! | its creation time has not come; the registry object is missing or names no registry | Pending |
 //! | its time runs | Active, or Ignored where nothing is to be opened |
 //! | the longest time was over before it began | UsedUp |
 //! | its time is over | Expired |
@@ -11,6 +11,7 @@
 use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
 use sreg_api::{BreakGlassPhase, BreakGlassStatus};
+use sreg_domain::desired::Violation;
 use sreg_domain::seen::BreakGlassSeen;
 use sreg_domain::{ClusterAction, Fact, duration};
 
@@ -96,8 +97,13 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
                 Active,
                 Some(term.until),
                 format!(
-                    "holds public access of {registry} open until {until}{}; then it is locked again, once every path is proven anew; delete this BreakGlass to end it earlier",
-                    cut(view, term)
+                    "holds public access of {registry} open until {until}{}; then it is locked again, once {}every path is proven anew; delete this BreakGlass to end it earlier",
+                    cut(view, term),
+                    if view.desired.violations.is_empty() {
+                        ""
+                    } else {
+                        "its SecureRegistry is valid and "
+                    }
                 ),
             )),
             None => Some(say(
@@ -123,6 +129,12 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
     }
     let next = match no_effect(view) {
         Some(why) => format!("nothing is locked again: {why}"),
+        None if !view.desired.violations.is_empty() => {
+            format!(
+                "nothing is locked again before {registry} is repaired: {}",
+                Violation::sentence(&view.desired.violations)
+            )
+        }
         None => format!(
             "{registry} is locked again, once every path is proven anew; kubectl get sreg {registry} -o wide says how far it is"
         ),
@@ -139,6 +151,12 @@ fn no_effect(view: &View<'_>) -> Option<String> {
     let registry = &view.desired.object.name;
     if view.seen.object.deleting {
         return Some(format!("{registry} is being deleted, public access stays as it is"));
+    }
+    if !view.is_held() {
+        return Some(format!(
+            "{registry} is not valid, and the operator never managed its Azure registry: {}",
+            Violation::sentence(&view.desired.violations)
+        ));
     }
     if let Some(claim) = view.seen.cluster.claim.seen().filter(|_| !view.claim_is_ours()) {
         return Some(format!("the Azure registry belongs to SecureRegistry {}", claim.holder));
@@ -181,7 +199,7 @@ fn spent(registry: &str, glass: &BreakGlassSeen, locked: Timestamp) -> BreakGlas
     say(BreakGlassPhase::Spent, until, message)
 }
 
-/// What a break-glass is told whose registry object does not exist, or is not valid: nobody else speaks for it.
+/// What a break-glass is told whose registry object does not exist, or names no registry: nobody else speaks for it.
 pub fn tell_without_registry(
     namespace: &str,
     glass: &BreakGlassSeen,

@@ -131,6 +131,7 @@ fn counts(view: &View<'_>, term: &Term<'_>) -> bool {
     let was_told = break_glass::recorded(&view.seen.object.status.break_glasses, term.glass).is_some();
     view.desired.public_access == PublicAccess::Disabled
         && (view.claim_is_ours() || view.seen.cluster.claim.is_absent())
+        && view.is_held()
         && (!view.desired.observe_only || was_told)
 }
 
@@ -146,6 +147,8 @@ fn end_of(view: &View<'_>, over: &BreakGlassUse, running: &[&Term<'_>]) -> Strin
         )
     } else if view.desired.observe_only {
         format!("under managementPolicy: Observe nothing locks {registry} again")
+    } else if !view.desired.violations.is_empty() {
+        format!("{registry} is locked again once its SecureRegistry is valid")
     } else {
         format!("{registry} is locked again, once every path is proven anew")
     };

@@ -66,8 +66,8 @@ pub(super) fn status(
     };
     status.exposure = exposure(view, outcome, former.exposure.as_ref(), now);
     status.rollback = rollback(view, plan, status.exposure.as_ref(), now);
-    if view.seen.object.deleting {
-        keep_for_the_end(former, &mut status);
+    if view.seen.object.deleting || !view.desired.violations.is_empty() {
+        keep_what_was_not_judged(former, &mut status);
     }
     status.history.extend(emergencies.history(now));
     match (verdict.state, evidence(view, &status)) {
@@ -94,8 +94,8 @@ fn bound(status: &mut SecureRegistryStatus) {
     status.history.drain(..surplus);
 }
 
-/// A teardown looks at little; what was known of the rest stays.
-fn keep_for_the_end(former: &SecureRegistryStatus, status: &mut SecureRegistryStatus) {
+/// A teardown looks at little, and so does a visit to an object that breaks rules; what was known of the rest stays.
+fn keep_what_was_not_judged(former: &SecureRegistryStatus, status: &mut SecureRegistryStatus) {
     status.endpoints_ready = former.endpoints_ready.clone();
     status.paths_verified = former.paths_verified.clone();
     status.endpoints = former.endpoints.clone();

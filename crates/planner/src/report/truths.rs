@@ -20,6 +20,9 @@ pub(super) fn all(view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Vec<Draft>
 }
 
 fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Draft {
+    if !view.desired.violations.is_empty() && needs_spec(kind) {
+        return not_judged(kind, view);
+    }
     let (ready, reconciling, stalled) = trio(verdict.state);
     let summary = |truth: Truth| (truth, verdict.state.to_string(), verdict.message.clone());
     let (truth, reason, message) = match kind {
@@ -41,6 +44,35 @@ fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> 
         reason,
         message,
     }
+}
+
+/// Whether a condition compares the world with what the spec wants of it in detail.
+fn needs_spec(kind: ConditionType) -> bool {
+    match kind {
+        ConditionType::EndpointsReady
+        | ConditionType::DnsReady
+        | ConditionType::ConnectivityVerified
+        | ConditionType::TagsCompliant => true,
+        ConditionType::Ready
+        | ConditionType::Reconciling
+        | ConditionType::Stalled
+        | ConditionType::RegistryFound
+        | ConditionType::PublicAccessDisabled
+        | ConditionType::DriftDetected
+        | ConditionType::BreakGlass => false,
+    }
+}
+
+/// Not to be told by a spec that breaks rules: what was known stays.
+fn not_judged(kind: ConditionType, view: &View<'_>) -> Draft {
+    let former = &view.seen.object.status.conditions;
+    let before = former.iter().find(|c| c.type_ == kind.to_string()).and_then(keep);
+    before.unwrap_or_else(|| Draft {
+        kind,
+        truth: Truth::Unknown,
+        reason: "InvalidSpec".into(),
+        message: "not judged before the spec is valid".into(),
+    })
 }
 
 type Said = (Truth, String, String);

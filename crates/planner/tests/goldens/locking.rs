@@ -234,6 +234,17 @@ pub fn cases() -> Vec<Case> {
             world.seen.cluster.break_glasses = glass(&world, 600, 300);
             world
         }),
+        ("an_object_that_breaks_a_rule_is_looked_at_and_left_alone", || {
+            let mut world = locked();
+            world.misspec(bad_window);
+            world
+        }),
+        ("an_object_that_breaks_a_rule_is_opened_in_an_emergency", || {
+            let mut world = locked();
+            world.misspec(bad_window);
+            world.seen.cluster.break_glasses = glass(&world, 60, 0);
+            world
+        }),
         ("a_break_glass_under_observe_stalls", || {
             let mut world = locked();
             world.respec(|o| o.spec.management_policy = ManagementPolicy::Observe);

@@ -137,6 +137,7 @@ proptest! {
         heir.gone = false;
         heir.journal.clear();
         heir.seen.object = Default::default();
+        heir.object.metadata.deletion_timestamp = None;
         heir.object.metadata.uid = Some("99999999-2222-3333-4444-555555555555".into());
         heir.respec(|_| ());
         heir.restart();

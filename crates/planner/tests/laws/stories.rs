@@ -43,6 +43,9 @@ fn blows() -> impl Strategy<Value = Blow> {
         Just(Blow::Approve),
         Just(Blow::Withdraw),
         Just(Blow::Turn),
+        Just(Blow::Misspec),
+        Just(Blow::Misspec),
+        Just(Blow::Repair),
         any::<u16>().prop_map(Blow::TimePasses),
     ]
 }

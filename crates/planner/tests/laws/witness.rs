@@ -97,6 +97,9 @@ impl Witness {
         if world.seen.object.deleting || desired.observe_only || desired.public_access != PublicAccess::Disabled {
             return Some("nobody wants it closed now".into());
         }
+        if !desired.violations.is_empty() {
+            return Some("its spec breaks a rule".into());
+        }
         if emergency(world) {
             return Some("a break-glass is in force".into());
         }

@@ -41,6 +41,23 @@ fn deletion_with_endpoints_takes_zone_groups_first_and_ends() {
     assert!(position(&world, "delete-endpoint") < position(&world, "remove-finalizer"));
 }
 
+/// Azure changes one endpoint in a network at a time: one that does not answer may be it. What may never be read holds up nothing.
+#[test]
+fn nothing_else_is_removed_while_an_endpoint_does_not_answer() {
+    for (kind, held) in [
+        (IgnoranceKind::Unreachable, true),
+        (IgnoranceKind::Throttled, true),
+        (IgnoranceKind::Forbidden, false),
+    ] {
+        let mut world = open_and_deleted_with_endpoints();
+        let first = world.seen.azure.endpoints.values_mut().next().unwrap();
+        *first = unknown(kind);
+        let plan = world.plan();
+        let removes = |s: &sreg_planner::Step| matches!(s.action, Action::Azure(_));
+        assert_eq!(!plan.steps().any(removes), held, "{}", sreg_planner::render(&plan));
+    }
+}
+
 #[test]
 fn deletion_ends_though_nothing_may_be_read() {
     for kind in [IgnoranceKind::Forbidden, IgnoranceKind::NotRead] {

@@ -8,6 +8,7 @@ mod after;
 mod approvals;
 mod deleting;
 mod emergencies;
+mod invalid;
 mod lock;
 mod refused;
 mod restoring;

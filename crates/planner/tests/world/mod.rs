@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::SecureRegistry;
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
@@ -88,6 +89,26 @@ pub fn settings() -> PlanSettings {
 
 pub fn object(yaml: &str) -> SecureRegistry {
     serde_saphyr::from_str(yaml).unwrap()
+}
+
+const NO_DURATION: &str = "soon";
+
+/// A window that the API server takes for one, and that never opens.
+pub fn bad_window(object: &mut SecureRegistry) {
+    object.spec.public_access.lockdown = Some(sreg_api::registry::LockdownSpec {
+        wait_for: vec![sreg_api::registry::LockdownGate::Window],
+        window: Some(sreg_api::registry::WindowSpec {
+            schedule: "every tuesday at night".into(),
+            time_zone: "UTC".into(),
+            duration: "2h".into(),
+        }),
+    });
+}
+
+fn valid(object: &SecureRegistry) -> Desired {
+    let desired = validate(object, &settings()).unwrap_or_else(|v| panic!("{v:?}"));
+    assert_eq!(desired.violations, []);
+    desired
 }
 
 /// One object and all that surrounds it.
@@ -214,7 +235,7 @@ impl World {
     /// A public registry in one region, nothing done yet.
     pub fn public(yaml: &str) -> World {
         let object = object(yaml);
-        let desired = validate(&object, &settings()).unwrap_or_else(|v| panic!("{v:?}"));
+        let desired = valid(&object);
         let now: Timestamp = START.parse().unwrap();
         let azure = AzureSeen {
             principal: Fact::Seen(Principal {
@@ -295,17 +316,35 @@ impl World {
         world
     }
 
-    /// Changes the spec as a user would: the generation moves.
+    /// Changes the spec as a user would, who also repairs what [`World::misspec_drift`] broke: the generation moves.
     pub fn respec(&mut self, change: impl FnOnce(&mut SecureRegistry)) {
+        change(&mut self.object);
+        if self.object.spec.drift.interval == NO_DURATION {
+            self.object.spec.drift.interval = "10m".into();
+        }
+        self.object.metadata.generation = Some(self.object.metadata.generation.unwrap_or(1) + 1);
+        self.desired = valid(&self.object);
+        self.look_around();
+    }
+
+    /// Changes the spec so that it breaks a rule.
+    pub fn misspec(&mut self, change: impl FnOnce(&mut SecureRegistry)) {
         change(&mut self.object);
         self.object.metadata.generation = Some(self.object.metadata.generation.unwrap_or(1) + 1);
         self.desired = validate(&self.object, &settings()).unwrap_or_else(|v| panic!("{v:?}"));
-        self.look_around();
+        assert_ne!(self.desired.violations, []);
+    }
+
+    /// Breaks a rule in a place that has nothing to do with access or names.
+    pub fn misspec_drift(&mut self) {
+        self.misspec(|o| o.spec.drift.interval = NO_DURATION.into());
     }
 
     /// Somebody deletes the object.
     pub fn delete(&mut self) {
         self.seen.object.deleting = true;
+        self.object.metadata.deletion_timestamp = Some(Time(START.parse().unwrap()));
+        self.desired = validate(&self.object, &settings()).unwrap();
     }
 
     /// What Eyes would add: everything that the spec names is looked at, found or absent.

@@ -113,8 +113,16 @@ impl World {
         });
     }
 
+    /// Somebody repairs a spec that breaks a rule.
+    pub fn repair(&mut self) {
+        if !self.desired.violations.is_empty() {
+            self.respec(|_| ());
+        }
+    }
+
     /// From now on everybody is there, honest and able; who was asked for an approval gives it.
     pub fn peace(&mut self) {
+        self.repair();
         self.broken.clear();
         self.silent.clear();
         self.liars.clear();

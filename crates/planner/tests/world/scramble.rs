@@ -45,6 +45,10 @@ pub enum Blow {
     Withdraw,
     /// The spec wants public access the other way round.
     Turn,
+    /// The spec breaks a rule from now on.
+    Misspec,
+    /// The spec is repaired.
+    Repair,
     /// Of the container registry only the switch is turned on.
     SwitchOn,
     /// Another team's endpoint, records and link appear beside ours, in the same zones.
@@ -181,7 +185,10 @@ impl World {
             }
             Blow::Break(network, name) => {
                 let networks = &self.desired.client_networks;
-                let network = networks[usize::from(network) % networks.len()].name.clone();
+                let Some(network) = networks.get(usize::from(network) % networks.len().max(1)) else {
+                    return;
+                };
+                let network = network.name.clone();
                 if let Some(name) = nth(&self.needs(&network), name) {
                     self.broken.insert((network, name));
                     self.answer();
@@ -202,6 +209,8 @@ impl World {
             Blow::Approve => self.approve(),
             Blow::Withdraw => cluster.approvals = Fact::Seen(Vec::new()),
             Blow::Turn => self.turn(),
+            Blow::Misspec => self.misspec_drift(),
+            Blow::Repair => self.repair(),
             Blow::SwitchOn => {
                 for fact in azure.container_registries.values_mut() {
                     if let Fact::Seen(registry) = fact {

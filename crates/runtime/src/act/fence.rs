@@ -14,10 +14,11 @@
 use sreg_domain::Digest;
 use sreg_domain::desired::ObjectRef;
 use sreg_planner::plan::{Plan, Step};
-use sreg_planner::{lint, plan, validate};
+use sreg_planner::{Violation, lint, plan};
 
 use crate::context::Context;
 use crate::observe::{self, ObjectNow};
+use crate::wish::wished;
 
 /// Lets a write that closes or opens go out, or says why it must not. Answers the evidence that it closes with.
 pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> Result<Option<Digest>, String> {
@@ -42,11 +43,7 @@ pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> 
 /// The plan for the world as it is now.
 async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, String> {
     let now = still_the_same(context, object).await?;
-    let declared = now
-        .declared
-        .map_err(|error| format!("the object no longer parses: {error}"))?;
-    let desired =
-        validate(&declared, &context.settings.plan).map_err(|_| "the object is no longer valid".to_owned())?;
+    let desired = wished(context, &now).map_err(|violations| Violation::sentence(&violations))?;
     let seen = observe::observe(context, object, now.seen, &desired).await;
     let fresh = plan(&desired, &seen, seen.at);
     match lint(&desired, &seen, &fresh).first() {

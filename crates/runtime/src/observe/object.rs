@@ -32,6 +32,8 @@ pub struct ObjectNow {
     pub declared: Result<Box<SecureRegistry>, String>,
     /// `spec.registry.resourceId`, whatever else the spec holds; empty where even that is missing.
     pub registry_id: String,
+    /// `spec.managementPolicy`, whatever else the spec holds; what cannot be read is no permission to write.
+    pub management_policy: ManagementPolicy,
 }
 
 impl ObjectNow {
@@ -56,7 +58,7 @@ impl ObjectNow {
             public_access: PublicAccessSpec::default(),
             sharing: None,
             drift: DriftSpec::default(),
-            management_policy: ManagementPolicy::default(),
+            management_policy: self.management_policy,
             deletion_policy: DeletionPolicy::Retain,
         };
         SecureRegistry {
@@ -75,6 +77,10 @@ impl ObjectNow {
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
+        let management_policy = match spec.get("managementPolicy") {
+            None => ManagementPolicy::default(),
+            Some(policy) => ManagementPolicy::deserialize(policy).unwrap_or(ManagementPolicy::Observe),
+        };
         let status = data.get_mut("status").map(Value::take).unwrap_or_default();
         let status: SecureRegistryStatus = serde_json::from_value(status).unwrap_or_default();
         let reference = ObjectRef {
@@ -103,6 +109,7 @@ impl ObjectNow {
             metadata,
             declared,
             registry_id,
+            management_policy,
         })
     }
 }

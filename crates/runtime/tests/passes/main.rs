@@ -18,6 +18,7 @@ mod campaign;
 mod evidence;
 mod fence;
 mod gated;
+mod invalid;
 mod observe;
 mod past;
 mod simulation;

@@ -186,6 +186,7 @@ pub fn all() -> Vec<Story> {
             prepare: deny,
             play: |stage| break_glass_half_way(stage).boxed(),
         },
+        like_another("broken-spec", |_| {}, |stage| broken_spec(stage).boxed()),
         Story {
             name: "created",
             beginning: Beginning::OtherWishes,
@@ -218,6 +219,32 @@ async fn break_it(stage: &Stage<'_>) -> Result<(), String> {
     stage
         .until("open", 5 * MINUTE, |stand| stand.open_targets().len() == 3)
         .await
+}
+
+/// Whoever is on call cannot repair the spec, and does not have to.
+async fn broken_spec(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stage.declare("break a rule", |spec| {
+        let window = json!({"schedule": "every tuesday at night", "timeZone": "UTC", "duration": "2h"});
+        spec["publicAccess"] = json!({"desired": "Disabled", "lockdown": {"waitFor": ["Window"], "window": window}});
+    });
+    stage
+        .until("told so", 30 * MINUTE, |stand| {
+            stand.status()["waitingFor"].to_string().contains("InvalidSpecStalled")
+        })
+        .await?;
+    break_it(stage).await?;
+    stage
+        .until("over", 30 * MINUTE, |stand| {
+            let glass = stand.api.get("breakglasses", NAMESPACE, "fire").unwrap_or_default();
+            glass["status"]["phase"] == "Expired"
+        })
+        .await?;
+    stage.declare("repair it", |spec| {
+        spec["publicAccess"] = json!({"desired": "Disabled"})
+    });
+    stage.locked().await
 }
 
 fn reopening(object: &mut Value) {

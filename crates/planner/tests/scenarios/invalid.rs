@@ -1,0 +1,196 @@
+//! Objects that break a rule: nothing of them is carried out, what was known is kept, and the way back stays open.
+
+use std::time::Duration;
+
+use sreg_api::BreakGlassPhase::*;
+use sreg_api::conditions::ConditionType;
+use sreg_api::registry::*;
+use sreg_domain::seen::*;
+use sreg_domain::{AzureAction, ClusterAction, Fact};
+use sreg_planner::plan::WaitReason;
+
+use super::emergencies::{add, glasses, live, phase, told};
+use super::*;
+use crate::world::scramble::Blow;
+use crate::world::*;
+
+fn azure(plan: &Plan) -> usize {
+    plan.steps().filter(|s| matches!(s.action, Action::Azure(_))).count()
+}
+
+fn condition(world: &World, kind: ConditionType) -> (String, String) {
+    let conditions = &world.seen.object.status.conditions;
+    let found = conditions.iter().find(|c| c.type_ == kind.to_string()).unwrap();
+    (found.status.clone(), found.reason.clone())
+}
+
+fn repaired(object: &mut sreg_api::SecureRegistry) {
+    object.spec.public_access.lockdown = None;
+}
+
+#[test]
+fn nothing_of_it_is_carried_out_and_what_was_known_is_kept() {
+    let mut world = locked();
+    let before = world.seen.object.status.clone();
+    world.misspec(|o| {
+        bad_window(o);
+        // What is no longer wanted would be removed, what is wanted would be built.
+        o.spec.endpoints[0].name = "elsewhere".into();
+        o.spec.public_access.desired = PublicAccess::Enabled;
+    });
+    let (plan, report) = world.visit();
+    assert!(plan.waves.is_empty(), "{}", sreg_planner::render(&plan));
+    assert_eq!(report.gauges.waits, [WaitReason::InvalidSpecStalled]);
+    let status = &report.status;
+    assert_eq!(world.state(), "Stalled");
+    assert!(world.message().contains("schedule"), "{}", world.message());
+    assert_eq!(status.endpoints, before.endpoints);
+    assert_eq!(status.endpoints_ready, before.endpoints_ready);
+    assert_eq!(status.paths_verified, before.paths_verified);
+    for kind in [
+        ConditionType::EndpointsReady,
+        ConditionType::DnsReady,
+        ConditionType::ConnectivityVerified,
+        ConditionType::TagsCompliant,
+    ] {
+        assert_eq!(condition(&world, kind).0, "True", "{kind}");
+    }
+    let again = world.visit().1;
+    assert!(again.status == report.status && again.events.is_empty());
+}
+
+#[test]
+fn what_public_access_is_stays_known() {
+    let mut world = locked();
+    world.misspec(bad_window);
+    world.visit();
+    world.suffer(Blow::OpenStorage);
+    let (_, report) = world.visit();
+    let access = report.status.public_access.unwrap();
+    assert_eq!(access.summary, "Open: storage");
+    assert_eq!(condition(&world, ConditionType::DriftDetected).0, "True");
+    assert_eq!(
+        condition(&world, ConditionType::PublicAccessDisabled),
+        ("False".into(), "Open".into())
+    );
+}
+
+#[test]
+fn a_break_glass_opens_what_was_locked_in_its_name_and_the_lock_comes_back_once_it_is_repaired() {
+    let mut world = locked();
+    world.misspec(bad_window);
+    world.visit();
+    world.pass(Duration::from_secs(60));
+    add(&mut world, "a", 30);
+    let begun = live(&mut world, 1, "BreakGlassBegan");
+    assert!(world.all_open() && begun.len() == 1, "{begun:?}");
+    let status = told(&mut world, "a");
+    assert!(
+        status.phase == Active && status.message.contains("once its SecureRegistry is valid"),
+        "{status:?}"
+    );
+    // Still for the user to repair: that speaks, and the condition has the rest.
+    assert_eq!(world.state(), "Stalled");
+    assert_eq!(condition(&world, ConditionType::BreakGlass).0, "True");
+    let ended = live(&mut world, 30, "BreakGlassEnded");
+    assert!(
+        ended.len() == 1 && ended[0].contains("once its SecureRegistry is valid"),
+        "{ended:?}"
+    );
+    let status = told(&mut world, "a");
+    assert!(
+        status.phase == Expired && status.message.contains("schedule"),
+        "{status:?}"
+    );
+    let (plan, report) = world.visit();
+    assert!(world.all_open() && azure(&plan) == 0);
+    assert!(report.gauges.relock_pending && report.gauges.waits.contains(&WaitReason::BreakGlassStalled));
+    world.respec(repaired);
+    world.until("Locked", 60);
+    world.settle(10);
+    assert_eq!(phase(&mut world, "a"), Spent);
+}
+
+#[test]
+fn one_that_never_held_its_registry_opens_nothing() {
+    let mut world = locked();
+    // Its claim was never taken; somebody else has closed the registry.
+    world.seen.cluster.claim = Fact::Absent;
+    world.seen.cluster.snapshot = Fact::Absent;
+    world.seen.object = ObjectSeen::default();
+    world.misspec(bad_window);
+    add(&mut world, "a", 30);
+    let (plan, report) = world.visit();
+    assert!(
+        plan.steps().all(|s| s.action.only_tells()),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+    let status = told(&mut world, "a");
+    assert!(
+        status.phase == Ignored && status.message.contains("never managed"),
+        "{status:?}"
+    );
+    assert_eq!(report.gauges.break_glass_uses, 0);
+    assert_eq!(
+        condition(&world, ConditionType::DnsReady),
+        ("Unknown".into(), "InvalidSpec".into())
+    );
+}
+
+#[test]
+fn one_whose_registry_belongs_to_another_object_opens_nothing() {
+    let mut world = locked();
+    world.misspec(bad_window);
+    world.seen.cluster.claim = Fact::Seen(Claim {
+        holder: "other/contoso".into(),
+        uid: "other".into(),
+    });
+    add(&mut world, "a", 30);
+    let (plan, _) = world.visit();
+    assert_eq!(azure(&plan), 0);
+    assert!(
+        told(&mut world, "a")
+            .message
+            .contains("belongs to SecureRegistry other/contoso")
+    );
+}
+
+#[test]
+fn under_observe_nothing_is_opened_either() {
+    let mut world = locked();
+    world.misspec(|o| {
+        bad_window(o);
+        o.spec.management_policy = ManagementPolicy::Observe;
+    });
+    add(&mut world, "a", 30);
+    let (plan, _) = world.visit();
+    assert_eq!(azure(&plan), 0, "{}", sreg_planner::render(&plan));
+    assert_eq!(phase(&mut world, "a"), Ignored);
+}
+
+#[test]
+fn whether_it_is_an_emergency_must_be_known() {
+    let mut world = locked();
+    world.misspec(bad_window);
+    add(&mut world, "a", 30);
+    let before = glasses(&mut world).clone();
+    world.seen.cluster.break_glasses = Fact::not_read("no answer");
+    let (plan, _) = world.visit();
+    assert_eq!(azure(&plan), 0);
+    world.seen.cluster.break_glasses = Fact::Seen(before);
+    assert!(azure(&world.plan()) > 0);
+}
+
+#[test]
+fn a_finalizer_that_somebody_took_comes_back_before_anything_is_opened() {
+    let mut world = locked();
+    world.misspec(bad_window);
+    world.seen.object.has_finalizer = false;
+    add(&mut world, "a", 30);
+    let plan = world.plan();
+    let finalizer = |s: &sreg_planner::Step| s.action == Action::Cluster(ClusterAction::AddFinalizer);
+    assert!(plan.waves[0].iter().all(finalizer));
+    let opens = |s: &sreg_planner::Step| matches!(&s.action, Action::Azure(a) if AzureAction::is_opening(a));
+    assert!(plan.waves[1].iter().all(opens));
+}
