@@ -153,6 +153,8 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         // The last chance to say what is left behind. A namespace that is terminating takes no events: then the log has it.
         events::publish(context, &object, &report).await;
         context.forget(&object.uid);
+        // What was said of a lock that comes back is not true any more.
+        unspoken::tell_of_absence(context, &object.namespace, &object.name).await;
         return Ok((Action::await_change(), PassResult::Gone));
     }
     write_status(context, &object, &now.seen.status, &report.status).await?;

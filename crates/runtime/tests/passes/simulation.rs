@@ -243,6 +243,32 @@ async fn a_break_glass_opens_at_once_and_the_lock_comes_back_by_itself_even_afte
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_break_glass_whose_object_is_deleted_promises_no_lock_any_more() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    locked(&stand).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    stand.break_the_glass("2h");
+    let says = |stand: &Stand, what: &str| {
+        let glass = stand.api.get("breakglasses", NAMESPACE, "fire").unwrap_or_default();
+        glass["status"]["message"].as_str().unwrap_or_default().contains(what)
+    };
+    stand
+        .until("open", Duration::from_secs(600), |stand| {
+            says(stand, "then it is locked again")
+        })
+        .await;
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    stand
+        .until("told so", Duration::from_secs(600), |stand| {
+            says(stand, "there is no SecureRegistry")
+        })
+        .await;
+    assert_eq!(stand.open_targets().len(), 3);
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn objects_of_namespaces_that_are_not_served_are_left_alone() {
     let stand = Stand::quick();
     let mut context = stand.context();
