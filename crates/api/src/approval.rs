@@ -86,7 +86,7 @@ pub enum BreakGlassPhase {
     Active,
     /// Its time runs, but has no effect as things stand: the message says why.
     Ignored,
-    /// Its time is over; locking again is under way.
+    /// Its time is over; the registry is locked again once that can be: the message says what comes next.
     Expired,
     /// Never in force: earlier ones had used up the longest time.
     UsedUp,

@@ -59,8 +59,8 @@ pub struct Desired {
     pub deletion: DeletionPolicy,
     /// Longest time that break-glasses may hold the registry open, extensions included.
     pub max_break_glass: Duration,
-    /// Rules that the object breaks. If any, nothing of it is carried out: only its identity, its registry and whether anything
-    /// may be written hold, for looking at the registry and for the way back.
+    /// Rules that the object breaks. If any, nothing is built, closed or removed for it: only its identity, its registry, whether
+    /// anything may be written and whether public access is wanted hold, for looking at the registry and for the way back.
     pub violations: Vec<Violation>,
 }
 

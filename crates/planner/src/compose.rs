@@ -83,16 +83,24 @@ fn end(view: &View<'_>) -> Plan {
     finish(view, waves, draft, assessment)
 }
 
-/// Nothing of an object that breaks a rule is carried out. But what is closed in its name can be opened in an emergency: whoever
-/// is on call may not be able to repair it. A registry that it never held is left alone.
+/// Nothing of an object that breaks a rule is carried out. But what is closed in its name can be opened, in an emergency or because
+/// it legibly says so: whoever is on call may not be able to repair the rest. A registry that it never held is left alone.
 fn invalid(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
     draft.waiting(
         WaitReason::InvalidSpecStalled,
         Violation::sentence(&view.desired.violations),
     );
-    if view.is_held() && claims::plan(view, &mut draft) && !open(view, &mut draft) {
-        stays_open(view, "locked again once the object is valid", &mut draft);
+    if view.is_held() && claims::plan(view, &mut draft) {
+        unread(view, &mut draft);
+        if !open(view, &mut draft) {
+            let next = if view.desired.observe_only {
+                LEFT_TO_OTHERS
+            } else {
+                "it is locked again once the object is valid"
+            };
+            stays_open(view, next, &mut draft);
+        }
     }
     let waves = waves(view, &mut draft);
     let assessment = Assessment {
@@ -100,6 +108,14 @@ fn invalid(view: &View<'_>) -> Plan {
         ..Assessment::default()
     };
     finish(view, waves, draft, assessment)
+}
+
+/// What cannot be read cannot be opened: who waits for that must be told, and it is looked at again soon.
+fn unread(view: &View<'_>, draft: &mut Draft) {
+    if let (Some(gap), false) = (&view.targets.gap, view.seen.azure.registry.is_absent()) {
+        draft.wait(gap.clone());
+    }
+    endpoints::unknown_targets(view, draft);
 }
 
 fn live(view: &View<'_>) -> Plan {
@@ -215,11 +231,7 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
 
 /// Under Observe: what an end of a break-glass leaves to others, and what would be closed.
 fn would_close(view: &View<'_>, draft: &mut Draft) {
-    stays_open(
-        view,
-        "under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand",
-        draft,
-    );
+    stays_open(view, LEFT_TO_OTHERS, draft);
     for open in view.access.iter().filter(|a| a.closed == Some(false)) {
         draft.find(
             FindingReason::WouldDo,
@@ -231,6 +243,8 @@ fn would_close(view: &View<'_>, draft: &mut Draft) {
         );
     }
 }
+
+const LEFT_TO_OTHERS: &str = "under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand";
 
 /// A break-glass that is over, after which nothing is locked again before somebody acts.
 fn stays_open(view: &View<'_>, next: &str, draft: &mut Draft) {

@@ -198,7 +198,7 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
     subnets_differ(view, draft);
 }
 
-fn unknown_targets(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn unknown_targets(view: &View<'_>, draft: &mut Draft) {
     let unread = Fact::not_read("nobody looked at the storage account");
     for id in &view.targets.storage {
         let fact = look_up(&view.seen.azure.storage, id, &unread);

@@ -90,10 +90,21 @@ impl<'a> View<'a> {
             .is_some_and(|claim| claim.uid == self.desired.object.uid)
     }
 
-    /// An object that obeys the rules holds its registry, or will; one that breaks them only if it has the claim on it, or (so that
-    /// Observe can say what it would do) if it never takes one.
+    /// An object that obeys the rules holds its registry, or will. One that breaks them takes no claim, unless the snapshot shows that
+    /// the registry was locked in its name; where it writes nothing it needs none.
     pub(crate) fn is_held(&self) -> bool {
-        self.desired.violations.is_empty() || self.desired.observe_only || !self.seen.cluster.claim.is_absent()
+        let locked_by_us = || {
+            let snapshot = self.seen.cluster.snapshot.seen();
+            snapshot.is_some_and(|s| s.holder == self.holder())
+        };
+        let obeys = self.desired.violations.is_empty() || self.desired.observe_only;
+        obeys
+            || match &self.seen.cluster.claim {
+                Fact::Absent => locked_by_us(),
+                Fact::Seen(claim) if !self.claim_is_ours() && claim.holder == self.holder() => locked_by_us(),
+                // Ours, somebody else's, or not to be told: it is waited for, or said who has it.
+                Fact::Seen(_) | Fact::Unknown(_) => true,
+            }
     }
 
     /// `namespace/name`, as the claim names its holder.

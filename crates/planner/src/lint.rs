@@ -6,7 +6,7 @@
 //! | proof | closing needs complete, fresh, echoed proof of every path; claim, finalizer, snapshot, settled names; what people must say |
 //! | alone | closing writes stand alone in the only wave |
 //! | opening | opening needs the spec, a break-glass in force, or a rollback that was chosen |
-//! | valid | for an object that breaks rules nothing is written to Azure but what opens in an emergency |
+//! | valid | for an object that breaks rules nothing is written to Azure but what opens, by its spec or in an emergency |
 //! | claim first | no Azure write before claim and finalizer; nobody's snapshot goes but with the claim |
 //! | ownership | no step names a resource that is not ours, or that could not be read |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
@@ -142,8 +142,9 @@ fn valid(lint: &mut Lint<'_>) {
     if lint.desired.violations.is_empty() || lint.seen.object.deleting {
         return;
     }
-    let emergency = proof::break_glass_in_force(lint.desired, lint.seen);
-    let allowed = |action: &AzureAction| action.is_opening() && emergency;
+    let wanted = lint.desired.public_access == PublicAccess::Enabled;
+    let may_open = wanted || proof::break_glass_in_force(lint.desired, lint.seen);
+    let allowed = |action: &AzureAction| action.is_opening() && may_open;
     let plan = lint.plan;
     for step in plan.steps().filter(|step| azure(step).is_some_and(|a| !allowed(a))) {
         lint.break_rule("valid", format!("{} for an object that is not valid", step.id));

@@ -14,7 +14,8 @@ use sreg_domain::{Action, ArmId, AzureAction, Fact};
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::WantedEndpoints;
 use crate::facts::{View, may_pass, not_known};
-use crate::plan::{FindingReason, Step, WaitReason};
+use crate::plan::{FindingReason, Step, Wait, WaitReason};
+use crate::teardown;
 
 /// Endpoints that carry our mark.
 pub(crate) fn ours<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a ArmId, &'a EndpointSeen)> {
@@ -46,37 +47,50 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
 }
 
 /// Of removals only the first in each network goes on: Azure changes one endpoint there at a time and refuses the others until it
-/// is done (azure.md §3.4). One that cannot be read just now may be the one that it changes, wherever it stands.
+/// is done (azure.md §3.4). One that cannot be read just now may be the one that it changes, wherever it stands; that is not
+/// waited for as long as a deletion has patience.
 pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
     let endpoint = |id: &ArmId| view.seen.azure.endpoints.get(id).and_then(Fact::seen);
     let network = |id: &ArmId| endpoint(id).and_then(|e| e.subnet.as_ref()).and_then(ArmId::parent);
     let leaving = ours(view).filter(|(id, endpoint)| is_leaving(view, id, endpoint));
     let mut busy: BTreeSet<ArmId> = leaving.filter_map(|(id, _)| network(id)).collect();
     let mut endpoints = view.seen.azure.endpoints.iter();
-    let hidden = endpoints.find(|(_, fact)| is_hidden(fact));
+    let hidden = endpoints
+        .find(|(_, fact)| is_hidden(fact))
+        .filter(|_| !teardown::lasts(view, teardown::PATIENCE));
     for step in std::mem::take(&mut draft.azure) {
         let removed = match &step.action {
             Action::Azure(action) => action.removed_endpoint(),
             Action::Cluster(_) => None,
         };
-        match removed.as_ref().and_then(network) {
-            Some(_) if let Some((hidden, _)) = hidden => draft.waiting(
-                WaitReason::ResourceBusy,
-                format!(
-                    "{} waits until it is known whether Azure is changing {}",
-                    step.id,
-                    hidden.name()
-                ),
-            ),
-            Some(network) if !busy.insert(network.clone()) => draft.waiting(
+        let Some(network) = removed.as_ref().and_then(network) else {
+            draft.azure.push(step);
+            continue;
+        };
+        if let Some((hidden, fact)) = hidden {
+            let what = not_known(&format!("private endpoint {}", hidden.name()), fact).message;
+            let wait = Wait {
+                reason: WaitReason::ResourceBusy,
+                message: format!("{} waits, because Azure may be changing another one: {what}", step.id),
+            };
+            // No lock waits for the removal of what nobody wants.
+            let waits = if view.seen.object.deleting {
+                &mut draft.waits
+            } else {
+                &mut draft.aside
+            };
+            waits.push(wait);
+        } else if busy.insert(network.clone()) {
+            draft.azure.push(step);
+        } else {
+            draft.waiting(
                 WaitReason::ResourceBusy,
                 format!(
                     "{} waits until Azure has removed another one in {}",
                     step.id,
                     network.name()
                 ),
-            ),
-            Some(_) | None => draft.azure.push(step),
+            );
         }
     }
 }

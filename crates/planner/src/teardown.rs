@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use sreg_api::conditions::State;
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
+use sreg_domain::desired::Violation;
 use sreg_domain::seen::{EndpointSeen, ZoneSeen};
 use sreg_domain::{ArmId, ClusterAction, EndpointGroup, Fact, TargetKind, duration, naming};
 
@@ -46,7 +47,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
 }
 
 /// How long a deletion tries, and how much longer for each endpoint: Azure takes up to eleven minutes for one (azure.md §3.4).
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 fn patience(view: &View<'_>) -> Duration {
     let endpoints = u32::try_from(release::ours(view).count()).unwrap_or(u32::MAX);
@@ -54,7 +55,7 @@ fn patience(view: &View<'_>) -> Duration {
 }
 
 /// Whether the object has been deleted for longer than this.
-fn lasts(view: &View<'_>, longer_than: Duration) -> bool {
+pub(crate) fn lasts(view: &View<'_>, longer_than: Duration) -> bool {
     let deleting = State::Deleting.to_string();
     view.last_entry()
         .is_some_and(|(state, since)| state == deleting && since >= longer_than)
@@ -113,6 +114,15 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
     let wanted = view.desired.deletion == DeletionPolicy::DeleteEndpoints && !view.desired.observe_only;
     if !wanted {
         return;
+    }
+    if !view.desired.violations.is_empty() {
+        return draft.find(
+            FindingReason::LeftInPlace,
+            format!(
+                "private endpoints are left in place: the object is not valid: {}",
+                Violation::sentence(&view.desired.violations)
+            ),
+        );
     }
     if view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours() {
         return draft.find(

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use sreg_api::SecureRegistry;
 use sreg_api::registry::{
-    ApprovalMode, DeletionPolicy, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate,
-    PublicAccess, RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
+    ApprovalMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate, PublicAccess,
+    RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
 };
 pub use sreg_domain::desired::Violation;
 use sreg_domain::desired::{
@@ -209,15 +209,10 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
     })
 }
 
-/// What is left of an object that breaks rules: on deletion release what the cluster holds, in an emergency open, else leave Azure
-/// as it is.
+/// What is left of an object that breaks rules: on deletion release what the cluster holds, open where that is wanted, else leave
+/// Azure as it is.
 fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, violations: Vec<Violation>) -> Desired {
     let reference = object_ref(object);
-    // What it says of public access is not obeyed, so nothing is open because it says so.
-    let public_access = match object.metadata.deletion_timestamp {
-        Some(_) => object.spec.public_access.desired,
-        None => PublicAccess::Disabled,
-    };
     Desired {
         owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
         object: reference,
@@ -237,7 +232,7 @@ fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, viol
             recent_public_clients: None,
         },
         approve_name_changes: false,
-        public_access,
+        public_access: object.spec.public_access.desired,
         gates: Vec::new(),
         window: None,
         rollback: Default::default(),
@@ -245,7 +240,7 @@ fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, viol
         sharing: Vec::new(),
         drift_interval: Duration::from_secs(600),
         observe_only: object.spec.management_policy == ManagementPolicy::Observe,
-        deletion: DeletionPolicy::Retain,
+        deletion: object.spec.deletion_policy,
         max_break_glass: settings.max_break_glass,
         violations,
     }

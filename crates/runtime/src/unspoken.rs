@@ -25,7 +25,7 @@ pub(crate) async fn tell_of_absence(context: &Context, namespace: &str, registry
     }
 }
 
-/// Tells those that name an object which does not exist, or breaks a rule.
+/// Tells those that name an object which does not exist, or names no registry.
 pub(crate) async fn tell(context: &Context, namespace: &str, registry: &str, violation: Option<&str>) {
     let glasses = match break_glasses_for(context, namespace, registry).await {
         Ok(glasses) => glasses,

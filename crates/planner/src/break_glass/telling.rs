@@ -154,7 +154,7 @@ fn no_effect(view: &View<'_>) -> Option<String> {
     }
     if !view.is_held() {
         return Some(format!(
-            "{registry} is not valid, and the operator never managed its Azure registry: {}",
+            "{registry} is not valid and has no claim on its Azure registry: {}",
             Violation::sentence(&view.desired.violations)
         ));
     }
@@ -164,6 +164,12 @@ fn no_effect(view: &View<'_>) -> Option<String> {
     if view.desired.public_access == PublicAccess::Enabled {
         return Some(format!(
             "{registry} is open by its own spec (publicAccess.desired: Enabled)"
+        ));
+    }
+    if view.desired.observe_only && !view.desired.violations.is_empty() {
+        return Some(format!(
+            "managementPolicy of {registry} is Observe or cannot be read, so nothing is written to Azure: {}",
+            Violation::sentence(&view.desired.violations)
         ));
     }
     view.desired.observe_only.then(|| {
@@ -230,6 +236,7 @@ pub fn tell_without_registry(
                 whole_seconds(end).0
             ),
         ),
+        Some(Ignored) if now < end => say(Ignored, Some(end), format!("public access stays as it is: {why}")),
         Some(Active | Ignored | Pending) | None if now < end => say(Pending, None, format!("opens nothing: {why}")),
         Some(Active) => say(
             Expired,

@@ -31,7 +31,9 @@ pub(super) struct Emergencies {
 impl Emergencies {
     pub(super) fn of(view: &View<'_>) -> Emergencies {
         let former = &view.seen.object.status.break_glasses;
-        let known = matches!(view.seen.cluster.break_glasses, Fact::Seen(_));
+        // Whom the registry belongs to decides what a break-glass means.
+        let known = matches!(view.seen.cluster.break_glasses, Fact::Seen(_))
+            && !matches!(view.seen.cluster.claim, Fact::Unknown(_));
         if !known || view.seen.object.deleting {
             return Emergencies {
                 uses: former.clone(),

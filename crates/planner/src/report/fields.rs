@@ -69,6 +69,9 @@ pub(super) fn status(
     if view.seen.object.deleting || !view.desired.violations.is_empty() {
         keep_what_was_not_judged(former, &mut status);
     }
+    if !view.seen.object.deleting && !view.desired.violations.is_empty() {
+        keep_findings(former, &mut status);
+    }
     status.history.extend(emergencies.history(now));
     match (verdict.state, evidence(view, &status)) {
         // Each use of a break-glass has its own line.
@@ -100,6 +103,24 @@ fn keep_what_was_not_judged(former: &SecureRegistryStatus, status: &mut SecureRe
     status.paths_verified = former.paths_verified.clone();
     status.endpoints = former.endpoints.clone();
     status.approvals_wanted.clear();
+}
+
+/// Of an object that breaks rules little is judged anew. What was found of the rest is found no second time after its repair.
+fn keep_findings(former: &SecureRegistryStatus, status: &mut SecureRegistryStatus) {
+    let judged = [
+        FindingReason::WouldDo,
+        FindingReason::Drift,
+        FindingReason::BreakGlassEnded,
+    ];
+    let kept = |f: &&FindingStatus| !judged.iter().any(|reason| f.reason == reason.to_string());
+    let new = std::mem::take(&mut status.findings);
+    status.findings = former.findings.iter().filter(kept).cloned().collect();
+    for finding in new {
+        if !status.findings.contains(&finding) {
+            status.findings.push(finding);
+        }
+    }
+    status.findings.truncate(MOST_LINES);
 }
 
 /// Adds a line of history when the state changed.
@@ -374,7 +395,9 @@ fn exposure(
     } else {
         former
     };
-    let lifted = view.desired.public_access == PublicAccess::Enabled || view.desired.observe_only;
+    // A management policy that cannot be read is taken for Observe, which lifts no lock.
+    let observed = view.desired.observe_only && view.desired.violations.is_empty();
+    let lifted = view.desired.public_access == PublicAccess::Enabled || observed;
     exposure.by_spec |= view.any_open() && lifted;
     if view.all_open() && view.seen.cluster.snapshot.is_absent() {
         exposure.evidence_digest = None;

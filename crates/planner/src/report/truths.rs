@@ -226,7 +226,7 @@ fn emergency(view: &View<'_>) -> Said {
     }
 }
 
-/// A former condition as it was, for a visit that observed nothing; the summary trio is always new.
+/// A former condition as it was, for a visit that could not judge it anew; the summary trio is always new.
 pub(super) fn keep(former: &Condition) -> Option<Draft> {
     let kind = ConditionType::iter().find(|k| k.to_string() == former.type_)?;
     if matches!(

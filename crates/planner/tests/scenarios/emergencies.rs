@@ -357,6 +357,21 @@ fn without_a_registry_object_it_is_told_that_nothing_happens() {
     );
     lonely.status = Some(last);
     assert_eq!(tell(&lonely, world.now + Duration::from_secs(9999)), None);
+    // What it was told about its end stays, and that the registry may be open because of it.
+    lonely.status = Some(BreakGlassStatus {
+        phase: Ignored,
+        until: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+            world.now + Duration::from_secs(900),
+        )),
+        message: "being deleted".into(),
+    });
+    let left = status(tell(&lonely, world.now));
+    assert!(
+        left.phase == Ignored
+            && left.until == lonely.status.as_ref().unwrap().until
+            && left.message.contains("public access stays as it is"),
+        "{left:?}"
+    );
     let broken = tell_without_registry("ml", &glass(&world, "b", 30), "models", Some("spec: no"), world.now);
     assert!(
         status(broken)
@@ -455,4 +470,21 @@ fn an_emergency_that_is_over_opens_nothing_when_the_object_is_made_anew() {
         world.pass(report.requeue);
     }
     assert_eq!(world.state(), "Locked");
+}
+
+#[test]
+fn a_claim_that_cannot_be_read_ends_no_use() {
+    let mut world = opened(60);
+    let claim = world.seen.cluster.claim.clone();
+    let uses = world.seen.object.status.break_glasses.clone();
+    world.seen.cluster.claim = unknown(IgnoranceKind::Unreachable);
+    let (_, report) = world.visit();
+    assert!(
+        uses.len() == 1 && report.status.break_glasses == uses,
+        "{:?}",
+        report.events
+    );
+    world.seen.cluster.claim = claim;
+    let (_, report) = world.visit();
+    assert_eq!((report.gauges.break_glass_uses, report.status.break_glasses), (0, uses));
 }

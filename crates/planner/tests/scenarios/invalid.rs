@@ -36,7 +36,6 @@ fn nothing_of_it_is_carried_out_and_what_was_known_is_kept() {
         bad_window(o);
         // What is no longer wanted would be removed, what is wanted would be built.
         o.spec.endpoints[0].name = "elsewhere".into();
-        o.spec.public_access.desired = PublicAccess::Enabled;
     });
     let (plan, report) = world.visit();
     assert!(plan.waves.is_empty(), "{}", sreg_planner::render(&plan));
@@ -128,7 +127,7 @@ fn one_that_never_held_its_registry_opens_nothing() {
     );
     let status = told(&mut world, "a");
     assert!(
-        status.phase == Ignored && status.message.contains("never managed"),
+        status.phase == Ignored && status.message.contains("has no claim"),
         "{status:?}"
     );
     assert_eq!(report.gauges.break_glass_uses, 0);
@@ -193,4 +192,124 @@ fn a_finalizer_that_somebody_took_comes_back_before_anything_is_opened() {
     assert!(plan.waves[0].iter().all(finalizer));
     let opens = |s: &sreg_planner::Step| matches!(&s.action, Action::Azure(a) if AzureAction::is_opening(a));
     assert!(plan.waves[1].iter().all(opens));
+}
+
+/// Opening locks nobody out, and needs nothing of the rest.
+#[test]
+fn that_public_access_is_wanted_is_obeyed_where_it_can_be_read() {
+    let mut world = locked();
+    world.misspec(|o| {
+        bad_window(o);
+        o.spec.public_access.desired = PublicAccess::Enabled;
+    });
+    add(&mut world, "a", 30);
+    live(&mut world, 5, "");
+    assert!(world.all_open());
+    let status = told(&mut world, "a");
+    assert!(
+        status.phase == Ignored && status.message.contains("desired: Enabled"),
+        "{status:?}"
+    );
+    live(&mut world, 60, "");
+    let (plan, report) = world.visit();
+    assert!(azure(&plan) == 0 && !report.gauges.relock_pending);
+    assert_eq!(report.gauges.waits, [WaitReason::InvalidSpecStalled]);
+    assert_eq!(condition(&world, ConditionType::DriftDetected).0, "False");
+}
+
+#[test]
+fn what_cannot_be_read_in_an_emergency_is_named_and_looked_at_again_soon() {
+    let mut world = locked();
+    world.misspec(bad_window);
+    add(&mut world, "a", 30);
+    let before = world.seen.azure.storage.clone();
+    world
+        .seen
+        .azure
+        .storage
+        .values_mut()
+        .for_each(|s| *s = unknown(IgnoranceKind::Throttled));
+    let plan = world.plan();
+    assert!(azure(&plan) == 2, "the others are opened");
+    world.visit();
+    let plan = world.plan();
+    let wait = plan.waits.iter().find(|w| w.reason == WaitReason::NotKnown).unwrap();
+    assert!(wait.message.contains("read something") && plan.next_look <= Duration::from_secs(15));
+    world.seen.azure.storage = before;
+    live(&mut world, 1, "");
+    assert!(world.all_open());
+}
+
+/// Deleted while locked and applied again from the same broken manifest: the snapshot shows whose lock it was.
+#[test]
+fn one_that_was_made_anew_opens_what_was_locked_in_its_name() {
+    let mut world = locked();
+    world.delete();
+    world.settle(10);
+    assert!(world.gone && world.seen.cluster.snapshot.seen().is_some());
+    world.gone = false;
+    world.seen.object = ObjectSeen::default();
+    world.object.metadata.uid = Some("99999999-2222-3333-4444-555555555555".into());
+    world.object.metadata.deletion_timestamp = None;
+    world.misspec(bad_window);
+    let (plan, _) = world.visit();
+    assert_eq!(azure(&plan), 0);
+    world.pass(Duration::from_secs(60));
+    add(&mut world, "a", 30);
+    live(&mut world, 1, "");
+    assert!(world.all_open(), "{}", world.message());
+    assert_eq!(phase(&mut world, "a"), Active);
+}
+
+#[test]
+fn a_management_policy_that_cannot_be_read_lifts_no_lock() {
+    let mut world = locked();
+    world.pass(Duration::from_secs(60));
+    add(&mut world, "a", 30);
+    live(&mut world, 1, "");
+    assert!(world.all_open());
+    world.misspec(|o| {
+        bad_window(o);
+        o.spec.management_policy = ManagementPolicy::Observe;
+    });
+    world.visit();
+    assert!(!world.seen.object.status.exposure.clone().unwrap().by_spec);
+    assert!(told(&mut world, "a").message.contains("Observe or cannot be read"));
+}
+
+#[test]
+fn what_was_found_is_not_found_again_after_the_repair() {
+    let mut world = locked();
+    world.respec(|o| o.spec.endpoints[0].subnet_resource_id = format!("{}/subnets/other", vnet("hub")));
+    live(&mut world, 30, "");
+    let released = |world: &World| {
+        let findings = &world.seen.object.status.findings;
+        findings.iter().filter(|f| f.reason == "EndpointReleased").count()
+    };
+    let before = released(&world);
+    assert!(before > 0);
+    world.misspec(bad_window);
+    world.visit();
+    assert_eq!(released(&world), before);
+    world.respec(repaired);
+    let notes = live(&mut world, 30, "EndpointReleased");
+    assert_eq!((released(&world), notes), (before, Vec::new()));
+}
+
+#[test]
+fn its_deletion_says_what_it_leaves_in_place() {
+    let mut world = locked();
+    world.misspec(|o| {
+        bad_window(o);
+        o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
+    });
+    world.delete();
+    let (plan, _) = world.visit();
+    let left = plan.findings.iter().find(|f| f.message.contains("not valid"));
+    assert!(
+        left.is_some_and(|f| f.message.contains("schedule")),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+    assert_eq!(azure(&plan), 0);
 }

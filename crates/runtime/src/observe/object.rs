@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use sreg_api::registry::{
-    DeletionPolicy, DriftSpec, ManagedResourceGroupAccess, ManagementPolicy, PublicAccessSpec, RegistrySpec,
-    VerificationSpec,
+    DeletionPolicy, DriftSpec, ManagedResourceGroupAccess, ManagementPolicy, PublicAccess, PublicAccessSpec,
+    RegistrySpec, VerificationSpec,
 };
 use sreg_api::{SecureRegistry, SecureRegistrySpec, SecureRegistryStatus, names};
 use sreg_domain::desired::ObjectRef;
@@ -34,10 +34,12 @@ pub struct ObjectNow {
     pub registry_id: String,
     /// `spec.managementPolicy`, whatever else the spec holds; what cannot be read is no permission to write.
     pub management_policy: ManagementPolicy,
+    /// `spec.publicAccess.desired`, whatever else the spec holds; what cannot be read opens nothing.
+    pub public_access: PublicAccess,
 }
 
 impl ObjectNow {
-    /// The object; where its spec does not parse, its identity around an empty spec: enough to report on and to release.
+    /// The object; where its spec does not parse, its identity around an empty spec: enough to report on, to open and to release.
     pub fn object(&self) -> SecureRegistry {
         if let Ok(declared) = &self.declared {
             return (**declared).clone();
@@ -55,7 +57,10 @@ impl ObjectNow {
             unproven_networks: Vec::new(),
             verification: VerificationSpec::default(),
             name_changes: None,
-            public_access: PublicAccessSpec::default(),
+            public_access: PublicAccessSpec {
+                desired: self.public_access,
+                ..PublicAccessSpec::default()
+            },
             sharing: None,
             drift: DriftSpec::default(),
             management_policy: self.management_policy,
@@ -81,6 +86,8 @@ impl ObjectNow {
             None => ManagementPolicy::default(),
             Some(policy) => ManagementPolicy::deserialize(policy).unwrap_or(ManagementPolicy::Observe),
         };
+        let public_access = spec.pointer("/publicAccess/desired").map(PublicAccess::deserialize);
+        let public_access = public_access.and_then(Result::ok).unwrap_or(PublicAccess::Disabled);
         let status = data.get_mut("status").map(Value::take).unwrap_or_default();
         let status: SecureRegistryStatus = serde_json::from_value(status).unwrap_or_default();
         let reference = ObjectRef {
@@ -110,6 +117,7 @@ impl ObjectNow {
             declared,
             registry_id,
             management_policy,
+            public_access,
         })
     }
 }

@@ -264,6 +264,9 @@ async fn a_break_glass_whose_object_is_deleted_promises_no_lock_any_more() {
             says(stand, "there is no SecureRegistry")
         })
         .await;
+    let glass = stand.api.get("breakglasses", NAMESPACE, "fire").unwrap_or_default();
+    assert_eq!(glass["status"]["phase"], "Ignored");
+    assert!(says(&stand, "public access stays as it is") && glass["status"]["until"].is_string());
     assert_eq!(stand.open_targets().len(), 3);
     operator.stop().await;
 }

@@ -249,6 +249,7 @@ impl Stand {
     pub async fn look(&self, context: &Context) -> (ObjectRef, Desired, Seen, Plan) {
         let now = read_object(&self.api.client(), NAMESPACE, NAME).await.unwrap().unwrap();
         let desired = validate(now.declared.as_ref().unwrap(), &context.settings.plan).unwrap();
+        assert_eq!(desired.violations, []);
         let seen = observe(context, &now.reference, now.seen.clone(), &desired).await;
         let plan = plan(&desired, &seen, seen.at);
         let broken = lint(&desired, &seen, &plan);
