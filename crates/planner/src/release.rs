@@ -47,8 +47,8 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
 }
 
 /// Of removals only the first in each network goes on: Azure changes one endpoint there at a time and refuses the others until it
-/// is done (azure.md §3.4). One that cannot be read just now may be the one that it changes, wherever it stands; that is not
-/// waited for as long as a deletion has patience.
+/// is done (azure.md §3.4). One that cannot be read just now may be the one that it changes, wherever it stands; for that a deletion
+/// waits no longer than [`teardown::PATIENCE`], then Azure may refuse.
 pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
     let endpoint = |id: &ArmId| view.seen.azure.endpoints.get(id).and_then(Fact::seen);
     let network = |id: &ArmId| endpoint(id).and_then(|e| e.subnet.as_ref()).and_then(ArmId::parent);
