@@ -64,6 +64,18 @@ pub struct Desired {
     pub violations: Vec<Violation>,
 }
 
+impl Desired {
+    /// The object breaks no rule.
+    pub fn is_valid(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// Which rules the object breaks, in one sentence. `None`: none.
+    pub fn what_is_wrong(&self) -> Option<String> {
+        (!self.is_valid()).then(|| Violation::sentence(&self.violations))
+    }
+}
+
 /// One thing that is wrong with an object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! deleting? ─► teardown
-//! breaks a rule? ─► look, and open in an emergency
+//! breaks a rule? ─► look, and open (spec, break-glass)
 //! claim, finalizer ─► registry ─► endpoints ─► DNS ─► endpoints no longer wanted ─► sharing ─► approval of name changes
 //!   ─► probes ─► public access: open it (spec, break-glass, rollback) | hold it | lock it | keep it locked
 //! ```
@@ -35,7 +35,7 @@ pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
     let view = View::new(desired, seen, now);
     let plan = if seen.object.deleting {
         end(&view)
-    } else if desired.violations.is_empty() {
+    } else if desired.is_valid() {
         live(&view)
     } else {
         invalid(&view)
@@ -87,19 +87,12 @@ fn end(view: &View<'_>) -> Plan {
 /// it legibly says so: whoever is on call may not be able to repair the rest. A registry that it never held is left alone.
 fn invalid(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
-    draft.waiting(
-        WaitReason::InvalidSpecStalled,
-        Violation::sentence(&view.desired.violations),
-    );
+    let wrong = Violation::sentence(&view.desired.violations);
+    draft.waiting(WaitReason::InvalidSpecStalled, wrong);
     if view.is_held() && claims::plan(view, &mut draft) {
         unread(view, &mut draft);
         if !open(view, &mut draft) {
-            let next = if view.desired.observe_only {
-                LEFT_TO_OTHERS
-            } else {
-                "it is locked again once the object is valid"
-            };
-            stays_open(view, next, &mut draft);
+            stays_open(view, &mut draft);
         }
     }
     let waves = waves(view, &mut draft);
@@ -231,7 +224,7 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
 
 /// Under Observe: what an end of a break-glass leaves to others, and what would be closed.
 fn would_close(view: &View<'_>, draft: &mut Draft) {
-    stays_open(view, LEFT_TO_OTHERS, draft);
+    stays_open(view, draft);
     for open in view.access.iter().filter(|a| a.closed == Some(false)) {
         draft.find(
             FindingReason::WouldDo,
@@ -244,10 +237,13 @@ fn would_close(view: &View<'_>, draft: &mut Draft) {
     }
 }
 
-const LEFT_TO_OTHERS: &str = "under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand";
-
 /// A break-glass that is over, after which nothing is locked again before somebody acts.
-fn stays_open(view: &View<'_>, next: &str, draft: &mut Draft) {
+fn stays_open(view: &View<'_>, draft: &mut Draft) {
+    let next = if view.desired.observe_only {
+        "under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand"
+    } else {
+        "it is locked again once the object is valid"
+    };
     if let Some((name, until)) = break_glass::left_open(view) {
         let until = whole_seconds(until).0;
         draft.waiting(

@@ -97,7 +97,7 @@ impl<'a> View<'a> {
             let snapshot = self.seen.cluster.snapshot.seen();
             snapshot.is_some_and(|s| s.holder == self.holder())
         };
-        let obeys = self.desired.violations.is_empty() || self.desired.observe_only;
+        let obeys = self.desired.is_valid() || self.desired.observe_only;
         obeys
             || match &self.seen.cluster.claim {
                 Fact::Absent => locked_by_us(),

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use sreg_api::conditions::State;
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
-use sreg_domain::desired::Violation;
 use sreg_domain::seen::{EndpointSeen, ZoneSeen};
 use sreg_domain::{ArmId, ClusterAction, EndpointGroup, Fact, TargetKind, duration, naming};
 
@@ -115,13 +114,10 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
     if !wanted {
         return;
     }
-    if !view.desired.violations.is_empty() {
+    if let Some(wrong) = view.desired.what_is_wrong() {
         return draft.find(
             FindingReason::LeftInPlace,
-            format!(
-                "private endpoints are left in place: the object is not valid: {}",
-                Violation::sentence(&view.desired.violations)
-            ),
+            format!("private endpoints are left in place: the object is not valid: {wrong}"),
         );
     }
     if view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours() {

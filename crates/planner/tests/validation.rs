@@ -16,7 +16,7 @@ fn changed(change: impl FnOnce(&mut SecureRegistrySpec)) -> Result<sreg_domain::
     let mut object = object(SPEC);
     change(&mut object.spec);
     validate(&object, &settings()).and_then(|desired| {
-        if desired.violations.is_empty() {
+        if desired.is_valid() {
             Ok(desired)
         } else {
             Err(desired.violations)

@@ -192,7 +192,7 @@ fn invalid(context: &Context, now: &ObjectNow, violations: &[Violation]) -> Repo
     let object = &now.reference;
     tracing::info!(object = %format_args!("{}/{}", object.namespace, object.name), generation = object.generation,
         violations = violations.len(), "pass: the object is not valid");
-    report_invalid(&now.object(), violations, context.clock.now())
+    report_invalid(&now.object, violations, context.clock.now())
 }
 
 fn result_of(plan: &Plan, outcome: &Outcome) -> PassResult {

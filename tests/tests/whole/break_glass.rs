@@ -85,6 +85,10 @@ async fn metrics(operator: &Process) -> Result<String> {
 
 async fn everything_is_open(setting: &Setting) -> Result<()> {
     setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
+    ensure_open(setting)
+}
+
+fn ensure_open(setting: &Setting) -> Result<()> {
     let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
     ensure!(open.iter().all(|(_, closed)| !closed), "everything is open: {open:?}");
     Ok(())
@@ -266,8 +270,7 @@ async fn a_spec_that_breaks_a_rule_keeps_nobody_from_the_way_back() -> Result<()
         "once its SecureRegistry is valid",
     )
     .await?;
-    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
-    ensure!(open.iter().all(|(_, closed)| !closed), "everything is open: {open:?}");
+    ensure_open(&setting)?;
     told(
         &setting,
         "tuesday",

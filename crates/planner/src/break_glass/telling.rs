@@ -11,7 +11,6 @@
 use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
 use sreg_api::{BreakGlassPhase, BreakGlassStatus};
-use sreg_domain::desired::Violation;
 use sreg_domain::seen::BreakGlassSeen;
 use sreg_domain::{ClusterAction, Fact, duration};
 
@@ -99,7 +98,7 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
                 format!(
                     "holds public access of {registry} open until {until}{}; then it is locked again, once {}every path is proven anew; delete this BreakGlass to end it earlier",
                     cut(view, term),
-                    if view.desired.violations.is_empty() {
+                    if view.desired.is_valid() {
                         ""
                     } else {
                         "its SecureRegistry is valid and "
@@ -127,15 +126,10 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
             ),
         ));
     }
-    let next = match no_effect(view) {
-        Some(why) => format!("nothing is locked again: {why}"),
-        None if !view.desired.violations.is_empty() => {
-            format!(
-                "nothing is locked again before {registry} is repaired: {}",
-                Violation::sentence(&view.desired.violations)
-            )
-        }
-        None => format!(
+    let next = match (no_effect(view), view.desired.what_is_wrong()) {
+        (Some(why), _) => format!("nothing is locked again: {why}"),
+        (None, Some(wrong)) => format!("nothing is locked again before {registry} is repaired: {wrong}"),
+        (None, None) => format!(
             "{registry} is locked again, once every path is proven anew; kubectl get sreg {registry} -o wide says how far it is"
         ),
     };
@@ -152,10 +146,10 @@ fn no_effect(view: &View<'_>) -> Option<String> {
     if view.seen.object.deleting {
         return Some(format!("{registry} is being deleted, public access stays as it is"));
     }
-    if !view.is_held() {
+    let wrong = view.desired.what_is_wrong();
+    if let Some(wrong) = wrong.as_ref().filter(|_| !view.is_held()) {
         return Some(format!(
-            "{registry} is not valid and has no claim on its Azure registry: {}",
-            Violation::sentence(&view.desired.violations)
+            "{registry} is not valid and has no claim on its Azure registry: {wrong}"
         ));
     }
     if let Some(claim) = view.seen.cluster.claim.seen().filter(|_| !view.claim_is_ours()) {
@@ -166,14 +160,9 @@ fn no_effect(view: &View<'_>) -> Option<String> {
             "{registry} is open by its own spec (publicAccess.desired: Enabled)"
         ));
     }
-    if view.desired.observe_only && !view.desired.violations.is_empty() {
-        return Some(format!(
-            "managementPolicy of {registry} is Observe or cannot be read, so nothing is written to Azure: {}",
-            Violation::sentence(&view.desired.violations)
-        ));
-    }
-    view.desired.observe_only.then(|| {
-        format!("under managementPolicy: Observe of {registry} nothing is written to Azure; set it to Enforce, or change public access by hand")
+    view.desired.observe_only.then(|| match wrong {
+        Some(wrong) => format!("managementPolicy of {registry} is Observe or cannot be read, so nothing is written to Azure: {wrong}"),
+        None => format!("under managementPolicy: Observe of {registry} nothing is written to Azure; set it to Enforce, or change public access by hand"),
     })
 }
 

@@ -123,7 +123,7 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
         }
     };
     demand(!seen.object.deleting, "the object is being deleted");
-    demand(desired.violations.is_empty(), "the object is not valid");
+    demand(desired.is_valid(), "the object is not valid");
     demand(!desired.observe_only, "Observe writes nothing");
     demand(
         desired.public_access == PublicAccess::Disabled,

@@ -149,7 +149,7 @@ fn end_of(view: &View<'_>, over: &BreakGlassUse, running: &[&Term<'_>]) -> Strin
         )
     } else if view.desired.observe_only {
         format!("under managementPolicy: Observe nothing locks {registry} again")
-    } else if !view.desired.violations.is_empty() {
+    } else if !view.desired.is_valid() {
         format!("{registry} is locked again once its SecureRegistry is valid")
     } else {
         format!("{registry} is locked again, once every path is proven anew")

@@ -66,10 +66,10 @@ pub(super) fn status(
     };
     status.exposure = exposure(view, outcome, former.exposure.as_ref(), now);
     status.rollback = rollback(view, plan, status.exposure.as_ref(), now);
-    if view.seen.object.deleting || !view.desired.violations.is_empty() {
+    if view.seen.object.deleting || !view.desired.is_valid() {
         keep_what_was_not_judged(former, &mut status);
     }
-    if !view.seen.object.deleting && !view.desired.violations.is_empty() {
+    if !view.seen.object.deleting && !view.desired.is_valid() {
         keep_findings(former, &mut status);
     }
     status.history.extend(emergencies.history(now));
@@ -396,7 +396,7 @@ fn exposure(
         former
     };
     // A management policy that cannot be read is taken for Observe, which lifts no lock.
-    let observed = view.desired.observe_only && view.desired.violations.is_empty();
+    let observed = view.desired.observe_only && view.desired.is_valid();
     let lifted = view.desired.public_access == PublicAccess::Enabled || observed;
     exposure.by_spec |= view.any_open() && lifted;
     if view.all_open() && view.seen.cluster.snapshot.is_absent() {

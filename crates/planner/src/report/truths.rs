@@ -20,7 +20,7 @@ pub(super) fn all(view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Vec<Draft>
 }
 
 fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Draft {
-    if !view.desired.violations.is_empty() && needs_spec(kind) {
+    if !view.desired.is_valid() && needs_spec(kind) {
         return not_judged(kind, view);
     }
     let (ready, reconciling, stalled) = trio(verdict.state);

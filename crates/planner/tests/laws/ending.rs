@@ -134,11 +134,8 @@ proptest! {
         }
         prop_assert!(world.gone || story.observe);
         let mut heir = world.clone();
-        heir.gone = false;
+        heir.come_again();
         heir.journal.clear();
-        heir.seen.object = Default::default();
-        heir.object.metadata.deletion_timestamp = None;
-        heir.object.metadata.uid = Some("99999999-2222-3333-4444-555555555555".into());
         heir.respec(|_| ());
         heir.restart();
         in_peace(&mut heir);

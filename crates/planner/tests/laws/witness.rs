@@ -97,7 +97,7 @@ impl Witness {
         if world.seen.object.deleting || desired.observe_only || desired.public_access != PublicAccess::Disabled {
             return Some("nobody wants it closed now".into());
         }
-        if !desired.violations.is_empty() {
+        if !desired.is_valid() {
             return Some("its spec breaks a rule".into());
         }
         if emergency(world) {

@@ -41,6 +41,10 @@ fn closes(plan: &Plan) -> bool {
     plan.steps().any(|s| s.action.closes())
 }
 
+fn azure_steps(plan: &Plan) -> usize {
+    plan.steps().filter(|s| matches!(s.action, Action::Azure(_))).count()
+}
+
 /// So many visits, no further apart than that, of which none closes anything.
 fn stays_open(world: &mut World, visits: usize, longest: Duration) {
     for _ in 0..visits {

@@ -249,8 +249,7 @@ fn what_azure_is_still_closing_is_not_open() {
     closing_under_way(&mut world);
     world.delete();
     let plan = world.plan();
-    let azure = plan.steps().filter(|s| matches!(s.action, Action::Azure(_))).count();
-    assert_eq!(azure, 0, "{}", sreg_planner::render(&plan));
+    assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
     assert!(plan.waits.iter().any(|w| w.reason == WaitReason::OperationInProgress));
     assert!(!plan.steps().any(|s| s.id.0 == "remove-finalizer"));
 }

@@ -105,10 +105,8 @@ pub fn bad_window(object: &mut SecureRegistry) {
     });
 }
 
-fn valid(object: &SecureRegistry) -> Desired {
-    let desired = validate(object, &settings()).unwrap_or_else(|v| panic!("{v:?}"));
-    assert_eq!(desired.violations, []);
-    desired
+fn wished(object: &SecureRegistry) -> Desired {
+    validate(object, &settings()).unwrap_or_else(|v| panic!("{v:?}"))
 }
 
 /// One object and all that surrounds it.
@@ -235,7 +233,8 @@ impl World {
     /// A public registry in one region, nothing done yet.
     pub fn public(yaml: &str) -> World {
         let object = object(yaml);
-        let desired = valid(&object);
+        let desired = wished(&object);
+        assert_eq!(desired.violations, []);
         let now: Timestamp = START.parse().unwrap();
         let azure = AzureSeen {
             principal: Fact::Seen(Principal {
@@ -316,23 +315,37 @@ impl World {
         world
     }
 
-    /// Changes the spec as a user would, who also repairs what [`World::misspec_drift`] broke: the generation moves.
+    /// Changes the spec as a user would, who also repairs what [`World::misspec_drift`] broke.
     pub fn respec(&mut self, change: impl FnOnce(&mut SecureRegistry)) {
-        change(&mut self.object);
-        if self.object.spec.drift.interval == NO_DURATION {
-            self.object.spec.drift.interval = "10m".into();
-        }
-        self.object.metadata.generation = Some(self.object.metadata.generation.unwrap_or(1) + 1);
-        self.desired = valid(&self.object);
+        self.declare(|object| {
+            change(object);
+            if object.spec.drift.interval == NO_DURATION {
+                object.spec.drift.interval = "10m".into();
+            }
+        });
+        assert_eq!(self.desired.violations, []);
         self.look_around();
     }
 
     /// Changes the spec so that it breaks a rule.
     pub fn misspec(&mut self, change: impl FnOnce(&mut SecureRegistry)) {
+        self.declare(change);
+        assert!(!self.desired.is_valid());
+    }
+
+    /// The generation moves.
+    fn declare(&mut self, change: impl FnOnce(&mut SecureRegistry)) {
         change(&mut self.object);
         self.object.metadata.generation = Some(self.object.metadata.generation.unwrap_or(1) + 1);
-        self.desired = validate(&self.object, &settings()).unwrap_or_else(|v| panic!("{v:?}"));
-        assert_ne!(self.desired.violations, []);
+        self.desired = wished(&self.object);
+    }
+
+    /// What was deleted is applied again: another object of the same name, of which nobody has seen anything yet.
+    pub fn come_again(&mut self) {
+        self.gone = false;
+        self.seen.object = ObjectSeen::default();
+        self.object.metadata.deletion_timestamp = None;
+        self.object.metadata.uid = Some("99999999-2222-3333-4444-555555555555".into());
     }
 
     /// Breaks a rule in a place that has nothing to do with access or names.
@@ -344,7 +357,7 @@ impl World {
     pub fn delete(&mut self) {
         self.seen.object.deleting = true;
         self.object.metadata.deletion_timestamp = Some(Time(START.parse().unwrap()));
-        self.desired = validate(&self.object, &settings()).unwrap();
+        self.desired = wished(&self.object);
     }
 
     /// What Eyes would add: everything that the spec names is looked at, found or absent.

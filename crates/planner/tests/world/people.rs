@@ -115,7 +115,7 @@ impl World {
 
     /// Somebody repairs a spec that breaks a rule.
     pub fn repair(&mut self) {
-        if !self.desired.violations.is_empty() {
+        if !self.desired.is_valid() {
             self.respec(|_| ());
         }
     }

@@ -26,68 +26,49 @@ pub struct ObjectNow {
     pub reference: ObjectRef,
     /// Its metadata and last status, as the planner wants them.
     pub seen: ObjectSeen,
-    /// Its metadata as a whole.
-    pub metadata: ObjectMeta,
-    /// The whole object, or why its spec does not parse.
-    pub declared: Result<Box<SecureRegistry>, String>,
-    /// `spec.registry.resourceId`, whatever else the spec holds; empty where even that is missing.
-    pub registry_id: String,
-    /// `spec.managementPolicy`, whatever else the spec holds; what cannot be read is no permission to write.
-    pub management_policy: ManagementPolicy,
-    /// `spec.publicAccess.desired`, whatever else the spec holds; what cannot be read opens nothing.
-    pub public_access: PublicAccess,
+    /// The object; where its spec does not parse, its identity and what can be read of the spec: enough to report on, to open and
+    /// to release.
+    pub object: SecureRegistry,
+    /// Why its spec does not parse.
+    pub unparsed: Option<String>,
 }
 
-impl ObjectNow {
-    /// The object; where its spec does not parse, its identity around an empty spec: enough to report on, to open and to release.
-    pub fn object(&self) -> SecureRegistry {
-        if let Ok(declared) = &self.declared {
-            return (**declared).clone();
-        }
-        let registry = RegistrySpec {
-            resource_id: self.registry_id.clone(),
+/// What counts of a spec that does not parse. A management policy that cannot be read is no permission to write, a wish for public
+/// access that cannot be read opens nothing, and a registry that is not named is an empty text.
+fn legible(spec: &Value) -> SecureRegistrySpec {
+    let registry_id = spec.pointer("/registry/resourceId").and_then(Value::as_str);
+    let policy = spec.get("managementPolicy").map(ManagementPolicy::deserialize);
+    let access = spec.pointer("/publicAccess/desired").map(PublicAccess::deserialize);
+    SecureRegistrySpec {
+        registry: RegistrySpec {
+            resource_id: registry_id.unwrap_or_default().to_owned(),
             create: None,
             tags: BTreeMap::new(),
             managed_resource_group_access: ManagedResourceGroupAccess::None,
-        };
-        let spec = SecureRegistrySpec {
-            registry,
-            endpoints: Vec::new(),
-            client_networks: Vec::new(),
-            unproven_networks: Vec::new(),
-            verification: VerificationSpec::default(),
-            name_changes: None,
-            public_access: PublicAccessSpec {
-                desired: self.public_access,
-                ..PublicAccessSpec::default()
-            },
-            sharing: None,
-            drift: DriftSpec::default(),
-            management_policy: self.management_policy,
-            deletion_policy: DeletionPolicy::Retain,
-        };
-        SecureRegistry {
-            metadata: self.metadata.clone(),
-            spec,
-            status: Some(self.seen.status.clone()),
-        }
+        },
+        endpoints: Vec::new(),
+        client_networks: Vec::new(),
+        unproven_networks: Vec::new(),
+        verification: VerificationSpec::default(),
+        name_changes: None,
+        public_access: PublicAccessSpec {
+            desired: access.and_then(Result::ok).unwrap_or(PublicAccess::Disabled),
+            ..PublicAccessSpec::default()
+        },
+        sharing: None,
+        drift: DriftSpec::default(),
+        management_policy: policy.map_or_else(ManagementPolicy::default, |policy| {
+            policy.unwrap_or(ManagementPolicy::Observe)
+        }),
+        deletion_policy: DeletionPolicy::Retain,
     }
+}
 
+impl ObjectNow {
     /// Takes an object from the API server apart. `None` if it has no uid or name, which the server never lets happen.
     pub fn new(object: DynamicObject) -> Option<ObjectNow> {
         let DynamicObject { metadata, mut data, .. } = object;
         let spec = data.get_mut("spec").map(Value::take).unwrap_or_default();
-        let registry_id = spec
-            .pointer("/registry/resourceId")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        let management_policy = match spec.get("managementPolicy") {
-            None => ManagementPolicy::default(),
-            Some(policy) => ManagementPolicy::deserialize(policy).unwrap_or(ManagementPolicy::Observe),
-        };
-        let public_access = spec.pointer("/publicAccess/desired").map(PublicAccess::deserialize);
-        let public_access = public_access.and_then(Result::ok).unwrap_or(PublicAccess::Disabled);
         let status = data.get_mut("status").map(Value::take).unwrap_or_default();
         let status: SecureRegistryStatus = serde_json::from_value(status).unwrap_or_default();
         let reference = ObjectRef {
@@ -101,23 +82,19 @@ impl ObjectNow {
             deleting: metadata.deletion_timestamp.is_some(),
             status: status.clone(),
         };
-        let declared = serde_json::from_value::<SecureRegistrySpec>(spec)
-            .map(|spec| {
-                Box::new(SecureRegistry {
-                    metadata: metadata.clone(),
-                    spec,
-                    status: Some(status),
-                })
-            })
-            .map_err(|error| error.to_string());
+        let (spec, unparsed) = match SecureRegistrySpec::deserialize(&spec) {
+            Ok(whole) => (whole, None),
+            Err(error) => (legible(&spec), Some(error.to_string())),
+        };
         Some(ObjectNow {
             reference,
             seen,
-            metadata,
-            declared,
-            registry_id,
-            management_policy,
-            public_access,
+            object: SecureRegistry {
+                metadata,
+                spec,
+                status: Some(status),
+            },
+            unparsed,
         })
     }
 }
@@ -194,7 +171,7 @@ mod tests {
     #[test]
     fn a_spec_that_does_not_parse_is_a_fact_about_that_object() {
         let now = ObjectNow::new(object(json!({"spec": {"registry": 7}}))).unwrap();
-        assert!(now.declared.is_err());
+        assert!(now.unparsed.is_some());
         assert!(now.seen.has_finalizer && !now.seen.deleting);
         assert_eq!(now.reference.generation, 3);
     }
@@ -203,7 +180,7 @@ mod tests {
     fn a_status_that_does_not_parse_counts_as_erased() {
         let spec = json!({"registry": {"resourceId": "/subscriptions/x"}});
         let now = ObjectNow::new(object(json!({"spec": spec, "status": {"conditions": "none"}}))).unwrap();
-        assert!(now.declared.is_ok());
+        assert_eq!(now.unparsed, None);
         assert_eq!(now.seen.status, SecureRegistryStatus::default());
     }
 

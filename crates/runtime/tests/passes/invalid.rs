@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stand::{Operator, Stand};
+use super::stand::{Operator, Stand, bad_window};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -16,11 +16,8 @@ async fn locked() -> (Stand, Operator) {
     (stand, operator)
 }
 
-/// As [`Stand::quick`] has it, but for this.
 fn respec(stand: &Stand, change: impl FnOnce(&mut Value)) {
-    stand.apply(|object| {
-        object["spec"]["verification"] =
-            json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "10m", "dnsSettle": "1m"});
+    stand.apply_quick(|object| {
         object["spec"]["publicAccess"] = json!({"desired": "Disabled"});
         change(object);
     });
@@ -33,11 +30,6 @@ fn said(stand: &Stand) -> String {
         .to_owned()
 }
 
-fn glass(stand: &Stand) -> Value {
-    let glass = stand.api.get("breakglasses", super::stand::NAMESPACE, "fire");
-    glass.unwrap_or_default()["status"].clone()
-}
-
 /// Breaks the spec, opens in an emergency, lets that end, and repairs the spec.
 async fn there_and_back(broken: fn(&mut Value), says: &str) {
     let (stand, operator) = locked().await;
@@ -48,19 +40,19 @@ async fn there_and_back(broken: fn(&mut Value), says: &str) {
     stand.break_the_glass("30m");
     stand
         .until("opened", Duration::from_secs(300), |stand| {
-            stand.open_targets().len() == 3 && glass(stand)["phase"] == "Active"
+            stand.open_targets().len() == 3 && stand.glass()["phase"] == "Active"
         })
         .await;
     stand
-        .until("over", HOUR, |stand| glass(stand)["phase"] == "Expired")
+        .until("over", HOUR, |stand| stand.glass()["phase"] == "Expired")
         .await;
     assert!(
-        glass(&stand)["message"]
+        stand.glass()["message"]
             .as_str()
             .unwrap()
             .contains("nothing is locked again before"),
         "{:#}",
-        glass(&stand)
+        stand.glass()
     );
     let writes = stand.azure_writes();
     tokio::time::sleep(HOUR).await;
@@ -68,7 +60,7 @@ async fn there_and_back(broken: fn(&mut Value), says: &str) {
     respec(&stand, |_| {});
     stand
         .until("locked again", HOUR, |stand| {
-            stand.state() == "Locked" && glass(stand)["phase"] == "Spent"
+            stand.state() == "Locked" && stand.glass()["phase"] == "Spent"
         })
         .await;
     operator.stop().await;
@@ -78,8 +70,7 @@ async fn there_and_back(broken: fn(&mut Value), says: &str) {
 async fn a_rule_that_no_schema_can_check_keeps_nobody_from_the_way_back() {
     there_and_back(
         |object| {
-            let window = json!({"schedule": "every tuesday at night", "timeZone": "UTC", "duration": "2h"});
-            object["spec"]["publicAccess"]["lockdown"] = json!({"waitFor": ["Window"], "window": window});
+            object["spec"]["publicAccess"]["lockdown"] = bad_window();
         },
         "every tuesday at night",
     )
@@ -106,7 +97,7 @@ async fn a_management_policy_of_another_version_is_taken_for_observe() {
     let writes = stand.azure_writes();
     stand.break_the_glass("30m");
     stand
-        .until("told so", HOUR, |stand| glass(stand)["phase"] == "Ignored")
+        .until("told so", HOUR, |stand| stand.glass()["phase"] == "Ignored")
         .await;
     tokio::time::sleep(HOUR).await;
     assert_eq!(stand.azure_writes(), writes);
@@ -128,7 +119,7 @@ async fn an_object_that_names_no_registry_says_so_and_its_break_glass_too() {
         .await;
     stand.break_the_glass("30m");
     stand
-        .until("told so", HOUR, |stand| glass(stand)["phase"] == "Pending")
+        .until("told so", HOUR, |stand| stand.glass()["phase"] == "Pending")
         .await;
     assert_eq!(stand.open_targets(), Vec::<String>::new());
     operator.stop().await;

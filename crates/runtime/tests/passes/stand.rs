@@ -59,6 +59,12 @@ impl LeadershipFence for Held {
     }
 }
 
+/// A lockdown whose window the API server takes for one, and that never opens.
+pub fn bad_window() -> Value {
+    let window = json!({"schedule": "every tuesday at night", "timeZone": "UTC", "duration": "2h"});
+    json!({"waitFor": ["Window"], "window": window})
+}
+
 pub struct Stand {
     pub sim: Simulator,
     pub api: ApiServer,
@@ -173,6 +179,12 @@ impl Stand {
         }));
     }
 
+    /// What the one of [`Stand::break_the_glass`] was told.
+    pub fn glass(&self) -> Value {
+        let glass = self.api.get("breakglasses", NAMESPACE, "fire");
+        glass.unwrap_or_default()["status"].clone()
+    }
+
     pub fn settings(&self) -> ControllerSettings {
         let plan = PlanSettings {
             installation: "test".into(),
@@ -224,12 +236,17 @@ impl Stand {
 
     pub fn quick_with(change: impl FnOnce(&mut Value)) -> Stand {
         let stand = Stand::with(|seed| seed.latencies = Latencies::Scaled(0.05));
-        stand.apply(|object| {
+        stand.apply_quick(change);
+        stand
+    }
+
+    /// The example's object with durations for a world that is quick.
+    pub fn apply_quick(&self, change: impl FnOnce(&mut Value)) {
+        self.apply(|object| {
             object["spec"]["verification"] =
                 json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "10m", "dnsSettle": "1m"});
             change(object);
         });
-        stand
     }
 
     /// Starts the real controller.
@@ -248,8 +265,8 @@ impl Stand {
     /// What a pass would plan now.
     pub async fn look(&self, context: &Context) -> (ObjectRef, Desired, Seen, Plan) {
         let now = read_object(&self.api.client(), NAMESPACE, NAME).await.unwrap().unwrap();
-        let desired = validate(now.declared.as_ref().unwrap(), &context.settings.plan).unwrap();
-        assert_eq!(desired.violations, []);
+        let desired = validate(&now.object, &context.settings.plan).unwrap();
+        assert_eq!((&now.unparsed, desired.violations.as_slice()), (&None, [].as_slice()));
         let seen = observe(context, &now.reference, now.seen.clone(), &desired).await;
         let plan = plan(&desired, &seen, seen.at);
         let broken = lint(&desired, &seen, &plan);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::azures::{deny, in_two_regions, lift_denial, storage, without_registry};
 use super::gate::Gate;
-use crate::stand::{NAME, NAMESPACE, REGISTRY, Stand};
+use crate::stand::{NAME, NAMESPACE, REGISTRY, Stand, bad_window};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NETWORKS: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks";
@@ -226,8 +226,7 @@ async fn broken_spec(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     stage.declare("break a rule", |spec| {
-        let window = json!({"schedule": "every tuesday at night", "timeZone": "UTC", "duration": "2h"});
-        spec["publicAccess"] = json!({"desired": "Disabled", "lockdown": {"waitFor": ["Window"], "window": window}});
+        spec["publicAccess"] = json!({"desired": "Disabled", "lockdown": bad_window()});
     });
     stage
         .until("told so", 30 * MINUTE, |stand| {
@@ -236,10 +235,7 @@ async fn broken_spec(stage: &Stage<'_>) -> Result<(), String> {
         .await?;
     break_it(stage).await?;
     stage
-        .until("over", 30 * MINUTE, |stand| {
-            let glass = stand.api.get("breakglasses", NAMESPACE, "fire").unwrap_or_default();
-            glass["status"]["phase"] == "Expired"
-        })
+        .until("over", 30 * MINUTE, |stand| stand.glass()["phase"] == "Expired")
         .await?;
     stage.declare("repair it", |spec| {
         spec["publicAccess"] = json!({"desired": "Disabled"})
