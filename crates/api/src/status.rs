@@ -35,7 +35,8 @@ pub struct SecureRegistryStatus {
     /// Operations in flight in Azure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<OperationStatus>,
-    /// Writes that Azure refused for good, each tried again after a pause that grows; a change of spec tries at once.
+    /// Writes that Azure refused, or accepted without lasting effect, each tried again after a pause that grows; a change of spec
+    /// tries at once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<RefusalStatus>,
     /// The writes that a `ChangeApproval` would approve, by kind.
@@ -154,11 +155,11 @@ pub struct OperationStatus {
     pub started_at: Option<Time>,
 }
 
-/// A write that Azure refused.
+/// A write that Azure refused, or that it accepted and that had no lasting effect.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RefusalStatus {
-    /// The step that was refused.
+    /// The step that was tried.
     pub step: String,
     /// The resource that it was to change.
     pub resource_id: String,
@@ -166,12 +167,22 @@ pub struct RefusalStatus {
     pub reason: String,
     /// Azure's words, and what to do.
     pub message: String,
-    /// When it was refused first.
+    /// When it was tried first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// When it was refused last.
+    /// When it was tried last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
+    /// How often it was tried since then.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tries: i32,
+    /// When it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Time>,
+}
+
+fn is_zero(count: &i32) -> bool {
+    *count == 0
 }
 
 /// A change that can be approved.

@@ -75,6 +75,8 @@ pub enum FaultEffect {
         /// Error message.
         message: String,
     },
+    /// Not carried out; 200 with the resource as it was, as where a policy with the effect Modify changes the request.
+    Unchanged {},
     /// Not carried out; the connection ends without an answer.
     DropBeforeEffect {},
     /// Carried out; the connection ends without an answer.
@@ -116,6 +118,7 @@ impl FaultEffect {
             FaultEffect::Html { .. } => "html",
             FaultEffect::TruncatedJson {} => "truncatedJson",
             FaultEffect::OkWithError { .. } => "okWithError",
+            FaultEffect::Unchanged {} => "unchanged",
             FaultEffect::DropBeforeEffect {} => "dropBeforeEffect",
             FaultEffect::DropAfterEffect {} => "dropAfterEffect",
             FaultEffect::Delay { .. } => "delay",

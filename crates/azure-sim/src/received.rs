@@ -19,6 +19,19 @@ pub(crate) struct Received {
 }
 
 impl Received {
+    /// The same place, only read.
+    pub(crate) fn as_read(&self) -> Received {
+        Received {
+            method: Method::GET,
+            path: self.path.clone(),
+            path_and_query: self.path_and_query.clone(),
+            query: self.query.clone(),
+            headers: self.headers.clone(),
+            body: Bytes::new(),
+            base: self.base.clone(),
+        }
+    }
+
     pub(crate) fn new(request: Request<Bytes>) -> Received {
         let (parts, body) = request.into_parts();
         let host = parts.headers.get(http::header::HOST).and_then(|h| h.to_str().ok());

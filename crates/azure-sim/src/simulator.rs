@@ -306,6 +306,7 @@ impl Simulator {
                 *response.body_mut() = cut;
                 response
             }
+            FaultEffect::Unchanged {} => self.respond(&received.as_read(), None, name),
             FaultEffect::DropBeforeEffect {} => self.dropped(received, name),
             FaultEffect::DropAfterEffect {} => {
                 let mut response = self.respond(received, None, name);

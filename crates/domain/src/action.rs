@@ -50,6 +50,11 @@ impl Action {
         self.is_azure(AzureAction::is_opening)
     }
 
+    /// Whether nothing waits for it and nobody depends on it.
+    pub fn is_upkeep(&self) -> bool {
+        self.is_azure(AzureAction::is_upkeep)
+    }
+
     /// Whether names may answer differently for somebody after it.
     pub fn changes_names(&self) -> bool {
         self.is_azure(AzureAction::changes_names)
@@ -309,6 +314,19 @@ impl AzureAction {
         }
     }
 
+    /// Whether nothing waits for it and nobody depends on it: tags, sharing, our exemption.
+    pub fn is_upkeep(&self) -> bool {
+        matches!(
+            self,
+            AzureAction::SetTags { .. }
+                | AzureAction::GrantManagedGroupAccess { .. }
+                | AzureAction::Edit {
+                    edit: Edit::AllowResource { .. },
+                    ..
+                }
+        )
+    }
+
     /// Whether it closes public access on something that may have clients: the write that the fence stands before.
     pub fn is_closing(&self) -> bool {
         matches!(self, AzureAction::Edit { edit: Edit::Close, .. })
@@ -386,6 +404,9 @@ pub enum Effect {
     /// The world was not as the plan saw it: nothing was written.
     Stale(String),
 }
+
+/// What was attempted where there was not even a token to call with.
+pub const SIGN_IN: &str = "sign in to Azure";
 
 /// Why a call failed, in Azure's (or the API server's) words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus};
+use sreg_api::status::RefusalStatus;
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_api::{BreakGlassStatus, ChangeKind, SecureRegistryStatus};
 
@@ -99,6 +100,8 @@ impl Ignorance {
 pub enum IgnoranceKind {
     /// 401 or 403: rights are missing.
     Forbidden,
+    /// The identity provider gives us no token: our credential is wrong, expired or not known there.
+    SignIn,
     /// 429 or our own budget.
     Throttled,
     /// No answer in time, connection failed, 5xx.
@@ -245,6 +248,18 @@ pub struct Memory {
     /// Monotonic time since this process last made a name-changing write or saw names change, whoever changed them; `None`:
     /// not since it first saw the object.
     pub name_changed: Option<Duration>,
+    /// What the last report said of this process's writes.
+    pub attempts: Attempts,
+}
+
+/// Writes of this process that had no lasting effect yet, or may have none. Status shows those that are in trouble; here are all, so
+/// that who erases status starts nothing over.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Attempts {
+    /// Generation of the spec that they belong to.
+    pub generation: i64,
+    /// One for each step, a bounded number.
+    pub all: Vec<RefusalStatus>,
 }
 
 /// An open proof round.
@@ -475,6 +490,9 @@ pub struct SubnetSeen {
     pub id: ArmId,
     /// `privateEndpointNetworkPolicies`.
     pub private_endpoint_network_policies: Option<String>,
+    /// How many addresses are left at most: what its prefixes hold, less what Azure keeps and what is seen to be in use. `None`:
+    /// not to be told.
+    pub free_addresses: Option<usize>,
 }
 
 /// A virtual network.

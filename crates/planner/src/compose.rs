@@ -23,9 +23,9 @@ use crate::facts::{View, not_known};
 use crate::lint::{LintFinding, lint};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
-use crate::plan::{Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
+use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
 use crate::{
-    claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, refusals, registry, release,
+    attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, registry, release,
     settling, state, teardown,
 };
 
@@ -56,6 +56,7 @@ fn refuse(view: &View<'_>, plan: Plan, broken: &LintFinding) -> Plan {
         waits,
         findings,
         next_look: _,
+        due: _,
         assessment,
     } = plan;
     let mut draft = Draft {
@@ -139,7 +140,7 @@ fn live(view: &View<'_>) -> Plan {
         assessment.dns_ready = dns::plan(view, &wanted, (&paths, &proof), &mut draft);
         release::plan(view, &wanted, &mut draft);
         registry::plan_sharing(view, &mut draft);
-        refusals::hold(view, &mut draft);
+        attempts::hold(view, &mut draft);
         assessment.name_changes = name_changes::hold(view, &wanted, &mut draft);
         release::one_at_a_time(view, &mut draft);
         assessment.names_about_to_change = settling::record_first(view, &mut draft);
@@ -147,7 +148,7 @@ fn live(view: &View<'_>) -> Plan {
         access(view, &paths, &proof, &assessment.paths, &mut draft);
     } else {
         // Upkeep and creation; and what is shut can be opened though not all of the registry is there.
-        refusals::hold(view, &mut draft);
+        attempts::hold(view, &mut draft);
         open(view, &mut draft);
     }
     let aside = std::mem::take(&mut draft.aside);
@@ -303,13 +304,19 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
     for drifted in &assessment.drift {
         draft.find(FindingReason::Drift, drifted.clone());
     }
-    let next_look = next_look(view, &steps, &draft);
+    let due = due(view, &draft, AFTER_A_FAILURE);
+    let next_look = if steps.is_empty() {
+        self::due(view, &draft, Duration::ZERO)
+    } else {
+        SOON
+    };
     add_telling(view, &mut waves);
     Plan {
         waves,
         waits: draft.waits,
         findings: draft.findings,
         next_look,
+        due,
         assessment,
     }
 }
@@ -331,13 +338,23 @@ fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>) {
 const SOON: Duration = Duration::from_secs(1);
 const PEOPLE: Duration = Duration::from_secs(60);
 
-fn next_look(view: &View<'_>, steps: &[&Step], draft: &Draft) -> Duration {
-    if !steps.is_empty() {
-        return SOON;
-    }
+/// Azure is not asked more often how far it is while it refuses things.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
+
+/// When something is due apart from steps; what Azure is busy with, no earlier than `asks`.
+fn due(view: &View<'_>, draft: &Draft, asks: Duration) -> Duration {
     let settled = view.desired.drift_interval;
-    let by_waits = draft.waits.iter().map(|wait| look_at(view, wait.reason)).min();
-    let asked = draft.looks.iter().copied().map(|look| look.max(SOON)).min();
+    let look = |reason: WaitReason| {
+        let at_least = if reason.actor() == Actor::Azure {
+            asks
+        } else {
+            Duration::ZERO
+        };
+        look_at(view, reason).max(at_least)
+    };
+    let by_waits = draft.waits.iter().map(|wait| look(wait.reason)).min();
+    let looks = draft.looks.iter().copied().chain(attempts::looks(view, draft));
+    let asked = looks.map(|look| look.max(SOON)).min();
     [by_waits, asked].into_iter().flatten().fold(settled, Duration::min)
 }
 
@@ -360,7 +377,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         }
         // Only a change of the spec ends it, and that is seen at once.
         InvalidSpecStalled => view.desired.drift_interval,
-        DnsSettling | WindowClosed | RollbackBackoff => gates_look(view),
+        DnsSettling | WindowClosed | RollbackBackoff | RetryPending | EffectPending => gates_look(view),
         RecentPublicClients | NameChangesApproval | LockdownApproval | RolloutPending => PEOPLE,
         PathLostStalled => interval.max(Duration::from_secs(5)),
         RegistryAbsentStalled
@@ -372,6 +389,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | ZoneLinkedElsewhereStalled
         | DenyAssignmentStalled
         | PermissionStalled
+        | SignInStalled
         | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled

@@ -11,7 +11,9 @@
 //! | BreakGlass | False | False | False |
 //! | Deleting | False | True | False |
 
-use jiff::Timestamp;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use sreg_api::conditions::{ConditionType, State};
 use strum::IntoEnumIterator;
@@ -106,6 +108,18 @@ pub(crate) fn whole_seconds(at: Timestamp) -> Time {
     Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }
 
+/// The end of what lasts so much longer, in whole seconds.
+pub(crate) fn from_now(now: Timestamp, left: Duration) -> Timestamp {
+    let left = SignedDuration::try_from(left).unwrap_or(SignedDuration::MAX);
+    let end = now.saturating_add(left).unwrap_or(now);
+    let whole = whole_seconds(end).0;
+    if whole == end {
+        whole
+    } else {
+        whole.saturating_add(SignedDuration::from_secs(1)).unwrap_or(end)
+    }
+}
+
 /// Cuts at a character boundary and says so.
 pub(crate) fn truncate(text: &str, most: usize) -> String {
     if text.len() <= most {
@@ -118,18 +132,75 @@ pub(crate) fn truncate(text: &str, most: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
-/// Azure gives every attempt a correlation id of its own; a status that changed with each would never be quiet.
+/// Azure gives every attempt ids of its own, and says when it was; a status that changed with each would never be quiet. An end that
+/// was told is told anew only if it moved by more than clocks and rounding do.
 pub(crate) fn says_the_same(a: &str, b: &str) -> bool {
-    a == b || without_ids(a) == without_ids(b)
+    if a == b {
+        return true;
+    }
+    let (a, b) = (without_ids(a), without_ids(b));
+    let (mut a, mut b) = (a.split_whitespace(), b.split_whitespace());
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some(a), Some(b)) if a == b || are_the_same_time(a, b) => {}
+            (Some(_), _) | (None, Some(_)) => return false,
+        }
+    }
 }
 
+const ROUNDING: SignedDuration = SignedDuration::from_secs(2);
+
+fn are_the_same_time(a: &str, b: &str) -> bool {
+    let time = |word: &str| {
+        word.trim_matches([':', ',', ';', '(', ')', '.'])
+            .parse::<Timestamp>()
+            .ok()
+    };
+    let times = time(a).zip(time(b));
+    times.is_some_and(|(a, b)| a.duration_since(b).abs() <= ROUNDING)
+}
+
+/// Without whatever follows the words by which Azure, Entra and storage call an id or the time of a request.
 fn without_ids(text: &str) -> String {
-    let mut parts = text.split("(correlation id ");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out += part.split_once(')').map_or("", |(_, rest)| rest);
+    const CALLED: [&str; 7] = [
+        "correlation id",
+        "correlationid",
+        "trace id",
+        "tracking id",
+        "activity id",
+        "request id",
+        "requestid",
+    ];
+    let lower = text.to_ascii_lowercase();
+    let mut out = String::new();
+    let mut from = 0;
+    while let Some((at, called)) = CALLED
+        .iter()
+        .filter_map(|called| Some((from + lower.get(from..)?.find(called)?, *called)))
+        .min()
+    {
+        let id = at + called.len();
+        out += text.get(from..id).unwrap_or_default();
+        let rest = text.get(id..).unwrap_or_default();
+        let between = rest.len() - rest.trim_start_matches([' ', ':', '=', '\'', '"', '`']).len();
+        let word = rest.get(between..).unwrap_or_default();
+        let end = word
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+            .unwrap_or(word.len());
+        from = id + between + end;
     }
-    out
+    out + &without_times(text.get(from..).unwrap_or_default())
+}
+
+/// `Timestamp: 2026-11-28 12:00:00Z` and `Time:2026-11-28T12:00:00Z`, which end such sentences.
+fn without_times(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let at = ["timestamp:", "\ntime:", " time:"]
+        .iter()
+        .filter_map(|called| lower.find(called))
+        .min();
+    at.map_or_else(|| text.to_owned(), |at| text.get(..at).unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
@@ -224,6 +295,40 @@ mod tests {
         assert_eq!(second, first);
         let third = merge(ready(Truth::False, "denied (correlation id 2), beg"), &second, 1, at(9));
         assert!(third[0].message.ends_with("beg"));
+    }
+
+    #[test]
+    fn what_azure_and_entra_say_anew_each_time_is_no_news() {
+        let pairs = [
+            (
+                "AADSTS700016: x. Trace ID: 1a-2 Correlation ID: 3b Timestamp: 2026-11-28 12:00:00Z",
+                "AADSTS700016: x. Trace ID: 9f-2 Correlation ID: 8e Timestamp: 2026-11-28 12:00:09Z",
+            ),
+            (
+                "busy. RequestId:11-22\nTime:2026-11-28T12:00:00.1Z",
+                "busy. RequestId:33-44\nTime:2026-11-28T12:00:01.2Z",
+            ),
+            ("denied. Tracking Id: 'ab-12'; ask", "denied. Tracking Id: 'cd-34'; ask"),
+            (
+                "settles until 2026-11-28T12:00:00Z: wait",
+                "settles until 2026-11-28T12:00:01Z: wait",
+            ),
+        ];
+        for (a, b) in pairs {
+            assert!(says_the_same(a, b), "{a} | {b}");
+        }
+        let others = [
+            (
+                "settles until 2026-11-28T12:00:00Z: wait",
+                "settles until 2026-11-28T12:00:05Z: wait",
+            ),
+            ("denied. Tracking Id: 'ab-12'; ask", "denied. Tracking Id: 'ab-12'; beg"),
+            ("größe correlation id", "größer correlation id"),
+            ("a", "a b"),
+        ];
+        for (a, b) in others {
+            assert!(!says_the_same(a, b), "{a} | {b}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use sreg_domain::{Action, AzureAction, ClusterAction, StepId};
 
+use crate::conditions::says_the_same;
 use crate::plan::{Finding, FindingReason, Step, Wait, WaitReason};
 
 /// What the gates have said so far.
@@ -33,7 +34,8 @@ pub(crate) struct Draft {
 
 impl Draft {
     pub(crate) fn wait(&mut self, wait: Wait) {
-        if !self.waits.contains(&wait) {
+        let said = |w: &Wait| w.reason == wait.reason && says_the_same(&w.message, &wait.message);
+        if !self.waits.iter().any(said) {
             self.waits.push(wait);
         }
     }

@@ -3,10 +3,10 @@
 //! | endpoint | then |
 //! | --- | --- |
 //! | not known | wait; its network and target count as busy |
-//! | absent | create, unless refused lately, forbidden, the subnet is absent, or network or target are busy |
+//! | absent | create, unless tried lately, forbidden, the subnet is absent or full, or network or target are busy |
 //! | not ours | Stalled |
 //! | changing | wait |
-//! | failed | delete and make again if Azure means it to be tried again, else Stalled in Azure's words |
+//! | failed | delete and make again after a pause, twice; then Stalled in Azure's words for hours |
 //! | succeeded, Pending | wait for the approver, with the command to type |
 //! | succeeded, Rejected, Disconnected, … | Stalled |
 //! | succeeded, Approved | ready; wait for names and addresses |
@@ -17,13 +17,14 @@
 use std::collections::BTreeSet;
 
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::{EndpointSeen, Member};
+use sreg_domain::seen::{EndpointSeen, Member, SubnetSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, TargetKind, naming};
 
+use crate::attempts::Stubborn;
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known};
-use crate::plan::{EndpointAssessment, FindingReason, WaitReason};
-use crate::{names, preflight, refusals};
+use crate::plan::{EndpointAssessment, FindingReason, Wait, WaitReason};
+use crate::{attempts, names, preflight};
 
 /// An endpoint that must exist.
 pub(crate) struct Wanted<'a> {
@@ -271,8 +272,8 @@ fn ask_approver(w: &Wanted<'_>) -> String {
 }
 
 fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
-    if let Some(wait) = refusals::held(view, &creation(w)) {
-        return draft.wait(wait);
+    if let Some(wait) = attempts::held(view, &creation(w)) {
+        return draft.wait(with_need(view, w, wait));
     }
     // A failed creation leaves the endpoint behind (azure.md §3.4). One that was ever approved may have clients.
     let approved = endpoint
@@ -285,6 +286,12 @@ fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut 
             format!("private endpoint {} is {}, yet its connection is approved: repair it in Azure (az network private-endpoint update --ids {})", w.label(), endpoint.provisioning_state, endpoint.id),
         );
     }
+    if let Some(Stubborn { tries, said, until }) = attempts::stubborn(view, &creation(w)) {
+        return draft.waiting(
+            WaitReason::EndpointFailedStalled,
+            format!("private endpoint {} was made {tries} times and failed each time: {said}; put that right, and delete it to have it made again at once (az network private-endpoint delete --ids {}); else it is made again at {until}", w.label(), endpoint.id),
+        );
+    }
     let step = crate::release::next_removal(view, &w.id, endpoint, draft);
     draft.azure.extend(step);
 }
@@ -295,8 +302,8 @@ fn creation(w: &Wanted<'_>) -> String {
 }
 
 fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
-    if let Some(wait) = refusals::held(view, &creation(w)) {
-        return draft.wait(wait);
+    if let Some(wait) = attempts::held(view, &creation(w)) {
+        return draft.wait(with_need(view, w, wait));
     }
     let unread = Fact::not_read("nobody looked at the subnet");
     let subnet = look_up(&view.seen.azure.subnets, &w.place.subnet, &unread);
@@ -314,6 +321,9 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
                 w.place.subnet, w.place.name
             ),
         );
+    }
+    if let Some(wait) = subnet.seen().and_then(|subnet| no_room(view, w, subnet)) {
+        return draft.wait(wait);
     }
     let (Fact::Seen(_), Fact::Seen(network)) = (subnet, network) else {
         let what = if subnet.seen().is_none() {
@@ -365,6 +375,64 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
             },
         )
     });
+}
+
+/// Addresses that an endpoint takes: one for each of its names (azure.md §3.2).
+fn addresses_of(view: &View<'_>, w: &Wanted<'_>) -> usize {
+    let one_at_least = |count: usize| count.max(1);
+    match w.group {
+        EndpointGroup::AmlRegistry => one_at_least(view.registry().map_or(1, |r| r.regions.len())),
+        EndpointGroup::Blob | EndpointGroup::Dfs => 1,
+        EndpointGroup::ContainerRegistry => {
+            let seen = view.seen.azure.container_registries.get(w.target).and_then(Fact::seen);
+            let replicas = seen.and_then(|r| r.replicas.seen()).map_or(1, Vec::len);
+            one_at_least(replicas).saturating_add(1)
+        }
+    }
+}
+
+/// Addresses that the endpoints of a place still need.
+fn addresses_needed(view: &View<'_>, w: &Wanted<'_>) -> usize {
+    let missing = wanted(view).all;
+    let missing = missing.iter().filter(|other| {
+        other.place.subnet == w.place.subnet && view.seen.azure.endpoints.get(&other.id).is_some_and(Fact::is_absent)
+    });
+    missing.map(|other| addresses_of(view, other)).sum()
+}
+
+fn need(view: &View<'_>, w: &Wanted<'_>) -> String {
+    format!(
+        "private endpoint {} takes {} addresses there, and all that are still missing there take {}: free some, give the subnet another prefix (az network vnet subnet update --ids {} --address-prefixes …), or name another one in spec.endpoints[{}].subnetResourceId",
+        w.label(),
+        addresses_of(view, w),
+        addresses_needed(view, w),
+        w.place.subnet,
+        w.place.name
+    )
+}
+
+/// A subnet that has no room for an endpoint: Azure would leave a failed one behind.
+fn no_room(view: &View<'_>, w: &Wanted<'_>, subnet: &SubnetSeen) -> Option<Wait> {
+    let free = subnet.free_addresses?;
+    (free < addresses_of(view, w)).then(|| Wait {
+        reason: WaitReason::EndpointFailedStalled,
+        message: format!(
+            "subnet {} has {free} addresses left: {}",
+            subnet.id.name(),
+            need(view, w)
+        ),
+    })
+}
+
+/// What a full subnet would have to hold, where Azure says that it is full.
+fn with_need(view: &View<'_>, w: &Wanted<'_>, wait: Wait) -> Wait {
+    if !wait.message.contains("SubnetIsFull") {
+        return wait;
+    }
+    Wait {
+        message: format!("{}; {}", wait.message, need(view, w)),
+        ..wait
+    }
 }
 
 /// Components of a registry were seen to fail from another subnet than the workspace's (azure.md §1.7).

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sreg_api::status::{ExposureStatus, SecureRegistryStatus};
+use sreg_api::status::{ExposureStatus, RefusalStatus, SecureRegistryStatus};
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
     Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, OperationState, RegistrySeen, StorageSeen,
 };
 use sreg_domain::{ArmId, Desired, Digest, Fact, Seen, TargetKind};
 
+use crate::attempts;
 use crate::plan::{AccessAssessment, Wait, WaitReason};
 
 /// Codes that Azure means to be tried again, wherever they turn up (azure.md §3.4, §6.3).
@@ -29,6 +30,8 @@ pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
     pub(crate) targets: Targets,
     pub(crate) access: Vec<AccessAssessment>,
+    /// Writes that had no lasting effect yet.
+    pub(crate) attempts: Vec<RefusalStatus>,
 }
 
 /// When status says that the registry was last seen locked.
@@ -74,6 +77,7 @@ impl<'a> View<'a> {
             now,
             targets,
             access,
+            attempts: attempts::known(desired, seen, now),
         }
     }
 
@@ -167,7 +171,11 @@ pub(crate) fn is_final(failure: &Failure) -> bool {
 pub(crate) fn may_pass(why: &Ignorance) -> bool {
     match why.kind {
         IgnoranceKind::Throttled | IgnoranceKind::Unreachable | IgnoranceKind::Settling => true,
-        IgnoranceKind::Forbidden | IgnoranceKind::Nonsense | IgnoranceKind::NotRead | IgnoranceKind::Refused => false,
+        IgnoranceKind::Forbidden
+        | IgnoranceKind::SignIn
+        | IgnoranceKind::Nonsense
+        | IgnoranceKind::NotRead
+        | IgnoranceKind::Refused => false,
     }
 }
 
@@ -198,6 +206,15 @@ pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
                 ),
             }
         }
+        // The same sentence for whatever was to be read: one credential is the cause of all.
+        Fact::Unknown(why) if why.kind == IgnoranceKind::SignIn => Wait {
+            reason: WaitReason::SignInStalled,
+            message: format!(
+                "{}{}",
+                sign_in(&why.message),
+                correlation(why.correlation_id.as_deref())
+            ),
+        },
         Fact::Unknown(why) if why.message.is_empty() => Wait {
             reason: WaitReason::NotKnown,
             message: format!("{} has not answered yet", attempt(what, &why.attempt)),
@@ -220,6 +237,13 @@ pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
             message: format!("{what} is not complete yet"),
         },
     }
+}
+
+/// What whoever runs the operator can do about a credential that is refused.
+pub(crate) fn sign_in(message: &str) -> String {
+    format!(
+        "the operator cannot sign in to Azure ({message}): its credential is expired, wrong, or not known there; renew the client secret, or put the federated credential of its identity right, and look at its settings: kubectl get deployment -A -l app.kubernetes.io/name=secure-registry-operator -o yaml"
+    )
 }
 
 fn attempt(what: &str, attempt: &str) -> String {

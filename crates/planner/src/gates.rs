@@ -108,8 +108,9 @@ fn settling(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     Some(Wait {
         reason: WaitReason::DnsSettling,
         message: format!(
-            "names changed less than dnsSettle ({}) ago, or were not all known: caches may still hold former answers",
-            duration::show(view.desired.verification.dns_settle)
+            "names changed, or were not all known, less than dnsSettle ({}) ago: caches may hold former answers until {}",
+            duration::show(view.desired.verification.dns_settle),
+            crate::conditions::from_now(view.now, left)
         ),
     })
 }

@@ -26,7 +26,7 @@ use crate::opening::kept;
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
-use crate::{gates, opening, refusals};
+use crate::{attempts, gates, opening};
 
 /// Plans the way to the lock, as far as it can be gone now.
 pub(crate) fn plan(
@@ -222,8 +222,14 @@ fn closing(view: &View<'_>, draft: &mut Draft) {
     }
     let registry_alone = steps
         .iter()
-        .any(|(target, step)| *target == TargetKind::Registry && !refusals::was_refused(view, &step.id.0));
-    let registry_busy = view.running(&view.desired.registry).is_some();
+        .any(|(target, step)| *target == TargetKind::Registry && !attempts::is_stalled(view, &step.id.0));
+    // A write of it that was sent a moment ago may still show its effect, on the others too.
+    let pauses = |a: &AccessAssessment| {
+        let step = closing_step(a);
+        attempts::held(view, &step).is_some() && !attempts::is_stalled(view, &step)
+    };
+    let registry_pauses = open_targets(view).any(|a| a.target == TargetKind::Registry && pauses(a));
+    let registry_busy = registry_pauses || view.running(&view.desired.registry).is_some();
     let now = steps
         .into_iter()
         .filter(|(target, _)| *target == TargetKind::Registry || !(registry_alone || registry_busy));
@@ -247,7 +253,7 @@ fn obstacle(view: &View<'_>, access: &AccessAssessment) -> Option<Wait> {
             message: format!("Azure is still closing {} {}", access.target, access.id.name()),
         });
     }
-    if let Some(wait) = refusals::held(view, &closing_step(access)) {
+    if let Some(wait) = attempts::held(view, &closing_step(access)) {
         return Some(wait);
     }
     match may_write(view, access.target, &access.id) {

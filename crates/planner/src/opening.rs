@@ -16,10 +16,10 @@ use sreg_domain::action::Snapshot;
 use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{ArmId, AzureAction, ClusterAction, Edit, Fact, TargetKind, naming};
 
+use crate::attempts;
 use crate::draft::{Draft, azure_step, cluster_step};
 use crate::facts::{View, not_known, seen_digest, seen_network};
 use crate::plan::{AccessAssessment, Wait, WaitReason};
-use crate::refusals;
 
 /// Who says that the registry is to be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +181,7 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
             continue;
         }
         let id = format!("{} {} {}", cause.verb(), access.target, access.id.name());
-        if let Some(wait) = refusals::held(view, &id) {
+        if let Some(wait) = attempts::held(view, &id) {
             draft.wait(wait);
             continue;
         }

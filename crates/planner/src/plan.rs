@@ -31,6 +31,9 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// When to look again if nothing happens, before jitter.
     pub next_look: Duration,
+    /// When something is due apart from the steps: a window opens, a break-glass ends, a wait is looked at again. What came of the
+    /// steps never puts off the next look beyond that.
+    pub due: Duration,
     /// What the plan thinks of the world.
     pub assessment: Assessment,
 }
@@ -62,6 +65,8 @@ pub enum Actor {
     Agent,
     /// Who owns the object or the environment.
     User,
+    /// Who runs the operator.
+    Administrator,
     /// Who approves connections or changes.
     Approver,
     /// An Azure Policy or whoever runs DNS.
@@ -79,6 +84,10 @@ pub enum WaitReason {
     RegistryProvisioning,
     /// Another operation holds the subnet, the virtual network or the target.
     ResourceBusy,
+    /// Azure did not answer a write, throttles it, or is busy: it is sent again at the time that the message names.
+    RetryPending,
+    /// Azure accepted a write whose effect is not there, or refused it in passing: it is sent again at the time that the message names.
+    EffectPending,
     /// A connection awaits approval.
     ConnectionPending,
     /// Names or addresses of an endpoint are not there yet.
@@ -139,6 +148,8 @@ pub enum WaitReason {
     DenyAssignmentStalled,
     /// Rights are missing.
     PermissionStalled,
+    /// The operator cannot sign in to Azure: its credential is refused.
+    SignInStalled,
     /// A connection was rejected or removed by the target's owner.
     ConnectionRejectedStalled,
     /// Azure refuses the write for good (policy, lock, configuration).
@@ -164,6 +175,8 @@ impl WaitReason {
             | OperationInProgress
             | RegistryProvisioning
             | ResourceBusy
+            | RetryPending
+            | EffectPending
             | EndpointMembersPending
             | DnsPending => Actor::Azure,
             DnsByPolicyPending | DnsExternalPending => Actor::DnsOwner,
@@ -192,6 +205,7 @@ impl WaitReason {
             | SnapshotUnreadableStalled
             | BreakGlassStalled
             | PlanRefusedStalled => Actor::User,
+            SignInStalled => Actor::Administrator,
         }
     }
 
@@ -242,6 +256,8 @@ pub enum FindingReason {
     BreakGlassEnded,
     /// A path was lost after the lock and the registry was opened again.
     RolledBack,
+    /// A write that nothing waits for (tags, sharing, the operator's exemption) does not succeed or does not last.
+    UpkeepFailing,
     /// On deletion: something that carries our mark is left in place, and why.
     LeftInPlace,
     /// On deletion: public access is left open, and what held it open.

@@ -9,15 +9,16 @@ use sreg_api::SecureRegistry;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
 use sreg_api::status::{BreakGlassUse, SecureRegistryStatus};
-use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
+use sreg_domain::action::{Effect, Failure, StepOutcome, StepResult};
+use sreg_domain::seen::Attempts;
 use sreg_domain::{Action, Desired, Outcome, Seen, TargetKind};
 use strum::IntoEnumIterator;
 
+use crate::attempts;
 use crate::break_glass::{self, Standing};
 use crate::conditions::{self, Draft, Truth};
-use crate::facts::{View, in_azures_words, is_final};
+use crate::facts::{View, in_azures_words};
 use crate::plan::{FindingReason, Plan, WaitReason};
-use crate::refusals;
 use crate::validate::Violation;
 
 mod emergencies;
@@ -53,6 +54,8 @@ pub struct Report {
     pub requeue: Duration,
     /// What metrics show.
     pub gauges: Gauges,
+    /// What this process remembers of its writes until the next visit.
+    pub attempts: Attempts,
 }
 
 /// One event.
@@ -99,17 +102,30 @@ pub fn report(input: ReportInput<'_>) -> Report {
         now,
     } = input;
     let view = View::new(desired, seen, now);
-    let verdict = verdict(&view, plan, outcome);
+    let attempts = Attempts {
+        generation: desired.object.generation,
+        all: attempts::remember(&view, plan, outcome, now),
+    };
+    let verdict = verdict(&view, plan, outcome, &attempts);
     let former = &seen.object.status;
     let drafts = truths::all(&view, plan, &verdict);
     let conditions = conditions::merge(drafts, &former.conditions, desired.object.generation, now);
     let emergencies = Emergencies::of(&view);
-    let status = fields::status(&view, plan, outcome, (&verdict, &emergencies), conditions, now);
+    let refusals = attempts::for_status(&view, plan, &attempts.all, now);
+    let status = fields::status(
+        &view,
+        plan,
+        outcome,
+        (&verdict, &emergencies),
+        (conditions, refusals),
+        now,
+    );
     let events = events::transitions(&view, plan, outcome, &status, (&verdict, &emergencies));
     Report {
         events,
-        requeue: requeue(plan, outcome),
+        requeue: requeue(plan, outcome, &attempts, now),
         gauges: gauges(&view, plan, verdict.state, &emergencies),
+        attempts,
         status,
     }
 }
@@ -132,7 +148,7 @@ fn acting(outcome: &Outcome) -> impl Iterator<Item = &StepOutcome> {
     outcome.steps.iter().filter(|step| !step.action.only_tells())
 }
 
-fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> Verdict {
+fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome, attempts: &Attempts) -> Verdict {
     let planned = plan.assessment.state.unwrap_or(State::Unknown);
     if view.seen.object.deleting {
         let message = failures(outcome).next().map(|(_, f)| in_azures_words(f));
@@ -144,13 +160,16 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome) -> Verdict {
             message: message.unwrap_or_else(|| "releasing what carries our mark".into()),
         };
     }
-    if let Some((step, failure)) = failures(outcome).find(|(_, f)| is_final(f)) {
+    // Nobody depends on upkeep: the plan tells of it among its findings.
+    let failures = || failures(outcome).filter(|(step, _)| !step.action.is_upkeep());
+    let stalled = failures().find_map(|(step, _)| attempts::stalled(&attempts.all, &step.step.0));
+    if let Some(message) = stalled {
         return Verdict {
             state: State::Stalled,
-            message: refusals::wait_of(&step.step.0, failure).message,
+            message,
         };
     }
-    if let Some((_, failure)) = failures(outcome).next() {
+    if let Some((_, failure)) = failures().next() {
         return Verdict {
             state: working(planned),
             message: format!("will try again: {}", in_azures_words(failure)),
@@ -256,29 +275,31 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
 /// What people could not be told is tried again after this long, never later than what else is to be done.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 
-/// When to visit again: what the plan says, later where something failed.
-fn requeue(plan: &Plan, outcome: &Outcome) -> Duration {
-    let after = |failure: &Failure| match failure.disposition {
-        Disposition::Retry => Duration::from_secs(5),
-        Disposition::Wait(asked) => asked.clamp(Duration::from_secs(1), Duration::from_secs(600)),
-        Disposition::Forbidden => Duration::from_secs(60),
-        Disposition::Terminal => Duration::from_secs(120),
-    };
-    let failed = failures(outcome).map(|(_, failure)| after(failure)).min();
+/// When to visit again: what the plan says; where nothing was done because something failed, when that is tried again, and never
+/// later than the first thing that is due.
+fn requeue(plan: &Plan, outcome: &Outcome, attempts: &Attempts, now: Timestamp) -> Duration {
     let progressed =
         acting(outcome).any(|s| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))));
+    let failed: Vec<&str> = failures(outcome).map(|(step, _)| step.step.0.as_str()).collect();
     let untold = outcome
         .steps
         .iter()
         .any(|s| s.action.only_tells() && !matches!(s.result, StepResult::Effect(Effect::Done { .. })));
-    match failed {
-        None if untold => plan.next_look.min(TELL_AGAIN),
-        None => plan.next_look,
-        // Others went on: look soon, the failed one is tried again then too.
-        Some(after) if progressed => after.min(Duration::from_secs(10)).max(plan.next_look),
-        Some(after) => after.max(plan.next_look),
+    let next = if failed.is_empty() || progressed {
+        plan.next_look
+    } else {
+        let next = attempts::next_try(&attempts.all, &failed, now).unwrap_or(TELL_AGAIN);
+        next.max(SHORTEST).min(plan.due)
+    };
+    if untold && !progressed {
+        next.min(TELL_AGAIN)
+    } else {
+        next
     }
 }
+
+/// Between two visits at least.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 fn gauges(view: &View<'_>, plan: &Plan, state: State, emergencies: &Emergencies) -> Gauges {
     let mut open_targets = BTreeMap::new();
@@ -340,6 +361,7 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
         events,
         requeue: Duration::from_secs(600),
         gauges: gauges_of_old(&former, now),
+        attempts: Attempts::default(),
     }
 }
 

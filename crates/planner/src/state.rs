@@ -5,17 +5,17 @@ use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::{Action, AzureAction, ClusterAction, Fact};
 
-use crate::break_glass;
 use crate::facts::View;
 use crate::opening;
 use crate::plan::{Assessment, Step, Wait, WaitReason};
+use crate::{attempts, break_glass};
 
 /// Which wait speaks for the object when there are several: the lowest.
 pub(crate) fn rank(reason: WaitReason) -> u8 {
     use WaitReason::*;
     match reason {
         PlanRefusedStalled | ClaimedElsewhereStalled | InvalidSpecStalled => 0,
-        RegistryAbsentStalled | PermissionStalled => 1,
+        RegistryAbsentStalled | PermissionStalled | SignInStalled => 1,
         RegistryProvisioning => 2,
         OperationInProgress => 3,
         BreakGlassStalled => 4,
@@ -34,7 +34,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         RollbackAboutToOpen | RollbackBackoff => 6,
         NameChangesApproval => 6,
         ConnectionPending => 7,
-        ResourceBusy => 8,
+        ResourceBusy | RetryPending | EffectPending => 8,
         NotKnown => 9,
         EndpointMembersPending => 10,
         DnsByPolicyPending | DnsExternalPending => 11,
@@ -97,6 +97,10 @@ fn by_writes(steps: &[&Step]) -> Option<State> {
 }
 
 fn by_write(action: &Action) -> Option<(u8, State)> {
+    if action.is_upkeep() {
+        // Nobody depends on it: what is locked stays locked meanwhile.
+        return None;
+    }
     match action {
         Action::Azure(azure) if azure.is_closing() => Some((0, State::Locking)),
         Action::Azure(azure) if azure.is_opening() => Some((0, State::Opening)),
@@ -136,8 +140,8 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
 fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> State {
     use WaitReason::*;
     match reason {
-        OperationInProgress | ResourceBusy => {
-            if let Some(state) = by_operation(view) {
+        OperationInProgress | ResourceBusy | RetryPending | EffectPending => {
+            if let Some(state) = by_operation(view).or_else(|| attempts::held_state(view)) {
                 state
             } else if assessment.endpoints.iter().any(|e| e.ready != Some(true)) {
                 State::CreatingEndpoints
@@ -170,6 +174,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         | ZoneLinkedElsewhereStalled
         | DenyAssignmentStalled
         | PermissionStalled
+        | SignInStalled
         | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled

@@ -22,7 +22,7 @@ use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, may_pass, not_known};
 use crate::plan::{FindingReason, Step, WaitReason};
-use crate::{refusals, release};
+use crate::{attempts, release};
 
 /// Plans the end. Answers the waves.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
@@ -31,7 +31,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
         return Vec::new();
     }
     azure(view, draft);
-    refusals::hold(view, draft);
+    attempts::hold(view, draft);
     release::one_at_a_time(view, draft);
     draft.probes = probes(view, draft);
     give_up(view, draft);

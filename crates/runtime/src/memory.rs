@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sreg_domain::seen::{Memory, Round};
+use sreg_domain::seen::{Attempts, Memory, Round};
 use sreg_domain::{ArmId, Digest};
 use tokio::time::Instant;
 
@@ -40,6 +40,7 @@ struct Entry {
     /// What was last known of everything that names depend on.
     names: BTreeMap<ArmId, Digest>,
     vantage_points: BTreeSet<String>,
+    attempts: Attempts,
 }
 
 impl Entry {
@@ -88,6 +89,7 @@ impl Memories {
             changed: false,
             names: BTreeMap::new(),
             vantage_points: BTreeSet::new(),
+            attempts: Attempts::default(),
         });
         entry.key = key;
     }
@@ -104,6 +106,7 @@ impl Memories {
             }),
             since_name_change: Some(since(entry.names_changed)),
             name_changed: entry.changed.then(|| since(entry.names_changed)),
+            attempts: entry.attempts.clone(),
         })
     }
 
@@ -126,6 +129,11 @@ impl Memories {
     /// A write after which names may answer differently has been sent.
     pub fn names_changed(&self, uid: &str) {
         self.change(uid, Entry::note_name_change);
+    }
+
+    /// What the report said of our writes; it outlives a status that somebody erases.
+    pub fn attempted(&self, uid: &str, attempts: Attempts) {
+        self.change(uid, |entry| entry.attempts = attempts);
     }
 
     /// What names depend on, as just seen (only what is known). A difference from what was known before, whoever made it, is

@@ -9,7 +9,7 @@ use kube::runtime::controller::Action;
 use serde_json::json;
 use sreg_api::names::STATUS_MANAGER;
 use sreg_api::{SecureRegistry, SecureRegistryStatus};
-use sreg_domain::action::{ClusterAction, Disposition, Failure, StepResult};
+use sreg_domain::action::{ClusterAction, Failure, StepResult};
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::{Action as StepAction, Effect, Outcome};
 use sreg_planner::plan::WaitReason;
@@ -137,7 +137,9 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
                 outcome: &outcome,
                 now: context.clock.now(),
             };
-            (report(input), outcome, result)
+            let report = report(input);
+            context.memories.attempted(&object.uid, report.attempts.clone());
+            (report, outcome, result)
         }
         Err(violations) => {
             let first = violations.first().map(ToString::to_string).unwrap_or_default();
@@ -160,7 +162,8 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     write_status(context, &object, &now.seen.status, &report.status).await?;
     events::publish(context, &object, &report).await;
     context.metrics.object(&key, &report.gauges);
-    Ok((Action::requeue(next_look(context, &object, &report, &outcome)), result))
+    context.backoff.forget(&object.uid);
+    Ok((Action::requeue(jittered(report.requeue)), result))
 }
 
 /// The planner's rules are checked once more, apart from how the plan was made: a plan that breaks one is not carried out.
@@ -291,26 +294,4 @@ async fn write_status(
         }),
         Err(Unwritten::Withheld(why)) => Err(PassError::NotLeading { object: name(), why }),
     }
-}
-
-/// The report says when; a step that failed and may be tried again has its own backoff, which starts over once none fails.
-fn next_look(context: &Context, object: &ObjectRef, report: &Report, outcome: &Outcome) -> Duration {
-    let acting = outcome.steps.iter().filter(|step| !step.action.only_tells());
-    let failures = acting.filter_map(|step| match &step.result {
-        StepResult::Failed(failure) => Some(failure.disposition),
-        StepResult::Effect(_) | StepResult::Withheld(_) => None,
-    });
-    let mut wait = None;
-    for disposition in failures {
-        let this = match disposition {
-            Disposition::Retry => wait.is_none().then(|| context.backoff.failed(&object.uid)),
-            Disposition::Wait(after) => Some(after),
-            Disposition::Forbidden | Disposition::Terminal => None,
-        };
-        wait = wait.max(this);
-    }
-    wait.unwrap_or_else(|| {
-        context.backoff.forget(&object.uid);
-        jittered(report.requeue)
-    })
 }

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use sreg_domain::action::{Disposition, Failure};
+use sreg_domain::action::{Disposition, Failure, SIGN_IN};
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
 
 use super::call::Call;
@@ -24,6 +24,8 @@ const MISSING_WAIT: Duration = Duration::from_secs(30);
 pub(crate) enum Cause {
     /// Rights are missing.
     Forbidden,
+    /// Entra refuses the operator itself: nobody's right is missing, its credential or identity is wrong.
+    SignIn,
     /// Too many calls.
     Throttled,
     /// Another operation holds the resource, its subnet or its network.
@@ -86,14 +88,16 @@ impl CallError {
     /// No token.
     pub(super) fn token(attempt: &str, error: TokenError) -> CallError {
         let cause = if error.refused {
-            Cause::Forbidden
+            Cause::SignIn
         } else {
             Cause::Unreachable
         };
-        let code = error.code.clone();
+        // Who was refused once is refused whatever it asks for: the same sentence for every call.
+        let attempt = if error.refused { SIGN_IN } else { attempt };
         CallError {
-            code,
-            ..CallError::local(attempt, cause, format!("not sent: no token: {error}"))
+            code: error.code.clone(),
+            correlation_id: error.correlation_id.clone(),
+            ..CallError::local(attempt, cause, error.to_string())
         }
     }
 
@@ -122,7 +126,7 @@ impl CallError {
     /// What a plan's step makes of it.
     pub(crate) fn into_failure(self) -> Failure {
         let disposition = match self.cause {
-            Cause::Forbidden => Disposition::Forbidden,
+            Cause::Forbidden | Cause::SignIn => Disposition::Forbidden,
             Cause::Throttled => Disposition::Wait(self.retry_after.unwrap_or(THROTTLE_WAIT)),
             Cause::Busy => Disposition::Wait(self.retry_after.unwrap_or(LOCK_WAIT)),
             Cause::Missing => Disposition::Wait(self.retry_after.unwrap_or(MISSING_WAIT)),
@@ -152,6 +156,7 @@ impl CallError {
     pub(crate) fn into_ignorance(self) -> Ignorance {
         let kind = match self.cause {
             Cause::Forbidden => IgnoranceKind::Forbidden,
+            Cause::SignIn => IgnoranceKind::SignIn,
             Cause::Throttled => IgnoranceKind::Throttled,
             Cause::Unreachable => IgnoranceKind::Unreachable,
             Cause::Nonsense => IgnoranceKind::Nonsense,
@@ -204,6 +209,11 @@ pub(crate) fn cause_of_code(code: &str) -> Option<Cause> {
             &[
                 "RequestDisallowedByPolicy",
                 "ScopeLocked",
+                "RequestDisallowedByAzure",
+                "ReadOnlyDisabledSubscription",
+                "SubscriptionDisabled",
+                "DisabledSubscription",
+                "SubscriptionNotRegistered",
                 "SubscriptionNotFound",
                 "InvalidSubscriptionId",
                 "InvalidResourceType",
@@ -212,6 +222,8 @@ pub(crate) fn cause_of_code(code: &str) -> Option<Cause> {
                 "MissingSubscriptionRegistration",
                 "PrivateEndpointCannotBeCreatedInSubnetThatHasNetworkPoliciesEnabled",
                 "DisablingPublicNetworkAccessNotSupported",
+                "SubnetIsFull",
+                "QuotaExceeded",
                 "BadRequest",
                 "UserError",
             ],
@@ -269,11 +281,26 @@ pub(super) fn cause(status: u16, deepest: Option<&Deepest>, vouched: bool) -> Ca
         (412, _) => Cause::Precondition,
         (500..=599, Some(Cause::Refused | Cause::Missing) | None) => Cause::Unreachable,
         (_, Some(known)) => known,
+        // Azure forbids for other reasons than rights; only what speaks of rights is for granting.
+        (403, None) if code.is_some() && !speaks_of_rights(code.unwrap_or_default(), &message) => Cause::Refused,
         // "does not exist" must be said by Azure: by a code, or at least with its headers.
         (404, None) if !vouched => Cause::Nonsense,
         (404, None) if code.is_some_and(|c| !c.to_ascii_lowercase().contains("notfound")) => Cause::Refused,
         (_, None) => cause_of_status(status),
     }
+}
+
+/// Whether a refusal says that somebody lacks a right: by its code, or in its words.
+fn speaks_of_rights(code: &str, message: &str) -> bool {
+    let code = code.to_ascii_lowercase();
+    let codes = ["authoriz", "permission", "forbidden", "accessdenied"];
+    let words = [
+        "does not have authorization",
+        "does not have permission",
+        "not authorized",
+        "access is denied",
+    ];
+    codes.iter().any(|c| code.contains(c)) || words.iter().any(|w| message.contains(w))
 }
 
 /// An error with its sources in one line. azure_core repeats some of them: those are left out.
@@ -312,6 +339,22 @@ mod tests {
             (400, "LinkedAuthorizationFailed", "", Cause::Forbidden),
             (403, "RequestDisallowedByPolicy", "", Cause::Refused),
             (409, "ScopeLocked", "", Cause::Refused),
+            (409, "ReadOnlyDisabledSubscription", "", Cause::Refused),
+            (403, "RequestDisallowedByAzure", "", Cause::Refused),
+            (
+                403,
+                "NobodyKnowsThisOne",
+                "the region takes no new ones",
+                Cause::Refused,
+            ),
+            (
+                403,
+                "NobodyKnowsThisOne",
+                "The client 'x' does not have authorization to",
+                Cause::Forbidden,
+            ),
+            (403, "AuthorizationPermissionMismatch", "", Cause::Forbidden),
+            (400, "SubnetIsFull", "", Cause::Refused),
             (
                 409,
                 "Conflict",

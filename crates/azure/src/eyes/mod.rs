@@ -82,6 +82,15 @@ impl Look<'_> {
         }
     }
 
+    /// A resource that may be absent.
+    async fn find(&self, id: &ArmId) -> Result<Option<Value>, CallError> {
+        match self.read(id).await {
+            Ok(body) => Ok(Some(body)),
+            Err(error) if error.cause == Cause::Missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// All pages of a list.
     async fn list(&self, call: Call) -> Result<Vec<Value>, CallError> {
         let attempt = call.attempt.clone();
@@ -165,7 +174,7 @@ pub(crate) async fn observe(
             |id| network::subnet(&look, id)
         ),
         each(network::named(desired), |id| network::virtual_network(&look, id)),
-        each(zones::named(desired), |id| zones::zone(&look, id)),
+        each(zones::named(desired), |id| zones::zone(&look, desired, id)),
         zones::elsewhere(&look, desired),
         each(desired.sharing.iter().cloned(), |id| targets::storage(&look, id)),
         join_all(operations.iter().map(|o| poll(&look, o))),
@@ -241,7 +250,7 @@ async fn principal(look: &Look<'_>) -> Fact<Principal> {
                 None,
             ),
         },
-        Err(error) if error.refused => unknown(IgnoranceKind::Forbidden, error.message, error.code),
+        Err(error) if error.refused => unknown(IgnoranceKind::SignIn, error.message, error.code),
         Err(error) => unknown(IgnoranceKind::Unreachable, error.message, error.code),
     }
 }

@@ -27,6 +27,7 @@ pub(super) async fn subnet(look: &Look<'_>, id: ArmId) -> Fact<SubnetSeen> {
         Ok(SubnetSeen {
             id: json::id(body, "/id").unwrap_or_else(|| id.clone()),
             private_endpoint_network_policies: json::string(body, "/properties/privateEndpointNetworkPolicies"),
+            free_addresses: free_addresses(body),
         })
     })
     .await
@@ -48,4 +49,57 @@ pub(super) async fn virtual_network(look: &Look<'_>, id: ArmId) -> Fact<VirtualN
         })
     })
     .await
+}
+
+/// Azure keeps the first four addresses of a subnet and the last one.
+const KEPT: usize = 5;
+
+/// How many addresses are left at most. Only IPv4 counts, because endpoints take no other by default; something may be in use that
+/// the subnet does not list, but nothing that it lists is free.
+fn free_addresses(body: &Value) -> Option<usize> {
+    let one = json::text(body, "/properties/addressPrefix").into_iter();
+    let all: Vec<&str> = match json::list(body, "/properties/addressPrefixes") {
+        [] => one.collect(),
+        several => several.iter().filter_map(Value::as_str).collect(),
+    };
+    let sizes: Option<Vec<usize>> = all.iter().filter(|p| !p.contains(':')).map(|p| size(p)).collect();
+    let sizes = sizes.filter(|sizes| !sizes.is_empty())?;
+    let used = json::list(body, "/properties/ipConfigurations").len();
+    let room = sizes.iter().map(|size| size.saturating_sub(KEPT)).sum::<usize>();
+    Some(room.saturating_sub(used))
+}
+
+fn size(prefix: &str) -> Option<usize> {
+    let bits: u32 = prefix.split_once('/')?.1.parse().ok()?;
+    1_usize.checked_shl(32_u32.checked_sub(bits)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_subnet_is_what_nobody_is_seen_to_use() {
+        let of = |properties: Value| free_addresses(&json!({ "properties": properties }));
+        assert_eq!(of(json!({"addressPrefix": "10.0.0.0/28"})), Some(11));
+        let used = json!([{"id": "a"}, {"id": "b"}]);
+        assert_eq!(
+            of(json!({"addressPrefixes": ["10.0.0.0/29", "10.1.0.0/29", "fd00::/64"], "ipConfigurations": used})),
+            Some(4)
+        );
+        assert_eq!(
+            of(json!({"addressPrefix": "10.0.0.0/29", "ipConfigurations": [1, 2, 3, 4]})),
+            Some(0)
+        );
+        for untold in [
+            json!({}),
+            json!({"addressPrefix": "fd00::/64"}),
+            json!({"addressPrefix": "10.0.0.0/40"}),
+            json!({"addressPrefix": "ten"}),
+        ] {
+            assert_eq!(of(untold.clone()), None, "{untold}");
+        }
+    }
 }

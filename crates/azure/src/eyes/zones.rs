@@ -8,7 +8,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::{Fact, LinkSeen, ZoneSeen};
-use sreg_domain::{ArmId, EndpointGroup};
+use sreg_domain::{ArmId, EndpointGroup, naming};
 
 use super::{Look, network, nonsense, unseen};
 use crate::arm::{Call, CallError, Cause};
@@ -20,9 +20,10 @@ pub(super) fn named(desired: &Desired) -> impl Iterator<Item = ArmId> {
 }
 
 /// One zone with its links and A records.
-pub(super) async fn zone(look: &Look<'_>, id: ArmId) -> Fact<ZoneSeen> {
+pub(super) async fn zone(look: &Look<'_>, desired: &Desired, id: ArmId) -> Fact<ZoneSeen> {
     let records = Call::list(look.arm(), &id, "A").query("$top", "1000");
-    let (body, links, records) = futures::join!(look.read(&id), links(look, &id), look.list(records));
+    let wanted = wanted_links(desired, &id);
+    let (body, links, records) = futures::join!(look.read(&id), links_of_ours(look, &id, &wanted), look.list(records));
     let body = match body {
         Ok(body) => body,
         Err(error) => return unseen(error),
@@ -136,6 +137,39 @@ async fn zones_of(
         .iter()
         .filter_map(|body| Some((json::id(body, "/id")?, json::owner(body))));
     Ok(told.filter(|(id, _)| asked_for(id)).collect())
+}
+
+/// The links that the spec wants of a zone: their ids and networks.
+fn wanted_links(desired: &Desired, zone: &ArmId) -> BTreeMap<ArmId, ArmId> {
+    let places = desired
+        .endpoints
+        .iter()
+        .filter(|p| p.dns.zones.values().any(|z| z == zone));
+    let networks = places.flat_map(|place| &place.dns.links);
+    networks
+        .map(|network| {
+            let id = zone.child("virtualNetworkLinks", &naming::link_name(network));
+            (id, network.clone())
+        })
+        .collect()
+}
+
+/// Links as the list has them, and those wanted ones that it lacks though they are there: Azure's list was seen to miss a link that
+/// refuses its own creation because it exists.
+async fn links_of_ours(
+    look: &Look<'_>,
+    zone: &ArmId,
+    wanted: &BTreeMap<ArmId, ArmId>,
+) -> Result<Vec<LinkSeen>, CallError> {
+    let mut listed = links(look, zone).await?;
+    let lacking = wanted
+        .iter()
+        .filter(|(_, network)| !listed.iter().any(|l| l.virtual_network == **network));
+    let found = join_all(lacking.map(|(id, _)| look.find(id))).await;
+    for body in found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+        listed.push(link(&body).ok_or_else(|| nonsense(zone, "a link of the zone names no network"))?);
+    }
+    Ok(listed)
 }
 
 async fn links(look: &Look<'_>, zone: &ArmId) -> Result<Vec<LinkSeen>, CallError> {

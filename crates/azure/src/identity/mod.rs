@@ -23,6 +23,8 @@ use credential::CredentialMaker;
 
 /// A token with less than this left is not sent: it would lapse on the way.
 const LAST_MOMENT: Duration = Duration::from_secs(20);
+/// For so long a refusal is taken for the answer to every call that would ask again: the reads of one visit make one request.
+const REFUSAL_STANDS: Duration = Duration::from_secs(10);
 /// A token with less than this left is renewed, as azure_identity does.
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
@@ -36,6 +38,8 @@ pub(crate) struct TokenError {
     pub(crate) code: Option<String>,
     /// Refused; as opposed to not answered.
     pub(crate) refused: bool,
+    /// What Entra's support asks for; another one for each request, so it is no part of the message.
+    pub(crate) correlation_id: Option<String>,
 }
 
 /// All tokens of one identity.
@@ -58,6 +62,8 @@ struct Held {
     token: Option<Token>,
     /// The server refused the token that the present credential gave: make a new one.
     credential_is_stale: bool,
+    /// When Entra last refused to give one, and why.
+    refusal: Option<(Instant, TokenError)>,
 }
 
 #[derive(Clone)]
@@ -83,6 +89,13 @@ impl Slot {
             .token
             .clone()
             .filter(|t| t.expires_at > Instant::now() + LAST_MOMENT)
+    }
+
+    /// A refusal that still stands.
+    fn refusal(&self) -> Option<TokenError> {
+        let held = self.held();
+        let (at, error) = held.refusal.as_ref()?;
+        (Instant::now() < *at + REFUSAL_STANDS).then(|| error.clone())
     }
 
     fn fresh(&self) -> Option<Token> {
@@ -119,6 +132,7 @@ impl Tokens {
                 message: format!("no answer in time for {scope}"),
                 code: None,
                 refused: false,
+                correlation_id: None,
             }),
         };
         match (fetched, slot.current()) {
@@ -146,9 +160,27 @@ impl Tokens {
         if let Some(token) = slot.fresh() {
             return Ok(token);
         }
+        if let Some(refusal) = slot.refusal() {
+            return Err(refusal);
+        }
         if std::mem::take(&mut slot.held().credential_is_stale) {
             *credential = None;
         }
+        let fetched = self.ask(&mut credential, scope).await;
+        let mut held = slot.held();
+        match &fetched {
+            Ok(token) => {
+                held.token = Some(token.clone());
+                held.refusal = None;
+            }
+            Err(error) if error.refused => held.refusal = Some((Instant::now(), error.clone())),
+            Err(_) => {}
+        }
+        fetched
+    }
+
+    /// One request.
+    async fn ask(&self, credential: &mut Option<Arc<dyn TokenCredential>>, scope: &str) -> Result<Token, TokenError> {
         let using = match credential.as_ref() {
             Some(using) => using.clone(),
             None => {
@@ -156,6 +188,7 @@ impl Tokens {
                     message: chain(&e),
                     code: None,
                     refused: true,
+                    correlation_id: None,
                 })?;
                 credential.insert(made).clone()
             }
@@ -166,13 +199,11 @@ impl Tokens {
             .unwrap_or(Duration::ZERO)
             .min(Duration::from_secs(86_400));
         let now = Instant::now();
-        let token = Token {
+        Ok(Token {
             secret: got.token.secret().to_owned(),
             expires_at: now + left,
             renew_at: now + left.saturating_sub(RENEW_BEFORE.min(left / 4)),
-        };
-        slot.held().token = Some(token.clone());
-        Ok(token)
+        })
     }
 
     fn slot(&self, scope: &str) -> Arc<Slot> {
@@ -188,7 +219,7 @@ impl Tokens {
 }
 
 fn token_error(error: &azure_core::Error) -> TokenError {
-    let message = chain(error);
+    let (message, correlation_id) = without_ids(&chain(error));
     let code = message
         .split(|c: char| !c.is_ascii_alphanumeric())
         .find(|w| w.starts_with("AADSTS"))
@@ -205,7 +236,43 @@ fn token_error(error: &azure_core::Error) -> TokenError {
         at = inner.source();
     }
     let refused = status.is_some_and(|s| (400..500).contains(&s) && s != 408 && s != 429);
-    TokenError { message, code, refused }
+    TokenError {
+        message,
+        code,
+        refused,
+        correlation_id,
+    }
+}
+
+/// Entra ends what it says with ids and the time of the request: those are told apart from it, so that the same refusal reads the
+/// same each time.
+fn without_ids(message: &str) -> (String, Option<String>) {
+    let Some((said, ids)) = message.split_once("Trace ID:") else {
+        return (message.to_owned(), None);
+    };
+    let correlation = ids.split_once("Correlation ID:").map(|(_, rest)| rest.trim_start());
+    let correlation = correlation.and_then(|rest| rest.split(|c: char| !(c.is_ascii_hexdigit() || c == '-')).next());
+    let correlation = correlation.filter(|id| !id.is_empty()).map(str::to_owned);
+    (said.trim_end().to_owned(), correlation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_refusal_reads_the_same_each_time() {
+        let said = |trace: u32| {
+            format!(
+                "ClientSecretCredential authentication failed: AADSTS7000222: The provided client secret keys for app 'x' are expired. Trace ID: {trace:08}-0000-0000-0000-000000000000 Correlation ID: {trace:08}-aaaa-bbbb-cccc-000000000001 Timestamp: 2026-11-28 12:00:{trace:02}Z"
+            )
+        };
+        let (first, second) = (without_ids(&said(1)), without_ids(&said(2)));
+        assert_eq!(first.0, second.0);
+        assert!(first.0.ends_with("are expired."), "{}", first.0);
+        assert_eq!(first.1.as_deref(), Some("00000001-aaaa-bbbb-cccc-000000000001"));
+        assert_eq!(without_ids("no ids here"), ("no ids here".to_owned(), None));
+    }
 }
 
 /// An error with its sources in one line, without azure_identity's links and repetitions.

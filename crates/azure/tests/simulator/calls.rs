@@ -79,20 +79,33 @@ async fn a_token_that_is_refused_is_replaced_and_the_call_sent_again() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_a_missing_right_with_entras_own_code() {
+async fn a_wrong_secret_is_a_sign_in_that_fails_and_asks_once() {
     let mut wrong = settings();
     wrong.credential = sreg_azure::CredentialKind::ClientSecret("wrong".to_owned().into());
     let bench = Bench::with(wrong);
     let azure = bench.observe().await;
     let why = azure.registry.ignorance().unwrap();
-    assert_eq!(why.kind, IgnoranceKind::Forbidden);
+    assert_eq!(why.kind, IgnoranceKind::SignIn);
     assert_eq!(why.code.as_deref(), Some("AADSTS7000215"), "{why:?}");
-    assert_eq!(kind(&azure.principal), IgnoranceKind::Forbidden);
+    assert_eq!(why.attempt, "sign in to Azure", "no resource is to blame");
+    assert_eq!(kind(&azure.principal), IgnoranceKind::SignIn);
+    let asked = || {
+        let records = bench.simulator.records_since(0);
+        let tokens = |entry: &Entry| matches!(entry, Entry::Request(q) if q.path.ends_with("/token"));
+        records.iter().filter(|r| tokens(&r.entry)).count()
+    };
+    assert!(
+        asked() <= 2,
+        "one request for each audience, however much is read: {}",
+        asked()
+    );
     let create = bench
         .carry_out(create_endpoint(&id(REGISTRY), EndpointGroup::AmlRegistry))
         .await
         .unwrap_err();
     assert_eq!(create.disposition, Disposition::Forbidden);
+    assert_eq!(create.attempt, sreg_domain::action::SIGN_IN);
+    assert!(asked() <= 2, "{}", asked());
 }
 
 #[tokio::test]

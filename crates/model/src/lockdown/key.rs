@@ -75,6 +75,8 @@ pub(crate) fn hash_memory(memory: &Memory, numbers: &mut Numbers, hasher: &mut i
         round,
         since_name_change,
         name_changed,
+        // The model leaves pauses of one process to the scenarios: its operators remember what status says.
+        attempts: _,
     } = memory;
     if let Some(Round { number, subject, age }) = round {
         (numbers.of(*number), subject.as_str(), age).hash(hasher);
@@ -167,6 +169,10 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         gone,
         addresses: _,
         journal: _,
+        // No write of the model's is thwarted by these.
+        contrary: _,
+        undo: _,
+        writes: _,
     } = world;
     format!("{:?}", desired.public_access).hash(hasher);
     (broken, silent, gone).hash(hasher);
@@ -420,9 +426,11 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         message: _,
         since,
         at,
+        tries,
+        next_try,
     } in refusals
     {
-        (step, reason, time(since), time(at)).hash(hasher);
+        (step, reason, tries, time(since), time(at), time(next_try)).hash(hasher);
     }
     approvals_wanted.len().hash(hasher);
     for ApprovalWanted {

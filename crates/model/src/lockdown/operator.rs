@@ -223,6 +223,7 @@ impl Lockdown {
         world.seen.memory = memory;
         let outcome = world.apply(step);
         world.journal.clear();
+        world.writes.clear();
         if let StepResult::Failed(refusal) = &outcome.result {
             // Refusals are the scenarios' matter, so nothing in this Azure ever refuses: or a step meets what it should have seen.
             let what = format!("{} is refused: {}", step.id, refusal.message);
@@ -436,6 +437,7 @@ fn half_of(state: &mut State, step: &Step) -> bool {
         };
         state.world_mut().apply(&half);
         state.world_mut().journal.clear();
+        state.world_mut().writes.clear();
         return true;
     }
     false

@@ -20,7 +20,7 @@ use crate::break_glass::{self, Standing};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::facts::{View, was_locked};
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
-use crate::{lockdown, locked, opening, refusals};
+use crate::{lockdown, locked, opening};
 
 /// Status stays small.
 const MOST_LINES: usize = 16;
@@ -32,7 +32,7 @@ pub(super) fn status(
     plan: &Plan,
     outcome: &Outcome,
     (verdict, emergencies): (&Verdict, &Emergencies),
-    conditions: Vec<Condition>,
+    (conditions, refusals): (Vec<Condition>, Vec<RefusalStatus>),
     now: Timestamp,
 ) -> SecureRegistryStatus {
     let former = &view.seen.object.status;
@@ -43,7 +43,6 @@ pub(super) fn status(
         .iter()
         .filter(|p| p.standing == PathStanding::Passing)
         .count();
-    let refusals = refusals::remember(view, plan, outcome, now);
     let public_access = public_access(view, plan, &refusals);
     let mut status = SecureRegistryStatus {
         observed_generation: Some(view.desired.object.generation),

@@ -4,10 +4,22 @@ use sreg_api::registry::*;
 use sreg_domain::Fact;
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::*;
+use sreg_planner::plan::FindingReason;
 
+use crate::world::contrary::Contrary;
 use crate::world::scramble::Blow;
 use crate::world::*;
 use crate::worlds::*;
+
+/// So many visits while a write does not do what it should.
+fn thwarted(step: &str, contrary: Contrary, visits: usize) -> World {
+    let mut world = World::everyday();
+    world.thwarted(step, contrary);
+    for _ in 0..visits {
+        world.visit();
+    }
+    world
+}
 
 /// Name and world.
 pub fn cases() -> Vec<Case> {
@@ -85,6 +97,28 @@ pub fn cases() -> Vec<Case> {
         }),
         ("a_registry_that_may_not_be_read_says_what_to_grant", || {
             fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::Forbidden))
+        }),
+        ("a_credential_that_is_refused_is_for_whoever_runs_the_operator", || {
+            fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::SignIn))
+        }),
+        ("a_write_without_an_answer_is_sent_again_after_a_pause", || {
+            thwarted("create-endpoint", Contrary::Unanswered, 2)
+        }),
+        ("a_write_without_effect_is_sent_again_after_a_pause", || {
+            thwarted("create-endpoint", Contrary::Ignored, 3)
+        }),
+        ("tags_that_do_not_last_hold_nothing_up", || {
+            let mut world = locked();
+            world.thwarted("set-tags", Contrary::PutBack);
+            world.suffer(Blow::Retag);
+            for _ in 0..12 {
+                let (plan, report) = world.visit();
+                if plan.findings.iter().any(|f| f.reason == FindingReason::UpkeepFailing) {
+                    break;
+                }
+                world.pass(report.requeue);
+            }
+            world
         }),
         ("a_registry_that_cannot_be_read_is_not_known", || {
             fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::Unreachable))

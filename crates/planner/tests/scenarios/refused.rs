@@ -37,6 +37,7 @@ fn refusing(world: &mut World, hours: u64, prefix: &str) -> (BTreeMap<String, us
         }
         let report = before.report(&plan, &outcome);
         world.seen.object.status = report.status;
+        world.seen.memory.attempts = report.attempts;
         world.seen.nonce += 1;
         world.answer();
         if *states.last().unwrap() != world.state() {
@@ -103,8 +104,13 @@ fn a_refused_tag_write_holds_up_no_lock() {
     let (tries, _) = refusing(&mut world, 6, "set-tags");
     assert!(world.all_closed());
     assert!(tries["set-tags contosoreg"] < 20, "{tries:?}");
-    assert_eq!(world.state(), "Stalled", "and is said all the same");
-    assert!(world.message().contains("set-tags"), "{}", world.message());
+    assert_eq!(world.state(), "Locked", "nobody depends on tags: {}", world.message());
+    let findings = &world.seen.object.status.findings;
+    let told = findings.iter().find(|f| f.reason == "UpkeepFailing");
+    assert!(
+        told.is_some_and(|f| f.message.contains("grant the operator's identity")),
+        "{findings:?}"
+    );
     world.suffer(scramble::Blow::OpenStorage);
     let (_, _) = refusing(&mut world, 1, "set-tags");
     assert!(world.all_closed(), "drift is closed again");

@@ -27,7 +27,13 @@ impl World {
     pub fn apply(&mut self, step: &Step) -> StepOutcome {
         let result = match &step.action {
             Action::Cluster(action) => self.cluster(step, action),
-            Action::Azure(action) => self.azure(step, action),
+            Action::Azure(action) => {
+                self.writes.push((self.now, action.resource().clone()));
+                match self.contrary_to(&step.id.0) {
+                    Some(contrary) => self.thwart(step, action, contrary),
+                    None => self.azure(step, action),
+                }
+            }
         };
         self.journal.push(step.id.to_string());
         StepOutcome {
@@ -112,7 +118,7 @@ impl World {
         *slot = Fact::Seen(probe);
     }
 
-    fn azure(&mut self, step: &Step, action: &AzureAction) -> StepResult {
+    pub(super) fn azure(&mut self, step: &Step, action: &AzureAction) -> StepResult {
         if action.changes_names() {
             self.seen.memory.since_name_change = Some(std::time::Duration::ZERO);
             self.seen.memory.name_changed = Some(std::time::Duration::ZERO);

@@ -24,6 +24,7 @@ use sreg_planner::{PlanSettings, validate};
 
 pub mod agents;
 pub mod apply;
+pub mod contrary;
 pub mod people;
 pub mod required;
 pub mod scramble;
@@ -126,6 +127,12 @@ pub struct World {
     pub silent: BTreeSet<String>,
     /// Vantage points whose agents do not tell the truth.
     pub liars: BTreeMap<String, people::Lie>,
+    /// What becomes of writes, by how the names of their steps begin; the first that fits counts.
+    pub contrary: Vec<(String, contrary::Contrary)>,
+    /// What Azure was before a write that somebody puts back.
+    pub undo: Option<Box<AzureSeen>>,
+    /// Every write to Azure: when, and which resource.
+    pub writes: Vec<(Timestamp, ArmId)>,
     /// The object is gone: its finalizer went while it was being deleted.
     pub gone: bool,
     pub addresses: u32,
@@ -283,6 +290,9 @@ impl World {
             broken: BTreeSet::new(),
             silent: BTreeSet::new(),
             liars: BTreeMap::new(),
+            contrary: Vec::new(),
+            undo: None,
+            writes: Vec::new(),
             gone: false,
             addresses: 4,
             journal: Vec::new(),
@@ -366,6 +376,7 @@ impl World {
             let known = SubnetSeen {
                 id: place.subnet.clone(),
                 private_endpoint_network_policies: Some("Disabled".into()),
+                free_addresses: Some(200),
             };
             self.seen
                 .azure
@@ -514,6 +525,7 @@ impl World {
         self.seen.memory.since_name_change = Some(since + time);
         self.seen.memory.name_changed = self.seen.memory.name_changed.map(|changed| changed + time);
         self.finish_slow_things();
+        self.put_back();
     }
 
     fn finish_slow_things(&mut self) {
@@ -536,6 +548,7 @@ impl World {
             round: None,
             since_name_change: Some(Duration::ZERO),
             name_changed: None,
+            attempts: Attempts::default(),
         };
     }
 

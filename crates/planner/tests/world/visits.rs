@@ -46,6 +46,8 @@ impl World {
         let outcome = self.carry_out(&plan);
         let report = before.report(&plan, &outcome);
         self.seen.object.status = report.status.clone();
+        self.seen.memory.attempts = report.attempts.clone();
+        self.forget_ended(&before.seen.azure.operations);
         self.seen.nonce = (self.seen.nonce * 31 + 17) % 9_000_000;
         self.answer();
         (plan, report)

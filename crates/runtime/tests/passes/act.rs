@@ -51,6 +51,7 @@ fn plan(waves: Vec<Vec<Step>>) -> Plan {
         waits: Vec::new(),
         findings: Vec::new(),
         next_look: Duration::from_secs(1),
+        due: Duration::from_secs(1),
         assessment: Assessment::default(),
     }
 }

@@ -21,6 +21,7 @@ mod gated;
 mod invalid;
 mod observe;
 mod past;
+mod pausing;
 mod simulation;
 mod stand;
 mod watching;

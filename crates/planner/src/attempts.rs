@@ -1,0 +1,508 @@
+//! Progress or pause: a write that does not succeed, or whose effect does not last, is sent more and more seldom, and the cause is
+//! said. Every write of ours is remembered until its effect has lasted; nothing here asks which kind of write it is.
+//!
+//! | a write to Azure | the next one after | is called |
+//! | --- | --- | --- |
+//! | was refused for good: rights, policy, configuration | 45 s, then twice as long each time | stalled at once, in Azure's words |
+//! | was refused with any other code, or its operation failed | 5 s, then four times as long | stalled from the third on, in Azure's words |
+//! | was accepted, and is planned again: it took no effect, or somebody put it back | nothing; then 5 s, then four times as long | stalled from the third on, with what usually does that |
+//! | was not sent, because what is there is not what was seen | nothing; then 5 s, then four times as long | the same |
+//! | was not answered, or throttled, or something else is under way | what Azure asks for, at least 1 s, then twice as long; at most 5 min | stalled once that lasts a quarter of an hour |
+//!
+//! At most an hour; for what opens public access five minutes, because somebody waits for it. A change of spec tries at once, and so
+//! does whatever has lasted [`LASTS`]. Both this process and status remember: status may be erased, a process may die. Neither is
+//! trusted for longer than the longest pause.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use sreg_api::conditions::State;
+use sreg_api::status::RefusalStatus;
+use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
+use sreg_domain::seen::{OperationSeen, OperationState};
+use sreg_domain::{Action, AzureAction, Desired, Edit, Fact, Outcome, Seen};
+use strum::IntoEnumIterator;
+
+use crate::conditions::{from_now, says_the_same, truncate, whole_seconds};
+use crate::draft::Draft;
+use crate::facts::{View, in_azures_words, is_final};
+use crate::plan::{FindingReason, Plan, Step, Wait, WaitReason};
+use crate::{opening, refusals};
+
+/// Status stays small, and so does memory.
+const MOST_IN_STATUS: usize = 16;
+const MOST: usize = 64;
+const LONGEST_MESSAGE: usize = 460;
+/// From this try on a person is asked to look.
+const STUBBORN: i32 = 3;
+/// What was refused for good: rights that were just granted take minutes to arrive, so the second try is not far.
+const REFUSED: SignedDuration = SignedDuration::from_secs(45);
+/// What was accepted and is not there: Azure's own reads may lag by seconds.
+const NOT_THERE: SignedDuration = SignedDuration::from_secs(5);
+/// What nobody answered.
+const UNANSWERED: SignedDuration = SignedDuration::from_secs(1);
+const LONGEST: SignedDuration = SignedDuration::from_secs(3600);
+/// An outage passes without anybody's doing, and somebody waits for what opens.
+const LONGEST_UNANSWERED: SignedDuration = SignedDuration::from_secs(300);
+const LONGEST_TO_OPEN: SignedDuration = SignedDuration::from_secs(300);
+/// An outage that lasts so long is told as one.
+const OUTAGE: SignedDuration = SignedDuration::from_secs(900);
+/// What fails whenever it is made is not deleted and made in a circle.
+const BETWEEN_REPAIRS: SignedDuration = SignedDuration::from_hours(6);
+/// An effect that was not missed for so long has lasted.
+const LASTS: SignedDuration = SignedDuration::from_secs(900);
+
+/// What is remembered of writes for this spec, by this process and by status, with what their operations have come to.
+pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<RefusalStatus> {
+    let generation = desired.object.generation;
+    let (memory, status) = (&seen.memory.attempts, &seen.object.status);
+    let mut all = Vec::new();
+    if memory.generation == generation {
+        all.clone_from(&memory.all);
+    }
+    if status.observed_generation == Some(generation) {
+        for record in &status.refusals {
+            match all.iter_mut().find(|known| known.step == record.step) {
+                None => all.push(record.clone()),
+                Some(known) if at(known) < at(record) => *known = record.clone(),
+                Some(_) => {}
+            }
+        }
+    }
+    // Nobody has tried in the future.
+    all.retain(|record| at(record).is_some_and(|at| at <= now));
+    for (operation, failure) in failed_operations(seen) {
+        let step = &operation.operation.step.0;
+        let before = take(&mut all, step);
+        // The write that started it is counted already.
+        let tries = before.as_ref().map_or(1, |r| r.tries.max(1));
+        let resource = operation.operation.resource.to_string();
+        let ended = Ended::of_failure(step, failure);
+        all.push(record(step, resource, ended, (before, tries), now));
+    }
+    all
+}
+
+/// Operations that ended badly since the last visit.
+fn failed_operations(seen: &Seen) -> impl Iterator<Item = (&OperationSeen, &Failure)> {
+    seen.azure.operations.iter().filter_map(|o| match &o.state {
+        OperationState::Failed(failure) => Some((o, failure)),
+        OperationState::Running { .. } | OperationState::Succeeded | OperationState::Lost => None,
+    })
+}
+
+fn of<'a>(view: &'a View<'_>, step: &str) -> Option<&'a RefusalStatus> {
+    view.attempts.iter().find(|record| record.step == step)
+}
+
+/// Why a step is not tried now, if its last try was a short time ago.
+pub(crate) fn held(view: &View<'_>, step: &str) -> Option<Wait> {
+    let record = of(view, step)?;
+    let next = pausing_until(view.now, record)?;
+    let reason = WaitReason::iter().find(|r| r.to_string() == record.reason);
+    Some(Wait {
+        reason: reason.unwrap_or(WaitReason::RefusedStalled),
+        message: format!("{}; tried again at {}", record.message, whole_seconds(next).0),
+    })
+}
+
+/// Whether a step cannot be counted on, however long ago it was tried.
+pub(crate) fn is_stalled(view: &View<'_>, step: &str) -> bool {
+    of(view, step).is_some_and(|record| !passes(record))
+}
+
+/// What was made, failed and was made again as often as a person is asked to look.
+pub(crate) struct Stubborn<'a> {
+    pub(crate) tries: i32,
+    pub(crate) said: &'a str,
+    pub(crate) until: Timestamp,
+}
+
+/// Whether what a step makes is left as it is, failed, because making it again has not helped.
+pub(crate) fn stubborn<'a>(view: &'a View<'_>, step: &str) -> Option<Stubborn<'a>> {
+    let record = of(view, step).filter(|r| r.tries >= STUBBORN)?;
+    let until = whole_seconds(at(record)?.saturating_add(BETWEEN_REPAIRS).ok()?).0;
+    (view.now < until).then(|| Stubborn {
+        tries: record.tries,
+        said: &record.message,
+        until,
+    })
+}
+
+/// What is being brought about by the writes that are held for a moment.
+pub(crate) fn held_state(view: &View<'_>) -> Option<State> {
+    let mut held = view
+        .attempts
+        .iter()
+        .filter(|r| passes(r) && pausing_until(view.now, r).is_some());
+    held.find_map(|record| opening::started_as(&record.step))
+}
+
+/// When the pauses end that something in the draft waits for, so that nobody sleeps over them.
+pub(crate) fn looks<'a>(view: &'a View<'_>, draft: &'a Draft) -> impl Iterator<Item = Duration> + 'a {
+    let waits = || draft.waits.iter().map(|wait| wait.message.as_str());
+    let findings = || draft.findings.iter().map(|finding| finding.message.as_str());
+    let waited_for = move |r: &&RefusalStatus| {
+        !r.message.is_empty()
+            && waits()
+                .chain(findings())
+                .any(|said| said.starts_with(r.message.as_str()))
+    };
+    let ends = view.attempts.iter().filter(waited_for);
+    let ends = ends.filter_map(|r| pausing_until(view.now, r));
+    ends.filter_map(|end| Duration::try_from(end.duration_since(view.now)).ok())
+}
+
+/// Takes out of a draft what was tried a short time ago, and waits for it instead. What nothing waits for is told, no more.
+pub(crate) fn hold(view: &View<'_>, draft: &mut Draft) {
+    for wait in take_held(view, &mut draft.azure) {
+        draft.wait(wait);
+    }
+    for Wait { message, reason: _ } in take_held(view, &mut draft.upkeep) {
+        draft.find(FindingReason::UpkeepFailing, message);
+    }
+}
+
+fn take_held(view: &View<'_>, steps: &mut Vec<Step>) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    steps.retain(|step| {
+        let wait = held(view, &step.id.0);
+        let free = wait.is_none();
+        waits.extend(wait);
+        free
+    });
+    waits
+}
+
+fn at(record: &RefusalStatus) -> Option<Timestamp> {
+    record.at.as_ref().map(|at| at.0)
+}
+
+/// When the pause after the last try ends, if it has not. What was written into status by whomever holds nothing for longer than the
+/// longest pause.
+fn pausing_until(now: Timestamp, record: &RefusalStatus) -> Option<Timestamp> {
+    let (tried, next) = (at(record)?, record.next_try.as_ref()?.0);
+    let next = next.min(tried.saturating_add(longest(&record.step)).ok()?);
+    (now < next).then_some(next)
+}
+
+fn opens(step: &str) -> bool {
+    opening::started_as(step) == Some(State::Opening)
+}
+
+fn longest(step: &str) -> SignedDuration {
+    if opens(step) { LONGEST_TO_OPEN } else { LONGEST }
+}
+
+/// It was not refused yet; time may cure it.
+fn passes(record: &RefusalStatus) -> bool {
+    [WaitReason::RetryPending, WaitReason::EffectPending]
+        .iter()
+        .any(|reason| record.reason == reason.to_string())
+}
+
+fn is_unanswered(record: &RefusalStatus) -> bool {
+    record.reason == WaitReason::RetryPending.to_string()
+}
+
+fn take(all: &mut Vec<RefusalStatus>, step: &str) -> Option<RefusalStatus> {
+    let found = all.iter().position(|record| record.step == step);
+    found.map(|at| all.swap_remove(at))
+}
+
+/// How a try ended, as far as the next one depends on it.
+enum Ended {
+    /// Refused for good.
+    Refused(Wait),
+    /// Refused with a code that says nothing of that.
+    Failed { stalled: WaitReason, message: String },
+    /// Done as far as Azure says, or there was nothing to do it on.
+    NotThere(String),
+    /// No answer, throttled, or busy.
+    Unanswered {
+        stalled: WaitReason,
+        message: String,
+        asked: SignedDuration,
+    },
+}
+
+impl Ended {
+    fn of_failure(step: &str, failure: &Failure) -> Ended {
+        let told = refusals::wait_of(step, failure);
+        let message = in_azures_words(failure);
+        let answered = |failure: &Failure| {
+            failure.status.map_or(failure.code.is_some(), |status| {
+                (400..500).contains(&status) && status != 408 && status != 429
+            })
+        };
+        match failure.disposition {
+            _ if is_final(failure) => Ended::Refused(told),
+            Disposition::Wait(asked) => Ended::Unanswered {
+                stalled: told.reason,
+                message,
+                asked: SignedDuration::try_from(asked).unwrap_or(LONGEST),
+            },
+            Disposition::Retry | Disposition::Forbidden | Disposition::Terminal if answered(failure) => Ended::Failed {
+                stalled: told.reason,
+                message,
+            },
+            Disposition::Retry | Disposition::Forbidden | Disposition::Terminal => Ended::Unanswered {
+                stalled: told.reason,
+                message,
+                asked: UNANSWERED,
+            },
+        }
+    }
+
+    /// `None`: it was not attempted, or it is one in the cluster and done.
+    fn of(step: &StepOutcome) -> Option<Ended> {
+        match (&step.action, &step.result) {
+            (_, StepResult::Failed(failure)) => Some(Ended::of_failure(&step.step.0, failure)),
+            (Action::Azure(_), StepResult::Effect(Effect::Done { .. } | Effect::Started(_))) => {
+                Some(Ended::NotThere(String::new()))
+            }
+            (Action::Azure(_), StepResult::Effect(Effect::Stale(why))) => Some(Ended::NotThere(why.clone())),
+            (Action::Cluster(_), StepResult::Effect(_)) | (_, StepResult::Withheld(_)) => None,
+        }
+    }
+}
+
+/// `first`, then `factor` times as long each time.
+fn growing(first: SignedDuration, factor: i32, tries: i32, most: SignedDuration) -> SignedDuration {
+    let mut pause = first;
+    for _ in 1..tries.clamp(1, 32) {
+        pause = pause.saturating_mul(factor).min(most);
+    }
+    pause.min(most)
+}
+
+fn record(
+    step: &str,
+    resource_id: String,
+    ended: Ended,
+    (before, tries): (Option<RefusalStatus>, i32),
+    now: Timestamp,
+) -> RefusalStatus {
+    let since = before.as_ref().and_then(|r| r.since.as_ref()).map_or(now, |s| s.0);
+    let stubborn = |stalled| {
+        if tries >= STUBBORN {
+            stalled
+        } else {
+            WaitReason::EffectPending
+        }
+    };
+    let (reason, message, pause) = match ended {
+        Ended::Refused(wait) => (wait.reason, wait.message, growing(REFUSED, 2, tries, LONGEST)),
+        Ended::Failed { stalled, message } => (stubborn(stalled), message, growing(NOT_THERE, 4, tries, LONGEST)),
+        Ended::NotThere(message) => {
+            let again = growing(NOT_THERE, 4, tries.saturating_sub(1), LONGEST);
+            let pause = if tries > 1 { again } else { SignedDuration::ZERO };
+            (stubborn(WaitReason::RefusedStalled), message, pause)
+        }
+        Ended::Unanswered {
+            stalled,
+            message,
+            asked,
+        } => {
+            let lasts = tries >= STUBBORN && now.duration_since(since) >= OUTAGE;
+            let reason = if lasts { stalled } else { WaitReason::RetryPending };
+            let own = growing(UNANSWERED, 2, tries, LONGEST_UNANSWERED);
+            (reason, message, asked.max(own))
+        }
+    };
+    let message = truncate(&message, LONGEST_MESSAGE);
+    let same = before.filter(|r| says_the_same(&r.message, &message));
+    let pause = Duration::try_from(pause.min(longest(step))).unwrap_or_default();
+    RefusalStatus {
+        step: step.to_owned(),
+        resource_id,
+        reason: reason.to_string(),
+        message: same.map_or(message, |r| r.message),
+        since: Some(whole_seconds(since)),
+        at: Some(whole_seconds(now)),
+        tries,
+        next_try: Some(Time(from_now(now, pause))),
+    }
+}
+
+/// What a process remembers after a visit.
+pub(crate) fn remember(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Vec<RefusalStatus> {
+    let mut all = view.attempts.clone();
+    let mut tried = Vec::new();
+    for step in outcome.steps.iter().filter(|s| !s.action.only_tells()) {
+        let Some(ended) = Ended::of(step) else {
+            if matches!(step.result, StepResult::Effect(_)) {
+                take(&mut all, &step.step.0);
+            }
+            continue;
+        };
+        tried.push(step.step.0.as_str());
+        let before = take(&mut all, &step.step.0);
+        all.push(after_a_try(view, step, ended, before, now));
+    }
+    let planned = |step: &str| plan.steps().any(|s| s.id.0 == step);
+    all.retain(|r| tried.contains(&r.step.as_str()) || planned(&r.step) || still_counts(view, r, now));
+    all.sort_by(|a, b| (&b.at, &a.step).cmp(&(&a.at, &b.step)));
+    all.truncate(MOST);
+    all.sort_by(|a, b| a.step.cmp(&b.step));
+    all
+}
+
+fn after_a_try(
+    view: &View<'_>,
+    step: &StepOutcome,
+    ended: Ended,
+    before: Option<RefusalStatus>,
+    now: Timestamp,
+) -> RefusalStatus {
+    let done = matches!(step.result, StepResult::Effect(Effect::Done { .. }));
+    // After an outage a write that is carried out is a first one.
+    let before = before.filter(|r| !(done && is_unanswered(r)));
+    let tries = before.as_ref().map_or(0, |r| r.tries).saturating_add(1);
+    let resource = match &step.action {
+        Action::Azure(action) => action.resource().to_string(),
+        Action::Cluster(_) => String::new(),
+    };
+    let started = matches!(step.result, StepResult::Effect(Effect::Started(_)));
+    let ended = match ended {
+        // How an operation ends is not known yet: until then what ended the one before is what is to be said.
+        Ended::NotThere(_) if started && before.as_ref().is_some_and(|r| !r.message.is_empty()) => {
+            Ended::NotThere(before.as_ref().map(|r| r.message.clone()).unwrap_or_default())
+        }
+        Ended::NotThere(why) => Ended::NotThere(no_effect(view, &step.action, &why, tries)),
+        ended @ (Ended::Refused(_) | Ended::Failed { .. } | Ended::Unanswered { .. }) => ended,
+    };
+    record(&step.step.0, resource, ended, (before, tries), now)
+}
+
+/// What there is to say of a write that Azure accepted and that is planned again.
+fn no_effect(view: &View<'_>, action: &Action, why: &str, tries: i32) -> String {
+    let Action::Azure(azure) = action else {
+        return why.to_owned();
+    };
+    let wish = wish(azure);
+    let id = azure.resource();
+    if !why.is_empty() {
+        return format!("{wish}: Azure was not as it had just been seen, {tries} times: {why}");
+    }
+    let open = view.access.iter().find(|a| a.id == *id).map(|a| a.detail.as_str());
+    let still = open.filter(|d| !d.is_empty() && (azure.is_closing() || azure.is_opening()));
+    let still = still.map_or_else(|| "it is not so".to_owned(), |detail| format!("it is still {detail}"));
+    let times = if tries == 1 {
+        "once".to_owned()
+    } else {
+        format!("{tries} times")
+    };
+    let changes = matches!(azure, AzureAction::Edit { .. }) || azure.is_upkeep();
+    let cause = if changes {
+        "a policy with the effect Modify may put it back, or somebody does"
+    } else {
+        "somebody may undo it, or Azure does not show it"
+    };
+    format!(
+        "{wish}: Azure accepted that {times}, and {still}: {cause}; see who: az monitor activity-log list --resource-id {id} --offset 1h"
+    )
+}
+
+/// What a write is for, in the words of people.
+pub(crate) fn wish(action: &AzureAction) -> String {
+    let name = action.resource().name();
+    match action {
+        AzureAction::CreateRegistry { .. } => format!("create registry {name}"),
+        AzureAction::SetTags { tags, .. } => {
+            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("tag registry {name} with {}", tags.join(", "))
+        }
+        AzureAction::GrantManagedGroupAccess { principal, .. } => {
+            format!("list the operator's principal {principal} in assignedIdentities of registry {name}")
+        }
+        AzureAction::CreateEndpoint { .. } => format!("create private endpoint {name}"),
+        AzureAction::DeleteEndpoint { .. } => format!("delete private endpoint {name}"),
+        AzureAction::CreateZone { .. } => format!("create private DNS zone {name}"),
+        AzureAction::LinkZone { virtual_network, .. } => {
+            format!("link {} by {}", virtual_network.name(), action.resource())
+        }
+        AzureAction::PutZoneGroup { id, .. } => {
+            format!("write the DNS zone group of private endpoint {}", owner_of(id))
+        }
+        AzureAction::DeleteZoneGroup { id } => {
+            format!("delete the DNS zone group of private endpoint {}", owner_of(id))
+        }
+        AzureAction::Edit { target, edit, .. } => match edit {
+            Edit::Close => format!("close public access of {target} {name}"),
+            Edit::Restore(_) | Edit::Open => format!("open public access of {target} {name}"),
+            Edit::AllowResource { resource, .. } => {
+                format!(
+                    "let registry {} in by a resource rule of storage account {name}",
+                    resource.name()
+                )
+            }
+        },
+    }
+}
+
+fn owner_of(group: &sreg_domain::ArmId) -> String {
+    group
+        .parent()
+        .map_or_else(|| group.name().to_owned(), |p| p.name().to_owned())
+}
+
+/// Until the pause is over and the effect was not missed for a while. What is known to be undone counts on.
+fn still_counts(view: &View<'_>, record: &RefusalStatus, now: Timestamp) -> bool {
+    let lasts = at(record).is_some_and(|at| now.duration_since(at) >= LASTS);
+    pausing_until(now, record).is_some() || !lasts || is_undone(view, record)
+}
+
+/// What a record of a closing write or of a creation was to bring about is known not to be there.
+fn is_undone(view: &View<'_>, record: &RefusalStatus) -> bool {
+    let is = |id: &sreg_domain::ArmId| record.resource_id.eq_ignore_ascii_case(id.as_str());
+    if opening::started_as(&record.step) == Some(State::Locking) {
+        return view.access.iter().any(|a| is(&a.id) && a.closed == Some(false));
+    }
+    let failed = |fact: &Fact<sreg_domain::seen::EndpointSeen>| {
+        let state = fact.seen().map(|e| e.provisioning_state.to_ascii_lowercase());
+        matches!(state.as_deref(), Some("failed" | "canceled"))
+    };
+    record.step.starts_with("create-endpoint")
+        && view
+            .seen
+            .azure
+            .endpoints
+            .iter()
+            .any(|(id, fact)| is(id) && failed(fact))
+}
+
+/// What status shows: writes in trouble that are still wanted, as far as can be told.
+pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[RefusalStatus], now: Timestamp) -> Vec<RefusalStatus> {
+    let settled = plan.waves.is_empty() && plan.waits.is_empty();
+    let planned = |step: &str| plan.steps().any(|s| s.id.0 == step);
+    let told = |step: &str| {
+        let told = |message: &str| plan.findings.iter().any(|f| f.message.starts_with(message));
+        of(view, step).is_some_and(|r| !r.message.is_empty() && told(&r.message))
+    };
+    let shown = |r: &&RefusalStatus| {
+        let trouble = !passes(r) || r.tries > 1;
+        let wanted = planned(&r.step) || pausing_until(now, r).is_some() || is_undone(view, r);
+        let wanted = if settled { told(&r.step) } else { wanted };
+        trouble && wanted && !r.resource_id.is_empty()
+    };
+    let mut shown: Vec<RefusalStatus> = all.iter().filter(shown).cloned().collect();
+    shown.sort_by(|a, b| (&b.at, &a.step).cmp(&(&a.at, &b.step)));
+    shown.truncate(MOST_IN_STATUS);
+    shown.sort_by(|a, b| a.step.cmp(&b.step));
+    shown
+}
+
+/// When the first of the steps that failed is due again.
+pub(crate) fn next_try(all: &[RefusalStatus], failed: &[&str], now: Timestamp) -> Option<Duration> {
+    let due = all.iter().filter(|r| failed.contains(&r.step.as_str()));
+    let due = due.filter_map(|r| Some(r.next_try.as_ref()?.0.duration_since(now)));
+    due.map(|left| Duration::try_from(left).unwrap_or_default()).min()
+}
+
+/// What is said of a step that cannot be counted on.
+pub(crate) fn stalled(all: &[RefusalStatus], step: &str) -> Option<String> {
+    let record = all.iter().find(|r| r.step == step && !passes(r))?;
+    Some(record.message.clone())
+}

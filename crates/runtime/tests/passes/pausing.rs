@@ -1,0 +1,165 @@
+//! The real controller against an Azure that undoes, refuses or forgets: it slows down by itself and says why.
+
+use std::time::Duration;
+
+use azure_sim::{FaultEffect, FaultRule};
+use serde_json::json;
+
+use super::stand::Stand;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn fault(method: &str, path: &str, effect: FaultEffect) -> FaultRule {
+    FaultRule {
+        name: None,
+        method: Some(method.into()),
+        path: Some(path.into()),
+        body_contains: None,
+        nth: None,
+        times: None,
+        probability: None,
+        seed: 0,
+        effect,
+    }
+}
+
+fn struck(stand: &Stand) -> u64 {
+    stand.sim.faults().iter().map(|f| f.struck).sum()
+}
+
+fn said(stand: &Stand) -> String {
+    stand.status()["waitingFor"].to_string()
+}
+
+fn refused(status: u16, code: &str, retry_after: Option<u64>) -> FaultEffect {
+    FaultEffect::Status {
+        status,
+        code: Some(code.into()),
+        message: Some("said so".into()),
+        body: None,
+        retry_after,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_puts_back_what_the_lock_writes_is_named_and_not_fought() {
+    let stand = Stand::quick();
+    stand
+        .sim
+        .inject(fault("PATCH", "/storageAccounts/", FaultEffect::Unchanged {}));
+    let operator = stand.start();
+    stand.until("stalled", HOUR, |stand| stand.state() == "Stalled").await;
+    assert!(said(&stand).contains("Modify"), "{}", said(&stand));
+    tokio::time::sleep(2 * HOUR).await;
+    assert!(struck(&stand) <= 9, "{} writes in two hours", struck(&stand));
+    stand.sim.clear_faults();
+    stand.until("locked", 2 * HOUR, |stand| stand.state() == "Locked").await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_break_glass_that_azure_accepts_and_does_not_carry_out_is_said() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    stand
+        .sim
+        .inject(fault("PATCH", "/storageAccounts/", FaultEffect::Unchanged {}));
+    stand.break_the_glass("2h");
+    stand
+        .until("stalled", HOUR / 6, |stand| stand.state() == "Stalled")
+        .await;
+    assert!(said(&stand).contains("Modify"), "{}", said(&stand));
+    tokio::time::sleep(HOUR).await;
+    assert!(
+        (8..=20).contains(&struck(&stand)),
+        "{} writes in an hour",
+        struck(&stand)
+    );
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_war_leaves_the_lock_ready() {
+    let stand = Stand::quick_with(|object| object["spec"]["registry"]["tags"] = json!({"costCenter": "4711"}));
+    stand.sim.inject(fault(
+        "PATCH",
+        "MachineLearningServices/registries/",
+        FaultEffect::Unchanged {},
+    ));
+    let operator = stand.start();
+    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    tokio::time::sleep(2 * HOUR).await;
+    assert_eq!(stand.state(), "Locked");
+    assert!(
+        stand.status()["findings"].to_string().contains("costCenter=4711"),
+        "{:#}",
+        stand.status()["findings"]
+    );
+    assert!(struck(&stand) <= 10, "{} writes in two hours", struck(&stand));
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_ends_with_a_code_nobody_knows_stalls_and_makes_no_circle() {
+    let stand = Stand::quick();
+    let effect = FaultEffect::FailOperation {
+        code: "PrivateEndpointConnectionProvisioningFailed".into(),
+        message: "call failed".into(),
+        nested: None,
+    };
+    stand.sim.inject(fault("PUT", "/privateEndpoints/", effect));
+    let operator = stand.start();
+    tokio::time::sleep(2 * HOUR).await;
+    assert_eq!(stand.state(), "Stalled", "{}", said(&stand));
+    let waits = said(&stand);
+    assert!(
+        waits.contains("EndpointFailedStalled") && waits.contains("PrivateEndpointConnectionProvisioningFailed"),
+        "{waits}"
+    );
+    let writes = stand.azure_writes();
+    tokio::time::sleep(3 * HOUR).await;
+    assert!(
+        stand.azure_writes() <= writes + 4,
+        "{writes}, then {}",
+        stand.azure_writes()
+    );
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disabled_subscription_is_told_as_one() {
+    for (status, code) in [(409, "ReadOnlyDisabledSubscription"), (403, "RequestDisallowedByAzure")] {
+        let stand = Stand::quick();
+        stand
+            .sim
+            .inject(fault("PUT", "/providers/", refused(status, code, None)));
+        let operator = stand.start();
+        stand.until("stalled", HOUR, |stand| stand.state() == "Stalled").await;
+        let waits = said(&stand);
+        assert!(waits.contains(code) && !waits.contains("grant the operator"), "{waits}");
+        tokio::time::sleep(HOUR).await;
+        let most = struck(&stand);
+        assert!(most <= 60, "{code}: {most} writes in an hour for all resources");
+        operator.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_the_list_lacks_is_found_by_its_id() {
+    let stand = Stand::quick();
+    let nothing = FaultEffect::Status {
+        status: 200,
+        code: None,
+        message: None,
+        body: Some(json!({"value": []})),
+        retry_after: None,
+    };
+    stand.sim.inject(fault("GET", "/virtualNetworkLinks?", nothing));
+    let operator = stand.start();
+    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    let writes = stand.azure_writes();
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(stand.azure_writes(), writes, "nothing is linked again");
+    operator.stop().await;
+}
