@@ -35,3 +35,20 @@ pub const ZONE_GROUP: &str = "secureregistry";
 pub const OPERATOR_NAMESPACE: &str = "secure-registry-system";
 /// ServiceAccount of the operator.
 pub const OPERATOR_SERVICE_ACCOUNT: &str = "secure-registry-operator";
+
+/// Longest name of an object that becomes the value of a label or a part of other names.
+pub const LONGEST_NAME: usize = 63;
+
+/// Whether a text may be the name of an object here: a DNS-1123 subdomain of at most [`LONGEST_NAME`] characters. Nothing else is put
+/// into the path of a request, a selector or a label.
+pub fn is_object_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME && is_dns_subdomain(text)
+}
+
+/// Whether a text is a DNS-1123 subdomain, as names of objects are.
+pub fn is_dns_subdomain(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let is_label =
+        |l: &str| !l.is_empty() && l.len() <= 63 && !l.starts_with('-') && !l.ends_with('-') && l.bytes().all(legal);
+    text.len() <= 253 && text.split('.').all(is_label)
+}

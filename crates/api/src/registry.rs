@@ -41,6 +41,7 @@ use crate::status::SecureRegistryStatus;
         json_path = ".status.conditions[?(@.type==\"Ready\")].message",
         priority = 1
     ),
+    validation = Rule::new(SHORT_NAME).message(SHORT_NAME_SAYS),
     cel
 )]
 #[serde(rename_all = "camelCase")]
@@ -56,6 +57,13 @@ use crate::status::SecureRegistryStatus;
 pub struct SecureRegistrySpec {
     /// The Azure registry. Its `resourceId` cannot be changed.
     pub registry: RegistrySpec,
+    /// Tags of everything that is created for this object: private endpoints, DNS zones and links (also put on those that exist
+    /// already), and the registry if `registry.create` makes it. Azure's rules for tags hold; private DNS zones and links get only
+    /// those whose names Azure DNS takes (ASCII letters first, no spaces or parentheses).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 14, "additionalProperties" = {"type": "string", "maxLength": 256}))]
+    #[x_kube(validation = Rule::new(TAG_NAMES).message(TAG_NAMES_SAYS))]
+    pub tags: BTreeMap<String, String>,
     /// Where private endpoints stand: each entry has all targets (registry, storage, ACR).
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -107,7 +115,8 @@ pub struct RegistrySpec {
     pub create: Option<CreateSpec>,
     /// Tags that we keep on the registry. Other tags are not ours.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 40))]
+    #[schemars(extend("maxProperties" = 40, "additionalProperties" = {"type": "string", "maxLength": 256}))]
+    #[x_kube(validation = Rule::new(TAG_NAMES).message(TAG_NAMES_SAYS))]
     pub tags: BTreeMap<String, String>,
     /// Whether the operator is to be exempted from the managed resource group's deny assignment.
     #[serde(default)]
@@ -162,6 +171,18 @@ pub struct EndpointSpec {
     /// Who makes names resolve. Default: we do, in zones of our own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsSpec>,
+    /// How new private endpoints of this entry are named, where a policy demands it: letters, digits, `-`, `_`, `.` and the
+    /// placeholders `{registry}`, `{group}` (`amlregistry`, `blob`, `dfs`, `registry`), `{entry}` and, at the end after a `-`, `_` or `.`,
+    /// `{hash}`, such as `pe-{registry}-{group}-{hash}`; at most 64 characters once filled in. What exists keeps its name. Default:
+    /// `sreg-<target>-{group}-{hash}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 7, max = 80), regex(pattern = NAME_TEMPLATE))]
+    pub name_template: Option<String>,
+    /// More tags of what is created for this entry, besides `spec.tags`; of one name, the value here counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 14, "additionalProperties" = {"type": "string", "maxLength": 256}))]
+    #[x_kube(validation = Rule::new(TAG_NAMES).message(TAG_NAMES_SAYS))]
+    pub tags: BTreeMap<String, String>,
 }
 
 /// How connections get approved.
@@ -281,7 +302,7 @@ pub struct ClientNetworkSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_premises: Option<OnPremisesSpec>,
     /// Name of the `VantagePoint` that stands in this network.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_SUBDOMAIN))]
     pub vantage_point: String,
     /// Entry of `endpoints` whose addresses clients here must get. Default: the entry that links this network, else the
     /// only one.

@@ -19,6 +19,7 @@ use crate::rules::*;
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.network"),
     printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.namespace"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new(SHORT_NAME).message(SHORT_NAME_SAYS),
     cel
 )]
 #[serde(rename_all = "camelCase")]
@@ -35,10 +36,10 @@ pub struct VantagePointSpec {
     #[x_kube(validation = Rule::new(VNET_ID).message(VNET_ID_SAYS))]
     pub virtual_network_resource_id: Option<String>,
     /// Namespace that holds its probes and its agent's ServiceAccount.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
     pub namespace: String,
     /// ServiceAccount of the agent, in `namespace`: the only identity that may write its probes' status.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = DNS_SUBDOMAIN))]
     pub service_account_name: String,
     /// Look through this SOCKS5 proxy instead of directly (`host:port`), such as `ssh -D` or a Bastion tunnel. The proxy only
     /// dials: names are never handed to it.

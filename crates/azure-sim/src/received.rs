@@ -18,6 +18,15 @@ pub(crate) struct Received {
     pub(crate) base: String,
 }
 
+/// A path with `%xx` decoded; a slash that is written like that stays so, because it is part of a name.
+fn decoded(path: &str) -> String {
+    let kept = path.replace("%2F", "%252F").replace("%2f", "%252f");
+    let pairs = format!("p={}", kept.replace('+', "%2B").replace('&', "%26"));
+    url::form_urlencoded::parse(pairs.as_bytes())
+        .next()
+        .map_or_else(|| path.to_owned(), |(_, value)| value.into_owned())
+}
+
 impl Received {
     /// The same place, only read.
     pub(crate) fn as_read(&self) -> Received {
@@ -44,7 +53,7 @@ impl Received {
         let query = parts.uri.query().unwrap_or("");
         Received {
             base: format!("https://{authority}"),
-            path: parts.uri.path().to_owned(),
+            path: decoded(parts.uri.path()),
             path_and_query: parts
                 .uri
                 .path_and_query()

@@ -19,7 +19,7 @@ pub type Key = String;
 
 /// Turns an ARM id into its map key: lower case, no trailing slash.
 pub fn key(id: &str) -> Key {
-    id.trim_end_matches('/').to_ascii_lowercase()
+    id.trim_end_matches('/').to_lowercase()
 }
 
 /// One ARM resource (or child resource such as a peering, zone link, record set, zone group, connection).

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use sreg_domain::{ArmId, Digest, Fqdn};
+use sreg_domain::{ArmId, Digest, EndpointGroup, Fqdn, naming};
 
 /// Fields that change without anybody changing the resource, wherever they stand (except below `tags`).
 const VOLATILE: [&str; 5] = [
@@ -62,10 +62,24 @@ pub(crate) fn tags(body: &Value) -> BTreeMap<String, String> {
 
 /// Value of our owner tag. Azure's tag names ignore case.
 pub(crate) fn owner(body: &Value) -> Option<String> {
-    tags(body)
-        .into_iter()
-        .find(|(k, _)| k.eq_ignore_ascii_case(sreg_api::names::OWNER_TAG))
-        .map(|(_, v)| v)
+    naming::owner_in(&tags(body)).map(str::to_owned)
+}
+
+/// Whether a private endpoint's name is the one that we give it for what it leads to and where it stands. It has exactly one
+/// connection.
+pub(crate) fn is_named_by_us(id: &ArmId, endpoint: &Value) -> bool {
+    let connections = list(endpoint, "/properties/privateLinkServiceConnections")
+        .iter()
+        .chain(list(endpoint, "/properties/manualPrivateLinkServiceConnections"));
+    let [connection] = connections.collect::<Vec<_>>()[..] else {
+        return false;
+    };
+    let target = self::id(connection, "/properties/privateLinkServiceId");
+    let group = text(connection, "/properties/groupIds/0").and_then(EndpointGroup::of_group_id);
+    match (target, self::id(endpoint, "/properties/subnet/id"), group) {
+        (Some(target), Some(subnet), Some(group)) => naming::is_endpoint_name(id.name(), &target, &subnet, group),
+        _ => false,
+    }
 }
 
 /// Digest of a body without what changes by itself.
@@ -73,13 +87,31 @@ pub(crate) fn digest(body: &Value) -> Digest {
     Digest::of_json(&settled(body))
 }
 
-/// A body without what changes by itself.
+/// A body without what changes by itself, its lists as the sets that they are: in order, each item once, ids without their case.
 pub(crate) fn settled(body: &Value) -> Value {
     let mut settled = strip(body);
     if let Some(properties) = settled.get_mut("properties").and_then(Value::as_object_mut) {
         properties.retain(|name, _| !VOLATILE_STORAGE.contains(&name.as_str()));
     }
+    as_sets(&mut settled);
     settled
+}
+
+fn as_sets(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(as_sets);
+            items.sort_by_cached_key(Digest::of_json);
+            items.dedup();
+        }
+        Value::Object(map) => map.values_mut().for_each(as_sets),
+        Value::String(text) => {
+            if let Ok(id) = text.parse::<ArmId>() {
+                *text = id.key().to_owned();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn strip(value: &Value) -> Value {
@@ -167,6 +199,21 @@ mod tests {
             *other.pointer_mut(pointer).unwrap() = value;
             assert_ne!(digest(&body), digest(&other), "{pointer}");
         }
+    }
+
+    #[test]
+    fn lists_in_any_order_and_ids_in_any_case_are_the_same() {
+        let net = "/subscriptions/s/resourceGroups/Net/providers/Microsoft.Network/virtualNetworks/v/subnets/a";
+        let body = json!({"properties": {"networkAcls": {"ipRules": [{"value": "1.2.3.4", "action": "Allow"}, {"value": "5.6.7.8"}],
+            "virtualNetworkRules": [{"id": net}]}, "regionDetails": [{"location": "a"}, {"location": "b"}]}});
+        let same = json!({"properties": {"networkAcls": {"ipRules": [{"value": "5.6.7.8"}, {"action": "Allow", "value": "1.2.3.4"},
+            {"value": "5.6.7.8"}], "virtualNetworkRules": [{"id": net.to_lowercase()}]},
+            "regionDetails": [{"location": "b"}, {"location": "a"}]}});
+        assert_eq!(digest(&body), digest(&same));
+        assert!(differences(&settled(&body), &settled(&same)).is_empty());
+        let other = json!({"properties": {"networkAcls": {"ipRules": [{"value": "1.2.3.4", "action": "Allow"}],
+            "virtualNetworkRules": [{"id": net}]}, "regionDetails": [{"location": "a"}, {"location": "b"}]}});
+        assert_ne!(digest(&body), digest(&other));
     }
 
     #[test]

@@ -182,6 +182,15 @@ pub enum AzureAction {
         /// What the plan saw.
         expected: Digest,
     },
+    /// Add tags to something that we made, or put back our owner tag, keeping all others (a merge by Azure).
+    MergeTags {
+        /// A private endpoint, zone or link.
+        id: ArmId,
+        /// Tags that are missing or differ.
+        tags: BTreeMap<String, String>,
+        /// The owner mark: nothing that carries another one is touched.
+        owner: String,
+    },
     /// Add our principal to `assignedIdentities` (full read–modify–write PUT).
     GrantManagedGroupAccess {
         /// The registry.
@@ -205,6 +214,8 @@ pub enum AzureAction {
         group: EndpointGroup,
         /// `Some(message)`: a request that somebody else approves.
         manual_request: Option<String>,
+        /// Tags, besides the owner mark.
+        tags: BTreeMap<String, String>,
         /// The owner mark.
         owner: String,
     },
@@ -219,6 +230,8 @@ pub enum AzureAction {
     CreateZone {
         /// Its id.
         id: ArmId,
+        /// Tags, besides the owner mark.
+        tags: BTreeMap<String, String>,
         /// The owner mark.
         owner: String,
     },
@@ -230,6 +243,8 @@ pub enum AzureAction {
         virtual_network: ArmId,
         /// What the link does with other names.
         resolution_policy: ResolutionPolicy,
+        /// Tags, besides the owner mark.
+        tags: BTreeMap<String, String>,
         /// The owner mark.
         owner: String,
     },
@@ -289,6 +304,7 @@ impl AzureAction {
             AzureAction::DeleteZoneGroup { id } => id.parent(),
             AzureAction::CreateRegistry { .. }
             | AzureAction::SetTags { .. }
+            | AzureAction::MergeTags { .. }
             | AzureAction::GrantManagedGroupAccess { .. }
             | AzureAction::CreateEndpoint { .. }
             | AzureAction::CreateZone { .. }
@@ -303,6 +319,7 @@ impl AzureAction {
         match self {
             AzureAction::CreateRegistry { id, .. }
             | AzureAction::SetTags { id, .. }
+            | AzureAction::MergeTags { id, .. }
             | AzureAction::GrantManagedGroupAccess { id, .. }
             | AzureAction::CreateEndpoint { id, .. }
             | AzureAction::DeleteEndpoint { id, .. }
@@ -319,6 +336,7 @@ impl AzureAction {
         matches!(
             self,
             AzureAction::SetTags { .. }
+                | AzureAction::MergeTags { .. }
                 | AzureAction::GrantManagedGroupAccess { .. }
                 | AzureAction::Edit {
                     edit: Edit::AllowResource { .. },

@@ -25,8 +25,10 @@ pub struct Desired {
     pub registry: ArmId,
     /// Create it there if it does not exist: primary region first.
     pub create: Option<Vec<Location>>,
-    /// Tags that we keep.
+    /// Tags that we keep on the registry.
     pub tags: BTreeMap<String, String>,
+    /// Tags of the registry if we create it, besides [`Desired::tags`].
+    pub tags_at_creation: BTreeMap<String, String>,
     /// List our principal in `managedResourceGroupSettings.assignedIdentities`.
     pub grant_operator: bool,
     /// Where endpoints stand, in spec order.
@@ -129,6 +131,10 @@ pub struct EndpointPlace {
     pub manual_request: Option<String>,
     /// Who makes names resolve.
     pub dns: Dns,
+    /// How new endpoints are named, with placeholders; `None`: [`crate::naming::endpoint_name`].
+    pub name_template: Option<String>,
+    /// Tags of whatever is made for this entry, besides the owner tag.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// Who makes names resolve.

@@ -18,7 +18,8 @@ pub struct ParseError {
 }
 
 /// An ARM resource id. Compared, ordered and hashed lower-cased, because ids are case-insensitive and resource providers
-/// re-case them (azure.md §12, trap 18); shown as first spelled.
+/// re-case them (azure.md §12, trap 18); shown as first spelled. Names may hold letters of any script, as resource groups' do; an id
+/// that comes percent-encoded is the same id.
 ///
 /// ```
 /// use sreg_domain::ArmId;
@@ -27,6 +28,8 @@ pub struct ParseError {
 /// assert_eq!(a, b);
 /// assert_eq!(a.kind(), "microsoft.network/virtualnetworks");
 /// assert_eq!(a.child("subnets", "endpoints").parent(), Some(a));
+/// let plain: ArmId = "/subscriptions/s/resourceGroups/RG-Größe".parse().unwrap();
+/// assert_eq!(plain, "/subscriptions/s/resourcegroups/rg-gr%C3%B6%C3%9Fe".parse().unwrap());
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -120,9 +123,63 @@ impl ArmId {
     }
 
     fn trusted(raw: String) -> ArmId {
-        let key = raw.to_ascii_lowercase();
+        let key = lower_case(&raw);
         ArmId { raw, key }
     }
+}
+
+/// Lower case, letter by letter: never another number of letters, and never a letter of another script turned into an ASCII one
+/// (the Kelvin sign into `k`), so that two names are one only where Azure cannot hold both.
+fn lower_case(text: &str) -> String {
+    let lower = |c: char| {
+        let mut lowered = c.to_lowercase();
+        match (lowered.next(), lowered.next()) {
+            (Some(l), None) if c.is_ascii() || !l.is_ascii() => l,
+            _ => c,
+        }
+    };
+    text.chars().map(lower).collect()
+}
+
+/// Whether a text may stand between two slashes of an id. Azure's rules differ by type; what has a meaning in a URL or a query, or
+/// cannot be seen, stands in none.
+fn is_legal_segment(segment: &str) -> bool {
+    let legal = |c: char| c.is_alphanumeric() || "-_.()$@*+=,:~ ".contains(c) || is_mark(c);
+    let ends = segment.starts_with(' ') || segment.ends_with(' ');
+    !segment.is_empty() && !ends && segment != "." && segment != ".." && segment.chars().all(legal)
+}
+
+/// Marks that follow a letter where it is not written as one character.
+fn is_mark(c: char) -> bool {
+    ('\u{300}'..='\u{36f}').contains(&c)
+}
+
+/// The text with `%xx` decoded, if it is one; a text that does not decode stays as it is.
+fn decoded(text: &str) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = (*first == b'%').then(|| tail.get(..2)).flatten();
+        let value = hex
+            .and_then(|h| std::str::from_utf8(h).ok())
+            .filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|h| u8::from_str_radix(h, 16).ok());
+        match value {
+            // A slash or a zero that is written like this is part of no name.
+            Some(value) if value != b'/' && value != 0 => {
+                bytes.push(value);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
 impl FromStr for ArmId {
@@ -133,18 +190,13 @@ impl FromStr for ArmId {
             text: text.chars().take(600).collect(),
             expected: ARM_ID,
         };
-        let trimmed = text.strip_suffix('/').unwrap_or(text);
+        let text = decoded(text);
+        let trimmed = text.strip_suffix('/').unwrap_or(&text);
         let segments: Vec<&str> = trimmed.split('/').collect();
-        let legal = |s: &&str| {
-            !s.is_empty()
-                && *s != "."
-                && *s != ".."
-                && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.()$".contains(&b))
-        };
-        let well_formed = trimmed.len() <= 1024
+        let well_formed = trimmed.len() <= 2048
             && segments.first() == Some(&"")
             && segments.len() >= 3
-            && segments.iter().skip(1).all(legal)
+            && segments.iter().skip(1).all(|s| is_legal_segment(s))
             && segments.get(1).is_some_and(|s| s.eq_ignore_ascii_case("subscriptions"))
             && segments.get(3).is_none_or(|s| {
                 (s.eq_ignore_ascii_case("resourceGroups") && segments.len() > 4) || s.eq_ignore_ascii_case("providers")

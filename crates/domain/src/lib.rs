@@ -9,6 +9,7 @@ pub mod digest;
 pub mod duration;
 pub mod ids;
 pub mod naming;
+mod order;
 pub mod seen;
 pub mod target;
 

@@ -308,6 +308,8 @@ pub struct AzureSeen {
     pub reopening_obstacles: Fact<Vec<String>>,
     /// Operations that status recorded, and how they stand now.
     pub operations: Vec<OperationSeen>,
+    /// Items of lists that are no sense and none of ours, and that somebody may want to know of; one sentence each, sorted.
+    pub odd: Vec<String>,
 }
 
 /// Who we are in Azure.
@@ -430,6 +432,8 @@ pub struct EndpointSeen {
     pub subnet: Option<ArmId>,
     /// Value of our owner tag.
     pub owner: Option<String>,
+    /// All tags.
+    pub tags: BTreeMap<String, String>,
     /// `provisioningState`.
     pub provisioning_state: String,
     /// Target of its one connection.
@@ -513,6 +517,8 @@ pub struct ZoneSeen {
     pub id: ArmId,
     /// Value of our owner tag.
     pub owner: Option<String>,
+    /// All tags.
+    pub tags: BTreeMap<String, String>,
     /// Virtual network links.
     pub links: Fact<Vec<LinkSeen>>,
     /// A records: record name to addresses. Only complete for zones that the spec names.
@@ -530,6 +536,8 @@ pub struct LinkSeen {
     pub completed: bool,
     /// `resolutionPolicy`.
     pub resolution_policy: Option<String>,
+    /// All tags.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// A deny assignment (azure.md §1.6).

@@ -414,6 +414,10 @@ pub(crate) fn wish(action: &AzureAction) -> String {
             let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
             format!("tag registry {name} with {}", tags.join(", "))
         }
+        AzureAction::MergeTags { id, tags, .. } => {
+            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("tag {id} with {}", tags.join(", "))
+        }
         AzureAction::GrantManagedGroupAccess { principal, .. } => {
             format!("list the operator's principal {principal} in assignedIdentities of registry {name}")
         }

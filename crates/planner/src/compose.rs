@@ -26,13 +26,14 @@ use crate::paths::Paths;
 use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
 use crate::{
     attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, registry, release,
-    settling, state, teardown,
+    settling, state, tags, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
 /// whole: the lint knows nothing of the gates, so both would have to be wrong.
 pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
-    let view = View::new(desired, seen, now);
+    let ordered = seen.in_order();
+    let view = View::new(desired, &ordered, now);
     let plan = if seen.object.deleting {
         end(&view)
     } else if desired.is_valid() {
@@ -140,6 +141,10 @@ fn live(view: &View<'_>) -> Plan {
         assessment.dns_ready = dns::plan(view, &wanted, (&paths, &proof), &mut draft);
         release::plan(view, &wanted, &mut draft);
         registry::plan_sharing(view, &mut draft);
+        tags::plan(view, &wanted, &mut draft);
+        for odd in &view.seen.azure.odd {
+            draft.find(FindingReason::LeftOut, odd.clone());
+        }
         attempts::hold(view, &mut draft);
         assessment.name_changes = name_changes::hold(view, &wanted, &mut draft);
         release::one_at_a_time(view, &mut draft);

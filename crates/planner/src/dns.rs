@@ -20,9 +20,9 @@ use crate::draft::{Draft, azure_step};
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::evidence::Evidence;
 use crate::facts::{View, look_up, not_known};
-use crate::names;
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Step, WaitReason};
+use crate::{names, tags};
 
 mod others;
 mod records;
@@ -133,6 +133,7 @@ fn absent_zone(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, free: Optio
             format!("create-zone {} {}", place.name, zone.name()),
             AzureAction::CreateZone {
                 id: zone.clone(),
+                tags: tags::in_dns(place),
                 owner: view.desired.owner.clone(),
             },
         ));
@@ -260,6 +261,7 @@ fn missing_link(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, network: &
                 id,
                 virtual_network: network.clone(),
                 resolution_policy: policy,
+                tags: tags::in_dns(place),
                 owner: view.desired.owner.clone(),
             },
         )

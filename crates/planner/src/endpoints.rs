@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | not known | wait; its network and target count as busy |
 //! | absent | create, unless tried lately, forbidden, the subnet is absent or full, or network or target are busy |
-//! | not ours | Stalled |
+//! | not ours: its name, subnet, target and group do not fit together, or another owner's tag is on it | Stalled |
+//! | ours, and our tag is lost | as any other; the tag is put back beside it (`tags.rs`), and before that it is not deleted |
 //! | changing | wait |
 //! | failed | delete and make again after a pause, twice; then Stalled in Azure's words for hours |
 //! | succeeded, Pending | wait for the approver, with the command to type |
@@ -16,7 +17,9 @@
 
 use std::collections::BTreeSet;
 
+use sreg_api::names::OWNER_TAG;
 use sreg_domain::desired::EndpointPlace;
+use sreg_domain::naming::Belonging;
 use sreg_domain::seen::{EndpointSeen, Member, SubnetSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, TargetKind, naming};
 
@@ -24,7 +27,7 @@ use crate::attempts::Stubborn;
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known};
 use crate::plan::{EndpointAssessment, FindingReason, Wait, WaitReason};
-use crate::{attempts, names, preflight};
+use crate::{attempts, names, preflight, tags};
 
 /// An endpoint that must exist.
 pub(crate) struct Wanted<'a> {
@@ -54,10 +57,7 @@ pub(crate) fn wanted<'a>(view: &'a View<'_>) -> WantedEndpoints<'a> {
     let mut complete = view.targets.gap.is_none();
     for place in &view.desired.endpoints {
         let mut add = |group, target: &'a ArmId| {
-            let name = naming::endpoint_name(target, &place.subnet, group);
-            let id = place
-                .resource_group
-                .provider("Microsoft.Network/privateEndpoints", &name);
+            let id = id_of(view, place, target, group);
             all.push(Wanted {
                 place,
                 group,
@@ -81,6 +81,32 @@ pub(crate) fn wanted<'a>(view: &'a View<'_>) -> WantedEndpoints<'a> {
     WantedEndpoints { all, complete }
 }
 
+/// The endpoint of a place for a target: the one that is there, whatever it was named by, else the one to be made.
+fn id_of(view: &View<'_>, place: &EndpointPlace, target: &ArmId, group: EndpointGroup) -> ArmId {
+    let name = naming::endpoint_name_at(place, &view.desired.registry, target, group);
+    let new = place
+        .resource_group
+        .provider("Microsoft.Network/privateEndpoints", &name);
+    let serves = |e: &EndpointSeen| {
+        e.target.as_ref() == Some(target)
+            && e.subnet.as_ref() == Some(&place.subnet)
+            && e.group_id.as_deref().and_then(EndpointGroup::of_group_id) == Some(group)
+            && Belonging::of_endpoint(&view.desired.owner, e).is_ours()
+    };
+    let here = |id: &ArmId| id.resource_group_id().as_ref() == Some(&place.resource_group);
+    let mut there = view
+        .seen
+        .azure
+        .endpoints
+        .iter()
+        .filter(|(id, fact)| here(id) && fact.seen().is_some_and(serves));
+    let first = there.next().map(|(id, _)| id.clone());
+    match first {
+        Some(first) if first != new && !there.any(|(id, _)| *id == new) => first,
+        Some(_) | None => new,
+    }
+}
+
 /// How one endpoint stands.
 pub(crate) enum Standing<'a> {
     NotKnown,
@@ -101,8 +127,8 @@ pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> St
         Some(Fact::Absent) => return Standing::Absent,
         Some(Fact::Seen(endpoint)) => endpoint,
     };
-    if endpoint.owner.as_deref() != Some(view.desired.owner.as_str())
-        || endpoint.target.as_ref().is_some_and(|t| t != target)
+    if !Belonging::of_endpoint(&view.desired.owner, endpoint).is_ours()
+        || endpoint.target.as_ref().is_none_or(|t| t != target)
     {
         return Standing::Foreign(endpoint);
     }
@@ -222,15 +248,7 @@ fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
     match standing(view, &w.id, w.target) {
         Standing::NotKnown => draft.wait(not_known(&format!("private endpoint {}", w.label()), fact)),
         Standing::Absent => create(view, w, busy, draft),
-        Standing::Foreign(endpoint) => draft.waiting(
-            WaitReason::ForeignResourceStalled,
-            format!(
-                "private endpoint {} exists and is not ours ({}): rename or remove it, or put the endpoints of {} into another resource group",
-                endpoint.id,
-                endpoint.owner.as_deref().map_or("no owner tag".to_owned(), |o| format!("owner tag {o}")),
-                w.place.name
-            ),
-        ),
+        Standing::Foreign(endpoint) => draft.waiting(WaitReason::ForeignResourceStalled, not_ours(view, w, endpoint)),
         Standing::Changing => draft.waiting(WaitReason::OperationInProgress, format!("Azure is still provisioning private endpoint {}", w.label())),
         Standing::Failed(endpoint) => repair(view, w, endpoint, draft),
         Standing::Pending => draft.waiting(WaitReason::ConnectionPending, ask_approver(w)),
@@ -253,6 +271,34 @@ fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
                 format!("private endpoint {} has no names and addresses yet", w.label()),
             ),
         },
+    }
+}
+
+/// Why an endpoint that has our name is not ours, and what somebody can do. It may have clients: nobody is told to remove it.
+fn not_ours(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> String {
+    let other = endpoint.owner.as_deref().filter(|owner| *owner != view.desired.owner);
+    let elsewhere = format!(
+        "put the endpoints of entry {} into another resource group (spec.endpoints[{}].resourceGroupResourceId)",
+        w.place.name, w.place.name
+    );
+    match other {
+        Some(other) => format!(
+            "private endpoint {} has the name that entry {} needs and carries the tag {OWNER_TAG} of another owner, {other}: if that one is gone for good, take it over with {}; otherwise {elsewhere}",
+            endpoint.id,
+            w.place.name,
+            tags::merge_command(&endpoint.id, &view.desired.owner)
+        ),
+        None => format!(
+            "private endpoint {} has the name that entry {} needs, and leads to {} ({}) from {}, not to {} ({}) from {}: {elsewhere}",
+            endpoint.id,
+            w.place.name,
+            endpoint.target.as_ref().map_or("no target", ArmId::as_str),
+            endpoint.group_id.as_deref().unwrap_or("no group"),
+            endpoint.subnet.as_ref().map_or("no subnet", ArmId::as_str),
+            w.target,
+            w.group.group_id(),
+            w.place.subnet
+        ),
     }
 }
 
@@ -286,6 +332,18 @@ fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut 
             format!("private endpoint {} is {}, yet its connection is approved: repair it in Azure (az network private-endpoint update --ids {})", w.label(), endpoint.provisioning_state, endpoint.id),
         );
     }
+    if endpoint.owner.is_none() {
+        // Only what carries our tag is deleted: the tag is put back first.
+        return draft.waiting(
+            WaitReason::EndpointFailedStalled,
+            format!(
+                "private endpoint {} is {} and has lost its tag {OWNER_TAG}: it is removed and made again once the tag is back: {}",
+                w.label(),
+                endpoint.provisioning_state,
+                tags::merge_command(&endpoint.id, &view.desired.owner)
+            ),
+        );
+    }
     if let Some(Stubborn { tries, said, until }) = attempts::stubborn(view, &creation(w)) {
         return draft.waiting(
             WaitReason::EndpointFailedStalled,
@@ -304,6 +362,18 @@ fn creation(w: &Wanted<'_>) -> String {
 fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
     if let Some(wait) = attempts::held(view, &creation(w)) {
         return draft.wait(with_need(view, w, wait));
+    }
+    // One of ours under another name may stand where nobody could look.
+    let unlisted = w
+        .place
+        .resource_group
+        .provider("Microsoft.Network/privateEndpoints", "unlisted");
+    if let Some(unlisted @ Fact::Unknown(_)) = view.seen.azure.endpoints.get(&unlisted) {
+        draft.wait(not_known(
+            &format!("private endpoints in {}", w.place.resource_group),
+            unlisted,
+        ));
+        return busy.with(w);
     }
     let unread = Fact::not_read("nobody looked at the subnet");
     let subnet = look_up(&view.seen.azure.subnets, &w.place.subnet, &unread);
@@ -371,6 +441,7 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
                 target: w.target.clone(),
                 group: w.group,
                 manual_request: w.place.manual_request.clone(),
+                tags: w.place.tags.clone(),
                 owner: view.desired.owner.clone(),
             },
         )

@@ -81,7 +81,7 @@ fn links_left(view: &View<'_>) -> Vec<Wait> {
     let zones = view.seen.azure.zones.values().filter_map(Fact::seen);
     let links = zones.filter_map(|zone| zone.links.seen()).flatten();
     let left = links
-        .filter(|link| link.id.name() == naming::link_name(&link.virtual_network) && !known(&link.virtual_network));
+        .filter(|link| naming::is_link_name(link.id.name(), &link.virtual_network) && !known(&link.virtual_network));
     left.map(|link| Wait {
         reason: WaitReason::VantagePointMissing,
         message: format!(

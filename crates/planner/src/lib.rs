@@ -38,6 +38,7 @@ mod registry;
 mod release;
 mod settling;
 mod state;
+mod tags;
 mod teardown;
 mod window;
 

@@ -71,6 +71,7 @@ fn azure(step: &Step) -> Option<&AzureAction> {
 
 /// Checks a plan against what it was made from. Empty: the plan may be carried out.
 pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
+    let seen = &seen.in_order();
     let mut lint = Lint {
         desired,
         seen,

@@ -256,6 +256,12 @@ pub enum FindingReason {
     BreakGlassEnded,
     /// A path was lost after the lock and the registry was opened again.
     RolledBack,
+    /// An item of a list in Azure is no sense and none of ours: it is left out.
+    LeftOut,
+    /// Something that we made has lost our owner tag.
+    TagLost,
+    /// Something carries our owner tag, and we did not make it.
+    OnlyTagged,
     /// A write that nothing waits for (tags, sharing, the operator's exemption) does not succeed or does not last.
     UpkeepFailing,
     /// On deletion: something that carries our mark is left in place, and why.

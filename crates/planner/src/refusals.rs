@@ -20,6 +20,8 @@ pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
             WaitReason::PermissionStalled,
             "; grant the operator's identity that right (in the managed resource group: managedResourceGroupAccess: GrantOperator), or set approval.mode: Manual and have somebody else approve it",
         )
+    } else if let Some(field) = field_for_policy(&code.to_ascii_lowercase(), &failure.message) {
+        (WaitReason::RefusedStalled, field)
     } else if failure.attempt == sreg_domain::action::SIGN_IN {
         return Wait {
             reason: WaitReason::SignInStalled,
@@ -38,5 +40,22 @@ pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
     Wait {
         reason,
         message: format!("{}{advice}", in_azures_words(failure)),
+    }
+}
+
+/// What of the spec gives a policy what it demands, where Azure says that it judges by tags or by names.
+fn field_for_policy(code: &str, message: &str) -> Option<&'static str> {
+    let by = message
+        .split_once("denied by policy")
+        .map(|(_, by)| by)
+        .filter(|_| code == "requestdisallowedbypolicy")?;
+    let tags = by.to_lowercase().contains("tags[");
+    let names = by.contains(" by name");
+    match (tags, names) {
+        (true, _) => Some("; it is about tags: set what the policy demands under spec.tags, or spec.endpoints[].tags"),
+        (false, true) => {
+            Some("; it is about names: set spec.endpoints[].nameTemplate, such as pe-{registry}-{group}-{hash}")
+        }
+        (false, false) => None,
     }
 }

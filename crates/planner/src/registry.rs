@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use sreg_api::names;
 use sreg_domain::seen::RegistrySeen;
-use sreg_domain::{AzureAction, Edit, Fact, TargetKind};
+use sreg_domain::{AzureAction, Edit, Fact, TargetKind, naming};
 
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known};
@@ -64,7 +64,8 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
         (true, Fact::Seen(principal)) => vec![principal.object_id.clone()],
         (true, unknown) => return draft.wait(not_known("our own principal in Azure", unknown)),
     };
-    let mut tags = view.desired.tags.clone();
+    let mut tags = view.desired.tags_at_creation.clone();
+    tags.extend(view.desired.tags.clone());
     tags.insert(names::OWNER_TAG.into(), view.desired.owner.clone());
     draft.azure.push(azure_step(
         format!("create-registry {}", id.name()),
@@ -79,17 +80,7 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
 
 /// Tags of the spec that are missing or differ. Azure compares tag names without case.
 pub(crate) fn tags_to_set(wanted: &BTreeMap<String, String>, registry: &RegistrySeen) -> BTreeMap<String, String> {
-    let holds = |key: &String, value: &String| {
-        registry
-            .tags
-            .iter()
-            .any(|(k, v)| k.eq_ignore_ascii_case(key) && v == value)
-    };
-    wanted
-        .iter()
-        .filter(|(key, value)| !holds(key, value))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect()
+    naming::tags_to_set(wanted, &registry.tags)
 }
 
 /// Our principal still has to be listed.

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use sreg_api::names::ZONE_GROUP;
+use sreg_domain::naming::Belonging;
 use sreg_domain::seen::EndpointSeen;
 use sreg_domain::{Action, ArmId, AzureAction, Fact};
 
@@ -15,16 +16,26 @@ use crate::draft::{Draft, azure_step};
 use crate::endpoints::WantedEndpoints;
 use crate::facts::{View, may_pass, not_known};
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
-use crate::teardown;
+use crate::{tags, teardown};
 
-/// Endpoints that carry our mark.
+/// Endpoints that are ours and carry our tag: name, subnet, target and group fit together as well. Only these are ever removed.
 pub(crate) fn ours<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a ArmId, &'a EndpointSeen)> {
-    let marked = |endpoint: &&EndpointSeen| endpoint.owner.as_deref() == Some(view.desired.owner.as_str());
+    let owner = view.desired.owner.as_str();
+    let marked = move |endpoint: &&EndpointSeen| Belonging::of_endpoint(owner, endpoint) == Belonging::Ours;
     view.seen
         .azure
         .endpoints
         .iter()
         .filter_map(move |(id, fact)| Some((id, fact.seen().filter(marked)?)))
+}
+
+/// Endpoints of ours, on targets of ours, whose tag somebody removed.
+pub(crate) fn without_tag<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a ArmId, &'a EndpointSeen)> {
+    let owner = view.desired.owner.as_str();
+    let lost =
+        move |e: &&EndpointSeen| Belonging::of_endpoint(owner, e) == Belonging::TagLost && tags::leads_to_ours(view, e);
+    let endpoints = view.seen.azure.endpoints.iter();
+    endpoints.filter_map(move |(id, fact)| Some((id, fact.seen().filter(lost)?)))
 }
 
 /// Plans what becomes of endpoints that nobody wants.

@@ -101,6 +101,7 @@ pub fn report(input: ReportInput<'_>) -> Report {
         outcome,
         now,
     } = input;
+    let seen = &seen.in_order();
     let view = View::new(desired, seen, now);
     let attempts = Attempts {
         generation: desired.object.generation,

@@ -127,8 +127,9 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
             | ClusterAction::ReleaseClaim { .. }
             | ClusterAction::RemoveFinalizer,
         ) => Some((5, State::Progressing)),
-        // Tidying up in the cluster changes nothing about how the registry stands.
-        Action::Cluster(
+        // Tags, and tidying up in the cluster, change nothing about how the registry stands.
+        Action::Azure(AzureAction::MergeTags { .. })
+        | Action::Cluster(
             ClusterAction::DeleteSnapshot { .. }
             | ClusterAction::ApplyProbe(_)
             | ClusterAction::TellBreakGlass { .. }

@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use sreg_api::conditions::State;
+use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
 use sreg_domain::seen::{EndpointSeen, ZoneSeen};
 use sreg_domain::{ArmId, ClusterAction, EndpointGroup, Fact, TargetKind, duration, naming};
@@ -151,6 +152,15 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
         return;
     }
     links_stay(view, draft);
+    for (id, endpoint) in release::without_tag(view) {
+        draft.find(
+            FindingReason::LeftInPlace,
+            format!(
+                "private endpoint {id} is left in place: it has lost its tag {OWNER_TAG}, and only what carries it is removed. Remove it by hand: az network private-endpoint delete --ids {}",
+                endpoint.id
+            ),
+        );
+    }
     let all: Vec<_> = release::ours(view).collect();
     for (id, endpoint) in all {
         if let Some(other) = strands(view, endpoint) {

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sreg_api::SecureRegistry;
+use sreg_api::names;
 use sreg_api::registry::{
     ApprovalMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate, PublicAccess,
     RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
@@ -30,6 +31,7 @@ use crate::prefix::Prefix;
 use crate::window;
 
 mod places;
+mod tags;
 
 /// What the operator's installation says, beside the object.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,7 +134,17 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
     let spec = &object.spec;
     let reference = object_ref(object);
     let registry = registry_id(object, checks);
-    let endpoints = places::endpoints(&spec.endpoints, &settings.cloud, checks);
+    let endpoints = places::endpoints(spec, &settings.cloud, checks);
+    tags::check(spec, checks);
+    if reference.name.len() > names::LONGEST_NAME {
+        checks.refuse(
+            "metadata.name",
+            format!(
+                "has more than {} characters: create the object under a shorter name",
+                names::LONGEST_NAME
+            ),
+        );
+    }
     let waived = waived(object, checks);
     let client_networks = client_networks(object, &endpoints, checks);
     linked_are_clients(&endpoints, &client_networks, &waived, checks);
@@ -185,6 +197,10 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
             locations
         }),
         tags: spec.registry.tags.clone(),
+        tags_at_creation: tags::merged(&spec.registry.tags, &spec.tags)
+            .into_iter()
+            .filter(|(name, _)| !spec.registry.tags.keys().any(|own| own.eq_ignore_ascii_case(name)))
+            .collect(),
         grant_operator: spec.registry.managed_resource_group_access == ManagedResourceGroupAccess::GrantOperator,
         endpoints,
         client_networks,
@@ -220,6 +236,7 @@ fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, viol
         registry,
         create: None,
         tags: BTreeMap::new(),
+        tags_at_creation: BTreeMap::new(),
         grant_operator: false,
         endpoints: Vec::new(),
         client_networks: Vec::new(),
@@ -285,6 +302,16 @@ fn client_networks(object: &SecureRegistry, endpoints: &[EndpointPlace], checks:
         let path = format!("spec.clientNetworks[{}]", network.name);
         if !names.insert(network.name.as_str()) {
             checks.refuse(&path, "two entries have this name: give each its own");
+        }
+        if !names::is_object_name(&network.vantage_point) {
+            checks.refuse(
+                format!("{path}.vantagePoint"),
+                format!(
+                    "{:?} is no name of a VantagePoint: write lower-case letters, digits, - and ., at most {} characters",
+                    network.vantage_point.chars().take(80).collect::<String>(),
+                    names::LONGEST_NAME
+                ),
+            );
         }
         if !vantage_points.insert(network.vantage_point.as_str()) {
             checks.refuse(

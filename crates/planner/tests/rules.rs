@@ -352,6 +352,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
                 target,
                 group,
                 manual_request: None,
+                tags: Default::default(),
                 owner: fresh.desired.owner.clone(),
             };
             plan.waves[2].push(Step {
@@ -409,6 +410,7 @@ fn a_link_before_its_records_and_a_second_write_on_one_resource_are_named() {
         id: zone.child("virtualNetworkLinks", "x"),
         virtual_network: vnet("hub"),
         resolution_policy: ResolutionPolicy::Default,
+        tags: Default::default(),
         owner: world.desired.owner.clone(),
     };
     world.suffer(Blow::RemoveRecords(0));

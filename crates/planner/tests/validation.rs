@@ -107,6 +107,88 @@ fn violations_name_the_field_and_what_to_write_instead() {
             "must be the ARM id of an ML registry",
         ),
         (
+            |s| {
+                s.tags = [
+                    ("Owner".to_owned(), "a".to_owned()),
+                    ("owner".to_owned(), "b".to_owned()),
+                ]
+                .into()
+            },
+            "spec.tags",
+            "are one tag for Azure, which compares names without case",
+        ),
+        (
+            |s| drop(s.registry.tags.insert("OWNER".into(), "somebody".into())),
+            "spec.registry.tags",
+            "\"OWNER\" and \"owner\" are one tag",
+        ),
+        (
+            |s| s.endpoints[0].tags = [("cost/center".to_owned(), "1".to_owned())].into(),
+            "spec.endpoints[hub].tags",
+            "has '/' in its name",
+        ),
+        (
+            |s| s.tags = [("Azure-team".to_owned(), "1".to_owned())].into(),
+            "spec.tags",
+            "begins with \"azure\"",
+        ),
+        (
+            |s| s.tags = [("SecureRegistry-Owner".to_owned(), "me".to_owned())].into(),
+            "spec.tags",
+            "is the operator's own",
+        ),
+        (
+            |s| s.tags = [("a".repeat(513), "1".to_owned())].into(),
+            "spec.tags",
+            "more than 512 characters",
+        ),
+        (
+            |s| s.registry.tags = [("a".to_owned(), "ß".repeat(257))].into(),
+            "spec.registry.tags",
+            "more than 256 characters",
+        ),
+        (
+            |s| {
+                s.tags = (0..8).map(|n| (format!("a{n}"), String::new())).collect();
+                s.endpoints[0].tags = (0..7).map(|n| (format!("b{n}"), String::new())).collect();
+            },
+            "spec.endpoints[hub].tags",
+            "more than 14 tags",
+        ),
+        (
+            |s| s.client_networks[2].vantage_point = "office-agent?x".into(),
+            "spec.clientNetworks[office].vantagePoint",
+            "is no name of a VantagePoint",
+        ),
+        (
+            |s| s.client_networks[2].vantage_point = "a".repeat(64),
+            "spec.clientNetworks[office].vantagePoint",
+            "at most 63 characters",
+        ),
+        (
+            |s| s.endpoints[0].resource_group_resource_id = Some(format!("{SUB}/resourceGroups/rg?x")),
+            "spec.endpoints[hub].resourceGroupResourceId",
+            "must be the ARM id of a resource group",
+        ),
+        (
+            |s| s.endpoints[0].name_template = Some("pe-{registry}-{group}".into()),
+            "spec.endpoints[hub].nameTemplate",
+            "must end with {hash}",
+        ),
+        (
+            |s| s.endpoints[0].name_template = Some("pe {group}-{hash}".into()),
+            "spec.endpoints[hub].nameTemplate",
+            "write letters, digits",
+        ),
+        (
+            |s| {
+                s.endpoints[0].name_template =
+                    Some("{registry}-{registry}-{registry}-{registry}-{registry}-{hash}".into())
+            },
+            "spec.endpoints[hub].nameTemplate",
+            "Azure takes 64",
+        ),
+        (
             |s| s.endpoints[0].subnet_resource_id = "hub".into(),
             "spec.endpoints[hub].subnetResourceId",
             "must be the ARM id of a subnet",

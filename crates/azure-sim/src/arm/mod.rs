@@ -14,6 +14,7 @@ pub(crate) mod private_endpoints;
 pub(crate) mod registries;
 pub(crate) mod registry_accounts;
 pub(crate) mod scopes;
+pub(crate) mod tags;
 pub(crate) mod versions;
 pub(crate) mod zone_groups;
 
@@ -315,6 +316,7 @@ fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
     match kind {
         "microsoft.resources/subscriptions" => scopes::serve_subscription(call),
         "microsoft.resources/resourcegroups" => scopes::serve_group(call),
+        "microsoft.resources/tags" => tags::serve(call),
         "microsoft.machinelearningservices/registries" => registries::serve(call),
         "microsoft.machinelearningservices/registries/removeregions" => match call.method {
             Method::POST => registries::remove_regions(call),

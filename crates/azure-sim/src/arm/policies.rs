@@ -103,14 +103,27 @@ pub(crate) fn check(call: &Call<'_>) -> Result<(), ArmError> {
     let Ok(asked) = serde_json::from_slice::<Value>(call.sent) else {
         return Ok(());
     };
-    merge(&mut wanted, &asked);
-    let kind = super::versions::spelled(&call.path.kind());
+    let (mut resource, mut kind) = (call.path.text.as_str(), call.path.kind());
+    if kind == "microsoft.resources/tags" {
+        // A write of tags is judged as one of the resource that gets them.
+        resource = &call.path.scope;
+        kind = super::path::kind_of(resource);
+        wanted = call.world.get(resource).map_or(json!({}), |r| r.body.clone());
+        let after = super::tags::after(call, &super::tags::tags_of(&wanted))?;
+        wanted["tags"] = Value::Object(after);
+    } else {
+        merge(&mut wanted, &asked);
+        if let Some(fields) = wanted.as_object_mut() {
+            fields.insert("name".to_owned(), json!(call.path.name()));
+        }
+    }
+    let kind = super::versions::spelled(&kind);
     for assignment in call.world.of_kind("microsoft.authorization/policyassignments") {
-        let Some(definition) = deny_of(call.world, &assignment.id, &assignment.body, &call.path.text) else {
+        let Some(definition) = deny_of(call.world, &assignment.id, &assignment.body, resource) else {
             continue;
         };
         if holds(&definition.body["properties"]["policyRule"]["if"], &kind, &wanted) {
-            return Err(refusal(call, &assignment.id, &assignment.body, &definition.id));
+            return Err(refusal(call, &assignment.id, &assignment.body, definition));
         }
     }
     Ok(())
@@ -170,10 +183,16 @@ fn holds(condition: &Value, kind: &str, body: &Value) -> bool {
         (Some(a), b) => a == b,
         (None, _) => false,
     };
+    let like = |wanted: &Value| match (&value, wanted) {
+        (Some(Value::String(a)), Value::String(b)) => crate::permissions::matches(b, a),
+        (Some(_) | None, _) => false,
+    };
     let among = |wanted: &Value| wanted.as_array().is_some_and(|all| all.iter().any(same));
     let test = |operator: &str, holds: &dyn Fn(&Value) -> bool| condition.get(operator).is_some_and(holds);
     test("equals", &same)
         || test("notEquals", &|wanted| !same(wanted))
+        || test("like", &like)
+        || test("notLike", &|wanted| !like(wanted))
         || test("in", &among)
         || test("notIn", &|wanted| !among(wanted))
         || test("exists", &|wanted| {
@@ -181,11 +200,17 @@ fn holds(condition: &Value, kind: &str, body: &Value) -> bool {
         })
 }
 
-/// A field of the resource: `type`, `location`, or an alias such as `Microsoft.X/y/publicNetworkAccess`.
+/// A field of the resource: `type`, `location`, `name`, `tags['x']`, or an alias such as `Microsoft.X/y/publicNetworkAccess`.
 fn field(name: &str, kind: &str, body: &Value) -> Option<Value> {
     match name {
         "type" => Some(json!(kind)),
         "location" | "name" | "kind" => body.get(name).cloned(),
+        tag if tag.starts_with("tags[") => {
+            let tag = tag.trim_start_matches("tags[").trim_end_matches(']').trim_matches('\'');
+            let tags = body.get("tags").and_then(Value::as_object)?;
+            let named = tags.iter().find(|(name, _)| name.to_lowercase() == tag.to_lowercase());
+            named.map(|(_, value)| value.clone())
+        }
         alias => {
             let (of, path) = alias.rsplit_once('/')?;
             let pointer = format!("/properties/{}", path.replace('.', "/"));
@@ -194,7 +219,28 @@ fn field(name: &str, kind: &str, body: &Value) -> Option<Value> {
     }
 }
 
-fn refusal(call: &Call<'_>, assignment_id: &str, assignment: &Value, definition_id: &str) -> ArmError {
+/// The fields that a rule looks at, as Azure lists them.
+fn fields(condition: &Value, found: &mut Vec<String>) {
+    match condition {
+        Value::Object(map) => {
+            if let Some(field) = map.get("field").and_then(Value::as_str) {
+                found.push(field.replace('\'', ""));
+            }
+            map.values().for_each(|inner| fields(inner, found));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| fields(inner, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn refusal(call: &Call<'_>, assignment_id: &str, assignment: &Value, definition: &crate::world::Resource) -> ArmError {
+    let definition_id = definition.id.as_str();
+    let mut looked_at = Vec::new();
+    fields(&definition.body["properties"]["policyRule"]["if"], &mut looked_at);
+    let expressions: Vec<Value> = looked_at
+        .iter()
+        .map(|path| json!({"result": "True", "expressionKind": "Field", "expression": path, "path": path}))
+        .collect();
     let name = text(assignment, "/properties/displayName");
     let name = if name.is_empty() { name_of(assignment_id) } else { name };
     let said = format!(
@@ -207,7 +253,7 @@ fn refusal(call: &Call<'_>, assignment_id: &str, assignment: &Value, definition_
         "info": {
             "policyAssignmentId": assignment_id, "policyAssignmentName": name_of(assignment_id),
             "policyDefinitionId": definition_id, "policyDefinitionName": name_of(definition_id),
-            "policyDefinitionEffect": "deny", "evaluationDetails": {"evaluatedExpressions": []},
+            "policyDefinitionEffect": "deny", "evaluationDetails": {"evaluatedExpressions": expressions},
         },
     }));
     error

@@ -140,6 +140,7 @@ pub(crate) const SERVED: &[Served] = &[
     served("Microsoft.OperationalInsights", "workspaces", WORKSPACES),
     served("Microsoft.Resources", "resourceGroups", RESOURCES),
     served("Microsoft.Resources", "subscriptions", RESOURCES),
+    served("Microsoft.Resources", "tags", RESOURCES),
 ];
 
 const fn served(namespace: &'static str, name: &'static str, versions: &'static [&'static str]) -> Served {

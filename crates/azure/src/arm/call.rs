@@ -29,6 +29,8 @@ impl Versions {
             "2022-04-01" // §1.6
         } else if kind.starts_with("microsoft.authorization/policy") {
             "2025-03-01" // §8.1
+        } else if kind.starts_with("microsoft.resources/tags") {
+            "2021-04-01"
         } else if kind.starts_with("microsoft.operationalinsights/") {
             "2023-09-01" // §8.4
         } else {

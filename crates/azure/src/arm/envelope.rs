@@ -127,9 +127,33 @@ fn policies(error: &Value) -> Vec<String> {
             ]
             .iter()
             .find_map(|name| info.get(*name).and_then(Value::as_str).filter(|n| !n.is_empty()))
-            .map(|name| format!("{name:?}"))
+            .map(|name| format!("{name:?}{}", looked_at(info)))
         })
         .collect()
+}
+
+/// The tags and names that a policy judged the request by: what whoever is refused has to change.
+fn looked_at(info: &Value) -> String {
+    let expressions = info
+        .pointer("/evaluationDetails/evaluatedExpressions")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let path = |e: &Value| {
+        e.get("path")
+            .or_else(|| e.get("expression"))
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let mut paths: Vec<String> = expressions.iter().filter_map(path).collect();
+    paths.retain(|path| path.len() < 128 && (path == "name" || path.to_lowercase().starts_with("tags")));
+    paths.sort();
+    paths.dedup();
+    if paths.is_empty() {
+        String::new()
+    } else {
+        format!(" by {}", paths.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +161,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_policy_that_judges_by_tags_or_names_says_by_which() {
+        let expression =
+            |path: &str| json!({"result": "True", "expressionKind": "Field", "expression": path, "path": path});
+        let info = json!({"policyAssignmentName": "tags", "evaluationDetails": {"evaluatedExpressions": [
+            expression("type"), expression("tags[costCenter]"), expression("name"), null]}});
+        let body = json!({"error": {"code": "RequestDisallowedByPolicy", "message": "no",
+            "additionalInfo": [{"type": "PolicyViolation", "info": info}]}});
+        let (_, message) = codes(body);
+        assert_eq!(message, "no (denied by policy \"tags\" by name, tags[costCenter])");
+    }
 
     fn codes(body: Value) -> (String, String) {
         let found = deepest(&body).unwrap();

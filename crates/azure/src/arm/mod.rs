@@ -99,10 +99,14 @@ impl Arm {
         self.tokens.get(&self.scope, deadline).await
     }
 
-    /// A URL of this ARM: `path` begins with `/` and holds only characters that are legal there, as ARM ids do.
+    /// A URL of this ARM: `path` begins with `/`; whatever stands between its slashes is escaped, so that no name reaches a query
+    /// or another path.
     pub(crate) fn url(&self, path: &str, api_version: &str) -> Url {
         let mut url = self.endpoint.clone();
-        url.set_path(path);
+        url.set_path("");
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.split('/').skip(1));
+        }
         url.query_pairs_mut().clear().append_pair("api-version", api_version);
         url
     }

@@ -1,5 +1,5 @@
-//! Private endpoints: wanted ones by their deterministic names, and those of ours that are no longer wanted by their tag, in the
-//! resource groups that the spec names and in those from which the targets say that something is connected; each with its
+//! Private endpoints: wanted ones by their deterministic names, and those that are no longer wanted by our tag or, where it is lost, by
+//! a name that fits what they lead to; in the resource groups that the spec names and in those from which the targets say that something is connected; each with its
 //! members and zone groups (azure.md §3, §4.2).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use futures::future::join_all;
 use serde_json::Value;
 use sreg_domain::desired::Desired;
-use sreg_domain::naming::{endpoint_name, may_be_endpoint_name};
+use sreg_domain::naming::endpoint_name_at;
 use sreg_domain::seen::{EndpointSeen, Fact, Member, ZoneGroupSeen};
 use sreg_domain::{ArmId, EndpointGroup};
 
@@ -18,6 +18,15 @@ use crate::arm::{Call, CallError, Cause};
 use crate::json;
 
 const KIND: &str = "Microsoft.Network/privateEndpoints";
+const LOWER_KIND: &str = "microsoft.network/privateendpoints";
+
+/// An endpoint that the planner has to judge: it carries our tag, or its name is one of ours and nobody's tag is on it.
+fn may_be_ours(id: &ArmId, body: &Value, desired: &Desired) -> bool {
+    match json::owner(body) {
+        Some(owner) => owner == desired.owner,
+        None => json::is_named_by_us(id, body),
+    }
+}
 
 /// All endpoints of one registry. Where a resource group could not be listed, an entry named `unlisted` says so: other
 /// endpoints of ours may stand there.
@@ -31,9 +40,10 @@ pub(super) async fn all(
         .endpoints
         .iter()
         .flat_map(|p| {
-            wanted
-                .iter()
-                .map(|(t, g)| p.resource_group.provider(KIND, &endpoint_name(t, &p.subnet, *g)))
+            wanted.iter().map(|(t, g)| {
+                p.resource_group
+                    .provider(KIND, &endpoint_name_at(p, &desired.registry, t, *g))
+            })
         })
         .collect();
     let groups: BTreeSet<ArmId> = desired.endpoints.iter().map(|p| p.resource_group.clone()).collect();
@@ -62,16 +72,26 @@ async fn left_groups(
     let elsewhere = |id: &ArmId| id.resource_group_id().is_some_and(|group| !named.contains(&group));
     let candidates = connected
         .into_iter()
-        .filter(|id| may_be_endpoint_name(id.name()) && elsewhere(id));
+        .filter(|id| id.kind() == LOWER_KIND && elsewhere(id) && ends_like_ours(id.name()));
     let reads = candidates.map(|id| async move {
         let body = look.read(&id).await.ok()?;
-        let ours = json::owner(&body).as_deref() == Some(desired.owner.as_str());
+        let ours = may_be_ours(&id, &body, desired);
         id.resource_group_id().filter(|_| ours)
     });
     join_all(reads).await.into_iter().flatten().collect()
 }
 
-/// Private endpoints that a target says are connected to it. What cannot be read of them is left out: they only say where to look.
+/// Whether a name's last word may be the hash that names of ours end with.
+fn ends_like_ours(name: &str) -> bool {
+    let last = name
+        .rsplit(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default();
+    last.len() == 10 && last.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Private endpoints that a target says are connected to it. A connection whose endpoint cannot be read still is somebody's: it stands
+/// there by its own id.
 pub(super) fn connected(body: &Value) -> Vec<ArmId> {
     let lists = [
         "/properties/privateEndpointConnections",
@@ -79,11 +99,11 @@ pub(super) fn connected(body: &Value) -> Vec<ArmId> {
     ];
     let connections = lists.iter().flat_map(|list| json::list(body, list));
     connections
-        .filter_map(|c| json::id(c, "/properties/privateEndpoint/id"))
+        .filter_map(|c| json::id(c, "/properties/privateEndpoint/id").or_else(|| json::id(c, "/id")))
         .collect()
 }
 
-/// Endpoints in a resource group that carry our mark and are not wanted by name.
+/// Endpoints in a resource group that may be ours and are not wanted by name.
 async fn others(
     look: &Look<'_>,
     desired: &Desired,
@@ -98,12 +118,12 @@ async fn others(
         Err(error) if error.cause == Cause::Missing => return Vec::new(),
         Err(error) => return vec![(group.provider(KIND, "unlisted"), Fact::Unknown(error.into_ignorance()))],
     };
-    let ours = items
-        .iter()
-        .filter(|body| json::owner(body).as_deref() == Some(desired.owner.as_str()));
-    let ids = ours
-        .filter_map(|body| json::id(body, "/id"))
-        .filter(|id| !wanted.contains(id));
+    let listed = items.iter().filter_map(|body| Some((json::id(body, "/id")?, body)));
+    let ids: BTreeSet<ArmId> = listed
+        .filter(|(id, body)| may_be_ours(id, body, desired) && !wanted.contains(id))
+        .map(|(id, _)| id)
+        .collect();
+    let ids = ids.into_iter();
     join_all(ids.map(|id| async move { (id.clone(), one(look, id).await) })).await
 }
 
@@ -112,10 +132,11 @@ async fn one(look: &Look<'_>, id: ArmId) -> Fact<EndpointSeen> {
         Ok(body) => body,
         Err(error) => return unseen(error),
     };
-    let interfaces: Vec<ArmId> = json::list(&body, "/properties/networkInterfaces")
-        .iter()
-        .filter_map(|n| json::id(n, "/id"))
-        .collect();
+    let interfaces = json::list(&body, "/properties/networkInterfaces").iter();
+    let interfaces: Option<Vec<ArmId>> = interfaces.map(|n| json::id(n, "/id")).collect();
+    let Some(interfaces) = interfaces else {
+        return understood(&id, Err("a network interface of the endpoint has an id that is none"));
+    };
     let list = Call::list(look.arm(), &id, "privateDnsZoneGroups");
     let (interfaces, groups) = futures::join!(join_all(interfaces.iter().map(|i| look.read(i))), look.list(list));
     let zone_groups = match &groups {
@@ -132,9 +153,12 @@ fn endpoint(
     members: Fact<Vec<Member>>,
     zone_groups: Fact<Vec<ZoneGroupSeen>>,
 ) -> Result<EndpointSeen, &'static str> {
-    let automatic = json::list(body, "/properties/privateLinkServiceConnections").first();
-    let manual = json::list(body, "/properties/manualPrivateLinkServiceConnections").first();
-    let connection = automatic.or(manual).unwrap_or(&Value::Null);
+    let all_automatic = json::list(body, "/properties/privateLinkServiceConnections");
+    let all_manual = json::list(body, "/properties/manualPrivateLinkServiceConnections");
+    let (automatic, manual) = (all_automatic.first(), all_manual.first());
+    // What we make has one connection: with several it leads to none that could be named.
+    let several = all_automatic.len() + all_manual.len() > 1;
+    let connection = automatic.or(manual).filter(|_| !several).unwrap_or(&Value::Null);
     Ok(EndpointSeen {
         id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
         location: json::text(body, "/location")
@@ -142,6 +166,7 @@ fn endpoint(
             .into(),
         subnet: json::id(body, "/properties/subnet/id"),
         owner: json::owner(body),
+        tags: json::tags(body),
         // No state means that it has succeeded (§6.1).
         provisioning_state: json::text(body, "/properties/provisioningState")
             .unwrap_or("Succeeded")
@@ -158,14 +183,15 @@ fn endpoint(
 }
 
 fn zone_group(item: &Value) -> Result<ZoneGroupSeen, &'static str> {
+    // A zone whose id cannot be read is none of ours, all of which can: other people's zones disturb nobody.
     let configs = json::list(item, "/properties/privateDnsZoneConfigs").iter();
-    let zones: Option<Vec<ArmId>> = configs.map(|c| json::id(c, "/properties/privateDnsZoneId")).collect();
+    let zones = configs.filter_map(|c| json::id(c, "/properties/privateDnsZoneId"));
     Ok(ZoneGroupSeen {
         id: json::id(item, "/id").ok_or("a zone group has no id")?,
         provisioning_state: json::text(item, "/properties/provisioningState")
             .unwrap_or("Succeeded")
             .to_owned(),
-        zones: zones.ok_or("a zone group names a zone that is none")?,
+        zones: zones.collect(),
     })
 }
 
@@ -229,7 +255,10 @@ fn members(id: &ArmId, body: &Value, interfaces: &[Result<Value, CallError>], gr
 /// Members of a network interface; `None` where one of them cannot be read, because none may be left out.
 fn of_interface(interface: &Value) -> Option<Vec<Member>> {
     let configs = json::list(interface, "/properties/ipConfigurations").iter();
-    let linked = configs.filter_map(|c| Some((c, c.pointer("/properties/privateLinkConnectionProperties")?)));
+    let linked = configs.filter_map(|c| {
+        let link = c.pointer("/properties/privateLinkConnectionProperties");
+        Some((c, link.filter(|link| link.is_object())?))
+    });
     linked
         .map(|(config, link)| {
             Some(Member {

@@ -20,6 +20,7 @@ mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 
 use futures::future::join_all;
 use serde_json::Value;
@@ -34,20 +35,37 @@ use tokio::time::Instant;
 
 use crate::arm::{Answer, Arm, Call, CallError, Cause};
 use crate::client::Inner;
-use crate::{identity, operations};
+use crate::{identity, json, operations};
 
 pub(crate) use obstacles::PolicyCache;
+
+/// Odd items that are told of in one visit.
+const MOST_ODD: usize = 16;
 
 /// One visit: the client, its deadline, and how many calls it may have under way.
 pub(super) struct Look<'a> {
     inner: &'a Inner,
     deadline: Instant,
     places: Semaphore,
+    /// What was left out of lists.
+    odd: Mutex<BTreeSet<String>>,
 }
 
 impl Look<'_> {
     fn arm(&self) -> &Arm {
         &self.inner.arm
+    }
+
+    /// Tells of an item of a list that is no sense and concerns nobody of ours: it is left out, and holds up nothing.
+    fn left_out(&self, of: &ArmId, item: &Value, why: &str) {
+        let name = json::text(item, "/name")
+            .or_else(|| json::text(item, "/id"))
+            .unwrap_or("without a name");
+        let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
+        let mut odd = self.odd.lock().unwrap_or_else(PoisonError::into_inner);
+        if odd.len() < MOST_ODD {
+            odd.insert(format!("{why} ({name}, below {of}): it is left out"));
+        }
     }
 
     /// Runs one call when there is room, or not at all when the deadline comes first.
@@ -165,6 +183,7 @@ pub(crate) async fn observe(
         inner,
         deadline,
         places: Semaphore::new(inner.settings.concurrency.max(1)),
+        odd: Mutex::default(),
     };
     let (core, principal, subnets, virtual_networks, zones, elsewhere, shared, polled) = futures::join!(
         registry::with_everything_behind(&look, desired),
@@ -195,6 +214,12 @@ pub(crate) async fn observe(
         recent_public_clients: core.recent_public_clients,
         reopening_obstacles: core.reopening_obstacles,
         operations: polled,
+        odd: look
+            .odd
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .into_iter()
+            .collect(),
     };
     distrust_fresh_absence(inner, &mut seen);
     seen

@@ -11,7 +11,7 @@ use sreg_domain::ArmId;
 use sreg_domain::seen::{ContainerRegistrySeen, DenyAssignment, Fact};
 use tokio::time::Instant;
 
-use super::{Look, understood};
+use super::Look;
 use crate::arm::{Call, CallError, Cause, Class};
 use crate::json;
 
@@ -29,7 +29,16 @@ pub(super) async fn deny_assignments(look: &Look<'_>, managed: Option<&ArmId>) -
     };
     let call = Call::list(look.arm(), managed, "providers/Microsoft.Authorization/denyAssignments");
     match look.list(call.query("$filter", "atScope()")).await {
-        Ok(items) => understood(managed, items.iter().map(deny_assignment).collect()),
+        Ok(items) => {
+            let understand = |item: &Value| match deny_assignment(item) {
+                Ok(assignment) => Some(assignment),
+                Err(why) => {
+                    look.left_out(managed, item, why);
+                    None
+                }
+            };
+            Fact::Seen(items.iter().filter_map(understand).collect())
+        }
         Err(error) => Fact::Unknown(error.into_ignorance()),
     }
 }
@@ -230,9 +239,7 @@ fn definition_of(assignment: &Value) -> Option<String> {
 
 /// A provider path outside a resource group, such as `/providers/microsoft.authorization/policydefinitions/x`.
 fn path(id: &str) -> Option<String> {
-    let legal = |s: &str| {
-        !s.is_empty() && s != "." && s != ".." && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.()$".contains(&b))
-    };
+    let legal = |s: &str| !s.is_empty() && s != "." && s != ".." && !s.chars().any(char::is_control);
     let lower = id.to_ascii_lowercase();
     let rest = lower.strip_prefix('/')?;
     let fit = rest.len() < 1024 && rest.split('/').all(legal) && rest.contains("microsoft.authorization/policy");

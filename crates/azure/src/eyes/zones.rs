@@ -2,11 +2,12 @@
 //! links: whoever is linked there is touched by an endpoint, and Azure refuses a second link.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use futures::future::join_all;
 use serde_json::Value;
 use sreg_domain::desired::Desired;
+use sreg_domain::naming::may_be_link_name;
 use sreg_domain::seen::{Fact, LinkSeen, ZoneSeen};
 use sreg_domain::{ArmId, EndpointGroup, naming};
 
@@ -29,12 +30,13 @@ pub(super) async fn zone(look: &Look<'_>, desired: &Desired, id: ArmId) -> Fact<
         Err(error) => return unseen(error),
     };
     let records = match records {
-        Ok(items) => super::understood(&id, records_of(&items)),
+        Ok(items) => Fact::Seen(records_of(look, &id, &items)),
         Err(error) => Fact::Unknown(error.into_ignorance()),
     };
     Fact::Seen(ZoneSeen {
         id: json::id(&body, "/id").unwrap_or_else(|| id.clone()),
         owner: json::owner(&body),
+        tags: json::tags(&body),
         links: links.map_or_else(|error| Fact::Unknown(error.into_ignorance()), Fact::Seen),
         records,
     })
@@ -117,6 +119,7 @@ fn another(id: ArmId, owner: Option<String>, links: Fact<Vec<LinkSeen>>) -> Zone
     ZoneSeen {
         id,
         owner,
+        tags: BTreeMap::new(),
         links,
         records,
     }
@@ -167,42 +170,68 @@ async fn links_of_ours(
         .filter(|(_, network)| !listed.iter().any(|l| l.virtual_network == **network));
     let found = join_all(lacking.map(|(id, _)| look.find(id))).await;
     for body in found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
-        listed.push(link(&body).ok_or_else(|| nonsense(zone, "a link of the zone names no network"))?);
+        listed.push(link(zone, &body).ok_or_else(|| nonsense(zone, "a link of the zone names no network"))?);
     }
     Ok(listed)
 }
 
 async fn links(look: &Look<'_>, zone: &ArmId) -> Result<Vec<LinkSeen>, CallError> {
     let items = look.list(Call::list(look.arm(), zone, "virtualNetworkLinks")).await?;
-    let links: Option<Vec<LinkSeen>> = items.iter().map(link).collect();
-    links.ok_or_else(|| nonsense(zone, "a link of the zone names no network"))
+    let mut links: BTreeMap<ArmId, LinkSeen> = BTreeMap::new();
+    for item in &items {
+        match link(zone, item) {
+            Some(link) => drop(links.insert(link.id.clone(), link)),
+            None if may_be_ours(item) => return Err(nonsense(zone, "a link that has our name names no network")),
+            None => look.left_out(zone, item, "a link of a private DNS zone names no network"),
+        }
+    }
+    Ok(links.into_values().collect())
 }
 
-fn link(item: &Value) -> Option<LinkSeen> {
+/// Every network of ours has an id that can be read: a link without one is another team's, unless its name says that we made it.
+fn may_be_ours(item: &Value) -> bool {
+    let name = json::text(item, "/name").or_else(|| json::text(item, "/id")?.rsplit('/').next());
+    name.is_none_or(may_be_link_name)
+}
+
+fn link(zone: &ArmId, item: &Value) -> Option<LinkSeen> {
     let is = |pointer: &str, wanted: &str| json::text(item, pointer).is_some_and(|s| s.eq_ignore_ascii_case(wanted));
+    let named = || zone.child("virtualNetworkLinks", json::text(item, "/name").unwrap_or("unnamed"));
     Some(LinkSeen {
-        id: json::id(item, "/id")?,
+        id: json::id(item, "/id").unwrap_or_else(named),
         virtual_network: json::id(item, "/properties/virtualNetwork/id")?,
+        tags: json::tags(item),
         completed: is("/properties/virtualNetworkLinkState", "Completed")
             && is("/properties/provisioningState", "Succeeded"),
         resolution_policy: json::string(item, "/properties/resolutionPolicy"),
     })
 }
 
-/// Record names relative to the zone, lower case, with their addresses.
-fn records_of(items: &[Value]) -> Result<BTreeMap<String, Vec<IpAddr>>, &'static str> {
+/// Record names relative to the zone, lower case, with their addresses: all record sets of a name together.
+fn records_of(look: &Look<'_>, zone: &ArmId, items: &[Value]) -> BTreeMap<String, Vec<IpAddr>> {
     let mut records: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
     for item in items {
-        let name = json::text(item, "/name")
-            .ok_or("a record set has no name")?
-            .to_ascii_lowercase();
-        let addresses: Option<Vec<IpAddr>> = json::list(item, "/properties/aRecords")
-            .iter()
-            .map(|a| json::text(a, "/ipv4Address")?.parse().ok())
-            .collect();
-        records.insert(name, addresses.ok_or("a record's address is none")?);
+        match record(item) {
+            Some((name, addresses)) => records.entry(name).or_default().extend(addresses),
+            None => look.left_out(zone, item, "a record set of a private DNS zone has no name"),
+        }
     }
-    Ok(records)
+    for addresses in records.values_mut() {
+        addresses.sort();
+        addresses.dedup();
+    }
+    records
+}
+
+/// An address that is none stands as one that nobody has: whatever its name, it is a record that we did not write.
+fn record(item: &Value) -> Option<(String, Vec<IpAddr>)> {
+    let name = json::text(item, "/name").or_else(|| json::text(item, "/id")?.rsplit('/').next())?;
+    let address = |a: &Value| {
+        let text = json::text(a, "/ipv4Address").and_then(|text| text.trim().parse().ok());
+        text.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    };
+    let addresses = json::list(item, "/properties/aRecords").iter().map(address);
+    Some((name.to_lowercase(), addresses.collect()))
 }
 
 #[cfg(test)]
@@ -219,20 +248,27 @@ mod tests {
                 "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v"},
                 "virtualNetworkLinkState": state, "provisioningState": provisioning}})
         };
-        assert!(link(&item("Completed", "Succeeded")).unwrap().completed);
-        assert!(!link(&item("InProgress", "Succeeded")).unwrap().completed);
-        assert!(!link(&item("Completed", "Updating")).unwrap().completed);
-        assert!(link(&json!({"id": "x"})).is_none());
+        let zone = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/z"
+            .parse()
+            .unwrap();
+        assert!(link(&zone, &item("Completed", "Succeeded")).unwrap().completed);
+        assert!(!link(&zone, &item("InProgress", "Succeeded")).unwrap().completed);
+        assert!(!link(&zone, &item("Completed", "Updating")).unwrap().completed);
+        assert!(link(&zone, &json!({"id": "x"})).is_none());
+        assert!(may_be_ours(&json!({"name": "sreg-hub-0123456789"})) && may_be_ours(&json!({})));
+        assert!(!may_be_ours(&json!({"name": "theirs", "properties": null})));
     }
 
     #[test]
     fn records_are_read_by_lower_case_name() {
         let items = [json!({"name": "C.westeurope.data", "properties": {"aRecords": [{"ipv4Address": "10.0.0.4"}]}})];
+        let (name, addresses) = record(&items[0]).unwrap();
         assert_eq!(
-            records_of(&items).unwrap()["c.westeurope.data"],
-            ["10.0.0.4".parse::<IpAddr>().unwrap()]
+            (name.as_str(), addresses),
+            ("c.westeurope.data", vec!["10.0.0.4".parse::<IpAddr>().unwrap()])
         );
-        assert!(records_of(&[json!({"name": "a", "properties": {"aRecords": [{"ipv4Address": "x"}]}})]).is_err());
-        assert!(records_of(&[json!({})]).is_err());
+        let (_, odd) = record(&json!({"name": "a", "properties": {"aRecords": [{"ipv4Address": "x"}, null]}})).unwrap();
+        assert_eq!(odd, [IpAddr::V4(Ipv4Addr::UNSPECIFIED); 2], "a record stands there");
+        assert!(record(&json!({})).is_none() && record(&json!(null)).is_none());
     }
 }

@@ -1,11 +1,13 @@
 //! Private endpoints and their zone groups (azure.md §3, §4.2). Bodies are azure_mgmt_network's typed models. Nothing without our
 //! mark is written over or deleted; the mark is read just before.
 
+use std::collections::BTreeMap;
+
 use azure_mgmt_network::package_2024_03::models;
-use serde_json::{Value, json};
-use sreg_api::names::OWNER_TAG;
+use serde_json::Value;
 use sreg_domain::{ArmId, EndpointGroup, Location};
 
+use super::tags::with_owner;
 use super::{Carried, Refusal, Work, done, stale};
 use crate::json;
 
@@ -17,6 +19,7 @@ pub(super) struct Wanted<'a> {
     pub(super) target: &'a ArmId,
     pub(super) group: EndpointGroup,
     pub(super) manual_request: &'a Option<String>,
+    pub(super) tags: &'a BTreeMap<String, String>,
     pub(super) owner: &'a str,
 }
 
@@ -38,13 +41,18 @@ pub(super) async fn create(work: &Work<'_>, wanted: &Wanted<'_>) -> Carried {
     Ok(work.effect(wanted.id, &answer))
 }
 
-/// Deletes an endpoint that carries our mark.
+/// Deletes an endpoint that carries our tag and has the name that we give to what leads where it leads: a tag alone may be a copy.
 pub(super) async fn delete(work: &Work<'_>, id: &ArmId, owner: &str) -> Carried {
     let Some(present) = work.find(id).await? else {
         return Ok(done());
     };
     if json::owner(&present).as_deref() != Some(owner) {
-        return stale(format!("{id} does not carry our mark"));
+        return stale(format!("{id} does not carry our tag"));
+    }
+    if !json::is_named_by_us(id, &present) {
+        return stale(format!(
+            "{id} carries our tag, and its name is not the one for its target, subnet and group"
+        ));
     }
     work.delete(id).await
 }
@@ -52,7 +60,7 @@ pub(super) async fn delete(work: &Work<'_>, id: &ArmId, owner: &str) -> Carried 
 /// Creates our zone group below an endpoint of ours. One that is there with other zones is not changed: that would be a deletion
 /// and a creation, with a gap between.
 pub(super) async fn put_zone_group(work: &Work<'_>, id: &ArmId, zones: &[ArmId]) -> Carried {
-    let (endpoint, present) = below_ours(work, id).await?;
+    let (endpoint, present) = below_ours(work, id, false).await?;
     if let Err(why) = endpoint {
         return stale(why);
     }
@@ -81,22 +89,30 @@ pub(super) async fn put_zone_group(work: &Work<'_>, id: &ArmId, zones: &[ArmId])
 
 /// Deletes our zone group below an endpoint of ours.
 pub(super) async fn delete_zone_group(work: &Work<'_>, id: &ArmId) -> Carried {
-    match below_ours(work, id).await? {
+    match below_ours(work, id, true).await? {
         (_, None) => Ok(done()),
         (Err(why), Some(_)) => stale(why),
         (Ok(()), Some(_)) => work.delete(id).await,
     }
 }
 
-/// Whether the group's endpoint is one that we made, and the group itself.
-async fn below_ours(work: &Work<'_>, id: &ArmId) -> Result<(Result<(), String>, Option<Value>), Refusal> {
+/// Whether the group's endpoint is one that we made, by its name and, where something is removed, by its tag as well; and the group
+/// itself.
+async fn below_ours(
+    work: &Work<'_>,
+    id: &ArmId,
+    removes: bool,
+) -> Result<(Result<(), String>, Option<Value>), Refusal> {
     let Some(endpoint) = id.parent() else {
         return Ok((Err(format!("{id} is no child of an endpoint")), None));
     };
     let (parent, group) = futures::join!(work.find(&endpoint), work.find(id));
     let owned = match parent? {
         None => Err(format!("{endpoint} does not exist")),
-        Some(body) if json::owner(&body).is_none() => Err(format!("{endpoint} does not carry our mark")),
+        Some(body) if removes && json::owner(&body).is_none() => Err(format!("{endpoint} does not carry our tag")),
+        Some(body) if !json::is_named_by_us(&endpoint, &body) => Err(format!(
+            "{endpoint} has another name than what we make for its target, subnet and group"
+        )),
         Some(_) => Ok(()),
     };
     Ok((owned, group?))
@@ -111,8 +127,9 @@ enum Present {
 impl Wanted<'_> {
     fn compare(&self, present: &Value) -> Present {
         let id = self.id;
-        if json::owner(present).as_deref() != Some(self.owner) {
-            return Present::Other(format!("{id} exists and does not carry our mark"));
+        // Without anybody's tag it is ours if all else is as we make it.
+        if json::owner(present).is_some_and(|owner| owner != self.owner) {
+            return Present::Other(format!("{id} exists and carries the tag of another owner"));
         }
         let automatic = json::list(present, "/properties/privateLinkServiceConnections");
         let manual = json::list(present, "/properties/manualPrivateLinkServiceConnections");
@@ -164,7 +181,7 @@ impl Wanted<'_> {
         let endpoint = models::PrivateEndpoint {
             resource: models::Resource {
                 location: Some(self.location.as_str().to_owned()),
-                tags: Some(json!({ OWNER_TAG: self.owner })),
+                tags: Some(with_owner(self.tags, self.owner)),
                 ..Default::default()
             },
             properties: Some(models::PrivateEndpointProperties {
@@ -203,6 +220,8 @@ fn zone_group_body(zones: &[ArmId]) -> Result<Value, String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const GROUP: &str = "/subscriptions/s/resourceGroups/g/providers";
@@ -221,6 +240,7 @@ mod tests {
             target: &target,
             group: EndpointGroup::Blob,
             manual_request: &manual,
+            tags: &BTreeMap::from([("costCenter".to_owned(), "7".to_owned())]),
             owner: "i/n/r",
         })
     }
@@ -232,7 +252,7 @@ mod tests {
         let subnet = json!({"id": format!("{GROUP}/Microsoft.Network/virtualNetworks/v/subnets/s")});
         assert_eq!(
             body,
-            json!({"location": "westeurope", "tags": {"secureregistry-owner": "i/n/r"},
+            json!({"location": "westeurope", "tags": {"secureregistry-owner": "i/n/r", "costCenter": "7"},
             "properties": {"subnet": subnet, "privateLinkServiceConnections": connection}})
         );
         let manual = with_wanted(Some("please"), |w| w.body().unwrap());
@@ -250,9 +270,11 @@ mod tests {
             assert!(matches!(wanted.compare(&ours), Present::AsWanted));
             ours["properties"]["provisioningState"] = json!("Failed");
             assert!(matches!(wanted.compare(&ours), Present::Failed));
+            let mut without_tags = wanted.body().unwrap();
+            without_tags["tags"] = json!({});
+            assert!(matches!(wanted.compare(&without_tags), Present::AsWanted));
             for (pointer, value) in [
                 ("/tags/secureregistry-owner", json!("other/n/r")),
-                ("/tags", json!({})),
                 ("/properties/subnet/id", json!(GROUP)),
                 (
                     "/properties/privateLinkServiceConnections/0/properties/groupIds/0",

@@ -4,6 +4,7 @@
 mod endpoints;
 mod registry;
 mod settings;
+mod tags;
 mod zones;
 
 use azure_core::http::Method;
@@ -51,6 +52,7 @@ pub(crate) async fn carry_out(
             target,
             group,
             manual_request,
+            tags,
             owner,
         } => {
             let wanted = endpoints::Wanted {
@@ -60,6 +62,7 @@ pub(crate) async fn carry_out(
                 target,
                 group: *group,
                 manual_request,
+                tags,
                 owner,
             };
             endpoints::create(&work, &wanted).await
@@ -67,13 +70,15 @@ pub(crate) async fn carry_out(
         AzureAction::DeleteEndpoint { id, owner } => endpoints::delete(&work, id, owner).await,
         AzureAction::PutZoneGroup { id, zones } => endpoints::put_zone_group(&work, id, zones).await,
         AzureAction::DeleteZoneGroup { id } => endpoints::delete_zone_group(&work, id).await,
-        AzureAction::CreateZone { id, owner } => zones::create(&work, id, owner).await,
+        AzureAction::MergeTags { id, tags, owner } => tags::merge(&work, id, tags, owner).await,
+        AzureAction::CreateZone { id, tags, owner } => zones::create(&work, id, tags, owner).await,
         AzureAction::LinkZone {
             id,
             virtual_network,
             resolution_policy,
+            tags,
             owner,
-        } => zones::link(&work, id, virtual_network, *resolution_policy, owner).await,
+        } => zones::link(&work, id, virtual_network, *resolution_policy, (tags, owner)).await,
         AzureAction::Edit {
             target,
             id,
@@ -90,6 +95,7 @@ pub(crate) async fn carry_out(
             }
             AzureAction::DeleteEndpoint { id, .. } => inner.forget_created(id),
             AzureAction::SetTags { .. }
+            | AzureAction::MergeTags { .. }
             | AzureAction::GrantManagedGroupAccess { .. }
             | AzureAction::LinkZone { .. }
             | AzureAction::PutZoneGroup { .. }
@@ -141,8 +147,12 @@ impl Work<'_> {
 
     /// Sends a write; what it started is left to itself.
     async fn put(&self, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallError> {
+        self.send(Method::Put, id, body, attempt).await
+    }
+
+    async fn send(&self, method: Method, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallError> {
         self.arm()
-            .send(Call::write(self.arm(), Method::Put, id, body, attempt), self.deadline)
+            .send(Call::write(self.arm(), method, id, body, attempt), self.deadline)
             .await
     }
 

@@ -1,17 +1,19 @@
 //! Private DNS zones and their links (azure.md §4.1), created with `If-None-Match: *` so that nobody's is overwritten and two
 //! operators cannot both create one. Never deleted: others may use them.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
-use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::ResolutionPolicy;
 use sreg_domain::ArmId;
 
+use super::tags::with_owner;
 use super::{Carried, Work, done, stale};
 use crate::json;
 
 /// Creates a zone if it is absent. One that is there serves as well, whoever made it.
-pub(super) async fn create(work: &Work<'_>, id: &ArmId, owner: &str) -> Carried {
-    let body = json!({ "location": "global", "tags": { OWNER_TAG: owner } });
+pub(super) async fn create(work: &Work<'_>, id: &ArmId, tags: &BTreeMap<String, String>, owner: &str) -> Carried {
+    let body = json!({ "location": "global", "tags": with_owner(tags, owner) });
     match work
         .create_only(id, body, format!("create private DNS zone {id}"))
         .await?
@@ -30,7 +32,7 @@ pub(super) async fn link(
     id: &ArmId,
     virtual_network: &ArmId,
     resolution_policy: ResolutionPolicy,
-    owner: &str,
+    (tags, owner): (&BTreeMap<String, String>, &str),
 ) -> Carried {
     let policy = match resolution_policy {
         ResolutionPolicy::Default => "Default",
@@ -38,7 +40,7 @@ pub(super) async fn link(
     };
     let body = json!({
         "location": "global",
-        "tags": { OWNER_TAG: owner },
+        "tags": with_owner(tags, owner),
         "properties": {
             "virtualNetwork": { "id": virtual_network.as_str() },
             "registrationEnabled": false,

@@ -211,6 +211,8 @@ pub fn desired() -> Desired {
             links: vec![network("hub"), network("spoke-a")],
             resolution_policy: ResolutionPolicy::Default,
         },
+        name_template: None,
+        tags: BTreeMap::new(),
     };
     Desired {
         object: ObjectRef {
@@ -224,6 +226,7 @@ pub fn desired() -> Desired {
         registry: id(REGISTRY),
         create: None,
         tags: BTreeMap::new(),
+        tags_at_creation: BTreeMap::new(),
         grant_operator: false,
         endpoints: vec![place],
         client_networks: Vec::new(),

@@ -35,6 +35,7 @@ async fn a_failed_operation_has_the_deepest_code_by_either_url() {
     bench
         .complete(AzureAction::CreateZone {
             id: zone(EndpointGroup::Blob),
+            tags: Default::default(),
             owner: OWNER.into(),
         })
         .await;

@@ -9,6 +9,7 @@
 
 mod calls;
 mod odd;
+mod ownership;
 mod seeing;
 #[path = "../simulated/mod.rs"]
 mod simulated;

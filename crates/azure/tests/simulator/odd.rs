@@ -184,6 +184,7 @@ async fn a_write_answered_with_a_foreign_poll_url_is_polled_by_its_resource() {
     let client = connect_through(settings(), odd.clone()).unwrap();
     let create = AzureAction::CreateZone {
         id: zone(EndpointGroup::Blob),
+        tags: Default::default(),
         owner: OWNER.into(),
     };
     let effect = sreg_azure::Hands::carry_out(&client, &StepId("s".into()), &create, Duration::from_secs(5)).await;

@@ -81,6 +81,7 @@ async fn endpoints_of_ours_in_a_resource_group_that_the_spec_no_longer_names_are
                 target,
                 group,
                 manual_request,
+                tags,
                 owner: _,
             } = create_endpoint(&target, group)
             else {
@@ -99,6 +100,7 @@ async fn endpoints_of_ours_in_a_resource_group_that_the_spec_no_longer_names_are
                     target,
                     group,
                     manual_request,
+                    tags,
                     owner,
                 })
                 .await;

@@ -68,6 +68,7 @@ pub fn create_endpoint(target: &ArmId, group: EndpointGroup) -> AzureAction {
         target: target.clone(),
         group,
         manual_request: None,
+        tags: Default::default(),
         owner: OWNER.into(),
     }
 }
@@ -82,6 +83,7 @@ pub async fn secure_names(bench: &mut Bench) {
         bench
             .complete(AzureAction::CreateZone {
                 id: zone(group),
+                tags: Default::default(),
                 owner: OWNER.into(),
             })
             .await;
@@ -103,6 +105,7 @@ pub fn link(group: EndpointGroup, name: &str) -> AzureAction {
         id: zone(group).child("virtualNetworkLinks", &link_name(&network(name))),
         virtual_network: network(name),
         resolution_policy: sreg_api::registry::ResolutionPolicy::Default,
+        tags: Default::default(),
         owner: OWNER.into(),
     }
 }

@@ -103,6 +103,7 @@ async fn every_action_repeated_writes_nothing_or_harms_nothing() {
     for action in [
         AzureAction::CreateZone {
             id: zone(EndpointGroup::Blob),
+            tags: Default::default(),
             owner: "else".into(),
         },
         link(EndpointGroup::Blob, "hub"),
@@ -262,12 +263,17 @@ async fn what_does_not_carry_our_mark_is_neither_overwritten_nor_deleted() {
         id: endpoint.clone(),
         owner: OWNER.into(),
     };
-    for action in [create, delete] {
+    for action in [create, delete.clone()] {
         assert!(matches!(bench.carry_out(action).await, Ok(Effect::Stale(_))));
     }
     bench
         .simulator
         .change_by_hand(endpoint.as_str(), |body| body["tags"] = json!({}));
+    assert!(matches!(bench.carry_out(delete).await, Ok(Effect::Stale(_))));
+    // Nor is anything put below what has our name and leads elsewhere.
+    bench.simulator.change_by_hand(endpoint.as_str(), |body| {
+        body["properties"]["privateLinkServiceConnections"][0]["properties"]["groupIds"] = json!(["blob"]);
+    });
     let group = AzureAction::PutZoneGroup {
         id: zone_group,
         zones: vec![zone(EndpointGroup::AmlRegistry)],

@@ -121,6 +121,7 @@ fn hash_endpoints(world: &World, hasher: &mut impl Hasher) {
             location: _,
             subnet: _,
             owner: _,
+            tags: _,
             provisioning_state,
             target: _,
             group_id: _,
@@ -353,6 +354,7 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
         shared_storage: _,
         recent_public_clients: _,
         reopening_obstacles: _,
+        odd: _,
         operations: _,
     } = azure;
     known(registry, hasher).map(|r| r.digest.as_str()).hash(hasher);
@@ -368,6 +370,7 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
         let ZoneSeen {
             id: _,
             owner,
+            tags: _,
             links,
             records,
         } = zone;
@@ -377,6 +380,7 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
             virtual_network,
             completed,
             resolution_policy: _,
+            tags: _,
         } in each(links, hasher)
         {
             (id.key(), virtual_network.key(), completed).hash(hasher);

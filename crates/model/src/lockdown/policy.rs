@@ -20,12 +20,14 @@ pub(crate) fn zones(world: &mut World) {
     for group in [AmlRegistry, Blob, ContainerRegistry] {
         let id = theirs(&world.desired.cloud.zone(group));
         let link = |network: &str| LinkSeen {
+            tags: Default::default(),
             id: format!("{id}/virtualNetworkLinks/{network}").parse().unwrap(),
             virtual_network: vnet(network),
             completed: true,
             resolution_policy: None,
         };
         let zone = ZoneSeen {
+            tags: Default::default(),
             id: id.clone(),
             owner: None,
             links: Fact::Seen(NETWORKS.iter().map(|n| link(n)).collect()),

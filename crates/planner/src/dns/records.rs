@@ -6,14 +6,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sreg_api::names::ZONE_GROUP;
+use sreg_api::registry::DnsMode;
 use sreg_domain::seen::{EndpointSeen, Member, ZoneGroupSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, Fact};
 
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::{Standing, Wanted, members, standing};
 use crate::facts::{View, not_known};
-use crate::names;
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
+use crate::{names, tags};
 
 /// How late records may be after their zone group was written.
 const RECORDS_LAG: Duration = Duration::from_secs(20);
@@ -154,12 +155,23 @@ fn may_not_overwrite(
         None => (
             WaitReason::ForeignResourceStalled,
             format!(
-                "record {name} in {zone} holds another endpoint's addresses: remove that record if nobody uses it, or give entry {} another zone",
-                w.place.name
+                "record {name} in {zone} holds another endpoint's addresses: remove that record if nobody uses it, or give entry {} another zone{}",
+                w.place.name,
+                made_by_us(view, w, zone, seen)
             ),
         ),
     };
     Some(Wait { reason, message })
+}
+
+/// A zone that we may have made and whose tag somebody removed: its name does not tell.
+fn made_by_us(view: &View<'_>, w: &Wanted<'_>, zone: &ArmId, seen: &ZoneSeen) -> String {
+    if w.place.dns.mode == DnsMode::Managed && seen.owner.is_none() {
+        let command = tags::merge_command(zone, &view.desired.owner);
+        format!("; if the zone was made for this object and has lost its tag, put it back: {command}")
+    } else {
+        String::new()
+    }
 }
 
 fn zone_group(

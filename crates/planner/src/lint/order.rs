@@ -58,15 +58,7 @@ fn serial(lint: &mut Lint<'_>) {
     let mut taken = BTreeSet::new();
     for place in &desired.endpoints {
         for (group, target) in proof::needed(desired, seen).unwrap_or_default() {
-            let name = sreg_domain::naming::endpoint_name(&target, &place.subnet, group);
-            let id = place
-                .resource_group
-                .provider("Microsoft.Network/privateEndpoints", &name);
-            let state = seen
-                .azure
-                .endpoints
-                .get(&id)
-                .and_then(Fact::seen)
+            let state = super::ownership::endpoint_of(desired, seen, place, group, &target)
                 .map(|e| e.provisioning_state.to_ascii_lowercase());
             if matches!(state.as_deref(), Some("creating" | "updating" | "deleting")) {
                 taken.insert(place.virtual_network.clone());
@@ -98,7 +90,7 @@ fn zone_group_before_endpoint(lint: &mut Lint<'_>) {
             continue;
         };
         let gone = match &endpoint.zone_groups {
-            Fact::Seen(groups) => !groups.iter().any(|g| g.id.name() == ZONE_GROUP),
+            Fact::Seen(groups) => !groups.iter().any(|g| g.id.name().eq_ignore_ascii_case(ZONE_GROUP)),
             Fact::Absent => true,
             Fact::Unknown(_) => false,
         };
@@ -179,6 +171,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 }
                 AzureAction::CreateRegistry { .. }
                 | AzureAction::SetTags { .. }
+                | AzureAction::MergeTags { .. }
                 | AzureAction::GrantManagedGroupAccess { .. }
                 | AzureAction::CreateEndpoint { .. }
                 | AzureAction::CreateZone { .. }

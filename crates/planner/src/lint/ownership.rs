@@ -1,7 +1,9 @@
 //! No step names a resource that is not ours, and none rests on something that could not be read.
 
-use sreg_api::names::ZONE_GROUP;
-use sreg_domain::{ArmId, AzureAction, Edit, Fact};
+use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
+use sreg_domain::desired::EndpointPlace;
+use sreg_domain::seen::EndpointSeen;
+use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact, Seen, naming};
 
 use super::{Lint, azure, proof};
 use crate::plan::Step;
@@ -54,12 +56,10 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             ..
         } => {
             let wanted = desired.endpoints.iter().any(|place| {
-                let name = sreg_domain::naming::endpoint_name(target, &place.subnet, *group);
                 place.subnet == *subnet
-                    && place
-                        .resource_group
-                        .provider("Microsoft.Network/privateEndpoints", &name)
-                        == *id
+                    && id.resource_group_id().as_ref() == Some(&place.resource_group)
+                    && id.key().ends_with(&hash_of(target, subnet, group.group_id()))
+                    && endpoint_of(desired, seen, place, *group, target).is_none()
             });
             let needed = proof::needed(desired, seen)
                 .map_or(*target == desired.registry, |n| n.contains(&(*group, target.clone())))
@@ -77,10 +77,19 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                 .endpoints
                 .get(id)
                 .and_then(Fact::seen)
-                .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner));
+                .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner) && is_named_by_us(e));
             lint.demand("ownership", ours && *owner == desired.owner, || {
-                format!("{}: does not carry our mark", step.id)
+                format!("{}: does not carry our tag and our name", step.id)
             });
+        }
+        AzureAction::MergeTags { id, tags, owner } => {
+            let known = |key: &String, value: &String| match key.as_str() {
+                OWNER_TAG => value == owner,
+                _ => desired.endpoints.iter().any(|p| p.tags.get(key) == Some(value)),
+            };
+            let may =
+                *owner == desired.owner && tags.iter().all(|(key, value)| known(key, value)) && may_be_tagged(lint, id);
+            lint.demand("ownership", may, || format!("{}: not ours to tag", step.id));
         }
         AzureAction::CreateZone { id, .. } => {
             let wanted = desired
@@ -110,26 +119,92 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                     .iter()
                     .any(|p| p.dns.is_ours() && p.dns.zones.values().any(|z| z == zone))
             });
-            lint.demand("ownership", wanted && zone_group_is_ours(lint, id), || {
-                format!("{}: not ours", step.id)
-            });
+            let ours = zone_groups_endpoint(lint, id).is_some_and(|e| is_made_by_us(e, &desired.owner));
+            lint.demand("ownership", wanted && ours, || format!("{}: not ours", step.id));
         }
         AzureAction::DeleteZoneGroup { id } => {
-            lint.demand("ownership", zone_group_is_ours(lint, id), || {
-                format!("{}: not ours", step.id)
-            });
+            let ours = zone_groups_endpoint(lint, id)
+                .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner) && is_named_by_us(e));
+            lint.demand("ownership", ours, || format!("{}: not ours", step.id));
         }
         AzureAction::Edit { id, edit, .. } => edits(lint, step, id, edit),
     }
 }
 
-/// Our reserved name below an endpoint that carries our mark.
-fn zone_group_is_ours(lint: &Lint<'_>, id: &ArmId) -> bool {
-    let endpoint = id
-        .parent()
-        .and_then(|parent| lint.seen.azure.endpoints.get(&parent))
-        .and_then(Fact::seen);
-    id.name() == ZONE_GROUP && endpoint.is_some_and(|e| e.owner.as_ref() == Some(&lint.desired.owner))
+/// Whether an endpoint's name ends with the hash of what it leads to and where it stands.
+fn is_named_by_us(endpoint: &EndpointSeen) -> bool {
+    let (Some(target), Some(subnet), Some(group)) = (&endpoint.target, &endpoint.subnet, &endpoint.group_id) else {
+        return false;
+    };
+    endpoint.id.key().ends_with(&hash_of(target, subnet, group))
+}
+
+/// What the name of every endpoint for these three ends with.
+fn hash_of(target: &ArmId, subnet: &ArmId, group: &str) -> String {
+    let group = group.to_ascii_lowercase();
+    let hash = Digest::of_parts([target.key(), subnet.key(), group.as_str()]);
+    hash.as_str().get(..10).unwrap_or("none").to_owned()
+}
+
+/// The endpoint of a place for a target and group that we made, under whatever name: the one of the place's own naming first.
+pub(super) fn endpoint_of<'a>(
+    desired: &Desired,
+    seen: &'a Seen,
+    place: &EndpointPlace,
+    group: EndpointGroup,
+    target: &ArmId,
+) -> Option<&'a EndpointSeen> {
+    let named = naming::endpoint_name_at(place, &desired.registry, target, group);
+    let serves = |e: &&EndpointSeen| {
+        e.target.as_ref() == Some(target)
+            && e.subnet.as_ref() == Some(&place.subnet)
+            && e.group_id
+                .as_deref()
+                .is_some_and(|id| id.eq_ignore_ascii_case(group.group_id()))
+            && e.id.resource_group_id().as_ref() == Some(&place.resource_group)
+            && is_made_by_us(e, &desired.owner)
+    };
+    let mut all: Vec<&EndpointSeen> = seen
+        .azure
+        .endpoints
+        .values()
+        .filter_map(Fact::seen)
+        .filter(serves)
+        .collect();
+    all.sort_by_key(|e| !e.id.name().eq_ignore_ascii_case(&named));
+    all.first().copied()
+}
+
+/// An endpoint that we made: named by us, with our tag or with nobody's.
+pub(super) fn is_made_by_us(endpoint: &EndpointSeen, owner: &String) -> bool {
+    is_named_by_us(endpoint) && endpoint.owner.as_ref().is_none_or(|tag| tag == owner)
+}
+
+/// The endpoint that a zone group of our reserved name stands below.
+fn zone_groups_endpoint<'a>(lint: &'a Lint<'_>, id: &ArmId) -> Option<&'a EndpointSeen> {
+    let endpoint = lint.seen.azure.endpoints.get(&id.parent()?)?.seen()?;
+    id.name().eq_ignore_ascii_case(ZONE_GROUP).then_some(endpoint)
+}
+
+/// An endpoint or link that we made, or a zone with our tag.
+fn may_be_tagged(lint: &Lint<'_>, id: &ArmId) -> bool {
+    let (owner, azure) = (&lint.desired.owner, &lint.seen.azure);
+    let endpoint = azure.endpoints.get(id).and_then(Fact::seen);
+    let zone = azure.zones.get(id).and_then(Fact::seen);
+    let zones = azure.zones.values().filter_map(Fact::seen);
+    let mut links = zones
+        .filter_map(|z| z.links.seen())
+        .flatten()
+        .filter(|link| link.id == *id);
+    endpoint.is_some_and(|e| is_made_by_us(e, owner))
+        || zone.is_some_and(|z| z.owner.as_ref() == Some(owner))
+        || links.any(|link| {
+            let tag = naming::owner_in(&link.tags);
+            link.id
+                .name()
+                .eq_ignore_ascii_case(&naming::link_name(&link.virtual_network))
+                && tag.is_none_or(|tag| tag == owner)
+        })
 }
 
 fn edits(lint: &mut Lint<'_>, step: &Step, id: &ArmId, edit: &Edit) {

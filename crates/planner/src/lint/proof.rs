@@ -198,7 +198,9 @@ fn links_are_known(desired: &Desired, seen: &Seen) -> bool {
             .client_networks
             .iter()
             .any(|c| matches!(&c.place, NetworkPlace::VirtualNetwork(id) if id == network));
-        link.id.name() != naming::link_name(network) || proven || desired.waived.contains_key(network)
+        !link.id.name().eq_ignore_ascii_case(&naming::link_name(network))
+            || proven
+            || desired.waived.contains_key(network)
     })
 }
 
@@ -252,15 +254,7 @@ pub(super) fn ready<'a>(
     group: EndpointGroup,
     target: &ArmId,
 ) -> Option<&'a EndpointSeen> {
-    let name = naming::endpoint_name(target, &place.subnet, group);
-    let id = place
-        .resource_group
-        .provider("Microsoft.Network/privateEndpoints", &name);
-    seen.azure
-        .endpoints
-        .get(&id)?
-        .seen()
-        .filter(|e| e.is_ready() && e.owner.as_ref() == Some(&desired.owner))
+    super::ownership::endpoint_of(desired, seen, place, group, target).filter(|e| e.is_ready())
 }
 
 /// Public name to addresses.
@@ -293,14 +287,12 @@ fn subject(desired: &Desired, seen: &Seen) -> Digest {
     let mut parts = Vec::new();
     for place in &desired.endpoints {
         for (group, target) in needed(desired, seen).unwrap_or_default() {
-            let endpoint = ready(desired, seen, place, group, &target);
-            let name = naming::endpoint_name(&target, &place.subnet, group);
-            let id = place
-                .resource_group
-                .provider("Microsoft.Network/privateEndpoints", &name);
-            for member in endpoint.and_then(|e| e.members.seen()).into_iter().flatten() {
+            let Some(endpoint) = ready(desired, seen, place, group, &target) else {
+                continue;
+            };
+            for member in endpoint.members.seen().into_iter().flatten() {
                 let names: Vec<&str> = member.fqdns.iter().map(|f| f.as_str()).collect();
-                parts.push(format!("{} {} {}", id.key(), member.address, names.join(" ")));
+                parts.push(format!("{} {} {}", endpoint.id.key(), member.address, names.join(" ")));
             }
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sreg_api::SecureRegistrySpec;
 use sreg_api::registry::{DnsMode, DnsSpec, EndpointSpec, ZoneIds};
 use sreg_domain::desired::{Dns, EndpointPlace};
-use sreg_domain::{ArmId, Cloud, EndpointGroup};
+use sreg_domain::{ArmId, Cloud, EndpointGroup, naming};
 
-use super::{Checks, VNET_SHAPE, request_message};
+use super::{Checks, VNET_SHAPE, request_message, tags};
 
 const SUBNET_SHAPE: &str = "a subnet: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<vnet>/subnets/<subnet>";
 const GROUP_SHAPE: &str = "a resource group: /subscriptions/<guid>/resourceGroups/<group>";
@@ -18,7 +19,9 @@ const GROUPS: [EndpointGroup; 4] = [
 ];
 
 /// All entries that could be parsed; what is wrong with the others is in `checks`.
-pub(super) fn endpoints(specs: &[EndpointSpec], cloud: &Cloud, checks: &mut Checks) -> Vec<EndpointPlace> {
+pub(super) fn endpoints(spec: &SecureRegistrySpec, cloud: &Cloud, checks: &mut Checks) -> Vec<EndpointPlace> {
+    let (specs, common) = (&spec.endpoints, &spec.tags);
+    let registry = spec.registry.resource_id.rsplit('/').next().unwrap_or_default();
     let mut names = BTreeSet::new();
     let mut places = Vec::new();
     for spec in specs {
@@ -26,14 +29,20 @@ pub(super) fn endpoints(specs: &[EndpointSpec], cloud: &Cloud, checks: &mut Chec
         if !names.insert(spec.name.as_str()) {
             checks.refuse(&path, "two entries have this name: give each its own");
         }
-        places.extend(endpoint(&path, spec, cloud, checks));
+        places.extend(endpoint(&path, spec, (common, registry), cloud, checks));
     }
     subnets_apart(&places, checks);
     zones_apart(&places, checks);
     places
 }
 
-fn endpoint(path: &str, spec: &EndpointSpec, cloud: &Cloud, checks: &mut Checks) -> Option<EndpointPlace> {
+fn endpoint(
+    path: &str,
+    spec: &EndpointSpec,
+    (common, registry): (&BTreeMap<String, String>, &str),
+    cloud: &Cloud,
+    checks: &mut Checks,
+) -> Option<EndpointPlace> {
     let subnet = checks.id(
         format!("{path}.subnetResourceId"),
         &spec.subnet_resource_id,
@@ -69,7 +78,34 @@ fn endpoint(path: &str, spec: &EndpointSpec, cloud: &Cloud, checks: &mut Checks)
         resource_group,
         manual_request: request_message(spec),
         dns,
+        name_template: name_template(path, spec, registry, checks),
+        tags: tags::merged(common, &spec.tags),
     })
+}
+
+/// A template whose names are unique, found again after any crash, and taken by Azure.
+fn name_template(path: &str, spec: &EndpointSpec, registry: &str, checks: &mut Checks) -> Option<String> {
+    let template = spec.name_template.as_ref()?;
+    let path = format!("{path}.nameTemplate");
+    let longest = naming::rendered(template, registry, &spec.name, "amlregistry", "0123456789");
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let separated = ["-{hash}", "_{hash}", ".{hash}"]
+        .iter()
+        .any(|end| template.ends_with(end));
+    if !separated || template.matches("{hash}").count() != 1 {
+        checks.refuse(&path, "must end with {hash} after a -, _ or ., such as pe-{registry}-{group}-{hash}: names have to be unique and found again");
+    } else if !longest.chars().all(legal) || !longest.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        checks.refuse(&path, format!("gives names such as {longest:?}: write letters, digits, -, _, . and the placeholders {{registry}}, {{group}}, {{entry}}, {{hash}}, a letter or digit first"));
+    } else if longest.len() > 64 {
+        checks.refuse(
+            &path,
+            format!(
+                "gives names of up to {} characters ({longest}): Azure takes 64",
+                longest.len()
+            ),
+        );
+    }
+    Some(template.clone())
 }
 
 fn dns(

@@ -58,6 +58,23 @@ pub fn cases() -> Vec<Case> {
                 spec.client_networks[2].endpoint = Some("hub".into());
             })
         }),
+        ("tags_that_are_lost_or_copied_are_told", || {
+            let mut world = with_spec(|_| {});
+            world.settle(60);
+            world.respec(|o| drop(o.spec.tags.insert("costCenter".into(), "7".into())));
+            world.seen.azure.odd =
+                vec!["a link of a private DNS zone names no network (x, below y): it is left out".into()];
+            let mut copy = endpoint(&mut world).clone();
+            copy.id = id(&format!(
+                "{SUB}/resourceGroups/net-hub/providers/Microsoft.Network/privateEndpoints/copied"
+            ));
+            world.seen.azure.endpoints.insert(copy.id.clone(), Fact::Seen(copy));
+            world.visit();
+            let lost = endpoint(&mut world);
+            lost.owner = None;
+            lost.tags.clear();
+            world
+        }),
         ("a_claim_of_another_object_stalls", || {
             fresh(|w| {
                 w.seen.cluster.claim = Fact::Seen(Claim {

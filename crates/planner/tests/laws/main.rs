@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | convergence from anywhere, quiet, fixpoint, progress, stability, adoption, deletion ends | `ending` |
 //! | no closing without proof, no opening without permission, ownership, bounds, order, no harm from ignorance | `safety` |
+//! | lists are sets: in any order, and with items twice, they give the same plan | `lists` |
 //! | whatever comes of writes, no resource gets many of them | `pausing` |
 //! | equal worlds give byte-equal status, reporting is monotone and consistent | `telling` |
 //!
@@ -15,6 +16,7 @@
 mod world;
 
 mod ending;
+mod lists;
 mod pausing;
 mod safety;
 mod stories;

@@ -116,7 +116,9 @@ proptest! {
 
 fn stands_aside(action: &Action) -> bool {
     let upkeep = |azure: &AzureAction| match azure {
-        AzureAction::SetTags { .. } | AzureAction::GrantManagedGroupAccess { .. } => true,
+        AzureAction::SetTags { .. } | AzureAction::MergeTags { .. } | AzureAction::GrantManagedGroupAccess { .. } => {
+            true
+        }
         AzureAction::Edit { edit, .. } => matches!(edit, Edit::AllowResource { .. }),
         AzureAction::CreateRegistry { .. }
         | AzureAction::CreateEndpoint { .. }

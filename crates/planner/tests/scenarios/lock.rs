@@ -366,12 +366,14 @@ fn an_existing_hub_zone_is_used_and_adopted() {
     });
     for zone in world.desired.endpoints[0].dns.zones.values() {
         let link = LinkSeen {
+            tags: Default::default(),
             id: zone.child("virtualNetworkLinks", "theirs"),
             virtual_network: vnet("hub"),
             completed: true,
             resolution_policy: None,
         };
         let seen = ZoneSeen {
+            tags: Default::default(),
             id: zone.clone(),
             owner: None,
             links: Fact::Seen(vec![link]),

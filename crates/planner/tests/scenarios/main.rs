@@ -10,6 +10,7 @@ mod deleting;
 mod emergencies;
 mod invalid;
 mod lock;
+mod ownership;
 mod progress;
 mod refused;
 mod restoring;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sreg_api::names::ZONE_GROUP;
+use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
 use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
 use sreg_domain::seen::*;
 use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Digest, Edit, Effect, EndpointGroup, Fact, TargetKind};
@@ -10,6 +10,12 @@ use sreg_planner::Step;
 
 pub use super::settings::*;
 use super::*;
+
+fn with_owner(tags: &BTreeMap<String, String>, owner: &str) -> BTreeMap<String, String> {
+    let mut all = tags.clone();
+    all.insert(OWNER_TAG.into(), owner.into());
+    all
+}
 
 fn refused(step: &Step, why: &str) -> StepResult {
     StepResult::Failed(Failure {
@@ -136,6 +142,7 @@ impl World {
                     touch_registry(registry);
                 }
             }
+            AzureAction::MergeTags { id, tags, owner } => return self.merge_tags(step, id, tags, owner),
             AzureAction::GrantManagedGroupAccess { principal, .. } => {
                 if let Fact::Seen(registry) = &mut self.seen.azure.registry {
                     registry.assigned_identities.push(principal.clone());
@@ -154,12 +161,14 @@ impl World {
                 target,
                 group,
                 manual_request,
+                tags,
                 owner,
             } => {
                 if !self.seen.azure.endpoints.get(id).is_some_and(Fact::is_absent) {
                     return refused(step, "something is there");
                 }
                 let endpoint = EndpointSeen {
+                    tags: with_owner(tags, owner),
                     id: id.clone(),
                     location: location.clone(),
                     subnet: Some(subnet.clone()),
@@ -186,11 +195,12 @@ impl World {
                 }
                 self.seen.azure.endpoints.insert(id.clone(), Fact::Absent);
             }
-            AzureAction::CreateZone { id, owner } => {
+            AzureAction::CreateZone { id, tags, owner } => {
                 if !self.seen.azure.zones.get(id).is_none_or(Fact::is_absent) {
                     return refused(step, "it exists");
                 }
                 let zone = ZoneSeen {
+                    tags: with_owner(tags, owner),
                     id: id.clone(),
                     owner: Some(owner.clone()),
                     links: Fact::Seen(Vec::new()),
@@ -199,7 +209,11 @@ impl World {
                 self.seen.azure.zones.insert(id.clone(), Fact::Seen(zone));
             }
             AzureAction::LinkZone {
-                id, virtual_network, ..
+                id,
+                virtual_network,
+                tags,
+                owner,
+                ..
             } => {
                 let zone = id.parent().unwrap();
                 let name = zone.name().to_owned();
@@ -217,6 +231,7 @@ impl World {
                     && let Fact::Seen(links) = &mut zone.links
                 {
                     links.push(LinkSeen {
+                        tags: with_owner(tags, owner),
                         id: id.clone(),
                         virtual_network: virtual_network.clone(),
                         completed: true,
@@ -232,6 +247,45 @@ impl World {
                 edit,
                 expected,
             } => return self.edit(*target, id, edit, expected),
+        }
+        StepResult::Effect(Effect::Done {
+            also_changed: Vec::new(),
+        })
+    }
+
+    /// Azure's merge; what is not there, or carries another owner's tag, is refused.
+    fn merge_tags(&mut self, step: &Step, id: &ArmId, tags: &BTreeMap<String, String>, owner: &str) -> StepResult {
+        let azure = &mut self.seen.azure;
+        let zone = id.parent().unwrap_or_else(|| id.clone());
+        let there = if let Some(Fact::Seen(endpoint)) = azure.endpoints.get_mut(id) {
+            Some((&mut endpoint.tags, Some(&mut endpoint.owner)))
+        } else if let Some(Fact::Seen(zone)) = azure.zones.get_mut(id) {
+            Some((&mut zone.tags, Some(&mut zone.owner)))
+        } else if let Some(Fact::Seen(zone)) = azure.zones.get_mut(&zone)
+            && let Fact::Seen(links) = &mut zone.links
+        {
+            let link = links.iter_mut().find(|link| link.id == *id);
+            link.map(|link| (&mut link.tags, None))
+        } else {
+            None
+        };
+        let Some((there, mark)) = there else {
+            return refused(step, "not there");
+        };
+        let other = naming::owner_in(there).is_some_and(|tag| tag != owner);
+        if other
+            || mark
+                .as_ref()
+                .is_some_and(|m| m.as_deref().is_some_and(|tag| tag != owner))
+        {
+            return refused(step, "not ours");
+        }
+        for (name, value) in tags {
+            there.retain(|known, _| !known.eq_ignore_ascii_case(name));
+            there.insert(name.clone(), value.clone());
+        }
+        if let (Some(mark), Some(tag)) = (mark, tags.get(OWNER_TAG)) {
+            *mark = Some(tag.clone());
         }
         StepResult::Effect(Effect::Done {
             also_changed: Vec::new(),

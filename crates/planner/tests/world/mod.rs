@@ -224,8 +224,10 @@ pub fn linked_elsewhere(group: &str, zone: &str, network: &str) -> ZoneSeen {
         "{SUB}/resourceGroups/{group}/providers/Microsoft.Network/privateDnsZones/{zone}"
     ));
     ZoneSeen {
+        tags: Default::default(),
         owner: None,
         links: Fact::Seen(vec![LinkSeen {
+            tags: Default::default(),
             id: id.child("virtualNetworkLinks", network),
             virtual_network: vnet(network),
             completed: true,
@@ -262,6 +264,7 @@ impl World {
             recent_public_clients: Fact::Absent,
             reopening_obstacles: Fact::Seen(Vec::new()),
             operations: Vec::new(),
+            odd: Vec::new(),
         };
         let cluster = ClusterSeen {
             claim: Fact::Absent,
@@ -442,7 +445,7 @@ impl World {
     ) -> ArmId {
         place.resource_group.provider(
             "Microsoft.Network/privateEndpoints",
-            &naming::endpoint_name(target, &place.subnet, group),
+            &naming::endpoint_name_at(place, &self.desired.registry, target, group),
         )
     }
 

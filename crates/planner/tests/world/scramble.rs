@@ -29,6 +29,7 @@ pub enum Blow {
     DropSnapshot,
     DropProbe(u8),
     RoundOfSomebodyElse(u8),
+    /// A job puts tags in order everywhere: what it does not know is gone.
     Retag,
     NewReplica,
     /// Whoever is there next falls silent.
@@ -61,6 +62,37 @@ fn nth<K: Clone + Ord, V>(map: &BTreeMap<K, V>, at: u8) -> Option<K> {
 }
 
 impl World {
+    /// A job that keeps tags in order takes away all that it does not know.
+    pub fn wipe_tags(&mut self) {
+        self.wipe_tags_but_of_zones();
+        for zone in self.seen.azure.zones.values_mut() {
+            if let Fact::Seen(zone) = zone {
+                zone.tags.clear();
+                zone.owner = None;
+            }
+        }
+    }
+
+    /// A zone has one name for everybody: without its tag nobody can tell who made it, and a person has to.
+    fn wipe_tags_but_of_zones(&mut self) {
+        let azure = &mut self.seen.azure;
+        let ours = |owner: &Option<String>| owner.as_ref() == Some(&self.desired.owner);
+        for fact in azure.endpoints.values_mut() {
+            if let Fact::Seen(endpoint) = fact
+                && ours(&endpoint.owner)
+            {
+                endpoint.tags = BTreeMap::from([("costCenter".to_owned(), "7".to_owned())]);
+                endpoint.owner = None;
+            }
+        }
+        for fact in azure.zones.values_mut() {
+            let Fact::Seen(zone) = fact else { continue };
+            if let Fact::Seen(links) = &mut zone.links {
+                links.iter_mut().for_each(|link| link.tags.clear());
+            }
+        }
+    }
+
     pub fn suffer(&mut self, blow: Blow) {
         let azure = &mut self.seen.azure;
         let cluster = &mut self.seen.cluster;
@@ -169,6 +201,7 @@ impl World {
                     registry.tags.insert("owner".into(), "somebody".into());
                     apply::touch_registry(registry);
                 }
+                self.wipe_tags_but_of_zones();
             }
             Blow::NewReplica => self.add_replica(),
             Blow::Silence(at) => {

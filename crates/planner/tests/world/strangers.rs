@@ -19,6 +19,7 @@ impl World {
             "{SUB}/resourceGroups/net-hub/providers/Microsoft.Network/privateEndpoints/endpoint-of-others"
         ));
         let seen = EndpointSeen {
+            tags: Default::default(),
             id: endpoint.clone(),
             location: location("westeurope"),
             subnet: Some(vnet("hub").child("subnets", "endpoints")),
@@ -47,6 +48,7 @@ impl World {
                 && !links.iter().any(|l| l.virtual_network == vnet("others"))
             {
                 links.push(LinkSeen {
+                    tags: Default::default(),
                     id: zone.id.child("virtualNetworkLinks", "others"),
                     virtual_network: vnet("others"),
                     completed: true,

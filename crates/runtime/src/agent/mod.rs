@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use sreg_api::names::is_object_name;
 use sreg_probe::{TrustError, TrustRoots};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -204,19 +205,6 @@ async fn serve_places(agent: &Agent, mut places: watch::Receiver<Option<place::P
             () = &mut until_moved => look.await,
         }
     }
-}
-
-/// A DNS subdomain, short enough for the lease's name: also keeps selectors free of operators.
-fn is_object_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    name.len() <= 200 && name.split('.').all(is_label)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sreg_api::approval::{BreakGlassSpec, ChangeApprovalSpec};
-use sreg_api::names::{LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT};
+use sreg_api::names::{self, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT};
 use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe};
 use sreg_domain::action::Snapshot;
 use sreg_domain::desired::ObjectRef;
@@ -106,6 +106,10 @@ pub(crate) async fn is_alive(context: &Context, claim: &Claim) -> bool {
     let Some((namespace, name)) = claim.holder.split_once('/') else {
         return true;
     };
+    // Whatever somebody wrote into the Lease reaches no other path; a holder that cannot exist is not known to be gone.
+    if !names::is_dns_subdomain(namespace) || !names::is_dns_subdomain(name) {
+        return true;
+    }
     let attempt = format!("read SecureRegistry {}", claim.holder);
     match read(context, attempt, read_object(&context.client, namespace, name)).await {
         Ok(Some(holder)) => holder.reference.uid == claim.uid,

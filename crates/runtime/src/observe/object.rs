@@ -61,6 +61,7 @@ fn legible(spec: &Value) -> SecureRegistrySpec {
             policy.unwrap_or(ManagementPolicy::Observe)
         }),
         deletion_policy: DeletionPolicy::Retain,
+        tags: Default::default(),
     }
 }
 

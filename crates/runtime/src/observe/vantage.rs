@@ -9,6 +9,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, ApiResource, DynamicObject};
 use serde_json::Value;
 use sreg_api::VantagePoint;
+use sreg_api::names;
 use sreg_api::vantage_point::VantagePointSpec;
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, VantagePointSeen};
 
@@ -34,6 +35,11 @@ pub(super) async fn observe(context: &Context, names: &BTreeSet<String>) -> BTre
 async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
     let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &ApiResource::erase::<VantagePoint>(&()));
     let attempt = format!("read VantagePoint {name}");
+    // An object may predate the rule of its definition: what is no name reaches no path.
+    if !names::is_object_name(name) {
+        let why = format!("{name:?} is no name of a VantagePoint: lower-case letters, digits, - and ., at most 63");
+        return Fact::Unknown(nonsense(attempt, why));
+    }
     let mut object = match read(context, attempt.clone(), api.get_opt(name)).await {
         Ok(Some(object)) => object,
         Ok(None) => return Fact::Absent,
@@ -44,6 +50,10 @@ async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
             Ok(spec) => spec,
             Err(error) => return Fact::Unknown(nonsense(attempt, error.to_string())),
         };
+    if !names::is_object_name(&spec.namespace) || !names::is_dns_subdomain(&spec.service_account_name) {
+        let why = "spec.namespace or spec.serviceAccountName is no name of an object: correct it";
+        return Fact::Unknown(nonsense(attempt, why.to_owned()));
+    }
     let virtual_network = match spec.virtual_network_resource_id.as_deref().map(str::parse).transpose() {
         Ok(id) => id,
         Err(error) => return Fact::Unknown(nonsense(attempt, format!("spec.virtualNetworkResourceId: {error}"))),

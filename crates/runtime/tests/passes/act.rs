@@ -28,6 +28,7 @@ fn zone(name: &str) -> ArmId {
 fn azure(name: &str) -> Step {
     let action = AzureAction::CreateZone {
         id: zone(name),
+        tags: Default::default(),
         owner: "o".into(),
     };
     Step {

@@ -1,0 +1,117 @@
+//! Lists as the sets that they are. Azure and the API server give them in any order, and some items twice: whoever decides by a list
+//! first puts it in order, so that no plan, no digest and no message depends on it.
+
+use crate::seen::{ContainerRegistrySeen, EndpointSeen, Fact, RegistrySeen, Seen, StorageSeen, ZoneSeen};
+
+fn seen<T>(fact: &mut Fact<T>) -> Option<&mut T> {
+    match fact {
+        Fact::Seen(value) => Some(value),
+        Fact::Absent | Fact::Unknown(_) => None,
+    }
+}
+
+fn sort<T: Ord>(list: &mut Vec<T>) {
+    list.sort();
+    list.dedup();
+}
+
+fn sort_by<T: PartialEq, K: Ord>(list: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    list.sort_by_key(key);
+    list.dedup();
+}
+
+impl Seen {
+    /// The same with every list in order and without doubles.
+    pub fn in_order(&self) -> Seen {
+        let mut all = self.clone();
+        let azure = &mut all.azure;
+        seen(&mut azure.registry).into_iter().for_each(registry);
+        let accounts = azure.storage.values_mut().chain(azure.shared_storage.values_mut());
+        accounts.filter_map(seen).for_each(storage);
+        let registries = azure.container_registries.values_mut();
+        registries.filter_map(seen).for_each(container_registry);
+        azure.endpoints.values_mut().filter_map(seen).for_each(endpoint);
+        azure.zones.values_mut().filter_map(seen).for_each(zone);
+        if let Some(zones) = seen(&mut azure.zones_elsewhere) {
+            zones.iter_mut().for_each(zone);
+            sort_by(zones, |zone| zone.id.clone());
+        }
+        if let Some(hosts) = seen(&mut azure.discovery) {
+            sort(hosts);
+        }
+        if let Some(obstacles) = seen(&mut azure.reopening_obstacles) {
+            sort(obstacles);
+        }
+        if let Some(denials) = seen(&mut azure.deny_assignments) {
+            sort_by(denials, |denial| format!("{denial:?}"));
+        }
+        azure.operations.sort_by_key(|o| {
+            let operation = &o.operation;
+            (
+                operation.resource.clone(),
+                operation.step.0.clone(),
+                operation.poll_url.clone(),
+            )
+        });
+        sort(&mut azure.odd);
+        if let Some(approvals) = seen(&mut all.cluster.approvals) {
+            sort_by(approvals, |approval| approval.name.clone());
+        }
+        if let Some(emergencies) = seen(&mut all.cluster.break_glasses) {
+            sort_by(emergencies, |e| (e.created_at, e.name.clone(), e.uid.clone()));
+        }
+        all
+    }
+}
+
+fn registry(registry: &mut RegistrySeen) {
+    for region in &mut registry.regions {
+        sort(&mut region.storage);
+        sort(&mut region.container_registries);
+    }
+    sort_by(&mut registry.regions, |region| region.location.clone());
+    sort(&mut registry.assigned_identities);
+    sort(&mut registry.private_endpoints);
+}
+
+fn storage(storage: &mut StorageSeen) {
+    sort(&mut storage.ip_rules);
+    sort(&mut storage.virtual_network_rules);
+    sort(&mut storage.resource_access_rules);
+    sort(&mut storage.secondary_hosts);
+    sort(&mut storage.private_endpoints);
+}
+
+fn container_registry(registry: &mut ContainerRegistrySeen) {
+    sort(&mut registry.data_endpoints);
+    sort(&mut registry.ip_rules);
+    sort(&mut registry.private_endpoints);
+    if let Some(replicas) = seen(&mut registry.replicas) {
+        sort(replicas);
+    }
+}
+
+fn endpoint(endpoint: &mut EndpointSeen) {
+    if let Some(members) = seen(&mut endpoint.members) {
+        members.iter_mut().for_each(|member| sort(&mut member.fqdns));
+        sort_by(members, |member| {
+            (member.member.clone(), member.address, member.fqdns.clone())
+        });
+    }
+    if let Some(groups) = seen(&mut endpoint.zone_groups) {
+        groups.iter_mut().for_each(|group| sort(&mut group.zones));
+        sort_by(groups, |group| group.id.clone());
+    }
+}
+
+fn zone(zone: &mut ZoneSeen) {
+    if let Some(links) = seen(&mut zone.links) {
+        sort_by(links, |link| link.id.clone());
+    }
+    for addresses in seen(&mut zone.records)
+        .into_iter()
+        .flat_map(|records| records.values_mut())
+    {
+        sort(addresses);
+    }
+}

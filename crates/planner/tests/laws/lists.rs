@@ -1,0 +1,207 @@
+//! What Azure and the API server list is a set: no plan depends on the order of a list, on items that come twice, or on how ids are
+//! spelled.
+
+use proptest::prelude::*;
+use sreg_domain::seen::*;
+use sreg_domain::{ArmId, Fact, Seen};
+use sreg_planner::{plan, render};
+
+use crate::config;
+use crate::stories::stories;
+
+/// Puts a list into another order: backwards, then begun elsewhere.
+fn mix<T>(list: &mut Vec<T>, by: usize) {
+    list.reverse();
+    let at = if list.is_empty() { 0 } else { by % list.len() };
+    list.rotate_left(at);
+}
+
+fn mix_and_double<T: Clone>(list: &mut Vec<T>, by: usize) {
+    mix(list, by);
+    list.extend(list.first().cloned());
+}
+
+fn seen<T>(fact: &mut Fact<T>) -> Option<&mut T> {
+    match fact {
+        Fact::Seen(value) => Some(value),
+        Fact::Absent | Fact::Unknown(_) => None,
+    }
+}
+
+fn mix_json(value: &mut serde_json::Value, by: usize) {
+    match value {
+        serde_json::Value::Array(items) => {
+            items.iter_mut().for_each(|item| mix_json(item, by));
+            mix(items, by);
+        }
+        serde_json::Value::Object(map) => map.values_mut().for_each(|item| mix_json(item, by)),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
+    }
+}
+
+fn mix_registry(registry: &mut RegistrySeen, by: usize) {
+    for region in &mut registry.regions {
+        mix_and_double(&mut region.storage, by);
+        mix_and_double(&mut region.container_registries, by);
+    }
+    mix(&mut registry.regions, by);
+    mix_and_double(&mut registry.assigned_identities, by);
+    mix_and_double(&mut registry.private_endpoints, by);
+}
+
+fn mix_targets(azure: &mut AzureSeen, by: usize) {
+    for storage in azure
+        .storage
+        .values_mut()
+        .chain(azure.shared_storage.values_mut())
+        .filter_map(seen)
+    {
+        for list in [
+            &mut storage.ip_rules,
+            &mut storage.virtual_network_rules,
+            &mut storage.resource_access_rules,
+        ] {
+            mix(list, by);
+        }
+        mix_and_double(&mut storage.secondary_hosts, by);
+        mix_and_double(&mut storage.private_endpoints, by);
+        mix_json(&mut storage.network, by);
+    }
+    for registry in azure.container_registries.values_mut().filter_map(seen) {
+        mix_and_double(&mut registry.data_endpoints, by);
+        mix_and_double(&mut registry.private_endpoints, by);
+        mix(&mut registry.ip_rules, by);
+        mix_json(&mut registry.network, by);
+        if let Some(replicas) = seen(&mut registry.replicas) {
+            mix_and_double(replicas, by);
+        }
+    }
+}
+
+fn mix_names(azure: &mut AzureSeen, by: usize) {
+    for endpoint in azure.endpoints.values_mut().filter_map(seen) {
+        for member in seen(&mut endpoint.members).into_iter().flatten() {
+            mix_and_double(&mut member.fqdns, by);
+        }
+        if let Some(members) = seen(&mut endpoint.members) {
+            mix_and_double(members, by);
+        }
+        for group in seen(&mut endpoint.zone_groups).into_iter().flatten() {
+            mix_and_double(&mut group.zones, by);
+        }
+        if let Some(groups) = seen(&mut endpoint.zone_groups) {
+            mix(groups, by);
+        }
+    }
+    let elsewhere = seen(&mut azure.zones_elsewhere);
+    let zones = azure.zones.values_mut().filter_map(seen);
+    for zone in zones.chain(elsewhere.into_iter().flatten()) {
+        if let Some(links) = seen(&mut zone.links) {
+            mix_and_double(links, by);
+        }
+        for addresses in seen(&mut zone.records).into_iter().flat_map(|r| r.values_mut()) {
+            mix_and_double(addresses, by);
+        }
+    }
+    if let Some(zones) = seen(&mut azure.zones_elsewhere) {
+        mix(zones, by);
+    }
+    if let Some(hosts) = seen(&mut azure.discovery) {
+        mix_and_double(hosts, by);
+    }
+}
+
+fn mixed(from: &Seen, by: usize) -> Seen {
+    let mut all = from.clone();
+    let azure = &mut all.azure;
+    if let Some(registry) = seen(&mut azure.registry) {
+        mix_registry(registry, by);
+    }
+    mix_targets(azure, by);
+    mix_names(azure, by);
+    for list in [seen(&mut azure.reopening_obstacles)].into_iter().flatten() {
+        mix(list, by);
+    }
+    if let Some(denials) = seen(&mut azure.deny_assignments) {
+        mix(denials, by);
+    }
+    mix(&mut azure.operations, by);
+    if let Some(approvals) = seen(&mut all.cluster.approvals) {
+        mix(approvals, by);
+    }
+    if let Some(emergencies) = seen(&mut all.cluster.break_glasses) {
+        mix(emergencies, by);
+    }
+    all
+}
+
+/// Ids as some resource providers spell them back.
+fn respelled(from: &Seen) -> Seen {
+    let shout = |id: &ArmId| -> ArmId { id.as_str().to_uppercase().parse().unwrap() };
+    let mut all = from.clone();
+    let azure = &mut all.azure;
+    for zone in azure.zones.values_mut().filter_map(seen) {
+        for link in seen(&mut zone.links).into_iter().flatten() {
+            link.id = shout(&link.id);
+            link.virtual_network = shout(&link.virtual_network);
+        }
+    }
+    for endpoint in azure.endpoints.values_mut().filter_map(seen) {
+        endpoint.id = shout(&endpoint.id);
+        endpoint.subnet = endpoint.subnet.as_ref().map(shout);
+        endpoint.target = endpoint.target.as_ref().map(shout);
+        endpoint.group_id = endpoint.group_id.as_ref().map(|group| group.to_uppercase());
+        for group in seen(&mut endpoint.zone_groups).into_iter().flatten() {
+            group.id = shout(&group.id);
+            group.zones = group.zones.iter().map(shout).collect();
+        }
+    }
+    if let Some(registry) = seen(&mut azure.registry) {
+        registry.private_endpoints = registry.private_endpoints.iter().map(shout).collect();
+        for region in &mut registry.regions {
+            for id in region
+                .storage
+                .iter_mut()
+                .chain(&mut region.container_registries)
+                .flatten()
+            {
+                *id = shout(id);
+            }
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn lists_in_any_order_and_with_items_twice_give_the_same_plan(story in stories(), by in 0usize..7) {
+        let world = story.tell();
+        let seen = world.seen_now();
+        let mixed = mixed(&seen, by);
+        let (before, after) = (plan(&world.desired, &seen, world.now), plan(&world.desired, &mixed, world.now));
+        prop_assert_eq!(render(&before), render(&after));
+        // What is written may hold a list in the order in which Azure gave it.
+        prop_assert_eq!(before.assessment.subject, after.assessment.subject);
+        prop_assert_eq!(before.assessment.evidence, after.assessment.evidence);
+        prop_assert_eq!(before.assessment.lockdown_digest, after.assessment.lockdown_digest);
+        prop_assert_eq!(before.assessment.name_changes, after.assessment.name_changes);
+    }
+
+    #[test]
+    fn ids_spelled_in_any_case_give_the_same_steps(story in stories()) {
+        let world = story.tell();
+        let seen = world.seen_now();
+        let (before, after) = (plan(&world.desired, &seen, world.now), plan(&world.desired, &respelled(&seen), world.now));
+        let steps = |plan: &sreg_planner::Plan| plan.waves.iter().map(|wave| wave.iter().map(|s| s.action.clone()).collect()).collect::<Vec<Vec<_>>>();
+        prop_assert_eq!(steps(&before), steps(&after), "{}\n{}", render(&before), render(&after));
+        let reasons = |plan: &sreg_planner::Plan| plan.waits.iter().map(|w| w.reason).collect::<Vec<_>>();
+        prop_assert_eq!(reasons(&before), reasons(&after));
+        prop_assert_eq!(before.assessment.subject, after.assessment.subject);
+        prop_assert_eq!(before.assessment.state, after.assessment.state);
+    }
+}
