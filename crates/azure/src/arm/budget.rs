@@ -15,6 +15,10 @@ use tokio::time::Instant;
 use super::error::THROTTLE_WAIT;
 use crate::settings::{Budget, Budgets};
 
+/// Longest time that one throttled call keeps the subscription's others waiting: Azure's own buckets fill up within seconds, and what
+/// opens in an emergency does not wait for a tag.
+const LONGEST_FOR_OTHERS: Duration = Duration::from_secs(60);
+
 /// What a call counts as; POST counts as a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
@@ -88,9 +92,9 @@ impl Buckets {
         }
     }
 
-    /// Azure throttled this bucket: nobody uses it until then.
+    /// Azure throttled this bucket: nobody uses it until then, or for a minute. Who was throttled waits as long as Azure asks.
     pub(crate) fn pause(&self, subscription: &str, class: Class, wait: Option<Duration>) {
-        let until = Instant::now() + wait.unwrap_or(THROTTLE_WAIT);
+        let until = Instant::now() + wait.unwrap_or(THROTTLE_WAIT).min(LONGEST_FOR_OTHERS);
         let bucket = self.bucket(subscription, class);
         let mut paused = bucket.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
         *paused = Some(paused.map_or(until, |earlier| earlier.max(until)));
@@ -159,6 +163,17 @@ mod tests {
         );
         buckets.take("S", Class::Write, start).await.unwrap();
         buckets.take("other", Class::Read, start).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_throttled_call_keeps_the_others_waiting_for_a_minute_at_most() {
+        let (buckets, start) = (buckets(), Instant::now());
+        buckets.pause("s", Class::Write, Some(Duration::from_secs(3600)));
+        buckets
+            .take("s", Class::Write, start + Duration::from_secs(61))
+            .await
+            .unwrap();
+        assert_eq!(start.elapsed(), LONGEST_FOR_OTHERS);
     }
 
     #[tokio::test(start_paused = true)]
