@@ -8,6 +8,8 @@ pub const FINALIZER_MANAGER: &str = "secure-registry-operator/finalizer";
 pub const PROBE_MANAGER: &str = "secure-registry-operator/probe";
 /// Field manager of the snapshot ConfigMap.
 pub const SNAPSHOT_MANAGER: &str = "secure-registry-operator/snapshot";
+/// Field manager of the ConfigMap with what external DNS must answer.
+pub const PUBLISHED_DNS_MANAGER: &str = "secure-registry-operator/external-dns";
 /// Field manager of the operator on the status of a BreakGlass.
 pub const BREAK_GLASS_MANAGER: &str = "secure-registry-operator/break-glass";
 /// Field manager of a probe's status, written by the vantage point.

@@ -54,6 +54,11 @@ pub struct ConnectivityProbeSpec {
     /// Successes (or failures) in a row that conclude a path in a round.
     #[schemars(range(min = 1, max = 10))]
     pub consecutive_successes: i32,
+    /// Addresses of the DNS servers that the network is configured with. Each of them is asked in each attempt, beside the
+    /// vantage point's own resolvers: some client asks it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 45)))]
+    pub dns_servers: Vec<String>,
     /// The paths to try.
     #[schemars(length(max = 128))]
     pub paths: Vec<ProbePath>,
@@ -154,6 +159,10 @@ pub struct PathResult {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 253)))]
     pub cname_chain: Vec<String>,
+    /// DNS servers that gave no usable answer (silence, SERVFAIL, refusal) in the last attempt, while others did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 64)))]
+    pub silent_dns_servers: Vec<String>,
     /// Successes in a row in this round, up to `spec.consecutiveSuccesses`.
     pub successes: i32,
     /// Failures in a row in this round, up to `spec.consecutiveSuccesses`. Indeterminate attempts count as neither.

@@ -76,6 +76,10 @@ pub struct SecureRegistrySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub unproven_networks: Vec<UnprovenNetworkSpec>,
+    /// Hosts that discovery returns, that no private endpoint carries and that clients need not reach, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["fqdn"]))]
+    pub unproven_hosts: Vec<UnprovenHostSpec>,
     /// What counts as proof.
     #[serde(default)]
     pub verification: VerificationSpec,
@@ -321,6 +325,11 @@ pub struct OnPremisesSpec {
         inner(length(max = 64), regex(pattern = "^[0-9a-fA-F.:]+/[0-9]{1,3}$"))
     )]
     pub address_prefixes: Vec<String>,
+    /// Addresses of the DNS servers that clients there are configured with. Each of them is asked in each attempt, beside the
+    /// vantage point's own resolvers. Those of a virtual network are read from Azure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 45), regex(pattern = "^[0-9a-fA-F.:]+$")))]
+    pub dns_servers: Vec<String>,
 }
 
 /// A network that is waived.
@@ -332,6 +341,21 @@ pub struct UnprovenNetworkSpec {
     #[x_kube(validation = Rule::new(VNET_ID).message(VNET_ID_SAYS))]
     pub virtual_network_resource_id: String,
     /// Why nobody there needs the registry.
+    #[schemars(length(min = 1, max = 512))]
+    pub reason: String,
+}
+
+/// A host that is waived. It closes with the registry: whoever asks it from a client network is refused.
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnprovenHostSpec {
+    /// The host as discovery returns it, in lower case. One that a private endpoint carries is proven all the same.
+    #[schemars(
+        length(min = 4, max = 253),
+        regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+    )]
+    pub fqdn: String,
+    /// Why no client needs it.
     #[schemars(length(min = 1, max = 512))]
     pub reason: String,
 }

@@ -29,9 +29,15 @@ pub struct SecureRegistryStatus {
     /// What the object waits for and who must act.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waiting_for: Vec<WaitStatus>,
+    /// Who came lately without going through the private endpoints, at most sixteen; shown until all is closed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub public_clients: Vec<PublicClientStatus>,
     /// Things worth knowing that do not hold anything up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<FindingStatus>,
+    /// What external DNS must answer; absent unless an entry has `dns.mode: External`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_dns: Option<PublishedDnsStatus>,
     /// Operations in flight in Azure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<OperationStatus>,
@@ -128,6 +134,44 @@ pub struct WaitStatus {
     pub message: String,
     /// Who must act: `Operator`, `Azure`, `Agent`, `User`, `Approver`, `Policy`, `Time`.
     pub actor: String,
+}
+
+/// Somebody whom the lock would cut off.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PublicClientStatus {
+    /// Its address, as the target's logs have it.
+    pub address: String,
+    /// ARM id of what it asked.
+    pub resource_id: String,
+    /// Why a private address counts; absent where the address is public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What external DNS must answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PublishedDnsStatus {
+    /// ConfigMap in the operator's namespace with zone lines, public names, forwarding rules and hosts lines for each entry.
+    pub config_map: String,
+    /// The records, at most thirty-two.
+    pub records: Vec<DnsRecordStatus>,
+}
+
+/// A name that external DNS must answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DnsRecordStatus {
+    /// Entry of `spec.endpoints` whose clients must get this answer.
+    pub endpoint: String,
+    /// What clients ask for.
+    pub fqdn: String,
+    /// The name that it must lead to by a CNAME; the addresses are that name's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_link_name: Option<String>,
+    /// Exactly these addresses.
+    pub addresses: Vec<String>,
 }
 
 /// One finding.

@@ -82,7 +82,10 @@ impl Action {
 
     /// Whether it only tells people something. Such a step holds nothing up, whatever comes of it.
     pub fn only_tells(&self) -> bool {
-        matches!(self, Action::Cluster(ClusterAction::TellBreakGlass { .. }))
+        matches!(
+            self,
+            Action::Cluster(ClusterAction::TellBreakGlass { .. } | ClusterAction::PublishDns { .. })
+        )
     }
 }
 
@@ -126,6 +129,13 @@ pub enum ClusterAction {
         subject: Digest,
         /// All probes of the object.
         probes: Vec<ProbeWrite>,
+    },
+    /// Write what external DNS must answer into a ConfigMap: it tells people, and nothing depends on it.
+    PublishDns {
+        /// Name of the ConfigMap in the operator's namespace.
+        config_map: String,
+        /// Everything that it holds. Empty: the ConfigMap goes.
+        data: BTreeMap<String, String>,
     },
     /// Write the status of a BreakGlass: it tells people, and nothing depends on it.
     TellBreakGlass {
@@ -235,7 +245,7 @@ pub enum AzureAction {
         /// The owner mark.
         owner: String,
     },
-    /// Link a virtual network to a zone if it is not linked (`If-None-Match: *`).
+    /// Link a virtual network to a zone if it is not linked (`If-None-Match: *`); a link of that id gets this resolution policy.
     LinkZone {
         /// Id of the link.
         id: ArmId,

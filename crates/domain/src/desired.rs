@@ -2,6 +2,7 @@
 //! input of the planner about wishes.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use sreg_api::registry::{
@@ -9,7 +10,7 @@ use sreg_api::registry::{
 };
 
 use crate::cloud::Cloud;
-use crate::ids::{ArmId, Location};
+use crate::ids::{ArmId, Fqdn, Location};
 use crate::target::EndpointGroup;
 
 /// The wanted end state of one registry.
@@ -37,6 +38,8 @@ pub struct Desired {
     pub client_networks: Vec<ClientNetwork>,
     /// Virtual networks that need no proof, with the reason.
     pub waived: BTreeMap<ArmId, String>,
+    /// Hosts of discovery that no endpoint carries and that need no proof, with the reason.
+    pub waived_hosts: BTreeMap<Fqdn, String>,
     /// What counts as proof.
     pub verification: Verification,
     /// Name-changing writes wait for a `ChangeApproval`.
@@ -171,6 +174,8 @@ pub struct ClientNetwork {
     pub vantage_point: String,
     /// Entry of [`Desired::endpoints`] whose addresses clients there must get.
     pub endpoint: String,
+    /// DNS servers that the spec names for it; those of a virtual network are read from Azure.
+    pub dns_servers: Vec<IpAddr>,
 }
 
 /// Where a client network is.

@@ -170,6 +170,11 @@ pub fn snapshot_name(registry: &ArmId) -> String {
     format!("sreg-snapshot-{}", Digest::of_parts([registry.key()]))
 }
 
+/// Name of the ConfigMap, in the operator's namespace, that tells what external DNS must answer.
+pub fn published_dns_name(registry: &ArmId) -> String {
+    format!("sreg-dns-{}", Digest::of_parts([registry.key()]))
+}
+
 /// Name of the probe of one object at one vantage point.
 pub fn probe_name(uid: &str, vantage_point: &str) -> String {
     format!("sreg-{}", Digest::of_parts([uid, vantage_point]))

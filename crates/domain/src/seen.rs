@@ -155,6 +155,8 @@ pub struct ClusterSeen {
     pub probes: BTreeMap<String, Fact<ProbeSeen>>,
     /// What was before the lock, read back from the ConfigMap.
     pub snapshot: Fact<Snapshot>,
+    /// What the ConfigMap for external DNS holds.
+    pub published_dns: Fact<BTreeMap<String, String>>,
     /// `ChangeApproval` objects for this registry.
     pub approvals: Fact<Vec<ApprovalSeen>>,
     /// `BreakGlass` objects for this registry.
@@ -295,6 +297,9 @@ pub struct AzureSeen {
     pub subnets: BTreeMap<ArmId, Fact<SubnetSeen>>,
     /// Virtual networks that the spec names (for location, DNS servers, peerings).
     pub virtual_networks: BTreeMap<ArmId, Fact<VirtualNetworkSeen>>,
+    /// Networks that the spec does not name and that may resolve through those that ask a zone: linked to a zone of these names, or
+    /// peered with one that is. What may not be read is `Unknown`; not all are read where there are very many.
+    pub neighbours: BTreeMap<ArmId, Fact<VirtualNetworkSeen>>,
     /// Zones that the spec names or that we create; with links and the records of our names.
     pub zones: BTreeMap<ArmId, Fact<ZoneSeen>>,
     /// Other zones of the names involved, in the subscriptions involved, with all their links and no records. `Unknown`, as a
@@ -302,7 +307,8 @@ pub struct AzureSeen {
     pub zones_elsewhere: Fact<Vec<ZoneSeen>>,
     /// Workspaces' storage accounts, for sharing.
     pub shared_storage: BTreeMap<ArmId, Fact<StorageSeen>>,
-    /// Recent clients from public addresses, where the spec asks for them.
+    /// Who asked storage and container registry lately, by address, where the spec wants to know. Who of them did not come through
+    /// our endpoints is for the planner to tell.
     pub recent_public_clients: Fact<Vec<PublicClient>>,
     /// What would forbid opening again (denying policies, ACR export policy); sentences for people.
     pub reopening_obstacles: Fact<Vec<String>>,
@@ -506,8 +512,26 @@ pub struct VirtualNetworkSeen {
     pub id: ArmId,
     /// Region: an endpoint's location is this one, not the target's.
     pub location: Location,
-    /// Custom DNS servers.
+    /// Custom DNS servers (`dhcpOptions.dnsServers`); none: Azure's own.
     pub dns_servers: Vec<String>,
+    /// Address prefixes (`addressSpace.addressPrefixes`).
+    pub address_space: Vec<String>,
+    /// Subnets with service endpoints: what is asked from there at the public side of these services is logged with a private
+    /// address.
+    pub service_endpoints: Vec<ServiceEndpoints>,
+    /// Virtual networks that it is peered with.
+    pub peers: Vec<ArmId>,
+}
+
+/// Service endpoints of one subnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceEndpoints {
+    /// Name of the subnet.
+    pub subnet: String,
+    /// Its address prefixes.
+    pub prefixes: Vec<String>,
+    /// Services, such as `Microsoft.Storage`.
+    pub services: Vec<String>,
 }
 
 /// A private DNS zone.
@@ -590,7 +614,7 @@ fn matches_action(pattern: &str, action: &str) -> bool {
     }
 }
 
-/// A client that came from a public address.
+/// Somebody who asked a target lately, whatever the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicClient {
     /// Its address, without port.

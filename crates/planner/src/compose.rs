@@ -25,8 +25,8 @@ use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
 use crate::{
-    attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, registry, release,
-    settling, state, tags, teardown,
+    attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, published, registry,
+    release, settling, state, tags, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
@@ -136,6 +136,7 @@ fn live(view: &View<'_>) -> Plan {
     assessment.evidence = proof.complete.clone();
     assessment.paths = proof.assess(view, &paths);
     assessment.lockdown_digest = gates::lockdown_digest(view, &paths);
+    paths::tell_waived(view, &wanted, &mut draft);
     if found {
         endpoints::plan(view, &wanted, &mut draft);
         assessment.dns_ready = dns::plan(view, &wanted, (&paths, &proof), &mut draft);
@@ -326,13 +327,14 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
     }
 }
 
-/// Break-glasses are told how they stand, last, so that this holds nothing up; in a teardown the finalizer goes last. Closing
+/// Break-glasses are told how they stand, and whoever runs external DNS what to answer, last, so that this holds nothing up; in a teardown the finalizer goes last. Closing
 /// writes stand alone: what is to be told then is told a visit later.
 fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>) {
     if waves.iter().flatten().any(|step| step.action.closes()) {
         return;
     }
-    let telling = break_glass::tell(view);
+    let mut telling = break_glass::tell(view);
+    telling.extend(published::step(view));
     if telling.is_empty() {
         return;
     }
@@ -388,6 +390,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         RegistryAbsentStalled
         | SubnetAbsentStalled
         | ZoneAbsentStalled
+        | DnsByPolicyStalled
         | DnsChangeStalled
         | ClaimedElsewhereStalled
         | ForeignResourceStalled

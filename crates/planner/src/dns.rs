@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 
 use sreg_api::registry::{DnsMode, ResolutionPolicy};
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::ZoneSeen;
+use sreg_domain::seen::{LinkSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, naming};
 
+use crate::askers;
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::evidence::Evidence;
@@ -43,7 +44,7 @@ pub(crate) fn plan(
         let ready = match place.dns.mode {
             DnsMode::Managed | DnsMode::Existing => ours(view, place, &here, draft),
             DnsMode::Policy => by_policy(view, &here, draft),
-            DnsMode::External => external(view, place, &here, proof, draft),
+            DnsMode::External => external(view, place, (wanted, &here), proof, draft),
         };
         verdict = both(verdict, ready);
     }
@@ -61,6 +62,7 @@ fn both(a: Option<bool>, b: Option<bool>) -> Option<bool> {
 
 fn ours(view: &View<'_>, place: &EndpointPlace, here: &[&Wanted<'_>], draft: &mut Draft) -> Option<bool> {
     let mut verdict = Some(true);
+    links_without_effect(view, place, draft);
     let groups: BTreeSet<EndpointGroup> = here.iter().map(|w| w.group).collect();
     for group in groups {
         let Some(zone) = place.dns.zones.get(&group) else {
@@ -219,7 +221,10 @@ fn links(
     }
     for network in &place.dns.links {
         match linked.iter().find(|l| l.virtual_network == *network) {
-            Some(link) if link.completed => continue,
+            Some(link) if link.completed => {
+                right_policy(view, place, zone, link, records, draft);
+                continue;
+            }
             Some(link) => draft.waiting(
                 WaitReason::DnsPending,
                 format!(
@@ -233,6 +238,82 @@ fn links(
         verdict = Some(false);
     }
     verdict
+}
+
+/// A link of ours gets the policy that the spec wants; another one is told.
+fn right_policy(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: &LinkSeen, may: bool, draft: &mut Draft) {
+    let policy = place.dns.resolution_policy;
+    let (wanted, found) = (
+        policy_name(policy),
+        link.resolution_policy.as_deref().unwrap_or("Default"),
+    );
+    if found.eq_ignore_ascii_case(wanted) {
+        return;
+    }
+    let network = &link.virtual_network;
+    if link.id.name() != naming::link_name(network) {
+        return draft.find(
+            FindingReason::SettingDiffers,
+            format!("link {} was made by somebody else and has resolutionPolicy {found}, where entry {} wants {wanted}: ask whoever made it, or run az resource update --ids {} --api-version 2024-06-01 --set properties.resolutionPolicy={wanted}", link.id, place.name, link.id),
+        );
+    }
+    if !may || view.running(&link.id).is_some() {
+        return;
+    }
+    draft
+        .azure
+        .push(link_step("set-link-policy", view, place, zone, (&link.id, network)));
+}
+
+fn policy_name(policy: ResolutionPolicy) -> &'static str {
+    match policy {
+        ResolutionPolicy::Default => "Default",
+        ResolutionPolicy::NxDomainRedirect => "NxDomainRedirect",
+    }
+}
+
+fn link_step(what: &str, view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: (&ArmId, &ArmId)) -> Step {
+    let (id, network) = link;
+    let policy = place.dns.resolution_policy;
+    Step {
+        touches: names::touched_by_link(zone, network, policy),
+        ..azure_step(
+            format!("{what} {} {} {}", place.name, zone.name(), network.name()),
+            AzureAction::LinkZone {
+                id: id.clone(),
+                virtual_network: network.clone(),
+                resolution_policy: policy,
+                tags: tags::in_dns(place),
+                owner: view.desired.owner.clone(),
+            },
+        )
+    }
+}
+
+/// A network whose DNS servers all stand elsewhere never asks Azure's DNS in its own view: a link changes nothing for it.
+fn links_without_effect(view: &View<'_>, place: &EndpointPlace, draft: &mut Draft) {
+    for network in &place.dns.links {
+        let Some(Fact::Seen(seen)) = view.seen.azure.virtual_networks.get(network) else {
+            continue;
+        };
+        if askers::asks_in_its_own_view(seen) {
+            continue;
+        }
+        let servers = seen.dns_servers.join(", ");
+        let there = askers::networks_of_servers(view, seen);
+        let there = if there.is_empty() {
+            "stand in no network that is known here".to_owned()
+        } else {
+            format!("stand in {}, whose links count for it", there.join(", "))
+        };
+        draft.find(
+            FindingReason::LinkWithoutEffect,
+            format!(
+                "linking {} changes nothing for its machines: its DNS servers {servers} {there}",
+                network.name()
+            ),
+        );
+    }
 }
 
 fn missing_link(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, network: &ArmId, may: bool, draft: &mut Draft) {
@@ -253,17 +334,7 @@ fn missing_link(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, network: &
             format!("{} resolves names below {} from that zone alone once linked; resolutionPolicy: NxDomainRedirect keeps others resolvable", network.name(), zone.name()),
         );
     }
-    draft.azure.push(Step {
-        touches: names::touched_by_link(zone, network, policy),
-        ..azure_step(
-            format!("link-zone {} {} {}", place.name, zone.name(), network.name()),
-            AzureAction::LinkZone {
-                id,
-                virtual_network: network.clone(),
-                resolution_policy: policy,
-                tags: tags::in_dns(place),
-                owner: view.desired.owner.clone(),
-            },
-        )
-    });
+    draft
+        .azure
+        .push(link_step("link-zone", view, place, zone, (&id, network)));
 }

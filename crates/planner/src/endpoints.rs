@@ -27,7 +27,7 @@ use crate::attempts::Stubborn;
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known};
 use crate::plan::{EndpointAssessment, FindingReason, Wait, WaitReason};
-use crate::{attempts, names, preflight, tags};
+use crate::{attempts, differs, names, preflight, tags};
 
 /// An endpoint that must exist.
 pub(crate) struct Wanted<'a> {
@@ -221,6 +221,10 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
     }
     for w in &wanted.all {
         one(view, w, &mut busy, draft);
+        let seen = view.seen.azure.endpoints.get(&w.id).and_then(Fact::seen);
+        if let Some(endpoint) = seen.filter(|e| e.owner.as_ref() == Some(&view.desired.owner)) {
+            differs::endpoint(w, endpoint, draft);
+        }
     }
     subnets_differ(view, draft);
 }

@@ -14,6 +14,7 @@ use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::seen::{ProbeSeen, Round, VantagePointSeen};
 use sreg_domain::{ClusterAction, Digest, Fact, naming};
 
+use crate::dns_servers;
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, look_up, not_known};
 use crate::paths::{Paths, Required};
@@ -165,6 +166,7 @@ fn wanted_probe(
         consecutive_successes: i32::try_from(view.desired.verification.consecutive_successes)
             .unwrap_or(10)
             .clamp(1, 10),
+        dns_servers: dns_servers::of(view.seen, network).unwrap_or_default(),
         paths: paths
             .all
             .iter()
@@ -179,6 +181,10 @@ fn wanted_probe(
         .probes
         .get(&network.vantage_point)
         .and_then(Fact::seen);
+    // A network that cannot be read this time voids nothing: before the lock the gate of DNS servers waits for it.
+    if let (Some(probe), None) = (seen, dns_servers::of(view.seen, network)) {
+        spec.dns_servers.clone_from(&probe.spec.dns_servers);
+    }
     if let Some(probe) = seen
         && (ConnectivityProbeSpec {
             round: 0,
@@ -224,15 +230,25 @@ fn look(view: &View<'_>, required: &Required, probes: &BTreeMap<String, ProbeWri
         .iter()
         .filter(|r| r.fqdn.eq_ignore_ascii_case(&required.path.fqdn));
     match (results.next(), results.next()) {
-        (Some(result), None) => judge(required, result),
+        (Some(result), None) => judge(required, result, view.all_closed()),
         (Some(_), Some(_)) => nothing("answered twice"),
         (None, _) => nothing("not answered yet"),
     }
 }
 
-fn judge(required: &Required, result: &PathResult) -> Look {
+/// Before the lock every DNS server has to answer rightly: what clients of one that is silent get to hear is not known. After it a
+/// silent one cuts nobody off, because clients ask the next.
+fn judge(required: &Required, result: &PathResult, locked: bool) -> Look {
     let count = |n: i32| u32::try_from(n).unwrap_or(0);
     match (result.outcome, result.hop) {
+        (ProbeOutcome::Succeeded, _) if !locked && !result.silent_dns_servers.is_empty() => Look::Fails(
+            Hop::Dns,
+            format!(
+                "DNS server {} of that network gives no usable answer, so that what its clients get is not known: repair it, or take it out of the network's DNS servers",
+                result.silent_dns_servers.join(", ")
+            ),
+            0,
+        ),
         (ProbeOutcome::Succeeded, _) => {
             let mut answered = result.addresses.clone();
             answered.sort();

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | links of ours | each is to a client network, or to one that is waived |
 //! | dnsSettle | that long has passed since names last changed by a write of ours |
-//! | recent public clients | nobody, or everybody accepted; policy Warn only reports, so does a lock that only comes back |
+//! | DNS servers | those of every client network are known, so that each is asked |
+//! | recent public clients | everybody came through our endpoints, or is accepted; policy Warn only reports, so does a lock that only comes back |
 //! | way back | nothing forbids opening again, or a `ChangeApproval` acknowledges it |
 //! | Approval | a `ChangeApproval` of kind Lockdown names the digest |
 //! | Window | the window is open; a lock that only comes back does not wait for it |
@@ -15,14 +16,15 @@ use std::time::Duration;
 use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
-use sreg_domain::seen::{IgnoranceKind, PublicClient};
+use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{ArmId, Digest, Fact, duration, naming};
 
+use crate::callers::{Outsider, outsiders, unread_network};
+use crate::dns_servers;
 use crate::draft::Draft;
 use crate::facts::{View, not_known, relocks};
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Wait, WaitReason};
-use crate::prefix::Prefix;
 use crate::settling::since_name_change;
 use crate::window;
 
@@ -49,6 +51,12 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
     parts.extend(view.desired.client_networks.iter().map(|n| format!("network {n:?}")));
     parts.extend(view.desired.waived.keys().map(|id| format!("unproven {}", id.key())));
     parts.extend(
+        view.desired
+            .waived_hosts
+            .keys()
+            .map(|host| format!("unproven host {host}")),
+    );
+    parts.extend(
         view.seen
             .azure
             .reopening_obstacles
@@ -65,6 +73,7 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
 pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
     let mut waits = links_left(view);
     waits.extend(settling(view, draft));
+    waits.extend(dns_servers_unknown(view));
     waits.extend(public_clients(view, draft));
     waits.extend(approval(view, paths, draft));
     waits.extend(window_gate(view, draft));
@@ -93,6 +102,20 @@ fn links_left(view: &View<'_>) -> Vec<Wait> {
     .collect()
 }
 
+/// Networks whose DNS servers are not known: one of them may answer publicly.
+fn dns_servers_unknown(view: &View<'_>) -> Option<Wait> {
+    let unknown = |network: &&ClientNetwork| dns_servers::of(view.seen, network).is_none();
+    let network = view.desired.client_networks.iter().find(unknown)?;
+    let what = format!("the DNS servers of client network {}", network.name);
+    let unread = Fact::not_read("nobody looked at it yet");
+    Some(match &network.place {
+        NetworkPlace::VirtualNetwork(id) => {
+            not_known(&what, view.seen.azure.virtual_networks.get(id).unwrap_or(&unread))
+        }
+        NetworkPlace::OnPremises(_) => not_known(&what, &unread),
+    })
+}
+
 /// How much of `dnsSettle` is left.
 pub(crate) fn settle_left(view: &View<'_>) -> Duration {
     let needed = view.desired.verification.dns_settle;
@@ -115,39 +138,37 @@ fn settling(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     })
 }
 
-/// Clients that came from public addresses and that nobody accepted cutting off.
-pub(crate) fn unaccepted<'a>(clients: &'a [PublicClient], accept: &[String]) -> Vec<&'a PublicClient> {
-    let accepted: Vec<Prefix> = accept.iter().filter_map(|a| Prefix::parse(a)).collect();
-    let is_accepted = |client: &PublicClient| {
-        client
-            .address
-            .parse()
-            .is_ok_and(|address| accepted.iter().any(|prefix| prefix.holds(address)))
+/// Names of clients in a message; status lists more.
+const MOST_NAMED: usize = 5;
+
+fn who_came(found: &[Outsider<'_>], window: Duration) -> String {
+    let named: Vec<String> = found.iter().take(MOST_NAMED).map(Outsider::show).collect();
+    let more = match found.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
-    clients.iter().filter(|client| !is_accepted(client)).collect()
+    format!(
+        "in the last {} clients came that did not go through the private endpoints: {}{more}: move them, or list them under verification.recentPublicClients.accept",
+        duration::show(window),
+        named.join(", ")
+    )
 }
 
+/// Who came lately without going through our endpoints.
 fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     let wanted = view.desired.verification.recent_public_clients.as_ref()?;
     let told = |wait: Wait| (wait.reason, wait.message);
     let (reason, message) = match &view.seen.azure.recent_public_clients {
         Fact::Seen(clients) => {
-            let found = unaccepted(clients, &wanted.accept);
-            let first = found.first()?;
-            let more = if found.len() > 1 {
-                format!(" and {} more", found.len() - 1)
-            } else {
-                String::new()
-            };
-            (
-                WaitReason::RecentPublicClients,
-                format!(
-                    "{}{more} reached {} over public access in the last {}: move these clients, or list them under verification.recentPublicClients.accept",
-                    first.address,
-                    first.target.name(),
-                    duration::show(wanted.window)
-                ),
-            )
+            let found = outsiders(view.desired, view.seen, clients);
+            let told_from_private = |o: &Outsider<'_>| !o.why.is_empty();
+            match (found.first()?, unread_network(view.desired, view.seen)) {
+                (first, Some((id, fact))) if told_from_private(first) => {
+                    let unread = Fact::not_read("nobody looked at it yet");
+                    told(not_known(&format!("the prefixes of {id}"), fact.unwrap_or(&unread)))
+                }
+                _ => (WaitReason::RecentPublicClients, who_came(&found, wanted.window)),
+            }
         }
         Fact::Absent => told(not_known(
             "recent public clients",

@@ -2,8 +2,8 @@
 //!
 //! | change | an approval covers | it survives |
 //! | --- | --- | --- |
-//! | building | all endpoints, records and links that the spec wants; the names they touch; every network that asks | executed steps |
-//! | releasing one endpoint | that endpoint, its names, every network that asks | executed steps, and what is built meanwhile |
+//! | building | all endpoints, records and links that the spec wants; the names they touch; everybody who asks | executed steps |
+//! | releasing one endpoint | that endpoint, its names, everybody who asks | executed steps, and what is built meanwhile |
 //!
 //! Where a name or a network that may be touched is not known, nothing can be approved yet.
 
@@ -13,23 +13,20 @@ use sreg_api::registry::ResolutionPolicy;
 use sreg_domain::seen::ZoneSeen;
 use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Fact, Fqdn};
 
+use crate::askers::{self, Askers};
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::facts::{View, not_known};
 use crate::plan::{Wait, WaitReason};
 
-/// Networks that ask a zone: those linked now and those that we link.
-fn askers(view: &View<'_>, zone: &ArmId, links: &[ArmId]) -> BTreeSet<ArmId> {
+/// Who asks a zone: those linked now, those that we link, and whoever resolves through them. `None`: not fully known.
+fn asking(view: &View<'_>, zone: &ArmId, links: &[ArmId]) -> Option<Askers> {
     let mut all: BTreeSet<ArmId> = links.iter().cloned().collect();
     if let Some(Fact::Seen(zone)) = view.seen.azure.zones.get(zone)
         && let Fact::Seen(linked) = &zone.links
     {
         all.extend(linked.iter().map(|l| l.virtual_network.clone()));
     }
-    all
-}
-
-fn listed<'a>(networks: impl IntoIterator<Item = &'a ArmId>) -> String {
-    networks.into_iter().map(ArmId::name).collect::<Vec<_>>().join(", ")
+    askers::of(view, all).ok()
 }
 
 /// The public names of a target, as far as they are known before it has an endpoint. `None`: they are not.
@@ -48,8 +45,13 @@ fn public_names(view: &View<'_>, group: EndpointGroup, target: &ArmId) -> Option
     Some(names).filter(|names| !names.is_empty())
 }
 
-/// Networks that ask a zone of this name, wherever it is: one that we write to, or anybody's.
-fn holders(view: &View<'_>, zone: &str) -> Result<BTreeSet<ArmId>, Wait> {
+/// Who asks a zone of this name, wherever it is: one that we write to, or anybody's.
+fn holders(view: &View<'_>, zone: &str) -> Result<Askers, Wait> {
+    askers::of(view, linked(view, zone)?)
+}
+
+/// Networks that are linked to a zone of this name.
+fn linked(view: &View<'_>, zone: &str) -> Result<BTreeSet<ArmId>, Wait> {
     let azure = &view.seen.azure;
     let same = |id: &ArmId| id.name().eq_ignore_ascii_case(zone);
     let mut holders = BTreeSet::new();
@@ -91,7 +93,7 @@ pub(crate) fn touched_by_endpoint(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<S
         Ok(holders) if holders.is_empty() => {}
         Ok(holders) => touches.push(format!(
             "networks that hold a zone {zone} ({}) get no answer for {names} until its record is written there",
-            listed(&holders)
+            holders.show()
         )),
         Err(_) => touches.push(format!(
             "which networks hold a zone {zone} is not fully known: those that do get no answer for {names} until its record is written there"
@@ -107,18 +109,13 @@ pub(crate) fn touched_by_endpoint(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<S
     touches
 }
 
-/// Records appear (or vanish) for every network that asks the zone.
+/// Records appear (or vanish) for everybody who asks the zone.
 pub(crate) fn touched_by_zone_group(view: &View<'_>, wanted: &Wanted<'_>, zone: &ArmId) -> Vec<String> {
-    let askers = askers(view, zone, &wanted.place.dns.links);
-    if askers.is_empty() {
-        Vec::new()
-    } else {
-        vec![format!(
-            "records of {} change in {} for {}",
-            wanted.target.name(),
-            zone.name(),
-            listed(&askers)
-        )]
+    let change = format!("records of {} change in {} for", wanted.target.name(), zone.name());
+    match asking(view, zone, &wanted.place.dns.links) {
+        Some(askers) if askers.is_empty() => Vec::new(),
+        Some(askers) => vec![format!("{change} {}", askers.show())],
+        None => vec![format!("{change} whoever asks it, which is not fully known")],
     }
 }
 
@@ -160,7 +157,7 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
         return Err(not_yet("which endpoints are needed"));
     }
     let mut parts: Vec<String> = vec![format!("registry {}", view.desired.registry.key())];
-    let (mut all_names, mut all_networks) = (BTreeSet::new(), BTreeSet::new());
+    let (mut all_names, mut all_askers) = (BTreeSet::new(), Askers::default());
     for w in &wanted.all {
         let names = public_names(view, w.group, w.target);
         let names = known(names, &format!("the names of {}", w.target.name()))?;
@@ -171,7 +168,7 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
             w.target.key(),
             names.join(" ")
         ));
-        let mut networks = holders(view, &view.desired.cloud.zone(w.group))?;
+        let mut networks = linked(view, &view.desired.cloud.zone(w.group))?;
         // Those that we link ask from the beginning, so that nothing changes when they do.
         let places = view
             .desired
@@ -185,9 +182,10 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
             parts.extend(links.map(|n| format!("link {} {} {policy:?}", zone.key(), n.key())));
             parts.push(format!("records {} {}", w.id.key(), zone.key()));
         }
-        parts.push(format!("asked by {} {}", w.group.group_id(), keys(&networks)));
+        let askers = askers::of(view, networks)?;
+        parts.push(format!("asked by {} {}", w.group.group_id(), askers.keys()));
         all_names.extend(names);
-        all_networks.extend(networks);
+        all_askers.extend(askers);
     }
     parts.sort();
     parts.dedup();
@@ -196,7 +194,7 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
         digest: Digest::of_parts(parts.iter().map(String::as_str)),
         summary: format!(
             "build {endpoints} private endpoints with their records and links; {}",
-            touched(&all_names, &all_networks)
+            touched(&all_names, &all_askers)
         ),
     })
 }
@@ -218,34 +216,30 @@ fn releasing(view: &View<'_>, id: &ArmId) -> Result<Covered, Wait> {
         public_names(view, group, target),
         &format!("the names of {}", target.name()),
     )?;
-    let networks = holders(view, &view.desired.cloud.zone(group))?;
+    let askers = holders(view, &view.desired.cloud.zone(group))?;
     let parts = [
         format!("release {} {}", id.key(), target.key()),
         format!("names {}", names.join(" ")),
-        format!("asked by {}", keys(&networks)),
+        format!("asked by {}", askers.keys()),
     ];
     Ok(Covered {
         digest: Digest::of_parts(parts.iter().map(String::as_str)),
         summary: format!(
             "remove private endpoint {} with its records; {}",
             id.name(),
-            touched(&names.into_iter().collect(), &networks)
+            touched(&names.into_iter().collect(), &askers)
         ),
     })
 }
 
-fn touched(names: &BTreeSet<String>, networks: &BTreeSet<ArmId>) -> String {
+fn touched(names: &BTreeSet<String>, askers: &Askers) -> String {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let networks = if networks.is_empty() {
+    let askers = if askers.is_empty() {
         "nobody that is known of".to_owned()
     } else {
-        listed(networks)
+        askers.show()
     };
-    format!("touches {} for {networks}", names.join(", "))
-}
-
-fn keys(networks: &BTreeSet<ArmId>) -> String {
-    networks.iter().map(ArmId::key).collect::<Vec<_>>().join(" ")
+    format!("touches {} for {askers}", names.join(", "))
 }
 
 fn known(names: Option<Vec<String>>, what: &str) -> Result<Vec<String>, Wait> {

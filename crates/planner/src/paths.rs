@@ -3,7 +3,7 @@
 //!
 //! | kind | must be among the names of the place's endpoints |
 //! | --- | --- |
-//! | registry | a name for each region, and every host that discovery returns |
+//! | registry | every host that discovery returns, unless the spec waives it by name with a reason |
 //! | storage | the account's blob host; its dfs host where the namespace is hierarchical |
 //! | container registry | the login server, a data endpoint for each replica, every data endpoint reported |
 
@@ -14,9 +14,10 @@ use sreg_domain::desired::EndpointPlace;
 use sreg_domain::seen::ContainerRegistrySeen;
 use sreg_domain::{ArmId, Digest, EndpointGroup, Fact, Fqdn};
 
+use crate::draft::Draft;
 use crate::endpoints::{Wanted, WantedEndpoints, members};
 use crate::facts::{View, look_up, not_known};
-use crate::plan::{Wait, WaitReason};
+use crate::plan::{FindingReason, Wait, WaitReason};
 
 /// Paths of one probe are limited by the API.
 const MOST_PATHS: usize = 128;
@@ -96,7 +97,9 @@ fn subject(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Option<Digest> {
     if !wanted.complete || wanted.all.is_empty() {
         return None;
     }
-    let mut parts = Vec::new();
+    // A region that comes is proven anew, on what discovery returns by then: names need not hold it.
+    let regions = view.registry().into_iter().flat_map(|r| &r.regions);
+    let mut parts: Vec<String> = regions.map(|r| format!("region {}", r.location)).collect();
     for w in &wanted.all {
         for member in members(view, w)? {
             let names: Vec<&str> = member.fqdns.iter().map(Fqdn::as_str).collect();
@@ -215,27 +218,49 @@ fn not_covered(host: &str, place: &EndpointPlace) -> Wait {
     }
 }
 
+/// Names of the registry follow no pattern that anybody may rely on (U5): what discovery returns is what clients ask for.
+fn discovered_and_not_covered(host: &Fqdn, place: &EndpointPlace) -> Wait {
+    Wait {
+        reason: WaitReason::HostNotCovered,
+        message: format!(
+            "discovery sends clients to {host}, which no private endpoint of entry {} carries: they would be cut off; recreate the registry's endpoint if Azure added the name after it was made, or list the host under spec.unprovenHosts with the reason why no client needs it",
+            place.name
+        ),
+    }
+}
+
+/// Tells which hosts nobody proves because the spec waives them, and which waivers are about nothing.
+pub(crate) fn tell_waived(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
+    let Fact::Seen(discovered) = &view.seen.azure.discovery else {
+        return;
+    };
+    let carried = |host: &Fqdn| {
+        let members = wanted.all.iter().filter_map(|w| members(view, w)).flatten();
+        members.flat_map(|m| &m.fqdns).any(|name| name == host)
+    };
+    for (host, reason) in &view.desired.waived_hosts {
+        let message = if !discovered.contains(host) {
+            format!("spec.unprovenHosts lists {host}, which discovery does not return: remove it")
+        } else if carried(host) {
+            format!(
+                "spec.unprovenHosts lists {host}, which a private endpoint carries: it is proven all the same where it is carried"
+            )
+        } else {
+            format!("{host} closes with the registry and is proven from nowhere: waived because {reason}")
+        };
+        draft.find(FindingReason::HostWaived, message);
+    }
+}
+
 fn registry_names(view: &View<'_>, place: &EndpointPlace, names: &[Fqdn], gaps: &mut Vec<Wait>) {
     let name = view.desired.registry.name();
-    for region in view.registry().map(|r| r.regions.as_slice()).unwrap_or_default() {
-        let region = region.location.as_str();
-        if !names.iter().any(|n| n.as_str().split('.').any(|label| label == region)) {
-            gaps.push(Wait {
-                reason: WaitReason::PathsUnknown,
-                message: format!(
-                    "the endpoint of registry {name} at {} carries no name for region {region}",
-                    place.name
-                ),
-            });
-        }
-    }
     match &view.seen.azure.discovery {
         Fact::Seen(hosts) if !hosts.is_empty() => {
             gaps.extend(
                 hosts
                     .iter()
-                    .filter(|h| !names.contains(h))
-                    .map(|h| not_covered(h.as_str(), place)),
+                    .filter(|h| !names.contains(h) && !view.desired.waived_hosts.contains_key(*h))
+                    .map(|h| discovered_and_not_covered(h, place)),
             );
         }
         Fact::Seen(_) | Fact::Absent => {

@@ -136,6 +136,8 @@ pub enum WaitReason {
     SubnetAbsentStalled,
     /// A zone that the spec names does not exist, or none is named where one is needed.
     ZoneAbsentStalled,
+    /// No Azure Policy makes the zone group, and waiting will not help.
+    DnsByPolicyStalled,
     /// DNS would have to change in a way that cuts clients off while public access is closed.
     DnsChangeStalled,
     /// Another object owns this registry.
@@ -179,7 +181,7 @@ impl WaitReason {
             | EffectPending
             | EndpointMembersPending
             | DnsPending => Actor::Azure,
-            DnsByPolicyPending | DnsExternalPending => Actor::DnsOwner,
+            DnsByPolicyPending | DnsByPolicyStalled | DnsExternalPending => Actor::DnsOwner,
             NamesAboutToChange | DnsSettling | WindowClosed | RollbackAboutToOpen | RollbackBackoff => Actor::Time,
             AgentSilent | ProofPending => Actor::Agent,
             ConnectionPending | ConnectionRejectedStalled | NameChangesApproval | LockdownApproval => Actor::Approver,
@@ -234,6 +236,8 @@ pub enum FindingReason {
     BypassKept,
     /// Storage has secondary hosts, which no path proves and which close with it.
     SecondaryHosts,
+    /// A host that discovery returns is proven from nowhere, because the spec waives it.
+    HostWaived,
     /// Something would forbid opening again.
     ReopeningForbidden,
     /// A zone link is made that turns names of other registries into NXDOMAIN.
@@ -250,6 +254,10 @@ pub enum FindingReason {
     ForeignZoneGroup,
     /// A write that changes names is held until it is approved, and whom it touches.
     NameChangeHeld,
+    /// A zone link has no effect for the machines of its network.
+    LinkWithoutEffect,
+    /// A setting of something that exists differs from the spec, and is not ours to change.
+    SettingDiffers,
     /// Endpoints stand in another subnet than the others.
     SubnetsDiffer,
     /// A break-glass asked for more than the operator's longest time, or ended.

@@ -42,9 +42,22 @@ fn number(address: IpAddr) -> (u128, bool) {
     }
 }
 
+/// Whether an address is one that a client has on the internet, not in a private network.
+pub(crate) fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || shared)
+        }
+        IpAddr::V6(v6) => {
+            !(v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Prefix;
+    use super::{Prefix, is_public};
 
     #[test]
     fn a_prefix_holds_its_addresses_and_no_others() {
@@ -71,6 +84,23 @@ mod tests {
     fn what_is_no_prefix_is_refused() {
         for text in ["", "office", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "::/129"] {
             assert_eq!(Prefix::parse(text), None, "{text}");
+        }
+    }
+    #[test]
+    fn private_addresses_of_every_kind_are_told_from_public_ones() {
+        for public in ["20.1.2.3", "2603:1030::1", "172.32.0.1"] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
+        for private in [
+            "10.1.2.3",
+            "192.168.1.1",
+            "172.16.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
         }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         BreakGlassStalled => 4,
         SubnetAbsentStalled
         | ZoneAbsentStalled
+        | DnsByPolicyStalled
         | DnsChangeStalled
         | ForeignResourceStalled
         | ZoneLinkedElsewhereStalled
@@ -133,6 +134,7 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
             ClusterAction::DeleteSnapshot { .. }
             | ClusterAction::ApplyProbe(_)
             | ClusterAction::TellBreakGlass { .. }
+            | ClusterAction::PublishDns { .. }
             | ClusterAction::DeleteProbe { .. },
         ) => None,
     }
@@ -169,6 +171,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         | RegistryAbsentStalled
         | SubnetAbsentStalled
         | ZoneAbsentStalled
+        | DnsByPolicyStalled
         | DnsChangeStalled
         | ClaimedElsewhereStalled
         | ForeignResourceStalled

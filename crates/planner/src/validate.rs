@@ -13,13 +13,14 @@
 //! be opened in an emergency, also when whoever is on call cannot repair it: it becomes the least that both need.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use sreg_api::SecureRegistry;
 use sreg_api::names;
 use sreg_api::registry::{
-    ApprovalMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate, PublicAccess,
-    RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
+    ApprovalMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate, OnPremisesSpec,
+    PublicAccess, RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
 };
 pub use sreg_domain::desired::Violation;
 use sreg_domain::desired::{
@@ -32,6 +33,7 @@ use crate::window;
 
 mod places;
 mod tags;
+mod waivers;
 
 /// What the operator's installation says, beside the object.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,7 +147,8 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
             ),
         );
     }
-    let waived = waived(object, checks);
+    let waived = waivers::networks(object, checks);
+    let waived_hosts = waivers::hosts(object, checks);
     let client_networks = client_networks(object, &endpoints, checks);
     linked_are_clients(&endpoints, &client_networks, &waived, checks);
     if spec.public_access.desired == PublicAccess::Disabled
@@ -205,6 +208,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
         endpoints,
         client_networks,
         waived,
+        waived_hosts,
         verification: verification?,
         approve_name_changes: spec
             .name_changes
@@ -241,6 +245,7 @@ fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, viol
         endpoints: Vec::new(),
         client_networks: Vec::new(),
         waived: BTreeMap::new(),
+        waived_hosts: BTreeMap::new(),
         verification: Verification {
             consecutive_successes: 3,
             interval: Duration::from_secs(30),
@@ -272,26 +277,6 @@ fn nowhere() -> ArmId {
         // The text above is a constant; a test parses it.
         Err(_) => unreachable!("a constant id parses"),
     }
-}
-
-fn waived(object: &SecureRegistry, checks: &mut Checks) -> BTreeMap<ArmId, String> {
-    let mut waived = BTreeMap::new();
-    for (at, network) in object.spec.unproven_networks.iter().enumerate() {
-        let path = format!("spec.unprovenNetworks[{at}]");
-        if network.reason.trim().is_empty() {
-            checks.refuse(format!("{path}.reason"), "say why nobody there needs the registry");
-        }
-        let id = checks.id(
-            format!("{path}.virtualNetworkResourceId"),
-            &network.virtual_network_resource_id,
-            "microsoft.network/virtualnetworks",
-            VNET_SHAPE,
-        );
-        if let Some(id) = id {
-            waived.insert(id, network.reason.clone());
-        }
-    }
-    waived
 }
 
 fn client_networks(object: &SecureRegistry, endpoints: &[EndpointPlace], checks: &mut Checks) -> Vec<ClientNetwork> {
@@ -357,9 +342,25 @@ fn client_networks(object: &SecureRegistry, endpoints: &[EndpointPlace], checks:
             place,
             vantage_point: network.vantage_point.clone(),
             endpoint,
+            dns_servers: dns_servers(&path, network.on_premises.as_ref(), checks),
         });
     }
     networks
+}
+
+/// DNS servers that the spec names for a network outside Azure.
+fn dns_servers(path: &str, on_premises: Option<&OnPremisesSpec>, checks: &mut Checks) -> Vec<IpAddr> {
+    let mut servers = Vec::new();
+    for text in on_premises.map(|o| o.dns_servers.as_slice()).unwrap_or_default() {
+        match text.parse() {
+            Ok(server) => servers.push(server),
+            Err(_) => checks.refuse(
+                format!("{path}.onPremises.dnsServers"),
+                format!("{text:?} is no address: write it like 10.200.0.10"),
+            ),
+        }
+    }
+    servers
 }
 
 /// Whose addresses clients of a network must get. Guessing would prove the wrong addresses, accepting any would prove nothing.

@@ -1,4 +1,4 @@
-//! Asks a resolver one question of our own, as a client's stub would, and returns its reply untouched: by UDP, sent twice
+//! Asks one resolver one question of our own, as a client's stub would, and returns its reply untouched: by UDP, sent twice
 //! when nothing comes back, by TCP when the reply is truncated or the proxy carries no UDP. No cache, no search list and no
 //! further questions along a CNAME: what is judged is what *this* resolver answered.
 
@@ -17,7 +17,7 @@ use crate::dial::{AddressError, DialError, Dialer};
 /// Which DNS server is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResolverAddress {
-    /// The servers of this machine's own configuration, in order, the next one on silence or SERVFAIL.
+    /// The servers of this machine's own configuration.
     System,
     /// This one.
     Address(SocketAddr),
@@ -51,59 +51,64 @@ pub(crate) struct Reply {
     pub(crate) server: String,
 }
 
-/// Asks for `fqdn` until somebody answers or `until` has passed.
+/// Asks this server for `fqdn` until it answers or `until` has passed.
 pub(crate) async fn ask(
     dialer: &Dialer,
-    resolver: ResolverAddress,
+    server: SocketAddr,
     fqdn: &str,
     kind: RecordType,
     until: Instant,
 ) -> Result<Reply, Stop> {
-    let servers = servers(dialer, resolver)?;
     let name = Name::from_ascii(format!("{fqdn}."))
         .map_err(|error| Stop::unknown(format!("not tried: {fqdn} is no DNS name: {error}")))?;
     let mut question = Message::query();
     question.metadata.recursion_desired = true;
     question.add_query(Query::query(name, kind));
-    let mut last = Err(Stop::unknown("not tried: no resolver is configured"));
-    for (server, until) in shares(&servers, Instant::now(), until) {
-        last = ask_one(dialer, server, &question, until)
-            .await
-            .map_err(|error| explain(error, server, fqdn));
-        let decisive = last
-            .as_ref()
-            .is_ok_and(|reply| reply.message.metadata.response_code != ResponseCode::ServFail);
-        if decisive {
-            break;
+    let asked = ask_one(dialer, server, &question, until).await;
+    asked.map_err(|error| explain(error, server, fqdn))
+}
+
+/// A resolver that says this has no answer of its own: clients ask the next one that they know.
+pub(crate) fn is_no_answer(code: ResponseCode) -> bool {
+    matches!(
+        code,
+        ResponseCode::ServFail | ResponseCode::Refused | ResponseCode::NotImp
+    )
+}
+
+/// Every server that some client of this place may ask: the vantage point's own, then `also`, each once.
+pub(crate) fn servers(
+    dialer: &Dialer,
+    resolver: ResolverAddress,
+    also: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, Stop> {
+    let mut all = own_servers(dialer, resolver)?;
+    for server in also {
+        if !all.contains(server) {
+            all.push(*server);
         }
     }
-    last
+    if all.is_empty() {
+        return Err(Stop::unknown("not tried: no resolver is configured"));
+    }
+    Ok(all)
 }
 
-/// Divides the time fairly, so that a dead first server leaves time for the second.
-fn shares(servers: &[SocketAddr], now: Instant, until: Instant) -> impl Iterator<Item = (SocketAddr, Instant)> {
-    let share = until.saturating_duration_since(now) / u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
-    servers
-        .iter()
-        .zip(1u32..)
-        .map(move |(&server, nth)| (server, now + share * nth))
-        .collect::<Vec<_>>()
-        .into_iter()
-}
-
-fn servers(dialer: &Dialer, resolver: ResolverAddress) -> Result<Vec<SocketAddr>, Stop> {
+fn own_servers(dialer: &Dialer, resolver: ResolverAddress) -> Result<Vec<SocketAddr>, Stop> {
     let configured = match resolver {
         ResolverAddress::Address(server) => return Ok(vec![server]),
         ResolverAddress::System => hickory_resolver::system_conf::read_system_conf()
             .map_err(|error| Stop::unknown(format!("the system's resolver configuration cannot be read: {error}")))?,
     };
-    let servers: Vec<SocketAddr> = configured
-        .0
-        .name_servers()
-        .iter()
-        .map(|server| SocketAddr::new(server.ip, 53))
-        .take(3)
-        .collect();
+    let mut servers: Vec<SocketAddr> = Vec::new();
+    for server in configured.0.name_servers() {
+        let server = SocketAddr::new(server.ip, 53);
+        if !servers.contains(&server) {
+            servers.push(server);
+        }
+    }
+    // Clients' stubs know no more than three.
+    servers.truncate(3);
     // The system's stub listens on this machine, which is not where the proxy stands.
     if matches!(dialer, Dialer::Socks5(_)) && servers.iter().any(|server| server.ip().is_loopback()) {
         return Err(Stop::unknown(
@@ -245,14 +250,15 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_dead_first_server_leaves_time_for_the_second() {
-        let servers = ["10.0.0.1:53".parse().unwrap(), "10.0.0.2:53".parse().unwrap()];
-        let now = Instant::now();
-        let until: Vec<Instant> = shares(&servers, now, now + Duration::from_secs(4))
-            .map(|(_, until)| until)
-            .collect();
-        assert_eq!(until, [now + Duration::from_secs(2), now + Duration::from_secs(4)]);
-        assert_eq!(shares(&[], now, now + Duration::from_secs(4)).count(), 0);
+    #[test]
+    fn every_server_is_asked_once() {
+        let at = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let own = ResolverAddress::Address(at("10.0.0.4:53"));
+        let all = servers(
+            &Dialer::Direct,
+            own,
+            &[at("10.0.0.5:53"), at("10.0.0.4:53"), at("10.0.0.5:53")],
+        );
+        assert_eq!(all.unwrap(), [at("10.0.0.4:53"), at("10.0.0.5:53")]);
     }
 }

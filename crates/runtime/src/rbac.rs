@@ -127,7 +127,7 @@ pub const OPERATOR_RULES: &[Rule] = &[
         &["configmaps"],
         &["get", "create", "patch", "delete"],
         Scope::OperatorNamespace,
-        "act: snapshots of what was before a lock; observe reads them back",
+        "act: snapshots of what was before a lock, and what external DNS must answer; observe reads both back",
     ),
     rule(
         "events.k8s.io",

@@ -89,6 +89,14 @@ fn hosts_of(answer: &Value) -> Option<Vec<Fqdn>> {
             // One without is a region whose host we would leave unproven.
             let uri = region.get("uri").unwrap_or(region);
             texts.push(uri.as_str()?);
+            // Whatever else is a URL there is a host that some client may use.
+            let others = region
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(key, _)| *key != "uri");
+            let urls = others.filter_map(|(_, value)| value.as_str());
+            texts.extend(urls.filter(|text| text.starts_with("https://")));
         }
     }
     let primary = answer.get("primaryRegionResourceProviderUri").and_then(Value::as_str);
@@ -135,7 +143,7 @@ mod tests {
     #[test]
     fn hosts_are_read_leniently_but_never_left_out() {
         let names = |answer: &Value| hosts_of(answer).map(|h| h.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let answer = json!({"registryFqdns": {"westeurope": {"uri": "https://G.registry.westeurope.api.azureml.ms", "odd": 1},
+        let answer = json!({"registryFqdns": {"westeurope": {"uri": "https://G.registry.westeurope.api.azureml.ms", "odd": 1, "note": "text"},
             "northeurope": {"uri": "g.registry.northeurope.api.azureml.ms"}},
             "primaryRegionResourceProviderUri": "https://g.registry.westeurope.api.azureml.ms/"});
         assert_eq!(

@@ -37,6 +37,7 @@ use crate::arm::{Answer, Arm, Call, CallError, Cause};
 use crate::client::Inner;
 use crate::{identity, json, operations};
 
+pub(crate) use network::Neighbours;
 pub(crate) use obstacles::PolicyCache;
 
 /// Odd items that are told of in one visit.
@@ -198,6 +199,9 @@ pub(crate) async fn observe(
         each(desired.sharing.iter().cloned(), |id| targets::storage(&look, id)),
         join_all(operations.iter().map(|o| poll(&look, o))),
     );
+    let all_zones = zones.values().filter_map(Fact::seen);
+    let all_zones = all_zones.chain(elsewhere.seen().into_iter().flatten());
+    let neighbours = network::neighbours(&look, &virtual_networks, all_zones).await;
     let mut seen = AzureSeen {
         principal,
         registry: core.registry,
@@ -208,6 +212,7 @@ pub(crate) async fn observe(
         endpoints: core.endpoints,
         subnets,
         virtual_networks,
+        neighbours,
         zones,
         zones_elsewhere: elsewhere,
         shared_storage: shared,

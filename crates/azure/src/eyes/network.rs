@@ -1,9 +1,15 @@
-//! Subnets and virtual networks that the spec names.
+//! Subnets and virtual networks that the spec names, and their neighbours, which may resolve through them.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
 use serde_json::Value;
 use sreg_domain::ArmId;
 use sreg_domain::desired::{Desired, NetworkPlace};
-use sreg_domain::seen::{Fact, SubnetSeen, VirtualNetworkSeen};
+use sreg_domain::seen::{Fact, IgnoranceKind, ServiceEndpoints, SubnetSeen, VirtualNetworkSeen, ZoneSeen};
+use tokio::time::Instant;
 
 use super::Look;
 use crate::json;
@@ -41,11 +47,13 @@ pub(super) async fn virtual_network(look: &Look<'_>, id: ArmId) -> Fact<VirtualN
             location: json::text(body, "/location")
                 .ok_or("the network has no location")?
                 .into(),
-            dns_servers: json::list(body, "/properties/dhcpOptions/dnsServers")
+            dns_servers: texts(body, "/properties/dhcpOptions/dnsServers"),
+            address_space: texts(body, "/properties/addressSpace/addressPrefixes"),
+            service_endpoints: json::list(body, "/properties/subnets")
                 .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
+                .filter_map(service_endpoints)
                 .collect(),
+            peers: peers(body),
         })
     })
     .await
@@ -72,6 +80,116 @@ fn free_addresses(body: &Value) -> Option<usize> {
 fn size(prefix: &str) -> Option<usize> {
     let bits: u32 = prefix.split_once('/')?.1.parse().ok()?;
     1_usize.checked_shl(32_u32.checked_sub(bits)?)
+}
+
+/// Networks read in one visit because they may resolve through others: a hub can have hundreds of spokes.
+const MOST_NEIGHBOURS: usize = 48;
+/// They change seldom and only say whom a change of names touches.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// What was read of neighbours lately.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    known: Mutex<HashMap<ArmId, (Instant, Fact<VirtualNetworkSeen>)>>,
+}
+
+impl Neighbours {
+    fn recall(&self, id: &ArmId) -> Option<Fact<VirtualNetworkSeen>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, fact) = known.get(id)?;
+        (at.elapsed() < REMEMBERED).then(|| fact.clone())
+    }
+
+    fn keep(&self, id: &ArmId, fact: &Fact<VirtualNetworkSeen>) {
+        let lasts = match fact {
+            Fact::Seen(_) | Fact::Absent => true,
+            Fact::Unknown(why) => why.kind == IgnoranceKind::Forbidden,
+        };
+        if lasts {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
+            known.insert(id.clone(), (Instant::now(), fact.clone()));
+        }
+    }
+}
+
+/// Networks that the spec does not name: those that are linked to a zone of its names, then those that are peered with any.
+pub(super) async fn neighbours(
+    look: &Look<'_>,
+    named: &BTreeMap<ArmId, Fact<VirtualNetworkSeen>>,
+    zones: impl Iterator<Item = &ZoneSeen>,
+) -> BTreeMap<ArmId, Fact<VirtualNetworkSeen>> {
+    let linked: BTreeSet<ArmId> = zones
+        .flat_map(|zone| zone.links.seen().into_iter().flatten())
+        .map(|link| link.virtual_network.clone())
+        .filter(|id| !named.contains_key(id))
+        .collect();
+    let mut all = read_some(look, linked.into_iter().take(MOST_NEIGHBOURS)).await;
+    let peers_of = |facts: &BTreeMap<ArmId, Fact<VirtualNetworkSeen>>| -> BTreeSet<ArmId> {
+        facts
+            .values()
+            .filter_map(Fact::seen)
+            .flat_map(|n| n.peers.clone())
+            .collect()
+    };
+    let peers = peers_of(named).into_iter().chain(peers_of(&all));
+    let more: BTreeSet<ArmId> = peers
+        .filter(|id| !named.contains_key(id) && !all.contains_key(id))
+        .collect();
+    let room = MOST_NEIGHBOURS.saturating_sub(all.len());
+    all.extend(read_some(look, more.into_iter().take(room)).await);
+    all
+}
+
+async fn read_some(look: &Look<'_>, ids: impl Iterator<Item = ArmId>) -> BTreeMap<ArmId, Fact<VirtualNetworkSeen>> {
+    let read = ids.map(|id| async {
+        let fact = match look.inner.neighbours.recall(&id) {
+            Some(fact) => fact,
+            None => {
+                let fact = virtual_network(look, id.clone()).await;
+                look.inner.neighbours.keep(&id, &fact);
+                fact
+            }
+        };
+        (id, fact)
+    });
+    join_all(read).await.into_iter().collect()
+}
+
+fn texts(body: &Value, pointer: &str) -> Vec<String> {
+    let all = json::list(body, pointer).iter().filter_map(Value::as_str);
+    all.map(str::to_owned).collect()
+}
+
+/// The service endpoints of a subnet as its network shows it; `None` without any.
+fn service_endpoints(subnet: &Value) -> Option<ServiceEndpoints> {
+    let endpoints = json::list(subnet, "/properties/serviceEndpoints").iter();
+    let services: Vec<String> = endpoints.filter_map(|e| json::string(e, "/service")).collect();
+    if services.is_empty() {
+        return None;
+    }
+    let mut prefixes = texts(subnet, "/properties/addressPrefixes");
+    prefixes.extend(json::string(subnet, "/properties/addressPrefix"));
+    prefixes.sort();
+    prefixes.dedup();
+    Some(ServiceEndpoints {
+        subnet: json::string(subnet, "/name").unwrap_or_default(),
+        prefixes,
+        services,
+    })
+}
+
+/// Networks at the other end of peerings that are not cut.
+fn peers(body: &Value) -> Vec<ArmId> {
+    let peerings = json::list(body, "/properties/virtualNetworkPeerings").iter();
+    let cut = |p: &&Value| {
+        json::text(p, "/properties/peeringState").is_some_and(|state| state.eq_ignore_ascii_case("Disconnected"))
+    };
+    let remote = |p: &Value| json::id(p, "/properties/remoteVirtualNetwork/id");
+    let mut peers: Vec<ArmId> = peerings.filter(|p| !cut(p)).filter_map(remote).collect();
+    peers.sort();
+    peers.dedup();
+    peers
 }
 
 #[cfg(test)]
@@ -101,5 +219,36 @@ mod tests {
         ] {
             assert_eq!(of(untold.clone()), None, "{untold}");
         }
+    }
+
+    #[test]
+    fn subnets_without_service_endpoints_are_left_out_and_both_forms_of_prefixes_are_read() {
+        let subnet = |properties: Value| service_endpoints(&json!({"name": "apps", "properties": properties}));
+        assert_eq!(subnet(json!({"addressPrefix": "10.0.1.0/24"})), None);
+        assert_eq!(
+            subnet(json!({"addressPrefix": "10.0.1.0/24", "serviceEndpoints": []})),
+            None
+        );
+        let services = json!([{"service": "Microsoft.Storage", "locations": ["westeurope"]}]);
+        let one = subnet(json!({"addressPrefix": "10.0.1.0/24", "serviceEndpoints": services})).unwrap();
+        assert_eq!(
+            (one.subnet.as_str(), one.prefixes),
+            ("apps", vec!["10.0.1.0/24".to_owned()])
+        );
+        assert_eq!(one.services, ["Microsoft.Storage"]);
+        let two = json!({"addressPrefixes": ["fd00:1::/64", "10.0.1.0/24"], "serviceEndpoints": services});
+        assert_eq!(subnet(two).unwrap().prefixes, ["10.0.1.0/24", "fd00:1::/64"]);
+    }
+
+    #[test]
+    fn peers_are_the_networks_at_the_other_end() {
+        let peer = |name: &str, state: &str| {
+            let id = format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/{name}");
+            json!({"properties": {"remoteVirtualNetwork": {"id": id}, "peeringState": state}})
+        };
+        let body = json!({"properties": {"virtualNetworkPeerings":
+            [peer("b", "Connected"), peer("c", "Disconnected"), peer("a", "Initiated"), {"properties": {}}]}});
+        let names: Vec<String> = peers(&body).iter().map(|id| id.name().to_owned()).collect();
+        assert_eq!(names, ["a", "b"]);
     }
 }

@@ -1,4 +1,6 @@
-//! Clients that came from public addresses lately (azure.md §8.3, §8.4), from a Log Analytics workspace that the spec names.
+//! Who asked storage and container registry lately, by address (azure.md §8.3, §8.4), from a Log Analytics workspace that the
+//! spec names. Private addresses too: clients of the same region, or of a subnet with a service endpoint, reach the public side
+//! with them (azure.md §0), so that only the planner, which knows the client networks, can tell who came through our endpoints.
 //! No rows from a target at all means that its logs do not arrive there, which is not the same as no clients: `Unknown`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +15,7 @@ use sreg_domain::desired::{Desired, RecentPublicClients};
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, PublicClient};
 
 use super::Look;
-use super::addresses::{address_of, is_public};
+use super::addresses::address_of;
 use crate::arm::{Call, CallError, scope_of};
 use crate::json;
 
@@ -44,7 +46,7 @@ pub(super) fn not_asked_or(desired: &Desired, because: &str) -> Fact<Vec<PublicC
 /// A client whose address the logs do not tell.
 const NO_ADDRESS: &str = "unknown address";
 
-/// Recent clients from public addresses; `Absent` unless the spec asks.
+/// Recent callers; `Absent` unless the spec asks.
 pub(super) async fn recent(look: &Look<'_>, desired: &Desired, targets: &[ArmId]) -> Fact<Vec<PublicClient>> {
     let Some(wish) = &desired.verification.recent_public_clients else {
         return Fact::Absent;
@@ -57,12 +59,12 @@ pub(super) async fn recent(look: &Look<'_>, desired: &Desired, targets: &[ArmId]
         workspace: &wish.workspace,
     };
     match source.callers(targets, wish.window).await {
-        Ok(callers) => public_only(wish, targets, callers),
+        Ok(callers) => by_address(wish, targets, callers),
         Err(error) => Fact::Unknown(error.into_ignorance()),
     }
 }
 
-fn public_only(wish: &RecentPublicClients, targets: &[ArmId], callers: Vec<Caller>) -> Fact<Vec<PublicClient>> {
+fn by_address(wish: &RecentPublicClients, targets: &[ArmId], callers: Vec<Caller>) -> Fact<Vec<PublicClient>> {
     let heard: BTreeSet<&ArmId> = callers.iter().map(|c| &c.target).collect();
     if let Some(silent) = targets.iter().find(|t| !heard.contains(t)) {
         return Fact::Unknown(Ignorance {
@@ -78,8 +80,7 @@ fn public_only(wish: &RecentPublicClients, targets: &[ArmId], callers: Vec<Calle
     for caller in callers {
         // What is no address is shown as it is, and none as such: it must not hide a client. No prefix accepts either.
         let address = match address_of(&caller.address) {
-            Some(address) if !is_public(address) => continue,
-            Some(address) => address.to_string(),
+            Some(address) => address.to_canonical().to_string(),
             None if caller.address.trim().is_empty() => NO_ADDRESS.to_owned(),
             None => caller.address.clone(),
         };
@@ -122,13 +123,17 @@ impl CallerSource for LogAnalytics<'_> {
     }
 }
 
-/// Requests by target and address. `isfuzzy` lets a missing table pass; a target without rows is noticed afterwards.
+/// Requests by target and address, without the port that some logs write (U23): each connection would be a row. Who pulls with a
+/// token that was had before, or without any, is among the repository events alone. `isfuzzy` lets a missing table pass; a target
+/// without rows is noticed afterwards.
 fn query(window: Duration) -> String {
     format!(
         "union isfuzzy=true \
          (StorageBlobLogs | project TimeGenerated, Resource=_ResourceId, Caller=tostring(CallerIpAddress)), \
-         (ContainerRegistryLoginEvents | project TimeGenerated, Resource=_ResourceId, Caller=tostring(CallerIpAddress)) \
+         (ContainerRegistryLoginEvents | project TimeGenerated, Resource=_ResourceId, Caller=tostring(CallerIpAddress)), \
+         (ContainerRegistryRepositoryEvents | project TimeGenerated, Resource=_ResourceId, Caller=tostring(CallerIpAddress)) \
          | where TimeGenerated > ago({}s) \
+         | extend Caller = replace_regex(Caller, @'^(\\d+\\.\\d+\\.\\d+\\.\\d+):\\d+$', @'\\1') \
          | summarize Requests=count(), Last=max(TimeGenerated) by Resource, Caller",
         window.as_secs()
     )
@@ -194,22 +199,23 @@ mod tests {
     }
 
     #[test]
-    fn public_callers_are_gathered_by_address_without_port() {
+    fn callers_are_gathered_by_address_without_port_private_ones_too() {
         let blob = format!("{}/blobServices/default", target("a").to_string().to_uppercase());
         let body = answer(json!([
             [blob, "20.1.2.3:5000", 3, "2026-11-23T10:00:00Z"],
             [blob, "20.1.2.3:5001", 4, "2026-11-23T11:00:00Z"],
             [blob, "10.0.0.4:1", 9, "2026-11-23T11:00:00Z"],
+            [blob, "[fde4:8dba::7]:443", 2, "2026-11-23T11:00:00Z"],
             ["/subscriptions/other", "20.9.9.9", 1, "2026-11-23T11:00:00Z"],
         ]));
         let callers = rows(&body, &[target("a")]).unwrap();
-        let Fact::Seen(clients) = public_only(&wish(), &[target("a")], callers) else {
+        let Fact::Seen(clients) = by_address(&wish(), &[target("a")], callers) else {
             panic!()
         };
-        assert_eq!(clients.len(), 1);
-        assert_eq!((clients[0].address.as_str(), clients[0].requests), ("20.1.2.3", 7));
+        let told: Vec<(&str, u64)> = clients.iter().map(|c| (c.address.as_str(), c.requests)).collect();
+        assert_eq!(told, [("10.0.0.4", 9), ("20.1.2.3", 7), ("fde4:8dba::7", 2)]);
         assert_eq!(
-            clients[0].last_seen,
+            clients[1].last_seen,
             "2026-11-23T11:00:00Z".parse::<Timestamp>().unwrap()
         );
     }
@@ -219,7 +225,7 @@ mod tests {
         let row = |caller: Value| json!([target("a").to_string(), caller, 2, "2026-11-23T11:00:00Z"]);
         let body = answer(json!([row(json!("")), row(json!(null)), row(json!(" "))]));
         let callers = rows(&body, &[target("a")]).unwrap();
-        let Fact::Seen(clients) = public_only(&wish(), &[target("a")], callers) else {
+        let Fact::Seen(clients) = by_address(&wish(), &[target("a")], callers) else {
             panic!()
         };
         let told: Vec<(&str, u64)> = clients.iter().map(|c| (c.address.as_str(), c.requests)).collect();
@@ -235,12 +241,10 @@ mod tests {
             "2026-11-23T11:00:00Z"
         ]]));
         let both = [target("a"), target("b")];
-        let unknown = public_only(&wish(), &both, rows(&body, &both).unwrap());
+        let unknown = by_address(&wish(), &both, rows(&body, &both).unwrap());
         assert!(unknown.ignorance().unwrap().attempt.contains("/b"));
-        assert_eq!(
-            public_only(&wish(), &both[..1], rows(&body, &both[..1]).unwrap()),
-            Fact::Seen(Vec::new())
-        );
+        let heard = by_address(&wish(), &both[..1], rows(&body, &both[..1]).unwrap());
+        assert_eq!(heard.seen().map(Vec::len), Some(1));
         for nonsense in [
             json!({}),
             json!({"tables": []}),

@@ -178,6 +178,16 @@ impl Work<'_> {
         }
     }
 
+    /// Writes over exactly what carries this etag. `None`: it carries another one by now.
+    async fn replace(&self, id: &ArmId, body: Value, etag: &str, attempt: String) -> Result<Option<Answer>, CallError> {
+        let call = Call::write(self.arm(), Method::Put, id, body, attempt).header("if-match", etag);
+        match self.arm().send(call, self.deadline).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.cause == Cause::Precondition => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes; gone already is done.
     async fn delete(&self, id: &ArmId) -> Carried {
         match self.arm().send(Call::delete(self.arm(), id), self.deadline).await {

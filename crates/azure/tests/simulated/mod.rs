@@ -231,6 +231,7 @@ pub fn desired() -> Desired {
         endpoints: vec![place],
         client_networks: Vec::new(),
         waived: BTreeMap::new(),
+        waived_hosts: BTreeMap::new(),
         verification: Verification {
             consecutive_successes: 3,
             interval: Duration::from_secs(30),

@@ -319,6 +319,7 @@ fn passes(path: &sreg_api::probe::ProbePath, successes: i32) -> PathResult {
         message: String::new(),
         addresses: path.addresses.clone(),
         cname_chain: Vec::new(),
+        silent_dns_servers: Vec::new(),
         successes,
         failures: 0,
         last_transition_time: None,

@@ -184,6 +184,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 | ClusterAction::RemoveFinalizer
                 | ClusterAction::DeleteSnapshot { .. }
                 | ClusterAction::TellBreakGlass { .. }
+                | ClusterAction::PublishDns { .. }
                 | ClusterAction::DeleteProbe { .. } => true,
                 ClusterAction::Claim { .. }
                 | ClusterAction::AddFinalizer

@@ -1,15 +1,18 @@
 //! What people must have said before a closing write, worked out from desired and seen alone: approval, window, rollout, and the
-//! clients that are still seen at public addresses.
+//! clients that still come by another way than our endpoints.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
+use sreg_domain::desired::NetworkPlace;
+use sreg_domain::seen::PublicClient;
 use sreg_domain::{ArmId, Desired, Digest, Fact, Seen};
 
 use super::proof::{Names, closedness};
 use crate::facts::relocks;
-use crate::prefix::Prefix;
+use crate::prefix::{Prefix, is_public};
 use crate::window::{self, Standing};
 
 /// Everything that people have yet to say.
@@ -35,7 +38,7 @@ pub(super) fn missing<'a>(
         ),
         (
             nobody_is_cut_off(desired, seen),
-            "clients are, or may be, still seen at public addresses",
+            "clients came, or may have come, by another way than our endpoints",
         ),
     ];
     let broken = demands.into_iter().filter(|(holds, _)| !holds);
@@ -57,6 +60,7 @@ fn approval_digest<'a>(
     }
     parts.extend(desired.client_networks.iter().map(|n| format!("network {n:?}")));
     parts.extend(desired.waived.keys().map(|id| format!("unproven {}", id.key())));
+    parts.extend(desired.waived_hosts.keys().map(|host| format!("unproven host {host}")));
     let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
     parts.extend(obstacles.map(|obstacle| format!("obstacle {obstacle}")));
     parts.sort();
@@ -84,13 +88,34 @@ fn nobody_is_cut_off(desired: &Desired, seen: &Seen) -> bool {
     let Some(asked) = &desired.verification.recent_public_clients else {
         return true;
     };
-    let accepted = |client: &sreg_domain::seen::PublicClient| {
-        let holds = |prefix: Prefix| client.address.parse().is_ok_and(|address| prefix.holds(address));
-        asked.accept.iter().filter_map(|text| Prefix::parse(text)).any(holds)
+    let holds = |prefixes: &[String], client: &PublicClient| {
+        let address: Option<IpAddr> = client.address.parse().ok();
+        let mut prefixes = prefixes.iter().filter_map(|text| Prefix::parse(text));
+        address.is_some_and(|address| prefixes.any(|prefix| prefix.holds(address)))
     };
+    let is_private = |c: &PublicClient| c.address.parse().is_ok_and(|address| !is_public(address));
+    // Through an endpoint of ours: from a client network, and not from a subnet that has another private way.
+    let through_ours = |client: &PublicClient| {
+        let networks = desired.client_networks.iter().map(|n| &n.place);
+        let mut homes = networks.filter_map(|place| match place {
+            NetworkPlace::OnPremises(prefixes) => holds(prefixes, client).then_some(false),
+            NetworkPlace::VirtualNetwork(id) => {
+                let network = seen.azure.virtual_networks.get(id)?.seen()?;
+                let kind = client.target.kind();
+                let provider = kind.split('/').next().unwrap_or_default();
+                let mut other_ways = network.service_endpoints.iter().filter(|s| holds(&s.prefixes, client));
+                let serves = |s: &String| s.to_ascii_lowercase().starts_with(provider);
+                let other_way = other_ways.any(|s| s.services.iter().any(serves));
+                holds(&network.address_space, client).then_some(other_way)
+            }
+        });
+        let first = homes.next();
+        first == Some(false) && homes.all(|other_way| !other_way)
+    };
+    let cleared = |client: &PublicClient| holds(&asked.accept, client) || (is_private(client) && through_ours(client));
     match &seen.azure.recent_public_clients {
         _ if asked.policy != RecentPublicClientsPolicy::Block || goes_on(seen) => true,
-        Fact::Seen(clients) => clients.iter().all(accepted),
+        Fact::Seen(clients) => clients.iter().all(cleared),
         Fact::Absent | Fact::Unknown(_) => false,
     }
 }

@@ -1,6 +1,7 @@
 //! What must be true for a closing write, worked out from desired and seen alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -284,7 +285,8 @@ fn members_by_place(desired: &Desired, seen: &Seen) -> Option<BTreeMap<String, N
 }
 
 fn subject(desired: &Desired, seen: &Seen) -> Digest {
-    let mut parts = Vec::new();
+    let regions = seen.azure.registry.seen().into_iter().flat_map(|r| &r.regions);
+    let mut parts: Vec<String> = regions.map(|r| format!("region {}", r.location)).collect();
     for place in &desired.endpoints {
         for (group, target) in needed(desired, seen).unwrap_or_default() {
             let Some(endpoint) = ready(desired, seen, place, group, &target) else {
@@ -314,14 +316,15 @@ fn evidence(desired: &Desired, round: &Round, places: &BTreeMap<String, Names>) 
     Digest::of_parts(parts.iter().map(String::as_str))
 }
 
-/// Hosts that Azure reports and that clients will ask for.
-fn hosts(seen: &Seen) -> Option<BTreeSet<String>> {
+/// Hosts that Azure reports, that clients will ask for and that nobody waived. Only hosts of discovery can be waived.
+fn hosts(desired: &Desired, seen: &Seen) -> Option<BTreeSet<String>> {
     let mut hosts: BTreeSet<String> = seen
         .azure
         .discovery
         .seen()
         .filter(|h| !h.is_empty())?
         .iter()
+        .filter(|host| !desired.waived_hosts.contains_key(*host))
         .map(ToString::to_string)
         .collect();
     for region in &seen.azure.registry.seen()?.regions {
@@ -346,7 +349,7 @@ fn hosts(seen: &Seen) -> Option<BTreeSet<String>> {
 }
 
 fn unproven(desired: &Desired, seen: &Seen, round: &Round, places: &BTreeMap<String, Names>) -> Vec<String> {
-    let Some(hosts) = hosts(seen) else {
+    let Some(hosts) = hosts(desired, seen) else {
         return vec!["the hosts that clients ask for are not known".into()];
     };
     let mut missing = Vec::new();
@@ -404,6 +407,7 @@ fn unproven_path(
         && probe.spec.vantage_point_generation == point.generation
         && probe.spec.service_account_name == point.service_account
         && probe.spec.secure_registry.uid == desired.object.uid
+        && dns_servers(seen, network).is_some_and(|servers| servers == probe.spec.dns_servers)
         && probe.spec.round == round.number
         && probe.spec.subject == round.subject.as_str()
         && probe
@@ -422,9 +426,26 @@ fn unproven_path(
         let about: Vec<_> = s.results.iter().filter(|r| r.fqdn == name).collect();
         let passes = |r: &PathResult| {
             let answered: BTreeSet<String> = r.addresses.iter().cloned().collect();
-            r.outcome == ProbeOutcome::Succeeded && r.successes >= needed && answered == *addresses
+            r.outcome == ProbeOutcome::Succeeded
+                && r.successes >= needed
+                && answered == *addresses
+                && r.silent_dns_servers.is_empty()
         };
         echoes && matches!(about.as_slice(), [only] if passes(only))
     });
     if proven { None } else { no("not proven in this round") }
+}
+
+/// The DNS servers that a network is configured with, each once.
+fn dns_servers(seen: &Seen, network: &ClientNetwork) -> Option<Vec<String>> {
+    let all: Vec<IpAddr> = match &network.place {
+        NetworkPlace::OnPremises(_) => network.dns_servers.clone(),
+        NetworkPlace::VirtualNetwork(id) => {
+            let texts = &seen.azure.virtual_networks.get(id)?.seen()?.dns_servers;
+            texts.iter().map(|t| t.trim().parse().ok()).collect::<Option<_>>()?
+        }
+    };
+    let mut once = BTreeSet::new();
+    let first = all.iter().filter(|server| once.insert(**server));
+    Some(first.map(ToString::to_string).collect())
 }

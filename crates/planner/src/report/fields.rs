@@ -8,7 +8,8 @@ use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
 use sreg_api::status::{
     ApprovalWanted, EndpointStatus, ExposureStatus, FindingStatus, HistoryEntry, OperationStatus, PublicAccessStatus,
-    RefusalStatus, RollbackStatus, SecureRegistryStatus, SnapshotStatus, TargetAccessStatus, WaitStatus,
+    PublicClientStatus, RefusalStatus, RollbackStatus, SecureRegistryStatus, SnapshotStatus, TargetAccessStatus,
+    WaitStatus,
 };
 use sreg_domain::action::{Effect, StepResult};
 use sreg_domain::seen::OperationState;
@@ -20,7 +21,7 @@ use crate::break_glass::{self, Standing};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::facts::{View, was_locked};
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
-use crate::{lockdown, locked, opening};
+use crate::{callers, lockdown, locked, opening, published};
 
 /// Status stays small.
 const MOST_LINES: usize = 16;
@@ -50,7 +51,9 @@ pub(super) fn status(
         paths_verified: Some(format!("{passing}/{}", assessment.paths.len())),
         endpoints: assessment.endpoints.iter().map(|e| endpoint(view, plan, e)).collect(),
         waiting_for: waiting_for(plan, &former.waiting_for),
+        public_clients: public_clients(view),
         findings: findings(plan),
+        external_dns: published::status(view),
         operations: operations(view, outcome),
         refusals,
         approvals_wanted: approvals_wanted(view, plan),
@@ -101,6 +104,7 @@ fn keep_what_was_not_judged(former: &SecureRegistryStatus, status: &mut SecureRe
     status.endpoints_ready = former.endpoints_ready.clone();
     status.paths_verified = former.paths_verified.clone();
     status.endpoints = former.endpoints.clone();
+    status.external_dns = former.external_dns.clone();
     status.approvals_wanted.clear();
 }
 
@@ -310,6 +314,27 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
     wanted
 }
 
+/// Who came by another way than our endpoints. What is denied once all is closed is nobody whom the lock is about to cut off.
+fn public_clients(view: &View<'_>) -> Vec<PublicClientStatus> {
+    let known = view
+        .seen
+        .azure
+        .recent_public_clients
+        .seen()
+        .filter(|_| !view.all_closed());
+    let clients = known.map(Vec::as_slice).unwrap_or_default();
+    let mut lines: Vec<PublicClientStatus> = callers::outsiders(view.desired, view.seen, clients)
+        .into_iter()
+        .map(|outsider| PublicClientStatus {
+            address: truncate(&outsider.client.address, LONGEST_LINE),
+            resource_id: outsider.client.target.to_string(),
+            why: (!outsider.why.is_empty()).then_some(outsider.why),
+        })
+        .collect();
+    lines.truncate(MOST_LINES);
+    lines
+}
+
 /// What the digest covers, in words.
 fn lockdown_summary(view: &View<'_>, plan: &Plan) -> String {
     let listed = |names: Vec<&str>| {
@@ -322,10 +347,17 @@ fn lockdown_summary(view: &View<'_>, plan: &Plan) -> String {
     let targets = listed(view.access.iter().map(|a| a.id.name()).collect());
     let networks = listed(view.desired.client_networks.iter().map(|n| n.name.as_str()).collect());
     let waived = listed(view.desired.waived.keys().map(sreg_domain::ArmId::name).collect());
+    let hosts = listed(
+        view.desired
+            .waived_hosts
+            .keys()
+            .map(sreg_domain::Fqdn::as_str)
+            .collect(),
+    );
     let obstacles = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
     let obstacles = listed(obstacles.map(String::as_str).collect());
     format!(
-        "close public access of {targets} once all {} paths from {networks} are proven; waived networks: {waived}; forbids opening again: {obstacles}",
+        "close public access of {targets} once all {} paths from {networks} are proven; waived networks: {waived}; waived hosts: {hosts}; forbids opening again: {obstacles}",
         plan.assessment.paths.len()
     )
 }

@@ -305,6 +305,20 @@ pub fn cases() -> Vec<Case> {
             world.visit();
             world
         }),
+        ("zone_groups_that_no_policy_makes_stall", || {
+            let mut world = World::everyday();
+            world.respec(|o| {
+                *dns(&mut o.spec) = DnsSpec {
+                    mode: Some(DnsMode::Policy),
+                    ..DnsSpec::default()
+                }
+            });
+            for _ in 0..5 {
+                world.visit();
+            }
+            world.pass(std::time::Duration::from_secs(3600));
+            world
+        }),
         ("zone_groups_by_policy_are_waited_for", || {
             let mut world = World::everyday();
             world.respec(|o| {

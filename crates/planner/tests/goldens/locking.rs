@@ -46,6 +46,43 @@ pub fn cases() -> Vec<Case> {
             ]);
             world
         }),
+        ("a_host_that_is_waived_is_told", || {
+            let mut world = gated(|spec| {
+                spec.unproven_hosts = vec![UnprovenHostSpec {
+                    fqdn: "cert-westeurope.experiments.azureml.net".into(),
+                    reason: "jobs run elsewhere (CHG-17)".into(),
+                }];
+            });
+            world.seen.azure.discovery = Fact::Seen(vec![
+                registry_name("westeurope"),
+                "cert-westeurope.experiments.azureml.net".parse().unwrap(),
+            ]);
+            world
+        }),
+        ("dns_servers_elsewhere_make_a_link_useless_and_are_asked", || {
+            let mut world = World::everyday();
+            if let Some(Fact::Seen(spoke)) = world.seen.azure.virtual_networks.get_mut(&vnet("spoke")) {
+                spoke.dns_servers = vec!["10.0.0.4".into(), "10.0.0.6".into()];
+            }
+            world.public_servers.insert("10.0.0.6".into());
+            for _ in 0..20 {
+                let (_, report) = world.visit();
+                world.pass(report.requeue);
+            }
+            world
+        }),
+        ("settings_of_what_exists_are_compared", || {
+            let mut world = locked();
+            world.respec(|o| {
+                o.spec.endpoints[0].approval = Some(ApprovalSpec {
+                    mode: ApprovalMode::Manual,
+                    request_message: None,
+                });
+                let dns = o.spec.endpoints[0].dns.get_or_insert_default();
+                dns.resolution_policy = Some(ResolutionPolicy::NxDomainRedirect);
+            });
+            world
+        }),
         ("without_discovery_paths_are_not_known", || {
             let mut world = gated(|_| {});
             world.seen.azure.discovery = unknown(IgnoranceKind::Nonsense);

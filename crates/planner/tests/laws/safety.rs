@@ -148,6 +148,7 @@ fn takes_or_writes(action: &Action) -> bool {
             | ClusterAction::WriteSnapshot { .. }
             | ClusterAction::ApplyProbe(_)
             | ClusterAction::OpenRound { .. }
+            | ClusterAction::PublishDns { .. }
             | ClusterAction::TellBreakGlass { .. } => false,
         },
     }

@@ -6,10 +6,12 @@ mod world;
 
 mod after;
 mod approvals;
+mod clients;
 mod deleting;
 mod emergencies;
 mod invalid;
 mod lock;
+mod neighbours;
 mod ownership;
 mod progress;
 mod refused;

@@ -68,7 +68,12 @@ impl World {
             };
             let needed = probe.spec.consecutive_successes;
             let results = probe.spec.paths.iter().map(|path| {
-                let found = self.reaches(&network.name, &path.fqdn, &path.addresses);
+                let publicly = probe.spec.dns_servers.iter().find(|s| self.public_servers.contains(*s));
+                let found = match publicly {
+                    Some(server) => Err((Hop::Dns, format!("{server}:53 answers public 20.60.1.1"))),
+                    None => self.reaches(&network.name, &path.fqdn, &path.addresses),
+                };
+                let mute = probe.spec.dns_servers.iter().filter(|s| self.mute_servers.contains(*s));
                 PathResult {
                     fqdn: path.fqdn.clone(),
                     outcome: if found.is_ok() {
@@ -84,6 +89,7 @@ impl World {
                         Vec::new()
                     },
                     cname_chain: Vec::new(),
+                    silent_dns_servers: mute.map(|s| format!("{s}:53")).collect(),
                     successes: if found.is_ok() { needed } else { 0 },
                     failures: if found.is_ok() { 0 } else { needed },
                     last_transition_time: None,

@@ -72,6 +72,8 @@ impl World {
             }
             ClusterAction::WriteSnapshot { snapshot, .. } => cluster.snapshot = Fact::Seen(snapshot.clone()),
             ClusterAction::DeleteSnapshot { .. } => cluster.snapshot = Fact::Absent,
+            ClusterAction::PublishDns { data, .. } if data.is_empty() => cluster.published_dns = Fact::Absent,
+            ClusterAction::PublishDns { data, .. } => cluster.published_dns = Fact::Seen(data.clone()),
             ClusterAction::ApplyProbe(write) => self.write_probe(write),
             ClusterAction::OpenRound {
                 number,
@@ -230,6 +232,7 @@ impl World {
                 if let Some(Fact::Seen(zone)) = self.seen.azure.zones.get_mut(&zone)
                     && let Fact::Seen(links) = &mut zone.links
                 {
+                    links.retain(|link| link.id != *id);
                     links.push(LinkSeen {
                         tags: with_owner(tags, owner),
                         id: id.clone(),

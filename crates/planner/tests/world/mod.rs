@@ -133,6 +133,11 @@ pub struct World {
     pub undo: Option<Box<AzureSeen>>,
     /// Every write to Azure: when, and which resource.
     pub writes: Vec<(Timestamp, ArmId)>,
+    /// DNS servers that know nothing of our zones and answer publicly, and those that answer nothing.
+    pub public_servers: BTreeSet<String>,
+    pub mute_servers: BTreeSet<String>,
+    /// The registry's endpoint carries one name, which holds no region.
+    pub odd_registry_names: bool,
     /// The object is gone: its finalizer went while it was being deleted.
     pub gone: bool,
     pub addresses: u32,
@@ -218,6 +223,15 @@ pub fn point(network: VantageNetwork, virtual_network: Option<ArmId>) -> Fact<Va
     })
 }
 
+/// `hub` is 10.0.0.0/16, every other network a prefix of its own.
+pub fn address_space_of(network: &ArmId) -> String {
+    let second = match network.name() {
+        "hub" => 0,
+        other => 1 + other.bytes().fold(0u32, |sum, b| (sum * 31 + u32::from(b)) % 90),
+    };
+    format!("10.{second}.0.0/16")
+}
+
 /// A zone of another team's, in their resource group, that this network is linked to.
 pub fn linked_elsewhere(group: &str, zone: &str, network: &str) -> ZoneSeen {
     let id = id(&format!(
@@ -258,6 +272,7 @@ impl World {
             endpoints: BTreeMap::new(),
             subnets: BTreeMap::new(),
             virtual_networks: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
             zones: BTreeMap::new(),
             zones_elsewhere: Fact::Seen(Vec::new()),
             shared_storage: BTreeMap::new(),
@@ -271,6 +286,7 @@ impl World {
             vantage_points: BTreeMap::new(),
             probes: BTreeMap::new(),
             snapshot: Fact::Absent,
+            published_dns: Fact::Absent,
             approvals: Fact::Seen(Vec::new()),
             break_glasses: Fact::Seen(Vec::new()),
             rollout: Fact::Absent,
@@ -296,6 +312,9 @@ impl World {
             contrary: Vec::new(),
             undo: None,
             writes: Vec::new(),
+            public_servers: BTreeSet::new(),
+            mute_servers: BTreeSet::new(),
+            odd_registry_names: false,
             gone: false,
             addresses: 4,
             journal: Vec::new(),
@@ -386,11 +405,18 @@ impl World {
                 .subnets
                 .entry(place.subnet.clone())
                 .or_insert(Fact::Seen(known));
-            for network in place.dns.links.iter().chain([&place.virtual_network]) {
+            let clients = self.desired.client_networks.iter().filter_map(|c| match &c.place {
+                NetworkPlace::VirtualNetwork(id) => Some(id),
+                NetworkPlace::OnPremises(_) => None,
+            });
+            for network in place.dns.links.iter().chain([&place.virtual_network]).chain(clients) {
                 let known = VirtualNetworkSeen {
                     id: network.clone(),
                     location: "westeurope".into(),
                     dns_servers: Vec::new(),
+                    address_space: vec![address_space_of(network)],
+                    service_endpoints: Vec::new(),
+                    peers: Vec::new(),
                 };
                 self.seen
                     .azure
@@ -479,6 +505,9 @@ impl World {
                 .unwrap_or_default()
         };
         match group {
+            EndpointGroup::AmlRegistry if self.odd_registry_names => {
+                vec![("amlregistry".into(), "r7.registry.api.azureml.ms".parse().unwrap())]
+            }
             EndpointGroup::AmlRegistry => regions()
                 .iter()
                 .map(|r| ("amlregistry".into(), registry_name(r.location.as_str())))

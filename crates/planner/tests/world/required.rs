@@ -38,7 +38,8 @@ impl World {
             .map(ToString::to_string)
             .collect();
         let regions = azure.registry.seen().into_iter().flat_map(|r| &r.regions);
-        names.extend(regions.map(|r| registry_name(r.location.as_str()).to_string()));
+        let by_region = regions.filter(|_| !self.odd_registry_names);
+        names.extend(by_region.map(|r| registry_name(r.location.as_str()).to_string()));
         for account in azure.storage.values().filter_map(Fact::seen) {
             names.insert(format!("{}.blob.core.windows.net", account.id.name()));
             if account.hierarchical_namespace {

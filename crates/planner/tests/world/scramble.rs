@@ -350,6 +350,7 @@ impl World {
         }
         add(&mut all, "claim", |s| s.cluster.claim = gone());
         add(&mut all, "snapshot", |s| s.cluster.snapshot = gone());
+        add(&mut all, "published DNS", |s| s.cluster.published_dns = gone());
         add(&mut all, "approvals", |s| s.cluster.approvals = gone());
         add(&mut all, "break-glasses", |s| s.cluster.break_glasses = gone());
         add(&mut all, "rollout", |s| s.cluster.rollout = gone());

@@ -1,5 +1,7 @@
 //! Attempts against real sockets: through a SOCKS5 proxy as to an Azure network, and directly on loopback.
 
+#[path = "all_servers.rs"]
+mod all_servers;
 #[path = "both_kinds.rs"]
 mod both_kinds;
 #[path = "neighbourhood.rs"]
@@ -63,7 +65,7 @@ async fn with_resolver(resolver: Peer, udp: bool) -> Neighbourhood {
 }
 
 async fn look(network: &Neighbourhood, limit: Duration) -> Attempt {
-    attempt(&network.via(RESOLVER), &path(), limit).await
+    attempt(&network.via(RESOLVER), &[], &path(), limit).await
 }
 
 #[track_caller]
@@ -174,7 +176,7 @@ async fn every_address_must_accept() {
         addresses: vec!["10.1.0.5".to_owned(), "10.1.0.4".to_owned()],
         ..path()
     };
-    let found = attempt(&network.via(RESOLVER), &path, AMPLE).await;
+    let found = attempt(&network.via(RESOLVER), &[], &path, AMPLE).await;
     assert_stopped(&found, Failed, Hop::Tcp, "10.1.0.5:443 refuses");
 }
 
@@ -193,7 +195,7 @@ async fn a_proxy_that_fails_says_nothing_about_the_path() {
         ..failing.via(RESOLVER)
     };
     assert_stopped(
-        &attempt(&via, &path(), AMPLE).await,
+        &attempt(&via, &[], &path(), AMPLE).await,
         Unknown,
         Hop::Dns,
         "cannot be used",
@@ -204,7 +206,7 @@ async fn a_proxy_that_fails_says_nothing_about_the_path() {
         ..via
     };
     assert_stopped(
-        &attempt(&via, &path(), SHORT).await,
+        &attempt(&via, &[], &path(), SHORT).await,
         Unknown,
         Hop::Dns,
         "did not answer in time",
@@ -367,12 +369,12 @@ async fn directly_the_same_hops_pass() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (via, path) = directly(&ca, resolver);
-    let (found, ()) = tokio::join!(attempt_at_port(&via, &path, AMPLE, port), async {
+    let (found, ()) = tokio::join!(attempt_at_port(&via, &[], &path, AMPLE, port), async {
         serve_tls(listener.accept().await.unwrap().0, ca.server(&[FQDN]), CHALLENGE).await;
     });
     assert_eq!(found.outcome, Succeeded, "{found:?}");
     drop(listener);
-    let found = attempt_at_port(&via, &path, AMPLE, port).await;
+    let found = attempt_at_port(&via, &[], &path, AMPLE, port).await;
     assert_stopped(&found, Failed, Hop::Tcp, "refuses the connection");
 }
 
@@ -395,13 +397,13 @@ async fn each_attempt_asks_dns_anew_and_opens_a_connection_of_its_own() {
     let (via, path) = directly(&ca, resolver);
     for attempt in 1..=2 {
         // Each time somebody has to knock.
-        let (found, ()) = tokio::join!(attempt_at_port(&via, &path, AMPLE, port), async {
+        let (found, ()) = tokio::join!(attempt_at_port(&via, &[], &path, AMPLE, port), async {
             serve_tls(listener.accept().await.unwrap().0, ca.server(&[FQDN]), CHALLENGE).await;
         });
         assert_eq!(found.outcome, Succeeded, "{attempt}: {found:?}");
         assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), attempt);
     }
-    let found = attempt_at_port(&via, &path, AMPLE, port).await;
+    let found = attempt_at_port(&via, &[], &path, AMPLE, port).await;
     assert_stopped(&found, Failed, Hop::Dns, "127.0.0.2");
 }
 
@@ -418,7 +420,7 @@ async fn directly_a_dead_resolver_is_named() {
         ..network.via(&unused.to_string())
     };
     assert_stopped(
-        &attempt(&via, &path(), AMPLE).await,
+        &attempt(&via, &[], &path(), AMPLE).await,
         Failed,
         Hop::Dns,
         "nothing listens there",
@@ -429,7 +431,7 @@ async fn directly_a_dead_resolver_is_named() {
         ..network.via(&mute.local_addr().unwrap().to_string())
     };
     assert_stopped(
-        &attempt(&via, &path(), SHORT).await,
+        &attempt(&via, &[], &path(), SHORT).await,
         Failed,
         Hop::Dns,
         "gives no answer",
@@ -442,6 +444,7 @@ async fn hosts_outside_the_cloud_are_not_contacted() {
     for fqdn in ["internal.contoso.example", "169.254.169.254", "azurecr.io.evil.example"] {
         let found = attempt(
             &network.via(RESOLVER),
+            &[],
             &ProbePath {
                 fqdn: fqdn.to_owned(),
                 ..path()
@@ -454,6 +457,7 @@ async fn hosts_outside_the_cloud_are_not_contacted() {
     }
     let found = attempt(
         &network.via(RESOLVER),
+        &[],
         &ProbePath {
             addresses: vec![],
             ..path()

@@ -9,6 +9,7 @@
 //! | breakglasses/status | patch | everywhere served |
 //! | connectivityprobes | create, get, patch, delete | the vantage points' namespaces |
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use futures::StreamExt;
@@ -22,7 +23,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParam
 use serde_json::json;
 use sreg_api::names::{
     BREAK_GLASS_MANAGER, FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT,
-    MANAGED_BY, PROBE_MANAGER, SNAPSHOT_MANAGER,
+    MANAGED_BY, PROBE_MANAGER, PUBLISHED_DNS_MANAGER, SNAPSHOT_MANAGER,
 };
 use sreg_api::{BreakGlass, BreakGlassStatus, ConnectivityProbe, SecureRegistry};
 use sreg_domain::Effect;
@@ -42,7 +43,8 @@ pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &Cl
         ClusterAction::AddFinalizer => add_finalizer(context, object).await,
         ClusterAction::RemoveFinalizer => remove_finalizer(context, object).await,
         ClusterAction::WriteSnapshot { config_map, snapshot } => write_snapshot(context, config_map, snapshot).await,
-        ClusterAction::DeleteSnapshot { config_map } => delete_snapshot(context, config_map).await,
+        ClusterAction::DeleteSnapshot { config_map } => delete_config_map(context, config_map).await,
+        ClusterAction::PublishDns { config_map, data } => publish_dns(context, config_map, data).await,
         ClusterAction::ApplyProbe(probe) => apply_probe(context, object, probe).await,
         ClusterAction::OpenRound {
             number,
@@ -260,12 +262,33 @@ async fn write_snapshot(context: &Context, name: &str, snapshot: &Snapshot) -> R
 }
 
 /// Whoever wrote it: it belongs to the Azure registry, and so to the object that holds the claim on that.
-async fn delete_snapshot(context: &Context, name: &str) -> Result<Effect, Unwritten> {
+async fn delete_config_map(context: &Context, name: &str) -> Result<Effect, Unwritten> {
     let attempt = format!("delete ConfigMap {name}");
     let api = config_maps(context);
     let present = look(context, &attempt, api.get_opt(name)).await?;
     let Some(map) = present else { return Ok(done()) };
     delete(context, &attempt, api.delete(name, &exactly(&map.metadata))).await
+}
+
+/// What people read.
+async fn publish_dns(context: &Context, name: &str, data: &BTreeMap<String, String>) -> Result<Effect, Unwritten> {
+    if data.is_empty() {
+        return delete_config_map(context, name).await;
+    }
+    let attempt = format!("write ConfigMap {name}");
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some([(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        data: Some(data.clone()),
+        ..ConfigMap::default()
+    };
+    let params = PatchParams::apply(PUBLISHED_DNS_MANAGER).force();
+    let api = config_maps(context);
+    write(context, &attempt, api.patch(name, &params, &Patch::Apply(&map))).await?;
+    Ok(done())
 }
 
 /// With the uid, so that a successor of the same name is not told of another one's end. One that is gone needs no telling.

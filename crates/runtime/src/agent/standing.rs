@@ -105,6 +105,7 @@ impl Standing {
                     .map(|address| cut(address, 45))
                     .collect(),
                 cname_chain: attempt.cname_chain.iter().take(16).map(|name| cut(name, 253)).collect(),
+                silent_dns_servers: attempt.silent_servers.iter().take(16).map(|s| cut(s, 64)).collect(),
                 successes,
                 failures,
                 last_transition_time: changed_at.or(Some(Time(now))),
@@ -156,6 +157,7 @@ fn untried(paths: &[ProbePath]) -> Vec<PathResult> {
         message: "not tried yet".to_owned(),
         addresses: Vec::new(),
         cname_chain: Vec::new(),
+        silent_dns_servers: Vec::new(),
         successes: 0,
         failures: 0,
         last_transition_time: None,
@@ -188,11 +190,20 @@ fn says_the_same(ours: &ConnectivityProbeStatus, theirs: &ConnectivityProbeStatu
             message: _,
             addresses: _,
             cname_chain: _,
+            silent_dns_servers,
             successes,
             failures,
             last_transition_time: _,
         } = a;
-        (fqdn, outcome, hop, successes, failures) == (&b.fqdn, &b.outcome, &b.hop, &b.successes, &b.failures)
+        (fqdn, outcome, hop, silent_dns_servers, successes, failures)
+            == (
+                &b.fqdn,
+                &b.outcome,
+                &b.hop,
+                &b.silent_dns_servers,
+                &b.successes,
+                &b.failures,
+            )
     };
     (observed_generation, round, subject) == (&theirs.observed_generation, &theirs.round, &theirs.subject)
         && results.len() == theirs.results.len()

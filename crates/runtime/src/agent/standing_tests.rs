@@ -30,6 +30,7 @@ fn question(generation: i64, round: i64, subject: &str, most: i32) -> Question {
             round,
             interval_milliseconds: 100,
             consecutive_successes: most,
+            dns_servers: Vec::new(),
             paths: NAMES.iter().map(path).collect(),
         },
     }
@@ -42,6 +43,7 @@ fn attempt(outcome: ProbeOutcome) -> Attempt {
         message: "10.1.0.4:443 does not answer".to_owned(),
         addresses: vec!["10.1.0.4".to_owned()],
         cname_chain: vec![],
+        silent_servers: vec![],
     }
 }
 

@@ -1,12 +1,13 @@
 //! Carries out one probe: sweeps over its paths, feeds what they find to the [`Standing`] and publishes what is new. A changed
 //! question abandons whatever is under way; the worker then starts again at once.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use sreg_api::probe::ConnectivityProbeStatus;
+use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus};
 use sreg_probe::{Attempt, Via};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -75,10 +76,15 @@ impl Worker {
 
     /// One attempt at every path, as many at once as the agent allows.
     async fn sweep(&self, question: &Question) -> Vec<Attempt> {
+        let servers = match dns_servers(&question.spec) {
+            Ok(servers) => servers,
+            Err(told) => return question.spec.paths.iter().map(|_| told.clone()).collect(),
+        };
+        let servers = &servers;
         let attempts = question.spec.paths.iter().map(|path| async move {
             // Waiting for a turn does not count against the attempt. The semaphore is never closed.
             let _turn = self.attempts.acquire().await;
-            let attempt = sreg_probe::attempt(&self.via, path, self.attempt_timeout).await;
+            let attempt = sreg_probe::attempt(&self.via, servers, path, self.attempt_timeout).await;
             tracing::debug!(fqdn = %path.fqdn, outcome = ?attempt.outcome, hop = ?attempt.hop, message = %attempt.message, "attempt");
             attempt
         });
@@ -124,6 +130,19 @@ impl Worker {
         self.published.send_replace(Some(status));
         Ok(())
     }
+}
+
+/// The DNS servers that a probe names; one that is no address leaves nothing to say of any path.
+fn dns_servers(spec: &ConnectivityProbeSpec) -> Result<Vec<SocketAddr>, Attempt> {
+    let mut servers = Vec::new();
+    for text in &spec.dns_servers {
+        let Ok(address) = text.parse::<IpAddr>() else {
+            let why = format!("not tried: the probe names DNS server {text:?}, which is no address");
+            return Err(Attempt::not_tried(why));
+        };
+        servers.push(SocketAddr::new(address, 53));
+    }
+    Ok(servers)
 }
 
 fn interval(question: &Question) -> Duration {

@@ -46,11 +46,13 @@ pub(super) async fn observe(context: &Context, object: &ObjectRef, desired: &Des
         naming::claim_name(&desired.registry),
         naming::snapshot_name(&desired.registry),
     );
-    let (claim, vantage_points, probes, snapshot, approvals, break_glasses) = tokio::join!(
+    let published = naming::published_dns_name(&desired.registry);
+    let (claim, vantage_points, probes, snapshot, published_dns, approvals, break_glasses) = tokio::join!(
         claim(context, object, &lease),
         vantage::observe(context, &named),
         probes(context, &object.uid),
         snapshot(context, &config_map),
+        published_dns(context, &published),
         approvals(context, object),
         break_glasses(context, object),
     );
@@ -60,6 +62,7 @@ pub(super) async fn observe(context: &Context, object: &ObjectRef, desired: &Des
         vantage_points,
         probes,
         snapshot,
+        published_dns,
         approvals,
         break_glasses,
         rollout: Fact::Absent,
@@ -211,6 +214,13 @@ async fn snapshot(context: &Context, name: &str) -> Fact<Snapshot> {
         Ok(snapshot) => Fact::Seen(snapshot),
         Err(error) => Fact::Unknown(nonsense(attempt, &error)),
     }
+}
+
+/// What was published for external DNS.
+async fn published_dns(context: &Context, name: &str) -> Fact<BTreeMap<String, String>> {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.settings.operator_namespace);
+    let read = read(context, format!("read ConfigMap {name}"), api.get_opt(name)).await;
+    fact(read).map(|map| map.data.unwrap_or_default())
 }
 
 /// The snapshot within a ConfigMap.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azure_sim::Simulator;
-use azure_sim::data_plane::{Caches, Leg, Reach, Wanted, answer_http, reach, resolve};
+use azure_sim::data_plane::{Caches, Leg, Reach, Wanted, answer_http, ask, dns_servers_of, reach, resolver_at};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -158,7 +158,7 @@ impl Agents {
             .spec
             .paths
             .iter()
-            .map(|path| self.attempt(place.network, path))
+            .map(|path| self.attempt(place.network, &question.spec.dns_servers, path))
             .collect();
         known.standing.take(
             &Sweep {
@@ -185,8 +185,8 @@ impl Agents {
             .ok();
     }
 
-    fn attempt(&self, network: &str, path: &ProbePath) -> Attempt {
-        let (outcome, hop, message, addresses, cname_chain) = match self.look(network, path) {
+    fn attempt(&self, network: &str, servers: &[String], path: &ProbePath) -> Attempt {
+        let (outcome, hop, message, addresses, cname_chain) = match self.look(network, servers, path) {
             Ok(seen) => (ProbeOutcome::Succeeded, None, "reached".to_owned(), seen.0, seen.1),
             Err((hop, message)) => (ProbeOutcome::Failed, Some(hop), message, Vec::new(), Vec::new()),
         };
@@ -204,45 +204,65 @@ impl Agents {
             message,
             addresses,
             cname_chain,
+            silent_servers: Vec::new(),
         }
     }
 
-    fn look(&self, network: &str, path: &ProbePath) -> Result<(Vec<String>, Vec<String>), (Hop, String)> {
+    /// Asks every DNS server that the probe names, and the network's first.
+    fn look(
+        &self,
+        network: &str,
+        servers: &[String],
+        path: &ProbePath,
+    ) -> Result<(Vec<String>, Vec<String>), (Hop, String)> {
         let now = self.sim.now();
         self.sim.with_world(|world| {
-            let answer = resolve(
-                world,
-                &mut self.caches.lock().unwrap(),
-                now,
-                network,
-                &path.fqdn,
-                Wanted::A,
-            );
-            let chain: Vec<String> = answer.chain.iter().map(|alias| alias.target.clone()).collect();
-            let mut addresses: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
-            addresses.sort();
+            let place = world
+                .networks
+                .get(network)
+                .ok_or((Hop::Dns, "no such network".to_owned()))?;
+            let mut all = dns_servers_of(world, place);
+            all.truncate(1);
+            all.extend(servers.iter().filter_map(|text| text.parse::<Ipv4Addr>().ok()));
             let mut wanted = path.addresses.clone();
             wanted.sort();
-            if addresses != wanted {
-                return Err((
-                    Hop::Dns,
-                    format!("{} resolves to {addresses:?} instead of {wanted:?}", path.fqdn),
-                ));
+            let mut first = None;
+            for server in all {
+                let Some(resolver) = resolver_at(world, place, server) else {
+                    continue;
+                };
+                let answer = ask(
+                    world,
+                    &mut self.caches.lock().unwrap(),
+                    now,
+                    &resolver,
+                    &path.fqdn,
+                    Wanted::A,
+                );
+                let chain: Vec<String> = answer.chain.iter().map(|alias| alias.target.clone()).collect();
+                let mut addresses: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
+                addresses.sort();
+                if addresses != wanted {
+                    let message = format!("{server} resolves {} to {addresses:?} instead of {wanted:?}", path.fqdn);
+                    return Err((Hop::Dns, message));
+                }
+                if path
+                    .private_link_name
+                    .as_ref()
+                    .is_some_and(|name| !chain.contains(name))
+                {
+                    let message = format!("{server} leads {} not over its privatelink name", path.fqdn);
+                    return Err((Hop::Dns, message));
+                }
+                first.get_or_insert((addresses, chain, answer.addresses));
             }
-            if path
-                .private_link_name
-                .as_ref()
-                .is_some_and(|name| !chain.contains(name))
-            {
-                return Err((
-                    Hop::Dns,
-                    format!("{} does not lead over its privatelink name", path.fqdn),
-                ));
-            }
+            let Some((addresses, chain, reached)) = first else {
+                return Err((Hop::Dns, "no DNS server answers".to_owned()));
+            };
             if self.cut.lock().unwrap().contains(network) {
                 return Err((Hop::Tcp, "the line is down".to_owned()));
             }
-            for address in answer.addresses {
+            for address in reached {
                 connect(world, now, network, &path.fqdn, address)?;
             }
             Ok((addresses, chain))

@@ -15,6 +15,7 @@ mod api_server;
 mod apply;
 mod arm;
 mod campaign;
+mod clients;
 mod evidence;
 mod fence;
 mod gated;

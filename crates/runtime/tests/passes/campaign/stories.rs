@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::azures::{deny, in_two_regions, lift_denial, storage, without_registry};
 use super::gate::Gate;
-use crate::stand::{NAME, NAMESPACE, REGISTRY, Stand, bad_window};
+use crate::clients::keep_zones;
+use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand, bad_window};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NETWORKS: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks";
@@ -187,6 +188,7 @@ pub fn all() -> Vec<Story> {
             play: |stage| break_glass_half_way(stage).boxed(),
         },
         like_another("broken-spec", |_| {}, |stage| broken_spec(stage).boxed()),
+        story("external-dns", with_external_dns, |stage| external_dns(stage).boxed()),
         Story {
             name: "created",
             beginning: Beginning::OtherWishes,
@@ -488,4 +490,24 @@ async fn link_deleted(stage: &Stage<'_>) -> Result<(), String> {
     stage.act("delete a link").sim.delete_by_hand(&before[0]);
     stage.until("linked again", 30 * MINUTE, |_| links() == before).await?;
     approval(stage, "Lockdown").await
+}
+
+fn with_external_dns(object: &mut Value) {
+    object["spec"]["endpoints"][0]["dns"] = json!({"mode": "External"});
+}
+
+/// Whoever runs DNS does what is published, once all of it is.
+async fn external_dns(stage: &Stage<'_>) -> Result<(), String> {
+    let published = |stand: &Stand| {
+        let name = stand.status()["externalDns"]["configMap"].as_str()?.to_owned();
+        let map = stand.api.get("configmaps", OPERATOR_NAMESPACE, &name)?;
+        Some(map["data"]["hub.zone"].as_str()?.to_owned())
+    };
+    stage
+        .until("published", 30 * MINUTE, |stand| published(stand).is_some())
+        .await?;
+    let stand = stage.act("do what is published");
+    keep_zones(stand, &published(stand).unwrap_or_default());
+    stage.locked().await?;
+    stage.delete().await
 }

@@ -1,0 +1,163 @@
+//! Who asks a zone: networks that are linked to it, and those that resolve through one of them, by DNS servers that stand there or
+//! by forwarding. A link alone says too little: whole offices hang on the resolver of one hub.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use sreg_domain::desired::NetworkPlace;
+use sreg_domain::seen::VirtualNetworkSeen;
+use sreg_domain::{ArmId, Fact};
+
+use crate::facts::{View, may_pass, not_known};
+use crate::plan::Wait;
+use crate::prefix::Prefix;
+
+/// Azure's own resolver, which answers in the view of the network that asks.
+const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
+
+/// Everybody who asks a zone, as far as can be known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Askers {
+    /// Linked, or to be linked.
+    pub(crate) linked: BTreeSet<ArmId>,
+    /// By DNS servers in a linked network.
+    through: BTreeMap<ArmId, ArmId>,
+    /// Client networks outside Azure, which forward to a linked network.
+    offices: BTreeSet<String>,
+    /// Peered with a linked network, and not to be read: their DNS servers may stand there.
+    perhaps: BTreeMap<ArmId, ArmId>,
+}
+
+impl Askers {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.linked.is_empty() && self.through.is_empty() && self.offices.is_empty() && self.perhaps.is_empty()
+    }
+
+    pub(crate) fn extend(&mut self, other: Askers) {
+        self.linked.extend(other.linked);
+        self.through.extend(other.through);
+        self.offices.extend(other.offices);
+        self.perhaps.extend(other.perhaps);
+        let linked = &self.linked;
+        self.through.retain(|network, _| !linked.contains(network));
+        self.perhaps.retain(|network, _| !linked.contains(network));
+    }
+
+    /// For people: the linked ones first.
+    pub(crate) fn show(&self) -> String {
+        let mut all: Vec<String> = self.linked.iter().map(|n| n.name().to_owned()).collect();
+        let through = self.through.iter();
+        all.extend(through.map(|(n, via)| format!("{} (its DNS servers stand in {})", n.name(), via.name())));
+        all.extend(
+            self.offices
+                .iter()
+                .map(|office| format!("{office} (forwards from outside Azure)")),
+        );
+        let perhaps = self.perhaps.iter();
+        all.extend(perhaps.map(|(n, via)| {
+            format!(
+                "perhaps {} (peered with {}, its DNS servers may not be read)",
+                n.name(),
+                via.name()
+            )
+        }));
+        all.join(", ")
+    }
+
+    /// What an approval covers.
+    pub(crate) fn keys(&self) -> String {
+        let mut keys: Vec<String> = self.linked.iter().map(|n| n.key().to_owned()).collect();
+        keys.extend(self.through.keys().map(|n| format!("through {}", n.key())));
+        keys.extend(self.offices.iter().map(|office| format!("office {office}")));
+        keys.extend(self.perhaps.keys().map(|n| format!("perhaps {}", n.key())));
+        keys.join(" ")
+    }
+}
+
+/// Everybody who asks where these networks are linked. `Err`: a network that is peered with one of them could not be read, which
+/// time may cure.
+pub(crate) fn of(view: &View<'_>, linked: BTreeSet<ArmId>) -> Result<Askers, Wait> {
+    let mut askers = Askers::default();
+    if linked.is_empty() {
+        return Ok(askers);
+    }
+    for (id, fact) in all_networks(view).filter(|(id, _)| !linked.contains(*id)) {
+        match fact {
+            Fact::Seen(network) => {
+                if let Some(via) = servers_stand_in(view, network, &linked) {
+                    askers.through.insert(id.clone(), via.clone());
+                }
+            }
+            Fact::Absent => {}
+            Fact::Unknown(why) => match linked.iter().find(|asker| is_peer(view, asker, id)) {
+                Some(_) if may_pass(why) => return Err(not_known(&format!("the DNS servers of {id}"), fact)),
+                Some(via) => drop(askers.perhaps.insert(id.clone(), via.clone())),
+                None => {}
+            },
+        }
+    }
+    let offices = view.desired.client_networks.iter().filter(|c| match &c.place {
+        NetworkPlace::OnPremises(_) => serves(view, &c.endpoint, &linked),
+        NetworkPlace::VirtualNetwork(_) => false,
+    });
+    askers.offices = offices.map(|c| c.name.clone()).collect();
+    askers.linked = linked;
+    Ok(askers)
+}
+
+/// An office forwards to a network of the entry that it is served by.
+fn serves(view: &View<'_>, entry: &str, linked: &BTreeSet<ArmId>) -> bool {
+    let mut places = view.desired.endpoints.iter().filter(|p| p.name == entry);
+    places.any(|p| linked.contains(&p.virtual_network) || p.dns.links.iter().any(|n| linked.contains(n)))
+}
+
+fn all_networks<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a ArmId, &'a Fact<VirtualNetworkSeen>)> {
+    let azure = &view.seen.azure;
+    azure.virtual_networks.iter().chain(&azure.neighbours)
+}
+
+fn network<'a>(view: &'a View<'_>, id: &ArmId) -> Option<&'a VirtualNetworkSeen> {
+    let azure = &view.seen.azure;
+    let fact = azure.virtual_networks.get(id).or_else(|| azure.neighbours.get(id))?;
+    fact.seen()
+}
+
+fn is_peer(view: &View<'_>, network_id: &ArmId, other: &ArmId) -> bool {
+    network(view, network_id).is_some_and(|n| n.peers.contains(other))
+}
+
+fn servers(network: &VirtualNetworkSeen) -> impl Iterator<Item = IpAddr> {
+    network.dns_servers.iter().filter_map(|text| text.trim().parse().ok())
+}
+
+fn holds(network: &VirtualNetworkSeen, address: IpAddr) -> bool {
+    let prefixes = network.address_space.iter().filter_map(|p| Prefix::parse(p));
+    prefixes.into_iter().any(|prefix| prefix.holds(address))
+}
+
+/// The linked network in which a DNS server of this one stands. Prefixes repeat across Azure: only one that is peered counts, or any
+/// where this one's peerings cannot tell.
+fn servers_stand_in<'a>(
+    view: &View<'_>,
+    asking: &VirtualNetworkSeen,
+    linked: &'a BTreeSet<ArmId>,
+) -> Option<&'a ArmId> {
+    let reached = |id: &&ArmId| asking.peers.is_empty() || asking.peers.contains(id);
+    let holds_one = |id: &&ArmId| {
+        network(view, id).is_some_and(|n| servers(asking).any(|server| holds(n, server) && !holds(asking, server)))
+    };
+    linked.iter().filter(reached).find(holds_one)
+}
+
+/// Whether a link of this network counts for its machines: it asks Azure's DNS, or a server of its own.
+pub(crate) fn asks_in_its_own_view(network: &VirtualNetworkSeen) -> bool {
+    network.dns_servers.is_empty() || servers(network).any(|server| server == AZURE_DNS || holds(network, server))
+}
+
+/// Names of the networks in which the DNS servers of this one stand.
+pub(crate) fn networks_of_servers(view: &View<'_>, asking: &VirtualNetworkSeen) -> Vec<String> {
+    let reached = |id: &ArmId| asking.peers.is_empty() || asking.peers.contains(id);
+    let known = all_networks(view).filter_map(|(id, fact)| Some((id, fact.seen()?)));
+    let there = known.filter(|(id, n)| reached(id) && servers(asking).any(|server| holds(n, server)));
+    there.map(|(id, _)| id.name().to_owned()).collect()
+}
