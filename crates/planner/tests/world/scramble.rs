@@ -29,7 +29,6 @@ pub enum Blow {
     DropSnapshot,
     DropProbe(u8),
     RoundOfSomebodyElse(u8),
-    /// A job puts tags in order everywhere: what it does not know is gone.
     Retag,
     NewReplica,
     /// Whoever is there next falls silent.
@@ -201,7 +200,6 @@ impl World {
                     registry.tags.insert("owner".into(), "somebody".into());
                     apply::touch_registry(registry);
                 }
-                self.wipe_tags_but_of_zones();
             }
             Blow::NewReplica => self.add_replica(),
             Blow::Silence(at) => {
