@@ -37,6 +37,8 @@ pub struct Desired {
     pub client_networks: Vec<ClientNetwork>,
     /// Virtual networks that need no proof, with the reason.
     pub waived: BTreeMap<ArmId, String>,
+    /// Accounts that others use too and that may be closed all the same, with the reason.
+    pub shared_accounts: BTreeMap<ArmId, String>,
     /// What counts as proof.
     pub verification: Verification,
     /// Name-changing writes wait for a `ChangeApproval`.
@@ -57,6 +59,8 @@ pub struct Desired {
     pub drift_interval: Duration,
     /// Zero writes to Azure, ever.
     pub observe_only: bool,
+    /// The object is being deleted.
+    pub leaving: bool,
     /// What deletion does.
     pub deletion: DeletionPolicy,
     /// Longest time that break-glasses may hold the registry open, extensions included.

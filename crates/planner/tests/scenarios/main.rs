@@ -4,10 +4,12 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod absence;
 mod after;
 mod approvals;
 mod deleting;
 mod emergencies;
+mod halves;
 mod invalid;
 mod lock;
 mod ownership;

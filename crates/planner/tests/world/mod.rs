@@ -136,6 +136,10 @@ pub struct World {
     /// The object is gone: its finalizer went while it was being deleted.
     pub gone: bool,
     pub addresses: u32,
+    /// Locks: id and level.
+    pub locks: Vec<LockSeen>,
+    /// Endpoints that Azure does not delete.
+    pub undeletable: BTreeSet<ArmId>,
     /// Every step that was carried out.
     pub journal: Vec<String>,
 }
@@ -263,6 +267,7 @@ impl World {
             shared_storage: BTreeMap::new(),
             recent_public_clients: Fact::Absent,
             reopening_obstacles: Fact::Seen(Vec::new()),
+            locks: BTreeMap::new(),
             operations: Vec::new(),
             odd: Vec::new(),
         };
@@ -298,6 +303,8 @@ impl World {
             writes: Vec::new(),
             gone: false,
             addresses: 4,
+            locks: Vec::new(),
+            undeletable: BTreeSet::new(),
             journal: Vec::new(),
         };
         world.look_around();
@@ -552,6 +559,7 @@ impl World {
             since_name_change: Some(Duration::ZERO),
             name_changed: None,
             attempts: Attempts::default(),
+            zone_groups: BTreeMap::new(),
         };
     }
 
