@@ -113,12 +113,7 @@ pub(crate) fn is_approved(endpoint: &EndpointSeen) -> bool {
 
 /// What keeps the endpoint: Azure's own refusal to delete it, which is not provoked a second time where names depend on it, or a lock.
 /// `Err`: not known.
-fn obstacle(
-    view: &View<'_>,
-    id: &ArmId,
-    endpoint: &EndpointSeen,
-    zones: &[ArmId],
-) -> Result<Option<Wait>, Wait> {
+fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId]) -> Result<Option<Wait>, Wait> {
     let mut unread_wait = None;
     let unread = Fact::not_read("nobody looked for resource locks");
     for scope in std::iter::once(id).chain(zones) {

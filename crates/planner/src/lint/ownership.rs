@@ -119,7 +119,9 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             });
             let ours = zone_groups_endpoint(lint, id).is_some_and(|e| is_made_by_us(e, &desired.owner));
             let back = removal::puts_back(desired, seen, &step.action);
-            lint.demand("ownership", (wanted && ours) || back, || format!("{}: not ours", step.id));
+            lint.demand("ownership", (wanted && ours) || back, || {
+                format!("{}: not ours", step.id)
+            });
         }
         AzureAction::DeleteZoneGroup { id } => {
             let ours = zone_groups_endpoint(lint, id)

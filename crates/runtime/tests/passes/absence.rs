@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand};
+use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Stand};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -68,40 +68,6 @@ async fn a_registry_that_is_not_found_any_more_though_its_connections_are_approv
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_that_is_gone_takes_its_endpoints_along_in_good_time() {
-    let (stand, operator) = locked_to_be_removed().await;
-    assert!(stand.sim.delete_by_hand(REGISTRY));
-    stand.api.remove("secureregistries", NAMESPACE, NAME);
-    stand.until("gone", HOUR, |stand| stand.object().is_none()).await;
-    assert_eq!(snapshots(&stand), 0);
-    operator.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_not_found_at_any_read_writes_nothing_and_forgets_nothing() {
-    for seed in 1..=3 {
-        let (stand, operator) = locked_to_be_removed().await;
-        tokio::time::sleep(HOUR).await;
-        let (writes, standing, kept) = (stand.azure_writes(), endpoints(&stand), snapshots(&stand));
-        stand
-            .sim
-            .inject(not_found("/subscriptions/", json!({"probability": 0.03, "seed": seed})));
-        tokio::time::sleep(24 * HOUR).await;
-        stand.sim.clear_faults();
-        stand
-            .until("locked again", HOUR, |stand| stand.state() == "Locked")
-            .await;
-        assert_eq!(
-            (stand.azure_writes(), endpoints(&stand), snapshots(&stand)),
-            (writes, standing, kept),
-            "seed {seed}"
-        );
-        assert!(stand.open_targets().is_empty());
-        operator.stop().await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_somebody_deleted_is_still_made_again() {
     let (stand, operator) = locked_to_be_removed().await;
     let standing = endpoints(&stand);
@@ -119,24 +85,5 @@ async fn an_endpoint_that_somebody_deleted_is_still_made_again() {
             endpoints(stand) == standing && stand.state() == "Locked"
         })
         .await;
-    operator.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_deleted_storage_account_is_a_matter_for_people_after_minutes() {
-    let (stand, operator) = locked_to_be_removed().await;
-    let targets = stand
-        .sim
-        .with_world(|world| azure_sim::oracle::targets_of(world, REGISTRY));
-    let account = targets.into_iter().find(|id| id.contains("/storageAccounts/")).unwrap();
-    assert!(stand.sim.delete_by_hand(&account));
-    stand
-        .until("stalled", HOUR / 4, |stand| stand.state() == "Stalled")
-        .await;
-    let told = stand.status()["waitingFor"].to_string();
-    assert!(told.contains("deletedAccounts"), "{told}");
-    stand.break_the_glass("1h");
-    let others = |stand: &Stand| stand.open_targets().len() == 2;
-    stand.until("the others are open", HOUR / 4, others).await;
     operator.stop().await;
 }

@@ -62,30 +62,3 @@ pub fn in_two_regions(seed: &mut Seed) {
     registry.additional_locations = vec!["northeurope".to_owned()];
     registry.hierarchical_namespace = true;
 }
-
-/// Azure does not find one thing in a hundred that is there, at whatever read.
-pub fn sometimes_not_found(stand: &Stand) {
-    let rule = json!({
-        "method": "GET", "path": "/subscriptions/", "probability": 0.01, "seed": 7,
-        "effect": {"status": {"status": 404, "code": "ResourceNotFound", "message": "The resource was not found."}},
-    });
-    stand.sim.inject(serde_json::from_value(rule).unwrap());
-}
-
-/// Somebody keeps whatever stands in the resource group that a path begins with from being deleted.
-pub fn lock(stand: &Stand, path: &str) {
-    let group = path.split("/providers/").next().unwrap_or_default();
-    let id = format!("{group}/providers/Microsoft.Authorization/locks/hands-off");
-    let lock = json!({"id": id, "name": "hands-off", "type": "Microsoft.Authorization/locks",
-        "properties": {"level": "CanNotDelete"}});
-    stand.sim.put_by_hand(&id, lock);
-}
-
-/// Endpoints that stand without a zone group.
-pub fn halves(stand: &Stand) -> usize {
-    stand.sim.with_world(|world| {
-        let endpoints = world.of_kind("microsoft.network/privateendpoints");
-        let is_half = |id: &str| !world.below(id).any(|r| r.kind.ends_with("/privatednszonegroups"));
-        endpoints.filter(|e| is_half(&e.id)).count()
-    })
-}

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::azures::{deny, halves, in_two_regions, lift_denial, lock, sometimes_not_found, storage, without_registry};
+use super::azures::{deny, in_two_regions, lift_denial, storage, without_registry};
 use super::gate::Gate;
 use crate::stand::{NAME, NAMESPACE, REGISTRY, Stand, bad_window};
 
@@ -155,17 +155,6 @@ pub fn all() -> Vec<Story> {
         like_another("deletion-once-open", deleting_endpoints, |stage| {
             delete_open(stage).boxed()
         }),
-        Story {
-            name: "not-found-now-and-then",
-            beginning: Beginning::OtherWishes,
-            seed: |_| {},
-            spec: deleting_endpoints,
-            prepare: sometimes_not_found,
-            play: |stage| delete_locked(stage).boxed(),
-        },
-        like_another("deletion-of-what-is-kept", deleting_endpoints, |stage| {
-            delete_kept(stage).boxed()
-        }),
         like_another("deletion-under-retain", |_| {}, |stage| delete_locked(stage).boxed()),
         story("network-added", without_spoke, |stage| add_network(stage).boxed()),
         story("endpoint-dropped", with_second_endpoint, |stage| {
@@ -282,25 +271,6 @@ fn deleting_endpoints(object: &mut Value) {
 async fn delete_locked(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await?;
     stage.delete().await
-}
-
-/// Somebody locks the network's resource group before the object goes. What is there stays whole.
-async fn delete_kept(stage: &Stage<'_>) -> Result<(), String> {
-    stage.locked().await?;
-    stage.declare("allow public access", |spec| {
-        spec["publicAccess"] = json!({"desired": "Enabled"})
-    });
-    stage
-        .until("open", 30 * MINUTE, |stand| {
-            stand.open_targets().len() == 3 && stand.status()["publicAccess"]["summary"] == "Open"
-        })
-        .await?;
-    lock(stage.act("lock the group"), NETWORKS);
-    stage.delete().await?;
-    match halves(stage.stand) {
-        0 => Ok(()),
-        some => Err(format!("{some} endpoints are left without their zone group")),
-    }
 }
 
 async fn delete_open(stage: &Stage<'_>) -> Result<(), String> {
