@@ -76,6 +76,11 @@ pub struct SecureRegistrySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub unproven_networks: Vec<UnprovenNetworkSpec>,
+    /// Storage accounts and container registries that the registry uses and that are not its own (they stand outside its managed
+    /// resource group): the lock closes them for everybody else who uses them too, so each is to be listed here first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub shared_accounts: Vec<SharedAccountSpec>,
     /// Hosts that discovery returns, that no private endpoint carries and that clients need not reach, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["fqdn"]))]
@@ -341,6 +346,19 @@ pub struct UnprovenNetworkSpec {
     #[x_kube(validation = Rule::new(VNET_ID).message(VNET_ID_SAYS))]
     pub virtual_network_resource_id: String,
     /// Why nobody there needs the registry.
+    #[schemars(length(min = 1, max = 512))]
+    pub reason: String,
+}
+
+/// An account that others use too, and that may be closed all the same.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedAccountSpec {
+    /// ARM id of the storage account or container registry.
+    #[schemars(length(max = 300))]
+    #[x_kube(validation = Rule::new(ACCOUNT_ID).message(ACCOUNT_ID_SAYS))]
+    pub resource_id: String,
+    /// Why it may be closed: who else uses it, and that they know.
     #[schemars(length(min = 1, max = 512))]
     pub reason: String,
 }

@@ -34,6 +34,10 @@ pub(crate) const ZONE_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}
 /// What to write instead.
 pub(crate) const ZONE_ID_SAYS: &str = "must be the ARM id of a privatelink zone: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/privateDnsZones/privatelink.<suffix>";
 
+/// An account that may stand behind a registry.
+pub(crate) const ACCOUNT_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/]{1,90}/providers/(Microsoft[.]Storage/storageAccounts/[a-z0-9]{3,24}|Microsoft[.]ContainerRegistry/registries/[a-z0-9]{5,50})$')";
+pub(crate) const ACCOUNT_ID_SAYS: &str = "must be the ARM id of a storage account or container registry: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Storage/storageAccounts/<name> (or Microsoft.ContainerRegistry/registries/<name>)";
+
 /// A storage account's ARM id, for each item.
 pub(crate) const STORAGE_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-\\p{L}\\p{N}_.()]{1,90}/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]{3,24}$'))";
 

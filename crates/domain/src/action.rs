@@ -371,6 +371,21 @@ impl AzureAction {
         )
     }
 
+    /// The resource that it deletes.
+    pub fn removes(&self) -> Option<&ArmId> {
+        match self {
+            AzureAction::DeleteEndpoint { id, .. } | AzureAction::DeleteZoneGroup { id } => Some(id),
+            AzureAction::CreateRegistry { .. }
+            | AzureAction::SetTags { .. }
+            | AzureAction::GrantManagedGroupAccess { .. }
+            | AzureAction::CreateEndpoint { .. }
+            | AzureAction::CreateZone { .. }
+            | AzureAction::LinkZone { .. }
+            | AzureAction::PutZoneGroup { .. }
+            | AzureAction::Edit { .. } => None,
+        }
+    }
+
     /// Whether names may answer differently for somebody after it (design: name-changing writes).
     pub fn changes_names(&self) -> bool {
         matches!(

@@ -38,6 +38,8 @@ pub struct Desired {
     pub client_networks: Vec<ClientNetwork>,
     /// Virtual networks that need no proof, with the reason.
     pub waived: BTreeMap<ArmId, String>,
+    /// Accounts that others use too and that may be closed all the same, with the reason.
+    pub shared_accounts: BTreeMap<ArmId, String>,
     /// Hosts of discovery that no endpoint carries and that need no proof, with the reason.
     pub waived_hosts: BTreeMap<Fqdn, String>,
     /// What counts as proof.
@@ -60,6 +62,8 @@ pub struct Desired {
     pub drift_interval: Duration,
     /// Zero writes to Azure, ever.
     pub observe_only: bool,
+    /// The object is being deleted.
+    pub leaving: bool,
     /// What deletion does.
     pub deletion: DeletionPolicy,
     /// Longest time that break-glasses may hold the registry open, extensions included.

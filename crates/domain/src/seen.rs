@@ -16,12 +16,16 @@ use crate::action::{Operation, Snapshot};
 use crate::digest::Digest;
 use crate::ids::{ArmId, Fqdn, Location};
 
+/// Name of an entry of [`AzureSeen::endpoints`] that stands for the endpoints of a resource group that could not be listed
+/// (`Unknown`) or does not exist (`Absent`).
+pub const UNLISTED: &str = "unlisted";
+
 /// Something observed, known to be missing, or not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact<T> {
     /// Read just now.
     Seen(T),
-    /// Known not to exist. One 404 is not yet this for something that we know we created.
+    /// Known not to exist. One 404 is not yet this for anything that somebody knows of.
     Absent,
     /// Could not be told.
     Unknown(Ignorance),
@@ -252,6 +256,8 @@ pub struct Memory {
     pub name_changed: Option<Duration>,
     /// What the last report said of this process's writes.
     pub attempts: Attempts,
+    /// Zones that our zone group below an endpoint was last seen to write to: where it is put back if the endpoint stays after all.
+    pub zone_groups: BTreeMap<ArmId, Vec<ArmId>>,
 }
 
 /// Writes of this process that had no lasting effect yet, or may have none. Status shows those that are in trouble; here are all, so
@@ -312,10 +318,31 @@ pub struct AzureSeen {
     pub recent_public_clients: Fact<Vec<PublicClient>>,
     /// What would forbid opening again (denying policies, ACR export policy); sentences for people.
     pub reopening_obstacles: Fact<Vec<String>>,
+    /// Locks at, above or below what may be about to be removed: endpoints of ours, and the zones that hold their records. What is
+    /// not a key was not asked for.
+    pub locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
     /// Operations that status recorded, and how they stand now.
     pub operations: Vec<OperationSeen>,
     /// Items of lists that are no sense and none of ours, and that somebody may want to know of; one sentence each, sorted.
     pub odd: Vec<String>,
+}
+
+/// A resource lock (`Microsoft.Authorization/locks`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockSeen {
+    /// Its id, which begins with its scope.
+    pub id: String,
+    /// `properties.level`: `CanNotDelete`, `ReadOnly`, …; each forbids a deletion.
+    pub level: String,
+}
+
+impl LockSeen {
+    /// What it locks: a subscription, a resource group or a resource.
+    pub fn scope(&self) -> &str {
+        const MARK: &str = "/providers/microsoft.authorization/locks/";
+        let at = self.id.to_ascii_lowercase().find(MARK);
+        at.and_then(|at| self.id.get(..at)).unwrap_or(&self.id)
+    }
 }
 
 /// Who we are in Azure.

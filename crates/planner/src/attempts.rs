@@ -112,6 +112,16 @@ pub(crate) fn is_stalled(view: &View<'_>, step: &str) -> bool {
     of(view, step).is_some_and(|record| !passes(record))
 }
 
+/// Why a step cannot be counted on: what Azure said when it was last tried, however long ago.
+pub(crate) fn refused(view: &View<'_>, step: &str) -> Option<Wait> {
+    let record = of(view, step).filter(|record| !passes(record))?;
+    let reason = WaitReason::iter().find(|r| r.to_string() == record.reason);
+    Some(Wait {
+        reason: reason.unwrap_or(WaitReason::RefusedStalled),
+        message: record.message.clone(),
+    })
+}
+
 /// What was made, failed and was made again as often as a person is asked to look.
 pub(crate) struct Stubborn<'a> {
     pub(crate) tries: i32,
@@ -458,7 +468,7 @@ fn still_counts(view: &View<'_>, record: &RefusalStatus, now: Timestamp) -> bool
     pausing_until(now, record).is_some() || !lasts || is_undone(view, record)
 }
 
-/// What a record of a closing write or of a creation was to bring about is known not to be there.
+/// What a record of a closing write, of a creation or of a deletion was to bring about is known not to be there.
 fn is_undone(view: &View<'_>, record: &RefusalStatus) -> bool {
     let is = |id: &sreg_domain::ArmId| record.resource_id.eq_ignore_ascii_case(id.as_str());
     if opening::started_as(&record.step) == Some(State::Locking) {
@@ -468,13 +478,11 @@ fn is_undone(view: &View<'_>, record: &RefusalStatus) -> bool {
         let state = fact.seen().map(|e| e.provisioning_state.to_ascii_lowercase());
         matches!(state.as_deref(), Some("failed" | "canceled"))
     };
-    record.step.starts_with("create-endpoint")
-        && view
-            .seen
-            .azure
-            .endpoints
-            .iter()
-            .any(|(id, fact)| is(id) && failed(fact))
+    let mut endpoints = view.seen.azure.endpoints.iter().filter(|(id, _)| is(id));
+    if record.step.starts_with(crate::removal::DELETES) {
+        return endpoints.any(|(_, fact)| fact.seen().is_some_and(crate::removal::is_approved));
+    }
+    record.step.starts_with("create-endpoint") && endpoints.any(|(_, fact)| failed(fact))
 }
 
 /// What status shows: writes in trouble that are still wanted, as far as can be told.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::desired::Violation;
-use sreg_domain::seen::OperationState;
-use sreg_domain::{Action, Desired, Seen};
+use sreg_domain::seen::{IgnoranceKind, OperationState};
+use sreg_domain::{Action, Desired, Fact, Seen};
 
 use crate::break_glass::{self, Standing};
 use crate::conditions::whole_seconds;
@@ -23,7 +23,7 @@ use crate::facts::{View, not_known};
 use crate::lint::{LintFinding, lint};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
-use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
+use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, Wait, WaitReason};
 use crate::{
     attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, published, registry,
     release, settling, state, tags, teardown,
@@ -275,6 +275,7 @@ fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
     let would: Vec<String> = draft
         .opening
         .drain(..)
+        .chain(draft.put_back.drain(..))
         .chain(draft.azure.drain(..))
         .chain(draft.upkeep.drain(..))
         .chain(draft.closing.drain(..))
@@ -316,7 +317,7 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
     } else {
         SOON
     };
-    add_telling(view, &mut waves);
+    add_telling(view, &mut waves, &draft.waits);
     Plan {
         waves,
         waits: draft.waits,
@@ -329,11 +330,19 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
 
 /// Break-glasses are told how they stand, and whoever runs external DNS what to answer, last, so that this holds nothing up; in a teardown the finalizer goes last. Closing
 /// writes stand alone: what is to be told then is told a visit later.
-fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>) {
+fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>, waits: &[Wait]) {
     if waves.iter().flatten().any(|step| step.action.closes()) {
         return;
     }
-    let mut telling = break_glass::tell(view);
+    let aside = [
+        WaitReason::BreakGlassStalled,
+        WaitReason::ResourceLockedStalled,
+        WaitReason::InvalidSpecStalled,
+    ];
+    let obstacle = waits
+        .iter()
+        .find(|w| w.reason.is_stalled() && !aside.contains(&w.reason));
+    let mut telling = break_glass::tell(view, obstacle.map(|w| w.message.as_str()));
     telling.extend(published::step(view));
     if telling.is_empty() {
         return;
@@ -362,7 +371,21 @@ fn due(view: &View<'_>, draft: &Draft, asks: Duration) -> Duration {
     let by_waits = draft.waits.iter().map(|wait| look(wait.reason)).min();
     let looks = draft.looks.iter().copied().chain(attempts::looks(view, draft));
     let asked = looks.map(|look| look.max(SOON)).min();
-    [by_waits, asked].into_iter().flatten().fold(settled, Duration::min)
+    let all = [by_waits, asked, missed(view)];
+    all.into_iter().flatten().fold(settled, Duration::min)
+}
+
+/// When to ask again for the registry, or one of its accounts, that Azure did not find once.
+fn missed(view: &View<'_>) -> Option<Duration> {
+    let azure = &view.seen.azure;
+    let storage = azure.storage.values().filter_map(Fact::ignorance);
+    let containers = azure.container_registries.values().filter_map(Fact::ignorance);
+    let unread = azure.registry.ignorance().into_iter().chain(storage).chain(containers);
+    let settling = unread.filter(|why| why.kind == IgnoranceKind::Settling);
+    settling
+        .filter_map(|why| why.retry_after)
+        .map(|after| after.max(SOON))
+        .min()
 }
 
 fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
@@ -385,9 +408,19 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         // Only a change of the spec ends it, and that is seen at once.
         InvalidSpecStalled => view.desired.drift_interval,
         DnsSettling | WindowClosed | RollbackBackoff | RetryPending | EffectPending => gates_look(view),
-        RecentPublicClients | NameChangesApproval | LockdownApproval | RolloutPending => PEOPLE,
+        SharedAccountNotAcknowledged
+        | RecentPublicClients
+        | NameChangesApproval
+        | LockdownApproval
+        | RolloutPending => PEOPLE,
         PathLostStalled => interval.max(Duration::from_secs(5)),
         RegistryAbsentStalled
+        | RegistryIncompleteStalled
+        | TargetAbsentStalled
+        | ScopeAbsentStalled
+        | WindowNeverOpensStalled
+        | ConnectionRemovedStalled
+        | ResourceLockedStalled
         | SubnetAbsentStalled
         | ZoneAbsentStalled
         | DnsByPolicyStalled

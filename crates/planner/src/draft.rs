@@ -14,6 +14,8 @@ pub(crate) struct Draft {
     pub(crate) opening: Vec<Step>,
     /// Azure writes that do not depend on each other.
     pub(crate) azure: Vec<Step>,
+    /// Zone groups that are given back to endpoints that stay after all: nothing holds these up.
+    pub(crate) put_back: Vec<Step>,
     /// Azure writes that nothing waits for: tags, sharing, our exemption.
     pub(crate) upkeep: Vec<Step>,
     /// Probes outside rounds.
@@ -63,6 +65,7 @@ impl Draft {
             first,
             opening,
             azure,
+            put_back,
             upkeep: _,
             probes: _,
             cluster,
@@ -72,7 +75,12 @@ impl Draft {
             findings: _,
             looks: _,
         } = self;
-        !(first.is_empty() && opening.is_empty() && azure.is_empty() && cluster.is_empty() && closing.is_empty())
+        !(first.is_empty()
+            && opening.is_empty()
+            && azure.is_empty()
+            && put_back.is_empty()
+            && cluster.is_empty()
+            && closing.is_empty())
     }
 
     /// The waves: claim and finalizer, what opens, what builds (one write per resource and wave), then the rest. Closing writes
@@ -87,6 +95,7 @@ impl Draft {
         waves.push(std::mem::take(&mut self.opening));
         let mut together = std::mem::take(&mut self.probes);
         together.append(&mut self.cluster);
+        together.append(&mut self.put_back);
         together.append(&mut self.azure);
         together.append(&mut self.upkeep);
         while !together.is_empty() {

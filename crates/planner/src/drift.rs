@@ -1,6 +1,7 @@
 //! Drift: Azure differs from what was settled for this very spec. Told from the last status, so it starts anew when status is
 //! erased; a change of spec, a break-glass or a rollback are not drift.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
 use sreg_domain::{Action, StepId};
@@ -24,11 +25,19 @@ pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[StepId], findings:
         let open = view.access.iter().filter(|a| a.closed == Some(false));
         drift.extend(open.map(|a| format!("{} {} is open to the public ({})", a.target, a.id.name(), a.detail)));
     }
+    // What the last edit of the spec asks for is no drift: that begins once it was carried out.
+    let asked_for = !was_carried_out(view);
     let writes = steps.iter().filter(|step| match &step.action {
         Action::Azure(azure) => !azure.is_closing(),
         Action::Cluster(_) => false,
     });
-    drift.extend(writes.map(|step| &step.id).chain(held).map(|id| format!("needs {id}")));
+    drift.extend(
+        writes
+            .filter(|_| !asked_for)
+            .map(|step| &step.id)
+            .chain(held.iter().filter(|_| !asked_for))
+            .map(|id| format!("needs {id}")),
+    );
     if view.desired.observe_only {
         drift.extend(
             findings
@@ -39,6 +48,19 @@ pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[StepId], findings:
     }
     drift.dedup();
     drift
+}
+
+/// This generation was settled once, or has drifted since.
+fn was_carried_out(view: &View<'_>) -> bool {
+    let conditions = &view.seen.object.status.conditions;
+    let settled = [State::Locked, State::Open, State::Observed];
+    let is_settled = |reason: &str| settled.iter().any(|s| s.to_string() == reason);
+    let current = |c: &&Condition| c.observed_generation == Some(view.desired.object.generation);
+    let mut current = conditions.iter().filter(current);
+    current.any(|c| {
+        let is = |kind: ConditionType| c.type_ == kind.to_string();
+        (is(ConditionType::Ready) && is_settled(&c.reason)) || (is(ConditionType::DriftDetected) && c.status == "True")
+    })
 }
 
 /// The last report called this generation settled, or remembers the lock, or had already drifted.

@@ -3,13 +3,15 @@
 //! | endpoint | then |
 //! | --- | --- |
 //! | not known | wait; its network and target count as busy |
+//! | absent, another of ours holds its names while anything is closed | Stalled before anything is made |
 //! | absent | create, unless tried lately, forbidden, the subnet is absent or full, or network or target are busy |
 //! | not ours: its name, subnet, target and group do not fit together, or another owner's tag is on it | Stalled |
 //! | ours, and our tag is lost | as any other; the tag is put back beside it (`tags.rs`), and before that it is not deleted |
 //! | changing | wait |
 //! | failed | delete and make again after a pause, twice; then Stalled in Azure's words for hours |
 //! | succeeded, Pending | wait for the approver, with the command to type |
-//! | succeeded, Rejected, Disconnected, … | Stalled |
+//! | succeeded, Rejected, … | Stalled: its owner has to approve it |
+//! | succeeded, Disconnected | nobody can use it: made again while everything is open, else Stalled, with the command |
 //! | succeeded, Approved | ready; wait for names and addresses |
 //!
 //! Azure serialises changes per virtual network and fails badly when several endpoints of one target are made at once
@@ -27,7 +29,7 @@ use crate::attempts::Stubborn;
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known};
 use crate::plan::{EndpointAssessment, FindingReason, Wait, WaitReason};
-use crate::{attempts, differs, names, preflight, tags};
+use crate::{attempts, differs, names, preflight, release, tags};
 
 /// An endpoint that must exist.
 pub(crate) struct Wanted<'a> {
@@ -233,17 +235,37 @@ pub(crate) fn unknown_targets(view: &View<'_>, draft: &mut Draft) {
     let unread = Fact::not_read("nobody looked at the storage account");
     for id in &view.targets.storage {
         let fact = look_up(&view.seen.azure.storage, id, &unread);
-        if fact.seen().is_none() {
+        if fact.is_absent() {
+            draft.waiting(WaitReason::TargetAbsentStalled, storage_gone(view, id));
+        } else if fact.seen().is_none() {
             draft.wait(not_known(&format!("storage account {}", id.name()), fact));
         }
     }
     let unread = Fact::not_read("nobody looked at the container registry");
     for id in &view.targets.container_registries {
         let fact = look_up(&view.seen.azure.container_registries, id, &unread);
-        if fact.seen().is_none() {
+        if fact.is_absent() {
+            draft.waiting(
+                WaitReason::TargetAbsentStalled,
+                format!(
+                    "container registry {id} does not exist any more, and registry {} still names it: Azure keeps no deleted container registry. Ask Azure support, or create the registry anew; a BreakGlass still opens the others",
+                    view.desired.registry.name()
+                ),
+            );
+        } else if fact.seen().is_none() {
             draft.wait(not_known(&format!("container registry {}", id.name()), fact));
         }
     }
+}
+
+/// A deleted storage account can be restored for two weeks.
+fn storage_gone(view: &View<'_>, id: &ArmId) -> String {
+    format!(
+        "storage account {id} does not exist any more, and registry {} still names it. Azure keeps a deleted account for 14 days: look for it with az rest --method get --url \"/subscriptions/{}/providers/Microsoft.Storage/deletedAccounts?api-version=2023-05-01\", and restore it in the portal (Storage accounts, Restore) into {}; a BreakGlass still opens the others",
+        view.desired.registry.name(),
+        id.subscription(),
+        id.resource_group().unwrap_or("its resource group"),
+    )
 }
 
 fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
@@ -256,6 +278,7 @@ fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
         Standing::Changing => draft.waiting(WaitReason::OperationInProgress, format!("Azure is still provisioning private endpoint {}", w.label())),
         Standing::Failed(endpoint) => repair(view, w, endpoint, draft),
         Standing::Pending => draft.waiting(WaitReason::ConnectionPending, ask_approver(w)),
+        Standing::Refused(endpoint) if is_disconnected(endpoint) => make_again(view, w, endpoint, draft),
         Standing::Refused(endpoint) => draft.waiting(
             WaitReason::ConnectionRejectedStalled,
             format!(
@@ -306,6 +329,31 @@ fn not_ours(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> String 
     }
 }
 
+/// The target's side is gone for good: no approval brings the connection back (azure.md §3.1).
+fn is_disconnected(endpoint: &EndpointSeen) -> bool {
+    let status = endpoint.connection_status.as_deref().unwrap_or_default();
+    status.eq_ignore_ascii_case("Disconnected")
+}
+
+/// One that nobody can connect through is removed, and made again by a later visit. While anything is closed that is left to a person:
+/// its records go with it, and whoever still has an answer from elsewhere would lose that.
+fn make_again(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
+    // One whose tag somebody removed gets it back first.
+    let tagged = endpoint.owner.as_deref() == Some(view.desired.owner.as_str());
+    if view.all_open() && tagged {
+        return release::remove_to_make_again(view, &w.id, endpoint, draft);
+    }
+    draft.waiting(
+        WaitReason::ConnectionRemovedStalled,
+        format!(
+            "the connection of private endpoint {} was removed on the side of {} (Disconnected): nobody can connect through it, and it cannot be approved again. Delete it, and it is made again and proven: az network private-endpoint delete --ids {}; where clients are cut off until then, create a BreakGlass",
+            w.label(),
+            w.target.name(),
+            endpoint.id
+        ),
+    );
+}
+
 /// What the owner of the target can type.
 fn ask_approver(w: &Wanted<'_>) -> String {
     let (kind, owner) = match w.group.target() {
@@ -354,8 +402,7 @@ fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut 
             format!("private endpoint {} was made {tries} times and failed each time: {said}; put that right, and delete it to have it made again at once (az network private-endpoint delete --ids {}); else it is made again at {until}", w.label(), endpoint.id),
         );
     }
-    let step = crate::release::next_removal(view, &w.id, endpoint, draft);
-    draft.azure.extend(step);
+    release::remove_to_make_again(view, &w.id, endpoint, draft);
 }
 
 /// Name of the step that creates an endpoint.
@@ -363,15 +410,41 @@ fn creation(w: &Wanted<'_>) -> String {
     format!("create-endpoint {}", w.label())
 }
 
+/// Another endpoint of ours that holds the names of this one in the same zone, while they cannot be moved.
+fn holder_of_its_names<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a ArmId> {
+    let zone = w.place.dns.zones.get(&w.group).filter(|_| w.place.dns.is_ours())?;
+    let holds = |(id, endpoint): &(&ArmId, &EndpointSeen)| {
+        let same =
+            endpoint.target.as_ref() == Some(w.target) && endpoint.group_id.as_deref() == Some(w.group.group_id());
+        let groups = endpoint.zone_groups.seen().into_iter().flatten();
+        **id != w.id && same && groups.into_iter().any(|group| group.zones.contains(zone))
+    };
+    if view.all_open() {
+        return None;
+    }
+    release::ours(view).find(holds).map(|(id, _)| id)
+}
+
 fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
     if let Some(wait) = attempts::held(view, &creation(w)) {
         return draft.wait(with_need(view, w, wait));
+    }
+    if let Some(former) = holder_of_its_names(view, w) {
+        return draft.waiting(
+            WaitReason::DnsChangeStalled,
+            format!(
+                "spec.endpoints[{}] now asks for other private endpoints, while {} serves the names of {} and public access is not open: moving the names to new addresses would cut clients off. Nothing was made or changed, and the lock holds. Undo that change; or open first (publicAccess.desired: Enabled), wait until the endpoints are replaced, and lock again",
+                w.place.name,
+                former.name(),
+                w.target.name()
+            ),
+        );
     }
     // One of ours under another name may stand where nobody could look.
     let unlisted = w
         .place
         .resource_group
-        .provider("Microsoft.Network/privateEndpoints", "unlisted");
+        .provider("Microsoft.Network/privateEndpoints", sreg_domain::seen::UNLISTED);
     if let Some(unlisted @ Fact::Unknown(_)) = view.seen.azure.endpoints.get(&unlisted) {
         draft.wait(not_known(
             &format!("private endpoints in {}", w.place.resource_group),

@@ -69,7 +69,7 @@ pub(crate) struct Targets {
 
 impl<'a> View<'a> {
     pub(crate) fn new(desired: &'a Desired, seen: &'a Seen, now: Timestamp) -> View<'a> {
-        let targets = targets(desired, seen);
+        let targets = targets(desired, seen, now);
         let access = access(desired, seen, &targets);
         View {
             desired,
@@ -154,8 +154,22 @@ impl<'a> View<'a> {
     }
 }
 
+/// Codes by which Azure says that what holds the resource does not exist, or not for us.
+const SCOPE_ABSENT: [&str; 3] = ["SubscriptionNotFound", "InvalidSubscriptionId", "ResourceGroupNotFound"];
+
+/// Whether a code says that a subscription or resource group does not exist, or not for us.
+pub(crate) fn is_scope_absent(code: Option<&str>) -> bool {
+    code.is_some_and(|code| SCOPE_ABSENT.iter().any(|c| c.eq_ignore_ascii_case(code)))
+}
+
+/// What somebody can do about a subscription or resource group that does not exist.
+pub(crate) const SCOPE_ADVICE: &str = "; correct the id in the spec, or create the resource group (az group create); a subscription in which the operator's identity has no role is not found either: az role assignment create there";
+
 /// A failure that trying again at once will not cure.
 pub(crate) fn is_final(failure: &Failure) -> bool {
+    if is_scope_absent(failure.code.as_deref()) {
+        return true;
+    }
     let meant_to_be_tried_again = failure
         .code
         .as_deref()
@@ -215,6 +229,15 @@ pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
                 correlation(why.correlation_id.as_deref())
             ),
         },
+        Fact::Unknown(why) if why.kind == IgnoranceKind::Refused && is_scope_absent(why.code.as_deref()) => Wait {
+            reason: WaitReason::ScopeAbsentStalled,
+            message: format!(
+                "{}: {}{}{SCOPE_ADVICE}",
+                attempt(what, &why.attempt),
+                why.message,
+                correlation(why.correlation_id.as_deref())
+            ),
+        },
         Fact::Unknown(why) if why.message.is_empty() => Wait {
             reason: WaitReason::NotKnown,
             message: format!("{} has not answered yet", attempt(what, &why.attempt)),
@@ -263,7 +286,25 @@ pub(crate) fn look_up<'a, K: Ord, T>(
     map.get(key).unwrap_or(unread)
 }
 
-fn targets(desired: &Desired, seen: &Seen) -> Targets {
+/// How long Azure may take to name what it creates behind a registry: whole registries are made within minutes.
+const PROVISIONING: Duration = Duration::from_secs(15 * 60);
+
+/// Whether nothing but the missing accounts has been waited for, for so long that Azure will not name them by itself.
+fn is_stuck(seen: &Seen, now: Timestamp) -> bool {
+    let status = &seen.object.status;
+    let waits = |reason: WaitReason| {
+        let reason = reason.to_string();
+        status.waiting_for.iter().any(|w| w.reason == reason)
+    };
+    if waits(WaitReason::RegistryIncompleteStalled) {
+        return true;
+    }
+    let since = status.history.last().and_then(|entry| entry.time.as_ref());
+    let since = since.and_then(|at| Duration::try_from(now.duration_since(at.0)).ok());
+    waits(WaitReason::RegistryProvisioning) && since.is_some_and(|since| since >= PROVISIONING)
+}
+
+fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
     let Fact::Seen(registry) = &seen.azure.registry else {
         return Targets {
             gap: Some(not_known(
@@ -301,12 +342,21 @@ fn targets(desired: &Desired, seen: &Seen) -> Targets {
         } else {
             incomplete.join(", ")
         };
-        targets.gap = Some(Wait {
-            reason: WaitReason::RegistryProvisioning,
-            message: format!(
-                "Azure has not yet named storage and container registry of {} in {regions}",
-                desired.registry.name()
-            ),
+        let name = desired.registry.name();
+        targets.gap = Some(if is_stuck(seen, now) {
+            Wait {
+                reason: WaitReason::RegistryIncompleteStalled,
+                message: format!(
+                    "Azure names no storage account or no container registry of {name} in {regions}, and has not for {} minutes: it will not by itself. Whoever made the registry has to complete that region or make it again (look: az resource show --ids {} --query properties.regionDetails); until then it cannot be locked",
+                    PROVISIONING.as_secs() / 60,
+                    desired.registry
+                ),
+            }
+        } else {
+            Wait {
+                reason: WaitReason::RegistryProvisioning,
+                message: format!("Azure has not yet named storage and container registry of {name} in {regions}"),
+            }
         });
     }
     targets

@@ -2,6 +2,7 @@
 //!
 //! | gate | open when |
 //! | --- | --- |
+//! | accounts that are not the registry's own | each is acknowledged under `sharedAccounts` |
 //! | links of ours | each is to a client network, or to one that is waived |
 //! | dnsSettle | that long has passed since names last changed by a write of ours |
 //! | DNS servers | those of every client network are known, so that each is asked |
@@ -50,6 +51,7 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
     // A name alone could be pointed at another network after the approval; a waiver takes a network out of it.
     parts.extend(view.desired.client_networks.iter().map(|n| format!("network {n:?}")));
     parts.extend(view.desired.waived.keys().map(|id| format!("unproven {}", id.key())));
+    parts.extend(shared(view).map(|id| format!("shared {}", id.key())));
     parts.extend(
         view.desired
             .waived_hosts
@@ -72,6 +74,7 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
 /// Waits for every gate that is not open. Empty: the lock may go on.
 pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
     let mut waits = links_left(view);
+    waits.extend(shared_accounts(view, draft));
     waits.extend(settling(view, draft));
     waits.extend(dns_servers_unknown(view));
     waits.extend(public_clients(view, draft));
@@ -100,6 +103,32 @@ fn links_left(view: &View<'_>) -> Vec<Wait> {
         ),
     })
     .collect()
+}
+
+/// Accounts behind the registry that Azure did not make for it. Others use them, and nothing proves the others' paths.
+pub(crate) fn shared<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a ArmId> {
+    let own = view.registry().and_then(|r| r.managed_resource_group.as_ref());
+    let all = view.targets.storage.iter().chain(&view.targets.container_registries);
+    all.filter(move |id| id.resource_group_id().as_ref() != own)
+}
+
+fn shared_accounts(view: &View<'_>, draft: &mut Draft) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    for id in shared(view) {
+        match view.desired.shared_accounts.get(id) {
+            Some(reason) => draft.find(
+                FindingReason::SharedAccount,
+                format!("{id} is not the registry's own; the lock closes it for everybody who uses it (acknowledged: {reason})"),
+            ),
+            None => waits.push(Wait {
+                reason: WaitReason::SharedAccountNotAcknowledged,
+                message: format!(
+                    "{id} is not in the managed resource group of the registry, so others may use it: the lock would close it for them too. Ask its owner, then list it under spec.sharedAccounts with resourceId and reason"
+                ),
+            }),
+        }
+    }
+    waits
 }
 
 /// Networks whose DNS servers are not known: one of them may answer publicly.
@@ -231,12 +260,17 @@ fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     if !view.desired.gates.contains(&LockdownGate::Window) || relocks(&view.seen.object.status, view.any_closed()) {
         return None;
     }
-    let closed = |opens: Option<jiff::Timestamp>| Wait {
-        reason: WaitReason::WindowClosed,
-        message: match opens {
-            Some(at) => format!("the lockdown window opens at {at}"),
-            None => "the lockdown window never opens: correct lockdown.window".to_owned(),
+    let closed = |opens: Option<jiff::Timestamp>| {
+        match opens {
+        Some(at) => Wait {
+            reason: WaitReason::WindowClosed,
+            message: format!("the lockdown window opens at {at}"),
         },
+        None => Wait {
+            reason: WaitReason::WindowNeverOpensStalled,
+            message: "the lockdown window never opens: correct spec.publicAccess.lockdown.window (a date such as 31 February does not come)".to_owned(),
+        },
+    }
     };
     let Some(wanted) = &view.desired.window else {
         return Some(closed(None));

@@ -97,6 +97,7 @@ fn is_for_people(reason: WaitReason) -> bool {
     let early = [
         WaitReason::VantagePointMissing,
         WaitReason::AgentSilent,
+        WaitReason::SharedAccountNotAcknowledged,
         WaitReason::RecentPublicClients,
         WaitReason::LockdownApproval,
         WaitReason::RolloutPending,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::status::RollbackStatus;
+use sreg_domain::{ArmId, Fact};
 
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure};
@@ -158,6 +159,20 @@ fn lost(view: &View<'_>, paths: &Paths, evidence: &Evidence) -> Option<String> {
     })
 }
 
+/// While the names cannot be moved to what the spec asks for now, the endpoints that were made for it serve nobody: that no path leads
+/// through them is no loss.
+fn those_in_use(view: &View<'_>, standings: &[PathAssessment], draft: &Draft) -> Vec<PathAssessment> {
+    let moving = draft.waits.iter().any(|w| w.reason == WaitReason::DnsChangeStalled);
+    let serves_nobody = |id: &ArmId| {
+        let endpoint = view.seen.azure.endpoints.get(id).and_then(Fact::seen);
+        endpoint.is_some_and(|e| e.zone_groups.seen().is_some_and(Vec::is_empty))
+    };
+    let used = standings
+        .iter()
+        .filter(|path| !(moving && serves_nobody(&path.endpoint)));
+    used.cloned().collect()
+}
+
 /// Says what keeps a locked registry from being settled.
 pub(crate) fn plan(
     paths: &Paths,
@@ -167,7 +182,7 @@ pub(crate) fn plan(
     draft: &mut Draft,
 ) {
     kept_open(view, draft);
-    if let Some(lost) = first_failure(standings) {
+    if let Some(lost) = first_failure(&those_in_use(view, standings, draft)) {
         let way_back = match view.desired.rollback {
             RollbackPolicy::Hold => "the lock holds: repair the path, or open with a BreakGlass",
             RollbackPolicy::Reopen if within_grace(view).is_some() => {

@@ -10,6 +10,7 @@ use crate::facts::{View, not_known};
 use crate::gates::approved;
 use crate::names::{Covered, covered};
 use crate::plan::{FindingReason, NameChange, Plan, Step, WaitReason};
+use crate::removal;
 
 /// Holds name-changing steps whose digest no approval names. Answers what is asked for, once each.
 pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) -> Vec<NameChange> {
@@ -89,6 +90,7 @@ pub(crate) fn unapproved<'a>(desired: &Desired, seen: &Seen, plan: &'a Plan) -> 
         };
         change.is_some_and(names)
     };
-    let changing = plan.steps().filter(|step| step.action.changes_names());
+    let new = |step: &&Step| step.action.changes_names() && !removal::puts_back(desired, seen, &step.action);
+    let changing = plan.steps().filter(new);
     changing.filter(|step| !is_approved(step)).collect()
 }

@@ -112,6 +112,8 @@ pub enum WaitReason {
     PathFailing,
     /// Required paths cannot be told.
     PathsUnknown,
+    /// An account behind the registry is used by others too, and nobody has acknowledged that.
+    SharedAccountNotAcknowledged,
     /// A host from discovery is not carried by any endpoint.
     HostNotCovered,
     /// Clients still come from public addresses.
@@ -122,12 +124,20 @@ pub enum WaitReason {
     LockdownApproval,
     /// The window is closed.
     WindowClosed,
+    /// The window will never open.
+    WindowNeverOpensStalled,
     /// No `LockdownRollout` has reached this object.
     RolloutPending,
     /// The object breaks a rule: nothing of it is carried out.
     InvalidSpecStalled,
-    /// The registry does not exist and `create` is absent.
+    /// The registry does not exist and `create` is absent, or it is not found and something of it lives.
     RegistryAbsentStalled,
+    /// Azure has not named the registry's accounts for so long that it will not do so by itself.
+    RegistryIncompleteStalled,
+    /// A storage account or container registry that the registry names does not exist.
+    TargetAbsentStalled,
+    /// A subscription or resource group does not exist, or not for us.
+    ScopeAbsentStalled,
     /// A lost path is confirmed: status records the rollback first, for whoever comes after a crash.
     RollbackAboutToOpen,
     /// Reopened by rollback: locking again waits, longer each time.
@@ -152,8 +162,12 @@ pub enum WaitReason {
     PermissionStalled,
     /// The operator cannot sign in to Azure: its credential is refused.
     SignInStalled,
-    /// A connection was rejected or removed by the target's owner.
+    /// A connection was rejected by the target's owner.
     ConnectionRejectedStalled,
+    /// A connection is gone from the target's side (`Disconnected`): the endpoint has to be made again.
+    ConnectionRemovedStalled,
+    /// A resource lock keeps what nobody wants any more from being removed.
+    ResourceLockedStalled,
     /// Azure refuses the write for good (policy, lock, configuration).
     RefusedStalled,
     /// An endpoint failed to provision.
@@ -189,10 +203,17 @@ impl WaitReason {
             | PathFailing
             | PathsUnknown
             | HostNotCovered
+            | SharedAccountNotAcknowledged
             | RecentPublicClients
             | RolloutPending
             | InvalidSpecStalled
             | RegistryAbsentStalled
+            | RegistryIncompleteStalled
+            | TargetAbsentStalled
+            | ScopeAbsentStalled
+            | WindowNeverOpensStalled
+            | ConnectionRemovedStalled
+            | ResourceLockedStalled
             | SubnetAbsentStalled
             | ZoneAbsentStalled
             | DnsChangeStalled
@@ -248,6 +269,8 @@ pub enum FindingReason {
     Drift,
     /// Under Observe: what would be done.
     WouldDo,
+    /// An account behind the registry is used by others too; the lock closes it for them.
+    SharedAccount,
     /// A client came from a public address (policy Warn).
     PublicClient,
     /// A foreign zone group serves the endpoint.

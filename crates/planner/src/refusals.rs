@@ -2,7 +2,7 @@
 
 use sreg_domain::action::{Disposition, Failure};
 
-use crate::facts::{in_azures_words, sign_in};
+use crate::facts::{SCOPE_ADVICE, in_azures_words, is_scope_absent, sign_in};
 use crate::plan::{Wait, WaitReason};
 
 /// What a final failure of a step is waited for as: Azure's words, and what somebody can do about them.
@@ -27,6 +27,8 @@ pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
             reason: WaitReason::SignInStalled,
             message: sign_in(&failure.message),
         };
+    } else if is_scope_absent(failure.code.as_deref()) {
+        (WaitReason::ScopeAbsentStalled, SCOPE_ADVICE)
     } else if failure.disposition == Disposition::Forbidden {
         (
             WaitReason::PermissionStalled,

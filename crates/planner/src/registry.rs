@@ -4,6 +4,7 @@
 //! | registry | then |
 //! | --- | --- |
 //! | not known | wait; missing rights are Stalled with what to grant |
+//! | absent, but something of it lives | Stalled: it may have been moved; nothing is created over it |
 //! | absent, `create` | create it, closed from birth |
 //! | absent | Stalled |
 //! | seen, accounts missing in a region | wait for Azure; endpoints wait too |
@@ -17,6 +18,7 @@ use sreg_domain::{AzureAction, Edit, Fact, TargetKind, naming};
 
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known};
+use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Wait, WaitReason};
 
 /// Plans the registry's own resource. `false`: nothing that needs it may be planned.
@@ -50,6 +52,14 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
 
 fn absent(view: &View<'_>, draft: &mut Draft) {
     let id = &view.desired.registry;
+    match gone::registry(view) {
+        Gone::Yes => {}
+        Gone::No => return,
+        Gone::NotKnown(wait) => return draft.wait(wait),
+        Gone::Lives(endpoint) => {
+            return draft.waiting(WaitReason::RegistryAbsentStalled, gone::moved(view, &endpoint));
+        }
+    }
     let Some(locations) = &view.desired.create else {
         return draft.waiting(
             WaitReason::RegistryAbsentStalled,

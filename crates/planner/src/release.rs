@@ -2,20 +2,20 @@
 //!
 //! | public access | then |
 //! | --- | --- |
-//! | everything open | zone group removed, then the endpoint |
+//! | everything open | zone group removed, then the endpoint, if both can go ([`removal`]) |
 //! | anything closed or not known | released: left in place, reported; deleting would cut its clients off |
 
 use std::collections::BTreeSet;
 
-use sreg_api::names::ZONE_GROUP;
 use sreg_domain::naming::Belonging;
 use sreg_domain::seen::EndpointSeen;
-use sreg_domain::{Action, ArmId, AzureAction, Fact};
+use sreg_domain::{Action, ArmId, Fact};
 
-use crate::draft::{Draft, azure_step};
+use crate::draft::Draft;
 use crate::endpoints::WantedEndpoints;
 use crate::facts::{View, may_pass, not_known};
-use crate::plan::{FindingReason, Step, Wait, WaitReason};
+use crate::plan::{FindingReason, Wait, WaitReason};
+use crate::removal::{self, Removal};
 use crate::{tags, teardown};
 
 /// Endpoints that are ours and carry our tag: name, subnet, target and group fit together as well. Only these are ever removed.
@@ -52,8 +52,22 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
             );
             continue;
         }
-        let step = next_removal(view, id, endpoint, draft);
-        draft.azure.extend(step);
+        match removal::next(view, id, endpoint) {
+            Removal::Next(step) => draft.azure.push(*step),
+            Removal::PutBack(step) => draft.put_back.push(*step),
+            Removal::Wait(wait) => draft.wait(wait),
+            // No lockdown waits for the removal of what nobody wants.
+            Removal::Stays(wait) => draft.aside.push(wait),
+        }
+    }
+}
+
+/// Plans the end of an endpoint that has to be made again.
+pub(crate) fn remove_to_make_again(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, draft: &mut Draft) {
+    match removal::next(view, id, endpoint) {
+        Removal::Next(step) => draft.azure.push(*step),
+        Removal::PutBack(step) => draft.put_back.push(*step),
+        Removal::Wait(wait) | Removal::Stays(wait) => draft.wait(wait),
     }
 }
 
@@ -63,7 +77,7 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
 pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
     let endpoint = |id: &ArmId| view.seen.azure.endpoints.get(id).and_then(Fact::seen);
     let network = |id: &ArmId| endpoint(id).and_then(|e| e.subnet.as_ref()).and_then(ArmId::parent);
-    let leaving = ours(view).filter(|(id, endpoint)| is_leaving(view, id, endpoint));
+    let leaving = ours(view).filter(|(id, endpoint)| removal::is_leaving(view, id, endpoint));
     let mut busy: BTreeSet<ArmId> = leaving.filter_map(|(id, _)| network(id)).collect();
     let mut endpoints = view.seen.azure.endpoints.iter();
     let hidden = endpoints
@@ -110,55 +124,4 @@ pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
 fn is_hidden(fact: &Fact<EndpointSeen>) -> bool {
     let groups = fact.seen().and_then(|endpoint| endpoint.zone_groups.ignorance());
     fact.ignorance().or(groups).is_some_and(may_pass)
-}
-
-/// Azure is removing it, or its zone group.
-fn is_leaving(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> bool {
-    let group = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
-    let deleting = endpoint.provisioning_state.eq_ignore_ascii_case("Deleting");
-    deleting || view.running(id).is_some() || view.running(&group).is_some()
-}
-
-/// The next write on the way to an endpoint's end: its zone group first, so that no record points nowhere.
-pub(crate) fn next_removal(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, draft: &mut Draft) -> Option<Step> {
-    let group = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
-    if is_leaving(view, id, endpoint) {
-        draft.waiting(
-            WaitReason::OperationInProgress,
-            format!("Azure is still removing private endpoint {}", id.name()),
-        );
-        return None;
-    }
-    let touches = || {
-        vec![format!(
-            "names of {} stop answering privately wherever only this endpoint serves them",
-            endpoint.target.as_ref().map_or("its target", ArmId::name)
-        )]
-    };
-    match &endpoint.zone_groups {
-        unknown @ Fact::Unknown(_) => {
-            draft.wait(not_known(
-                &format!("zone groups of private endpoint {}", id.name()),
-                unknown,
-            ));
-            None
-        }
-        Fact::Seen(groups) if groups.iter().any(|g| g.id == group) => Some(Step {
-            touches: touches(),
-            ..azure_step(
-                format!("delete-zone-group {}", id.name()),
-                AzureAction::DeleteZoneGroup { id: group },
-            )
-        }),
-        Fact::Seen(_) | Fact::Absent => Some(Step {
-            touches: touches(),
-            ..azure_step(
-                format!("delete-endpoint {}", id.name()),
-                AzureAction::DeleteEndpoint {
-                    id: endpoint.id.clone(),
-                    owner: view.desired.owner.clone(),
-                },
-            )
-        }),
-    }
 }

@@ -15,7 +15,8 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
     use WaitReason::*;
     match reason {
         PlanRefusedStalled | ClaimedElsewhereStalled | InvalidSpecStalled => 0,
-        RegistryAbsentStalled | PermissionStalled | SignInStalled => 1,
+        RegistryAbsentStalled | PermissionStalled | SignInStalled | ScopeAbsentStalled => 1,
+        RegistryIncompleteStalled => 2,
         RegistryProvisioning => 2,
         OperationInProgress => 3,
         BreakGlassStalled => 4,
@@ -27,6 +28,8 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         | ZoneLinkedElsewhereStalled
         | DenyAssignmentStalled
         | ConnectionRejectedStalled
+        | ConnectionRemovedStalled
+        | TargetAbsentStalled
         | RefusedStalled
         | EndpointFailedStalled
         | SnapshotUnreadableStalled
@@ -41,13 +44,13 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         DnsByPolicyPending | DnsExternalPending => 11,
         NamesAboutToChange | DnsPending => 12,
         VantagePointMissing | AgentSilent => 14,
-        HostNotCovered => 15,
+        HostNotCovered | SharedAccountNotAcknowledged => 15,
         PathsUnknown => 16,
         RecentPublicClients => 17,
         PathFailing => 18,
         LockdownApproval => 19,
-        WindowClosed => 20,
-        RolloutPending => 21,
+        WindowClosed | WindowNeverOpensStalled => 20,
+        RolloutPending | ResourceLockedStalled => 21,
         DnsSettling => 22,
         ProofPending => 23,
     }
@@ -164,11 +167,23 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         NameChangesApproval | LockdownApproval => State::AwaitingApproval,
         WindowClosed => State::AwaitingWindow,
         RolloutPending => State::AwaitingRollout,
-        DnsByPolicyPending | DnsExternalPending | VantagePointMissing | AgentSilent | HostNotCovered
-        | RecentPublicClients | RollbackBackoff => State::AwaitingAction,
+        DnsByPolicyPending
+        | DnsExternalPending
+        | VantagePointMissing
+        | AgentSilent
+        | HostNotCovered
+        | SharedAccountNotAcknowledged
+        | RecentPublicClients
+        | RollbackBackoff => State::AwaitingAction,
         PathLostStalled => State::PathLost,
         InvalidSpecStalled
         | RegistryAbsentStalled
+        | RegistryIncompleteStalled
+        | TargetAbsentStalled
+        | ScopeAbsentStalled
+        | WindowNeverOpensStalled
+        | ConnectionRemovedStalled
+        | ResourceLockedStalled
         | SubnetAbsentStalled
         | ZoneAbsentStalled
         | DnsByPolicyStalled

@@ -1,10 +1,13 @@
-//! Deletion: the same arrow with another plan. It never creates anything, treats what is gone as done, and always ends.
+//! Deletion: the same arrow with another plan. It never creates anything (it only puts back what it could not remove as a whole),
+//! treats what is gone as done, and always ends.
 //!
 //! | policy | public access | endpoints of ours |
 //! | --- | --- | --- |
 //! | Retain, or Observe | any | left |
-//! | DeleteEndpoints | everything open, or the registry is gone | zone group, then endpoint |
+//! | DeleteEndpoints | everything open, or the registry is gone and nothing of it lives | zone group, then endpoint |
+//! | DeleteEndpoints | the registry is not found, but an endpoint's connection is still approved | left, said so |
 //! | DeleteEndpoints | open, but somebody else's endpoint keeps the public names private and our zone stays linked | left, said so |
+//! | DeleteEndpoints | open, but a lock keeps the endpoint or its records, or Azure refuses to delete it | left whole, said so |
 //! | DeleteEndpoints | anything closed | left, said so: deleting would strand clients |
 //! | DeleteEndpoints | cannot be told | wait while waiting can help, else left, said so |
 //! | DeleteEndpoints | Azure refuses, or is out of reach, for too long | left, said so |
@@ -22,7 +25,9 @@ use sreg_domain::{ArmId, ClusterAction, EndpointGroup, Fact, TargetKind, duratio
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, may_pass, not_known};
+use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Step, WaitReason};
+use crate::removal::{self, Removal};
 use crate::{attempts, release};
 
 /// Plans the end. Answers the waves.
@@ -34,6 +39,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     azure(view, draft);
     attempts::hold(view, draft);
     release::one_at_a_time(view, draft);
+    draft.azure.append(&mut draft.put_back);
     draft.probes = probes(view, draft);
     give_up(view, draft);
     let mut waves = vec![std::mem::take(&mut draft.probes), std::mem::take(&mut draft.azure)];
@@ -127,7 +133,18 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             "endpoints are left in place: another object owns this Azure registry",
         );
     }
-    let gone = view.seen.azure.registry.is_absent();
+    let gone = match gone::registry(view) {
+        Gone::Yes => true,
+        Gone::No => false,
+        Gone::NotKnown(wait) if may_still_be_told(view) => return draft.wait(wait),
+        Gone::NotKnown(_) => false,
+        Gone::Lives(endpoint) => {
+            return draft.find(
+                FindingReason::LeftInPlace,
+                format!("private endpoints are left in place: {}", gone::moved(view, &endpoint)),
+            );
+        }
+    };
     if let Some(busy) = view.access.iter().find(|a| !gone && view.running(&a.id).is_some()) {
         return draft.waiting(
             WaitReason::OperationInProgress,
@@ -170,8 +187,15 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             );
             continue;
         }
-        let step = release::next_removal(view, id, endpoint, draft);
-        draft.azure.extend(step);
+        match removal::next(view, id, endpoint) {
+            Removal::Next(step) => draft.azure.push(*step),
+            Removal::PutBack(step) => draft.put_back.push(*step),
+            Removal::Wait(wait) => draft.wait(wait),
+            Removal::Stays(why) => draft.find(
+                FindingReason::LeftInPlace,
+                format!("private endpoint {id} is left in place: {}", why.message),
+            ),
+        }
     }
     for (id, fact) in &view.seen.azure.endpoints {
         match fact {
@@ -185,6 +209,12 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             Fact::Seen(_) | Fact::Absent => {}
         }
     }
+}
+
+/// Some endpoint could not be read, and asking again can help.
+fn may_still_be_told(view: &View<'_>) -> bool {
+    let endpoints = &view.seen.azure.endpoints;
+    endpoints.values().filter_map(Fact::ignorance).any(may_pass)
 }
 
 /// Somebody else's endpoint on the same target, if it would leave the networks that ask our zone without an answer for good: the public
@@ -295,7 +325,7 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
         Fact::Seen(_) => view.claim_is_ours(),
         Fact::Absent | Fact::Unknown(_) => false,
     };
-    let open_or_gone = view.all_open() || view.seen.azure.registry.is_absent();
+    let open_or_gone = view.all_open() || matches!(gone::registry(view), Gone::Yes);
     if ours && open_or_gone && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(registry);
         waves.push(vec![cluster_step(

@@ -149,6 +149,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
     }
     let waived = waivers::networks(object, checks);
     let waived_hosts = waivers::hosts(object, checks);
+    let shared_accounts = shared_accounts(object, checks);
     let client_networks = client_networks(object, &endpoints, checks);
     linked_are_clients(&endpoints, &client_networks, &waived, checks);
     if spec.public_access.desired == PublicAccess::Disabled
@@ -209,6 +210,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
         client_networks,
         waived,
         waived_hosts,
+        shared_accounts,
         verification: verification?,
         approve_name_changes: spec
             .name_changes
@@ -223,6 +225,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
         // A zero interval would spin.
         drift_interval: drift_interval?.max(Duration::from_secs(1)),
         observe_only: spec.management_policy == ManagementPolicy::Observe,
+        leaving: object.metadata.deletion_timestamp.is_some(),
         deletion: spec.deletion_policy,
         max_break_glass: settings.max_break_glass,
         violations: Vec::new(),
@@ -246,6 +249,7 @@ fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, viol
         client_networks: Vec::new(),
         waived: BTreeMap::new(),
         waived_hosts: BTreeMap::new(),
+        shared_accounts: BTreeMap::new(),
         verification: Verification {
             consecutive_successes: 3,
             interval: Duration::from_secs(30),
@@ -262,6 +266,7 @@ fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, viol
         sharing: Vec::new(),
         drift_interval: Duration::from_secs(600),
         observe_only: object.spec.management_policy == ManagementPolicy::Observe,
+        leaving: object.metadata.deletion_timestamp.is_some(),
         deletion: object.spec.deletion_policy,
         max_break_glass: settings.max_break_glass,
         violations,
@@ -277,6 +282,32 @@ fn nowhere() -> ArmId {
         // The text above is a constant; a test parses it.
         Err(_) => unreachable!("a constant id parses"),
     }
+}
+
+fn shared_accounts(object: &SecureRegistry, checks: &mut Checks) -> BTreeMap<ArmId, String> {
+    let mut shared = BTreeMap::new();
+    for (at, account) in object.spec.shared_accounts.iter().enumerate() {
+        let path = format!("spec.sharedAccounts[{at}]");
+        if account.reason.trim().is_empty() {
+            checks.refuse(format!("{path}.reason"), "say who else uses it, and that they know");
+        }
+        let id = account.resource_id.parse::<ArmId>().ok();
+        let kinds = [
+            "microsoft.storage/storageaccounts",
+            "microsoft.containerregistry/registries",
+        ];
+        match id.filter(|id| kinds.contains(&id.kind().as_str())) {
+            Some(id) => drop(shared.insert(id, account.reason.clone())),
+            None => checks.refuse(
+                format!("{path}.resourceId"),
+                format!(
+                    "{:?} must be the ARM id of a storage account or container registry",
+                    account.resource_id
+                ),
+            ),
+        }
+    }
+    shared
 }
 
 fn client_networks(object: &SecureRegistry, endpoints: &[EndpointPlace], checks: &mut Checks) -> Vec<ClientNetwork> {

@@ -9,6 +9,7 @@
 //!     reads      validate, plan    writes      report
 //! ```
 
+mod absence;
 pub mod act;
 pub mod agent;
 pub mod backoff;

@@ -7,10 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sreg_domain::seen::{Attempts, Memory, Round};
+use sreg_domain::seen::{Attempts, AzureSeen, Memory, Round};
 use sreg_domain::{ArmId, Digest};
 use tokio::time::Instant;
 
+use crate::absence::{Absences, Witnesses};
 use crate::leadership::Moment;
 
 /// Namespace and name of a `SecureRegistry`.
@@ -41,6 +42,9 @@ struct Entry {
     names: BTreeMap<ArmId, Digest>,
     vantage_points: BTreeSet<String>,
     attempts: Attempts,
+    absences: Absences,
+    /// Zones that our zone groups were last seen to write to, by endpoint.
+    zone_groups: BTreeMap<ArmId, Vec<ArmId>>,
 }
 
 impl Entry {
@@ -90,6 +94,8 @@ impl Memories {
             names: BTreeMap::new(),
             vantage_points: BTreeSet::new(),
             attempts: Attempts::default(),
+            absences: Absences::default(),
+            zone_groups: BTreeMap::new(),
         });
         entry.key = key;
     }
@@ -107,6 +113,7 @@ impl Memories {
             since_name_change: Some(since(entry.names_changed)),
             name_changed: entry.changed.then(|| since(entry.names_changed)),
             attempts: entry.attempts.clone(),
+            zone_groups: entry.zone_groups.clone(),
         })
     }
 
@@ -146,6 +153,22 @@ impl Memories {
             }
             entry.names.extend(names);
         });
+    }
+
+    /// Zones that our zone groups write to, by endpoint, as just seen.
+    pub fn zone_groups_seen(&self, uid: &str, zones: BTreeMap<ArmId, Vec<ArmId>>) {
+        self.change(uid, |entry| entry.zone_groups.extend(zones));
+    }
+
+    /// A write that removes this resource has been sent: that it is not found afterwards is no surprise.
+    pub fn removing(&self, uid: &str, id: &ArmId) {
+        self.change(uid, |entry| entry.absences.removing(id));
+    }
+
+    /// Turns what is not found, without enough evidence that it is gone, into not knowing.
+    pub(crate) fn judge_absence(&self, uid: &str, witnesses: &Witnesses<'_>, azure: &mut AzureSeen) {
+        let now = Instant::now();
+        self.change(uid, |entry| entry.absences.judge(witnesses, azure, now));
     }
 
     /// The vantage points that the object names now.

@@ -6,6 +6,7 @@ pub(crate) mod answer;
 pub(crate) mod call;
 pub(crate) mod connections;
 pub(crate) mod endpoint_addresses;
+pub(crate) mod locks;
 pub(crate) mod networks;
 pub(crate) mod path;
 pub(crate) mod policies;
@@ -277,6 +278,7 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
     }
     check_registration(call)?;
     policies::check(call)?;
+    locks::check(call, kind)?;
     dispatch(call, kind)
 }
 
@@ -336,6 +338,7 @@ fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         "microsoft.containerregistry/registries" | "microsoft.containerregistry/registries/replications" => {
             accounts::serve_container_registry(call)
         }
+        "microsoft.authorization/locks" => locks::serve(call),
         "microsoft.authorization/denyassignments" => scopes::serve_deny_assignments(call),
         "microsoft.authorization/policyassignments"
         | "microsoft.authorization/policydefinitions"

@@ -67,6 +67,7 @@ const RESOURCES: &[&str] = &[
     "2025-04-01",
 ];
 const DENY_ASSIGNMENTS: &[&str] = &["2022-04-01", "2024-07-01-preview"];
+const LOCKS: &[&str] = &["2016-09-01", "2017-04-01", "2020-05-01"];
 const WORKSPACES: &[&str] = &["2022-10-01", "2023-09-01", "2025-02-01"];
 const POLICY: &[&str] = &[
     "2021-06-01",
@@ -133,6 +134,7 @@ pub(crate) const SERVED: &[Served] = &[
         "registries/privateLinkResources",
         CONTAINER_REGISTRY,
     ),
+    served("Microsoft.Authorization", "locks", LOCKS),
     served("Microsoft.Authorization", "denyAssignments", DENY_ASSIGNMENTS),
     served("Microsoft.Authorization", "policyAssignments", POLICY),
     served("Microsoft.Authorization", "policyDefinitions", POLICY),

@@ -129,10 +129,23 @@ fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     });
     let group = id.clone();
     let operation = call.start(Work::ZoneGroup, Last::NoContent, move |world, at| {
+        if let Some(error) = locked_records(world, &group) {
+            world.edit(&group, at, |b| {
+                set(b, &["properties", "provisioningState"], json!("Failed"))
+            });
+            return Err(error);
+        }
         remove(world, &group, at);
         Ok(())
     });
     call.accepted_empty(&operation, Headers::Location)
+}
+
+/// A lock on a zone, or above, keeps the records in it.
+fn locked_records(world: &World, group_id: &str) -> Option<Value> {
+    let group = world.get(group_id)?;
+    let mut records = records_of(&group.body).into_iter();
+    records.find_map(|record| super::locks::holder(world, &record, true))
 }
 
 /// Removes a group and the records it wrote, whoever wrote over them since.

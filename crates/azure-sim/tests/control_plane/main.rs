@@ -14,6 +14,7 @@ mod azure;
 mod endpoints;
 mod faults;
 mod https;
+mod locks;
 mod logs;
 mod nonsense;
 mod oracle;

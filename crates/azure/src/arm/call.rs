@@ -27,6 +27,8 @@ impl Versions {
             "2023-07-01" // §5.2
         } else if kind.starts_with("microsoft.authorization/denyassignments") {
             "2022-04-01" // §1.6
+        } else if kind.starts_with("microsoft.authorization/locks") {
+            "2016-09-01"
         } else if kind.starts_with("microsoft.authorization/policy") {
             "2025-03-01" // §8.1
         } else if kind.starts_with("microsoft.resources/tags") {

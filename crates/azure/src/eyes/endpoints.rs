@@ -7,14 +7,14 @@ use std::net::IpAddr;
 
 use futures::future::join_all;
 use serde_json::Value;
-use sreg_domain::desired::Desired;
+use sreg_domain::desired::{Desired, EndpointPlace};
 use sreg_domain::naming::endpoint_name_at;
-use sreg_domain::seen::{EndpointSeen, Fact, Member, ZoneGroupSeen};
+use sreg_domain::seen::{EndpointSeen, Fact, Member, UNLISTED, ZoneGroupSeen};
 use sreg_domain::{ArmId, EndpointGroup};
 
 use super::addresses::public_name;
 use super::{Look, settling, understood, unseen};
-use crate::arm::{Call, CallError, Cause};
+use crate::arm::{Call, CallError};
 use crate::json;
 
 const KIND: &str = "Microsoft.Network/privateEndpoints";
@@ -36,16 +36,7 @@ pub(super) async fn all(
     wanted: &[(ArmId, EndpointGroup)],
     connected: BTreeSet<ArmId>,
 ) -> BTreeMap<ArmId, Fact<EndpointSeen>> {
-    let ids: BTreeSet<ArmId> = desired
-        .endpoints
-        .iter()
-        .flat_map(|p| {
-            wanted.iter().map(|(t, g)| {
-                p.resource_group
-                    .provider(KIND, &endpoint_name_at(p, &desired.registry, t, *g))
-            })
-        })
-        .collect();
+    let ids = ids(desired, wanted);
     let groups: BTreeSet<ArmId> = desired.endpoints.iter().map(|p| p.resource_group.clone()).collect();
     let list = |group| others(look, desired, group, &ids);
     let (mut endpoints, listings, left) = futures::join!(
@@ -59,6 +50,16 @@ pub(super) async fn all(
         .chain(left)
         .for_each(|found| endpoints.extend(found));
     endpoints
+}
+
+/// Ids of the endpoints that are wanted.
+pub(super) fn ids(desired: &Desired, wanted: &[(ArmId, EndpointGroup)]) -> BTreeSet<ArmId> {
+    let at = |p: &EndpointPlace| {
+        let name = |(target, group): &(ArmId, EndpointGroup)| endpoint_name_at(p, &desired.registry, target, *group);
+        let ids = wanted.iter().map(|w| p.resource_group.provider(KIND, &name(w)));
+        ids.collect::<Vec<_>>()
+    };
+    desired.endpoints.iter().flat_map(at).collect()
 }
 
 /// Resource groups that the spec no longer names and where an endpoint of ours still stands, as connections tell. One that cannot
@@ -115,8 +116,7 @@ async fn others(
         .await
     {
         Ok(items) => items,
-        Err(error) if error.cause == Cause::Missing => return Vec::new(),
-        Err(error) => return vec![(group.provider(KIND, "unlisted"), Fact::Unknown(error.into_ignorance()))],
+        Err(error) => return vec![(group.provider(KIND, UNLISTED), unseen(error))],
     };
     let listed = items.iter().filter_map(|body| Some((json::id(body, "/id")?, body)));
     let ids: BTreeSet<ArmId> = listed

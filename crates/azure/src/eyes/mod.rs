@@ -2,7 +2,7 @@
 //! what cannot be told is `Unknown(why)`.
 //!
 //! ```text
-//! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, ours by tag) ─ NIC, zone groups
+//! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, ours by tag) ─ NIC, zone groups ─ locks
 //!           ├─ discovery                      └─ obstacles to reopening
 //!           └─ deny assignments
 //! subnets, networks │ zones, zones elsewhere │ shared storage │ principal │ operations │ public clients
@@ -11,6 +11,7 @@
 mod addresses;
 mod discovery;
 mod endpoints;
+mod locks;
 mod network;
 mod obstacles;
 mod public_clients;
@@ -218,6 +219,7 @@ pub(crate) async fn observe(
         shared_storage: shared,
         recent_public_clients: core.recent_public_clients,
         reopening_obstacles: core.reopening_obstacles,
+        locks: core.locks,
         operations: polled,
         odd: look
             .odd

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::{
-    ContainerRegistrySeen, DenyAssignment, EndpointSeen, Fact, PublicClient, RegionSeen, RegistrySeen, StorageSeen,
+    ContainerRegistrySeen, DenyAssignment, EndpointSeen, Fact, LockSeen, PublicClient, RegionSeen, RegistrySeen,
+    StorageSeen,
 };
 use sreg_domain::{ArmId, EndpointGroup, Fqdn, Location};
 
-use super::{Look, discovery, each, endpoints, obstacles, public_clients, targets, understood, unseen};
+use super::{Look, discovery, each, endpoints, locks, obstacles, public_clients, targets, understood, unseen};
 use crate::json;
 
 /// The registry, what Azure made behind it, and our endpoints on all of them.
@@ -20,6 +21,7 @@ pub(super) struct Core {
     pub(super) discovery: Fact<Vec<Fqdn>>,
     pub(super) deny_assignments: Fact<Vec<DenyAssignment>>,
     pub(super) endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
+    pub(super) locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
     pub(super) recent_public_clients: Fact<Vec<PublicClient>>,
     pub(super) reopening_obstacles: Fact<Vec<String>>,
 }
@@ -33,12 +35,14 @@ pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -
     };
     let Fact::Seen(seen) = &registry else {
         let because = "the registry was not seen";
+        let endpoints = endpoints::all(look, desired, &[], BTreeSet::new()).await;
         return Core {
             storage: BTreeMap::new(),
             container_registries: BTreeMap::new(),
             discovery: Fact::not_read(because),
             deny_assignments: Fact::not_read(because),
-            endpoints: endpoints::all(look, desired, &[], BTreeSet::new()).await,
+            locks: locks::on(look, desired, &endpoints, &BTreeSet::new()).await,
+            endpoints,
             recent_public_clients: public_clients::not_asked_or(desired, because),
             reopening_obstacles: Fact::not_read(because),
             registry,
@@ -75,10 +79,11 @@ pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -
             )
             .chain(acrs.values().filter_map(Fact::seen).flat_map(|a| &a.private_endpoints));
         let endpoints = endpoints::all(look, desired, &wanted, connected.cloned().collect()).await;
-        (storage, acrs, endpoints)
+        let locks = locks::on(look, desired, &endpoints, &endpoints::ids(desired, &wanted)).await;
+        (storage, acrs, endpoints, locks)
     };
     let all_ids: Vec<ArmId> = storage_ids.iter().chain(&acr_ids).cloned().collect();
-    let ((storage, acrs, endpoints), discovery, deny, policies, clients) = futures::join!(
+    let ((storage, acrs, endpoints, locks), discovery, deny, policies, clients) = futures::join!(
         targets,
         discovery::hosts(look, desired, discovery_url.as_deref()),
         obstacles::deny_assignments(look, seen.managed_resource_group.as_ref()),
@@ -92,6 +97,7 @@ pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -
         discovery,
         deny_assignments: deny,
         endpoints,
+        locks,
         recent_public_clients: clients,
         reopening_obstacles,
         registry,

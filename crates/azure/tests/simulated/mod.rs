@@ -231,6 +231,7 @@ pub fn desired() -> Desired {
         endpoints: vec![place],
         client_networks: Vec::new(),
         waived: BTreeMap::new(),
+        shared_accounts: BTreeMap::new(),
         waived_hosts: BTreeMap::new(),
         verification: Verification {
             consecutive_successes: 3,
@@ -248,6 +249,7 @@ pub fn desired() -> Desired {
         sharing: Vec::new(),
         drift_interval: Duration::from_secs(600),
         observe_only: false,
+        leaving: false,
         deletion: DeletionPolicy::Retain,
         max_break_glass: Duration::from_secs(3600),
         violations: Vec::new(),

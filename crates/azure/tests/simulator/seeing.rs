@@ -329,3 +329,27 @@ async fn an_absence_is_not_believed_while_something_is_being_created() {
         "another process has no reason to doubt it"
     );
 }
+
+#[tokio::test]
+async fn locks_are_looked_for_only_where_something_is_about_to_be_removed() {
+    let mut bench = Bench::new();
+    let azure = bench.observe().await;
+    let (target, group) = targets(&azure).remove(0);
+    let action = create_endpoint(&target, group);
+    let id = action.resource().clone();
+    bench.complete(action).await;
+    assert!(
+        bench.observe().await.locks.is_empty(),
+        "a settled registry costs no read"
+    );
+    let lock = format!("{PLATFORM}/providers/Microsoft.Authorization/locks/hands-off");
+    let body = json!({"id": lock, "name": "hands-off", "properties": {"level": "CanNotDelete"}});
+    bench.simulator.put_by_hand(&lock, body);
+    bench.desired.leaving = true;
+    let azure = bench.observe().await;
+    let locks = seen(&azure.locks[&id]);
+    assert_eq!(
+        (locks.len(), locks[0].level.as_str(), locks[0].scope()),
+        (1, "CanNotDelete", PLATFORM)
+    );
+}

@@ -77,6 +77,7 @@ pub(crate) fn hash_memory(memory: &Memory, numbers: &mut Numbers, hasher: &mut i
         name_changed,
         // The model leaves pauses of one process to the scenarios: its operators remember what status says.
         attempts: _,
+        zone_groups: _,
     } = memory;
     if let Some(Round { number, subject, age }) = round {
         (numbers.of(*number), subject.as_str(), age).hash(hasher);
@@ -172,6 +173,8 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         odd_registry_names: _,
         gone,
         addresses: _,
+        locks: _,
+        undeletable: _,
         journal: _,
         // No write of the model's is thwarted by these.
         contrary: _,
@@ -363,6 +366,7 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
         recent_public_clients: _,
         reopening_obstacles: _,
         odd: _,
+        locks: _,
         operations: _,
     } = azure;
     known(registry, hasher).map(|r| r.digest.as_str()).hash(hasher);

@@ -46,7 +46,8 @@ fn step(namespace: &str, glass: &BreakGlassSeen, status: BreakGlassStatus) -> Op
 }
 
 /// Steps for those whose status says something else than what is true.
-pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {
+/// `obstacle`: what a person has to do before the registry can be locked again.
+pub(crate) fn tell(view: &View<'_>, obstacle: Option<&str>) -> Vec<Step> {
     let Fact::Seen(all) = &view.seen.cluster.break_glasses else {
         return Vec::new();
     };
@@ -57,13 +58,18 @@ pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {
             let term = terms
                 .iter()
                 .find(|t| t.glass.uid == glass.uid && t.glass.name == glass.name);
-            step(namespace, glass, status(view, glass, term)?)
+            step(namespace, glass, status(view, glass, term, obstacle)?)
         })
         .collect()
 }
 
 /// `None`: what it says stays.
-fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> Option<BreakGlassStatus> {
+fn status(
+    view: &View<'_>,
+    glass: &BreakGlassSeen,
+    term: Option<&Term<'_>>,
+    obstacle: Option<&str>,
+) -> Option<BreakGlassStatus> {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
     let phase = glass.status.as_ref().map(|s| s.phase);
     let registry = &view.desired.object.name;
@@ -88,6 +94,7 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
     let until = whole_seconds(term.until).0;
     if term.runs(view.now) {
         let restored = opening::is_restored(view);
+        let stays = obstacle.map(stays_open).unwrap_or_default();
         return match no_effect(view) {
             Some(why) => Some(say(Ignored, Some(term.until), format!("has no effect: {why}"))),
             // What cannot be read now is no news.
@@ -96,7 +103,7 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
                 Active,
                 Some(term.until),
                 format!(
-                    "holds public access of {registry} open until {until}{}; then it is locked again, once {}every path is proven anew; delete this BreakGlass to end it earlier",
+                    "holds public access of {registry} open until {until}{}; then it is locked again, once {}every path is proven anew; delete this BreakGlass to end it earlier{stays}",
                     cut(view, term),
                     if view.desired.is_valid() {
                         ""
@@ -109,7 +116,7 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
                 Active,
                 Some(term.until),
                 format!(
-                    "public access of {registry} is being opened, until {until}{}; kubectl get sreg {registry} -o wide says how far it is",
+                    "public access of {registry} is being opened, until {until}{}; kubectl get sreg {registry} -o wide says how far it is{stays}",
                     cut(view, term)
                 ),
             )),
@@ -138,6 +145,12 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
         Some(term.until),
         format!("ended at {until}{}; {next}", cut(view, term)),
     ))
+}
+
+/// Said while it runs, so that nobody finds out at its end.
+fn stays_open(obstacle: &str) -> String {
+    let obstacle = truncate(obstacle, LONGEST_MESSAGE / 2);
+    format!(". As things stand it cannot be locked again and stays open beyond that: {obstacle}")
 }
 
 /// Why nothing is opened though its time runs, or nothing locked though it is over.

@@ -8,6 +8,7 @@ use sreg_domain::seen::OperationState;
 use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Fact};
 
 use super::{Lint, azure, proof};
+use crate::removal;
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     one_write_per_resource(lint);
@@ -20,7 +21,10 @@ pub(super) fn check(lint: &mut Lint<'_>) {
 
 /// A status that would hide a change of names from the next process is brought up to date first (deletion closes nothing).
 fn recorded_before_names_change(lint: &mut Lint<'_>) {
-    let changes = lint.plan.steps().filter_map(azure).any(AzureAction::changes_names);
+    let new = |step: &crate::plan::Step| {
+        step.action.changes_names() && !removal::puts_back(lint.desired, lint.seen, &step.action)
+    };
+    let changes = lint.plan.steps().any(new);
     let hidden = changes && !lint.seen.object.deleting && crate::settling::would_be_hidden(lint.desired, lint.seen);
     lint.demand("order", !hidden, || {
         "names change before status has recorded that they will".into()
@@ -102,7 +106,7 @@ fn zone_group_before_endpoint(lint: &mut Lint<'_>) {
                 .connection_status
                 .as_deref()
                 .is_some_and(|s| s.eq_ignore_ascii_case("Approved"));
-        let stranded = !(proof::all_open(lint.seen) || never_approved || lint.seen.azure.registry.is_absent());
+        let stranded = !(proof::all_open(lint.seen) || never_approved || proof::is_gone(lint.desired, lint.seen));
         lint.demand("order", !stranded, || format!("deleting {id} may strand clients"));
     }
 }
@@ -165,6 +169,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
     }
     for step in plan.steps() {
         let allowed = match &step.action {
+            back if removal::puts_back(lint.desired, lint.seen, back) => true,
             Action::Azure(azure) => match azure {
                 AzureAction::DeleteEndpoint { .. } | AzureAction::DeleteZoneGroup { .. } => {
                     lint.desired.deletion == DeletionPolicy::DeleteEndpoints
@@ -210,9 +215,10 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
     let forgets = plan
         .steps()
         .any(|s| matches!(s.action, Action::Cluster(ClusterAction::DeleteSnapshot { .. })));
-    let needed =
-        forgets && proof::closedness(lint.seen).is_some_and(|all| all.values().any(|closed| *closed != Some(false)));
+    let closed = proof::closedness(lint.seen).is_some_and(|all| all.values().any(|closed| *closed != Some(false)));
+    let lives = lint.seen.azure.registry.is_absent() && !proof::is_gone(lint.desired, lint.seen);
+    let needed = forgets && (closed || lives);
     lint.demand("teardown", !needed, || {
-        "the snapshot goes while something is closed".into()
+        "the snapshot goes while something is closed, or may be".into()
     });
 }

@@ -7,6 +7,7 @@ use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact
 
 use super::{Lint, azure, proof};
 use crate::plan::Step;
+use crate::removal;
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     let plan = lint.plan;
@@ -23,12 +24,9 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
     match action {
         AzureAction::CreateRegistry { id, locations, .. } => {
             let may =
-                *id == desired.registry && azure.registry.is_absent() && desired.create.as_ref() == Some(locations);
+                *id == desired.registry && proof::is_gone(desired, seen) && desired.create.as_ref() == Some(locations);
             lint.demand("ownership", may, || {
-                format!(
-                    "{}: the registry exists, is not known, or is not to be created",
-                    step.id
-                )
+                format!("{}: the registry exists, may exist, or is not to be created", step.id)
             });
         }
         AzureAction::SetTags { id, tags, .. } => {
@@ -120,7 +118,10 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                     .any(|p| p.dns.is_ours() && p.dns.zones.values().any(|z| z == zone))
             });
             let ours = zone_groups_endpoint(lint, id).is_some_and(|e| is_made_by_us(e, &desired.owner));
-            lint.demand("ownership", wanted && ours, || format!("{}: not ours", step.id));
+            let back = removal::puts_back(desired, seen, &step.action);
+            lint.demand("ownership", (wanted && ours) || back, || {
+                format!("{}: not ours", step.id)
+            });
         }
         AzureAction::DeleteZoneGroup { id } => {
             let ours = zone_groups_endpoint(lint, id)

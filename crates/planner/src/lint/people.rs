@@ -60,6 +60,11 @@ fn approval_digest<'a>(
     }
     parts.extend(desired.client_networks.iter().map(|n| format!("network {n:?}")));
     parts.extend(desired.waived.keys().map(|id| format!("unproven {}", id.key())));
+    parts.extend(
+        super::proof::shared(seen)
+            .iter()
+            .map(|id| format!("shared {}", id.key())),
+    );
     parts.extend(desired.waived_hosts.keys().map(|host| format!("unproven host {host}")));
     let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
     parts.extend(obstacles.map(|obstacle| format!("obstacle {obstacle}")));

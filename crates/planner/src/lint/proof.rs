@@ -46,6 +46,19 @@ pub(super) fn closedness(seen: &Seen) -> Option<BTreeMap<ArmId, Option<bool>>> {
     Some(all)
 }
 
+/// Accounts that the registry names and that stand outside its managed resource group.
+pub(super) fn shared(seen: &Seen) -> BTreeSet<ArmId> {
+    let Fact::Seen(registry) = &seen.azure.registry else {
+        return BTreeSet::new();
+    };
+    let accounts = registry
+        .regions
+        .iter()
+        .flat_map(|r| r.storage.iter().chain(&r.container_registries));
+    let outside = |id: &&ArmId| id.resource_group_id() != registry.managed_resource_group;
+    accounts.flatten().filter(outside).cloned().collect()
+}
+
 pub(super) fn all_closed(seen: &Seen) -> bool {
     closedness(seen).is_some_and(|all| all.values().all(|closed| *closed == Some(true)))
 }
@@ -59,6 +72,19 @@ pub(super) fn all_open(seen: &Seen) -> bool {
             .any(|o| matches!(o.state, OperationState::Running { .. }))
     };
     closedness(seen).is_some_and(|all| all.iter().all(|(id, closed)| *closed == Some(false) && !runs(id)))
+}
+
+/// The registry is not found, and no endpoint of ours says that it, or what stands behind it, still lives.
+pub(super) fn is_gone(desired: &Desired, seen: &Seen) -> bool {
+    let lives = |fact: &Fact<EndpointSeen>| match fact {
+        Fact::Seen(endpoint) => {
+            let status = endpoint.connection_status.as_deref().unwrap_or_default();
+            endpoint.owner.as_ref() == Some(&desired.owner) && status.eq_ignore_ascii_case("Approved")
+        }
+        Fact::Absent => false,
+        Fact::Unknown(_) => true,
+    };
+    seen.azure.registry.is_absent() && !seen.azure.endpoints.values().any(lives)
 }
 
 /// A break-glass that has not run out by itself; the cap and a lock after it only shorten it. For opening: what keeps from closing
@@ -147,6 +173,10 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
     demand(
         links_are_known(desired, seen),
         "a network that we linked is neither proven nor waived",
+    );
+    demand(
+        shared(seen).iter().all(|id| desired.shared_accounts.contains_key(id)),
+        "an account that others use is not acknowledged",
     );
     let targets = closedness(seen);
     demand(targets.is_some(), "the targets are not known");

@@ -21,6 +21,11 @@ fn thwarted(step: &str, contrary: Contrary, visits: usize) -> World {
     world
 }
 
+fn nothing_is_there(world: &mut World) {
+    world.seen.azure.registry = Fact::Absent;
+    world.seen.azure.endpoints.values_mut().for_each(|e| *e = Fact::Absent);
+}
+
 /// Name and world.
 pub fn cases() -> Vec<Case> {
     vec![
@@ -91,9 +96,7 @@ pub fn cases() -> Vec<Case> {
                 })
             })
         }),
-        ("an_absent_registry_stalls", || {
-            fresh(|w| w.seen.azure.registry = Fact::Absent)
-        }),
+        ("an_absent_registry_stalls", || fresh(nothing_is_there)),
         ("an_absent_registry_is_created_closed", || {
             let mut world = with_spec(|spec| {
                 spec.registry.create = Some(CreateSpec {
@@ -102,7 +105,7 @@ pub fn cases() -> Vec<Case> {
                 });
                 spec.registry.managed_resource_group_access = ManagedResourceGroupAccess::GrantOperator;
             });
-            world.seen.azure.registry = Fact::Absent;
+            nothing_is_there(&mut world);
             world
         }),
         ("a_registry_without_accounts_is_waited_for", || {

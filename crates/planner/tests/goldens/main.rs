@@ -5,6 +5,7 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod absences;
 mod building;
 mod locking;
 mod worlds;
@@ -23,7 +24,8 @@ use world::*;
 use worlds::{Case, dns};
 
 fn cases() -> Vec<Case> {
-    building::cases().into_iter().chain(locking::cases()).collect()
+    let cases = building::cases().into_iter().chain(locking::cases());
+    cases.chain(absences::cases()).collect()
 }
 
 #[test]

@@ -4,11 +4,13 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod absence;
 mod after;
 mod approvals;
 mod clients;
 mod deleting;
 mod emergencies;
+mod halves;
 mod invalid;
 mod lock;
 mod neighbours;

@@ -195,6 +195,9 @@ impl World {
                 if endpoint.is_none_or(|e| e.owner.as_ref() != Some(owner)) {
                     return refused(step, "not ours");
                 }
+                if self.undeletable.contains(id) {
+                    return refused(step, "the scope is locked");
+                }
                 self.seen.azure.endpoints.insert(id.clone(), Fact::Absent);
             }
             AzureAction::CreateZone { id, tags, owner } => {

@@ -141,6 +141,10 @@ pub struct World {
     /// The object is gone: its finalizer went while it was being deleted.
     pub gone: bool,
     pub addresses: u32,
+    /// Locks: id and level.
+    pub locks: Vec<LockSeen>,
+    /// Endpoints that Azure does not delete.
+    pub undeletable: BTreeSet<ArmId>,
     /// Every step that was carried out.
     pub journal: Vec<String>,
 }
@@ -278,6 +282,7 @@ impl World {
             shared_storage: BTreeMap::new(),
             recent_public_clients: Fact::Absent,
             reopening_obstacles: Fact::Seen(Vec::new()),
+            locks: BTreeMap::new(),
             operations: Vec::new(),
             odd: Vec::new(),
         };
@@ -317,6 +322,8 @@ impl World {
             odd_registry_names: false,
             gone: false,
             addresses: 4,
+            locks: Vec::new(),
+            undeletable: BTreeSet::new(),
             journal: Vec::new(),
         };
         world.look_around();
@@ -581,6 +588,7 @@ impl World {
             since_name_change: Some(Duration::ZERO),
             name_changed: None,
             attempts: Attempts::default(),
+            zone_groups: BTreeMap::new(),
         };
     }
 

@@ -1,6 +1,9 @@
 //! Visits: plan, carry out, report, keep the status; every plan is linted.
 
-use sreg_domain::{Outcome, Seen};
+use std::collections::BTreeMap;
+
+use sreg_domain::seen::LockSeen;
+use sreg_domain::{ArmId, Fact, Outcome, Seen};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, Report, ReportInput, lint, plan, report};
 
@@ -23,10 +26,33 @@ impl World {
     }
 
     pub fn seen_now(&self) -> Seen {
-        Seen {
+        let mut seen = Seen {
             at: self.now,
             ..self.seen.clone()
-        }
+        };
+        seen.azure.locks = self.locks_seen();
+        seen.memory.zone_groups.extend(self.zone_groups());
+        seen
+    }
+
+    /// What Eyes would find: locks at, above and below each endpoint and zone.
+    fn locks_seen(&self) -> BTreeMap<ArmId, Fact<Vec<LockSeen>>> {
+        let azure = &self.seen.azure;
+        let holds = |id: &ArmId, lock: &LockSeen| {
+            let (scope, id) = (lock.scope().to_ascii_lowercase(), id.key().to_owned());
+            let below = |inner: &str, outer: &str| inner == outer || inner.starts_with(&format!("{outer}/"));
+            below(&id, &scope) || below(&scope, &id)
+        };
+        let on = |id: &ArmId| self.locks.iter().filter(|lock| holds(id, lock)).cloned().collect();
+        let scopes = azure.endpoints.keys().chain(azure.zones.keys());
+        scopes.map(|id| (id.clone(), Fact::Seen(on(id)))).collect()
+    }
+
+    fn zone_groups(&self) -> BTreeMap<ArmId, Vec<ArmId>> {
+        let endpoints = self.seen.azure.endpoints.iter();
+        let groups = endpoints.filter_map(|(id, fact)| Some((id, fact.seen()?.zone_groups.seen()?)));
+        let first = groups.filter_map(|(id, groups)| Some((id.clone(), groups.first()?.zones.clone())));
+        first.collect()
     }
 
     pub fn report(&self, plan: &Plan, outcome: &Outcome) -> Report {
@@ -43,6 +69,7 @@ impl World {
     pub fn visit(&mut self) -> (Plan, Report) {
         let plan = self.plan();
         let before = self.clone();
+        self.seen.memory.zone_groups.extend(self.zone_groups());
         let outcome = self.carry_out(&plan);
         let report = before.report(&plan, &outcome);
         self.seen.object.status = report.status.clone();

@@ -102,6 +102,11 @@ async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &A
         )),
     };
     note();
+    if let Some(removed) = action.removes()
+        && matches!(result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))
+    {
+        context.memories.removing(&object.uid, removed);
+    }
     result
 }
 

@@ -13,11 +13,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rand::Rng;
 use sreg_api::SecureRegistryStatus;
+use sreg_api::names::ZONE_GROUP;
 use sreg_domain::action::Operation;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::seen::{AzureSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen};
 use sreg_domain::{ArmId, Desired, Digest, Seen, StepId};
 
+use crate::absence::Witnesses;
 use crate::context::Context;
 
 pub(crate) use cluster::{SNAPSHOT_KEY, break_glasses_for, claim_of, is_alive, snapshot_of};
@@ -30,11 +32,20 @@ const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
 pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
     let operations = recorded_operations(&seen.status);
     let deadline = context.settings.observe_deadline;
-    let (cluster, azure) = tokio::join!(
+    let (cluster, mut azure) = tokio::join!(
         cluster::observe(context, object, desired),
         context.eyes.observe(desired, &operations, deadline),
     );
+    let witnesses = Witnesses {
+        desired,
+        status: &seen.status,
+        cluster: &cluster,
+    };
+    context.memories.judge_absence(&object.uid, &witnesses, &mut azure);
     context.memories.names_seen(&object.uid, names_of(&azure));
+    context
+        .memories
+        .zone_groups_seen(&object.uid, zone_groups_of(&azure, &desired.owner));
     let memory = context.memories.recall(&object.uid);
     let nonce = rand::rng().random_range(1..=LARGEST_NONCE);
     Seen {
@@ -78,6 +89,21 @@ fn names_of(azure: &AzureSeen) -> BTreeMap<ArmId, Digest> {
         .chain(zones)
         .map(|(id, parts)| (id.clone(), digest(&parts)))
         .collect()
+}
+
+/// Zones of our zone groups, by endpoint of ours.
+fn zone_groups_of(azure: &AzureSeen, owner: &str) -> BTreeMap<ArmId, Vec<ArmId>> {
+    let seen = azure.endpoints.iter().filter_map(|(id, fact)| Some((id, fact.seen()?)));
+    let ours = seen.filter(|(_, endpoint)| endpoint.owner.as_deref() == Some(owner));
+    let zones = ours.filter_map(|(id, endpoint)| {
+        let group = endpoint
+            .zone_groups
+            .seen()?
+            .iter()
+            .find(|g| g.id.name() == ZONE_GROUP)?;
+        Some((id.clone(), group.zones.clone()))
+    });
+    zones.collect()
 }
 
 fn known<T>(fact: &Fact<T>, parts: impl Fn(&T) -> Option<Vec<String>>) -> Option<Vec<String>> {

@@ -49,6 +49,7 @@ fn legible(spec: &Value) -> SecureRegistrySpec {
         endpoints: Vec::new(),
         client_networks: Vec::new(),
         unproven_networks: Vec::new(),
+        shared_accounts: Vec::new(),
         unproven_hosts: Vec::new(),
         verification: VerificationSpec::default(),
         name_changes: None,

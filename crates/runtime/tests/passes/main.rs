@@ -9,6 +9,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod absence;
 mod act;
 mod agents;
 mod api_server;

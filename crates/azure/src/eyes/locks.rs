@@ -1,0 +1,65 @@
+//! Resource locks on what may be about to be removed: our endpoints that nobody wants any more, or that have to be made again, and
+//! the zones in which they hold records. Read only for these, so that a settled registry costs no read.
+//!
+//! A list without a filter holds the locks at, above and below its scope; each of them keeps the resource from being deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use sreg_api::names::ZONE_GROUP;
+use sreg_domain::ArmId;
+use sreg_domain::desired::Desired;
+use sreg_domain::seen::{EndpointSeen, Fact, LockSeen};
+
+use super::{Look, each, understood, unseen};
+use crate::arm::Call;
+use crate::json;
+
+/// The locks that matter, by endpoint and zone.
+pub(super) async fn on(
+    look: &Look<'_>,
+    desired: &Desired,
+    endpoints: &BTreeMap<ArmId, Fact<EndpointSeen>>,
+    wanted: &BTreeSet<ArmId>,
+) -> BTreeMap<ArmId, Fact<Vec<LockSeen>>> {
+    let leaving = |(id, endpoint): &(&ArmId, &EndpointSeen)| {
+        let ours = endpoint.owner.as_deref() == Some(desired.owner.as_str());
+        ours && (desired.leaving || !wanted.contains(*id) || has_to_be_made_again(endpoint))
+    };
+    let seen = endpoints.iter().filter_map(|(id, fact)| Some((id, fact.seen()?)));
+    let mut scopes = BTreeSet::new();
+    for (id, endpoint) in seen.filter(leaving) {
+        scopes.insert(id.clone());
+        let groups = endpoint.zone_groups.seen().into_iter().flatten();
+        scopes.extend(
+            groups
+                .filter(|g| g.id.name() == ZONE_GROUP)
+                .flat_map(|g| g.zones.clone()),
+        );
+    }
+    each(scopes.into_iter(), |scope| at(look, scope)).await
+}
+
+fn has_to_be_made_again(endpoint: &EndpointSeen) -> bool {
+    let is = |value: &str, known: &[&str]| known.iter().any(|k| k.eq_ignore_ascii_case(value));
+    is(&endpoint.provisioning_state, &["Failed", "Canceled"])
+        || is(
+            endpoint.connection_status.as_deref().unwrap_or_default(),
+            &["Disconnected"],
+        )
+}
+
+async fn at(look: &Look<'_>, scope: ArmId) -> Fact<Vec<LockSeen>> {
+    let call = Call::list(look.arm(), &scope, "providers/Microsoft.Authorization/locks");
+    match look.list(call).await {
+        Ok(items) => understood(&scope, items.iter().map(lock).collect()),
+        Err(error) => unseen(error),
+    }
+}
+
+fn lock(item: &Value) -> Result<LockSeen, &'static str> {
+    Ok(LockSeen {
+        id: json::string(item, "/id").ok_or("a lock has no id")?,
+        level: json::string(item, "/properties/level").ok_or("a lock has no level")?,
+    })
+}

@@ -1,0 +1,209 @@
+//! Removing an endpoint leaves no half. Its zone group and itself go together or stay together: whether both can be deleted is
+//! known before the first goes, and where the endpoint stays after all, its zone group is put back. An endpoint whose connection
+//! is approved keeps its target's public names private; without the record, networks that are linked get no answer for them.
+//!
+//! | endpoint and zone group | then |
+//! | --- | --- |
+//! | Azure is changing one of them | wait |
+//! | a lock on the endpoint, on the zone or above | nothing is removed; the lock is named |
+//! | whether there are locks could not be read | nothing is removed |
+//! | neither, the zone group is there | it goes first |
+//! | neither, the zone group is gone | the endpoint |
+//! | the endpoint could not be deleted, or is locked, and its zone group is gone | the zone group is put back, then it stays |
+
+use sreg_api::names::ZONE_GROUP;
+use sreg_domain::seen::{EndpointSeen, LockSeen};
+use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Seen};
+
+use crate::attempts;
+use crate::draft::azure_step;
+use crate::facts::{View, look_up, not_known};
+use crate::plan::{Step, Wait, WaitReason};
+
+/// What to do next about an endpoint that is to go.
+pub(crate) enum Removal {
+    /// This write.
+    Next(Box<Step>),
+    /// It is half removed and has to stay: this write makes it whole again. Nothing may hold it up.
+    PutBack(Box<Step>),
+    /// Nothing now.
+    Wait(Wait),
+    /// It stays, and why.
+    Stays(Wait),
+}
+
+/// First word of the name of a step that deletes an endpoint.
+pub(crate) const DELETES: &str = "delete-endpoint";
+
+fn deletion(id: &ArmId) -> String {
+    format!("{DELETES} {}", id.name())
+}
+
+fn zone_group(endpoint: &EndpointSeen) -> ArmId {
+    endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP)
+}
+
+/// Azure is removing it, or its zone group.
+pub(crate) fn is_leaving(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> bool {
+    let deleting = endpoint.provisioning_state.eq_ignore_ascii_case("Deleting");
+    deleting || view.running(id).is_some() || view.running(&zone_group(endpoint)).is_some()
+}
+
+/// The next write on the way to an endpoint's end, or why there is none.
+pub(crate) fn next(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Removal {
+    let group = zone_group(endpoint);
+    if is_leaving(view, id, endpoint) {
+        return Removal::Wait(Wait {
+            reason: WaitReason::OperationInProgress,
+            message: format!("Azure is still removing private endpoint {}", id.name()),
+        });
+    }
+    let (whole, zones) = match &endpoint.zone_groups {
+        unknown @ Fact::Unknown(_) => {
+            return Removal::Wait(not_known(
+                &format!("zone groups of private endpoint {}", id.name()),
+                unknown,
+            ));
+        }
+        Fact::Seen(groups) => match groups.iter().find(|g| g.id == group) {
+            Some(ours) => (true, ours.zones.as_slice()),
+            None => (false, &[][..]),
+        },
+        Fact::Absent => (false, &[][..]),
+    };
+    let obstacle = match obstacle(view, id, endpoint, zones) {
+        Ok(obstacle) => obstacle,
+        Err(wait) => return Removal::Wait(wait),
+    };
+    match obstacle {
+        Some(wait) if whole || !is_approved(endpoint) => Removal::Stays(wait),
+        Some(wait) => put_back(view, id, endpoint, wait),
+        None if whole => Removal::Next(Box::new(Step {
+            touches: touches(endpoint),
+            ..azure_step(
+                format!("delete-zone-group {}", id.name()),
+                AzureAction::DeleteZoneGroup { id: group },
+            )
+        })),
+        None => Removal::Next(Box::new(Step {
+            touches: touches(endpoint),
+            ..azure_step(
+                deletion(id),
+                AzureAction::DeleteEndpoint {
+                    id: endpoint.id.clone(),
+                    owner: view.desired.owner.clone(),
+                },
+            )
+        })),
+    }
+}
+
+fn touches(endpoint: &EndpointSeen) -> Vec<String> {
+    vec![format!(
+        "names of {} stop answering privately wherever only this endpoint serves them",
+        endpoint.target.as_ref().map_or("its target", ArmId::name)
+    )]
+}
+
+/// Its connection is approved: clients may use it.
+pub(crate) fn is_approved(endpoint: &EndpointSeen) -> bool {
+    let status = endpoint.connection_status.as_deref().unwrap_or_default();
+    status.eq_ignore_ascii_case("Approved")
+}
+
+/// What keeps the endpoint: Azure's own refusal to delete it, which is not provoked a second time where names depend on it, or a lock.
+/// `Err`: not known.
+fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId]) -> Result<Option<Wait>, Wait> {
+    let mut unread_wait = None;
+    let unread = Fact::not_read("nobody looked for resource locks");
+    for scope in std::iter::once(id).chain(zones) {
+        match look_up(&view.seen.azure.locks, scope, &unread) {
+            Fact::Seen(locks) => {
+                if let Some(lock) = locks
+                    .iter()
+                    .find(|lock| !lock.level.eq_ignore_ascii_case("NotSpecified"))
+                {
+                    return Ok(Some(locked(id, lock)));
+                }
+            }
+            Fact::Absent => {}
+            unknown @ Fact::Unknown(_) => {
+                unread_wait.get_or_insert_with(|| not_known(&format!("resource locks on {scope}"), unknown));
+            }
+        }
+    }
+    if let Some(refused) = attempts::refused(view, &deletion(id)).filter(|_| is_approved(endpoint)) {
+        return Ok(Some(Wait {
+            reason: refused.reason,
+            message: format!(
+                "{}; private endpoint {} stays until it can be deleted (locks: az lock list --resource-group {} --output table), then delete it: az network private-endpoint delete --ids {id}",
+                refused.message,
+                id.name(),
+                id.resource_group().unwrap_or("its resource group")
+            ),
+        }));
+    }
+    unread_wait.map_or(Ok(None), Err)
+}
+
+fn locked(id: &ArmId, lock: &LockSeen) -> Wait {
+    Wait {
+        reason: WaitReason::ResourceLockedStalled,
+        message: format!(
+            "private endpoint {} cannot be removed: a lock ({}) on {} forbids it, and nothing of it is removed meanwhile; remove the lock: az lock delete --ids {}",
+            id.name(),
+            lock.level,
+            lock.scope(),
+            lock.id
+        ),
+    }
+}
+
+fn put_back(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, why: Wait) -> Removal {
+    let zones = zones_of(view.desired, view.seen, id, endpoint);
+    if zones.is_empty() {
+        return Removal::Stays(why);
+    }
+    let step = format!("put-zone-group-back {}", id.name());
+    match attempts::held(view, &step) {
+        Some(wait) => Removal::Wait(wait),
+        None => Removal::PutBack(Box::new(azure_step(
+            step,
+            AzureAction::PutZoneGroup {
+                id: zone_group(endpoint),
+                zones,
+            },
+        ))),
+    }
+}
+
+/// Zones that our zone group wrote to, as this process last saw it; else those of the entry of the spec that stands in its subnet.
+fn zones_of(desired: &Desired, seen: &Seen, id: &ArmId, endpoint: &EndpointSeen) -> Vec<ArmId> {
+    if let Some(zones) = seen.memory.zone_groups.get(id) {
+        return zones.clone();
+    }
+    let group = endpoint.group_id.as_deref().and_then(EndpointGroup::of_group_id);
+    let places = desired.endpoints.iter().filter(|place| place.dns.is_ours());
+    let place = places
+        .into_iter()
+        .find(|place| Some(&place.subnet) == endpoint.subnet.as_ref());
+    let zone = place.zip(group).and_then(|(place, group)| place.dns.zones.get(&group));
+    zone.into_iter().cloned().collect()
+}
+
+/// For the lint: a write that gives an endpoint of ours that lives its zone group back, with the zones that it had.
+pub(crate) fn puts_back(desired: &Desired, seen: &Seen, action: &Action) -> bool {
+    let Action::Azure(AzureAction::PutZoneGroup { id, zones }) = action else {
+        return false;
+    };
+    let Some(parent) = id.parent() else { return false };
+    let endpoint = seen.azure.endpoints.get(&parent).and_then(Fact::seen);
+    endpoint.is_some_and(|endpoint| {
+        let gone = endpoint
+            .zone_groups
+            .seen()
+            .is_some_and(|groups| !groups.iter().any(|g| g.id == *id));
+        let ours = endpoint.owner.as_ref() == Some(&desired.owner);
+        gone && ours && is_approved(endpoint) && *zones == zones_of(desired, seen, &parent, endpoint)
+    })
+}

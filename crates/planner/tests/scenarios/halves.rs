@@ -1,0 +1,193 @@
+//! Removal leaves no half: an endpoint goes with its zone group, or stays with it.
+
+use sreg_api::registry::*;
+use sreg_domain::Fact;
+use sreg_domain::seen::*;
+use sreg_planner::plan::WaitReason;
+
+use super::*;
+use crate::world::*;
+
+fn lock_on(scope: &str, level: &str) -> LockSeen {
+    LockSeen {
+        id: format!("{scope}/providers/Microsoft.Authorization/locks/hands-off"),
+        level: level.into(),
+    }
+}
+
+fn open() -> World {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.public_access.desired = PublicAccess::Enabled;
+        o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
+    });
+    world.settle(40);
+    world
+}
+
+/// Endpoints with their zone groups, and endpoints without.
+fn whole_and_half(world: &World) -> (usize, usize) {
+    let standing = world.seen.azure.endpoints.values().filter_map(Fact::seen);
+    let (whole, half): (Vec<_>, Vec<_>) =
+        standing.partition(|e| e.zone_groups.seen().is_some_and(|groups| !groups.is_empty()));
+    (whole.len(), half.len())
+}
+
+/// Scopes from which a lock reaches the endpoints or their records.
+fn scopes(world: &World) -> Vec<String> {
+    let endpoint = world.seen.azure.endpoints.keys().next().unwrap().to_string();
+    let zone = world.seen.azure.zones.keys().next().unwrap();
+    vec![
+        SUB.to_owned(),
+        zone.resource_group_id().unwrap().to_string(),
+        zone.to_string(),
+        endpoint,
+    ]
+}
+
+fn ends(world: &mut World) -> Vec<String> {
+    let mut told = Vec::new();
+    for _ in 0..80 {
+        let (plan, report) = world.visit();
+        told.extend(plan.findings.into_iter().map(|f| f.message));
+        if world.gone {
+            return told;
+        }
+        world.pass(report.requeue);
+    }
+    panic!("it does not end: {}", sreg_planner::render(&world.plan()));
+}
+
+#[test]
+fn what_a_lock_keeps_is_left_whole_and_the_lock_is_named_with_the_command() {
+    for scope in scopes(&open()) {
+        for level in ["CanNotDelete", "ReadOnly", "SomethingNew"] {
+            let mut world = open();
+            world.locks = vec![lock_on(&scope, level)];
+            world.delete();
+            let told = ends(&mut world);
+            assert_eq!(whole_and_half(&world).1, 0, "{scope} {level}: {:#?}", world.journal);
+            assert!(whole_and_half(&world).0 >= 1);
+            let command = format!("az lock delete --ids {}", world.locks[0].id);
+            assert!(told.iter().any(|m| m.contains(&command)), "{told:#?}");
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_deleted_gets_its_zone_group_back_and_deletion_ends() {
+    let mut world = open();
+    world.undeletable = world.seen.azure.endpoints.keys().cloned().collect();
+    let records = |world: &World| -> usize {
+        let zones = world.seen.azure.zones.values().filter_map(Fact::seen);
+        zones.filter_map(|z| z.records.seen()).map(|r| r.len()).sum()
+    };
+    let before = records(&world);
+    world.delete();
+    let told = ends(&mut world);
+    assert_eq!(whole_and_half(&world), (3, 0), "{:#?}", world.journal);
+    assert_eq!(records(&world), before);
+    assert!(told.iter().any(|m| m.contains("az lock list")), "{told:#?}");
+    let tried = world
+        .journal
+        .iter()
+        .filter(|s| s.starts_with("delete-endpoint"))
+        .count();
+    assert_eq!(tried, 3, "each is tried once: {:#?}", world.journal);
+}
+
+/// Open, with endpoints in two networks that have zones of their own.
+fn open_in_two_places() -> World {
+    let mut world = open();
+    world.respec(|o| {
+        let mut other = o.spec.endpoints[0].clone();
+        other.name = "far".into();
+        other.subnet_resource_id = format!("{}/subnets/endpoints", vnet("far"));
+        other.dns.as_mut().unwrap().link_virtual_networks = Some(vec![vnet("far").to_string()]);
+        o.spec.endpoints.push(other);
+        let mut client = o.spec.client_networks[0].clone();
+        client.name = "far".into();
+        client.virtual_network_resource_id = Some(vnet("far").to_string());
+        client.vantage_point = "far-agent".into();
+        o.spec.client_networks.push(client);
+        o.spec.client_networks[2].endpoint = Some("hub".into());
+    });
+    world.settle(80);
+    assert_eq!(whole_and_half(&world), (6, 0), "{}", world.message());
+    world
+}
+
+fn drop_far(world: &mut World, approval: bool) {
+    world.respec(|o| {
+        o.spec.endpoints.truncate(1);
+        o.spec.client_networks.retain(|c| c.name != "far");
+        if approval {
+            o.spec.name_changes = Some(NameChangesSpec {
+                wait_for: vec![NameChangesGate::Approval],
+            });
+        }
+    });
+}
+
+#[test]
+fn an_endpoint_of_a_dropped_entry_that_cannot_be_deleted_gets_its_zone_group_back_and_is_left_alone() {
+    for approval in [false, true] {
+        let mut world = open_in_two_places();
+        world.undeletable = world.seen.azure.endpoints.keys().cloned().collect();
+        drop_far(&mut world, approval);
+        for _ in 0..60 {
+            let (_, report) = world.visit();
+            world.approve();
+            world.pass(report.requeue);
+        }
+        assert_eq!(whole_and_half(&world), (6, 0), "{approval}: {:#?}", world.journal);
+        let tried = world
+            .journal
+            .iter()
+            .filter(|s| s.starts_with("delete-endpoint"))
+            .count();
+        assert_eq!(tried, 3, "not again and again: {:#?}", world.journal);
+        let waits = &world.plan().waits;
+        assert!(waits.iter().any(|w| w.message.contains("az lock list")), "{waits:#?}");
+    }
+}
+
+#[test]
+fn a_lock_on_what_nobody_wants_any_more_is_told_and_nothing_of_it_is_removed() {
+    let mut world = open_in_two_places();
+    world.locks = vec![lock_on(&format!("{SUB}/resourceGroups/net-far"), "CanNotDelete")];
+    drop_far(&mut world, false);
+    let before = world.journal.len();
+    for _ in 0..30 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    assert_eq!(whole_and_half(&world), (6, 0), "{:#?}", world.journal);
+    assert!(
+        world.journal[before..]
+            .iter()
+            .all(|step| !step.starts_with("delete-zone-group") && !step.starts_with("delete-endpoint")),
+        "{:#?}",
+        world.journal
+    );
+    let plan = world.plan();
+    let told = plan
+        .waits
+        .iter()
+        .find(|w| w.reason == WaitReason::ResourceLockedStalled)
+        .unwrap();
+    assert!(told.message.contains("az lock delete --ids"), "{told:?}");
+}
+
+#[test]
+fn nothing_is_removed_while_nobody_knows_whether_it_is_locked() {
+    let mut world = open();
+    world.delete();
+    let mut seen = world.seen_now();
+    seen.azure
+        .locks
+        .values_mut()
+        .for_each(|fact| *fact = unknown(IgnoranceKind::Unreachable));
+    let plan = sreg_planner::plan(&world.desired, &seen, world.now);
+    assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
+}

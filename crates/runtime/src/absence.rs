@@ -1,0 +1,324 @@
+//! Absence needs evidence. Azure answers 404 now and then for what is there (a lagging read, another region's cache), and much
+//! is decided on an absence: something is made anew, removed, or forgotten. So one "not found" for anything that somebody knows
+//! of only means that it is asked again; here, and nowhere else, it becomes [`Fact::Absent`].
+//!
+//! | what is not found | believed after |
+//! | --- | --- |
+//! | what nobody knows of | the first answer; a registry, a resource group: two, 5 s apart |
+//! | what this process saw, what status or a connection tells of | three answers, the last at least 30 s after the first |
+//! | a storage account or container registry that the registry names | three answers, the last at least 3 minutes after the first |
+//! | what this process has removed itself | the first answer |
+//! | an endpoint of ours that a list leaves out | as if it had not been found |
+//!
+//! Where what is decided cannot be taken back, the planner asks for a sign of life elsewhere besides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sreg_api::SecureRegistryStatus;
+use sreg_domain::seen::{
+    AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, OperationState, UNLISTED,
+};
+use sreg_domain::{ArmId, Desired};
+use tokio::time::Instant;
+
+/// What this process has seen of one object's resources in Azure, and how often it then missed them.
+#[derive(Debug, Default)]
+pub(crate) struct Absences {
+    known: BTreeSet<ArmId>,
+    /// Endpoints of ours, which a list may leave out.
+    ours: BTreeSet<ArmId>,
+    /// Removed by a write of ours.
+    removed: BTreeSet<ArmId>,
+    misses: BTreeMap<ArmId, Misses>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Misses {
+    count: u32,
+    since: Instant,
+}
+
+/// How much evidence an absence needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Evidence {
+    answers: u32,
+    over: Duration,
+}
+
+/// For what nobody knows of, where being wrong could not be mended.
+const TWICE: Evidence = Evidence {
+    answers: 2,
+    over: Duration::from_secs(5),
+};
+/// For what somebody knows of.
+const KNOWN: Evidence = Evidence {
+    answers: 3,
+    over: Duration::from_secs(30),
+};
+/// For what the registry itself names: Azure contradicts itself.
+const NAMED: Evidence = Evidence {
+    answers: 3,
+    over: Duration::from_secs(180),
+};
+
+/// Who besides this process knows what exists.
+pub(crate) struct Witnesses<'a> {
+    pub(crate) desired: &'a Desired,
+    pub(crate) status: &'a SecureRegistryStatus,
+    pub(crate) cluster: &'a ClusterSeen,
+}
+
+impl Absences {
+    /// A write of ours removes it: that it is not found afterwards is no surprise.
+    pub(crate) fn removing(&mut self, id: &ArmId) {
+        self.removed.insert(id.clone());
+    }
+
+    /// Turns every absence without enough evidence into not knowing.
+    pub(crate) fn judge(&mut self, witnesses: &Witnesses<'_>, azure: &mut AzureSeen, now: Instant) {
+        self.forget_failed_removals(azure);
+        let told = told(witnesses, azure);
+        let registry = witnesses.desired.registry.clone();
+        let evidence = if self.known.contains(&registry) || told.registry {
+            KNOWN
+        } else {
+            TWICE
+        };
+        self.one(&registry, &mut azure.registry, Some(evidence), now);
+        for (id, fact) in &mut azure.storage {
+            self.one(id, fact, Some(NAMED), now);
+        }
+        for (id, fact) in &mut azure.container_registries {
+            self.one(id, fact, Some(NAMED), now);
+        }
+        self.endpoints(witnesses.desired, &told, azure, now);
+        let any = told.anything;
+        self.all(&mut azure.subnets, any, now);
+        self.all(&mut azure.virtual_networks, any, now);
+        self.all(&mut azure.zones, any, now);
+        self.all(&mut azure.shared_storage, false, now);
+    }
+
+    fn all<T>(&mut self, facts: &mut BTreeMap<ArmId, Fact<T>>, told: bool, now: Instant) {
+        for (id, fact) in facts {
+            self.one(id, fact, told.then_some(KNOWN), now);
+        }
+    }
+
+    fn endpoints(&mut self, desired: &Desired, told: &Told, azure: &mut AzureSeen, now: Instant) {
+        let running: BTreeSet<ArmId> = running(azure).collect();
+        for (id, fact) in &mut azure.endpoints {
+            let evidence = if id.name() == UNLISTED {
+                Some(TWICE)
+            } else {
+                told.endpoints.contains(id).then_some(KNOWN)
+            };
+            self.one(id, fact, evidence, now);
+            if let Fact::Seen(endpoint) = fact {
+                self.sighting(id, endpoint, desired, running.contains(id));
+            }
+        }
+        let left_out: Vec<ArmId> = self
+            .ours
+            .iter()
+            .filter(|id| !azure.endpoints.contains_key(*id))
+            .cloned()
+            .collect();
+        let answered = azure.registry.seen().is_some();
+        for id in left_out {
+            // Without the registry's own answer nobody knows where else to look.
+            if !answered && !self.removed.contains(&id) {
+                azure
+                    .endpoints
+                    .insert(id.clone(), Fact::Unknown(not_yet(&id, 0, KNOWN)));
+                continue;
+            }
+            let mut fact = Fact::Absent;
+            self.one(&id, &mut fact, Some(KNOWN), now);
+            if fact.is_absent() {
+                self.ours.remove(&id);
+            } else {
+                azure.endpoints.insert(id, fact);
+            }
+        }
+    }
+
+    fn sighting(&mut self, id: &ArmId, endpoint: &EndpointSeen, desired: &Desired, changing: bool) {
+        if endpoint.owner.as_deref() == Some(desired.owner.as_str()) {
+            self.ours.insert(id.clone());
+        } else {
+            self.ours.remove(id);
+        }
+        // It is there, and nothing removes it any more.
+        if !changing && !endpoint.provisioning_state.eq_ignore_ascii_case("Deleting") {
+            self.removed.remove(id);
+        }
+    }
+
+    /// `told`: what somebody else's word demands; what this process saw itself needs [`KNOWN`] at least.
+    fn one<T>(&mut self, id: &ArmId, fact: &mut Fact<T>, told: Option<Evidence>, now: Instant) {
+        match fact {
+            Fact::Seen(_) => {
+                self.known.insert(id.clone());
+                self.misses.remove(id);
+            }
+            Fact::Unknown(_) => {}
+            Fact::Absent if self.removed.contains(id) => {
+                self.known.remove(id);
+                self.misses.remove(id);
+            }
+            Fact::Absent => {
+                let own = self.known.contains(id).then_some(KNOWN);
+                let Some(needed) = told.or(own) else { return };
+                let misses = self.misses.entry(id.clone()).or_insert(Misses { count: 0, since: now });
+                misses.count = misses.count.saturating_add(1);
+                let since = now.saturating_duration_since(misses.since);
+                if misses.count < needed.answers || since < needed.over {
+                    *fact = Fact::Unknown(not_yet(id, misses.count, needed));
+                }
+            }
+        }
+    }
+
+    fn forget_failed_removals(&mut self, azure: &AzureSeen) {
+        for operation in &azure.operations {
+            if matches!(operation.state, OperationState::Failed(_)) {
+                self.removed.remove(&operation.operation.resource);
+            }
+        }
+    }
+}
+
+fn running(azure: &AzureSeen) -> impl Iterator<Item = ArmId> {
+    let operations = azure.operations.iter();
+    operations
+        .filter(|o| matches!(o.state, OperationState::Running { .. }))
+        .map(|o| o.operation.resource.clone())
+}
+
+/// What others tell of.
+struct Told {
+    /// Somebody has seen the registry.
+    registry: bool,
+    /// Something was built already: what the spec names was there.
+    anything: bool,
+    /// Endpoints that status has seen, or that a target says are connected to it.
+    endpoints: BTreeSet<ArmId>,
+}
+
+fn told(witnesses: &Witnesses<'_>, azure: &AzureSeen) -> Told {
+    let status = witnesses.status;
+    let existed = |state: &str| !matches!(state, "" | "Absent" | "Unknown");
+    let recorded = status.endpoints.iter().filter(|e| existed(&e.provisioning_state));
+    let recorded: BTreeSet<ArmId> = recorded.filter_map(|e| e.resource_id.parse().ok()).collect();
+    let registry = azure.registry.seen().into_iter().flat_map(|r| &r.private_endpoints);
+    let storage = azure.storage.values().filter_map(Fact::seen);
+    let storage = storage.flat_map(|s| &s.private_endpoints);
+    let containers = azure.container_registries.values().filter_map(Fact::seen);
+    let containers = containers.flat_map(|c| &c.private_endpoints);
+    let connected = registry.chain(storage).chain(containers).cloned();
+    let targets = status
+        .public_access
+        .as_ref()
+        .is_some_and(|access| !access.targets.is_empty());
+    Told {
+        registry: targets || status.exposure.is_some() || witnesses.cluster.snapshot.seen().is_some(),
+        anything: !recorded.is_empty(),
+        endpoints: recorded.into_iter().chain(connected).collect(),
+    }
+}
+
+fn not_yet(id: &ArmId, times: u32, needed: Evidence) -> Ignorance {
+    Ignorance {
+        attempt: format!("read {id}"),
+        kind: IgnoranceKind::Settling,
+        message: format!(
+            "Azure answered that it does not exist ({times} of {} answers, over at least {}); a single such answer may be wrong, so it is asked again",
+            needed.answers,
+            sreg_domain::duration::show(needed.over)
+        ),
+        code: None,
+        correlation_id: None,
+        retry_after: Some(
+            needed
+                .over
+                .div_f64(3.0)
+                .clamp(Duration::from_secs(3), Duration::from_secs(10)),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> ArmId {
+        format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/{name}")
+            .parse()
+            .unwrap()
+    }
+
+    /// What comes of an answer of "not found" that many seconds after the beginning: believed or not.
+    fn believed(absences: &mut Absences, told: Option<Evidence>, begin: Instant, seconds: u64) -> bool {
+        let mut fact: Fact<()> = Fact::Absent;
+        absences.one(&id("z"), &mut fact, told, begin + Duration::from_secs(seconds));
+        match fact {
+            Fact::Absent => true,
+            Fact::Unknown(why) => {
+                assert_eq!(why.kind, IgnoranceKind::Settling);
+                false
+            }
+            Fact::Seen(()) => panic!(),
+        }
+    }
+
+    fn seen(absences: &mut Absences, begin: Instant) {
+        absences.one(&id("z"), &mut Fact::Seen(()), None, begin);
+    }
+
+    #[test]
+    fn what_nobody_knows_of_is_absent_at_the_first_answer() {
+        assert!(believed(&mut Absences::default(), None, Instant::now(), 0));
+    }
+
+    #[test]
+    fn what_was_seen_is_absent_after_several_answers_over_time() {
+        let (mut absences, begin) = (Absences::default(), Instant::now());
+        seen(&mut absences, begin);
+        for (second, gone) in [(0, false), (1, false), (2, false), (29, false), (30, true), (31, true)] {
+            assert_eq!(believed(&mut absences, None, begin, second), gone, "{second}");
+        }
+        // Seen once more, it begins anew: also two answers that are far apart are not enough.
+        seen(&mut absences, begin);
+        for (second, gone) in [(100, false), (900, false), (901, true)] {
+            assert_eq!(believed(&mut absences, None, begin, second), gone, "{second}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_tells_of_needs_evidence_too() {
+        let (mut absences, begin) = (Absences::default(), Instant::now());
+        assert!(!believed(&mut absences, Some(TWICE), begin, 0));
+        assert!(!believed(&mut absences, Some(TWICE), begin, 4));
+        assert!(believed(&mut absences, Some(TWICE), begin, 5));
+    }
+
+    #[test]
+    fn what_could_not_be_read_in_between_is_neither_seen_nor_missed() {
+        let (mut absences, begin) = (Absences::default(), Instant::now());
+        seen(&mut absences, begin);
+        assert!(!believed(&mut absences, None, begin, 0) && !believed(&mut absences, None, begin, 10));
+        let mut unread: Fact<()> = Fact::not_read("throttled");
+        absences.one(&id("z"), &mut unread, None, begin);
+        assert!(believed(&mut absences, None, begin, 40));
+    }
+
+    #[test]
+    fn what_we_removed_is_absent_at_the_first_answer_once() {
+        let (mut absences, begin) = (Absences::default(), Instant::now());
+        seen(&mut absences, begin);
+        absences.removing(&id("z"));
+        assert!(believed(&mut absences, None, begin, 0));
+    }
+}
