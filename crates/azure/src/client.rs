@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::arm::Arm;
-use crate::eyes::PolicyCache;
+use crate::eyes::{PolicyCache, RightsCache};
 use crate::identity::Tokens;
 use crate::settings::{AzureSettings, ConnectError};
 use crate::{Eyes, Hands};
@@ -33,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) settings: AzureSettings,
     pub(crate) arm: Arm,
     pub(crate) policies: PolicyCache,
+    pub(crate) rights: RightsCache,
     created: Mutex<HashMap<ArmId, Instant>>,
 }
 
@@ -75,6 +76,7 @@ pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) 
         settings,
         arm,
         policies: PolicyCache::default(),
+        rights: RightsCache::default(),
         created: Mutex::default(),
     };
     Ok(AzureClient { inner: Arc::new(inner) })

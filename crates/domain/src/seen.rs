@@ -15,6 +15,7 @@ use sreg_api::{BreakGlassStatus, ChangeKind, SecureRegistryStatus};
 use crate::action::{Operation, Snapshot};
 use crate::digest::Digest;
 use crate::ids::{ArmId, Fqdn, Location};
+use crate::rights::Permissions;
 
 /// Something observed, known to be missing, or not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -306,6 +307,8 @@ pub struct AzureSeen {
     pub recent_public_clients: Fact<Vec<PublicClient>>,
     /// What would forbid opening again (denying policies, ACR export policy); sentences for people.
     pub reopening_obstacles: Fact<Vec<String>>,
+    /// What roles allow us, by scope: where something is going to be written, and where policies are looked for.
+    pub rights: BTreeMap<ArmId, Fact<Permissions>>,
     /// Operations that status recorded, and how they stand now.
     pub operations: Vec<OperationSeen>,
 }
@@ -378,6 +381,8 @@ pub struct StorageSeen {
     pub dfs_host: Option<Fqdn>,
     /// Hosts of `secondaryEndpoints` for blob and dfs: read access to the paired region, in accounts with RA-GRS or RA-GZRS.
     pub secondary_hosts: Vec<Fqdn>,
+    /// `allowSharedKeyAccess`; Azure takes it for allowed where it is left out.
+    pub shared_keys: bool,
     /// `provisioningState`.
     pub provisioning_state: Option<String>,
     /// Private endpoints that are connected to it, whoever made them.
@@ -407,6 +412,10 @@ pub struct ContainerRegistrySeen {
     pub ip_rules: Vec<String>,
     /// `networkRuleBypassOptions`.
     pub bypass: Option<String>,
+    /// `anonymousPullEnabled`: whoever reaches it may pull without signing in.
+    pub anonymous_pull: bool,
+    /// `adminUserEnabled`: one password for everything.
+    pub admin_user: bool,
     /// `policies.exportPolicy.status`.
     pub export_policy: Option<String>,
     /// `provisioningState`.
@@ -564,7 +573,7 @@ impl DenyAssignment {
     }
 }
 
-fn matches_action(pattern: &str, action: &str) -> bool {
+pub(crate) fn matches_action(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|head| action.strip_prefix(head)) else {

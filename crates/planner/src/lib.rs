@@ -14,6 +14,7 @@ pub mod render;
 pub mod report;
 pub mod validate;
 
+pub mod advice;
 mod attempts;
 mod break_glass;
 mod claims;

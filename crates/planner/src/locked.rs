@@ -18,7 +18,7 @@ use sreg_api::status::RollbackStatus;
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure};
 use crate::facts::{View, locked_at};
-use crate::lockdown::{kept_open, would_open};
+use crate::lockdown::{kept_open, limits, would_open};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{FindingReason, PathAssessment, PathStanding, WaitReason};
@@ -166,6 +166,7 @@ pub(crate) fn plan(
     view: &View<'_>,
     draft: &mut Draft,
 ) {
+    limits(draft);
     kept_open(view, draft);
     if let Some(lost) = first_failure(standings) {
         let way_back = match view.desired.rollback {

@@ -4,7 +4,7 @@
 //! ```text
 //! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, ours by tag) ─ NIC, zone groups
 //!           ├─ discovery                      └─ obstacles to reopening
-//!           └─ deny assignments
+//!           └─ deny assignments, policies, rights
 //! subnets, networks │ zones, zones elsewhere │ shared storage │ principal │ operations │ public clients
 //! ```
 
@@ -13,8 +13,10 @@ mod discovery;
 mod endpoints;
 mod network;
 mod obstacles;
+mod policies;
 mod public_clients;
 mod registry;
+mod rights;
 mod targets;
 mod zones;
 
@@ -36,7 +38,8 @@ use crate::arm::{Answer, Arm, Call, CallError, Cause};
 use crate::client::Inner;
 use crate::{identity, operations};
 
-pub(crate) use obstacles::PolicyCache;
+pub(crate) use policies::PolicyCache;
+pub(crate) use rights::RightsCache;
 
 /// One visit: the client, its deadline, and how many calls it may have under way.
 pub(super) struct Look<'a> {
@@ -194,6 +197,7 @@ pub(crate) async fn observe(
         shared_storage: shared,
         recent_public_clients: core.recent_public_clients,
         reopening_obstacles: core.reopening_obstacles,
+        rights: core.rights,
         operations: polled,
     };
     distrust_fresh_absence(inner, &mut seen);
@@ -216,7 +220,7 @@ async fn each<T, F: Future<Output = Fact<T>>>(
 }
 
 async fn poll(look: &Look<'_>, operation: &Operation) -> OperationSeen {
-    let attempt = format!("read the state of {}", operation.step);
+    let attempt = format!("read the state of the operation on {}", operation.resource);
     let state = look
         .in_turn(&attempt, async {
             Ok(operations::poll(look.arm(), operation, look.deadline).await)

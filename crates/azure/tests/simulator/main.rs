@@ -9,6 +9,7 @@
 
 mod calls;
 mod odd;
+mod policies;
 mod seeing;
 #[path = "../simulated/mod.rs"]
 mod simulated;

@@ -353,6 +353,7 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
         shared_storage: _,
         recent_public_clients: _,
         reopening_obstacles: _,
+        rights: _,
         operations: _,
     } = azure;
     known(registry, hasher).map(|r| r.digest.as_str()).hash(hasher);

@@ -25,7 +25,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             lint.demand("ownership", may, || {
                 format!(
                     "{}: the registry exists, is not known, or is not to be created",
-                    step.id
+                    step.action
                 )
             });
         }
@@ -34,7 +34,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             lint.demand(
                 "ownership",
                 *id == desired.registry && azure.registry.seen().is_some() && keys,
-                || format!("{}: not our tags", step.id),
+                || format!("{}: not our tags", step.action),
             );
         }
         AzureAction::GrantManagedGroupAccess { id, principal, .. } => {
@@ -42,7 +42,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             lint.demand(
                 "ownership",
                 *id == desired.registry && desired.grant_operator && ours,
-                || format!("{}: not asked for", step.id),
+                || format!("{}: not asked for", step.action),
             );
         }
         AzureAction::CreateEndpoint {
@@ -69,7 +69,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             lint.demand(
                 "ownership",
                 wanted && needed && absent && *owner == desired.owner,
-                || format!("{}: not wanted, or something is there already", step.id),
+                || format!("{}: not wanted, or something is there already", step.action),
             );
         }
         AzureAction::DeleteEndpoint { id, owner } => {
@@ -79,7 +79,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                 .and_then(Fact::seen)
                 .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner));
             lint.demand("ownership", ours && *owner == desired.owner, || {
-                format!("{}: does not carry our mark", step.id)
+                format!("{}: does not carry our mark", step.action)
             });
         }
         AzureAction::CreateZone { id, .. } => {
@@ -89,7 +89,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                 .any(|p| p.dns.mode == sreg_api::registry::DnsMode::Managed && p.dns.zones.values().any(|z| z == id));
             let absent = azure.zones.get(id).is_some_and(Fact::is_absent);
             lint.demand("ownership", wanted && absent, || {
-                format!("{}: not ours to create, or not known to be absent", step.id)
+                format!("{}: not ours to create, or not known to be absent", step.action)
             });
         }
         AzureAction::LinkZone {
@@ -101,7 +101,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                     && p.dns.links.contains(virtual_network)
                     && p.dns.zones.values().any(|z| Some(z) == zone.as_ref())
             });
-            lint.demand("ownership", wanted, || format!("{}: not to be linked", step.id));
+            lint.demand("ownership", wanted, || format!("{}: not to be linked", step.action));
         }
         AzureAction::PutZoneGroup { id, zones } => {
             let places = &desired.endpoints;
@@ -111,12 +111,12 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                     .any(|p| p.dns.is_ours() && p.dns.zones.values().any(|z| z == zone))
             });
             lint.demand("ownership", wanted && zone_group_is_ours(lint, id), || {
-                format!("{}: not ours", step.id)
+                format!("{}: not ours", step.action)
             });
         }
         AzureAction::DeleteZoneGroup { id } => {
             lint.demand("ownership", zone_group_is_ours(lint, id), || {
-                format!("{}: not ours", step.id)
+                format!("{}: not ours", step.action)
             });
         }
         AzureAction::Edit { id, edit, .. } => edits(lint, step, id, edit),
@@ -158,6 +158,6 @@ fn edits(lint: &mut Lint<'_>, step: &Step, id: &ArmId, edit: &Edit) {
         }
     };
     lint.demand("ownership", ours, || {
-        format!("{}: not a target of this registry, or not read", step.id)
+        format!("{}: not a target of this registry, or not read", step.action)
     });
 }

@@ -13,7 +13,7 @@ use super::*;
 
 fn refused(step: &Step, why: &str) -> StepResult {
     StepResult::Failed(Failure {
-        attempt: step.id.to_string(),
+        attempt: step.action.to_string(),
         code: Some("Refused".into()),
         message: why.into(),
         status: Some(409),
