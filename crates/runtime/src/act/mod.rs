@@ -34,7 +34,7 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
         }
         for (step, result, evidence) in carry_out_wave(context, object, wave).await {
             if !is_done(&result) && !step.action.only_tells() {
-                held_back.get_or_insert_with(|| format!("first: {}", step.action));
+                held_back.get_or_insert_with(|| format!("{} comes first", step.action));
             }
             outcome.locked_with = evidence.or(outcome.locked_with);
             outcome.steps.push(outcome_of(step, result));
