@@ -51,6 +51,7 @@ use crate::status::SecureRegistryStatus;
     validation = Rule::new(MADE_ZONES_NOT_NAMED).message(EXISTING_ZONES_APART_SAYS),
     validation = Rule::new(LINKED_ARE_CLIENTS).message(LINKED_ARE_CLIENTS_SAYS),
     validation = Rule::new(OWN_NETWORK_IS_CLIENT).message(LINKED_ARE_CLIENTS_SAYS),
+    validation = Rule::new(CLIENT_OR_WAIVED).message(CLIENT_OR_WAIVED_SAYS),
     validation = Rule::new(CLIENT_ENDPOINT).message(CLIENT_ENDPOINT_SAYS),
     validation = Rule::new(LOCK_NEEDS_CLIENTS).message(LOCK_NEEDS_CLIENTS_SAYS),
 )]

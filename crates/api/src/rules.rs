@@ -131,6 +131,11 @@ pub(crate) const OWN_NETWORK_IS_CLIENT: &str = "self.endpoints.all(e, (has(e.dns
 /// What to write instead.
 pub(crate) const LINKED_ARE_CLIENTS_SAYS: &str = "every virtual network whose DNS is changed must be proven or waived: list it under clientNetworks with a vantage point, or under unprovenNetworks with a reason";
 
+/// A network is proven or waived, not both.
+pub(crate) const CLIENT_OR_WAIVED: &str = "!has(self.unprovenNetworks) || self.unprovenNetworks.all(u, !self.clientNetworks.exists(c, has(c.virtualNetworkResourceId) && c.virtualNetworkResourceId.lowerAscii() == u.virtualNetworkResourceId.lowerAscii()))";
+/// What to write instead.
+pub(crate) const CLIENT_OR_WAIVED_SAYS: &str = "a virtual network is listed under clientNetworks, which proves it, and under unprovenNetworks, which waives it: remove it from one of them";
+
 /// A client network that picks its endpoint picks one that is there.
 pub(crate) const CLIENT_ENDPOINT: &str =
     "self.clientNetworks.all(c, !has(c.endpoint) || self.endpoints.exists(e, e.name == c.endpoint))";

@@ -91,6 +91,16 @@ pub(crate) fn allowed(world: &World, principal: &Principal, action: &str, scope:
             && registry_of_managed_group(world, scope).is_some_and(|r| is_assigned(world, r, &principal.object_id)))
 }
 
+/// Actions that are allowed and taken away again, for each role that a principal has on a scope.
+pub(crate) fn roles_at(world: &World, principal: &Principal, scope: &str) -> Vec<(Vec<String>, Vec<String>)> {
+    let by_role = principal.roles.iter().filter(|role| within(scope, &role.scope));
+    let granted = registry_of_managed_group(world, scope).filter(|r| is_assigned(world, r, &principal.object_id));
+    by_role
+        .map(|role| (role.actions.clone(), role.not_actions.clone()))
+        .chain(granted.map(|_| (GRANTED.iter().map(|a| (*a).to_owned()).collect(), Vec::new())))
+        .collect()
+}
+
 /// Checks an action; the error is what ARM answers.
 pub(crate) fn require(world: &World, principal: &Principal, action: &str, scope: &str) -> Result<(), ArmError> {
     let who = format!(

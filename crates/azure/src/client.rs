@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::arm::Arm;
-use crate::eyes::{Neighbours, PolicyCache};
+use crate::eyes::{Neighbours, PolicyCache, RightsCache};
 use crate::identity::Tokens;
 use crate::settings::{AzureSettings, ConnectError};
 use crate::{Eyes, Hands};
@@ -34,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) arm: Arm,
     pub(crate) policies: PolicyCache,
     pub(crate) neighbours: Neighbours,
+    pub(crate) rights: RightsCache,
     created: Mutex<HashMap<ArmId, Instant>>,
 }
 
@@ -77,6 +78,7 @@ pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) 
         arm,
         policies: PolicyCache::default(),
         neighbours: Neighbours::default(),
+        rights: RightsCache::default(),
         created: Mutex::default(),
     };
     Ok(AzureClient { inner: Arc::new(inner) })

@@ -69,9 +69,9 @@ pub(crate) async fn poll(arm: &Arm, operation: &Operation, deadline: Instant) ->
     };
     let by_location = url.fragment() == Some(LOCATION);
     url.set_fragment(None);
-    let attempt = format!("read the state of {} on {}", operation.step, operation.resource);
+    let attempt = format!("read the state of the operation on {}", operation.resource);
     let budget = Some((operation.resource.subscription().to_owned(), Class::Read));
-    let call = Call::get(url, &attempt, budget).tolerating_error_bodies();
+    let call = Call::get(url, &attempt, budget, None).tolerating_error_bodies();
     match arm.send(call, deadline).await {
         Ok(answer) => interpret(operation, &answer),
         Err(error) if by_location && is_final(&error) => OperationState::Failed(
@@ -96,7 +96,7 @@ fn is_final(error: &CallError) -> bool {
 }
 
 fn attempt_of(operation: &Operation) -> String {
-    format!("{} {}", operation.step, operation.resource)
+    format!("the operation on {}", operation.resource)
 }
 
 /// A 4xx or 5xx of the status URL says nothing about the operation, except that a 404 says the URL is gone.

@@ -15,7 +15,8 @@ use crate::digest::Digest;
 use crate::ids::{ArmId, Location};
 use crate::target::{EndpointGroup, TargetKind};
 
-/// Names a step for people and for the record, such as `create-endpoint hub/blob contosostore`. Stable from plan to plan.
+/// Names a step for the record, such as `create-endpoint hub/blob contosostore`: stable from plan to plan. A key of ours that no
+/// message shows; people read what its [`Action`] says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StepId(pub String);
@@ -377,6 +378,7 @@ impl AzureAction {
             AzureAction::DeleteEndpoint { id, .. } | AzureAction::DeleteZoneGroup { id } => Some(id),
             AzureAction::CreateRegistry { .. }
             | AzureAction::SetTags { .. }
+            | AzureAction::MergeTags { .. }
             | AzureAction::GrantManagedGroupAccess { .. }
             | AzureAction::CreateEndpoint { .. }
             | AzureAction::CreateZone { .. }

@@ -78,6 +78,12 @@ impl ArmId {
         (segments.len() == 4).then(|| ArmId::trusted(format!("/{}", segments.join("/"))))
     }
 
+    /// The subscription, as an id.
+    pub fn subscription_id(&self) -> ArmId {
+        let segments: Vec<&str> = self.segments().take(2).collect();
+        ArmId::trusted(format!("/{}", segments.join("/")))
+    }
+
     /// Provider type, lower case, such as `microsoft.network/virtualnetworks/subnets`; for a resource group
     /// `resourcegroups`, for a subscription `subscriptions`.
     pub fn kind(&self) -> String {

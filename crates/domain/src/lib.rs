@@ -10,8 +10,10 @@ pub mod duration;
 pub mod ids;
 pub mod naming;
 mod order;
+pub mod rights;
 pub mod seen;
 pub mod target;
+mod told;
 
 pub use action::{Action, AzureAction, ClusterAction, Edit, Effect, Failure, Operation, Outcome, StepId, StepOutcome};
 pub use cloud::Cloud;

@@ -15,6 +15,7 @@ use sreg_api::{BreakGlassStatus, ChangeKind, SecureRegistryStatus};
 use crate::action::{Operation, Snapshot};
 use crate::digest::Digest;
 use crate::ids::{ArmId, Fqdn, Location};
+use crate::rights::Permissions;
 
 /// Name of an entry of [`AzureSeen::endpoints`] that stands for the endpoints of a resource group that could not be listed
 /// (`Unknown`) or does not exist (`Absent`).
@@ -321,6 +322,8 @@ pub struct AzureSeen {
     /// Locks at, above or below what may be about to be removed: endpoints of ours, and the zones that hold their records. What is
     /// not a key was not asked for.
     pub locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
+    /// What roles allow us, by scope: where something is going to be written, and where policies are looked for.
+    pub rights: BTreeMap<ArmId, Fact<Permissions>>,
     /// Operations that status recorded, and how they stand now.
     pub operations: Vec<OperationSeen>,
     /// Items of lists that are no sense and none of ours, and that somebody may want to know of; one sentence each, sorted.
@@ -413,6 +416,8 @@ pub struct StorageSeen {
     pub dfs_host: Option<Fqdn>,
     /// Hosts of `secondaryEndpoints` for blob and dfs: read access to the paired region, in accounts with RA-GRS or RA-GZRS.
     pub secondary_hosts: Vec<Fqdn>,
+    /// `allowSharedKeyAccess`; Azure takes it for allowed where it is left out.
+    pub shared_keys: bool,
     /// `provisioningState`.
     pub provisioning_state: Option<String>,
     /// Private endpoints that are connected to it, whoever made them.
@@ -442,6 +447,10 @@ pub struct ContainerRegistrySeen {
     pub ip_rules: Vec<String>,
     /// `networkRuleBypassOptions`.
     pub bypass: Option<String>,
+    /// `anonymousPullEnabled`: whoever reaches it may pull without signing in.
+    pub anonymous_pull: bool,
+    /// `adminUserEnabled`: one password for everything.
+    pub admin_user: bool,
     /// `policies.exportPolicy.status`.
     pub export_policy: Option<String>,
     /// `provisioningState`.
@@ -623,7 +632,7 @@ impl DenyAssignment {
     }
 }
 
-fn matches_action(pattern: &str, action: &str) -> bool {
+pub(crate) fn matches_action(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|head| action.strip_prefix(head)) else {

@@ -33,7 +33,7 @@ use crate::{opening, refusals};
 /// Status stays small, and so does memory.
 const MOST_IN_STATUS: usize = 16;
 const MOST: usize = 64;
-const LONGEST_MESSAGE: usize = 460;
+const LONGEST_MESSAGE: usize = 1024;
 /// From this try on a person is asked to look.
 const STUBBORN: i32 = 3;
 /// What was refused for good: rights that were just granted take minutes to arrive, so the second try is not far.

@@ -25,8 +25,8 @@ use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, Wait, WaitReason};
 use crate::{
-    attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, published, registry,
-    release, settling, state, tags, teardown,
+    attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, preflight,
+    published, registry, release, settling, state, tags, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
@@ -147,6 +147,7 @@ fn live(view: &View<'_>) -> Plan {
             draft.find(FindingReason::LeftOut, odd.clone());
         }
         attempts::hold(view, &mut draft);
+        preflight::hold(view, &wanted, &mut draft);
         assessment.name_changes = name_changes::hold(view, &wanted, &mut draft);
         release::one_at_a_time(view, &mut draft);
         assessment.names_about_to_change = settling::record_first(view, &mut draft);
@@ -279,7 +280,7 @@ fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
         .chain(draft.azure.drain(..))
         .chain(draft.upkeep.drain(..))
         .chain(draft.closing.drain(..))
-        .map(|step| step.id.to_string())
+        .map(|step| step.action.to_string())
         .collect();
     draft.cluster.clear();
     for step in would {

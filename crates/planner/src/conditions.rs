@@ -19,7 +19,7 @@ use sreg_api::conditions::{ConditionType, State};
 use strum::IntoEnumIterator;
 
 /// Longest message: conditions allow 32 kB, people and `kubectl` less.
-const LONGEST_MESSAGE: usize = 1024;
+const LONGEST_MESSAGE: usize = 4096;
 
 /// Status of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,10 +1,12 @@
 //! Drift: Azure differs from what was settled for this very spec. Told from the last status, so it starts anew when status is
 //! erased; a change of spec, a break-glass or a rollback are not drift.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
-use sreg_domain::{Action, StepId};
+use sreg_domain::{Action, ArmId, AzureAction, Edit};
 
 use crate::break_glass::{self, Standing};
 use crate::facts::{View, was_locked};
@@ -12,7 +14,7 @@ use crate::locked;
 use crate::plan::{Finding, FindingReason, Step};
 
 /// What differs, one sentence each.
-pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[StepId], findings: &[Finding]) -> Vec<String> {
+pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[Action], findings: &[Finding]) -> Vec<String> {
     if !was_settled(view)
         || view.seen.object.deleting
         || matches!(break_glass::standing(view), Standing::Active { .. })
@@ -34,9 +36,9 @@ pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[StepId], findings:
     drift.extend(
         writes
             .filter(|_| !asked_for)
-            .map(|step| &step.id)
+            .map(|step| &step.action)
             .chain(held.iter().filter(|_| !asked_for))
-            .map(|id| format!("needs {id}")),
+            .map(|action| differs(view, action)),
     );
     if view.desired.observe_only {
         drift.extend(
@@ -61,6 +63,53 @@ fn was_carried_out(view: &View<'_>) -> bool {
         let is = |kind: ConditionType| c.type_ == kind.to_string();
         (is(ConditionType::Ready) && is_settled(&c.reason)) || (is(ConditionType::DriftDetected) && c.status == "True")
     })
+}
+
+/// What was found in place of what an action would bring about.
+fn differs(view: &View<'_>, action: &Action) -> String {
+    let found = match action {
+        Action::Azure(AzureAction::SetTags { id, tags, .. }) => return tags_differ(view, id, tags),
+        Action::Azure(AzureAction::CreateEndpoint { id, .. }) => format!("private endpoint {} is missing", id.name()),
+        Action::Azure(AzureAction::CreateZone { id, .. }) => format!("private DNS zone {} is missing", id.name()),
+        Action::Azure(AzureAction::PutZoneGroup { id, zones }) => {
+            let endpoint = id.parent().map_or(String::new(), |e| e.name().to_owned());
+            let zones: Vec<&str> = zones.iter().map(ArmId::name).collect();
+            format!(
+                "records of private endpoint {endpoint} in {} are missing or differ",
+                zones.join(", ")
+            )
+        }
+        Action::Azure(AzureAction::LinkZone {
+            id, virtual_network, ..
+        }) => format!(
+            "virtual network {} is not linked to {}",
+            virtual_network.name(),
+            id.parent().map_or(String::new(), |zone| zone.name().to_owned())
+        ),
+        Action::Azure(AzureAction::Edit {
+            id,
+            edit: Edit::AllowResource { resource, .. },
+            ..
+        }) => format!(
+            "storage account {} has no resource rule for registry {}",
+            id.name(),
+            resource.name()
+        ),
+        Action::Azure(_) | Action::Cluster(_) => return format!("to repair: {action}"),
+    };
+    format!("{found}; to repair: {action}")
+}
+
+fn tags_differ(view: &View<'_>, id: &ArmId, wanted: &BTreeMap<String, String>) -> String {
+    let there = view.registry().map(|r| &r.tags);
+    let one = |(name, value): (&String, &String)| {
+        let found = there.and_then(|tags| tags.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)));
+        match found {
+            Some((_, found)) => format!("tag {name} of registry {} is {found}, wanted {value}", id.name()),
+            None => format!("tag {name} of registry {} is missing, wanted {value}", id.name()),
+        }
+    };
+    wanted.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// The last report called this generation settled, or remembers the lock, or had already drifted.

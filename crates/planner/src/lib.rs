@@ -15,6 +15,7 @@ pub mod report;
 pub mod validate;
 
 mod askers;
+pub mod advice;
 mod attempts;
 mod break_glass;
 mod callers;

@@ -90,7 +90,7 @@ pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
     for step in crate::name_changes::unapproved(desired, seen, plan) {
         lint.break_rule(
             "approval",
-            format!("{} changes names, and nobody approved that", step.id),
+            format!("{} changes names, and nobody approved that", step.action),
         );
     }
     lint.found
@@ -120,7 +120,7 @@ fn closing(lint: &mut Lint<'_>) {
         {
             let now = crate::facts::seen_digest(lint.seen, *target, id);
             lint.demand("proof", now.as_ref() == Some(expected), || {
-                format!("{} expects another world than was seen", step.id)
+                format!("{} expects another world than was seen", step.action)
             });
         }
     }
@@ -148,7 +148,7 @@ fn valid(lint: &mut Lint<'_>) {
     let allowed = |action: &AzureAction| action.is_opening() && may_open;
     let plan = lint.plan;
     for step in plan.steps().filter(|step| azure(step).is_some_and(|a| !allowed(a))) {
-        lint.break_rule("valid", format!("{} for an object that is not valid", step.id));
+        lint.break_rule("valid", format!("{} for an object that is not valid", step.action));
     }
 }
 

@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 
 use sreg_domain::action::{Snapshot, SnapshotTarget};
-use sreg_domain::seen::IgnoranceKind;
+use sreg_domain::seen::{ContainerRegistrySeen, IgnoranceKind, StorageSeen};
 use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, Fqdn, TargetKind, naming};
 
 use crate::draft::{Draft, azure_step, cluster_step};
@@ -119,7 +119,7 @@ fn still_to_prove(view: &View<'_>, evidence: &Evidence) -> String {
 }
 
 /// Known limits of private registries (azure.md §1.7).
-fn limits(draft: &mut Draft) {
+pub(crate) fn limits(draft: &mut Draft) {
     draft.find(
         FindingReason::PrivateRegistryLimits,
         "once private: Studio shows only models, environments cannot be built in the registry (build in a workspace, then share), components cannot be shared from a workspace, and metadata may still be listed publicly",
@@ -299,6 +299,9 @@ pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
                 ),
             );
         }
+        for message in other_ways_into_storage(storage) {
+            draft.find(FindingReason::OtherWaysIn, message);
+        }
         if !storage.secondary_hosts.is_empty() {
             let hosts: Vec<&str> = storage.secondary_hosts.iter().map(Fqdn::as_str).collect();
             draft.find(
@@ -312,6 +315,9 @@ pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
         }
     }
     for registry in view.seen.azure.container_registries.values().filter_map(Fact::seen) {
+        for message in other_ways_into_images(registry) {
+            draft.find(FindingReason::OtherWaysIn, message);
+        }
         if let Some(bypass) = registry.bypass.as_deref().filter(|b| !b.eq_ignore_ascii_case("None")) {
             draft.find(
                 FindingReason::BypassKept,
@@ -319,6 +325,51 @@ pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
             );
         }
     }
+}
+
+/// What a closed account lets in by other means than its network, and what opens with it again.
+fn other_ways_into_storage(storage: &StorageSeen) -> Vec<String> {
+    let (name, id) = (storage.id.name(), &storage.id);
+    let mut ways = Vec::new();
+    if storage.shared_keys {
+        ways.push(format!(
+            "storage {name} accepts account keys, and whatever is signed with them, from every network that reaches it; if nobody uses them: az storage account update --ids {id} --allow-shared-key-access false"
+        ));
+    }
+    let closed = storage
+        .public_network_access
+        .as_deref()
+        .is_some_and(|a| a.eq_ignore_ascii_case("Disabled"));
+    if closed && !storage.ip_rules.is_empty() {
+        let rules: Vec<String> = storage
+            .ip_rules
+            .iter()
+            .map(|rule| format!("az storage account network-rule remove --account-name {name} --ip-address {rule}"))
+            .collect();
+        ways.push(format!(
+            "storage {name} is closed and keeps address rules ({}), which hold again once its public access is Enabled; to remove them: {}",
+            storage.ip_rules.join(", "),
+            rules.join("; ")
+        ));
+    }
+    ways
+}
+
+/// The same of a container registry.
+fn other_ways_into_images(registry: &ContainerRegistrySeen) -> Vec<String> {
+    let name = registry.id.name();
+    let mut ways = Vec::new();
+    if registry.anonymous_pull {
+        ways.push(format!(
+            "container registry {name} lets whoever reaches it pull without signing in: az acr update --name {name} --anonymous-pull-enabled false"
+        ));
+    }
+    if registry.admin_user {
+        ways.push(format!(
+            "container registry {name} has its admin user on, one password for everything: az acr update --name {name} --admin-enabled false"
+        ));
+    }
+    ways
 }
 
 /// Whether what a snapshot holds would open a target.

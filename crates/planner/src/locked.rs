@@ -19,7 +19,7 @@ use sreg_domain::{ArmId, Fact};
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure};
 use crate::facts::{View, locked_at};
-use crate::lockdown::{kept_open, would_open};
+use crate::lockdown::{kept_open, limits, would_open};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{FindingReason, PathAssessment, PathStanding, WaitReason};
@@ -181,6 +181,7 @@ pub(crate) fn plan(
     view: &View<'_>,
     draft: &mut Draft,
 ) {
+    limits(draft);
     kept_open(view, draft);
     if let Some(lost) = first_failure(&those_in_use(view, standings, draft)) {
         let way_back = match view.desired.rollback {

@@ -69,7 +69,7 @@ fn tell(step: &Step, draft: &mut Draft) {
     };
     draft.find(
         FindingReason::NameChangeHeld,
-        format!("{} is held until it is approved: {touches}", step.id),
+        format!("to {} waits for approval: {touches}", step.action),
     );
 }
 

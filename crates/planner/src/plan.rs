@@ -255,6 +255,9 @@ pub enum FindingReason {
     PrivateRegistryLimits,
     /// Storage or ACR keeps a bypass or resource rules.
     BypassKept,
+    /// Ways in that closing does not close, or that open with it again: account keys, pulls without signing in, the admin user, address
+    /// rules on closed storage.
+    OtherWaysIn,
     /// Storage has secondary hosts, which no path proves and which close with it.
     SecondaryHosts,
     /// A host that discovery returns is proven from nowhere, because the spec waives it.
@@ -281,6 +284,8 @@ pub enum FindingReason {
     LinkWithoutEffect,
     /// A setting of something that exists differs from the spec, and is not ours to change.
     SettingDiffers,
+    /// Rights in Azure could not be looked at before the first change of names.
+    RightsNotKnown,
     /// Endpoints stand in another subnet than the others.
     SubnetsDiffer,
     /// A break-glass asked for more than the operator's longest time, or ended.
@@ -323,7 +328,7 @@ pub struct Assessment {
     /// Changes of names that a `ChangeApproval` of kind `NameChanges` must name by digest.
     pub name_changes: Vec<NameChange>,
     /// Name-changing steps that come next: status is to record that before the first of them.
-    pub names_about_to_change: Vec<StepId>,
+    pub names_about_to_change: Vec<Action>,
     /// Dns is complete for every endpoint.
     pub dns_ready: Option<bool>,
     /// Tags owned by the spec are on the registry.

@@ -1,11 +1,140 @@
-//! What would be refused anyway: deny assignments on the managed resource group, read before anything is attempted there.
-//! Listing the operator's principal in `assignedIdentities` exempts it (azure.md §1.6).
+//! What would be refused anyway. Deny assignments on the managed resource group are read before anything is attempted there;
+//! listing the operator's principal in `assignedIdentities` exempts it (azure.md §1.6). Rights are looked at before the first write
+//! that changes names for anybody: all that are missing anywhere are told at once, and nothing is half built without them.
 
+use std::collections::BTreeMap;
+
+use sreg_api::registry::DnsMode;
+use sreg_domain::rights::{self, Place};
 use sreg_domain::{ArmId, Fact, TargetKind};
 
-use crate::endpoints::Wanted;
+use crate::draft::Draft;
+use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::facts::{View, not_known};
-use crate::plan::{Wait, WaitReason};
+use crate::plan::{FindingReason, Wait, WaitReason};
+
+/// Rights by scope, and the role that holds them.
+type Needed = BTreeMap<ArmId, (Place, Vec<&'static str>)>;
+
+/// Holds what builds while a right is missing that something later would need. Once something is closed, or is open to nobody but
+/// through what is repaired here, each write is tried by itself.
+pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
+    let changes_names = draft.azure.iter().any(|step| step.action.changes_names());
+    if view.desired.observe_only || view.any_closed() || !changes_names {
+        return;
+    }
+    let mut missing: Needed = BTreeMap::new();
+    for (scope, (place, actions)) in needed(view, wanted) {
+        match view.seen.azure.rights.get(&scope) {
+            Some(Fact::Seen(permissions)) => {
+                let lacking: Vec<&str> = actions.into_iter().filter(|a| !permissions.allow(a)).collect();
+                if !lacking.is_empty() {
+                    missing.insert(scope, (place, lacking));
+                }
+            }
+            Some(Fact::Unknown(why)) => draft.find(
+                FindingReason::RightsNotKnown,
+                format!(
+                    "whether the operator's identity has the rights that it needs on {scope} could not be told ({}): going on without",
+                    why.message
+                ),
+            ),
+            Some(Fact::Absent) | None => {}
+        }
+    }
+    if !missing.is_empty() {
+        // Azure's own creation of the registry and our exemption in it are what rights may come from.
+        draft.azure.clear();
+        draft.waits.retain(|wait| wait.reason != WaitReason::ResourceBusy);
+        draft.waiting(WaitReason::PermissionStalled, lacking(view, &missing));
+    }
+}
+
+fn lacking(view: &View<'_>, missing: &Needed) -> String {
+    let principal = view
+        .seen
+        .azure
+        .principal
+        .seen()
+        .map_or("<object id>", |p| p.object_id.as_str());
+    let grants: Vec<String> = missing
+        .iter()
+        .map(|(scope, (place, actions))| {
+            format!(
+                "az role assignment create --assignee-object-id {principal} --assignee-principal-type ServicePrincipal --role \"{}\" --scope {scope} (lacks {})",
+                place.role(),
+                actions.join(", ")
+            )
+        })
+        .collect();
+    format!(
+        "the operator's identity lacks rights, and nothing is built before it has them; grant the roles of deploy/azure: {}",
+        grants.join("; ")
+    )
+}
+
+/// Every right that the way from here to the lock needs, by scope. What only reads shows by itself that it may not.
+fn needed(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
+    let mut needed: Needed = BTreeMap::new();
+    let mut add = |scope: Option<ArmId>, place: Place, wants: &dyn Fn(&str) -> bool| {
+        let Some(scope) = scope else { return };
+        let actions = rights::of(place)
+            .filter(|r| !r.only_reads() && wants(r.action))
+            .map(|r| r.action);
+        let (_, listed) = needed.entry(scope).or_insert_with(|| (place, Vec::new()));
+        for action in actions {
+            if !listed.contains(&action) {
+                listed.push(action);
+            }
+        }
+    };
+    let approves = |action: &str| action.ends_with("privateEndpointConnectionsApproval/action");
+    let automatic = wanted.all.iter().any(|w| w.place.manual_request.is_none());
+    let targets = |action: &str| automatic || !approves(action);
+    add(Some(view.desired.registry.clone()), Place::Registry, &targets);
+    if !comes_with_the_exemption(view) {
+        let managed = view.registry().and_then(|r| r.managed_resource_group.clone());
+        add(managed, Place::ManagedGroup, &targets);
+    }
+    for place in &view.desired.endpoints {
+        let ours = place.dns.is_ours();
+        let endpoints = |action: &str| ours || !action.contains("/privateDnsZoneGroups/");
+        add(Some(place.resource_group.clone()), Place::Endpoints, &endpoints);
+        add(Some(place.subnet.clone()), Place::Networks, &|action| {
+            action.ends_with("/subnets/join/action")
+        });
+        if !ours {
+            continue;
+        }
+        for network in &place.dns.links {
+            add(Some(network.clone()), Place::Networks, &|action| {
+                action.ends_with("/virtualNetworks/join/action")
+            });
+        }
+        for zone in place.dns.zones.values() {
+            match place.dns.mode {
+                DnsMode::Managed => add(zone.resource_group_id(), Place::Zones, &|_| true),
+                DnsMode::Existing | DnsMode::Policy | DnsMode::External => {
+                    add(Some(zone.clone()), Place::Zones, &|action| {
+                        !action.ends_with("/privateDnsZones/write")
+                    });
+                }
+            }
+        }
+    }
+    needed
+}
+
+/// Our principal is about to be listed in `assignedIdentities`, from which its rights on the managed resource group come.
+fn comes_with_the_exemption(view: &View<'_>) -> bool {
+    let principal = view.seen.azure.principal.seen().map(|p| p.object_id.as_str());
+    let listed = |r: &&sreg_domain::seen::RegistrySeen| {
+        r.assigned_identities
+            .iter()
+            .any(|i| principal.is_some_and(|p| p.eq_ignore_ascii_case(i)))
+    };
+    view.desired.grant_operator && view.registry().filter(listed).is_none()
+}
 
 /// Whether an attempt would be refused.
 pub(crate) enum Verdict {

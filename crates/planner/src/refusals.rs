@@ -1,47 +1,53 @@
 //! What Azure refuses, as a wait: who can act, and what they can do. How often it is tried again is said in [`crate::attempts`].
 
-use sreg_domain::action::{Disposition, Failure};
+use sreg_domain::action::{Failure, SIGN_IN};
 
+use crate::advice::advise;
 use crate::facts::{SCOPE_ADVICE, in_azures_words, is_scope_absent, sign_in};
 use crate::plan::{Wait, WaitReason};
 
 /// What a final failure of a step is waited for as: Azure's words, and what somebody can do about them.
 pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
     let code = failure.code.as_deref().unwrap_or_default();
-    let is = |known: &str| code.eq_ignore_ascii_case(known);
-    let connects = step.starts_with("create-endpoint");
-    let (reason, advice) = if is("DenyAssignmentAuthorizationFailed") {
-        (
-            WaitReason::DenyAssignmentStalled,
-            "; set spec.registry.managedResourceGroupAccess: GrantOperator, or list the operator's principal in managedResourceGroupSettings.assignedIdentities",
-        )
-    } else if connects && is("LinkedAuthorizationFailed") {
-        (
-            WaitReason::PermissionStalled,
-            "; grant the operator's identity that right (in the managed resource group: managedResourceGroupAccess: GrantOperator), or set approval.mode: Manual and have somebody else approve it",
-        )
-    } else if let Some(field) = field_for_policy(&code.to_ascii_lowercase(), &failure.message) {
-        (WaitReason::RefusedStalled, field)
-    } else if failure.attempt == sreg_domain::action::SIGN_IN {
+    let told = |reason, advice: &str| Wait {
+        reason,
+        message: format!("{}{advice}", in_azures_words(failure)),
+    };
+    if let Some(field) = field_for_policy(&code.to_ascii_lowercase(), &failure.message) {
+        return told(WaitReason::RefusedStalled, field);
+    }
+    if is_scope_absent(failure.code.as_deref()) {
+        return told(WaitReason::ScopeAbsentStalled, SCOPE_ADVICE);
+    }
+    if failure.attempt == SIGN_IN {
         return Wait {
             reason: WaitReason::SignInStalled,
             message: sign_in(&failure.message),
         };
-    } else if is_scope_absent(failure.code.as_deref()) {
-        (WaitReason::ScopeAbsentStalled, SCOPE_ADVICE)
-    } else if failure.disposition == Disposition::Forbidden {
-        (
-            WaitReason::PermissionStalled,
-            "; grant the operator's identity that right",
-        )
-    } else if connects {
-        (WaitReason::EndpointFailedStalled, "")
+    }
+    let connects = step.starts_with("create-endpoint");
+    let unknown = if connects {
+        WaitReason::EndpointFailedStalled
     } else {
-        (WaitReason::RefusedStalled, "")
+        WaitReason::RefusedStalled
+    };
+    let (reason, advice) = match advise(failure) {
+        Some((WaitReason::RefusedStalled, advice)) => (unknown, format!("; {advice}")),
+        Some((reason, advice)) => (reason, format!("; {advice}")),
+        None => (unknown, String::new()),
+    };
+    let linked = failure
+        .code
+        .as_deref()
+        .is_some_and(|c| c.eq_ignore_ascii_case("LinkedAuthorizationFailed"));
+    let otherwise = if connects && linked {
+        " (in the managed resource group: managedResourceGroupAccess: GrantOperator), or set approval.mode: Manual and have somebody else approve it"
+    } else {
+        ""
     };
     Wait {
         reason,
-        message: format!("{}{advice}", in_azures_words(failure)),
+        message: format!("{}{advice}{otherwise}", in_azures_words(failure)),
     }
 }
 

@@ -96,7 +96,10 @@ pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
             let what = not_known(&format!("private endpoint {}", hidden.name()), fact).message;
             let wait = Wait {
                 reason: WaitReason::ResourceBusy,
-                message: format!("{} waits, because Azure may be changing another one: {what}", step.id),
+                message: format!(
+                    "to {} waits, because Azure may be changing another one: {what}",
+                    step.action
+                ),
             };
             // No lock waits for the removal of what nobody wants.
             let waits = if view.seen.object.deleting {
@@ -111,8 +114,8 @@ pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
             draft.waiting(
                 WaitReason::ResourceBusy,
                 format!(
-                    "{} waits until Azure has removed another one in {}",
-                    step.id,
+                    "to {} waits until Azure has removed another one in {}",
+                    step.action,
                     network.name()
                 ),
             );

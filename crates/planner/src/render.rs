@@ -20,7 +20,7 @@ fn write_plan(plan: &Plan, out: &mut String) -> std::fmt::Result {
     for (at, wave) in plan.waves.iter().enumerate() {
         writeln!(out, "wave {}:", at + 1)?;
         for step in wave {
-            writeln!(out, "  {}", step.id)?;
+            writeln!(out, "  {}", step.action)?;
             for touched in &step.touches {
                 writeln!(out, "      touches: {touched}")?;
             }

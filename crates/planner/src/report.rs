@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sreg_api::SecureRegistry;
 use sreg_api::conditions::{ConditionType, State};
-use sreg_api::registry::PublicAccess;
+use sreg_api::registry::{DeletionPolicy, PublicAccess};
 use sreg_api::status::{BreakGlassUse, SecureRegistryStatus};
 use sreg_domain::action::{Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::seen::Attempts;
@@ -158,7 +158,7 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome, attempts: &Attempts)
         let message = message.or_else(|| left_open.map(|f| f.message.clone()));
         return Verdict {
             state: State::Deleting,
-            message: message.unwrap_or_else(|| "releasing what carries our mark".into()),
+            message: message.unwrap_or_else(|| deleting(view, plan)),
         };
     }
     // Nobody depends on upkeep: the plan tells of it among its findings.
@@ -177,8 +177,11 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome, attempts: &Attempts)
         };
     }
     let withheld = acting(outcome).find_map(|step| match &step.result {
-        StepResult::Withheld(why) => Some(format!("{} was withheld: {why}", step.step)),
-        StepResult::Effect(Effect::Stale(why)) => Some(format!("{} saw another world than the plan: {why}", step.step)),
+        StepResult::Withheld(why) => Some(format!("not done yet: {}: {why}", step.action)),
+        StepResult::Effect(Effect::Stale(why)) => Some(format!(
+            "not done, because something changed meanwhile: {}: {why}",
+            step.action
+        )),
         StepResult::Effect(Effect::Done { .. } | Effect::Started(_)) | StepResult::Failed(_) => None,
     });
     match withheld {
@@ -190,6 +193,26 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome, attempts: &Attempts)
             state: planned,
             message: sentence(view, plan, planned),
         },
+    }
+}
+
+/// What the end of an object does, and what it leaves.
+fn deleting(view: &View<'_>, plan: &Plan) -> String {
+    let in_azure = plan.steps().find(|s| matches!(s.action, Action::Azure(_)));
+    if let Some(step) = in_azure {
+        return format!(
+            "being done: {}; zones, links and public access stay as they are",
+            step.action
+        );
+    }
+    if let Some(left) = plan.findings.iter().find(|f| f.reason == FindingReason::LeftInPlace) {
+        return left.message.clone();
+    }
+    let stays = "zones, links and public access stay in Azure as they are; the operator lets go of this object";
+    if view.desired.deletion == DeletionPolicy::DeleteEndpoints && !view.desired.observe_only {
+        format!("the private endpoints of this object are gone; {stays}")
+    } else {
+        format!("private endpoints, their records, {stays}")
     }
 }
 
@@ -225,12 +248,12 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
         let first = plan
             .steps()
             .find(|s| matches!(s.action, Action::Azure(_)))
-            .map(|s| s.id.to_string())
+            .map(|s| s.action.to_string())
             .unwrap_or_default();
         return if azure == 1 {
             first
         } else {
-            format!("{first} and {} more", azure - 1)
+            format!("{first}; and {} more", azure - 1)
         };
     }
     if let Some(wait) = plan.waits.first() {
@@ -269,7 +292,7 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
         | State::Stalled
         | State::PathLost
         | State::BreakGlass
-        | State::Deleting => plan.steps().next().map(|s| s.id.to_string()).unwrap_or_default(),
+        | State::Deleting => plan.steps().next().map(|s| s.action.to_string()).unwrap_or_default(),
     }
 }
 

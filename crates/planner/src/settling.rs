@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use sreg_domain::{Desired, Seen, StepId};
+use sreg_domain::{Action, Desired, Seen};
 
 use crate::draft::Draft;
 use crate::facts::View;
@@ -55,13 +55,13 @@ pub(crate) fn recent(desired: &Desired) -> Duration {
 }
 
 /// Holds name-changing steps for one visit where status must record them first: those held.
-pub(crate) fn record_first(view: &View<'_>, draft: &mut Draft) -> Vec<StepId> {
+pub(crate) fn record_first(view: &View<'_>, draft: &mut Draft) -> Vec<Action> {
     let changes = |step: &Step| step.action.changes_names();
     if view.desired.observe_only || !draft.azure.iter().any(changes) || !would_be_hidden(view.desired, view.seen) {
         return Vec::new();
     }
     let held = draft.azure.extract_if(.., |step| changes(step));
-    let held = held.map(|step| step.id).collect();
+    let held = held.map(|step| step.action).collect();
     draft.waiting(
         WaitReason::NamesAboutToChange,
         "names are about to change: status records it before the first write",

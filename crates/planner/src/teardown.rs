@@ -71,7 +71,11 @@ pub(crate) fn lasts(view: &View<'_>, longer_than: Duration) -> bool {
 /// deleted) is left in place: a namespace is never held hostage.
 fn give_up(view: &View<'_>, draft: &mut Draft) {
     let patience = patience(view);
-    let steps = draft.azure.iter().chain(&draft.probes).map(|step| step.id.to_string());
+    let steps = draft
+        .azure
+        .iter()
+        .chain(&draft.probes)
+        .map(|step| step.action.to_string());
     let waits = draft.waits.iter().map(|wait| wait.message.clone());
     let left: Vec<String> = steps.chain(waits).collect();
     if left.is_empty() || !lasts(view, patience) {
@@ -344,7 +348,7 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     // Were it allowed to, it would have been done by now.
     let long = patience(view).saturating_mul(2);
     if !waves.is_empty() && lasts(view, long) {
-        let left: Vec<String> = waves.drain(..).flatten().map(|step| step.id.to_string()).collect();
+        let left: Vec<String> = waves.drain(..).flatten().map(|step| step.action.to_string()).collect();
         leave(draft, long, &left);
     }
     waves.push(vec![cluster_step("remove-finalizer", ClusterAction::RemoveFinalizer)]);

@@ -152,6 +152,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
     let shared_accounts = shared_accounts(object, checks);
     let client_networks = client_networks(object, &endpoints, checks);
     linked_are_clients(&endpoints, &client_networks, &waived, checks);
+    clients_are_not_waived(&client_networks, &waived, checks);
     if spec.public_access.desired == PublicAccess::Disabled
         && (spec.endpoints.is_empty() || spec.client_networks.is_empty())
     {
@@ -454,6 +455,19 @@ fn linked_are_clients(
                     format!("the DNS of {network} is changed, so it must be proven or waived: list it under clientNetworks with a vantage point, or under unprovenNetworks with a reason"),
                 );
             }
+        }
+    }
+}
+
+fn clients_are_not_waived(clients: &[ClientNetwork], waived: &BTreeMap<ArmId, String>, checks: &mut Checks) {
+    for client in clients {
+        if let NetworkPlace::VirtualNetwork(network) = &client.place
+            && waived.contains_key(network)
+        {
+            checks.refuse(
+                format!("spec.clientNetworks[{}].virtualNetworkResourceId", client.name),
+                format!("{network} is also listed under unprovenNetworks, which waives it: remove it from one of them"),
+            );
         }
     }
 }

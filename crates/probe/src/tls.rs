@@ -149,7 +149,7 @@ fn explain_certificate(why: &CertificateError, fqdn: &str) -> String {
         CertificateError::NotValidForNameContext { presented, .. } => {
             format!(
                 "the certificate is not valid for {fqdn}; it names {}",
-                presented.join(", ")
+                presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ")
             )
         }
         CertificateError::UnknownIssuer => {
@@ -169,6 +169,11 @@ fn explain_certificate(why: &CertificateError, fqdn: &str) -> String {
         }
         other => format!("the certificate for {fqdn} is refused: {other}"),
     }
+}
+
+/// The name in `DnsName("example.org")`, which is how the TLS library writes what a certificate is for.
+fn plain(name: &str) -> &str {
+    name.split('"').nth(1).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -198,6 +203,11 @@ mod tests {
         ] {
             assert!(named(why.clone()).contains(says), "{why:?}");
         }
+        let other = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from(FQDN).unwrap(),
+            presented: vec!["DnsName(\"portal.example\")".into(), "10.0.0.1".into()],
+        };
+        assert!(named(other).ends_with("it names portal.example, 10.0.0.1"));
         let cut = explain(&io::Error::from(io::ErrorKind::UnexpectedEof), FQDN);
         assert!(
             cut.starts_with("the connection is cut during the TLS handshake"),

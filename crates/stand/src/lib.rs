@@ -34,7 +34,7 @@ pub const NAMESPACE: &str = "ml-platform";
 pub const OPERATOR_NAMESPACE: &str = sreg_api::names::OPERATOR_NAMESPACE;
 
 /// The operator's principal in the seeds.
-const OPERATOR: &str = "secure-registry-operator";
+pub const OPERATOR: &str = "secure-registry-operator";
 
 /// A place from which an agent looks: its vantage point, the simulator's network behind it, and the DNS server there.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use sreg_testkit::{Process, eventually};
 use crate::setting::{NAME, SETTLED, Setting};
 
 /// Rights by the shipped roles, in one namespace.
-async fn person(setting: &Setting, user: &str, roles: &[&str]) -> Result<Client> {
+pub(crate) async fn person(setting: &Setting, user: &str, roles: &[&str]) -> Result<Client> {
     for role in roles {
         let binding = format!(
             "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: {user}-{role}, namespace: {NAMESPACE}}}\n\
@@ -32,7 +32,7 @@ async fn person(setting: &Setting, user: &str, roles: &[&str]) -> Result<Client>
     setting.stand.plane.client(&kubeconfig).await
 }
 
-fn glass(name: &str, registry: &str, requested_by: &str, duration: &str) -> BreakGlass {
+pub(crate) fn glass(name: &str, registry: &str, requested_by: &str, duration: &str) -> BreakGlass {
     BreakGlass::new(
         name,
         BreakGlassSpec {
@@ -44,13 +44,18 @@ fn glass(name: &str, registry: &str, requested_by: &str, duration: &str) -> Brea
     )
 }
 
-async fn create(client: &Client, glass: &BreakGlass) -> Result<(), String> {
+pub(crate) async fn create(client: &Client, glass: &BreakGlass) -> Result<(), String> {
     let api: Api<BreakGlass> = Api::namespaced(client.clone(), NAMESPACE);
     let created = api.create(&PostParams::default(), glass).await;
     created.map(drop).map_err(|error| error.to_string())
 }
 
-async fn told(setting: &Setting, name: &str, phase: BreakGlassPhase, says: &str) -> Result<BreakGlassStatus> {
+pub(crate) async fn told(
+    setting: &Setting,
+    name: &str,
+    phase: BreakGlassPhase,
+    says: &str,
+) -> Result<BreakGlassStatus> {
     let api: Api<BreakGlass> = Api::namespaced(setting.stand.client.clone(), NAMESPACE);
     eventually(SETTLED, format!("{name} to be {phase}: {says}"), || async {
         let status = api.get(name).await.map_err(|e| e.to_string())?.status;

@@ -7,5 +7,6 @@ mod adversity;
 mod bad_input;
 mod break_glass;
 mod deletion;
+mod rights;
 mod secured;
 mod setting;

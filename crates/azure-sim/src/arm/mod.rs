@@ -258,7 +258,8 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         return Err(ArmError::new(404, "SubscriptionNotFound", said));
     }
     let unrestricted = call.path.text.eq_ignore_ascii_case("/subscriptions")
-        || (call.path.types.is_empty() && call.path.namespace.is_some());
+        || (call.path.types.is_empty() && call.path.namespace.is_some())
+        || (call.method == Method::GET && scopes::asks_no_right(kind, call.path.is_collection()));
     if !unrestricted {
         call.require(&action_of(call, kind), &call.path.text)?;
     }
@@ -342,7 +343,9 @@ fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         "microsoft.authorization/denyassignments" => scopes::serve_deny_assignments(call),
         "microsoft.authorization/policyassignments"
         | "microsoft.authorization/policydefinitions"
-        | "microsoft.authorization/policysetdefinitions" => scopes::serve_policies(call),
+        | "microsoft.authorization/policysetdefinitions"
+        | "microsoft.authorization/policyexemptions" => scopes::serve_policies(call),
+        "microsoft.authorization/permissions" => scopes::serve_permissions(call),
         _ if call.path.types.is_empty() => scopes::serve_provider(call),
         _ if kind.ends_with("/privateendpointconnections") => accounts::serve_connection(call),
         _ if kind.ends_with("/privatelinkresources") => accounts::serve_link_resources(call),

@@ -92,6 +92,12 @@ fn deploy(world: &mut World, policy: &PrivateDnsPolicy, endpoint_id: &str, at: D
     super::connections::refresh_names(world, endpoint_id, at);
 }
 
+/// Whether something on a scope holds for a resource. There is one tree of management groups, above everything.
+pub(crate) fn covers(scope: &str, resource: &str) -> bool {
+    let group = key(scope).starts_with("/providers/microsoft.management/managementgroups/");
+    group || within(resource, if scope.is_empty() { "/" } else { scope })
+}
+
 /// Refuses a PUT or PATCH that an assigned policy denies.
 pub(crate) fn check(call: &Call<'_>) -> Result<(), ArmError> {
     let mut wanted = match call.method {
@@ -119,47 +125,111 @@ pub(crate) fn check(call: &Call<'_>) -> Result<(), ArmError> {
     }
     let kind = super::versions::spelled(&kind);
     for assignment in call.world.of_kind("microsoft.authorization/policyassignments") {
-        let Some(definition) = deny_of(call.world, &assignment.id, &assignment.body, resource) else {
+        if !in_force(&assignment.id, &assignment.body, resource) {
             continue;
-        };
-        if holds(&definition.body["properties"]["policyRule"]["if"], &kind, &wanted) {
-            return Err(refusal(call, &assignment.id, &assignment.body, definition));
+        }
+        let given = &assignment.body["properties"]["parameters"];
+        for (definition, reference, parameters) in assigned(call.world, &assignment.body, given) {
+            let parameters = resolved(definition, &parameters);
+            let rule = &definition["properties"]["policyRule"];
+            let effect = overridden(&assignment.body, &reference)
+                .or_else(|| value(&rule["then"]["effect"], &parameters).as_str().map(str::to_owned));
+            let denies = effect.is_some_and(|e| e.eq_ignore_ascii_case("deny"));
+            let condition = value(&rule["if"], &parameters);
+            if denies
+                && holds(&condition, &kind, &wanted)
+                && !is_exempt(
+                    call.world,
+                    &assignment.id,
+                    &reference,
+                    resource,
+                    call.clock.at(call.now),
+                )
+            {
+                return Err(refusal(call, &assignment.id, &assignment.body, definition));
+            }
         }
     }
     Ok(())
 }
 
-/// The definition of an assignment that is in force for this resource and denies.
-fn deny_of<'a>(
-    world: &'a World,
-    assignment_id: &str,
-    assignment: &Value,
-    resource: &str,
-) -> Option<&'a crate::world::Resource> {
-    let scope = ArmPath::parse(assignment_id)?.scope;
-    let excluded = list(assignment, "/properties/notScopes")
+/// Whether an assignment is enforced for a resource.
+fn in_force(id: &str, assignment: &Value, resource: &str) -> bool {
+    let scope = ArmPath::parse(id).map(|p| p.scope).unwrap_or_default();
+    let left_out = list(assignment, "/properties/notScopes")
         .iter()
         .filter_map(Value::as_str)
         .any(|s| within(resource, s));
-    if !within(resource, &scope) || excluded || text(assignment, "/properties/enforcementMode") == "DoNotEnforce" {
-        return None;
-    }
-    let definition = world.get(text(assignment, "/properties/policyDefinitionId"))?;
-    let written = text(&definition.body, "/properties/policyRule/then/effect");
-    let effect = match written
-        .strip_prefix("[parameters('")
-        .and_then(|p| p.strip_suffix("')]"))
-    {
-        Some(name) => {
-            let given = text(assignment, &format!("/properties/parameters/{name}/value"));
-            match given.is_empty() {
-                true => text(&definition.body, &format!("/properties/parameters/{name}/defaultValue")),
-                false => given,
-            }
-        }
-        None => written,
+    covers(&scope, resource) && !left_out && text(assignment, "/properties/enforcementMode") != "DoNotEnforce"
+}
+
+/// What an assignment assigns: a definition, or the members of an initiative, each with its name there and its parameters.
+fn assigned<'a>(world: &'a World, assignment: &Value, given: &Value) -> Vec<(&'a Value, String, Value)> {
+    let Some(first) = world.get(text(assignment, "/properties/policyDefinitionId")) else {
+        return Vec::new();
     };
-    effect.eq_ignore_ascii_case("deny").then_some(definition)
+    let members = list(&first.body, "/properties/policyDefinitions");
+    if members.is_empty() {
+        return vec![(&first.body, String::new(), given.clone())];
+    }
+    let outer = resolved(&first.body, given);
+    let member = |m: &Value| {
+        let definition = world.get(text(m, "/policyDefinitionId"))?;
+        let reference = text(m, "/policyDefinitionReferenceId").to_owned();
+        Some((&definition.body, reference, value(&m["parameters"], &outer)))
+    };
+    members.iter().filter_map(member).collect()
+}
+
+/// Parameters by name: what is given, else the default.
+fn resolved(definition: &Value, given: &Value) -> BTreeMap<String, Value> {
+    let declared = definition.pointer("/properties/parameters").and_then(Value::as_object);
+    let value = |(name, declared): (&String, &Value)| {
+        let given = given.get(name).and_then(|p| p.get("value"));
+        Some((key(name), given.or_else(|| declared.get("defaultValue"))?.clone()))
+    };
+    declared.into_iter().flatten().filter_map(value).collect()
+}
+
+/// A value with its parameters put in, wherever they stand.
+fn value(written: &Value, parameters: &BTreeMap<String, Value>) -> Value {
+    match written {
+        Value::String(text) => text
+            .strip_prefix("[parameters('")
+            .and_then(|p| p.strip_suffix("')]"))
+            .and_then(|name| parameters.get(&key(name)))
+            .cloned()
+            .unwrap_or_else(|| written.clone()),
+        Value::Array(items) => items.iter().map(|i| value(i, parameters)).collect(),
+        Value::Object(fields) => fields.iter().map(|(k, v)| (k.clone(), value(v, parameters))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The effect that an override gives a member.
+fn overridden(assignment: &Value, reference: &str) -> Option<String> {
+    let of_effect = |o: &&Value| text(o, "/kind").eq_ignore_ascii_case("policyEffect");
+    let chosen = |o: &&Value| {
+        list(o, "/selectors").iter().all(|s| {
+            text(s, "/kind").eq_ignore_ascii_case("policyDefinitionReferenceId")
+                && list(s, "/in").iter().filter_map(Value::as_str).any(|r| r == reference)
+        })
+    };
+    let mut overrides = list(assignment, "/properties/overrides").iter().filter(of_effect);
+    overrides.find(chosen).map(|o| text(o, "/value").to_owned())
+}
+
+/// Whether an exemption that has not expired frees a resource.
+fn is_exempt(world: &World, assignment: &str, reference: &str, resource: &str, now: jiff::Timestamp) -> bool {
+    world.of_kind("microsoft.authorization/policyexemptions").any(|e| {
+        let scope = ArmPath::parse(&e.id).map(|p| p.scope).unwrap_or_default();
+        let references = list(&e.body, "/properties/policyDefinitionReferenceIds");
+        let expires = text(&e.body, "/properties/expiresOn").parse::<jiff::Timestamp>();
+        covers(&scope, resource)
+            && text(&e.body, "/properties/policyAssignmentId").eq_ignore_ascii_case(assignment)
+            && (references.is_empty() || references.iter().filter_map(Value::as_str).any(|r| r == reference))
+            && expires.is_ok_and(|at| now < at) | text(&e.body, "/properties/expiresOn").is_empty()
+    })
 }
 
 /// Whether a condition of a rule holds: `allOf`, `anyOf`, `not`, and fields compared. What is not understood does not hold.
@@ -233,10 +303,10 @@ fn fields(condition: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn refusal(call: &Call<'_>, assignment_id: &str, assignment: &Value, definition: &crate::world::Resource) -> ArmError {
-    let definition_id = definition.id.as_str();
+fn refusal(call: &Call<'_>, assignment_id: &str, assignment: &Value, definition: &Value) -> ArmError {
+    let definition_id = text(definition, "/id");
     let mut looked_at = Vec::new();
-    fields(&definition.body["properties"]["policyRule"]["if"], &mut looked_at);
+    fields(&definition["properties"]["policyRule"]["if"], &mut looked_at);
     let expressions: Vec<Value> = looked_at
         .iter()
         .map(|path| json!({"result": "True", "expressionKind": "Field", "expression": path, "path": path}))

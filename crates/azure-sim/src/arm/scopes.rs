@@ -129,7 +129,19 @@ pub(crate) fn serve_deny_assignments(call: &mut Call<'_>) -> Result<Answer, ArmE
         .ok_or_else(|| ArmError::not_found(&call.path.text))
 }
 
-/// Answers policy assignments and definitions: those of the seed that hold at the scope.
+/// What Azure answers without a right of its own: definitions to everybody, and lists of assignments and exemptions, which are
+/// empty for whoever may not read them (MicrosoftDocs/azure-docs#110373).
+pub(crate) fn asks_no_right(kind: &str, list: bool) -> bool {
+    match kind {
+        "microsoft.authorization/policydefinitions"
+        | "microsoft.authorization/policysetdefinitions"
+        | "microsoft.authorization/permissions" => true,
+        "microsoft.authorization/policyassignments" | "microsoft.authorization/policyexemptions" => list,
+        _ => false,
+    }
+}
+
+/// Answers policy assignments, definitions and exemptions: those that hold at the scope.
 pub(crate) fn serve_policies(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     if call.method != http::Method::GET {
         return Err(call.no_such_method());
@@ -138,9 +150,13 @@ pub(crate) fn serve_policies(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         return call.read();
     }
     let kind = call.path.kind();
+    let action = format!("{}/read", super::versions::spelled(&kind));
+    if !allowed(call.world, &call.principal, &action, &call.path.scope) {
+        return Ok(Answer::list(Vec::new()));
+    }
     let holds = |id: &str| {
         let scope = super::path::ArmPath::parse(id).map(|p| p.scope).unwrap_or_default();
-        crate::permissions::within(&call.path.scope, if scope.is_empty() { "/" } else { &scope })
+        super::policies::covers(&scope, &call.path.scope)
     };
     let found = call
         .world
@@ -148,4 +164,14 @@ pub(crate) fn serve_policies(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         .filter(|r| holds(&r.id))
         .map(|r| r.body.clone());
     Ok(Answer::list(found.collect()))
+}
+
+/// Answers what the caller may do on a scope: one entry for each role that holds there.
+pub(crate) fn serve_permissions(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+    if call.method != http::Method::GET || !call.path.is_collection() {
+        return Err(call.no_such_method());
+    }
+    let entry = |(actions, not_actions): (Vec<String>, Vec<String>)| json!({"actions": actions, "notActions": not_actions, "dataActions": [], "notDataActions": []});
+    let roles = crate::permissions::roles_at(call.world, &call.principal, &call.path.scope);
+    Ok(Answer::list(roles.into_iter().map(entry).collect()))
 }

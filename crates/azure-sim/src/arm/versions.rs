@@ -78,6 +78,9 @@ const POLICY: &[&str] = &[
     "2026-07-01",
 ];
 
+const POLICY_EXEMPTIONS: &[&str] = &["2020-07-01-preview", "2022-07-01-preview", "2024-12-01-preview"];
+const PERMISSIONS: &[&str] = &["2015-07-01", "2018-01-01-preview", "2018-07-01", "2022-04-01"];
+
 /// One served type.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Served {
@@ -139,6 +142,8 @@ pub(crate) const SERVED: &[Served] = &[
     served("Microsoft.Authorization", "policyAssignments", POLICY),
     served("Microsoft.Authorization", "policyDefinitions", POLICY),
     served("Microsoft.Authorization", "policySetDefinitions", POLICY),
+    served("Microsoft.Authorization", "policyExemptions", POLICY_EXEMPTIONS),
+    served("Microsoft.Authorization", "permissions", PERMISSIONS),
     served("Microsoft.OperationalInsights", "workspaces", WORKSPACES),
     served("Microsoft.Resources", "resourceGroups", RESOURCES),
     served("Microsoft.Resources", "subscriptions", RESOURCES),

@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     fn call() -> Call {
-        Call::get("https://arm.test/x".parse().unwrap(), "read x", None)
+        Call::get("https://arm.test/x".parse().unwrap(), "read x", None, None)
     }
 
     fn parse(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<Answer, CallError> {

@@ -2,7 +2,7 @@
 
 use azure_core::http::Method;
 use serde_json::Value;
-use sreg_domain::ArmId;
+use sreg_domain::{ArmId, rights};
 use url::Url;
 
 use super::{Arm, Class};
@@ -29,6 +29,10 @@ impl Versions {
             "2022-04-01" // §1.6
         } else if kind.starts_with("microsoft.authorization/locks") {
             "2016-09-01"
+        } else if kind.starts_with("microsoft.authorization/permissions") {
+            "2022-04-01" // the caller's own rights on a scope, those above it included
+        } else if kind.starts_with("microsoft.authorization/policyexemptions") {
+            "2022-07-01-preview" // there is no stable one
         } else if kind.starts_with("microsoft.authorization/policy") {
             "2025-03-01" // §8.1
         } else if kind.starts_with("microsoft.resources/tags") {
@@ -50,6 +54,9 @@ pub(crate) struct Call {
     pub(crate) body: Option<Value>,
     /// Such as `read /subscriptions/…`; what errors begin with.
     pub(crate) attempt: String,
+    /// The action that its caller needs the right to, as [`rights::RIGHTS`] declares it; `None`: none of its own, such as a next
+    /// page or the state of an operation. Deletions and writes name theirs by kind and verb.
+    pub(crate) action: Option<String>,
     /// Whose budget it uses; `None` outside ARM.
     pub(crate) budget: Option<(String, Class)>,
     /// Its budget was taken before, so that nothing is waited for between a read and this write.
@@ -59,14 +66,15 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A GET of any URL.
-    pub(crate) fn get(url: Url, attempt: &str, budget: Option<(String, Class)>) -> Call {
+    /// A GET of any URL, with the action that it needs.
+    pub(crate) fn get(url: Url, attempt: &str, budget: Option<(String, Class)>, action: Option<&str>) -> Call {
         Call {
             method: Method::Get,
             url,
             headers: Vec::new(),
             body: None,
             attempt: attempt.to_owned(),
+            action: action.map(str::to_owned),
             budget,
             prepaid: false,
             error_is_an_answer: false,
@@ -80,6 +88,7 @@ impl Call {
             url,
             &format!("read {id}"),
             Some((id.subscription().to_owned(), Class::Read)),
+            Some(&format!("{}/read", id.kind())),
         )
     }
 
@@ -95,6 +104,7 @@ impl Call {
             url,
             &format!("list {below} of {scope}"),
             Some((scope.subscription().to_owned(), Class::Read)),
+            Some(&format!("{kind}/read")),
         )
     }
 
@@ -105,7 +115,7 @@ impl Call {
         Call {
             method,
             body: Some(body),
-            ..Call::get(url, &attempt, budget)
+            ..Call::get(url, &attempt, budget, Some(&format!("{}/write", id.kind())))
         }
     }
 
@@ -115,7 +125,12 @@ impl Call {
         let budget = Some((id.subscription().to_owned(), Class::Delete));
         Call {
             method: Method::Delete,
-            ..Call::get(url, &format!("delete {id}"), budget)
+            ..Call::get(
+                url,
+                &format!("delete {id}"),
+                budget,
+                Some(&format!("{}/delete", id.kind())),
+            )
         }
     }
 
@@ -141,6 +156,11 @@ impl Call {
     pub(crate) fn tolerating_error_bodies(mut self) -> Call {
         self.error_is_an_answer = true;
         self
+    }
+
+    /// Its action is in the table from which everybody's roles are made.
+    pub(crate) fn is_declared(&self) -> bool {
+        self.action.as_deref().is_none_or(rights::is_declared)
     }
 
     /// Whether it may change something.

@@ -101,6 +101,13 @@ impl CallError {
         }
     }
 
+    /// A defect of ours: a call that nobody's role allows.
+    pub(super) fn undeclared(call: &Call) -> CallError {
+        let action = call.action.as_deref().unwrap_or_default();
+        let message = format!("not sent: a defect of the operator, whose roles do not know {action}; please report it");
+        CallError::local(&call.attempt, Cause::Refused, message)
+    }
+
     /// No answer in time.
     pub(super) fn timeout(call: &Call, correlation: &str) -> CallError {
         let mut error = CallError::local(&call.attempt, Cause::Unreachable, "no answer in time".to_owned());

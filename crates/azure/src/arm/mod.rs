@@ -162,7 +162,7 @@ impl Arm {
             if visited.contains(&url) || visited.len() >= MAX_PAGES {
                 return Err(answer.nonsense("the list does not end"));
             }
-            call = Call::get(url, &attempt, budget.clone());
+            call = Call::get(url, &attempt, budget.clone(), None);
         }
     }
 
@@ -179,6 +179,9 @@ impl Arm {
 
     /// One call with a token for another scope.
     pub(crate) async fn send_with(&self, call: Call, scope: &str, deadline: Instant) -> Result<Answer, CallError> {
+        if !call.is_declared() {
+            return Err(CallError::undeclared(&call));
+        }
         if let Some((subscription, class)) = call.budget.as_ref().filter(|_| !call.prepaid)
             && let Err(pause) = self.buckets.take(subscription, *class, deadline).await
         {

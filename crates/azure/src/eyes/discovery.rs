@@ -54,7 +54,12 @@ pub(super) async fn hosts(look: &Look<'_>, desired: &Desired, discovery_url: Opt
 
 /// First with an ARM token, as the SDK does; on 401 with one for Azure ML.
 async fn ask(look: &Look<'_>, desired: &Desired, url: Url) -> Result<Value, CallError> {
-    let call = Call::get(url, &format!("discover {}", desired.registry), None);
+    let call = Call::get(
+        url,
+        &format!("discover {}", desired.registry),
+        None,
+        Some(&format!("{}/read", desired.registry.kind())),
+    );
     match look.send(call.clone(), look.arm().scope()).await {
         Err(error) if error.status == Some(401) => {
             let scope = format!("{}/.default", look.inner.settings.ml_audience);

@@ -4,7 +4,7 @@
 //! ```text
 //! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, ours by tag) ─ NIC, zone groups ─ locks
 //!           ├─ discovery                      └─ obstacles to reopening
-//!           └─ deny assignments
+//!           └─ deny assignments, policies, rights
 //! subnets, networks │ zones, zones elsewhere │ shared storage │ principal │ operations │ public clients
 //! ```
 
@@ -14,8 +14,10 @@ mod endpoints;
 mod locks;
 mod network;
 mod obstacles;
+mod policies;
 mod public_clients;
 mod registry;
+mod rights;
 mod targets;
 mod zones;
 
@@ -39,7 +41,8 @@ use crate::client::Inner;
 use crate::{identity, json, operations};
 
 pub(crate) use network::Neighbours;
-pub(crate) use obstacles::PolicyCache;
+pub(crate) use policies::PolicyCache;
+pub(crate) use rights::RightsCache;
 
 /// Odd items that are told of in one visit.
 const MOST_ODD: usize = 16;
@@ -220,6 +223,7 @@ pub(crate) async fn observe(
         recent_public_clients: core.recent_public_clients,
         reopening_obstacles: core.reopening_obstacles,
         locks: core.locks,
+        rights: core.rights,
         operations: polled,
         odd: look
             .odd
@@ -248,7 +252,7 @@ async fn each<T, F: Future<Output = Fact<T>>>(
 }
 
 async fn poll(look: &Look<'_>, operation: &Operation) -> OperationSeen {
-    let attempt = format!("read the state of {}", operation.step);
+    let attempt = format!("read the state of the operation on {}", operation.resource);
     let state = look
         .in_turn(&attempt, async {
             Ok(operations::poll(look.arm(), operation, look.deadline).await)

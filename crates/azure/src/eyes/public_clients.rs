@@ -113,7 +113,13 @@ impl CallerSource for LogAnalytics<'_> {
         let mut url = self.look.inner.settings.log_analytics_endpoint.clone();
         url.set_path(&format!("/v1/workspaces/{customer}/query"));
         let scope = scope_of(&url);
-        let mut call = Call::get(url, &format!("query {} for clients", self.workspace), None);
+        let action = "Microsoft.OperationalInsights/workspaces/query/read";
+        let mut call = Call::get(
+            url,
+            &format!("query {} for clients", self.workspace),
+            None,
+            Some(action),
+        );
         call.method = Method::Post;
         call.body = Some(json!({ "query": query(window), "timespan": format!("PT{}S", window.as_secs()) }));
         // A 200 may carry a partial result with an error: then not everybody is known.

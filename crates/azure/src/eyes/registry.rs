@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use sreg_domain::desired::Desired;
+use sreg_domain::rights::Permissions;
 use sreg_domain::seen::{
     ContainerRegistrySeen, DenyAssignment, EndpointSeen, Fact, LockSeen, PublicClient, RegionSeen, RegistrySeen,
     StorageSeen,
 };
 use sreg_domain::{ArmId, EndpointGroup, Fqdn, Location};
 
-use super::{Look, discovery, each, endpoints, locks, obstacles, public_clients, targets, understood, unseen};
+use super::{
+    Look, discovery, each, endpoints, locks, obstacles, policies, public_clients, rights, targets, understood, unseen,
+};
 use crate::json;
 
 /// The registry, what Azure made behind it, and our endpoints on all of them.
@@ -24,6 +28,7 @@ pub(super) struct Core {
     pub(super) locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
     pub(super) recent_public_clients: Fact<Vec<PublicClient>>,
     pub(super) reopening_obstacles: Fact<Vec<String>>,
+    pub(super) rights: BTreeMap<ArmId, Fact<Permissions>>,
 }
 
 /// Reads the registry, then what it names.
@@ -45,6 +50,7 @@ pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -
             endpoints,
             recent_public_clients: public_clients::not_asked_or(desired, because),
             reopening_obstacles: Fact::not_read(because),
+            rights: rights::where_we_write(look, desired, None).await,
             registry,
         };
     };
@@ -83,14 +89,18 @@ pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -
         (storage, acrs, endpoints, locks)
     };
     let all_ids: Vec<ArmId> = storage_ids.iter().chain(&acr_ids).cloned().collect();
-    let ((storage, acrs, endpoints, locks), discovery, deny, policies, clients) = futures::join!(
+    let managed = seen.managed_resource_group.as_ref();
+    let ((storage, acrs, endpoints, locks), discovery, deny, assigned, clients, rights) = futures::join!(
         targets,
         discovery::hosts(look, desired, discovery_url.as_deref()),
-        obstacles::deny_assignments(look, seen.managed_resource_group.as_ref()),
-        obstacles::denying_policies(look, &desired.registry, seen.managed_resource_group.as_ref()),
+        obstacles::deny_assignments(look, managed),
+        policies::assigned(look, &desired.registry, managed),
         public_clients::recent(look, desired, &all_ids),
+        rights::where_we_write(look, desired, Some(seen)),
     );
-    let reopening_obstacles = obstacles::together(policies, &acrs);
+    let opened = policies::targets(seen, &storage, &acrs);
+    let against = assigned.map(|assigned| policies::against(&assigned, &opened, Timestamp::now()));
+    let reopening_obstacles = obstacles::together(against, &acrs);
     Core {
         storage,
         container_registries: acrs,
@@ -100,6 +110,7 @@ pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -
         locks,
         recent_public_clients: clients,
         reopening_obstacles,
+        rights,
         registry,
     }
 }

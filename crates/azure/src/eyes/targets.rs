@@ -56,6 +56,7 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> 
         .into_iter()
         .flatten()
         .collect(),
+        shared_keys: properties.get("allowSharedKeyAccess").and_then(Value::as_bool) != Some(false),
         provisioning_state: json::string(body, "/properties/provisioningState"),
         private_endpoints: super::endpoints::connected(body),
         network: json!({
@@ -86,6 +87,8 @@ fn container_registry_of(
         default_action: json::string(body, "/properties/networkRuleSet/defaultAction"),
         ip_rules: rules(body, "/properties/networkRuleSet/ipRules", "value"),
         bypass: json::string(body, "/properties/networkRuleBypassOptions"),
+        anonymous_pull: properties.get("anonymousPullEnabled").and_then(Value::as_bool) == Some(true),
+        admin_user: properties.get("adminUserEnabled").and_then(Value::as_bool) == Some(true),
         export_policy: json::string(body, "/properties/policies/exportPolicy/status"),
         provisioning_state: json::string(body, "/properties/provisioningState"),
         private_endpoints: super::endpoints::connected(body),

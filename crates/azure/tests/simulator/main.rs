@@ -10,6 +10,7 @@
 mod calls;
 mod odd;
 mod ownership;
+mod policies;
 mod seeing;
 #[path = "../simulated/mod.rs"]
 mod simulated;

@@ -367,6 +367,7 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
         reopening_obstacles: _,
         odd: _,
         locks: _,
+        rights: _,
         operations: _,
     } = azure;
     known(registry, hasher).map(|r| r.digest.as_str()).hash(hasher);

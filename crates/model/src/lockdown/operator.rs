@@ -64,7 +64,7 @@ fn outcome_of(step: &Step, result: StepResult) -> StepOutcome {
 
 fn unanswered(step: &Step) -> StepResult {
     StepResult::Failed(Failure {
-        attempt: step.id.to_string(),
+        attempt: step.action.to_string(),
         code: None,
         message: "no answer in time".into(),
         status: None,

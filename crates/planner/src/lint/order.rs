@@ -199,7 +199,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
             },
         };
         lint.demand("teardown", allowed, || {
-            format!("{} has no place in a teardown", step.id)
+            format!("{} has no place in a teardown", step.action)
         });
     }
     if ends {

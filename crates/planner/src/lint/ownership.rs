@@ -26,7 +26,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             let may =
                 *id == desired.registry && proof::is_gone(desired, seen) && desired.create.as_ref() == Some(locations);
             lint.demand("ownership", may, || {
-                format!("{}: the registry exists, may exist, or is not to be created", step.id)
+                format!("{}: the registry exists, may exist, or is not to be created", step.action)
             });
         }
         AzureAction::SetTags { id, tags, .. } => {
@@ -34,7 +34,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             lint.demand(
                 "ownership",
                 *id == desired.registry && azure.registry.seen().is_some() && keys,
-                || format!("{}: not our tags", step.id),
+                || format!("{}: not our tags", step.action),
             );
         }
         AzureAction::GrantManagedGroupAccess { id, principal, .. } => {
@@ -42,7 +42,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             lint.demand(
                 "ownership",
                 *id == desired.registry && desired.grant_operator && ours,
-                || format!("{}: not asked for", step.id),
+                || format!("{}: not asked for", step.action),
             );
         }
         AzureAction::CreateEndpoint {
@@ -67,7 +67,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             lint.demand(
                 "ownership",
                 wanted && needed && absent && *owner == desired.owner,
-                || format!("{}: not wanted, or something is there already", step.id),
+                || format!("{}: not wanted, or something is there already", step.action),
             );
         }
         AzureAction::DeleteEndpoint { id, owner } => {
@@ -77,7 +77,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                 .and_then(Fact::seen)
                 .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner) && is_named_by_us(e));
             lint.demand("ownership", ours && *owner == desired.owner, || {
-                format!("{}: does not carry our tag and our name", step.id)
+                format!("{}: does not carry our tag and our name", step.action)
             });
         }
         AzureAction::MergeTags { id, tags, owner } => {
@@ -96,7 +96,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                 .any(|p| p.dns.mode == sreg_api::registry::DnsMode::Managed && p.dns.zones.values().any(|z| z == id));
             let absent = azure.zones.get(id).is_some_and(Fact::is_absent);
             lint.demand("ownership", wanted && absent, || {
-                format!("{}: not ours to create, or not known to be absent", step.id)
+                format!("{}: not ours to create, or not known to be absent", step.action)
             });
         }
         AzureAction::LinkZone {
@@ -108,7 +108,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                     && p.dns.links.contains(virtual_network)
                     && p.dns.zones.values().any(|z| Some(z) == zone.as_ref())
             });
-            lint.demand("ownership", wanted, || format!("{}: not to be linked", step.id));
+            lint.demand("ownership", wanted, || format!("{}: not to be linked", step.action));
         }
         AzureAction::PutZoneGroup { id, zones } => {
             let places = &desired.endpoints;
@@ -120,13 +120,13 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             let ours = zone_groups_endpoint(lint, id).is_some_and(|e| is_made_by_us(e, &desired.owner));
             let back = removal::puts_back(desired, seen, &step.action);
             lint.demand("ownership", (wanted && ours) || back, || {
-                format!("{}: not ours", step.id)
+                format!("{}: not ours", step.action)
             });
         }
         AzureAction::DeleteZoneGroup { id } => {
             let ours = zone_groups_endpoint(lint, id)
                 .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner) && is_named_by_us(e));
-            lint.demand("ownership", ours, || format!("{}: not ours", step.id));
+            lint.demand("ownership", ours, || format!("{}: not ours", step.action));
         }
         AzureAction::Edit { id, edit, .. } => edits(lint, step, id, edit),
     }
@@ -234,6 +234,6 @@ fn edits(lint: &mut Lint<'_>, step: &Step, id: &ArmId, edit: &Edit) {
         }
     };
     lint.demand("ownership", ours, || {
-        format!("{}: not a target of this registry, or not read", step.id)
+        format!("{}: not a target of this registry, or not read", step.action)
     });
 }

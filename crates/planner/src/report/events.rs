@@ -135,8 +135,8 @@ fn openings(view: &View<'_>, outcome: &Outcome) -> Vec<EventNote> {
                 "PublicAccessOpened",
                 "Open",
                 match lost {
-                    Some(lost) => format!("{}: {lost}", s.step),
-                    None => s.step.to_string(),
+                    Some(lost) => format!("{}: {lost}", s.action),
+                    None => s.action.to_string(),
                 },
             )
         })

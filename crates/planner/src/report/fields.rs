@@ -26,6 +26,8 @@ use crate::{callers, lockdown, locked, opening, published};
 /// Status stays small.
 const MOST_LINES: usize = 16;
 const LONGEST_LINE: usize = 512;
+/// A wait may hold a command for each of several scopes.
+const LONGEST_WAIT: usize = 4096;
 
 /// The whole status.
 pub(super) fn status(
@@ -243,7 +245,7 @@ fn waiting_for(plan: &Plan, former: &[WaitStatus]) -> Vec<WaitStatus> {
     let line = |w: &crate::plan::Wait| {
         let now = WaitStatus {
             reason: w.reason.to_string(),
-            message: truncate(&w.message, LONGEST_LINE),
+            message: truncate(&w.message, LONGEST_WAIT),
             actor: w.reason.actor().to_string(),
         };
         let same = |f: &&WaitStatus| f.reason == now.reason && says_the_same(&f.message, &now.message);

@@ -194,6 +194,28 @@ pub fn cases() -> Vec<Case> {
         ("a_foreign_endpoint_of_our_name_is_left_alone", || {
             fresh(|w| endpoint(w).owner = Some("somebody".into()))
         }),
+        (
+            "rights_that_are_missing_anywhere_are_told_before_anything_is_built",
+            || {
+                fresh(|w| {
+                    w.seen.azure.endpoints.values_mut().for_each(|e| *e = Fact::Absent);
+                    w.allowed_all_but(&[
+                        "Microsoft.ContainerRegistry/registries/write",
+                        "Microsoft.Network/virtualNetworks/subnets/join/action",
+                    ]);
+                })
+            },
+        ),
+        ("rights_that_cannot_be_looked_at_are_a_finding", || {
+            fresh(|w| {
+                w.seen.azure.endpoints.values_mut().for_each(|e| *e = Fact::Absent);
+                let registry = w.desired.registry.clone();
+                w.seen
+                    .azure
+                    .rights
+                    .insert(registry, unknown(IgnoranceKind::Unreachable));
+            })
+        }),
         ("a_failed_endpoint_is_removed_to_be_made_again", || {
             fresh(|w| {
                 let e = endpoint(w);

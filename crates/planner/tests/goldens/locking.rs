@@ -100,6 +100,22 @@ pub fn cases() -> Vec<Case> {
             world.answer();
             world
         }),
+        ("what_closing_does_not_close_is_a_finding_with_its_command", || {
+            let mut world = locked();
+            for storage in world.seen.azure.storage.values_mut() {
+                if let Fact::Seen(storage) = storage {
+                    storage.shared_keys = true;
+                    storage.ip_rules = vec!["203.0.113.7".into()];
+                }
+            }
+            for registry in world.seen.azure.container_registries.values_mut() {
+                if let Fact::Seen(registry) = registry {
+                    registry.anonymous_pull = true;
+                    registry.admin_user = true;
+                }
+            }
+            world
+        }),
         ("the_lockdown_waits_for_its_approval", || {
             gated(lockdown(vec![LockdownGate::Approval], None))
         }),

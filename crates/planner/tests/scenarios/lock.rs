@@ -429,7 +429,7 @@ fn observe_writes_nothing_to_azure_and_says_what_it_would() {
             .status
             .findings
             .iter()
-            .any(|f| f.reason == "WouldDo" && f.message.contains("create-endpoint"))
+            .any(|f| f.reason == "WouldDo" && f.message.contains("would create private endpoint"))
     );
     assert_eq!(world.condition("Ready").unwrap().0, "True");
 }

@@ -18,6 +18,7 @@ mod ownership;
 mod progress;
 mod refused;
 mod restoring;
+mod rights;
 mod settling;
 mod telling;
 
@@ -66,7 +67,7 @@ fn events(report: &Report) -> Vec<&str> {
 
 fn failing(step: &sreg_planner::Step, disposition: Disposition) -> StepOutcome {
     let failure = Failure {
-        attempt: step.id.to_string(),
+        attempt: step.action.to_string(),
         code: Some("RequestDisallowedByPolicy".into()),
         message: "a policy says no".into(),
         status: Some(403),

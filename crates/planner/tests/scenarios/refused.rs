@@ -58,7 +58,7 @@ fn a_closing_write_that_is_refused_is_tried_more_and_more_seldom() {
     assert!(states.len() < 4 * tried, "{states:?}");
     assert_eq!(world.state(), "Stalled");
     assert!(
-        world.message().contains("grant the operator's identity that right"),
+        world.message().contains("az policy exemption create"),
         "{}",
         world.message()
     );
@@ -108,7 +108,7 @@ fn a_refused_tag_write_holds_up_no_lock() {
     let findings = &world.seen.object.status.findings;
     let told = findings.iter().find(|f| f.reason == "UpkeepFailing");
     assert!(
-        told.is_some_and(|f| f.message.contains("grant the operator's identity")),
+        told.is_some_and(|f| f.message.contains("az policy exemption create")),
         "{findings:?}"
     );
     world.suffer(scramble::Blow::OpenStorage);

@@ -19,7 +19,7 @@ fn with_owner(tags: &BTreeMap<String, String>, owner: &str) -> BTreeMap<String, 
 
 fn refused(step: &Step, why: &str) -> StepResult {
     StepResult::Failed(Failure {
-        attempt: step.id.to_string(),
+        attempt: step.action.to_string(),
         code: Some("Refused".into()),
         message: why.into(),
         status: Some(409),

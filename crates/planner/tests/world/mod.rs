@@ -27,10 +27,12 @@ pub mod apply;
 pub mod contrary;
 pub mod people;
 pub mod required;
+pub mod rights;
 pub mod scramble;
 pub mod settings;
 pub mod strangers;
 pub mod visits;
+pub mod words;
 
 pub const SUB: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
 pub const REGISTRY: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/contosoreg";
@@ -170,6 +172,7 @@ pub fn open_storage(account: &str, hns: bool) -> StorageSeen {
         blob_host: Some(format!("{account}.blob.core.windows.net").parse().unwrap()),
         dfs_host: Some(format!("{account}.dfs.core.windows.net").parse().unwrap()),
         secondary_hosts: Vec::new(),
+        shared_keys: false,
         provisioning_state: Some("Succeeded".into()),
         private_endpoints: Vec::new(),
         network: serde_json::Value::Null,
@@ -189,6 +192,8 @@ pub fn open_acr() -> ContainerRegistrySeen {
         default_action: Some("Allow".into()),
         ip_rules: Vec::new(),
         bypass: Some("AzureServices".into()),
+        anonymous_pull: false,
+        admin_user: false,
         export_policy: None,
         provisioning_state: Some("Succeeded".into()),
         private_endpoints: Vec::new(),
@@ -283,6 +288,7 @@ impl World {
             recent_public_clients: Fact::Absent,
             reopening_obstacles: Fact::Seen(Vec::new()),
             locks: BTreeMap::new(),
+            rights: BTreeMap::new(),
             operations: Vec::new(),
             odd: Vec::new(),
         };

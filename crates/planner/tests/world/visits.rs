@@ -7,7 +7,7 @@ use sreg_domain::{ArmId, Fact, Outcome, Seen};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, Report, ReportInput, lint, plan, report};
 
-use super::World;
+use super::{World, words};
 
 impl World {
     /// The plan for now. Every plan is linted.
@@ -22,6 +22,7 @@ impl World {
         // A gate that the lint had to hold back is a defect, even if nothing comes of it.
         let refused = plan.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled);
         assert!(refused.is_none(), "{refused:?}");
+        words::of_plan(&plan);
         plan
     }
 
@@ -56,13 +57,15 @@ impl World {
     }
 
     pub fn report(&self, plan: &Plan, outcome: &Outcome) -> Report {
-        report(ReportInput {
+        let told = report(ReportInput {
             desired: &self.desired,
             seen: &self.seen_now(),
             plan,
             outcome,
             now: self.now,
-        })
+        });
+        words::of_report(plan, &told);
+        told
     }
 
     /// One visit: plan, carry out, report, keep the status; then agents look.

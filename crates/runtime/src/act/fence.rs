@@ -34,7 +34,9 @@ pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> 
     match context.leadership.held_for() {
         Some(held) if held > needed => Ok(evidence),
         Some(held) => Err(format!(
-            "leadership is held for {held:?} only, and the write may take {needed:?}"
+            "the leader's lease has {} s left, and the write may take {} s",
+            held.as_secs(),
+            needed.as_secs()
         )),
         None => Err("leadership is not held: another operator may be writing".into()),
     }

@@ -34,7 +34,7 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
         }
         for (step, result, evidence) in carry_out_wave(context, object, wave).await {
             if !is_done(&result) && !step.action.only_tells() {
-                held_back.get_or_insert_with(|| format!("waits for step {:?}", step.id.0));
+                held_back.get_or_insert_with(|| format!("{} comes first", step.action));
             }
             outcome.locked_with = evidence.or(outcome.locked_with);
             outcome.steps.push(outcome_of(step, result));
@@ -96,10 +96,7 @@ async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &A
     let result = match tokio::time::timeout(limit, context.hands.carry_out(&step.id, action, limit)).await {
         Ok(Ok(effect)) => StepResult::Effect(effect),
         Ok(Err(failure)) => StepResult::Failed(failure),
-        Err(_) => StepResult::Failed(write::unanswered(
-            &format!("{} on {}", step.id, action.resource()),
-            limit,
-        )),
+        Err(_) => StepResult::Failed(write::unanswered(&format!("{action} ({})", action.resource()), limit)),
     };
     note();
     if let Some(removed) = action.removes()

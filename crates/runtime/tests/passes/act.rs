@@ -144,7 +144,7 @@ async fn a_wave_begins_only_when_every_step_before_it_is_done() {
             vec![azure("c1")],
         ];
         let outcome = act(&context, &object, &plan(waves)).await;
-        let withheld = format!("withheld: waits for step {first:?}");
+        let withheld = format!("withheld: {} comes first", azure(first).action);
         let expected = [
             ("a1", "done"),
             ("b1", &withheld),

@@ -163,7 +163,7 @@ async fn leadership_that_lapsed_or_has_too_little_left_withholds_it() {
     .await;
     assert_withheld(
         |stand| *stand.leadership.0.lock().unwrap() = Some(Duration::from_secs(9)),
-        "leadership is held for 9s only",
+        "the leader's lease has 9 s left",
     )
     .await;
 }

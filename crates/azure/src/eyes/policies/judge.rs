@@ -1,0 +1,300 @@
+//! Whether an assigned policy refuses or undoes the opening of a resource, judged as Azure judges (azure.md §8.1): where the
+//! assignment holds, what the initiative and the assignment give for parameters, which effect is left, whether the condition holds
+//! for the resource once it is open, and what is exempt. What is not understood counts against us. Pure.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sreg_domain::ArmId;
+
+use super::rule::{self, Subject, Truth};
+use crate::json;
+
+/// A resource that will have to be opened again.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::eyes) struct Target {
+    pub(in crate::eyes) id: ArmId,
+    pub(super) opened: Subject,
+}
+
+/// What one definition says of public network access.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Definition {
+    pub(super) title: String,
+    /// `policyRule`.
+    rule: Value,
+    /// `parameters`, with their defaults.
+    parameters: Value,
+}
+
+/// A member of an initiative.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Member {
+    /// The definition, lower-cased, or nothing that we can ask for.
+    pub(super) definition: Option<String>,
+    reference: String,
+    handed: Value,
+}
+
+/// What a policy definition means for us.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Meaning {
+    /// It does not speak of public network access.
+    Irrelevant,
+    Speaks(Definition),
+    /// An initiative: its members, and its parameters with their defaults.
+    Set(Vec<Member>, Value),
+}
+
+/// Words of the settings that opening changes. A rule that reads none of them answers for opening as it does for closing, so it
+/// cannot shut a way back that it did not shut before.
+const SETTINGS: [&str; 4] = ["publicnetworkaccess", "networkacls", "networkruleset", "\"field\":\"["];
+
+/// What a definition, or an initiative, means for us.
+pub(super) fn meaning_of(definition: &Value) -> Meaning {
+    let properties = &definition["properties"];
+    if let Some(Value::Array(members)) = properties.get("policyDefinitions") {
+        let member = |m: &Value| Member {
+            definition: json::text(m, "/policyDefinitionId").and_then(super::path),
+            reference: json::string(m, "/policyDefinitionReferenceId").unwrap_or_default(),
+            handed: m["parameters"].clone(),
+        };
+        return Meaning::Set(members.iter().map(member).collect(), properties["parameters"].clone());
+    }
+    let rule = &properties["policyRule"];
+    let words = rule.to_string().to_ascii_lowercase();
+    // Modes such as Microsoft.Kubernetes.Data are about what is inside of resources.
+    let mode = json::text(properties, "/mode").unwrap_or_default().to_ascii_lowercase();
+    if mode.ends_with(".data") || !SETTINGS.iter().any(|word| words.contains(word)) {
+        return Meaning::Irrelevant;
+    }
+    let title = json::text(properties, "/displayName").or_else(|| json::text(definition, "/name"));
+    Meaning::Speaks(Definition {
+        title: title.unwrap_or("unnamed").to_owned(),
+        rule: rule.clone(),
+        parameters: properties["parameters"].clone(),
+    })
+}
+
+/// What stands against opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    /// Azure refuses the write.
+    Refuses,
+    /// Azure accepts it and changes it back.
+    Undoes,
+    /// One of them, perhaps.
+    Perhaps,
+}
+
+/// What a policy does with a write that its condition holds for. `None`: nothing.
+fn consequence(effect: Option<&str>, rule: &Value) -> Option<Verdict> {
+    let details = rule["then"]["details"].to_string().to_ascii_lowercase();
+    let touches = SETTINGS.iter().any(|word| details.contains(word));
+    match effect.map(str::to_ascii_lowercase).as_deref() {
+        Some("audit" | "auditifnotexists" | "disabled" | "manual" | "addtonetworkgroup" | "mutate") => None,
+        Some("deny" | "denyaction") => Some(Verdict::Refuses),
+        Some("modify" | "append" | "deployifnotexists") if !touches || leaves_open(rule) => None,
+        Some("modify" | "append" | "deployifnotexists") => Some(Verdict::Undoes),
+        Some(_) | None => Some(Verdict::Perhaps),
+    }
+}
+
+/// Every setting of ours that a Modify or an Append writes is written open.
+fn leaves_open(rule: &Value) -> bool {
+    let details = &rule["then"]["details"];
+    let writes: Vec<&Value> = match (details.as_array(), details["operations"].as_array()) {
+        (Some(fields), _) => fields.iter().collect(),
+        (None, Some(operations)) => operations.iter().collect(),
+        (None, None) => return false,
+    };
+    let ours = |write: &&&Value| {
+        let field = json::text(write, "/field").unwrap_or_default().to_ascii_lowercase();
+        SETTINGS.iter().any(|word| field.contains(word)) || field.starts_with('[')
+    };
+    let open = |write: &&Value| {
+        let value = json::text(write, "/value").unwrap_or_default();
+        ["enabled", "allow"].iter().any(|v| v.eq_ignore_ascii_case(value))
+    };
+    writes.iter().filter(ours).all(open)
+}
+
+/// An assignment with what it assigns.
+pub(super) struct Assigned<'a> {
+    pub(super) assignment: &'a Value,
+    /// `None`: the assignment names the definition itself.
+    pub(super) member: Option<(&'a Member, &'a Value)>,
+    pub(super) definition: &'a Definition,
+}
+
+impl Assigned<'_> {
+    /// What it does to the opening of a target.
+    pub(super) fn verdict(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> Option<Verdict> {
+        let reference = self.member.map_or("", |(member, _)| member.reference.as_str());
+        if !in_force(self.assignment, target) || is_exempt(self.assignment, reference, target, exemptions, now) {
+            return None;
+        }
+        let parameters = |name: &str| self.parameter(name);
+        let condition = rule::holds(&self.definition.rule["if"], &target.opened, &parameters);
+        let effect = self.effect(reference, target);
+        match (condition, consequence(effect.as_deref(), &self.definition.rule)) {
+            (Truth::No, _) | (_, None) => None,
+            (Truth::Yes, verdict) => verdict,
+            (Truth::Maybe, Some(_)) => Some(Verdict::Perhaps),
+        }
+    }
+
+    /// The effect that is left after parameters and overrides. `None`: not to be told.
+    fn effect(&self, reference: &str, target: &Target) -> Option<String> {
+        let overrides = json::list(self.assignment, "/properties/overrides");
+        let of_effect = overrides
+            .iter()
+            .filter(|o| json::text(o, "/kind").is_some_and(|k| k.eq_ignore_ascii_case("policyEffect")));
+        for change in of_effect {
+            match selected(json::list(change, "/selectors"), reference, target) {
+                Truth::Yes => return json::string(change, "/value"),
+                Truth::Maybe => return None,
+                Truth::No => {}
+            }
+        }
+        let parameters = |name: &str| self.parameter(name);
+        let resolved = rule::resolve(&self.definition.rule["then"]["effect"], &parameters)?;
+        resolved.as_str().map(str::to_owned)
+    }
+
+    /// A parameter of the definition: what the initiative hands down or the assignment gives, else its default.
+    fn parameter(&self, name: &str) -> Option<Value> {
+        let given = |name: &str| value_of(&self.assignment["properties"]["parameters"], name, "value");
+        let handed = match self.member {
+            None => given(name),
+            Some((member, defaults)) => match value_of(&member.handed, name, "value") {
+                Some(handed) => {
+                    let outer = |name: &str| given(name).or_else(|| value_of(defaults, name, "defaultValue"));
+                    return rule::resolve(&handed, &outer);
+                }
+                None => None,
+            },
+        };
+        handed.or_else(|| value_of(&self.definition.parameters, name, "defaultValue"))
+    }
+}
+
+fn value_of(parameters: &Value, name: &str, what: &str) -> Option<Value> {
+    let (_, parameter) = parameters
+        .as_object()?
+        .iter()
+        .find(|(k, _)| k.eq_ignore_ascii_case(name))?;
+    parameter.get(what).cloned()
+}
+
+/// Whether an assignment is enforced on a target: its mode, its scope, what it leaves out, and its selectors.
+fn in_force(assignment: &Value, target: &Target) -> bool {
+    let mode = json::text(assignment, "/properties/enforcementMode").unwrap_or_default();
+    let left_out = json::list(assignment, "/properties/notScopes")
+        .iter()
+        .filter_map(Value::as_str)
+        .any(|scope| covers(scope, &target.id));
+    let scope = json::text(assignment, "/properties/scope")
+        .or_else(|| scope_of(json::text(assignment, "/id")?))
+        .unwrap_or_default();
+    let selectors = json::list(assignment, "/properties/resourceSelectors");
+    let chosen = selects(selectors, "", target);
+    !mode.eq_ignore_ascii_case("DoNotEnforce") && !left_out && covers(scope, &target.id) && chosen != Truth::No
+}
+
+/// Whether one of several resource selectors holds. None at all: for every resource.
+fn selects(selectors: &[Value], reference: &str, target: &Target) -> Truth {
+    if selectors.is_empty() {
+        return Truth::Yes;
+    }
+    Truth::any(
+        selectors
+            .iter()
+            .map(|s| selected(json::list(s, "/selectors"), reference, target)),
+    )
+}
+
+/// Whether all parts of one selector hold.
+fn selected(parts: &[Value], reference: &str, target: &Target) -> Truth {
+    Truth::all(parts.iter().map(|part| {
+        let value = match json::text(part, "/kind")
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+            .as_str()
+        {
+            "policydefinitionreferenceid" => Some(reference.to_owned()),
+            "resourcetype" => Some(target.opened.kind.clone()),
+            "resourcelocation" => target.opened.location.clone(),
+            _ => None,
+        };
+        let Some(value) = value else { return Truth::Maybe };
+        let squeezed = |text: &str| text.replace(' ', "").to_ascii_lowercase();
+        let named = |list: &str| {
+            let items = part.get(list)?.as_array()?;
+            Some(
+                items
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .any(|i| squeezed(i) == squeezed(&value)),
+            )
+        };
+        match (named("in"), named("notIn")) {
+            (Some(inside), _) => Truth::from(inside),
+            (None, Some(outside)) => Truth::from(!outside),
+            (None, None) => Truth::Maybe,
+        }
+    }))
+}
+
+/// Whether an exemption that has not expired frees a target from a policy.
+fn is_exempt(assignment: &Value, reference: &str, target: &Target, exemptions: &[Value], now: Timestamp) -> bool {
+    let id = json::text(assignment, "/id").unwrap_or_default();
+    exemptions.iter().any(|exemption| {
+        let text = |name: &str| json::text(exemption, &format!("/properties/{name}"));
+        let category = text("exemptionCategory").unwrap_or_default();
+        let known = ["waiver", "mitigated"].iter().any(|c| c.eq_ignore_ascii_case(category));
+        let of_this = text("policyAssignmentId").is_some_and(|a| a.eq_ignore_ascii_case(id));
+        let references = json::list(exemption, "/properties/policyDefinitionReferenceIds");
+        let of_member = references.is_empty()
+            || references
+                .iter()
+                .filter_map(Value::as_str)
+                .any(|r| r.eq_ignore_ascii_case(reference));
+        let in_time = match exemption["properties"].get("expiresOn") {
+            None | Some(Value::Null) => true,
+            Some(at) => at
+                .as_str()
+                .and_then(|at| at.parse::<Timestamp>().ok())
+                .is_some_and(|at| now < at),
+        };
+        let here = json::text(exemption, "/id")
+            .and_then(scope_of)
+            .is_some_and(|s| covers(s, &target.id));
+        let chosen = selects(
+            json::list(exemption, "/properties/resourceSelectors"),
+            reference,
+            target,
+        );
+        known && of_this && of_member && in_time && here && chosen == Truth::Yes
+    })
+}
+
+/// What an assignment or an exemption is made on: what stands before its last `/providers/`.
+fn scope_of(id: &str) -> Option<&str> {
+    let at = id.to_ascii_lowercase().rfind("/providers/microsoft.authorization/")?;
+    id.get(..at)
+}
+
+/// Whether a scope holds a resource. A management group whose assignment Azure lists for us holds it.
+fn covers(scope: &str, id: &ArmId) -> bool {
+    let scope = scope.trim_end_matches('/').to_ascii_lowercase();
+    let below = || {
+        id.key()
+            .strip_prefix(scope.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    scope.starts_with("/providers/microsoft.management/managementgroups/") || below()
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -1,0 +1,370 @@
+//! Policies that forbid or undo the opening of what a lock closes (azure.md §8.1). First whether we may look: to whoever may not
+//! read assignments Azure answers an empty list, not a refusal. Then assignments, what they assign, and exemptions.
+
+mod judge;
+mod rule;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sreg_domain::rights::Permissions;
+use sreg_domain::seen::{ContainerRegistrySeen, Fact, Ignorance, IgnoranceKind, RegistrySeen, StorageSeen};
+use sreg_domain::{ArmId, rights};
+
+use tokio::time::Instant;
+
+use self::judge::{Assigned, Meaning, Verdict, meaning_of};
+use self::rule::Subject;
+use super::Look;
+use crate::arm::{Call, CallError, Cause, Class};
+use crate::json;
+
+pub(super) use judge::Target;
+
+/// Definitions read in one visit. The rest is read by the next ones; until then the answer is `Unknown`.
+const DEFINITIONS_PER_VISIT: usize = 48;
+/// How long a definition is believed: it changes far more rarely than assignments do.
+const DEFINITION_AGE: Duration = Duration::from_secs(3600);
+/// Definitions remembered.
+const MAX_DEFINITIONS: usize = 4096;
+
+/// Policy definitions by lower-cased id, shared by all visits.
+#[derive(Debug, Default)]
+pub(crate) struct PolicyCache {
+    known: Mutex<HashMap<String, (Instant, Meaning)>>,
+}
+
+impl PolicyCache {
+    fn get(&self, id: &str) -> Option<Meaning> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(id)
+            .filter(|(at, _)| at.elapsed() < DEFINITION_AGE)
+            .map(|(_, meaning)| meaning.clone())
+    }
+
+    fn put(&self, id: &str, meaning: Meaning) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_DEFINITIONS {
+            known.retain(|_, (at, _)| at.elapsed() < DEFINITION_AGE / 2);
+        }
+        if known.len() < MAX_DEFINITIONS {
+            known.insert(id.to_owned(), (Instant::now(), meaning));
+        }
+    }
+}
+
+/// Everything that is assigned where a registry is, and what of it means anything to us.
+#[derive(Debug, Default)]
+pub(super) struct Assignments {
+    /// By lower-cased id.
+    assigned: BTreeMap<String, Value>,
+    meanings: BTreeMap<String, Meaning>,
+    exemptions: Vec<Value>,
+}
+
+/// Reads what is assigned at the registry and its managed resource group, and above both.
+pub(super) async fn assigned(look: &Look<'_>, registry: &ArmId, managed: Option<&ArmId>) -> Fact<Assignments> {
+    let scopes: BTreeSet<&ArmId> = [Some(registry), managed].into_iter().flatten().collect();
+    if let Some(why) = blind(look, &scopes, registry).await {
+        return Fact::Unknown(why);
+    }
+    match read(look, registry, &scopes).await {
+        Ok(assignments) => Fact::Seen(assignments),
+        Err(error) => Fact::Unknown(error.into_ignorance()),
+    }
+}
+
+/// Why we would not see what is assigned, if so. Asked at the scopes themselves and at the subscription above them.
+async fn blind(look: &Look<'_>, scopes: &BTreeSet<&ArmId>, registry: &ArmId) -> Option<Ignorance> {
+    let above = registry.subscription_id();
+    let asked: BTreeSet<&ArmId> = scopes.iter().copied().chain([&above]).collect();
+    let may_look = |permissions: &Permissions| permissions.allow(rights::READ_POLICY_ASSIGNMENTS);
+    let answers = join_all(
+        asked
+            .into_iter()
+            .map(|scope| async move { (scope, look.permissions(scope, may_look).await) }),
+    );
+    let mut blind = Vec::new();
+    for (scope, answer) in answers.await {
+        match answer {
+            Fact::Seen(permissions) if may_look(&permissions) => {}
+            Fact::Seen(_) | Fact::Absent => blind.push(scope),
+            Fact::Unknown(why) => return Some(why),
+        }
+    }
+    // What is granted on the subscription holds below it.
+    let scope = blind.iter().min_by_key(|scope| scope.key().len())?;
+    Some(Ignorance {
+        attempt: format!("list the policy assignments of {scope}"),
+        kind: IgnoranceKind::Forbidden,
+        message: format!(
+            "no role allows {} there, and without it Azure answers with an empty list",
+            rights::READ_POLICY_ASSIGNMENTS
+        ),
+        code: None,
+        correlation_id: None,
+        retry_after: None,
+    })
+}
+
+async fn read(look: &Look<'_>, registry: &ArmId, scopes: &BTreeSet<&ArmId>) -> Result<Assignments, CallError> {
+    let list = |scope: &ArmId, what: &str| {
+        let below = format!("providers/Microsoft.Authorization/{what}");
+        look.list(Call::list(look.arm(), scope, &below))
+    };
+    let mut assigned: BTreeMap<String, Value> = BTreeMap::new();
+    for listing in join_all(scopes.iter().map(|scope| list(scope, "policyAssignments"))).await {
+        let items = listing?.into_iter();
+        assigned.extend(items.map(|a| (a["id"].to_string().to_ascii_lowercase(), a)));
+    }
+    let mut first = BTreeSet::new();
+    for assignment in assigned.values() {
+        first.insert(definition_of(assignment).ok_or_else(|| not_understood(registry, assignment))?);
+    }
+    let mut meanings = definitions(look, registry, first).await?;
+    let mut members = BTreeSet::new();
+    for meaning in meanings.values() {
+        if let Meaning::Set(all, _) = meaning {
+            for member in all {
+                members.insert(
+                    member
+                        .definition
+                        .clone()
+                        .ok_or_else(|| not_understood(registry, &Value::Null))?,
+                );
+            }
+        }
+    }
+    meanings.extend(definitions(look, registry, members).await?);
+    let speaks = meanings.values().any(|m| matches!(m, Meaning::Speaks(_)));
+    let mut exemptions = Vec::new();
+    if speaks {
+        // Without them everything counts, which is the safe side.
+        let listed = join_all(scopes.iter().map(|scope| list(scope, "policyExemptions"))).await;
+        exemptions.extend(listed.into_iter().flatten().flatten());
+    }
+    Ok(Assignments {
+        assigned,
+        meanings,
+        exemptions,
+    })
+}
+
+fn not_understood(registry: &ArmId, assignment: &Value) -> CallError {
+    let name = json::text(assignment, "/name").unwrap_or("of an initiative");
+    CallError {
+        attempt: format!("read the policies on {registry}"),
+        cause: Cause::Nonsense,
+        status: None,
+        code: None,
+        message: format!("the definition that policy assignment {name} names has an id that is none"),
+        correlation_id: None,
+        retry_after: None,
+        may_have_taken_effect: false,
+    }
+}
+
+async fn definitions(
+    look: &Look<'_>,
+    registry: &ArmId,
+    ids: BTreeSet<String>,
+) -> Result<BTreeMap<String, Meaning>, CallError> {
+    let cache = &look.inner.policies;
+    let mut known: BTreeMap<String, Meaning> = ids.iter().filter_map(|id| Some((id.clone(), cache.get(id)?))).collect();
+    let missing: Vec<&String> = ids.iter().filter(|id| !known.contains_key(*id)).collect();
+    let postponed = missing.len().saturating_sub(DEFINITIONS_PER_VISIT);
+    let read = join_all(
+        missing
+            .into_iter()
+            .take(DEFINITIONS_PER_VISIT)
+            .map(|id| async move { (id.clone(), definition(look, registry, id).await) }),
+    );
+    for (id, result) in read.await {
+        let meaning = result?;
+        cache.put(&id, meaning.clone());
+        known.insert(id, meaning);
+    }
+    if postponed > 0 {
+        return Err(CallError {
+            attempt: format!("read the policies on {registry}"),
+            cause: Cause::Conflict,
+            status: None,
+            code: None,
+            message: format!("{postponed} more policy definitions are read by the next visits"),
+            correlation_id: None,
+            retry_after: None,
+            may_have_taken_effect: false,
+        });
+    }
+    Ok(known)
+}
+
+/// One definition. An assignment cannot outlive what it assigns: one that is said not to exist is not known.
+async fn definition(look: &Look<'_>, registry: &ArmId, id: &str) -> Result<Meaning, CallError> {
+    let arm = look.arm();
+    let url = arm.url(id, arm.versions.of("microsoft.authorization/policydefinitions"));
+    let action = match id.contains("/policysetdefinitions/") {
+        true => "Microsoft.Authorization/policySetDefinitions/read",
+        false => "Microsoft.Authorization/policyDefinitions/read",
+    };
+    let call = Call::get(
+        url,
+        &format!("read {id}"),
+        Some((registry.subscription().to_owned(), Class::Read)),
+        Some(action),
+    );
+    Ok(meaning_of(&look.send(call, arm.scope()).await?.object()?))
+}
+
+/// The lower-cased id of an assignment's definition, if it is fit for a path.
+fn definition_of(assignment: &Value) -> Option<String> {
+    path(json::text(assignment, "/properties/policyDefinitionId")?)
+}
+
+/// A provider path outside a resource group, such as `/providers/microsoft.authorization/policydefinitions/x`. Names may have
+/// letters of any alphabet.
+fn path(id: &str) -> Option<String> {
+    let legal = |s: &str| {
+        let fit = |c: char| !c.is_control() && !"<>*%&:\\?/#".contains(c);
+        !s.is_empty() && s != "." && s != ".." && s.chars().all(fit)
+    };
+    let lower = id.to_ascii_lowercase();
+    let rest = lower.strip_prefix('/')?;
+    let fit = rest.len() < 1024 && rest.split('/').all(legal) && rest.contains("microsoft.authorization/policy");
+    fit.then_some(lower)
+}
+
+/// What will have to be opened again: the registry, and what Azure made behind it.
+pub(super) fn targets(
+    registry: &RegistrySeen,
+    storage: &BTreeMap<ArmId, Fact<StorageSeen>>,
+    acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
+) -> Vec<Target> {
+    let place = |id: &ArmId| {
+        let holds = |ids: &[Option<ArmId>]| ids.iter().flatten().any(|i| i == id);
+        let mut regions = registry.regions.iter();
+        regions.find(|r| holds(&r.storage)).map(|r| r.location.to_string())
+    };
+    let target = |id: &ArmId, location: Option<String>, properties: Value| Target {
+        id: id.clone(),
+        opened: Subject {
+            kind: id.kind(),
+            name: id.name().to_owned(),
+            location,
+            properties,
+        },
+    };
+    let mut all = vec![target(
+        &registry.id,
+        Some(registry.location.to_string()),
+        json!({"publicNetworkAccess": "Enabled"}),
+    )];
+    let accounts = storage
+        .iter()
+        .map(|(id, fact)| (id, fact.seen().map(|s| &s.network), "networkAcls"));
+    let registries = acrs
+        .iter()
+        .map(|(id, fact)| (id, fact.seen().map(|a| &a.network), "networkRuleSet"));
+    for (id, network, rules) in accounts.chain(registries) {
+        all.push(target(id, place(id), opened(network, rules)));
+    }
+    all
+}
+
+/// The network settings that opening will write: what is there now if it is open, else wide open.
+fn opened(network: Option<&Value>, rules: &str) -> Value {
+    let is = |pointer: &str, value: &str| {
+        let there = network.and_then(|n| json::text(n, pointer));
+        there.is_some_and(|v| v.eq_ignore_ascii_case(value))
+    };
+    let closed = is("/publicNetworkAccess", "Disabled") || is("/publicNetworkAccess", "SecuredByPerimeter");
+    let rule_set = network.map(|n| n[rules].clone()).filter(|r| !closed && r.is_object());
+    let rule_set = rule_set.unwrap_or_else(|| json!({"defaultAction": "Allow"}));
+    json!({"publicNetworkAccess": "Enabled", rules: rule_set})
+}
+
+/// What forbids or undoes the opening of these targets: sentences for people, each with what to do about it.
+pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timestamp) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for assignment in assignments.assigned.values() {
+        for policy in policies(assignment, &assignments.meanings) {
+            let mut hit: Vec<(Verdict, &ArmId)> = targets
+                .iter()
+                .filter_map(|t| Some((policy.verdict(t, &assignments.exemptions, now)?, &t.id)))
+                .collect();
+            hit.sort();
+            if let Some(worst) = hit.first().map(|(verdict, _)| *verdict) {
+                let ids: Vec<&ArmId> = hit.iter().map(|(_, id)| *id).collect();
+                sentences.push(sentence(&policy, worst, &ids));
+            }
+        }
+    }
+    sentences.sort();
+    sentences.dedup();
+    sentences
+}
+
+/// The policies of an assignment that speak of public network access.
+fn policies<'a>(assignment: &'a Value, meanings: &'a BTreeMap<String, Meaning>) -> Vec<Assigned<'a>> {
+    let speaks = |id: &String| match meanings.get(id) {
+        Some(Meaning::Speaks(definition)) => Some(definition),
+        Some(Meaning::Irrelevant | Meaning::Set(..)) | None => None,
+    };
+    let Some(id) = definition_of(assignment) else {
+        return Vec::new();
+    };
+    match meanings.get(&id) {
+        Some(Meaning::Speaks(definition)) => vec![Assigned {
+            assignment,
+            member: None,
+            definition,
+        }],
+        Some(Meaning::Set(members, defaults)) => members
+            .iter()
+            .filter_map(|member| {
+                Some(Assigned {
+                    assignment,
+                    member: Some((member, defaults)),
+                    definition: speaks(member.definition.as_ref()?)?,
+                })
+            })
+            .collect(),
+        Some(Meaning::Irrelevant) | None => Vec::new(),
+    }
+}
+
+fn sentence(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId]) -> String {
+    let id = json::text(policy.assignment, "/id")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let name = json::text(policy.assignment, "/properties/displayName")
+        .or_else(|| json::text(policy.assignment, "/name"))
+        .unwrap_or("unnamed");
+    let does = match verdict {
+        Verdict::Refuses => "denies opening",
+        Verdict::Undoes => "undoes the opening of",
+        Verdict::Perhaps => "may deny or undo the opening of",
+    };
+    // An acknowledgement names a digest of these sentences: Azure may spell ids in another case next time.
+    let names: Vec<String> = ids.iter().map(|id| id.name().to_ascii_lowercase()).collect();
+    let commands: Vec<String> = ids
+        .iter()
+        .map(|scope| {
+            format!(
+                "az policy exemption create --name secure-registry --exemption-category Waiver --policy-assignment {id} --scope {}",
+                scope.key()
+            )
+        })
+        .collect();
+    format!(
+        "policy assignment {name:?} {does} {} by {:?}; to exempt: {}",
+        names.join(", "),
+        policy.definition.title,
+        commands.join("; ")
+    )
+}

@@ -1,0 +1,310 @@
+//! Whether the condition of a policy holds for a resource, as Azure evaluates it, in three values: what is not understood here, or
+//! depends on what we have not read, is neither true nor false. Pure.
+
+use serde_json::Value;
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Truth {
+    Yes,
+    No,
+    /// Not to be told.
+    Maybe,
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Truth {
+        if holds { Truth::Yes } else { Truth::No }
+    }
+}
+
+impl Truth {
+    fn not(self) -> Truth {
+        match self {
+            Truth::Yes => Truth::No,
+            Truth::No => Truth::Yes,
+            Truth::Maybe => Truth::Maybe,
+        }
+    }
+
+    pub(super) fn all(truths: impl Iterator<Item = Truth>) -> Truth {
+        truths.fold(Truth::Yes, |so_far, next| match (so_far, next) {
+            (Truth::No, _) | (_, Truth::No) => Truth::No,
+            (Truth::Yes, Truth::Yes) => Truth::Yes,
+            (Truth::Maybe, _) | (_, Truth::Maybe) => Truth::Maybe,
+        })
+    }
+
+    pub(super) fn any(truths: impl Iterator<Item = Truth>) -> Truth {
+        Truth::all(truths.map(Truth::not)).not()
+    }
+}
+
+/// A resource as it would be after the write, as far as we know it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Subject {
+    /// Provider type, lower case.
+    pub(super) kind: String,
+    pub(super) name: String,
+    /// As Azure normalises it; `None`: not read.
+    pub(super) location: Option<String>,
+    /// What is known of its properties.
+    pub(super) properties: Value,
+}
+
+/// What a definition's parameters stand for. `None`: not to be told.
+pub(super) type Parameters<'a> = &'a dyn Fn(&str) -> Option<Value>;
+
+/// Whether a condition holds for a resource.
+pub(super) fn holds(condition: &Value, subject: &Subject, parameters: Parameters<'_>) -> Truth {
+    let each = |conditions: &'_ Value| -> Option<Vec<Truth>> {
+        let list = conditions.as_array()?;
+        Some(list.iter().map(|c| holds(c, subject, parameters)).collect())
+    };
+    let Some(fields) = condition.as_object() else {
+        return Truth::Maybe;
+    };
+    let part = |name: &str| {
+        fields
+            .iter()
+            .find(|(k, _)| k.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v)
+    };
+    if let Some(all) = part("allOf") {
+        return each(all).map_or(Truth::Maybe, |truths| Truth::all(truths.into_iter()));
+    }
+    if let Some(any) = part("anyOf") {
+        return each(any).map_or(Truth::Maybe, |truths| Truth::any(truths.into_iter()));
+    }
+    if let Some(inner) = part("not") {
+        return holds(inner, subject, parameters).not();
+    }
+    let left = match (part("field").and_then(Value::as_str), part("value")) {
+        (Some(name), None) => field(name, subject),
+        (None, Some(value)) => resolve(value, parameters).map_or(Left::Unknown, Left::Known),
+        _ => Left::Unknown,
+    };
+    let operator = fields
+        .iter()
+        .find(|(k, _)| !["field", "value", "count"].iter().any(|w| k.eq_ignore_ascii_case(w)));
+    match operator.and_then(|(name, right)| Some((name, resolve(right, parameters)?))) {
+        Some((name, right)) => compare(&left, &name.to_ascii_lowercase(), &right),
+        None => Truth::Maybe,
+    }
+}
+
+enum Left {
+    Known(Value),
+    /// The resource has no such field.
+    Missing,
+    Unknown,
+}
+
+/// A field of the resource: `type`, `name`, `location`, or an alias such as `Microsoft.Storage/storageAccounts/networkAcls.defaultAction`.
+fn field(name: &str, subject: &Subject) -> Left {
+    match name.to_ascii_lowercase().as_str() {
+        "type" => return Left::Known(Value::String(subject.kind.clone())),
+        "name" | "fullname" => return Left::Known(Value::String(subject.name.clone())),
+        "location" => {
+            return match &subject.location {
+                Some(location) => Left::Known(Value::String(location.clone())),
+                None => Left::Unknown,
+            };
+        }
+        _ => {}
+    }
+    if name.starts_with('[') || !name.contains('/') {
+        return Left::Unknown;
+    }
+    let lower = name.to_ascii_lowercase();
+    let Some(path) = lower.strip_prefix(&format!("{}/", subject.kind)) else {
+        // An alias of another type: Azure finds no such field here.
+        return Left::Missing;
+    };
+    let mut at = &subject.properties;
+    for segment in path.split('.') {
+        let found = at
+            .as_object()
+            .and_then(|o| o.iter().find(|(k, _)| k.eq_ignore_ascii_case(segment)));
+        match found {
+            Some((_, value)) => at = value,
+            // An alias need not follow the path that it is called by, and not all of the resource was read.
+            None => return Left::Unknown,
+        }
+    }
+    Left::Known(at.clone())
+}
+
+/// A literal, or what a parameter stands for. Other expressions are not evaluated.
+pub(super) fn resolve(value: &Value, parameters: Parameters<'_>) -> Option<Value> {
+    match value {
+        Value::String(text) if text.starts_with("[[") => Some(Value::String(text[1..].to_owned())),
+        Value::String(text) if text.trim_start().starts_with('[') => parameters(&parameter(text)?),
+        Value::Array(items) => items
+            .iter()
+            .map(|i| resolve(i, parameters))
+            .collect::<Option<Vec<_>>>()
+            .map(Value::Array),
+        other => Some(other.clone()),
+    }
+}
+
+/// The name in `[parameters('effect')]`.
+pub(super) fn parameter(text: &str) -> Option<String> {
+    let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
+    let word = inner.get(.."parameters(".len())?;
+    let name = inner
+        .get("parameters(".len()..)
+        .filter(|_| word.eq_ignore_ascii_case("parameters("))?
+        .strip_suffix(')')?
+        .trim()
+        .strip_prefix('\'')?
+        .strip_suffix('\'')?;
+    (!name.is_empty() && !name.contains(['\'', '(', ')'])).then(|| name.to_owned())
+}
+
+fn compare(left: &Left, operator: &str, right: &Value) -> Truth {
+    if operator == "exists" {
+        let wanted = right.as_bool().or_else(|| text(right).parse().ok());
+        return match (left, wanted) {
+            (Left::Unknown, _) | (_, None) => Truth::Maybe,
+            (Left::Missing, Some(wanted)) => Truth::from(!wanted),
+            (Left::Known(value), Some(wanted)) => Truth::from(value.is_null() != wanted),
+        };
+    }
+    let value = match left {
+        Left::Unknown => return Truth::Maybe,
+        Left::Missing => &Value::Null,
+        Left::Known(value) => value,
+    };
+    if value.is_object() || value.is_array() {
+        return Truth::Maybe;
+    }
+    let same = |wanted: &Value| {
+        let alike = text(value).eq_ignore_ascii_case(&text(wanted));
+        Truth::from(alike && value.is_null() == wanted.is_null())
+    };
+    let among = || right.as_array().map(|all| Truth::any(all.iter().map(same)));
+    let like = || Truth::from(matches(&text(right), &text(value)));
+    let contains = || {
+        Truth::from(
+            text(value)
+                .to_ascii_lowercase()
+                .contains(&text(right).to_ascii_lowercase()),
+        )
+    };
+    match operator {
+        "equals" => same(right),
+        "notequals" => same(right).not(),
+        "in" => among().unwrap_or(Truth::Maybe),
+        "notin" => among().map_or(Truth::Maybe, Truth::not),
+        "like" => like(),
+        "notlike" => like().not(),
+        "contains" => contains(),
+        "notcontains" => contains().not(),
+        _ => Truth::Maybe,
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// `*` stands for any run of characters, once.
+fn matches(pattern: &str, value: &str) -> bool {
+    let (pattern, value) = (pattern.to_ascii_lowercase(), value.to_ascii_lowercase());
+    match pattern.split_once('*') {
+        None => pattern == value,
+        Some((head, tail)) => {
+            value.len() >= head.len() + tail.len() && value.starts_with(head) && value.ends_with(tail)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn opened() -> Subject {
+        Subject {
+            kind: "microsoft.storage/storageaccounts".into(),
+            name: "contosostore".into(),
+            location: None,
+            properties: json!({"publicNetworkAccess": "Enabled", "networkAcls": {"defaultAction": "Allow"}}),
+        }
+    }
+
+    fn told(condition: Value) -> Truth {
+        let parameters = |name: &str| (name == "allowed").then(|| json!(["Disabled", "SecuredByPerimeter"]));
+        holds(&condition, &opened(), &parameters)
+    }
+
+    const ACCESS: &str = "Microsoft.Storage/storageAccounts/publicNetworkAccess";
+
+    #[test]
+    fn conditions_hold_as_azure_evaluates_them() {
+        let table = [
+            (
+                json!({"field": "type", "equals": "Microsoft.Storage/storageAccounts"}),
+                Truth::Yes,
+            ),
+            (
+                json!({"field": "type", "equals": "Microsoft.KeyVault/vaults"}),
+                Truth::No,
+            ),
+            (json!({"field": ACCESS, "notEquals": "disabled"}), Truth::Yes),
+            (json!({"field": ACCESS, "notIn": "[parameters('allowed')]"}), Truth::Yes),
+            (json!({"not": {"field": ACCESS, "in": ["Enabled"]}}), Truth::No),
+            (
+                json!({"field": "Microsoft.KeyVault/vaults/publicNetworkAccess", "exists": "true"}),
+                Truth::No,
+            ),
+            (
+                json!({"field": "Microsoft.Storage/storageAccounts/networkAcls.defaultAction", "equals": "ALLOW"}),
+                Truth::Yes,
+            ),
+            (json!({"field": "name", "like": "contoso*"}), Truth::Yes),
+            (json!({"value": "x", "equals": "x"}), Truth::Yes),
+        ];
+        for (condition, expected) in table {
+            assert_eq!(told(condition.clone()), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_or_not_read_is_neither_true_nor_false() {
+        for condition in [
+            json!({"field": "location", "equals": "westeurope"}),
+            json!({"field": "tags['exempt']", "exists": true}),
+            json!({"field": "Microsoft.Storage/storageAccounts/sku.name", "equals": "x"}),
+            json!({"value": "[resourceGroup().name]", "equals": "x"}),
+            json!({"count": {"field": "x[*]"}, "greater": 0}),
+            json!({"field": ACCESS, "match": "Enab###"}),
+            json!({"field": ACCESS, "equals": "[parameters('unheard-of')]"}),
+            json!("nonsense"),
+            json!({}),
+        ] {
+            assert_eq!(told(condition.clone()), Truth::Maybe, "{condition}");
+        }
+        let unknown = json!({"field": "tags.x", "equals": "y"});
+        let false_ = json!({"field": "type", "equals": "z"});
+        assert_eq!(told(json!({"allOf": [unknown.clone(), false_.clone()]})), Truth::No);
+        assert_eq!(told(json!({"anyOf": [unknown, false_]})), Truth::Maybe);
+    }
+
+    #[test]
+    fn parameters_are_named_in_one_way_only() {
+        assert_eq!(parameter("[parameters('effect')]").as_deref(), Some("effect"));
+        assert_eq!(parameter("[ Parameters( 'effect' ) ]").as_deref(), Some("effect"));
+        for other in [
+            "[concat(parameters('a'),'b')]",
+            "parameters('a')",
+            "[parameters('a'), parameters('b')]",
+            "[parameters(a)]",
+        ] {
+            assert_eq!(parameter(other), None, "{other}");
+        }
+    }
+}

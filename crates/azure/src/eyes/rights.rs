@@ -1,0 +1,129 @@
+//! What roles allow us (`…/providers/Microsoft.Authorization/permissions`), where the plan is going to write. Complete answers are
+//! believed for some minutes; where a right is missing it is asked again with every visit, because somebody may grant it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::Value;
+use sreg_api::registry::DnsMode;
+use sreg_domain::ArmId;
+use sreg_domain::desired::Desired;
+use sreg_domain::rights::{self, Permission, Permissions, Place};
+use sreg_domain::seen::{Fact, RegistrySeen};
+use tokio::time::Instant;
+
+use super::{Look, understood};
+use crate::arm::Call;
+use crate::json;
+
+/// How long rights that suffice are believed: a refusal would tell that they were taken away.
+const AGE: Duration = Duration::from_secs(300);
+/// Scopes remembered.
+const MOST: usize = 4096;
+
+/// Permissions by scope, shared by all visits.
+#[derive(Debug, Default)]
+pub(crate) struct RightsCache {
+    known: Mutex<HashMap<ArmId, (Instant, Permissions)>>,
+}
+
+impl RightsCache {
+    fn get(&self, scope: &ArmId) -> Option<Permissions> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(scope)
+            .filter(|(at, _)| at.elapsed() < AGE)
+            .map(|(_, permissions)| permissions.clone())
+    }
+
+    fn put(&self, scope: &ArmId, permissions: &Permissions) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.retain(|_, (at, _)| at.elapsed() < AGE);
+        }
+        if known.len() < MOST {
+            known.insert(scope.clone(), (Instant::now(), permissions.clone()));
+        }
+    }
+}
+
+impl Look<'_> {
+    /// What roles allow us on a scope. Remembered if it suffices.
+    pub(super) async fn permissions(
+        &self,
+        scope: &ArmId,
+        suffices: impl Fn(&Permissions) -> bool,
+    ) -> Fact<Permissions> {
+        let cache = &self.inner.rights;
+        if let Some(known) = cache.get(scope).filter(&suffices) {
+            return Fact::Seen(known);
+        }
+        let call = Call::list(self.arm(), scope, "providers/Microsoft.Authorization/permissions");
+        match self.list(call).await {
+            Ok(items) => {
+                let fact = understood(
+                    scope,
+                    items.iter().map(permission).collect::<Result<_, _>>().map(Permissions),
+                );
+                if let Some(permissions) = fact.seen().filter(|p| suffices(p)) {
+                    cache.put(scope, permissions);
+                }
+                fact
+            }
+            Err(error) => Fact::Unknown(error.into_ignorance()),
+        }
+    }
+}
+
+fn permission(item: &Value) -> Result<Permission, &'static str> {
+    let texts = |pointer: &str| {
+        let items = json::list(item, pointer).iter();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    if !item["actions"].is_array() {
+        return Err("a permission has no actions");
+    }
+    Ok(Permission {
+        actions: texts("/actions"),
+        not_actions: texts("/notActions"),
+    })
+}
+
+/// Rights wherever something is going to be written for this object. Nothing is asked where nothing is written.
+pub(super) async fn where_we_write(
+    look: &Look<'_>,
+    desired: &Desired,
+    registry: Option<&RegistrySeen>,
+) -> BTreeMap<ArmId, Fact<Permissions>> {
+    if desired.observe_only {
+        return BTreeMap::new();
+    }
+    let asked = join_all(scopes(desired, registry).into_iter().map(|(scope, place)| async move {
+        let suffices = |permissions: &Permissions| rights::of(place).all(|right| permissions.allow(right.action));
+        let fact = look.permissions(&scope, suffices).await;
+        (scope, fact)
+    }));
+    asked.await.into_iter().collect()
+}
+
+/// Where the plan looks for rights. A zone that we may have to make does not exist yet: its group is asked.
+fn scopes(desired: &Desired, registry: Option<&RegistrySeen>) -> BTreeMap<ArmId, Place> {
+    let mut scopes = BTreeMap::from([(desired.registry.clone(), Place::Registry)]);
+    let managed = registry.and_then(|r| r.managed_resource_group.clone());
+    scopes.extend(managed.map(|group| (group, Place::ManagedGroup)));
+    for place in &desired.endpoints {
+        scopes.insert(place.resource_group.clone(), Place::Endpoints);
+        scopes.insert(place.subnet.clone(), Place::Networks);
+        if place.dns.is_ours() {
+            scopes.extend(place.dns.links.iter().map(|network| (network.clone(), Place::Networks)));
+            let zones = place.dns.zones.values().filter_map(|zone| match place.dns.mode {
+                DnsMode::Managed => zone.resource_group_id(),
+                DnsMode::Existing | DnsMode::Policy | DnsMode::External => Some(zone.clone()),
+            });
+            scopes.extend(zones.map(|scope| (scope, Place::Zones)));
+        }
+    }
+    scopes
+}

@@ -1,0 +1,110 @@
+//! Rights in Azure are looked at before the first change of names: all that are missing are told at once.
+
+use sreg_domain::Fact;
+use sreg_domain::seen::IgnoranceKind;
+use sreg_planner::plan::{FindingReason, WaitReason};
+
+use super::*;
+use crate::world::*;
+
+const MISSING: [&str; 2] = [
+    "Microsoft.ContainerRegistry/registries/write",
+    "Microsoft.Network/virtualNetworks/subnets/join/action",
+];
+
+#[test]
+fn rights_that_are_missing_anywhere_are_told_at_once_and_nothing_is_built_before() {
+    let mut world = World::everyday();
+    world.allowed_all_but(&MISSING);
+    for _ in 0..4 {
+        let (plan, report) = world.visit();
+        assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
+        world.pass(report.requeue);
+    }
+    let plan = world.plan();
+    let waits: Vec<_> = plan
+        .waits
+        .iter()
+        .filter(|w| w.reason == WaitReason::PermissionStalled)
+        .collect();
+    let [wait] = waits[..] else { panic!("{:?}", plan.waits) };
+    for action in MISSING {
+        assert!(wait.message.contains(action), "{}", wait.message);
+    }
+    for scope in [&world.desired.endpoints[0].subnet, &id(MANAGED)] {
+        let command = format!(
+            "az role assignment create --assignee-object-id operator --assignee-principal-type ServicePrincipal --role \"Secure Registry Operator: {}\" --scope {scope}",
+            if scope.kind() == "resourcegroups" {
+                "managed resource group"
+            } else {
+                "virtual networks"
+            }
+        );
+        assert!(wait.message.contains(&command), "{}", wait.message);
+    }
+    assert_eq!(world.state(), "Stalled");
+
+    world.allowed_all_but(&[]);
+    world.settle(60);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+}
+
+#[test]
+fn approvals_by_somebody_else_need_no_right_to_approve() {
+    let mut world = World::everyday();
+    world.allowed_all_but(&["*/privateEndpointConnectionsApproval/action"]);
+    world.visit();
+    assert!(
+        world
+            .plan()
+            .waits
+            .iter()
+            .any(|w| w.reason == WaitReason::PermissionStalled)
+    );
+    world.respec(|o| {
+        o.spec.endpoints[0].approval = Some(sreg_api::registry::ApprovalSpec {
+            mode: sreg_api::registry::ApprovalMode::Manual,
+            request_message: Some("please".into()),
+        });
+    });
+    world.visit();
+    assert!(
+        world
+            .plan()
+            .waits
+            .iter()
+            .all(|w| w.reason != WaitReason::PermissionStalled)
+    );
+}
+
+#[test]
+fn a_right_that_is_lost_while_locked_holds_up_no_repair() {
+    let mut world = locked();
+    world.allowed_all_but(&["Microsoft.ContainerRegistry/registries/write"]);
+    let gone = world.seen.azure.endpoints.keys().next().unwrap().clone();
+    world.seen.azure.endpoints.insert(gone, Fact::Absent);
+    world.visit();
+    world.pass(Duration::from_secs(60));
+    let plan = world.plan();
+    assert!(
+        plan.steps().any(|s| s.id.0.starts_with("create-endpoint")),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+}
+
+#[test]
+fn rights_that_cannot_be_looked_at_are_told_and_hold_nothing_up() {
+    let mut world = World::everyday();
+    world.allowed_all_but(&[]);
+    let group = world.desired.endpoints[0].resource_group.clone();
+    world
+        .seen
+        .azure
+        .rights
+        .insert(group, unknown(IgnoranceKind::Unreachable));
+    world.visit();
+    let plan = world.plan();
+    assert!(plan.findings.iter().any(|f| f.reason == FindingReason::RightsNotKnown));
+    assert!(azure_steps(&plan) > 0);
+}

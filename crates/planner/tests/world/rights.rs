@@ -1,0 +1,34 @@
+//! What roles in Azure allow the operator, as a world has it.
+
+use sreg_domain::rights::{Permission, Permissions};
+use sreg_domain::{ArmId, Fact};
+
+use super::World;
+
+impl World {
+    /// Every role allows everything but these actions, wherever the operator looks.
+    pub fn allowed_all_but(&mut self, actions: &[&str]) {
+        let permissions = Permissions(vec![Permission {
+            actions: vec!["*".into()],
+            not_actions: actions.iter().map(|a| (*a).to_owned()).collect(),
+        }]);
+        let managed = self
+            .seen
+            .azure
+            .registry
+            .seen()
+            .and_then(|r| r.managed_resource_group.clone());
+        let mut scopes: Vec<ArmId> = vec![self.desired.registry.clone()];
+        scopes.extend(managed);
+        for place in &self.desired.endpoints {
+            scopes.extend([place.resource_group.clone(), place.subnet.clone()]);
+            scopes.extend(place.dns.links.iter().cloned());
+            scopes.extend(place.dns.zones.values().cloned());
+            scopes.extend(place.dns.zones.values().filter_map(ArmId::resource_group_id));
+        }
+        self.seen.azure.rights = scopes
+            .into_iter()
+            .map(|scope| (scope, Fact::Seen(permissions.clone())))
+            .collect();
+    }
+}
