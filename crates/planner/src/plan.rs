@@ -158,6 +158,8 @@ pub enum WaitReason {
     EndpointFailedStalled,
     /// A path was lost after the lock.
     PathLostStalled,
+    /// A target says of its public access what this version does not know.
+    SettingNotUnderstoodStalled,
     /// The snapshot of what was before the lock holds nonsense.
     SnapshotUnreadableStalled,
     /// A break-glass ended or was asked for under Observe.
@@ -202,6 +204,7 @@ impl WaitReason {
             | RefusedStalled
             | EndpointFailedStalled
             | PathLostStalled
+            | SettingNotUnderstoodStalled
             | SnapshotUnreadableStalled
             | BreakGlassStalled
             | PlanRefusedStalled => Actor::User,
@@ -232,6 +235,14 @@ pub enum FindingReason {
     PrivateRegistryLimits,
     /// Storage or ACR keeps a bypass or resource rules.
     BypassKept,
+    /// A policy may forbid what closing writes: storage that stays enabled for its resource rules.
+    ClosingForbidden,
+    /// Rules that were there before the lock and that Azure refuses to have back.
+    RulesNotPutBack,
+    /// Rules that the lock takes away, and whom they let in.
+    RulesClose,
+    /// A network security perimeter decides who comes in.
+    SecuredByPerimeter,
     /// Storage has secondary hosts, which no path proves and which close with it.
     SecondaryHosts,
     /// Something would forbid opening again.

@@ -28,6 +28,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled
+        | SettingNotUnderstoodStalled
         | SnapshotUnreadableStalled
         | PathLostStalled => 5,
         // That we opened it ourselves goes before whatever keeps it from being locked again.
@@ -178,6 +179,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled
+        | SettingNotUnderstoodStalled
         | SnapshotUnreadableStalled
         | BreakGlassStalled
         | PlanRefusedStalled => State::Stalled,

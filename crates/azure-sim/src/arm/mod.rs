@@ -6,6 +6,7 @@ pub(crate) mod answer;
 pub(crate) mod call;
 pub(crate) mod connections;
 pub(crate) mod endpoint_addresses;
+mod firewall;
 pub(crate) mod networks;
 pub(crate) mod path;
 pub(crate) mod policies;

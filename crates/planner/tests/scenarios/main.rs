@@ -8,6 +8,7 @@ mod after;
 mod approvals;
 mod deleting;
 mod emergencies;
+mod firewalls;
 mod invalid;
 mod lock;
 mod progress;
@@ -15,6 +16,7 @@ mod refused;
 mod restoring;
 mod settling;
 mod telling;
+mod way_back;
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@ mod campaign;
 mod evidence;
 mod fence;
 mod gated;
+mod hanging;
 mod invalid;
 mod observe;
 mod past;
