@@ -162,9 +162,14 @@ pub(crate) fn unproven_subnets(view: &View<'_>) -> Vec<Wait> {
         waits.extend(unproven.map(|rule| Wait {
             reason: WaitReason::VantagePointMissing,
             message: format!(
-                "{} {} lets in subnet {}, whose network is neither under clientNetworks nor under unprovenNetworks: its clients would lose access; list that network, or remove the rule (az storage account network-rule remove --account-name {} --resource-group {} --subscription {} --subnet {})",
-                noun(access.target), access.id.name(), rule.value,
-                access.id.name(), access.id.resource_group().unwrap_or_default(), access.id.subscription(), rule.value
+                "a subnet rule of {} {} lets in {}, which is neither under clientNetworks nor under unprovenNetworks: its clients would lose access; list that network, or remove the rule: az storage account network-rule remove --account-name {} --resource-group {} --subscription {} --subnet {}",
+                noun(access.target),
+                access.id.name(),
+                network_of(&rule).map_or_else(|| "what is no subnet".to_owned(), |network| format!("network {}", network.name())),
+                access.id.name(),
+                access.id.resource_group().unwrap_or_default(),
+                access.id.subscription(),
+                rule.value
             ),
         }));
     }
