@@ -489,7 +489,11 @@ pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[RefusalStatus], no
     let shown = |r: &&RefusalStatus| {
         let trouble = !passes(r) || r.tries > 1;
         let wanted = planned(&r.step) || pausing_until(now, r).is_some() || is_undone(view, r);
-        let wanted = if settled { told(&r.step) || left_out::is_about_rules(r) } else { wanted };
+        let wanted = if settled {
+            told(&r.step) || left_out::is_about_rules(r)
+        } else {
+            wanted
+        };
         trouble && wanted && !r.resource_id.is_empty()
     };
     let mut shown: Vec<RefusalStatus> = all.iter().filter(shown).cloned().collect();

@@ -31,7 +31,11 @@ pub(crate) struct LeftOutRules<'a> {
 /// What is remembered of exactly these rules; `None`: they were not all tried, or something else is missing now.
 pub(crate) fn known<'v>(view: &'v View<'_>, target: &ArmId, rules: &[NetworkRule]) -> Option<LeftOutRules<'v>> {
     let step = name(target, rules);
-    let record = view.attempts.iter().find(|r| r.step == step).filter(|_| !rules.is_empty())?;
+    let record = view
+        .attempts
+        .iter()
+        .find(|r| r.step == step)
+        .filter(|_| !rules.is_empty())?;
     let (at, next) = (record.at.as_ref()?.0, record.next_try.as_ref()?.0);
     Some(LeftOutRules {
         why: &record.message,
@@ -96,7 +100,10 @@ fn record(
     now: Timestamp,
 ) -> Option<RefusalStatus> {
     let busy = left_out.iter().any(|left| !is_final(&left.failure));
-    let first = left_out.iter().find(|left| is_final(&left.failure)).or(left_out.first())?;
+    let first = left_out
+        .iter()
+        .find(|left| is_final(&left.failure))
+        .or(left_out.first())?;
     let (reason, advice) = if busy {
         (WaitReason::ResourceBusy, "")
     } else if first.failure.disposition == Disposition::Forbidden {
@@ -107,10 +114,7 @@ fn record(
     } else {
         (WaitReason::RefusedStalled, "")
     };
-    let message = truncate(
-        &format!("{}{advice}", in_azures_words(&first.failure)),
-        LONGEST_MESSAGE,
-    );
+    let message = truncate(&format!("{}{advice}", in_azures_words(&first.failure)), LONGEST_MESSAGE);
     let tries = before.as_ref().map_or(0, |r| r.tries).saturating_add(1);
     let mut pause = if busy { WHILE_BUSY } else { REFUSED };
     for _ in 1..tries.clamp(1, 32) {

@@ -236,7 +236,7 @@ impl Firewall<'_> {
             .await?;
         match self.work.effect(self.id, &answer) {
             Effect::Done { .. } => {}
-            started => return Ok(Written::Ends(started)),
+            started @ (Effect::Started(_) | Effect::Stale(_)) => return Ok(Written::Ends(started)),
         }
         let after = read_again(self.work, self.id).await?;
         let mut also = also_changed(&self.current, &after, &self.whole.named);
@@ -270,7 +270,7 @@ fn is_about_content(error: &CallError, carried: &[NetworkRule]) -> bool {
     match error.cause {
         Cause::Refused | Cause::Forbidden => !whole,
         Cause::Missing | Cause::Busy | Cause::Conflict => !whole && !named_in(&error.message, carried).is_empty(),
-        Cause::Throttled | Cause::Unreachable | Cause::Nonsense | Cause::Precondition => false,
+        Cause::SignIn | Cause::Throttled | Cause::Unreachable | Cause::Nonsense | Cause::Precondition => false,
     }
 }
 
