@@ -6,21 +6,28 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::http::HttpClient;
-use sreg_domain::ArmId;
-use sreg_domain::action::{AzureAction, Effect, Failure, Operation, StepId};
+use sreg_domain::action::{AzureAction, Disposition, Effect, Failure, Operation, StepId};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
+use sreg_domain::{ArmId, NetworkRule};
 use tokio::time::Instant;
 use url::Url;
 
 use crate::arm::Arm;
-use crate::eyes::{Neighbours, PolicyCache, RightsCache};
+use crate::eyes::{Neighbours, Patience, PolicyCache, RightsCache};
 use crate::identity::Tokens;
 use crate::settings::{AzureSettings, ConnectError};
 use crate::{Eyes, Hands};
 
 /// After our own successful create a 404 may be a lagging read for this long (azure.md §1.4 names 30–45 s).
 const SETTLING: Duration = Duration::from_secs(60);
+
+/// A rule that Azure refused is not tried again for so long: less than the planner's shortest pause.
+const REFUSED: Duration = Duration::from_secs(40);
+/// The same where another operation was in the way.
+const REFUSED_WHILE_BUSY: Duration = Duration::from_secs(8);
+/// How many of them are remembered.
+const MOST_REFUSED: usize = 4096;
 
 /// Eyes and Hands over ARM. Clones share tokens, budgets and connections.
 #[derive(Debug, Clone)]
@@ -36,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) neighbours: Neighbours,
     pub(crate) rights: RightsCache,
     created: Mutex<HashMap<ArmId, Instant>>,
+    /// Rules of firewalls that Azure refused a moment ago, by target and rule, until when, and why.
+    refused_rules: Mutex<HashMap<(ArmId, String), (Instant, Failure)>>,
 }
 
 /// A client over HTTPS. Nothing is sent yet.
@@ -80,6 +89,7 @@ pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) 
         neighbours: Neighbours::default(),
         rights: RightsCache::default(),
         created: Mutex::default(),
+        refused_rules: Mutex::default(),
     };
     Ok(AzureClient { inner: Arc::new(inner) })
 }
@@ -128,6 +138,24 @@ impl Inner {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
+    /// Remembers that Azure refused a rule, so that a step with many of them gets on from visit to visit.
+    pub(crate) fn remember_refused_rule(&self, target: &ArmId, rule: &NetworkRule, failure: &Failure) {
+        let passes = matches!(failure.disposition, Disposition::Retry | Disposition::Wait(_));
+        let until = Instant::now() + if passes { REFUSED_WHILE_BUSY } else { REFUSED };
+        let mut refused = self.refused_rules.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.retain(|_, (until, _)| Instant::now() < *until);
+        if refused.len() < MOST_REFUSED {
+            refused.insert((target.clone(), rule.key()), (until, failure.clone()));
+        }
+    }
+
+    /// Why Azure refused a rule a moment ago, if it did.
+    pub(crate) fn refused_rule(&self, target: &ArmId, rule: &NetworkRule) -> Option<Failure> {
+        let refused = self.refused_rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let (until, failure) = refused.get(&(target.clone(), rule.key()))?;
+        (Instant::now() < *until).then(|| failure.clone())
+    }
+
     /// Whether this process created it so recently that a 404 may be a lagging read.
     pub(crate) fn created_recently(&self, id: &ArmId) -> bool {
         let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +166,25 @@ impl Inner {
 #[async_trait]
 impl Eyes for AzureClient {
     async fn observe(&self, desired: &Desired, operations: &[Operation], deadline: Duration) -> AzureSeen {
-        crate::eyes::observe(&self.inner, desired, operations, Instant::now() + deadline).await
+        let patience = Patience {
+            deadline: Instant::now() + deadline,
+            for_the_rest: None,
+        };
+        crate::eyes::observe(&self.inner, desired, operations, patience).await
+    }
+
+    async fn observe_to_open(
+        &self,
+        desired: &Desired,
+        operations: &[Operation],
+        deadline: Duration,
+        for_the_rest: Duration,
+    ) -> AzureSeen {
+        let patience = Patience {
+            deadline: Instant::now() + deadline,
+            for_the_rest: Some(for_the_rest),
+        };
+        crate::eyes::observe(&self.inner, desired, operations, patience).await
     }
 }
 

@@ -3,9 +3,10 @@
 
 use serde_json::{Map, Value, json};
 use sreg_domain::action::Edit;
-use sreg_domain::{ArmId, TargetKind};
+use sreg_domain::network_rules::{rule_set_name, rules_of};
+use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
-use crate::json::{id, list, with_object};
+use crate::json::{self, id, list, text, with_object};
 
 /// What the server owns in a registry; sent back it is refused or ignored.
 const SERVER_OWNED: [&str; 5] = ["id", "name", "type", "systemData", "etag"];
@@ -31,6 +32,43 @@ pub(crate) enum EditError {
 pub(crate) struct Edited {
     pub(crate) body: Value,
     pub(crate) named: Vec<&'static str>,
+}
+
+impl Edited {
+    /// The same without these rules.
+    pub(crate) fn without(&self, kind: TargetKind, rules: &[NetworkRule]) -> Edited {
+        let mut edited = self.clone();
+        let out: Vec<String> = rules.iter().map(NetworkRule::key).collect();
+        let properties = edited.body.get_mut("properties");
+        let set = rule_set_name(kind).and_then(|name| properties?.get_mut(name)?.as_object_mut());
+        for (list, value) in set.into_iter().flatten() {
+            let known = RuleKind::LISTS.into_iter().find(|(_, name, _)| name == list);
+            if let (Some((kind, _, field)), Value::Array(entries)) = (known, value) {
+                entries.retain(|entry| !out.contains(&NetworkRule::of_entry(kind, field, entry).key()));
+            }
+        }
+        edited
+    }
+
+    /// The same without what is there already: what is not sent cannot be refused.
+    pub(crate) fn minimal(mut self, current: &Value) -> Edited {
+        let now = &current["properties"];
+        if let Some(Value::Object(properties)) = self.body.get_mut("properties") {
+            properties.retain(|name, value| !json::differences(&now[name.as_str()], value).is_empty());
+        }
+        self
+    }
+
+    /// Nothing is left to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        let properties = self.body.get("properties").and_then(Value::as_object);
+        properties.is_none_or(Map::is_empty)
+    }
+}
+
+/// Every rule in a body.
+pub(crate) fn rules(kind: TargetKind, body: &Value) -> Vec<NetworkRule> {
+    rules_of(kind, &body["properties"])
 }
 
 /// The body that carries out `edit` on a target that reads as `current`.
@@ -126,7 +164,7 @@ fn storage(current: &Value, edit: &Edit) -> Edited {
         .pointer("/properties/publicNetworkAccess")
         .cloned()
         .unwrap_or(Value::Null);
-    let mut rules = rules(current, "/properties/networkAcls");
+    let mut rules = rule_set(current, "/properties/networkAcls");
     let (access, named) = match edit {
         Edit::Close => {
             rules.insert("defaultAction".to_owned(), json!("Deny"));
@@ -136,7 +174,10 @@ fn storage(current: &Value, edit: &Edit) -> Edited {
                 rules.insert("ipv6Rules".to_owned(), json!([]));
             }
             // `Disabled` would stop resource rules too (§1.7).
-            let keeps_rules = !list(current, "/properties/networkAcls/resourceAccessRules").is_empty();
+            let in_perimeter = text(current, ACCESS)
+                .is_some_and(|access| matches!(PublicNetworkAccess::from(access), PublicNetworkAccess::SecuredByPerimeter));
+            // In a perimeter they do not count, and its own rules would go on letting people in.
+            let keeps_rules = !list(current, "/properties/networkAcls/resourceAccessRules").is_empty() && !in_perimeter;
             let access = if keeps_rules { access } else { json!("Disabled") };
             (
                 access,
@@ -192,7 +233,7 @@ const IPV6_RULES: &str = "/properties/networkAcls/ipv6Rules";
 const NETWORK_RULES: &str = "/properties/networkAcls/virtualNetworkRules";
 
 fn container_registry(current: &Value, edit: &Edit) -> Result<Edited, EditError> {
-    let mut rules = rules(current, "/properties/networkRuleSet");
+    let mut rules = rule_set(current, "/properties/networkRuleSet");
     let (access, named) = match edit {
         Edit::Close => {
             rules.insert("defaultAction".to_owned(), json!("Deny"));
@@ -217,7 +258,7 @@ fn container_registry(current: &Value, edit: &Edit) -> Result<Edited, EditError>
 }
 
 /// The rule set as it is; it is replaced as a whole (U16).
-fn rules(current: &Value, pointer: &str) -> Map<String, Value> {
+fn rule_set(current: &Value, pointer: &str) -> Map<String, Value> {
     current
         .pointer(pointer)
         .and_then(Value::as_object)
@@ -233,12 +274,22 @@ fn restored(settings: &Value, name: &str, mut rules: Map<String, Value>, lists: 
     rules.insert("defaultAction".to_owned(), action);
     for list in lists {
         match before(list) {
-            Some(kept) => drop(rules.insert((*list).to_owned(), kept)),
+            Some(kept) => drop(rules.insert((*list).to_owned(), as_sent(kept))),
             None if rules.contains_key(*list) => drop(rules.insert((*list).to_owned(), json!([]))),
             None => {}
         }
     }
     rules
+}
+
+/// A list of rules as it is written: `state` is Azure's to say.
+fn as_sent(mut list: Value) -> Value {
+    for rule in list.as_array_mut().into_iter().flatten() {
+        if let Value::Object(rule) = rule {
+            rule.remove("state");
+        }
+    }
+    list
 }
 
 /// What `publicNetworkAccess` was; Azure omits it on old accounts, which means `Enabled`.

@@ -33,6 +33,16 @@ pub(crate) fn string(body: &Value, pointer: &str) -> Option<String> {
     text(body, pointer).map(str::to_owned)
 }
 
+/// A word of Azure's at a pointer. Whatever stands there that is no text is a word that nobody knows.
+pub(crate) fn word<T: From<String>>(body: &Value, pointer: &str) -> Option<T> {
+    match body.pointer(pointer)? {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(T::from(text.clone())),
+        odd @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Some(T::from(odd.to_string())),
+    }
+}
+
 /// A list at a pointer; empty where there is none.
 pub(crate) fn list<'a>(body: &'a Value, pointer: &str) -> &'a [Value] {
     body.pointer(pointer)

@@ -33,6 +33,18 @@ pub trait Eyes: Send + Sync {
     /// Everything that a plan for `desired` needs to know of Azure, read live and in parallel; `operations` are those that
     /// status recorded. Ends by `deadline` with whatever is known by then.
     async fn observe(&self, desired: &Desired, operations: &[Operation], deadline: Duration) -> AzureSeen;
+
+    /// The same where public access is to be opened: whatever that does not need is waited for no longer than `for_the_rest`.
+    async fn observe_to_open(
+        &self,
+        desired: &Desired,
+        operations: &[Operation],
+        deadline: Duration,
+        for_the_rest: Duration,
+    ) -> AzureSeen {
+        let _ = for_the_rest;
+        self.observe(desired, operations, deadline).await
+    }
 }
 
 /// Changes Azure. Decides nothing.

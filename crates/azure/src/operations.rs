@@ -33,9 +33,7 @@ pub(crate) fn started(arm: &Arm, step: &StepId, resource: &ArmId, answer: &Answe
         || answer.location.is_some()
         || !ended_well(answer.body.as_ref());
     if !running {
-        return Effect::Done {
-            also_changed: Vec::new(),
-        };
+        return Effect::done();
     }
     let own = |header: &Option<String>| header.as_deref().and_then(|text| arm.own_url(text));
     let status = own(&answer.async_operation);

@@ -13,6 +13,7 @@ use sreg_api::registry::ResolutionPolicy;
 
 use crate::digest::Digest;
 use crate::ids::{ArmId, Location};
+use crate::network_rules::NetworkRule;
 use crate::target::{EndpointGroup, TargetKind};
 
 /// Names a step for the record, such as `create-endpoint hub/blob contosostore`: stable from plan to plan. A key of ours that no
@@ -294,7 +295,8 @@ pub enum Edit {
     /// would stop those rules too (azure.md §1.7).
     Close,
     /// Put back exactly these settings (the shape of `network` in the target's `Seen`; for the registry
-    /// `{"publicNetworkAccess": …}`).
+    /// `{"publicNetworkAccess": …}`): first the switch and the default action, then the rules. Rules that Azure refuses are left
+    /// out, one by one, and named in the effect.
     Restore(serde_json::Value),
     /// `publicNetworkAccess: Enabled`, and on storage and ACR `defaultAction: Allow`: where no snapshot tells what was.
     Open,
@@ -443,6 +445,8 @@ pub enum Effect {
     Done {
         /// JSON pointers of fields that changed besides the edit.
         also_changed: Vec<String>,
+        /// Rules that Azure refused: the rest was written without them.
+        left_out: Vec<LeftOut>,
     },
     /// Started; Azure goes on by itself.
     Started(Operation),
@@ -452,6 +456,25 @@ pub enum Effect {
 
 /// What was attempted where there was not even a token to call with.
 pub const SIGN_IN: &str = "sign in to Azure";
+
+/// A rule of a target's firewall without which a write went out, because Azure refused it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The rule.
+    pub rule: NetworkRule,
+    /// Why, in Azure's words.
+    pub failure: Failure,
+}
+
+impl Effect {
+    /// Done, with nothing to tell.
+    pub const fn done() -> Effect {
+        Effect::Done {
+            also_changed: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+}
 
 /// Why a call failed, in Azure's (or the API server's) words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,7 @@
 //! client carry those out.
 
 pub mod action;
+pub mod azure_text;
 pub mod cloud;
 pub mod desired;
 pub mod digest;
@@ -11,14 +12,19 @@ pub mod ids;
 pub mod naming;
 mod order;
 pub mod rights;
+pub mod network_rules;
 pub mod seen;
 pub mod target;
 mod told;
 
-pub use action::{Action, AzureAction, ClusterAction, Edit, Effect, Failure, Operation, Outcome, StepId, StepOutcome};
+pub use action::{
+    Action, AzureAction, ClusterAction, Edit, Effect, Failure, LeftOut, Operation, Outcome, StepId, StepOutcome,
+};
+pub use azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
 pub use cloud::Cloud;
 pub use desired::Desired;
 pub use digest::Digest;
 pub use ids::{ArmId, Fqdn, Location};
+pub use network_rules::{NetworkRule, RuleKind};
 pub use seen::{Fact, Ignorance, Seen};
 pub use target::{EndpointGroup, TargetKind};

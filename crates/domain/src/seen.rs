@@ -13,6 +13,7 @@ use sreg_api::vantage_point::VantageNetwork;
 use sreg_api::{BreakGlassStatus, ChangeKind, SecureRegistryStatus};
 
 use crate::action::{Operation, Snapshot};
+use crate::azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
 use crate::digest::Digest;
 use crate::ids::{ArmId, Fqdn, Location};
 use crate::rights::Permissions;
@@ -365,7 +366,7 @@ pub struct RegistrySeen {
     /// Primary region.
     pub location: Location,
     /// `properties.publicNetworkAccess`.
-    pub public_network_access: Option<String>,
+    pub public_network_access: Option<PublicNetworkAccess>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
     /// Its managed resource group.
@@ -397,9 +398,9 @@ pub struct StorageSeen {
     /// As Azure spells it.
     pub id: ArmId,
     /// `publicNetworkAccess`; Azure omits it on old accounts, which then means `Enabled`.
-    pub public_network_access: Option<String>,
+    pub public_network_access: Option<PublicNetworkAccess>,
     /// `networkAcls.defaultAction`.
-    pub default_action: Option<String>,
+    pub default_action: Option<DefaultAction>,
     /// `networkAcls.bypass`.
     pub bypass: Option<String>,
     /// `networkAcls.ipRules[].value` and `ipv6Rules`.
@@ -419,7 +420,7 @@ pub struct StorageSeen {
     /// `allowSharedKeyAccess`; Azure takes it for allowed where it is left out.
     pub shared_keys: bool,
     /// `provisioningState`.
-    pub provisioning_state: Option<String>,
+    pub provisioning_state: Option<ProvisioningState>,
     /// Private endpoints that are connected to it, whoever made them.
     pub private_endpoints: Vec<ArmId>,
     /// `networkAcls` and `publicNetworkAccess` as they are, for the snapshot.
@@ -440,9 +441,9 @@ pub struct ContainerRegistrySeen {
     /// Regions that hold a replica, the home region included. `Unknown` where they could not be listed.
     pub replicas: Fact<Vec<Location>>,
     /// `publicNetworkAccess`.
-    pub public_network_access: Option<String>,
+    pub public_network_access: Option<PublicNetworkAccess>,
     /// `networkRuleSet.defaultAction`.
-    pub default_action: Option<String>,
+    pub default_action: Option<DefaultAction>,
     /// `networkRuleSet.ipRules[].value`.
     pub ip_rules: Vec<String>,
     /// `networkRuleBypassOptions`.
@@ -452,9 +453,9 @@ pub struct ContainerRegistrySeen {
     /// `adminUserEnabled`: one password for everything.
     pub admin_user: bool,
     /// `policies.exportPolicy.status`.
-    pub export_policy: Option<String>,
+    pub export_policy: Option<ExportPolicy>,
     /// `provisioningState`.
-    pub provisioning_state: Option<String>,
+    pub provisioning_state: Option<ProvisioningState>,
     /// Private endpoints that are connected to it, whoever made them.
     pub private_endpoints: Vec<ArmId>,
     /// `publicNetworkAccess` and `networkRuleSet` as they are, for the snapshot.
@@ -477,7 +478,7 @@ pub struct EndpointSeen {
     /// All tags.
     pub tags: BTreeMap<String, String>,
     /// `provisioningState`.
-    pub provisioning_state: String,
+    pub provisioning_state: ProvisioningState,
     /// Target of its one connection.
     pub target: Option<ArmId>,
     /// Group id of its one connection.
@@ -485,7 +486,7 @@ pub struct EndpointSeen {
     /// The connection stands in the manual list.
     pub manual: bool,
     /// `Approved`, `Pending`, `Rejected`, `Disconnected`, `Timeout`, …; an open string.
-    pub connection_status: Option<String>,
+    pub connection_status: Option<ConnectionStatus>,
     /// What the approver said.
     pub connection_description: Option<String>,
     /// Members with their public names and addresses, from the NIC, then `customDnsConfigs`, then record sets (§3.2).
@@ -499,11 +500,8 @@ pub struct EndpointSeen {
 impl EndpointSeen {
     /// Provisioned and approved.
     pub fn is_ready(&self) -> bool {
-        self.provisioning_state.eq_ignore_ascii_case("Succeeded")
-            && self
-                .connection_status
-                .as_deref()
-                .is_some_and(|s| s.eq_ignore_ascii_case("Approved"))
+        self.provisioning_state == ProvisioningState::Succeeded
+            && self.connection_status == Some(ConnectionStatus::Approved)
     }
 }
 
@@ -524,7 +522,7 @@ pub struct ZoneGroupSeen {
     /// ARM id.
     pub id: ArmId,
     /// `provisioningState`.
-    pub provisioning_state: String,
+    pub provisioning_state: ProvisioningState,
     /// Zones that it writes to.
     pub zones: Vec<ArmId>,
 }

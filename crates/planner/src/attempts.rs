@@ -28,7 +28,7 @@ use crate::conditions::{from_now, says_the_same, truncate, whole_seconds};
 use crate::draft::Draft;
 use crate::facts::{View, in_azures_words, is_final};
 use crate::plan::{FindingReason, Plan, Step, Wait, WaitReason};
-use crate::{opening, refusals};
+use crate::{left_out, opening, refusals};
 
 /// Status stays small, and so does memory.
 const MOST_IN_STATUS: usize = 16;
@@ -340,7 +340,12 @@ fn record(
 pub(crate) fn remember(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Vec<RefusalStatus> {
     let mut all = view.attempts.clone();
     let mut tried = Vec::new();
+    left_out::remember(&mut all, outcome, now);
     for step in outcome.steps.iter().filter(|s| !s.action.only_tells()) {
+        if left_out::left_some_out(step) {
+            take(&mut all, &step.step.0);
+            continue;
+        }
         let Some(ended) = Ended::of(step) else {
             if matches!(step.result, StepResult::Effect(_)) {
                 take(&mut all, &step.step.0);
@@ -496,7 +501,11 @@ pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[RefusalStatus], no
     let shown = |r: &&RefusalStatus| {
         let trouble = !passes(r) || r.tries > 1;
         let wanted = planned(&r.step) || pausing_until(now, r).is_some() || is_undone(view, r);
-        let wanted = if settled { told(&r.step) } else { wanted };
+        let wanted = if settled {
+            told(&r.step) || left_out::is_about_rules(r)
+        } else {
+            wanted
+        };
         trouble && wanted && !r.resource_id.is_empty()
     };
     let mut shown: Vec<RefusalStatus> = all.iter().filter(shown).cloned().collect();

@@ -435,6 +435,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled
+        | SettingNotUnderstoodStalled
         | SnapshotUnreadableStalled
         | BreakGlassStalled
         | PlanRefusedStalled => 2 * PEOPLE,

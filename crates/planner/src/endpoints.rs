@@ -27,7 +27,7 @@ use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, TargetKind, naming};
 
 use crate::attempts::Stubborn;
 use crate::draft::{Draft, azure_step};
-use crate::facts::{View, look_up, not_known};
+use crate::facts::{View, look_up, not_known, not_understood};
 use crate::plan::{EndpointAssessment, FindingReason, Wait, WaitReason};
 use crate::{attempts, differs, names, preflight, release, tags};
 
@@ -256,6 +256,7 @@ pub(crate) fn unknown_targets(view: &View<'_>, draft: &mut Draft) {
             draft.wait(not_known(&format!("container registry {}", id.name()), fact));
         }
     }
+    not_understood(view, draft);
 }
 
 /// A deleted storage account can be restored for two weeks.

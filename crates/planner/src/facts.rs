@@ -8,9 +8,10 @@ use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
     Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, OperationState, RegistrySeen, StorageSeen,
 };
-use sreg_domain::{ArmId, Desired, Digest, Fact, Seen, TargetKind};
+use sreg_domain::{ArmId, DefaultAction, Desired, Digest, Fact, PublicNetworkAccess, Seen, TargetKind};
 
 use crate::attempts;
+use crate::draft::Draft;
 use crate::plan::{AccessAssessment, Wait, WaitReason};
 
 /// Codes that Azure means to be tried again, wherever they turn up (azure.md §3.4, §6.3).
@@ -362,26 +363,74 @@ fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
     targets
 }
 
-/// Whether the registry itself is closed.
-pub(crate) fn registry_closed(registry: &RegistrySeen) -> bool {
-    is(registry.public_network_access.as_deref(), "Disabled")
+/// Whether the switch closes a target. `None`: it says what this version does not know. Omitted it means enabled, and what a
+/// perimeter lets in is not closed by us: it goes on letting in whomever its rules name.
+fn switched_off(access: Option<&PublicNetworkAccess>) -> Option<bool> {
+    match access {
+        Some(PublicNetworkAccess::Disabled) => Some(true),
+        None | Some(PublicNetworkAccess::Enabled | PublicNetworkAccess::SecuredByPerimeter) => Some(false),
+        Some(PublicNetworkAccess::Unknown(_)) => None,
+    }
 }
 
-/// Closed by `Disabled`, or by `Deny` with nobody excepted by address or network (azure.md §1.7).
-pub(crate) fn storage_closed(storage: &StorageSeen) -> bool {
-    let denies = is(storage.default_action.as_deref(), "Deny")
-        && storage.ip_rules.is_empty()
-        && storage.virtual_network_rules.is_empty();
-    is(storage.public_network_access.as_deref(), "Disabled") || denies
+/// Whether the registry itself is closed.
+pub(crate) fn registry_closed(registry: &RegistrySeen) -> Option<bool> {
+    switched_off(registry.public_network_access.as_ref())
+}
+
+/// Closed by `Disabled`, or by `Deny` with nobody excepted by address or network (azure.md §1.7). In a perimeter neither the
+/// default action nor the rules of the account count.
+pub(crate) fn storage_closed(storage: &StorageSeen) -> Option<bool> {
+    let nobody = storage.ip_rules.is_empty() && storage.virtual_network_rules.is_empty();
+    match &storage.public_network_access {
+        None | Some(PublicNetworkAccess::Enabled) => match &storage.default_action {
+            Some(DefaultAction::Deny) => Some(nobody),
+            None | Some(DefaultAction::Allow) => Some(false),
+            Some(DefaultAction::Unknown(_)) => None,
+        },
+        access => switched_off(access.as_ref()),
+    }
 }
 
 /// Whether a container registry is closed: only the switch counts, `Deny` alone leaves it `Enabled` for address rules.
-pub(crate) fn container_registry_closed(registry: &ContainerRegistrySeen) -> bool {
-    is(registry.public_network_access.as_deref(), "Disabled")
+pub(crate) fn container_registry_closed(registry: &ContainerRegistrySeen) -> Option<bool> {
+    switched_off(registry.public_network_access.as_ref())
 }
 
-fn is(value: Option<&str>, wanted: &str) -> bool {
-    value.is_some_and(|v| v.eq_ignore_ascii_case(wanted))
+/// What the switch of a target says; `None`: not read, or not said.
+pub(crate) fn switch_of<'a>(seen: &'a Seen, target: TargetKind, id: &ArmId) -> Option<&'a PublicNetworkAccess> {
+    let azure = &seen.azure;
+    match target {
+        TargetKind::Registry => azure.registry.seen()?.public_network_access.as_ref(),
+        TargetKind::Storage => azure.storage.get(id)?.seen()?.public_network_access.as_ref(),
+        TargetKind::ContainerRegistry => {
+            let registry = azure.container_registries.get(id)?.seen()?;
+            registry.public_network_access.as_ref()
+        }
+    }
+}
+
+/// Targets that were read, and whose words this version does not know: neither closed nor opened, and a person is told.
+pub(crate) fn not_understood(view: &View<'_>, draft: &mut Draft) {
+    let read = |a: &&AccessAssessment| seen_digest(view.seen, a.target, &a.id).is_some();
+    for odd in view.access.iter().filter(|a| a.closed.is_none()).filter(read) {
+        draft.waiting(
+            WaitReason::SettingNotUnderstoodStalled,
+            format!(
+                "{} {} says {}, which this version of the operator does not know: it is neither closed nor opened; set publicNetworkAccess to Enabled or Disabled (az resource update --ids {} --set properties.publicNetworkAccess=Enabled), or use a version that knows it",
+                noun(odd.target), odd.id.name(), odd.detail, odd.id
+            ),
+        );
+    }
+}
+
+/// A target as people call it.
+pub(crate) fn noun(target: TargetKind) -> &'static str {
+    match target {
+        TargetKind::Registry => "registry",
+        TargetKind::Storage => "storage account",
+        TargetKind::ContainerRegistry => "container registry",
+    }
 }
 
 fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssessment> {
@@ -389,7 +438,7 @@ fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssess
         Fact::Seen(registry) => AccessAssessment {
             target: TargetKind::Registry,
             id: registry.id.clone(),
-            closed: Some(registry_closed(registry)),
+            closed: registry_closed(registry),
             detail: show(&[("publicNetworkAccess", registry.public_network_access.as_deref())]),
         },
         Fact::Absent => return Vec::new(),
@@ -400,7 +449,7 @@ fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssess
             Some(Fact::Seen(storage)) => AccessAssessment {
                 target: TargetKind::Storage,
                 id: id.clone(),
-                closed: Some(storage_closed(storage)),
+                closed: storage_closed(storage),
                 detail: show(&[
                     ("publicNetworkAccess", storage.public_network_access.as_deref()),
                     ("defaultAction", storage.default_action.as_deref()),
@@ -415,7 +464,7 @@ fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssess
             Some(Fact::Seen(registry)) => AccessAssessment {
                 target: TargetKind::ContainerRegistry,
                 id: id.clone(),
-                closed: Some(container_registry_closed(registry)),
+                closed: container_registry_closed(registry),
                 detail: show(&[
                     ("publicNetworkAccess", registry.public_network_access.as_deref()),
                     ("defaultAction", registry.default_action.as_deref()),
@@ -470,7 +519,7 @@ pub(crate) fn seen_network(seen: &Seen, target: TargetKind, id: &ArmId) -> Optio
         TargetKind::Registry => {
             // Omitted means open, as on every Azure resource older than the property.
             let access = seen.azure.registry.seen()?.public_network_access.clone();
-            let access = access.unwrap_or_else(|| "Enabled".to_owned());
+            let access = access.unwrap_or(PublicNetworkAccess::Enabled);
             Some(serde_json::json!({ "publicNetworkAccess": access }))
         }
         TargetKind::Storage => seen

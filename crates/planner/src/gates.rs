@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | accounts that are not the registry's own | each is acknowledged under `sharedAccounts` |
 //! | links of ours | each is to a client network, or to one that is waived |
+//! | subnets that a firewall lets in | each is of a client network, or of one that is waived |
+//! | perimeters | nothing is in one, or a `ChangeApproval` acknowledges it; a lock that only comes back only tells |
 //! | dnsSettle | that long has passed since names last changed by a write of ours |
 //! | DNS servers | those of every client network are known, so that each is asked |
 //! | recent public clients | everybody came through our endpoints, or is accepted; policy Warn only reports, so does a lock that only comes back |
@@ -23,7 +25,8 @@ use sreg_domain::{ArmId, Digest, Fact, duration, naming};
 use crate::callers::{Outsider, outsiders, unread_network};
 use crate::dns_servers;
 use crate::draft::Draft;
-use crate::facts::{View, not_known, relocks};
+use crate::facts::{View, not_known, noun, relocks};
+use crate::firewall;
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::settling::since_name_change;
@@ -58,6 +61,7 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
             .keys()
             .map(|host| format!("unproven host {host}")),
     );
+    parts.extend(firewall::parts(view));
     parts.extend(
         view.seen
             .azure
@@ -75,6 +79,7 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
 pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
     let mut waits = links_left(view);
     waits.extend(shared_accounts(view, draft));
+    waits.extend(firewall::unproven_subnets(view));
     waits.extend(settling(view, draft));
     waits.extend(dns_servers_unknown(view));
     waits.extend(public_clients(view, draft));
@@ -234,7 +239,9 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
     for obstacle in obstacles {
         draft.find(FindingReason::ReopeningForbidden, obstacle.clone());
     }
-    if obstacles.is_empty() && !view.desired.gates.contains(&LockdownGate::Approval) {
+    firewall::tell_of_policies(view, obstacles, draft);
+    let perimeter = firewall::unknown_perimeter(view);
+    if obstacles.is_empty() && perimeter.is_none() && !view.desired.gates.contains(&LockdownGate::Approval) {
         return None;
     }
     // While paths are not known there is nothing to approve; the paths' own wait says so.
@@ -244,11 +251,16 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
         None => Some(not_known("ChangeApprovals", &view.seen.cluster.approvals)),
         Some(false) => Some(Wait {
             reason: WaitReason::LockdownApproval,
-            message: match obstacles.first() {
-                None => {
+            message: match (obstacles.first(), perimeter) {
+                (None, Some(access)) => format!(
+                    "the network security perimeter of {} {} lets in whom the operator cannot know, and closing takes that away: take it out of the perimeter, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}",
+                    noun(access.target),
+                    access.id.name()
+                ),
+                (None, None) => {
                     format!("approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}")
                 }
-                Some(obstacle) => format!(
+                (Some(obstacle), _) => format!(
                     "opening again would be forbidden ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}"
                 ),
             },

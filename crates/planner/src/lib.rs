@@ -8,7 +8,8 @@
 //! ```
 
 pub mod conditions;
-pub mod lint;
+pub mod left_out;
+mod lint;
 pub mod plan;
 pub mod render;
 pub mod report;
@@ -29,6 +30,7 @@ mod drift;
 mod endpoints;
 mod evidence;
 mod facts;
+mod firewall;
 mod gates;
 mod gone;
 mod lockdown;
@@ -53,6 +55,7 @@ mod window;
 pub use break_glass::tell_without_registry;
 pub use compose::plan;
 pub use lint::{LintFinding, lint};
+pub use opening::may_open;
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
 pub use render::render;
 pub use report::{EventNote, Gauges, Report, ReportInput, report, report_invalid};

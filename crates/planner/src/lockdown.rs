@@ -16,8 +16,9 @@
 use std::collections::BTreeMap;
 
 use sreg_domain::action::{Snapshot, SnapshotTarget};
+use sreg_domain::network_rules::rules_of;
 use sreg_domain::seen::{ContainerRegistrySeen, IgnoranceKind, StorageSeen};
-use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, Fqdn, TargetKind, naming};
+use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, TargetKind, naming};
 
 use crate::draft::{Draft, azure_step, cluster_step};
 use crate::evidence::{Evidence, Look, first_failure};
@@ -26,7 +27,7 @@ use crate::opening::kept;
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
-use crate::{attempts, gates, opening};
+use crate::{attempts, firewall, gates, opening};
 
 /// Plans the way to the lock, as far as it can be gone now.
 pub(crate) fn plan(
@@ -38,6 +39,7 @@ pub(crate) fn plan(
 ) {
     limits(draft);
     kept_open(view, draft);
+    firewall::tell(view, draft);
     let blocked = draft.has_steps() || !draft.waits.is_empty();
     let waits = what_holds(view, paths, evidence, standings, draft);
     if blocked {
@@ -187,7 +189,7 @@ fn wanted_snapshot(view: &View<'_>, seen: Option<&Snapshot>, proof: &Digest) -> 
 
 /// A closing write of ours went out, and we have not opened everything since. Whoever opened by hand did not bring back the rules
 /// that the lock took away.
-fn has_begun(view: &View<'_>) -> bool {
+pub(crate) fn has_begun(view: &View<'_>) -> bool {
     let exposure = view.seen.object.status.exposure.as_ref();
     exposure.is_some_and(|e| e.evidence_digest.is_some())
 }
@@ -302,6 +304,7 @@ pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
         for message in other_ways_into_storage(storage) {
             draft.find(FindingReason::OtherWaysIn, message);
         }
+        lost_resource_rules(view, storage, draft);
         if !storage.secondary_hosts.is_empty() {
             let hosts: Vec<&str> = storage.secondary_hosts.iter().map(Fqdn::as_str).collect();
             draft.find(
@@ -370,6 +373,29 @@ fn other_ways_into_images(registry: &ContainerRegistrySeen) -> Vec<String> {
         ));
     }
     ways
+}
+
+/// Rules for resources that stood there before the lock and are gone: closing keeps them, but for those that Azure refuses.
+fn lost_resource_rules(view: &View<'_>, storage: &StorageSeen, draft: &mut Draft) {
+    let snapshot = view.seen.cluster.snapshot.seen();
+    let Some(before) = snapshot.and_then(|s| kept(s, &storage.id)) else {
+        return;
+    };
+    let there = rules_of(TargetKind::Storage, &storage.network);
+    let gone = rules_of(TargetKind::Storage, before).into_iter().filter(|rule| {
+        let same = |other: &NetworkRule| other.key() == rule.key();
+        rule.kind == RuleKind::Resource && !there.iter().any(same)
+    });
+    for rule in gone {
+        draft.find(
+            FindingReason::RulesNotPutBack,
+            format!(
+                "storage account {} has lost {rule}, which stood there before the lock: Azure refused to keep it, or somebody removed it; if it is still needed: {}",
+                storage.id.name(),
+                opening::put_back_by_hand(TargetKind::Storage, &storage.id, &rule)
+            ),
+        );
+    }
 }
 
 /// Whether what a snapshot holds would open a target.

@@ -87,6 +87,8 @@ pub(crate) fn go_on_rolling_back(view: &View<'_>, draft: &mut Draft) -> bool {
     };
     if may_finish {
         opening::plan(view, Cause::Rollback, draft);
+    } else {
+        opening::tell_left_out(view, "repair that, then put it back by hand", draft);
     }
     opening::forget_snapshot(view, draft);
     match until {

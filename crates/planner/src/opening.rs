@@ -4,22 +4,33 @@
 //! | target | then |
 //! | --- | --- |
 //! | open, or not known | nothing |
-//! | open, but denying everybody as the lock left it | restore what the snapshot holds |
+//! | open, but less than before the lock: it denies where it allowed, or rules are missing | restore what the snapshot holds |
 //! | closed, snapshot holds settings that are open | restore them |
+//! | as before but for rules that Azure refused | told, with the command; tried again after a pause that grows |
 //! | closed, the snapshot holds closed settings | by spec: open it; else leave it, it was closed before the lock |
 //! | closed, no snapshot | open it |
 //! | closed, the snapshot cannot be read | wait; where it holds nonsense, open it, but not for a rollback |
 
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use sreg_api::SecureRegistryStatus;
 use sreg_api::conditions::State;
+use sreg_api::registry::PublicAccess;
 use sreg_domain::action::Snapshot;
-use sreg_domain::seen::IgnoranceKind;
-use sreg_domain::{ArmId, AzureAction, ClusterAction, Edit, Fact, TargetKind, naming};
+use sreg_domain::network_rules::{rule_set_name, rules_missing, rules_of};
+use sreg_domain::seen::{BreakGlassSeen, ClusterSeen, IgnoranceKind};
+use sreg_domain::{
+    ArmId, AzureAction, ClusterAction, DefaultAction, Desired, Edit, Fact, NetworkRule, PublicNetworkAccess, RuleKind,
+    TargetKind, naming,
+};
 
 use crate::attempts;
 use crate::draft::{Draft, azure_step, cluster_step};
-use crate::facts::{View, not_known, seen_digest, seen_network};
-use crate::plan::{AccessAssessment, Wait, WaitReason};
+use crate::facts::{View, not_known, noun, seen_digest, seen_network};
+use crate::left_out::{self, LeftOutRules};
+use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
 
 /// Who says that the registry is to be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +63,27 @@ pub(crate) fn started_as(step: &str) -> Option<State> {
     }
 }
 
+/// Whether this visit may have to open something: then nothing that it does not need for that is waited for. A guess from what the
+/// cluster says; the plan decides.
+pub fn may_open(desired: &Desired, status: &SecureRegistryStatus, cluster: &ClusterSeen, now: Timestamp) -> bool {
+    let open = status
+        .public_access
+        .as_ref()
+        .is_some_and(|access| access.summary == "Open");
+    let runs = |glass: &BreakGlassSeen| {
+        let length =
+            SignedDuration::try_from(glass.duration.min(desired.max_break_glass)).unwrap_or(SignedDuration::MAX);
+        glass.created_at.saturating_add(length).is_ok_and(|end| now < end)
+    };
+    let emergency = match &cluster.break_glasses {
+        Fact::Seen(all) => all.iter().any(runs),
+        Fact::Absent => false,
+        Fact::Unknown(_) => true,
+    };
+    let rolls_back = status.rollback.as_ref().is_some_and(|rollback| !rollback.restored);
+    !open && (desired.public_access == PublicAccess::Enabled || emergency || rolls_back)
+}
+
 /// First word of the name of a closing step.
 pub(crate) const CLOSE: &str = "close";
 
@@ -66,24 +98,29 @@ pub(crate) fn kept<'a>(snapshot: &'a Snapshot, id: &ArmId) -> Option<&'a Value> 
 
 /// Whether settings in Azure's shape are closed, by the rules of `facts`.
 pub(crate) fn settings_closed(target: TargetKind, network: &Value) -> bool {
-    let text = |pointer: &str| network.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let empty = |pointer: &str| {
-        network
-            .pointer(pointer)
-            .and_then(Value::as_array)
-            .is_none_or(Vec::is_empty)
-    };
-    let disabled = text("/publicNetworkAccess").eq_ignore_ascii_case("Disabled");
-    match target {
-        TargetKind::Registry | TargetKind::ContainerRegistry => disabled,
-        TargetKind::Storage => {
-            let denies = text("/networkAcls/defaultAction").eq_ignore_ascii_case("Deny")
-                && empty("/networkAcls/ipRules")
-                && empty("/networkAcls/ipv6Rules")
-                && empty("/networkAcls/virtualNetworkRules");
-            disabled || denies
+    match (switch(network), target) {
+        (PublicNetworkAccess::Disabled, _) => true,
+        (PublicNetworkAccess::Enabled, TargetKind::Storage) => {
+            let nobody = !rules_of(target, network).iter().any(NetworkRule::goes_when_closed);
+            default_action(target, network) == DefaultAction::Deny && nobody
         }
+        // Whatever a perimeter, or a word that nobody here knows, lets in: it is restored as it was.
+        (_, _) => false,
     }
+}
+
+/// The switch in settings of Azure's shape; old resources lack it, which means enabled.
+pub(crate) fn switch(network: &Value) -> PublicNetworkAccess {
+    let text = network.get("publicNetworkAccess").and_then(Value::as_str);
+    text.filter(|t| !t.is_empty())
+        .map_or(PublicNetworkAccess::Enabled, PublicNetworkAccess::from)
+}
+
+/// What settings of Azure's shape do with those whom no rule names.
+fn default_action(target: TargetKind, network: &Value) -> DefaultAction {
+    let set = rule_set_name(target).and_then(|name| network.get(name));
+    let text = set.and_then(|s| s.get("defaultAction")).and_then(Value::as_str);
+    text.map_or(DefaultAction::Allow, DefaultAction::from)
 }
 
 /// Settings that are open, for a target of which nobody knows what it was before the lock.
@@ -97,34 +134,45 @@ pub(crate) fn open_settings(target: TargetKind) -> Value {
     }
 }
 
-/// A container registry that is switched on and denies everybody: what remains where somebody turned only the switch after a
-/// lock (azure.md §5.2). Storage like that counts as closed.
-fn denies_everybody(target: TargetKind, network: &Value) -> bool {
-    let rules = network.pointer("/networkRuleSet");
-    let denies = |r: &Value| {
-        r["defaultAction"]
-            .as_str()
-            .is_some_and(|a| a.eq_ignore_ascii_case("Deny"))
+/// How much less open a target is than settings that were open.
+struct Lack {
+    /// By its switch or its default action: `az acr update --public-network-enabled true` turns only the switch (azure.md §5.2).
+    by_switch: bool,
+    /// Rules that are not there.
+    rules: Vec<NetworkRule>,
+}
+
+/// What a target lacks of what it was. One that somebody has opened wider meanwhile lacks nothing. `None`: it was not read.
+fn lack(view: &View<'_>, access: &AccessAssessment, before: &Value) -> Option<Lack> {
+    let now = seen_network(view.seen, access.target, &access.id)?;
+    let denies = |network: &Value| default_action(access.target, network) == DefaultAction::Deny;
+    let narrower = denies(&now) && !denies(before);
+    let wider = !denies(&now) && denies(before);
+    let by_switch = match access.closed {
+        Some(true) => narrower || switch(&now) != switch(before),
+        Some(false) => narrower,
+        None => return None,
     };
-    let nobody = |r: &Value| r["ipRules"].as_array().is_none_or(Vec::is_empty);
-    target == TargetKind::ContainerRegistry && rules.is_some_and(|r| denies(r) && nobody(r))
+    let rules = match access.closed {
+        Some(false) if wider => Vec::new(),
+        Some(_) | None => rules_missing(access.target, before, &now),
+    };
+    Some(Lack { by_switch, rules })
 }
 
 /// What would make a target as open as it was before the lock; `None`: nothing, or nothing that is known of.
 fn wanted(view: &View<'_>, access: &AccessAssessment, snapshot: Option<&Snapshot>, cause: Cause) -> Option<Edit> {
     let kept = snapshot.and_then(|s| kept(s, &access.id));
     match (access.closed?, kept) {
-        (true, Some(network)) if !settings_closed(access.target, network) => Some(Edit::Restore(network.clone())),
+        (_, Some(network)) if !settings_closed(access.target, network) => {
+            let Lack { by_switch, rules } = lack(view, access, network)?;
+            let pausing = left_out::known(view, &access.id, &rules).is_some_and(|left| view.now < left.next);
+            let missing = !rules.is_empty() && !pausing;
+            (by_switch || missing).then(|| Edit::Restore(network.clone()))
+        }
         (true, Some(_)) => (cause == Cause::Spec).then_some(Edit::Open),
         (true, None) => (cause != Cause::Rollback).then_some(Edit::Open),
-        (false, Some(network)) => {
-            let left = seen_network(view.seen, access.target, &access.id)?;
-            let half_open = denies_everybody(access.target, &left)
-                && !settings_closed(access.target, network)
-                && !denies_everybody(access.target, network);
-            half_open.then(|| Edit::Restore(network.clone()))
-        }
-        (false, None) => None,
+        (false, _) => None,
     }
 }
 
@@ -138,6 +186,71 @@ pub(crate) fn is_shut(view: &View<'_>) -> bool {
 /// Whether everything is known, and as open as it was before the lock: what is closed was closed then.
 pub(crate) fn is_restored(view: &View<'_>) -> bool {
     view.targets.gap.is_none() && view.access.iter().all(|a| a.closed.is_some()) && !is_shut(view)
+}
+
+/// Rules of the snapshot that Azure refused to have back, target by target, where nothing else is missing.
+fn rules_left_out<'v>(view: &'v View<'_>) -> Vec<(&'v AccessAssessment, Vec<NetworkRule>, LeftOutRules<'v>)> {
+    let Some(snapshot) = view.seen.cluster.snapshot.seen() else {
+        return Vec::new();
+    };
+    let of = |access: &'v AccessAssessment| {
+        let before = kept(snapshot, &access.id)?;
+        let Lack { by_switch, rules } = lack(view, access, before)?;
+        let left = left_out::known(view, &access.id, &rules)?;
+        (!by_switch).then_some((access, rules, left))
+    };
+    view.access.iter().filter_map(of).collect()
+}
+
+/// Names the rules that could not be put back, why, and what a person can do.
+pub(crate) fn tell_left_out(view: &View<'_>, next: &str, draft: &mut Draft) {
+    for (access, rules, left) in rules_left_out(view) {
+        let named: Vec<String> = rules.iter().map(ToString::to_string).collect();
+        let commands: Vec<String> = rules
+            .iter()
+            .take(3)
+            .map(|rule| put_back_by_hand(access.target, &access.id, rule))
+            .collect();
+        let more = rules.len().saturating_sub(commands.len());
+        let more = if more == 0 {
+            String::new()
+        } else {
+            format!(" (and so on for {more} more)")
+        };
+        draft
+            .looks
+            .push(Duration::try_from(left.next.duration_since(view.now)).unwrap_or_default());
+        draft.find(
+            FindingReason::RulesNotPutBack,
+            format!(
+                "{} {} is as open as before the lock but for {}: {}; {next}: {}{more}",
+                noun(access.target),
+                access.id.name(),
+                named.join(", "),
+                left.why,
+                commands.join("; ")
+            ),
+        );
+    }
+}
+
+/// The command that puts a rule back.
+pub(crate) fn put_back_by_hand(target: TargetKind, id: &ArmId, rule: &NetworkRule) -> String {
+    let (group, subscription) = (id.resource_group().unwrap_or_default(), id.subscription());
+    let place = format!("--resource-group {group} --subscription {subscription}");
+    let name = id.name();
+    let value = &rule.value;
+    let whom = match rule.kind {
+        RuleKind::Ip | RuleKind::Ipv6 => format!("--ip-address {value}"),
+        RuleKind::Subnet => format!("--subnet {value}"),
+        RuleKind::Resource => format!("--resource-id {value}"),
+    };
+    match target {
+        TargetKind::Registry | TargetKind::Storage => {
+            format!("az storage account network-rule add --account-name {name} {place} {whom}")
+        }
+        TargetKind::ContainerRegistry => format!("az acr network-rule add --name {name} {place} {whom}"),
+    }
 }
 
 /// A snapshot that could not be read. One that holds nonsense stays so until somebody acts.
@@ -157,6 +270,11 @@ pub(crate) fn unread_snapshot(view: &View<'_>, fact: &Fact<Snapshot>) -> Wait {
 
 /// Plans the writes that open what is shut.
 pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
+    tell_left_out(
+        view,
+        "repair that, and it is put back by itself, or put it back by hand",
+        draft,
+    );
     let snapshot = match &view.seen.cluster.snapshot {
         Fact::Seen(snapshot) => Some(snapshot),
         Fact::Absent => None,
@@ -202,7 +320,8 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
 
 /// Once everything is as open as it was, what was before the lock is of no use: the next lock keeps what it finds then.
 pub(crate) fn forget_snapshot(view: &View<'_>, draft: &mut Draft) {
-    let useless = view.all_open() && !is_shut(view);
+    // Rules that Azure refused are kept: they may still be put back.
+    let useless = view.all_open() && !is_shut(view) && rules_left_out(view).is_empty();
     if useless && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(&view.desired.registry);
         draft.cluster.push(cluster_step(

@@ -174,6 +174,8 @@ pub enum WaitReason {
     EndpointFailedStalled,
     /// A path was lost after the lock.
     PathLostStalled,
+    /// A target says of its public access what this version does not know.
+    SettingNotUnderstoodStalled,
     /// The snapshot of what was before the lock holds nonsense.
     SnapshotUnreadableStalled,
     /// A break-glass ended or was asked for under Observe.
@@ -225,6 +227,7 @@ impl WaitReason {
             | RefusedStalled
             | EndpointFailedStalled
             | PathLostStalled
+            | SettingNotUnderstoodStalled
             | SnapshotUnreadableStalled
             | BreakGlassStalled
             | PlanRefusedStalled => Actor::User,
@@ -258,6 +261,14 @@ pub enum FindingReason {
     /// Ways in that closing does not close, or that open with it again: account keys, pulls without signing in, the admin user, address
     /// rules on closed storage.
     OtherWaysIn,
+    /// A policy may forbid what closing writes: storage that stays enabled for its resource rules.
+    ClosingForbidden,
+    /// Rules that were there before the lock and that Azure refuses to have back.
+    RulesNotPutBack,
+    /// Rules that the lock takes away, and whom they let in.
+    RulesClose,
+    /// A network security perimeter decides who comes in.
+    SecuredByPerimeter,
     /// Storage has secondary hosts, which no path proves and which close with it.
     SecondaryHosts,
     /// A host that discovery returns is proven from nowhere, because the spec waives it.

@@ -32,6 +32,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         | TargetAbsentStalled
         | RefusedStalled
         | EndpointFailedStalled
+        | SettingNotUnderstoodStalled
         | SnapshotUnreadableStalled
         | PathLostStalled => 5,
         // That we opened it ourselves goes before whatever keeps it from being locked again.
@@ -197,6 +198,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled
+        | SettingNotUnderstoodStalled
         | SnapshotUnreadableStalled
         | BreakGlassStalled
         | PlanRefusedStalled => State::Stalled,

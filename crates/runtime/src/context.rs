@@ -32,6 +32,8 @@ pub struct ControllerSettings {
     pub pass_deadline: Duration,
     /// Longest that Azure is looked at within a pass; what is not known by then is `Unknown`.
     pub observe_deadline: Duration,
+    /// Where public access is to be opened: longest that whatever that does not need is waited for.
+    pub patience_to_open: Duration,
     /// Longest a single read from the API server may take.
     pub read_deadline: Duration,
     /// Longest a single write may take, in the cluster or in Azure. A closing write is sent only while leadership is held for
@@ -59,6 +61,7 @@ impl ControllerSettings {
             concurrency: 16,
             pass_deadline: Duration::from_secs(180),
             observe_deadline: Duration::from_secs(45),
+            patience_to_open: Duration::from_secs(4),
             read_deadline: Duration::from_secs(10),
             write_deadline: Duration::from_secs(10),
             step_concurrency: 4,

@@ -54,6 +54,7 @@ fn patch_storage(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     for (name, value) in &asked {
         match name.as_str() {
             "networkAcls" => {
+                super::firewall::check_subnets(call, value)?;
                 let rules = network_acls(
                     value,
                     &body["properties"]["networkAcls"],

@@ -7,6 +7,7 @@ pub(crate) mod call;
 pub(crate) mod connections;
 pub(crate) mod endpoint_addresses;
 pub(crate) mod locks;
+mod firewall;
 pub(crate) mod networks;
 pub(crate) mod path;
 pub(crate) mod policies;

@@ -34,6 +34,39 @@ async fn a_storage_patch_is_synchronous_and_replaces_the_network_rules_as_a_whol
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_storage_patch_is_refused_as_a_whole_for_one_subnet() {
+    let azure = Azure::new().await;
+    let (storage, _) = azure.accounts();
+    let subnet =
+        format!("{PLATFORM}/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/hub/subnets/endpoints");
+    let acls = |id: &str| json!({"properties": {"publicNetworkAccess": "Disabled", "networkAcls": {"defaultAction": "Deny", "virtualNetworkRules": [{"id": id}]}}});
+    for (id, why) in [
+        (subnet.clone(), "SubnetsHaveNoServiceEndpointsConfigured"),
+        (format!("{subnet}-gone"), "SubnetsNotFound"),
+    ] {
+        let reply = azure.patch(&storage, STORAGE, acls(&id)).await;
+        assert_eq!(reply.status, 400);
+        assert_eq!(reply.text("/error/code"), "NetworkAclsValidationFailure");
+        assert!(reply.text("/error/message").contains(why), "{why}");
+    }
+    assert_ne!(
+        azure.world(&storage)["properties"]["publicNetworkAccess"],
+        "Disabled",
+        "nothing of it was done"
+    );
+    azure.sim.change_by_hand(&subnet, |body| {
+        body["properties"]["serviceEndpoints"] = json!([{"service": "Microsoft.Storage"}]);
+        body["properties"]["provisioningState"] = json!("Updating");
+    });
+    let busy = azure.patch(&storage, STORAGE, acls(&subnet)).await;
+    assert!(busy.text("/error/message").contains("Updating state"));
+    azure.sim.change_by_hand(&subnet, |body| {
+        body["properties"]["provisioningState"] = json!("Succeeded")
+    });
+    assert_eq!(azure.patch(&storage, STORAGE, acls(&subnet)).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn storage_demands_a_default_action_and_a_known_value() {
     let azure = Azure::new().await;
     let (storage, _) = azure.accounts();

@@ -170,11 +170,11 @@ fn endpoint(
         // No state means that it has succeeded (§6.1).
         provisioning_state: json::text(body, "/properties/provisioningState")
             .unwrap_or("Succeeded")
-            .to_owned(),
+            .into(),
         target: json::id(connection, "/properties/privateLinkServiceId"),
         group_id: json::string(connection, "/properties/groupIds/0"),
         manual: automatic.is_none() && manual.is_some(),
-        connection_status: json::string(connection, "/properties/privateLinkServiceConnectionState/status"),
+        connection_status: json::word(connection, "/properties/privateLinkServiceConnectionState/status"),
         connection_description: json::string(connection, "/properties/privateLinkServiceConnectionState/description"),
         members,
         zone_groups,
@@ -190,7 +190,7 @@ fn zone_group(item: &Value) -> Result<ZoneGroupSeen, &'static str> {
         id: json::id(item, "/id").ok_or("a zone group has no id")?,
         provisioning_state: json::text(item, "/properties/provisioningState")
             .unwrap_or("Succeeded")
-            .to_owned(),
+            .into(),
         zones: zones.collect(),
     })
 }

@@ -1,6 +1,9 @@
 //! Looks at Azure: everything that a plan needs, read live and in parallel under one deadline. Never writes, never fails:
 //! what cannot be told is `Unknown(why)`.
 //!
+//! Where public access is to be opened, everything but the registry and its accounts gets little time: a network provider that
+//! hangs, a zone or a policy that cannot be read costs an emergency seconds, not the visit.
+//!
 //! ```text
 //! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, ours by tag) ─ NIC, zone groups ─ locks
 //!           ├─ discovery                      └─ obstacles to reopening
@@ -24,6 +27,8 @@ mod zones;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::Value;
@@ -51,9 +56,20 @@ const MOST_ODD: usize = 16;
 pub(super) struct Look<'a> {
     inner: &'a Inner,
     deadline: Instant,
-    places: Semaphore,
+    places: Arc<Semaphore>,
+    /// Somebody waits for public access to be opened: what that needs does not queue behind anything else.
+    urgent: bool,
     /// What was left out of lists.
-    odd: Mutex<BTreeSet<String>>,
+    odd: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// How long a visit waits for what it looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// For all of it.
+    pub(crate) deadline: Instant,
+    /// Public access is to be opened: for whatever that does not need.
+    pub(crate) for_the_rest: Option<Duration>,
 }
 
 impl Look<'_> {
@@ -94,11 +110,30 @@ impl Look<'_> {
         }
     }
 
+    /// The same for what may take so long at most.
+    fn no_longer_than(&self, most: Duration) -> Look<'_> {
+        Look {
+            inner: self.inner,
+            deadline: Instant::now()
+                .checked_add(most)
+                .map_or(self.deadline, |at| at.min(self.deadline)),
+            places: self.places.clone(),
+            urgent: self.urgent,
+            odd: self.odd.clone(),
+        }
+    }
+
     /// A resource.
     async fn read(&self, id: &ArmId) -> Result<Value, CallError> {
-        let body = self
-            .in_turn(&format!("read {id}"), self.arm().read(id, self.deadline))
-            .await?;
+        let attempt = format!("read {id}");
+        let body = if self.urgent {
+            // No budget of ours, spent on other things or paused by them, keeps anybody from the way back.
+            let call = Call::read(self.arm(), id).prepaid();
+            let answer = self.in_turn(&attempt, self.arm().send(call, self.deadline)).await?;
+            answer.object()?
+        } else {
+            self.in_turn(&attempt, self.arm().read(id, self.deadline)).await?
+        };
         match crate::json::id(&body, "/id") {
             Some(answered) if answered != *id => Err(nonsense(id, "the answer is about another resource")),
             Some(_) | None => Ok(body),
@@ -182,16 +217,27 @@ pub(crate) async fn observe(
     inner: &Inner,
     desired: &Desired,
     operations: &[Operation],
-    deadline: Instant,
+    patience: Patience,
 ) -> AzureSeen {
+    let Patience { deadline, for_the_rest } = patience;
+    let places = || Arc::new(Semaphore::new(inner.settings.concurrency.max(1)));
     let look = Look {
         inner,
+        deadline: for_the_rest.map_or(deadline, |most| deadline.min(Instant::now() + most)),
+        places: places(),
+        urgent: false,
+        odd: Arc::default(),
+    };
+    // Calls that hang hold places: what an opening needs has its own.
+    let access = Look {
+        inner,
         deadline,
-        places: Semaphore::new(inner.settings.concurrency.max(1)),
-        odd: Mutex::default(),
+        places: for_the_rest.map_or_else(|| look.places.clone(), |_| places()),
+        urgent: for_the_rest.is_some(),
+        odd: look.odd.clone(),
     };
     let (core, principal, subnets, virtual_networks, zones, elsewhere, shared, polled) = futures::join!(
-        registry::with_everything_behind(&look, desired),
+        registry::with_everything_behind(&access, &look, desired),
         principal(&look),
         each(
             desired.endpoints.iter().map(|p| p.subnet.clone()),
@@ -227,9 +273,10 @@ pub(crate) async fn observe(
         operations: polled,
         odd: look
             .odd
-            .into_inner()
+            .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .into_iter()
+            .iter()
+            .cloned()
             .collect(),
     };
     distrust_fresh_absence(inner, &mut seen);

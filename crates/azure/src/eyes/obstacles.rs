@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sreg_domain::ArmId;
 use sreg_domain::seen::{ContainerRegistrySeen, DenyAssignment, Fact};
+use sreg_domain::{ArmId, ExportPolicy};
 
 use super::Look;
 use crate::arm::Call;
@@ -70,8 +70,15 @@ pub(super) fn together(
 ) -> Fact<Vec<String>> {
     policies.map(|mut sentences| {
         for (id, acr) in acrs {
-            let export = acr.seen().and_then(|a| a.export_policy.as_deref());
-            if export.is_some_and(|status| status.eq_ignore_ascii_case("disabled")) {
+            let export = acr.seen().and_then(|a| a.export_policy.as_ref());
+            if let Some(ExportPolicy::Unknown(status)) = export {
+                sentences.push(format!(
+                    "the export policy of {} is {status:?}, which this version of the operator does not know: it may forbid \
+                     opening again",
+                    id.key()
+                ));
+            }
+            if export == Some(&ExportPolicy::Disabled) {
                 // An acknowledgement names a digest of these sentences: Azure may spell the id in another case next time.
                 sentences.push(format!(
                     "the export policy of {} is disabled, which Azure combines with disabled public access only: enable it \

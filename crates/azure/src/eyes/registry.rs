@@ -1,6 +1,7 @@
 //! The registry and everything that hangs on it: what it reads as (azure.md §1.2), then what stands behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -17,6 +18,9 @@ use super::{
 };
 use crate::json;
 
+/// How long one account may take to answer where public access is to be opened.
+const AN_ACCOUNT: Duration = Duration::from_secs(8);
+
 /// The registry, what Azure made behind it, and our endpoints on all of them.
 pub(super) struct Core {
     pub(super) registry: Fact<RegistrySeen>,
@@ -32,8 +36,8 @@ pub(super) struct Core {
 }
 
 /// Reads the registry, then what it names.
-pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -> Core {
-    let body = look.read(&desired.registry).await;
+pub(super) async fn with_everything_behind(access: &Look<'_>, look: &Look<'_>, desired: &Desired) -> Core {
+    let body = access.read(&desired.registry).await;
     let registry = match &body {
         Ok(body) => understood(&desired.registry, registry(&desired.registry, body)),
         Err(error) => unseen(error.clone()),
@@ -69,9 +73,17 @@ pub(super) async fn with_everything_behind(look: &Look<'_>, desired: &Desired) -
         .flat_map(|r| r.container_registries.iter().flatten().cloned())
         .collect();
     let targets = async {
+        // One account that hangs does not keep the others closed.
+        let accounts = if access.urgent {
+            access.no_longer_than(AN_ACCOUNT)
+        } else {
+            access.no_longer_than(Duration::MAX)
+        };
         let (storage, acrs) = futures::join!(
-            each(storage_ids.iter().cloned(), |id| targets::storage(look, id)),
-            each(acr_ids.iter().cloned(), |id| targets::container_registry(look, id)),
+            each(storage_ids.iter().cloned(), |id| targets::storage(&accounts, id)),
+            each(acr_ids.iter().cloned(), |id| targets::container_registry(
+                &accounts, look, id
+            )),
         );
         let wanted = wanted_targets(&desired.registry, &storage, &acrs);
         let connected = seen
@@ -142,7 +154,7 @@ pub(super) fn registry(asked: &ArmId, body: &Value) -> Result<RegistrySeen, &'st
     Ok(RegistrySeen {
         id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
         location: location.into(),
-        public_network_access: json::string(body, "/properties/publicNetworkAccess"),
+        public_network_access: json::word(body, "/properties/publicNetworkAccess"),
         tags: json::tags(body),
         managed_resource_group: json::id(body, "/properties/managedResourceGroup/resourceId"),
         regions: json::list(body, "/properties/regionDetails")

@@ -16,9 +16,9 @@ pub(super) async fn storage(look: &Look<'_>, id: ArmId) -> Fact<StorageSeen> {
 }
 
 /// One container registry with its replicas.
-pub(super) async fn container_registry(look: &Look<'_>, id: ArmId) -> Fact<ContainerRegistrySeen> {
+pub(super) async fn container_registry(access: &Look<'_>, look: &Look<'_>, id: ArmId) -> Fact<ContainerRegistrySeen> {
     let list = Call::list(look.arm(), &id, "replications");
-    let (body, replications) = futures::join!(look.read(&id), look.list(list));
+    let (body, replications) = futures::join!(access.read(&id), look.list(list));
     let body = match body {
         Ok(body) => body,
         Err(error) => return unseen(error),
@@ -40,8 +40,8 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> 
     ip_rules.extend(rules("ipv6Rules", "value"));
     Ok(StorageSeen {
         id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
-        public_network_access: json::string(body, "/properties/publicNetworkAccess"),
-        default_action: json::string(body, "/properties/networkAcls/defaultAction"),
+        public_network_access: json::word(body, "/properties/publicNetworkAccess"),
+        default_action: json::word(body, "/properties/networkAcls/defaultAction"),
         bypass: json::string(body, "/properties/networkAcls/bypass"),
         ip_rules,
         virtual_network_rules: rules("virtualNetworkRules", "id"),
@@ -57,7 +57,7 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> 
         .flatten()
         .collect(),
         shared_keys: properties.get("allowSharedKeyAccess").and_then(Value::as_bool) != Some(false),
-        provisioning_state: json::string(body, "/properties/provisioningState"),
+        provisioning_state: json::word(body, "/properties/provisioningState"),
         private_endpoints: super::endpoints::connected(body),
         network: json!({
             "publicNetworkAccess": properties.get("publicNetworkAccess"),
@@ -83,14 +83,14 @@ fn container_registry_of(
         login_server: json::fqdn(body, "/properties/loginServer"),
         data_endpoints: data_endpoints.ok_or("a data endpoint's name is none")?,
         replicas,
-        public_network_access: json::string(body, "/properties/publicNetworkAccess"),
-        default_action: json::string(body, "/properties/networkRuleSet/defaultAction"),
+        public_network_access: json::word(body, "/properties/publicNetworkAccess"),
+        default_action: json::word(body, "/properties/networkRuleSet/defaultAction"),
         ip_rules: rules(body, "/properties/networkRuleSet/ipRules", "value"),
         bypass: json::string(body, "/properties/networkRuleBypassOptions"),
         anonymous_pull: properties.get("anonymousPullEnabled").and_then(Value::as_bool) == Some(true),
         admin_user: properties.get("adminUserEnabled").and_then(Value::as_bool) == Some(true),
-        export_policy: json::string(body, "/properties/policies/exportPolicy/status"),
-        provisioning_state: json::string(body, "/properties/provisioningState"),
+        export_policy: json::word(body, "/properties/policies/exportPolicy/status"),
+        provisioning_state: json::word(body, "/properties/provisioningState"),
         private_endpoints: super::endpoints::connected(body),
         network: json!({
             "publicNetworkAccess": properties.get("publicNetworkAccess"),

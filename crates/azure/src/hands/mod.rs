@@ -2,6 +2,7 @@
 //! Every write is preceded by a fresh read of what it could harm; long-running operations are started and left.
 
 mod endpoints;
+mod narrowing;
 mod registry;
 mod settings;
 mod tags;
@@ -203,9 +204,7 @@ impl Work<'_> {
 }
 
 fn done() -> Effect {
-    Effect::Done {
-        also_changed: Vec::new(),
-    }
+    Effect::done()
 }
 
 fn stale(why: String) -> Carried {

@@ -6,23 +6,24 @@ use serde_json::Value;
 use sreg_domain::action::{Edit, Effect};
 use sreg_domain::{ArmId, Digest, TargetKind};
 
-use super::{Carried, Refusal, Work, stale};
+use super::{Carried, Refusal, Work, narrowing, stale};
 use crate::arm::Answer;
 use crate::edit::{self, EditError, Edited};
 use crate::json;
 
 /// Changes the network settings of one of the three.
 pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: &Edit, expected: &Digest) -> Carried {
-    // A registry's PATCH cannot carry it (azure.md §1.5); the others take the network settings alone.
-    let method = match kind {
-        TargetKind::Registry => Method::Put,
-        TargetKind::Storage | TargetKind::ContainerRegistry => Method::Patch,
-    };
-    let attempt = format!("{} {id}", verb(change));
-    rewrite(work, id, expected, method, attempt, |current| {
-        edit::apply_edit(kind, current, change)
-    })
-    .await
+    match kind {
+        // A registry's PATCH cannot carry it (azure.md §1.5); the others take the network settings alone.
+        TargetKind::Registry => {
+            let attempt = format!("{} {id}", verb(change));
+            rewrite(work, id, expected, Method::Put, attempt, |current| {
+                edit::apply_edit(kind, current, change)
+            })
+            .await
+        }
+        TargetKind::Storage | TargetKind::ContainerRegistry => narrowing::edit(work, kind, id, change, expected).await,
+    }
 }
 
 /// Lists our principal in the registry's `assignedIdentities`.
@@ -34,7 +35,7 @@ pub(super) async fn grant(work: &Work<'_>, id: &ArmId, principal: &str, expected
     .await
 }
 
-fn verb(change: &Edit) -> &'static str {
+pub(super) fn verb(change: &Edit) -> &'static str {
     match change {
         Edit::Close => "close public access of",
         Edit::Open => "open public access of",
@@ -77,6 +78,7 @@ async fn read_back(work: &Work<'_>, id: &ArmId, before: &Value, edited: &Edited,
     match work.arm().read(id, work.deadline).await {
         Ok(after) => Ok(Effect::Done {
             also_changed: also_changed(before, &after, &edited.named),
+            left_out: Vec::new(),
         }),
         Err(error) => {
             let mut error = error;
@@ -88,7 +90,7 @@ async fn read_back(work: &Work<'_>, id: &ArmId, before: &Value, edited: &Edited,
 }
 
 /// Changed fields that the edit does not name.
-fn also_changed(before: &Value, after: &Value, named: &[&str]) -> Vec<String> {
+pub(super) fn also_changed(before: &Value, after: &Value, named: &[&str]) -> Vec<String> {
     let named = |pointer: &String| {
         named
             .iter()

@@ -8,6 +8,7 @@
 )]
 
 mod calls;
+mod narrowing;
 mod odd;
 mod ownership;
 mod policies;

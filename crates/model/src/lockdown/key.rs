@@ -165,6 +165,7 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         now: _,
         cascades: _,
         slow: _,
+        refuses: _,
         broken,
         silent,
         liars: _,

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use serde_json::{Value, json};
 use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::NetworkPlace;
+use sreg_domain::network_rules::rules_of;
 use sreg_domain::seen::PublicClient;
-use sreg_domain::{ArmId, Desired, Digest, Fact, Seen};
+use sreg_domain::{ArmId, Desired, Digest, Fact, NetworkRule, PublicNetworkAccess, RuleKind, Seen, TargetKind};
 
 use super::proof::{Names, closedness};
 use crate::facts::relocks;
@@ -23,14 +25,22 @@ pub(super) fn missing<'a>(
     places: &BTreeMap<String, Names>,
 ) -> Vec<String> {
     let wanted = |gate: LockdownGate| desired.gates.contains(&gate);
-    let digest = approval_digest(desired, seen, targets.map(|(id, _)| id), places);
+    let targets: Vec<&ArmId> = targets.map(|(id, _)| id).collect();
+    let digest = approval_digest(desired, seen, &targets, places);
     let rollout = !wanted(LockdownGate::Rollout) || seen.cluster.rollout == Fact::Seen(true);
     let in_window = || {
         let window = desired.window.as_ref();
         window.is_some_and(|w| matches!(window::standing(w, seen.at), Standing::Open(_)))
     };
     let demands = [
-        (approved(desired, seen, &digest), "the lockdown is not approved"),
+        (
+            approved(desired, seen, &targets, &digest),
+            "the lockdown is not approved",
+        ),
+        (
+            subnets_are_known(desired, seen, &targets),
+            "an account lets in a subnet of a network that is neither client nor waived",
+        ),
         (rollout, "no rollout has reached the object"),
         (
             !wanted(LockdownGate::Window) || goes_on(seen) || in_window(),
@@ -46,14 +56,9 @@ pub(super) fn missing<'a>(
 }
 
 /// What an approval must name: every target, every path, whatever forbids the way back.
-fn approval_digest<'a>(
-    desired: &Desired,
-    seen: &Seen,
-    targets: impl Iterator<Item = &'a ArmId>,
-    places: &BTreeMap<String, Names>,
-) -> Digest {
+fn approval_digest(desired: &Desired, seen: &Seen, targets: &[&ArmId], places: &BTreeMap<String, Names>) -> Digest {
     let mut parts = vec![format!("object {}", desired.object.uid)];
-    parts.extend(targets.map(|id| format!("close {}", id.key())));
+    parts.extend(targets.iter().map(|id| format!("close {}", id.key())));
     for network in &desired.client_networks {
         let names = places.get(&network.endpoint).into_iter().flatten();
         parts.extend(names.map(|(name, _)| format!("path {} {name}", network.name)));
@@ -68,17 +73,95 @@ fn approval_digest<'a>(
     parts.extend(desired.waived_hosts.keys().map(|host| format!("unproven host {host}")));
     let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
     parts.extend(obstacles.map(|obstacle| format!("obstacle {obstacle}")));
+    for id in targets {
+        let (kind, network) = before_the_lock(seen, id);
+        let rules = rules_of(kind, &network)
+            .into_iter()
+            .filter(|r| r.kind != RuleKind::Resource);
+        parts.extend(rules.map(|rule| format!("lets in {} {}", id.key(), rule.key())));
+        if in_perimeter(&network) {
+            parts.push(format!("perimeter {}", id.key()));
+        }
+    }
     parts.sort();
     Digest::of_parts(parts.iter().map(String::as_str))
 }
 
-fn approved(desired: &Desired, seen: &Seen, digest: &Digest) -> bool {
+/// Kind and network settings of a target as the snapshot holds them once a lock has begun, else as they are.
+fn before_the_lock(seen: &Seen, id: &ArmId) -> (TargetKind, Value) {
+    let (kind, now) = network_now(seen, id);
+    let begun = !super::proof::all_open(seen)
+        || seen
+            .object
+            .status
+            .exposure
+            .as_ref()
+            .is_some_and(|e| e.evidence_digest.is_some());
+    let snapshot = seen.cluster.snapshot.seen().filter(|_| begun);
+    let kept = snapshot.and_then(|s| s.targets.iter().find(|(key, _)| key.eq_ignore_ascii_case(id.key())));
+    (kind, kept.map_or(now, |(_, target)| target.network.clone()))
+}
+
+fn network_now(seen: &Seen, id: &ArmId) -> (TargetKind, Value) {
+    let azure = &seen.azure;
+    let storage = azure
+        .storage
+        .get(id)
+        .and_then(Fact::seen)
+        .map(|s| (TargetKind::Storage, s.network.clone()));
+    let containers = azure.container_registries.get(id).and_then(Fact::seen);
+    let containers = || containers.map(|c| (TargetKind::ContainerRegistry, c.network.clone()));
+    let access = || azure.registry.seen().and_then(|r| r.public_network_access.clone());
+    storage
+        .or_else(containers)
+        .unwrap_or_else(|| (TargetKind::Registry, json!({"publicNetworkAccess": access()})))
+}
+
+fn in_perimeter(network: &Value) -> bool {
+    network["publicNetworkAccess"].as_str().map(PublicNetworkAccess::from)
+        == Some(PublicNetworkAccess::SecuredByPerimeter)
+}
+
+/// Every subnet that an open account lets in is of a client network or waived; a lock that only comes back takes away again what its
+/// snapshot holds.
+fn subnets_are_known(desired: &Desired, seen: &Seen, targets: &[&ArmId]) -> bool {
+    let known = |network: &ArmId| {
+        let mut clients = desired.client_networks.iter();
+        let client = clients.any(|c| c.place == NetworkPlace::VirtualNetwork(network.clone()));
+        client || desired.waived.contains_key(network)
+    };
+    targets.iter().all(|id| {
+        let (kind, now) = network_now(seen, id);
+        let held = if goes_on(seen) {
+            before_the_lock(seen, id).1
+        } else {
+            Value::Null
+        };
+        let held: Vec<String> = rules_of(kind, &held).iter().map(NetworkRule::key).collect();
+        let open = closedness(seen).and_then(|all| all.get(*id).copied().flatten()) == Some(false);
+        let mut subnets = rules_of(kind, &now)
+            .into_iter()
+            .filter(|rule| rule.kind == RuleKind::Subnet);
+        !open
+            || subnets.all(|rule| {
+                let network = rule.value.parse::<ArmId>().ok().and_then(|subnet| subnet.parent());
+                network.is_some_and(|network| known(&network)) || held.contains(&rule.key())
+            })
+    })
+}
+
+fn approved(desired: &Desired, seen: &Seen, targets: &[&ArmId], digest: &Digest) -> bool {
     let obstacles = match &seen.azure.reopening_obstacles {
         Fact::Seen(obstacles) => !obstacles.is_empty(),
         Fact::Absent => false,
         Fact::Unknown(_) => return false,
     };
-    let needed = obstacles || desired.gates.contains(&LockdownGate::Approval);
+    let open_perimeter = |id: &&ArmId| {
+        let open = closedness(seen).and_then(|all| all.get(*id).copied().flatten()) == Some(false);
+        open && in_perimeter(&network_now(seen, id).1)
+    };
+    let perimeter = !goes_on(seen) && targets.iter().any(open_perimeter);
+    let needed = obstacles || perimeter || desired.gates.contains(&LockdownGate::Approval);
     let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Lockdown && a.digest == *digest;
     !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
 }

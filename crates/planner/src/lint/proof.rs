@@ -10,18 +10,22 @@ use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
 use sreg_domain::seen::{EndpointSeen, OperationState, Round};
-use sreg_domain::{ArmId, Desired, Digest, EndpointGroup, Fact, Seen, naming};
+use sreg_domain::{ArmId, DefaultAction, Desired, Digest, EndpointGroup, Fact, PublicNetworkAccess, Seen, naming};
 
 use crate::plan::Plan;
+
+/// Whether a switch closes; one that says what nobody knows tells nothing.
+fn off(access: &Option<PublicNetworkAccess>) -> Option<bool> {
+    match access {
+        Some(PublicNetworkAccess::Unknown(_)) => None,
+        access => Some(*access == Some(PublicNetworkAccess::Disabled)),
+    }
+}
 
 /// Targets as the registry names them, each with its closedness; `None` while the registry is not complete.
 pub(super) fn closedness(seen: &Seen) -> Option<BTreeMap<ArmId, Option<bool>>> {
     let registry = seen.azure.registry.seen()?;
-    let says = |value: &Option<String>, wanted: &str| value.as_deref().is_some_and(|v| v.eq_ignore_ascii_case(wanted));
-    let mut all = BTreeMap::from([(
-        registry.id.clone(),
-        Some(says(&registry.public_network_access, "Disabled")),
-    )]);
+    let mut all = BTreeMap::from([(registry.id.clone(), off(&registry.public_network_access))]);
     if registry.regions.is_empty() {
         return None;
     }
@@ -31,16 +35,23 @@ pub(super) fn closedness(seen: &Seen) -> Option<BTreeMap<ArmId, Option<bool>>> {
         }
         for id in &region.storage {
             let id = id.as_ref()?;
-            let closed = seen.azure.storage.get(id).and_then(Fact::seen).map(|s| {
+            let closed = seen.azure.storage.get(id).and_then(Fact::seen).and_then(|s| {
                 let rules = s.ip_rules.len() + s.virtual_network_rules.len();
-                says(&s.public_network_access, "Disabled") || (says(&s.default_action, "Deny") && rules == 0)
+                let denies = match &s.default_action {
+                    Some(DefaultAction::Unknown(_)) => None,
+                    action => Some(*action == Some(DefaultAction::Deny) && rules == 0),
+                };
+                match &s.public_network_access {
+                    None | Some(PublicNetworkAccess::Enabled) => denies,
+                    access => off(access),
+                }
             });
             all.insert(id.clone(), closed);
         }
         for id in &region.container_registries {
             let id = id.as_ref()?;
             let seen = seen.azure.container_registries.get(id).and_then(Fact::seen);
-            all.insert(id.clone(), seen.map(|c| says(&c.public_network_access, "Disabled")));
+            all.insert(id.clone(), seen.and_then(|c| off(&c.public_network_access)));
         }
     }
     Some(all)

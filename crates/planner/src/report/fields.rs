@@ -28,6 +28,8 @@ const MOST_LINES: usize = 16;
 const LONGEST_LINE: usize = 512;
 /// A wait may hold a command for each of several scopes.
 const LONGEST_WAIT: usize = 4096;
+/// What an approver must know in full.
+const LONGEST_LIST: usize = 4096;
 
 /// The whole status.
 pub(super) fn status(
@@ -229,11 +231,11 @@ fn endpoint(view: &View<'_>, plan: &Plan, line: &EndpointAssessment) -> Endpoint
         group_id: line.group.group_id().into(),
         resource_id: line.id.to_string(),
         provisioning_state: match (fact, seen) {
-            (_, Some(endpoint)) => endpoint.provisioning_state.clone(),
+            (_, Some(endpoint)) => endpoint.provisioning_state.to_string(),
             (Some(Fact::Absent), None) => "Absent".into(),
             (Some(Fact::Unknown(_) | Fact::Seen(_)) | None, None) => "Unknown".into(),
         },
-        connection_state: seen.and_then(|e| e.connection_status.clone()),
+        connection_state: seen.and_then(|e| e.connection_status.as_ref().map(ToString::to_string)),
         addresses,
         fqdns,
         failing_path: failing.map(|f| truncate(&f, LONGEST_LINE)),
@@ -257,9 +259,20 @@ fn waiting_for(plan: &Plan, former: &[WaitStatus]) -> Vec<WaitStatus> {
 fn findings(plan: &Plan) -> Vec<FindingStatus> {
     let line = |f: &crate::plan::Finding| FindingStatus {
         reason: f.reason.to_string(),
-        message: truncate(&f.message, LONGEST_LINE),
+        message: truncate(
+            &f.message,
+            if lists_rules(f.reason) {
+                LONGEST_LIST
+            } else {
+                LONGEST_LINE
+            },
+        ),
     };
     plan.findings.iter().take(MOST_LINES).map(line).collect()
+}
+
+fn lists_rules(reason: FindingReason) -> bool {
+    matches!(reason, FindingReason::RulesClose | FindingReason::RulesNotPutBack)
 }
 
 /// Running operations and those just started.
@@ -310,7 +323,7 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         .as_ref()
         .filter(|_| waits(WaitReason::LockdownApproval))
     {
-        let summary = truncate(&lockdown_summary(view, plan), LONGEST_LINE);
+        let summary = truncate(&lockdown_summary(view, plan), LONGEST_LIST);
         wanted.push(line("Lockdown", digest, summary));
     }
     wanted
@@ -358,8 +371,10 @@ fn lockdown_summary(view: &View<'_>, plan: &Plan) -> String {
     );
     let obstacles = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
     let obstacles = listed(obstacles.map(String::as_str).collect());
+    let firewalls = crate::firewall::told(view);
+    let firewalls = listed(firewalls.iter().map(|(_, told)| told.as_str()).collect());
     format!(
-        "close public access of {targets} once all {} paths from {networks} are proven; waived networks: {waived}; waived hosts: {hosts}; forbids opening again: {obstacles}",
+        "close public access of {targets} once all {} paths from {networks} are proven; waived networks: {waived}; waived hosts: {hosts}; forbids opening again: {obstacles}; cut off by firewalls: {firewalls}",
         plan.assessment.paths.len()
     )
 }

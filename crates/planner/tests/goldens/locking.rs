@@ -346,6 +346,64 @@ pub fn cases() -> Vec<Case> {
             world.delete();
             world
         }),
+        ("rules_that_the_lock_takes_away_are_named", || {
+            let mut world = gated(|_| {});
+            change_storage(&mut world, |s| {
+                s.default_action = Some("Deny".into());
+                s.ip_rules = vec!["203.0.113.0/24".into()];
+                s.virtual_network_rules = vec![vnet("hub").child("subnets", "build").to_string()];
+            });
+            world
+        }),
+        ("a_subnet_of_a_network_that_nobody_answers_for_holds_the_lock", || {
+            let mut world = gated(|_| {});
+            change_storage(&mut world, |s| {
+                s.default_action = Some("Deny".into());
+                s.virtual_network_rules = vec![vnet("stranger").child("subnets", "build").to_string()];
+            });
+            world
+        }),
+        (
+            "storage_that_stays_enabled_where_a_policy_speaks_of_it_is_told_before_the_lock",
+            || {
+                let mut world = gated(|_| {});
+                change_storage(&mut world, |s| {
+                    s.resource_access_rules = vec!["/subscriptions/1/workspace".into()]
+                });
+                world.seen.azure.reopening_obstacles = Fact::Seen(vec![
+                "policy assignment \"guard\" denies by \"Storage accounts should disable public network access\", which speaks of public network access".into(),
+            ]);
+                world
+            },
+        ),
+        ("a_perimeter_is_approved_before_it_is_closed", || {
+            let mut world = gated(|_| {});
+            change_storage(&mut world, |s| {
+                s.public_network_access = Some("SecuredByPerimeter".into())
+            });
+            world
+        }),
+        ("a_setting_that_nobody_knows_is_neither_closed_nor_opened", || {
+            let mut world = gated(|_| {});
+            change_storage(&mut world, |s| {
+                s.public_network_access = Some("DisabledOnTuesdays".into())
+            });
+            world
+        }),
+        ("a_rule_that_azure_refuses_to_have_back_is_named", || {
+            let mut world = gated(|_| {});
+            let subnet = vnet("hub").child("subnets", "build").to_string();
+            change_storage(&mut world, |s| {
+                s.default_action = Some("Deny".into());
+                s.virtual_network_rules = vec![subnet.clone()];
+            });
+            world.settle(20);
+            world.pass(Duration::from_secs(3600));
+            world.refuses.insert(subnet, false);
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            world.visit();
+            world
+        }),
         ("secondary_hosts_of_a_storage_are_named_and_hold_nothing_up", || {
             let mut world = gated(|_| {});
             let storage = world.seen.azure.storage.get_mut(&storage("contosostore")).unwrap();

@@ -11,6 +11,7 @@ mod clients;
 mod deleting;
 mod emergencies;
 mod halves;
+mod firewalls;
 mod invalid;
 mod lock;
 mod neighbours;
@@ -21,6 +22,7 @@ mod restoring;
 mod rights;
 mod settling;
 mod telling;
+mod way_back;
 
 use std::time::Duration;
 

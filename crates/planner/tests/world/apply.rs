@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
 use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
 use sreg_domain::seen::*;
-use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Digest, Edit, Effect, EndpointGroup, Fact, TargetKind};
+use sreg_domain::{
+    Action, ArmId, AzureAction, ClusterAction, Digest, Edit, Effect, EndpointGroup, Fact, RuleKind, TargetKind,
+};
 use sreg_planner::Step;
 
 pub use super::settings::*;
@@ -103,9 +105,7 @@ impl World {
                 }
             }
         }
-        StepResult::Effect(Effect::Done {
-            also_changed: Vec::new(),
-        })
+        StepResult::Effect(Effect::done())
     }
 
     fn write_probe(&mut self, write: &sreg_domain::action::ProbeWrite) {
@@ -254,9 +254,7 @@ impl World {
                 expected,
             } => return self.edit(*target, id, edit, expected),
         }
-        StepResult::Effect(Effect::Done {
-            also_changed: Vec::new(),
-        })
+        StepResult::Effect(Effect::done())
     }
 
     /// Azure's merge; what is not there, or carries another owner's tag, is refused.
@@ -295,6 +293,7 @@ impl World {
         }
         StepResult::Effect(Effect::Done {
             also_changed: Vec::new(),
+            left_out: Vec::new(),
         })
     }
 
@@ -425,6 +424,8 @@ impl World {
 
     fn edit(&mut self, target: TargetKind, id: &ArmId, edit: &Edit, expected: &Digest) -> StepResult {
         let stale = || StepResult::Effect(Effect::Stale("it changed".into()));
+        let refuses = self.refuses.clone();
+        let mut left_out = Vec::new();
         let azure = &mut self.seen.azure;
         let is_shared = azure.shared_storage.contains_key(id);
         match target {
@@ -438,7 +439,7 @@ impl World {
                 registry.public_network_access = match edit {
                     Edit::Close => Some("Disabled".into()),
                     Edit::Open | Edit::AllowResource { .. } => Some("Enabled".into()),
-                    Edit::Restore(network) => text(network, "/publicNetworkAccess"),
+                    Edit::Restore(network) => text(network, "/publicNetworkAccess").map(Into::into),
                 };
                 touch_registry(registry);
                 if self.cascades && *edit == Edit::Close {
@@ -462,7 +463,12 @@ impl World {
                 if storage.digest != *expected {
                     return stale();
                 }
+                let present = [storage.ip_rules.clone(), storage.virtual_network_rules.clone()].concat();
                 edit_storage(storage, edit);
+                left_out.extend(leave_out(&refuses, RuleKind::Ip, &mut storage.ip_rules, &present));
+                let subnets = &mut storage.virtual_network_rules;
+                left_out.extend(leave_out(&refuses, RuleKind::Subnet, subnets, &present));
+                touch_storage(storage);
             }
             TargetKind::ContainerRegistry => {
                 let Some(Fact::Seen(acr)) = azure.container_registries.get_mut(id) else {
@@ -471,11 +477,15 @@ impl World {
                 if acr.digest != *expected {
                     return stale();
                 }
+                let present = acr.ip_rules.clone();
                 edit_acr(acr, edit);
+                left_out.extend(leave_out(&refuses, RuleKind::Ip, &mut acr.ip_rules, &present));
+                touch_acr(acr);
             }
         }
         StepResult::Effect(Effect::Done {
             also_changed: Vec::new(),
+            left_out,
         })
     }
 }

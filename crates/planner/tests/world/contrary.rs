@@ -63,9 +63,7 @@ impl World {
 
     pub(super) fn thwart(&mut self, step: &Step, action: &AzureAction, contrary: Contrary) -> StepResult {
         match contrary {
-            Contrary::Ignored => StepResult::Effect(Effect::Done {
-                also_changed: Vec::new(),
-            }),
+            Contrary::Ignored => StepResult::Effect(Effect::done()),
             Contrary::PutBack => {
                 self.undo.get_or_insert_with(|| Box::new(self.seen.azure.clone()));
                 self.azure(step, action)

@@ -19,7 +19,9 @@ use sreg_api::SecureRegistry;
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::*;
-use sreg_domain::{ArmId, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Location, Seen, naming};
+use sreg_domain::{
+    ArmId, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Location, PublicNetworkAccess, Seen, naming,
+};
 use sreg_planner::{PlanSettings, validate};
 
 pub mod agents;
@@ -125,6 +127,8 @@ pub struct World {
     pub slow: bool,
     /// Paths that fail though the world would let them pass: (network, fqdn).
     pub broken: BTreeSet<(String, String)>,
+    /// Firewall rules (by what they name) that Azure refuses to write; whether only because something is being changed.
+    pub refuses: BTreeMap<String, bool>,
     /// Vantage points whose agents do not answer.
     pub silent: BTreeSet<String>,
     /// Vantage points whose agents do not tell the truth.
@@ -318,6 +322,7 @@ impl World {
             cascades: false,
             slow: false,
             broken: BTreeSet::new(),
+            refuses: BTreeMap::new(),
             silent: BTreeSet::new(),
             liars: BTreeMap::new(),
             contrary: Vec::new(),
@@ -634,7 +639,7 @@ impl World {
     /// Whether each target is closed, by name.
     pub fn closed(&self) -> BTreeMap<String, bool> {
         let azure = &self.seen.azure;
-        let is = |v: &Option<String>| v.as_deref().is_some_and(|v| v.eq_ignore_ascii_case("Disabled"));
+        let is = |v: &Option<PublicNetworkAccess>| *v == Some(PublicNetworkAccess::Disabled);
         let mut all = BTreeMap::new();
         if let Fact::Seen(registry) = &azure.registry {
             all.insert(registry.id.name().to_owned(), is(&registry.public_network_access));
@@ -642,7 +647,11 @@ impl World {
         for s in azure.storage.values().filter_map(Fact::seen) {
             all.insert(
                 s.id.name().to_owned(),
-                is(&s.public_network_access) || (s.default_action.as_deref() == Some("Deny") && s.ip_rules.is_empty()),
+                is(&s.public_network_access)
+                    || (s.public_network_access.as_deref().is_none_or(|a| a == "Enabled")
+                        && s.default_action.as_deref() == Some("Deny")
+                        && s.ip_rules.is_empty()
+                        && s.virtual_network_rules.is_empty()),
             );
         }
         for c in azure.container_registries.values().filter_map(Fact::seen) {

@@ -1,8 +1,11 @@
 //! Network settings in Azure's shape, and what edits make of them.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::*;
-use sreg_domain::{Digest, Edit};
+use sreg_domain::{Digest, Edit, LeftOut, NetworkRule, RuleKind};
 
 pub fn touch_registry(seen: &mut RegistrySeen) {
     seen.digest = Digest::of_parts([format!(
@@ -51,6 +54,33 @@ fn texts(value: &Value, list: &str, field: &str) -> Vec<String> {
         .collect()
 }
 
+/// Takes rules that Azure refuses out of a target's firewall, and says why.
+pub fn leave_out(
+    refuses: &BTreeMap<String, bool>,
+    kind: RuleKind,
+    rules: &mut Vec<String>,
+    present: &[String],
+) -> Vec<LeftOut> {
+    let refused = |value: &String| refuses.contains_key(value) && !present.contains(value);
+    let out = rules.extract_if(.., |value| refused(value));
+    out.map(|value| LeftOut {
+        failure: Failure {
+            attempt: "restore public access of the account".into(),
+            code: Some("NetworkAclsValidationFailure".into()),
+            message: format!("Validation of network acls failure: {value} does not do"),
+            status: Some(400),
+            correlation_id: Some("c-1".into()),
+            disposition: if refuses[&value] {
+                Disposition::Retry
+            } else {
+                Disposition::Terminal
+            },
+        },
+        rule: NetworkRule { kind, value },
+    })
+    .collect()
+}
+
 pub fn edit_storage(storage: &mut StorageSeen, edit: &Edit) {
     match edit {
         Edit::Close => {
@@ -66,8 +96,8 @@ pub fn edit_storage(storage: &mut StorageSeen, edit: &Edit) {
             storage.default_action = Some("Allow".into());
         }
         Edit::Restore(network) => {
-            storage.public_network_access = text(network, "/publicNetworkAccess");
-            storage.default_action = text(network, "/networkAcls/defaultAction");
+            storage.public_network_access = text(network, "/publicNetworkAccess").map(Into::into);
+            storage.default_action = text(network, "/networkAcls/defaultAction").map(Into::into);
             storage.ip_rules = texts(network, "/networkAcls/ipRules", "/value");
             storage.virtual_network_rules = texts(network, "/networkAcls/virtualNetworkRules", "/id");
         }
@@ -88,8 +118,8 @@ pub fn edit_acr(acr: &mut ContainerRegistrySeen, edit: &Edit) {
             acr.default_action = Some("Allow".into());
         }
         Edit::Restore(network) => {
-            acr.public_network_access = text(network, "/publicNetworkAccess");
-            acr.default_action = text(network, "/networkRuleSet/defaultAction");
+            acr.public_network_access = text(network, "/publicNetworkAccess").map(Into::into);
+            acr.default_action = text(network, "/networkRuleSet/defaultAction").map(Into::into);
             acr.ip_rules = texts(network, "/networkRuleSet/ipRules", "/value");
         }
     }

@@ -118,7 +118,5 @@ fn disposition(status: &kube::core::Status) -> Disposition {
 
 /// Done, and nothing else changed.
 pub(crate) fn done() -> Effect {
-    Effect::Done {
-        also_changed: Vec::new(),
-    }
+    Effect::done()
 }

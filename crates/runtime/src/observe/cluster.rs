@@ -254,7 +254,7 @@ async fn approvals(context: &Context, object: &ObjectRef) -> Fact<Vec<ApprovalSe
 }
 
 /// Break-glasses for this object. Deleting one ends it.
-async fn break_glasses(context: &Context, object: &ObjectRef) -> Fact<Vec<BreakGlassSeen>> {
+pub(super) async fn break_glasses(context: &Context, object: &ObjectRef) -> Fact<Vec<BreakGlassSeen>> {
     break_glasses_for(context, &object.namespace, &object.name)
         .await
         .map_or_else(Fact::Unknown, Fact::Seen)

@@ -16,8 +16,11 @@ use sreg_api::SecureRegistryStatus;
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::action::Operation;
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::seen::{AzureSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen};
+use sreg_domain::seen::{
+    AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen,
+};
 use sreg_domain::{ArmId, Desired, Digest, Seen, StepId};
+use sreg_planner::may_open;
 
 use crate::absence::Witnesses;
 use crate::context::Context;
@@ -28,14 +31,29 @@ pub use object::{ObjectNow, Watched, read_object, registries};
 /// Largest round number: JavaScript's largest safe integer, as the probe's schema says.
 const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
 
-/// Everything that a plan for `desired` may know now. Ends within the settings' observe deadline.
+/// Everything that a plan for `desired` may know now. Ends within the settings' observe deadline; where public access is to be
+/// opened, whatever that does not need is waited for only a moment.
 pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
     let operations = recorded_operations(&seen.status);
     let deadline = context.settings.observe_deadline;
-    let (cluster, mut azure) = tokio::join!(
-        cluster::observe(context, object, desired),
-        context.eyes.observe(desired, &operations, deadline),
-    );
+    let mut cluster = cluster::observe(context, object, desired).await;
+    let patience = context.settings.patience_to_open;
+    let opens = |cluster: &ClusterSeen| may_open(desired, &seen.status, cluster, context.clock.now());
+    let mut azure = 'looked: {
+        let mut looking = context.eyes.observe(desired, &operations, deadline);
+        while !opens(&cluster) {
+            match tokio::time::timeout(patience, &mut looking).await {
+                Ok(azure) => break 'looked azure,
+                // A look that takes long must not keep an emergency waiting that has begun meanwhile.
+                Err(_) => cluster.break_glasses = cluster::break_glasses(context, object).await,
+            }
+        }
+        drop(looking);
+        context
+            .eyes
+            .observe_to_open(desired, &operations, deadline, patience)
+            .await
+    };
     let witnesses = Witnesses {
         desired,
         status: &seen.status,

@@ -95,9 +95,7 @@ impl Hands for Obedient {
                 started_at,
             }));
         }
-        Ok(Effect::Done {
-            also_changed: Vec::new(),
-        })
+        Ok(Effect::done())
     }
 }
 

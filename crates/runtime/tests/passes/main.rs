@@ -20,6 +20,7 @@ mod clients;
 mod evidence;
 mod fence;
 mod gated;
+mod hanging;
 mod invalid;
 mod observe;
 mod past;

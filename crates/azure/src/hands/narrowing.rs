@@ -1,0 +1,366 @@
+//! A write to a firewall must not fail because of content that is not ours. The switch goes first, without the rules that it would
+//! bring back; then the rules, all at once. What Azure refuses is narrowed down: rules that its message names, else by halves, else
+//! one by one; the rest is written, and the effect names what was left out and why. The order is fixed: nothing is chosen here.
+//!
+//! | Azure's answer to a write with rules | then |
+//! | --- | --- |
+//! | done | the next group of rules |
+//! | started (a container registry) | the rest comes with the next visit |
+//! | refused, and it names some of the group's rules | those are left out, the others tried |
+//! | refused, and it names none | each half; a single one is left out |
+//! | busy, throttled, no answer, or refused whatever the rules are | the step ends with that |
+//! | no time left | the rest comes with the next visit, which does not try again what was refused a moment ago |
+
+use std::time::Duration;
+
+use azure_core::http::Method;
+use serde_json::Value;
+use sreg_domain::action::{Disposition, Edit, Effect, LeftOut};
+use sreg_domain::network_rules::NetworkRule;
+use sreg_domain::{ArmId, Digest, Failure, RuleKind, TargetKind};
+use tokio::time::Instant;
+
+use super::settings::{also_changed, verb};
+use super::{Carried, Refusal, Work, stale};
+use crate::arm::{CallError, Cause};
+use crate::edit::{self, Edited};
+use crate::json;
+
+/// A write that narrows down begins only with so much time left for its answer.
+const TIME_FOR_A_WRITE: Duration = Duration::from_secs(2);
+
+/// Codes that refuse a write whatever rules it carries (azure.md §6.3).
+const ABOUT_THE_WHOLE: [&str; 8] = [
+    "AuthorizationFailed",
+    "DenyAssignmentAuthorizationFailed",
+    "ScopeLocked",
+    "RequestDisallowedByAzure",
+    "ReadOnlyDisabledSubscription",
+    "SubscriptionNotFound",
+    "ResourceGroupNotFound",
+    "DisablingPublicNetworkAccessNotSupported",
+];
+
+/// One step that changes a firewall.
+struct Firewall<'a> {
+    work: &'a Work<'a>,
+    id: &'a ArmId,
+    kind: TargetKind,
+    attempt: String,
+    /// The whole edit, from how the target read when the step began.
+    whole: Edited,
+    /// As last read.
+    current: Value,
+    /// The budget of the next write is taken, and `current` was read after that.
+    fresh: bool,
+    left_out: Vec<LeftOut>,
+    also_changed: Vec<String>,
+}
+
+/// What came of a part of the step.
+enum Written {
+    /// Done and read back.
+    Done,
+    /// The step ends here: started, stale, or out of time.
+    Ends(Effect),
+}
+
+/// Changes the firewall of a storage account or a container registry.
+pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: &Edit, expected: &Digest) -> Carried {
+    let attempt = format!("{} {id}", verb(change));
+    work.arm().reserve_write(id, &attempt, work.deadline).await?;
+    let Some(current) = work.find(id).await? else {
+        return stale(format!("{id} does not exist any more"));
+    };
+    if json::digest(&current) != *expected {
+        return stale(format!("{id} was changed since it was planned for"));
+    }
+    let whole = edit::apply_edit(kind, &current, change).map_err(|error| Refusal::Ours {
+        attempt: attempt.clone(),
+        message: error.to_string(),
+    })?;
+    let there = edit::rules(kind, &current);
+    let mut to_bring_back = edit::rules(kind, &whole.body);
+    to_bring_back.retain(|rule| !holds(&there, rule));
+    let mut firewall = Firewall {
+        work,
+        id,
+        kind,
+        attempt,
+        whole,
+        current,
+        fresh: true,
+        left_out: Vec::new(),
+        also_changed: Vec::new(),
+    };
+    // Our rule for a workspace's account is the whole of that edit, and no rule of its owner's goes for it.
+    if matches!(change, Edit::AllowResource { .. }) {
+        let written = firewall.write(&[]).await?;
+        return Ok(firewall.ends(written));
+    }
+    match firewall.switch(&to_bring_back).await? {
+        Written::Done => {
+            let written = firewall.put_back(to_bring_back).await?;
+            Ok(firewall.ends(written))
+        }
+        Written::Ends(effect) => Ok(effect),
+    }
+}
+
+impl Firewall<'_> {
+    fn ends(self, written: Written) -> Effect {
+        match written {
+            Written::Ends(effect) => effect,
+            Written::Done => Effect::Done {
+                also_changed: self.also_changed,
+                left_out: self.left_out,
+            },
+        }
+    }
+
+    /// Everything but the rules that it would bring back. Rules that are there have to be sent along where a rule set is sent,
+    /// because Azure may replace it as a whole (U16): those that it does not accept any more are left out.
+    async fn switch(&mut self, later: &[NetworkRule]) -> Result<Written, Refusal> {
+        let carried = edit::rules(self.kind, &self.without(later).body);
+        let mut refusal = match self.write(later).await {
+            Err(Refusal::Call(error)) if !carried.is_empty() && is_about_content(&error, &carried) => error,
+            other => return other,
+        };
+        let mut out = later.to_vec();
+        while self.has_time() {
+            let mut named = named_in(&refusal.message, &carried);
+            named.retain(|rule| !holds(&out, rule));
+            if named.is_empty() {
+                break;
+            }
+            out.extend(named.iter().cloned());
+            let last = refusal.clone();
+            match self.write(&out).await {
+                Err(Refusal::Call(error)) if is_about_content(&error, &carried) => refusal = error,
+                Ok(written) => {
+                    self.leave_out(named, &last);
+                    return Ok(written);
+                }
+                other => return other,
+            }
+            self.leave_out(named, &last);
+        }
+        let rest: Vec<NetworkRule> = carried.into_iter().filter(|rule| !holds(&out, rule)).collect();
+        if rest.is_empty() || !self.has_time() {
+            return Err(Refusal::Call(refusal));
+        }
+        // It names none of the rest: without any of them, then as many as Azure accepts.
+        out.extend(rest.iter().cloned());
+        match self.write(&out).await {
+            Ok(Written::Done) => self.add(rest, later).await,
+            Ok(ends) => Ok(ends),
+            Err(_) => Err(Refusal::Call(refusal)),
+        }
+    }
+
+    /// The rules that closing took away, as far as Azure accepts them.
+    async fn put_back(&mut self, rules: Vec<NetworkRule>) -> Result<Written, Refusal> {
+        let mut untried = Vec::new();
+        for rule in rules {
+            match self.work.inner.refused_rule(self.id, &rule) {
+                Some(failure) => self.left_out.push(LeftOut { rule, failure }),
+                None => untried.push(rule),
+            }
+        }
+        self.add(untried, &[]).await
+    }
+
+    /// Adds rules group by group; `later` stay out.
+    async fn add(&mut self, rules: Vec<NetworkRule>, later: &[NetworkRule]) -> Result<Written, Refusal> {
+        let mut groups = vec![rules];
+        while let Some(group) = groups.pop() {
+            if group.is_empty() {
+                continue;
+            }
+            if !self.has_time() {
+                return Ok(Written::Ends(Effect::Done {
+                    also_changed: std::mem::take(&mut self.also_changed),
+                    left_out: std::mem::take(&mut self.left_out),
+                }));
+            }
+            let mut out = later.to_vec();
+            out.extend(groups.iter().flatten().cloned());
+            out.extend(self.left_out.iter().map(|left| left.rule.clone()));
+            let error = match self.write(&out).await {
+                Ok(Written::Done) => continue,
+                Err(Refusal::Call(error)) if is_about_content(&error, &group) => error,
+                other => return other,
+            };
+            let named = named_in(&error.message, &group);
+            let others: Vec<NetworkRule> = group.iter().filter(|rule| !holds(&named, rule)).cloned().collect();
+            if group.len() == 1 {
+                self.leave_out(group, &error);
+            } else if !named.is_empty() && !others.is_empty() {
+                self.leave_out(named, &error);
+                groups.push(others);
+            } else {
+                let (first, second) = group.split_at(group.len() / 2);
+                groups.push(second.to_vec());
+                groups.push(first.to_vec());
+            }
+        }
+        Ok(Written::Done)
+    }
+
+    fn without(&self, rules: &[NetworkRule]) -> Edited {
+        self.whole.without(self.kind, rules).minimal(&self.current)
+    }
+
+    /// The edit without these rules, on what was read just before, and read again after.
+    async fn write(&mut self, out: &[NetworkRule]) -> Result<Written, Refusal> {
+        let edited = self.without(out);
+        if edited.is_empty() {
+            return Ok(Written::Done);
+        }
+        if !self.fresh {
+            let work = self.work;
+            work.arm().reserve_write(self.id, &self.attempt, work.deadline).await?;
+            let now = work.find(self.id).await?;
+            if now.is_none_or(|now| json::digest(&now) != json::digest(&self.current)) {
+                return Ok(Written::Ends(Effect::Stale(format!(
+                    "{} was changed meanwhile",
+                    self.id
+                ))));
+            }
+        }
+        self.fresh = false;
+        let attempt = self.attempt.clone();
+        let answer = self
+            .work
+            .write_at_once(Method::Patch, self.id, edited.body, attempt)
+            .await?;
+        match self.work.effect(self.id, &answer) {
+            Effect::Done { .. } => {}
+            started @ (Effect::Started(_) | Effect::Stale(_)) => return Ok(Written::Ends(started)),
+        }
+        let after = read_again(self.work, self.id).await?;
+        let mut also = also_changed(&self.current, &after, &self.whole.named);
+        also.retain(|field| !self.also_changed.contains(field));
+        self.also_changed.append(&mut also);
+        self.current = after;
+        Ok(Written::Done)
+    }
+
+    fn has_time(&self) -> bool {
+        self.work.deadline.saturating_duration_since(Instant::now()) > TIME_FOR_A_WRITE
+    }
+
+    fn leave_out(&mut self, rules: Vec<NetworkRule>, error: &CallError) {
+        for rule in rules {
+            let failure = failure_of(error.clone());
+            self.work.inner.remember_refused_rule(self.id, &rule, &failure);
+            self.left_out.push(LeftOut { rule, failure });
+        }
+    }
+}
+
+fn holds(rules: &[NetworkRule], rule: &NetworkRule) -> bool {
+    rules.iter().any(|other| other.key() == rule.key())
+}
+
+/// Whether a write was refused for what it carries. Where another operation is in the way that is so only if it names a rule.
+fn is_about_content(error: &CallError, carried: &[NetworkRule]) -> bool {
+    let code = error.code.as_deref().unwrap_or_default();
+    let whole = ABOUT_THE_WHOLE.iter().any(|known| known.eq_ignore_ascii_case(code));
+    match error.cause {
+        Cause::Refused | Cause::Forbidden => !whole,
+        Cause::Missing | Cause::Busy | Cause::Conflict => !whole && !named_in(&error.message, carried).is_empty(),
+        Cause::SignIn | Cause::Throttled | Cause::Unreachable | Cause::Nonsense | Cause::Precondition => false,
+    }
+}
+
+/// Why a rule was left out. What is being changed is accepted later; what is gone is not.
+fn failure_of(error: CallError) -> Failure {
+    const PASSES: [&str; 5] = ["updating", "not provisioned", "in progress", "try again", "retry"];
+    let text = error.message.to_ascii_lowercase();
+    let passes = PASSES.iter().any(|word| text.contains(word));
+    let gone = error.cause == Cause::Missing;
+    let mut failure = error.into_failure();
+    if passes {
+        failure.disposition = Disposition::Retry;
+    } else if gone {
+        failure.disposition = Disposition::Terminal;
+    }
+    failure
+}
+
+/// Rules that a message names: by their id or address, or by subnet and network apart, as the storage provider does.
+fn named_in(message: &str, rules: &[NetworkRule]) -> Vec<NetworkRule> {
+    let text = message.to_ascii_lowercase();
+    let named = |rule: &&NetworkRule| {
+        let value = rule.value.to_ascii_lowercase();
+        let apart = || match (rule.kind, value.rsplit_once("/subnets/")) {
+            (RuleKind::Subnet, Some((network, subnet))) => says(&text, network) && says(&text, subnet),
+            _ => false,
+        };
+        says(&text, value.trim_end_matches('/')) || apart()
+    };
+    rules.iter().filter(named).cloned().collect()
+}
+
+/// Whether a text has these words, not only as a part of longer ones.
+fn says(text: &str, words: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == ':';
+    !words.is_empty()
+        && text.match_indices(words).any(|(at, _)| {
+            let before = text.get(..at).and_then(|t| t.chars().next_back());
+            let mut after = text.get(at.saturating_add(words.len())..).unwrap_or_default().chars();
+            let next = after.next();
+            // A full stop ends a sentence, or goes on in an address.
+            let goes_on = next.is_some_and(part) && next != Some(':')
+                || (next == Some('.') && after.next().is_some_and(|c| c.is_ascii_digit()));
+            !before.is_some_and(|c| part(c) && c != ':' || c == '.') && !goes_on
+        })
+}
+
+async fn read_again(work: &Work<'_>, id: &ArmId) -> Result<Value, Refusal> {
+    work.arm().read(id, work.deadline).await.map_err(|mut error| {
+        error.may_have_taken_effect = true;
+        error.attempt = format!("read {id} again after it was changed");
+        error.into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(kind: RuleKind, value: &str) -> NetworkRule {
+        NetworkRule {
+            kind,
+            value: value.to_owned(),
+        }
+    }
+
+    #[test]
+    fn rules_are_recognised_in_azures_messages() {
+        let network = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/hub";
+        let rules = [
+            rule(RuleKind::Subnet, &format!("{network}/subnets/build")),
+            rule(RuleKind::Subnet, &format!("{network}/subnets/build-2")),
+            rule(RuleKind::Ip, "203.0.113.1"),
+            rule(RuleKind::Ip, "203.0.113.10"),
+            rule(RuleKind::Ipv6, "2001:db8::/48"),
+        ];
+        let named = |message: &str| -> Vec<usize> {
+            let named = named_in(message, &rules);
+            (0..rules.len()).filter(|at| holds(&named, &rules[*at])).collect()
+        };
+        let missing = format!(
+            "SubnetsHaveNoServiceEndpointsConfigured:Subnets build of virtual network {} do not have ServiceEndpoints",
+            network.to_uppercase()
+        );
+        assert_eq!(named(&missing), [0]);
+        let linked = format!("not permitted to perform action join on '{network}/subnets/build-2'.");
+        assert_eq!(named(&linked), [1]);
+        assert_eq!(named("the address 203.0.113.10 is not allowed."), [3]);
+        assert_eq!(named("the address 203.0.113.1."), [2]);
+        assert_eq!(named("2001:db8::/48 is reserved"), [4]);
+        assert!(named("Values for request parameters are invalid.").is_empty());
+    }
+}

@@ -1,0 +1,140 @@
+//! Rules of a target's firewall, one by one: whom an account lets in beside its default action. Read from network settings in
+//! Azure's shape, as Azure answers them and as a snapshot keeps them.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::target::TargetKind;
+
+/// What a rule goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleKind {
+    /// An address or prefix.
+    Ip,
+    /// An IPv6 address or prefix.
+    Ipv6,
+    /// A subnet with a service endpoint.
+    Subnet,
+    /// A resource, such as a workspace.
+    Resource,
+}
+
+impl RuleKind {
+    /// All of them, with the list that each stands in and the field that names whom it lets in.
+    pub const LISTS: [(RuleKind, &'static str, &'static str); 4] = [
+        (RuleKind::Ip, "ipRules", "value"),
+        (RuleKind::Ipv6, "ipv6Rules", "value"),
+        (RuleKind::Subnet, "virtualNetworkRules", "id"),
+        (RuleKind::Resource, "resourceAccessRules", "resourceId"),
+    ];
+
+    /// As people call it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            RuleKind::Ip | RuleKind::Ipv6 => "address rule",
+            RuleKind::Subnet => "subnet rule",
+            RuleKind::Resource => "resource rule",
+        }
+    }
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkRule {
+    /// What it goes by.
+    pub kind: RuleKind,
+    /// Whom it lets in, as Azure spells it.
+    pub value: String,
+}
+
+impl NetworkRule {
+    /// A rule of an entry of this kind's list. One that cannot be read is still a rule: its text stands for it.
+    pub fn of_entry(kind: RuleKind, field: &str, entry: &Value) -> NetworkRule {
+        let value = entry.get(field).and_then(Value::as_str);
+        NetworkRule {
+            kind,
+            value: value.map_or_else(|| entry.to_string(), str::to_owned),
+        }
+    }
+
+    /// Equal for rules that mean the same: Azure spells ids in any case, and leaves `/32` out.
+    pub fn key(&self) -> String {
+        let value = self.value.to_ascii_lowercase();
+        let (list, value) = match self.kind {
+            RuleKind::Ip => ("ip", value.strip_suffix("/32").unwrap_or(&value).to_owned()),
+            RuleKind::Ipv6 => ("ipv6", value.strip_suffix("/128").unwrap_or(&value).to_owned()),
+            RuleKind::Subnet => ("subnet", value.trim_end_matches('/').to_owned()),
+            RuleKind::Resource => ("resource", value.trim_end_matches('/').to_owned()),
+        };
+        format!("{list} {value}")
+    }
+
+    /// Whether closing public access takes it away. Rules for resources stay.
+    pub fn goes_when_closed(&self) -> bool {
+        self.kind != RuleKind::Resource
+    }
+}
+
+impl fmt::Display for NetworkRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.noun(), self.value)
+    }
+}
+
+/// Name of the rule set among a target's network settings; a registry has none.
+pub fn rule_set_name(target: TargetKind) -> Option<&'static str> {
+    match target {
+        TargetKind::Registry => None,
+        TargetKind::Storage => Some("networkAcls"),
+        TargetKind::ContainerRegistry => Some("networkRuleSet"),
+    }
+}
+
+/// Every rule in network settings of Azure's shape.
+pub fn rules_of(target: TargetKind, network: &Value) -> Vec<NetworkRule> {
+    let Some(set) = rule_set_name(target).and_then(|name| network.get(name)) else {
+        return Vec::new();
+    };
+    let lists = RuleKind::LISTS.into_iter();
+    lists
+        .flat_map(|(kind, list, field)| {
+            let entries = set.get(list).and_then(Value::as_array).into_iter().flatten();
+            entries.map(move |entry| NetworkRule::of_entry(kind, field, entry))
+        })
+        .collect()
+}
+
+/// Rules of the first settings that the second lack, of those that closing takes away.
+pub fn rules_missing(target: TargetKind, before: &Value, now: &Value) -> Vec<NetworkRule> {
+    let there: Vec<String> = rules_of(target, now).iter().map(NetworkRule::key).collect();
+    let mut missing = rules_of(target, before);
+    missing.retain(|rule| rule.goes_when_closed() && !there.contains(&rule.key()));
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rules_are_compared_by_what_they_mean() {
+        let before = json!({"networkAcls": {"ipRules": [{"value": "1.2.3.4"}, {"value": "5.0.0.0/8"}], "ipv6Rules": [{"value": "2001::/16"}],
+            "virtualNetworkRules": [{"id": "/subscriptions/S/subnets/A"}], "resourceAccessRules": [{"resourceId": "w"}]}});
+        let now = json!({"networkAcls": {"ipRules": [{"value": "1.2.3.4/32"}], "virtualNetworkRules": [{"id": "/subscriptions/s/subnets/a", "state": "Succeeded"}]}});
+        let missing = rules_missing(TargetKind::Storage, &before, &now);
+        let told: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            ["address rule 5.0.0.0/8", "address rule 2001::/16"],
+            "resource rules never went"
+        );
+        assert_eq!(rules_of(TargetKind::Storage, &before).len(), 5);
+        assert!(rules_of(TargetKind::Registry, &before).is_empty());
+        assert!(rules_of(TargetKind::Storage, &json!({"networkAcls": null})).is_empty());
+        let odd = rules_of(TargetKind::Storage, &json!({"networkAcls": {"ipRules": [{"odd": 1}]}}));
+        assert_eq!(odd[0].value, r#"{"odd":1}"#, "what cannot be read is still a rule");
+    }
+}

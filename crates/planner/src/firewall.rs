@@ -1,0 +1,190 @@
+//! Whom storage and container registry let in by rules and perimeters, and whom the lock therefore cuts off though no path proves
+//! them. It is named before anybody approves the lock, and is a part of what is approved.
+//!
+//! | lets in | the lock |
+//! | --- | --- |
+//! | an address rule | takes it away: named |
+//! | a subnet rule, of a network that is a client network or waived | takes it away: named |
+//! | a subnet rule, of another network | is held; one that only comes back not for rules that its snapshot holds |
+//! | a network security perimeter, whose rules we do not read | takes it away: approved first, unless it only comes back |
+
+use sreg_domain::desired::{ClientNetwork, NetworkPlace};
+use sreg_domain::network_rules::rules_of;
+use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
+
+use crate::draft::Draft;
+use crate::facts::{View, noun, relocks, seen_network, switch_of};
+use crate::lockdown::has_begun;
+use crate::opening::{kept, switch};
+use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
+
+/// What the lock takes away from one target.
+struct Loses<'a> {
+    access: &'a AccessAssessment,
+    rules: Vec<NetworkRule>,
+    perimeter: bool,
+}
+
+/// Target by target, as it was before the lock: the same whether the lock is ahead, half done or done.
+fn losses<'a>(view: &'a View<'_>) -> Vec<Loses<'a>> {
+    let begun = |_: &&_| !view.all_open() || has_begun(view);
+    let snapshot = view.seen.cluster.snapshot.seen().filter(begun);
+    let of = |access: &'a AccessAssessment| {
+        let earlier = snapshot.and_then(|s| kept(s, &access.id)).cloned();
+        let network = earlier.or_else(|| seen_network(view.seen, access.target, &access.id))?;
+        let mut rules = rules_of(access.target, &network);
+        rules.retain(NetworkRule::goes_when_closed);
+        let perimeter = switch(&network) == PublicNetworkAccess::SecuredByPerimeter;
+        (perimeter || !rules.is_empty()).then_some(Loses {
+            access,
+            rules,
+            perimeter,
+        })
+    };
+    view.access.iter().filter_map(of).collect()
+}
+
+/// What of it an approval covers.
+pub(crate) fn parts(view: &View<'_>) -> Vec<String> {
+    let mut parts = Vec::new();
+    for Loses {
+        access,
+        rules,
+        perimeter,
+    } in losses(view)
+    {
+        let id = access.id.key();
+        parts.extend(rules.iter().map(|rule| format!("lets in {id} {}", rule.key())));
+        parts.extend(perimeter.then(|| format!("perimeter {id}")));
+    }
+    parts
+}
+
+/// The same for people, one sentence a target.
+pub(crate) fn told(view: &View<'_>) -> Vec<(FindingReason, String)> {
+    let mut told = Vec::new();
+    for Loses {
+        access,
+        rules,
+        perimeter,
+    } in losses(view)
+    {
+        let what = format!("{} {}", noun(access.target), access.id.name());
+        if !rules.is_empty() {
+            let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+            told.push((
+                FindingReason::RulesClose,
+                format!(
+                    "closing takes from {what}: {}; whoever comes in by them loses access",
+                    rules.join(", ")
+                ),
+            ));
+        }
+        if perimeter {
+            told.push((
+                FindingReason::SecuredByPerimeter,
+                format!("{what} is SecuredByPerimeter: the rules of its network security perimeter say who comes in, and the operator does not read them; closing sets publicNetworkAccess to Disabled, and whoever comes in by them loses access; opening again restores SecuredByPerimeter"),
+            ));
+        }
+    }
+    told
+}
+
+/// Says it before the lock.
+pub(crate) fn tell(view: &View<'_>, draft: &mut Draft) {
+    for (reason, message) in told(view) {
+        draft.find(reason, message);
+    }
+}
+
+/// Storage stays `Enabled` when it is closed, so that its resource rules go on (azure.md §1.7); where a policy speaks of public
+/// access it may allow nothing but `Disabled`. Said before the lock, which else would stop half-way.
+pub(crate) fn tell_of_policies(view: &View<'_>, obstacles: &[String], draft: &mut Draft) {
+    let Some(policy) = obstacles
+        .iter()
+        .find(|o| o.to_ascii_lowercase().contains("policy assignment"))
+    else {
+        return;
+    };
+    let open = view
+        .access
+        .iter()
+        .filter(|a| a.closed == Some(false) && a.target == TargetKind::Storage);
+    for access in open {
+        let Some(network) = seen_network(view.seen, access.target, &access.id) else {
+            continue;
+        };
+        let mut rules = rules_of(access.target, &network);
+        rules.retain(|rule| rule.kind == RuleKind::Resource);
+        let (Some(first), true) = (
+            rules.first(),
+            switch(&network) != PublicNetworkAccess::SecuredByPerimeter,
+        ) else {
+            continue;
+        };
+        draft.find(
+            FindingReason::ClosingForbidden,
+            format!(
+                "closing keeps storage account {name} Enabled with defaultAction Deny, because Disabled would stop its {count} resource rules, and a policy may allow nothing but Disabled ({policy}): remove the rules (az storage account network-rule remove --account-name {name} --resource-group {group} --subscription {subscription} --resource-id {first} --tenant-id TENANT), or exempt the account (az policy exemption create --name {name} --exemption-category Waiver --scope {id} --policy-assignment ASSIGNMENT)",
+                name = access.id.name(),
+                count = rules.len(),
+                group = access.id.resource_group().unwrap_or_default(),
+                subscription = access.id.subscription(),
+                first = first.value,
+                id = access.id,
+            ),
+        );
+    }
+}
+
+/// A perimeter that is in force on something that the lock would close: nobody here knows whom it lets in.
+pub(crate) fn unknown_perimeter<'v>(view: &'v View<'_>) -> Option<&'v AccessAssessment> {
+    let mut open = view.access.iter().filter(|a| a.closed == Some(false));
+    let comes_back = relocks(&view.seen.object.status, view.any_closed());
+    open.find(|a| switch_of(view.seen, a.target, &a.id) == Some(&PublicNetworkAccess::SecuredByPerimeter))
+        .filter(|_| !comes_back)
+}
+
+/// Subnets of networks that nothing proves and nobody waived: their clients come in by a rule that the lock takes away.
+pub(crate) fn unproven_subnets(view: &View<'_>) -> Vec<Wait> {
+    let comes_back = relocks(&view.seen.object.status, view.any_closed());
+    let snapshot = view.seen.cluster.snapshot.seen().filter(|_| comes_back);
+    let mut waits = Vec::new();
+    for access in view.access.iter().filter(|a| a.closed == Some(false)) {
+        let Some(network) = seen_network(view.seen, access.target, &access.id) else {
+            continue;
+        };
+        let kept = snapshot.and_then(|s| kept(s, &access.id));
+        let kept: Vec<String> = kept.map(|k| keys(&rules_of(access.target, k))).unwrap_or_default();
+        let rules = rules_of(access.target, &network).into_iter();
+        let unproven = rules.filter(|rule| rule.kind == RuleKind::Subnet && !kept.contains(&rule.key()));
+        let unproven = unproven.filter(|rule| !network_of(rule).is_some_and(|network| is_known(view, &network)));
+        waits.extend(unproven.map(|rule| Wait {
+            reason: WaitReason::VantagePointMissing,
+            message: format!(
+                "a subnet rule of {} {} lets in {}, which is neither under clientNetworks nor under unprovenNetworks: its clients would lose access; list that network, or remove the rule: az storage account network-rule remove --account-name {} --resource-group {} --subscription {} --subnet {}",
+                noun(access.target),
+                access.id.name(),
+                network_of(&rule).map_or_else(|| "what is no subnet".to_owned(), |network| format!("network {}", network.name())),
+                access.id.name(),
+                access.id.resource_group().unwrap_or_default(),
+                access.id.subscription(),
+                rule.value
+            ),
+        }));
+    }
+    waits
+}
+
+fn keys(rules: &[NetworkRule]) -> Vec<String> {
+    rules.iter().map(NetworkRule::key).collect()
+}
+
+fn network_of(rule: &NetworkRule) -> Option<ArmId> {
+    rule.value.parse::<ArmId>().ok()?.parent()
+}
+
+fn is_known(view: &View<'_>, network: &ArmId) -> bool {
+    let client = |c: &ClientNetwork| c.place == NetworkPlace::VirtualNetwork(network.clone());
+    view.desired.client_networks.iter().any(client) || view.desired.waived.contains_key(network)
+}

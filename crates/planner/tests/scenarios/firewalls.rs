@@ -1,0 +1,292 @@
+//! Whom firewalls let in before the lock: named, a part of what is approved, and held where nobody answers for them. Words of Azure's
+//! that nobody here knows are not known.
+
+use std::time::Duration;
+
+use sreg_api::ChangeKind;
+use sreg_api::registry::*;
+use sreg_domain::seen::*;
+use sreg_domain::{Digest, Fact, PublicNetworkAccess};
+use sreg_planner::Plan;
+use sreg_planner::plan::{FindingReason, WaitReason};
+
+use super::closes;
+use super::emergencies::{add, live};
+use crate::world::*;
+
+const OFFICE: &str = "203.0.113.0/24";
+
+fn change_storage(world: &mut World, change: impl FnOnce(&mut StorageSeen)) {
+    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
+        change(account);
+        apply::touch_storage(account);
+    }
+}
+
+fn storage_of(world: &World) -> &StorageSeen {
+    world.seen.azure.storage[&storage("contosostore")].seen().unwrap()
+}
+
+fn let_in(world: &mut World, addresses: &[&str], subnets: &[&str]) {
+    change_storage(world, |s| {
+        s.default_action = Some("Deny".into());
+        s.ip_rules = addresses.iter().map(ToString::to_string).collect();
+        s.virtual_network_rules = subnets
+            .iter()
+            .map(|n| vnet(n).child("subnets", "build").to_string())
+            .collect();
+    });
+}
+
+fn said(plan: &Plan, reason: FindingReason) -> String {
+    let found = plan.findings.iter().filter(|f| f.reason == reason);
+    found.map(|f| f.message.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn waits(plan: &Plan, reason: WaitReason) -> Vec<&str> {
+    plan.waits
+        .iter()
+        .filter(|w| w.reason == reason)
+        .map(|w| w.message.as_str())
+        .collect()
+}
+
+fn asks_approval(world: &mut World) {
+    world.respec(|o| {
+        o.spec.public_access.lockdown = Some(LockdownSpec {
+            wait_for: vec![LockdownGate::Approval],
+            window: None,
+        })
+    });
+}
+
+fn approve(world: &mut World, digest: &Digest) {
+    world.seen.cluster.approvals = Fact::Seen(vec![ApprovalSeen {
+        name: "a".into(),
+        change: ChangeKind::Lockdown,
+        digest: digest.clone(),
+        approved_by: "joe".into(),
+    }]);
+}
+
+#[test]
+fn every_rule_that_the_lock_takes_away_is_named_and_a_part_of_what_is_approved() {
+    let mut world = World::everyday();
+    let_in(&mut world, &[OFFICE], &["hub"]);
+    asks_approval(&mut world);
+    world.until("AwaitingApproval", 60);
+    let plan = world.plan();
+    let subnet = vnet("hub").child("subnets", "build");
+    let summary = world.seen.object.status.approvals_wanted[0].summary.clone();
+    for words in [OFFICE, subnet.as_str(), "contosostore"] {
+        assert!(
+            said(&plan, FindingReason::RulesClose).contains(words),
+            "{:?}",
+            plan.findings
+        );
+        assert!(summary.contains(words), "{summary}");
+    }
+    let first = plan.assessment.lockdown_digest.clone().unwrap();
+    approve(&mut world, &first);
+    // One rule more is another thing to approve.
+    let_in(&mut world, &[OFFICE, "198.51.100.9"], &["hub"]);
+    let plan = world.plan();
+    assert_ne!(plan.assessment.lockdown_digest, Some(first));
+    for _ in 0..5 {
+        let (plan, _) = world.visit();
+        assert!(!closes(&plan));
+        world.pass(Duration::from_secs(60));
+    }
+    let digest = world.plan().assessment.lockdown_digest.unwrap();
+    approve(&mut world, &digest);
+    world.until("Locked", 60);
+    assert_eq!(
+        world.plan().assessment.lockdown_digest,
+        Some(digest),
+        "it survives the lock that it approved"
+    );
+}
+
+#[test]
+fn address_rules_of_a_container_registry_are_named_too() {
+    let mut world = World::everyday();
+    if let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) {
+        registry.default_action = Some("Deny".into());
+        registry.ip_rules = vec![OFFICE.into()];
+        apply::touch_acr(registry);
+    }
+    let plan = world.plan();
+    let (plan, _) = if said(&plan, FindingReason::RulesClose).is_empty() {
+        world.visit()
+    } else {
+        (plan, world.visit().1)
+    };
+    assert!(
+        said(&plan, FindingReason::RulesClose).contains("contosoacr: address rule 203.0.113.0/24"),
+        "{:?}",
+        plan.findings
+    );
+}
+
+#[test]
+fn a_subnet_of_a_network_that_nobody_answers_for_holds_the_lock_until_it_is_waived() {
+    let mut world = World::everyday();
+    let_in(&mut world, &[], &["hub", "stranger"]);
+    for _ in 0..40 {
+        let (plan, report) = world.visit();
+        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
+        world.pass(report.requeue);
+    }
+    let plan = world.plan();
+    let told = waits(&plan, WaitReason::VantagePointMissing);
+    assert_eq!(told.len(), 1, "{:?}", plan.waits);
+    assert!(
+        told[0].contains("stranger/subnets/build") && told[0].contains("az storage account network-rule remove"),
+        "{told:?}"
+    );
+    world.respec(|o| {
+        o.spec.unproven_networks = vec![UnprovenNetworkSpec {
+            virtual_network_resource_id: vnet("stranger").to_string(),
+            reason: "moves with CHG-17".into(),
+        }]
+    });
+    world.until("Locked", 60);
+}
+
+#[test]
+fn a_lock_that_only_comes_back_is_not_held_by_rules_that_its_snapshot_holds() {
+    let mut world = World::everyday();
+    let_in(&mut world, &[], &["hub"]);
+    world.settle(60);
+    world.pass(Duration::from_secs(3600));
+    // Locked by a version that did not ask; opened by hand since.
+    if let Fact::Seen(snapshot) = &mut world.seen.cluster.snapshot {
+        for target in snapshot.targets.values_mut() {
+            if target.network["networkAcls"].is_object() {
+                target.network["networkAcls"]["virtualNetworkRules"][0]["id"] =
+                    vnet("stranger").child("subnets", "build").as_str().into();
+            }
+        }
+    }
+    change_storage(&mut world, |s| {
+        s.public_network_access = Some("Enabled".into());
+        s.virtual_network_rules = vec![vnet("stranger").child("subnets", "build").to_string()];
+    });
+    world.until("Locked", 60);
+    // One that came since is new.
+    change_storage(&mut world, |s| {
+        s.public_network_access = Some("Enabled".into());
+        s.virtual_network_rules = vec![vnet("another").child("subnets", "build").to_string()];
+    });
+    for _ in 0..20 {
+        let (plan, _) = world.visit();
+        assert!(!closes(&plan));
+        world.pass(Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn a_perimeter_is_never_called_closed_and_is_restored_as_it_was() {
+    for action in ["Deny", "Allow"] {
+        let mut world = World::everyday();
+        change_storage(&mut world, |s| {
+            s.public_network_access = Some("SecuredByPerimeter".into());
+            s.default_action = Some(action.into());
+        });
+        world.until("AwaitingApproval", 60);
+        let plan = world.plan();
+        assert!(
+            said(&plan, FindingReason::SecuredByPerimeter).contains("contosostore"),
+            "{:?}",
+            plan.findings
+        );
+        assert!(
+            waits(&plan, WaitReason::LockdownApproval)[0].contains("perimeter"),
+            "{:?}",
+            plan.waits
+        );
+        assert_ne!(world.summary(), "Locked");
+        assert!(
+            !plan.assessment.access.iter().any(|a| a.closed == Some(true)),
+            "{action}"
+        );
+        let digest = plan.assessment.lockdown_digest.unwrap();
+        approve(&mut world, &digest);
+        world.until("Locked", 60);
+        assert_eq!(
+            storage_of(&world).public_network_access,
+            Some(PublicNetworkAccess::Disabled)
+        );
+        world.pass(Duration::from_secs(3600));
+        add(&mut world, "a", 30);
+        world.until("BreakGlass", 5);
+        let storage = storage_of(&world);
+        assert_eq!(
+            storage.public_network_access,
+            Some(PublicNetworkAccess::SecuredByPerimeter)
+        );
+        assert_eq!(storage.default_action.as_deref(), Some(action));
+        live(&mut world, 31, "");
+        world.until("Locked", 60);
+    }
+}
+
+#[test]
+fn opening_by_spec_leaves_a_perimeter_as_it_is() {
+    let mut world = World::everyday();
+    change_storage(&mut world, |s| {
+        s.public_network_access = Some("SecuredByPerimeter".into())
+    });
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(40);
+    assert_eq!(
+        storage_of(&world).public_network_access,
+        Some(PublicNetworkAccess::SecuredByPerimeter)
+    );
+}
+
+/// Each word that a gate reads, with a value that nobody knows: never locked, never called locked or open, and never opened over.
+#[test]
+fn a_word_that_nobody_knows_neither_locks_nor_opens_and_is_told() {
+    let odd: [(&str, fn(&mut World)); 4] = [
+        ("registry", |world| {
+            if let Fact::Seen(registry) = &mut world.seen.azure.registry {
+                registry.public_network_access = Some("DisabledOnTuesdays".into());
+                apply::touch_registry(registry);
+            }
+        }),
+        ("storage", |world| {
+            change_storage(world, |s| s.public_network_access = Some("DisabledOnTuesdays".into()))
+        }),
+        ("action", |world| {
+            change_storage(world, |s| s.default_action = Some("DenyOnTuesdays".into()))
+        }),
+        ("acr", |world| {
+            if let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) {
+                registry.public_network_access = Some("DisabledOnTuesdays".into());
+                apply::touch_acr(registry);
+            }
+        }),
+    ];
+    for (name, change) in odd {
+        for desired in [PublicAccess::Disabled, PublicAccess::Enabled] {
+            let mut world = World::everyday();
+            world.respec(|o| o.spec.public_access.desired = desired);
+            change(&mut world);
+            for _ in 0..40 {
+                let (plan, report) = world.visit();
+                let touches = |s: &sreg_planner::plan::Step| s.action.closes() || s.action.opens();
+                assert!(!plan.steps().any(touches), "{name}: {}", sreg_planner::render(&plan));
+                world.pass(report.requeue);
+            }
+            let plan = world.plan();
+            let told = waits(&plan, WaitReason::SettingNotUnderstoodStalled);
+            assert!(
+                told.len() == 1 && told[0].contains("OnTuesdays"),
+                "{name}: {:?}",
+                plan.waits
+            );
+            assert_eq!(world.state(), "Stalled", "{name}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The way back is never all or nothing: each target by itself, each switch before its rules, and what Azure refuses is left out
+//! and named.
+
+use std::time::Duration;
+
+use sreg_api::registry::*;
+use sreg_domain::seen::*;
+use sreg_domain::{Fact, PublicNetworkAccess};
+use sreg_planner::Plan;
+use sreg_planner::plan::FindingReason;
+
+use super::emergencies::{add, live};
+use crate::world::*;
+
+const OFFICE: &str = "203.0.113.0/24";
+
+/// A subnet of a client network, so that nothing holds the lock for it.
+fn subnet() -> String {
+    vnet("hub").child("subnets", "build").to_string()
+}
+
+fn storage_of(world: &World) -> &StorageSeen {
+    world.seen.azure.storage[&storage("contosostore")].seen().unwrap()
+}
+
+fn change_storage(world: &mut World, change: impl FnOnce(&mut StorageSeen)) {
+    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
+        change(account);
+        apply::touch_storage(account);
+    }
+}
+
+fn change_acr(world: &mut World, change: impl FnOnce(&mut ContainerRegistrySeen)) {
+    if let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) {
+        change(registry);
+        apply::touch_acr(registry);
+    }
+}
+
+fn acr_of(world: &World) -> &ContainerRegistrySeen {
+    world.seen.azure.container_registries[&acr()].seen().unwrap()
+}
+
+/// Locked; before that storage let in an office and a subnet only.
+fn locked_with_a_subnet() -> World {
+    let mut world = World::everyday();
+    change_storage(&mut world, |s| {
+        s.default_action = Some("Deny".into());
+        s.ip_rules = vec![OFFICE.into()];
+        s.virtual_network_rules = vec![subnet()];
+    });
+    world.settle(60);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+    assert!(storage_of(&world).virtual_network_rules.is_empty());
+    world.pass(Duration::from_secs(3600));
+    world
+}
+
+fn not_put_back(plan: &Plan) -> Vec<&str> {
+    let findings = plan
+        .findings
+        .iter()
+        .filter(|f| f.reason == FindingReason::RulesNotPutBack);
+    findings.map(|f| f.message.as_str()).collect()
+}
+
+fn opens(plan: &Plan) -> usize {
+    plan.steps().filter(|s| s.action.opens()).count()
+}
+
+/// So many visits that open nothing.
+fn quiet(world: &mut World, visits: usize) -> Plan {
+    for _ in 0..visits {
+        let (plan, _) = world.visit();
+        assert_eq!(opens(&plan), 0, "{}", sreg_planner::render(&plan));
+        world.pass(Duration::from_secs(3));
+    }
+    world.plan()
+}
+
+#[test]
+fn a_rule_that_azure_refuses_keeps_nothing_else_closed_and_is_named_with_the_command() {
+    for by_spec in [false, true] {
+        let mut world = locked_with_a_subnet();
+        world.refuses.insert(subnet(), false);
+        if by_spec {
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            world.until("Open", 5);
+        } else {
+            add(&mut world, "a", 60);
+            world.until("BreakGlass", 5);
+        }
+        assert!(world.all_open(), "{:?}", world.closed());
+        assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
+        assert_eq!(
+            storage_of(&world).default_action.as_deref(),
+            Some("Deny"),
+            "never wider than before"
+        );
+        let plan = quiet(&mut world, 5);
+        let told = not_put_back(&plan);
+        assert_eq!(told.len(), 1, "{}", sreg_planner::render(&plan));
+        for word in [
+            subnet().as_str(),
+            "does not do",
+            "c-1",
+            "az storage account network-rule add",
+            "--subnet",
+        ] {
+            assert!(told[0].contains(word), "{word}: {}", told[0]);
+        }
+        assert!(plan.waits.is_empty(), "{:?}", plan.waits);
+        assert!(world.seen.cluster.snapshot.seen().is_some(), "the rule is kept");
+        world.refuses.clear();
+        world.pass(Duration::from_secs(120));
+        world.settle_anyhow(6);
+        assert_eq!(
+            storage_of(&world).virtual_network_rules,
+            [subnet()],
+            "put back by itself"
+        );
+        world.settle_anyhow(3);
+        assert!(world.seen.cluster.snapshot.is_absent(), "and then of no use");
+        assert!(not_put_back(&world.plan()).is_empty());
+    }
+}
+
+#[test]
+fn where_every_rule_is_refused_the_account_answers_as_before_but_for_them_and_nobody_else_comes_in() {
+    let mut world = locked_with_a_subnet();
+    world.refuses.insert(subnet(), false);
+    world.refuses.insert(OFFICE.into(), false);
+    add(&mut world, "a", 60);
+    world.until("BreakGlass", 5);
+    let storage = storage_of(&world);
+    assert_eq!(storage.public_network_access, Some(PublicNetworkAccess::Enabled));
+    assert_eq!(storage.default_action.as_deref(), Some("Deny"));
+    assert_eq!(acr_of(&world).public_network_access.as_deref(), Some("Enabled"));
+    let plan = quiet(&mut world, 5);
+    let told = not_put_back(&plan).join(" ");
+    assert!(told.contains(OFFICE) && told.contains(&subnet()), "{told}");
+}
+
+#[test]
+fn an_address_rule_of_a_container_registry_that_is_refused_is_named_too() {
+    let mut world = World::everyday();
+    change_acr(&mut world, |r| {
+        r.default_action = Some("Deny".into());
+        r.ip_rules = vec![OFFICE.into(), "198.51.100.7".into()];
+    });
+    world.settle(60);
+    world.pass(Duration::from_secs(3600));
+    world.refuses.insert(OFFICE.into(), false);
+    add(&mut world, "a", 60);
+    world.until("BreakGlass", 6);
+    assert_eq!(acr_of(&world).ip_rules, ["198.51.100.7"]);
+    let plan = quiet(&mut world, 3);
+    assert!(
+        not_put_back(&plan)[0].contains("az acr network-rule add"),
+        "{:?}",
+        plan.findings
+    );
+}
+
+#[test]
+fn a_subnet_that_is_being_changed_is_put_back_seconds_later() {
+    let mut world = locked_with_a_subnet();
+    world.refuses.insert(subnet(), true);
+    add(&mut world, "a", 60);
+    world.until("BreakGlass", 5);
+    assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
+    world.refuses.clear();
+    let mut waited = Duration::ZERO;
+    while storage_of(&world).virtual_network_rules.is_empty() {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+        waited += report.requeue;
+        assert!(waited < Duration::from_secs(60), "{waited:?}");
+    }
+}
+
+#[test]
+fn the_next_lock_keeps_what_could_not_be_put_back_and_the_next_opening_puts_it_back() {
+    let mut world = locked_with_a_subnet();
+    world.refuses.insert(subnet(), false);
+    add(&mut world, "a", 30);
+    world.until("BreakGlass", 5);
+    world.visit();
+    live(&mut world, 31, "");
+    world.until("Locked", 60);
+    world.refuses.clear();
+    world.pass(Duration::from_secs(3600));
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(10);
+    assert_eq!(storage_of(&world).virtual_network_rules, [subnet()]);
+    assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
+}
+
+#[test]
+fn a_status_that_is_erased_only_makes_it_tried_again() {
+    let mut world = locked_with_a_subnet();
+    world.refuses.insert(subnet(), false);
+    add(&mut world, "a", 60);
+    world.until("BreakGlass", 5);
+    world.seen.object.status.refusals.clear();
+    world.restart();
+    let (plan, _) = world.visit();
+    assert_eq!(opens(&plan), 1, "{}", sreg_planner::render(&plan));
+    quiet(&mut world, 3);
+    assert!(world.all_open());
+}
+
+#[test]
+fn a_rollback_is_not_held_up_by_a_rule_either() {
+    let mut world = World::everyday();
+    change_storage(&mut world, |s| {
+        s.default_action = Some("Deny".into());
+        s.virtual_network_rules = vec![subnet()];
+        s.ip_rules = vec![OFFICE.into()];
+    });
+    world.respec(|o| {
+        o.spec.public_access.rollback = Some(RollbackSpec {
+            on_failure: RollbackPolicy::Reopen,
+            grace_period: "15m".into(),
+        });
+    });
+    world.settle(60);
+    world.refuses.insert(subnet(), false);
+    world
+        .broken
+        .insert(("office".into(), registry_name("westeurope").to_string()));
+    for _ in 0..40 {
+        let (_, report) = world.visit();
+        if world.all_open() {
+            break;
+        }
+        world.pass(report.requeue.min(Duration::from_secs(30)));
+    }
+    assert!(world.all_open(), "{}", world.message());
+    assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
+    let plan = quiet(&mut world, 3);
+    assert_eq!(not_put_back(&plan).len(), 1);
+}
