@@ -10,6 +10,8 @@ pub const PROBE_MANAGER: &str = "secure-registry-operator/probe";
 pub const SNAPSHOT_MANAGER: &str = "secure-registry-operator/snapshot";
 /// Field manager of the operator on the status of a BreakGlass.
 pub const BREAK_GLASS_MANAGER: &str = "secure-registry-operator/break-glass";
+/// Field manager of the status of ChangeApprovals.
+pub const APPROVAL_MANAGER: &str = "secure-registry-operator/approval";
 /// Field manager of a probe's status, written by the vantage point.
 pub const AGENT_MANAGER: &str = "secure-registry-agent/status";
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sreg_api::BreakGlassStatus;
 use sreg_api::probe::ConnectivityProbeSpec;
 use sreg_api::registry::ResolutionPolicy;
+use sreg_api::{BreakGlassStatus, ChangeApprovalStatus};
 
 use crate::digest::Digest;
 use crate::ids::{ArmId, Location};
@@ -82,7 +82,10 @@ impl Action {
 
     /// Whether it only tells people something. Such a step holds nothing up, whatever comes of it.
     pub fn only_tells(&self) -> bool {
-        matches!(self, Action::Cluster(ClusterAction::TellBreakGlass { .. }))
+        matches!(
+            self,
+            Action::Cluster(ClusterAction::TellBreakGlass { .. } | ClusterAction::TellApproval { .. })
+        )
     }
 }
 
@@ -137,6 +140,17 @@ pub enum ClusterAction {
         uid: String,
         /// The whole status.
         status: BreakGlassStatus,
+    },
+    /// Write the status of a ChangeApproval: it tells people, and nothing depends on it.
+    TellApproval {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Uid: a successor of the same name is another one.
+        uid: String,
+        /// The whole status.
+        status: ChangeApprovalStatus,
     },
     /// Delete a probe whose vantage point is no longer named.
     DeleteProbe {

@@ -14,6 +14,7 @@ pub mod render;
 pub mod report;
 pub mod validate;
 
+mod approvals;
 mod attempts;
 mod break_glass;
 mod claims;

@@ -19,7 +19,7 @@ use crate::conditions::{truncate, whole_seconds};
 use crate::draft::cluster_step;
 use crate::facts::{View, locked_at};
 use crate::opening;
-use crate::plan::Step;
+use crate::plan::{Finding, FindingReason, Step};
 
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -46,7 +46,7 @@ fn step(namespace: &str, glass: &BreakGlassSeen, status: BreakGlassStatus) -> Op
 }
 
 /// Steps for those whose status says something else than what is true.
-pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {
+pub(crate) fn tell(view: &View<'_>, findings: &[Finding]) -> Vec<Step> {
     let Fact::Seen(all) = &view.seen.cluster.break_glasses else {
         return Vec::new();
     };
@@ -57,13 +57,18 @@ pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {
             let term = terms
                 .iter()
                 .find(|t| t.glass.uid == glass.uid && t.glass.name == glass.name);
-            step(namespace, glass, status(view, glass, term)?)
+            step(namespace, glass, status(view, glass, term, findings)?)
         })
         .collect()
 }
 
 /// `None`: what it says stays.
-fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> Option<BreakGlassStatus> {
+fn status(
+    view: &View<'_>,
+    glass: &BreakGlassSeen,
+    term: Option<&Term<'_>>,
+    findings: &[Finding],
+) -> Option<BreakGlassStatus> {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
     let phase = glass.status.as_ref().map(|s| s.phase);
     let registry = &view.desired.object.name;
@@ -96,13 +101,14 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
                 Active,
                 Some(term.until),
                 format!(
-                    "holds public access of {registry} open until {until}{}; then it is locked again, once {}every path is proven anew; delete this BreakGlass to end it earlier",
+                    "holds public access of {registry} open until {until}{}; then it is locked again, once {}every path is proven anew; delete this BreakGlass to end it earlier{}",
                     cut(view, term),
                     if view.desired.is_valid() {
                         ""
                     } else {
                         "its SecureRegistry is valid and "
-                    }
+                    },
+                    relock(findings)
                 ),
             )),
             None => Some(say(
@@ -140,8 +146,14 @@ fn status(view: &View<'_>, glass: &BreakGlassSeen, term: Option<&Term<'_>>) -> O
     ))
 }
 
+/// What the lock after it will wait for, if anything is missing.
+fn relock(findings: &[Finding]) -> String {
+    let warned = findings.iter().find(|f| f.reason == FindingReason::RelockNeedsApproval);
+    warned.map(|f| format!("; {}", f.message)).unwrap_or_default()
+}
+
 /// Why nothing is opened though its time runs, or nothing locked though it is over.
-fn no_effect(view: &View<'_>) -> Option<String> {
+pub(crate) fn no_effect(view: &View<'_>) -> Option<String> {
     let registry = &view.desired.object.name;
     if view.seen.object.deleting {
         return Some(format!("{registry} is being deleted, public access stays as it is"));

@@ -191,6 +191,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 | ClusterAction::RemoveFinalizer
                 | ClusterAction::DeleteSnapshot { .. }
                 | ClusterAction::TellBreakGlass { .. }
+                | ClusterAction::TellApproval { .. }
                 | ClusterAction::DeleteProbe { .. } => true,
                 ClusterAction::Claim { .. }
                 | ClusterAction::AddFinalizer

@@ -5,6 +5,7 @@
 //! | convergence from anywhere, quiet, fixpoint, progress, stability, adoption, deletion ends | `ending` |
 //! | no closing without proof, no opening without permission, ownership, bounds, order, no harm from ignorance | `safety` |
 //! | whatever comes of writes, no resource gets many of them | `pausing` |
+//! | a locked object's Ready turns False only for a client or a person | `readiness` |
 //! | equal worlds give byte-equal status, reporting is monotone and consistent | `telling` |
 //!
 //! The seed is committed, so that a run can be repeated; with `PROPTEST_CASES` there are that many stories, of a new seed each
@@ -16,6 +17,7 @@ mod world;
 
 mod ending;
 mod pausing;
+mod readiness;
 mod safety;
 mod stories;
 mod telling;

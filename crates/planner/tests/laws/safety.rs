@@ -146,7 +146,8 @@ fn takes_or_writes(action: &Action) -> bool {
             | ClusterAction::WriteSnapshot { .. }
             | ClusterAction::ApplyProbe(_)
             | ClusterAction::OpenRound { .. }
-            | ClusterAction::TellBreakGlass { .. } => false,
+            | ClusterAction::TellBreakGlass { .. }
+            | ClusterAction::TellApproval { .. } => false,
         },
     }
 }

@@ -6,10 +6,12 @@ mod world;
 
 mod after;
 mod approvals;
+mod approvers;
 mod deleting;
 mod emergencies;
 mod invalid;
 mod lock;
+mod people;
 mod progress;
 mod refused;
 mod restoring;

@@ -133,6 +133,8 @@ pub struct World {
     pub undo: Option<Box<AzureSeen>>,
     /// Every write to Azure: when, and which resource.
     pub writes: Vec<(Timestamp, ArmId)>,
+    /// Facts (by number, see [`World::forgetters`]) that the next visit cannot read.
+    pub unread: Vec<u8>,
     /// The object is gone: its finalizer went while it was being deleted.
     pub gone: bool,
     pub addresses: u32,
@@ -293,6 +295,7 @@ impl World {
             contrary: Vec::new(),
             undo: None,
             writes: Vec::new(),
+            unread: Vec::new(),
             gone: false,
             addresses: 4,
             journal: Vec::new(),

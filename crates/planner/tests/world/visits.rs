@@ -23,10 +23,16 @@ impl World {
     }
 
     pub fn seen_now(&self) -> Seen {
-        Seen {
+        let mut seen = Seen {
             at: self.now,
             ..self.seen.clone()
+        };
+        let all = self.forgetters();
+        for at in &self.unread {
+            let (_, forget) = &all[usize::from(*at) % all.len()];
+            forget(&mut seen);
         }
+        seen
     }
 
     pub fn report(&self, plan: &Plan, outcome: &Outcome) -> Report {
@@ -49,6 +55,7 @@ impl World {
         self.seen.memory.attempts = report.attempts.clone();
         self.forget_ended(&before.seen.azure.operations);
         self.seen.nonce = (self.seen.nonce * 31 + 17) % 9_000_000;
+        self.unread.clear();
         self.answer();
         (plan, report)
     }
