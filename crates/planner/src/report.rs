@@ -337,6 +337,7 @@ fn requeue(plan: &Plan, outcome: &Outcome, attempts: &Attempts, now: Timestamp) 
 
 /// Between two visits at least.
 const SHORTEST: Duration = Duration::from_secs(1);
+
 /// No later than when patience ends.
 fn patient(requeue: Duration, status: &SecureRegistryStatus, now: Timestamp) -> Duration {
     let ends = |since: &Time| since.0.saturating_add(steady::PATIENCE).ok();

@@ -147,7 +147,11 @@ fn by_plan(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment: &Assess
 fn unread(view: &View<'_>, kind: IgnoranceKind) -> State {
     let outage = match kind {
         IgnoranceKind::Throttled | IgnoranceKind::Unreachable | IgnoranceKind::Nonsense => true,
-        IgnoranceKind::Forbidden | IgnoranceKind::Settling | IgnoranceKind::NotRead | IgnoranceKind::Refused => false,
+        IgnoranceKind::Forbidden
+        | IgnoranceKind::SignIn
+        | IgnoranceKind::Settling
+        | IgnoranceKind::NotRead
+        | IgnoranceKind::Refused => false,
     };
     if outage && view.seen.object.status.public_access.is_some() {
         State::AzureUnreachable
