@@ -276,20 +276,20 @@ pub struct ExposureStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct ExposedSeconds {
     /// Before the first lock.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "no_seconds")]
     pub before_first_lock: i64,
     /// Opened by hand, by a policy, by a rollback, or not locked again at once.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "no_seconds")]
     pub by_drift: i64,
     /// Held open by a BreakGlass.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "no_seconds")]
     pub by_break_glass: i64,
     /// Open as the spec desired it.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "no_seconds")]
     pub by_spec: i64,
 }
 
-fn is_zero(seconds: &i64) -> bool {
+fn no_seconds(seconds: &i64) -> bool {
     *seconds == 0
 }
 

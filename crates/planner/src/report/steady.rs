@@ -122,7 +122,7 @@ fn is_passing(state: State) -> bool {
 /// What only a person ends.
 fn is_for_people(wait: &Wait) -> bool {
     let person = match wait.reason.actor() {
-        Actor::User | Actor::Approver | Actor::DnsOwner => true,
+        Actor::User | Actor::Administrator | Actor::Approver | Actor::DnsOwner => true,
         Actor::Time | Actor::Azure | Actor::Agent => false,
     };
     // That not all paths are known is the consequence of something that says itself who must act.

@@ -26,7 +26,7 @@ fn reason(before: &World, plan: &Plan) -> Option<&'static str> {
     let lasts =
         |since: &jiff::Timestamp| Duration::try_from(before.now.duration_since(*since)).is_ok_and(|d| d >= PATIENCE);
     let for_people = |w: &sreg_planner::Wait| {
-        let people = [Actor::User, Actor::Approver, Actor::DnsOwner];
+        let people = [Actor::User, Actor::Administrator, Actor::Approver, Actor::DnsOwner];
         w.reason.is_stalled() || people.contains(&w.reason.actor())
     };
     let cut_off = |name: &str| before.try_all(name).is_err();
