@@ -437,6 +437,21 @@ async fn only_the_operator_writes_status_and_takes_its_finalizer_off() -> Result
         None,
     )?;
 
+    let approvals = |client: &Client| api(client, "ChangeApproval", &namespace);
+    let void = json!({"status": {"phase": "Void", "message": "something else would be done"}});
+    approvals(&admin)?
+        .create(&post, &object(good["ChangeApproval"].clone(), &namespace, "approved")?)
+        .await?;
+    for (what, client, expected) in [
+        ("forging what an approval is good for", &admin, only),
+        ("telling what an approval is good for", &operator, None),
+    ] {
+        let answer = approvals(client)?
+            .patch_status("approved", &merge, &Patch::Merge(&void))
+            .await;
+        expect(what, refusal(answer)?, expected)?;
+    }
+
     let finalizers = |list: Value| json!({"metadata": {"finalizers": list}});
     let change = |client: &Client, list: Value| {
         let api = registries(client);

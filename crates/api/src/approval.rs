@@ -103,12 +103,16 @@ pub enum BreakGlassPhase {
     plural = "changeapprovals",
     category = "secureregistry",
     namespaced,
+    status = "ChangeApprovalStatus",
     derive = "PartialEq",
     doc = "Approves the lockdown or the name changes of one SecureRegistry, by the digest shown in its status. Void when what was approved changes. Immutable.",
     printcolumn(name = "Registry", type_ = "string", json_path = ".spec.secureRegistryName"),
     printcolumn(name = "Change", type_ = "string", json_path = ".spec.change"),
     printcolumn(name = "Approved by", type_ = "string", json_path = ".spec.approvedBy"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Used", type_ = "date", json_path = ".status.usedAt", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     validation = Rule::new("self.spec == oldSelf.spec").message("a ChangeApproval cannot be changed: delete it and approve again")
 )]
 #[serde(rename_all = "camelCase")]
@@ -124,6 +128,47 @@ pub struct ChangeApprovalSpec {
     /// Who approves: must be the user who creates the object (held by an admission policy).
     #[schemars(length(min = 1, max = 253))]
     pub approved_by: String,
+}
+
+/// What an approval is good for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ChangeApprovalStatus {
+    /// Where it stands.
+    pub phase: ChangeApprovalPhase,
+    /// When what it approves was done: of a lock the last time, of name changes the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<Time>,
+    /// What that means, and what comes next.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// Where an approval stands.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    strum::Display,
+    strum::EnumIter,
+)]
+pub enum ChangeApprovalPhase {
+    /// Nothing that it approves is to be done, or that cannot be told yet.
+    #[default]
+    Pending,
+    /// It approves what would be done now.
+    Counts,
+    /// What it approves was done. An approval of a lockdown counts again for a lock that comes back.
+    Used,
+    /// Something else would be done now than what it approves.
+    Void,
 }
 
 /// The changes that can be made to wait for an approval.

@@ -35,8 +35,10 @@ pub enum ConditionType {
 /// `docs/architecture.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr, Display)]
 pub enum State {
-    /// Not yet observed.
+    /// Not yet observed, or not to be told now.
     Unknown,
+    /// Azure does not answer: what is shown is what was known last.
+    AzureUnreachable,
     /// Steps are being carried out or Azure is busy.
     Progressing,
     /// Endpoints are being made or approved.
@@ -69,6 +71,8 @@ pub enum State {
     Observed,
     /// Cannot go on without a change of spec or rights.
     Stalled,
+    /// Closed to the public, and something that clients need is missing while it is being put back.
+    Degraded,
     /// A path was lost after the lock.
     PathLost,
     /// A break-glass holds the registry open.

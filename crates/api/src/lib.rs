@@ -15,7 +15,8 @@ pub mod status;
 pub mod vantage_point;
 
 pub use approval::{
-    BreakGlass, BreakGlassPhase, BreakGlassSpec, BreakGlassStatus, ChangeApproval, ChangeApprovalSpec, ChangeKind,
+    BreakGlass, BreakGlassPhase, BreakGlassSpec, BreakGlassStatus, ChangeApproval, ChangeApprovalPhase,
+    ChangeApprovalSpec, ChangeApprovalStatus, ChangeKind,
 };
 pub use probe::{ConnectivityProbe, ConnectivityProbeSpec, ConnectivityProbeStatus};
 pub use registry::{SecureRegistry, SecureRegistrySpec};

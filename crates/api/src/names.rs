@@ -12,6 +12,8 @@ pub const SNAPSHOT_MANAGER: &str = "secure-registry-operator/snapshot";
 pub const PUBLISHED_DNS_MANAGER: &str = "secure-registry-operator/external-dns";
 /// Field manager of the operator on the status of a BreakGlass.
 pub const BREAK_GLASS_MANAGER: &str = "secure-registry-operator/break-glass";
+/// Field manager of the status of ChangeApprovals.
+pub const APPROVAL_MANAGER: &str = "secure-registry-operator/approval";
 /// Field manager of a probe's status, written by the vantage point.
 pub const AGENT_MANAGER: &str = "secure-registry-agent/status";
 

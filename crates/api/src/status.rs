@@ -17,9 +17,20 @@ pub struct SecureRegistryStatus {
     /// `ready/wanted` private endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints_ready: Option<String>,
-    /// `proven/required` paths.
+    /// `passing/required` paths, as agents report them now. What counts for the lock is a proof of its own, made right before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paths_verified: Option<String>,
+    /// The last time that every required path was proven in one round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_proof: Option<ProofStatus>,
+    /// Since when something could not be read: public access, endpoints and paths are shown as they were known then. Absent while
+    /// everything is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<Time>,
+    /// Since when a registry that is called locked is not settled, though nobody is known to be cut off and nobody has to act:
+    /// `Ready` stays True for two minutes of that, longer where no client is concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsettled_since: Option<Time>,
     /// Public access as Azure reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_access: Option<PublicAccessStatus>,
@@ -48,6 +59,9 @@ pub struct SecureRegistryStatus {
     /// The writes that a `ChangeApproval` would approve, by kind.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub approvals_wanted: Vec<ApprovalWanted>,
+    /// The approvals that were used: which, by whom, when. At most eight, the latest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals_used: Vec<ApprovalUse>,
     /// When names last changed by a write of ours; the lock waits `dnsSettle` from then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_name_change_time: Option<Time>,
@@ -116,12 +130,25 @@ pub struct EndpointStatus {
     /// Private addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
-    /// Public names that it carries.
+    /// Public names that it carries; of one that is gone, those that it carried.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fqdns: Vec<String>,
     /// First path through it that fails: `network fqdn: hop, message`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing_path: Option<String>,
+}
+
+/// A complete proof: every required path, in one round.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProofStatus {
+    /// When it was complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
+    /// How many paths: `12/12`.
+    pub paths: String,
+    /// Its digest. The lock names the digest of the proof that it was made with.
+    pub evidence_digest: String,
 }
 
 /// One wait.
@@ -241,17 +268,43 @@ pub struct ApprovalWanted {
     pub summary: String,
 }
 
+/// One use of a `ChangeApproval`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ApprovalUse {
+    /// Name of the ChangeApproval.
+    pub name: String,
+    /// `NameChanges` or `Lockdown`.
+    pub change: String,
+    /// What it named.
+    pub digest: String,
+    /// Who approved.
+    pub approved_by: String,
+    /// When: of a lock its last closing write, of name changes their first write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<Time>,
+}
+
 /// How long the registry was exposed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ExposureStatus {
+    /// When we first saw it open at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_public_at: Option<Time>,
+    /// When we first saw all three closed after that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_locked_at: Option<Time>,
+    /// Seconds of all exposures that have ended, by cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposed_seconds: Option<ExposedSeconds>,
     /// When we first saw it open in this exposure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_seen_public: Option<Time>,
     /// When we saw all three closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locked_at: Option<Time>,
-    /// Time between the two, whole seconds.
+    /// Time between the two, whole seconds, without the time for which BreakGlasses held it open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_to_remediate_seconds: Option<i64>,
     /// The spec desired it open in this exposure: the next lock waits for its window and for public clients as a first one does.
@@ -260,6 +313,28 @@ pub struct ExposureStatus {
     /// Digest of the evidence with which the last closing write passed its fence; gone once we have opened everything again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence_digest: Option<String>,
+}
+
+/// For how long public access was open, by what held it open.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExposedSeconds {
+    /// Before the first lock.
+    #[serde(skip_serializing_if = "no_seconds")]
+    pub before_first_lock: i64,
+    /// Opened by hand, by a policy, by a rollback, or not locked again at once.
+    #[serde(skip_serializing_if = "no_seconds")]
+    pub by_drift: i64,
+    /// Held open by a BreakGlass.
+    #[serde(skip_serializing_if = "no_seconds")]
+    pub by_break_glass: i64,
+    /// Open as the spec desired it.
+    #[serde(skip_serializing_if = "no_seconds")]
+    pub by_spec: i64,
+}
+
+fn no_seconds(seconds: &i64) -> bool {
+    *seconds == 0
 }
 
 /// One use of a `BreakGlass`.

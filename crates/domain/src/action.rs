@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sreg_api::BreakGlassStatus;
 use sreg_api::probe::ConnectivityProbeSpec;
 use sreg_api::registry::ResolutionPolicy;
+use sreg_api::{BreakGlassStatus, ChangeApprovalStatus};
 
 use crate::digest::Digest;
 use crate::ids::{ArmId, Location};
@@ -86,7 +86,11 @@ impl Action {
     pub fn only_tells(&self) -> bool {
         matches!(
             self,
-            Action::Cluster(ClusterAction::TellBreakGlass { .. } | ClusterAction::PublishDns { .. })
+            Action::Cluster(
+                ClusterAction::TellBreakGlass { .. }
+                    | ClusterAction::TellApproval { .. }
+                    | ClusterAction::PublishDns { .. }
+            )
         )
     }
 }
@@ -149,6 +153,17 @@ pub enum ClusterAction {
         uid: String,
         /// The whole status.
         status: BreakGlassStatus,
+    },
+    /// Write the status of a ChangeApproval: it tells people, and nothing depends on it.
+    TellApproval {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Uid: a successor of the same name is another one.
+        uid: String,
+        /// The whole status.
+        status: ChangeApprovalStatus,
     },
     /// Delete a probe whose vantage point is no longer named.
     DeleteProbe {

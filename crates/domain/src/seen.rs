@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus};
 use sreg_api::status::RefusalStatus;
 use sreg_api::vantage_point::VantageNetwork;
-use sreg_api::{BreakGlassStatus, ChangeKind, SecureRegistryStatus};
+use sreg_api::{BreakGlassStatus, ChangeApprovalStatus, ChangeKind, SecureRegistryStatus};
 
 use crate::action::{Operation, Snapshot};
 use crate::azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
@@ -225,6 +225,10 @@ pub struct ApprovalSeen {
     pub digest: Digest,
     /// By whom.
     pub approved_by: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its last status, if it has one that parses. Untrusted input.
+    pub status: Option<ChangeApprovalStatus>,
 }
 
 /// An emergency.

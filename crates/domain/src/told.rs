@@ -51,6 +51,9 @@ impl fmt::Display for ClusterAction {
             ClusterAction::PublishDns { config_map, .. } => {
                 write!(f, "publish what DNS must answer (ConfigMap {config_map})")
             }
+            ClusterAction::TellApproval { namespace, name, .. } => {
+                write!(f, "write the status of ChangeApproval {namespace}/{name}")
+            }
             ClusterAction::DeleteProbe { namespace, name } => {
                 write!(f, "delete ConnectivityProbe {namespace}/{name}")
             }

@@ -15,8 +15,8 @@ use crate::facts::{View, locked_at};
 
 mod telling;
 
-pub(crate) use telling::tell;
 pub use telling::tell_without_registry;
+pub(crate) use telling::{no_effect, tell};
 
 /// How emergencies stand.
 #[derive(Debug, Clone, PartialEq)]

@@ -23,10 +23,10 @@ use crate::facts::{View, not_known};
 use crate::lint::{LintFinding, lint};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
-use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, Wait, WaitReason};
+use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
 use crate::{
-    attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, preflight,
-    published, registry, release, settling, state, tags, teardown,
+    approvals, attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths,
+    preflight, published, registry, release, settling, state, tags, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
@@ -148,11 +148,12 @@ fn live(view: &View<'_>) -> Plan {
         }
         attempts::hold(view, &mut draft);
         preflight::hold(view, &wanted, &mut draft);
-        assessment.name_changes = name_changes::hold(view, &wanted, &mut draft);
+        (assessment.name_changes, assessment.approved_changes) = name_changes::hold(view, &wanted, &mut draft);
         release::one_at_a_time(view, &mut draft);
         assessment.names_about_to_change = settling::record_first(view, &mut draft);
         proof.plan_probes(view, assessment.dns_ready, &mut draft);
         access(view, &paths, &proof, &assessment.paths, &mut draft);
+        approvals::warn_of_relock(view, &assessment, &mut draft);
     } else {
         // Upkeep and creation; and what is shut can be opened though not all of the registry is there.
         attempts::hold(view, &mut draft);
@@ -318,7 +319,7 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
     } else {
         SOON
     };
-    add_telling(view, &mut waves, &draft.waits);
+    add_telling(view, &mut waves, &assessment, &draft);
     Plan {
         waves,
         waits: draft.waits,
@@ -329,9 +330,10 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
     }
 }
 
-/// Break-glasses are told how they stand, and whoever runs external DNS what to answer, last, so that this holds nothing up; in a teardown the finalizer goes last. Closing
+/// Break-glasses and approvals are told how they stand, and whoever runs external DNS what to answer, last, so that this holds
+/// nothing up; in a teardown the finalizer goes last. Closing
 /// writes stand alone: what is to be told then is told a visit later.
-fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>, waits: &[Wait]) {
+fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>, assessment: &Assessment, draft: &Draft) {
     if waves.iter().flatten().any(|step| step.action.closes()) {
         return;
     }
@@ -340,10 +342,12 @@ fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>, waits: &[Wait]) {
         WaitReason::ResourceLockedStalled,
         WaitReason::InvalidSpecStalled,
     ];
-    let obstacle = waits
+    let obstacle = draft
+        .waits
         .iter()
         .find(|w| w.reason.is_stalled() && !aside.contains(&w.reason));
-    let mut telling = break_glass::tell(view, obstacle.map(|w| w.message.as_str()));
+    let mut telling = break_glass::tell(view, obstacle.map(|w| w.message.as_str()), &draft.findings);
+    telling.extend(approvals::tell(view, assessment, &draft.waits));
     telling.extend(published::step(view));
     if telling.is_empty() {
         return;
@@ -454,7 +458,11 @@ fn azure_asks(view: &View<'_>) -> Duration {
         OperationState::Running { retry_after } => *retry_after,
         OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => None,
     });
-    let waited = view.last_entry().map_or(Duration::ZERO, |(_, since)| since);
+    let unsettled = view.seen.object.status.unsettled_since.as_ref();
+    let unsettled = unsettled.and_then(|since| Duration::try_from(view.now.duration_since(since.0)).ok());
+    let waited = unsettled
+        .or_else(|| view.last_entry().map(|(_, since)| since))
+        .unwrap_or_default();
     asked
         .min()
         .unwrap_or_else(|| (waited / 30).max(Duration::from_secs(3)))

@@ -3,8 +3,8 @@
 //!
 //! | state | Ready | Reconciling | Stalled |
 //! | --- | --- | --- | --- |
-//! | Unknown | Unknown | True | False |
-//! | Progressing, CreatingEndpoints, ConfiguringDns, Settling, Proving, Locking, Opening | False | True | False |
+//! | Unknown, AzureUnreachable | Unknown | True | False |
+//! | Progressing, CreatingEndpoints, ConfiguringDns, Settling, Proving, Locking, Opening, Degraded | False | True | False |
 //! | Awaiting… | False | False | False |
 //! | Locked, Open, Observed | True | False | False |
 //! | Stalled, PathLost | False | False | True |
@@ -47,7 +47,7 @@ impl Truth {
 pub fn trio(state: State) -> (Truth, Truth, Truth) {
     use Truth::{False, True, Unknown};
     match state {
-        State::Unknown => (Unknown, True, False),
+        State::Unknown | State::AzureUnreachable => (Unknown, True, False),
         State::Progressing
         | State::CreatingEndpoints
         | State::ConfiguringDns
@@ -55,6 +55,7 @@ pub fn trio(state: State) -> (Truth, Truth, Truth) {
         | State::Proving
         | State::Locking
         | State::Opening
+        | State::Degraded
         | State::Deleting => (False, True, False),
         State::AwaitingConnectionApproval
         | State::AwaitingApproval
@@ -214,6 +215,8 @@ mod tests {
         for state in State::iter() {
             let row = match state {
                 State::Unknown => (Unknown, True, False),
+                State::AzureUnreachable => (Unknown, True, False),
+                State::Degraded => (False, True, False),
                 State::Progressing => (False, True, False),
                 State::CreatingEndpoints => (False, True, False),
                 State::ConfiguringDns => (False, True, False),

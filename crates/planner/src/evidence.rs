@@ -375,7 +375,8 @@ impl Evidence {
         let standing = |look: &Look| match look {
             Look::Nothing(why) => PathStanding::Unknown(why.clone()),
             Look::Passes(times) if locked || (self.round.is_some() && *times >= needed) => PathStanding::Passing,
-            Look::Passes(_) => PathStanding::Unknown("passes, not proven in a round yet".into()),
+            Look::Passes(times) if *times >= needed => PathStanding::Reported,
+            Look::Passes(_) => PathStanding::Unknown("passes, not often enough in a row yet".into()),
             Look::Fails(_, _, times) if locked && (1..needed).contains(times) => PathStanding::Passing,
             Look::Fails(hop, message, _) => PathStanding::Failing(*hop, message.clone()),
         };
@@ -396,7 +397,7 @@ pub(crate) fn first_failure(paths: &[PathAssessment]) -> Option<String> {
         PathStanding::Failing(hop, message) => {
             Some(format!("{} cannot reach {}: {hop}: {message}", p.network, p.path.fqdn))
         }
-        PathStanding::Passing | PathStanding::Unknown(_) => None,
+        PathStanding::Passing | PathStanding::Reported | PathStanding::Unknown(_) => None,
     });
     let first = failing.next()?;
     let more = failing.count();

@@ -41,6 +41,12 @@ pub(crate) fn approved(view: &View<'_>, change: ChangeKind, digest: &Digest) -> 
     }
 }
 
+/// Whether the lock waits for an approval: the spec wants one, or something would forbid opening again.
+pub(crate) fn needs_approval(view: &View<'_>) -> bool {
+    let obstacles = view.seen.azure.reopening_obstacles.seen();
+    view.desired.gates.contains(&LockdownGate::Approval) || obstacles.is_some_and(|o| !o.is_empty())
+}
+
 /// What an approval of kind `Lockdown` covers: closing every target, the required paths, and what would forbid the way back.
 /// It does not depend on which targets are closed already, so it survives a lock that is half done.
 pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> {

@@ -17,6 +17,7 @@ pub mod validate;
 
 mod askers;
 pub mod advice;
+mod approvals;
 mod attempts;
 mod break_glass;
 mod callers;

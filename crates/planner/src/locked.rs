@@ -202,7 +202,7 @@ pub(crate) fn plan(
     }
     let silent = standings.iter().find_map(|p| match &p.standing {
         PathStanding::Unknown(why) => Some(format!("{} to {}: {why}", p.network, p.path.fqdn)),
-        PathStanding::Passing | PathStanding::Failing(..) => None,
+        PathStanding::Passing | PathStanding::Reported | PathStanding::Failing(..) => None,
     });
     if let (Some(silent), true) = (silent, draft.waits.is_empty() && draft.probes.is_empty()) {
         draft.waiting(WaitReason::ProofPending, silent);

@@ -2,7 +2,7 @@
 //! What is held is told with whom it touches; an approval that could not be read holds like one that is missing.
 
 use sreg_api::ChangeKind;
-use sreg_domain::{Desired, Seen};
+use sreg_domain::{Desired, Digest, Seen};
 
 use crate::draft::Draft;
 use crate::endpoints::{self, WantedEndpoints};
@@ -12,19 +12,25 @@ use crate::names::{Covered, covered};
 use crate::plan::{FindingReason, NameChange, Plan, Step, WaitReason};
 use crate::removal;
 
-/// Holds name-changing steps whose digest no approval names. Answers what is asked for, once each.
-pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) -> Vec<NameChange> {
+/// Holds name-changing steps whose digest no approval names. Answers what is asked for and what is approved, once each.
+pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) -> (Vec<NameChange>, Vec<Digest>) {
     if !view.desired.approve_name_changes {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     let mut asked: Vec<NameChange> = Vec::new();
+    let mut given: Vec<Digest> = Vec::new();
     let (changing, mut free): (Vec<Step>, Vec<Step>) =
         draft.azure.drain(..).partition(|step| step.action.changes_names());
     let mut held = Vec::new();
     for step in changing {
         match covered(view, wanted, &step.action) {
             Ok(change) => match approved(view, ChangeKind::NameChanges, &change.digest) {
-                Some(true) => free.push(step),
+                Some(true) => {
+                    if !given.contains(&change.digest) {
+                        given.push(change.digest);
+                    }
+                    free.push(step);
+                }
                 Some(false) => {
                     ask(change, draft, &mut asked);
                     held.push(step);
@@ -46,7 +52,7 @@ pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
         draft.waits.retain(|wait| wait.reason != WaitReason::ResourceBusy);
     }
     held.iter().for_each(|step| tell(step, draft));
-    asked
+    (asked, given)
 }
 
 fn ask(change: Covered, draft: &mut Draft, asked: &mut Vec<NameChange>) {

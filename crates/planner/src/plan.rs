@@ -311,6 +311,8 @@ pub enum FindingReason {
     OnlyTagged,
     /// A write that nothing waits for (tags, sharing, the operator's exemption) does not succeed or does not last.
     UpkeepFailing,
+    /// The lock after a break-glass will wait for an approval that is not there.
+    RelockNeedsApproval,
     /// On deletion: something that carries our mark is left in place, and why.
     LeftInPlace,
     /// On deletion: public access is left open, and what held it open.
@@ -338,6 +340,8 @@ pub struct Assessment {
     pub lockdown_digest: Option<Digest>,
     /// Changes of names that a `ChangeApproval` of kind `NameChanges` must name by digest.
     pub name_changes: Vec<NameChange>,
+    /// Digests of changes of names that are to be made now and are approved.
+    pub approved_changes: Vec<Digest>,
     /// Name-changing steps that come next: status is to record that before the first of them.
     pub names_about_to_change: Vec<Action>,
     /// Dns is complete for every endpoint.
@@ -405,6 +409,8 @@ pub struct PathAssessment {
 pub enum PathStanding {
     /// Proven in the open round, or passing since the lock.
     Passing,
+    /// Its agent reports that it passes, outside a round that counts: for people, never for the lock.
+    Reported,
     /// Fails at this hop.
     Failing(Hop, String),
     /// Not (yet) told.

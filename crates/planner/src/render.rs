@@ -59,6 +59,7 @@ fn write_plan(plan: &Plan, out: &mut String) -> std::fmt::Result {
     for path in &assessment.paths {
         let standing = match &path.standing {
             PathStanding::Passing => "passes".to_owned(),
+            PathStanding::Reported => "passes, not proven in an open round".to_owned(),
             PathStanding::Failing(hop, message) => format!("fails at {hop}: {message}"),
             PathStanding::Unknown(why) => format!("not told: {why}"),
         };

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::SecureRegistry;
 use sreg_api::conditions::{ConditionType, State};
-use sreg_api::registry::{DeletionPolicy, PublicAccess};
+use sreg_api::registry::DeletionPolicy;
 use sreg_api::status::{BreakGlassUse, SecureRegistryStatus};
 use sreg_domain::action::{Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::seen::Attempts;
@@ -16,14 +17,19 @@ use strum::IntoEnumIterator;
 
 use crate::attempts;
 use crate::break_glass::{self, Standing};
-use crate::conditions::{self, Draft, Truth};
+use crate::conditions::{self, Draft, Truth, whole_seconds};
+use crate::evidence::first_failure;
 use crate::facts::{View, in_azures_words};
 use crate::plan::{FindingReason, Plan, WaitReason};
+use crate::state;
 use crate::validate::Violation;
 
 mod emergencies;
 mod events;
+mod exposure;
 mod fields;
+mod stale;
+mod steady;
 mod truths;
 
 use emergencies::Emergencies;
@@ -82,8 +88,8 @@ pub struct Gauges {
     pub open_targets: BTreeMap<TargetKind, bool>,
     /// What is waited for, once each.
     pub waits: Vec<WaitReason>,
-    /// All three are closed.
-    pub locked: bool,
+    /// All three are closed; `None` while that is not known.
+    pub locked: Option<bool>,
     /// A break-glass is in force.
     pub break_glass: bool,
     /// How many uses of a break-glass began with this visit.
@@ -108,12 +114,13 @@ pub fn report(input: ReportInput<'_>) -> Report {
         all: attempts::remember(&view, plan, outcome, now),
     };
     let verdict = verdict(&view, plan, outcome, &attempts);
+    let (verdict, unsettled_since) = steady::judge(&view, plan, verdict, now);
     let former = &seen.object.status;
     let drafts = truths::all(&view, plan, &verdict);
     let conditions = conditions::merge(drafts, &former.conditions, desired.object.generation, now);
     let emergencies = Emergencies::of(&view);
     let refusals = attempts::for_status(&view, plan, &attempts.all, now);
-    let status = fields::status(
+    let mut status = fields::status(
         &view,
         plan,
         outcome,
@@ -121,10 +128,11 @@ pub fn report(input: ReportInput<'_>) -> Report {
         (conditions, refusals),
         now,
     );
+    status.unsettled_since = unsettled_since;
     let events = events::transitions(&view, plan, outcome, &status, (&verdict, &emergencies));
     Report {
         events,
-        requeue: requeue(plan, outcome, &attempts, now),
+        requeue: patient(requeue(plan, outcome, &attempts, now), &status, now),
         gauges: gauges(&view, plan, verdict.state, &emergencies),
         attempts,
         status,
@@ -226,6 +234,28 @@ fn working(planned: State) -> State {
     }
 }
 
+/// What clients lose, and what is done about it.
+fn degraded(view: &View<'_>, plan: &Plan) -> String {
+    let lost = state::lost_endpoint(view, &plan.assessment).or_else(|| first_failure(&plan.assessment.paths));
+    let lost = lost.unwrap_or_else(|| "something that clients need is missing".into());
+    let azure = plan.steps().any(|s| matches!(s.action, Action::Azure(_)));
+    match plan.waits.first() {
+        Some(wait) if !azure => format!("closed to the public, but {lost}; {}", wait.message),
+        Some(_) | None => format!("closed to the public, but {lost}; it is being put back"),
+    }
+}
+
+/// Azure's words, and of when what is shown is.
+fn unreachable(view: &View<'_>, plan: &Plan) -> String {
+    let why = plan.waits.first().map(|w| w.message.clone()).unwrap_or_default();
+    let since = view.seen.object.status.stale_since.clone();
+    let since = since.unwrap_or_else(|| whole_seconds(view.now));
+    format!(
+        "{why}; public access, endpoints and paths are shown as they were known at {}",
+        since.0
+    )
+}
+
 /// The first wait speaks; without one, what is being done or what holds.
 fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
     let emergency = match break_glass::standing(view) {
@@ -239,6 +269,12 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
         )),
         Standing::None | Standing::NotKnown | Standing::UsedUp { .. } => None,
     };
+    if state == State::Degraded {
+        return degraded(view, plan);
+    }
+    if state == State::AzureUnreachable {
+        return unreachable(view, plan);
+    }
     if let (State::BreakGlass, Some(message)) = (state, emergency) {
         return message;
     }
@@ -278,7 +314,9 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
         }
         State::Proving => "a proof round is being opened".into(),
         State::Unknown
+        | State::AzureUnreachable
         | State::Progressing
+        | State::Degraded
         | State::CreatingEndpoints
         | State::ConfiguringDns
         | State::Settling
@@ -325,6 +363,19 @@ fn requeue(plan: &Plan, outcome: &Outcome, attempts: &Attempts, now: Timestamp) 
 /// Between two visits at least.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// No later than when patience ends.
+fn patient(requeue: Duration, status: &SecureRegistryStatus, now: Timestamp) -> Duration {
+    let ends = |since: &Time| since.0.saturating_add(steady::PATIENCE).ok();
+    let left = status
+        .unsettled_since
+        .as_ref()
+        .and_then(ends)
+        .map(|end| end.duration_since(now));
+    left.and_then(|left| Duration::try_from(left).ok())
+        .filter(|left| !left.is_zero())
+        .map_or(requeue, |left| requeue.min(left.max(Duration::from_secs(1))))
+}
+
 fn gauges(view: &View<'_>, plan: &Plan, state: State, emergencies: &Emergencies) -> Gauges {
     let mut open_targets = BTreeMap::new();
     for access in &plan.assessment.access {
@@ -340,9 +391,9 @@ fn gauges(view: &View<'_>, plan: &Plan, state: State, emergencies: &Emergencies)
         state,
         open_targets,
         waits,
-        locked: view.all_closed(),
+        locked: (view.all_closed() || view.any_open()).then(|| view.all_closed()),
         break_glass: matches!(break_glass::standing(view), Standing::Active { .. })
-            && view.desired.public_access == PublicAccess::Disabled,
+            && break_glass::no_effect(view).is_none(),
         break_glass_uses: emergencies.begun.len(),
         relock_pending: break_glass::left_open(view).is_some(),
     }
@@ -372,6 +423,7 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
     let mut status = former.clone();
     status.observed_generation = Some(generation);
     status.conditions = conditions::merge(drafts, &former.conditions, generation, now);
+    status.unsettled_since = None;
     status.waiting_for.clear();
     status.operations.clear();
     fields::remember(&former, &mut status, State::Stalled, &message, now);
@@ -405,7 +457,7 @@ fn gauges_of_old(former: &SecureRegistryStatus, now: Timestamp) -> Gauges {
         state: State::Stalled,
         open_targets,
         waits: Vec::new(),
-        locked: access.summary == "Locked",
+        locked: (access.summary != "Unknown" && !access.summary.is_empty()).then_some(access.summary == "Locked"),
         break_glass: former.break_glasses.iter().any(runs),
         break_glass_uses: 0,
         relock_pending: !former.break_glasses.is_empty() && !former.break_glasses.iter().any(runs),

@@ -3,9 +3,11 @@
 
 use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
+use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{Action, AzureAction, ClusterAction, Fact};
 
-use crate::facts::View;
+use crate::evidence::first_failure;
+use crate::facts::{View, was_locked};
 use crate::opening;
 use crate::plan::{Assessment, Step, Wait, WaitReason};
 use crate::{attempts, break_glass};
@@ -63,13 +65,65 @@ pub(crate) fn sort(waits: &mut Vec<Wait>) {
     waits.dedup();
 }
 
-/// Judges a plan. `settled` is what is true when neither steps nor waits are left.
+/// Judges a plan.
 pub(crate) fn judge(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment: &Assessment) -> State {
+    let state = by_plan(view, steps, waits, assessment);
+    let repairs = matches!(
+        state,
+        State::Progressing | State::CreatingEndpoints | State::ConfiguringDns | State::Settling | State::Proving
+    );
+    let lost = || first_failure(&assessment.paths).is_some() || lost_endpoint(view, assessment).is_some();
+    if repairs && is_shut_off(view) && lost() {
+        State::Degraded
+    } else {
+        state
+    }
+}
+
+/// Public access is wanted closed and is, as far as anybody knows: clients depend on the private endpoints.
+fn is_shut_off(view: &View<'_>) -> bool {
+    let closed = view.all_closed() || (was_locked(&view.seen.object.status) && !view.any_open());
+    closed && view.desired.public_access == PublicAccess::Disabled && !view.desired.observe_only
+}
+
+/// An endpoint that carried names is gone, or not approved any more: whom it takes along.
+pub(crate) fn lost_endpoint(view: &View<'_>, assessment: &Assessment) -> Option<String> {
+    let former = &view.seen.object.status.endpoints;
+    assessment
+        .endpoints
+        .iter()
+        .filter(|e| e.ready == Some(false))
+        .find_map(|e| {
+            let id = e.id.to_string();
+            let carried = former
+                .iter()
+                .find(|f| f.resource_id.eq_ignore_ascii_case(&id) && !f.fqdns.is_empty())?;
+            let seen = view.seen.azure.endpoints.get(&e.id).and_then(Fact::seen);
+            let approved = seen.and_then(|e| e.connection_status.as_deref());
+            if approved.is_some_and(|a| a.eq_ignore_ascii_case("Approved")) {
+                return None;
+            }
+            let networks = view.desired.client_networks.iter().filter(|n| n.endpoint == e.place);
+            let networks: Vec<&str> = networks.map(|n| n.name.as_str()).collect();
+            Some(format!(
+                "clients of {} cannot reach {}: private endpoint {}/{} {} is {}",
+                networks.join(", "),
+                carried.fqdns.join(", "),
+                e.place,
+                e.group.group_id(),
+                e.target.name(),
+                seen.map_or("gone".to_owned(), |e| e.provisioning_state.to_ascii_lowercase())
+            ))
+        })
+}
+
+/// What steps and waits say; `settled` is what is true when neither are left.
+fn by_plan(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment: &Assessment) -> State {
     if view.seen.object.deleting {
         return State::Deleting;
     }
-    if matches!(view.seen.azure.registry, Fact::Unknown(_)) && waits.iter().all(|w| !w.reason.is_stalled()) {
-        return State::Unknown;
+    if let (Fact::Unknown(why), true) = (&view.seen.azure.registry, waits.iter().all(|w| !w.reason.is_stalled())) {
+        return unread(view, why.kind);
     }
     if let Some(state) = by_writes(steps) {
         return state;
@@ -91,6 +145,23 @@ pub(crate) fn judge(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment
         Some(reason) => by_wait(view, reason, assessment),
         None if !steps.is_empty() => by_probes(view, assessment),
         None => settled(view),
+    }
+}
+
+/// An outage is called one, once there is something to compare it with.
+fn unread(view: &View<'_>, kind: IgnoranceKind) -> State {
+    let outage = match kind {
+        IgnoranceKind::Throttled | IgnoranceKind::Unreachable | IgnoranceKind::Nonsense => true,
+        IgnoranceKind::Forbidden
+        | IgnoranceKind::SignIn
+        | IgnoranceKind::Settling
+        | IgnoranceKind::NotRead
+        | IgnoranceKind::Refused => false,
+    };
+    if outage && view.seen.object.status.public_access.is_some() {
+        State::AzureUnreachable
+    } else {
+        State::Unknown
     }
 }
 
@@ -139,6 +210,7 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
             | ClusterAction::ApplyProbe(_)
             | ClusterAction::TellBreakGlass { .. }
             | ClusterAction::PublishDns { .. }
+            | ClusterAction::TellApproval { .. }
             | ClusterAction::DeleteProbe { .. },
         ) => None,
     }
@@ -158,6 +230,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
                 State::Progressing
             }
         }
+        NotKnown if is_shut_off(view) => State::Unknown,
         NotKnown | RegistryProvisioning | PathsUnknown => State::Progressing,
         EndpointMembersPending => State::CreatingEndpoints,
         NamesAboutToChange | DnsPending => State::ConfiguringDns,

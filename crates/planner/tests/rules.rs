@@ -130,6 +130,8 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
                 change: sreg_api::ChangeKind::Lockdown,
                 digest: Digest::from_text("other"),
                 approved_by: "jane".into(),
+                uid: "uid".into(),
+                status: None,
             };
             w.seen.cluster.approvals = Fact::Seen(vec![other]);
         }),

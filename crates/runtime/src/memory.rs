@@ -28,6 +28,8 @@ pub struct ObjectKey {
 pub struct Memories {
     objects: Mutex<HashMap<String, Entry>>,
     renewals: Mutex<HashMap<(String, String), Renewal>>,
+    /// The namespaces of vantage points that were looked at.
+    places: Mutex<BTreeMap<String, String>>,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,8 @@ struct Renewal {
     first_seen: Instant,
     /// When the Lease was last looked at.
     last_look: Instant,
+    /// How long it lasts after that.
+    lasts: Duration,
     /// Judged alive when this value was first seen.
     alive_at_first: bool,
 }
@@ -237,10 +241,39 @@ impl Memories {
                 renewed,
                 first_seen: look,
                 last_look: look,
+                lasts: duration,
                 alive_at_first,
             },
         );
         alive_at_first
+    }
+
+    /// A vantage point was looked at; its agent's Lease lies in this namespace.
+    pub fn vantage_point_is_in(&self, vantage_point: &str, namespace: &str) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.insert(vantage_point.to_owned(), namespace.to_owned());
+    }
+
+    /// Vantage points that some object names, each with its namespace. Those that nobody names any more are forgotten.
+    pub fn vantage_points_in_use(&self) -> Vec<(String, String)> {
+        let used: BTreeSet<String> = {
+            let objects = self.objects();
+            objects
+                .values()
+                .flat_map(|e| e.vantage_points.iter().cloned())
+                .collect()
+        };
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|point, _| used.contains(point));
+        places.iter().map(|(p, n)| (p.clone(), n.clone())).collect()
+    }
+
+    /// How long until the next Lease that is alive now runs out unless it is renewed.
+    pub fn until_next_expiry(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = |r: &Renewal| r.lasts.checked_sub(now.saturating_duration_since(r.first_seen));
+        renewals.values().filter(|r| r.alive_at_first).filter_map(left).min()
     }
 
     fn change(&self, uid: &str, change: impl FnOnce(&mut Entry)) {
@@ -372,6 +405,31 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(!look(0, 32));
         assert!(look(33, 34), "it renews again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_next_lease_is_known() {
+        let memories = Memories::default();
+        assert_eq!(memories.until_next_expiry(), None);
+        memories.is_renewed(("hub", "l"), wall(0), DURATION, wall(1), SLACK);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(memories.until_next_expiry(), Some(Duration::from_secs(20)));
+        tokio::time::advance(Duration::from_secs(21)).await;
+        assert_eq!(memories.until_next_expiry(), None, "it has run out");
+    }
+
+    #[test]
+    fn vantage_points_that_nobody_names_are_not_watched() {
+        let memories = Memories::default();
+        memories.meet("u", key());
+        memories.vantage_point_is_in("hub", "hub-agent");
+        assert!(memories.vantage_points_in_use().is_empty());
+        memories.looks_from("u", ["hub".to_owned()].into());
+        memories.vantage_point_is_in("hub", "hub-agent");
+        assert_eq!(
+            memories.vantage_points_in_use(),
+            [("hub".to_owned(), "hub-agent".to_owned())]
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,10 +11,11 @@
 //! | `secureregistry_objects` | gauge | | objects that this process has reported on |
 //! | `secureregistry_state` | gauge | `namespace`, `name`, `state` | 1 for the state that the object is in; other states have no series |
 //! | `secureregistry_public_access_open` | gauge | `namespace`, `name`, `target` | 1 while the target is open to the public, 0 while closed; absent while not known |
-//! | `secureregistry_locked` | gauge | `namespace`, `name` | 1 while registry, storage and ACR are all closed |
+//! | `secureregistry_locked` | gauge | `namespace`, `name` | 1 while registry, storage and ACR are all closed, 0 while one is open; absent while not known |
 //! | `secureregistry_break_glass` | gauge | `namespace`, `name` | 1 while a break-glass is in force |
 //! | `secureregistry_break_glass_uses_total` | counter | `namespace`, `name` | break-glasses that began to hold the object's registry open |
 //! | `secureregistry_break_glass_relock_pending` | gauge | `namespace`, `name` | 1 while a break-glass is over and the registry is not locked again |
+//! | `secureregistry_last_look_timestamp_seconds` | gauge | `namespace`, `name` | when the object was last looked at and reported on, in Unix time |
 //! | `secureregistry_waiting` | gauge | `namespace`, `name`, `reason` | 1 for each reason that the object waits for |
 //!
 //! Names and labels are an interface: they may be added to, not changed.
@@ -24,6 +25,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -136,12 +138,13 @@ impl Metrics {
     }
 
     /// What is known of an object; replaces what was said of it before.
-    pub fn object(&self, key: &ObjectKey, gauges: &Gauges) {
+    pub fn object(&self, key: &ObjectKey, gauges: &Gauges, at: Timestamp) {
         let begun = u64::try_from(gauges.break_glass_uses).unwrap_or(u64::MAX);
         let mut objects = self.objects.lock();
         let uses = objects.get(key).map_or(0, |known| known.uses).saturating_add(begun);
         let gauges = gauges.clone();
-        objects.insert(key.clone(), Known { gauges, uses });
+        let looked = at.as_second();
+        objects.insert(key.clone(), Known { gauges, uses, looked });
     }
 
     /// An object is gone: nothing is said of it any more.
@@ -186,6 +189,8 @@ struct Known {
     gauges: Gauges,
     /// Uses of break-glasses that this process saw begin.
     uses: u64,
+    /// When it was last reported on, Unix time.
+    looked: i64,
 }
 
 /// Name and value of the label that tells the series of one object apart.
@@ -231,7 +236,7 @@ impl Collector for Objects {
             &latest,
             "locked",
             "1 while registry, storage and ACR are all closed",
-            |gauges| vec![(None, gauges.locked)],
+            |gauges| gauges.locked.map(|locked| (None, locked)).into_iter().collect(),
         )?;
         family(
             &mut encoder,
@@ -248,6 +253,7 @@ impl Collector for Objects {
             |gauges| vec![(None, gauges.relock_pending)],
         )?;
         uses(&mut encoder, &latest)?;
+        looks(&mut encoder, &latest)?;
         family(
             &mut encoder,
             &latest,
@@ -273,6 +279,16 @@ fn uses(encoder: &mut DescriptorEncoder, latest: &BTreeMap<ObjectKey, Known>) ->
         metric
             .encode_family(&labels)?
             .encode_counter::<NoLabelSet, _, u64>(&known.uses, None)?;
+    }
+    Ok(())
+}
+
+fn looks(encoder: &mut DescriptorEncoder, latest: &BTreeMap<ObjectKey, Known>) -> fmt::Result {
+    let help = "When the object was last looked at and reported on";
+    let mut metric = encoder.encode_descriptor("last_look_timestamp_seconds", help, None, MetricType::Gauge)?;
+    for (key, known) in latest {
+        let labels = [("namespace", key.namespace.as_str()), ("name", key.name.as_str())];
+        metric.encode_family(&labels)?.encode_gauge(&known.looked)?;
     }
     Ok(())
 }
@@ -313,6 +329,10 @@ mod tests {
         }
     }
 
+    fn then() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
     fn gauges() -> Gauges {
         Gauges {
             state: State::Proving,
@@ -322,7 +342,7 @@ mod tests {
                 WaitReason::AgentSilent,
                 WaitReason::AgentSilent,
             ],
-            locked: false,
+            locked: Some(false),
             break_glass: true,
             break_glass_uses: 1,
             relock_pending: false,
@@ -332,7 +352,7 @@ mod tests {
     #[test]
     fn an_object_has_one_series_for_its_state_and_one_for_each_thing_it_waits_for() {
         let metrics = Metrics::new();
-        metrics.object(&key("models"), &gauges());
+        metrics.object(&key("models"), &gauges(), then());
         let text = metrics.encode();
         let object = r#"namespace="ml",name="models""#;
         for line in [
@@ -344,6 +364,7 @@ mod tests {
             &format!(r#"secureregistry_break_glass{{{object}}} 1"#),
             &format!(r#"secureregistry_break_glass_uses_total{{{object}}} 1"#),
             &format!(r#"secureregistry_break_glass_relock_pending{{{object}}} 0"#),
+            &format!(r#"secureregistry_last_look_timestamp_seconds{{{object}}} 1800000000"#),
             &format!(r#"secureregistry_waiting{{{object},reason="AgentSilent"}} 1"#),
             &format!(r#"secureregistry_waiting{{{object},reason="ProofPending"}} 1"#),
         ] {
@@ -356,7 +377,7 @@ mod tests {
     #[test]
     fn a_later_report_replaces_the_earlier_one_and_a_gone_object_leaves_nothing_behind() {
         let metrics = Metrics::new();
-        metrics.object(&key("models"), &gauges());
+        metrics.object(&key("models"), &gauges(), then());
         metrics.object(
             &key("models"),
             &Gauges {
@@ -364,6 +385,7 @@ mod tests {
                 waits: Vec::new(),
                 ..gauges()
             },
+            then(),
         );
         let text = metrics.encode();
         assert!(
@@ -383,7 +405,7 @@ mod tests {
                 break_glass_uses,
                 ..gauges()
             };
-            metrics.object(&key("models"), &gauges);
+            metrics.object(&key("models"), &gauges, then());
         }
         let line = r#"secureregistry_break_glass_uses_total{namespace="ml",name="models"} 3"#;
         assert!(metrics.encode().lines().any(|l| l == line), "{}", metrics.encode());
@@ -414,7 +436,7 @@ mod tests {
     #[test]
     fn names_that_prometheus_would_misread_are_escaped() {
         let metrics = Metrics::new();
-        metrics.object(&key("a\"b\\c\nd"), &gauges());
+        metrics.object(&key("a\"b\\c\nd"), &gauges(), then());
         assert!(metrics.encode().contains(r#"name="a\"b\\c\nd""#));
     }
 }

@@ -89,7 +89,7 @@ pub const OPERATOR_RULES: &[Rule] = &[
     ),
     rule(
         GROUP,
-        &["breakglasses/status"],
+        &["breakglasses/status", "changeapprovals/status"],
         &["patch"],
         Scope::Served,
         "act: tells each how it stands, by apply",

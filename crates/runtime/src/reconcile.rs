@@ -161,7 +161,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     }
     write_status(context, &object, &now.seen.status, &report.status).await?;
     events::publish(context, &object, &report).await;
-    context.metrics.object(&key, &report.gauges);
+    context.metrics.object(&key, &report.gauges, context.clock.now());
     context.backoff.forget(&object.uid);
     Ok((Action::requeue(jittered(report.requeue)), result))
 }

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::ready;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -17,10 +18,11 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 use sreg_api::names::LABEL_REGISTRY_UID;
 use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe, VantagePoint};
+use sreg_domain::Fact;
 
 use crate::context::Context;
 use crate::memory::ObjectKey;
-use crate::observe::Watched;
+use crate::observe::{Watched, alive};
 
 fn config(context: &Context) -> watcher::Config {
     let config = watcher::Config::default();
@@ -114,9 +116,40 @@ pub(crate) fn related(
             owner_by_name,
         )
         .boxed(),
+        agents(context).boxed(),
     ])
     .filter(move |key| ready(scope.as_ref().is_none_or(|scope| *scope == key.namespace)))
     .map(|key| ObjectRef::new(&key.name).within(&key.namespace))
+}
+
+/// No Lease is looked at more often than this for its own sake, nor more seldom: who renews is seen to within the latter.
+const LEASE_LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+/// Objects whose agents fell silent or came back. That a Lease is not renewed is no event of a watch: each is looked at when it
+/// would run out, so that a dead agent is told at the end of its Lease and not at the next pass.
+fn agents(context: &Arc<Context>) -> impl Stream<Item = ObjectKey> + Send + use<> {
+    let known: HashMap<String, bool> = HashMap::new();
+    let start = (Arc::clone(context), known);
+    let looks = stream::unfold(start, |(context, mut known)| async move {
+        let (least, most) = LEASE_LOOKS;
+        let next = context.memories.until_next_expiry().unwrap_or(most);
+        tokio::time::sleep(next.clamp(least, most).saturating_add(least)).await;
+        let mut keys = Vec::new();
+        for (point, namespace) in context.memories.vantage_points_in_use() {
+            let alive = match alive(&context, &namespace, &point).await {
+                Fact::Seen(alive) => alive,
+                Fact::Absent => false,
+                // Not to be told: the next pass says so.
+                Fact::Unknown(_) => continue,
+            };
+            let before = known.insert(point.clone(), alive);
+            if before.is_some_and(|before| before != alive) {
+                keys.extend(context.memories.looking_from(&point));
+            }
+        }
+        Some((stream::iter(keys), (context, known)))
+    });
+    looks.flatten()
 }
 
 fn resource<K: Resource<DynamicType = ()>>() -> ApiResource {

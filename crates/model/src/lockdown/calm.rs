@@ -179,8 +179,12 @@ impl Lockdown {
             change: ChangeKind::Lockdown,
             digest,
             approved_by: "joe".into(),
+            uid: "approved".into(),
+            status: None,
         };
-        if state.world.seen.cluster.approvals != Fact::Seen(vec![approval.clone()]) {
+        let known = state.world.seen.cluster.approvals.seen().map(Vec::as_slice);
+        let given = known.is_some_and(|all| matches!(all, [one] if one.digest == approval.digest));
+        if !given {
             state.world_mut().seen.cluster.approvals = Fact::Seen(vec![approval]);
             state.ghost.approved = Some(truth::approvable(&state.world));
         }

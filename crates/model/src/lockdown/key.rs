@@ -160,6 +160,7 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
     // The spec is `desired`, and only its public access changes. The clock stands still. The next address is a name like another.
     let World {
         object: _,
+        unread: _,
         desired,
         seen,
         now: _,
@@ -256,9 +257,12 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
         change,
         digest,
         approved_by: _,
+        uid: _,
+        status,
     } in each(approvals, hasher)
     {
-        (std::mem::discriminant(change), digest.as_str()).hash(hasher);
+        let told = status.as_ref().map(|s| s.phase);
+        (std::mem::discriminant(change), digest.as_str(), told).hash(hasher);
     }
     for BreakGlassSeen {
         name: _,
@@ -409,6 +413,9 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         conditions,
         endpoints_ready: _,
         paths_verified: _,
+        last_proof: _,
+        stale_since: _,
+        unsettled_since,
         public_access: _,
         endpoints: _,
         waiting_for: _,
@@ -418,6 +425,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         operations: _,
         refusals,
         approvals_wanted,
+        approvals_used: _,
         last_name_change_time,
         exposure,
         snapshot: _,
@@ -426,6 +434,8 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         history: _,
     } = status;
     (*observed_generation == Some(generation), conditions.len()).hash(hasher);
+    // Anything of it is at least a tick ago, or younger than patience.
+    time(unsettled_since).hash(hasher);
     for Condition {
         last_transition_time: _,
         message: _,
@@ -464,6 +474,9 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
     time(last_name_change_time).hash(hasher);
     let exposure = exposure.as_ref().map(|exposure| {
         let ExposureStatus {
+            first_public_at: _,
+            first_locked_at: _,
+            exposed_seconds: _,
             first_seen_public,
             locked_at,
             time_to_remediate_seconds,

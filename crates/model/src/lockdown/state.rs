@@ -286,7 +286,7 @@ fn tick_world(world: &mut World) {
     let floor = now - tick * FLOOR;
     let older = |time: &mut Time| time.0 = (time.0 - tick).max(old);
     let status = &mut world.seen.object.status;
-    let mut times = vec![&mut status.last_name_change_time];
+    let mut times = vec![&mut status.last_name_change_time, &mut status.unsettled_since];
     if let Some(exposure) = &mut status.exposure {
         times.extend([&mut exposure.first_seen_public, &mut exposure.locked_at]);
     }

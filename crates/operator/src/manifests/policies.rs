@@ -8,6 +8,7 @@
 //! | registry-status | `secureregistries/status` | the operator |
 //! | registry-finalizer | `secureregistries` | our finalizer is removed by the operator only |
 //! | break-glass-status | `breakglasses/status` | the operator |
+//! | approval-status | `changeapprovals/status` | the operator |
 //! | break-glass-requester | `breakglasses` | `requestedBy` is who creates it |
 //! | change-approver | `changeapprovals` | `approvedBy` is who creates it |
 
@@ -81,7 +82,7 @@ pub(super) fn manifests(installation: &Installation) -> Vec<Manifest> {
         .collect()
 }
 
-fn policies(installation: &Installation) -> [Policy; 7] {
+fn policies(installation: &Installation) -> [Policy; 8] {
     let operator = &installation.operator;
     let is_operator = format!("request.userInfo.username == '{}'", operator.user());
     // The namespace controller and the garbage collector, under either way of running the controller manager.
@@ -127,8 +128,15 @@ fn policies(installation: &Installation) -> [Policy; 7] {
             name: "break-glass-status",
             resource: "breakglasses/status",
             operations: &["UPDATE"],
-            rule: is_operator,
+            rule: is_operator.clone(),
             says: format!("'only the operator ({operator}) writes this status: delete the BreakGlass to end it early'"),
+        },
+        Policy {
+            name: "approval-status",
+            resource: "changeapprovals/status",
+            operations: &["UPDATE"],
+            rule: is_operator,
+            says: format!("'only the operator ({operator}) writes this status: delete the ChangeApproval to withdraw it'"),
         },
         Policy {
             name: "break-glass-requester",

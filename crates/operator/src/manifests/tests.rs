@@ -112,6 +112,7 @@ fn the_operator_is_named_by_every_policy_that_trusts_it() {
             "policies/registry-status.yaml",
             "policies/registry-finalizer.yaml",
             "policies/break-glass-status.yaml",
+            "policies/approval-status.yaml",
         ]
     );
 }

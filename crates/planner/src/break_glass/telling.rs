@@ -19,7 +19,7 @@ use crate::conditions::{truncate, whole_seconds};
 use crate::draft::cluster_step;
 use crate::facts::{View, locked_at};
 use crate::opening;
-use crate::plan::Step;
+use crate::plan::{Finding, FindingReason, Step};
 
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -47,7 +47,7 @@ fn step(namespace: &str, glass: &BreakGlassSeen, status: BreakGlassStatus) -> Op
 
 /// Steps for those whose status says something else than what is true.
 /// `obstacle`: what a person has to do before the registry can be locked again.
-pub(crate) fn tell(view: &View<'_>, obstacle: Option<&str>) -> Vec<Step> {
+pub(crate) fn tell(view: &View<'_>, obstacle: Option<&str>, findings: &[Finding]) -> Vec<Step> {
     let Fact::Seen(all) = &view.seen.cluster.break_glasses else {
         return Vec::new();
     };
@@ -58,7 +58,7 @@ pub(crate) fn tell(view: &View<'_>, obstacle: Option<&str>) -> Vec<Step> {
             let term = terms
                 .iter()
                 .find(|t| t.glass.uid == glass.uid && t.glass.name == glass.name);
-            step(namespace, glass, status(view, glass, term, obstacle)?)
+            step(namespace, glass, status(view, glass, term, obstacle, findings)?)
         })
         .collect()
 }
@@ -69,6 +69,7 @@ fn status(
     glass: &BreakGlassSeen,
     term: Option<&Term<'_>>,
     obstacle: Option<&str>,
+    findings: &[Finding],
 ) -> Option<BreakGlassStatus> {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
     let phase = glass.status.as_ref().map(|s| s.phase);
@@ -103,13 +104,14 @@ fn status(
                 Active,
                 Some(term.until),
                 format!(
-                    "holds public access of {registry} open until {until}{}; then it is locked again, once {}every path is proven anew; delete this BreakGlass to end it earlier{stays}",
+                    "holds public access of {registry} open until {until}{}; then it is locked again, once {}every path is proven anew; delete this BreakGlass to end it earlier{}{stays}",
                     cut(view, term),
                     if view.desired.is_valid() {
                         ""
                     } else {
                         "its SecureRegistry is valid and "
-                    }
+                    },
+                    relock(findings)
                 ),
             )),
             None => Some(say(
@@ -153,8 +155,14 @@ fn stays_open(obstacle: &str) -> String {
     format!(". As things stand it cannot be locked again and stays open beyond that: {obstacle}")
 }
 
+/// What the lock after it will wait for, if anything is missing.
+fn relock(findings: &[Finding]) -> String {
+    let warned = findings.iter().find(|f| f.reason == FindingReason::RelockNeedsApproval);
+    warned.map(|f| format!("; {}", f.message)).unwrap_or_default()
+}
+
 /// Why nothing is opened though its time runs, or nothing locked though it is over.
-fn no_effect(view: &View<'_>) -> Option<String> {
+pub(crate) fn no_effect(view: &View<'_>) -> Option<String> {
     let registry = &view.desired.object.name;
     if view.seen.object.deleting {
         return Some(format!("{registry} is being deleted, public access stays as it is"));

@@ -59,8 +59,15 @@ pub(super) fn records_of(
     seen: &ZoneSeen,
     draft: &mut Draft,
 ) -> Option<bool> {
-    let Standing::Ready(endpoint) = standing(view, &w.id, w.target) else {
-        return Some(false);
+    let endpoint = match standing(view, &w.id, w.target) {
+        Standing::Ready(endpoint) => endpoint,
+        Standing::NotKnown => return None,
+        Standing::Absent
+        | Standing::Foreign(_)
+        | Standing::Changing
+        | Standing::Failed(_)
+        | Standing::Pending
+        | Standing::Refused(_) => return Some(false),
     };
     // The endpoint gate says what is missing.
     let members = members(view, w)?;

@@ -190,6 +190,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 | ClusterAction::DeleteSnapshot { .. }
                 | ClusterAction::TellBreakGlass { .. }
                 | ClusterAction::PublishDns { .. }
+                | ClusterAction::TellApproval { .. }
                 | ClusterAction::DeleteProbe { .. } => true,
                 ClusterAction::Claim { .. }
                 | ClusterAction::AddFinalizer

@@ -1,16 +1,16 @@
 //! Events are transitions: told once, when something became different from what the former status said. Repeats would say nothing.
 
 use sreg_api::conditions::{ConditionType, State};
-use sreg_api::status::{FindingStatus, SecureRegistryStatus};
+use sreg_api::status::{FindingStatus, SecureRegistryStatus, WaitStatus};
 use sreg_domain::action::{Effect, StepResult};
 use sreg_domain::{Action, Outcome};
 
 use super::emergencies::Emergencies;
 use super::{EventNote, Verdict, fields};
-use crate::conditions::{Truth, trio, truncate};
+use crate::conditions::truncate;
 use crate::facts::{View, was_locked};
 use crate::locked;
-use crate::plan::{Finding, FindingReason, Plan};
+use crate::plan::{Finding, FindingReason, Plan, WaitReason};
 
 /// The API refuses longer notes.
 const LONGEST_NOTE: usize = 1024;
@@ -53,15 +53,13 @@ pub(super) fn transitions(
     let former = &view.seen.object.status;
     let mut events: Vec<EventNote> = state_changed(former, status, verdict).into_iter().collect();
     let (before, after) = (summary(former), summary(status));
-    // By what status remembers, not by what it last said: in between something may not have been readable.
-    let remediated = |s: &SecureRegistryStatus| {
-        s.exposure
-            .as_ref()
-            .is_some_and(|e| e.time_to_remediate_seconds.is_some())
-    };
-    if after == "Locked" && remediated(status) && !remediated(former) {
+    if fields::locked_now(former, status) {
+        events.retain(|e| e.reason != SETTLED);
         let proof = fields::evidence(view, status)
             .map(|digest| format!(", evidence {digest}"))
+            .unwrap_or_default();
+        let approver = fields::approver(view, plan, status)
+            .map(|a| format!(", {a}"))
             .unwrap_or_default();
         let again = match emergencies.locked_after.as_slice() {
             [] => String::new(),
@@ -71,7 +69,7 @@ pub(super) fn transitions(
             false,
             "Locked",
             "Lock",
-            format!("registry, storage and container registry are closed to the public{again}{proof}"),
+            format!("registry, storage and container registry are closed to the public{again}{proof}{approver}"),
         ));
     }
     if (before == "Locked" || was_locked(former)) && after.starts_with("Open") {
@@ -99,19 +97,35 @@ pub(super) fn transitions(
             .iter()
             .map(|note| event(true, "BreakGlassBegan", "BreakGlass", note)),
     );
+    let silent = fell_silent(former, status).into_iter();
+    let silent: Vec<EventNote> = silent.filter(|s| !events.iter().any(|e| e.note == s.note)).collect();
+    events.extend(silent);
     events.extend(openings(view, outcome));
     events.extend(plan.findings.iter().filter(|_| ends(outcome)).filter_map(at_the_end));
     // Only what status now lists, so that what does not fit in there is not told with every visit.
-    let released = FindingReason::EndpointReleased.to_string();
-    let new = |f: &&FindingStatus| f.reason == released && !former.findings.contains(f);
-    let released = status.findings.iter().filter(new);
-    events.extend(released.map(|f| event(true, "EndpointReleased", "Release", &f.message)));
+    for (reason, action) in [
+        (FindingReason::EndpointReleased, "Release"),
+        (FindingReason::RelockNeedsApproval, "BreakGlass"),
+    ] {
+        let reason = reason.to_string();
+        let new = |f: &&FindingStatus| f.reason == reason && !former.findings.contains(f);
+        let found = status.findings.iter().filter(new);
+        events.extend(found.map(|f| event(true, &reason, action, &f.message)));
+    }
     events
 }
 
 fn at_the_end(finding: &Finding) -> Option<EventNote> {
     let said = matches!(finding.reason, FindingReason::LeftInPlace | FindingReason::LeftOpen);
     said.then(|| event(true, &finding.reason.to_string(), "Delete", &finding.message))
+}
+
+/// Agents that stopped reporting: told at once, whether or not anything else changes with it.
+fn fell_silent(former: &SecureRegistryStatus, status: &SecureRegistryStatus) -> Vec<EventNote> {
+    let reason = WaitReason::AgentSilent.to_string();
+    let new = |w: &&WaitStatus| w.reason == reason && !former.waiting_for.iter().any(|f| f == *w);
+    let silent = status.waiting_for.iter().filter(new);
+    silent.map(|w| event(true, &reason, "Watch", &w.message)).collect()
 }
 
 /// The finalizer went: the last chance to say something.
@@ -159,12 +173,67 @@ pub(super) fn state_changed(
     if before == after {
         return None;
     }
-    let (_, _, stalled) = trio(verdict.state);
-    let warning = stalled == Truth::True || verdict.state == State::BreakGlass;
-    // States come and go: the same one again is counted, but for those whose words somebody has to act on.
-    let to_act_on = warning || verdict.state.to_string().starts_with("Awaiting");
-    Some(EventNote {
-        alone: to_act_on,
-        ..event(warning, &verdict.state.to_string(), "Reconcile", &verdict.message)
+    let kind = kind(verdict.state);
+    let reason = match verdict.state {
+        // That public access was closed is an event of its own.
+        State::Locked => SETTLED.to_owned(),
+        other => other.to_string(),
+    };
+    let was = before
+        .map(|b| format!(" (was {b})"))
+        .filter(|_| verdict.state == State::Locked);
+    Some(match kind {
+        Kind::Work(says) => EventNote {
+            alone: false,
+            ..event(false, &reason, "Reconcile", says)
+        },
+        Kind::News => event(
+            false,
+            &reason,
+            "Reconcile",
+            format!("{}{}", verdict.message, was.unwrap_or_default()),
+        ),
+        Kind::Trouble => event(true, &reason, "Reconcile", &verdict.message),
     })
+}
+
+/// Reason of the event that an object is locked and settled, with nothing closed in this visit.
+const SETTLED: &str = "Settled";
+
+/// What becoming this state means to people.
+enum Kind {
+    /// Comes and goes while something is built: told in the same words each time, so that the API server may count it.
+    Work(&'static str),
+    News,
+    /// Somebody is cut off, or has to act.
+    Trouble,
+}
+
+fn kind(state: State) -> Kind {
+    match state {
+        State::Progressing => Kind::Work("work is under way; the condition Ready says on what"),
+        State::CreatingEndpoints => Kind::Work("private endpoints are being made; the condition Ready says which"),
+        State::ConfiguringDns => {
+            Kind::Work("zones, records or links are being completed; the condition Ready says which")
+        }
+        State::Settling => Kind::Work("names have changed: caches may hold former answers for as long as dnsSettle"),
+        State::Proving => Kind::Work("every required path is being proven from its own network"),
+        State::Locking => Kind::Work("public access is being closed"),
+        State::Opening => Kind::Work("public access is being opened"),
+        State::Unknown
+        | State::AwaitingWindow
+        | State::AwaitingRollout
+        | State::Locked
+        | State::Open
+        | State::Observed
+        | State::Deleting => Kind::News,
+        State::AzureUnreachable
+        | State::AwaitingConnectionApproval
+        | State::AwaitingApproval
+        | State::AwaitingAction
+        | State::Stalled
+        | State::Degraded
+        | State::PathLost
+        | State::BreakGlass => Kind::Trouble,
+    }
 }

@@ -4,24 +4,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use sreg_api::ChangeKind;
 use sreg_api::conditions::{ConditionType, State};
-use sreg_api::registry::PublicAccess;
 use sreg_api::status::{
-    ApprovalWanted, EndpointStatus, ExposureStatus, FindingStatus, HistoryEntry, OperationStatus, PublicAccessStatus,
-    PublicClientStatus, RefusalStatus, RollbackStatus, SecureRegistryStatus, SnapshotStatus, TargetAccessStatus,
-    WaitStatus,
+    ApprovalUse, ApprovalWanted, EndpointStatus, ExposureStatus, FindingStatus, HistoryEntry, OperationStatus,
+    ProofStatus, PublicAccessStatus, PublicClientStatus, RefusalStatus, RollbackStatus, SecureRegistryStatus,
+    SnapshotStatus, TargetAccessStatus, WaitStatus,
 };
-use sreg_domain::action::{Effect, StepResult};
+use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::OperationState;
 use sreg_domain::{Digest, Fact, Outcome, TargetKind, naming};
 
-use super::Verdict;
 use super::emergencies::Emergencies;
-use crate::break_glass::{self, Standing};
+use super::{Verdict, exposure, stale};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
-use crate::facts::{View, was_locked};
+use crate::facts::View;
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
-use crate::{callers, lockdown, locked, opening, published};
+use crate::{approvals, callers, gates, lockdown, locked, opening, published};
 
 /// Status stays small.
 const MOST_LINES: usize = 16;
@@ -30,6 +29,7 @@ const LONGEST_LINE: usize = 512;
 const LONGEST_WAIT: usize = 4096;
 /// What an approver must know in full.
 const LONGEST_LIST: usize = 4096;
+const MOST_APPROVALS: usize = 8;
 
 /// The whole status.
 pub(super) fn status(
@@ -46,13 +46,16 @@ pub(super) fn status(
     let passing = assessment
         .paths
         .iter()
-        .filter(|p| p.standing == PathStanding::Passing)
+        .filter(|p| matches!(p.standing, PathStanding::Passing | PathStanding::Reported))
         .count();
     let public_access = public_access(view, plan, &refusals);
     let mut status = SecureRegistryStatus {
         observed_generation: Some(view.desired.object.generation),
         endpoints_ready: Some(format!("{ready}/{}", assessment.endpoints.len())),
         paths_verified: Some(format!("{passing}/{}", assessment.paths.len())),
+        last_proof: last_proof(view, plan, now),
+        stale_since: None,
+        unsettled_since: None,
         endpoints: assessment.endpoints.iter().map(|e| endpoint(view, plan, e)).collect(),
         waiting_for: waiting_for(plan, &former.waiting_for),
         public_clients: public_clients(view),
@@ -61,6 +64,7 @@ pub(super) fn status(
         operations: operations(view, outcome),
         refusals,
         approvals_wanted: approvals_wanted(view, plan),
+        approvals_used: approvals_used(view, plan, outcome, now),
         last_name_change_time: last_name_change(view, plan, outcome, &conditions, now),
         exposure: None,
         snapshot: snapshot(view),
@@ -70,7 +74,8 @@ pub(super) fn status(
         public_access: Some(public_access),
         conditions,
     };
-    status.exposure = exposure(view, outcome, former.exposure.as_ref(), now);
+    stale::keep_last_known(view, plan, &mut status, now);
+    status.exposure = exposure::exposure(view, outcome, former.exposure.as_ref(), now);
     status.rollback = rollback(view, plan, status.exposure.as_ref(), now);
     if view.seen.object.deleting || !view.desired.is_valid() {
         keep_what_was_not_judged(former, &mut status);
@@ -79,13 +84,26 @@ pub(super) fn status(
         keep_findings(former, &mut status);
     }
     status.history.extend(emergencies.history(now));
-    match (verdict.state, evidence(view, &status)) {
+    let evidence = evidence(view, &status).filter(|_| locked_now(former, &status));
+    if let Some(digest) = &evidence {
+        let approver = approver(view, plan, &status)
+            .map(|a| format!(", {a}"))
+            .unwrap_or_default();
+        status.history.push(HistoryEntry {
+            time: Some(whole_seconds(now)),
+            state: State::Locked.to_string(),
+            message: truncate(
+                &format!(
+                    "{EVIDENCE}{digest}{approver}: registry, storage and container registry are closed to the public"
+                ),
+                256,
+            ),
+        });
+    }
+    match (verdict.state, evidence) {
         // Each use of a break-glass has its own line.
         (State::BreakGlass, _) if !status.break_glasses.is_empty() => bound(&mut status),
-        (State::Locked, Some(digest)) => {
-            let message = format!("evidence {digest}: {}", verdict.message);
-            remember(former, &mut status, verdict.state, &message, now);
-        }
+        (State::Locked, Some(_)) => bound(&mut status),
         (state, _) => remember(former, &mut status, state, &verdict.message, now),
     }
     status
@@ -98,9 +116,30 @@ pub(super) fn evidence(view: &View<'_>, status: &SecureRegistryStatus) -> Option
     passed.or_else(kept)
 }
 
+/// Records stay longest: evidence of locks and uses of break-glasses; of those the first one stays for good.
 fn bound(status: &mut SecureRegistryStatus) {
-    let surplus = status.history.len().saturating_sub(MOST_LINES);
-    status.history.drain(..surplus);
+    let history = &mut status.history;
+    while history.len() > MOST_LINES {
+        let latest = history.len().saturating_sub(1);
+        let passing = history.iter().take(latest).position(|line| !is_record(line));
+        history.remove(passing.unwrap_or(1));
+    }
+}
+
+const EVIDENCE: &str = "evidence ";
+
+fn is_record(line: &HistoryEntry) -> bool {
+    line.message.starts_with(EVIDENCE) || line.state.starts_with("BreakGlass")
+}
+
+/// All three became closed, by what status remembers: in between something may not have been readable.
+pub(super) fn locked_now(former: &SecureRegistryStatus, status: &SecureRegistryStatus) -> bool {
+    let closed = status.public_access.as_ref().is_some_and(|p| p.summary == "Locked");
+    let remediated = |s: &SecureRegistryStatus| {
+        let exposure = s.exposure.as_ref();
+        exposure.is_some_and(|e| e.time_to_remediate_seconds.is_some())
+    };
+    closed && remediated(status) && !remediated(former)
 }
 
 /// A teardown looks at little, and so does a visit to an object that breaks rules; what was known of the rest stays.
@@ -153,6 +192,22 @@ pub(super) fn remember(
         message: truncate(message, 256),
     });
     bound(status);
+}
+
+/// The last complete proof. One that was recorded keeps its time for as long as it is the same.
+fn last_proof(view: &View<'_>, plan: &Plan, now: Timestamp) -> Option<ProofStatus> {
+    let former = view.seen.object.status.last_proof.clone();
+    let Some(digest) = plan.assessment.evidence.as_ref().map(ToString::to_string) else {
+        return former;
+    };
+    let paths = plan.assessment.paths.len();
+    former.filter(|f| f.evidence_digest == digest).or_else(|| {
+        Some(ProofStatus {
+            time: Some(whole_seconds(now)),
+            paths: format!("{paths}/{paths}"),
+            evidence_digest: digest,
+        })
+    })
 }
 
 /// `Locked`, `Open`, which of the three are open, or `Unknown`.
@@ -219,11 +274,16 @@ fn endpoint(view: &View<'_>, plan: &Plan, line: &EndpointAssessment) -> Endpoint
     let mut fqdns: Vec<String> = members.iter().flat_map(|m| &m.fqdns).map(ToString::to_string).collect();
     fqdns.sort();
     fqdns.dedup();
+    if fqdns.is_empty() {
+        let former = view.seen.object.status.endpoints.iter();
+        let mut before = former.filter(|f| f.resource_id.eq_ignore_ascii_case(&line.id.to_string()));
+        fqdns = before.next().map(|f| f.fqdns.clone()).unwrap_or_default();
+    }
     let failing = plan.assessment.paths.iter().find_map(|p| match &p.standing {
         PathStanding::Failing(hop, message) if p.endpoint == line.id => {
             Some(format!("{} {}: {hop}, {message}", p.network, p.path.fqdn))
         }
-        PathStanding::Failing(..) | PathStanding::Passing | PathStanding::Unknown(_) => None,
+        PathStanding::Failing(..) | PathStanding::Passing | PathStanding::Reported | PathStanding::Unknown(_) => None,
     });
     EndpointStatus {
         name: line.place.clone(),
@@ -321,7 +381,7 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         .assessment
         .lockdown_digest
         .as_ref()
-        .filter(|_| waits(WaitReason::LockdownApproval))
+        .filter(|_| waits(WaitReason::LockdownApproval) || will_be_wanted(plan))
     {
         let summary = truncate(&lockdown_summary(view, plan), LONGEST_LIST);
         wanted.push(line("Lockdown", digest, summary));
@@ -348,6 +408,63 @@ fn public_clients(view: &View<'_>) -> Vec<PublicClientStatus> {
         .collect();
     lines.truncate(MOST_LINES);
     lines
+}
+
+/// The lock after a break-glass will need it.
+fn will_be_wanted(plan: &Plan) -> bool {
+    let warned = FindingReason::RelockNeedsApproval;
+    plan.findings.iter().any(|f| f.reason == warned)
+}
+
+/// Which approvals the writes of this visit went out with.
+fn approvals_used(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Vec<ApprovalUse> {
+    let mut uses = view.seen.object.status.approvals_used.clone();
+    let went = |s: &&StepOutcome| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)));
+    let closed = outcome.steps.iter().filter(went).any(|s| s.action.closes());
+    let renamed = outcome.steps.iter().filter(went).any(|s| s.action.changes_names());
+    let lockdown = plan.assessment.lockdown_digest.as_ref();
+    let lockdown = lockdown.filter(|_| closed && gates::needs_approval(view));
+    let lockdown = lockdown.map(|digest| (ChangeKind::Lockdown, digest));
+    let names = plan.assessment.approved_changes.iter().filter(|_| renamed);
+    let names = names.map(|digest| (ChangeKind::NameChanges, digest));
+    for (change, digest) in lockdown.into_iter().chain(names) {
+        let Some(approval) = approvals::given(view, change, digest).next() else {
+            continue;
+        };
+        let mut this = ApprovalUse {
+            name: approval.name.clone(),
+            change: change.to_string(),
+            digest: digest.to_string(),
+            approved_by: approval.approved_by.clone(),
+            used_at: Some(whole_seconds(now)),
+        };
+        let same = |u: &ApprovalUse| u.name == this.name && u.change == this.change && u.digest == this.digest;
+        if let Some(before) = uses.iter().position(same).map(|at| uses.remove(at))
+            && change == ChangeKind::NameChanges
+        {
+            this.used_at = before.used_at;
+        }
+        uses.push(this);
+    }
+    let surplus = uses.len().saturating_sub(MOST_APPROVALS);
+    uses.drain(..surplus);
+    uses
+}
+
+/// Who approved the lock that holds: `approved by joe (ChangeApproval chg-17)`.
+pub(super) fn approver(view: &View<'_>, plan: &Plan, status: &SecureRegistryStatus) -> Option<String> {
+    let digest = plan
+        .assessment
+        .lockdown_digest
+        .as_ref()
+        .filter(|_| gates::needs_approval(view))?;
+    let kind = ChangeKind::Lockdown.to_string();
+    let used = |u: &&ApprovalUse| u.change == kind && u.digest == digest.to_string();
+    let used = status.approvals_used.iter().rev().find(used)?;
+    Some(format!(
+        "approved by {} (ChangeApproval {})",
+        used.approved_by, used.name
+    ))
 }
 
 /// What the digest covers, in words.
@@ -401,59 +518,6 @@ fn last_name_change(
     } else {
         former.last_name_change_time.clone()
     }
-}
-
-/// Exposed since when, locked since when. A lock that this status did not see coming (it was erased, or the registry is adopted
-/// closed) has no known time: its grace period must not begin again. Nor is the time told while a break-glass is (or may be) in force:
-/// one that began after the last closing write, before anybody saw all closed, would be older than the lock and count as spent. While it is open again after a lock, the former lock's time stays and the time to remediate is
-/// gone.
-fn exposure(
-    view: &View<'_>,
-    outcome: &Outcome,
-    former: Option<&ExposureStatus>,
-    now: Timestamp,
-) -> Option<ExposureStatus> {
-    let was_locked = was_locked(&view.seen.object.status);
-    let former = former.cloned().unwrap_or_default();
-    let emergency = match break_glass::standing(view) {
-        Standing::Active { .. } | Standing::NotKnown => true,
-        Standing::None | Standing::UsedUp { .. } => false,
-    };
-    let mut exposure = if view.all_closed() {
-        if was_locked || emergency {
-            former
-        } else {
-            let seconds = former
-                .first_seen_public
-                .as_ref()
-                .map(|t| now.as_second().saturating_sub(t.0.as_second()).max(0));
-            ExposureStatus {
-                locked_at: former.first_seen_public.is_some().then(|| whole_seconds(now)),
-                time_to_remediate_seconds: seconds,
-                by_spec: false,
-                ..former
-            }
-        }
-    } else if view.any_open() && (former.first_seen_public.is_none() || was_locked) {
-        ExposureStatus {
-            first_seen_public: Some(whole_seconds(now)),
-            time_to_remediate_seconds: None,
-            ..former
-        }
-    } else {
-        former
-    };
-    // A management policy that cannot be read is taken for Observe, which lifts no lock.
-    let observed = view.desired.observe_only && view.desired.is_valid();
-    let lifted = view.desired.public_access == PublicAccess::Enabled || observed;
-    exposure.by_spec |= view.any_open() && lifted;
-    if view.all_open() && view.seen.cluster.snapshot.is_absent() {
-        exposure.evidence_digest = None;
-    }
-    if let Some(evidence) = &outcome.locked_with {
-        exposure.evidence_digest = Some(evidence.to_string());
-    }
-    (exposure != ExposureStatus::default()).then_some(exposure)
 }
 
 fn snapshot(view: &View<'_>) -> Option<SnapshotStatus> {

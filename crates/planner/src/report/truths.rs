@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::conditions::ConditionType;
+use sreg_api::status::ProofStatus;
 use sreg_domain::Fact;
 use strum::IntoEnumIterator;
 
@@ -10,7 +11,7 @@ use crate::break_glass::{self, Standing};
 use crate::conditions::{Draft, Truth, trio};
 use crate::evidence::first_failure;
 use crate::facts::View;
-use crate::plan::{PathStanding, Plan};
+use crate::plan::{EndpointAssessment, PathStanding, Plan};
 
 /// A draft for every type.
 pub(super) fn all(view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Vec<Draft> {
@@ -38,11 +39,40 @@ fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> 
         ConditionType::DriftDetected => drift(view, plan),
         ConditionType::BreakGlass => emergency(view),
     };
+    let message = match reason.as_str() {
+        "NotKnown" | "PathsUnknown" | "NothingToProve" => with_last_known(view, kind, truth, message),
+        _ => message,
+    };
     Draft {
         kind,
         truth,
         reason,
         message,
+    }
+}
+
+const LAST_KNOWN: &str = "; last known: ";
+
+/// What cannot be told now goes on saying what was known of it.
+fn with_last_known(view: &View<'_>, kind: ConditionType, truth: Truth, message: String) -> String {
+    let summary = matches!(
+        kind,
+        ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled
+    );
+    let former = &view.seen.object.status.conditions;
+    let former = former.iter().find(|c| c.type_ == kind.to_string());
+    let known = match former {
+        Some(f) if truth == Truth::Unknown && !summary && f.status != Truth::Unknown.as_str() => {
+            Some(format!("{} ({})", f.status, f.reason))
+        }
+        Some(f) if truth == Truth::Unknown && !summary => {
+            f.message.split_once(LAST_KNOWN).map(|(_, known)| known.to_owned())
+        }
+        Some(_) | None => None,
+    };
+    match known {
+        Some(known) => format!("{message}{LAST_KNOWN}{known}"),
+        None => message,
     }
 }
 
@@ -95,13 +125,8 @@ fn endpoints_ready(view: &View<'_>, plan: &Plan) -> Said {
         return say(Truth::True, "NoneWanted", "the spec wants no private endpoints");
     }
     if let Some(waiting) = endpoints.iter().find(|e| e.ready == Some(false)) {
-        let message = format!(
-            "{}/{} {} is not ready",
-            waiting.place,
-            waiting.group.group_id(),
-            waiting.target.name()
-        );
-        return say(Truth::False, "NotReady", message);
+        let (reason, message) = not_ready(view, waiting);
+        return say(Truth::False, reason, message);
     }
     if endpoints.is_empty()
         || view.targets.gap.is_some()
@@ -117,6 +142,31 @@ fn endpoints_ready(view: &View<'_>, plan: &Plan) -> Said {
     )
 }
 
+/// Why an endpoint is not ready, in Azure's words.
+fn not_ready(view: &View<'_>, line: &EndpointAssessment) -> (&'static str, String) {
+    let label = format!("{}/{} {}", line.place, line.group.group_id(), line.target.name());
+    let Some(endpoint) = view.seen.azure.endpoints.get(&line.id).and_then(Fact::seen) else {
+        return ("Absent", format!("private endpoint {label} does not exist"));
+    };
+    let connection = endpoint.connection_status.as_deref().unwrap_or_default();
+    if !endpoint.provisioning_state.eq_ignore_ascii_case("Succeeded") {
+        let state = &endpoint.provisioning_state;
+        return ("NotReady", format!("private endpoint {label} is {state}"));
+    }
+    let reason = match connection.to_ascii_lowercase().as_str() {
+        "pending" => "Pending",
+        "rejected" => "Rejected",
+        "disconnected" => "Disconnected",
+        _ => "NotReady",
+    };
+    let said = endpoint.connection_description.as_deref().filter(|d| !d.is_empty());
+    let said = said.map(|d| format!(" ({d})")).unwrap_or_default();
+    (
+        reason,
+        format!("the connection of private endpoint {label} is {connection}{said}"),
+    )
+}
+
 /// Whether a storage account may have a dfs side that nobody has seen.
 fn hidden_side(view: &View<'_>) -> bool {
     view.targets
@@ -128,6 +178,18 @@ fn hidden_side(view: &View<'_>) -> bool {
 fn dns_ready(view: &View<'_>, plan: &Plan) -> Said {
     if view.desired.endpoints.is_empty() {
         return say(Truth::True, "NoneWanted", "the spec wants no private endpoints");
+    }
+    let missing = plan.assessment.endpoints.iter().find(|e| e.ready == Some(false));
+    match (plan.assessment.dns_ready, missing) {
+        (Some(false), Some(missing)) => {
+            let (_, why) = not_ready(view, missing);
+            return say(
+                Truth::False,
+                "EndpointsNotReady",
+                format!("records are complete once every endpoint is ready: {why}"),
+            );
+        }
+        (Some(_) | None, _) => {}
     }
     match plan.assessment.dns_ready {
         Some(true) => say(Truth::True, "Complete", "every name has its private records and links"),
@@ -143,10 +205,20 @@ fn verified(view: &View<'_>, plan: &Plan) -> Said {
     }
     let untold = paths.iter().find_map(|p| match &p.standing {
         PathStanding::Unknown(why) => Some(format!("{} to {}: {why}", p.network, p.path.fqdn)),
-        PathStanding::Passing | PathStanding::Failing(..) => None,
+        PathStanding::Passing | PathStanding::Reported | PathStanding::Failing(..) => None,
     });
     if let Some(untold) = untold {
         return say(Truth::Unknown, "NotProven", untold);
+    }
+    if paths.iter().any(|p| p.standing == PathStanding::Reported) {
+        return say(
+            Truth::Unknown,
+            "NotProven",
+            format!(
+                "every path passes, as its agent reports; {}",
+                last_proof(view.seen.object.status.last_proof.as_ref())
+            ),
+        );
     }
     if paths.is_empty() {
         return say(Truth::Unknown, "NothingToProve", "no path is known yet");
@@ -163,6 +235,17 @@ fn verified(view: &View<'_>, plan: &Plan) -> Said {
         return say(Truth::Unknown, "PathsUnknown", "a client network has no paths yet");
     }
     say(Truth::True, "Proven", "every required path passes from its own network")
+}
+
+/// What was proven last, and when; a lock always waits for a proof of its own.
+fn last_proof(proof: Option<&ProofStatus>) -> String {
+    match proof.and_then(|p| Some((p, p.time.as_ref()?))) {
+        Some((proof, time)) => format!(
+            "{} were last proven in a round at {}; the lock opens a new round first",
+            proof.paths, time.0
+        ),
+        None => "nothing was proven in a round yet: the lock opens one first".into(),
+    }
 }
 
 fn access_disabled(view: &View<'_>, plan: &Plan) -> Said {
@@ -218,11 +301,18 @@ fn emergency(view: &View<'_>) -> Said {
             requested_by,
             reason,
             until,
-        } => say(
-            Truth::True,
-            "InForce",
-            format!("{name} by {requested_by} until {until}: {reason}"),
-        ),
+        } => match break_glass::no_effect(view) {
+            Some(why) => say(
+                Truth::False,
+                "Ignored",
+                format!("BreakGlass {name} by {requested_by} ({reason}) has no effect: {why}"),
+            ),
+            None => say(
+                Truth::True,
+                "InForce",
+                format!("{name} by {requested_by} until {until}: {reason}"),
+            ),
+        },
     }
 }
 

@@ -140,6 +140,11 @@ pub fn cases() -> Vec<Case> {
             }
             world
         }),
+        ("before_the_first_look_nothing_is_known", || {
+            let mut world = World::everyday();
+            world.seen.azure.registry = unknown(IgnoranceKind::Unreachable);
+            world
+        }),
         ("a_registry_that_cannot_be_read_is_not_known", || {
             fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::Unreachable))
         }),

@@ -134,8 +134,31 @@ pub fn cases() -> Vec<Case> {
                 change: ChangeKind::Lockdown,
                 digest,
                 approved_by: "joe".into(),
+                uid: "uid".into(),
+                status: None,
             };
             world.seen.cluster.approvals = Fact::Seen(vec![approval]);
+            world
+        }),
+        ("a_withdrawn_approval_is_missed_before_the_break_glass_ends", || {
+            let mut world = gated(lockdown(vec![LockdownGate::Approval], None));
+            world.approve();
+            world.settle(60);
+            world.pass(Duration::from_secs(600));
+            world.break_glass(60);
+            world.until("BreakGlass", 10);
+            world.seen.cluster.approvals = Fact::Seen(Vec::new());
+            world
+        }),
+        ("a_deleted_endpoint_of_a_locked_registry_is_a_loss", || {
+            let mut world = locked();
+            let id = first_endpoint(&world);
+            world.seen.azure.endpoints.insert(id, Fact::Absent);
+            world
+        }),
+        ("an_outage_after_the_lock_is_called_one", || {
+            let mut world = locked();
+            world.seen.azure.registry = unknown(IgnoranceKind::Unreachable);
             world
         }),
         ("the_lockdown_waits_for_its_window", || {

@@ -81,6 +81,8 @@ fn the_digest_that_was_approved_survives_executed_steps() {
             change: ChangeKind::NameChanges,
             digest: digest.clone(),
             approved_by: "joe".into(),
+            uid: "uid".into(),
+            status: None,
         }])
     };
     world.seen.cluster.approvals = approve(&digest);

@@ -6,6 +6,7 @@
 //! | no closing without proof, no opening without permission, ownership, bounds, order, no harm from ignorance | `safety` |
 //! | lists are sets: in any order, and with items twice, they give the same plan | `lists` |
 //! | whatever comes of writes, no resource gets many of them | `pausing` |
+//! | a locked object's Ready turns False only for a client or a person | `readiness` |
 //! | equal worlds give byte-equal status, reporting is monotone and consistent | `telling` |
 //!
 //! The seed is committed, so that a run can be repeated; with `PROPTEST_CASES` there are that many stories, of a new seed each
@@ -18,6 +19,7 @@ mod world;
 mod ending;
 mod lists;
 mod pausing;
+mod readiness;
 mod safety;
 mod stories;
 mod telling;

@@ -149,7 +149,8 @@ fn takes_or_writes(action: &Action) -> bool {
             | ClusterAction::ApplyProbe(_)
             | ClusterAction::OpenRound { .. }
             | ClusterAction::PublishDns { .. }
-            | ClusterAction::TellBreakGlass { .. } => false,
+            | ClusterAction::TellBreakGlass { .. }
+            | ClusterAction::TellApproval { .. } => false,
         },
     }
 }

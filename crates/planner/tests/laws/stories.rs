@@ -47,6 +47,8 @@ fn blows() -> impl Strategy<Value = Blow> {
         Just(Blow::Misspec),
         Just(Blow::Repair),
         any::<u16>().prop_map(Blow::TimePasses),
+        any::<u8>().prop_map(Blow::Unread),
+        any::<u8>().prop_map(Blow::Unread),
     ]
 }
 

@@ -26,7 +26,7 @@ fn off_and_on_again_leaves_no_residue() {
     assert!(world.all_closed());
     world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
     let (_, report) = world.settle(20);
-    assert_eq!((world.state().as_str(), report.gauges.locked), ("Open", false));
+    assert_eq!((world.state().as_str(), report.gauges.locked), ("Open", Some(false)));
     assert_eq!(world.seen.azure.storage, before.0);
     assert_eq!(world.seen.azure.registry, before.1);
     assert!(world.seen.cluster.snapshot.is_absent());

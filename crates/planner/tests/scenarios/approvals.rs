@@ -42,6 +42,8 @@ fn approve(world: &mut World, change: ChangeKind, digest: &str) {
             change,
             digest: Digest::from_text(digest),
             approved_by: "joe".into(),
+            uid: "uid".into(),
+            status: None,
         });
     }
 }

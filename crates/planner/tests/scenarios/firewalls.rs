@@ -66,6 +66,8 @@ fn approve(world: &mut World, digest: &Digest) {
         change: ChangeKind::Lockdown,
         digest: digest.clone(),
         approved_by: "joe".into(),
+        uid: "uid".into(),
+        status: None,
     }]);
 }
 

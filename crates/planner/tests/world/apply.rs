@@ -97,6 +97,12 @@ impl World {
                     told.for_each(|b| b.status = Some(status.clone()));
                 }
             }
+            ClusterAction::TellApproval { name, uid, status, .. } => {
+                if let Fact::Seen(all) = &mut cluster.approvals {
+                    let told = all.iter_mut().filter(|a| a.uid == *uid && a.name == *name);
+                    told.for_each(|a| a.status = Some(status.clone()));
+                }
+            }
             ClusterAction::DeleteProbe { name, .. } => {
                 for fact in cluster.probes.values_mut() {
                     if fact.seen().is_some_and(|p| p.name == *name) {

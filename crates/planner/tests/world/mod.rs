@@ -144,6 +144,8 @@ pub struct World {
     pub mute_servers: BTreeSet<String>,
     /// The registry's endpoint carries one name, which holds no region.
     pub odd_registry_names: bool,
+    /// Facts (by number, see [`World::forgetters`]) that the next visit cannot read.
+    pub unread: Vec<u8>,
     /// The object is gone: its finalizer went while it was being deleted.
     pub gone: bool,
     pub addresses: u32,
@@ -331,6 +333,7 @@ impl World {
             public_servers: BTreeSet::new(),
             mute_servers: BTreeSet::new(),
             odd_registry_names: false,
+            unread: Vec::new(),
             gone: false,
             addresses: 4,
             locks: Vec::new(),

@@ -98,6 +98,8 @@ impl World {
                 change,
                 digest: Digest::from_text(&asked.digest),
                 approved_by: "joe".into(),
+                uid: "uid".into(),
+                status: None,
             });
         }
     }

@@ -54,6 +54,8 @@ pub enum Blow {
     /// Another team's endpoint, records and link appear beside ours, in the same zones.
     Strangers,
     TimePasses(u16),
+    /// Something cannot be read for one visit.
+    Unread(u8),
 }
 
 fn nth<K: Clone + Ord, V>(map: &BTreeMap<K, V>, at: u8) -> Option<K> {
@@ -251,6 +253,7 @@ impl World {
                 }
             }
             Blow::Strangers => self.add_strangers(),
+            Blow::Unread(at) => self.unread.push(at),
             Blow::TimePasses(seconds) => self.pass(Duration::from_secs(u64::from(seconds))),
         }
     }

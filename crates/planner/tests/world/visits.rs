@@ -33,6 +33,11 @@ impl World {
         };
         seen.azure.locks = self.locks_seen();
         seen.memory.zone_groups.extend(self.zone_groups());
+        let all = self.forgetters();
+        for at in &self.unread {
+            let (_, forget) = &all[usize::from(*at) % all.len()];
+            forget(&mut seen);
+        }
         seen
     }
 
@@ -79,6 +84,7 @@ impl World {
         self.seen.memory.attempts = report.attempts.clone();
         self.forget_ended(&before.seen.azure.operations);
         self.seen.nonce = (self.seen.nonce * 31 + 17) % 9_000_000;
+        self.unread.clear();
         self.answer();
         (plan, report)
     }

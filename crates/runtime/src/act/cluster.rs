@@ -6,7 +6,7 @@
 //! | leases | get, create, delete | operator's namespace |
 //! | configmaps | get, create, patch, delete | operator's namespace |
 //! | secureregistries | get, patch | everywhere served |
-//! | breakglasses/status | patch | everywhere served |
+//! | breakglasses/status, changeapprovals/status | patch | everywhere served |
 //! | connectivityprobes | create, get, patch, delete | the vantage points' namespaces |
 
 use std::collections::BTreeMap;
@@ -22,10 +22,10 @@ use kube::Resource;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 use sreg_api::names::{
-    BREAK_GLASS_MANAGER, FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT,
-    MANAGED_BY, PROBE_MANAGER, PUBLISHED_DNS_MANAGER, SNAPSHOT_MANAGER,
+    APPROVAL_MANAGER, BREAK_GLASS_MANAGER, FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID,
+    LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER, PUBLISHED_DNS_MANAGER, SNAPSHOT_MANAGER,
 };
-use sreg_api::{BreakGlass, BreakGlassStatus, ConnectivityProbe, SecureRegistry};
+use sreg_api::{BreakGlass, BreakGlassStatus, ChangeApproval, ChangeApprovalStatus, ConnectivityProbe, SecureRegistry};
 use sreg_domain::Effect;
 use sreg_domain::action::{ClusterAction, ProbeWrite, Snapshot, StepResult};
 use sreg_domain::desired::ObjectRef;
@@ -68,6 +68,12 @@ pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &Cl
             uid,
             status,
         } => tell_break_glass(context, (namespace, name, uid), status).await,
+        ClusterAction::TellApproval {
+            namespace,
+            name,
+            uid,
+            status,
+        } => tell_approval(context, (namespace, name, uid), status).await,
         ClusterAction::DeleteProbe { namespace, name } => delete_probe(context, object, namespace, name).await,
     };
     effect.map_or_else(StepResult::from, StepResult::Effect)
@@ -297,19 +303,34 @@ pub(crate) async fn tell_break_glass(
     (namespace, name, uid): (&str, &str, &str),
     status: &BreakGlassStatus,
 ) -> Result<Effect, Unwritten> {
-    let attempt = format!("write status of BreakGlass {namespace}/{name}");
+    tell::<BreakGlass>(context, (namespace, name, uid), BREAK_GLASS_MANAGER, json!(status)).await
+}
+
+/// The same for an approval.
+async fn tell_approval(
+    context: &Context,
+    (namespace, name, uid): (&str, &str, &str),
+    status: &ChangeApprovalStatus,
+) -> Result<Effect, Unwritten> {
+    tell::<ChangeApproval>(context, (namespace, name, uid), APPROVAL_MANAGER, json!(status)).await
+}
+
+async fn tell<K: Resource<DynamicType = ()>>(
+    context: &Context,
+    (namespace, name, uid): (&str, &str, &str),
+    manager: &str,
+    status: serde_json::Value,
+) -> Result<Effect, Unwritten> {
+    let attempt = format!("write status of {} {namespace}/{name}", K::kind(&()));
     let body = json!({
-        "apiVersion": BreakGlass::api_version(&()),
-        "kind": BreakGlass::kind(&()),
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
         "metadata": {"name": name, "namespace": namespace, "uid": uid},
         "status": status,
     });
-    let params = PatchParams::apply(BREAK_GLASS_MANAGER).force();
-    let api: Api<DynamicObject> = Api::namespaced_with(
-        context.client.clone(),
-        namespace,
-        &ApiResource::erase::<BreakGlass>(&()),
-    );
+    let params = PatchParams::apply(manager).force();
+    let resource = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);
     match send(context, &attempt, api.patch_status(name, &params, &Patch::Apply(body))).await? {
         Ok(_) => Ok(done()),
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(done()),

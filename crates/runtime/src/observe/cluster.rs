@@ -16,7 +16,6 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sreg_api::approval::{BreakGlassSpec, ChangeApprovalSpec};
 use sreg_api::names::{self, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT};
@@ -235,22 +234,29 @@ pub(crate) fn snapshot_of(map: &ConfigMap) -> Result<Snapshot, serde_json::Error
 
 /// Approvals for this object. One that is being deleted is withdrawn.
 async fn approvals(context: &Context, object: &ObjectRef) -> Fact<Vec<ApprovalSeen>> {
-    let all = match list::<ChangeApproval, ChangeApprovalSpec>(context, &object.namespace).await {
+    let all = match live::<ChangeApproval>(context, &object.namespace).await {
         Ok(all) => all,
         Err(why) => return Fact::Unknown(why),
     };
-    let ours = all
-        .into_iter()
-        .filter(|(_, spec)| spec.secure_registry_name == object.name);
-    Fact::Seen(
-        ours.map(|(meta, spec)| ApprovalSeen {
-            name: meta.name.unwrap_or_default(),
-            change: spec.change,
-            digest: Digest::from_text(&spec.digest),
-            approved_by: spec.approved_by,
-        })
-        .collect(),
-    )
+    let named = all.into_iter().filter_map(approval_of);
+    let ours = named.filter(|(names, _)| *names == object.name);
+    Fact::Seen(ours.map(|(_, approval)| approval).collect())
+}
+
+/// The object that an approval names, and what it approves. `None`: it does not parse.
+fn approval_of(object: DynamicObject) -> Option<(String, ApprovalSeen)> {
+    let DynamicObject { metadata, mut data, .. } = object;
+    let mut part = |key: &str| data.get_mut(key).map(Value::take).unwrap_or_default();
+    let spec: ChangeApprovalSpec = serde_json::from_value(part("spec")).ok()?;
+    let approval = ApprovalSeen {
+        name: metadata.name.unwrap_or_default(),
+        change: spec.change,
+        digest: Digest::from_text(&spec.digest),
+        approved_by: spec.approved_by,
+        uid: metadata.uid.unwrap_or_default(),
+        status: serde_json::from_value(part("status")).ok(),
+    };
+    Some((spec.secure_registry_name, approval))
 }
 
 /// Break-glasses for this object. Deleting one ends it.
@@ -287,22 +293,6 @@ fn break_glass_of(object: DynamicObject) -> Option<(String, BreakGlassSeen)> {
         requested_by: spec.requested_by,
     };
     Some((spec.secure_registry_name, glass))
-}
-
-/// Specs of one kind in a namespace, without what is being deleted and what does not parse.
-async fn list<K, S>(context: &Context, namespace: &str) -> Result<Vec<(kube::core::ObjectMeta, S)>, Ignorance>
-where
-    K: Resource<DynamicType = ()>,
-    S: DeserializeOwned,
-{
-    let live = live::<K>(context, namespace).await?;
-    Ok(live
-        .into_iter()
-        .filter_map(|mut object| {
-            let spec = object.data.get_mut("spec").map(Value::take)?;
-            Some((object.metadata, serde_json::from_value(spec).ok()?))
-        })
-        .collect())
 }
 
 /// Objects of one kind in a namespace, without what is being deleted.

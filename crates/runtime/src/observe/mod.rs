@@ -27,6 +27,7 @@ use crate::context::Context;
 
 pub(crate) use cluster::{SNAPSHOT_KEY, break_glasses_for, claim_of, is_alive, snapshot_of};
 pub use object::{ObjectNow, Watched, read_object, registries};
+pub(crate) use vantage::alive;
 
 /// Largest round number: JavaScript's largest safe integer, as the probe's schema says.
 const LARGEST_NONCE: i64 = 9_007_199_254_740_991;

@@ -58,6 +58,7 @@ async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
         Ok(id) => id,
         Err(error) => return Fact::Unknown(nonsense(attempt, format!("spec.virtualNetworkResourceId: {error}"))),
     };
+    context.memories.vantage_point_is_in(name, &spec.namespace);
     let alive = alive(context, &spec.namespace, name).await;
     Fact::Seen(VantagePointSeen {
         uid: object.metadata.uid.unwrap_or_default(),
@@ -71,7 +72,7 @@ async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
 }
 
 /// Whether the agent's Lease has a holder who renews it. `Absent`: no agent has ever reported.
-async fn alive(context: &Context, namespace: &str, vantage_point: &str) -> Fact<bool> {
+pub(crate) async fn alive(context: &Context, namespace: &str, vantage_point: &str) -> Fact<bool> {
     let name = lease_name(vantage_point);
     let api: Api<Lease> = Api::namespaced(context.client.clone(), namespace);
     let spec = match read(context, format!("read lease {namespace}/{name}"), api.get_opt(&name)).await {

@@ -12,7 +12,7 @@ use crate::stand::{OPERATOR_NAMESPACE, PLACES, REGISTRY, Stand};
 pub struct End(BTreeMap<String, Value>);
 
 /// Not part of the end: drawn at random, or a matter of when.
-const PASSING: [&str; 19] = [
+const PASSING: [&str; 24] = [
     "etag",
     "resourceGuid",
     "systemData",
@@ -30,6 +30,12 @@ const PASSING: [&str; 19] = [
     "sourceVersion",
     "firstSeenPublic",
     "timeToRemediateSeconds",
+    // For people: a visit that did not live to report it told nobody, and what was erased is not known any more.
+    "lastProof",
+    "approvalsUsed",
+    "usedAt",
+    "staleSince",
+    "unsettledSince",
     // What Azure remarks beside an approval: a create that arrives late, over the same endpoint, takes it off.
     "description",
     // Since when it is locked is not known any more once status was erased.

@@ -1,0 +1,211 @@
+//! What each `ChangeApproval` is told about itself, and whether the lock that follows a break-glass will have one.
+//!
+//! | so far | phase |
+//! | --- | --- |
+//! | what it approves cannot be told yet, or nothing of its kind is to be done | Pending, or what it was told before |
+//! | it names what would be done now | Counts |
+//! | what it names was done | Used; the one of a lock goes on counting for a lock that comes back |
+//! | something else would be done now | Void |
+
+use sreg_api::status::ApprovalUse;
+use sreg_api::{ChangeApprovalPhase, ChangeApprovalStatus, ChangeKind};
+use sreg_domain::seen::ApprovalSeen;
+use sreg_domain::{ClusterAction, Digest, Fact};
+
+use crate::break_glass::{self, Standing};
+use crate::conditions::{truncate, whole_seconds};
+use crate::draft::{Draft, cluster_step};
+use crate::facts::View;
+use crate::gates::{approved, needs_approval};
+use crate::plan::{Assessment, FindingReason, Step, Wait, WaitReason};
+
+const LONGEST_MESSAGE: usize = 1024;
+
+/// Steps for those whose status says something else than what is true.
+pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait]) -> Vec<Step> {
+    let Fact::Seen(all) = &view.seen.cluster.approvals else {
+        return Vec::new();
+    };
+    // Of these little is judged: what was told stays.
+    if view.seen.object.deleting || !view.desired.is_valid() {
+        return Vec::new();
+    }
+    let told = |approval: &ApprovalSeen| {
+        let status = match approval.change {
+            ChangeKind::Lockdown => of_lockdown(view, assessment, approval),
+            ChangeKind::NameChanges => of_name_changes(view, assessment, waits, approval),
+        }?;
+        (approval.status.as_ref() != Some(&status)).then(|| step(view, approval, status))
+    };
+    all.iter().filter_map(told).collect()
+}
+
+fn step(view: &View<'_>, approval: &ApprovalSeen, status: ChangeApprovalStatus) -> Step {
+    cluster_step(
+        format!("tell-approval {}", approval.name),
+        ClusterAction::TellApproval {
+            namespace: view.desired.object.namespace.clone(),
+            name: approval.name.clone(),
+            uid: approval.uid.clone(),
+            status,
+        },
+    )
+}
+
+/// When an approval was used, as status remembers.
+fn used<'a>(view: &'a View<'_>, approval: &ApprovalSeen) -> Option<&'a ApprovalUse> {
+    let same = |u: &&ApprovalUse| {
+        u.name == approval.name && u.change == approval.change.to_string() && u.digest == approval.digest.to_string()
+    };
+    view.seen.object.status.approvals_used.iter().find(same)
+}
+
+fn say(
+    view: &View<'_>,
+    approval: &ApprovalSeen,
+    phase: ChangeApprovalPhase,
+    message: String,
+) -> Option<ChangeApprovalStatus> {
+    let before = approval.status.as_ref().and_then(|s| s.used_at.clone());
+    Some(ChangeApprovalStatus {
+        phase,
+        used_at: used(view, approval).and_then(|u| u.used_at.clone()).or(before),
+        message: truncate(&message, LONGEST_MESSAGE),
+    })
+}
+
+fn of_lockdown(view: &View<'_>, assessment: &Assessment, approval: &ApprovalSeen) -> Option<ChangeApprovalStatus> {
+    let registry = &view.desired.object.name;
+    let namespace = &view.desired.object.namespace;
+    let Some(digest) = &assessment.lockdown_digest else {
+        return match approval.status {
+            // What cannot be told now is no news.
+            Some(_) => None,
+            None => say(
+                view,
+                approval,
+                ChangeApprovalPhase::Pending,
+                format!("not judged yet: the paths that {registry} requires are not all known"),
+            ),
+        };
+    };
+    if *digest != approval.digest {
+        return say(
+            view,
+            approval,
+            ChangeApprovalPhase::Void,
+            format!(
+                "void: targets, required paths, networks or what forbids opening again differ from what was approved; the lockdown of {registry} now has digest {digest}: kubectl get sreg {registry} -n {namespace} -o yaml says what it would do, approve that with another ChangeApproval"
+            ),
+        );
+    }
+    if view.all_closed() && view.seen.cluster.snapshot.seen().is_some() {
+        return say(
+            view,
+            approval,
+            ChangeApprovalPhase::Used,
+            format!(
+                "{registry} is locked as approved here; it counts again for a lock that comes back after a BreakGlass, so keep it"
+            ),
+        );
+    }
+    let needed = if needs_approval(view) {
+        ""
+    } else {
+        ", though nothing waits for an approval (publicAccess.lockdown.waitFor)"
+    };
+    say(
+        view,
+        approval,
+        ChangeApprovalPhase::Counts,
+        format!("the lockdown of {registry} may go on as it would be done now{needed}"),
+    )
+}
+
+fn of_name_changes(
+    view: &View<'_>,
+    assessment: &Assessment,
+    waits: &[Wait],
+    approval: &ApprovalSeen,
+) -> Option<ChangeApprovalStatus> {
+    let registry = &view.desired.object.name;
+    let pending = assessment.approved_changes.contains(&approval.digest);
+    if used(view, approval).is_some() {
+        return say(
+            view,
+            approval,
+            ChangeApprovalPhase::Used,
+            format!("the name changes of {registry} that it approves were made, or are being made"),
+        );
+    }
+    if pending {
+        return say(
+            view,
+            approval,
+            ChangeApprovalPhase::Counts,
+            format!("the name changes of {registry} may go on as they would be made now"),
+        );
+    }
+    let told = approval.status.as_ref().map(|s| s.phase);
+    let unread = waits.iter().any(|w| w.reason == WaitReason::NotKnown);
+    if told == Some(ChangeApprovalPhase::Used) || (told.is_some() && unread) {
+        return None;
+    }
+    match assessment.name_changes.first() {
+        Some(asked) => say(
+            view,
+            approval,
+            ChangeApprovalPhase::Void,
+            format!(
+                "void: the name changes that {registry} waits for are others; they have digest {} and {}",
+                asked.digest, asked.summary
+            ),
+        ),
+        None => say(
+            view,
+            approval,
+            ChangeApprovalPhase::Pending,
+            format!("no change of names with this digest is to be made for {registry} now"),
+        ),
+    }
+}
+
+/// The approvals that let a change of this kind and digest go on.
+pub(crate) fn given<'a>(
+    view: &'a View<'_>,
+    change: ChangeKind,
+    digest: &'a Digest,
+) -> impl Iterator<Item = &'a ApprovalSeen> {
+    let all = view.seen.cluster.approvals.seen().map_or(&[][..], Vec::as_slice);
+    all.iter().filter(move |a| a.change == change && a.digest == *digest)
+}
+
+/// Says while a break-glass is in force that the lock after it will wait for an approval which is not there.
+pub(crate) fn warn_of_relock(view: &View<'_>, assessment: &Assessment, draft: &mut Draft) {
+    let Standing::Active { name, until, .. } = break_glass::standing(view) else {
+        return;
+    };
+    let Some(digest) = assessment.lockdown_digest.as_ref().filter(|_| needs_approval(view)) else {
+        return;
+    };
+    if break_glass::no_effect(view).is_some() || approved(view, ChangeKind::Lockdown, digest) != Some(false) {
+        return;
+    }
+    let all = view.seen.cluster.approvals.seen().into_iter().flatten();
+    let void: Vec<String> = all
+        .filter(|a| a.change == ChangeKind::Lockdown)
+        .map(|a| format!("{} by {}", a.name, a.approved_by))
+        .collect();
+    let why = if void.is_empty() {
+        "there is none".to_owned()
+    } else {
+        format!("there is only {}, which approves something else", void.join(", "))
+    };
+    draft.find(
+        FindingReason::RelockNeedsApproval,
+        format!(
+            "when BreakGlass {name} ends at {}, the lock will wait for a ChangeApproval with change: Lockdown and digest {digest}: {why}",
+            whole_seconds(until).0
+        ),
+    );
+}
