@@ -11,6 +11,7 @@
 
 pub mod act;
 pub mod agent;
+pub mod api_server;
 pub mod backoff;
 pub mod context;
 pub mod controller;

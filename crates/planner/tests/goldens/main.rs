@@ -6,6 +6,7 @@
 mod world;
 
 mod building;
+mod kstatus;
 mod locking;
 mod worlds;
 

@@ -10,6 +10,7 @@ mod deleting;
 mod emergencies;
 mod invalid;
 mod lock;
+mod observing;
 mod progress;
 mod refused;
 mod restoring;
