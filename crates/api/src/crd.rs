@@ -2,7 +2,13 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+mod describe;
+
+/// `status.observedGeneration` of an object that nobody has looked at yet. The API server fills it in, so that a pipeline
+/// which judges by kstatus waits for the operator also where none is running; without it an object without status is `Current`.
+pub const NEVER_OBSERVED: i64 = -1;
 
 /// Every kind's definition, in the order in which they are shipped.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
@@ -25,7 +31,23 @@ fn tidied(crd: CustomResourceDefinition) -> CustomResourceDefinition {
         return crd;
     };
     tidy(&mut value);
+    default_status(&mut value);
+    describe::describe(&mut value);
     serde_json::from_value(value).unwrap_or(crd)
+}
+
+/// Only where `Ready` is computed from: probes and break-glasses are awaited by nobody.
+fn default_status(crd: &mut Value) {
+    for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        let Some(status) = version.pointer_mut("/schema/openAPIV3Schema/properties/status") else {
+            continue;
+        };
+        if status.pointer("/properties/observedGeneration").is_some()
+            && status.pointer("/properties/conditions").is_some()
+        {
+            status["default"] = json!({"observedGeneration": NEVER_OBSERVED});
+        }
+    }
 }
 
 fn tidy(value: &mut Value) {

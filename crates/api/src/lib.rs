@@ -10,7 +10,7 @@ pub mod crd;
 pub mod names;
 pub mod probe;
 pub mod registry;
-mod rules;
+pub mod rules;
 pub mod status;
 pub mod vantage_point;
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
     kind = "ConnectivityProbe",
     plural = "connectivityprobes",
     shortname = "cprobe",
-    category = "secureregistry",
+    category = "secureregistry-all",
     namespaced,
     status = "ConnectivityProbeStatus",
     derive = "PartialEq",
@@ -181,6 +181,17 @@ pub enum ProbeOutcome {
     Succeeded,
     /// The hop named did not.
     Failed,
+}
+
+impl ProbeOutcome {
+    /// As the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProbeOutcome::Unknown => "Unknown",
+            ProbeOutcome::Succeeded => "Succeeded",
+            ProbeOutcome::Failed => "Failed",
+        }
+    }
 }
 
 /// The hops of a path, in order.

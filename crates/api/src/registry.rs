@@ -16,7 +16,7 @@ use crate::status::SecureRegistryStatus;
     kind = "SecureRegistry",
     plural = "secureregistries",
     shortname = "sreg",
-    category = "secureregistry",
+    category = "secureregistry-all",
     namespaced,
     status = "SecureRegistryStatus",
     derive = "PartialEq",
@@ -229,7 +229,7 @@ pub enum ApprovalMode {
     validation = Rule::new(DNS_LINKS).message(DNS_LINKS_SAYS),
 )]
 pub struct DnsSpec {
-    /// Default: `Managed`.
+    /// Who makes names resolve. Default: `Managed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<DnsMode>,
     /// Managed: ARM id of the resource group that zones are created in. Default: the virtual network's.
@@ -245,12 +245,13 @@ pub struct DnsSpec {
     #[schemars(length(max = 32), inner(length(max = 300)))]
     #[x_kube(validation = Rule::new(VNET_IDS).message(VNET_ID_SAYS))]
     pub link_virtual_networks: Option<Vec<String>>,
-    /// What a linked network answers for names of other registries. Default: `Default`.
+    /// What a linked network answers for names that the zone does not hold, such as other registries'. Default: `Default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution_policy: Option<ResolutionPolicy>,
 }
 
-/// Who makes names resolve.
+/// Who makes names resolve. Default: `Managed`.
+// Of an optional enumeration the definition keeps this description, not the field's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum DnsMode {
     /// The operator creates zones, zone groups and links.
@@ -287,7 +288,7 @@ pub struct ZoneIds {
     pub container_registry: String,
 }
 
-/// What a zone link does with names that the zone does not hold.
+/// What a linked network answers for names that the zone does not hold, such as other registries'. Default: `Default`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum ResolutionPolicy {
     /// Answer that the name does not exist.
@@ -385,25 +386,28 @@ pub struct UnprovenHostSpec {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new(MAX_AGE).message(MAX_AGE_SAYS),
-    validation = Rule::new(INTERVAL).message(INTERVAL_SAYS),
+    validation = Rule::new(PROOF_FITS).message(PROOF_FITS_SAYS),
 )]
 pub struct VerificationSpec {
-    /// Successes in a row that each path needs.
+    /// Successes in a row that each path needs, 1 to 10.
     #[serde(default = "default_consecutive_successes")]
     #[schemars(range(min = 1, max = 10))]
     pub consecutive_successes: i32,
-    /// Pause between two attempts at a path.
+    /// Pause between two attempts at a path, 100ms to 10m.
     #[serde(default = "default_interval")]
-    #[schemars(length(max = 32), regex(pattern = DURATION))]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(INTERVAL).message(INTERVAL_SAYS))]
     pub interval: String,
-    /// Older evidence is no evidence; at least consecutiveSuccesses × interval.
+    /// Older evidence is no evidence. At least consecutiveSuccesses × interval, at most 2h.
     #[serde(default = "default_max_age")]
-    #[schemars(length(max = 32), regex(pattern = DURATION))]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(MAX_AGE).message(MAX_AGE_SAYS))]
     pub max_age: String,
-    /// Pause between the last name change and the lock: public CNAMEs live that long in caches.
+    /// Pause between the last name change and the lock, 1s to 24h. Public CNAMEs live up to an hour in caches: with less than
+    /// `1h` clients that asked just before a name changed may be locked out until they ask again.
     #[serde(default = "default_dns_settle")]
-    #[schemars(length(max = 32), regex(pattern = DURATION))]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(DNS_SETTLE).message(DNS_SETTLE_SAYS))]
     pub dns_settle: String,
     /// Look for clients that still come from public addresses before locking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -446,8 +450,9 @@ pub struct RecentPublicClientsSpec {
     #[schemars(length(max = 512))]
     #[x_kube(validation = Rule::new(WORKSPACE_ID).message(WORKSPACE_ID_SAYS))]
     pub log_analytics_workspace_resource_id: String,
-    /// How far back to look.
-    #[schemars(length(max = 32), regex(pattern = DURATION))]
+    /// How far back to look, 1m to 2160h (90 days), such as `168h`.
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(LOOK_BACK).message(LOOK_BACK_SAYS))]
     pub window: String,
     /// What a hit does. A lock that only comes back, after a BreakGlass or an opening by hand, is not held up by it.
     pub policy: RecentPublicClientsPolicy,
@@ -544,19 +549,23 @@ pub struct WindowSpec {
     /// IANA time zone, such as `Europe/Amsterdam`.
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: String,
-    /// How long it stays open.
-    #[schemars(length(max = 32), regex(pattern = DURATION))]
+    /// How long it stays open, 1m to 168h (a week).
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(WINDOW_LENGTH).message(WINDOW_LENGTH_SAYS))]
     pub duration: String,
 }
 
 /// What happens when a path is lost soon after the lock.
-#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RollbackSpec {
-    /// Default: hold the lock and alert.
+    /// What is done then.
+    #[serde(default)]
     pub on_failure: RollbackPolicy,
-    /// How long after the lock `Reopen` may act.
-    #[schemars(length(max = 32), regex(pattern = DURATION))]
+    /// How long after the lock `Reopen` may act, 1s to 24h.
+    #[serde(default = "default_grace_period")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(GRACE_PERIOD).message(GRACE_PERIOD_SAYS))]
     pub grace_period: String,
 }
 
@@ -564,9 +573,13 @@ impl Default for RollbackSpec {
     fn default() -> Self {
         RollbackSpec {
             on_failure: RollbackPolicy::Hold,
-            grace_period: "15m".into(),
+            grace_period: default_grace_period(),
         }
     }
+}
+
+fn default_grace_period() -> String {
+    "15m".into()
 }
 
 /// What a lost path does.
@@ -593,11 +606,11 @@ pub struct SharingSpec {
 /// How often Azure is looked at.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(INTERVAL).message(INTERVAL_SAYS))]
 pub struct DriftSpec {
-    /// Time between two visits of a settled object; jittered.
+    /// Time between two visits of a settled object, 1s to 24h; jittered.
     #[serde(default = "default_drift_interval")]
-    #[schemars(length(max = 32), regex(pattern = DURATION))]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(DRIFT_INTERVAL).message(DRIFT_INTERVAL_SAYS))]
     pub interval: String,
 }
 

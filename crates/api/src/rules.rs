@@ -142,21 +142,81 @@ pub(crate) const CLIENT_ENDPOINT: &str =
 /// What to write instead.
 pub(crate) const CLIENT_ENDPOINT_SAYS: &str = "clientNetworks[].endpoint must be the name of an entry of endpoints: correct it, or remove it to let the linked entry be taken";
 
-/// Locking needs somewhere to prove from and something to prove.
-pub(crate) const LOCK_NEEDS_CLIENTS: &str = "!has(self.publicAccess) || !has(self.publicAccess.desired) || self.publicAccess.desired != 'Disabled' || (size(self.endpoints) > 0 && size(self.clientNetworks) > 0)";
+/// Locking needs somewhere to prove from and something to prove; looking needs neither.
+pub(crate) const LOCK_NEEDS_CLIENTS: &str = "(has(self.managementPolicy) && self.managementPolicy == 'Observe') || !has(self.publicAccess) || !has(self.publicAccess.desired) || self.publicAccess.desired != 'Disabled' || (size(self.endpoints) > 0 && size(self.clientNetworks) > 0)";
 /// What to write instead.
-pub(crate) const LOCK_NEEDS_CLIENTS_SAYS: &str = "publicAccess.desired: Disabled needs at least one endpoint and one client network to prove: add them, or set desired: Enabled";
+pub const LOCK_NEEDS_CLIENTS_SAYS: &str = "a registry is made private only after clients were proven to reach it: list at least one entry under endpoints and one under clientNetworks; to only look at the registry meanwhile, set managementPolicy: Observe";
 
-/// Evidence must be able to live as long as a proof takes.
-pub(crate) const MAX_AGE: &str = "duration(self.maxAge).getSeconds() * 1000 + duration(self.maxAge).getMilliseconds() % 1000 >= self.consecutiveSuccesses * (duration(self.interval).getSeconds() * 1000 + duration(self.interval).getMilliseconds() % 1000)";
+/// How a duration is written, for CEL: with so few digits per unit that no sum of them overflows.
+macro_rules! written {
+    () => {
+        "^([0-9]{1,9}(ms|s)|[0-9]{1,5}(m|h))+$"
+    };
+}
+/// A duration between two others: the rule and its one sentence. Texts that are no durations are refused by the same sentence.
+macro_rules! duration_between {
+    ($(#[$doc:meta])* $rule:ident, $says:ident, $bounds:ident: $least:literal to $most:literal) => {
+        $(#[$doc])*
+        pub(crate) const $rule: &str = concat!(
+            "self.matches('", written!(), "') && duration(self) >= duration('", $least,
+            "') && duration(self) <= duration('", $most, "')"
+        );
+        /// What to write instead.
+        pub(crate) const $says: &str = concat!(
+            "must be a duration between ", $least, " and ", $most, ", written like 90s, 10m or 1h30m"
+        );
+        /// The same for whoever checks without CEL.
+        pub const $bounds: DurationBounds = DurationBounds { least: $least, most: $most, says: $says };
+    };
+}
+/// Between which durations a field may lie, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurationBounds {
+    /// The shortest.
+    pub least: &'static str,
+    /// The longest.
+    pub most: &'static str,
+    /// What to write instead of anything else.
+    pub says: &'static str,
+}
+duration_between!(
+    /// A pace of attempts that neither floods nor sleeps.
+    INTERVAL, INTERVAL_SAYS, INTERVAL_BOUNDS: "100ms" to "10m"
+);
+duration_between!(
+    /// Evidence that is still evidence: proven today is not proven now.
+    MAX_AGE, MAX_AGE_SAYS, MAX_AGE_BOUNDS: "1s" to "2h"
+);
+duration_between!(
+    /// Caches hold former answers for a while, never for days; and without any pause nobody's cache is waited for.
+    DNS_SETTLE, DNS_SETTLE_SAYS, DNS_SETTLE_BOUNDS: "1s" to "24h"
+);
+duration_between!(
+    /// How far back logs are asked for clients: as long as workspaces commonly keep them.
+    LOOK_BACK, LOOK_BACK_SAYS, LOOK_BACK_BOUNDS: "1m" to "2160h"
+);
+duration_between!(
+    /// A window opens by the minute, and at least once a week is enough for anybody.
+    WINDOW_LENGTH, WINDOW_LENGTH_SAYS, WINDOW_LENGTH_BOUNDS: "1m" to "168h"
+);
+duration_between!(
+    /// How long after the lock a lost path may open it again.
+    GRACE_PERIOD, GRACE_PERIOD_SAYS, GRACE_PERIOD_BOUNDS: "1s" to "24h"
+);
+duration_between!(
+    /// Visits of a settled object.
+    DRIFT_INTERVAL, DRIFT_INTERVAL_SAYS, DRIFT_INTERVAL_BOUNDS: "1s" to "24h"
+);
+
+/// Evidence must be able to live as long as a proof takes. What is no duration is refused where it stands.
+#[rustfmt::skip]
+pub(crate) const PROOF_FITS: &str = concat!(
+    "!self.maxAge.matches('", written!(), "') || !self.interval.matches('", written!(), "') || ",
+    "duration(self.maxAge).getSeconds() * 1000 + duration(self.maxAge).getMilliseconds() % 1000 >= self.consecutiveSuccesses * (duration(self.interval).getSeconds() * 1000 + duration(self.interval).getMilliseconds() % 1000)"
+);
 /// What to write instead.
-pub(crate) const MAX_AGE_SAYS: &str =
+pub(crate) const PROOF_FITS_SAYS: &str =
     "maxAge must be at least consecutiveSuccesses × interval: raise maxAge or lower the interval";
-/// A pace that neither floods nor sleeps.
-pub(crate) const INTERVAL: &str =
-    "duration(self.interval) >= duration('100ms') && duration(self.interval) <= duration('24h')";
-/// What to write instead.
-pub(crate) const INTERVAL_SAYS: &str = "interval must lie between 100ms and 24h";
 
 /// A client network says what it is, once.
 pub(crate) const CLIENT_NETWORK: &str = "has(self.virtualNetworkResourceId) != has(self.onPremises)";
@@ -197,6 +257,3 @@ pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// Names of private endpoints with placeholders, the hash as their last word.
 pub(crate) const NAME_TEMPLATE: &str =
     "^([A-Za-z0-9]|[{](registry|group|entry)[}])([-A-Za-z0-9_.]|[{](registry|group|entry)[}])*[-_.][{]hash[}]$";
-
-/// How durations are written.
-pub(crate) const DURATION: &str = "^([0-9]+(ms|s|m|h))+$";

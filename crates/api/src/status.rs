@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SecureRegistryStatus {
-    /// Generation that this status speaks of.
+    /// Generation that this status speaks of; `-1`: the operator has not looked at the object yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Every condition type, always, in a fixed order.

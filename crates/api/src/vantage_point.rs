@@ -13,7 +13,7 @@ use crate::rules::*;
     kind = "VantagePoint",
     plural = "vantagepoints",
     shortname = "vp",
-    category = "secureregistry",
+    category = "secureregistry-all",
     derive = "PartialEq",
     doc = "A place to look from, in a declared network. Created by the platform's administrators; agents and probes refer to it by name.",
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.network"),

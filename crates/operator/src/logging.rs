@@ -6,8 +6,11 @@ use anyhow::{Context as _, Result, anyhow};
 use sreg_runtime::settings::{LogArgs, LogFormat};
 use tracing_subscriber::EnvFilter;
 
-/// Repeats at info what we log ourselves where it matters; a filter that names it goes before this.
-const QUIETER: &str = "typespec_client_core=warn";
+/// Libraries repeat what we log ourselves where it matters, and at debug they print their insides. A filter that names one goes
+/// before this: `debug,kube_client=debug`.
+const QUIETER: &str = "typespec_client_core=warn,azure_core=warn,azure_identity=warn,h2=warn,hickory_net=warn,\
+hickory_proto=warn,hickory_resolver=warn,hyper=warn,hyper_util=warn,kube_client=warn,kube_lease_manager=warn,\
+kube_runtime=info,reqwest=warn,rustls=warn,rustls_platform_verifier=warn,tokio_util=warn,tower=warn";
 
 /// Starts logging for the whole process.
 ///
@@ -24,7 +27,8 @@ pub fn start(args: &LogArgs) -> Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     let started = match args.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        // The list of spans names the innermost one too.
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
     started.map_err(|error| anyhow!("start logging: {error}"))

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use kube::{Client, Config};
 use sreg_azure::{AzureClient, AzureSettings};
 use sreg_runtime::agent::{AgentHealth, AgentSettings, run_agent};
+use sreg_runtime::api_server::offers_streaming_lists;
 use sreg_runtime::health::{Gate, Health, HealthServer};
 use sreg_runtime::leadership::{AlwaysHeld, Election, LeadershipFence, LeaseSettings};
 use sreg_runtime::metrics::Metrics;
@@ -179,13 +180,20 @@ impl Operator {
     async fn lead(&self, fence: Arc<dyn LeadershipFence>) -> Result<()> {
         tracing::info!(identity = self.settings.identity, "leading");
         self.metrics.leader(true);
+        let mut settings = self.settings.controller.clone();
+        settings.streaming_lists = offers_streaming_lists(&self.client).await;
+        if !settings.streaming_lists {
+            tracing::info!(
+                "the API server does not stream lists (Kubernetes before 1.34, or switched off): watches begin with plain lists"
+            );
+        }
         let context = Arc::new(Context::new(
             self.client.clone(),
             Arc::new(self.azure.clone()),
             Arc::new(self.azure.clone()),
             fence,
             Arc::clone(&self.metrics),
-            self.settings.controller.clone(),
+            settings,
             &self.settings.identity,
         ));
         let stop_agent = CancellationToken::new();

@@ -95,7 +95,7 @@ async fn works(plane: &ControlPlane, address: &str) -> Result<()> {
         .apply_yaml("{apiVersion: v1, kind: Namespace, metadata: {name: ml-platform}}")
         .await?;
     plane
-        .apply_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/secureregistry.yaml"))
+        .apply_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/demo/secureregistry.yaml"))
         .await?;
     eventually(SOON, "a pass", || async {
         let (_, metrics) = get(address, "/metrics").await?;

@@ -306,10 +306,15 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
                 .iter()
                 .filter(|f| f.reason == FindingReason::WouldDo)
                 .count();
+            let access = fields::summary(&plan.assessment.access, view.targets.gap.is_none());
+            let access = match access.strip_prefix("Open: ") {
+                Some(open) => format!("public access is open on {open}"),
+                None => format!("public access is {}", access.to_lowercase()),
+            };
             if would == 0 {
-                "observed; nothing would be done".into()
+                format!("observed: {access}; nothing would be done")
             } else {
-                format!("observed; {would} things would be done or waited for, see status.findings")
+                format!("observed: {access}; {would} things would be done or waited for, see status.findings")
             }
         }
         State::Proving => "a proof round is being opened".into(),

@@ -22,6 +22,7 @@ use sreg_api::registry::{
     ApprovalMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate, OnPremisesSpec,
     PublicAccess, RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
 };
+use sreg_api::rules::{self, DurationBounds};
 pub use sreg_domain::desired::Violation;
 use sreg_domain::desired::{
     ClientNetwork, EndpointPlace, NetworkPlace, ObjectRef, RecentPublicClients, Verification, Window,
@@ -71,13 +72,13 @@ impl Checks {
         }
     }
 
-    fn duration(&mut self, path: impl Into<String>, text: &str) -> Option<Duration> {
-        let parsed = duration::parse(text);
+    /// A duration within its bounds, or a violation in the API server's own words.
+    fn duration(&mut self, path: impl Into<String>, text: &str, bounds: DurationBounds) -> Option<Duration> {
+        let parsed = duration::parse(text)
+            .filter(|it| duration::parse(bounds.least).is_none_or(|least| *it >= least))
+            .filter(|it| duration::parse(bounds.most).is_none_or(|most| *it <= most));
         if parsed.is_none() {
-            self.refuse(
-                path,
-                format!("{text:?} is not a duration: write digits and units, such as 90s, 10m or 1h30m"),
-            );
+            self.refuse(path, format!("{text:?} {}", bounds.says));
         }
         parsed
     }
@@ -154,12 +155,10 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
     linked_are_clients(&endpoints, &client_networks, &waived, checks);
     clients_are_not_waived(&client_networks, &waived, checks);
     if spec.public_access.desired == PublicAccess::Disabled
+        && spec.management_policy != ManagementPolicy::Observe
         && (spec.endpoints.is_empty() || spec.client_networks.is_empty())
     {
-        checks.refuse(
-            "spec.publicAccess.desired",
-            "Disabled needs at least one endpoint and one client network to prove: add them, or set desired: Enabled",
-        );
+        checks.refuse("spec.publicAccess.desired", rules::LOCK_NEEDS_CLIENTS_SAYS);
     }
     let verification = verification(&spec.verification, checks);
     let lockdown = spec.public_access.lockdown.clone().unwrap_or_default();
@@ -171,7 +170,11 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
         );
     }
     let rollback: RollbackSpec = spec.public_access.rollback.clone().unwrap_or_default();
-    let grace_period = checks.duration("spec.publicAccess.rollback.gracePeriod", &rollback.grace_period);
+    let grace_period = checks.duration(
+        "spec.publicAccess.rollback.gracePeriod",
+        &rollback.grace_period,
+        rules::GRACE_PERIOD_BOUNDS,
+    );
     let sharing = spec
         .sharing
         .as_ref()
@@ -185,7 +188,11 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
             checks.id(path, id, "microsoft.storage/storageaccounts", STORAGE_SHAPE)
         })
         .collect();
-    let drift_interval = checks.duration("spec.drift.interval", &spec.drift.interval);
+    let drift_interval = checks.duration(
+        "spec.drift.interval",
+        &spec.drift.interval,
+        rules::DRIFT_INTERVAL_BOUNDS,
+    );
     Some(Desired {
         owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
         object: reference,
@@ -223,8 +230,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
         rollback: rollback.on_failure,
         grace_period: grace_period?,
         sharing,
-        // A zero interval would spin.
-        drift_interval: drift_interval?.max(Duration::from_secs(1)),
+        drift_interval: drift_interval?,
         observe_only: spec.management_policy == ManagementPolicy::Observe,
         leaving: object.metadata.deletion_timestamp.is_some(),
         deletion: spec.deletion_policy,
@@ -480,12 +486,9 @@ fn verification(spec: &VerificationSpec, checks: &mut Checks) -> Option<Verifica
     if successes.is_none() {
         checks.refuse(format!("{path}.consecutiveSuccesses"), "must lie between 1 and 10");
     }
-    let interval = checks.duration(format!("{path}.interval"), &spec.interval);
-    let max_age = checks.duration(format!("{path}.maxAge"), &spec.max_age);
-    let dns_settle = checks.duration(format!("{path}.dnsSettle"), &spec.dns_settle);
-    if interval.is_some_and(|i| i < Duration::from_millis(100) || i > Duration::from_secs(24 * 3600)) {
-        checks.refuse(format!("{path}.interval"), "must lie between 100ms and 24h");
-    }
+    let interval = checks.duration(format!("{path}.interval"), &spec.interval, rules::INTERVAL_BOUNDS);
+    let max_age = checks.duration(format!("{path}.maxAge"), &spec.max_age, rules::MAX_AGE_BOUNDS);
+    let dns_settle = checks.duration(format!("{path}.dnsSettle"), &spec.dns_settle, rules::DNS_SETTLE_BOUNDS);
     if let (Some(successes), Some(interval), Some(max_age)) = (successes, interval, max_age)
         && max_age < interval.saturating_mul(successes)
     {
@@ -520,7 +523,7 @@ fn recent_public_clients(spec: &RecentPublicClientsSpec, checks: &mut Checks) ->
         "microsoft.operationalinsights/workspaces",
         WORKSPACE_SHAPE,
     );
-    let window = checks.duration(format!("{path}.window"), &spec.window);
+    let window = checks.duration(format!("{path}.window"), &spec.window, rules::LOOK_BACK_BOUNDS);
     for (at, accepted) in spec.accept.iter().enumerate() {
         if crate::prefix::Prefix::parse(accepted).is_none() {
             checks.refuse(
@@ -540,18 +543,12 @@ fn recent_public_clients(spec: &RecentPublicClientsSpec, checks: &mut Checks) ->
 
 fn parse_window(spec: &WindowSpec, checks: &mut Checks) -> Option<Window> {
     let path = "spec.publicAccess.lockdown.window";
-    let duration = checks.duration(format!("{path}.duration"), &spec.duration);
+    let duration = checks.duration(format!("{path}.duration"), &spec.duration, rules::WINDOW_LENGTH_BOUNDS);
     if let Err(why) = window::check_schedule(&spec.schedule) {
         checks.refuse(format!("{path}.schedule"), why);
     }
     if let Err(why) = window::check_time_zone(&spec.time_zone) {
         checks.refuse(format!("{path}.timeZone"), why);
-    }
-    if duration.is_some_and(|d| d.is_zero()) {
-        checks.refuse(
-            format!("{path}.duration"),
-            "a window of no length never opens: write how long it stays open, such as 2h",
-        );
     }
     Some(Window {
         schedule: spec.schedule.clone(),

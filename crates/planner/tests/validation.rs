@@ -297,7 +297,7 @@ fn violations_name_the_field_and_what_to_write_instead() {
         (
             |s| s.client_networks.clear(),
             "spec.publicAccess.desired",
-            "at least one endpoint and one client network",
+            "list at least one entry under endpoints and one under clientNetworks",
         ),
         (
             |s| s.verification.max_age = "1m".into(),
@@ -307,12 +307,12 @@ fn violations_name_the_field_and_what_to_write_instead() {
         (
             |s| s.verification.interval = "10ms".into(),
             "spec.verification.interval",
-            "between 100ms and 24h",
+            "between 100ms and 10m",
         ),
         (
             |s| s.verification.interval = "soon".into(),
             "spec.verification.interval",
-            "is not a duration",
+            "must be a duration between 100ms and 10m, written like 90s, 10m or 1h30m",
         ),
         (
             |s| s.verification.consecutive_successes = 0,
@@ -322,7 +322,7 @@ fn violations_name_the_field_and_what_to_write_instead() {
         (
             |s| s.drift.interval = "1d".into(),
             "spec.drift.interval",
-            "such as 90s, 10m or 1h30m",
+            "written like 90s, 10m or 1h30m",
         ),
         (
             |s| {
@@ -407,26 +407,35 @@ fn ids_compare_without_case() {
 
 #[test]
 fn the_examples_are_valid() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-    let (mut registries, mut vantage_points) = (0, 0);
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|e| e != "yaml") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        for document in text.split("\n---\n") {
-            if document.contains("\nkind: VantagePoint\n") {
-                serde_saphyr::from_str::<VantagePoint>(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-                vantage_points += 1;
-            } else {
-                let object: SecureRegistry =
-                    serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-                let desired = validate(&object, &settings()).unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
-                assert_eq!(desired.violations, [], "{}", path.display());
-                registries += 1;
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let (mut registries, mut vantage_points) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    for folder in ["demo", "observe", "production"] {
+        for entry in std::fs::read_dir(examples.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            for document in text.split("\n---\n") {
+                if document.contains("\nkind: VantagePoint\n") {
+                    let point = serde_saphyr::from_str::<VantagePoint>(document);
+                    let point = point.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                    vantage_points.insert(point.metadata.name.unwrap());
+                } else if document.contains("\nkind: SecureRegistry\n") {
+                    let object: SecureRegistry =
+                        serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                    let desired =
+                        validate(&object, &settings()).unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
+                    assert_eq!(desired.violations, [], "{}", path.display());
+                    // Whoever applies all of them overwrites none by another.
+                    assert!(registries.insert(object.metadata.name), "{}", path.display());
+                    let used = desired.client_networks.into_iter().map(|network| network.vantage_point);
+                    let names = used.collect::<std::collections::BTreeSet<_>>();
+                    assert!(names.is_empty() || names.len() == 3, "{names:?}");
+                }
             }
         }
     }
-    assert_eq!((registries, vantage_points), (2, 3));
+    assert_eq!(registries.len(), 3);
+    assert_eq!(
+        vantage_points.into_iter().collect::<Vec<_>>(),
+        ["hub-agent", "office", "spoke-a-agent"]
+    );
 }

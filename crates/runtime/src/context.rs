@@ -46,7 +46,7 @@ pub struct ControllerSettings {
     /// How long running passes may go on after shutdown was asked for.
     pub shutdown_grace: Duration,
     /// Let watches begin with a stream of what is there instead of a list: a third of the memory at start-up. API servers
-    /// before 1.34 may not offer it.
+    /// before 1.34 may not offer it: [`crate::api_server::offers_streaming_lists`] asks.
     pub streaming_lists: bool,
     /// What the planner is told.
     pub plan: PlanSettings,

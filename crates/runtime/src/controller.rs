@@ -135,7 +135,7 @@ type PassResult = Result<
 
 async fn record(context: Arc<Context>, result: PassResult) {
     match result {
-        Ok((object, action)) => tracing::debug!(%object, ?action, "pass ended"),
+        Ok((object, _)) => tracing::debug!(%object, "pass ended"),
         // Requeued, and deleted since; or something names an object that was never there.
         Err(controller::Error::ObjectNotFound(object)) => {
             tracing::debug!(%object, "object is gone");

@@ -12,6 +12,7 @@
 mod absence;
 pub mod act;
 pub mod agent;
+pub mod api_server;
 pub mod backoff;
 pub mod context;
 pub mod controller;

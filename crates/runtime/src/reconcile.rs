@@ -7,6 +7,7 @@ use kube::Resource;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use serde_json::json;
+use sreg_api::conditions::{ConditionType, State};
 use sreg_api::names::STATUS_MANAGER;
 use sreg_api::{SecureRegistry, SecureRegistryStatus};
 use sreg_domain::action::{ClusterAction, Failure, StepResult};
@@ -159,6 +160,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         unspoken::tell_of_absence(context, &object.namespace, &object.name).await;
         return Ok((Action::await_change(), PassResult::Gone));
     }
+    tell_standstill(&object, &now.seen.status, &report.status);
     write_status(context, &object, &now.seen.status, &report.status).await?;
     events::publish(context, &object, &report).await;
     context.metrics.object(&key, &report.gauges, context.clock.now());
@@ -243,6 +245,23 @@ fn log(object: &ObjectRef, plan: &Plan, outcome: &Outcome) {
             StepResult::Withheld(why) => tracing::debug!(step = %step.step, why, "withheld"),
             StepResult::Effect(_) => {}
         }
+    }
+}
+
+/// Once when an object comes to a standstill or loses a path, and again when the cause is another one.
+fn tell_standstill(object: &ObjectRef, before: &SecureRegistryStatus, now: &SecureRegistryStatus) {
+    let ready = |status: &SecureRegistryStatus| {
+        let name = ConditionType::Ready.to_string();
+        let ready = status.conditions.iter().find(|condition| condition.type_ == name);
+        ready.map(|condition| (condition.reason.clone(), condition.message.clone()))
+    };
+    let Some((state, message)) = ready(now) else { return };
+    let is_standstill = [State::Stalled, State::PathLost]
+        .iter()
+        .any(|it| it.to_string() == state);
+    if is_standstill && ready(before).as_ref() != Some(&(state.clone(), message.clone())) {
+        tracing::warn!(object = %format_args!("{}/{}", object.namespace, object.name), generation = object.generation,
+            state, "{message}");
     }
 }
 

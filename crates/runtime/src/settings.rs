@@ -305,7 +305,7 @@ impl AzureArgs {
             Credential::WorkloadIdentity => {
                 let credential = "workload-identity";
                 needs_client_id(credential)?;
-                let missing = "--azure-federated-token-file or AZURE_FEDERATED_TOKEN_FILE (the workload identity webhook sets it in pods labelled azure.workload.identity/use: \"true\")";
+                let missing = "--azure-federated-token-file or AZURE_FEDERATED_TOKEN_FILE. deploy/base sets it and gives the pod the token; where the workload identity webhook does so, this pod was made while it was down: delete the pod, and the next one has both";
                 let token_file = self.azure_federated_token_file.clone();
                 Ok(CredentialKind::WorkloadIdentity {
                     token_file: token_file.ok_or(SettingsError::Missing { credential, missing })?,

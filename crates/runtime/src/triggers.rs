@@ -50,12 +50,12 @@ pub(crate) fn objects(
             Err(error) => return ready(complain("secureregistries", &error)),
         };
         let change = known.take(event, |object| {
-            (object.metadata.clone(), key_of_object(object), object.status.is_some())
+            (object.metadata.clone(), key_of_object(object), object.has_status)
         });
         for (uid, _) in &change.gone {
             context.forget(uid);
         }
-        let lost_status = |had: &bool, object: &Watched| *had && object.status.is_none();
+        let lost_status = |had: &bool, object: &Watched| *had && !object.has_status;
         ready(
             change
                 .object

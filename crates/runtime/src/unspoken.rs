@@ -4,7 +4,7 @@
 use sreg_domain::{Action, ClusterAction};
 use sreg_planner::tell_without_registry;
 
-use crate::act::tell_break_glass;
+use crate::act::{Unwritten, tell_break_glass};
 use crate::context::Context;
 use crate::observe::{break_glasses_for, read_object};
 
@@ -43,6 +43,10 @@ pub(crate) async fn tell(context: &Context, namespace: &str, registry: &str, vio
             continue;
         };
         let result = tell_break_glass(context, (&namespace, &name, &uid), &status).await;
-        tracing::debug!(namespace, name, ?result, "BreakGlass without a SecureRegistry");
+        match result {
+            Ok(_) => tracing::debug!(namespace, name, "told a BreakGlass that it has no SecureRegistry"),
+            Err(Unwritten::Withheld(why)) => tracing::debug!(namespace, name, why, "BreakGlass not told"),
+            Err(Unwritten::Failed(failure)) => tracing::warn!(namespace, name, "{failure}"),
+        }
     }
 }

@@ -223,7 +223,25 @@ impl Stand {
 
     /// Starts the agent of a vantage point, under its ServiceAccount.
     pub async fn start_agent(&self, vantage: &str, printed: bool) -> Result<Process> {
-        programs::agent(self, vantage, printed).await
+        programs::agent(self, vantage, printed, &[]).await
+    }
+
+    /// The same with environment variables, such as a proxy.
+    pub async fn start_agent_with(&self, vantage: &str, env: &[(String, String)]) -> Result<Process> {
+        programs::agent(self, vantage, true, env).await
+    }
+
+    /// Puts a new token for Azure in the place of the operator's, as a kubelet does.
+    pub async fn renew_azure_token(&self) -> Result<PathBuf> {
+        programs::azure_token(self).await
+    }
+
+    /// Does what a kubelet does for as long as a world lives: renews the operator's token for Azure long before it lapses.
+    pub async fn keep_azure_token(&self) -> Result<()> {
+        loop {
+            tokio::time::sleep(programs::TOKEN_LIFE / 4).await;
+            self.renew_azure_token().await?;
+        }
     }
 
     /// Starts every agent that is not embedded; `printed`: their output is printed when they end.

@@ -20,6 +20,8 @@ pub struct OperatorOptions {
     pub leader_elect: bool,
     /// Further arguments.
     pub args: Vec<String>,
+    /// Environment variables, such as a proxy.
+    pub env: Vec<(String, String)>,
     /// Log filter.
     pub log: String,
     /// Print its output when it ends: right for a failed test, not for a demo.
@@ -32,6 +34,7 @@ impl Default for OperatorOptions {
             name: "operator".into(),
             leader_elect: false,
             args: Vec::new(),
+            env: Vec::new(),
             log: "info".into(),
             printed: true,
         }
@@ -76,15 +79,18 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
     if !options.printed {
         program = program.unprinted();
     }
+    for (name, value) in &options.env {
+        program = program.env(name, value);
+    }
     program.args(options.args).spawn()
 }
 
-pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool) -> Result<Process> {
+pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool, env: &[(String, String)]) -> Result<Process> {
     let kubeconfig = stand
         .plane
         .kubeconfig_for_service_account(vantage, AGENT_SERVICE_ACCOUNT)
         .await?;
-    let program = Program::built("secure-registry-operator")?
+    let mut program = Program::built("secure-registry-operator")?
         .named(vantage)
         .args([
             "agent",
@@ -98,6 +104,9 @@ pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool) -> Result
         .arg("--probe-ca-file")
         .arg(stand.ca_file())
         .env("KUBECONFIG", kubeconfig);
+    for (name, value) in env {
+        program = program.env(name, value);
+    }
     if printed {
         program.spawn()
     } else {
@@ -105,18 +114,24 @@ pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool) -> Result
     }
 }
 
+/// How long the operator's token for Azure lives.
+pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+
 /// The operator's projected token for Azure, as a kubelet would have written it: with a newline at the end.
-async fn azure_token(stand: &Stand) -> Result<PathBuf> {
+pub(crate) async fn azure_token(stand: &Stand) -> Result<PathBuf> {
     let token = stand
         .plane
         .service_account_token(
             OPERATOR_NAMESPACE,
             OPERATOR_SERVICE_ACCOUNT,
             &["api://AzureADTokenExchange"],
-            Duration::from_secs(3600),
+            TOKEN_LIFE,
         )
         .await?;
     let path = stand.path("azure-token");
-    std::fs::write(&path, format!("{token}\n")).context("write the token file")?;
+    // Appears whole, as a kubelet's does: the operator may read it at any moment.
+    let next = stand.path("azure-token.next");
+    std::fs::write(&next, format!("{token}\n")).context("write the token file")?;
+    std::fs::rename(&next, &path).context("put the token file in place")?;
     Ok(path)
 }

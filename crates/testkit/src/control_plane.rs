@@ -39,6 +39,8 @@ pub struct ControlPlane {
     etcd: Process,
     folder: TempDir,
     assets: PathBuf,
+    /// Further flags of the API server.
+    flags: Vec<String>,
     ports: Ports,
     authority: Authority,
     admin: PathBuf,
@@ -74,11 +76,19 @@ impl ControlPlane {
     /// The programs are missing (`make tools` provides them), or one of them ended, or was not ready in 90 s; the
     /// message holds its last words.
     pub async fn start() -> Result<ControlPlane> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further flags of the API server, such as `--feature-gates=WatchList=false`.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub async fn start_with(flags: &[&str]) -> Result<ControlPlane> {
         install_tls_provider();
         let assets = programs::assets()?;
         let mut attempt = 1;
         let plane = loop {
-            match Self::try_start(&assets).await {
+            match Self::try_start(&assets, flags).await {
                 Err(error) if attempt < ATTEMPTS && format!("{error:#}").contains("address already in use") => {
                     attempt += 1
                 }
@@ -89,7 +99,7 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    async fn try_start(assets: &Path) -> Result<ControlPlane> {
+    async fn try_start(assets: &Path, flags: &[&str]) -> Result<ControlPlane> {
         let folder = tempfile::Builder::new()
             .prefix("sreg-control-plane-")
             .tempdir()
@@ -99,13 +109,14 @@ impl ControlPlane {
         let authority = Authority::new()?;
         let admin_token = write_files(folder.path(), &authority)?;
         let etcd = etcd(assets, folder.path(), ports).spawn()?;
-        let api_server = api_server(assets, folder.path(), ports).spawn()?;
+        let api_server = api_server(assets, folder.path(), ports).args(flags).spawn()?;
         let admin = folder.path().join("admin.kubeconfig");
         let mut plane = ControlPlane {
             api_server: Mutex::new(api_server),
             etcd,
             folder,
             assets: assets.to_owned(),
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             ports,
             authority,
             admin,
@@ -206,7 +217,9 @@ impl ControlPlane {
     /// It was not ready again in time.
     pub async fn restart_api_server(&self) -> Result<()> {
         self.api_server().kill9()?;
-        let next = api_server(&self.assets, self.folder.path(), self.ports).spawn()?;
+        let next = api_server(&self.assets, self.folder.path(), self.ports)
+            .args(&self.flags)
+            .spawn()?;
         *self.api_server() = next;
         self.await_ready().await
     }

@@ -173,7 +173,7 @@ impl Setting {
 /// The example object, with changes made to its JSON.
 pub(crate) fn example(change: impl FnOnce(&mut Value)) -> Result<SecureRegistry> {
     let text =
-        std::fs::read_to_string(repository().join("examples/secureregistry.yaml")).context("read the example")?;
+        std::fs::read_to_string(repository().join("examples/demo/secureregistry.yaml")).context("read the example")?;
     let mut objects = serde_saphyr::from_multiple::<Value>(&text).context("parse the example")?;
     let mut value = objects
         .drain(..)

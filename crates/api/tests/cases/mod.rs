@@ -35,7 +35,7 @@ pub struct Case {
 
 pub fn rules() -> Rules {
     let mut rules: Rules = serde_saphyr::from_str(include_str!("rules.yaml")).unwrap();
-    let example = serde_saphyr::from_str(include_str!("../../../../examples/secureregistry.yaml")).unwrap();
+    let example = serde_saphyr::from_str(include_str!("../../../../examples/demo/secureregistry.yaml")).unwrap();
     rules.good.insert("SecureRegistry".into(), example);
     rules
 }

@@ -213,7 +213,17 @@ impl Arm {
             .map_err(|error| CallError::token(&call.attempt, error))
     }
 
+    /// Every write is told in one line, whatever came of it: who looks for it in Azure's activity log finds it by its
+    /// correlation id.
     async fn exchange(&self, call: &Call, token: &str, deadline: Instant) -> Result<Answer, CallError> {
+        let answer = self.ask(call, token, deadline).await;
+        if call.changes() {
+            tell(call, &answer);
+        }
+        answer
+    }
+
+    async fn ask(&self, call: &Call, token: &str, deadline: Instant) -> Result<Answer, CallError> {
         let correlation = uuid::Uuid::new_v4().to_string();
         let mut request = Request::new(call.url.clone(), call.method);
         request.insert_header(AUTHORIZATION, format!("Bearer {token}"));
@@ -259,6 +269,33 @@ impl Arm {
             body.extend_from_slice(&chunk);
         }
         Ok((u16::from(status), headers, body))
+    }
+}
+
+fn tell(call: &Call, answer: &Result<Answer, CallError>) {
+    let (attempt, resource) = (&call.attempt, call.url.path());
+    match answer {
+        Ok(Answer {
+            status, correlation_id, ..
+        }) => {
+            let result = if *status == 202 { "accepted" } else { "done" };
+            tracing::info!(
+                resource,
+                status,
+                correlation_id,
+                result,
+                "write to Azure: {attempt}: {result}"
+            );
+        }
+        Err(error) => {
+            let result = match (&error.code, error.may_have_taken_effect) {
+                (_, true) => "not known",
+                (Some(code), false) => code.as_str(),
+                (None, false) => "refused",
+            };
+            let (status, correlation_id) = (error.status, error.correlation_id.as_deref());
+            tracing::info!(resource, status, correlation_id, result, "write to Azure: {error}");
+        }
     }
 }
 

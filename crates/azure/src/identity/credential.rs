@@ -132,11 +132,11 @@ struct FileAssertion {
 impl ClientAssertion for FileAssertion {
     async fn secret(&self, _options: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         let text = tokio::fs::read_to_string(&self.path).await.map_err(|error| {
-            azure_core::Error::with_error(
-                ErrorKind::Credential,
-                error,
-                format!("read the federated token {}", self.path.display()),
-            )
+            let mut attempt = format!("read the federated token {}", self.path.display());
+            if error.kind() == std::io::ErrorKind::NotFound {
+                attempt += ": the pod was made without it. Give it one as deploy/base does (a projected ServiceAccount token for api://AzureADTokenExchange); where the workload identity webhook is to add it, delete the pod once the webhook runs";
+            }
+            azure_core::Error::with_error(ErrorKind::Credential, error, attempt)
         })?;
         let token = text.trim();
         if token.is_empty() {

@@ -8,6 +8,11 @@ use super::{Agent, Installation, Manifest, ServiceAccount, kustomization, labels
 /// Port of `/livez`, `/readyz` and `/metrics`.
 const HEALTH_PORT: u16 = 8080;
 
+/// Where the token that Azure trusts is put. Volume, file and folder are called as the workload identity webhook calls them: it
+/// leaves alone what it finds under these names, so that both can be there.
+const AZURE_TOKEN: &str = "azure-identity-token";
+const AZURE_TOKEN_FOLDER: &str = "/var/run/secrets/azure/tokens";
+
 /// Base of the operator; holds definitions, policies and RBAC too.
 pub(super) fn operator(installation: &Installation) -> Vec<Manifest> {
     let account = &installation.operator;
@@ -28,7 +33,10 @@ pub(super) fn operator(installation: &Installation) -> Vec<Manifest> {
         env: json!([
             field("POD_NAME", "metadata.name"),
             field("POD_NAMESPACE", "metadata.namespace"),
+            // Explicit: a pod that was made while the webhook was down has its token all the same.
+            {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": format!("{AZURE_TOKEN_FOLDER}/{AZURE_TOKEN}")},
         ]),
+        asks_azure: true,
         memory: "256Mi",
     };
     let resources = json!([
@@ -71,6 +79,7 @@ pub(super) fn agent(installation: &Installation) -> Vec<Manifest> {
             "--log-format=json"
         ]),
         env: json!([{"name": "VANTAGE_POINT", "value": vantage_point}, field("POD_NAME", "metadata.name")]),
+        asks_azure: false,
         memory: "64Mi",
     };
     let resources = json!([
@@ -100,15 +109,19 @@ struct Pod<'a> {
     strategy: &'a str,
     args: Value,
     env: Value,
+    /// It has an identity in Azure.
+    asks_azure: bool,
     memory: &'a str,
 }
 
 impl Pod<'_> {
     fn deployment(&self) -> Value {
         let mut pod_labels = labels(self.component);
-        // Asks the workload identity webhook for a federated token; without the webhook it means nothing.
-        pod_labels["azure.workload.identity/use"] = json!("true");
-        json!({
+        if self.asks_azure {
+            // The workload identity webhook adds client and tenant; without the webhook it means nothing.
+            pod_labels["azure.workload.identity/use"] = json!("true");
+        }
+        let mut deployment = json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": self.metadata(),
@@ -132,12 +145,16 @@ impl Pod<'_> {
                     },
                 },
             },
-        })
+        });
+        if self.asks_azure {
+            deployment["spec"]["template"]["spec"]["volumes"] = json!([azure_token()]);
+        }
+        deployment
     }
 
     fn container(&self) -> Value {
         let probe = |path: &str| json!({"httpGet": {"path": path, "port": "health"}, "periodSeconds": 10});
-        json!({
+        let mut container = json!({
             "name": self.component,
             "image": self.image,
             "args": self.args,
@@ -154,7 +171,12 @@ impl Pod<'_> {
                 "capabilities": {"drop": ["ALL"]},
                 "readOnlyRootFilesystem": true,
             },
-        })
+        });
+        if self.asks_azure {
+            container["volumeMounts"] =
+                json!([{"name": AZURE_TOKEN, "mountPath": AZURE_TOKEN_FOLDER, "readOnly": true}]);
+        }
+        container
     }
 
     fn disruption_budget(&self) -> Value {
@@ -169,6 +191,16 @@ impl Pod<'_> {
     fn metadata(&self) -> Value {
         json!({"name": self.name, "namespace": self.account.namespace, "labels": labels(self.component)})
     }
+}
+
+/// The ServiceAccount's token for Azure, which the kubelet renews.
+fn azure_token() -> Value {
+    let token = json!({
+        "path": AZURE_TOKEN,
+        "audience": "api://AzureADTokenExchange",
+        "expirationSeconds": 3600,
+    });
+    json!({"name": AZURE_TOKEN, "projected": {"sources": [{"serviceAccountToken": token}]}})
 }
 
 fn field(name: &str, path: &str) -> Value {

@@ -7,6 +7,7 @@ mod world;
 
 mod absences;
 mod building;
+mod kstatus;
 mod locking;
 mod worlds;
 

@@ -18,6 +18,7 @@ mod lock;
 mod neighbours;
 mod ownership;
 mod people;
+mod observing;
 mod progress;
 mod refused;
 mod restoring;

@@ -76,7 +76,7 @@ async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) ->
         Action::Azure(action) => in_azure(context, object, step, action).await,
     };
     context.metrics.step(step.action.name(), names::result(&result));
-    tracing::debug!(?result, "step");
+    tracing::debug!(result = names::result(&result), why = names::why(&result), "step ended");
     (step, result, evidence)
 }
 

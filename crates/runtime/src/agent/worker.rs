@@ -85,7 +85,7 @@ impl Worker {
             // Waiting for a turn does not count against the attempt. The semaphore is never closed.
             let _turn = self.attempts.acquire().await;
             let attempt = sreg_probe::attempt(&self.via, servers, path, self.attempt_timeout).await;
-            tracing::debug!(fqdn = %path.fqdn, outcome = ?attempt.outcome, hop = ?attempt.hop, message = %attempt.message, "attempt");
+            tracing::debug!(fqdn = %path.fqdn, outcome = attempt.outcome.as_str(), hop = attempt.hop.map(|hop| hop.to_string()), message = %attempt.message, "attempt");
             attempt
         });
         join_all(attempts).await

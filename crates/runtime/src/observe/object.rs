@@ -8,9 +8,9 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use sreg_api::crd::NEVER_OBSERVED;
 use sreg_api::registry::{
     DeletionPolicy, DriftSpec, ManagedResourceGroupAccess, ManagementPolicy, PublicAccess, PublicAccessSpec,
     RegistrySpec, VerificationSpec,
@@ -73,7 +73,8 @@ impl ObjectNow {
         let DynamicObject { metadata, mut data, .. } = object;
         let spec = data.get_mut("spec").map(Value::take).unwrap_or_default();
         let status = data.get_mut("status").map(Value::take).unwrap_or_default();
-        let status: SecureRegistryStatus = serde_json::from_value(status).unwrap_or_default();
+        let mut status: SecureRegistryStatus = serde_json::from_value(status).unwrap_or_default();
+        status.observed_generation = status.observed_generation.filter(|generation| *generation >= 0);
         let reference = ObjectRef {
             namespace: metadata.namespace.clone()?,
             name: metadata.name.clone()?,
@@ -115,15 +116,26 @@ pub async fn read_object(client: &kube::Client, namespace: &str, name: &str) -> 
         .and_then(ObjectNow::new))
 }
 
-/// A `SecureRegistry` as the watch keeps it: metadata, and whether it has a status. Specs are read live at each visit, so
+/// A `SecureRegistry` as the watch keeps it: metadata, and whether it was reported on. Specs are read live at each visit, so
 /// the cache stays small and no object, however broken, can stop the watch.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Watched {
     /// Its metadata.
     pub metadata: ObjectMeta,
-    /// Whether any status stands there.
-    #[serde(default)]
-    pub status: Option<IgnoredAny>,
+    /// Whether a status stands there that somebody wrote.
+    #[serde(default, rename = "status", deserialize_with = "somebody_wrote")]
+    pub has_status: bool,
+}
+
+/// The API server fills in a status where nobody wrote one: `observedGeneration: -1` and nothing else.
+fn somebody_wrote<'de, D: Deserializer<'de>>(status: D) -> Result<bool, D::Error> {
+    Ok(match Value::deserialize(status)? {
+        Value::Null => false,
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| name != "observedGeneration" || value.as_i64() != Some(NEVER_OBSERVED)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => true,
+    })
 }
 
 impl Resource for Watched {
@@ -191,6 +203,25 @@ mod tests {
     fn no_object_can_stop_the_watch() {
         let broken = json!({"metadata": {"name": "a", "uid": "u"}, "spec": [1, 2], "status": "what"});
         let watched: Watched = serde_json::from_value(broken).unwrap();
-        assert!(watched.status.is_some());
+        assert!(watched.has_status);
+    }
+
+    #[test]
+    fn a_status_that_only_the_api_server_filled_in_is_none() {
+        for (status, written) in [
+            (json!(null), false),
+            (json!({}), false),
+            (json!({"observedGeneration": -1}), false),
+            (json!({"observedGeneration": 1}), true),
+            (json!({"observedGeneration": -1, "conditions": []}), true),
+            (json!(7), true),
+        ] {
+            let object = json!({"metadata": {"name": "a", "uid": "u"}, "status": status});
+            let watched: Watched = serde_json::from_value(object).unwrap();
+            assert_eq!(watched.has_status, written, "{status}");
+        }
+        let spec = json!({"registry": {"resourceId": "/subscriptions/x"}});
+        let now = ObjectNow::new(object(json!({"spec": spec, "status": {"observedGeneration": -1}}))).unwrap();
+        assert_eq!(now.seen.status, SecureRegistryStatus::default());
     }
 }

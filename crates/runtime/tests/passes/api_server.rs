@@ -424,6 +424,10 @@ impl ApiServer {
     fn store_object(&self, store: &mut Store, key: &Key, mut object: Value) -> Value {
         store.version += 1;
         object["metadata"]["resourceVersion"] = store.version.to_string().into();
+        // As the definition has it.
+        if key.0 == "secureregistries" && object.get("status").is_none_or(Value::is_null) {
+            object["status"] = never_observed();
+        }
         let kind = if store.objects.insert(key.clone(), object.clone()).is_some() {
             "MODIFIED"
         } else {
@@ -453,6 +457,11 @@ impl ApiServer {
         self.version.send_replace(store.version);
         object
     }
+}
+
+/// The status of an object that nobody has looked at yet.
+pub fn never_observed() -> Value {
+    json!({"observedGeneration": sreg_api::crd::NEVER_OBSERVED})
 }
 
 fn note(store: &mut Store, verb: &'static str, key: &Key, status: bool, manager: &str) {

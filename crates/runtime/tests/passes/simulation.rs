@@ -276,7 +276,7 @@ async fn objects_of_namespaces_that_are_not_served_are_left_alone() {
     let operator = stand.start_with(context);
     tokio::time::sleep(HOUR).await;
     assert_eq!(stand.azure_writes(), 0);
-    assert_eq!(stand.object().unwrap().get("status"), None);
+    assert_eq!(stand.object().unwrap()["status"], crate::api_server::never_observed());
     operator.stop().await;
     let mut context = stand.context();
     context.settings.namespaces = Some(vec!["elsewhere".into(), NAMESPACE.into()]);

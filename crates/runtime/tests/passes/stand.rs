@@ -161,7 +161,7 @@ impl Stand {
 
     /// Applies the example's object with the durations that real networks want.
     pub fn apply(&self, change: impl FnOnce(&mut Value)) {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/secureregistry.yaml");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/demo/secureregistry.yaml");
         let mut object: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         object["spec"]["verification"] =
             json!({"consecutiveSuccesses": 3, "interval": "30s", "maxAge": "10m", "dnsSettle": "1h"});

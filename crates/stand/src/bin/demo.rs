@@ -84,10 +84,10 @@ async fn demo() -> Result<()> {
     story.tell("operator and agents run under their own ServiceAccounts (hub-agent, spoke-a-agent; office is looked at by the operator)");
     stand
         .plane
-        .apply_path(repository().join("examples/secureregistry.yaml"))
+        .apply_path(repository().join("examples/demo/secureregistry.yaml"))
         .await
         .context("apply the example")?;
-    story.tell("applied examples/secureregistry.yaml");
+    story.tell("applied examples/demo/secureregistry.yaml");
     let object = watch(&story, &stand).await?;
     conclude(&story, &stand, &registry, &object).await?;
     if std::env::var_os("KEEP").is_some_and(|v| v != "0" && !v.is_empty()) {
@@ -261,8 +261,7 @@ async fn stay(stand: &Stand, registry: &str) -> Result<()> {
         curl("hub"),
         curl("internet"),
     );
-    std::future::pending::<()>().await;
-    Ok(())
+    stand.keep_azure_token().await
 }
 
 fn environment_text(stand: &Stand, kubeconfig: &Path) -> String {

@@ -1,0 +1,69 @@
+//! The first thing that people try: an object that names a registry and only looks.
+
+use sreg_api::registry::*;
+
+use super::*;
+
+fn only_looks() -> World {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.management_policy = ManagementPolicy::Observe;
+        o.spec.endpoints.clear();
+        o.spec.client_networks.clear();
+    });
+    world
+}
+
+fn findings(world: &World) -> String {
+    let findings = &world.seen.object.status.findings;
+    findings
+        .iter()
+        .map(|f| format!("{}: {}\n", f.reason, f.message))
+        .collect()
+}
+
+#[test]
+fn whoever_only_looks_needs_no_more_than_a_registry_and_is_told_what_is_open() {
+    let mut world = only_looks();
+    world.settle(10);
+    assert_eq!(world.state(), "Observed");
+    assert!(
+        world.message().starts_with("observed: public access is open; "),
+        "{}",
+        world.message()
+    );
+    let access = world.seen.object.status.public_access.clone().unwrap();
+    assert_eq!((access.summary.as_str(), access.targets.len()), ("Open", 3));
+    assert!(access.targets.iter().all(|target| target.access == "Open"));
+    let told = findings(&world);
+    assert!(told.contains("would close storage contosostore"), "{told}");
+    assert!(
+        told.contains("there is no path to prove: add endpoints and client networks"),
+        "{told}"
+    );
+    // Nothing is claimed and nothing written.
+    assert!(world.journal.is_empty(), "{:?}", world.journal);
+    assert_eq!(world.closed(), only_looks().closed());
+}
+
+#[test]
+fn a_registry_that_is_private_already_is_told_as_locked() {
+    let mut world = locked();
+    world.respec(|o| {
+        o.spec.management_policy = ManagementPolicy::Observe;
+        o.spec.endpoints.clear();
+        o.spec.client_networks.clear();
+    });
+    let closed = world.closed();
+    for _ in 0..5 {
+        let (plan, report) = world.visit();
+        assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
+        world.pass(report.requeue);
+    }
+    assert_eq!(world.closed(), closed);
+    assert!(
+        world.message().contains("public access is locked"),
+        "{}",
+        world.message()
+    );
+}

@@ -1,0 +1,224 @@
+//! Every command of README and docs runs as it is typed there: each fenced `sh` block, in the order of the page, by bash, with the
+//! real kubectl and the built operator, in a world where operator and agents run. A block that cannot run here says why in a
+//! comment above it, `<!-- not run: … -->`, and is listed below.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use sreg_stand::objects::REGISTRY;
+use sreg_stand::{NAMESPACE, OperatorOptions, Stand, repository, worlds};
+use sreg_testkit::binary_path;
+
+/// Longest that one block may take.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// The pages, in the order in which somebody new reads them.
+const PAGES: [&str; 4] = [
+    "docs/install.md",
+    "deploy/README.md",
+    "README.md",
+    "docs/break-glass.md",
+];
+
+/// Everything that is not run, by the page and the first line of its block.
+const NOT_RUN: [(&str, &str); 2] = [
+    (
+        "docs/install.md",
+        "kubectl -n secure-registry-system rollout status deploy/secure-registry-operator",
+    ),
+    ("README.md", "make demo"),
+];
+
+/// One fenced block of commands.
+#[derive(Debug)]
+struct Block {
+    page: String,
+    line: usize,
+    heading: String,
+    text: String,
+    not_run: Option<String>,
+}
+
+fn blocks(page: &str) -> Result<Vec<Block>> {
+    let text = std::fs::read_to_string(repository().join(page)).with_context(|| format!("read {page}"))?;
+    let mut found = Vec::new();
+    let (mut heading, mut not_run) = (String::new(), None);
+    let mut lines = text.lines().enumerate();
+    while let Some((at, line)) = lines.next() {
+        if line.starts_with('#') {
+            heading = line.trim_start_matches('#').trim().to_owned();
+        }
+        if let Some(reason) = line
+            .strip_prefix("<!-- not run: ")
+            .and_then(|rest| rest.strip_suffix(" -->"))
+        {
+            not_run = Some(reason.to_owned());
+            continue;
+        }
+        if line == "```sh" {
+            let body: Vec<&str> = lines
+                .by_ref()
+                .map(|(_, line)| line)
+                .take_while(|line| *line != "```")
+                .collect();
+            found.push(Block {
+                page: page.to_owned(),
+                line: at + 2,
+                heading: heading.clone(),
+                text: body.join("\n"),
+                not_run: not_run.take(),
+            });
+        } else if line.starts_with("```") {
+            lines
+                .by_ref()
+                .map(|(_, line)| line)
+                .take_while(|line| *line != "```")
+                .for_each(drop);
+        }
+        not_run = None;
+    }
+    Ok(found)
+}
+
+/// A shell whose kubectl and operator are ours; a watch, which ends only when somebody ends it, is ended after a moment.
+struct Shell<'a> {
+    stand: &'a Stand,
+    programs: PathBuf,
+    /// What pages have set so far: `NS=ml-platform`.
+    set: String,
+}
+
+impl<'a> Shell<'a> {
+    fn new(stand: &'a Stand) -> Result<Shell<'a>> {
+        let programs = stand.path("programs");
+        std::fs::create_dir(&programs)?;
+        let kubectl = stand.plane.assets().join("kubectl");
+        let script = format!(
+            "#!/usr/bin/env bash\nfor word; do\n  if [[ $word == -w ]]; then\n    timeout 3 {0} \"$@\" || [[ $? == 124 ]]\n    exit\n  fi\ndone\nexec {0} \"$@\"\n",
+            kubectl.display()
+        );
+        let path = programs.join("kubectl");
+        std::fs::write(&path, script)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        let operator = binary_path("secure-registry-operator")?;
+        std::os::unix::fs::symlink(operator, programs.join("secure-registry-operator"))?;
+        Ok(Shell {
+            stand,
+            programs,
+            set: String::new(),
+        })
+    }
+
+    async fn run(&mut self, block: &Block) -> Result<()> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let script = format!("{}{}", self.set, block.text);
+        let running = tokio::process::Command::new("bash")
+            .args(["-euo", "pipefail", "-c", &script])
+            .current_dir(repository())
+            .env("PATH", format!("{}:{path}", self.programs.display()))
+            .env("KUBECONFIG", self.stand.plane.admin_kubeconfig())
+            .env("KUBECACHEDIR", self.stand.path("kubectl-cache"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let place = format!("{}:{} ({})", block.page, block.line, block.heading);
+        let output = tokio::time::timeout(LIMIT, running)
+            .await
+            .with_context(|| format!("{place}: not done after {LIMIT:?}\n{}", block.text))??;
+        ensure!(
+            output.status.success(),
+            "{place}: {}\n{}\n{}{}",
+            output.status,
+            block.text,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        if block.text.lines().all(sets_something) {
+            self.set += &format!("{}\n", block.text);
+        }
+        Ok(())
+    }
+}
+
+/// `NS=ml-platform REG=contoso-models`
+fn sets_something(line: &str) -> bool {
+    line.split_whitespace().all(|word| {
+        word.split_once('=').is_some_and(|(name, _)| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        })
+    })
+}
+
+/// What a page takes for granted before a block of this heading.
+async fn prepare(stand: &Stand, block: &Block) -> Result<()> {
+    if block.page == "docs/break-glass.md" && block.text.contains("kind: ChangeApproval") {
+        // A registry that asks for an approval, and is open again.
+        let gate = json!({"spec": {"publicAccess": {"lockdown": {"waitFor": ["Approval"]}}}}).to_string();
+        let patch = ["patch", "sreg", REGISTRY, "-n", NAMESPACE, "--type=merge", "-p", &gate];
+        stand.kubectl(&patch).await?;
+        stand.await_state(REGISTRY, &["AwaitingApproval"], LIMIT).await?;
+    }
+    if block.heading == "Which evidence was it locked with?" {
+        stand.await_state(REGISTRY, &["Locked"], LIMIT).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_not_run_says_why() -> Result<()> {
+    let mut marked = Vec::new();
+    for page in PAGES {
+        for block in blocks(page)? {
+            if let Some(reason) = &block.not_run {
+                ensure!(reason.len() > 20, "{page}:{}: {reason:?} is no reason", block.line);
+                let first = block.text.lines().next().unwrap_or_default();
+                marked.push((page.to_owned(), first.split("  ").next().unwrap_or_default().to_owned()));
+            }
+        }
+    }
+    let listed: Vec<(String, String)> = NOT_RUN.map(|(page, line)| (page.to_owned(), line.to_owned())).to_vec();
+    assert_eq!(marked, listed);
+    Ok(())
+}
+
+#[test]
+fn every_page_with_commands_is_run() -> Result<()> {
+    let mut pages: Vec<PathBuf> = vec!["README.md".into(), "deploy/README.md".into()];
+    for folder in ["docs", "docs/decisions"] {
+        for entry in std::fs::read_dir(repository().join(folder))? {
+            let name = entry?.file_name();
+            if Path::new(&name).extension().is_some_and(|extension| extension == "md") {
+                pages.push(Path::new(folder).join(name));
+            }
+        }
+    }
+    for page in pages {
+        let page = page.to_string_lossy().into_owned();
+        if !PAGES.contains(&page.as_str()) && !blocks(&page)?.is_empty() {
+            bail!("{page} has commands that no test runs: add it to PAGES");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_of_readme_and_docs_runs_as_typed() -> Result<()> {
+    let stand = Stand::start(worlds::demo()?).await?;
+    let _agents = stand.start_agents(true).await?;
+    let _operator = stand.start_operator(OperatorOptions::default()).await?;
+    let mut shell = Shell::new(&stand)?;
+    let mut run = 0;
+    for page in PAGES {
+        for block in blocks(page)?.iter().filter(|block| block.not_run.is_none()) {
+            prepare(&stand, block).await?;
+            shell.run(block).await?;
+            run += 1;
+        }
+    }
+    ensure!(run >= 14, "{run} blocks were run");
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! What the log of a whole run tells: at info every write to Azure in one line, a warning where an object comes to a
+//! standstill; at debug no insides of the program.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use sreg_stand::objects::REGISTRY;
+use sreg_stand::{NAMESPACE, OperatorOptions, Stand, oracle, repository, worlds};
+
+const SETTLED: Duration = Duration::from_secs(120);
+
+fn parse(lines: Vec<String>) -> Result<Vec<Value>> {
+    lines
+        .into_iter()
+        .map(|line| serde_json::from_str(&line).with_context(|| format!("{line:?} is no JSON")))
+        .collect()
+}
+
+fn message(line: &Value) -> &str {
+    line["message"].as_str().unwrap_or_default()
+}
+
+/// Names of fields and types, as `{:?}` would print them.
+fn reads_like_rust(line: &Value) -> bool {
+    let printed = line.to_string();
+    [
+        "Some(",
+        "None,",
+        "Ok(",
+        "Err(",
+        " { ",
+        "Done {",
+        "Started(",
+        "ArmId(",
+        "ObjectRef {",
+        "Action {",
+    ]
+    .iter()
+    .any(|sign| printed.contains(sign))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_each_write_to_azure_once_and_every_standstill() -> Result<()> {
+    let stand = Stand::start(worlds::demo()?).await?;
+    let _agents = stand.start_agents(true).await?;
+    let options = OperatorOptions {
+        log: "debug".into(),
+        args: vec!["--log-format=json".into()],
+        ..OperatorOptions::default()
+    };
+    let operator = stand.start_operator(options).await?;
+    let example = repository().join("examples/demo/secureregistry.yaml");
+    stand.plane.apply_path(example).await?;
+    stand.await_state(REGISTRY, &["Locked"], SETTLED).await?;
+    // A registry that does not exist is a standstill for a person to end.
+    let elsewhere = json!({
+        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry",
+        "metadata": {"name": "contoso-nowhere", "namespace": NAMESPACE},
+        "spec": {
+            "registry": {"resourceId": "/subscriptions/0a000000-0000-4000-8000-000000000002/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/nowhere"},
+            "managementPolicy": "Observe",
+        },
+    });
+    stand.plane.apply_yaml(&elsewhere.to_string()).await?;
+    stand.await_state("contoso-nowhere", &["Stalled"], SETTLED).await?;
+    let written = oracle::writes_since(&stand.simulator().journal().snapshot(), 0);
+    let lines = parse(operator.lines())?;
+
+    let told: Vec<&Value> = lines
+        .iter()
+        .filter(|line| message(line).starts_with("write to Azure: "))
+        .collect();
+    ensure!(
+        told.len() == written.len(),
+        "{} lines for {} writes\n{told:#?}\n{written:#?}",
+        told.len(),
+        written.len()
+    );
+    let mut ids = BTreeMap::new();
+    for line in &told {
+        ensure!(line["level"] == "INFO", "{line}");
+        let resource = line["resource"].as_str().unwrap_or_default();
+        ensure!(resource.starts_with("/subscriptions/"), "{line}");
+        ensure!(line["result"].is_string() && line["status"].is_u64(), "{line}");
+        ensure!(line.to_string().contains("contoso-models"), "which object: {line}");
+        let id = line["correlation_id"].as_str().unwrap_or_default().to_owned();
+        ensure!(id.len() > 8, "{line}");
+        *ids.entry(id).or_insert(0) += 1;
+    }
+    ensure!(ids.values().all(|times| *times == 1), "{ids:?}");
+    ensure!(
+        told.iter()
+            .any(|line| message(line).contains("create private endpoint /subscriptions/")),
+        "{told:#?}"
+    );
+
+    let warned: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["level"] == "WARN" && line["state"] == "Stalled")
+        .collect();
+    ensure!(warned.len() == 1, "{warned:#?}");
+    ensure!(
+        warned[0]["object"] == "ml-platform/contoso-nowhere" && message(warned[0]).contains("nowhere"),
+        "{warned:#?}"
+    );
+
+    let insides: Vec<&Value> = lines.iter().filter(|line| reads_like_rust(line)).collect();
+    ensure!(insides.is_empty(), "{insides:#?}");
+    for line in &lines {
+        let spans = line["spans"].as_array().cloned().unwrap_or_default();
+        let mut names: Vec<&str> = spans.iter().filter_map(|span| span["name"].as_str()).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        ensure!(names.len() == all && line["span"].is_null(), "spans twice: {line}");
+    }
+    Ok(())
+}

