@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use sreg_api::registry::DnsMode;
 use sreg_api::status::{DnsRecordStatus, PublishedDnsStatus};
@@ -28,6 +29,9 @@ const TTL: u32 = 10;
 const CNAME_TTL: u32 = 300;
 /// Records that status shows; the ConfigMap has all.
 const MOST_RECORDS: usize = 32;
+
+/// A public name, and the zone and `privatelink.` name that it leads to.
+type Name = (String, Option<(String, String)>);
 
 /// One name that must be answered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +60,7 @@ pub(crate) fn records(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &End
     if !wanted.complete {
         return None;
     }
-    let mut addresses: BTreeMap<(String, Option<(String, String)>), BTreeSet<std::net::IpAddr>> = BTreeMap::new();
+    let mut addresses: BTreeMap<Name, BTreeSet<IpAddr>> = BTreeMap::new();
     for w in wanted.all.iter().filter(|w| w.place.name == place.name) {
         let members = members(view, w)?;
         members.iter().find(|m| !m.fqdns.is_empty())?;
@@ -71,7 +75,7 @@ pub(crate) fn records(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &End
             }
         }
     }
-    let record = |((fqdn, private), addresses): (_, BTreeSet<std::net::IpAddr>)| Record {
+    let record = |((fqdn, private), addresses): (Name, BTreeSet<IpAddr>)| Record {
         fqdn,
         private,
         addresses: addresses.iter().map(ToString::to_string).collect(),
