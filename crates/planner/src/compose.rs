@@ -25,8 +25,8 @@ use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
 use crate::{
-    attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, preflight, registry,
-    release, settling, state, teardown,
+    attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths, preflight,
+    registry, release, settling, state, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
