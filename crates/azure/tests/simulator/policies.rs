@@ -15,7 +15,9 @@ fn assigned(bench: &Bench) {
     bench.simulator.put_by_hand(
         DEFINITION,
         json!({"id": DEFINITION, "name": "no-public", "properties": {"displayName": "No public registries", "policyRule": {
-            "if": {"field": "Microsoft.MachineLearningServices/registries/publicNetworkAccess", "notEquals": "Disabled"},
+            "if": {"allOf": [
+                {"field": "type", "equals": "Microsoft.MachineLearningServices/registries"},
+                {"field": "Microsoft.MachineLearningServices/registries/publicNetworkAccess", "notEquals": "Disabled"}]},
             "then": {"effect": "deny"}}}}),
     );
     bench.simulator.put_by_hand(
