@@ -174,8 +174,12 @@ fn storage(current: &Value, edit: &Edit) -> Edited {
                 rules.insert("ipv6Rules".to_owned(), json!([]));
             }
             // `Disabled` would stop resource rules too (§1.7).
-            let in_perimeter = text(current, ACCESS)
-                .is_some_and(|access| matches!(PublicNetworkAccess::from(access), PublicNetworkAccess::SecuredByPerimeter));
+            let in_perimeter = text(current, ACCESS).is_some_and(|access| {
+                matches!(
+                    PublicNetworkAccess::from(access),
+                    PublicNetworkAccess::SecuredByPerimeter
+                )
+            });
             // In a perimeter they do not count, and its own rules would go on letting people in.
             let keeps_rules = !list(current, "/properties/networkAcls/resourceAccessRules").is_empty() && !in_perimeter;
             let access = if keeps_rules { access } else { json!("Disabled") };

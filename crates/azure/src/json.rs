@@ -39,7 +39,9 @@ pub(crate) fn word<T: From<String>>(body: &Value, pointer: &str) -> Option<T> {
         Value::Null => None,
         Value::String(text) if text.is_empty() => None,
         Value::String(text) => Some(T::from(text.clone())),
-        odd @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Some(T::from(odd.to_string())),
+        odd @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Some(T::from(odd.to_string()))
+        }
     }
 }
 

@@ -15,9 +15,9 @@ pub mod render;
 pub mod report;
 pub mod validate;
 
-mod askers;
 pub mod advice;
 mod approvals;
+mod askers;
 mod attempts;
 mod break_glass;
 mod callers;

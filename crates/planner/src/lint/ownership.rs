@@ -26,7 +26,10 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             let may =
                 *id == desired.registry && proof::is_gone(desired, seen) && desired.create.as_ref() == Some(locations);
             lint.demand("ownership", may, || {
-                format!("{}: the registry exists, may exist, or is not to be created", step.action)
+                format!(
+                    "{}: the registry exists, may exist, or is not to be created",
+                    step.action
+                )
             });
         }
         AzureAction::SetTags { id, tags, .. } => {
