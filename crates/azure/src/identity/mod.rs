@@ -256,25 +256,6 @@ fn without_ids(message: &str) -> (String, Option<String>) {
     (said.trim_end().to_owned(), correlation)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_refusal_reads_the_same_each_time() {
-        let said = |trace: u32| {
-            format!(
-                "ClientSecretCredential authentication failed: AADSTS7000222: The provided client secret keys for app 'x' are expired. Trace ID: {trace:08}-0000-0000-0000-000000000000 Correlation ID: {trace:08}-aaaa-bbbb-cccc-000000000001 Timestamp: 2026-11-28 12:00:{trace:02}Z"
-            )
-        };
-        let (first, second) = (without_ids(&said(1)), without_ids(&said(2)));
-        assert_eq!(first.0, second.0);
-        assert!(first.0.ends_with("are expired."), "{}", first.0);
-        assert_eq!(first.1.as_deref(), Some("00000001-aaaa-bbbb-cccc-000000000001"));
-        assert_eq!(without_ids("no ids here"), ("no ids here".to_owned(), None));
-    }
-}
-
 /// An error with its sources in one line, without azure_identity's links and repetitions.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = String::new();
@@ -296,4 +277,23 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         at = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_refusal_reads_the_same_each_time() {
+        let said = |trace: u32| {
+            format!(
+                "ClientSecretCredential authentication failed: AADSTS7000222: The provided client secret keys for app 'x' are expired. Trace ID: {trace:08}-0000-0000-0000-000000000000 Correlation ID: {trace:08}-aaaa-bbbb-cccc-000000000001 Timestamp: 2026-11-28 12:00:{trace:02}Z"
+            )
+        };
+        let (first, second) = (without_ids(&said(1)), without_ids(&said(2)));
+        assert_eq!(first.0, second.0);
+        assert!(first.0.ends_with("are expired."), "{}", first.0);
+        assert_eq!(first.1.as_deref(), Some("00000001-aaaa-bbbb-cccc-000000000001"));
+        assert_eq!(without_ids("no ids here"), ("no ids here".to_owned(), None));
+    }
 }

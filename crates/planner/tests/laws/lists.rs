@@ -10,7 +10,7 @@ use crate::config;
 use crate::stories::stories;
 
 /// Puts a list into another order: backwards, then begun elsewhere.
-fn mix<T>(list: &mut Vec<T>, by: usize) {
+fn mix<T>(list: &mut [T], by: usize) {
     list.reverse();
     let at = if list.is_empty() { 0 } else { by % list.len() };
     list.rotate_left(at);

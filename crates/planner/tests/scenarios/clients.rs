@@ -327,7 +327,7 @@ fn the_host_of_a_storage_account_cannot_be_waived() {
         .values_mut()
         .find_map(|e| match e {
             Fact::Seen(e) if e.group_id.as_deref() == Some("blob") => Some(e),
-            _ => None,
+            Fact::Seen(_) | Fact::Absent | Fact::Unknown(_) => None,
         })
         .unwrap();
     if let Fact::Seen(members) = &mut endpoint.members {

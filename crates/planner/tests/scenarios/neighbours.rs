@@ -232,7 +232,7 @@ fn what_external_dns_must_answer_is_published_follows_the_endpoints_and_goes_wit
     // An address that changes is followed.
     let endpoint = world.seen.azure.endpoints.values_mut().find_map(|e| match e {
         Fact::Seen(e) if e.group_id.as_deref() == Some("blob") => Some(e),
-        _ => None,
+        Fact::Seen(_) | Fact::Absent | Fact::Unknown(_) => None,
     });
     if let Fact::Seen(members) = &mut endpoint.unwrap().members {
         members[0].address = "10.0.0.99".parse().unwrap();

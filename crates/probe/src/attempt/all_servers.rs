@@ -34,9 +34,11 @@ async fn a_second_server_that_answers_publicly_fails_the_path_and_is_named() {
 
 #[tokio::test]
 async fn a_second_server_that_sends_ipv6_clients_elsewhere_fails_the_path() {
-    let found = with_second(dns(|question, _| match question.queries[0].query_type {
-        RecordType::A => private(question),
-        _ => reply(question, ResponseCode::NoError, &[(FQDN, "2603:1030::1")]),
+    let found = with_second(dns(|question, _| {
+        if question.queries[0].query_type == RecordType::A {
+            return private(question);
+        }
+        reply(question, ResponseCode::NoError, &[(FQDN, "2603:1030::1")])
     }));
     assert_stopped(&found.await, Failed, Hop::Dns, "10.0.0.6:53 answers 2603:1030::1");
 }
