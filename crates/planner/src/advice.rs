@@ -69,11 +69,6 @@ pub const ROWS: &[Row] = &[
         advice: "correct the subscription in the spec, or the tenant of the operator (AZURE_TENANT_ID): az account show --subscription {subscription} --query tenantId",
     },
     Row {
-        codes: &["SubnetIsFull", "SubnetFull", "PrivateEndpointSubnetIsFull"],
-        reason: WaitReason::EndpointFailedStalled,
-        advice: "free addresses in the subnet, or enlarge it: az network vnet subnet list-available-ips --ids {subnet}",
-    },
-    Row {
         codes: &["PrivateEndpointCannotBeCreatedInSubnet*"],
         reason: WaitReason::EndpointFailedStalled,
         advice: "let the subnet hold private endpoints: az network vnet subnet update --ids {subnet} --private-endpoint-network-policies Disabled",
@@ -190,14 +185,13 @@ mod tests {
     const ENDPOINT: &str = "/subscriptions/s/resourceGroups/net/providers/Microsoft.Network/privateEndpoints/pe";
 
     /// Commands that exist, by their words before the first option.
-    const COMMANDS: [&str; 10] = [
+    const COMMANDS: [&str; 9] = [
         "az role assignment create",
         "az policy exemption create",
         "az lock list",
         "az lock delete",
         "az account show",
         "az provider register",
-        "az network vnet subnet list-available-ips",
         "az network vnet subnet update",
         "az network private-endpoint list",
         "az network private-endpoint update",

@@ -41,7 +41,7 @@ pub fn all() -> Vec<Contrary> {
 
 fn failure(step: &Step, code: Option<&str>, status: Option<u16>, disposition: Disposition) -> Failure {
     Failure {
-        attempt: step.id.to_string(),
+        attempt: step.action.to_string(),
         code: code.map(str::to_owned),
         message: "it was not to be".into(),
         status,
