@@ -183,6 +183,16 @@ pub const RIGHTS: &[Right] = &[
     ),
     right(
         Place::Endpoints,
+        "Microsoft.Resources/tags/read",
+        "read an endpoint's tags before they are merged",
+    ),
+    right(
+        Place::Endpoints,
+        "Microsoft.Resources/tags/write",
+        "put back the owner tag of an endpoint that lost it, keeping everybody else's tags",
+    ),
+    right(
+        Place::Endpoints,
         "Microsoft.Authorization/locks/read",
         "know what a lock keeps from being deleted",
     ),

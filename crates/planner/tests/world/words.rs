@@ -32,7 +32,7 @@ const STEPS: [&str; 24] = [
 ];
 
 /// What Rust's `Debug` writes and no sentence does.
-const RUST: [&str; 6] = ["(\"", "Some(", "None)", "Ok(", "Err(", " { "];
+const RUST: [&str; 5] = ["(\"", "Some(", "Ok(", "Err(", " { "];
 
 /// Everything that a plan tells.
 pub fn of_plan(plan: &Plan) {
