@@ -2,25 +2,25 @@
 //! rule has a test (`tests/validation.rs` locally, `tests/tests/api_rules.rs` on a real server).
 
 /// An ML registry's ARM id.
-pub(crate) const REGISTRY_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-\\p{L}\\p{N}_.()]{1,90}/providers/Microsoft[.]MachineLearningServices/registries/[a-z0-9][-a-z0-9_]{1,32}$')";
+pub(crate) const REGISTRY_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]MachineLearningServices/registries/[a-z0-9][-a-z0-9_]{1,32}$')";
 /// What to write instead.
 pub(crate) const REGISTRY_ID_SAYS: &str = "must be the ARM id of an ML registry: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.MachineLearningServices/registries/<name>";
 
 /// A virtual network's ARM id.
-pub(crate) const VNET_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-\\p{L}\\p{N}_.()]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}$')";
+pub(crate) const VNET_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}$')";
 /// What to write instead.
 pub(crate) const VNET_ID_SAYS: &str = "must be the ARM id of a virtual network: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
 
 /// A list of virtual networks' ARM ids.
-pub(crate) const VNET_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-\\p{L}\\p{N}_.()]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}$'))";
+pub(crate) const VNET_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}$'))";
 
 /// A subnet's ARM id.
-pub(crate) const SUBNET_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-\\p{L}\\p{N}_.()]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}/subnets/[-a-z0-9_.]{1,80}$')";
+pub(crate) const SUBNET_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}/subnets/[-a-z0-9_.]{1,80}$')";
 /// What to write instead.
 pub(crate) const SUBNET_ID_SAYS: &str = "must be the ARM id of a subnet: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<vnet>/subnets/<subnet>";
 
 /// A resource group's ARM id that is not a managed one.
-pub(crate) const GROUP_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-\\p{L}\\p{N}_.()]{1,90}$')";
+pub(crate) const GROUP_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}$')";
 /// What to write instead.
 pub(crate) const GROUP_ID_SAYS: &str =
     "must be the ARM id of a resource group: /subscriptions/<guid>/resourceGroups/<group>";
@@ -30,7 +30,7 @@ pub(crate) const NOT_MANAGED_GROUP: &str = "!self.lowerAscii().contains('/resour
 pub(crate) const NOT_MANAGED_GROUP_SAYS: &str = "must not be the registry's managed resource group: Azure does not permit private endpoints there; name the virtual network's or the workspace's group";
 
 /// A private DNS zone's ARM id.
-pub(crate) const ZONE_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-\\p{L}\\p{N}_.()]{1,90}/providers/Microsoft[.]Network/privateDnsZones/privatelink[.][-a-z0-9.]{1,200}$')";
+pub(crate) const ZONE_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Network/privateDnsZones/privatelink[.][-a-z0-9.]{1,200}$')";
 /// What to write instead.
 pub(crate) const ZONE_ID_SAYS: &str = "must be the ARM id of a privatelink zone: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/privateDnsZones/privatelink.<suffix>";
 
@@ -39,7 +39,7 @@ pub(crate) const ACCOUNT_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]
 pub(crate) const ACCOUNT_ID_SAYS: &str = "must be the ARM id of a storage account or container registry: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Storage/storageAccounts/<name> (or Microsoft.ContainerRegistry/registries/<name>)";
 
 /// A storage account's ARM id, for each item.
-pub(crate) const STORAGE_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-\\p{L}\\p{N}_.()]{1,90}/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]{3,24}$'))";
+pub(crate) const STORAGE_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]{3,24}$'))";
 
 /// DNS mode and its zone fields, per endpoint.
 pub(crate) const DNS_EXISTING: &str =
@@ -235,7 +235,7 @@ pub(crate) const REQUEST_MESSAGE: &str = "!has(self.requestMessage) || self.mode
 pub(crate) const REQUEST_MESSAGE_SAYS: &str = "requestMessage belongs to mode Manual: remove it, or set mode: Manual";
 
 /// A Log Analytics workspace's ARM id.
-pub(crate) const WORKSPACE_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-\\p{L}\\p{N}_.()]{1,90}/providers/Microsoft[.]OperationalInsights/workspaces/[-a-z0-9]{4,63}$')";
+pub(crate) const WORKSPACE_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]OperationalInsights/workspaces/[-a-z0-9]{4,63}$')";
 /// What to write instead.
 pub(crate) const WORKSPACE_ID_SAYS: &str = "must be the ARM id of a Log Analytics workspace: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.OperationalInsights/workspaces/<name>";
 

@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Map, Value};
 
-use crate::approval::{BreakGlassPhase, ChangeKind};
+use crate::approval::{BreakGlassPhase, ChangeApprovalPhase, ChangeKind};
 use crate::probe::{Hop, ProbeOutcome, ProbeService};
 use crate::registry::{
     ApprovalMode, DeletionPolicy, DnsMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate,
@@ -25,6 +25,7 @@ fn enumerations() -> Vec<Meanings> {
     vec![
         meanings::<ApprovalMode>(),
         meanings::<BreakGlassPhase>(),
+        meanings::<ChangeApprovalPhase>(),
         meanings::<ChangeKind>(),
         meanings::<DeletionPolicy>(),
         meanings::<DnsMode>(),
