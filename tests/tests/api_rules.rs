@@ -230,12 +230,11 @@ async fn the_server_refuses_each_bad_object_with_what_to_write_instead() -> Resu
             };
             objects.replace("rules-good", &dry, &changed).await
         } else {
-            objects
-                .create(
-                    &PostParams::default(),
-                    &object(value, &namespace, &format!("rules-{number}"))?,
-                )
-                .await
+            // A case about names brings its own.
+            let named = case.set.get("/metadata/name").and_then(Value::as_str);
+            let name = named.map_or_else(|| format!("rules-{number}"), str::to_owned);
+            let object = object(value, &namespace, &name)?;
+            objects.create(&PostParams::default(), &object).await
         };
         if let Err(failure) = expect(&case.name, refusal(answer)?, case.says.as_deref()) {
             failures.push(failure.to_string());
