@@ -71,7 +71,7 @@ fn refused(setting: &Setting) -> Vec<String> {
     let journal = setting.stand.simulator().journal().snapshot();
     let requests = journal.iter().filter_map(|record| match &record.entry {
         Entry::Request(request) => Some(request),
-        _ => None,
+        Entry::Change(_) | Entry::Dns(_) | Entry::Stream(_) => None,
     });
     requests
         .filter(|r| {

@@ -202,7 +202,7 @@ fn value(written: &Value, parameters: &BTreeMap<String, Value>) -> Value {
             .unwrap_or_else(|| written.clone()),
         Value::Array(items) => items.iter().map(|i| value(i, parameters)).collect(),
         Value::Object(fields) => fields.iter().map(|(k, v)| (k.clone(), value(v, parameters))).collect(),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => written.clone(),
     }
 }
 

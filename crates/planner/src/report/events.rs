@@ -174,10 +174,11 @@ pub(super) fn state_changed(
         return None;
     }
     let kind = kind(verdict.state);
-    let reason = match verdict.state {
-        // That public access was closed is an event of its own.
-        State::Locked => SETTLED.to_owned(),
-        other => other.to_string(),
+    // That public access was closed is an event of its own.
+    let reason = if verdict.state == State::Locked {
+        SETTLED.to_owned()
+    } else {
+        verdict.state.to_string()
     };
     let was = before
         .map(|b| format!(" (was {b})"))

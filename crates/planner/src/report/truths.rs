@@ -180,16 +180,13 @@ fn dns_ready(view: &View<'_>, plan: &Plan) -> Said {
         return say(Truth::True, "NoneWanted", "the spec wants no private endpoints");
     }
     let missing = plan.assessment.endpoints.iter().find(|e| e.ready == Some(false));
-    match (plan.assessment.dns_ready, missing) {
-        (Some(false), Some(missing)) => {
-            let (_, why) = not_ready(view, missing);
-            return say(
-                Truth::False,
-                "EndpointsNotReady",
-                format!("records are complete once every endpoint is ready: {why}"),
-            );
-        }
-        (Some(_) | None, _) => {}
+    if let (Some(false), Some(missing)) = (plan.assessment.dns_ready, missing) {
+        let (_, why) = not_ready(view, missing);
+        return say(
+            Truth::False,
+            "EndpointsNotReady",
+            format!("records are complete once every endpoint is ready: {why}"),
+        );
     }
     match plan.assessment.dns_ready {
         Some(true) => say(Truth::True, "Complete", "every name has its private records and links"),

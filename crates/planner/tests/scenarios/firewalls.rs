@@ -250,7 +250,8 @@ fn opening_by_spec_leaves_a_perimeter_as_it_is() {
 /// Each word that a gate reads, with a value that nobody knows: never locked, never called locked or open, and never opened over.
 #[test]
 fn a_word_that_nobody_knows_neither_locks_nor_opens_and_is_told() {
-    let odd: [(&str, fn(&mut World)); 4] = [
+    type Change = fn(&mut World);
+    let odd: [(&str, Change); 4] = [
         ("registry", |world| {
             if let Fact::Seen(registry) = &mut world.seen.azure.registry {
                 registry.public_network_access = Some("DisabledOnTuesdays".into());

@@ -349,10 +349,18 @@ fn endpoints_are_named_by_the_template_and_what_exists_keeps_its_name() {
         .endpoints
         .insert(unlisted.clone(), unknown(IgnoranceKind::Unreachable));
     let plan = world.plan();
-    assert!(!render(&plan).contains("to repair: create private endpoint"), "{}", render(&plan));
+    assert!(
+        !render(&plan).contains("to repair: create private endpoint"),
+        "{}",
+        render(&plan)
+    );
     world.seen.azure.endpoints.remove(&unlisted);
     let plan = world.plan();
-    assert!(render(&plan).contains("to repair: create private endpoint"), "{}", render(&plan));
+    assert!(
+        render(&plan).contains("to repair: create private endpoint"),
+        "{}",
+        render(&plan)
+    );
 }
 
 #[test]

@@ -145,7 +145,7 @@ pub(super) fn resolve(value: &Value, parameters: Parameters<'_>) -> Option<Value
             .map(|i| resolve(i, parameters))
             .collect::<Option<Vec<_>>>()
             .map(Value::Array),
-        other => Some(other.clone()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => Some(value.clone()),
     }
 }
 
