@@ -46,6 +46,9 @@ impl HttpClient for InProcess {
         if let Some(code) = passage.refused() {
             return Ok(raw(&refusal(code)));
         }
+        if passage.ignored() {
+            return Ok(raw(&accepted_in_vain(sim, sent.body(body).unwrap()).await));
+        }
         let url = request.url().as_str();
         if !is_write && let Some(past) = gate.stale_answer(url) {
             return Ok(raw(&past));
@@ -107,9 +110,26 @@ fn raw(answer: &http::Response<Bytes>) -> AsyncRawResponse {
     )
 }
 
+/// 200 and the resource as it was; as it was to be, where there is none. Nothing is carried out.
+async fn accepted_in_vain(sim: &Simulator, sent: http::Request<Bytes>) -> http::Response<Bytes> {
+    let (mut parts, body) = sent.into_parts();
+    let answer = |body: Bytes| {
+        let answer = http::Response::builder().header("content-type", "application/json");
+        answer.body(body).unwrap()
+    };
+    if parts.method == http::Method::DELETE {
+        return answer(Bytes::new());
+    }
+    parts.method = http::Method::GET;
+    let there = sim.handle(http::Request::from_parts(parts, Bytes::new())).await;
+    let unchanged = there.status().is_success().then(|| there.into_body());
+    answer(unchanged.unwrap_or(body))
+}
+
 /// What a plan lets Azure answer instead of carrying the request out.
 fn refusal(code: u16) -> http::Response<Bytes> {
     let name = match code {
+        404 => "ResourceNotFound",
         409 => "AnotherOperationInProgress",
         412 => "PreconditionFailed",
         429 => "TooManyRequests",

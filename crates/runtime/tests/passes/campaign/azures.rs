@@ -42,6 +42,33 @@ fn denial(account: &str) -> String {
     format!("{account}/providers/Microsoft.Authorization/denyAssignments/0d000000-0000-4000-8000-000000000001")
 }
 
+/// Azure accepts changes of the storage account and nothing comes of them, as under a policy that puts them back.
+pub fn undo_writes(stand: &Stand) {
+    let Some(account) = storage(stand) else { return };
+    let body = stand
+        .sim
+        .with_world(|world| world.get(&account).map(|it| it.body.clone()));
+    let rule = json!({
+        "name": UNDONE, "method": "PATCH", "path": format!("*{account}?api-version*"),
+        "effect": {"status": {"status": 200, "body": body}},
+    });
+    stand.sim.inject(serde_json::from_value(rule).unwrap());
+}
+
+const UNDONE: &str = "undone by a policy";
+
+/// How many writes were accepted in vain.
+pub fn writes_in_vain(stand: &Stand) -> usize {
+    let faults = stand.sim.faults();
+    let undone = faults.iter().filter(|fault| fault.rule.name.as_deref() == Some(UNDONE));
+    undone.map(|fault| usize::try_from(fault.struck).unwrap()).sum()
+}
+
+/// And lets them be.
+pub fn let_writes_be(stand: &Stand) {
+    stand.sim.clear_faults();
+}
+
 /// The ML team has a subscription, a group and a workspace's storage, and no registry yet.
 pub fn without_registry(seed: &mut Seed) {
     seed.registries.clear();

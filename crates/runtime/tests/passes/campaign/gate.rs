@@ -40,7 +40,17 @@ impl Call {
     }
 
     fn is_write(&self) -> bool {
-        self.verb != "GET"
+        !self.verb.starts_with("GET")
+    }
+
+    /// Whether it was asked after somebody first did something.
+    pub fn is_later_read(&self) -> bool {
+        self.verb == LATER
+    }
+
+    /// A question to Azure, signing in aside.
+    fn is_azure_read(&self) -> bool {
+        self.side == Side::Azure && !self.is_write() && self.object != "token"
     }
 
     /// Reports and events only tell, each much like the last: fewer kinds of upset are worth their time.
@@ -48,6 +58,9 @@ impl Call {
         self.side == Side::Cluster && (self.object.ends_with("/status") || self.object.contains("events"))
     }
 }
+
+/// The verb of a read after somebody first did something.
+const LATER: &str = "GET later";
 
 /// The nth call of one name, from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,6 +97,10 @@ pub enum Fault {
     Crash(Moment),
     /// Refused with this status, without effect.
     Refuse(u16),
+    /// Accepted with 200, without effect: somebody's policy, or nobody knows why.
+    Ignore,
+    /// A read is answered `404`, so many times in a row, though what it asks for is there.
+    StrayNotFound(usize),
     /// Carried out; the connection ends without an answer, and the process lives on.
     LoseAnswer,
     /// Somebody restores the object from a backup that has no status.
@@ -156,10 +173,16 @@ impl Passage {
         self.held_until
     }
 
+    /// Whether it is accepted and nothing comes of it.
+    pub fn ignored(&self) -> bool {
+        self.fault == Some(Fault::Ignore)
+    }
+
     /// The status to refuse it with.
     pub fn refused(&self) -> Option<u16> {
         match self.fault {
             Some(Fault::Refuse(code)) => Some(code),
+            Some(Fault::StrayNotFound(_)) => Some(404),
             _ => None,
         }
     }
@@ -202,6 +225,15 @@ impl Gate {
 
     pub fn events_before(&self) -> Vec<(String, usize)> {
         self.state().events_before.clone().unwrap_or_default()
+    }
+
+    /// How often each question was asked of Azure.
+    pub fn azure_reads(&self) -> Vec<(Call, usize)> {
+        let state = self.state();
+        let reads = state.counts.iter().filter(|(call, _)| call.is_azure_read());
+        let mut reads: Vec<(Call, usize)> = reads.map(|(call, count)| (call.clone(), *count)).collect();
+        reads.sort();
+        reads
     }
 
     pub fn last_write(&self) -> Option<Instant> {
@@ -259,7 +291,7 @@ impl Gate {
         if !call.is_write() {
             return Some(Passage {
                 number: None,
-                fault: None,
+                fault: read_fault(&mut state, call),
                 held_until: None,
             });
         }
@@ -339,6 +371,27 @@ impl Gate {
             state.azure.keep(url, answer);
         }
     }
+}
+
+/// What goes wrong at a read: it is counted, and refused from the planned occurrence on, as often as the fault says. Reads after
+/// somebody first did something are counted apart: how many there were before differs from run to run.
+fn read_fault(state: &mut State, mut call: Call) -> Option<Fault> {
+    if !call.is_azure_read() {
+        return None;
+    }
+    if state.events_before.is_some() {
+        call.verb = LATER.to_owned();
+    }
+    let count = state.counts.entry(call.clone()).or_default();
+    *count += 1;
+    let nth = *count;
+    let (at, fault) = state.plan.as_ref()?;
+    let Fault::StrayNotFound(times) = *fault else {
+        return None;
+    };
+    let hit = at.call == call && (at.occurrence..at.occurrence + times).contains(&nth);
+    state.met |= hit;
+    hit.then_some(Fault::StrayNotFound(times))
 }
 
 fn erase_status(cluster: Option<&ApiServer>) {

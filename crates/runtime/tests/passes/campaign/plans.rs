@@ -2,10 +2,11 @@
 //!
 //! | writes | upsets |
 //! | --- | --- |
-//! | every one to Azure | the three crashes, the three that deceive (stale reads, erased status, lost answer), a leader that is paused, one refusal in turn |
+//! | every one to Azure | the three crashes, the four that deceive (stale reads, erased status, lost answer, accepted without effect), a leader that is paused, one refusal in turn |
 //! | every one to the cluster | the three crashes, one that deceives and one refusal in turn |
 //! | reports and events among them | the three crashes, and one of the others in turn |
 //! | what people do | a crash, erased status, stale reads |
+//! | every question asked of Azure | a `404` that is not true: once early, once late, and twice in a row between the two |
 //! | watched events | of each kind five, evenly chosen (the later ones of a long row are alike), each lost, doubled, merged |
 //!
 //! Left out are writes that changed nothing, and of the way to the first lock, up to what people do first, what other stories
@@ -17,7 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::courier::How;
-use super::gate::{Fault, Logged, Moment, Side};
+use super::gate::{Call, Fault, Logged, Moment, Side, Trigger};
 use super::run::{Learned, Upset};
 use super::stories::Beginning;
 
@@ -44,6 +45,7 @@ pub fn all(learned: &Learned, beginning: Beginning) -> Vec<Upset> {
         };
         plans.extend(faults.into_iter().map(|fault| Upset::At(logged.trigger.clone(), fault)));
     }
+    plans.extend(stray_absences(learned, beginning));
     for (kind, before, count) in &learned.events {
         let from = if first > 0 { before + 1 } else { 1 };
         let step = (count + 1).saturating_sub(from).div_ceil(MOST_EVENTS).max(1);
@@ -54,6 +56,30 @@ pub fn all(learned: &Learned, beginning: Beginning) -> Vec<Upset> {
         }
     }
     plans
+}
+
+/// A `404` of what is there, wherever a question is asked: once early and once late, and twice in a row between the two. Of
+/// the way that stories have in common only `lockdown` is upset.
+fn stray_absences(learned: &Learned, beginning: Beginning) -> Vec<Upset> {
+    let own = learned
+        .reads
+        .iter()
+        .filter(|(call, _)| beginning == Beginning::Own || call.is_later_read());
+    let of_one = |(call, asked): &(Call, usize)| {
+        // Another run asks a few times less or more.
+        let places = BTreeSet::from([(asked / 8, 1), (asked * 5 / 8, 1), (asked * 3 / 8, 2)]);
+        let plans = places.into_iter().map(|(place, times)| stray(call, place + 1, times));
+        plans.collect::<Vec<_>>()
+    };
+    own.flat_map(of_one).collect()
+}
+
+fn stray(call: &Call, occurrence: usize, times: usize) -> Upset {
+    let trigger = Trigger {
+        call: call.clone(),
+        occurrence,
+    };
+    Upset::At(trigger, Fault::StrayNotFound(times))
 }
 
 const CRASHES: [Fault; 3] = [
@@ -82,7 +108,13 @@ fn faults_at(number: usize, logged: &Logged) -> Vec<Fault> {
         }
         Side::Azure => {
             faults.extend(CRASHES);
-            faults.extend([Fault::StaleAzure, Fault::EraseStatus, Fault::LoseAnswer, Fault::Pause]);
+            faults.extend([
+                Fault::StaleAzure,
+                Fault::EraseStatus,
+                Fault::LoseAnswer,
+                Fault::Pause,
+                Fault::Ignore,
+            ]);
             faults.push(turn(&[409, 412, 429, 503].map(Fault::Refuse)));
         }
     }
@@ -97,6 +129,7 @@ fn few_faults_at(number: usize) -> Vec<Fault> {
         Fault::EraseStatus,
         Fault::LoseAnswer,
         Fault::Pause,
+        Fault::Ignore,
         Fault::Refuse(503),
     ];
     let mut faults = CRASHES.to_vec();
@@ -141,7 +174,6 @@ fn place_of(number: u32, many: usize) -> usize {
 
 #[test]
 fn the_pruned_campaign_knows_every_story_and_every_kind_and_is_the_same_each_time() {
-    use super::gate::{Call, Trigger};
     let at = |occurrence| Trigger {
         call: Call::new(Side::Azure, "PUT", "registries/contosoreg"),
         occurrence,

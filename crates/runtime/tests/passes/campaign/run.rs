@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::courier::{Courier, How};
 use super::defects::refused_plans;
-use super::gate::{Fault, Gate, Logged, Moment, PAUSE, Trigger};
+use super::gate::{Call, Fault, Gate, Logged, Moment, PAUSE, Trigger};
 use super::oracle::End;
 use super::stories::{Stage, Story};
 use super::witness::Witness;
@@ -35,6 +35,9 @@ impl Upset {
             Upset::At(_, Fault::Refuse(412)) => "refused-412",
             Upset::At(_, Fault::Refuse(429)) => "refused-429",
             Upset::At(_, Fault::Refuse(_)) => "refused-503",
+            Upset::At(_, Fault::StrayNotFound(1)) => "stray-404",
+            Upset::At(_, Fault::StrayNotFound(_)) => "stray-404s",
+            Upset::At(_, Fault::Ignore) => "accepted-in-vain",
             Upset::At(_, Fault::LoseAnswer) => "answer-lost",
             Upset::At(_, Fault::EraseStatus) => "status-erased",
             Upset::At(_, Fault::StaleAzure) => "stale-azure",
@@ -59,6 +62,8 @@ impl fmt::Display for Upset {
 pub struct Learned {
     pub end: End,
     pub log: Vec<Logged>,
+    /// How often each question was asked of Azure.
+    pub reads: Vec<(Call, usize)>,
     /// Of each kind that is watched, how many events arrived before anybody did anything, and in all.
     pub events: Vec<(String, usize, usize)>,
     pub violations: Vec<String>,
@@ -115,6 +120,7 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
     let learned = Learned {
         end: End::of(&stand),
         log: gate.log(),
+        reads: gate.azure_reads(),
         events: all
             .into_iter()
             .map(|(kind, count)| (kind.clone(), before_of(&kind), count))

@@ -1,6 +1,9 @@
 //! The campaign's workloads: what people declare and do, as short stories. A story goes on only by what can be seen in the
 //! world, so that it ends the same way whatever happens to the operator meanwhile.
 
+mod undone;
+
+use std::sync::Mutex;
 use std::time::Duration;
 
 use azure_sim::{Latencies, Seed};
@@ -8,9 +11,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::azures::{deny, in_two_regions, lift_denial, storage, without_registry};
+use super::azures::{deny, in_two_regions, lift_denial, storage, undo_writes, without_registry};
 use super::gate::Gate;
 use crate::clients::keep_zones;
+use undone::{closing_undone, opening_undone};
+
 use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand, bad_window};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -187,6 +192,15 @@ pub fn all() -> Vec<Story> {
             prepare: deny,
             play: |stage| break_glass_half_way(stage).boxed(),
         },
+        Story {
+            name: "closing-undone",
+            beginning: Beginning::Own,
+            seed: |_| {},
+            spec: |_| {},
+            prepare: undo_writes,
+            play: |stage| closing_undone(stage).boxed(),
+        },
+        like_another("opening-undone", |_| {}, |stage| opening_undone(stage).boxed()),
         like_another("broken-spec", |_| {}, |stage| broken_spec(stage).boxed()),
         story("external-dns", with_external_dns, |stage| external_dns(stage).boxed()),
         Story {
@@ -503,11 +517,17 @@ async fn external_dns(stage: &Stage<'_>) -> Result<(), String> {
         let map = stand.api.get("configmaps", OPERATOR_NAMESPACE, &name)?;
         Some(map["data"]["hub.zone"].as_str()?.to_owned())
     };
+    // Somebody may take the status away as soon as it was read: what was read then is done.
+    let read = Mutex::new(None);
     stage
-        .until("published", 30 * MINUTE, |stand| published(stand).is_some())
+        .until("published", 30 * MINUTE, |stand| {
+            let mut read = read.lock().unwrap();
+            *read = published(stand).or_else(|| read.take());
+            read.is_some()
+        })
         .await?;
-    let stand = stage.act("do what is published");
-    keep_zones(stand, &published(stand).unwrap_or_default());
+    let read = read.into_inner().unwrap().unwrap_or_default();
+    keep_zones(stage.act("do what is published"), &read);
     stage.locked().await?;
     stage.delete().await
 }

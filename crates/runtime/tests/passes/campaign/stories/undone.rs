@@ -1,0 +1,43 @@
+//! Stories of a policy that lets Azure accept a write and puts back what was there.
+
+use std::time::Duration;
+
+use super::super::azures::{let_writes_be, undo_writes, writes_in_vain};
+use super::{MINUTE, Stage, half_locked};
+
+/// Azure accepts the lock of the storage account and somebody's policy keeps it open: the others close, and few writes are tried.
+pub async fn closing_undone(stage: &Stage<'_>) -> Result<(), String> {
+    half_locked(stage).await?;
+    tokio::time::sleep(20 * MINUTE).await;
+    few_in_vain(stage, 12)?;
+    let_writes_be(stage.act("exempt the account"));
+    stage.locked().await
+}
+
+/// In an emergency the storage account stays closed whatever Azure says; the others open, and it does once it can.
+pub async fn opening_undone(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    undo_writes(stage.act("assign a policy"));
+    stage.stand.break_the_glass("40m");
+    stage
+        .until("open but for the storage account", 5 * MINUTE, |stand| {
+            stand.open_targets().len() == 2
+        })
+        .await?;
+    tokio::time::sleep(10 * MINUTE).await;
+    few_in_vain(stage, 12)?;
+    let_writes_be(stage.act("exempt the account"));
+    stage
+        .until("open", 15 * MINUTE, |stand| stand.open_targets().len() == 3)
+        .await?;
+    stage.locked().await
+}
+
+fn few_in_vain(stage: &Stage<'_>, most: usize) -> Result<(), String> {
+    match writes_in_vain(stage.stand) {
+        0 => Err("nothing was tried".into()),
+        some if some > most => Err(format!("{some} writes that Azure accepted without effect")),
+        _ => Ok(()),
+    }
+}
