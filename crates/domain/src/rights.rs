@@ -244,6 +244,11 @@ pub const RIGHTS: &[Right] = &[
     ),
     right(Place::Zones, "Microsoft.Network/privateDnsZones/A/read", "read records"),
     right(
+        Place::Zones,
+        "Microsoft.Authorization/locks/read",
+        "know what a lock keeps from being removed, before an endpoint's records are",
+    ),
+    right(
         Place::Subscription,
         "Microsoft.Authorization/permissions/read",
         "look at these rights before anything is changed",
