@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::azures::{deny, in_two_regions, lift_denial, storage, undo_writes, without_registry};
 use super::gate::Gate;
 use crate::clients::keep_zones;
-use undone::{closing_undone, opening_undone};
+use undone::{closing_undone, opening_undone, tags_wiped};
 
 use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand, bad_window};
 
@@ -201,6 +201,7 @@ pub fn all() -> Vec<Story> {
             play: |stage| closing_undone(stage).boxed(),
         },
         like_another("opening-undone", |_| {}, |stage| opening_undone(stage).boxed()),
+        like_another("tags-wiped", |_| {}, |stage| tags_wiped(stage).boxed()),
         like_another("broken-spec", |_| {}, |stage| broken_spec(stage).boxed()),
         story("external-dns", with_external_dns, |stage| external_dns(stage).boxed()),
         Story {

@@ -1,6 +1,9 @@
-//! Stories of a policy that lets Azure accept a write and puts back what was there.
+//! Stories of a policy that lets Azure accept a write and puts back what was there, and of a job that takes our tags away.
 
 use std::time::Duration;
+
+use serde_json::json;
+use sreg_api::names::OWNER_TAG;
 
 use super::super::azures::{let_writes_be, undo_writes, writes_in_vain};
 use super::{MINUTE, Stage, half_locked};
@@ -40,4 +43,29 @@ fn few_in_vain(stage: &Stage<'_>, most: usize) -> Result<(), String> {
         some if some > most => Err(format!("{some} writes that Azure accepted without effect")),
         _ => Ok(()),
     }
+}
+
+/// A job replaces the tags of every private endpoint: ours are recognised all the same, and tagged again.
+pub async fn tags_wiped(stage: &Stage<'_>) -> Result<(), String> {
+    stage.locked().await?;
+    let endpoints = |marked: bool| {
+        stage.stand.sim.with_world(|world| {
+            let all = world.of_kind("microsoft.network/privateendpoints");
+            let of = all.filter(|endpoint| endpoint.body["tags"][OWNER_TAG].is_string() == marked);
+            of.map(|endpoint| endpoint.id.clone()).collect::<Vec<_>>()
+        })
+    };
+    let before = endpoints(true);
+    for endpoint in &before {
+        stage
+            .act("wipe the tags of an endpoint")
+            .sim
+            .change_by_hand(endpoint, |body| {
+                body["tags"] = json!({"cleaned": "by a job"});
+            });
+    }
+    stage
+        .until("tagged again", 30 * MINUTE, |_| endpoints(true) == before)
+        .await?;
+    stage.locked().await
 }
