@@ -10,6 +10,9 @@ use sreg_api::VantagePoint;
 /// Longest that the answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Between two questions to a server that is just beginning.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// What the last word of such a stream bears.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -20,23 +23,48 @@ pub async fn offers_streaming_lists(client: &Client) -> bool {
     let resource = ApiResource::erase::<VantagePoint>(&());
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let asked = async {
-        let params = WatchParams::default().initial_events().timeout(5);
-        let Ok(events) = api.watch(&params, "0").await else {
-            return false;
-        };
-        let mut events = events.boxed();
-        while let Some(Ok(event)) = events.next().await {
-            match event {
-                WatchEvent::Bookmark(bookmark) => {
-                    if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
-                        return true;
-                    }
-                }
-                WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {}
-                WatchEvent::Error(_) => return false,
+        loop {
+            match ask(&api).await {
+                Answer::Streams => return true,
+                Answer::Lists => return false,
+                // A server that has just begun, or whose definitions have, answers that its storage is initializing.
+                Answer::NotYet => tokio::time::sleep(PAUSE).await,
             }
         }
-        false
     };
     tokio::time::timeout(PATIENCE, asked).await.unwrap_or(false)
+}
+
+/// How a server answers to a watch that is to begin with what is there.
+enum Answer {
+    Streams,
+    Lists,
+    NotYet,
+}
+
+async fn ask(api: &Api<DynamicObject>) -> Answer {
+    let params = WatchParams::default().initial_events().timeout(5);
+    let mut events = match api.watch(&params, "0").await {
+        Ok(events) => events.boxed(),
+        Err(kube::Error::Api(status)) if is_busy(status.code) => return Answer::NotYet,
+        Err(_) => return Answer::Lists,
+    };
+    while let Some(Ok(event)) = events.next().await {
+        match event {
+            WatchEvent::Bookmark(bookmark) => {
+                if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
+                    return Answer::Streams;
+                }
+            }
+            WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {}
+            WatchEvent::Error(status) if is_busy(status.code) => return Answer::NotYet,
+            WatchEvent::Error(_) => return Answer::Lists,
+        }
+    }
+    Answer::Lists
+}
+
+/// 429 and 503 say nothing about what a server can do.
+fn is_busy(code: u16) -> bool {
+    code == 429 || code == 503
 }
