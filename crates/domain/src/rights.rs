@@ -284,6 +284,11 @@ pub const RIGHTS: &[Right] = &[
         "see whom a change of names touches",
     ),
     right(
+        Place::Subscription,
+        "Microsoft.Network/virtualNetworks/read",
+        "see which networks a change of names touches, and whom they ask for names",
+    ),
+    right(
         Place::SharedStorage,
         "Microsoft.Storage/storageAccounts/read",
         "read them",
