@@ -1,10 +1,14 @@
 //! What `kubectl explain` tells, by the real kubectl.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
 
+use anyhow::{Result, ensure};
 use sreg_stand::repository;
+use sreg_testkit::eventually;
 
 use crate::{kubectl, plane};
+
+const SOON: Duration = Duration::from_secs(60);
 
 /// One sentence, none of CEL's own.
 #[tokio::test]
@@ -92,7 +96,12 @@ async fn kubectl_explains_defaults_and_what_each_value_means() -> Result<()> {
         ("vantagepoint.spec.network", &["`Public`: "]),
         ("secureregistry.status.observedGeneration", &["has not looked"]),
     ] {
-        let said = kubectl(&plane, &["explain", field]).await?;
+        // The server publishes the schema of a definition a moment after it serves it.
+        let said = eventually(SOON, format!("kubectl explain {field}"), || async {
+            let said = kubectl(&plane, &["explain", field]).await;
+            said.map_err(|error| error.to_string())
+        })
+        .await?;
         let flowing = said.split_whitespace().collect::<Vec<_>>().join(" ");
         for word in words {
             ensure!(flowing.contains(word), "{field} does not say {word:?}:\n{said}");
