@@ -113,11 +113,51 @@ pub fn rules_missing(target: TargetKind, before: &Value, now: &Value) -> Vec<Net
     missing
 }
 
+/// Settings with the rules that are there now and that closing would take away, besides their own: what is put back onto an
+/// account that is open takes nobody's rule from it.
+pub fn with_rules_of_now(target: TargetKind, settings: &Value, now: &Value) -> Value {
+    let mut kept = settings.clone();
+    let Some(name) = rule_set_name(target) else {
+        return kept;
+    };
+    let known: Vec<String> = rules_of(target, settings).iter().map(NetworkRule::key).collect();
+    for (kind, list, field) in RuleKind::LISTS {
+        let there = now.get(name).and_then(|set| set.get(list)).and_then(Value::as_array);
+        let added = there.into_iter().flatten().filter(|entry| {
+            let rule = NetworkRule::of_entry(kind, field, entry);
+            rule.goes_when_closed() && !known.contains(&rule.key())
+        });
+        let added: Vec<Value> = added.cloned().collect();
+        if let (false, Some(set)) = (added.is_empty(), kept.get_mut(name).and_then(Value::as_object_mut)) {
+            let entries = set.entry(list.to_owned()).or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(entries) = entries {
+                entries.extend(added);
+            }
+        }
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_put_back_keeps_the_rules_that_came_since() {
+        let before = json!({"networkAcls": {"defaultAction": "Deny", "ipRules": [{"value": "1.2.3.4"}]}});
+        let now = json!({"networkAcls": {"ipRules": [{"value": "1.2.3.4/32"}, {"value": "9.9.9.9"}],
+            "virtualNetworkRules": [{"id": "/subscriptions/s/subnets/a"}], "resourceAccessRules": [{"resourceId": "w"}]}});
+        let both = with_rules_of_now(TargetKind::Storage, &before, &now);
+        assert_eq!(
+            both,
+            json!({"networkAcls": {"defaultAction": "Deny", "ipRules": [{"value": "1.2.3.4"}, {"value": "9.9.9.9"}],
+                "virtualNetworkRules": [{"id": "/subscriptions/s/subnets/a"}]}}),
+            "what closing leaves alone is nothing to put back"
+        );
+        assert_eq!(with_rules_of_now(TargetKind::Storage, &before, &before), before);
+    }
 
     #[test]
     fn rules_are_compared_by_what_they_mean() {

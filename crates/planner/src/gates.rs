@@ -44,7 +44,9 @@ pub(crate) fn approved(view: &View<'_>, change: ChangeKind, digest: &Digest) -> 
 /// Whether the lock waits for an approval: the spec wants one, or something would forbid opening again.
 pub(crate) fn needs_approval(view: &View<'_>) -> bool {
     let obstacles = view.seen.azure.reopening_obstacles.seen();
-    view.desired.gates.contains(&LockdownGate::Approval) || obstacles.is_some_and(|o| !o.is_empty())
+    view.desired.gates.contains(&LockdownGate::Approval)
+        || obstacles.is_some_and(|o| !o.is_empty())
+        || firewall::unknown_perimeter(view).is_some()
 }
 
 /// What an approval of kind `Lockdown` covers: closing every target, the required paths, and what would forbid the way back.

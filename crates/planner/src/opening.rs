@@ -19,7 +19,7 @@ use sreg_api::SecureRegistryStatus;
 use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::action::Snapshot;
-use sreg_domain::network_rules::{rule_set_name, rules_missing, rules_of};
+use sreg_domain::network_rules::{rule_set_name, rules_missing, rules_of, with_rules_of_now};
 use sreg_domain::seen::{BreakGlassSeen, ClusterSeen, IgnoranceKind};
 use sreg_domain::{
     ArmId, AzureAction, ClusterAction, DefaultAction, Desired, Edit, Fact, NetworkRule, PublicNetworkAccess, RuleKind,
@@ -168,7 +168,13 @@ fn wanted(view: &View<'_>, access: &AccessAssessment, snapshot: Option<&Snapshot
             let Lack { by_switch, rules } = lack(view, access, network)?;
             let pausing = left_out::known(view, &access.id, &rules).is_some_and(|left| view.now < left.next);
             let missing = !rules.is_empty() && !pausing;
-            (by_switch || missing).then(|| Edit::Restore(network.clone()))
+            // Rules that somebody has added to an account that is open are in use.
+            let now = seen_network(view.seen, access.target, &access.id).filter(|_| access.closed == Some(false));
+            let settings = now.map_or_else(
+                || network.clone(),
+                |now| with_rules_of_now(access.target, network, &now),
+            );
+            (by_switch || missing).then_some(Edit::Restore(settings))
         }
         (true, Some(_)) => (cause == Cause::Spec).then_some(Edit::Open),
         (true, None) => (cause != Cause::Rollback).then_some(Edit::Open),

@@ -126,6 +126,30 @@ fn a_rule_that_azure_refuses_keeps_nothing_else_closed_and_is_named_with_the_com
 }
 
 #[test]
+fn a_rule_that_somebody_adds_meanwhile_is_not_taken_away_by_the_tries_to_put_back_another() {
+    let mut world = locked_with_a_subnet();
+    world.refuses.insert(subnet(), false);
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.until("Open", 5);
+    let added = "198.51.100.7";
+    change_storage(&mut world, |s| s.ip_rules.push(added.into()));
+    for _ in 0..12 {
+        world.pass(Duration::from_secs(600));
+        world.settle_anyhow(3);
+        assert_eq!(storage_of(&world).ip_rules, [OFFICE, added]);
+    }
+    world.refuses.clear();
+    world.pass(Duration::from_secs(3600));
+    world.settle_anyhow(6);
+    assert_eq!(
+        storage_of(&world).virtual_network_rules,
+        [subnet()],
+        "put back by itself"
+    );
+    assert_eq!(storage_of(&world).ip_rules, [OFFICE, added]);
+}
+
+#[test]
 fn where_every_rule_is_refused_the_account_answers_as_before_but_for_them_and_nobody_else_comes_in() {
     let mut world = locked_with_a_subnet();
     world.refuses.insert(subnet(), false);
