@@ -244,6 +244,13 @@ async fn a_record_deleted_by_hand_is_named_while_it_is_missing_and_written_again
         Ok(sreg_stand::oracle::closing_writes(&targets, &journal).len())
     };
     let before = closings(&setting)?;
+    // Nothing puts it back before it was told, however long that takes.
+    let throttled = json!({"method": "PUT", "path": "privateDnsZoneGroups",
+        "effect": {"status": {"status": 429, "code": "TooManyRequests", "retryAfter": 1}}});
+    setting
+        .stand
+        .simulator()
+        .inject(serde_json::from_value(throttled)?);
     ensure!(
         setting.stand.simulator().delete_by_hand(&record),
         "the record exists: {record:?}"
@@ -254,6 +261,7 @@ async fn a_record_deleted_by_hand_is_named_while_it_is_missing_and_written_again
         if state == "Locked" { Err(message) } else { Ok(()) }
     })
     .await?;
+    setting.stand.simulator().clear_faults();
     setting.locked().await?;
     let there = setting
         .stand
