@@ -160,8 +160,9 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         unspoken::tell_of_absence(context, &object.namespace, &object.name).await;
         return Ok((Action::await_change(), PassResult::Gone));
     }
-    tell_standstill(&object, &now.seen.status, &report.status);
     write_status(context, &object, &now.seen.status, &report.status).await?;
+    // Only once it is written: a pass that could not write it comes again, and finds the same.
+    tell_standstill(&object, &now.seen.status, &report.status);
     events::publish(context, &object, &report).await;
     context.metrics.object(&key, &report.gauges, context.clock.now());
     context.backoff.forget(&object.uid);
