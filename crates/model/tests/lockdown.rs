@@ -145,7 +145,7 @@ const PEOPLE: &[Disturbance] = &[
     Disturbance::EraseStatus,
     Disturbance::HandOver,
     Disturbance::Crash { landed: true },
-    Disturbance::WriteUnanswered(Landing::Unanswered),
+    Disturbance::WriteGoneWrong(Landing::Unanswered),
     Disturbance::Delete,
 ];
 
@@ -160,8 +160,9 @@ const NEEDS_ANOTHER: &[Disturbance] = &[
 /// What a closing write suffers.
 const CLOSINGS: &[Disturbance] = &[
     Disturbance::Crash { landed: true },
-    Disturbance::WriteUnanswered(Landing::Unanswered),
-    Disturbance::WriteUnanswered(Landing::Lost),
+    Disturbance::WriteGoneWrong(Landing::Unanswered),
+    Disturbance::WriteGoneWrong(Landing::Lost),
+    Disturbance::WriteGoneWrong(Landing::Vain),
 ];
 
 /// Who opens for a while, and changes his mind.

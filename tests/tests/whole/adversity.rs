@@ -247,10 +247,7 @@ async fn a_record_deleted_by_hand_is_named_while_it_is_missing_and_written_again
     // Nothing puts it back before it was told, however long that takes.
     let throttled = json!({"method": "PUT", "path": "privateDnsZoneGroups",
         "effect": {"status": {"status": 429, "code": "TooManyRequests", "retryAfter": 1}}});
-    setting
-        .stand
-        .simulator()
-        .inject(serde_json::from_value(throttled)?);
+    setting.stand.simulator().inject(serde_json::from_value(throttled)?);
     ensure!(
         setting.stand.simulator().delete_by_hand(&record),
         "the record exists: {record:?}"

@@ -104,6 +104,7 @@ const WORLD: &[Change] = &[
     ("endpoint's state", |s| {
         endpoint(s).provisioning_state = "Updating".into()
     }),
+    ("endpoint's owner", |s| endpoint(s).owner = None),
     ("connection", |s| {
         endpoint(s).connection_status = Some("Rejected".into())
     }),
@@ -129,6 +130,7 @@ const WORLD: &[Change] = &[
     ("zone's owner", |s| zone(s).owner = None),
     ("links", |s| zone(s).links = Fact::Seen(Vec::new())),
     ("link's state", |s| links(s)[0].completed = false),
+    ("link's tags", |s| links(s)[0].tags.clear()),
     ("linked network", |s| {
         links(s)[0].virtual_network = crate::world::vnet("office")
     }),

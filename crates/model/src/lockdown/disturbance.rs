@@ -24,8 +24,8 @@ pub enum Disturbance {
     CrashWithin(Died),
     /// A step takes effect, its answer is lost.
     StepUnanswered,
-    /// A closing write takes effect, its answer is lost; or it never arrives.
-    WriteUnanswered(Landing),
+    /// What comes of a closing write: it takes effect and its answer is lost, it never arrives, or it is answered and changes nothing.
+    WriteGoneWrong(Landing),
     /// The lease goes to the other process; the former one does not know yet.
     HandOver,
     /// Status is gone.
@@ -70,6 +70,8 @@ pub enum Disturbance {
     RemoveEndpoint,
     /// The container registry gains a region.
     NewReplica,
+    /// A job takes away every tag that is not its own: also the mark of our endpoints and links.
+    WipeTags,
     /// The object is deleted.
     Delete,
 }
@@ -82,8 +84,9 @@ pub const ALL: &[Disturbance] = &[
     Disturbance::CrashWithin(Died::AfterOne),
     Disturbance::CrashWithin(Died::BeforeReport),
     Disturbance::StepUnanswered,
-    Disturbance::WriteUnanswered(Landing::Unanswered),
-    Disturbance::WriteUnanswered(Landing::Lost),
+    Disturbance::WriteGoneWrong(Landing::Unanswered),
+    Disturbance::WriteGoneWrong(Landing::Lost),
+    Disturbance::WriteGoneWrong(Landing::Vain),
     Disturbance::HandOver,
     Disturbance::EraseStatus,
     Disturbance::Silence(0),
@@ -111,6 +114,7 @@ pub const ALL: &[Disturbance] = &[
     Disturbance::ForeignZoneGroup,
     Disturbance::RemoveEndpoint,
     Disturbance::NewReplica,
+    Disturbance::WipeTags,
     Disturbance::Delete,
 ];
 
@@ -126,7 +130,7 @@ impl Lockdown {
         let sent = matches!(state.operators[state.leader].pass, Pass::Sent(..));
         let needs_sent = matches!(
             disturbance,
-            Disturbance::Crash { landed: true } | Disturbance::WriteUnanswered(_)
+            Disturbance::Crash { landed: true } | Disturbance::WriteGoneWrong(_)
         );
         // By the time rule: a write under way ends before the lease does.
         let needs_unsent = matches!(
@@ -150,7 +154,7 @@ impl Lockdown {
             }
             Disturbance::CrashWithin(died) => return self.pass_that_ends(state, k, End::Dies(died)),
             Disturbance::StepUnanswered => return self.pass_that_ends(state, k, End::Unanswered),
-            Disturbance::WriteUnanswered(landing) => self.land(state, k, landing),
+            Disturbance::WriteGoneWrong(landing) => self.land(state, k, landing),
             Disturbance::HandOver => {
                 self.tally.count(Happening::HandedOver);
                 // With nothing to do it notices at once and ends.
@@ -204,6 +208,7 @@ impl Lockdown {
                 state.world_mut().suffer(Blow::RemoveEndpoint(at));
             }
             Disturbance::NewReplica => state.world_mut().suffer(Blow::NewReplica),
+            Disturbance::WipeTags => state.world_mut().suffer(Blow::WipeTags),
             Disturbance::Delete => {
                 let world = state.world_mut();
                 world.delete();

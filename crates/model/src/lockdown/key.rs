@@ -6,7 +6,7 @@
 //!
 //! * what only people read: messages, events, transition times, names of people; and the history, which nothing but a deletion that
 //!   is given up reads (the scenarios' matter);
-//! * what nothing in the model changes: tags, subnets, deny assignments, operations, …;
+//! * what nothing in the model changes: tags of targets, subnets, deny assignments, operations, …;
 //! * what follows from what is in: a subject from its paths, a target's settings from its digest.
 //!
 //! That each field is seen is tested (`apart`).
@@ -121,6 +121,7 @@ fn hash_endpoints(world: &World, hasher: &mut impl Hasher) {
             id: _,
             location: _,
             subnet: _,
+            // Whose it is is no name, and told apart beside this.
             owner: _,
             tags: _,
             provisioning_state,
@@ -203,6 +204,9 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
     hash_cluster(cluster, numbers, hasher);
     hash_azure(azure, hasher);
     hash_endpoints(world, hasher);
+    for endpoint in world.seen.azure.endpoints.values().filter_map(Fact::seen) {
+        endpoint.owner.hash(hasher);
+    }
 }
 
 fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl Hasher) {
@@ -398,10 +402,10 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
             virtual_network,
             completed,
             resolution_policy: _,
-            tags: _,
+            tags,
         } in each(links, hasher)
         {
-            (id.key(), virtual_network.key(), completed).hash(hasher);
+            (id.key(), virtual_network.key(), completed, tags).hash(hasher);
         }
         known(records, hasher).hash(hasher);
     }

@@ -46,8 +46,8 @@
 //!   ([`super::election`]), for writes that are sent only while more of the lease is left than they may take.
 //! * **Plans** that neither open nor close are carried out at once, or broken off in the ways listed; a plan made from an old view
 //!   is explored where it matters, for writes that open or close: between plan and fence anything may happen.
-//! * Each **observation** is complete. That ignorance closes and opens nothing is a law of the planner's property tests; slow
-//!   operations, refusals and 429 are the scenarios' and the crash campaign's.
+//! * Each **observation** is complete. That ignorance closes and opens nothing is a law of the planner's property tests, and a 404
+//!   that is not believed is ignorance; slow operations, refusals, locks and 429 are the property tests' and the campaign's.
 //! * An **agent** may be silent, wrong about failures, late, echo the wrong things, or succeed at a wrong address; one that echoes
 //!   everything right and lies about success cannot be told from an honest one.
 //! * The **grace period** of a lock begins when a status first says that it is locked, not with the closing write: whoever dies in

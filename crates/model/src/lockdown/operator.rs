@@ -48,6 +48,8 @@ pub enum Landing {
     Unanswered,
     /// It never arrives.
     Lost,
+    /// It is answered as done, and changes nothing: a policy that modifies what is written.
+    Vain,
 }
 
 pub(crate) fn changes_access(step: &Step) -> bool {
@@ -386,6 +388,7 @@ impl Lockdown {
         };
         let outcome = match landing {
             Landing::Lost => outcome_of(&step, unanswered(&step)),
+            Landing::Vain => outcome_of(&step, StepResult::Effect(Effect::done())),
             Landing::Answered | Landing::Unanswered => {
                 if state.leader != k {
                     let what = format!("{} lands after the lease went to the other process", step.id);

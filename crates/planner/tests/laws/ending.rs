@@ -88,6 +88,7 @@ proptest! {
     fn at_any_moment_visits_reach_a_plan_without_steps(story in stories()) {
         let mut world = story.tell();
         world.slow = false;
+        world.unthwart();
         let mut done: Vec<Action> = Vec::new();
         for _ in 0..40 {
             let (plan, _) = world.visit();

@@ -8,20 +8,6 @@ use crate::config;
 use crate::stories::stories;
 use crate::world::contrary;
 
-/// How the names of steps begin; the empty one is every write.
-const STEPS: [&str; 11] = [
-    "",
-    "create-endpoint",
-    "delete-endpoint",
-    "create-zone",
-    "put-zone-group",
-    "link-zone",
-    "set-tags",
-    "allow-registry",
-    "close",
-    "break-glass",
-    "open",
-];
 /// Twelve for what opens, which is tried every five minutes, and those at the beginning, before pauses have grown.
 const MOST: usize = 24;
 
@@ -33,7 +19,7 @@ proptest! {
     #[test]
     fn no_resource_is_written_to_again_and_again(
         story in stories(),
-        step in prop::sample::select(&STEPS[..]),
+        step in prop::sample::select(&contrary::STEPS[..]),
         how in prop::sample::select(contrary::all()),
         erases in any::<bool>(),
     ) {

@@ -49,6 +49,12 @@ fn blows() -> impl Strategy<Value = Blow> {
         any::<u16>().prop_map(Blow::TimePasses),
         any::<u8>().prop_map(Blow::Unread),
         any::<u8>().prop_map(Blow::Unread),
+        (any::<u8>(), any::<u8>()).prop_map(|(step, how)| Blow::Thwart(step, how)),
+        (any::<u8>(), any::<u8>()).prop_map(|(step, how)| Blow::Thwart(step, how)),
+        Just(Blow::WipeTags),
+        Just(Blow::Rules),
+        any::<bool>().prop_map(Blow::RefuseRules),
+        any::<u8>().prop_map(Blow::Lock),
     ]
 }
 

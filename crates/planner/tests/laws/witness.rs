@@ -26,6 +26,8 @@ pub struct Witness {
     rolling_back: bool,
     /// What an approval of each digest covered when it was asked for.
     asked: BTreeMap<String, Vec<Needs>>,
+    /// Endpoints that were seen to be ours since they were made: a tag that is lost later does not make them a stranger's.
+    ours: BTreeSet<ArmId>,
     /// The first thing that must not be.
     wrong: Option<String>,
 }
@@ -78,7 +80,7 @@ impl Witness {
                 render(plan)
             ));
         }
-        if let Some(theirs) = strangers_touched(before, plan) {
+        if let Some(theirs) = self.strangers_touched(before, plan) {
             self.object(format!(
                 "{}: touches {theirs}, which is not ours\n{}",
                 before.now,
@@ -154,6 +156,8 @@ impl Witness {
             }
         }
         self.learn_of_rollback(before, plan, after);
+        self.learn_whose(before);
+        self.learn_whose(after);
         for wanted in &after.seen.object.status.approvals_wanted {
             self.asked.insert(wanted.digest.clone(), all_needs(before));
         }
@@ -196,6 +200,58 @@ impl Witness {
             self.rolling_back = false;
         }
     }
+
+    fn learn_whose(&mut self, world: &World) {
+        for (id, fact) in &world.seen.azure.endpoints {
+            match fact {
+                Fact::Seen(endpoint) if endpoint.owner.as_ref() == Some(&world.desired.owner) => {
+                    self.ours.insert(id.clone());
+                }
+                Fact::Seen(endpoint) if endpoint.owner.is_some() => drop(self.ours.remove(id)),
+                Fact::Absent => drop(self.ours.remove(id)),
+                // Without a tag it is still whose it was.
+                Fact::Seen(_) | Fact::Unknown(_) => {}
+            }
+        }
+    }
+
+    /// A resource that a plan writes or deletes and that is neither a target, nor ours by its mark, nor of a name that we give.
+    fn strangers_touched(&self, world: &World, plan: &Plan) -> Option<ArmId> {
+        let desired = &world.desired;
+        let azure = &world.seen.azure;
+        let writes = plan.steps().filter_map(|s| match &s.action {
+            Action::Azure(action) => Some(action.resource().clone()),
+            Action::Cluster(_) => None,
+        });
+        let ours = |id: &ArmId| {
+            let target = *id == desired.registry
+                || azure.storage.contains_key(id)
+                || azure.container_registries.contains_key(id)
+                || desired.sharing.contains(id);
+            let endpoint = |id: &ArmId| {
+                let seen = azure.endpoints.get(id);
+                let free = seen.is_none_or(Fact::is_absent);
+                let unmarked = seen.and_then(Fact::seen).is_some_and(|e| e.owner.is_none());
+                let marked = seen
+                    .and_then(Fact::seen)
+                    .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner));
+                free || marked || (unmarked && self.ours.contains(id))
+            };
+            let zone = |id: &ArmId| desired.endpoints.iter().any(|p| p.dns.zones.values().any(|z| z == id));
+            match id.kind().as_str() {
+                "microsoft.network/privateendpoints" => endpoint(id),
+                "microsoft.network/privateendpoints/privatednszonegroups" => {
+                    id.name() == sreg_api::names::ZONE_GROUP && id.parent().is_some_and(|parent| endpoint(&parent))
+                }
+                "microsoft.network/privatednszones" => zone(id) && azure.zones.get(id).is_none_or(Fact::is_absent),
+                "microsoft.network/privatednszones/virtualnetworklinks" => {
+                    id.parent().is_some_and(|parent| zone(&parent))
+                }
+                _ => target,
+            }
+        };
+        writes.into_iter().find(|id| !ours(id))
+    }
 }
 
 fn all_needs(world: &World) -> Vec<Needs> {
@@ -218,39 +274,4 @@ pub fn emergency(world: &World) -> bool {
         let length = jiff::SignedDuration::try_from(g.duration.min(world.desired.max_break_glass)).unwrap();
         g.created_at <= world.now && world.now < g.created_at + length
     })
-}
-
-/// A resource that a plan writes or deletes and that is neither a target, nor ours by its mark, nor of a name that we give.
-fn strangers_touched(world: &World, plan: &Plan) -> Option<ArmId> {
-    let desired = &world.desired;
-    let azure = &world.seen.azure;
-    let writes = plan.steps().filter_map(|s| match &s.action {
-        Action::Azure(action) => Some(action.resource().clone()),
-        Action::Cluster(_) => None,
-    });
-    let ours = |id: &ArmId| {
-        let target = *id == desired.registry
-            || azure.storage.contains_key(id)
-            || azure.container_registries.contains_key(id)
-            || desired.sharing.contains(id);
-        let endpoint = |id: &ArmId| {
-            let seen = azure.endpoints.get(id);
-            let free = seen.is_none_or(Fact::is_absent);
-            let marked = seen
-                .and_then(Fact::seen)
-                .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner));
-            free || marked
-        };
-        let zone = |id: &ArmId| desired.endpoints.iter().any(|p| p.dns.zones.values().any(|z| z == id));
-        match id.kind().as_str() {
-            "microsoft.network/privateendpoints" => endpoint(id),
-            "microsoft.network/privateendpoints/privatednszonegroups" => {
-                id.name() == sreg_api::names::ZONE_GROUP && id.parent().is_some_and(|parent| endpoint(&parent))
-            }
-            "microsoft.network/privatednszones" => zone(id) && azure.zones.get(id).is_none_or(Fact::is_absent),
-            "microsoft.network/privatednszones/virtualnetworklinks" => id.parent().is_some_and(|parent| zone(&parent)),
-            _ => target,
-        }
-    };
-    writes.into_iter().find(|id| !ours(id))
 }

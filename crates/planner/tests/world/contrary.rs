@@ -9,6 +9,21 @@ use sreg_planner::Step;
 
 use super::World;
 
+/// How the names of steps begin; the empty one is every write.
+pub const STEPS: [&str; 11] = [
+    "",
+    "create-endpoint",
+    "delete-endpoint",
+    "create-zone",
+    "put-zone-group",
+    "link-zone",
+    "set-tags",
+    "allow-registry",
+    "close",
+    "break-glass",
+    "open",
+];
+
 /// What becomes of a write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Contrary {
@@ -104,6 +119,13 @@ impl World {
             state: OperationState::Failed(failure(step, Some(code), None, disposition)),
         });
         StepResult::Effect(Effect::Started(operation))
+    }
+
+    /// Writes do again what they should, rules are taken, locks are gone.
+    pub fn unthwart(&mut self) {
+        self.contrary.clear();
+        self.refuses.clear();
+        self.locks.clear();
     }
 
     /// What somebody puts back.

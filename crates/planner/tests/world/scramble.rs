@@ -56,6 +56,24 @@ pub enum Blow {
     TimePasses(u16),
     /// Something cannot be read for one visit.
     Unread(u8),
+    /// From now on steps of one kind do not do what they should: a policy, a refusal, a lost answer.
+    Thwart(u8, u8),
+    /// A tag job takes all tags but its own.
+    WipeTags,
+    /// Somebody lets an address and a subnet in.
+    Rules,
+    /// Azure takes these rules from nobody any more; whether only because something is being changed.
+    RefuseRules(bool),
+    /// A lock against deletion: on an endpoint, or above all of them.
+    Lock(u8),
+}
+
+/// Whom people let in, and what Azure may refuse later.
+const LET_IN: &str = "198.51.100.7";
+
+/// A subnet of a client network, so that nothing holds the lock for it.
+fn hub_subnet() -> String {
+    vnet("hub").child("subnets", "build").to_string()
 }
 
 fn nth<K: Clone + Ord, V>(map: &BTreeMap<K, V>, at: u8) -> Option<K> {
@@ -253,9 +271,45 @@ impl World {
                 }
             }
             Blow::Strangers => self.add_strangers(),
+            Blow::Thwart(step, how) => {
+                let how = contrary::all().swap_remove(usize::from(how) % contrary::all().len());
+                let step = contrary::STEPS[usize::from(step) % contrary::STEPS.len()];
+                self.thwarted(step, how);
+            }
+            Blow::WipeTags => self.wipe_tags_but_of_zones(),
+            Blow::Rules => self.let_in(),
+            Blow::RefuseRules(passes) => {
+                self.refuses.insert(LET_IN.into(), passes);
+                self.refuses.insert(hub_subnet(), passes);
+            }
+            Blow::Lock(at) => self.lock_deletion(at),
             Blow::Unread(at) => self.unread.push(at),
             Blow::TimePasses(seconds) => self.pass(Duration::from_secs(u64::from(seconds))),
         }
+    }
+
+    fn let_in(&mut self) {
+        for fact in self.seen.azure.storage.values_mut() {
+            if let Fact::Seen(storage) = fact {
+                if !storage.ip_rules.iter().any(|rule| rule == LET_IN) {
+                    storage.ip_rules.push(LET_IN.into());
+                    storage.virtual_network_rules.push(hub_subnet());
+                }
+                apply::touch_storage(storage);
+            }
+        }
+    }
+
+    fn lock_deletion(&mut self, at: u8) {
+        let endpoint = nth(&self.seen.azure.endpoints, at);
+        let scope = match endpoint {
+            Some(id) if at % 2 == 0 => id.to_string(),
+            _ => format!("{}/resourceGroups/net-hub", SUB),
+        };
+        self.locks.push(LockSeen {
+            id: format!("{scope}/providers/Microsoft.Authorization/locks/hands-off"),
+            level: "CanNotDelete".into(),
+        });
     }
 
     /// The container registry gains a region, and its endpoints the address for it.
