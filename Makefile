@@ -32,10 +32,11 @@ demo: build ## Secure a registry before your eyes; KEEP=1 leaves it up to look a
 	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS; exec $(TARGET)/sreg-demo
 
 .PHONY: generate
-generate: build ## Write the generated files: deploy/, and the tables in docs/safety.md and docs/install.md
+generate: build ## Write the generated files: deploy/, and the tables in docs/
 	$(TARGET)/secure-registry-operator crd --out deploy
 	SREG_UPDATE=1 $(CARGO) test --workspace --test breaks table
 	SREG_UPDATE=1 $(CARGO) test --workspace --test roles
+	SREG_UPDATE=1 $(CARGO) test --workspace --test goldens reasons::
 
 .PHONY: check
 check: check-format check-lints check-generated check-layers check-breaks ## Format, lints, generated files, layers: nothing is run for long
@@ -56,6 +57,7 @@ check-generated: build
 	  diff -ru "deploy/$$folder" "$$fresh/$$folder" || { echo 'generated files differ: run `make generate`' >&2; exit 1; }
 	done
 	$(CARGO) test --workspace --test roles
+	$(CARGO) test --workspace --test goldens reasons::
 
 .PHONY: check-layers
 check-layers:

@@ -6,6 +6,8 @@ pub const STATUS_MANAGER: &str = "secure-registry-operator/status";
 pub const FINALIZER_MANAGER: &str = "secure-registry-operator/finalizer";
 /// Field manager of the probes' spec.
 pub const PROBE_MANAGER: &str = "secure-registry-operator/probe";
+/// Field manager of the mark on probes whose agent does not report.
+pub const SILENCE_MANAGER: &str = "secure-registry-operator/silence";
 /// Field manager of the snapshot ConfigMap.
 pub const SNAPSHOT_MANAGER: &str = "secure-registry-operator/snapshot";
 /// Field manager of the ConfigMap with what external DNS must answer.
@@ -24,6 +26,8 @@ pub const FINALIZER: &str = "secureregistry.dev/release";
 pub const LABEL_REGISTRY_UID: &str = "secureregistry.dev/registry-uid";
 /// Label on probes: name of the vantage point.
 pub const LABEL_VANTAGE_POINT: &str = "secureregistry.dev/vantage-point";
+/// Annotation on probes: since when their agent does not report. What such a probe says is as old as that.
+pub const ANNOTATION_SILENT_SINCE: &str = "secureregistry.dev/agent-silent-since";
 /// Label on everything the operator makes in the cluster.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`].

@@ -22,6 +22,11 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Vantage point", type_ = "string", json_path = ".spec.vantagePoint"),
     printcolumn(name = "Passed", type_ = "string", json_path = ".status.summary"),
     printcolumn(name = "First failure", type_ = "string", json_path = ".status.firstFailure"),
+    printcolumn(
+        name = "Silent",
+        type_ = "date",
+        json_path = r".metadata.annotations.secureregistry\.dev/agent-silent-since"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     cel
 )]

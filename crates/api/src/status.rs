@@ -159,7 +159,7 @@ pub struct WaitStatus {
     pub reason: String,
     /// What exactly, and what to do next.
     pub message: String,
-    /// Who must act: `Operator`, `Azure`, `Agent`, `User`, `Approver`, `Policy`, `Time`.
+    /// Who must act: `Time`, `Azure`, `Agent`, `User`, `Administrator`, `Approver`, `DnsOwner`.
     pub actor: String,
 }
 

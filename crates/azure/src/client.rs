@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::arm::Arm;
-use crate::eyes::{Neighbours, Patience, PolicyCache, RightsCache};
+use crate::eyes::{Definitions, Neighbours, Patience, Rights, no_definitions, no_rights};
 use crate::identity::Tokens;
 use crate::settings::{AzureSettings, ConnectError};
 use crate::{Eyes, Hands};
@@ -39,9 +39,9 @@ pub struct AzureClient {
 pub(crate) struct Inner {
     pub(crate) settings: AzureSettings,
     pub(crate) arm: Arm,
-    pub(crate) policies: PolicyCache,
+    pub(crate) policies: Definitions,
     pub(crate) neighbours: Neighbours,
-    pub(crate) rights: RightsCache,
+    pub(crate) rights: Rights,
     created: Mutex<HashMap<ArmId, Instant>>,
     /// Rules of firewalls that Azure refused a moment ago, by target and rule, until when, and why.
     refused_rules: Mutex<HashMap<(ArmId, String), (Instant, Failure)>>,
@@ -85,9 +85,9 @@ pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) 
     let inner = Inner {
         settings,
         arm,
-        policies: PolicyCache::default(),
+        policies: no_definitions(),
         neighbours: Neighbours::default(),
-        rights: RightsCache::default(),
+        rights: no_rights(),
         created: Mutex::default(),
         refused_rules: Mutex::default(),
     };

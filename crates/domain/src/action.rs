@@ -89,6 +89,7 @@ impl Action {
             Action::Cluster(
                 ClusterAction::TellBreakGlass { .. }
                     | ClusterAction::TellApproval { .. }
+                    | ClusterAction::MarkProbe { .. }
                     | ClusterAction::PublishDns { .. }
             )
         )
@@ -164,6 +165,15 @@ pub enum ClusterAction {
         uid: String,
         /// The whole status.
         status: ChangeApprovalStatus,
+    },
+    /// Mark a probe whose agent does not report, or take that mark away: it tells people, and nothing depends on it.
+    MarkProbe {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Since when; `None`: its agent reports.
+        silent_since: Option<Timestamp>,
     },
     /// Delete a probe whose vantage point is no longer named.
     DeleteProbe {

@@ -212,6 +212,8 @@ pub struct ProbeSeen {
     pub spec: ConnectivityProbeSpec,
     /// What was found.
     pub status: Option<ConnectivityProbeStatus>,
+    /// Since when it is marked as one whose agent does not report.
+    pub silent_since: Option<Timestamp>,
 }
 
 /// An approval.

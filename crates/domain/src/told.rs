@@ -54,6 +54,21 @@ impl fmt::Display for ClusterAction {
             ClusterAction::TellApproval { namespace, name, .. } => {
                 write!(f, "write the status of ChangeApproval {namespace}/{name}")
             }
+            ClusterAction::MarkProbe {
+                namespace,
+                name,
+                silent_since,
+            } => {
+                let reports = if silent_since.is_some() {
+                    "does not report"
+                } else {
+                    "reports"
+                };
+                write!(
+                    f,
+                    "say on ConnectivityProbe {namespace}/{name} that its agent {reports}"
+                )
+            }
             ClusterAction::DeleteProbe { namespace, name } => {
                 write!(f, "delete ConnectivityProbe {namespace}/{name}")
             }

@@ -4,6 +4,7 @@
 
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::rights;
+use sreg_domain::seen::{Ignorance, IgnoranceKind};
 
 use crate::plan::WaitReason;
 
@@ -12,6 +13,8 @@ use crate::plan::WaitReason;
 pub struct Row {
     /// Azure's codes, or beginnings of codes where a star stands at the end.
     pub codes: &'static [&'static str],
+    /// Whether Azure's message fits, where one code is said of several things.
+    pub says: fn(&str) -> bool,
     /// What a wait for it is.
     pub reason: WaitReason,
     /// What to do, by whom. `{name}`s are filled in by [`advise`].
@@ -22,23 +25,39 @@ pub struct Row {
 pub const ROWS: &[Row] = &[
     Row {
         codes: &["DenyAssignmentAuthorizationFailed"],
+        says: anything,
         reason: WaitReason::DenyAssignmentStalled,
         advice: "set spec.registry.managedResourceGroupAccess: GrantOperator, or list the operator's principal in managedResourceGroupSettings.assignedIdentities",
     },
     Row {
         codes: &["AuthorizationFailed", "LinkedAuthorizationFailed"],
+        says: anything,
         reason: WaitReason::PermissionStalled,
         advice: "grant the operator's identity that right: az role assignment create --assignee-object-id {principal} --assignee-principal-type ServicePrincipal --role \"{role}\" --scope {scope}",
     },
     Row {
         codes: &["RequestDisallowedByPolicy"],
+        says: judges_by_tags,
         reason: WaitReason::RefusedStalled,
-        advice: "no right helps against a policy; whoever owns it exempts this: az policy exemption create --name secure-registry --exemption-category Waiver --policy-assignment {assignment} --scope {resource}",
+        advice: "it is about tags: set what the policy demands under spec.tags, or spec.endpoints[].tags",
+    },
+    Row {
+        codes: &["RequestDisallowedByPolicy"],
+        says: judges_by_names,
+        reason: WaitReason::RefusedStalled,
+        advice: "it is about names: set spec.endpoints[].nameTemplate, such as pe-{registry}-{group}-{hash}",
+    },
+    Row {
+        codes: &["RequestDisallowedByPolicy"],
+        says: anything,
+        reason: WaitReason::RefusedStalled,
+        advice: "no right helps against a policy; whoever owns it exempts this: az policy exemption create --name secure-registry --exemption-category Waiver --policy-assignment {assignment} --scope {governed}",
     },
     Row {
         codes: &["ScopeLocked"],
+        says: anything,
         reason: WaitReason::RefusedStalled,
-        advice: "no right helps against a lock; whoever set it removes it: az lock list --resource-group {group} --subscription {subscription} --output table, then az lock delete --name <lock> --resource-group {group} --subscription {subscription}",
+        advice: "no right helps against a lock; whoever set it removes it: az lock list --resource-group {resource group} --subscription {subscription} --output table, then az lock delete --name <lock> --resource-group {resource group} --subscription {subscription}",
     },
     Row {
         codes: &[
@@ -46,47 +65,99 @@ pub const ROWS: &[Row] = &[
             "SubscriptionDisabled",
             "DisabledSubscription",
         ],
+        says: anything,
         reason: WaitReason::RefusedStalled,
         advice: "the subscription is disabled, and no right helps: whoever pays for it enables it again; see az account show --subscription {subscription} --query state",
     },
     Row {
         codes: &["RequestDisallowedByAzure"],
+        says: anything,
         reason: WaitReason::RefusedStalled,
         advice: "Azure itself disallows this for the subscription, and no right or exemption helps: ask Microsoft's support, with the correlation id",
     },
     Row {
         codes: &["MissingSubscriptionRegistration", "SubscriptionNotRegistered"],
+        says: anything,
         reason: WaitReason::RefusedStalled,
         advice: "register the provider: az provider register --namespace {provider} --subscription {subscription}",
     },
     Row {
-        codes: &[
-            "SubscriptionNotFound",
-            "InvalidSubscriptionId",
-            "InvalidAuthenticationTokenTenant",
-        ],
+        codes: &["SubscriptionNotFound", "InvalidSubscriptionId", "ResourceGroupNotFound"],
+        says: anything,
+        reason: WaitReason::ScopeAbsentStalled,
+        advice: "correct the id in the spec, or create what is missing: az group create --name {resource group} --location <location> --subscription {subscription}; a subscription in which the operator's identity has no role is not found either: az role assignment list --all --subscription {subscription} --assignee <object id>",
+    },
+    Row {
+        codes: &["InvalidAuthenticationTokenTenant"],
+        says: anything,
         reason: WaitReason::RefusedStalled,
         advice: "correct the subscription in the spec, or the tenant of the operator (AZURE_TENANT_ID): az account show --subscription {subscription} --query tenantId",
     },
     Row {
+        codes: &[
+            "InvalidAuthenticationToken*",
+            "ExpiredAuthenticationToken",
+            "AuthenticationFailed*",
+        ],
+        says: anything,
+        reason: WaitReason::SignInStalled,
+        advice: "Azure does not take the operator's token, and no role helps: look at its tenant, its cloud, and the clock of its node: kubectl get deployment -A -l app.kubernetes.io/name=secure-registry-operator -o yaml",
+    },
+    Row {
+        codes: &[
+            "InvalidResourceType",
+            "InvalidResourceNamespace",
+            "NoRegisteredProviderFound",
+        ],
+        says: anything,
+        reason: WaitReason::RefusedStalled,
+        advice: "this cloud or region does not offer that: compare spec.registry.create and the operator's cloud with az provider show --namespace {provider} --subscription {subscription} --query resourceTypes",
+    },
+    Row {
+        codes: &["DisablingPublicNetworkAccessNotSupported"],
+        says: anything,
+        reason: WaitReason::RefusedStalled,
+        advice: "only a Premium container registry can be closed; whoever owns it raises it: az resource update --ids {resource} --set sku.name=Premium",
+    },
+    Row {
         codes: &["PrivateEndpointCannotBeCreatedInSubnet*"],
+        says: anything,
         reason: WaitReason::EndpointFailedStalled,
         advice: "let the subnet hold private endpoints: az network vnet subnet update --ids {subnet} --private-endpoint-network-policies Disabled",
     },
     Row {
         codes: &["*Quota*", "*LimitReached", "*LimitExceeded", "*CountLimit*"],
+        says: anything,
         reason: WaitReason::RefusedStalled,
         advice: "a limit of the subscription is reached: delete what is not needed, or ask for more; see az network private-endpoint list --subscription {subscription} --query \"length(@)\"",
     },
     Row {
         codes: &["NetworkSecurityPerimeter*"],
+        says: anything,
         reason: WaitReason::RefusedStalled,
-        advice: "a network security perimeter governs {resource}: whoever owns the perimeter takes it out, or opens the perimeter",
+        advice: "a network security perimeter governs {resource}: whoever owns the perimeter takes it out, or opens the perimeter; see which: az rest --method get --url \"{resource}/networkSecurityPerimeterConfigurations?api-version=2024-01-01\"",
     },
 ];
 
-/// The class of a code.
-pub fn row(code: &str) -> Option<&'static Row> {
+fn anything(_: &str) -> bool {
+    true
+}
+
+/// What a policy judges by, where the operator's client has said that at the end of Azure's message.
+fn judged_by(message: &str) -> &str {
+    message.split_once("denied by policy").map_or("", |(_, by)| by)
+}
+
+fn judges_by_tags(message: &str) -> bool {
+    judged_by(message).to_lowercase().contains("tags[")
+}
+
+fn judges_by_names(message: &str) -> bool {
+    judged_by(message).contains(" by name")
+}
+
+/// The class of a code and of what came with it.
+pub fn row(code: &str, message: &str) -> Option<&'static Row> {
     let code = code.to_ascii_lowercase();
     let is = |pattern: &&str| {
         let pattern = pattern.to_ascii_lowercase();
@@ -97,26 +168,67 @@ pub fn row(code: &str) -> Option<&'static Row> {
             (None, None) => code == pattern,
         }
     };
-    ROWS.iter().find(|row| row.codes.iter().any(is))
+    ROWS.iter().find(|row| row.codes.iter().any(is) && (row.says)(message))
 }
 
-/// What can be done about a refusal; `None` where we know of nothing but Azure's own words.
-pub(crate) fn advise(failure: &Failure) -> Option<(WaitReason, String)> {
-    let row = row(failure.code.as_deref().unwrap_or_default());
-    match row {
-        Some(row) => Some((row.reason, fill(row.advice, failure))),
-        None if failure.disposition == Disposition::Forbidden => Some((
-            WaitReason::PermissionStalled,
-            "grant the operator's identity that right".to_owned(),
-        )),
-        None => None,
+/// Whether a code says that a subscription or resource group does not exist, or not for us.
+pub(crate) fn is_scope_absent(code: Option<&str>) -> bool {
+    code.and_then(|code| row(code, ""))
+        .is_some_and(|row| row.reason == WaitReason::ScopeAbsentStalled)
+}
+
+/// Where nothing is known of a code: Azure keeps why it refused something, and who may have forbidden it.
+const ANY_OTHER: Row = Row {
+    codes: &["*"],
+    says: anything,
+    reason: WaitReason::RefusedStalled,
+    advice: "put that right in Azure or in the spec; what Azure keeps of it: az monitor activity-log list --resource-id {resource} --offset 1h",
+};
+
+/// What Azure refused: a write, or a look.
+#[derive(Clone, Copy)]
+pub(crate) struct Refusal<'a> {
+    attempt: &'a str,
+    code: Option<&'a str>,
+    message: &'a str,
+    forbidden: bool,
+}
+
+impl<'a> From<&'a Failure> for Refusal<'a> {
+    fn from(failure: &'a Failure) -> Self {
+        Refusal {
+            attempt: &failure.attempt,
+            code: failure.code.as_deref(),
+            message: &failure.message,
+            forbidden: failure.disposition == Disposition::Forbidden,
+        }
     }
 }
 
+impl<'a> From<&'a Ignorance> for Refusal<'a> {
+    fn from(why: &'a Ignorance) -> Self {
+        Refusal {
+            attempt: &why.attempt,
+            code: why.code.as_deref(),
+            message: &why.message,
+            forbidden: why.kind == IgnoranceKind::Forbidden,
+        }
+    }
+}
+
+/// What can be done about a refusal, and what a wait for it is.
+pub(crate) fn advise<'a>(refusal: impl Into<Refusal<'a>>) -> (WaitReason, String) {
+    let refusal = refusal.into();
+    let known = row(refusal.code.unwrap_or_default(), refusal.message);
+    let right = || row("AuthorizationFailed", "").filter(|_| refusal.forbidden);
+    let row = known.or_else(right).unwrap_or(&ANY_OTHER);
+    (row.reason, fill(row.advice, refusal))
+}
+
 /// Puts in what Azure's message and the attempt name. What they do not name stays as something to fill in.
-fn fill(advice: &str, failure: &Failure) -> String {
-    let resource = ids(&failure.attempt).next().unwrap_or("<resource id>");
-    let message = failure.message.as_str();
+fn fill(advice: &str, refusal: Refusal<'_>) -> String {
+    let resource = ids(refusal.attempt).next().unwrap_or("<resource id>");
+    let message = refusal.message;
     // Where two actions are named, the second is the one that is missing.
     let missing = message.split_once("however").map_or(message, |(_, missing)| missing);
     let action = quoted_after(missing, "action '").unwrap_or_default();
@@ -132,6 +244,11 @@ fn fill(advice: &str, failure: &Failure) -> String {
         let (known, asked) = (r.action.to_ascii_lowercase(), action.to_ascii_lowercase());
         !asked.is_empty() && known.ends_with(&asked) && is_about(r.action, scope)
     });
+    // What does not exist yet cannot be exempted.
+    let governed = match resource.to_ascii_lowercase().find("/providers/") {
+        Some(at) if refusal.attempt.starts_with("create") => resource.get(..at).unwrap_or(resource),
+        Some(_) | None => resource,
+    };
     let subnet = ids(message).find(|id| id.to_ascii_lowercase().contains("/subnets/"));
     [
         (
@@ -142,7 +259,11 @@ fn fill(advice: &str, failure: &Failure) -> String {
         ("{scope}", scope),
         ("{assignment}", assignment(message).unwrap_or("<policy assignment id>")),
         ("{resource}", resource),
-        ("{group}", part("/resourcegroups/").unwrap_or("<resource group>")),
+        ("{governed}", governed),
+        (
+            "{resource group}",
+            part("/resourcegroups/").unwrap_or("<resource group>"),
+        ),
         ("{subscription}", part("/subscriptions/").unwrap_or("<subscription>")),
         ("{provider}", part("/providers/").unwrap_or("<provider>")),
         ("{subnet}", subnet.unwrap_or("<subnet id>")),
@@ -184,19 +305,6 @@ mod tests {
 
     const ENDPOINT: &str = "/subscriptions/s/resourceGroups/net/providers/Microsoft.Network/privateEndpoints/pe";
 
-    /// Commands that exist, by their words before the first option.
-    const COMMANDS: [&str; 9] = [
-        "az role assignment create",
-        "az policy exemption create",
-        "az lock list",
-        "az lock delete",
-        "az account show",
-        "az provider register",
-        "az network vnet subnet update",
-        "az network private-endpoint list",
-        "az network private-endpoint update",
-    ];
-
     fn refused(code: &str, message: &str) -> Failure {
         Failure {
             attempt: format!("create private endpoint {ENDPOINT}"),
@@ -209,31 +317,56 @@ mod tests {
     }
 
     fn said(code: &str, message: &str) -> String {
-        advise(&refused(code, message)).unwrap().1
+        advise(&refused(code, message)).1
     }
 
     #[test]
-    fn every_command_exists_and_nothing_that_is_known_is_left_to_fill_in() {
+    fn nothing_that_azure_names_is_left_to_fill_in() {
         for row in ROWS {
             let code = row.codes[0].replace('*', "X");
+            let judged = ["tags[a]", "name"].map(|by| format!("(denied by policy \"p\" by {by})"));
+            let judged = judged.iter().find(|by| (row.says)(by)).map_or("", String::as_str);
             let subnet = format!("{ENDPOINT}/subnets/s");
             let text = said(
                 &code,
                 &format!(
-                    "of {subnet} with object id 'me' action 'Microsoft.Network/privateEndpoints/write' over scope '{ENDPOINT}' \"policyAssignment\":{{\"id\":\"/a\"}}"
+                    "of {subnet} with object id 'me' action 'Microsoft.Network/privateEndpoints/write' over scope '{ENDPOINT}' \"policyAssignment\":{{\"id\":\"/a\"}} {judged}"
                 ),
             );
-            assert!(!text.contains('{'), "{text}");
-            assert!(!text.replace("<lock>", "").contains('<'), "{text}");
-            for at in text
-                .match_indices("az ")
-                .chain(text.match_indices("kubectl "))
-                .map(|(at, _)| at)
-            {
-                let known = COMMANDS.iter().any(|c| text[at..].starts_with(c));
-                assert!(known, "{code}: {}", &text[at..]);
-            }
+            // What only a person knows.
+            let unknown = ["<lock>", "<location>", "<object id>"];
+            let text = unknown.iter().fold(text, |text, word| text.replace(word, ""));
+            let text = text.replace("pe-{registry}-{group}-{hash}", "");
+            assert!(!text.contains('{') && !text.contains('<'), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_looked_at_in_vain_is_answered_like_what_is_written() {
+        let why = Ignorance {
+            attempt: format!("read {ENDPOINT}"),
+            kind: IgnoranceKind::Forbidden,
+            message: format!(
+                "The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.Network/privateEndpoints/read' over scope '{ENDPOINT}' or the scope is invalid."
+            ),
+            code: Some("AuthorizationFailed".into()),
+            correlation_id: None,
+            retry_after: None,
+        };
+        let (reason, text) = advise(&why);
+        assert_eq!(reason, WaitReason::PermissionStalled);
+        assert!(
+            text.contains("--role \"Secure Registry Operator: private endpoints\""),
+            "{text}"
+        );
+        let absent = Ignorance {
+            code: Some("ResourceGroupNotFound".into()),
+            kind: IgnoranceKind::Refused,
+            ..why
+        };
+        let (reason, text) = advise(&absent);
+        assert_eq!(reason, WaitReason::ScopeAbsentStalled);
+        assert!(text.contains("az group create --name net "), "{text}");
     }
 
     #[test]
@@ -266,6 +399,10 @@ mod tests {
             policy.contains("--policy-assignment /providers/x/policyAssignments/tags "),
             "{policy}"
         );
+        assert!(
+            policy.ends_with("--scope /subscriptions/s/resourceGroups/net"),
+            "not yet there: {policy}"
+        );
         for code in [
             "ScopeLocked",
             "ReadOnlyDisabledSubscription",
@@ -281,6 +418,13 @@ mod tests {
         assert!(
             said("MissingSubscriptionRegistration", "x").contains("--namespace Microsoft.Network --subscription s")
         );
-        assert!(advise(&refused("SomethingNew", "x")).is_none());
+        assert!(said("SomethingNew", "x").contains(&format!("--resource-id {ENDPOINT} ")));
+        let tags = said(
+            "RequestDisallowedByPolicy",
+            "no (denied by policy \"p\" by tags[owner])",
+        );
+        assert!(tags.contains("spec.tags"), "{tags}");
+        let names = said("RequestDisallowedByPolicy", "no (denied by policy \"p\" by name)");
+        assert!(names.ends_with("pe-{registry}-{group}-{hash}"), "{names}");
     }
 }

@@ -3,6 +3,7 @@
 //! | so far | phase |
 //! | --- | --- |
 //! | what it approves cannot be told yet, or nothing of its kind is to be done | Pending, or what it was told before |
+//! | the registry object is missing or names no registry | Pending, unless it was used |
 //! | it names what would be done now | Counts |
 //! | what it names was done | Used; the one of a lock goes on counting for a lock that comes back |
 //! | something else would be done now | Void |
@@ -12,7 +13,7 @@ use sreg_api::{ChangeApprovalPhase, ChangeApprovalStatus, ChangeKind};
 use sreg_domain::seen::ApprovalSeen;
 use sreg_domain::{ClusterAction, Digest, Fact};
 
-use crate::break_glass::{self, Standing};
+use crate::break_glass::{self, Standing, why_unspoken};
 use crate::conditions::{truncate, whole_seconds};
 use crate::draft::{Draft, cluster_step};
 use crate::facts::View;
@@ -35,16 +36,40 @@ pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait]) -> 
             ChangeKind::Lockdown => of_lockdown(view, assessment, approval),
             ChangeKind::NameChanges => of_name_changes(view, assessment, waits, approval),
         }?;
-        (approval.status.as_ref() != Some(&status)).then(|| step(view, approval, status))
+        (approval.status.as_ref() != Some(&status)).then(|| step(&view.desired.object.namespace, approval, status))
     };
     all.iter().filter_map(told).collect()
 }
 
-fn step(view: &View<'_>, approval: &ApprovalSeen, status: ChangeApprovalStatus) -> Step {
+/// What an approval is told whose `SecureRegistry` does not exist, or names no registry (`violation`). `None`: it says that already,
+/// or what it says stays true.
+pub fn tell_approval_without_registry(
+    namespace: &str,
+    approval: &ApprovalSeen,
+    registry: &str,
+    violation: Option<&str>,
+) -> Option<Step> {
+    let stays = approval
+        .status
+        .as_ref()
+        .is_some_and(|told| told.phase == ChangeApprovalPhase::Used || violation.is_some());
+    if stays {
+        return None;
+    }
+    let why = why_unspoken(namespace, registry, violation);
+    let status = ChangeApprovalStatus {
+        phase: ChangeApprovalPhase::Pending,
+        used_at: None,
+        message: truncate(&format!("approves nothing: {why}"), LONGEST_MESSAGE),
+    };
+    (approval.status.as_ref() != Some(&status)).then(|| step(namespace, approval, status))
+}
+
+fn step(namespace: &str, approval: &ApprovalSeen, status: ChangeApprovalStatus) -> Step {
     cluster_step(
         format!("tell-approval {}", approval.name),
         ClusterAction::TellApproval {
-            namespace: view.desired.object.namespace.clone(),
+            namespace: namespace.to_owned(),
             name: approval.name.clone(),
             uid: approval.uid.clone(),
             status,

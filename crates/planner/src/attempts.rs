@@ -33,7 +33,8 @@ use crate::{left_out, opening, refusals};
 /// Status stays small, and so does memory.
 const MOST_IN_STATUS: usize = 16;
 const MOST: usize = 64;
-const LONGEST_MESSAGE: usize = 1024;
+/// Longer than what is said of a refusal: a command that is cut is none.
+const LONGEST_MESSAGE: usize = 2048;
 /// From this try on a person is asked to look.
 const STUBBORN: i32 = 3;
 /// What was refused for good: rights that were just granted take minutes to arrive, so the second try is not far.
@@ -226,13 +227,13 @@ enum Ended {
     /// Refused for good.
     Refused(Wait),
     /// Refused with a code that says nothing of that.
-    Failed { stalled: WaitReason, message: String },
+    Failed(Wait),
     /// Done as far as Azure says, or there was nothing to do it on.
     NotThere(String),
     /// No answer, throttled, or busy.
     Unanswered {
-        stalled: WaitReason,
-        message: String,
+        told: Wait,
+        words: String,
         asked: SignedDuration,
     },
 }
@@ -240,7 +241,7 @@ enum Ended {
 impl Ended {
     fn of_failure(step: &str, failure: &Failure) -> Ended {
         let told = refusals::wait_of(step, failure);
-        let message = in_azures_words(failure);
+        let words = in_azures_words(failure);
         let answered = |failure: &Failure| {
             failure.status.map_or(failure.code.is_some(), |status| {
                 (400..500).contains(&status) && status != 408 && status != 429
@@ -249,17 +250,16 @@ impl Ended {
         match failure.disposition {
             _ if is_final(failure) => Ended::Refused(told),
             Disposition::Wait(asked) => Ended::Unanswered {
-                stalled: told.reason,
-                message,
+                told,
+                words,
                 asked: SignedDuration::try_from(asked).unwrap_or(LONGEST),
             },
-            Disposition::Retry | Disposition::Forbidden | Disposition::Terminal if answered(failure) => Ended::Failed {
-                stalled: told.reason,
-                message,
-            },
+            Disposition::Retry | Disposition::Forbidden | Disposition::Terminal if answered(failure) => {
+                Ended::Failed(told)
+            }
             Disposition::Retry | Disposition::Forbidden | Disposition::Terminal => Ended::Unanswered {
-                stalled: told.reason,
-                message,
+                told,
+                words,
                 asked: UNANSWERED,
             },
         }
@@ -304,20 +304,24 @@ fn record(
     };
     let (reason, message, pause) = match ended {
         Ended::Refused(wait) => (wait.reason, wait.message, growing(REFUSED, 2, tries, LONGEST)),
-        Ended::Failed { stalled, message } => (stubborn(stalled), message, growing(NOT_THERE, 4, tries, LONGEST)),
+        Ended::Failed(told) => (
+            stubborn(told.reason),
+            told.message,
+            growing(NOT_THERE, 4, tries, LONGEST),
+        ),
         Ended::NotThere(message) => {
             let again = growing(NOT_THERE, 4, tries.saturating_sub(1), LONGEST);
             let pause = if tries > 1 { again } else { SignedDuration::ZERO };
             (stubborn(WaitReason::RefusedStalled), message, pause)
         }
-        Ended::Unanswered {
-            stalled,
-            message,
-            asked,
-        } => {
+        Ended::Unanswered { told, words, asked } => {
             let lasts = tries >= STUBBORN && now.duration_since(since) >= OUTAGE;
-            let reason = if lasts { stalled } else { WaitReason::RetryPending };
             let own = growing(UNANSWERED, 2, tries, LONGEST_UNANSWERED);
+            let (reason, message) = if lasts {
+                (told.reason, told.message)
+            } else {
+                (WaitReason::RetryPending, words)
+            };
             (reason, message, asked.max(own))
         }
     };
@@ -386,7 +390,7 @@ fn after_a_try(
             Ended::NotThere(before.as_ref().map(|r| r.message.clone()).unwrap_or_default())
         }
         Ended::NotThere(why) => Ended::NotThere(no_effect(view, &step.action, &why, tries)),
-        ended @ (Ended::Refused(_) | Ended::Failed { .. } | Ended::Unanswered { .. }) => ended,
+        ended @ (Ended::Refused(_) | Ended::Failed(_) | Ended::Unanswered { .. }) => ended,
     };
     record(&step.step.0, resource, ended, (before, tries), now)
 }

@@ -47,8 +47,10 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
             draft.wait(Wait {
                 reason: WaitReason::ClaimedElsewhereStalled,
                 message: format!(
-                    "SecureRegistry {} owns this Azure registry: delete one of the two objects (if that one is gone for good, delete the Lease {lease} in the operator's namespace)",
-                    name_holder(claim)
+                    "SecureRegistry {} owns this Azure registry: delete one of the two objects (this one: kubectl delete sreg {} -n {}); if that one is gone for good, delete the Lease {lease} in the operator's namespace (kubectl get leases -A --field-selector metadata.name={lease})",
+                    name_holder(claim),
+                    view.desired.object.name,
+                    view.desired.object.namespace
                 ),
             });
             return false;

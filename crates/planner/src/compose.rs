@@ -26,7 +26,7 @@ use crate::paths::Paths;
 use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
 use crate::{
     approvals, attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths,
-    preflight, published, registry, release, settling, state, tags, teardown,
+    preflight, published, registry, release, settling, silence, state, tags, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
@@ -68,8 +68,8 @@ fn refuse(view: &View<'_>, plan: Plan, broken: &LintFinding) -> Plan {
     draft.waiting(
         WaitReason::PlanRefusedStalled,
         format!(
-            "a defect of the operator: its plan breaks the rule {:?} ({}); nothing is written, please report it",
-            broken.rule, broken.message
+            "a defect of the operator: its plan breaks the rule {:?} ({}); nothing is written; please report it, with what kubectl get sreg {} -n {} -o yaml says",
+            broken.rule, broken.message, view.desired.object.name, view.desired.object.namespace
         ),
     );
     finish(view, Vec::new(), draft, assessment)
@@ -218,7 +218,7 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
             if view.desired.observe_only {
                 draft.waiting(
                     WaitReason::BreakGlassStalled,
-                    format!("BreakGlass {name} by {requested_by} ({reason}) has no effect: under managementPolicy: Observe nothing is written to Azure"),
+                    format!("BreakGlass {name} by {requested_by} ({reason}) has no effect: under managementPolicy: Observe nothing is written to Azure; set spec.managementPolicy: Enforce, or open it in Azure"),
                 );
             }
             opening::plan(view, Cause::BreakGlass, draft);
@@ -249,9 +249,12 @@ fn would_close(view: &View<'_>, draft: &mut Draft) {
 /// A break-glass that is over, after which nothing is locked again before somebody acts.
 fn stays_open(view: &View<'_>, draft: &mut Draft) {
     let next = if view.desired.observe_only {
-        "under managementPolicy: Observe nothing locks it again; set Enforce, or close it by hand"
+        "under managementPolicy: Observe nothing locks it again; set spec.managementPolicy: Enforce, or close it by hand".to_owned()
     } else {
-        "it is locked again once the object is valid"
+        format!(
+            "it is locked again once what is wrong in its spec is put right: kubectl edit sreg {} -n {}",
+            view.desired.object.name, view.desired.object.namespace
+        )
     };
     if let Some((name, until)) = break_glass::left_open(view) {
         let until = whole_seconds(until).0;
@@ -349,6 +352,7 @@ fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>, assessment: &Assessm
     let mut telling = break_glass::tell(view, obstacle.map(|w| w.message.as_str()), &draft.findings);
     telling.extend(approvals::tell(view, assessment, &draft.waits));
     telling.extend(published::step(view));
+    telling.extend(silence::tell(view));
     if telling.is_empty() {
         return;
     }

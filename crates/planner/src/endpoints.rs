@@ -248,7 +248,7 @@ pub(crate) fn unknown_targets(view: &View<'_>, draft: &mut Draft) {
             draft.waiting(
                 WaitReason::TargetAbsentStalled,
                 format!(
-                    "container registry {id} does not exist any more, and registry {} still names it: Azure keeps no deleted container registry. Ask Azure support, or create the registry anew; a BreakGlass still opens the others",
+                    "container registry {id} does not exist any more, and registry {} still names it: Azure keeps no deleted container registry. See who deleted it: az monitor activity-log list --resource-id {id} --offset 30d. Ask Azure support, or create the registry anew; a BreakGlass still opens the others",
                     view.desired.registry.name()
                 ),
             );
@@ -283,7 +283,7 @@ fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
         Standing::Refused(endpoint) => draft.waiting(
             WaitReason::ConnectionRejectedStalled,
             format!(
-                "the connection of private endpoint {} is {}{}: ask the owner of {} to approve it, or delete the endpoint {} to have it requested again",
+                "the connection of private endpoint {} is {}{}: ask the owner of {} to approve it, or delete the endpoint to have it requested again: az network private-endpoint delete --ids {}",
                 w.label(),
                 endpoint.connection_status.as_deref().unwrap_or("unknown"),
                 endpoint.connection_description.as_deref().filter(|d| !d.is_empty()).map(|d| format!(" ({d})")).unwrap_or_default(),
@@ -434,7 +434,7 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
         return draft.waiting(
             WaitReason::DnsChangeStalled,
             format!(
-                "spec.endpoints[{}] now asks for other private endpoints, while {} serves the names of {} and public access is not open: moving the names to new addresses would cut clients off. Nothing was made or changed, and the lock holds. Undo that change; or open first (publicAccess.desired: Enabled), wait until the endpoints are replaced, and lock again",
+                "spec.endpoints[{}] now asks for other private endpoints, while {} serves the names of {} and public access is not open: moving the names to new addresses would cut clients off. Nothing was made or changed, and the lock holds. Undo that change; or open first (spec.publicAccess.desired: Enabled), wait until the endpoints are replaced, and lock again",
                 w.place.name,
                 former.name(),
                 w.target.name()

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sreg_api::names::LABEL_REGISTRY_UID;
 use sreg_api::probe::{ConnectivityProbeSpec, Hop, PathResult, ProbeOutcome, SecureRegistryReference};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::action::ProbeWrite;
@@ -96,7 +97,7 @@ fn vantage_point<'a>(view: &'a View<'_>, network: &ClientNetwork) -> Result<&'a 
         Some(Fact::Seen(point)) => point,
         Some(Fact::Absent) => {
             return Err(missing(format!(
-                "VantagePoint {name} of client network {} does not exist: create it and deploy its agent",
+                "VantagePoint {name} of client network {} does not exist: create it (kubectl explain vantagepoint.spec) and deploy its agent, or name one that exists under spec.clientNetworks[].vantagePoint",
                 network.name
             )));
         }
@@ -118,7 +119,7 @@ fn vantage_point<'a>(view: &'a View<'_>, network: &ClientNetwork) -> Result<&'a 
         return Ok(point);
     }
     Err(missing(format!(
-        "VantagePoint {name} does not stand in client network {}: name one that does, or correct its virtualNetworkResourceId",
+        "VantagePoint {name} does not stand in client network {}: name one that does under spec.clientNetworks[].vantagePoint, or correct its spec.virtualNetworkResourceId: kubectl edit vantagepoint {name}",
         network.name
     )))
 }
@@ -129,8 +130,9 @@ fn silence(network: &ClientNetwork, point: &VantagePointSeen) -> Option<Wait> {
         Fact::Seen(false) | Fact::Absent => Some(Wait {
             reason: WaitReason::AgentSilent,
             message: format!(
-                "the agent of VantagePoint {} does not report: check its pod in namespace {}",
-                network.vantage_point, point.namespace
+                "the agent of VantagePoint {} does not report: look at its pods: kubectl get pods -n {namespace}; since when, and what it said last: kubectl get connectivityprobes -n {namespace}",
+                network.vantage_point,
+                namespace = point.namespace
             ),
         }),
         unknown @ Fact::Unknown(_) => Some(not_known(
@@ -389,6 +391,14 @@ impl Evidence {
         };
         paths.all.iter().zip(&self.looks).map(line).collect()
     }
+}
+
+/// Where a person sees all that the agents saw.
+pub(crate) fn look_closer(view: &View<'_>) -> String {
+    format!(
+        "kubectl get connectivityprobes -A -l {LABEL_REGISTRY_UID}={} -o yaml",
+        view.desired.object.uid
+    )
 }
 
 /// Names the first failing path of a list, and how many more there are.

@@ -10,7 +10,9 @@ use sreg_domain::seen::{
 };
 use sreg_domain::{ArmId, DefaultAction, Desired, Digest, Fact, PublicNetworkAccess, Seen, TargetKind};
 
+use crate::advice::{advise, is_scope_absent};
 use crate::attempts;
+use crate::conditions::truncate;
 use crate::draft::Draft;
 use crate::plan::{AccessAssessment, Wait, WaitReason};
 
@@ -155,17 +157,6 @@ impl<'a> View<'a> {
     }
 }
 
-/// Codes by which Azure says that what holds the resource does not exist, or not for us.
-const SCOPE_ABSENT: [&str; 3] = ["SubscriptionNotFound", "InvalidSubscriptionId", "ResourceGroupNotFound"];
-
-/// Whether a code says that a subscription or resource group does not exist, or not for us.
-pub(crate) fn is_scope_absent(code: Option<&str>) -> bool {
-    code.is_some_and(|code| SCOPE_ABSENT.iter().any(|c| c.eq_ignore_ascii_case(code)))
-}
-
-/// What somebody can do about a subscription or resource group that does not exist.
-pub(crate) const SCOPE_ADVICE: &str = "; correct the id in the spec, or create the resource group (az group create); a subscription in which the operator's identity has no role is not found either: az role assignment create there";
-
 /// A failure that trying again at once will not cure.
 pub(crate) fn is_final(failure: &Failure) -> bool {
     if is_scope_absent(failure.code.as_deref()) {
@@ -194,11 +185,15 @@ pub(crate) fn may_pass(why: &Ignorance) -> bool {
     }
 }
 
+/// Azure's own words are cut here, so that nobody has to cut the advice after them.
+const LONGEST_WORDS: usize = 640;
+
 /// A failure in Azure's words, with what support asks for.
 pub(crate) fn in_azures_words(failure: &Failure) -> String {
     let code = failure.code.as_deref().map(|c| format!("{c}: ")).unwrap_or_default();
     let correlation = correlation(failure.correlation_id.as_deref());
-    format!("{}: {code}{}{correlation}", failure.attempt, failure.message)
+    let words = truncate(&failure.message, LONGEST_WORDS);
+    format!("{}: {code}{words}{correlation}", failure.attempt)
 }
 
 /// What support asks for, at the end of a sentence.
@@ -209,14 +204,15 @@ fn correlation(id: Option<&str>) -> String {
 /// A wait for something that could not be read. Missing rights need a person, everything else needs time.
 pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
     match fact {
-        Fact::Unknown(why) if why.kind == IgnoranceKind::Forbidden => {
+        Fact::Unknown(why) if is_refused(why) => {
+            let (reason, advice) = advise(why);
             let code = why.code.as_deref().map(|c| format!("{c}: ")).unwrap_or_default();
             Wait {
-                reason: WaitReason::PermissionStalled,
+                reason,
                 message: format!(
-                    "grant the operator's identity the right to {}: {code}{}{}",
+                    "{}: {code}{}{}; {advice}",
                     attempt(what, &why.attempt),
-                    why.message,
+                    truncate(&why.message, LONGEST_WORDS),
                     correlation(why.correlation_id.as_deref())
                 ),
             }
@@ -227,15 +223,6 @@ pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
             message: format!(
                 "{}{}",
                 sign_in(&why.message),
-                correlation(why.correlation_id.as_deref())
-            ),
-        },
-        Fact::Unknown(why) if why.kind == IgnoranceKind::Refused && is_scope_absent(why.code.as_deref()) => Wait {
-            reason: WaitReason::ScopeAbsentStalled,
-            message: format!(
-                "{}: {}{}{SCOPE_ADVICE}",
-                attempt(what, &why.attempt),
-                why.message,
                 correlation(why.correlation_id.as_deref())
             ),
         },
@@ -260,6 +247,20 @@ pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
             reason: WaitReason::NotKnown,
             message: format!("{what} is not complete yet"),
         },
+    }
+}
+
+/// A look that Azure refuses for good: rights are missing, or what holds the resource does not exist.
+fn is_refused(why: &Ignorance) -> bool {
+    match why.kind {
+        IgnoranceKind::Forbidden => true,
+        IgnoranceKind::Refused => is_scope_absent(why.code.as_deref()),
+        IgnoranceKind::Throttled
+        | IgnoranceKind::Unreachable
+        | IgnoranceKind::Settling
+        | IgnoranceKind::SignIn
+        | IgnoranceKind::Nonsense
+        | IgnoranceKind::NotRead => false,
     }
 }
 

@@ -110,7 +110,7 @@ fn links_left(view: &View<'_>) -> Vec<Wait> {
     left.map(|link| Wait {
         reason: WaitReason::VantagePointMissing,
         message: format!(
-            "{} was linked by us and is neither under clientNetworks nor under unprovenNetworks any more: list it, or delete the link {}",
+            "{} was linked by us and is neither under clientNetworks nor under unprovenNetworks any more: list it under spec.clientNetworks or spec.unprovenNetworks, or delete the link: az resource delete --ids {}",
             link.virtual_network.name(),
             link.id
         ),
@@ -190,7 +190,7 @@ fn who_came(found: &[Outsider<'_>], window: Duration) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        "in the last {} clients came that did not go through the private endpoints: {}{more}: move them, or list them under verification.recentPublicClients.accept",
+        "in the last {} clients came that did not go through the private endpoints: {}{more}: move them, or list them under spec.verification.recentPublicClients.accept",
         duration::show(window),
         named.join(", ")
     )
@@ -220,7 +220,7 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
         Fact::Unknown(why) if why.kind == IgnoranceKind::Refused => (
             WaitReason::RecentPublicClients,
             format!(
-                "{}: {} (or set verification.recentPublicClients.policy: Warn)",
+                "{}: {} (or set spec.verification.recentPublicClients.policy: Warn)",
                 why.attempt, why.message
             ),
         ),
@@ -317,7 +317,7 @@ fn rollout(view: &View<'_>) -> Option<Wait> {
         Fact::Seen(false) | Fact::Absent => Some(Wait {
             reason: WaitReason::RolloutPending,
             message:
-                "no LockdownRollout has reached this object, and this version has none to offer yet: take Rollout out of lockdown.waitFor, or wait for the version that has"
+                "no LockdownRollout has reached this object, and this version has none to offer yet: take Rollout out of spec.publicAccess.lockdown.waitFor, or wait for the version that has"
                     .into(),
         }),
         unknown @ Fact::Unknown(_) => Some(not_known("LockdownRollouts", unknown)),

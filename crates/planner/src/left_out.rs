@@ -7,13 +7,13 @@ use sreg_api::status::RefusalStatus;
 use sreg_domain::action::{Disposition, Effect, StepOutcome, StepResult};
 use sreg_domain::{Action, ArmId, AzureAction, Digest, Edit, LeftOut, NetworkRule, Outcome};
 
-use crate::conditions::{says_the_same, truncate, whole_seconds};
+use crate::advice::advise;
+use crate::conditions::{says_the_same, whole_seconds};
 use crate::facts::{View, in_azures_words, is_final};
 use crate::plan::WaitReason;
 
 /// First word of what is remembered of refused rules.
 const PUT_BACK: &str = "put-back";
-const LONGEST_MESSAGE: usize = 460;
 /// The first pause; then twice as long each time.
 const REFUSED: SignedDuration = SignedDuration::from_secs(45);
 /// The same where something that a rule names was only being changed.
@@ -104,17 +104,17 @@ fn record(
         .iter()
         .find(|left| is_final(&left.failure))
         .or(left_out.first())?;
-    let (reason, advice) = if busy {
-        (WaitReason::ResourceBusy, "")
-    } else if first.failure.disposition == Disposition::Forbidden {
-        (
-            WaitReason::PermissionStalled,
-            "; grant the operator's identity that right on that subnet",
-        )
+    let words = in_azures_words(&first.failure);
+    let (reason, message) = if busy {
+        (WaitReason::ResourceBusy, words)
     } else {
-        (WaitReason::RefusedStalled, "")
+        let (reason, advice) = advise(&first.failure);
+        match first.failure.disposition {
+            Disposition::Forbidden => (reason, format!("{words}; {advice}")),
+            // Which commands put the rules back is said with the rules.
+            Disposition::Retry | Disposition::Wait(_) | Disposition::Terminal => (reason, words),
+        }
     };
-    let message = truncate(&format!("{}{advice}", in_azures_words(&first.failure)), LONGEST_MESSAGE);
     let tries = before.as_ref().map_or(0, |r| r.tries).saturating_add(1);
     let mut pause = if busy { WHILE_BUSY } else { REFUSED };
     for _ in 1..tries.clamp(1, 32) {

@@ -21,7 +21,7 @@ use sreg_domain::seen::{ContainerRegistrySeen, IgnoranceKind, StorageSeen};
 use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, TargetKind, naming};
 
 use crate::draft::{Draft, azure_step, cluster_step};
-use crate::evidence::{Evidence, Look, first_failure};
+use crate::evidence::{Evidence, Look, first_failure, look_closer};
 use crate::facts::{View, seen_network};
 use crate::opening::kept;
 use crate::paths::Paths;
@@ -80,15 +80,15 @@ fn what_holds(
     if paths.gaps.is_empty() && paths.all.is_empty() {
         waits.push(Wait {
             reason: WaitReason::PathsUnknown,
-            message: "there is no path to prove: add endpoints and client networks".into(),
+            message: "there is no path to prove: add spec.endpoints and spec.clientNetworks".into(),
         });
     }
     waits.extend(evidence.waits.iter().cloned());
     waits.extend(gates::closed(view, paths, draft));
-    if let Some(message) = first_failure(standings) {
+    if let Some(failure) = first_failure(standings) {
         waits.push(Wait {
             reason: WaitReason::PathFailing,
-            message,
+            message: format!("{failure}; repair the path; what agents see: {}", look_closer(view)),
         });
     }
     waits
@@ -347,7 +347,7 @@ fn other_ways_into_storage(storage: &StorageSeen) -> Vec<String> {
         let rules: Vec<String> = storage
             .ip_rules
             .iter()
-            .map(|rule| format!("az storage account network-rule remove --account-name {name} --ip-address {rule}"))
+            .map(|rule| format!("az storage account network-rule remove --account-name {name} --subscription {} --ip-address {rule}", id.subscription()))
             .collect();
         ways.push(format!(
             "storage {name} is closed and keeps address rules ({}), which hold again once its public access is Enabled; to remove them: {}",
@@ -360,16 +360,16 @@ fn other_ways_into_storage(storage: &StorageSeen) -> Vec<String> {
 
 /// The same of a container registry.
 fn other_ways_into_images(registry: &ContainerRegistrySeen) -> Vec<String> {
-    let name = registry.id.name();
+    let (name, subscription) = (registry.id.name(), registry.id.subscription());
     let mut ways = Vec::new();
     if registry.anonymous_pull {
         ways.push(format!(
-            "container registry {name} lets whoever reaches it pull without signing in: az acr update --name {name} --anonymous-pull-enabled false"
+            "container registry {name} lets whoever reaches it pull without signing in: az acr update --name {name} --subscription {subscription} --anonymous-pull-enabled false"
         ));
     }
     if registry.admin_user {
         ways.push(format!(
-            "container registry {name} has its admin user on, one password for everything: az acr update --name {name} --admin-enabled false"
+            "container registry {name} has its admin user on, one password for everything: az acr update --name {name} --subscription {subscription} --admin-enabled false"
         ));
     }
     ways

@@ -17,7 +17,7 @@ use sreg_api::status::RollbackStatus;
 use sreg_domain::{ArmId, Fact};
 
 use crate::draft::Draft;
-use crate::evidence::{Evidence, Look, first_failure};
+use crate::evidence::{Evidence, Look, first_failure, look_closer};
 use crate::facts::{View, locked_at};
 use crate::lockdown::{kept_open, limits, would_open};
 use crate::opening::{self, Cause};
@@ -98,7 +98,7 @@ pub(crate) fn go_on_rolling_back(view: &View<'_>, draft: &mut Draft) -> bool {
         }
         None => draft.waiting(
             WaitReason::PathLostStalled,
-            format!("opened again {} times because {}: repair that path, then change the spec (or set rollback.onFailure: Hold) to lock again", record.count, record.reason),
+            format!("opened again {} times because {}: repair that path, then change the spec (or set spec.publicAccess.rollback.onFailure: Hold) to lock again", record.count, record.reason),
         ),
     }
     true
@@ -195,7 +195,10 @@ pub(crate) fn plan(
                 "the lock holds, its grace period is over: repair the path, or open with a BreakGlass"
             }
         };
-        draft.waiting(WaitReason::PathLostStalled, format!("{lost}; {way_back}"));
+        draft.waiting(
+            WaitReason::PathLostStalled,
+            format!("{lost}; {way_back}; what agents see: {}", look_closer(view)),
+        );
     }
     for wait in paths.gaps.iter().chain(&evidence.waits) {
         draft.wait(wait.clone());

@@ -266,8 +266,8 @@ pub(crate) fn unread_snapshot(view: &View<'_>, fact: &Fact<Snapshot>) -> Wait {
         Fact::Unknown(why) if why.kind == IgnoranceKind::Nonsense => Wait {
             reason: WaitReason::SnapshotUnreadableStalled,
             message: format!(
-                "{message}: put ConfigMap {} in the operator's namespace right, or delete it (opening again will then open fully)",
-                naming::snapshot_name(&view.desired.registry)
+                "{message}: put ConfigMap {name} in the operator's namespace right (kubectl get configmaps -A --field-selector metadata.name={name} -o yaml), or delete it (opening again will then open fully)",
+                name = naming::snapshot_name(&view.desired.registry)
             ),
         },
         Fact::Unknown(_) | Fact::Absent | Fact::Seen(_) => Wait { reason, message },

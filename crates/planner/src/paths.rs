@@ -208,12 +208,23 @@ fn covered(id: &ArmId, what: &str, host: Option<&Fqdn>, names: &[Fqdn], place: &
     }
 }
 
+/// An endpoint knows the names that its target had when it was made.
+fn made_again(place: &EndpointPlace) -> String {
+    let group = &place.resource_group;
+    format!(
+        "set spec.publicAccess.desired: Enabled, and delete it (az network private-endpoint list --resource-group {} --subscription {} --output table)",
+        group.name(),
+        group.subscription()
+    )
+}
+
 fn not_covered(host: &str, place: &EndpointPlace) -> Wait {
     Wait {
         reason: WaitReason::HostNotCovered,
         message: format!(
-            "{host} is not among the names of the private endpoints of entry {}: clients that use it would be cut off; recreate the endpoint if Azure added the name after it was made",
-            place.name
+            "{host} is not among the names of the private endpoints of entry {}: clients that use it would be cut off. If Azure added the name after the endpoint was made, have it made again: {}",
+            place.name,
+            made_again(place)
         ),
     }
 }
@@ -223,8 +234,9 @@ fn discovered_and_not_covered(host: &Fqdn, place: &EndpointPlace) -> Wait {
     Wait {
         reason: WaitReason::HostNotCovered,
         message: format!(
-            "discovery sends clients to {host}, which no private endpoint of entry {} carries: they would be cut off; recreate the registry's endpoint if Azure added the name after it was made, or list the host under spec.unprovenHosts with the reason why no client needs it",
-            place.name
+            "discovery sends clients to {host}, which no private endpoint of entry {} carries: they would be cut off. List the host under spec.unprovenHosts with the reason why no client needs it; or, if Azure added the name after the endpoint was made, have it made again: {}",
+            place.name,
+            made_again(place)
         ),
     }
 }

@@ -57,7 +57,7 @@ pub struct Wait {
 /// Who must act for a wait to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, Display, EnumIter)]
 pub enum Actor {
-    /// Nobody: time passes.
+    /// Nobody: time passes, or the operator goes on by itself.
     Time,
     /// Azure.
     Azure,
@@ -185,56 +185,6 @@ pub enum WaitReason {
 }
 
 impl WaitReason {
-    /// Who must act for it to end.
-    pub fn actor(self) -> Actor {
-        use WaitReason::*;
-        match self {
-            NotKnown
-            | OperationInProgress
-            | RegistryProvisioning
-            | ResourceBusy
-            | RetryPending
-            | EffectPending
-            | EndpointMembersPending
-            | DnsPending => Actor::Azure,
-            DnsByPolicyPending | DnsByPolicyStalled | DnsExternalPending => Actor::DnsOwner,
-            NamesAboutToChange | DnsSettling | WindowClosed | RollbackAboutToOpen | RollbackBackoff => Actor::Time,
-            AgentSilent | ProofPending => Actor::Agent,
-            ConnectionPending | ConnectionRejectedStalled | NameChangesApproval | LockdownApproval => Actor::Approver,
-            VantagePointMissing
-            | PathFailing
-            | PathsUnknown
-            | HostNotCovered
-            | SharedAccountNotAcknowledged
-            | RecentPublicClients
-            | RolloutPending
-            | InvalidSpecStalled
-            | RegistryAbsentStalled
-            | RegistryIncompleteStalled
-            | TargetAbsentStalled
-            | ScopeAbsentStalled
-            | WindowNeverOpensStalled
-            | ConnectionRemovedStalled
-            | ResourceLockedStalled
-            | SubnetAbsentStalled
-            | ZoneAbsentStalled
-            | DnsChangeStalled
-            | ClaimedElsewhereStalled
-            | ForeignResourceStalled
-            | ZoneLinkedElsewhereStalled
-            | DenyAssignmentStalled
-            | PermissionStalled
-            | RefusedStalled
-            | EndpointFailedStalled
-            | PathLostStalled
-            | SettingNotUnderstoodStalled
-            | SnapshotUnreadableStalled
-            | BreakGlassStalled
-            | PlanRefusedStalled => Actor::User,
-            SignInStalled => Actor::Administrator,
-        }
-    }
-
     /// Whether only a change of spec, rights or environment ends it.
     pub fn is_stalled(self) -> bool {
         let name: &'static str = self.into();

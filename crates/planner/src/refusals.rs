@@ -3,22 +3,11 @@
 use sreg_domain::action::{Failure, SIGN_IN};
 
 use crate::advice::advise;
-use crate::facts::{SCOPE_ADVICE, in_azures_words, is_scope_absent, sign_in};
+use crate::facts::{in_azures_words, sign_in};
 use crate::plan::{Wait, WaitReason};
 
 /// What a final failure of a step is waited for as: Azure's words, and what somebody can do about them.
 pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
-    let code = failure.code.as_deref().unwrap_or_default();
-    let told = |reason, advice: &str| Wait {
-        reason,
-        message: format!("{}{advice}", in_azures_words(failure)),
-    };
-    if let Some(field) = field_for_policy(&code.to_ascii_lowercase(), &failure.message) {
-        return told(WaitReason::RefusedStalled, field);
-    }
-    if is_scope_absent(failure.code.as_deref()) {
-        return told(WaitReason::ScopeAbsentStalled, SCOPE_ADVICE);
-    }
     if failure.attempt == SIGN_IN {
         return Wait {
             reason: WaitReason::SignInStalled,
@@ -26,15 +15,14 @@ pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
         };
     }
     let connects = step.starts_with("create-endpoint");
-    let unknown = if connects {
+    let refused = if connects {
         WaitReason::EndpointFailedStalled
     } else {
         WaitReason::RefusedStalled
     };
     let (reason, advice) = match advise(failure) {
-        Some((WaitReason::RefusedStalled, advice)) => (unknown, format!("; {advice}")),
-        Some((reason, advice)) => (reason, format!("; {advice}")),
-        None => (unknown, String::new()),
+        (WaitReason::RefusedStalled, advice) => (refused, advice),
+        told => told,
     };
     let linked = failure
         .code
@@ -47,23 +35,6 @@ pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
     };
     Wait {
         reason,
-        message: format!("{}{advice}{otherwise}", in_azures_words(failure)),
-    }
-}
-
-/// What of the spec gives a policy what it demands, where Azure says that it judges by tags or by names.
-fn field_for_policy(code: &str, message: &str) -> Option<&'static str> {
-    let by = message
-        .split_once("denied by policy")
-        .map(|(_, by)| by)
-        .filter(|_| code == "requestdisallowedbypolicy")?;
-    let tags = by.to_lowercase().contains("tags[");
-    let names = by.contains(" by name");
-    match (tags, names) {
-        (true, _) => Some("; it is about tags: set what the policy demands under spec.tags, or spec.endpoints[].tags"),
-        (false, true) => {
-            Some("; it is about names: set spec.endpoints[].nameTemplate, such as pe-{registry}-{group}-{hash}")
-        }
-        (false, false) => None,
+        message: format!("{}; {advice}{otherwise}", in_azures_words(failure)),
     }
 }

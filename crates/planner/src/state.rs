@@ -211,6 +211,7 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
             | ClusterAction::TellBreakGlass { .. }
             | ClusterAction::PublishDns { .. }
             | ClusterAction::TellApproval { .. }
+            | ClusterAction::MarkProbe { .. }
             | ClusterAction::DeleteProbe { .. },
         ) => None,
     }

@@ -241,7 +241,8 @@ fn log(object: &ObjectRef, plan: &Plan, outcome: &Outcome) {
     for step in &outcome.steps {
         match &step.result {
             StepResult::Failed(failure) => {
-                tracing::warn!(step = %step.step, code = failure.code, correlation_id = failure.correlation_id, "{failure}");
+                tracing::warn!(object = %format_args!("{}/{}", object.namespace, object.name), code = failure.code,
+                    correlation_id = failure.correlation_id, "{failure}");
             }
             StepResult::Withheld(why) => tracing::debug!(step = %step.step, why, "withheld"),
             StepResult::Effect(_) => {}

@@ -18,7 +18,7 @@ pub mod worlds;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use azure_sim::seed::Seed;
 use azure_sim::{Running, ServeOptions, Simulator};
 use kube::{Api, Client};
@@ -117,7 +117,8 @@ impl Stand {
         // As the install guide says it.
         let base = repository().join("deploy/base");
         let base = base.to_str().context("the checkout's path is not UTF-8")?;
-        self.kubectl(&["apply", "--server-side", "-k", base])
+        self.plane
+            .admin_kubectl(&["apply", "--server-side", "-k", base])
             .await
             .context("install the operator's objects")?;
         self.plane
@@ -136,18 +137,6 @@ impl Stand {
                 .with_context(|| format!("set up {}", vantage.name))?;
         }
         self.await_policies().await
-    }
-
-    /// Runs kubectl as an administrator; its output, or what it complained about.
-    pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
-        let output = self.plane.kubectl(args, self.plane.admin_kubeconfig()).await?;
-        ensure!(
-            output.status.success(),
-            "kubectl {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Admission policies take a moment to come into force; before that a forged write would pass.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{Api, DynamicObject, ObjectMeta, PostParams};
@@ -391,6 +391,21 @@ impl ControlPlane {
         let run = tokio::time::timeout(KUBECTL, command).await;
         run.with_context(|| format!("run kubectl {args:?}: not done after {KUBECTL:?}"))?
             .context("run kubectl")
+    }
+
+    /// Runs kubectl as an administrator, and gives its output.
+    ///
+    /// # Errors
+    /// It could not be run, or complained: then in its words.
+    pub async fn admin_kubectl(&self, args: &[&str]) -> Result<String> {
+        let output = self.kubectl(args, self.admin_kubeconfig()).await?;
+        ensure!(
+            output.status.success(),
+            "kubectl {}: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Every request answered so far, in order. An event is written just after its answer was sent: wait for it with

@@ -163,7 +163,7 @@ async fn prepare(stand: &Stand, block: &Block) -> Result<()> {
         // A registry that asks for an approval, and is open again.
         let gate = json!({"spec": {"publicAccess": {"lockdown": {"waitFor": ["Approval"]}}}}).to_string();
         let patch = ["patch", "sreg", REGISTRY, "-n", NAMESPACE, "--type=merge", "-p", &gate];
-        stand.kubectl(&patch).await?;
+        stand.plane.admin_kubectl(&patch).await?;
         stand.await_state(REGISTRY, &["AwaitingApproval"], LIMIT).await?;
     }
     if block.heading == "Which evidence was it locked with?" {

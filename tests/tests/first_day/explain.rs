@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use sreg_stand::repository;
 use sreg_testkit::eventually;
 
-use crate::{kubectl, plane};
+use crate::plane;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -98,7 +98,7 @@ async fn kubectl_explains_defaults_and_what_each_value_means() -> Result<()> {
     ] {
         // The server publishes the schema of a definition a moment after it serves it.
         let said = eventually(SOON, format!("kubectl explain {field}"), || async {
-            let said = kubectl(&plane, &["explain", field]).await;
+            let said = plane.admin_kubectl(&["explain", field]).await;
             said.map_err(|error| error.to_string())
         })
         .await?;

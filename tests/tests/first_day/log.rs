@@ -1,10 +1,11 @@
 //! What the log of a whole run tells: at info every write to Azure in one line, a warning where an object comes to a
 //! standstill; at debug no insides of the program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use azure_sim::data_plane::{DataPlaneFault, Effect};
 use serde_json::{Value, json};
 use sreg_stand::objects::REGISTRY;
 use sreg_stand::{NAMESPACE, OperatorOptions, Stand, oracle, repository, worlds};
@@ -39,6 +40,100 @@ fn reads_like_rust(line: &Value) -> bool {
     ]
     .iter()
     .any(|sign| printed.contains(sign))
+}
+
+/// What we call a step is a key of ours: only lines at debug have it.
+fn no_step_is_shown_to_people(lines: &[Value]) -> Result<()> {
+    let steps: BTreeSet<&str> = lines
+        .iter()
+        .filter_map(|line| line["step"].as_str()?.split(' ').next())
+        .filter(|word| word.contains('-'))
+        .collect();
+    ensure!(steps.len() > 3, "no line at debug names a step: {steps:?}");
+    for line in lines
+        .iter()
+        .filter(|line| line["level"] != "DEBUG" && line["level"] != "TRACE")
+    {
+        let spans = line["spans"].as_array().cloned().unwrap_or_default();
+        let named = line.get("step").is_some() || spans.iter().any(|span| span.get("step").is_some());
+        let printed = line.to_string();
+        let words = printed.split(|c: char| c.is_whitespace() || ",;:()\"'".contains(c));
+        let said = words.into_iter().find(|word| steps.contains(word));
+        ensure!(!named && said.is_none(), "a step is named ({said:?}): {line:#}");
+    }
+    Ok(())
+}
+
+/// The warnings about one state of the example.
+fn warned_of<'a>(lines: &'a [Value], state: &str) -> Vec<&'a str> {
+    let of = |line: &&Value| {
+        line["level"] == "WARN" && line["state"] == state && line["object"] == format!("{NAMESPACE}/{REGISTRY}")
+    };
+    lines.iter().filter(of).map(message).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_path_is_warned_of_in_the_words_of_status_and_a_refusal_reads_otherwise_than_silence() -> Result<()> {
+    let stand = Stand::start(worlds::demo()?).await?;
+    let _agents = stand.start_agents(true).await?;
+    let options = OperatorOptions {
+        log: "debug".into(),
+        args: vec!["--log-format=json".into()],
+        ..OperatorOptions::default()
+    };
+    let operator = stand.start_operator(options).await?;
+    let example = repository().join("examples/demo/secureregistry.yaml");
+    stand.plane.apply_path(example).await?;
+    let locked = stand.await_state(REGISTRY, &["Locked"], SETTLED).await?;
+    let status = locked.status.unwrap_or_default();
+    let blob = status.endpoints.iter().find(|endpoint| endpoint.group_id == "blob");
+    let blob = blob.context("an endpoint for blobs")?;
+    let (host, address) = (
+        blob.fqdns.first().context("a name")?,
+        blob.addresses.first().context("an address")?,
+    );
+    let mut told = Vec::new();
+    for effect in [Effect::Refuse, Effect::Drop] {
+        let faults = stand.simulator().data_plane_faults();
+        faults.add(DataPlaneFault {
+            network: Some("spoke-a".into()),
+            host: Some(address.clone()),
+            effect,
+            times: None,
+        });
+        let lost = stand.await_state(REGISTRY, &["PathLost"], SETTLED).await?;
+        let (_, message) = sreg_stand::objects::ready(&lost);
+        let lines = parse(operator.lines())?;
+        ensure!(
+            warned_of(&lines, "PathLost").contains(&message.as_str()),
+            "{message}\n{:#?}",
+            warned_of(&lines, "PathLost")
+        );
+        let uid = lost.metadata.uid.unwrap_or_default();
+        told.push(
+            message
+                .replace(host, "HOST")
+                .replace(address, "ADDRESS")
+                .replace(&uid, "UID"),
+        );
+        faults.clear();
+        stand.await_state(REGISTRY, &["Locked"], SETTLED).await?;
+    }
+    let way_back = "the lock holds: repair the path, or open with a BreakGlass; what agents see: \
+                    kubectl get connectivityprobes -A -l secureregistry.dev/registry-uid=UID -o yaml";
+    ensure!(
+        told == [
+            format!(
+                "spoke-a cannot reach HOST: tcp: ADDRESS:443 refuses the connection: nothing listens there; {way_back}"
+            ),
+            format!(
+                "spoke-a cannot reach HOST: tcp: ADDRESS:443 does not answer: no route, a network rule, or an endpoint that \
+                 is not approved or gone; {way_back}"
+            ),
+        ],
+        "{told:#?}"
+    );
+    no_step_is_shown_to_people(&parse(operator.lines())?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,6 +204,7 @@ async fn the_log_tells_each_write_to_azure_once_and_every_standstill() -> Result
         "{warned:#?}"
     );
 
+    no_step_is_shown_to_people(&lines)?;
     let insides: Vec<&Value> = lines.iter().filter(|line| reads_like_rust(line)).collect();
     ensure!(insides.is_empty(), "{insides:#?}");
     for line in &lines {

@@ -11,7 +11,7 @@ mod proxy;
 mod words;
 mod world;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use sreg_stand::repository;
 use sreg_testkit::ControlPlane;
 
@@ -20,16 +20,4 @@ async fn plane() -> Result<ControlPlane> {
     let plane = ControlPlane::start().await?;
     plane.install_crds(repository().join("deploy/crds")).await?;
     Ok(plane)
-}
-
-/// Runs kubectl as an administrator; its output, or what it complained about.
-async fn kubectl(plane: &ControlPlane, args: &[&str]) -> Result<String> {
-    let output = plane.kubectl(args, plane.admin_kubeconfig()).await?;
-    ensure!(
-        output.status.success(),
-        "kubectl {}: {}",
-        args.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

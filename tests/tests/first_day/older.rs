@@ -7,14 +7,14 @@ use sreg_api::SecureRegistry;
 use sreg_stand::repository;
 use sreg_testkit::{ControlPlane, Program, eventually};
 
-use crate::kubectl;
-
 const SOON: Duration = Duration::from_secs(60);
 
 /// An operator under its own account whose Azure is a port that nobody listens at: what it does in the cluster is enough here.
 async fn visits_on(plane: &ControlPlane) -> Result<Vec<String>> {
     let base = repository().join("deploy/base");
-    kubectl(plane, &["apply", "--server-side", "-k", &base.to_string_lossy()]).await?;
+    plane
+        .admin_kubectl(&["apply", "--server-side", "-k", &base.to_string_lossy()])
+        .await?;
     plane.install_crds(repository().join("deploy/crds")).await?;
     let kubeconfig = plane
         .kubeconfig_for_service_account("secure-registry-system", "secure-registry-operator")
@@ -34,11 +34,9 @@ async fn visits_on(plane: &ControlPlane) -> Result<Vec<String>> {
         .env("KUBECONFIG", kubeconfig)
         .spawn()?;
     operator.line_with("leading", SOON).await?;
-    kubectl(
-        plane,
-        &["apply", "-f", &repository().join("examples/observe").to_string_lossy()],
-    )
-    .await?;
+    plane
+        .admin_kubectl(&["apply", "-f", &repository().join("examples/observe").to_string_lossy()])
+        .await?;
     let objects: kube::Api<SecureRegistry> = kube::Api::namespaced(plane.admin_client().await?, "ml-platform");
     eventually(SOON, "the first visit", || async {
         let object = objects

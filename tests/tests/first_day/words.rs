@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use sreg_stand::repository;
 use sreg_testkit::kstatus;
 
-use crate::{kubectl, plane};
+use crate::plane;
 
 const ONE_OF_EACH: &str = r#"
 apiVersion: v1
@@ -76,36 +76,41 @@ async fn each_word_for_a_secure_registry_means_that_kind_alone() -> Result<()> {
         plane.apply_path(&example).await?;
         let named = [word, "contoso-models", "-n", "ml-platform"];
         let one = |verb: &'static str| [&[verb][..], &named].concat();
-        let got = kubectl(&plane, &[&one("get")[..], &["-o", "name"]].concat()).await?;
+        let got = plane
+            .admin_kubectl(&[&one("get")[..], &["-o", "name"]].concat())
+            .await?;
         ensure!(
             got.trim() == "secureregistry.secureregistry.dev/contoso-models",
             "{got}"
         );
-        let described = kubectl(&plane, &one("describe")).await?;
+        let described = plane.admin_kubectl(&one("describe")).await?;
         ensure!(
             described.contains("Kind:         SecureRegistry") && !described.contains("VantagePoint"),
             "{described}"
         );
-        kubectl(&plane, &[&one("wait")[..], &["--for=create", "--timeout=10s"]].concat()).await?;
-        let deleted = kubectl(&plane, &one("delete")).await?;
+        plane
+            .admin_kubectl(&[&one("wait")[..], &["--for=create", "--timeout=10s"]].concat())
+            .await?;
+        let deleted = plane.admin_kubectl(&one("delete")).await?;
         ensure!(deleted.lines().count() == 1, "{deleted}");
         plane.apply_path(&example).await?;
-        let deleted = kubectl(&plane, &["delete", word, "--all", "-n", "ml-platform"]).await?;
+        let deleted = plane
+            .admin_kubectl(&["delete", word, "--all", "-n", "ml-platform"])
+            .await?;
         ensure!(
             deleted.lines().count() == 1 && deleted.contains("contoso-models"),
             "{deleted}"
         );
         for other in others {
-            kubectl(&plane, &["get", other, "-n", "ml-platform"])
+            plane
+                .admin_kubectl(&["get", other, "-n", "ml-platform"])
                 .await
                 .with_context(|| format!("{other} is gone with `delete {word} --all`"))?;
         }
     }
-    let all = kubectl(
-        &plane,
-        &["get", "secureregistry-all", "-n", "ml-platform", "-o", "name"],
-    )
-    .await?;
+    let all = plane
+        .admin_kubectl(&["get", "secureregistry-all", "-n", "ml-platform", "-o", "name"])
+        .await?;
     ensure!(all.lines().count() == others.len(), "{all}");
     Ok(())
 }
@@ -116,26 +121,23 @@ async fn a_pipeline_waits_for_the_operator_where_none_has_looked_at_the_object()
     plane.apply_yaml(ONE_OF_EACH).await?;
     let example = repository().join("examples/demo/secureregistry.yaml");
     let example = example.to_str().context("a path")?;
-    kubectl(&plane, &["apply", "--server-side", "-f", example]).await?;
+    plane.admin_kubectl(&["apply", "--server-side", "-f", example]).await?;
     let object = || async {
-        let text = kubectl(
-            &plane,
-            &["get", "sreg", "contoso-models", "-n", "ml-platform", "-o", "json"],
-        )
-        .await?;
+        let text = plane
+            .admin_kubectl(&["get", "sreg", "contoso-models", "-n", "ml-platform", "-o", "json"])
+            .await?;
         Ok::<serde_json::Value, anyhow::Error>(serde_json::from_str(&text)?)
     };
     let fresh = object().await?;
     let verdict = &kstatus(std::slice::from_ref(&fresh))?[0];
     ensure!(verdict.starts_with("InProgress"), "{verdict}\n{fresh:#}");
     // What the server filled in is no difference for anybody.
-    let differs = kubectl(&plane, &["diff", "--server-side", "-f", example]).await?;
+    let differs = plane.admin_kubectl(&["diff", "--server-side", "-f", example]).await?;
     ensure!(differs.is_empty(), "{differs}");
     // Also after somebody took the status away.
     let erase = r#"{"status": null}"#;
-    kubectl(
-        &plane,
-        &[
+    plane
+        .admin_kubectl(&[
             "patch",
             "sreg",
             "contoso-models",
@@ -145,9 +147,8 @@ async fn a_pipeline_waits_for_the_operator_where_none_has_looked_at_the_object()
             "--type=merge",
             "-p",
             erase,
-        ],
-    )
-    .await?;
+        ])
+        .await?;
     let verdict = &kstatus(&[object().await?])?[0];
     ensure!(verdict.starts_with("InProgress"), "{verdict}");
     Ok(())

@@ -218,13 +218,18 @@ async fn a_break_glass_opens_outlives_its_operator_is_cut_at_the_longest_time_an
     ];
     let kept = setting
         .stand
-        .kubectl(&[kept.as_slice(), &["-o", "jsonpath={.items[0].data.snapshot\\.json}"]].concat())
+        .plane
+        .admin_kubectl(&[kept.as_slice(), &["-o", "jsonpath={.items[0].data.snapshot\\.json}"]].concat())
         .await?;
     ensure!(
         serde_json::from_str::<serde_json::Value>(&kept)?["evidenceDigest"] == digest.as_str(),
         "the ConfigMap keeps {kept}"
     );
-    let text = setting.stand.kubectl(&["get", "breakglass", "-n", NAMESPACE]).await?;
+    let text = setting
+        .stand
+        .plane
+        .admin_kubectl(&["get", "breakglass", "-n", NAMESPACE])
+        .await?;
     for word in ["REGISTRY", "REQUESTED BY", "PHASE", "UNTIL", "Spent", "Pending"] {
         ensure!(text.contains(word), "`kubectl get breakglass` lacks {word}:\n{text}");
     }
@@ -241,7 +246,8 @@ async fn an_operator_that_may_not_tell_opens_all_the_same() -> Result<()> {
     let name = "validatingadmissionpolicy/break-glass-status.secureregistry.dev";
     setting
         .stand
-        .kubectl(&["patch", name, "--type=json", "-p", &policy])
+        .plane
+        .admin_kubectl(&["patch", name, "--type=json", "-p", &policy])
         .await?;
     let jane = person(&setting, "jane", &["secureregistry-break-glass"]).await?;
     create(&jane, &glass("silent", NAME, "jane", "10m"))

@@ -64,11 +64,13 @@ async fn in_a_namespace_that_is_terminating_deletion_ends_without_creating_anyth
     let setting = open_with("DeleteEndpoints").await?;
     setting
         .stand
-        .kubectl(&["delete", "namespace", sreg_stand::NAMESPACE, "--wait=false"])
+        .plane
+        .admin_kubectl(&["delete", "namespace", sreg_stand::NAMESPACE, "--wait=false"])
         .await?;
     let refused = setting
         .stand
-        .kubectl(&["create", "configmap", "late", "-n", sreg_stand::NAMESPACE])
+        .plane
+        .admin_kubectl(&["create", "configmap", "late", "-n", sreg_stand::NAMESPACE])
         .await;
     ensure!(refused.is_err(), "the namespace still takes new objects");
     delete(&setting).await?;

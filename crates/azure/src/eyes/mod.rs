@@ -20,6 +20,7 @@ mod obstacles;
 mod policies;
 mod public_clients;
 mod registry;
+mod remembered;
 mod rights;
 mod targets;
 mod zones;
@@ -46,8 +47,8 @@ use crate::client::Inner;
 use crate::{identity, json, operations};
 
 pub(crate) use network::Neighbours;
-pub(crate) use policies::PolicyCache;
-pub(crate) use rights::RightsCache;
+pub(crate) use policies::{Definitions, unread as no_definitions};
+pub(crate) use rights::{Rights, unknown as no_rights};
 
 /// Odd items that are told of in one visit.
 const MOST_ODD: usize = 16;

@@ -1,8 +1,7 @@
 //! What roles allow us (`…/providers/Microsoft.Authorization/permissions`), where the plan is going to write. Complete answers are
 //! believed for some minutes; where a right is missing it is asked again with every visit, because somebody may grant it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -12,41 +11,20 @@ use sreg_domain::ArmId;
 use sreg_domain::desired::Desired;
 use sreg_domain::rights::{self, Permission, Permissions, Place};
 use sreg_domain::seen::{Fact, RegistrySeen};
-use tokio::time::Instant;
 
+use super::remembered::Remembered;
 use super::{Look, understood};
 use crate::arm::Call;
 use crate::json;
 
 /// How long rights that suffice are believed: a refusal would tell that they were taken away.
 const AGE: Duration = Duration::from_secs(300);
-/// Scopes remembered.
-const MOST: usize = 4096;
+/// Permissions by scope.
+pub(crate) type Rights = Remembered<ArmId, Permissions>;
 
-/// Permissions by scope, shared by all visits.
-#[derive(Debug, Default)]
-pub(crate) struct RightsCache {
-    known: Mutex<HashMap<ArmId, (Instant, Permissions)>>,
-}
-
-impl RightsCache {
-    fn get(&self, scope: &ArmId) -> Option<Permissions> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .get(scope)
-            .filter(|(at, _)| at.elapsed() < AGE)
-            .map(|(_, permissions)| permissions.clone())
-    }
-
-    fn put(&self, scope: &ArmId, permissions: &Permissions) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.retain(|_, (at, _)| at.elapsed() < AGE);
-        }
-        if known.len() < MOST {
-            known.insert(scope.clone(), (Instant::now(), permissions.clone()));
-        }
-    }
+/// Nothing is known yet.
+pub(crate) fn unknown() -> Rights {
+    Remembered::for_so_long(AGE)
 }
 
 impl Look<'_> {
@@ -68,7 +46,7 @@ impl Look<'_> {
                     items.iter().map(permission).collect::<Result<_, _>>().map(Permissions),
                 );
                 if let Some(permissions) = fact.seen().filter(|p| suffices(p)) {
-                    cache.put(scope, permissions);
+                    cache.put(scope.clone(), permissions.clone());
                 }
                 fact
             }

@@ -298,6 +298,8 @@ fn hash_probe(probe: &ProbeSeen, numbers: &mut Numbers, hasher: &mut impl Hasher
         generation,
         spec,
         status,
+        // Only told.
+        silent_since: _,
     } = probe;
     let ConnectivityProbeSpec {
         secure_registry: _,

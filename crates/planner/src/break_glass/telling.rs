@@ -215,6 +215,16 @@ fn spent(registry: &str, glass: &BreakGlassSeen, locked: Timestamp) -> BreakGlas
     say(BreakGlassPhase::Spent, until, message)
 }
 
+/// Why no pass speaks for what names this `SecureRegistry`.
+pub(crate) fn why_unspoken(namespace: &str, registry: &str, violation: Option<&str>) -> String {
+    match violation {
+        None => format!(
+            "there is no SecureRegistry {registry} in namespace {namespace}; kubectl get sreg -n {namespace} lists them"
+        ),
+        Some(what) => format!("SecureRegistry {registry} is not valid and must be repaired first: {what}"),
+    }
+}
+
 /// What a break-glass is told whose registry object does not exist, or names no registry: nobody else speaks for it.
 pub fn tell_without_registry(
     namespace: &str,
@@ -224,12 +234,7 @@ pub fn tell_without_registry(
     now: Timestamp,
 ) -> Option<Step> {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
-    let why = match violation {
-        None => format!(
-            "there is no SecureRegistry {registry} in namespace {namespace}; kubectl get sreg -n {namespace} lists them"
-        ),
-        Some(what) => format!("SecureRegistry {registry} is not valid and must be repaired first: {what}"),
-    };
+    let why = why_unspoken(namespace, registry, violation);
     let told = glass.status.as_ref();
     // An end that was told once is never moved.
     let end = told

@@ -60,9 +60,10 @@ fn missing_group(view: &View<'_>, w: &Wanted<'_>, groups: &[ZoneGroupSeen], draf
     let since = view.seen.memory.since_name_change.unwrap_or_default();
     let group = w.group.group_id();
     let who = format!(
-        "whoever manages Azure Policy for {} assigns one that deploys zone groups for groupId {group}, and remediates what exists (az policy remediation create --policy-assignment ASSIGNMENT --resource-group {}), or set dns.mode: Managed, Existing or External for entry {}",
+        "whoever manages Azure Policy for {} assigns one that deploys zone groups for groupId {group}, and remediates what exists (az policy remediation create --name secure-registry --policy-assignment <assignment id> --resource-group {} --subscription {}), or set spec.endpoints[{}].dns.mode to Managed, Existing or External",
         w.place.resource_group,
         w.place.resource_group.name(),
+        w.place.resource_group.subscription(),
         w.place.name
     );
     let label = w.label();
@@ -78,7 +79,7 @@ fn missing_group(view: &View<'_>, w: &Wanted<'_>, groups: &[ZoneGroupSeen], draf
     if w.place.manual_request.is_some() && groups.is_empty() {
         return draft.waiting(
             WaitReason::DnsByPolicyStalled,
-            format!("private endpoint {label} has a connection that is approved by hand, and the built-in policies make zone groups for automatic ones only: {who}; or set approval.mode: Auto before the endpoint is made"),
+            format!("private endpoint {label} has a connection that is approved by hand, and the built-in policies make zone groups for automatic ones only: {who}; or set spec.endpoints[].approval.mode: Auto before the endpoint is made"),
         );
     }
     if since >= POLICY_IS_LATE {
@@ -140,9 +141,11 @@ pub(super) fn external(
     draft.waiting(
         WaitReason::DnsExternalPending,
         format!(
-            "make DNS answer for the clients of entry {} what ConfigMap {} of the operator's namespace and status.externalDns say; wrong so far: {}{more}",
+            "make DNS answer for the clients of entry {} what ConfigMap {} of the operator's namespace and status.externalDns say (kubectl get sreg {} -n {} -o yaml); wrong so far: {}{more}",
             place.name,
             naming::published_dns_name(&view.desired.registry),
+            view.desired.object.name,
+            view.desired.object.namespace,
             open.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join("; ")
         ),
     );

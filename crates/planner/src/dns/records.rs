@@ -152,7 +152,7 @@ fn may_not_overwrite(
         Some((id, _)) => (
             WaitReason::DnsChangeStalled,
             format!(
-                "record {name} in {} serves clients by endpoint {}: while public access is closed it is not moved to another; set publicAccess.desired: Enabled first, or give entry {} zones of its own",
+                "record {name} in {} serves clients by endpoint {}: while public access is closed it is not moved to another; set spec.publicAccess.desired: Enabled first, or give entry {} zones of its own",
                 zone.name(),
                 id.name(),
                 w.place.name
@@ -162,7 +162,7 @@ fn may_not_overwrite(
         None => (
             WaitReason::ForeignResourceStalled,
             format!(
-                "record {name} in {zone} holds another endpoint's addresses: remove that record if nobody uses it, or give entry {} another zone{}",
+                "record {name} in {zone} holds another endpoint's addresses: remove that record if nobody uses it (az resource delete --ids {zone}/A/{name}), or give entry {} another zone (spec.endpoints[].dns){}",
                 w.place.name,
                 made_by_us(view, w, zone, seen)
             ),
@@ -273,7 +273,7 @@ fn misplaced(
     match foreign {
         Some(group) => draft.waiting(
             WaitReason::ForeignResourceStalled,
-            format!("zone group {} of private endpoint {} points at other zones than {zone}: remove it, or set dns.mode: Policy for entry {}", group.id, w.label(), w.place.name),
+            format!("zone group {} of private endpoint {} points at other zones than {zone}: remove it (az resource delete --ids {}), or set spec.endpoints[{}].dns.mode: Policy", group.id, w.label(), group.id, w.place.name),
         ),
         None if view.all_open() => draft.azure.push(Step {
             touches: names::touched_by_zone_group(view, w, zone),
@@ -281,7 +281,7 @@ fn misplaced(
         }),
         None => draft.waiting(
             WaitReason::DnsChangeStalled,
-            format!("the records of private endpoint {} would have to move to {zone}, which cuts clients off while public access is closed: set publicAccess.desired: Enabled first, or put the former zone back", w.label()),
+            format!("the records of private endpoint {} would have to move to {zone}, which cuts clients off while public access is closed: set spec.publicAccess.desired: Enabled first, or put the former zone back", w.label()),
         ),
     }
     Some(false)

@@ -191,6 +191,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 | ClusterAction::TellBreakGlass { .. }
                 | ClusterAction::PublishDns { .. }
                 | ClusterAction::TellApproval { .. }
+                | ClusterAction::MarkProbe { .. }
                 | ClusterAction::DeleteProbe { .. } => true,
                 ClusterAction::Claim { .. }
                 | ClusterAction::AddFinalizer

@@ -25,6 +25,8 @@ use crate::{approvals, callers, gates, lockdown, locked, opening, published};
 /// Status stays small.
 const MOST_LINES: usize = 16;
 const LONGEST_LINE: usize = 512;
+/// A command that is cut is none.
+const LONGEST_FINDING: usize = 1536;
 /// A wait may hold a command for each of several scopes.
 const LONGEST_WAIT: usize = 4096;
 /// What an approver must know in full.
@@ -324,7 +326,7 @@ fn findings(plan: &Plan) -> Vec<FindingStatus> {
             if lists_rules(f.reason) {
                 LONGEST_LIST
             } else {
-                LONGEST_LINE
+                LONGEST_FINDING
             },
         ),
     };

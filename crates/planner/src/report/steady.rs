@@ -125,6 +125,5 @@ fn is_for_people(wait: &Wait) -> bool {
         Actor::User | Actor::Administrator | Actor::Approver | Actor::DnsOwner => true,
         Actor::Time | Actor::Azure | Actor::Agent => false,
     };
-    // That not all paths are known is the consequence of something that says itself who must act.
-    wait.reason.is_stalled() || (person && wait.reason != WaitReason::PathsUnknown)
+    wait.reason.is_stalled() || person
 }

@@ -9,6 +9,7 @@ mod absences;
 mod building;
 mod kstatus;
 mod locking;
+mod reasons;
 mod worlds;
 
 use std::collections::BTreeSet;

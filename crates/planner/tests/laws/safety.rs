@@ -150,7 +150,8 @@ fn takes_or_writes(action: &Action) -> bool {
             | ClusterAction::OpenRound { .. }
             | ClusterAction::PublishDns { .. }
             | ClusterAction::TellBreakGlass { .. }
-            | ClusterAction::TellApproval { .. } => false,
+            | ClusterAction::TellApproval { .. }
+            | ClusterAction::MarkProbe { .. } => false,
         },
     }
 }

@@ -38,7 +38,7 @@ fn whoever_only_looks_needs_no_more_than_a_registry_and_is_told_what_is_open() {
     let told = findings(&world);
     assert!(told.contains("would close storage contosostore"), "{told}");
     assert!(
-        told.contains("there is no path to prove: add endpoints and client networks"),
+        told.contains("there is no path to prove: add spec.endpoints and spec.clientNetworks"),
         "{told}"
     );
     // Nothing is claimed and nothing written.

@@ -208,6 +208,59 @@ fn an_agent_that_restarts_is_told_and_the_lock_stays_ready_until_it_lasts() {
 }
 
 #[test]
+fn a_probe_whose_agent_is_silent_says_since_when_and_no_longer_once_it_is_back() {
+    let mut world = locked();
+    let marks = |world: &World| {
+        let probes = world.seen.cluster.probes.iter();
+        let silent = probes.filter_map(|(point, probe)| Some((point.clone(), probe.seen()?.silent_since?)));
+        silent.collect::<Vec<_>>()
+    };
+    world.silent.insert("spoke-agent".into());
+    world.answer();
+    let since = world.now;
+    world.visit();
+    assert_eq!(marks(&world), [("spoke-agent".to_owned(), since)]);
+    // What was told once is not moved, and not written again.
+    for _ in 0..10 {
+        let (plan, report) = world.visit();
+        let marked = plan.steps().any(|s| s.id.0.starts_with("mark-probe"));
+        assert!(!marked, "{}", sreg_planner::render(&plan));
+        world.pass(report.requeue);
+    }
+    assert_eq!(marks(&world), [("spoke-agent".to_owned(), since)]);
+    let wait = world
+        .seen
+        .object
+        .status
+        .waiting_for
+        .iter()
+        .find(|w| w.reason == "AgentSilent");
+    assert!(
+        wait.is_some_and(|w| w.message.contains("kubectl get connectivityprobes -n ")),
+        "{wait:?}"
+    );
+    world.silent.clear();
+    world.answer();
+    world.visit();
+    assert_eq!(marks(&world), []);
+}
+
+#[test]
+fn whether_an_agent_reports_is_not_told_while_it_is_not_known() {
+    let mut world = locked();
+    let Some(Fact::Seen(point)) = world.seen.cluster.vantage_points.get_mut("spoke-agent") else {
+        panic!("no vantage point")
+    };
+    point.alive = unknown(IgnoranceKind::Unreachable);
+    let plan = world.plan();
+    assert!(
+        !plan.steps().any(|s| s.id.0.starts_with("mark-probe")),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+}
+
+#[test]
 fn a_tag_or_a_record_that_is_put_back_does_not_make_a_lock_unready() {
     for blow in [Blow::Retag, Blow::RemoveRecords(0), Blow::RemoveZoneGroup(1)] {
         let mut world = locked();

@@ -103,6 +103,15 @@ impl World {
                     told.for_each(|a| a.status = Some(status.clone()));
                 }
             }
+            ClusterAction::MarkProbe { name, silent_since, .. } => {
+                for fact in cluster.probes.values_mut() {
+                    if let Fact::Seen(probe) = fact
+                        && probe.name == *name
+                    {
+                        probe.silent_since = *silent_since;
+                    }
+                }
+            }
             ClusterAction::DeleteProbe { name, .. } => {
                 for fact in cluster.probes.values_mut() {
                     if fact.seen().is_some_and(|p| p.name == *name) {
@@ -121,13 +130,16 @@ impl World {
             .probes
             .entry(write.spec.vantage_point.clone())
             .or_insert(Fact::Absent);
-        let (generation, status) = slot.seen().map_or((0, None), |p| (p.generation, p.status.clone()));
+        let (generation, status, silent_since) = slot
+            .seen()
+            .map_or((0, None, None), |p| (p.generation, p.status.clone(), p.silent_since));
         let probe = ProbeSeen {
             namespace: write.namespace.clone(),
             name: write.name.clone(),
             generation: generation + 1,
             spec: write.spec.clone(),
             status,
+            silent_since,
         };
         *slot = Fact::Seen(probe);
     }

@@ -24,6 +24,7 @@ use sreg_domain::{
 };
 use sreg_planner::{PlanSettings, validate};
 
+pub mod advice;
 pub mod agents;
 pub mod apply;
 pub mod contrary;

@@ -7,7 +7,7 @@ use sreg_domain::{ArmId, Fact, Outcome, Seen};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, Report, ReportInput, lint, plan, report};
 
-use super::{World, words};
+use super::{World, advice, words};
 
 impl World {
     /// The plan for now. Every plan is linted.
@@ -23,6 +23,7 @@ impl World {
         let refused = plan.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled);
         assert!(refused.is_none(), "{refused:?}");
         words::of_plan(&plan);
+        advice::of_plan(&plan);
         plan
     }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sreg_planner::{Plan, Report};
 
 /// First words of step ids that a plan need not hold just now: an earlier one may have left its id in status.
-const STEPS: [&str; 24] = [
+const STEPS: [&str; 25] = [
     "create-endpoint",
     "delete-endpoint",
     "create-zone",
@@ -29,6 +29,7 @@ const STEPS: [&str; 24] = [
     "apply-probe",
     "open-round",
     "tell-break-glass",
+    "mark-probe",
 ];
 
 /// What Rust's `Debug` writes and no sentence does.

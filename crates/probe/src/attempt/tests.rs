@@ -143,7 +143,12 @@ async fn a_body_that_breaks_off_does_not_matter() {
 #[tokio::test]
 async fn refusal_and_silence_at_443_are_told_apart() {
     let refusing = with_endpoint(|_| Peer::Refuses).await;
-    assert_stopped(&look(&refusing, AMPLE).await, Failed, Hop::Tcp, "10.1.0.4:443 refuses");
+    let refused = look(&refusing, AMPLE).await;
+    assert_stopped(&refused, Failed, Hop::Tcp, "10.1.0.4:443 refuses");
+    assert_eq!(
+        refused.message,
+        "10.1.0.4:443 refuses the connection: nothing listens there"
+    );
     let unreachable = with_endpoint(|_| Peer::Unreachable).await;
     assert_stopped(
         &look(&unreachable, AMPLE).await,
@@ -152,7 +157,12 @@ async fn refusal_and_silence_at_443_are_told_apart() {
         "host unreachable, says the SOCKS5 proxy",
     );
     let silent = with_endpoint(|_| Peer::Silent).await;
-    assert_stopped(&look(&silent, SHORT).await, Failed, Hop::Tcp, "does not answer");
+    let unanswered = look(&silent, SHORT).await;
+    assert_stopped(&unanswered, Failed, Hop::Tcp, "does not answer");
+    assert_eq!(
+        unanswered.message,
+        "10.1.0.4:443 does not answer: no route, a network rule, or an endpoint that is not approved or gone"
+    );
 }
 
 #[tokio::test]

@@ -22,8 +22,9 @@ use kube::Resource;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 use sreg_api::names::{
-    APPROVAL_MANAGER, BREAK_GLASS_MANAGER, FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID,
-    LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER, PUBLISHED_DNS_MANAGER, SNAPSHOT_MANAGER,
+    ANNOTATION_SILENT_SINCE, APPROVAL_MANAGER, BREAK_GLASS_MANAGER, FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY,
+    LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER, PUBLISHED_DNS_MANAGER, SILENCE_MANAGER,
+    SNAPSHOT_MANAGER,
 };
 use sreg_api::{BreakGlass, BreakGlassStatus, ChangeApproval, ChangeApprovalStatus, ConnectivityProbe, SecureRegistry};
 use sreg_domain::Effect;
@@ -74,6 +75,11 @@ pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &Cl
             uid,
             status,
         } => tell_approval(context, (namespace, name, uid), status).await,
+        ClusterAction::MarkProbe {
+            namespace,
+            name,
+            silent_since,
+        } => mark_probe(context, (namespace, name), *silent_since).await,
         ClusterAction::DeleteProbe { namespace, name } => delete_probe(context, object, namespace, name).await,
     };
     effect.map_or_else(StepResult::from, StepResult::Effect)
@@ -307,7 +313,7 @@ pub(crate) async fn tell_break_glass(
 }
 
 /// The same for an approval.
-async fn tell_approval(
+pub(crate) async fn tell_approval(
     context: &Context,
     (namespace, name, uid): (&str, &str, &str),
     status: &ChangeApprovalStatus,
@@ -368,6 +374,28 @@ async fn apply_probe(context: &Context, object: &ObjectRef, probe: &ProbeWrite) 
         context,
         &attempt,
         probes(context, &probe.namespace).patch(&probe.name, &params, &Patch::Apply(body)),
+    )
+    .await?;
+    Ok(done())
+}
+
+/// Merged and not applied: one that is gone must not come back for the sake of a mark.
+async fn mark_probe(
+    context: &Context,
+    (namespace, name): (&str, &str),
+    silent_since: Option<Timestamp>,
+) -> Result<Effect, Unwritten> {
+    let attempt = format!("write the silence of its agent to ConnectivityProbe {namespace}/{name}");
+    let since = silent_since.map(|since| since.to_string());
+    let body = json!({"metadata": {"annotations": {ANNOTATION_SILENT_SINCE: since}}});
+    let params = PatchParams {
+        field_manager: Some(SILENCE_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    write(
+        context,
+        &attempt,
+        probes(context, namespace).patch(name, &params, &Patch::Merge(body)),
     )
     .await?;
     Ok(done())

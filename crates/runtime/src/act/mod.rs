@@ -16,7 +16,7 @@ use sreg_planner::plan::{Plan, Step};
 
 use crate::context::Context;
 
-pub(crate) use cluster::tell_break_glass;
+pub(crate) use cluster::{tell_approval, tell_break_glass};
 pub use write::Unwritten;
 pub(crate) use write::{failure, send, time_for_a_write};
 
@@ -57,7 +57,8 @@ async fn carry_out_wave<'a>(context: &Context, object: &ObjectRef, wave: &'a [St
     stream::iter(steps).buffer_unordered(at_once).collect().await
 }
 
-#[tracing::instrument(level = "debug", skip_all, fields(step = %step.id))]
+// Lines of every level stand within the span: its words are for people. What we call the step is told at debug.
+#[tracing::instrument(level = "debug", skip_all, fields(action = %step.action))]
 async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) -> Carried<'a> {
     let mut evidence = None;
     let result = match &step.action {
@@ -76,7 +77,7 @@ async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) ->
         Action::Azure(action) => in_azure(context, object, step, action).await,
     };
     context.metrics.step(step.action.name(), names::result(&result));
-    tracing::debug!(result = names::result(&result), why = names::why(&result), "step ended");
+    tracing::debug!(step = %step.id, result = names::result(&result), why = names::why(&result), "step ended");
     (step, result, evidence)
 }
 

@@ -18,7 +18,7 @@ use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use serde_json::Value;
 use sreg_api::approval::{BreakGlassSpec, ChangeApprovalSpec};
-use sreg_api::names::{self, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT};
+use sreg_api::names::{self, ANNOTATION_SILENT_SINCE, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT};
 use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe};
 use sreg_domain::action::Snapshot;
 use sreg_domain::desired::ObjectRef;
@@ -182,6 +182,11 @@ fn by_vantage_point(
 fn probe_of(probe: DynamicObject) -> Fact<ProbeSeen> {
     let DynamicObject { metadata, mut data, .. } = probe;
     let namespace = metadata.namespace.unwrap_or_default();
+    let silent_since = metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(ANNOTATION_SILENT_SINCE))
+        .and_then(|since| since.parse().ok());
     let name = metadata.name.unwrap_or_default();
     let spec = match serde_json::from_value(data.get_mut("spec").map(Value::take).unwrap_or_default()) {
         Ok(spec) => spec,
@@ -198,6 +203,7 @@ fn probe_of(probe: DynamicObject) -> Fact<ProbeSeen> {
         generation: metadata.generation.unwrap_or_default(),
         spec,
         status,
+        silent_since,
     })
 }
 
@@ -234,13 +240,21 @@ pub(crate) fn snapshot_of(map: &ConfigMap) -> Result<Snapshot, serde_json::Error
 
 /// Approvals for this object. One that is being deleted is withdrawn.
 async fn approvals(context: &Context, object: &ObjectRef) -> Fact<Vec<ApprovalSeen>> {
-    let all = match live::<ChangeApproval>(context, &object.namespace).await {
-        Ok(all) => all,
-        Err(why) => return Fact::Unknown(why),
-    };
+    approvals_for(context, &object.namespace, &object.name)
+        .await
+        .map_or_else(Fact::Unknown, Fact::Seen)
+}
+
+/// Approvals of a namespace that name this `SecureRegistry`, whether it exists or not.
+pub(crate) async fn approvals_for(
+    context: &Context,
+    namespace: &str,
+    registry: &str,
+) -> Result<Vec<ApprovalSeen>, Ignorance> {
+    let all = live::<ChangeApproval>(context, namespace).await?;
     let named = all.into_iter().filter_map(approval_of);
-    let ours = named.filter(|(names, _)| *names == object.name);
-    Fact::Seen(ours.map(|(_, approval)| approval).collect())
+    let ours = named.filter(|(names, _)| names == registry);
+    Ok(ours.map(|(_, approval)| approval).collect())
 }
 
 /// The object that an approval names, and what it approves. `None`: it does not parse.

@@ -25,7 +25,7 @@ use sreg_planner::may_open;
 use crate::absence::Witnesses;
 use crate::context::Context;
 
-pub(crate) use cluster::{SNAPSHOT_KEY, break_glasses_for, claim_of, is_alive, snapshot_of};
+pub(crate) use cluster::{SNAPSHOT_KEY, approvals_for, break_glasses_for, claim_of, is_alive, snapshot_of};
 pub use object::{ObjectNow, Watched, read_object, registries};
 pub(crate) use vantage::alive;
 

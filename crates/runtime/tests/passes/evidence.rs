@@ -103,6 +103,45 @@ async fn an_agent_that_stopped_is_silent_though_its_clock_was_days_ahead() {
     operator.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_probe_says_since_when_its_agent_is_silent_until_it_is_back() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    first_closing(&stand).await;
+    let silent_since = |stand: &Stand| {
+        let all = stand.api.all("connectivityprobes");
+        let marks = all.iter().map(|probe| {
+            let mark = &probe["metadata"]["annotations"]["secureregistry.dev/agent-silent-since"];
+            (
+                probe["spec"]["vantagePoint"].as_str().unwrap().to_owned(),
+                mark.as_str().map(str::to_owned),
+            )
+        });
+        marks
+            .filter_map(|(point, mark)| Some((point, mark?)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(silent_since(&stand), []);
+    stand.agents.stopped.lock().unwrap().insert("office");
+    stand
+        .until("marked", Duration::from_secs(120), |stand| {
+            !silent_since(stand).is_empty()
+        })
+        .await;
+    let marked = silent_since(&stand);
+    assert_eq!(marked.len(), 1, "{marked:?}");
+    assert_eq!(marked[0].0, PLACES[2].vantage_point);
+    // What it said last stays there; the mark says how old that is, and is not moved.
+    tokio::time::sleep(2 * HOUR).await;
+    assert_eq!(silent_since(&stand), marked);
+    assert_eq!(stand.api.all("connectivityprobes")[2]["status"]["summary"], "4/4");
+    stand.agents.stopped.lock().unwrap().clear();
+    stand
+        .until("back", Duration::from_secs(120), |stand| silent_since(stand).is_empty())
+        .await;
+    operator.stop().await;
+}
+
 /// The office's evidence of the first lock, complete and true when it was given, is put back whenever the office writes another.
 #[tokio::test(start_paused = true)]
 async fn evidence_that_is_replayed_into_a_later_round_proves_nothing() {

@@ -312,6 +312,55 @@ async fn an_approval_is_seen_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_approval_that_names_no_object_is_told_so_until_the_object_is_there() {
+    let stand = Stand::quick_with(|object| {
+        object["spec"]["publicAccess"] = json!({"desired": "Disabled", "lockdown": {"waitFor": ["Approval"]}})
+    });
+    let mut object = stand.object().unwrap();
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    let operator = stand.start();
+    stand.api.put("changeapprovals", json!({
+        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ChangeApproval",
+        "metadata": {"name": "early", "namespace": NAMESPACE},
+        "spec": {"secureRegistryName": NAME, "change": "Lockdown", "digest": "0123456789abcdef", "approvedBy": "boss"},
+    }));
+    let told = |stand: &Stand| {
+        let approval = stand.api.get("changeapprovals", NAMESPACE, "early").unwrap();
+        let text = |field: &str| approval["status"][field].as_str().unwrap_or_default().to_owned();
+        (text("phase"), text("message"))
+    };
+    stand
+        .until("told", Duration::from_secs(10), |stand| {
+            let (phase, message) = told(stand);
+            phase == "Pending" && message.contains(&format!("there is no SecureRegistry {NAME}"))
+        })
+        .await;
+    assert!(
+        told(&stand).1.contains(&format!("kubectl get sreg -n {NAMESPACE}")),
+        "{:?}",
+        told(&stand)
+    );
+    // Told once: a status that is written again and again would never be quiet.
+    let before = stand.api.get("changeapprovals", NAMESPACE, "early");
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(stand.api.get("changeapprovals", NAMESPACE, "early"), before);
+
+    for of_the_old_one in ["uid", "resourceVersion", "generation", "creationTimestamp"] {
+        object["metadata"].as_object_mut().unwrap().remove(of_the_old_one);
+    }
+    stand.api.put("secureregistries", object);
+    stand.until("judged", HOUR, |stand| told(stand).0 == "Void").await;
+    // And gone again.
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    stand
+        .until("told again", HOUR, |stand| {
+            told(stand).1.contains("there is no SecureRegistry")
+        })
+        .await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_somebody_deletes_is_noticed_at_once() {
     let stand = Stand::quick();
     let operator = stand.start();

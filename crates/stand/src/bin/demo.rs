@@ -184,12 +184,8 @@ async fn conclude(story: &Story, stand: &Stand, registry: &str, object: &SecureR
         vec!["get", "sreg", "-n", NAMESPACE, "-o", "wide"],
         vec!["get", "connectivityprobes", "-A"],
     ] {
-        let output = stand.plane.kubectl(&args, stand.plane.admin_kubeconfig()).await?;
-        println!(
-            "\n$ kubectl {}\n{}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stdout)
-        );
+        let said = stand.plane.admin_kubectl(&args).await?;
+        println!("\n$ kubectl {}\n{said}", args.join(" "));
     }
     let status = object.status.clone().unwrap_or_default();
     println!("evidence (paths proven before the lock, from the simulator's journal):");

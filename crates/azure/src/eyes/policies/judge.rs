@@ -18,7 +18,7 @@ pub(in crate::eyes) struct Target {
 
 /// What one definition says of public network access.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Definition {
+pub(crate) struct Definition {
     pub(super) title: String,
     /// `policyRule`.
     rule: Value,
@@ -28,7 +28,7 @@ pub(super) struct Definition {
 
 /// A member of an initiative.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Member {
+pub(crate) struct Member {
     /// The definition, lower-cased, or nothing that we can ask for.
     pub(super) definition: Option<String>,
     reference: String,
@@ -37,7 +37,7 @@ pub(super) struct Member {
 
 /// What a policy definition means for us.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// It does not speak of public network access.
     Irrelevant,
     Speaks(Definition),

@@ -4,8 +4,7 @@
 mod judge;
 mod rule;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -15,11 +14,10 @@ use sreg_domain::rights::Permissions;
 use sreg_domain::seen::{ContainerRegistrySeen, Fact, Ignorance, IgnoranceKind, RegistrySeen, StorageSeen};
 use sreg_domain::{ArmId, rights};
 
-use tokio::time::Instant;
-
 use self::judge::{Assigned, Meaning, Verdict, meaning_of};
 use self::rule::Subject;
 use super::Look;
+use super::remembered::Remembered;
 use crate::arm::{Call, CallError, Cause, Class};
 use crate::json;
 
@@ -29,33 +27,13 @@ pub(super) use judge::Target;
 const DEFINITIONS_PER_VISIT: usize = 48;
 /// How long a definition is believed: it changes far more rarely than assignments do.
 const DEFINITION_AGE: Duration = Duration::from_secs(3600);
-/// Definitions remembered.
-const MAX_DEFINITIONS: usize = 4096;
 
-/// Policy definitions by lower-cased id, shared by all visits.
-#[derive(Debug, Default)]
-pub(crate) struct PolicyCache {
-    known: Mutex<HashMap<String, (Instant, Meaning)>>,
-}
+/// What policy definitions mean, by lower-cased id.
+pub(crate) type Definitions = Remembered<String, Meaning>;
 
-impl PolicyCache {
-    fn get(&self, id: &str) -> Option<Meaning> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .get(id)
-            .filter(|(at, _)| at.elapsed() < DEFINITION_AGE)
-            .map(|(_, meaning)| meaning.clone())
-    }
-
-    fn put(&self, id: &str, meaning: Meaning) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_DEFINITIONS {
-            known.retain(|_, (at, _)| at.elapsed() < DEFINITION_AGE / 2);
-        }
-        if known.len() < MAX_DEFINITIONS {
-            known.insert(id.to_owned(), (Instant::now(), meaning));
-        }
-    }
+/// Nothing is known yet.
+pub(crate) fn unread() -> Definitions {
+    Remembered::for_so_long(DEFINITION_AGE)
 }
 
 /// Everything that is assigned where a registry is, and what of it means anything to us.
@@ -175,7 +153,10 @@ async fn definitions(
     ids: BTreeSet<String>,
 ) -> Result<BTreeMap<String, Meaning>, CallError> {
     let cache = &look.inner.policies;
-    let mut known: BTreeMap<String, Meaning> = ids.iter().filter_map(|id| Some((id.clone(), cache.get(id)?))).collect();
+    let mut known: BTreeMap<String, Meaning> = ids
+        .iter()
+        .filter_map(|id| Some((id.clone(), cache.get(id.as_str())?)))
+        .collect();
     let missing: Vec<&String> = ids.iter().filter(|id| !known.contains_key(*id)).collect();
     let postponed = missing.len().saturating_sub(DEFINITIONS_PER_VISIT);
     let read = join_all(
@@ -186,7 +167,7 @@ async fn definitions(
     );
     for (id, result) in read.await {
         let meaning = result?;
-        cache.put(&id, meaning.clone());
+        cache.put(id.clone(), meaning.clone());
         known.insert(id, meaning);
     }
     if postponed > 0 {

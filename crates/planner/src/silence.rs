@@ -1,0 +1,55 @@
+//! Marks probes whose agents do not report: what those say stays there, and would be read as if it were of today. Only the agent may
+//! write a probe's status, so the mark is an annotation, and `kubectl get connectivityprobes` shows its age.
+
+use jiff::Timestamp;
+use sreg_domain::seen::VantagePointSeen;
+use sreg_domain::{ClusterAction, Fact};
+
+use crate::conditions::whole_seconds;
+use crate::draft::cluster_step;
+use crate::facts::View;
+use crate::plan::Step;
+
+/// Steps for those whose mark is not, or no longer, true.
+pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {
+    if view.seen.object.deleting {
+        return Vec::new();
+    }
+    let cluster = &view.seen.cluster;
+    let told = |(point, probe): (&String, &Fact<sreg_domain::seen::ProbeSeen>)| {
+        let probe = probe.seen()?;
+        let silent_since = match reports(cluster.vantage_points.get(point)?)? {
+            true => None,
+            // The first look that found it silent; what was told once is not moved.
+            false => Some(probe.silent_since.unwrap_or_else(|| now(view))),
+        };
+        (silent_since != probe.silent_since).then(|| {
+            cluster_step(
+                format!("mark-probe {point}"),
+                ClusterAction::MarkProbe {
+                    namespace: probe.namespace.clone(),
+                    name: probe.name.clone(),
+                    silent_since,
+                },
+            )
+        })
+    };
+    cluster.probes.iter().filter_map(told).collect()
+}
+
+fn now(view: &View<'_>) -> Timestamp {
+    whole_seconds(view.now).0
+}
+
+/// Whether the agent of a vantage point reports; `None`: that is not known.
+fn reports(point: &Fact<VantagePointSeen>) -> Option<bool> {
+    match point {
+        Fact::Seen(point) => match point.alive {
+            Fact::Seen(alive) => Some(alive),
+            Fact::Absent => Some(false),
+            Fact::Unknown(_) => None,
+        },
+        Fact::Absent => Some(false),
+        Fact::Unknown(_) => None,
+    }
+}
