@@ -24,8 +24,6 @@ pub(crate) struct Control {
     pub(crate) unregistered: BTreeMap<String, BTreeSet<String>>,
     /// Callers that Log Analytics knows of besides those of the journal.
     pub(crate) callers: Vec<crate::log_analytics::Logged>,
-    /// What Azure Policy does about new endpoints.
-    pub(crate) private_dns_policy: Option<crate::PrivateDnsPolicy>,
     pub(crate) requests: u64,
     reads: u64,
 }
@@ -49,7 +47,6 @@ impl Control {
             buckets: Buckets::default(),
             unregistered,
             callers: Vec::new(),
-            private_dns_policy: None,
             requests: 0,
             reads: 0,
         }

@@ -27,7 +27,6 @@ mod throttle;
 mod tokens;
 pub mod world;
 
-pub use arm::policies::PrivateDnsPolicy;
 pub use certificates::CertificateAuthority;
 pub use faults::{FaultEffect, FaultRule};
 pub use journal::Journal;

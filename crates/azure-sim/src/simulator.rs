@@ -63,7 +63,7 @@ impl Simulator {
             tracing::warn!(%fault, "left out of the world");
         }
         let clock = Clock::new(seed.clock_scale);
-        let mut control = Control::new(
+        let control = Control::new(
             seed.tenant_id,
             principals,
             seed.latencies,
@@ -71,7 +71,6 @@ impl Simulator {
             seed.token_lifetime_seconds,
             unregistered,
         );
-        control.private_dns_policy = seed.private_dns_policy;
         let inner = Inner {
             control: Mutex::new(control),
             world: Mutex::new(world),

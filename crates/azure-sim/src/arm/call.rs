@@ -1,6 +1,7 @@
 //! One authenticated ARM request on its way through: the world, the clock's time, who asks, and what every provider needs:
 //! reading, starting operations, the headers to poll by. Synchronous; both locks are held while a call lives.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// `https://host:port` as the caller wrote it: where poll URLs lead.
     pub(crate) base: &'a str,
-    pub(crate) sent: &'a [u8],
+    pub(crate) sent: Cow<'a, [u8]>,
     /// An injected fault: the operation that this call starts fails with this `error` object.
     pub(crate) operation_fault: Option<Value>,
 }
@@ -56,7 +57,7 @@ impl Call<'_> {
                 format!("The request content was invalid and could not be deserialized: '{why}'."),
             )
         };
-        let body: Value = serde_json::from_slice(self.sent).map_err(|e| invalid(e.to_string()))?;
+        let body: Value = serde_json::from_slice(&self.sent).map_err(|e| invalid(e.to_string()))?;
         if body.is_object() {
             Ok(body)
         } else {

@@ -143,7 +143,7 @@ fn answer(
         api_version: version.unwrap_or("").to_owned(),
         headers: request.headers,
         base: request.base,
-        sent: request.body,
+        sent: std::borrow::Cow::Borrowed(request.body),
         operation_fault: request.operation_fault,
     };
     let answer = match polled {
@@ -279,6 +279,7 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         }
     }
     check_registration(call)?;
+    policies::modify(call)?;
     policies::check(call)?;
     locks::check(call, kind)?;
     dispatch(call, kind)

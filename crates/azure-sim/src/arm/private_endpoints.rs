@@ -64,7 +64,7 @@ fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         false,
         move |world, at| finish(world, &endpoint, collides, at),
     );
-    super::policies::plan_zone_group(call, &operation);
+    super::policies::plan_zone_groups(call, &operation);
     call.accepted(
         if before.is_some() { 200 } else { 201 },
         &id,

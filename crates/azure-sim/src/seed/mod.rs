@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::arm::policies::PrivateDnsPolicy;
 use crate::latency::Latencies;
 use crate::log_analytics::Caller;
 use crate::throttle::Throttling;
@@ -83,8 +82,6 @@ pub struct Seed {
     pub deny_assignments: Vec<DenyAssignmentSeed>,
     /// Log Analytics workspaces.
     pub log_analytics_workspaces: Vec<WorkspaceSeed>,
-    /// Azure Policy makes zone groups for new endpoints.
-    pub private_dns_policy: Option<PrivateDnsPolicy>,
     /// Callers that the logs know of from before.
     pub callers: Vec<Caller>,
     /// Policy assignments, definitions and anything else as raw bodies: id and the rest.
@@ -111,7 +108,6 @@ impl Default for Seed {
             private_endpoints: Vec::new(),
             deny_assignments: Vec::new(),
             log_analytics_workspaces: Vec::new(),
-            private_dns_policy: None,
             callers: Vec::new(),
             resources: Vec::new(),
         }

@@ -1,9 +1,9 @@
-//! Azure Policy: denials and late zone groups.
+//! Azure Policy: denials, writes that are changed on their way, and late zone groups.
 
 use std::time::Duration;
 
+use azure_sim::Seed;
 use azure_sim::journal::{Actor, Entry};
-use azure_sim::{PrivateDnsPolicy, Seed};
 use serde_json::{Value, json};
 
 use crate::azure::*;
@@ -47,19 +47,29 @@ async fn a_denying_policy_refuses_the_write_and_names_itself() {
     }
 }
 
+/// A seed with the built-in kind of policy for blob endpoints, assigned to the platform's subscription.
+fn making_zone_groups(seed: &mut Seed) {
+    let definition = format!("{PLATFORM}/providers/Microsoft.Authorization/policyDefinitions/blob-dns");
+    let ids = "Microsoft.Network/privateEndpoints/privateLinkServiceConnections[*].groupIds[*]";
+    let rule = json!({"if": {"allOf": [
+            {"field": "type", "equals": "Microsoft.Network/privateEndpoints"},
+            {"count": {"field": ids, "where": {"field": ids, "equals": "blob"}}, "greaterOrEquals": 1}]},
+        "then": {"effect": "DeployIfNotExists", "details": {"type": "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
+            "deployment": {"properties": {"mode": "incremental", "parameters": {"privateDnsZoneId": {"value": "[parameters('privateDnsZoneId')]"}}}}}}});
+    let resources = json!([
+        {"id": definition, "properties": {"policyType": "Custom", "policyRule": rule, "parameters": {"privateDnsZoneId": {"type": "String"}}}},
+        {"id": format!("{PLATFORM}/providers/Microsoft.Authorization/policyAssignments/blob-dns"), "properties": {
+            "policyDefinitionId": definition, "parameters": {"privateDnsZoneId": {"value": zone(BLOB)}}}},
+    ]);
+    seed.resources = serde_json::from_value(resources).unwrap();
+}
+
+const BLOB: &str = "privatelink.blob.core.windows.net";
+
 #[tokio::test(start_paused = true)]
 async fn the_dns_policy_makes_its_zone_group_late_and_for_automatic_connections_only() {
-    const BLOB: &str = "privatelink.blob.core.windows.net";
     for (manual, groups) in [(false, 1), (true, 0)] {
-        let azure = Azure::with(|seed| {
-            let zones = [("blob".to_owned(), zone(BLOB))].into();
-            seed.private_dns_policy = Some(PrivateDnsPolicy {
-                zones,
-                delay_seconds: 600,
-                manual_connections: false,
-            });
-        })
-        .await;
+        let azure = Azure::with(making_zone_groups).await;
         let (storage, _) = azure.accounts();
         let zone_id = azure.make_zone(BLOB, &["hub"]).await;
         let body = if manual {
@@ -89,16 +99,7 @@ async fn the_dns_policy_makes_its_zone_group_late_and_for_automatic_connections_
 
 #[tokio::test(start_paused = true)]
 async fn the_dns_policy_leaves_an_endpoint_alone_that_has_a_group() {
-    const BLOB: &str = "privatelink.blob.core.windows.net";
-    let azure = Azure::with(|seed| {
-        let zones = [("blob".to_owned(), zone(BLOB))].into();
-        seed.private_dns_policy = Some(PrivateDnsPolicy {
-            zones,
-            delay_seconds: 600,
-            manual_connections: false,
-        });
-    })
-    .await;
+    let azure = Azure::with(making_zone_groups).await;
     let (storage, _) = azure.accounts();
     let zone_id = azure.make_zone(BLOB, &["hub"]).await;
     let id = azure.make_endpoint("blob", &storage, "blob").await;
@@ -117,4 +118,34 @@ async fn the_dns_policy_leaves_an_endpoint_alone_that_has_a_group() {
         .list("/value");
     assert_eq!(groups.len(), 1);
     assert_eq!(groups[0]["name"], "default");
+}
+
+/// azure-policy#1470: Azure says 200 and does not do it.
+#[tokio::test(start_paused = true)]
+async fn a_modifying_policy_changes_what_was_sent_and_says_nothing() {
+    let kind = "Microsoft.Storage/storageAccounts";
+    let modifying = |seed: &mut Seed| {
+        let definition = format!("{ML}/providers/Microsoft.Authorization/policyDefinitions/close");
+        let rule = json!({"if": {"allOf": [{"field": "type", "equals": kind},
+                {"field": format!("{kind}/publicNetworkAccess"), "notEquals": "Disabled"}]},
+            "then": {"effect": "modify", "details": {"operations": [
+                {"operation": "addOrReplace", "field": format!("{kind}/publicNetworkAccess"), "value": "Disabled"},
+                {"operation": "addOrReplace", "field": "tags['closedBy']", "value": "policy"}]}}});
+        let resources = json!([
+            {"id": definition, "properties": {"policyType": "Custom", "policyRule": rule}},
+            {"id": format!("{ML}/providers/Microsoft.Authorization/policyAssignments/close"), "properties": {"policyDefinitionId": definition}},
+        ]);
+        seed.resources = serde_json::from_value(resources).unwrap();
+    };
+    let azure = Azure::with(modifying).await;
+    let (storage, _) = azure.accounts();
+    let patch = |access: &str| json!({"properties": {"publicNetworkAccess": access}});
+    for access in ["Disabled", "Enabled"] {
+        let reply = azure.patch(&storage, STORAGE, patch(access)).await;
+        assert_eq!(reply.status, 200, "{access}: {}", reply.body);
+        assert_eq!(reply.text("/properties/publicNetworkAccess"), "Disabled", "{access}");
+    }
+    let after = azure.get(&storage, STORAGE).await;
+    assert_eq!(after.text("/properties/publicNetworkAccess"), "Disabled");
+    assert_eq!(after.text("/tags/closedBy"), "policy");
 }
