@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::http::HttpClient;
-use sreg_domain::action::{AzureAction, Disposition, Effect, Failure, Operation, StepId};
+use sreg_domain::action::{AzureAction, Disposition, Effect, Failure, StepId};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
-use sreg_domain::{ArmId, NetworkRule};
+use sreg_domain::{ArmId, Known, NetworkRule};
 use tokio::time::Instant;
 use url::Url;
 
@@ -165,18 +165,18 @@ impl Inner {
 
 #[async_trait]
 impl Eyes for AzureClient {
-    async fn observe(&self, desired: &Desired, operations: &[Operation], deadline: Duration) -> AzureSeen {
+    async fn observe(&self, desired: &Desired, known: &Known, deadline: Duration) -> AzureSeen {
         let patience = Patience {
             deadline: Instant::now() + deadline,
             for_the_rest: None,
         };
-        crate::eyes::observe(&self.inner, desired, operations, patience).await
+        crate::eyes::observe(&self.inner, desired, known, patience).await
     }
 
     async fn observe_to_open(
         &self,
         desired: &Desired,
-        operations: &[Operation],
+        known: &Known,
         deadline: Duration,
         for_the_rest: Duration,
     ) -> AzureSeen {
@@ -184,7 +184,7 @@ impl Eyes for AzureClient {
             deadline: Instant::now() + deadline,
             for_the_rest: Some(for_the_rest),
         };
-        crate::eyes::observe(&self.inner, desired, operations, patience).await
+        crate::eyes::observe(&self.inner, desired, known, patience).await
     }
 }
 

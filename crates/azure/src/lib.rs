@@ -1,7 +1,7 @@
 //! Eyes and Hands: the ARM client, operations, budgets, credentials, discovery. The only crate that knows a URL.
 //!
 //! ```text
-//! Desired, operations ─► Eyes  ─ GET ─┐            ┌─ settings: endpoint, authority, CA, budgets
+//! Desired, Known      ─► Eyes  ─ GET ─┐            ┌─ settings: endpoint, authority, CA, budgets
 //!                                     ├─► arm ─► pipeline (azure_core, retries off) ─► HTTPS
 //! StepId, AzureAction ─► Hands ─ PUT ─┘     ▲
 //!                                           └─ identity: one token per scope, rebuilt after a 401
@@ -20,7 +20,8 @@ mod settings;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sreg_domain::action::{AzureAction, Effect, Failure, Operation, StepId};
+use sreg_domain::Known;
+use sreg_domain::action::{AzureAction, Effect, Failure, StepId};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
 
@@ -30,20 +31,20 @@ pub use settings::{AzureSettings, Budget, Budgets, ConnectError, CredentialKind}
 /// Looks at Azure. Never writes, never fails: what cannot be told is `Unknown(why)`.
 #[async_trait]
 pub trait Eyes: Send + Sync {
-    /// Everything that a plan for `desired` needs to know of Azure, read live and in parallel; `operations` are those that
-    /// status recorded. Ends by `deadline` with whatever is known by then.
-    async fn observe(&self, desired: &Desired, operations: &[Operation], deadline: Duration) -> AzureSeen;
+    /// Everything that a plan for `desired` needs to know of Azure, read live and in parallel; `known` is looked at
+    /// whatever Azure's lists say. Ends by `deadline` with whatever is known by then.
+    async fn observe(&self, desired: &Desired, known: &Known, deadline: Duration) -> AzureSeen;
 
     /// The same where public access is to be opened: whatever that does not need is waited for no longer than `for_the_rest`.
     async fn observe_to_open(
         &self,
         desired: &Desired,
-        operations: &[Operation],
+        known: &Known,
         deadline: Duration,
         for_the_rest: Duration,
     ) -> AzureSeen {
         let _ = for_the_rest;
-        self.observe(desired, operations, deadline).await
+        self.observe(desired, known, deadline).await
     }
 }
 

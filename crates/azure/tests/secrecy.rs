@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use simulated::{CLIENT, REGISTRY, SECRET, TENANT, demo, desired, id};
 use sreg_azure::{AzureSettings, CredentialKind, Eyes, Hands, connect};
 use sreg_domain::action::{Edit, StepId};
-use sreg_domain::{AzureAction, TargetKind};
+use sreg_domain::{AzureAction, Known, TargetKind};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -46,7 +46,9 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
     settings.discovery_endpoint = Some(running.arm_endpoint.clone());
     settings.ca_pem = Some(running.ca_pem.clone().into_bytes());
     let client = connect(settings.clone()).unwrap();
-    let azure = client.observe(&desired(), &[], Duration::from_secs(30)).await;
+    let azure = client
+        .observe(&desired(), &Known::default(), Duration::from_secs(30))
+        .await;
     let registry = azure.registry.seen().unwrap_or_else(|| panic!("{:?}", azure.registry));
     assert!(azure.discovery.seen().is_some(), "{:?}", azure.discovery);
     let close = AzureAction::Edit {
@@ -72,12 +74,14 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
         token_file: token_file.clone(),
     };
     let client = connect(federated.clone()).unwrap();
-    let azure = client.observe(&desired(), &[], Duration::from_secs(30)).await;
+    let azure = client
+        .observe(&desired(), &Known::default(), Duration::from_secs(30))
+        .await;
     assert!(azure.registry.seen().is_some(), "{:?}", azure.registry);
     std::fs::write(&token_file, "assertion-of-no-worth").unwrap();
     let refused = connect(federated)
         .unwrap()
-        .observe(&desired(), &[], Duration::from_secs(30))
+        .observe(&desired(), &Known::default(), Duration::from_secs(30))
         .await;
     let why = refused.registry.ignorance().unwrap();
     assert_eq!(why.code.as_deref(), Some("AADSTS50027"), "{why:?}");
@@ -93,7 +97,7 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
     );
     let stranger = connect(untrusting)
         .unwrap()
-        .observe(&desired(), &[], Duration::from_secs(30))
+        .observe(&desired(), &Known::default(), Duration::from_secs(30))
         .await;
     assert!(stranger.registry.ignorance().is_some());
     running.shutdown().await;

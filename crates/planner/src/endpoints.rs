@@ -441,15 +441,10 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
             ),
         );
     }
-    // One of ours under another name may stand where nobody could look.
-    let unlisted = w
-        .place
-        .resource_group
-        .provider("Microsoft.Network/privateEndpoints", sreg_domain::seen::UNLISTED);
-    if let Some(unlisted @ Fact::Unknown(_)) = view.seen.azure.endpoints.get(&unlisted) {
+    if let Some(unread) = unread_beside(view, w) {
         draft.wait(not_known(
             &format!("private endpoints in {}", w.place.resource_group),
-            unlisted,
+            unread,
         ));
         return busy.with(w);
     }
@@ -524,6 +519,16 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
             },
         )
     });
+}
+
+/// Where this endpoint is to stand, something that may be it under another name, and that could not be read.
+fn unread_beside<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a Fact<EndpointSeen>> {
+    let wanted = wanted(view).all;
+    let mut beside = view.seen.azure.endpoints.iter().filter(|(id, fact)| {
+        fact.ignorance().is_some() && id.resource_group_id().as_ref() == Some(&w.place.resource_group)
+    });
+    let unread = beside.find(|(id, _)| !wanted.iter().any(|w| w.id == **id));
+    unread.map(|(_, fact)| fact)
 }
 
 /// Addresses that an endpoint takes: one for each of its names (azure.md §3.2).

@@ -8,9 +8,9 @@
 //! | what this process saw, what status or a connection tells of | three answers, the last at least 30 s after the first |
 //! | a storage account or container registry that the registry names | three answers, the last at least 3 minutes after the first |
 //! | what this process has removed itself | the first answer |
-//! | an endpoint of ours that a list leaves out | as if it had not been found |
 //!
-//! Where what is decided cannot be taken back, the planner asks for a sign of life elsewhere besides.
+//! An endpoint of ours that was seen is asked for by itself from then on: that a list or a connection leaves it out tells nothing, and
+//! what could not be read tells nothing either. Where what is decided cannot be taken back, the planner asks for a sign of life elsewhere besides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub(crate) struct Absences {
     known: BTreeSet<ArmId>,
-    /// Endpoints of ours, which a list may leave out.
+    /// Endpoints of ours that exist, as far as is known.
     ours: BTreeSet<ArmId>,
     /// Removed by a write of ours.
     removed: BTreeSet<ArmId>,
@@ -70,6 +70,11 @@ pub(crate) struct Witnesses<'a> {
 }
 
 impl Absences {
+    /// What the next look has to look at, whatever Azure's lists say.
+    pub(crate) fn known_endpoints(&self) -> BTreeSet<ArmId> {
+        self.ours.clone()
+    }
+
     /// A write of ours removes it: that it is not found afterwards is no surprise.
     pub(crate) fn removing(&mut self, id: &ArmId) {
         self.removed.insert(id.clone());
@@ -119,29 +124,8 @@ impl Absences {
                 self.sighting(id, endpoint, desired, running.contains(id));
             }
         }
-        let left_out: Vec<ArmId> = self
-            .ours
-            .iter()
-            .filter(|id| !azure.endpoints.contains_key(*id))
-            .cloned()
-            .collect();
-        let answered = azure.registry.seen().is_some();
-        for id in left_out {
-            // Without the registry's own answer nobody knows where else to look.
-            if !answered && !self.removed.contains(&id) {
-                azure
-                    .endpoints
-                    .insert(id.clone(), Fact::Unknown(not_yet(&id, 0, KNOWN)));
-                continue;
-            }
-            let mut fact = Fact::Absent;
-            self.one(&id, &mut fact, Some(KNOWN), now);
-            if fact.is_absent() {
-                self.ours.remove(&id);
-            } else {
-                azure.endpoints.insert(id, fact);
-            }
-        }
+        self.ours
+            .retain(|id| !azure.endpoints.get(id).is_some_and(Fact::is_absent));
     }
 
     fn sighting(&mut self, id: &ArmId, endpoint: &EndpointSeen, desired: &Desired, changing: bool) {

@@ -164,6 +164,15 @@ impl Memories {
         self.change(uid, |entry| entry.zone_groups.extend(zones));
     }
 
+    /// Endpoints of ours that were seen: they are looked at by themselves.
+    pub fn known_endpoints(&self, uid: &str) -> BTreeSet<ArmId> {
+        let objects = self.objects();
+        objects
+            .get(uid)
+            .map(|e| e.absences.known_endpoints())
+            .unwrap_or_default()
+    }
+
     /// A write that removes this resource has been sent: that it is not found afterwards is no surprise.
     pub fn removing(&self, uid: &str, id: &ArmId) {
         self.change(uid, |entry| entry.absences.removing(id));

@@ -1,6 +1,6 @@
-//! Private endpoints: wanted ones by their deterministic names, and those that are no longer wanted by our tag or, where it is lost, by
-//! a name that fits what they lead to; in the resource groups that the spec names and in those from which the targets say that something is connected; each with its
-//! members and zone groups (azure.md §3, §4.2).
+//! Private endpoints: wanted ones by their deterministic names, those that somebody knows of by their ids, and others that are no longer
+//! wanted by our tag or, where it is lost, by a name that fits what they lead to; in the resource groups that the spec names and in those
+//! from which the targets say that something is connected; each with its members and zone groups (azure.md §3, §4.2).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use sreg_domain::{ArmId, EndpointGroup};
 
 use super::addresses::public_name;
 use super::{Look, settling, understood, unseen};
-use crate::arm::{Call, CallError};
+use crate::arm::{Call, CallError, Cause};
 use crate::json;
 
 const KIND: &str = "Microsoft.Network/privateEndpoints";
@@ -28,27 +28,29 @@ fn may_be_ours(id: &ArmId, body: &Value, desired: &Desired) -> bool {
     }
 }
 
-/// All endpoints of one registry. Where a resource group could not be listed, an entry named `unlisted` says so: other
-/// endpoints of ours may stand there.
+/// All endpoints of one registry; each that is `known` has an answer of its own. Where a resource group could not be listed, an entry
+/// named `unlisted` says so: other endpoints of ours may stand there.
 pub(super) async fn all(
     look: &Look<'_>,
     desired: &Desired,
     wanted: &[(ArmId, EndpointGroup)],
     connected: BTreeSet<ArmId>,
+    known: &BTreeSet<ArmId>,
 ) -> BTreeMap<ArmId, Fact<EndpointSeen>> {
-    let ids = ids(desired, wanted);
+    let mut ids = ids(desired, wanted);
+    ids.extend(known.iter().filter(|id| id.kind() == LOWER_KIND).cloned());
     let groups: BTreeSet<ArmId> = desired.endpoints.iter().map(|p| p.resource_group.clone()).collect();
     let list = |group| others(look, desired, group, &ids);
-    let (mut endpoints, listings, left) = futures::join!(
+    let (mut endpoints, listings, (left, unread)) = futures::join!(
         super::each(ids.iter().cloned(), |id| one(look, id)),
         join_all(groups.iter().cloned().map(list)),
         left_groups(look, desired, &groups, connected),
     );
     let left = join_all(left.into_iter().map(list)).await;
-    listings
-        .into_iter()
-        .chain(left)
-        .for_each(|found| endpoints.extend(found));
+    // What has an answer of its own keeps it.
+    for (id, fact) in listings.into_iter().chain(left).flatten().chain(unread) {
+        endpoints.entry(id).or_insert(fact);
+    }
     endpoints
 }
 
@@ -62,24 +64,29 @@ pub(super) fn ids(desired: &Desired, wanted: &[(ArmId, EndpointGroup)]) -> BTree
     desired.endpoints.iter().flat_map(at).collect()
 }
 
-/// Resource groups that the spec no longer names and where an endpoint of ours still stands, as connections tell. One that cannot
-/// be read is another team's: we may read our own.
+/// Resource groups that the spec no longer names and where an endpoint of ours still stands, as connections tell; and what could not be
+/// read although it may be one. What we may not read is another team's: we may read our own.
 async fn left_groups(
     look: &Look<'_>,
     desired: &Desired,
     named: &BTreeSet<ArmId>,
     connected: BTreeSet<ArmId>,
-) -> BTreeSet<ArmId> {
+) -> (BTreeSet<ArmId>, Vec<(ArmId, Fact<EndpointSeen>)>) {
     let elsewhere = |id: &ArmId| id.resource_group_id().is_some_and(|group| !named.contains(&group));
     let candidates = connected
         .into_iter()
         .filter(|id| id.kind() == LOWER_KIND && elsewhere(id) && ends_like_ours(id.name()));
-    let reads = candidates.map(|id| async move {
-        let body = look.read(&id).await.ok()?;
-        let ours = may_be_ours(&id, &body, desired);
-        id.resource_group_id().filter(|_| ours)
-    });
-    join_all(reads).await.into_iter().flatten().collect()
+    let reads = candidates.map(|id| async move { (look.read(&id).await, id) });
+    let (mut groups, mut unread) = (BTreeSet::new(), Vec::new());
+    for (read, id) in join_all(reads).await {
+        match read {
+            Ok(body) if may_be_ours(&id, &body, desired) => groups.extend(id.resource_group_id()),
+            Ok(_) => {}
+            Err(error) if matches!(error.cause, Cause::Missing | Cause::Forbidden) => {}
+            Err(error) => unread.push((id, unseen(error))),
+        }
+    }
+    (groups, unread)
 }
 
 /// Whether a name's last word may be the hash that names of ours end with.

@@ -33,12 +33,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::Value;
-use sreg_domain::ArmId;
 use sreg_domain::action::Operation;
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::{
     AzureSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, OperationSeen, OperationState, Principal, ZoneSeen,
 };
+use sreg_domain::{ArmId, Known};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -214,12 +214,7 @@ fn settling(attempt: String, message: &str) -> Ignorance {
 }
 
 /// Looks at everything.
-pub(crate) async fn observe(
-    inner: &Inner,
-    desired: &Desired,
-    operations: &[Operation],
-    patience: Patience,
-) -> AzureSeen {
+pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, patience: Patience) -> AzureSeen {
     let Patience { deadline, for_the_rest } = patience;
     let places = || Arc::new(Semaphore::new(inner.settings.concurrency.max(1)));
     let look = Look {
@@ -238,7 +233,7 @@ pub(crate) async fn observe(
         odd: look.odd.clone(),
     };
     let (core, principal, subnets, virtual_networks, zones, elsewhere, shared, polled) = futures::join!(
-        registry::with_everything_behind(&access, &look, desired),
+        registry::with_everything_behind(&access, &look, desired, known),
         principal(&look),
         each(
             desired.endpoints.iter().map(|p| p.subnet.clone()),
@@ -248,7 +243,7 @@ pub(crate) async fn observe(
         each(zones::named(desired), |id| zones::zone(&look, desired, id)),
         zones::elsewhere(&look, desired),
         each(desired.sharing.iter().cloned(), |id| targets::storage(&look, id)),
-        join_all(operations.iter().map(|o| poll(&look, o))),
+        join_all(known.operations.iter().map(|o| poll(&look, o))),
     );
     let all_zones = zones.values().filter_map(Fact::seen);
     let all_zones = all_zones.chain(elsewhere.seen().into_iter().flatten());

@@ -11,7 +11,7 @@ use sreg_domain::seen::{
     ContainerRegistrySeen, DenyAssignment, EndpointSeen, Fact, LockSeen, PublicClient, RegionSeen, RegistrySeen,
     StorageSeen,
 };
-use sreg_domain::{ArmId, EndpointGroup, Fqdn, Location};
+use sreg_domain::{ArmId, EndpointGroup, Fqdn, Known, Location};
 
 use super::{
     Look, discovery, each, endpoints, locks, obstacles, policies, public_clients, rights, targets, understood, unseen,
@@ -36,7 +36,12 @@ pub(super) struct Core {
 }
 
 /// Reads the registry, then what it names.
-pub(super) async fn with_everything_behind(access: &Look<'_>, look: &Look<'_>, desired: &Desired) -> Core {
+pub(super) async fn with_everything_behind(
+    access: &Look<'_>,
+    look: &Look<'_>,
+    desired: &Desired,
+    known: &Known,
+) -> Core {
     let body = access.read(&desired.registry).await;
     let registry = match &body {
         Ok(body) => understood(&desired.registry, registry(&desired.registry, body)),
@@ -44,7 +49,7 @@ pub(super) async fn with_everything_behind(access: &Look<'_>, look: &Look<'_>, d
     };
     let Fact::Seen(seen) = &registry else {
         let because = "the registry was not seen";
-        let endpoints = endpoints::all(look, desired, &[], BTreeSet::new()).await;
+        let endpoints = endpoints::all(look, desired, &[], BTreeSet::new(), &known.endpoints).await;
         return Core {
             storage: BTreeMap::new(),
             container_registries: BTreeMap::new(),
@@ -96,7 +101,7 @@ pub(super) async fn with_everything_behind(access: &Look<'_>, look: &Look<'_>, d
                     .flat_map(|s| &s.private_endpoints),
             )
             .chain(acrs.values().filter_map(Fact::seen).flat_map(|a| &a.private_endpoints));
-        let endpoints = endpoints::all(look, desired, &wanted, connected.cloned().collect()).await;
+        let endpoints = endpoints::all(look, desired, &wanted, connected.cloned().collect(), &known.endpoints).await;
         let locks = locks::on(look, desired, &endpoints, &endpoints::ids(desired, &wanted)).await;
         (storage, acrs, endpoints, locks)
     };

@@ -19,10 +19,10 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use sreg_api::registry::{DeletionPolicy, DnsMode, PublicAccess, ResolutionPolicy, RollbackPolicy};
 use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Eyes, Hands, connect_through};
-use sreg_domain::action::{Operation, StepId};
+use sreg_domain::action::StepId;
 use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Verification};
 use sreg_domain::seen::{AzureSeen, OperationState};
-use sreg_domain::{ArmId, AzureAction, Cloud, Effect, EndpointGroup, Failure};
+use sreg_domain::{ArmId, AzureAction, Cloud, Effect, EndpointGroup, Failure, Known};
 
 pub const OWNER: &str = "test/ml-platform/contoso-models";
 pub const TENANT: &str = "0a000000-0000-4000-8000-0000000000ff";
@@ -125,7 +125,7 @@ pub struct Bench {
     pub simulator: Simulator,
     pub client: AzureClient,
     pub desired: Desired,
-    pub operations: Vec<Operation>,
+    pub known: Known,
 }
 
 impl Bench {
@@ -143,13 +143,13 @@ impl Bench {
             simulator,
             client,
             desired: desired(),
-            operations: Vec::new(),
+            known: Known::default(),
         }
     }
 
     pub async fn observe(&self) -> AzureSeen {
         self.client
-            .observe(&self.desired, &self.operations, Duration::from_secs(60))
+            .observe(&self.desired, &self.known, Duration::from_secs(60))
             .await
     }
 
@@ -169,10 +169,10 @@ impl Bench {
             Effect::Done { .. } => {}
             Effect::Stale(why) => panic!("{action:?}: {why}"),
             Effect::Started(operation) => {
-                self.operations = vec![operation];
+                self.known.operations = vec![operation];
                 let seen = self.observe().await;
                 assert_eq!(seen.operations[0].state, OperationState::Succeeded, "{action:?}");
-                self.operations.clear();
+                self.known.operations.clear();
             }
         }
     }

@@ -53,9 +53,9 @@ async fn failed(bench: &mut Bench, action: AzureAction) -> sreg_domain::Failure 
     let Ok(Effect::Started(operation)) = bench.carry_out(action).await else {
         panic!("not started")
     };
-    bench.operations = vec![operation];
+    bench.known.operations = vec![operation];
     let azure = bench.observe().await;
-    bench.operations.clear();
+    bench.known.operations.clear();
     match &azure.operations[0].state {
         OperationState::Failed(failure) => failure.clone(),
         other => panic!("{other:?}"),

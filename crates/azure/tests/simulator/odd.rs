@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sreg_azure::{Eyes, connect_through};
 use sreg_domain::action::{Operation, StepId};
 use sreg_domain::seen::{IgnoranceKind, OperationState};
-use sreg_domain::{AzureAction, Effect, EndpointGroup};
+use sreg_domain::{AzureAction, Effect, EndpointGroup, Known};
 use tokio::time::Instant;
 
 use crate::simulated::*;
@@ -89,8 +89,8 @@ async fn no_answer_however_odd_is_taken_for_knowledge() {
         (599, "{}"),
     ] {
         let client = connect_through(settings(), Odd::new(status, Some(body))).unwrap();
-        let operations = [operation("https://management.azure.com/op")];
-        let azure = client.observe(&desired(), &operations, Duration::from_secs(30)).await;
+        let known = known(&["https://management.azure.com/op"]);
+        let azure = client.observe(&desired(), &known, Duration::from_secs(30)).await;
         let told = [
             azure.registry.ignorance().is_some(),
             azure.principal.ignorance().is_some(),
@@ -106,18 +106,24 @@ async fn no_answer_however_odd_is_taken_for_knowledge() {
 async fn a_silent_azure_ends_the_visit_at_its_deadline() {
     let client = connect_through(settings(), Odd::new(200, None)).unwrap();
     let start = Instant::now();
-    let azure = client.observe(&desired(), &[], Duration::from_secs(45)).await;
+    let azure = client
+        .observe(&desired(), &Known::default(), Duration::from_secs(45))
+        .await;
     assert!(start.elapsed() <= Duration::from_secs(46), "{:?}", start.elapsed());
     assert_eq!(kind(&azure.registry), IgnoranceKind::Unreachable);
     assert!(azure.subnets.values().all(|s| s.ignorance().is_some()));
 }
 
-fn operation(poll_url: &str) -> Operation {
-    Operation {
+fn known(poll_urls: &[&str]) -> Known {
+    let operation = |poll_url: &&str| Operation {
         step: StepId("s".into()),
         resource: id(REGISTRY),
-        poll_url: poll_url.into(),
+        poll_url: (*poll_url).into(),
         started_at: Timestamp::now(),
+    };
+    Known {
+        operations: poll_urls.iter().map(operation).collect(),
+        ..Known::default()
     }
 }
 
@@ -136,8 +142,8 @@ async fn our_token_is_sent_to_no_other_host() {
         "",
         "nonsense",
     ];
-    let operations: Vec<Operation> = urls.iter().map(|u| operation(u)).collect();
-    let azure = client.observe(&desired(), &operations, Duration::from_secs(30)).await;
+    let known = known(&urls);
+    let azure = client.observe(&desired(), &known, Duration::from_secs(30)).await;
     assert!(
         azure.operations.iter().all(|o| o.state == OperationState::Lost),
         "{:?}",
@@ -162,7 +168,9 @@ async fn a_list_that_never_ends_is_nonsense() {
     let endless = r#"{"value":[],"nextLink":"https://management.azure.com/subscriptions/x?again"}"#;
     let transport = Odd::new(200, Some(endless));
     let client = connect_through(settings(), transport.clone()).unwrap();
-    let azure = client.observe(&desired(), &[], Duration::from_secs(30)).await;
+    let azure = client
+        .observe(&desired(), &Known::default(), Duration::from_secs(30))
+        .await;
     assert_eq!(kind(&azure.zones_elsewhere), IgnoranceKind::Nonsense);
     assert!(transport.calls.load(Ordering::SeqCst) < 100);
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_sim::FaultEffect;
+use azure_sim::{FaultEffect, FaultRule};
 use serde_json::json;
 use sreg_api::registry::DnsMode;
 use sreg_azure::{Eyes, connect_through};
 use sreg_domain::seen::{Fact, IgnoranceKind};
-use sreg_domain::{ArmId, AzureAction, EndpointGroup};
+use sreg_domain::{ArmId, AzureAction, EndpointGroup, Known};
 
 use crate::simulated::*;
 use crate::steps::*;
@@ -122,6 +122,39 @@ async fn endpoints_of_ours_in_a_resource_group_that_the_spec_no_longer_names_are
             .await;
     }
     assert_eq!(found(bench.observe().await), left);
+}
+
+/// A failed read is no absence: what may be one of ours is not left out for it.
+#[tokio::test]
+async fn an_endpoint_of_ours_that_cannot_be_read_is_not_left_out() {
+    let mut bench = Bench::new();
+    let (target, group) = targets(&bench.observe().await).remove(1);
+    let mut action = create_endpoint(&target, group);
+    let elsewhere = id(&format!("{PLATFORM}/resourceGroups/dns"));
+    let AzureAction::CreateEndpoint { id: one, .. } = &mut action else {
+        panic!("not a creation")
+    };
+    *one = elsewhere.provider("Microsoft.Network/privateEndpoints", one.name());
+    let one = one.clone();
+    bench.complete(action).await;
+    let fails = |effect| FaultRule {
+        nth: None,
+        times: None,
+        ..fault("GET", "/resourceGroups/dns/providers/Microsoft.Network/privateEndpoints", effect)
+    };
+    bench.simulator.inject(fails(status(500, "InternalServerError", None)));
+    assert_eq!(kind(&bench.observe().await.endpoints[&one]), IgnoranceKind::Unreachable);
+    // What we may not read is another team's, unless somebody knows of it.
+    bench.simulator.clear_faults();
+    bench.simulator.inject(fails(status(403, "AuthorizationFailed", None)));
+    assert!(!bench.observe().await.endpoints.contains_key(&one));
+    bench.known.endpoints = [one.clone()].into();
+    assert_eq!(kind(&bench.observe().await.endpoints[&one]), IgnoranceKind::Forbidden);
+    // No list and no connection tells of it any more: it is asked for all the same.
+    bench.simulator.clear_faults();
+    assert!(bench.simulator.delete_by_hand(one.as_str()));
+    let azure = bench.observe().await;
+    assert!(azure.endpoints.get(&one).is_some_and(|fact| fact.seen().is_none()));
 }
 
 fn sandbox_zone() -> ArmId {
@@ -323,7 +356,9 @@ async fn an_absence_is_not_believed_while_something_is_being_created() {
         ..bench
     };
     let fresh = connect_through(settings(), Arc::new(InProcess(other.simulator.clone()))).unwrap();
-    let azure = fresh.observe(&other.desired, &[], Duration::from_secs(60)).await;
+    let azure = fresh
+        .observe(&other.desired, &Known::default(), Duration::from_secs(60))
+        .await;
     assert!(
         azure.endpoints[&endpoint].is_absent(),
         "another process has no reason to doubt it"

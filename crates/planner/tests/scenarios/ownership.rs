@@ -328,7 +328,7 @@ fn endpoints_are_named_by_the_template_and_what_exists_keeps_its_name() {
         assert_eq!(world.state(), "Locked", "{}", world.message());
         assert_eq!(names(&world), made);
     }
-    // What is lost comes back under the name that is wanted now, and a list that cannot be read makes nothing twice.
+    // What is lost comes back under the name that is wanted now, and what cannot be read makes nothing twice.
     let (lost, _) = world
         .seen
         .azure
@@ -342,19 +342,20 @@ fn endpoints_are_named_by_the_template_and_what_exists_keeps_its_name() {
             .unwrap()
             .provider("Microsoft.Network/privateEndpoints", "unlisted"),
     );
+    let whole = world.seen.azure.endpoints.clone();
+    for unread in [&lost, &unlisted] {
+        world.seen.azure.endpoints.insert(lost.clone(), Fact::Absent);
+        let unreadable = unknown(IgnoranceKind::Unreachable);
+        world.seen.azure.endpoints.insert(unread.clone(), unreadable);
+        let plan = world.plan();
+        assert!(
+            !render(&plan).contains("to repair: create private endpoint"),
+            "{unread}: {}",
+            render(&plan)
+        );
+        world.seen.azure.endpoints.clone_from(&whole);
+    }
     world.seen.azure.endpoints.insert(lost, Fact::Absent);
-    world
-        .seen
-        .azure
-        .endpoints
-        .insert(unlisted.clone(), unknown(IgnoranceKind::Unreachable));
-    let plan = world.plan();
-    assert!(
-        !render(&plan).contains("to repair: create private endpoint"),
-        "{}",
-        render(&plan)
-    );
-    world.seen.azure.endpoints.remove(&unlisted);
     let plan = world.plan();
     assert!(
         render(&plan).contains("to repair: create private endpoint"),

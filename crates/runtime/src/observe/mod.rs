@@ -19,7 +19,7 @@ use sreg_domain::desired::ObjectRef;
 use sreg_domain::seen::{
     AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen,
 };
-use sreg_domain::{ArmId, Desired, Digest, Seen, StepId};
+use sreg_domain::{ArmId, Desired, Digest, Known, Seen, StepId};
 use sreg_planner::may_open;
 
 use crate::absence::Witnesses;
@@ -35,13 +35,16 @@ const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
 /// Everything that a plan for `desired` may know now. Ends within the settings' observe deadline; where public access is to be
 /// opened, whatever that does not need is waited for only a moment.
 pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
-    let operations = recorded_operations(&seen.status);
+    let known = Known {
+        operations: recorded_operations(&seen.status),
+        endpoints: context.memories.known_endpoints(&object.uid),
+    };
     let deadline = context.settings.observe_deadline;
     let mut cluster = cluster::observe(context, object, desired).await;
     let patience = context.settings.patience_to_open;
     let opens = |cluster: &ClusterSeen| may_open(desired, &seen.status, cluster, context.clock.now());
     let mut azure = 'looked: {
-        let mut looking = context.eyes.observe(desired, &operations, deadline);
+        let mut looking = context.eyes.observe(desired, &known, deadline);
         while !opens(&cluster) {
             match tokio::time::timeout(patience, &mut looking).await {
                 Ok(azure) => break 'looked azure,
@@ -50,10 +53,7 @@ pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, de
             }
         }
         drop(looking);
-        context
-            .eyes
-            .observe_to_open(desired, &operations, deadline, patience)
-            .await
+        context.eyes.observe_to_open(desired, &known, deadline, patience).await
     };
     let witnesses = Witnesses {
         desired,

@@ -87,3 +87,45 @@ async fn an_endpoint_that_somebody_deleted_is_still_made_again() {
         .await;
     operator.stop().await;
 }
+
+/// Everything is open, and its endpoints have just been moved to another resource group: the former ones are to go.
+async fn open_with_endpoints_left_behind() -> (Stand, super::stand::Operator) {
+    let stand = Stand::quick_with(|object| {
+        object["spec"]["deletionPolicy"] = "DeleteEndpoints".into();
+        object["spec"]["publicAccess"] = json!({"desired": "Enabled"});
+    });
+    let operator = stand.start();
+    stand.until("open", HOUR, |stand| stand.state() == "Open").await;
+    stand.sim.inject(broken(FORMER_ENDPOINTS));
+    stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
+        object["spec"]["endpoints"][0]["resourceGroupResourceId"] =
+            "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/dns".into();
+    });
+    (stand, operator)
+}
+
+const FORMER_ENDPOINTS: &str = "/resourceGroups/network/providers/Microsoft.Network/privateEndpoints";
+
+fn broken(path: &str) -> azure_sim::FaultRule {
+    let effect = json!({"status": {"status": 500, "code": "InternalServerError", "message": "Try again."}});
+    serde_json::from_value(json!({"method": "GET", "path": path, "effect": effect})).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_cannot_be_read_are_not_forgotten_and_go_once_they_can() {
+    let (stand, operator) = open_with_endpoints_left_behind().await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(stand.object().is_some(), "not without knowing what became of them");
+    stand.sim.clear_faults();
+    stand.until("gone", HOUR, |stand| stand.object().is_none()).await;
+    let left = stand.sim.with_world(|world| {
+        let all = world
+            .of_kind("microsoft.network/privateendpoints")
+            .map(|r| r.id.clone());
+        all.filter(|id| !id.contains("sandbox")).collect::<Vec<_>>()
+    });
+    assert!(left.is_empty(), "{left:?}");
+    operator.stop().await;
+}

@@ -6,9 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use sreg_azure::Eyes;
-use sreg_domain::Desired;
-use sreg_domain::action::Operation;
 use sreg_domain::seen::AzureSeen;
+use sreg_domain::{Desired, Known};
 
 use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand};
 
@@ -174,11 +173,11 @@ struct Poisoned(sreg_azure::AzureClient);
 
 #[async_trait]
 impl Eyes for Poisoned {
-    async fn observe(&self, desired: &Desired, operations: &[Operation], deadline: Duration) -> AzureSeen {
+    async fn observe(&self, desired: &Desired, known: &Known, deadline: Duration) -> AzureSeen {
         match desired.object.name.as_str() {
             "poison" => panic!("the sight of it"),
             "tar" => std::future::pending().await,
-            _ => self.0.observe(desired, operations, deadline).await,
+            _ => self.0.observe(desired, known, deadline).await,
         }
     }
 }

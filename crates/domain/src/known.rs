@@ -1,0 +1,15 @@
+//! What earlier looks left behind for the next one.
+
+use std::collections::BTreeSet;
+
+use crate::action::Operation;
+use crate::ids::ArmId;
+
+/// What is looked at by itself, because somebody knows of it: that a list or another resource leaves it out tells nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Operations that status recorded.
+    pub operations: Vec<Operation>,
+    /// Private endpoints that were seen, wanted or not.
+    pub endpoints: BTreeSet<ArmId>,
+}
