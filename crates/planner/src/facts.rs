@@ -59,6 +59,11 @@ pub(crate) fn relocks(status: &SecureRegistryStatus, any_closed: bool) -> bool {
     exposure.is_some_and(|e| goes_on(e) && !e.by_spec) && status.rollback.is_none()
 }
 
+/// Whether what is open was opened by hand: a lock held, and neither spec, break-glass nor rollback has lifted it since.
+pub(crate) fn opened_by_hand(status: &SecureRegistryStatus) -> bool {
+    relocks(status, false) && status.break_glasses.is_empty()
+}
+
 /// The three things behind the registry, as the registry reports them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Targets {

@@ -5,17 +5,17 @@
 //! | --- | --- |
 //! | an address rule | takes it away: named |
 //! | a subnet rule, of a network that is a client network or waived | takes it away: named |
-//! | a subnet rule, of another network | is held; one that only comes back not for rules that its snapshot holds |
+//! | a subnet rule, of another network | is held; where somebody opened by hand not for rules that the snapshot holds |
 //! | a network security perimeter, whose rules we do not read | takes it away: approved first, unless it only comes back |
 
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
+use crate::before_lock;
 use crate::draft::Draft;
 use crate::facts::{View, noun, relocks, seen_network, switch_of};
-use crate::lockdown::has_begun;
-use crate::opening::{kept, switch};
+use crate::opening::switch;
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
 
 /// What the lock takes away from one target.
@@ -27,11 +27,8 @@ struct Loses<'a> {
 
 /// Target by target, as it was before the lock: the same whether the lock is ahead, half done or done.
 fn losses<'a>(view: &'a View<'_>) -> Vec<Loses<'a>> {
-    let begun = |_: &&_| !view.all_open() || has_begun(view);
-    let snapshot = view.seen.cluster.snapshot.seen().filter(begun);
     let of = |access: &'a AccessAssessment| {
-        let earlier = snapshot.and_then(|s| kept(s, &access.id)).cloned();
-        let network = earlier.or_else(|| seen_network(view.seen, access.target, &access.id))?;
+        let network = before_lock::settings(view, access)?;
         let mut rules = rules_of(access.target, &network);
         rules.retain(NetworkRule::goes_when_closed);
         let perimeter = switch(&network) == PublicNetworkAccess::SecuredByPerimeter;
@@ -147,14 +144,12 @@ pub(crate) fn unknown_perimeter<'v>(view: &'v View<'_>) -> Option<&'v AccessAsse
 
 /// Subnets of networks that nothing proves and nobody waived: their clients come in by a rule that the lock takes away.
 pub(crate) fn unproven_subnets(view: &View<'_>) -> Vec<Wait> {
-    let comes_back = relocks(&view.seen.object.status, view.any_closed());
-    let snapshot = view.seen.cluster.snapshot.seen().filter(|_| comes_back);
     let mut waits = Vec::new();
     for access in view.access.iter().filter(|a| a.closed == Some(false)) {
         let Some(network) = seen_network(view.seen, access.target, &access.id) else {
             continue;
         };
-        let kept = snapshot.and_then(|s| kept(s, &access.id));
+        let kept = before_lock::before_opened_by_hand(view, &access.id);
         let kept: Vec<String> = kept.map(|k| keys(&rules_of(access.target, k))).unwrap_or_default();
         let rules = rules_of(access.target, &network).into_iter();
         let unproven = rules.filter(|rule| rule.kind == RuleKind::Subnet && !kept.contains(&rule.key()));

@@ -20,6 +20,7 @@ pub mod advice;
 mod approvals;
 mod askers;
 mod attempts;
+mod before_lock;
 mod break_glass;
 mod callers;
 mod claims;

@@ -3,7 +3,7 @@
 //!
 //! | rule | says |
 //! | --- | --- |
-//! | proof | closing needs complete, fresh, echoed proof of every path; claim, finalizer, snapshot, settled names; what people must say |
+//! | proof | closing needs complete, fresh, echoed proof of every path; claim, finalizer, a snapshot of all that it takes away, settled names; what people must say |
 //! | alone | closing writes stand alone in the only wave |
 //! | opening | opening needs the spec, a break-glass in force, or a rollback that was chosen |
 //! | valid | for an object that breaks rules nothing is written to Azure but what opens, by its spec or in an emergency |
@@ -28,6 +28,7 @@ mod order;
 mod ownership;
 mod people;
 mod proof;
+mod way_back;
 
 /// A rule that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,12 +22,12 @@ use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, Fqdn, NetworkR
 
 use crate::draft::{Draft, azure_step, cluster_step};
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
-use crate::facts::{View, seen_network};
+use crate::facts::View;
 use crate::opening::kept;
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
-use crate::{attempts, firewall, gates, opening};
+use crate::{attempts, before_lock, firewall, gates, opening};
 
 /// Plans the way to the lock, as far as it can be gone now.
 pub(crate) fn plan(
@@ -129,16 +129,13 @@ pub(crate) fn limits(draft: &mut Draft) {
 }
 
 fn close_with(view: &View<'_>, proof: &Digest, draft: &mut Draft) {
-    let wanted = match &view.seen.cluster.snapshot {
+    match &view.seen.cluster.snapshot {
         // What cannot be read is replaced while it matters to nobody.
-        Fact::Unknown(why) if why.kind == IgnoranceKind::Nonsense && view.all_open() => {
-            wanted_snapshot(view, None, proof)
-        }
+        Fact::Unknown(why) if why.kind == IgnoranceKind::Nonsense && view.all_open() => {}
         unknown @ Fact::Unknown(_) => return draft.wait(opening::unread_snapshot(view, unknown)),
-        Fact::Seen(seen) => wanted_snapshot(view, Some(seen), proof),
-        Fact::Absent => wanted_snapshot(view, None, proof),
-    };
-    let Some(wanted) = wanted else {
+        Fact::Seen(_) | Fact::Absent => {}
+    }
+    let Some(wanted) = wanted_snapshot(view, proof) else {
         return draft.waiting(
             WaitReason::NotKnown,
             "network settings of a target could not be read: they are kept before the lock",
@@ -164,19 +161,15 @@ fn close_with(view: &View<'_>, proof: &Digest, draft: &mut Draft) {
     closing(view, draft);
 }
 
-/// What must be kept before closing. While everything is open that is what Azure shows now; once a lock has begun, what an earlier
-/// snapshot kept stays.
-fn wanted_snapshot(view: &View<'_>, seen: Option<&Snapshot>, proof: &Digest) -> Option<Snapshot> {
-    let begun = seen.filter(|_| !view.all_open() || has_begun(view));
+/// What must be kept before closing.
+fn wanted_snapshot(view: &View<'_>, proof: &Digest) -> Option<Snapshot> {
     let mut targets = BTreeMap::new();
     for access in &view.access {
-        let earlier = begun.and_then(|s| kept(s, &access.id)).cloned();
-        let network = earlier.or_else(|| before_the_lock(view, access))?;
         targets.insert(
             access.id.to_string(),
             SnapshotTarget {
                 kind: access.target,
-                network,
+                network: before_lock::settings(view, access)?,
             },
         );
     }
@@ -185,21 +178,6 @@ fn wanted_snapshot(view: &View<'_>, seen: Option<&Snapshot>, proof: &Digest) -> 
         targets,
         evidence_digest: proof.clone(),
     })
-}
-
-/// A closing write of ours went out, and we have not opened everything since. Whoever opened by hand did not bring back the rules
-/// that the lock took away.
-pub(crate) fn has_begun(view: &View<'_>) -> bool {
-    let exposure = view.seen.object.status.exposure.as_ref();
-    exposure.is_some_and(|e| e.evidence_digest.is_some())
-}
-
-/// What a target was before the lock that begins now. One that we have closed ourselves, while its snapshot was lost, was open.
-fn before_the_lock(view: &View<'_>, access: &AccessAssessment) -> Option<serde_json::Value> {
-    if access.closed == Some(true) && has_begun(view) {
-        return Some(opening::open_settings(access.target));
-    }
-    seen_network(view.seen, access.target, &access.id)
 }
 
 /// Equal but for how Azure spells ids.

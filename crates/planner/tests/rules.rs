@@ -20,7 +20,10 @@ fn rules(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<&'static str> {
 
 /// A world whose plan closes the registry.
 fn closing() -> (World, Plan) {
-    let mut world = World::everyday();
+    closing_soon(World::everyday())
+}
+
+fn closing_soon(mut world: World) -> (World, Plan) {
     for _ in 0..60 {
         let plan = world.plan();
         if plan.steps().any(|s| s.id.0.starts_with("close registry")) {
@@ -33,6 +36,13 @@ fn closing() -> (World, Plan) {
 }
 
 type Break = fn(&mut World);
+
+fn let_somebody_in(world: &mut World) {
+    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
+        account.ip_rules.push("198.51.100.7".into());
+        apply::touch_storage(account);
+    }
+}
 
 fn block_public_clients(world: &mut World) {
     world.desired.verification.recent_public_clients = Some(RecentPublicClients {
@@ -155,6 +165,7 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             };
             snapshot.targets.remove(&storage("contosostore").to_string()).unwrap();
         }),
+        ("snapshot without a rule that people have added", let_somebody_in),
         ("snapshot of other evidence", |w| {
             let Fact::Seen(snapshot) = &mut w.seen.cluster.snapshot else {
                 panic!()
@@ -224,6 +235,37 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
         let found = rules(&world.desired, &world.seen_now(), &plan);
         assert!(found.contains(&"proof"), "{what}: {found:?}");
     }
+}
+
+/// After a break-glass everything is as it was before the lock and the snapshot is forgotten; the next one is written for the lock
+/// that comes back, and says nothing of what that lock may take away.
+#[test]
+fn a_subnet_that_nobody_answers_for_is_refused_also_in_a_lock_that_comes_back_to_a_new_snapshot() {
+    let mut world = World::everyday();
+    world.settle(60);
+    world.pass(Duration::from_secs(3600));
+    world.break_glass(30);
+    world.until("BreakGlass", 5);
+    world.visit();
+    assert!(world.seen.cluster.snapshot.is_absent(), "forgotten");
+    world.pass(Duration::from_secs(31 * 60));
+    let (world, plan) = closing_soon(world);
+    assert_eq!(rules(&world.desired, &world.seen_now(), &plan), Vec::<&str>::new());
+    let mut spoilt = world.clone();
+    let account = storage("contosostore");
+    if let Some(Fact::Seen(account)) = spoilt.seen.azure.storage.get_mut(&account) {
+        account.virtual_network_rules = vec![vnet("stranger").child("subnets", "build").to_string()];
+        apply::touch_storage(account);
+    }
+    let network = spoilt.seen.azure.storage[&account].seen().unwrap().network.clone();
+    if let Fact::Seen(snapshot) = &mut spoilt.seen.cluster.snapshot {
+        snapshot.targets.get_mut(&account.to_string()).unwrap().network = network;
+    }
+    let found = lint(&spoilt.desired, &spoilt.seen_now(), &plan);
+    assert!(
+        found.iter().any(|f| f.message.contains("neither client nor waived")),
+        "{found:?}"
+    );
 }
 
 fn edit(world: &World, edit: Edit) -> Step {

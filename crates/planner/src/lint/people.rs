@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde_json::{Value, json};
 use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::seen::PublicClient;
-use sreg_domain::{ArmId, Desired, Digest, Fact, NetworkRule, PublicNetworkAccess, RuleKind, Seen, TargetKind};
+use sreg_domain::{ArmId, Desired, Digest, Fact, RuleKind, Seen};
 
 use super::proof::{Names, closedness};
+use super::way_back::{Before, before, before_opened_by_hand, in_perimeter, is_closed, network_now};
 use crate::facts::relocks;
 use crate::prefix::{Prefix, is_public};
 use crate::window::{self, Standing};
@@ -74,79 +74,33 @@ fn approval_digest(desired: &Desired, seen: &Seen, targets: &[&ArmId], places: &
     let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
     parts.extend(obstacles.map(|obstacle| format!("obstacle {obstacle}")));
     for id in targets {
-        let (kind, network) = before_the_lock(seen, id);
-        let rules = rules_of(kind, &network)
-            .into_iter()
-            .filter(|r| r.kind != RuleKind::Resource);
-        parts.extend(rules.map(|rule| format!("lets in {} {}", id.key(), rule.key())));
-        if in_perimeter(&network) {
-            parts.push(format!("perimeter {}", id.key()));
-        }
+        let Before { rules, perimeter } = before(seen, id);
+        parts.extend(rules.iter().map(|rule| format!("lets in {} {}", id.key(), rule.key())));
+        parts.extend(perimeter.then(|| format!("perimeter {}", id.key())));
     }
     parts.sort();
     Digest::of_parts(parts.iter().map(String::as_str))
 }
 
-/// Kind and network settings of a target as the snapshot holds them once a lock has begun, else as they are.
-fn before_the_lock(seen: &Seen, id: &ArmId) -> (TargetKind, Value) {
-    let (kind, now) = network_now(seen, id);
-    let begun = !super::proof::all_open(seen)
-        || seen
-            .object
-            .status
-            .exposure
-            .as_ref()
-            .is_some_and(|e| e.evidence_digest.is_some());
-    let snapshot = seen.cluster.snapshot.seen().filter(|_| begun);
-    let kept = snapshot.and_then(|s| s.targets.iter().find(|(key, _)| key.eq_ignore_ascii_case(id.key())));
-    (kind, kept.map_or(now, |(_, target)| target.network.clone()))
-}
-
-fn network_now(seen: &Seen, id: &ArmId) -> (TargetKind, Value) {
-    let azure = &seen.azure;
-    let storage = azure
-        .storage
-        .get(id)
-        .and_then(Fact::seen)
-        .map(|s| (TargetKind::Storage, s.network.clone()));
-    let containers = azure.container_registries.get(id).and_then(Fact::seen);
-    let containers = || containers.map(|c| (TargetKind::ContainerRegistry, c.network.clone()));
-    let access = || azure.registry.seen().and_then(|r| r.public_network_access.clone());
-    storage
-        .or_else(containers)
-        .unwrap_or_else(|| (TargetKind::Registry, json!({"publicNetworkAccess": access()})))
-}
-
-fn in_perimeter(network: &Value) -> bool {
-    network["publicNetworkAccess"].as_str().map(PublicNetworkAccess::from)
-        == Some(PublicNetworkAccess::SecuredByPerimeter)
-}
-
-/// Every subnet that an open account lets in is of a client network or waived; a lock that only comes back takes away again what its
-/// snapshot holds.
+/// Every subnet that an open account lets in is of a client network or waived; one that somebody opened by hand may have those again
+/// that it had before.
 fn subnets_are_known(desired: &Desired, seen: &Seen, targets: &[&ArmId]) -> bool {
     let known = |network: &ArmId| {
         let mut clients = desired.client_networks.iter();
         let client = clients.any(|c| c.place == NetworkPlace::VirtualNetwork(network.clone()));
         client || desired.waived.contains_key(network)
     };
-    targets.iter().all(|id| {
+    let open = targets.iter().filter(|id| is_closed(seen, id) == Some(false));
+    open.into_iter().all(|id| {
         let (kind, now) = network_now(seen, id);
-        let held = if goes_on(seen) {
-            before_the_lock(seen, id).1
-        } else {
-            Value::Null
-        };
-        let held: Vec<String> = rules_of(kind, &held).iter().map(NetworkRule::key).collect();
-        let open = closedness(seen).and_then(|all| all.get(*id).copied().flatten()) == Some(false);
+        let had = before_opened_by_hand(seen, id);
         let mut subnets = rules_of(kind, &now)
             .into_iter()
             .filter(|rule| rule.kind == RuleKind::Subnet);
-        !open
-            || subnets.all(|rule| {
-                let network = rule.value.parse::<ArmId>().ok().and_then(|subnet| subnet.parent());
-                network.is_some_and(|network| known(&network)) || held.contains(&rule.key())
-            })
+        subnets.all(|rule| {
+            let network = rule.value.parse::<ArmId>().ok().and_then(|subnet| subnet.parent());
+            network.is_some_and(|network| known(&network)) || had.contains(&rule.key())
+        })
     })
 }
 
@@ -156,10 +110,7 @@ fn approved(desired: &Desired, seen: &Seen, targets: &[&ArmId], digest: &Digest)
         Fact::Absent => false,
         Fact::Unknown(_) => return false,
     };
-    let open_perimeter = |id: &&ArmId| {
-        let open = closedness(seen).and_then(|all| all.get(*id).copied().flatten()) == Some(false);
-        open && in_perimeter(&network_now(seen, id).1)
-    };
+    let open_perimeter = |id: &&ArmId| is_closed(seen, id) == Some(false) && in_perimeter(&network_now(seen, id).1);
     let perimeter = !goes_on(seen) && targets.iter().any(open_perimeter);
     let needed = obstacles || perimeter || desired.gates.contains(&LockdownGate::Approval);
     let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Lockdown && a.digest == *digest;

@@ -227,6 +227,7 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
         (None, _) => missing.push("no fresh round is open".into()),
         (_, None) => missing.push("endpoints are not all ready with names and addresses".into()),
     }
+    missing.extend(super::way_back::forgotten(seen));
     missing
 }
 

@@ -56,6 +56,11 @@ fn locked_with_a_subnet() -> World {
     world
 }
 
+fn said(plan: &Plan, reason: FindingReason) -> String {
+    let found = plan.findings.iter().filter(|f| f.reason == reason);
+    found.map(|f| f.message.as_str()).collect::<Vec<_>>().join(" ")
+}
+
 fn not_put_back(plan: &Plan) -> Vec<&str> {
     let findings = plan
         .findings
@@ -218,6 +223,90 @@ fn the_next_lock_keeps_what_could_not_be_put_back_and_the_next_opening_puts_it_b
     world.settle(10);
     assert_eq!(storage_of(&world).virtual_network_rules, [subnet()]);
     assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
+}
+
+/// Opened but for a rule that Azure refuses; then somebody lets in one address more, and the lock comes back.
+#[test]
+fn what_people_let_in_beside_a_refused_rule_is_approved_before_the_next_lock_and_restored_after_it() {
+    for by_spec in [false, true] {
+        let mut world = locked_with_a_subnet();
+        let approved = world.plan().assessment.lockdown_digest;
+        world.refuses.insert(subnet(), false);
+        if by_spec {
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            world.until("Open", 5);
+        } else {
+            add(&mut world, "a", 30);
+            world.until("BreakGlass", 5);
+        }
+        world.visit();
+        let added = "198.51.100.7";
+        change_storage(&mut world, |s| s.ip_rules.push(added.into()));
+        if by_spec {
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Disabled);
+        } else {
+            live(&mut world, 30, "");
+        }
+        world.visit();
+        let plan = world.plan();
+        let told = said(&plan, FindingReason::RulesClose);
+        for rule in [added, OFFICE, &subnet()] {
+            assert!(told.contains(rule), "{rule}: {told}");
+        }
+        let asked = plan.assessment.lockdown_digest;
+        assert_ne!(asked, approved, "one rule more is another thing to approve");
+        world.until("Locked", 60);
+        assert_eq!(world.plan().assessment.lockdown_digest, asked, "it survives the lock");
+        world.refuses.clear();
+        world.pass(Duration::from_secs(3600));
+        world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+        world.settle(10);
+        assert_eq!(storage_of(&world).ip_rules, [OFFICE, added]);
+        assert_eq!(storage_of(&world).virtual_network_rules, [subnet()]);
+    }
+}
+
+/// The registry is closed, storage not yet.
+#[test]
+fn a_rule_that_comes_while_a_lock_is_half_done_is_kept_before_its_account_is_closed() {
+    let mut world = World::everyday();
+    change_storage(&mut world, |s| {
+        s.default_action = Some("Deny".into());
+        s.ip_rules = vec![OFFICE.into()];
+    });
+    while !world.closed()["contosoreg"] {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    assert!(!world.closed()["contosostore"], "half done");
+    let added = "198.51.100.7";
+    change_storage(&mut world, |s| s.ip_rules.push(added.into()));
+    world.until("Locked", 60);
+    world.pass(Duration::from_secs(3600));
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(10);
+    assert_eq!(storage_of(&world).ip_rules, [OFFICE, added]);
+}
+
+/// Whoever adds rules to what is locked opens it by hand: that is closed again, with the approval that there is, and not what was
+/// before the lock.
+#[test]
+fn a_rule_that_opens_by_hand_what_is_locked_is_neither_approved_nor_restored() {
+    let mut world = locked_with_a_subnet();
+    let approved = world.plan().assessment.lockdown_digest;
+    change_storage(&mut world, |s| {
+        s.public_network_access = Some("Enabled".into());
+        s.ip_rules = vec!["198.51.100.7".into()];
+    });
+    world.visit();
+    assert!(!world.all_closed(), "opened by hand");
+    assert_eq!(world.plan().assessment.lockdown_digest, approved);
+    world.until("Locked", 60);
+    world.pass(Duration::from_secs(3600));
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(10);
+    assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
+    assert_eq!(storage_of(&world).virtual_network_rules, [subnet()]);
 }
 
 #[test]

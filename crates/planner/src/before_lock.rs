@@ -1,0 +1,47 @@
+//! What a target was before the lock: what the snapshot keeps of it, what opening again restores, and which of it is approved before
+//! the lock takes it away.
+//!
+//! | a lock | the target | it was |
+//! | --- | --- | --- |
+//! | has not begun | – | as it is |
+//! | has begun | closed | as the snapshot holds it; open where no snapshot does |
+//! | has begun | still open, or opened again by spec, break-glass or rollback | as the snapshot holds it, with the rules that people have added since |
+//! | held | opened by hand | as the snapshot holds it: what is opened against the spec is no decision about the way back |
+
+use serde_json::Value;
+use sreg_domain::ArmId;
+use sreg_domain::network_rules::with_rules_of_now;
+
+use crate::facts::{View, opened_by_hand, seen_network};
+use crate::opening::{kept, open_settings};
+use crate::plan::AccessAssessment;
+
+/// A closing write of ours went out, and we have not opened everything since.
+fn has_begun(view: &View<'_>) -> bool {
+    let exposure = view.seen.object.status.exposure.as_ref();
+    exposure.is_some_and(|e| e.evidence_digest.is_some())
+}
+
+/// What the snapshot holds of a target, once a lock has begun. Before that it holds what was seen some visits ago.
+fn held<'v>(view: &'v View<'_>, id: &ArmId) -> Option<&'v Value> {
+    let begun = !view.all_open() || has_begun(view);
+    kept(view.seen.cluster.snapshot.seen().filter(|_| begun)?, id)
+}
+
+/// Network settings of a target as they were before the lock; `None`: they could not be read.
+pub(crate) fn settings(view: &View<'_>, access: &AccessAssessment) -> Option<Value> {
+    let now = seen_network(view.seen, access.target, &access.id);
+    match held(view, &access.id) {
+        Some(held) if access.closed == Some(false) && !opened_by_hand(&view.seen.object.status) => {
+            Some(with_rules_of_now(access.target, held, &now?))
+        }
+        Some(held) => Some(held.clone()),
+        None if access.closed == Some(true) && has_begun(view) => Some(open_settings(access.target)),
+        None => now,
+    }
+}
+
+/// What a target was before a lock that only comes back, because somebody opened it by hand.
+pub(crate) fn before_opened_by_hand<'v>(view: &'v View<'_>, id: &ArmId) -> Option<&'v Value> {
+    held(view, id).filter(|_| opened_by_hand(&view.seen.object.status))
+}

@@ -1,0 +1,111 @@
+//! What a closing write takes away, and whether the snapshot keeps it: worked out from what is seen alone.
+
+use serde_json::{Value, json};
+use sreg_domain::network_rules::rules_of;
+use sreg_domain::{ArmId, Fact, NetworkRule, PublicNetworkAccess, Seen, TargetKind};
+
+use super::proof::{all_open, closedness};
+use crate::facts::opened_by_hand;
+
+/// What approvals cover of a target as it was before the lock.
+pub(super) struct Before {
+    /// Whom the lock takes the way in from.
+    pub(super) rules: Vec<NetworkRule>,
+    /// Whether rules that we do not read say who comes in.
+    pub(super) perimeter: bool,
+}
+
+/// What a target was before the lock: what the snapshot of a lock that has begun holds of it, and what people have added to one that
+/// is open, unless they opened it by hand.
+pub(super) fn before(seen: &Seen, id: &ArmId) -> Before {
+    let (kind, now) = network_now(seen, id);
+    let lost = is_closed(seen, id) == Some(true) && we_closed(seen);
+    let settings = match held(seen, id) {
+        Some(held) => held.clone(),
+        None if lost => Value::Null,
+        None => now.clone(),
+    };
+    let mut rules = going(kind, &settings);
+    if is_closed(seen, id) == Some(false) && !opened_by_hand(&seen.object.status) {
+        let known = keys(&rules);
+        rules.extend(going(kind, &now).into_iter().filter(|r| !known.contains(&r.key())));
+    }
+    Before {
+        rules,
+        perimeter: in_perimeter(&settings),
+    }
+}
+
+/// Rules of open targets that the lock takes away, that nobody added by hand to what was locked, and that no opening would bring back.
+pub(super) fn forgotten(seen: &Seen) -> Vec<String> {
+    let mut forgotten = Vec::new();
+    for id in closedness(seen).into_iter().flatten().map(|(id, _)| id) {
+        let (kind, now) = network_now(seen, &id);
+        if is_closed(seen, &id) != Some(false) || opened_by_hand(&seen.object.status) {
+            continue;
+        }
+        let kept = in_snapshot(seen, &id).map(|network| keys(&going(kind, network)));
+        let kept = kept.unwrap_or_default();
+        let gone = going(kind, &now).into_iter().filter(|r| !kept.contains(&r.key()));
+        forgotten.extend(gone.map(|rule| format!("the snapshot does not keep {rule} of {id}")));
+    }
+    forgotten
+}
+
+/// Keys of the rules that a target had before somebody opened it by hand. A snapshot of a lock that has not begun says nothing of that.
+pub(super) fn before_opened_by_hand(seen: &Seen, id: &ArmId) -> Vec<String> {
+    let held = held(seen, id).filter(|_| opened_by_hand(&seen.object.status));
+    held.map(|network| keys(&rules_of(network_now(seen, id).0, network)))
+        .unwrap_or_default()
+}
+
+/// Kind and network settings of a target as they are.
+pub(super) fn network_now(seen: &Seen, id: &ArmId) -> (TargetKind, Value) {
+    let azure = &seen.azure;
+    let storage = azure
+        .storage
+        .get(id)
+        .and_then(Fact::seen)
+        .map(|s| (TargetKind::Storage, s.network.clone()));
+    let containers = azure.container_registries.get(id).and_then(Fact::seen);
+    let containers = || containers.map(|c| (TargetKind::ContainerRegistry, c.network.clone()));
+    let access = || azure.registry.seen().and_then(|r| r.public_network_access.clone());
+    storage
+        .or_else(containers)
+        .unwrap_or_else(|| (TargetKind::Registry, json!({"publicNetworkAccess": access()})))
+}
+
+pub(super) fn in_perimeter(network: &Value) -> bool {
+    network["publicNetworkAccess"].as_str().map(PublicNetworkAccess::from)
+        == Some(PublicNetworkAccess::SecuredByPerimeter)
+}
+
+pub(super) fn is_closed(seen: &Seen, id: &ArmId) -> Option<bool> {
+    closedness(seen)?.get(id).copied().flatten()
+}
+
+fn we_closed(seen: &Seen) -> bool {
+    let exposure = seen.object.status.exposure.as_ref();
+    exposure.is_some_and(|e| e.evidence_digest.is_some())
+}
+
+fn in_snapshot<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
+    let mut targets = seen.cluster.snapshot.seen()?.targets.iter();
+    let (_, target) = targets.find(|(key, _)| key.eq_ignore_ascii_case(id.key()))?;
+    Some(&target.network)
+}
+
+/// What the snapshot of a lock that has begun holds of a target.
+fn held<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
+    in_snapshot(seen, id).filter(|_| !all_open(seen) || we_closed(seen))
+}
+
+fn going(kind: TargetKind, network: &Value) -> Vec<NetworkRule> {
+    let mut rules = rules_of(kind, network);
+    rules.retain(NetworkRule::goes_when_closed);
+    rules
+}
+
+fn keys(rules: &[NetworkRule]) -> Vec<String> {
+    rules.iter().map(NetworkRule::key).collect()
+}
