@@ -88,7 +88,10 @@ pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Refus
 fn failed_operations(seen: &Seen) -> impl Iterator<Item = (&OperationSeen, &Failure)> {
     seen.azure.operations.iter().filter_map(|o| match &o.state {
         OperationState::Failed(failure) => Some((o, failure)),
-        OperationState::Running { .. } | OperationState::Succeeded | OperationState::Lost => None,
+        OperationState::Running { .. }
+        | OperationState::Unreadable { .. }
+        | OperationState::Succeeded
+        | OperationState::Lost => None,
     })
 }
 

@@ -455,7 +455,7 @@ fn gates_look(view: &View<'_>) -> Duration {
 /// seconds, what only a person will end costs a look a minute.
 fn azure_asks(view: &View<'_>) -> Duration {
     let asked = view.seen.azure.operations.iter().filter_map(|o| match &o.state {
-        OperationState::Running { retry_after } => *retry_after,
+        OperationState::Running { retry_after } | OperationState::Unreadable { retry_after } => *retry_after,
         OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => None,
     });
     let unsettled = view.seen.object.status.unsettled_since.as_ref();
