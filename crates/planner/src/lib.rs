@@ -54,7 +54,7 @@ mod teardown;
 mod window;
 
 pub use break_glass::tell_without_registry;
-pub use compose::plan;
+pub use compose::{as_far_as_the_lint_lets, plan};
 pub use lint::{LintFinding, lint};
 pub use opening::{is_left_to_open, may_open};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
