@@ -3,7 +3,7 @@
 //!
 //! | URL from | 4xx or 5xx |
 //! | --- | --- |
-//! | `Azure-AsyncOperation`, or the resource itself | the status could not be read; the operation goes on |
+//! | `Azure-AsyncOperation`, or the resource itself | the status could not be read; the operation may go on |
 //! | `Location` | the operation's final answer, where a code says what failed; else as above |
 //!
 //! A recorded `Location` is told apart by its fragment, which is never sent.
@@ -105,7 +105,7 @@ fn unreadable(operation: &Operation, error: &CallError, now: Timestamp) -> Opera
         return OperationState::Lost;
     }
     tracing::debug!(attempt = %error.attempt, message = %error.message, "an operation's state could not be read");
-    OperationState::Running {
+    OperationState::Unreadable {
         retry_after: error.retry_after,
     }
 }
@@ -321,7 +321,11 @@ mod tests {
             unreadable(&operation, &error, now)
         };
         for status in [Some(500), Some(403), Some(429), None] {
-            assert!(is_running(&at(status, 1)), "{status:?}");
+            let state = at(status, 1);
+            assert!(
+                matches!(state, OperationState::Unreadable { .. }),
+                "{status:?}: {state:?}"
+            );
             assert_eq!(at(status, 5), OperationState::Lost, "{status:?}");
         }
         assert_eq!(at(Some(404), 0), OperationState::Lost);

@@ -337,6 +337,34 @@ pub struct AzureSeen {
     pub odd: Vec<String>,
 }
 
+impl AzureSeen {
+    /// Before anybody has looked.
+    pub fn not_looked_at() -> AzureSeen {
+        let why = "nobody has looked yet";
+        AzureSeen {
+            principal: Fact::not_read(why),
+            registry: Fact::not_read(why),
+            storage: BTreeMap::new(),
+            container_registries: BTreeMap::new(),
+            discovery: Fact::not_read(why),
+            deny_assignments: Fact::not_read(why),
+            endpoints: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            virtual_networks: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
+            zones: BTreeMap::new(),
+            zones_elsewhere: Fact::not_read(why),
+            shared_storage: BTreeMap::new(),
+            recent_public_clients: Fact::not_read(why),
+            reopening_obstacles: Fact::not_read(why),
+            locks: BTreeMap::new(),
+            rights: BTreeMap::new(),
+            operations: Vec::new(),
+            odd: Vec::new(),
+        }
+    }
+}
+
 /// A resource lock (`Microsoft.Authorization/locks`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockSeen {
@@ -684,10 +712,30 @@ pub enum OperationState {
         /// What Azure asks us to wait.
         retry_after: Option<Duration>,
     },
+    /// Nobody could be asked: it may still run, or be over.
+    Unreadable {
+        /// What Azure asks us to wait.
+        retry_after: Option<Duration>,
+    },
     /// Ended well.
     Succeeded,
     /// Ended badly: the deepest code and its message, in Azure's words.
     Failed(crate::action::Failure),
     /// The URL is gone, foreign or unreadable: the resource itself tells.
     Lost,
+}
+
+impl OperationState {
+    /// Azure says that it goes on.
+    pub fn runs(&self) -> bool {
+        matches!(self, OperationState::Running { .. })
+    }
+
+    /// It goes on, or may: what it changes is not to be relied on.
+    pub fn may_run(&self) -> bool {
+        match self {
+            OperationState::Running { .. } | OperationState::Unreadable { .. } => true,
+            OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => false,
+        }
+    }
 }

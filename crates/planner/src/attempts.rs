@@ -10,7 +10,7 @@
 //! | was not answered, or throttled, or something else is under way | what Azure asks for, at least 1 s, then twice as long; at most 5 min | stalled once that lasts a quarter of an hour |
 //!
 //! At most an hour; for what opens public access five minutes, because somebody waits for it. A change of spec tries at once, and so
-//! does whatever has lasted [`LASTS`]. Both this process and status remember: status may be erased, a process may die. Neither is
+//! does a new break-glass for what opens, and whatever has lasted [`LASTS`]. Both this process and status remember: status may be erased, a process may die. Neither is
 //! trusted for longer than the longest pause.
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::conditions::{from_now, says_the_same, truncate, whole_seconds};
 use crate::draft::Draft;
 use crate::facts::{View, in_azures_words, is_final};
 use crate::plan::{FindingReason, Plan, Step, Wait, WaitReason};
-use crate::{left_out, opening, refusals};
+use crate::{break_glass, left_out, opening, refusals};
 
 /// Status stays small, and so does memory.
 const MOST_IN_STATUS: usize = 16;
@@ -73,6 +73,9 @@ pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Refus
     }
     // Nobody has tried in the future.
     all.retain(|record| at(record).is_some_and(|at| at <= now));
+    // Whoever breaks the glass waits for nothing that came of an earlier emergency.
+    let begun = begun(desired, seen, now);
+    all.retain(|record| !in_an_emergency(record) || at(record) >= begun);
     for (operation, failure) in failed_operations(seen) {
         let step = &operation.operation.step.0;
         let before = take(&mut all, step);
@@ -85,11 +88,26 @@ pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Refus
     all
 }
 
+/// When the emergency began that was asked for last, of those that run.
+fn begun(desired: &Desired, seen: &Seen, now: Timestamp) -> Option<Timestamp> {
+    let terms = break_glass::terms(desired, seen, now);
+    let running = terms.iter().filter(|term| term.runs(now));
+    running.map(|term| term.glass.created_at).max()
+}
+
+/// Opening, and putting back rules of a firewall.
+fn in_an_emergency(record: &RefusalStatus) -> bool {
+    opens(&record.step) || left_out::is_about_rules(record)
+}
+
 /// Operations that ended badly since the last visit.
 fn failed_operations(seen: &Seen) -> impl Iterator<Item = (&OperationSeen, &Failure)> {
     seen.azure.operations.iter().filter_map(|o| match &o.state {
         OperationState::Failed(failure) => Some((o, failure)),
-        OperationState::Running { .. } | OperationState::Succeeded | OperationState::Lost => None,
+        OperationState::Running { .. }
+        | OperationState::Unreadable { .. }
+        | OperationState::Succeeded
+        | OperationState::Lost => None,
     })
 }
 

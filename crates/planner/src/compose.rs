@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::desired::Violation;
 use sreg_domain::seen::{IgnoranceKind, OperationState};
-use sreg_domain::{Action, Desired, Fact, Seen};
+use sreg_domain::{Action, ClusterAction, Desired, Fact, Seen};
 
 use crate::break_glass::{self, Standing};
 use crate::conditions::whole_seconds;
@@ -29,8 +29,8 @@ use crate::{
     preflight, published, registry, release, settling, silence, state, tags, teardown,
 };
 
-/// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused as a
-/// whole: the lint knows nothing of the gates, so both would have to be wrong.
+/// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused: the
+/// lint knows nothing of the gates, so both would have to be wrong.
 pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
     let ordered = seen.in_order();
     let view = View::new(desired, &ordered, now);
@@ -41,38 +41,74 @@ pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
     } else {
         invalid(&view)
     };
-    let writes = plan.steps().any(|step| matches!(step.action, Action::Azure(_)));
-    match writes
-        .then(|| lint(desired, seen, &plan))
-        .and_then(|found| found.into_iter().next())
-    {
+    judged(&view, plan)
+}
+
+/// A finished plan as far as the lint lets it pass: all of it, or what opens in it, or nothing.
+pub fn as_far_as_the_lint_lets(desired: &Desired, seen: &Seen, plan: Plan) -> Plan {
+    let ordered = seen.in_order();
+    judged(&View::new(desired, &ordered, seen.at), plan)
+}
+
+fn judged(view: &View<'_>, plan: Plan) -> Plan {
+    if !plan.steps().any(|step| matches!(step.action, Action::Azure(_))) {
+        return plan;
+    }
+    match lint(view.desired, view.seen, &plan).into_iter().next() {
         None => plan,
-        Some(broken) => refuse(&view, plan, &broken),
+        Some(broken) => without_what_breaks_rules(view, &plan, &broken),
     }
 }
 
-fn refuse(view: &View<'_>, plan: Plan, broken: &LintFinding) -> Plan {
-    let Plan {
-        waves: _,
-        waits,
-        findings,
-        next_look: _,
-        due: _,
-        assessment,
-    } = plan;
+/// A fault in what builds or removes must not hold an emergency back: steps that open stay, each for itself, with the claim and the
+/// finalizer that they need. The lint judges what is left as well.
+fn without_what_breaks_rules(view: &View<'_>, plan: &Plan, broken: &LintFinding) -> Plan {
+    let passes = |plan: &Plan| lint(view.desired, view.seen, plan).is_empty();
+    let mut kept: Vec<&Step> = Vec::new();
+    for step in plan.steps().filter(|step| step.action.opens()) {
+        kept.push(step);
+        if !passes(&reduced(view, plan, &kept, broken)) {
+            kept.pop();
+        }
+    }
+    reduced(view, plan, &kept, broken)
+}
+
+fn reduced(view: &View<'_>, plan: &Plan, opening: &[&Step], broken: &LintFinding) -> Plan {
+    let comes_first = |step: &&Step| {
+        let Action::Cluster(action) = &step.action else {
+            return false;
+        };
+        matches!(
+            action,
+            ClusterAction::Claim { .. } | ClusterAction::ReleaseClaim { .. } | ClusterAction::AddFinalizer
+        )
+    };
+    let mut waves = Vec::new();
+    if !opening.is_empty() {
+        let first = plan.waves.iter();
+        waves.extend(first.map(|wave| wave.iter().filter(comes_first).cloned().collect::<Vec<_>>()));
+        waves.push(opening.iter().map(|step| (*step).clone()).collect());
+        waves.retain(|wave| !wave.is_empty());
+    }
+    let written = if opening.is_empty() {
+        "nothing is written"
+    } else {
+        "only public access is opened, and nothing else is written"
+    };
     let mut draft = Draft {
-        waits,
-        findings,
+        waits: plan.waits.clone(),
+        findings: plan.findings.clone(),
         ..Draft::default()
     };
     draft.waiting(
         WaitReason::PlanRefusedStalled,
         format!(
-            "a defect of the operator: its plan breaks the rule {:?} ({}); nothing is written; please report it, with what kubectl get sreg {} -n {} -o yaml says",
+            "a defect of the operator: its plan breaks the rule {:?} ({}); {written}; please report it, with what kubectl get sreg {} -n {} -o yaml says",
             broken.rule, broken.message, view.desired.object.name, view.desired.object.namespace
         ),
     );
-    finish(view, Vec::new(), draft, assessment)
+    finish(view, waves, draft, plan.assessment.clone())
 }
 
 fn end(view: &View<'_>) -> Plan {
@@ -459,7 +495,7 @@ fn gates_look(view: &View<'_>) -> Duration {
 /// seconds, what only a person will end costs a look a minute.
 fn azure_asks(view: &View<'_>) -> Duration {
     let asked = view.seen.azure.operations.iter().filter_map(|o| match &o.state {
-        OperationState::Running { retry_after } => *retry_after,
+        OperationState::Running { retry_after } | OperationState::Unreadable { retry_after } => *retry_after,
         OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => None,
     });
     let unsettled = view.seen.object.status.unsettled_since.as_ref();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sreg_api::status::{ExposureStatus, RefusalStatus, SecureRegistryStatus};
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
-    Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, OperationState, RegistrySeen, StorageSeen,
+    Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, RegistrySeen, StorageSeen,
 };
 use sreg_domain::{ArmId, DefaultAction, Desired, Digest, Fact, PublicNetworkAccess, Seen, TargetKind};
 
@@ -153,12 +153,12 @@ impl<'a> View<'a> {
         self.targets.gap.is_none() && !self.access.is_empty() && self.access.iter().all(open)
     }
 
-    /// The operation that Azure still carries out on a resource.
+    /// The operation that Azure still carries out on a resource, as far as can be told.
     pub(crate) fn running(&self, id: &ArmId) -> Option<&'a OperationSeen> {
         let operations = self.seen.azure.operations.iter();
         operations
             .filter(|o| o.operation.resource == *id)
-            .find(|o| matches!(o.state, OperationState::Running { .. }))
+            .find(|o| o.state.may_run())
     }
 }
 

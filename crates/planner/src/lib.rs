@@ -58,9 +58,9 @@ mod window;
 
 pub use approvals::tell_approval_without_registry;
 pub use break_glass::tell_without_registry;
-pub use compose::plan;
+pub use compose::{as_far_as_the_lint_lets, plan};
 pub use lint::{LintFinding, lint};
-pub use opening::may_open;
+pub use opening::{is_left_to_open, may_open};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
 pub use render::render;
 pub use report::{EventNote, Gauges, Report, ReportInput, report, report_invalid};

@@ -69,6 +69,11 @@ pub(crate) fn pausing<'a>(view: &View<'a>) -> Option<Pausing<'a>> {
     })
 }
 
+/// Whether a rollback that status has recorded is still to be finished.
+pub(crate) fn finishes_rollback(view: &View<'_>) -> bool {
+    pausing(view).is_some_and(|pausing| pausing.may_finish)
+}
+
 /// Whether a lock of ours is young enough to be rolled back.
 pub(crate) fn within_grace(view: &View<'_>) -> Option<Duration> {
     let since = Duration::try_from(view.now.duration_since(locked_at(view.seen)?)).ok()?;

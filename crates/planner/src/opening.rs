@@ -13,24 +13,23 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use sreg_api::SecureRegistryStatus;
 use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::action::Snapshot;
 use sreg_domain::network_rules::{rule_set_name, rules_missing, rules_of, with_rules_of_now};
-use sreg_domain::seen::{BreakGlassSeen, ClusterSeen, IgnoranceKind};
+use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{
     ArmId, AzureAction, ClusterAction, DefaultAction, Desired, Edit, Fact, NetworkRule, PublicNetworkAccess, RuleKind,
-    TargetKind, naming,
+    Seen, TargetKind, naming,
 };
 
-use crate::attempts;
+use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, azure_step, cluster_step};
 use crate::facts::{View, not_known, noun, seen_digest, seen_network};
 use crate::left_out::{self, LeftOutRules};
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
+use crate::{attempts, claims, locked};
 
 /// Who says that the registry is to be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,25 +62,40 @@ pub(crate) fn started_as(step: &str) -> Option<State> {
     }
 }
 
-/// Whether this visit may have to open something: then nothing that it does not need for that is waited for. A guess from what the
-/// cluster says; the plan decides.
-pub fn may_open(desired: &Desired, status: &SecureRegistryStatus, cluster: &ClusterSeen, now: Timestamp) -> bool {
-    let open = status
-        .public_access
-        .as_ref()
-        .is_some_and(|access| access.summary == "Open");
-    let runs = |glass: &BreakGlassSeen| {
-        let length =
-            SignedDuration::try_from(glass.duration.min(desired.max_break_glass)).unwrap_or(SignedDuration::MAX);
-        glass.created_at.saturating_add(length).is_ok_and(|end| now < end)
+/// Who says now that the registry is to be open, as far as object and cluster tell.
+pub(crate) fn cause(view: &View<'_>) -> Option<Cause> {
+    if view.desired.public_access == PublicAccess::Enabled {
+        return Some(Cause::Spec);
+    }
+    if matches!(break_glass::standing(view), Standing::Active { .. }) {
+        return Some(Cause::BreakGlass);
+    }
+    locked::finishes_rollback(view).then_some(Cause::Rollback)
+}
+
+/// Whether this visit opens what it finds less open than it was: then nothing that it does not need for that is waited for. It
+/// needs nothing that Azure says, so that it can be asked before Azure is.
+pub fn may_open(desired: &Desired, seen: &Seen) -> bool {
+    let view = View::new(desired, seen, seen.at);
+    !seen.object.deleting
+        && !desired.observe_only
+        && cause(&view).is_some()
+        && view.is_held()
+        && claims::plan(&view, &mut Draft::default())
+}
+
+/// Whether, by what Azure says now, something is left to open: it is less open than it was, or nobody knows.
+pub fn is_left_to_open(desired: &Desired, seen: &Seen) -> bool {
+    let ordered = seen.in_order();
+    let view = View::new(desired, &ordered, seen.at);
+    let Some(cause) = cause(&view) else {
+        return false;
     };
-    let emergency = match &cluster.break_glasses {
-        Fact::Seen(all) => all.iter().any(runs),
-        Fact::Absent => false,
-        Fact::Unknown(_) => true,
-    };
-    let rolls_back = status.rollback.as_ref().is_some_and(|rollback| !rollback.restored);
-    !open && (desired.public_access == PublicAccess::Enabled || emergency || rolls_back)
+    let snapshot = seen.cluster.snapshot.seen();
+    let known = view.targets.gap.is_none() && view.access.iter().all(|a| a.closed.is_some());
+    let gone = seen.azure.registry.is_absent();
+    let shut = |access| wanted(&view, access, snapshot, cause).is_some();
+    !(known || gone) || view.access.iter().any(shut)
 }
 
 /// First word of the name of a closing step.
@@ -297,7 +311,8 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
         let Some(edit) = wanted(view, access, snapshot, cause) else {
             continue;
         };
-        if view.running(&access.id).is_some() {
+        // What cannot be read may be over: Azure refuses what comes too early, and it is tried again.
+        if view.running(&access.id).is_some_and(|o| o.state.runs()) {
             draft.waiting(
                 WaitReason::OperationInProgress,
                 format!("Azure is still changing {} {}", access.target, access.id.name()),

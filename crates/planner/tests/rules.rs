@@ -9,8 +9,8 @@ use sreg_api::registry::*;
 use sreg_domain::desired::{RecentPublicClients, Window};
 use sreg_domain::seen::*;
 use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Seen, StepId, TargetKind};
-use sreg_planner::plan::{PathStanding, Plan, Step};
-use sreg_planner::{lint, render};
+use sreg_planner::plan::{PathStanding, Plan, Step, WaitReason};
+use sreg_planner::{as_far_as_the_lint_lets, lint, render};
 use world::scramble::Blow;
 use world::*;
 
@@ -477,4 +477,96 @@ fn a_link_before_its_records_and_a_second_write_on_one_resource_are_named() {
         found.iter().any(|f| f.message.contains("two writes on one resource")),
         "{found:?}"
     );
+}
+
+/// A world whose plan opens all three in an emergency.
+fn emergency() -> (World, Plan) {
+    let mut world = World::everyday();
+    world.until("Locked", 60);
+    world.break_glass(30);
+    let plan = world.plan();
+    assert_eq!(opening(&plan).len(), 3, "{}", render(&plan));
+    (world, plan)
+}
+
+fn opening(plan: &Plan) -> Vec<&str> {
+    let opening = plan.steps().filter(|step| step.action.opens());
+    opening.map(|step| step.id.0.as_str()).collect()
+}
+
+fn azure_step(id: &str, action: AzureAction) -> Step {
+    Step {
+        id: StepId(id.into()),
+        action: Action::Azure(action),
+        touches: Vec::new(),
+    }
+}
+
+/// What is left of a plan with a fault, after the lint has judged that too.
+fn left_of(world: &World, plan: &Plan) -> Plan {
+    let seen = world.seen_now();
+    assert_ne!(
+        rules(&world.desired, &seen, plan),
+        Vec::<&str>::new(),
+        "{}",
+        render(plan)
+    );
+    let left = as_far_as_the_lint_lets(&world.desired, &seen, plan.clone());
+    assert_eq!(lint(&world.desired, &seen, &left), Vec::new(), "{}", render(&left));
+    let refused = left.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled);
+    assert!(refused.is_some_and(|w| w.message.contains("please report it")));
+    let writes = left.steps().filter(|step| matches!(step.action, Action::Azure(_)));
+    assert!(writes.into_iter().all(|step| step.action.opens()), "{}", render(&left));
+    left
+}
+
+#[test]
+fn a_fault_in_what_builds_or_removes_keeps_nobody_from_the_way_back() {
+    let (world, plan) = emergency();
+    let (endpoint, _) = world.seen.azure.endpoints.iter().next().unwrap();
+    let account = storage("contosostore");
+    let expected = world.seen.azure.storage[&account].seen().unwrap().digest.clone();
+    let faults = [
+        AzureAction::DeleteEndpoint {
+            id: endpoint.clone(),
+            owner: world.desired.owner.clone(),
+        },
+        AzureAction::SetTags {
+            id: id("/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/registries/other"),
+            tags: Default::default(),
+            expected: expected.clone(),
+        },
+        AzureAction::Edit {
+            target: TargetKind::Storage,
+            id: account,
+            edit: Edit::Close,
+            expected,
+        },
+    ];
+    for fault in faults {
+        for at in [0, plan.waves.len()] {
+            let mut broken = plan.clone();
+            broken.waves.insert(at, vec![azure_step("fault", fault.clone())]);
+            assert_eq!(opening(&left_of(&world, &broken)), opening(&plan), "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn of_what_opens_only_what_breaks_a_rule_itself_is_dropped() {
+    let (mut world, plan) = emergency();
+    let operation = sreg_domain::Operation {
+        step: StepId("close storage contosostore".into()),
+        resource: storage("contosostore"),
+        poll_url: "https://arm/op".into(),
+        started_at: world.now,
+    };
+    let state = OperationState::Running { retry_after: None };
+    world.seen.azure.operations = vec![OperationSeen { operation, state }];
+    let left = left_of(&world, &plan);
+    let others = opening(&plan).into_iter().filter(|step| !step.contains(" storage "));
+    assert_eq!(opening(&left), others.collect::<Vec<_>>());
+    // Where nothing allows it, nothing of it is left.
+    world.seen.cluster.break_glasses = Fact::Seen(Vec::new());
+    assert_eq!(opening(&left_of(&world, &plan)), Vec::<&str>::new());
 }

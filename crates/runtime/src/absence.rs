@@ -177,7 +177,7 @@ impl Absences {
 fn running(azure: &AzureSeen) -> impl Iterator<Item = ArmId> {
     let operations = azure.operations.iter();
     operations
-        .filter(|o| matches!(o.state, OperationState::Running { .. }))
+        .filter(|o| o.state.may_run())
         .map(|o| o.operation.resource.clone())
 }
 

@@ -126,15 +126,6 @@ impl Arm {
         answer.object()
     }
 
-    /// Reads one resource; `None` where Azure says that it does not exist.
-    pub(crate) async fn find(&self, id: &ArmId, deadline: Instant) -> Result<Option<Value>, CallError> {
-        match self.read(id, deadline).await {
-            Ok(body) => Ok(Some(body)),
-            Err(error) if error.cause == Cause::Missing => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Reads all pages of a list.
     pub(crate) async fn list(&self, first: Call, deadline: Instant) -> Result<Vec<Value>, CallError> {
         let attempt = first.attempt.clone();

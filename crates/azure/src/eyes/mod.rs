@@ -301,7 +301,7 @@ async fn poll(look: &Look<'_>, operation: &Operation) -> OperationSeen {
             Ok(operations::poll(look.arm(), operation, look.deadline).await)
         })
         .await;
-    let state = state.unwrap_or(OperationState::Running { retry_after: None });
+    let state = state.unwrap_or(OperationState::Unreadable { retry_after: None });
     OperationSeen {
         operation: operation.clone(),
         state,
@@ -339,7 +339,7 @@ fn distrust_fresh_absence(inner: &Inner, seen: &mut AzureSeen) {
     let running: BTreeSet<ArmId> = seen
         .operations
         .iter()
-        .filter(|o| matches!(o.state, OperationState::Running { .. }))
+        .filter(|o| o.state.may_run())
         .map(|o| o.operation.resource.clone())
         .collect();
     let fresh = |id: &ArmId| running.contains(id) || inner.created_recently(id);

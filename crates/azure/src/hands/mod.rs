@@ -23,6 +23,8 @@ pub(super) struct Work<'a> {
     inner: &'a Inner,
     step: &'a StepId,
     deadline: Instant,
+    /// It opens public access: no budget of ours, spent on other things or paused by them, keeps anybody from the way back.
+    urgent: bool,
 }
 
 /// Carries out one action.
@@ -32,7 +34,12 @@ pub(crate) async fn carry_out(
     action: &AzureAction,
     deadline: Instant,
 ) -> Result<Effect, Failure> {
-    let work = Work { inner, step, deadline };
+    let work = Work {
+        inner,
+        step,
+        deadline,
+        urgent: action.is_opening(),
+    };
     let result = match action {
         AzureAction::CreateRegistry {
             id,
@@ -142,8 +149,26 @@ impl Work<'_> {
         &self.inner.arm
     }
 
+    async fn read(&self, id: &ArmId) -> Result<Value, CallError> {
+        let call = Call::read(self.arm(), id);
+        let call = if self.urgent { call.prepaid() } else { call };
+        self.arm().send(call, self.deadline).await?.object()
+    }
+
     async fn find(&self, id: &ArmId) -> Result<Option<Value>, CallError> {
-        self.arm().find(id, self.deadline).await
+        match self.read(id).await {
+            Ok(body) => Ok(Some(body)),
+            Err(error) if error.cause == Cause::Missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the budget of a write that follows a read at once.
+    async fn reserve_write(&self, id: &ArmId, attempt: &str) -> Result<(), CallError> {
+        if self.urgent {
+            return Ok(());
+        }
+        self.arm().reserve_write(id, attempt, self.deadline).await
     }
 
     /// Sends a write; what it started is left to itself.
@@ -157,7 +182,7 @@ impl Work<'_> {
             .await
     }
 
-    /// Sends a write whose budget was taken before the read that it rests on.
+    /// Sends a write whose budget was taken, where it needs any, before the read that it rests on.
     async fn write_at_once(
         &self,
         method: Method,

@@ -68,7 +68,7 @@ enum Written {
 /// Changes the firewall of a storage account or a container registry.
 pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: &Edit, expected: &Digest) -> Carried {
     let attempt = format!("{} {id}", verb(change));
-    work.arm().reserve_write(id, &attempt, work.deadline).await?;
+    work.reserve_write(id, &attempt).await?;
     let Some(current) = work.find(id).await? else {
         return stale(format!("{id} does not exist any more"));
     };
@@ -219,7 +219,7 @@ impl Firewall<'_> {
         }
         if !self.fresh {
             let work = self.work;
-            work.arm().reserve_write(self.id, &self.attempt, work.deadline).await?;
+            work.reserve_write(self.id, &self.attempt).await?;
             let now = work.find(self.id).await?;
             if now.is_none_or(|now| json::digest(&now) != json::digest(&self.current)) {
                 return Ok(Written::Ends(Effect::Stale(format!(
@@ -319,7 +319,7 @@ fn says(text: &str, words: &str) -> bool {
 }
 
 async fn read_again(work: &Work<'_>, id: &ArmId) -> Result<Value, Refusal> {
-    work.arm().read(id, work.deadline).await.map_err(|mut error| {
+    work.read(id).await.map_err(|mut error| {
         error.may_have_taken_effect = true;
         error.attempt = format!("read {id} again after it was changed");
         error.into()

@@ -53,7 +53,7 @@ pub(super) async fn rewrite(
     attempt: String,
     change: impl FnOnce(&Value) -> Result<Edited, EditError>,
 ) -> Carried {
-    work.arm().reserve_write(id, &attempt, work.deadline).await?;
+    work.reserve_write(id, &attempt).await?;
     let Some(current) = work.find(id).await? else {
         return stale(format!("{id} does not exist any more"));
     };
@@ -75,7 +75,7 @@ async fn read_back(work: &Work<'_>, id: &ArmId, before: &Value, edited: &Edited,
         Effect::Done { .. } => {}
         Effect::Started(_) | Effect::Stale(_) => return Ok(effect),
     }
-    match work.arm().read(id, work.deadline).await {
+    match work.read(id).await {
         Ok(after) => Ok(Effect::Done {
             also_changed: also_changed(before, &after, &edited.named),
             left_out: Vec::new(),

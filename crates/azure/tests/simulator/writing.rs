@@ -7,7 +7,9 @@ use azure_sim::FaultEffect;
 use azure_sim::journal::Entry;
 use azure_sim::world::RegistryPut;
 use serde_json::json;
-use sreg_domain::action::Edit;
+use sreg_azure::Hands;
+use sreg_domain::action::{Edit, StepId};
+use sreg_domain::seen::AzureSeen;
 use sreg_domain::{ArmId, AzureAction, Effect, EndpointGroup, TargetKind};
 
 use crate::simulated::*;
@@ -397,4 +399,52 @@ async fn a_write_waits_for_its_budget_before_it_reads_and_not_after() {
     let (second, ()) = tokio::join!(bench.carry_out(close(acr, EndpointGroup::ContainerRegistry)), meanwhile);
     assert!(matches!(second, Ok(Effect::Stale(_))), "{second:?}");
     assert_eq!(bench.writes(), 1);
+}
+
+/// Azure throttled a tag and a read: nobody who waits for the way back waits for that.
+#[tokio::test(start_paused = true)]
+async fn what_opens_waits_for_no_budget_of_ours() {
+    let mut bench = Bench::new();
+    let edit = |azure: &AzureSeen, (id, group): &(ArmId, EndpointGroup), edit: Edit| {
+        let (target, expected) = digest(azure, id, *group);
+        AzureAction::Edit {
+            target,
+            id: id.clone(),
+            edit,
+            expected,
+        }
+    };
+    let open = bench.observe().await;
+    for target in targets(&open) {
+        bench.complete(edit(&open, &target, Edit::Close)).await;
+    }
+    let closed = bench.observe().await;
+    let throttled = status(429, "TooManyRequests", Some(300));
+    bench
+        .simulator
+        .inject(fault("PATCH", "registries/contosoreg", throttled.clone()));
+    let tags = AzureAction::SetTags {
+        id: id(REGISTRY),
+        tags: BTreeMap::from([("owner".into(), "ml".into())]),
+        expected: seen(&closed.registry).digest.clone(),
+    };
+    assert_eq!(bench.carry_out(tags).await.unwrap_err().status, Some(429));
+    let other = id(&REGISTRY.replace("contosoreg", "newreg"));
+    bench.simulator.inject(fault("GET", "registries/newreg", throttled));
+    let create = AzureAction::CreateRegistry {
+        id: other,
+        locations: vec!["westeurope".into()],
+        tags: BTreeMap::new(),
+        assigned_identities: Vec::new(),
+    };
+    assert_eq!(bench.carry_out(create).await.unwrap_err().status, Some(429));
+    for target in targets(&closed) {
+        let action = edit(&closed, &target, Edit::Open);
+        let step = StepId("break-glass".into());
+        let opened = bench.client.carry_out(&step, &action, Duration::from_secs(5)).await;
+        assert!(
+            matches!(opened, Ok(Effect::Done { .. } | Effect::Started(_))),
+            "{target:?}: {opened:?}"
+        );
+    }
 }

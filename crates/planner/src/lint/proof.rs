@@ -9,7 +9,7 @@ use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
-use sreg_domain::seen::{EndpointSeen, OperationState, Round};
+use sreg_domain::seen::{EndpointSeen, Round};
 use sreg_domain::{ArmId, DefaultAction, Desired, Digest, EndpointGroup, Fact, PublicNetworkAccess, Seen, naming};
 
 use crate::plan::Plan;
@@ -78,9 +78,7 @@ pub(super) fn all_closed(seen: &Seen) -> bool {
 pub(super) fn all_open(seen: &Seen) -> bool {
     let runs = |id: &ArmId| {
         let operations = seen.azure.operations.iter().filter(|o| o.operation.resource == *id);
-        operations
-            .into_iter()
-            .any(|o| matches!(o.state, OperationState::Running { .. }))
+        operations.into_iter().any(|o| o.state.may_run())
     };
     closedness(seen).is_some_and(|all| all.iter().all(|(id, closed)| *closed == Some(false) && !runs(id)))
 }

@@ -12,7 +12,6 @@ use sreg_api::status::{
     SnapshotStatus, TargetAccessStatus, WaitStatus,
 };
 use sreg_domain::action::{Effect, StepOutcome, StepResult};
-use sreg_domain::seen::OperationState;
 use sreg_domain::{Digest, Fact, Outcome, TargetKind, naming};
 
 use super::emergencies::Emergencies;
@@ -339,10 +338,7 @@ fn lists_rules(reason: FindingReason) -> bool {
 
 /// Running operations and those just started.
 fn operations(view: &View<'_>, outcome: &Outcome) -> Vec<OperationStatus> {
-    let keeps = |o: &&sreg_domain::seen::OperationSeen| match &o.state {
-        OperationState::Running { .. } => true,
-        OperationState::Failed(_) | OperationState::Succeeded | OperationState::Lost => false,
-    };
+    let keeps = |o: &&sreg_domain::seen::OperationSeen| o.state.may_run();
     let before = view.seen.azure.operations.iter().filter(keeps).map(|o| &o.operation);
     let started: Vec<_> = outcome
         .steps

@@ -81,6 +81,24 @@ fn an_emergency_that_azure_accepts_and_does_not_open_is_tried_every_few_minutes_
 }
 
 #[test]
+fn a_new_emergency_begins_without_the_pauses_of_an_earlier_one() {
+    let mut world = locked();
+    let refused = Contrary::Fails("NobodyKnowsThisOne", 409, Disposition::Retry);
+    world.thwarted("break-glass storage", refused);
+    world.break_glass(10);
+    goes_on(&mut world, 10);
+    let tried = count(&world, "break-glass storage");
+    let opens = |plan: &sreg_planner::Plan| plan.steps().any(|s| s.id.0.starts_with("break-glass storage"));
+    world.pass(Duration::from_secs(1));
+    world.contrary.clear();
+    world.break_glass(30);
+    let (plan, _) = world.visit();
+    assert!(opens(&plan), "{}", sreg_planner::render(&plan));
+    assert!((3..=6).contains(&tried), "within one emergency they grow: {tried}");
+    assert!(world.seen.object.status.refusals.iter().all(|r| r.tries <= 1));
+}
+
+#[test]
 fn a_tag_war_leaves_the_lock_locked_and_ready() {
     let mut world = locked();
     world.thwarted("set-tags", Contrary::PutBack);

@@ -227,13 +227,16 @@ fn who_adopts_a_registry_adopts_the_snapshot_of_its_former_holder() {
 }
 
 fn closing_under_way(world: &mut World) {
+    closing(world, OperationState::Running { retry_after: None });
+}
+
+fn closing(world: &mut World, state: OperationState) {
     let operation = Operation {
         step: StepId("close registry contosoreg".into()),
         resource: id(REGISTRY),
         poll_url: "https://arm/op".into(),
         started_at: world.now,
     };
-    let state = OperationState::Running { retry_after: None };
     world.seen.azure.operations = vec![OperationSeen { operation, state }];
 }
 
@@ -256,16 +259,37 @@ fn what_azure_is_still_closing_is_not_open() {
 
 #[test]
 fn a_snapshot_is_not_forgotten_while_azure_is_still_closing() {
-    let mut world = World::everyday();
-    world.until("Locking", 60);
-    enable(&mut world);
-    closing_under_way(&mut world);
-    let plan = world.plan();
-    assert!(
-        !plan.steps().any(|s| s.id.0 == "delete-snapshot"),
-        "{}",
-        sreg_planner::render(&plan)
-    );
+    for state in [
+        OperationState::Running { retry_after: None },
+        OperationState::Unreadable { retry_after: None },
+    ] {
+        let mut world = World::everyday();
+        world.until("Locking", 60);
+        enable(&mut world);
+        closing(&mut world, state);
+        let plan = world.plan();
+        assert!(
+            !plan.steps().any(|s| s.id.0 == "delete-snapshot"),
+            "{}",
+            sreg_planner::render(&plan)
+        );
+    }
+}
+
+#[test]
+fn an_operation_that_cannot_be_read_holds_no_opening_back_and_everything_else() {
+    let mut world = locked();
+    closing(&mut world, OperationState::Unreadable { retry_after: None });
+    world.respec(|o| drop(o.spec.registry.tags.insert("costCenter".into(), "4711".into())));
+    let on_the_registry = |plan: &Plan| -> Vec<String> {
+        let steps = plan
+            .steps()
+            .filter(|s| matches!(&s.action, Action::Azure(a) if a.resource() == &id(REGISTRY)));
+        steps.map(|s| s.id.0.clone()).collect()
+    };
+    assert_eq!(on_the_registry(&world.plan()), Vec::<String>::new());
+    world.break_glass(30);
+    assert_eq!(on_the_registry(&world.plan()), ["break-glass registry contosoreg"]);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sreg_domain::seen::LockSeen;
+use sreg_domain::seen::{AzureSeen, LockSeen};
 use sreg_domain::{ArmId, Fact, Outcome, Seen};
 use sreg_planner::plan::WaitReason;
-use sreg_planner::{Plan, Report, ReportInput, lint, plan, report};
+use sreg_planner::{Plan, Report, ReportInput, is_left_to_open, lint, may_open, plan, report};
 
 use super::{World, advice, words};
 
@@ -22,9 +22,29 @@ impl World {
         // A gate that the lint had to hold back is a defect, even if nothing comes of it.
         let refused = plan.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled);
         assert!(refused.is_none(), "{refused:?}");
+        self.openings_are_foretold(&plan);
         words::of_plan(&plan);
         advice::of_plan(&plan);
         plan
+    }
+
+    /// What is asked before Azure is looked at, and after a short look, says the same as the plan.
+    fn openings_are_foretold(&self, plan: &Plan) {
+        let seen = self.seen_now();
+        let left = is_left_to_open(&self.desired, &seen);
+        let blind = Seen {
+            azure: AzureSeen::not_looked_at(),
+            ..seen
+        };
+        let may = may_open(&self.desired, &blind);
+        let opens = plan.steps().any(|step| step.action.opens());
+        let waits = !plan.waits.is_empty();
+        let same = if opens { may && left } else { !(may && left) || waits };
+        assert!(
+            same,
+            "may open: {may}, something is left to open: {left}\n{}",
+            sreg_planner::render(plan)
+        );
     }
 
     pub fn seen_now(&self) -> Seen {

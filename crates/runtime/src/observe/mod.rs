@@ -16,11 +16,10 @@ use sreg_api::SecureRegistryStatus;
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::action::Operation;
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::seen::{
-    AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen,
-};
+use sreg_domain::seen::{AzureSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen};
 use sreg_domain::{ArmId, Desired, Digest, Known, Seen, StepId};
-use sreg_planner::may_open;
+use sreg_planner::{is_left_to_open, may_open};
+use tokio::time::Instant;
 
 use crate::absence::Witnesses;
 use crate::context::Context;
@@ -39,41 +38,63 @@ pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, de
         operations: recorded_operations(&seen.status),
         endpoints: context.memories.known_endpoints(&object.uid),
     };
-    let deadline = context.settings.observe_deadline;
-    let mut cluster = cluster::observe(context, object, desired).await;
-    let patience = context.settings.patience_to_open;
-    let opens = |cluster: &ClusterSeen| may_open(desired, &seen.status, cluster, context.clock.now());
-    let mut azure = 'looked: {
-        let mut looking = context.eyes.observe(desired, &known, deadline);
-        while !opens(&cluster) {
-            match tokio::time::timeout(patience, &mut looking).await {
-                Ok(azure) => break 'looked azure,
-                // A look that takes long must not keep an emergency waiting that has begun meanwhile.
-                Err(_) => cluster.break_glasses = cluster::break_glasses(context, object).await,
-            }
-        }
-        drop(looking);
-        context.eyes.observe_to_open(desired, &known, deadline, patience).await
-    };
-    let witnesses = Witnesses {
-        desired,
-        status: &seen.status,
-        cluster: &cluster,
-    };
-    context.memories.judge_absence(&object.uid, &witnesses, &mut azure);
-    context.memories.names_seen(&object.uid, names_of(&azure));
-    context
-        .memories
-        .zone_groups_seen(&object.uid, zone_groups_of(&azure, &desired.owner));
-    let memory = context.memories.recall(&object.uid);
-    let nonce = rand::rng().random_range(1..=LARGEST_NONCE);
-    Seen {
+    let cluster = cluster::observe(context, object, desired).await;
+    let mut seen = Seen {
         at: context.clock.now(),
-        nonce,
+        nonce: rand::rng().random_range(1..=LARGEST_NONCE),
         object: seen,
         cluster,
-        azure,
-        memory,
+        azure: AzureSeen::not_looked_at(),
+        memory: context.memories.recall(&object.uid),
+    };
+    look_at_azure(context, object, desired, &known, &mut seen).await;
+    let witnesses = Witnesses {
+        desired,
+        status: &seen.object.status,
+        cluster: &seen.cluster,
+    };
+    context.memories.judge_absence(&object.uid, &witnesses, &mut seen.azure);
+    context.memories.names_seen(&object.uid, names_of(&seen.azure));
+    context
+        .memories
+        .zone_groups_seen(&object.uid, zone_groups_of(&seen.azure, &desired.owner));
+    seen.memory = context.memories.recall(&object.uid);
+    seen.at = context.clock.now();
+    seen
+}
+
+/// Looks at all of Azure, but only as long as nothing has to be opened: whoever waits for that does not wait for the rest. What
+/// status says of public access is not asked: it may be of an hour ago.
+async fn look_at_azure(
+    context: &Context,
+    object: &ObjectRef,
+    desired: &Desired,
+    known: &Known,
+    seen: &mut Seen,
+) {
+    let deadline = context.settings.observe_deadline;
+    let patience = context.settings.patience_to_open;
+    let mut looking = context.eyes.observe(desired, known, deadline);
+    while !may_open(desired, seen) {
+        match tokio::time::timeout(patience, &mut looking).await {
+            Ok(azure) => {
+                seen.azure = azure;
+                return;
+            }
+            // A look that takes long must not keep an emergency waiting that has begun meanwhile.
+            Err(_) => seen.cluster.break_glasses = cluster::break_glasses(context, object).await,
+        }
+        seen.at = context.clock.now();
+    }
+    drop(looking);
+    let began = Instant::now();
+    seen.azure = context
+        .eyes
+        .observe_to_open(desired, known, deadline, patience)
+        .await;
+    let all_was_read = began.elapsed() < patience;
+    if !all_was_read && !is_left_to_open(desired, seen) {
+        seen.azure = context.eyes.observe(desired, known, deadline).await;
     }
 }
 

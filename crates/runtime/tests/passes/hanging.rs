@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use azure_sim::{FaultEffect, FaultRule};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::stand::Stand;
@@ -10,6 +11,10 @@ use super::stand::Stand;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn hangs(path: &str) -> FaultRule {
+    answers(path, FaultEffect::TimeoutBeforeEffect {})
+}
+
+fn answers(path: &str, effect: FaultEffect) -> FaultRule {
     FaultRule {
         name: None,
         method: Some("GET".into()),
@@ -19,7 +24,17 @@ fn hangs(path: &str) -> FaultRule {
         times: None,
         probability: None,
         seed: 0,
-        effect: FaultEffect::TimeoutBeforeEffect {},
+        effect,
+    }
+}
+
+fn status(status: u16, retry_after: Option<u64>) -> FaultEffect {
+    FaultEffect::Status {
+        status,
+        code: Some("ServerBusy".into()),
+        message: None,
+        body: None,
+        retry_after,
     }
 }
 
@@ -62,4 +77,78 @@ async fn whatever_hangs_a_break_glass_opens_within_seconds_all_that_it_can() {
         );
         operator.kill().await;
     }
+}
+
+/// An operation that closes something is under way, and nobody can tell how it stands.
+#[tokio::test(start_paused = true)]
+async fn an_operation_whose_state_cannot_be_read_does_not_hold_an_opening_back() {
+    for unreadable in [
+        FaultEffect::TimeoutBeforeEffect {},
+        status(429, Some(300)),
+        status(503, None),
+    ] {
+        let stand = Stand::quick();
+        let operator = stand.start();
+        stand
+            .until("closing", 6 * HOUR, |stand| !stand.closings().is_empty())
+            .await;
+        stand.sim.inject(answers("/operation", unreadable.clone()));
+        stand
+            .until("closed", 6 * HOUR, |stand| stand.open_targets().len() < 3)
+            .await;
+        stand.break_the_glass("30m");
+        stand
+            .until(&format!("{unreadable:?}"), Duration::from_secs(40), |stand| {
+                stand.open_targets().len() == 3
+            })
+            .await;
+        operator.kill().await;
+    }
+}
+
+/// What status said of public access when it was last written is not what is true now.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_closes_in_an_emergency_opens_within_seconds_though_status_calls_it_open() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    locked(&stand).await;
+    stand.break_the_glass("2h");
+    let open = |stand: &Stand| stand.status()["publicAccess"]["summary"] == "Open";
+    stand.until("open", HOUR, open).await;
+    stand.sim.inject(hangs("providers/Microsoft.Network/"));
+    let account = stand
+        .open_targets()
+        .into_iter()
+        .find(|id| id.contains("/storageAccounts/"));
+    let close = |body: &mut Value| body["properties"]["publicNetworkAccess"] = "Disabled".into();
+    assert!(stand.sim.change_by_hand(&account.unwrap(), close) && stand.open_targets().len() == 2);
+    stand.apply_quick(|object| object["spec"]["drift"] = serde_json::json!({"interval": "9m"}));
+    stand
+        .until("open again", Duration::from_secs(40), |stand| {
+            stand.open_targets().len() == 3
+        })
+        .await;
+    operator.kill().await;
+}
+
+/// A provider that is only slow is waited for once there is nothing to open.
+#[tokio::test(start_paused = true)]
+async fn what_is_open_is_looked_at_in_full_though_somebody_broke_the_glass() {
+    let stand = Stand::quick();
+    let context = stand.context();
+    let operator = stand.start();
+    locked(&stand).await;
+    stand.break_the_glass("2h");
+    let open = |stand: &Stand| stand.status()["publicAccess"]["summary"] == "Open";
+    stand.until("open", HOUR, open).await;
+    operator.kill().await;
+    stand
+        .sim
+        .inject(answers("virtualNetworks/", FaultEffect::Delay { seconds: 6.0 }));
+    let (_, _, seen, _) = stand.look(&context).await;
+    let networks = &seen.azure.virtual_networks;
+    assert!(
+        !networks.is_empty() && networks.values().all(|network| network.seen().is_some()),
+        "{networks:?}"
+    );
 }
