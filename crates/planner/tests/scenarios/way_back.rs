@@ -310,6 +310,40 @@ fn a_rule_that_opens_by_hand_what_is_locked_is_neither_approved_nor_restored() {
 }
 
 #[test]
+fn a_resource_rule_that_closing_could_not_keep_is_named_and_comes_back_with_the_opening() {
+    let workspace =
+        "/subscriptions/1/resourceGroups/ml/providers/Microsoft.MachineLearningServices/workspaces/w".to_owned();
+    let mut world = World::everyday();
+    change_storage(&mut world, |s| s.resource_access_rules = vec![workspace.clone()]);
+    world.settle(60);
+    // The closing write had to go without it.
+    change_storage(&mut world, |s| s.resource_access_rules.clear());
+    let (plan, _) = world.settle(10);
+    let told = not_put_back(&plan).join(" ");
+    assert!(
+        told.contains(&workspace) && told.contains("opening again puts it back"),
+        "{told}"
+    );
+    world.pass(Duration::from_secs(3600));
+    world.refuses.insert(workspace.clone(), false);
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.until("Open", 5);
+    let plan = quiet(&mut world, 3);
+    let told = not_put_back(&plan).join(" ");
+    assert!(told.contains(&workspace) && told.contains("--resource-id"), "{told}");
+    assert!(world.seen.cluster.snapshot.seen().is_some(), "it is kept");
+    world.refuses.clear();
+    world.pass(Duration::from_secs(3600));
+    world.settle_anyhow(6);
+    assert_eq!(
+        storage_of(&world).resource_access_rules,
+        [workspace],
+        "put back by itself"
+    );
+    assert!(world.seen.cluster.snapshot.is_absent(), "and then of no use");
+}
+
+#[test]
 fn a_status_that_is_erased_only_makes_it_tried_again() {
     let mut world = locked_with_a_subnet();
     world.refuses.insert(subnet(), false);
