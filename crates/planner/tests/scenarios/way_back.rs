@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::registry::*;
+use sreg_api::status::RollbackStatus;
 use sreg_domain::seen::*;
 use sreg_domain::{Fact, PublicNetworkAccess};
 use sreg_planner::Plan;
@@ -341,6 +343,40 @@ fn a_resource_rule_that_closing_could_not_keep_is_named_and_comes_back_with_the_
         "put back by itself"
     );
     assert!(world.seen.cluster.snapshot.is_absent(), "and then of no use");
+}
+
+/// Recorded by a process whose clock is ahead, and which died before it opened anything.
+#[test]
+fn a_rollback_recorded_in_the_future_is_finished_and_locked_again_after_its_pause() {
+    for ahead in [60, 400 * 24 * 3600] {
+        let mut world = super::locked();
+        world.respec(|o| {
+            o.spec.public_access.rollback = Some(RollbackSpec {
+                on_failure: RollbackPolicy::Reopen,
+                grace_period: "15m".into(),
+            });
+        });
+        world.settle(10);
+        let then = world.now + Duration::from_secs(ahead);
+        world.seen.object.status.rollback = Some(RollbackStatus {
+            count: 1,
+            reopened_at: Some(Time(then)),
+            generation: world.desired.object.generation,
+            reason: "spoke cannot reach it".into(),
+            restored: false,
+        });
+        world.visit();
+        assert!(world.all_open(), "{}", world.message());
+        let opened = world.now;
+        let since = |world: &World| Duration::try_from(world.now.duration_since(opened)).unwrap();
+        while !world.all_closed() {
+            let (plan, report) = world.visit();
+            let closes = plan.steps().any(|s| s.action.closes());
+            assert!(!closes || since(&world) >= Duration::from_secs(30 * 60), "too early");
+            world.pass(report.requeue);
+            assert!(since(&world) < Duration::from_secs(2 * 3600), "{}", world.message());
+        }
+    }
 }
 
 #[test]
