@@ -6,8 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::registry::*;
 use sreg_api::status::RollbackStatus;
-use sreg_domain::seen::*;
-use sreg_domain::{Fact, PublicNetworkAccess};
+use sreg_domain::PublicNetworkAccess;
 use sreg_planner::Plan;
 use sreg_planner::plan::FindingReason;
 
@@ -19,28 +18,6 @@ const OFFICE: &str = "203.0.113.0/24";
 /// A subnet of a client network, so that nothing holds the lock for it.
 fn subnet() -> String {
     vnet("hub").child("subnets", "build").to_string()
-}
-
-fn storage_of(world: &World) -> &StorageSeen {
-    world.seen.azure.storage[&storage("contosostore")].seen().unwrap()
-}
-
-fn change_storage(world: &mut World, change: impl FnOnce(&mut StorageSeen)) {
-    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
-        change(account);
-        apply::touch_storage(account);
-    }
-}
-
-fn change_acr(world: &mut World, change: impl FnOnce(&mut ContainerRegistrySeen)) {
-    if let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) {
-        change(registry);
-        apply::touch_acr(registry);
-    }
-}
-
-fn acr_of(world: &World) -> &ContainerRegistrySeen {
-    world.seen.azure.container_registries[&acr()].seen().unwrap()
 }
 
 /// Locked; before that storage let in an office and a subnet only.
