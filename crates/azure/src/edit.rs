@@ -304,9 +304,11 @@ fn add_lost_resources(settings: &Value, rules: &mut Map<String, Value>) {
     let entries = rules
         .entry("resourceAccessRules".to_owned())
         .or_insert_with(|| json!([]));
-    match entries {
-        Value::Array(entries) => entries.extend(lost),
-        other => *other = Value::Array(lost),
+    if !entries.is_array() {
+        *entries = json!([]);
+    }
+    if let Value::Array(entries) = entries {
+        entries.extend(lost);
     }
 }
 
