@@ -181,7 +181,7 @@ fn storage(current: &Value, edit: &Edit) -> Edited {
                 )
             });
             // In a perimeter they do not count, and its own rules would go on letting people in.
-            let keeps_rules = !list(current, "/properties/networkAcls/resourceAccessRules").is_empty() && !in_perimeter;
+            let keeps_rules = !list(current, RESOURCE_RULES).is_empty() && !in_perimeter;
             let access = if keeps_rules { access } else { json!("Disabled") };
             (
                 access,
@@ -201,6 +201,7 @@ fn storage(current: &Value, edit: &Edit) -> Edited {
         Edit::Restore(settings) => {
             let lists = ["ipRules", "ipv6Rules", "virtualNetworkRules"];
             rules = restored(settings, "networkAcls", rules, &lists);
+            add_lost_resources(settings, &mut rules);
             (
                 json!(access_of(settings)),
                 vec![
@@ -209,12 +210,13 @@ fn storage(current: &Value, edit: &Edit) -> Edited {
                     IP_RULES,
                     IPV6_RULES,
                     NETWORK_RULES,
+                    RESOURCE_RULES,
                 ],
             )
         }
         Edit::AllowResource { resource, tenant } => {
             allow(&mut rules, resource, tenant);
-            (access, vec!["/properties/networkAcls/resourceAccessRules"])
+            (access, vec![RESOURCE_RULES])
         }
     };
     rules
@@ -235,6 +237,7 @@ const ACCESS: &str = "/properties/publicNetworkAccess";
 const IP_RULES: &str = "/properties/networkAcls/ipRules";
 const IPV6_RULES: &str = "/properties/networkAcls/ipv6Rules";
 const NETWORK_RULES: &str = "/properties/networkAcls/virtualNetworkRules";
+const RESOURCE_RULES: &str = "/properties/networkAcls/resourceAccessRules";
 
 fn container_registry(current: &Value, edit: &Edit) -> Result<Edited, EditError> {
     let mut rules = rule_set(current, "/properties/networkRuleSet");
@@ -284,6 +287,29 @@ fn restored(settings: &Value, name: &str, mut rules: Map<String, Value>, lists: 
         }
     }
     rules
+}
+
+/// Rules for resources that closing could not keep. Those that came since stay.
+fn add_lost_resources(settings: &Value, rules: &mut Map<String, Value>) {
+    let there = rules_of(TargetKind::Storage, &json!({ "networkAcls": rules.clone() }));
+    let before = list(settings, "/networkAcls/resourceAccessRules");
+    let lost = before.iter().filter(|entry| {
+        let rule = NetworkRule::of_entry(RuleKind::Resource, "resourceId", entry);
+        !there.iter().any(|other| other.key() == rule.key())
+    });
+    let lost: Vec<Value> = lost.cloned().collect();
+    if lost.is_empty() {
+        return;
+    }
+    let entries = rules
+        .entry("resourceAccessRules".to_owned())
+        .or_insert_with(|| json!([]));
+    if !entries.is_array() {
+        *entries = json!([]);
+    }
+    if let Value::Array(entries) = entries {
+        entries.extend(lost);
+    }
 }
 
 /// A list of rules as it is written: `state` is Azure's to say.

@@ -151,6 +151,27 @@ fn a_snapshot_without_rules_empties_the_lists_that_are_there_now() {
     );
 }
 
+#[test]
+fn a_resource_rule_that_closing_could_not_keep_comes_back_beside_those_that_came_since() {
+    let (before, since) = (
+        json!({"resourceId": "w", "tenantId": "t"}),
+        json!({"resourceId": RESOURCE, "tenantId": "t"}),
+    );
+    let kept = json!({"publicNetworkAccess": "Enabled", "networkAcls": {"defaultAction": "Allow", "resourceAccessRules": [before]}});
+    let now = json!({"properties": {"networkAcls": {"defaultAction": "Deny", "ipRules": [], "resourceAccessRules": [since]}}});
+    let back = edited(TargetKind::Storage, &now, &Edit::Restore(kept.clone()));
+    assert_eq!(
+        back["properties"]["networkAcls"]["resourceAccessRules"],
+        json!([since, before])
+    );
+    let none = json!({"properties": {"networkAcls": {"defaultAction": "Deny", "resourceAccessRules": null}}});
+    let back = edited(TargetKind::Storage, &none, &Edit::Restore(kept));
+    assert_eq!(
+        back["properties"]["networkAcls"]["resourceAccessRules"],
+        json!([before])
+    );
+}
+
 /// Closing never touches them, so neither does opening again.
 #[test]
 fn what_came_while_it_was_closed_survives_opening_again() {

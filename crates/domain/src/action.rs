@@ -337,19 +337,10 @@ pub enum Edit {
 impl AzureAction {
     /// The private endpoint on whose end it works: itself, or its zone group. `None`: it removes nothing of one.
     pub fn removed_endpoint(&self) -> Option<ArmId> {
-        match self {
-            AzureAction::DeleteEndpoint { id, .. } => Some(id.clone()),
-            AzureAction::DeleteZoneGroup { id } => id.parent(),
-            AzureAction::CreateRegistry { .. }
-            | AzureAction::SetTags { .. }
-            | AzureAction::MergeTags { .. }
-            | AzureAction::GrantManagedGroupAccess { .. }
-            | AzureAction::CreateEndpoint { .. }
-            | AzureAction::CreateZone { .. }
-            | AzureAction::LinkZone { .. }
-            | AzureAction::PutZoneGroup { .. }
-            | AzureAction::Edit { .. } => None,
+        if let AzureAction::DeleteZoneGroup { id } = self {
+            return id.parent();
         }
+        self.removes().cloned()
     }
 
     /// The resource that it changes.

@@ -70,7 +70,7 @@ impl NetworkRule {
         format!("{list} {value}")
     }
 
-    /// Whether closing public access takes it away. Rules for resources stay.
+    /// Whether closing public access takes it away. Rules for resources stay, as far as Azure accepts them.
     pub fn goes_when_closed(&self) -> bool {
         self.kind != RuleKind::Resource
     }
@@ -105,11 +105,11 @@ pub fn rules_of(target: TargetKind, network: &Value) -> Vec<NetworkRule> {
         .collect()
 }
 
-/// Rules of the first settings that the second lack, of those that closing takes away.
+/// Rules of the first settings that the second lack. Closing keeps rules for resources, but for those that Azure does not accept then.
 pub fn rules_missing(target: TargetKind, before: &Value, now: &Value) -> Vec<NetworkRule> {
     let there: Vec<String> = rules_of(target, now).iter().map(NetworkRule::key).collect();
     let mut missing = rules_of(target, before);
-    missing.retain(|rule| rule.goes_when_closed() && !there.contains(&rule.key()));
+    missing.retain(|rule| !there.contains(&rule.key()));
     missing
 }
 
@@ -168,8 +168,7 @@ mod tests {
         let told: Vec<String> = missing.iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
-            ["address rule 5.0.0.0/8", "address rule 2001::/16"],
-            "resource rules never went"
+            ["address rule 5.0.0.0/8", "address rule 2001::/16", "resource rule w"]
         );
         assert_eq!(rules_of(TargetKind::Storage, &before).len(), 5);
         assert!(rules_of(TargetKind::Registry, &before).is_empty());

@@ -368,7 +368,7 @@ fn lost_resource_rules(view: &View<'_>, storage: &StorageSeen, draft: &mut Draft
         draft.find(
             FindingReason::RulesNotPutBack,
             format!(
-                "storage account {} has lost {rule}, which stood there before the lock: Azure refused to keep it, or somebody removed it; if it is still needed: {}",
+                "storage account {} has lost {rule}, which stood there before the lock: Azure refused to keep it, or somebody removed it; opening again puts it back; if it is needed before that: {}",
                 storage.id.name(),
                 opening::put_back_by_hand(TargetKind::Storage, &storage.id, &rule)
             ),

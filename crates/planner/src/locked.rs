@@ -50,6 +50,11 @@ pub(crate) fn pause(grace_period: Duration, count: i32) -> Duration {
         .saturating_mul(1 << count.clamp(1, 8))
 }
 
+/// When it was opened again. A clock that is ahead of ours says that it will be: it has been, so it counts from now.
+fn reopened_at(record: &RollbackStatus, now: Timestamp) -> Option<Timestamp> {
+    Some(record.reopened_at.as_ref()?.0.min(now))
+}
+
 /// The rollback that status recorded, while it holds the lock back.
 pub(crate) fn pausing<'a>(view: &View<'a>) -> Option<Pausing<'a>> {
     let record = view.seen.object.status.rollback.as_ref()?;
@@ -59,7 +64,7 @@ pub(crate) fn pausing<'a>(view: &View<'a>) -> Option<Pausing<'a>> {
         return None;
     }
     let pause = SignedDuration::try_from(pause(view.desired.grace_period, record.count)).ok()?;
-    let ends = record.reopened_at.as_ref()?.0.saturating_add(pause).ok()?;
+    let ends = reopened_at(record, view.now)?.saturating_add(pause).ok()?;
     let for_good = record.count >= MOST_ROLLBACKS;
     let running = view.now < ends;
     (running || for_good).then_some(Pausing {

@@ -263,7 +263,7 @@ pub(crate) fn put_back_by_hand(target: TargetKind, id: &ArmId, rule: &NetworkRul
     let whom = match rule.kind {
         RuleKind::Ip | RuleKind::Ipv6 => format!("--ip-address {value}"),
         RuleKind::Subnet => format!("--subnet {value}"),
-        RuleKind::Resource => format!("--resource-id {value}"),
+        RuleKind::Resource => format!("--resource-id {value} --tenant-id TENANT"),
     };
     match target {
         TargetKind::Registry | TargetKind::Storage => {

@@ -38,10 +38,7 @@ fn closing_soon(mut world: World) -> (World, Plan) {
 type Break = fn(&mut World);
 
 fn let_somebody_in(world: &mut World) {
-    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
-        account.ip_rules.push("198.51.100.7".into());
-        apply::touch_storage(account);
-    }
+    change_storage(world, |s| s.ip_rules.push("198.51.100.7".into()));
 }
 
 fn block_public_clients(world: &mut World) {
@@ -252,14 +249,11 @@ fn a_subnet_that_nobody_answers_for_is_refused_also_in_a_lock_that_comes_back_to
     let (world, plan) = closing_soon(world);
     assert_eq!(rules(&world.desired, &world.seen_now(), &plan), Vec::<&str>::new());
     let mut spoilt = world.clone();
-    let account = storage("contosostore");
-    if let Some(Fact::Seen(account)) = spoilt.seen.azure.storage.get_mut(&account) {
-        account.virtual_network_rules = vec![vnet("stranger").child("subnets", "build").to_string()];
-        apply::touch_storage(account);
-    }
-    let network = spoilt.seen.azure.storage[&account].seen().unwrap().network.clone();
+    let stranger = vnet("stranger").child("subnets", "build").to_string();
+    change_storage(&mut spoilt, |s| s.virtual_network_rules = vec![stranger]);
+    let StorageSeen { id, network, .. } = storage_of(&spoilt).clone();
     if let Fact::Seen(snapshot) = &mut spoilt.seen.cluster.snapshot {
-        snapshot.targets.get_mut(&account.to_string()).unwrap().network = network;
+        snapshot.targets.get_mut(&id.to_string()).unwrap().network = network;
     }
     let found = lint(&spoilt.desired, &spoilt.seen_now(), &plan);
     assert!(

@@ -10,6 +10,7 @@
 //! | refused, and it names none | each half; a single one is left out |
 //! | busy, throttled, no answer, or refused whatever the rules are | the step ends with that |
 //! | no time left | the rest comes with the next visit, which does not try again what was refused a moment ago |
+//! | refused for rules that stand there, and it names none | without any of them, then as many as it accepts; those that are not back are named |
 
 use std::time::Duration;
 
@@ -59,9 +60,9 @@ struct Firewall<'a> {
 
 /// What came of a part of the step.
 enum Written {
-    /// Done and read back.
+    /// Done and read back, as far as there was time.
     Done,
-    /// The step ends here: started, stale, or out of time.
+    /// The step ends here: started, or stale.
     Ends(Effect),
 }
 
@@ -152,10 +153,34 @@ impl Firewall<'_> {
         // It names none of the rest: without any of them, then as many as Azure accepts.
         out.extend(rest.iter().cloned());
         match self.write(&out).await {
-            Ok(Written::Done) => self.add(rest, later).await,
+            Ok(Written::Done) => self.bring_back(rest, later, *refusal).await,
             Ok(ends) => Ok(ends),
             Err(_) => Err(Refusal::Call(refusal)),
         }
+    }
+
+    /// Brings back rules that had to go so that the switch could. The switch is done, whatever comes of that: a rule that is not back
+    /// when the step has to end is named, with what Azure said last, because no other rule of the account tells that it was there.
+    async fn bring_back(
+        &mut self,
+        rules: Vec<NetworkRule>,
+        later: &[NetworkRule],
+        refusal: CallError,
+    ) -> Result<Written, Refusal> {
+        let why = match self.add(rules.clone(), later).await {
+            Ok(Written::Done) => refusal,
+            Err(Refusal::Call(error)) => *error,
+            other => return other,
+        };
+        let there = edit::rules(self.kind, &self.current);
+        for rule in rules {
+            if !holds(&there, &rule) && !self.left_out.iter().any(|left| left.rule.key() == rule.key()) {
+                // Nobody has tried it alone: it is not remembered as refused.
+                let failure = failure_of(why.clone());
+                self.left_out.push(LeftOut { rule, failure });
+            }
+        }
+        Ok(Written::Done)
     }
 
     /// The rules that closing took away, as far as Azure accepts them.
@@ -178,10 +203,7 @@ impl Firewall<'_> {
                 continue;
             }
             if !self.has_time() {
-                return Ok(Written::Ends(Effect::Done {
-                    also_changed: std::mem::take(&mut self.also_changed),
-                    left_out: std::mem::take(&mut self.left_out),
-                }));
+                return Ok(Written::Done);
             }
             let mut out = later.to_vec();
             out.extend(groups.iter().flatten().cloned());

@@ -239,6 +239,50 @@ async fn a_resource_rule_that_azure_does_not_accept_any_more_keeps_nothing_from_
     }
 }
 
+/// Azure refuses the rules together without naming one; so both go that the account can be closed, and then it fails.
+#[tokio::test]
+async fn a_resource_rule_that_does_not_come_back_while_closing_is_named_and_restored_by_opening() {
+    let bench = Bench::new();
+    let (id, _) = storage(&bench).await;
+    let workspace = |name: &str| {
+        format!(
+            "/subscriptions/0a000000-0000-4000-8000-000000000002/resourceGroups/ml/providers/Microsoft.MachineLearningServices/workspaces/{name}"
+        )
+    };
+    let (good, bad) = (workspace("good"), workspace("bad"));
+    bench.simulator.change_by_hand(id.as_str(), |body| {
+        body["properties"]["publicNetworkAccess"] = json!("Enabled");
+        body["properties"]["networkAcls"] = acls(&[], &[&good, &bad]);
+    });
+    let kept = seen(&bench.observe().await.storage[&id]).network.clone();
+    let not_valid = refusal(400, "InvalidValuesForRequestParameters", "not valid");
+    bench
+        .simulator
+        .inject(fault_in("PATCH", "storageAccounts", "workspaces/bad", not_valid));
+    let busy = refusal(409, "AnotherOperationInProgress", "try again later");
+    bench
+        .simulator
+        .inject(fault_in("PATCH", "storageAccounts", "workspaces/good", busy));
+    let (_, effect) = edit(&bench, Edit::Close).await;
+    let left = left_out(effect);
+    let mut named: Vec<&str> = left.iter().map(|l| l.rule.value.as_str()).collect();
+    named.sort_unstable();
+    assert_eq!(named, [bad.as_str(), good.as_str()], "{left:?}");
+    let now = rules(&bench, &id);
+    assert_eq!((&now["defaultAction"], &now["ipRules"]), (&json!("Deny"), &json!([])));
+    assert_eq!(now["resourceAccessRules"], json!([]));
+    bench.simulator.clear_faults();
+    let (_, effect) = edit(&bench, Edit::Restore(kept)).await;
+    let refused_lately: Vec<LeftOut> = left_out(effect);
+    assert!(
+        refused_lately.iter().all(|l| l.rule.value == bad),
+        "what was never tried alone is tried now: {refused_lately:?}"
+    );
+    let back = rules(&bench, &id)["resourceAccessRules"].clone();
+    assert_eq!(back[0]["resourceId"], good.as_str());
+    assert_eq!(back[0]["tenantId"], TENANT);
+}
+
 #[tokio::test]
 async fn nobody_elses_rule_goes_for_one_that_is_shared() {
     let bench = Bench::new();

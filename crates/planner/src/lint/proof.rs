@@ -124,7 +124,8 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
         .filter(|r| r.generation == desired.object.generation && r.count > 0 && !r.restored);
     let age = unfinished
         .and_then(|r| r.reopened_at.as_ref())
-        .and_then(|at| Duration::try_from(seen.at.duration_since(at.0)).ok());
+        // Of a clock that is ahead: it cannot be older than now.
+        .map(|at| Duration::try_from(seen.at.duration_since(at.0)).unwrap_or_default());
     if let (Some(unfinished), Some(age)) = (unfinished, age)
         && age <= crate::locked::pause(desired.grace_period, unfinished.count)
     {

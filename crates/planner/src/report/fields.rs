@@ -553,8 +553,10 @@ fn rollback(view: &View<'_>, plan: &Plan, exposure: Option<&ExposureStatus>, now
         }),
         (None, Some(f)) if (f.restored || locked::pausing(view).is_none()) && has_held(view, exposure, now) => None,
         // Once all is as open as it was the rollback is over: what somebody closes after that is not ours to open.
+        // And one from a clock that is ahead counts from now, or its pause would begin again with every visit until then.
         (None, former) => former.map(|f| RollbackStatus {
             restored: f.restored || opening::is_restored(view),
+            reopened_at: f.reopened_at.map(|at| at.min(whole_seconds(now))),
             ..f
         }),
     }

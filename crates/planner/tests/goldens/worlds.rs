@@ -120,13 +120,6 @@ pub fn reopening(world: &mut World) {
     world.answer();
 }
 
-pub fn change_storage(world: &mut World, change: impl FnOnce(&mut StorageSeen)) {
-    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
-        change(account);
-        apply::touch_storage(account);
-    }
-}
-
 pub const WAREHOUSE: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/logs/providers/Microsoft.OperationalInsights/workspaces/logs";
 
 pub fn clients(policy: RecentPublicClientsPolicy) -> World {

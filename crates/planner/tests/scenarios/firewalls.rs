@@ -16,17 +16,6 @@ use crate::world::*;
 
 const OFFICE: &str = "203.0.113.0/24";
 
-fn change_storage(world: &mut World, change: impl FnOnce(&mut StorageSeen)) {
-    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
-        change(account);
-        apply::touch_storage(account);
-    }
-}
-
-fn storage_of(world: &World) -> &StorageSeen {
-    world.seen.azure.storage[&storage("contosostore")].seen().unwrap()
-}
-
 fn let_in(world: &mut World, addresses: &[&str], subnets: &[&str]) {
     change_storage(world, |s| {
         s.default_action = Some("Deny".into());
@@ -112,11 +101,10 @@ fn every_rule_that_the_lock_takes_away_is_named_and_a_part_of_what_is_approved()
 #[test]
 fn address_rules_of_a_container_registry_are_named_too() {
     let mut world = World::everyday();
-    if let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) {
-        registry.default_action = Some("Deny".into());
-        registry.ip_rules = vec![OFFICE.into()];
-        apply::touch_acr(registry);
-    }
+    change_acr(&mut world, |r| {
+        r.default_action = Some("Deny".into());
+        r.ip_rules = vec![OFFICE.into()];
+    });
     let plan = world.plan();
     let (plan, _) = if said(&plan, FindingReason::RulesClose).is_empty() {
         world.visit()
@@ -265,10 +253,7 @@ fn a_word_that_nobody_knows_neither_locks_nor_opens_and_is_told() {
             change_storage(world, |s| s.default_action = Some("DenyOnTuesdays".into()))
         }),
         ("acr", |world| {
-            if let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) {
-                registry.public_network_access = Some("DisabledOnTuesdays".into());
-                apply::touch_acr(registry);
-            }
+            change_acr(world, |r| r.public_network_access = Some("DisabledOnTuesdays".into()))
         }),
     ];
     for (name, change) in odd {

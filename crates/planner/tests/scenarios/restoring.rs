@@ -16,28 +16,6 @@ use crate::world::*;
 
 const OFFICE: &str = "203.0.113.0/24";
 
-fn storage_of(world: &World) -> &StorageSeen {
-    world.seen.azure.storage[&storage("contosostore")].seen().unwrap()
-}
-
-fn acr_of(world: &World) -> &ContainerRegistrySeen {
-    world.seen.azure.container_registries[&acr()].seen().unwrap()
-}
-
-fn change_storage(world: &mut World, change: impl FnOnce(&mut StorageSeen)) {
-    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
-        change(account);
-        apply::touch_storage(account);
-    }
-}
-
-fn change_acr(world: &mut World, change: impl FnOnce(&mut ContainerRegistrySeen)) {
-    if let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) {
-        change(registry);
-        apply::touch_acr(registry);
-    }
-}
-
 /// Locked; before that storage and container registry were open to an office only.
 fn locked_with_rules() -> World {
     let mut world = World::everyday();

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::registry::*;
-use sreg_domain::seen::*;
-use sreg_domain::{Fact, PublicNetworkAccess};
+use sreg_api::status::RollbackStatus;
+use sreg_domain::PublicNetworkAccess;
 use sreg_planner::Plan;
 use sreg_planner::plan::FindingReason;
 
@@ -17,28 +18,6 @@ const OFFICE: &str = "203.0.113.0/24";
 /// A subnet of a client network, so that nothing holds the lock for it.
 fn subnet() -> String {
     vnet("hub").child("subnets", "build").to_string()
-}
-
-fn storage_of(world: &World) -> &StorageSeen {
-    world.seen.azure.storage[&storage("contosostore")].seen().unwrap()
-}
-
-fn change_storage(world: &mut World, change: impl FnOnce(&mut StorageSeen)) {
-    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
-        change(account);
-        apply::touch_storage(account);
-    }
-}
-
-fn change_acr(world: &mut World, change: impl FnOnce(&mut ContainerRegistrySeen)) {
-    if let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) {
-        change(registry);
-        apply::touch_acr(registry);
-    }
-}
-
-fn acr_of(world: &World) -> &ContainerRegistrySeen {
-    world.seen.azure.container_registries[&acr()].seen().unwrap()
 }
 
 /// Locked; before that storage let in an office and a subnet only.
@@ -307,6 +286,74 @@ fn a_rule_that_opens_by_hand_what_is_locked_is_neither_approved_nor_restored() {
     world.settle(10);
     assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
     assert_eq!(storage_of(&world).virtual_network_rules, [subnet()]);
+}
+
+#[test]
+fn a_resource_rule_that_closing_could_not_keep_is_named_and_comes_back_with_the_opening() {
+    let workspace =
+        "/subscriptions/1/resourceGroups/ml/providers/Microsoft.MachineLearningServices/workspaces/w".to_owned();
+    let mut world = World::everyday();
+    change_storage(&mut world, |s| s.resource_access_rules = vec![workspace.clone()]);
+    world.settle(60);
+    // The closing write had to go without it.
+    change_storage(&mut world, |s| s.resource_access_rules.clear());
+    let (plan, _) = world.settle(10);
+    let told = not_put_back(&plan).join(" ");
+    assert!(
+        told.contains(&workspace) && told.contains("opening again puts it back"),
+        "{told}"
+    );
+    world.pass(Duration::from_secs(3600));
+    world.refuses.insert(workspace.clone(), false);
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.until("Open", 5);
+    let plan = quiet(&mut world, 3);
+    let told = not_put_back(&plan).join(" ");
+    assert!(told.contains(&workspace) && told.contains("--resource-id"), "{told}");
+    assert!(world.seen.cluster.snapshot.seen().is_some(), "it is kept");
+    world.refuses.clear();
+    world.pass(Duration::from_secs(3600));
+    world.settle_anyhow(6);
+    assert_eq!(
+        storage_of(&world).resource_access_rules,
+        [workspace],
+        "put back by itself"
+    );
+    assert!(world.seen.cluster.snapshot.is_absent(), "and then of no use");
+}
+
+/// Recorded by a process whose clock is ahead, and which died before it opened anything.
+#[test]
+fn a_rollback_recorded_in_the_future_is_finished_and_locked_again_after_its_pause() {
+    for ahead in [60, 400 * 24 * 3600] {
+        let mut world = super::locked();
+        world.respec(|o| {
+            o.spec.public_access.rollback = Some(RollbackSpec {
+                on_failure: RollbackPolicy::Reopen,
+                grace_period: "15m".into(),
+            });
+        });
+        world.settle(10);
+        let then = world.now + Duration::from_secs(ahead);
+        world.seen.object.status.rollback = Some(RollbackStatus {
+            count: 1,
+            reopened_at: Some(Time(then)),
+            generation: world.desired.object.generation,
+            reason: "spoke cannot reach it".into(),
+            restored: false,
+        });
+        world.visit();
+        assert!(world.all_open(), "{}", world.message());
+        let opened = world.now;
+        let since = |world: &World| Duration::try_from(world.now.duration_since(opened)).unwrap();
+        while !world.all_closed() {
+            let (plan, report) = world.visit();
+            let closes = plan.steps().any(|s| s.action.closes());
+            assert!(!closes || since(&world) >= Duration::from_secs(30 * 60), "too early");
+            world.pass(report.requeue);
+            assert!(since(&world) < Duration::from_secs(2 * 3600), "{}", world.message());
+        }
+    }
 }
 
 #[test]

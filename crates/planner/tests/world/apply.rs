@@ -481,11 +481,19 @@ impl World {
                 if storage.digest != *expected {
                     return stale();
                 }
-                let present = [storage.ip_rules.clone(), storage.virtual_network_rules.clone()].concat();
+                let resources = storage.resource_access_rules.clone();
+                let present = [
+                    storage.ip_rules.clone(),
+                    storage.virtual_network_rules.clone(),
+                    resources,
+                ]
+                .concat();
                 edit_storage(storage, edit);
                 left_out.extend(leave_out(&refuses, RuleKind::Ip, &mut storage.ip_rules, &present));
                 let subnets = &mut storage.virtual_network_rules;
                 left_out.extend(leave_out(&refuses, RuleKind::Subnet, subnets, &present));
+                let resources = &mut storage.resource_access_rules;
+                left_out.extend(leave_out(&refuses, RuleKind::Resource, resources, &present));
                 touch_storage(storage);
             }
             TargetKind::ContainerRegistry => {

@@ -24,6 +24,7 @@ use sreg_domain::{
 };
 use sreg_planner::{PlanSettings, validate};
 
+pub mod accounts;
 pub mod advice;
 pub mod agents;
 pub mod apply;
@@ -36,6 +37,9 @@ pub mod settings;
 pub mod strangers;
 pub mod visits;
 pub mod words;
+
+#[allow(unused_imports)] // Not every binary that builds this world changes its accounts.
+pub use accounts::*;
 
 pub const SUB: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
 pub const REGISTRY: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/contosoreg";

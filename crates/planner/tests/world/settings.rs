@@ -100,6 +100,10 @@ pub fn edit_storage(storage: &mut StorageSeen, edit: &Edit) {
             storage.default_action = text(network, "/networkAcls/defaultAction").map(Into::into);
             storage.ip_rules = texts(network, "/networkAcls/ipRules", "/value");
             storage.virtual_network_rules = texts(network, "/networkAcls/virtualNetworkRules", "/id");
+            let resources = &mut storage.resource_access_rules;
+            let mut lost = texts(network, "/networkAcls/resourceAccessRules", "/resourceId");
+            lost.retain(|rule| !resources.contains(rule));
+            resources.append(&mut lost);
         }
         Edit::AllowResource { resource, .. } => storage.resource_access_rules.push(resource.to_string()),
     }
