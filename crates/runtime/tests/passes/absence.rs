@@ -216,3 +216,23 @@ async fn a_storage_account_that_was_deleted_is_told_within_minutes_and_the_other
     stand.until("open", Duration::from_secs(300), open).await;
     operator.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn stray_answers_of_not_found_at_any_read_for_a_day_change_nothing() {
+    let (stand, operator) = locked_to_be_removed().await;
+    let (standing, kept) = (endpoints(&stand), snapshots(&stand));
+    tokio::time::sleep(HOUR).await;
+    let writes = stand.azure_writes();
+    stand.sim.inject(not_found("", json!({"probability": 0.02, "seed": 7})));
+    for hour in 0..24 {
+        tokio::time::sleep(HOUR).await;
+        assert_eq!(stand.azure_writes(), writes, "in hour {hour}: {:#}", stand.status());
+        assert_eq!(stand.open_targets(), [""; 0]);
+    }
+    let met: u64 = stand.sim.faults().iter().map(|fault| fault.struck).sum();
+    assert!(met > 20, "{met}");
+    stand.sim.clear_faults();
+    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    assert_eq!((endpoints(&stand), snapshots(&stand)), (standing, kept));
+    operator.stop().await;
+}
