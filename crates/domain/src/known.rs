@@ -12,4 +12,6 @@ pub struct Known {
     pub operations: Vec<Operation>,
     /// Private endpoints that were seen, wanted or not.
     pub endpoints: BTreeSet<ArmId>,
+    /// Storage accounts and container registries that the registry named: looked at where Azure does not find the registry.
+    pub accounts: BTreeSet<ArmId>,
 }

@@ -307,6 +307,8 @@ pub struct AzureSeen {
     /// Our endpoints by their deterministic id: every wanted one, and those of ours found besides (no longer wanted). Where a
     /// resource group could not be listed, an `Unknown` under the name `unlisted` says that others may stand there.
     pub endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
+    /// Storage accounts and container registries that the registry named, where it is not found itself: whether they are still there.
+    pub accounts_left: BTreeMap<ArmId, Fact<()>>,
     /// Subnets that the spec names.
     pub subnets: BTreeMap<ArmId, Fact<SubnetSeen>>,
     /// Virtual networks that the spec names (for location, DNS servers, peerings).

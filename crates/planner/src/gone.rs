@@ -1,12 +1,13 @@
 //! Whether the registry is gone for good. That Azure does not find it any more is one source; where it is decided on for good
 //! (endpoints and the way back are removed, a registry is made in its place) a second one is asked: a private endpoint whose
-//! connection is still `Approved` leads to something that lives. Azure turns the connections of what is deleted to
-//! `Disconnected`; a registry that was moved keeps them.
+//! connection is still `Approved` leads to something that lives, and so does a storage account or container registry that it named and
+//! that is still there. Azure turns the connections of what is deleted to `Disconnected` and deletes a registry's accounts with it; a
+//! registry that was moved keeps both.
 
-use sreg_domain::Fact;
 use sreg_domain::seen::EndpointSeen;
+use sreg_domain::{ArmId, Fact};
 
-use crate::facts::{View, not_known};
+use crate::facts::{View, may_pass, not_known};
 use crate::plan::Wait;
 
 /// How sure it is.
@@ -15,10 +16,18 @@ pub(crate) enum Gone {
     No,
     /// It is not found, and whether anything of it lives could not be told.
     NotKnown(Wait),
-    /// It is not found where the spec says, and something of it lives: this one endpoint tells.
-    Lives(String),
+    /// It is not found where the spec says, and something of it lives.
+    Lives(Sign),
     /// It is not found, and nothing of it lives.
     Yes,
+}
+
+/// What tells that something lives.
+pub(crate) struct Sign {
+    /// In words.
+    says: String,
+    /// What would have to go first.
+    id: ArmId,
 }
 
 /// Asks both sources.
@@ -32,13 +41,31 @@ pub(crate) fn registry(view: &View<'_>) -> Gone {
         match fact {
             Fact::Seen(_) => {
                 if fact.seen().filter(ours).is_some_and(is_connected) {
-                    return Gone::Lives(id.name().to_owned());
+                    return Gone::Lives(Sign {
+                        says: format!("the connection of private endpoint {} is still Approved", id.name()),
+                        id: id.clone(),
+                    });
                 }
             }
             Fact::Absent => {}
             Fact::Unknown(_) => {
                 unread = unread.or_else(|| Some(not_known(&format!("private endpoint {}", id.name()), fact)))
             }
+        }
+    }
+    for (id, fact) in &view.seen.azure.accounts_left {
+        match fact {
+            Fact::Seen(()) => {
+                return Gone::Lives(Sign {
+                    says: format!("{}, which it named, is still there", id.name()),
+                    id: id.clone(),
+                });
+            }
+            // A right that was given on the managed resource group goes with it: what may not be read says neither.
+            Fact::Unknown(why) if may_pass(why) => {
+                unread = unread.or_else(|| Some(not_known(&format!("{}, which the registry named,", id.name()), fact)));
+            }
+            Fact::Unknown(_) | Fact::Absent => {}
         }
     }
     unread.map_or(Gone::Yes, Gone::NotKnown)
@@ -50,10 +77,12 @@ fn is_connected(endpoint: &EndpointSeen) -> bool {
 }
 
 /// What to do about a registry that lives and is not where the spec says.
-pub(crate) fn moved(view: &View<'_>, endpoint: &str) -> String {
+pub(crate) fn moved(view: &View<'_>, sign: &Sign) -> String {
     let id = &view.desired.registry;
     format!(
-        "Azure does not find {id} any more, yet the connection of private endpoint {endpoint} is still Approved: the registry, or what stands behind it, lives, perhaps in another resource group or subscription. Nothing is created, removed or forgotten. Find it: az resource list --name {} --resource-type Microsoft.MachineLearningServices/registries --query \"[].id\" -o tsv (in each subscription). If it was moved, delete this object (deletionPolicy: Retain leaves Azure as it is) and create one with that resourceId; if it was deleted, delete the endpoint in Azure first",
-        id.name()
+        "Azure does not find {id} any more, yet {}: the registry, or what stands behind it, lives, perhaps in another resource group or subscription. Nothing is created, removed or forgotten. Find it: az resource list --name {} --resource-type Microsoft.MachineLearningServices/registries --query \"[].id\" -o tsv (in each subscription). If it was moved, delete this object (deletionPolicy: Retain leaves Azure as it is) and create one with that resourceId; if it was deleted and that stays, delete it first: az resource delete --ids {}",
+        sign.says,
+        id.name(),
+        sign.id
     )
 }

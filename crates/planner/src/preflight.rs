@@ -51,26 +51,43 @@ pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
 }
 
 fn lacking(view: &View<'_>, missing: &Needed) -> String {
-    let principal = view
-        .seen
-        .azure
-        .principal
-        .seen()
-        .map_or("<object id>", |p| p.object_id.as_str());
     let grants: Vec<String> = missing
         .iter()
-        .map(|(scope, (place, actions))| {
-            format!(
-                "az role assignment create --assignee-object-id {principal} --assignee-principal-type ServicePrincipal --role \"{}\" --scope {scope} (lacks {})",
-                place.role(),
-                actions.join(", ")
-            )
-        })
+        .map(|(scope, (place, actions))| grant(view, *place, scope, actions))
         .collect();
     format!(
         "the operator's identity lacks rights, and nothing is built before it has them; grant the roles of deploy/azure: {}",
         grants.join("; ")
     )
+}
+
+/// What gives the operator's identity the rights that it lacks somewhere.
+fn grant(view: &View<'_>, place: Place, scope: &ArmId, actions: &[&str]) -> String {
+    let principal = view.seen.azure.principal.seen();
+    format!(
+        "az role assignment create --assignee-object-id {} --assignee-principal-type ServicePrincipal --role \"{}\" --scope {scope} (lacks {})",
+        principal.map_or("<object id>", |p| p.object_id.as_str()),
+        place.role(),
+        actions.join(", ")
+    )
+}
+
+/// Why an endpoint cannot go as a whole: the right to delete it or its zone group is known to be missing. What is not known is tried.
+pub(crate) fn may_not_remove(view: &View<'_>, endpoint: &ArmId) -> Option<Wait> {
+    let group = endpoint.resource_group_id()?;
+    let permissions = view.seen.azure.rights.get(&group)?.seen()?;
+    let deletes = rights::of(Place::Endpoints).map(|right| right.action);
+    let lacking: Vec<&str> = deletes
+        .filter(|action| action.ends_with("/delete") && !permissions.allow(action))
+        .collect();
+    (!lacking.is_empty()).then(|| Wait {
+        reason: WaitReason::PermissionStalled,
+        message: format!(
+            "private endpoint {} cannot be removed: the operator's identity lacks the rights for that, and nothing of it is removed meanwhile; grant them: {}; or delete it by hand: az network private-endpoint delete --ids {endpoint}",
+            endpoint.name(),
+            grant(view, Place::Endpoints, &group, &lacking)
+        ),
+    })
 }
 
 /// Every right that the way from here to the lock needs, by scope. What only reads shows by itself that it may not.

@@ -56,8 +56,8 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
         Gone::Yes => {}
         Gone::No => return,
         Gone::NotKnown(wait) => return draft.wait(wait),
-        Gone::Lives(endpoint) => {
-            return draft.waiting(WaitReason::RegistryAbsentStalled, gone::moved(view, &endpoint));
+        Gone::Lives(sign) => {
+            return draft.waiting(WaitReason::RegistryAbsentStalled, gone::moved(view, &sign));
         }
     }
     let Some(locations) = &view.desired.create else {

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | everything open | zone group removed, then the endpoint, if both can go ([`removal`]) |
 //! | anything closed or not known | released: left in place, reported; deleting would cut its clients off |
+//!
+//! That holds for one without a zone group as well: with `dns.mode: External` its records are where nobody can look.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +50,7 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
         if !view.all_open() {
             draft.find(
                 FindingReason::EndpointReleased,
-                format!("private endpoint {id} is no longer wanted; it is left in place because public access is not open and clients may use it"),
+                format!("private endpoint {id} is no longer wanted; it is left in place because public access is not open and clients may use it. It goes when everything is opened; where nobody uses it: az network private-endpoint delete --ids {id}"),
             );
             continue;
         }

@@ -7,18 +7,19 @@
 //! | Azure is changing one of them | wait |
 //! | a lock on the endpoint, on the zone or above | nothing is removed; the lock is named |
 //! | whether there are locks could not be read | nothing is removed |
+//! | the right to delete one of them is known to be missing | nothing is removed; the right is named |
 //! | neither, the zone group is there | it goes first |
 //! | neither, the zone group is gone | the endpoint |
-//! | the endpoint could not be deleted, or is locked, and its zone group is gone | the zone group is put back, then it stays |
+//! | the endpoint could not be deleted, may not be, or is locked, and its zone group is gone | the zone group is put back, then it stays |
 
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::seen::{EndpointSeen, LockSeen};
 use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Seen};
 
-use crate::attempts;
 use crate::draft::azure_step;
 use crate::facts::{View, look_up, not_known};
 use crate::plan::{Step, Wait, WaitReason};
+use crate::{attempts, preflight};
 
 /// What to do next about an endpoint that is to go.
 pub(crate) enum Removal {
@@ -111,7 +112,8 @@ pub(crate) fn is_approved(endpoint: &EndpointSeen) -> bool {
     status.eq_ignore_ascii_case("Approved")
 }
 
-/// What keeps the endpoint: Azure's own refusal to delete it, which is not provoked a second time where names depend on it, or a lock.
+/// What keeps the endpoint: Azure's own refusal to delete it, which is not provoked a second time where names depend on it, a lock, or
+/// a right that is missing.
 /// `Err`: not known.
 fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId]) -> Result<Option<Wait>, Wait> {
     let mut unread_wait = None;
@@ -131,6 +133,9 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
                 unread_wait.get_or_insert_with(|| not_known(&format!("resource locks on {scope}"), unknown));
             }
         }
+    }
+    if let Some(wait) = preflight::may_not_remove(view, id) {
+        return Ok(Some(wait));
     }
     if let Some(refused) = attempts::refused(view, &deletion(id)).filter(|_| is_approved(endpoint)) {
         return Ok(Some(Wait {

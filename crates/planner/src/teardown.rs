@@ -5,9 +5,9 @@
 //! | --- | --- | --- |
 //! | Retain, or Observe | any | left |
 //! | DeleteEndpoints | everything open, or the registry is gone and nothing of it lives | zone group, then endpoint |
-//! | DeleteEndpoints | the registry is not found, but an endpoint's connection is still approved | left, said so |
+//! | DeleteEndpoints | the registry is not found, but something of it lives | left, said so |
 //! | DeleteEndpoints | open, but somebody else's endpoint keeps the public names private and our zone stays linked | left, said so |
-//! | DeleteEndpoints | open, but a lock keeps the endpoint or its records, or Azure refuses to delete it | left whole, said so |
+//! | DeleteEndpoints | open, but a lock keeps the endpoint or its records, or it may not be deleted | left whole, said so |
 //! | DeleteEndpoints | anything closed | left, said so: deleting would strand clients |
 //! | DeleteEndpoints | cannot be told | wait while waiting can help, else left, said so |
 //! | DeleteEndpoints | Azure refuses, or is out of reach, for too long | left, said so |
@@ -142,10 +142,10 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
         Gone::No => false,
         Gone::NotKnown(wait) if may_still_be_told(view) => return draft.wait(wait),
         Gone::NotKnown(_) => false,
-        Gone::Lives(endpoint) => {
+        Gone::Lives(sign) => {
             return draft.find(
                 FindingReason::LeftInPlace,
-                format!("private endpoints are left in place: {}", gone::moved(view, &endpoint)),
+                format!("private endpoints are left in place: {}", gone::moved(view, &sign)),
             );
         }
     };
@@ -215,10 +215,12 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
     }
 }
 
-/// Some endpoint could not be read, and asking again can help.
+/// Some endpoint, or something that the registry named, could not be read, and asking again can help.
 fn may_still_be_told(view: &View<'_>) -> bool {
-    let endpoints = &view.seen.azure.endpoints;
-    endpoints.values().filter_map(Fact::ignorance).any(may_pass)
+    let azure = &view.seen.azure;
+    let endpoints = azure.endpoints.values().filter_map(Fact::ignorance);
+    let accounts = azure.accounts_left.values().filter_map(Fact::ignorance);
+    endpoints.chain(accounts).any(may_pass)
 }
 
 /// Somebody else's endpoint on the same target, if it would leave the networks that ask our zone without an answer for good: the public

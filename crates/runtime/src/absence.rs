@@ -9,8 +9,9 @@
 //! | a storage account or container registry that the registry names | three answers, the last at least 3 minutes after the first |
 //! | what this process has removed itself | the first answer |
 //!
-//! An endpoint of ours that was seen is asked for by itself from then on: that a list or a connection leaves it out tells nothing, and
-//! what could not be read tells nothing either. Where what is decided cannot be taken back, the planner asks for a sign of life elsewhere besides.
+//! An endpoint of ours that was seen is asked for by itself from then on, and so are the accounts that the registry named once it is not
+//! found: that a list or a connection leaves something out tells nothing, and neither does what could not be read. Where what is decided
+//! cannot be taken back, the planner asks for a sign of life elsewhere besides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(crate) struct Absences {
     known: BTreeSet<ArmId>,
     /// Endpoints of ours that exist, as far as is known.
     ours: BTreeSet<ArmId>,
+    /// Storage accounts and container registries that the registry named when it was last seen.
+    accounts: BTreeSet<ArmId>,
     /// Removed by a write of ours.
     removed: BTreeSet<ArmId>,
     misses: BTreeMap<ArmId, Misses>,
@@ -75,6 +78,11 @@ impl Absences {
         self.ours.clone()
     }
 
+    /// The same for what the registry named, where it is not found itself.
+    pub(crate) fn known_accounts(&self) -> BTreeSet<ArmId> {
+        self.accounts.clone()
+    }
+
     /// A write of ours removes it: that it is not found afterwards is no surprise.
     pub(crate) fn removing(&mut self, id: &ArmId) {
         self.removed.insert(id.clone());
@@ -97,6 +105,15 @@ impl Absences {
         for (id, fact) in &mut azure.container_registries {
             self.one(id, fact, Some(NAMED), now);
         }
+        if azure.registry.seen().is_some() {
+            self.accounts = azure
+                .storage
+                .keys()
+                .chain(azure.container_registries.keys())
+                .cloned()
+                .collect();
+        }
+        self.all(&mut azure.accounts_left, true, now);
         self.endpoints(witnesses.desired, &told, azure, now);
         let any = told.anything;
         self.all(&mut azure.subnets, any, now);

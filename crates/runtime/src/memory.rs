@@ -164,13 +164,11 @@ impl Memories {
         self.change(uid, |entry| entry.zone_groups.extend(zones));
     }
 
-    /// Endpoints of ours that were seen: they are looked at by themselves.
-    pub fn known_endpoints(&self, uid: &str) -> BTreeSet<ArmId> {
+    /// Resources that were seen and are looked at by themselves: endpoints of ours, and accounts that the registry named.
+    pub(crate) fn known(&self, uid: &str) -> (BTreeSet<ArmId>, BTreeSet<ArmId>) {
         let objects = self.objects();
-        objects
-            .get(uid)
-            .map(|e| e.absences.known_endpoints())
-            .unwrap_or_default()
+        let absences = objects.get(uid).map(|entry| &entry.absences);
+        absences.map_or_else(Default::default, |a| (a.known_endpoints(), a.known_accounts()))
     }
 
     /// A write that removes this resource has been sent: that it is not found afterwards is no surprise.

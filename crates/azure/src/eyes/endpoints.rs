@@ -18,7 +18,7 @@ use crate::arm::{Call, CallError, Cause};
 use crate::json;
 
 const KIND: &str = "Microsoft.Network/privateEndpoints";
-const LOWER_KIND: &str = "microsoft.network/privateendpoints";
+pub(super) const LOWER_KIND: &str = "microsoft.network/privateendpoints";
 
 /// An endpoint that the planner has to judge: it carries our tag, or its name is one of ours and nobody's tag is on it.
 fn may_be_ours(id: &ArmId, body: &Value, desired: &Desired) -> bool {

@@ -5,7 +5,7 @@
 //! hangs, a zone or a policy that cannot be read costs an emergency seconds, not the visit.
 //!
 //! ```text
-//! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, ours by tag) ─ NIC, zone groups ─ locks
+//! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, known by id, ours by tag) ─ NIC, zone groups ─ locks, rights
 //!           ├─ discovery                      └─ obstacles to reopening
 //!           └─ deny assignments, policies, rights
 //! subnets, networks │ zones, zones elsewhere │ shared storage │ principal │ operations │ public clients
@@ -256,6 +256,7 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         discovery: core.discovery,
         deny_assignments: core.deny_assignments,
         endpoints: core.endpoints,
+        accounts_left: core.accounts_left,
         subnets,
         virtual_networks,
         neighbours,

@@ -29,6 +29,7 @@ pub(super) struct Core {
     pub(super) discovery: Fact<Vec<Fqdn>>,
     pub(super) deny_assignments: Fact<Vec<DenyAssignment>>,
     pub(super) endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
+    pub(super) accounts_left: BTreeMap<ArmId, Fact<()>>,
     pub(super) locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
     pub(super) recent_public_clients: Fact<Vec<PublicClient>>,
     pub(super) reopening_obstacles: Fact<Vec<String>>,
@@ -49,17 +50,24 @@ pub(super) async fn with_everything_behind(
     };
     let Fact::Seen(seen) = &registry else {
         let because = "the registry was not seen";
-        let endpoints = endpoints::all(look, desired, &[], BTreeSet::new(), &known.endpoints).await;
+        let (endpoints, accounts_left, mut rights) = futures::join!(
+            endpoints::all(look, desired, &[], BTreeSet::new(), &known.endpoints),
+            left(access, known, registry.is_absent()),
+            rights::where_we_write(look, desired, None),
+        );
+        let locks = locks::on(look, desired, &endpoints, &BTreeSet::new()).await;
+        rights.extend(rights::to_remove(look, removable(&locks), &rights).await);
         return Core {
             storage: BTreeMap::new(),
             container_registries: BTreeMap::new(),
             discovery: Fact::not_read(because),
             deny_assignments: Fact::not_read(because),
-            locks: locks::on(look, desired, &endpoints, &BTreeSet::new()).await,
+            locks,
             endpoints,
+            accounts_left,
             recent_public_clients: public_clients::not_asked_or(desired, because),
             reopening_obstacles: Fact::not_read(because),
-            rights: rights::where_we_write(look, desired, None).await,
+            rights,
             registry,
         };
     };
@@ -107,7 +115,7 @@ pub(super) async fn with_everything_behind(
     };
     let all_ids: Vec<ArmId> = storage_ids.iter().chain(&acr_ids).cloned().collect();
     let managed = seen.managed_resource_group.as_ref();
-    let ((storage, acrs, endpoints, locks), discovery, deny, assigned, clients, rights) = futures::join!(
+    let ((storage, acrs, endpoints, locks), discovery, deny, assigned, clients, mut rights) = futures::join!(
         targets,
         discovery::hosts(look, desired, discovery_url.as_deref()),
         obstacles::deny_assignments(look, managed),
@@ -115,6 +123,7 @@ pub(super) async fn with_everything_behind(
         public_clients::recent(look, desired, &all_ids),
         rights::where_we_write(look, desired, Some(seen)),
     );
+    rights.extend(rights::to_remove(look, removable(&locks), &rights).await);
     let opened = policies::targets(seen, &storage, &acrs);
     let against = assigned.map(|assigned| policies::against(&assigned, &opened, Timestamp::now()));
     let reopening_obstacles = obstacles::together(against, &acrs);
@@ -124,12 +133,31 @@ pub(super) async fn with_everything_behind(
         discovery,
         deny_assignments: deny,
         endpoints,
+        accounts_left: BTreeMap::new(),
         locks,
         recent_public_clients: clients,
         reopening_obstacles,
         rights,
         registry,
     }
+}
+
+/// Endpoints that may be about to be removed: those whose locks were looked for.
+fn removable(locks: &BTreeMap<ArmId, Fact<Vec<LockSeen>>>) -> impl Iterator<Item = &ArmId> {
+    locks.keys().filter(|id| id.kind() == endpoints::LOWER_KIND)
+}
+
+/// What the registry named, where it is not found itself.
+async fn left(look: &Look<'_>, known: &Known, absent: bool) -> BTreeMap<ArmId, Fact<()>> {
+    const KINDS: [&str; 2] = [
+        "microsoft.storage/storageaccounts",
+        "microsoft.containerregistry/registries",
+    ];
+    let accounts = known.accounts.iter();
+    let asked = accounts
+        .filter(|id| absent && KINDS.contains(&id.kind().as_str()))
+        .cloned();
+    each(asked, |id| async move { look.fact(&id, |_| Ok(())).await }).await
 }
 
 /// What gets an endpoint at each place: the registry, each storage account (dfs where the namespace is hierarchical), the

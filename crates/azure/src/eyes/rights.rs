@@ -86,6 +86,19 @@ pub(super) async fn where_we_write(
     asked.await.into_iter().collect()
 }
 
+/// The same for what is about to be removed where the spec no longer names the resource group.
+pub(super) async fn to_remove<'a>(
+    look: &Look<'_>,
+    endpoints: impl Iterator<Item = &'a ArmId>,
+    asked: &BTreeMap<ArmId, Fact<Permissions>>,
+) -> BTreeMap<ArmId, Fact<Permissions>> {
+    let groups = endpoints.filter_map(ArmId::resource_group_id);
+    let groups = groups.filter(|group| !asked.contains_key(group));
+    let suffices =
+        |permissions: &Permissions| rights::of(Place::Endpoints).all(|right| permissions.allow(right.action));
+    super::each(groups, |group| async move { look.permissions(&group, suffices).await }).await
+}
+
 /// Where the plan looks for rights. A zone that we may have to make does not exist yet: its group is asked.
 fn scopes(desired: &Desired, registry: Option<&RegistrySeen>) -> BTreeMap<ArmId, Place> {
     let mut scopes = BTreeMap::from([(desired.registry.clone(), Place::Registry)]);

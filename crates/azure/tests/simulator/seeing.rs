@@ -124,23 +124,33 @@ async fn endpoints_of_ours_in_a_resource_group_that_the_spec_no_longer_names_are
     assert_eq!(found(bench.observe().await), left);
 }
 
-/// A failed read is no absence: what may be one of ours is not left out for it.
-#[tokio::test]
-async fn an_endpoint_of_ours_that_cannot_be_read_is_not_left_out() {
-    let mut bench = Bench::new();
+/// An endpoint of ours in a resource group that the spec does not name for it.
+async fn made_in(bench: &mut Bench, group: &str) -> ArmId {
+    let elsewhere = id(&format!("{PLATFORM}/resourceGroups/{group}"));
     let (target, group) = targets(&bench.observe().await).remove(1);
     let mut action = create_endpoint(&target, group);
-    let elsewhere = id(&format!("{PLATFORM}/resourceGroups/dns"));
     let AzureAction::CreateEndpoint { id: one, .. } = &mut action else {
         panic!("not a creation")
     };
     *one = elsewhere.provider("Microsoft.Network/privateEndpoints", one.name());
     let one = one.clone();
     bench.complete(action).await;
+    one
+}
+
+/// A failed read is no absence: what may be one of ours is not left out for it.
+#[tokio::test]
+async fn an_endpoint_of_ours_that_cannot_be_read_is_not_left_out() {
+    let mut bench = Bench::new();
+    let one = made_in(&mut bench, "dns").await;
     let fails = |effect| FaultRule {
         nth: None,
         times: None,
-        ..fault("GET", "/resourceGroups/dns/providers/Microsoft.Network/privateEndpoints", effect)
+        ..fault(
+            "GET",
+            "/resourceGroups/dns/providers/Microsoft.Network/privateEndpoints",
+            effect,
+        )
     };
     bench.simulator.inject(fails(status(500, "InternalServerError", None)));
     assert_eq!(kind(&bench.observe().await.endpoints[&one]), IgnoranceKind::Unreachable);
@@ -155,6 +165,18 @@ async fn an_endpoint_of_ours_that_cannot_be_read_is_not_left_out() {
     assert!(bench.simulator.delete_by_hand(one.as_str()));
     let azure = bench.observe().await;
     assert!(azure.endpoints.get(&one).is_some_and(|fact| fact.seen().is_none()));
+}
+
+#[tokio::test]
+async fn rights_are_looked_for_where_something_is_about_to_be_removed() {
+    const DELETE: &str = "Microsoft.Network/privateEndpoints/delete";
+    let mut bench = crate::policies::without(DELETE, "");
+    let one = made_in(&mut bench, "sandbox").await;
+    let group = one.resource_group_id().unwrap();
+    let azure = bench.observe().await;
+    let allowed = seen(&azure.rights[&group]);
+    assert!(!allowed.allow(DELETE));
+    assert!(allowed.allow("Microsoft.Network/privateEndpoints/privateDnsZoneGroups/delete"));
 }
 
 fn sandbox_zone() -> ArmId {

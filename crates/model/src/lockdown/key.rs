@@ -368,6 +368,7 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
         deny_assignments: _,
         // On their own: names depend on them.
         endpoints: _,
+        accounts_left: _,
         subnets: _,
         virtual_networks: _,
         neighbours: _,

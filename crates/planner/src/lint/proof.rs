@@ -12,6 +12,7 @@ use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
 use sreg_domain::seen::{EndpointSeen, Round};
 use sreg_domain::{ArmId, DefaultAction, Desired, Digest, EndpointGroup, Fact, PublicNetworkAccess, Seen, naming};
 
+use crate::facts::may_pass;
 use crate::plan::Plan;
 
 /// Whether a switch closes; one that says what nobody knows tells nothing.
@@ -83,7 +84,7 @@ pub(super) fn all_open(seen: &Seen) -> bool {
     closedness(seen).is_some_and(|all| all.iter().all(|(id, closed)| *closed == Some(false) && !runs(id)))
 }
 
-/// The registry is not found, and no endpoint of ours says that it, or what stands behind it, still lives.
+/// The registry is not found, and neither an endpoint of ours nor an account that it named says that something of it still lives.
 pub(super) fn is_gone(desired: &Desired, seen: &Seen) -> bool {
     let lives = |fact: &Fact<EndpointSeen>| match fact {
         Fact::Seen(endpoint) => {
@@ -93,7 +94,11 @@ pub(super) fn is_gone(desired: &Desired, seen: &Seen) -> bool {
         Fact::Absent => false,
         Fact::Unknown(_) => true,
     };
-    seen.azure.registry.is_absent() && !seen.azure.endpoints.values().any(lives)
+    let may_be_there = |fact: &Fact<()>| fact.seen().is_some() || fact.ignorance().is_some_and(may_pass);
+    let azure = &seen.azure;
+    azure.registry.is_absent()
+        && !azure.endpoints.values().any(lives)
+        && !azure.accounts_left.values().any(may_be_there)
 }
 
 /// A break-glass that has not run out by itself; the cap and a lock after it only shorten it. For opening: what keeps from closing

@@ -94,6 +94,52 @@ fn nothing_is_created_over_a_registry_of_which_something_lives() {
     assert!(creates(&world.plan()), "{}", sreg_planner::render(&world.plan()));
 }
 
+/// Its endpoints were removed as well, but not what stands behind it.
+#[test]
+fn a_registry_whose_accounts_are_still_there_is_not_gone() {
+    for (left, lives) in [
+        (Fact::Seen(()), true),
+        (unknown(IgnoranceKind::Unreachable), true),
+        (unknown(IgnoranceKind::Forbidden), false),
+        (Fact::Absent, false),
+    ] {
+        let mut world = locked_to_be_removed();
+        world.respec(|o| {
+            o.spec.registry.create = Some(CreateSpec {
+                location: "westeurope".into(),
+                additional_locations: Vec::new(),
+            });
+        });
+        world.seen.azure.registry = Fact::Absent;
+        world.seen.azure.accounts_left = [(storage("contosostore"), left.clone()), (acr(), Fact::Absent)].into();
+        connections(&mut world, "Disconnected");
+        let plan = world.plan();
+        let creates = plan
+            .steps()
+            .any(|s| matches!(s.action, Action::Azure(AzureAction::CreateRegistry { .. })));
+        assert_eq!(creates, !lives, "{left:?} {}", sreg_planner::render(&plan));
+        if left.seen().is_some() {
+            let told = waits(&plan, WaitReason::RegistryAbsentStalled).unwrap();
+            assert!(told.contains("contosostore, which it named, is still there"), "{told}");
+        }
+        world.delete();
+        let (plan, _) = world.visit();
+        assert_eq!(
+            azure_steps(&plan) > 0,
+            !lives,
+            "{left:?} {}",
+            sreg_planner::render(&plan)
+        );
+        for _ in 0..120 {
+            world.visit();
+            world.pass(Duration::from_secs(60));
+        }
+        let standing = if lives { 3 } else { 0 };
+        assert!(world.gone && standing_endpoints(&world) == standing, "{left:?}");
+        assert_eq!(world.seen.cluster.snapshot.seen().is_some(), lives, "{left:?}");
+    }
+}
+
 #[test]
 fn a_deleted_storage_account_is_told_with_how_to_restore_it_and_the_others_can_be_opened() {
     let mut world = locked();

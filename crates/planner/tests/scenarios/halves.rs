@@ -191,3 +191,57 @@ fn nothing_is_removed_while_nobody_knows_whether_it_is_locked() {
     let plan = sreg_planner::plan(&world.desired, &seen, world.now);
     assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
 }
+
+const DELETIONS: [&str; 2] = [
+    "Microsoft.Network/privateEndpoints/delete",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups/delete",
+];
+
+#[test]
+fn nothing_of_an_endpoint_is_removed_without_the_right_to_delete_all_of_it() {
+    for missing in DELETIONS {
+        let mut world = open();
+        world.allowed_all_but(&[missing]);
+        world.delete();
+        let told = ends(&mut world);
+        assert_eq!(whole_and_half(&world), (3, 0), "{missing}: {:#?}", world.journal);
+        let group = &world.desired.endpoints[0].resource_group;
+        let says = |m: &String| {
+            m.contains(&format!("--scope {group} (lacks {missing})")) && m.contains("az role assignment create")
+        };
+        assert!(told.iter().any(says), "{told:#?}");
+    }
+}
+
+#[test]
+fn what_nobody_wants_any_more_goes_once_the_right_to_delete_it_is_there() {
+    let mut world = open_in_two_places();
+    drop_far(&mut world, false);
+    world.allowed_all_but(&DELETIONS);
+    // The spec no longer names its resource group; it is asked all the same.
+    let far = id(&format!("{SUB}/resourceGroups/net-far"));
+    let rights = world.seen.azure.rights.values().next().unwrap().clone();
+    world.seen.azure.rights.insert(far, rights);
+    let before = world.journal.len();
+    for _ in 0..30 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    assert_eq!(whole_and_half(&world), (6, 0), "{:#?}", &world.journal[before..]);
+    let plan = world.plan();
+    let told = plan.waits.iter().find(|w| w.reason == WaitReason::PermissionStalled);
+    assert!(
+        told.is_some_and(|w| DELETIONS.iter().all(|action| w.message.contains(action))),
+        "{:#?}",
+        plan.waits
+    );
+    // Rights that nobody knows of hold up nothing.
+    world
+        .seen
+        .azure
+        .rights
+        .values_mut()
+        .for_each(|fact| *fact = unknown(IgnoranceKind::Unreachable));
+    world.settle(40);
+    assert_eq!(whole_and_half(&world), (3, 0), "{:#?}", &world.journal[before..]);
+}

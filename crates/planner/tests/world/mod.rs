@@ -290,6 +290,7 @@ impl World {
             discovery: Fact::Seen(vec![registry_name("westeurope")]),
             deny_assignments: Fact::Seen(Vec::new()),
             endpoints: BTreeMap::new(),
+            accounts_left: BTreeMap::new(),
             subnets: BTreeMap::new(),
             virtual_networks: BTreeMap::new(),
             neighbours: BTreeMap::new(),

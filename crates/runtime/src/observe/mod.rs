@@ -16,7 +16,9 @@ use sreg_api::SecureRegistryStatus;
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::action::Operation;
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::seen::{AzureSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen};
+use sreg_domain::seen::{
+    AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen,
+};
 use sreg_domain::{ArmId, Desired, Digest, Known, Seen, StepId};
 use sreg_planner::{is_left_to_open, may_open};
 use tokio::time::Instant;
@@ -34,11 +36,8 @@ const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
 /// Everything that a plan for `desired` may know now. Ends within the settings' observe deadline; where public access is to be
 /// opened, whatever that does not need is waited for only a moment.
 pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
-    let known = Known {
-        operations: recorded_operations(&seen.status),
-        endpoints: context.memories.known_endpoints(&object.uid),
-    };
     let cluster = cluster::observe(context, object, desired).await;
+    let known = known(context, object, &seen.status, &cluster);
     let mut seen = Seen {
         at: context.clock.now(),
         nonce: rand::rng().random_range(1..=LARGEST_NONCE),
@@ -98,6 +97,21 @@ async fn look_at_azure(
     }
 }
 
+/// What this process has seen, status recorded, or the snapshot holds.
+fn known(context: &Context, object: &ObjectRef, status: &SecureRegistryStatus, cluster: &ClusterSeen) -> Known {
+    let (endpoints, mut accounts) = context.memories.known(&object.uid);
+    let recorded = status.public_access.iter().flat_map(|access| &access.targets);
+    let recorded = recorded.map(|target| target.resource_id.as_str());
+    let snapshot = cluster.snapshot.seen().into_iter();
+    let kept = snapshot.flat_map(|snapshot| snapshot.targets.keys().map(String::as_str));
+    accounts.extend(recorded.chain(kept).filter_map(|id| id.parse::<ArmId>().ok()));
+    Known {
+        operations: recorded_operations(status),
+        endpoints,
+        accounts,
+    }
+}
+
 /// Operations that status recorded. Status is untrusted: an entry without a legal resource id is no operation.
 fn recorded_operations(status: &SecureRegistryStatus) -> Vec<Operation> {
     let operation = |recorded: &sreg_api::status::OperationStatus| {
@@ -120,11 +134,11 @@ fn names_of(azure: &AzureSeen) -> BTreeMap<ArmId, Digest> {
     let endpoints = azure
         .endpoints
         .iter()
-        .filter_map(|(id, fact)| Some((id, known(fact, endpoint_parts)?)));
+        .filter_map(|(id, fact)| Some((id, if_known(fact, endpoint_parts)?)));
     let zones = azure
         .zones
         .iter()
-        .filter_map(|(id, fact)| Some((id, known(fact, link_parts)?)));
+        .filter_map(|(id, fact)| Some((id, if_known(fact, link_parts)?)));
     endpoints
         .chain(zones)
         .map(|(id, parts)| (id.clone(), digest(&parts)))
@@ -146,7 +160,7 @@ fn zone_groups_of(azure: &AzureSeen, owner: &str) -> BTreeMap<ArmId, Vec<ArmId>>
     zones.collect()
 }
 
-fn known<T>(fact: &Fact<T>, parts: impl Fn(&T) -> Option<Vec<String>>) -> Option<Vec<String>> {
+fn if_known<T>(fact: &Fact<T>, parts: impl Fn(&T) -> Option<Vec<String>>) -> Option<Vec<String>> {
     match fact {
         Fact::Seen(value) => parts(value),
         Fact::Absent => Some(Vec::new()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Stand};
+use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -120,12 +120,119 @@ async fn endpoints_that_cannot_be_read_are_not_forgotten_and_go_once_they_can() 
     assert!(stand.object().is_some(), "not without knowing what became of them");
     stand.sim.clear_faults();
     stand.until("gone", HOUR, |stand| stand.object().is_none()).await;
-    let left = stand.sim.with_world(|world| {
+    assert_eq!(ours(&stand), [""; 0]);
+    operator.stop().await;
+}
+
+fn targets(stand: &Stand) -> Vec<String> {
+    stand
+        .sim
+        .with_world(|world| azure_sim::oracle::targets_of(world, REGISTRY))
+}
+
+/// As Azure deletes a registry: what stands behind it goes along.
+fn delete_the_registry(stand: &Stand) {
+    for target in targets(stand) {
+        assert!(stand.sim.delete_by_hand(&target), "{target}");
+    }
+}
+
+fn delete_our_endpoints(stand: &Stand) {
+    for id in ours(stand) {
+        assert!(stand.sim.delete_by_hand(&id), "{id}");
+    }
+}
+
+fn ours(stand: &Stand) -> Vec<String> {
+    stand.sim.with_world(|world| {
         let all = world
             .of_kind("microsoft.network/privateendpoints")
             .map(|r| r.id.clone());
-        all.filter(|id| !id.contains("sandbox")).collect::<Vec<_>>()
-    });
-    assert!(left.is_empty(), "{left:?}");
+        all.filter(|id| !id.contains("sandbox")).collect()
+    })
+}
+
+const QUARTER: Duration = Duration::from_secs(15 * 60);
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_deleted_together_with_its_endpoints_is_told_and_the_object_can_be_deleted() {
+    let (stand, operator) = locked_to_be_removed().await;
+    delete_the_registry(&stand);
+    delete_our_endpoints(&stand);
+    let told = |stand: &Stand| stand.status()["waitingFor"].to_string();
+    stand
+        .until("told", QUARTER, |stand| {
+            stand.state() == "Stalled" && told(stand).contains("does not exist: create it")
+        })
+        .await;
+    let writes = stand.azure_writes();
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    stand.until("gone", QUARTER, |stand| stand.object().is_none()).await;
+    assert_eq!(
+        (stand.azure_writes(), ours(&stand).len(), snapshots(&stand)),
+        (writes, 0, 0)
+    );
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_deleted_right_after_its_registry_takes_the_endpoints_and_the_snapshot_along() {
+    let (stand, operator) = locked_to_be_removed().await;
+    delete_the_registry(&stand);
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    stand.until("gone", HOUR, |stand| stand.object().is_none()).await;
+    assert_eq!((ours(&stand).len(), snapshots(&stand)), (0, 0));
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_was_moved_without_its_endpoints_keeps_the_way_back() {
+    let (stand, operator) = locked_to_be_removed().await;
+    assert!(stand.sim.delete_by_hand(REGISTRY));
+    delete_our_endpoints(&stand);
+    stand
+        .until("told", QUARTER, |stand| {
+            stand.status()["waitingFor"].to_string().contains("is still there")
+        })
+        .await;
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    stand.until("gone", HOUR, |stand| stand.object().is_none()).await;
+    assert_eq!(snapshots(&stand), 1);
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storage_account_that_was_deleted_is_told_within_minutes_and_the_others_can_be_opened() {
+    let (stand, operator) = locked_to_be_removed().await;
+    let storage = targets(&stand).into_iter().find(|id| id.contains("/storageAccounts/"));
+    assert!(stand.sim.delete_by_hand(&storage.unwrap()));
+    stand
+        .until("told", QUARTER, |stand| {
+            stand.state() == "Stalled" && stand.status()["waitingFor"].to_string().contains("deletedAccounts")
+        })
+        .await;
+    stand.break_the_glass("30m");
+    let open = |stand: &Stand| stand.open_targets().len() == 2;
+    stand.until("open", Duration::from_secs(300), open).await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stray_answers_of_not_found_at_any_read_for_a_day_change_nothing() {
+    let (stand, operator) = locked_to_be_removed().await;
+    let (standing, kept) = (endpoints(&stand), snapshots(&stand));
+    tokio::time::sleep(HOUR).await;
+    let writes = stand.azure_writes();
+    stand.sim.inject(not_found("", json!({"probability": 0.02, "seed": 7})));
+    for hour in 0..24 {
+        tokio::time::sleep(HOUR).await;
+        assert_eq!(stand.azure_writes(), writes, "in hour {hour}: {:#}", stand.status());
+        assert_eq!(stand.open_targets(), [""; 0]);
+    }
+    let met: u64 = stand.sim.faults().iter().map(|fault| fault.struck).sum();
+    assert!(met > 20, "{met}");
+    stand.sim.clear_faults();
+    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    assert_eq!((endpoints(&stand), snapshots(&stand)), (standing, kept));
     operator.stop().await;
 }
