@@ -103,6 +103,7 @@ async fn a_lost_path_is_warned_of_in_the_words_of_status_and_a_refusal_reads_oth
         });
         let lost = stand.await_state(REGISTRY, &["PathLost"], SETTLED).await?;
         let (_, message) = sreg_stand::objects::ready(&lost);
+        operator.line_with(&message, SETTLED).await?;
         let lines = parse(operator.lines())?;
         ensure!(
             warned_of(&lines, "PathLost").contains(&message.as_str()),
