@@ -129,7 +129,7 @@ pub(super) async fn with_everything_behind(access: &Look<'_>, look: &Look<'_>, d
 
 /// What gets an endpoint at each place: the registry, each storage account (dfs where the namespace is hierarchical), the
 /// container registry.
-fn wanted_targets(
+pub(super) fn wanted_targets(
     registry: &ArmId,
     storage: &BTreeMap<ArmId, Fact<StorageSeen>>,
     acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,

@@ -27,7 +27,7 @@ fn assigned(bench: &Bench) {
 }
 
 /// The demo's world, in which our principal may do everything but this.
-fn without(action: &str, scope: &str) -> Bench {
+pub fn without(action: &str, scope: &str) -> Bench {
     let mut seed = seed("demo");
     for principal in seed
         .principals
