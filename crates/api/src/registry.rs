@@ -227,6 +227,7 @@ pub enum ApprovalMode {
     validation = Rule::new(DNS_EXISTING).message(DNS_EXISTING_SAYS),
     validation = Rule::new(DNS_MANAGED).message(DNS_MANAGED_SAYS),
     validation = Rule::new(DNS_LINKS).message(DNS_LINKS_SAYS),
+    validation = Rule::new(DNS_POLICY).message(DNS_POLICY_SAYS),
 )]
 pub struct DnsSpec {
     /// Who makes names resolve. Default: `Managed`.
@@ -248,6 +249,9 @@ pub struct DnsSpec {
     /// What a linked network answers for names that the zone does not hold, such as other registries'. Default: `Default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution_policy: Option<ResolutionPolicy>,
+    /// Policy: what it takes before a private endpoint is made. Default: `Require`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_assignments: Option<PolicyAssignments>,
 }
 
 /// Who makes names resolve. Default: `Managed`.
@@ -259,10 +263,20 @@ pub enum DnsMode {
     Managed,
     /// The operator writes into the zones named, and links them.
     Existing,
-    /// An Azure Policy creates zone groups (`deployedByPolicy`); the operator waits for them.
+    /// An Azure Policy creates zone groups (`deployedByPolicy`); the operator looks for its assignment first, then waits for them.
     Policy,
     /// Somebody else serves the names; the operator only publishes what they must answer.
     External,
+}
+
+/// Policy: what it takes before a private endpoint is made. Default: `Require`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum PolicyAssignments {
+    /// Assignments are seen that make a zone group for each endpoint's group and kind of connection.
+    #[default]
+    Require,
+    /// You state that some do: what is not seen, or not understood, is told and holds nothing up.
+    Assume,
 }
 
 /// Zones by kind of target.

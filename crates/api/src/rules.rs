@@ -53,6 +53,10 @@ pub(crate) const DNS_MANAGED: &str =
 /// What to write instead.
 pub(crate) const DNS_MANAGED_SAYS: &str =
     "zoneResourceGroupResourceId belongs to mode Managed: remove it, or set mode: Managed";
+/// Only Policy looks for policies.
+pub(crate) const DNS_POLICY: &str = "!has(self.policyAssignments) || (has(self.mode) && self.mode == 'Policy')";
+/// What to write instead.
+pub(crate) const DNS_POLICY_SAYS: &str = "policyAssignments belongs to mode Policy: remove it, or set mode: Policy";
 /// Links are ours to make only in Managed and Existing mode.
 pub(crate) const DNS_LINKS: &str = "!has(self.mode) || self.mode in ['Managed', 'Existing'] || (!has(self.linkVirtualNetworks) && !has(self.resolutionPolicy))";
 /// What to write instead.

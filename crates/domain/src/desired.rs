@@ -155,6 +155,8 @@ pub struct Dns {
     pub links: Vec<ArmId>,
     /// What links do with other names.
     pub resolution_policy: ResolutionPolicy,
+    /// With `Policy`: somebody states that zone groups are made, whatever is seen of assignments.
+    pub policies_assumed: bool,
 }
 
 impl Dns {

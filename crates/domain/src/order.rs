@@ -32,6 +32,16 @@ impl Seen {
         registries.filter_map(seen).for_each(container_registry);
         azure.endpoints.values_mut().filter_map(seen).for_each(endpoint);
         azure.zones.values_mut().filter_map(seen).for_each(zone);
+        azure
+            .zone_group_policies
+            .values_mut()
+            .filter_map(seen)
+            .for_each(|all| sort_by(all, |p| (p.assignment.clone(), p.covers, p.zone.clone())));
+        azure
+            .records_by_policy
+            .values_mut()
+            .filter_map(seen)
+            .for_each(|records| records.values_mut().for_each(sort));
         if let Some(zones) = seen(&mut azure.zones_elsewhere) {
             zones.iter_mut().for_each(zone);
             sort_by(zones, |zone| zone.id.clone());

@@ -256,7 +256,7 @@ pub const RIGHTS: &[Right] = &[
     right(
         Place::Subscription,
         READ_POLICY_ASSIGNMENTS,
-        "know what would forbid opening again; without it Azure answers an empty list",
+        "know what would forbid opening again, and what makes zone groups with dns.mode: Policy; without it Azure answers an empty list",
     ),
     right(
         Place::Subscription,

@@ -321,6 +321,10 @@ pub struct AzureSeen {
     /// Other zones of the names involved, in the subscriptions involved, with all their links and no records. `Unknown`, as a
     /// whole or in a zone's links, only where the spec's own zones and links are; elsewhere what cannot be read is left out.
     pub zones_elsewhere: Fact<Vec<ZoneSeen>>,
+    /// Which assigned policies make the zone group of an endpoint that has none yet, by the endpoint's id; only with `dns.mode: Policy`.
+    pub zone_group_policies: BTreeMap<ArmId, Fact<Vec<ZoneGroupPolicy>>>,
+    /// A records (record name to addresses) of the zones that other people's zone groups write to; only with `dns.mode: Policy`.
+    pub records_by_policy: BTreeMap<ArmId, Fact<BTreeMap<String, Vec<IpAddr>>>>,
     /// Workspaces' storage accounts, for sharing.
     pub shared_storage: BTreeMap<ArmId, Fact<StorageSeen>>,
     /// Who asked storage and container registry lately, by address, where the spec wants to know. Who of them did not come through
@@ -349,12 +353,15 @@ impl AzureSeen {
             storage: BTreeMap::new(),
             container_registries: BTreeMap::new(),
             discovery: Fact::not_read(why),
+            accounts_left: BTreeMap::new(),
             deny_assignments: Fact::not_read(why),
             endpoints: BTreeMap::new(),
             subnets: BTreeMap::new(),
             virtual_networks: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             zones: BTreeMap::new(),
+            zone_group_policies: BTreeMap::new(),
+            records_by_policy: BTreeMap::new(),
             zones_elsewhere: Fact::not_read(why),
             shared_storage: BTreeMap::new(),
             recent_public_clients: Fact::not_read(why),
@@ -561,6 +568,28 @@ pub struct ZoneGroupSeen {
     pub provisioning_state: ProvisioningState,
     /// Zones that it writes to.
     pub zones: Vec<ArmId>,
+}
+
+/// An assigned policy that makes zone groups (`deployIfNotExists`), and what it does about one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneGroupPolicy {
+    /// ARM id of the assignment.
+    pub assignment: String,
+    /// Whether it makes one for this endpoint.
+    pub covers: Coverage,
+    /// The zone that it is handed; `None`: not to be told.
+    pub zone: Option<ArmId>,
+}
+
+/// Whether a policy makes a zone group for an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Coverage {
+    /// It does.
+    Yes,
+    /// Its condition or effect is not understood.
+    Perhaps,
+    /// It would, were the connection of the other kind: the built-in policies look at automatic ones only.
+    OtherKind,
 }
 
 /// A subnet.

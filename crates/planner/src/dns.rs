@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | Managed | created if absent | ours, or a foreign one that fits | ours | records and links are complete |
 //! | Existing | must exist | ours, or a foreign one that fits | ours | records and links are complete |
-//! | Policy | – | somebody's | – | every endpoint has one that succeeded |
+//! | Policy | – | somebody's | – | every endpoint has one that succeeded, and its records are there |
 //! | External | – | – | – | the dns hop passes on every path |
 //!
 //! A record that holds other addresses in a zone that is not ours is another endpoint's live record: never overwritten.
@@ -25,10 +25,11 @@ use crate::paths::Paths;
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::{names, tags};
 
-mod others;
+mod external;
+pub(crate) mod policy;
 mod records;
 
-use others::{by_policy, external};
+use external::external;
 use records::records_of;
 
 /// Plans DNS of all places. Answers whether it is complete; `None` where that cannot be told.
@@ -43,7 +44,7 @@ pub(crate) fn plan(
         let here: Vec<&Wanted<'_>> = wanted.all.iter().filter(|w| w.place.name == place.name).collect();
         let ready = match place.dns.mode {
             DnsMode::Managed | DnsMode::Existing => ours(view, place, &here, draft),
-            DnsMode::Policy => by_policy(view, &here, draft),
+            DnsMode::Policy => policy::plan(view, &here, draft),
             DnsMode::External => external(view, place, (wanted, &here), proof, draft),
         };
         verdict = both(verdict, ready);

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | not known | wait; its network and target count as busy |
 //! | absent, another of ours holds its names while anything is closed | Stalled before anything is made |
-//! | absent | create, unless tried lately, forbidden, the subnet is absent or full, or network or target are busy |
+//! | absent | create, unless tried lately, forbidden, no policy makes its zone group where one has to (`dns/policy.rs`), the subnet is absent or full, or network or target are busy |
 //! | not ours: its name, subnet, target and group do not fit together, or another owner's tag is on it | Stalled |
 //! | ours, and our tag is lost | as any other; the tag is put back beside it (`tags.rs`), and before that it is not deleted |
 //! | changing | wait |
@@ -26,6 +26,7 @@ use sreg_domain::seen::{EndpointSeen, Member, SubnetSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, TargetKind, naming};
 
 use crate::attempts::Stubborn;
+use crate::dns::policy;
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known, not_understood};
 use crate::plan::{EndpointAssessment, FindingReason, Wait, WaitReason};
@@ -484,6 +485,14 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
         return busy.with(w);
     };
     match preflight::may_connect(view, w) {
+        preflight::Verdict::Free => {}
+        preflight::Verdict::Denied(wait) => return draft.wait(wait),
+        preflight::Verdict::NotKnown(wait) => {
+            draft.wait(wait);
+            return busy.with(w);
+        }
+    }
+    match policy::may_make(view, w, draft) {
         preflight::Verdict::Free => {}
         preflight::Verdict::Denied(wait) => return draft.wait(wait),
         preflight::Verdict::NotKnown(wait) => {

@@ -9,6 +9,7 @@
 //! | valid | for an object that breaks rules nothing is written to Azure but what opens, by its spec or in an emergency |
 //! | claim first | no Azure write before claim and finalizer; nobody's snapshot goes but with the claim |
 //! | ownership | no step names a resource that is not ours, or that could not be read |
+//! | names | no endpoint is made whose names a policy would have to make, and none is seen that does |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
 //! | approval | name-changing writes that wait for an approval have one |
 //! | serial | one endpoint in flight per network and per target |

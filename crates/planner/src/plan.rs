@@ -247,6 +247,10 @@ pub enum FindingReason {
     SettingDiffers,
     /// Rights in Azure could not be looked at before the first change of names.
     RightsNotKnown,
+    /// An endpoint is made though no policy is seen to make its zone group.
+    ZoneGroupPolicyNotSeen,
+    /// Records that a policy has written cannot be read.
+    RecordsNotRead,
     /// Endpoints stand in another subnet than the others.
     SubnetsDiffer,
     /// A break-glass asked for more than the operator's longest time, or ended.

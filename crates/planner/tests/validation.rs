@@ -234,6 +234,11 @@ fn violations_name_the_field_and_what_to_write_instead() {
             "belongs to mode Managed",
         ),
         (
+            |s| dns(s).policy_assignments = Some(PolicyAssignments::Assume),
+            "spec.endpoints[hub].dns",
+            "policyAssignments belongs to mode Policy",
+        ),
+        (
             |s| dns(s).mode = Some(DnsMode::External),
             "spec.endpoints[hub].dns",
             "belong to modes Managed and Existing",

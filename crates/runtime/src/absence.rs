@@ -119,6 +119,7 @@ impl Absences {
         self.all(&mut azure.subnets, any, now);
         self.all(&mut azure.virtual_networks, any, now);
         self.all(&mut azure.zones, any, now);
+        self.all(&mut azure.records_by_policy, any, now);
         self.all(&mut azure.shared_storage, false, now);
     }
 

@@ -8,7 +8,7 @@ use crate::approval::{BreakGlassPhase, ChangeApprovalPhase, ChangeKind};
 use crate::probe::{Hop, ProbeOutcome, ProbeService};
 use crate::registry::{
     ApprovalMode, DeletionPolicy, DnsMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate,
-    PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy,
+    PolicyAssignments, PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy,
 };
 use crate::vantage_point::VantageNetwork;
 
@@ -34,6 +34,7 @@ fn enumerations() -> Vec<Meanings> {
         meanings::<ManagedResourceGroupAccess>(),
         meanings::<ManagementPolicy>(),
         meanings::<NameChangesGate>(),
+        meanings::<PolicyAssignments>(),
         meanings::<ProbeOutcome>(),
         meanings::<ProbeService>(),
         meanings::<PublicAccess>(),

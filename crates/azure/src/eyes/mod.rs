@@ -9,6 +9,7 @@
 //!           ├─ discovery                      └─ obstacles to reopening
 //!           └─ deny assignments, policies, rights
 //! subnets, networks │ zones, zones elsewhere │ shared storage │ principal │ operations │ public clients
+//! then: neighbours │ policies that make zone groups, and the records below those they made
 //! ```
 
 mod addresses;
@@ -247,7 +248,12 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
     );
     let all_zones = zones.values().filter_map(Fact::seen);
     let all_zones = all_zones.chain(elsewhere.seen().into_iter().flatten());
-    let neighbours = network::neighbours(&look, &virtual_networks, all_zones).await;
+    let wanted = registry::wanted_targets(&desired.registry, &core.storage, &core.container_registries);
+    let (neighbours, zone_group_policies, records_by_policy) = futures::join!(
+        network::neighbours(&look, &virtual_networks, all_zones),
+        policies::zone_groups(&look, desired, &wanted, &core.endpoints, &virtual_networks),
+        zones::records_by_policy(&look, desired, &core.endpoints),
+    );
     let mut seen = AzureSeen {
         principal,
         registry: core.registry,
@@ -262,6 +268,8 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         neighbours,
         zones,
         zones_elsewhere: elsewhere,
+        zone_group_policies,
+        records_by_policy,
         shared_storage: shared,
         recent_public_clients: core.recent_public_clients,
         reopening_obstacles: core.reopening_obstacles,

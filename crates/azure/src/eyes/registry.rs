@@ -162,7 +162,7 @@ async fn left(look: &Look<'_>, known: &Known, absent: bool) -> BTreeMap<ArmId, F
 
 /// What gets an endpoint at each place: the registry, each storage account (dfs where the namespace is hierarchical), the
 /// container registry.
-fn wanted_targets(
+pub(super) fn wanted_targets(
     registry: &ArmId,
     storage: &BTreeMap<ArmId, Fact<StorageSeen>>,
     acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,

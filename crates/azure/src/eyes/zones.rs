@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use futures::future::join_all;
 use serde_json::Value;
+use sreg_api::registry::DnsMode;
 use sreg_domain::desired::Desired;
 use sreg_domain::naming::may_be_link_name;
-use sreg_domain::seen::{Fact, LinkSeen, ZoneSeen};
+use sreg_domain::seen::{EndpointSeen, Fact, LinkSeen, ZoneSeen};
 use sreg_domain::{ArmId, EndpointGroup, naming};
 
 use super::{Look, network, nonsense, unseen};
@@ -22,7 +23,7 @@ pub(super) fn named(desired: &Desired) -> impl Iterator<Item = ArmId> {
 
 /// One zone with its links and A records.
 pub(super) async fn zone(look: &Look<'_>, desired: &Desired, id: ArmId) -> Fact<ZoneSeen> {
-    let records = Call::list(look.arm(), &id, "A").query("$top", "1000");
+    let records = records_call(look, &id);
     let wanted = wanted_links(desired, &id);
     let (body, links, records) = futures::join!(look.read(&id), links_of_ours(look, &id, &wanted), look.list(records));
     let body = match body {
@@ -40,6 +41,34 @@ pub(super) async fn zone(look: &Look<'_>, desired: &Desired, id: ArmId) -> Fact<
         links: links.map_or_else(|error| Fact::Unknown(error.into_ignorance()), Fact::Seen),
         records,
     })
+}
+
+/// A records of the zones that zone groups of somebody else's write to, where `dns.mode: Policy` leaves names to them.
+pub(super) async fn records_by_policy(
+    look: &Look<'_>,
+    desired: &Desired,
+    endpoints: &BTreeMap<ArmId, Fact<EndpointSeen>>,
+) -> BTreeMap<ArmId, Fact<BTreeMap<String, Vec<IpAddr>>>> {
+    let by_policy = |endpoint: &&EndpointSeen| {
+        let mut places = desired.endpoints.iter().filter(|p| p.dns.mode == DnsMode::Policy);
+        places.any(|place| endpoint.subnet.as_ref() == Some(&place.subnet))
+    };
+    let names = GROUPS.map(|group| desired.cloud.zone(group));
+    let there = endpoints.values().filter_map(Fact::seen).filter(by_policy);
+    let groups = there.flat_map(|e| e.zone_groups.seen().into_iter().flatten());
+    let zones = groups.flat_map(|g| &g.zones);
+    let named = zones.filter(|id| names.iter().any(|n| n.eq_ignore_ascii_case(id.name())));
+    super::each(named.cloned(), |id| async move {
+        match look.list(records_call(look, &id)).await {
+            Ok(items) => Fact::Seen(records_of(look, &id, &items)),
+            Err(error) => unseen(error),
+        }
+    })
+    .await
+}
+
+fn records_call(look: &Look<'_>, zone: &ArmId) -> Call {
+    Call::list(look.arm(), zone, "A").query("$top", "1000")
 }
 
 /// Zones whose links are read in a subscription that decides nothing: Private DNS may allow 500 reads in five minutes (U28).

@@ -210,6 +210,7 @@ pub fn desired() -> Desired {
             zones: groups.into_iter().map(|g| (g, zone(g))).collect(),
             links: vec![network("hub"), network("spoke-a")],
             resolution_policy: ResolutionPolicy::Default,
+            policies_assumed: false,
         },
         name_template: None,
         tags: BTreeMap::new(),

@@ -17,3 +17,4 @@ mod seeing;
 mod simulated;
 mod steps;
 mod writing;
+mod zone_groups;

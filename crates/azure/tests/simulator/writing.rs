@@ -173,6 +173,39 @@ async fn a_registry_changed_since_the_plan_is_not_written() {
     assert_eq!(bench.writes(), 1);
 }
 
+/// azure-policy#1470: Azure says 200 and does not do it. What tells is that the next look finds it undone.
+#[tokio::test]
+async fn what_a_policy_undoes_on_its_way_is_answered_as_done_and_found_open_again() {
+    let mut bench = Bench::new();
+    let kind = "Microsoft.MachineLearningServices/registries";
+    let group = REGISTRY.split("/providers").next().unwrap();
+    let definition = format!("{group}/providers/Microsoft.Authorization/policyDefinitions/open");
+    bench.simulator.put_by_hand(
+        &definition,
+        json!({"id": definition, "name": "open", "properties": {"policyRule": {
+            "if": {"allOf": [{"field": "type", "equals": kind}, {"field": format!("{kind}/publicNetworkAccess"), "notEquals": "Enabled"}]},
+            "then": {"effect": "modify", "details": {"operations": [
+                {"operation": "addOrReplace", "field": format!("{kind}/publicNetworkAccess"), "value": "Enabled"}]}}}}}),
+    );
+    let assignment = format!("{group}/providers/Microsoft.Authorization/policyAssignments/open");
+    bench.simulator.put_by_hand(
+        &assignment,
+        json!({"id": assignment, "name": "open", "properties": {"policyDefinitionId": definition}}),
+    );
+    let expected = seen(&bench.observe().await.registry).digest.clone();
+    bench
+        .complete(AzureAction::Edit {
+            target: TargetKind::Registry,
+            id: id(REGISTRY),
+            edit: Edit::Close,
+            expected,
+        })
+        .await;
+    assert_eq!(bench.writes(), 1);
+    let azure = bench.observe().await;
+    assert_eq!(seen(&azure.registry).public_network_access.as_deref(), Some("Enabled"));
+}
+
 #[tokio::test]
 async fn closing_a_registry_keeps_fields_that_nobody_knows_however_azure_answers() {
     for form in [

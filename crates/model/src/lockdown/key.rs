@@ -177,6 +177,7 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         gone,
         addresses: _,
         locks: _,
+        dns_policies: _,
         undeletable: _,
         journal: _,
         // No write of the model's is thwarted by these.
@@ -374,6 +375,9 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
         neighbours: _,
         zones,
         zones_elsewhere: _,
+        // Worked out from the rest when it is seen.
+        zone_group_policies: _,
+        records_by_policy: _,
         shared_storage: _,
         recent_public_clients: _,
         reopening_obstacles: _,

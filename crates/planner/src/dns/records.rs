@@ -20,7 +20,11 @@ use crate::{names, tags};
 const RECORDS_LAG: Duration = Duration::from_secs(20);
 
 /// What a zone must answer for an endpoint: record name to addresses.
-fn wanted_records(view: &View<'_>, w: &Wanted<'_>, members: &[Member]) -> BTreeMap<String, BTreeSet<IpAddr>> {
+pub(super) fn wanted_records(
+    view: &View<'_>,
+    w: &Wanted<'_>,
+    members: &[Member],
+) -> BTreeMap<String, BTreeSet<IpAddr>> {
     let mut records: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
     for member in members {
         for fqdn in &member.fqdns {
@@ -32,7 +36,8 @@ fn wanted_records(view: &View<'_>, w: &Wanted<'_>, members: &[Member]) -> BTreeM
     records
 }
 
-fn differing<'a>(
+/// Records that a zone lacks or holds otherwise; whether it holds any address for them.
+pub(super) fn differing<'a>(
     wanted: &'a BTreeMap<String, BTreeSet<IpAddr>>,
     held: &BTreeMap<String, Vec<IpAddr>>,
 ) -> Vec<(&'a String, bool)> {

@@ -1,8 +1,9 @@
 //! No step names a resource that is not ours, and none rests on something that could not be read.
 
 use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
+use sreg_api::registry::DnsMode;
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::EndpointSeen;
+use sreg_domain::seen::{Coverage, EndpointSeen, ZoneGroupPolicy};
 use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact, Seen, naming};
 
 use super::{Lint, azure, proof};
@@ -16,6 +17,20 @@ pub(super) fn check(lint: &mut Lint<'_>) {
             one(lint, step, action);
         }
     }
+}
+
+/// Somebody makes an endpoint's names: we, whoever was told to, or a policy that is seen. Where something is closed it is made anyway.
+fn gets_names(lint: &Lint<'_>, (id, subnet, group): (&ArmId, &ArmId, EndpointGroup)) -> bool {
+    let zone = lint.desired.cloud.zone(group);
+    let makes = |p: &ZoneGroupPolicy| {
+        let named = p.zone.as_ref().is_none_or(|z| z.name().eq_ignore_ascii_case(&zone));
+        p.covers == Coverage::Yes && named
+    };
+    let policies = lint.seen.azure.zone_group_policies.get(id).and_then(Fact::seen);
+    let mut places = lint.desired.endpoints.iter().filter(|p| p.subnet == *subnet);
+    proof::closedness(lint.seen).is_none_or(|all| all.values().any(|closed| *closed == Some(true)))
+        || policies.is_some_and(|all| all.iter().any(makes))
+        || places.all(|p| p.dns.mode != DnsMode::Policy || p.dns.policies_assumed)
 }
 
 fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
@@ -72,6 +87,12 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                 wanted && needed && absent && *owner == desired.owner,
                 || format!("{}: not wanted, or something is there already", step.action),
             );
+            lint.demand("names", gets_names(lint, (id, subnet, *group)), || {
+                format!(
+                    "{}: its names are for a policy to make, and none is seen that does",
+                    step.action
+                )
+            });
         }
         AzureAction::DeleteEndpoint { id, owner } => {
             let ours = azure
@@ -96,7 +117,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             let wanted = desired
                 .endpoints
                 .iter()
-                .any(|p| p.dns.mode == sreg_api::registry::DnsMode::Managed && p.dns.zones.values().any(|z| z == id));
+                .any(|p| p.dns.mode == DnsMode::Managed && p.dns.zones.values().any(|z| z == id));
             let absent = azure.zones.get(id).is_some_and(Fact::is_absent);
             lint.demand("ownership", wanted && absent, || {
                 format!("{}: not ours to create, or not known to be absent", step.action)

@@ -113,6 +113,16 @@ impl FindingReason {
                 meaning: "Rights could not be looked at beforehand.",
                 action: "None: what is lacking shows at the first write.",
             },
+            ZoneGroupPolicyNotSeen => Explained {
+                actor: Actor::DnsOwner,
+                meaning: "An endpoint is made though no policy is seen to make its zone group.",
+                action: "Give the operator the right to read policy assignments, or see to it that one is assigned.",
+            },
+            RecordsNotRead => Explained {
+                actor: Actor::DnsOwner,
+                meaning: "Records that a policy has written cannot be read, so they are not compared.",
+                action: "Grant the role Reader on the zone that the message names: `az role assignment create`.",
+            },
             SubnetsDiffer => Explained {
                 actor: Actor::User,
                 meaning: "Endpoints stand in different subnets of one network.",

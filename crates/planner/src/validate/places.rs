@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sreg_api::SecureRegistrySpec;
-use sreg_api::registry::{DnsMode, DnsSpec, EndpointSpec, ZoneIds};
+use sreg_api::registry::{DnsMode, DnsSpec, EndpointSpec, PolicyAssignments, ZoneIds};
 use sreg_domain::desired::{Dns, EndpointPlace};
 use sreg_domain::{ArmId, Cloud, EndpointGroup, naming};
 
@@ -138,6 +138,12 @@ fn dns(
             "linkVirtualNetworks and resolutionPolicy belong to modes Managed and Existing: with Policy and External somebody else links zones",
         );
     }
+    if spec.policy_assignments.is_some() && mode != DnsMode::Policy {
+        checks.refuse(
+            &path,
+            "policyAssignments belongs to mode Policy: remove it, or set mode: Policy",
+        );
+    }
     let zones = match mode {
         DnsMode::Managed => {
             let group = match &spec.zone_resource_group_resource_id {
@@ -167,6 +173,7 @@ fn dns(
         zones,
         links,
         resolution_policy: spec.resolution_policy.unwrap_or_default(),
+        policies_assumed: spec.policy_assignments == Some(PolicyAssignments::Assume),
     })
 }
 

@@ -1,12 +1,13 @@
 //! Claim, registry, endpoints, DNS.
 
 use sreg_api::registry::*;
-use sreg_domain::Fact;
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::*;
+use sreg_domain::{EndpointGroup, Fact};
 use sreg_planner::plan::FindingReason;
 
 use crate::world::contrary::Contrary;
+use crate::world::policies::DnsPolicy;
 use crate::world::scramble::Blow;
 use crate::world::*;
 use crate::worlds::*;
@@ -360,6 +361,35 @@ pub fn cases() -> Vec<Case> {
             for _ in 0..5 {
                 world.visit();
             }
+            world
+        }),
+        ("nothing_is_made_that_no_policy_serves", || {
+            let mut world = World::by_policy();
+            let served = [EndpointGroup::Blob, EndpointGroup::ContainerRegistry];
+            world.dns_policies = Fact::Seen(vec![DnsPolicy::of(&served)]);
+            for _ in 0..5 {
+                world.visit();
+            }
+            world
+        }),
+        ("what_is_stated_of_policies_is_believed_and_told", || {
+            let mut world = World::by_policy();
+            world.dns_policies = Fact::Seen(Vec::new());
+            world.respec(|o| dns(&mut o.spec).policy_assignments = Some(PolicyAssignments::Assume));
+            world.visit();
+            world
+        }),
+        ("records_that_a_policy_wrote_are_compared", || {
+            let mut world = World::by_policy();
+            for _ in 0..5 {
+                world.visit();
+            }
+            world.policies_act();
+            *world.records_of_hub_team(EndpointGroup::Blob) = unknown(IgnoranceKind::Forbidden);
+            if let Fact::Seen(records) = world.records_of_hub_team(EndpointGroup::AmlRegistry) {
+                records.clear();
+            }
+            world.pass(std::time::Duration::from_secs(3600));
             world
         }),
         ("external_dns_is_told_what_to_answer", || {

@@ -106,6 +106,12 @@ fn mix_names(azure: &mut AzureSeen, by: usize) {
             mix_and_double(addresses, by);
         }
     }
+    for policies in azure.zone_group_policies.values_mut().filter_map(seen) {
+        mix_and_double(policies, by);
+    }
+    for records in azure.records_by_policy.values_mut().filter_map(seen) {
+        records.values_mut().for_each(|addresses| mix_and_double(addresses, by));
+    }
     if let Some(zones) = seen(&mut azure.zones_elsewhere) {
         mix(zones, by);
     }

@@ -19,6 +19,7 @@ mod neighbours;
 mod observing;
 mod ownership;
 mod people;
+mod policies;
 mod progress;
 mod refused;
 mod restoring;

@@ -231,6 +231,30 @@ fn an_endpoint_of_our_name_with_another_owners_tag_is_left_alone_and_nobody_is_t
 }
 
 #[test]
+fn an_object_that_was_renamed_while_locked_adopts_nothing_by_itself_and_says_how_each_endpoint_is_taken_over() {
+    let mut world = locked();
+    world.object.metadata.name = Some("renamed".into());
+    world.come_again();
+    world.seen.cluster.claim = Fact::Absent;
+    world.respec(|_| {});
+    let before = world.journal.len();
+    stays_open(&mut world, 20, Duration::from_secs(600));
+    assert!(world.all_closed(), "{}", world.message());
+    let written = world.journal.split_off(before);
+    let touches = |step: &&String| {
+        ["endpoint", "zone", "tag ", "close", "open"]
+            .iter()
+            .any(|w| step.contains(w))
+    };
+    assert_eq!(written.iter().filter(touches).collect::<Vec<_>>(), [""; 0]);
+    let plan = world.plan();
+    let owner = format!("--operation Merge --tags {OWNER_TAG}={}", world.desired.owner);
+    let told = plan.waits.iter().filter(|w| w.message.contains(&owner)).count();
+    assert_eq!(told, 3, "{}", render(&plan));
+    assert_eq!(world.state(), "Stalled");
+}
+
+#[test]
 fn tags_of_the_spec_are_on_everything_that_is_made_and_on_what_exists() {
     let mut world = World::everyday();
     world.respec(|o| o.spec.tags = BTreeMap::from([("costCenter".to_owned(), "7".to_owned())]));

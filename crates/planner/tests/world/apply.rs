@@ -387,7 +387,7 @@ impl World {
         }
     }
 
-    fn put_zone_group(&mut self, id: &ArmId, zones: &[ArmId]) {
+    pub(super) fn put_zone_group(&mut self, id: &ArmId, zones: &[ArmId]) {
         let parent = id.parent().unwrap();
         let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&parent) else {
             return;

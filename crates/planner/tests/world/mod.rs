@@ -30,6 +30,7 @@ pub mod agents;
 pub mod apply;
 pub mod contrary;
 pub mod people;
+pub mod policies;
 pub mod required;
 pub mod rights;
 pub mod scramble;
@@ -154,6 +155,8 @@ pub struct World {
     /// The object is gone: its finalizer went while it was being deleted.
     pub gone: bool,
     pub addresses: u32,
+    /// Assigned policies that make zone groups, with `dns.mode: Policy`.
+    pub dns_policies: Fact<Vec<policies::DnsPolicy>>,
     /// Locks: id and level.
     pub locks: Vec<LockSeen>,
     /// Endpoints that Azure does not delete.
@@ -296,6 +299,8 @@ impl World {
             neighbours: BTreeMap::new(),
             zones: BTreeMap::new(),
             zones_elsewhere: Fact::Seen(Vec::new()),
+            zone_group_policies: BTreeMap::new(),
+            records_by_policy: BTreeMap::new(),
             shared_storage: BTreeMap::new(),
             recent_public_clients: Fact::Absent,
             reopening_obstacles: Fact::Seen(Vec::new()),
@@ -342,6 +347,7 @@ impl World {
             unread: Vec::new(),
             gone: false,
             addresses: 4,
+            dns_policies: Fact::Seen(vec![policies::DnsPolicy::of_all()]),
             locks: Vec::new(),
             undeletable: BTreeSet::new(),
             journal: Vec::new(),

@@ -472,6 +472,16 @@ impl World {
                 }
             });
         }
+        for id in self.zone_group_policies().into_keys() {
+            add(&mut all, &format!("policies for {}", id.name()), move |s| {
+                s.azure.zone_group_policies.insert(id.clone(), gone());
+            });
+        }
+        for id in self.records_by_policy().into_keys() {
+            add(&mut all, &format!("records by policy of {}", id.name()), move |s| {
+                s.azure.records_by_policy.insert(id.clone(), gone());
+            });
+        }
         for id in self.seen.azure.subnets.keys().cloned() {
             add(&mut all, "subnet", move |s| {
                 s.azure.subnets.insert(id.clone(), gone());

@@ -53,6 +53,8 @@ impl World {
             ..self.seen.clone()
         };
         seen.azure.locks = self.locks_seen();
+        seen.azure.zone_group_policies = self.zone_group_policies();
+        seen.azure.records_by_policy = self.records_by_policy();
         seen.memory.zone_groups.extend(self.zone_groups());
         let all = self.forgetters();
         for at in &self.unread {

@@ -64,13 +64,7 @@ pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, de
 
 /// Looks at all of Azure, but only as long as nothing has to be opened: whoever waits for that does not wait for the rest. What
 /// status says of public access is not asked: it may be of an hour ago.
-async fn look_at_azure(
-    context: &Context,
-    object: &ObjectRef,
-    desired: &Desired,
-    known: &Known,
-    seen: &mut Seen,
-) {
+async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired, known: &Known, seen: &mut Seen) {
     let deadline = context.settings.observe_deadline;
     let patience = context.settings.patience_to_open;
     let mut looking = context.eyes.observe(desired, known, deadline);
@@ -87,10 +81,7 @@ async fn look_at_azure(
     }
     drop(looking);
     let began = Instant::now();
-    seen.azure = context
-        .eyes
-        .observe_to_open(desired, known, deadline, patience)
-        .await;
+    seen.azure = context.eyes.observe_to_open(desired, known, deadline, patience).await;
     let all_was_read = began.elapsed() < patience;
     if !all_was_read && !is_left_to_open(desired, seen) {
         seen.azure = context.eyes.observe(desired, known, deadline).await;

@@ -1,22 +1,24 @@
-//! Whether an assigned policy refuses or undoes the opening of a resource, judged as Azure judges (azure.md §8.1): where the
-//! assignment holds, what the initiative and the assignment give for parameters, which effect is left, whether the condition holds
-//! for the resource once it is open, and what is exempt. What is not understood counts against us. Pure.
+//! Whether an assigned policy refuses or undoes the opening of a resource, or makes the zone group of a private endpoint, judged as
+//! Azure judges (azure.md §4.2, §8.1): where the assignment holds, what the initiative and the assignment give for parameters, which
+//! effect is left, whether the condition holds for the resource as it will be, and what is exempt. What is not understood counts
+//! against us. Pure.
 
 use jiff::Timestamp;
 use serde_json::Value;
 use sreg_domain::ArmId;
+use sreg_domain::seen::Coverage;
 
 use super::rule::{self, Subject, Truth};
 use crate::json;
 
-/// A resource that will have to be opened again.
+/// A resource as it will be: opened again, or an endpoint that is to be made.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::eyes) struct Target {
     pub(in crate::eyes) id: ArmId,
-    pub(super) opened: Subject,
+    pub(super) then: Subject,
 }
 
-/// What one definition says of public network access.
+/// One definition that concerns us.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Definition {
     pub(super) title: String,
@@ -38,9 +40,11 @@ pub(crate) struct Member {
 /// What a policy definition means for us.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Meaning {
-    /// It does not speak of public network access.
+    /// It neither speaks of public network access nor makes zone groups.
     Irrelevant,
     Speaks(Definition),
+    /// It deploys zone groups for private endpoints.
+    MakesZoneGroups(Definition),
     /// An initiative: its members, and its parameters with their defaults.
     Set(Vec<Member>, Value),
 }
@@ -64,16 +68,26 @@ pub(super) fn meaning_of(definition: &Value) -> Meaning {
     let words = rule.to_string().to_ascii_lowercase();
     // Modes such as Microsoft.Kubernetes.Data are about what is inside of resources.
     let mode = json::text(properties, "/mode").unwrap_or_default().to_ascii_lowercase();
-    if mode.ends_with(".data") || !SETTINGS.iter().any(|word| words.contains(word)) {
+    let deploys = json::text(rule, "/then/details/type").unwrap_or_default();
+    let makes_zone_groups = deploys.eq_ignore_ascii_case(ZONE_GROUPS);
+    let speaks = SETTINGS.iter().any(|word| words.contains(word));
+    if mode.ends_with(".data") || !(makes_zone_groups || speaks) {
         return Meaning::Irrelevant;
     }
     let title = json::text(properties, "/displayName").or_else(|| json::text(definition, "/name"));
-    Meaning::Speaks(Definition {
+    let definition = Definition {
         title: title.unwrap_or("unnamed").to_owned(),
         rule: rule.clone(),
         parameters: properties["parameters"].clone(),
-    })
+    };
+    if makes_zone_groups {
+        Meaning::MakesZoneGroups(definition)
+    } else {
+        Meaning::Speaks(definition)
+    }
 }
+
+const ZONE_GROUPS: &str = "Microsoft.Network/privateEndpoints/privateDnsZoneGroups";
 
 /// What stands against opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,17 +144,63 @@ impl Assigned<'_> {
     /// What it does to the opening of a target.
     pub(super) fn verdict(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> Option<Verdict> {
         let reference = self.member.map_or("", |(member, _)| member.reference.as_str());
-        if !in_force(self.assignment, target) || is_exempt(self.assignment, reference, target, exemptions, now) {
+        if in_force(self.assignment, target) == Truth::No
+            || is_exempt(self.assignment, reference, target, exemptions, now)
+        {
             return None;
         }
         let parameters = |name: &str| self.parameter(name);
-        let condition = rule::holds(&self.definition.rule["if"], &target.opened, &parameters);
+        let condition = rule::holds(&self.definition.rule["if"], &target.then, &parameters);
         let effect = self.effect(reference, target);
         match (condition, consequence(effect.as_deref(), &self.definition.rule)) {
             (Truth::No, _) | (_, None) => None,
             (Truth::Yes, verdict) => verdict,
             (Truth::Maybe, Some(_)) => Some(Verdict::Perhaps),
         }
+    }
+
+    /// Whether it makes a zone group for an endpoint, which stands here with a connection of each kind: its own first. `None`: it does
+    /// not.
+    pub(super) fn covers(
+        &self,
+        (endpoint, of_other_kind): (&Target, &Target),
+        exemptions: &[Value],
+        now: Timestamp,
+    ) -> Option<Coverage> {
+        let reference = self.member.map_or("", |(member, _)| member.reference.as_str());
+        let in_force = in_force(self.assignment, endpoint);
+        if in_force == Truth::No || is_exempt(self.assignment, reference, endpoint, exemptions, now) {
+            return None;
+        }
+        let deploys = match self.effect(reference, endpoint) {
+            None => Truth::Maybe,
+            Some(effect) => Truth::from(effect.eq_ignore_ascii_case("deployIfNotExists")),
+        };
+        let parameters = |name: &str| self.parameter(name);
+        let holds = |target: &Target| {
+            let condition = rule::holds(&self.definition.rule["if"], &target.then, &parameters);
+            Truth::all([in_force, deploys, condition].into_iter())
+        };
+        match (holds(endpoint), holds(of_other_kind)) {
+            (Truth::Yes, _) => Some(Coverage::Yes),
+            (Truth::Maybe, _) => Some(Coverage::Perhaps),
+            (Truth::No, Truth::Yes) => Some(Coverage::OtherKind),
+            (Truth::No, Truth::No | Truth::Maybe) => None,
+        }
+    }
+
+    /// The zone that the deployment of a zone group is handed.
+    pub(super) fn zone(&self) -> Option<ArmId> {
+        let handed = self
+            .definition
+            .rule
+            .pointer("/then/details/deployment/properties/parameters")?;
+        let parameters = |name: &str| self.parameter(name);
+        let zone = |handed: &Value| {
+            let id: ArmId = rule::resolve(&handed["value"], &parameters)?.as_str()?.parse().ok()?;
+            (id.kind() == "microsoft.network/privatednszones").then_some(id)
+        };
+        handed.as_object()?.values().find_map(zone)
     }
 
     /// The effect that is left after parameters and overrides. `None`: not to be told.
@@ -187,7 +247,7 @@ fn value_of(parameters: &Value, name: &str, what: &str) -> Option<Value> {
 }
 
 /// Whether an assignment is enforced on a target: its mode, its scope, what it leaves out, and its selectors.
-fn in_force(assignment: &Value, target: &Target) -> bool {
+fn in_force(assignment: &Value, target: &Target) -> Truth {
     let mode = json::text(assignment, "/properties/enforcementMode").unwrap_or_default();
     let left_out = json::list(assignment, "/properties/notScopes")
         .iter()
@@ -198,7 +258,8 @@ fn in_force(assignment: &Value, target: &Target) -> bool {
         .unwrap_or_default();
     let selectors = json::list(assignment, "/properties/resourceSelectors");
     let chosen = selects(selectors, "", target);
-    !mode.eq_ignore_ascii_case("DoNotEnforce") && !left_out && covers(scope, &target.id) && chosen != Truth::No
+    let here = !mode.eq_ignore_ascii_case("DoNotEnforce") && !left_out && covers(scope, &target.id);
+    Truth::all([Truth::from(here), chosen].into_iter())
 }
 
 /// Whether one of several resource selectors holds. None at all: for every resource.
@@ -222,8 +283,8 @@ fn selected(parts: &[Value], reference: &str, target: &Target) -> Truth {
             .as_str()
         {
             "policydefinitionreferenceid" => Some(reference.to_owned()),
-            "resourcetype" => Some(target.opened.kind.clone()),
-            "resourcelocation" => target.opened.location.clone(),
+            "resourcetype" => Some(target.then.kind.clone()),
+            "resourcelocation" => target.then.location.clone(),
             _ => None,
         };
         let Some(value) = value else { return Truth::Maybe };

@@ -11,7 +11,7 @@ const SET: &str = "/providers/microsoft.authorization/policysetdefinitions/s";
 fn store() -> Target {
     Target {
         id: STORE.parse().unwrap(),
-        opened: Subject {
+        then: Subject {
             kind: "microsoft.storage/storageaccounts".into(),
             name: "store".into(),
             location: Some("westeurope".into()),
@@ -45,6 +45,7 @@ fn said(assignment: &Value, definitions: &[(&str, &Value)], exemptions: &[Value]
             .map(|(id, d)| ((*id).to_owned(), meaning_of(d)))
             .collect(),
         exemptions: exemptions.to_vec(),
+        exemptions_known: true,
     };
     against(&all, &[store()], "2026-11-28T00:00:00Z".parse().unwrap())
 }

@@ -1,8 +1,10 @@
-//! Policies that forbid or undo the opening of what a lock closes (azure.md §8.1). First whether we may look: to whoever may not
-//! read assignments Azure answers an empty list, not a refusal. Then assignments, what they assign, and exemptions.
+//! Policies that forbid or undo the opening of what a lock closes (azure.md §8.1), and those that make zone groups (§4.2). First
+//! whether we may look: to whoever may not read assignments Azure answers an empty list, not a refusal. Then assignments, what they
+//! assign, and exemptions.
 
 mod judge;
 mod rule;
+mod zone_groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use sreg_domain::rights::Permissions;
 use sreg_domain::seen::{ContainerRegistrySeen, Fact, Ignorance, IgnoranceKind, RegistrySeen, StorageSeen};
 use sreg_domain::{ArmId, rights};
 
-use self::judge::{Assigned, Meaning, Verdict, meaning_of};
+use self::judge::{Assigned, Definition, Meaning, Verdict, meaning_of};
 use self::rule::Subject;
 use super::Look;
 use super::remembered::Remembered;
@@ -22,6 +24,7 @@ use crate::arm::{Call, CallError, Cause, Class};
 use crate::json;
 
 pub(super) use judge::Target;
+pub(super) use zone_groups::zone_groups;
 
 /// Definitions read in one visit. The rest is read by the next ones; until then the answer is `Unknown`.
 const DEFINITIONS_PER_VISIT: usize = 48;
@@ -36,22 +39,24 @@ pub(crate) fn unread() -> Definitions {
     Remembered::for_so_long(DEFINITION_AGE)
 }
 
-/// Everything that is assigned where a registry is, and what of it means anything to us.
+/// Everything that is assigned at some scopes, and what of it means anything to us.
 #[derive(Debug, Default)]
 pub(super) struct Assignments {
     /// By lower-cased id.
     assigned: BTreeMap<String, Value>,
     meanings: BTreeMap<String, Meaning>,
     exemptions: Vec<Value>,
+    /// All exemptions could be listed.
+    exemptions_known: bool,
 }
 
-/// Reads what is assigned at the registry and its managed resource group, and above both.
-pub(super) async fn assigned(look: &Look<'_>, registry: &ArmId, managed: Option<&ArmId>) -> Fact<Assignments> {
-    let scopes: BTreeSet<&ArmId> = [Some(registry), managed].into_iter().flatten().collect();
-    if let Some(why) = blind(look, &scopes, registry).await {
+/// Reads what is assigned at the scopes, all of one subscription, and above them; `first` is what people are told of.
+pub(super) async fn assigned(look: &Look<'_>, first: &ArmId, more: Option<&ArmId>) -> Fact<Assignments> {
+    let scopes: BTreeSet<&ArmId> = [Some(first), more].into_iter().flatten().collect();
+    if let Some(why) = blind(look, &scopes, first).await {
         return Fact::Unknown(why);
     }
-    match read(look, registry, &scopes).await {
+    match read(look, first, &scopes).await {
         Ok(assignments) => Fact::Seen(assignments),
         Err(error) => Fact::Unknown(error.into_ignorance()),
     }
@@ -119,17 +124,20 @@ async fn read(look: &Look<'_>, registry: &ArmId, scopes: &BTreeSet<&ArmId>) -> R
         }
     }
     meanings.extend(definitions(look, registry, members).await?);
-    let speaks = meanings.values().any(|m| matches!(m, Meaning::Speaks(_)));
+    let concerns = |m: &Meaning| matches!(m, Meaning::Speaks(_) | Meaning::MakesZoneGroups(_));
     let mut exemptions = Vec::new();
-    if speaks {
-        // Without them everything counts, which is the safe side.
+    let mut exemptions_known = true;
+    if meanings.values().any(concerns) {
+        // Without them whatever forbids counts, and whatever helps does not.
         let listed = join_all(scopes.iter().map(|scope| list(scope, "policyExemptions"))).await;
+        exemptions_known = listed.iter().all(Result::is_ok);
         exemptions.extend(listed.into_iter().flatten().flatten());
     }
     Ok(Assignments {
         assigned,
         meanings,
         exemptions,
+        exemptions_known,
     })
 }
 
@@ -233,7 +241,7 @@ pub(super) fn targets(
     };
     let target = |id: &ArmId, location: Option<String>, properties: Value| Target {
         id: id.clone(),
-        opened: Subject {
+        then: Subject {
             kind: id.kind(),
             name: id.name().to_owned(),
             location,
@@ -273,7 +281,7 @@ fn opened(network: Option<&Value>, rules: &str) -> Value {
 pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timestamp) -> Vec<String> {
     let mut sentences = Vec::new();
     for assignment in assignments.assigned.values() {
-        for policy in policies(assignment, &assignments.meanings) {
+        for policy in policies(assignment, &assignments.meanings, speaks) {
             let mut hit: Vec<(Verdict, &ArmId)> = targets
                 .iter()
                 .filter_map(|t| Some((policy.verdict(t, &assignments.exemptions, now)?, &t.id)))
@@ -290,32 +298,43 @@ pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timest
     sentences
 }
 
-/// The policies of an assignment that speak of public network access.
-fn policies<'a>(assignment: &'a Value, meanings: &'a BTreeMap<String, Meaning>) -> Vec<Assigned<'a>> {
-    let speaks = |id: &String| match meanings.get(id) {
-        Some(Meaning::Speaks(definition)) => Some(definition),
-        Some(Meaning::Irrelevant | Meaning::Set(..)) | None => None,
-    };
+/// A definition that speaks of public network access.
+fn speaks(meaning: &Meaning) -> Option<&Definition> {
+    match meaning {
+        Meaning::Speaks(definition) => Some(definition),
+        Meaning::Irrelevant | Meaning::MakesZoneGroups(_) | Meaning::Set(..) => None,
+    }
+}
+
+/// The policies of an assignment that are of one sort.
+fn policies<'a>(
+    assignment: &'a Value,
+    meanings: &'a BTreeMap<String, Meaning>,
+    sort: impl Fn(&'a Meaning) -> Option<&'a Definition>,
+) -> Vec<Assigned<'a>> {
     let Some(id) = definition_of(assignment) else {
         return Vec::new();
     };
     match meanings.get(&id) {
-        Some(Meaning::Speaks(definition)) => vec![Assigned {
-            assignment,
-            member: None,
-            definition,
-        }],
         Some(Meaning::Set(members, defaults)) => members
             .iter()
             .filter_map(|member| {
                 Some(Assigned {
                     assignment,
                     member: Some((member, defaults)),
-                    definition: speaks(member.definition.as_ref()?)?,
+                    definition: sort(meanings.get(member.definition.as_ref()?)?)?,
                 })
             })
             .collect(),
-        Some(Meaning::Irrelevant) | None => Vec::new(),
+        Some(meaning) => sort(meaning)
+            .map(|definition| Assigned {
+                assignment,
+                member: None,
+                definition,
+            })
+            .into_iter()
+            .collect(),
+        None => Vec::new(),
     }
 }
 

@@ -55,11 +55,22 @@ pub(super) struct Subject {
 /// What a definition's parameters stand for. `None`: not to be told.
 pub(super) type Parameters<'a> = &'a dyn Fn(&str) -> Option<Value>;
 
+/// The member of a list that a `count` looks at.
+struct Member<'a> {
+    /// The list's alias, lower case, `[*]` at its end.
+    alias: &'a str,
+    value: &'a Value,
+}
+
 /// Whether a condition holds for a resource.
 pub(super) fn holds(condition: &Value, subject: &Subject, parameters: Parameters<'_>) -> Truth {
+    holds_of(condition, subject, parameters, None)
+}
+
+fn holds_of(condition: &Value, subject: &Subject, parameters: Parameters<'_>, member: Option<&Member<'_>>) -> Truth {
     let each = |conditions: &'_ Value| -> Option<Vec<Truth>> {
         let list = conditions.as_array()?;
-        Some(list.iter().map(|c| holds(c, subject, parameters)).collect())
+        Some(list.iter().map(|c| holds_of(c, subject, parameters, member)).collect())
     };
     let Some(fields) = condition.as_object() else {
         return Truth::Maybe;
@@ -77,19 +88,120 @@ pub(super) fn holds(condition: &Value, subject: &Subject, parameters: Parameters
         return each(any).map_or(Truth::Maybe, |truths| Truth::any(truths.into_iter()));
     }
     if let Some(inner) = part("not") {
-        return holds(inner, subject, parameters).not();
+        return holds_of(inner, subject, parameters, member).not();
     }
-    let left = match (part("field").and_then(Value::as_str), part("value")) {
-        (Some(name), None) => field(name, subject),
-        (None, Some(value)) => resolve(value, parameters).map_or(Left::Unknown, Left::Known),
-        _ => Left::Unknown,
-    };
     let operator = fields
         .iter()
         .find(|(k, _)| !["field", "value", "count"].iter().any(|w| k.eq_ignore_ascii_case(w)));
-    match operator.and_then(|(name, right)| Some((name, resolve(right, parameters)?))) {
-        Some((name, right)) => compare(&left, &name.to_ascii_lowercase(), &right),
-        None => Truth::Maybe,
+    let Some((operator, right)) = operator.and_then(|(name, right)| Some((name, resolve(right, parameters)?))) else {
+        return Truth::Maybe;
+    };
+    let operator = operator.to_ascii_lowercase();
+    if let Some(count) = part("count") {
+        return counted(count, subject, parameters, member)
+            .map_or(Truth::Maybe, |counted| compare_count(counted, &operator, &right));
+    }
+    let left = match (part("field").and_then(Value::as_str), part("value")) {
+        (Some(name), None) => all_of(name, subject, member),
+        (None, Some(value)) => vec![resolve(value, parameters).map_or(Left::Unknown, Left::Known)],
+        _ => vec![Left::Unknown],
+    };
+    // Of a list every member has to fit.
+    Truth::all(left.iter().map(|left| compare(left, &operator, &right)))
+}
+
+/// How many members of a list a `count` counts: at least, and at most. `None`: not to be told.
+fn counted(
+    count: &Value,
+    subject: &Subject,
+    parameters: Parameters<'_>,
+    member: Option<&Member<'_>>,
+) -> Option<(u64, u64)> {
+    let alias = count.get("field")?.as_str()?.to_ascii_lowercase();
+    if !alias.ends_with("[*]") {
+        return None;
+    }
+    let (mut least, mut most) = (0, 0);
+    for left in all_of(&alias, subject, member) {
+        let value = match left {
+            Left::Known(value) => value,
+            // An alias of another type: there is nothing to count.
+            Left::Missing => continue,
+            Left::Unknown => return None,
+        };
+        let counts = match count.get("where") {
+            None => Truth::Yes,
+            Some(condition) => {
+                let member = Member {
+                    alias: &alias,
+                    value: &value,
+                };
+                holds_of(condition, subject, parameters, Some(&member))
+            }
+        };
+        least += u64::from(counts == Truth::Yes);
+        most += u64::from(counts != Truth::No);
+    }
+    Some((least, most))
+}
+
+fn compare_count((least, most): (u64, u64), operator: &str, right: &Value) -> Truth {
+    let Some(right) = right.as_u64().or_else(|| text(right).parse().ok()) else {
+        return Truth::Maybe;
+    };
+    let between = |holds: bool, fails: bool| match (holds, fails) {
+        (true, _) => Truth::Yes,
+        (false, true) => Truth::No,
+        (false, false) => Truth::Maybe,
+    };
+    match operator {
+        "equals" => between(least == right && most == right, right < least || most < right),
+        "notequals" => between(right < least || most < right, least == right && most == right),
+        "greater" => between(least > right, most <= right),
+        "greaterorequals" => between(least >= right, most < right),
+        "less" => between(most < right, least >= right),
+        "lessorequals" => between(most <= right, least > right),
+        _ => Truth::Maybe,
+    }
+}
+
+/// What a field stands for: one value, or those of all members of a list (`[*]`), of which a `count` looks at one.
+fn all_of(name: &str, subject: &Subject, member: Option<&Member<'_>>) -> Vec<Left> {
+    let lower = name.to_ascii_lowercase();
+    if let Some(member) = member
+        && let Some(rest) = lower.strip_prefix(member.alias)
+    {
+        return match rest.strip_prefix('.') {
+            Some(rest) => below(member.value, rest),
+            None if rest.is_empty() => vec![Left::Known(member.value.clone())],
+            None => vec![Left::Unknown],
+        };
+    }
+    match lower.strip_prefix(&format!("{}/", subject.kind)) {
+        Some(path) if path.contains("[*]") => below(&subject.properties, path),
+        Some(_) | None => vec![field(name, subject)],
+    }
+}
+
+/// What a lower-cased path leads to.
+fn below(at: &Value, path: &str) -> Vec<Left> {
+    let (first, rest) = path
+        .split_once('.')
+        .map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let (name, every) = first.strip_suffix("[*]").map_or((first, false), |name| (name, true));
+    let found = at
+        .as_object()
+        .and_then(|o| o.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)))
+        .map(|(_, value)| value);
+    let go_on = |value: &Value| match rest {
+        Some(rest) => below(value, rest),
+        None => vec![Left::Known(value.clone())],
+    };
+    match found {
+        Some(Value::Array(members)) if every => members.iter().flat_map(go_on).collect(),
+        Some(value) if !every => go_on(value),
+        // An alias need not follow the path that it is called by, and not all of the resource was read.
+        Some(_) | None => vec![Left::Unknown],
     }
 }
 
@@ -281,6 +393,8 @@ mod tests {
             json!({"field": "Microsoft.Storage/storageAccounts/sku.name", "equals": "x"}),
             json!({"value": "[resourceGroup().name]", "equals": "x"}),
             json!({"count": {"field": "x[*]"}, "greater": 0}),
+            json!({"count": {"value": [1], "where": {"value": 1, "equals": 1}}, "greater": 0}),
+            json!({"count": {"field": "Microsoft.Storage/storageAccounts/unread[*]"}, "greater": 0}),
             json!({"field": ACCESS, "match": "Enab###"}),
             json!({"field": ACCESS, "equals": "[parameters('unheard-of')]"}),
             json!("nonsense"),
@@ -292,6 +406,57 @@ mod tests {
         let false_ = json!({"field": "type", "equals": "z"});
         assert_eq!(told(json!({"allOf": [unknown.clone(), false_.clone()]})), Truth::No);
         assert_eq!(told(json!({"anyOf": [unknown, false_]})), Truth::Maybe);
+    }
+
+    #[test]
+    fn members_of_lists_are_counted_and_looked_at_one_by_one() {
+        let alias = "Microsoft.Network/privateEndpoints/privateLinkServiceConnections[*]";
+        let endpoint = Subject {
+            kind: "microsoft.network/privateendpoints".into(),
+            name: "p".into(),
+            location: None,
+            properties: json!({"privateLinkServiceConnections": [
+                {"privateLinkServiceId": "/subscriptions/s/providers/Microsoft.Storage/storageAccounts/a", "groupIds": ["blob"]}],
+                "manualPrivateLinkServiceConnections": []}),
+        };
+        let groups = format!("{alias}.groupIds[*]");
+        let manual = alias.replace("/privateLink", "/manualPrivateLink");
+        let count = |field: &str, condition: Value| json!({"count": {"field": field, "where": condition}, "greaterOrEquals": 1});
+        let target = |kind: &str| json!({"field": format!("{alias}.privateLinkServiceId"), "contains": kind});
+        let group = |name: &str| json!({"field": groups, "equals": name});
+        let whole = format!("{alias}.groupids[*]")
+            .to_uppercase()
+            .replace("MICROSOFT", "Microsoft");
+        for (condition, expected) in [
+            (count(&groups, group("blob")), Truth::Yes),
+            (count(&groups, group("dfs")), Truth::No),
+            (count(&whole, group("blob")), Truth::Yes),
+            (
+                count(
+                    alias,
+                    json!({"allOf": [target("Microsoft.Storage/storageAccounts"), group("blob")]}),
+                ),
+                Truth::Yes,
+            ),
+            (
+                count(
+                    alias,
+                    json!({"allOf": [target("Microsoft.Sql/servers"), group("blob")]}),
+                ),
+                Truth::No,
+            ),
+            (
+                count(alias, json!({"value": "[split('a','/')[2]]", "equals": "x"})),
+                Truth::Maybe,
+            ),
+            (json!({"count": {"field": manual}, "equals": 0}), Truth::Yes),
+            (json!({"count": {"field": manual}, "greater": 0}), Truth::No),
+            (json!({"field": groups, "in": ["blob", "file"]}), Truth::Yes),
+            (json!({"field": groups, "notEquals": "blob"}), Truth::No),
+        ] {
+            let none = |_: &str| None;
+            assert_eq!(holds(&condition, &endpoint, &none), expected, "{condition}");
+        }
     }
 
     #[test]
