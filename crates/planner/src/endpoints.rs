@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | not known | wait; its network and target count as busy |
 //! | absent, another of ours holds its names while anything is closed | Stalled before anything is made |
+//! | absent, everything open, its zone is not there or its networks ask another one | wait: its names would have no answer |
 //! | absent | create, unless tried lately, forbidden, the subnet is absent or full, or network or target are busy |
 //! | not ours: its name, subnet, target and group do not fit together, or another owner's tag is on it | Stalled |
 //! | ours, and our tag is lost | as any other; the tag is put back beside it (`tags.rs`), and before that it is not deleted |
@@ -29,7 +30,7 @@ use crate::attempts::Stubborn;
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known, not_understood};
 use crate::plan::{EndpointAssessment, FindingReason, Wait, WaitReason};
-use crate::{attempts, differs, names, preflight, release, tags};
+use crate::{attempts, differs, dns, names, preflight, release, tags};
 
 /// An endpoint that must exist.
 pub(crate) struct Wanted<'a> {
@@ -495,6 +496,9 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
             draft.wait(wait);
             return busy.with(w);
         }
+    }
+    if let Some(wait) = dns::answerable::cannot_be_answered(view, w) {
+        return draft.wait(wait);
     }
     if busy.holds(w) {
         return draft.waiting(

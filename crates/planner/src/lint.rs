@@ -10,6 +10,7 @@
 //! | claim first | no Azure write before claim and finalizer; nobody's snapshot goes but with the claim |
 //! | ownership | no step names a resource that is not ours, or that could not be read |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
+//! | answers | while all is open no endpoint is made whose zone is not there, or not the one that its networks ask |
 //! | approval | name-changing writes that wait for an approval have one |
 //! | serial | one endpoint in flight per network and per target |
 //! | observe | nothing is written to Azure under Observe |
@@ -24,6 +25,7 @@ use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Fact, Seen};
 
 use crate::plan::{PathStanding, Plan, Step};
 
+mod answers;
 mod order;
 mod ownership;
 mod people;
@@ -85,6 +87,7 @@ pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
     observe(&mut lint);
     settled(&mut lint);
     ownership::check(&mut lint);
+    answers::check(&mut lint);
     order::check(&mut lint);
     order::teardown(&mut lint);
     for step in crate::name_changes::unapproved(desired, seen, plan) {

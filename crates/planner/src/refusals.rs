@@ -6,6 +6,9 @@ use crate::advice::advise;
 use crate::facts::{SCOPE_ADVICE, in_azures_words, is_scope_absent, sign_in};
 use crate::plan::{Wait, WaitReason};
 
+/// Zones that a policy forbids are usually kept in one place, and an exemption would be the wrong thing to ask for.
+const KEPT_CENTRALLY: &str = "; where zones are kept centrally, name them: spec.endpoints[].dns.mode: Existing with their ids under privateDnsZoneResourceIds, or mode: Policy where a policy writes the records; else whoever owns the policy exempts this zone";
+
 /// What a final failure of a step is waited for as: Azure's words, and what somebody can do about them.
 pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
     let code = failure.code.as_deref().unwrap_or_default();
@@ -15,6 +18,9 @@ pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
     };
     if let Some(field) = field_for_policy(&code.to_ascii_lowercase(), &failure.message) {
         return told(WaitReason::RefusedStalled, field);
+    }
+    if step.starts_with("create-zone") && code.eq_ignore_ascii_case("RequestDisallowedByPolicy") {
+        return told(WaitReason::RefusedStalled, KEPT_CENTRALLY);
     }
     if is_scope_absent(failure.code.as_deref()) {
         return told(WaitReason::ScopeAbsentStalled, SCOPE_ADVICE);

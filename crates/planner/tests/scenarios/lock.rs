@@ -44,6 +44,7 @@ fn a_public_registry_ends_locked_and_proven_in_the_right_order() {
     assert_eq!(
         states,
         [
+            "ConfiguringDns",
             "CreatingEndpoints",
             "ConfiguringDns",
             "Settling",
