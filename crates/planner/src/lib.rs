@@ -49,6 +49,7 @@ mod release;
 mod removal;
 mod settling;
 mod state;
+mod stranding;
 mod tags;
 mod teardown;
 mod window;

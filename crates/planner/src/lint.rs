@@ -10,7 +10,7 @@
 //! | claim first | no Azure write before claim and finalizer; nobody's snapshot goes but with the claim |
 //! | ownership | no step names a resource that is not ours, or that could not be read |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
-//! | answers | while all is open no endpoint is made whose zone is not there, or not the one that its networks ask |
+//! | answers | while all is open no endpoint is made whose zone is not there, or not the one that its networks ask; no records go before those that take their place, or while others live by them |
 //! | approval | name-changing writes that wait for an approval have one |
 //! | serial | one endpoint in flight per network and per target |
 //! | observe | nothing is written to Azure under Observe |
