@@ -444,6 +444,8 @@ pub struct ContainerRegistrySeen {
     pub data_endpoints: Vec<Fqdn>,
     /// Regions that hold a replica, the home region included. `Unknown` where they could not be listed.
     pub replicas: Fact<Vec<Location>>,
+    /// Regions to which Azure is still adding a replica: nobody is sent there yet.
+    pub replicas_in_the_making: Vec<Location>,
     /// `publicNetworkAccess`.
     pub public_network_access: Option<PublicNetworkAccess>,
     /// `networkRuleSet.defaultAction`.

@@ -204,6 +204,12 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             point.virtual_network = Some(vnet("hub"));
         }),
         ("new replica", |w| w.suffer(Blow::NewReplica)),
+        ("a replica that is still added", |w| {
+            let Some(Fact::Seen(container)) = w.seen.azure.container_registries.get_mut(&acr()) else {
+                panic!()
+            };
+            container.replicas_in_the_making = vec![location("northeurope")];
+        }),
         ("discovery names another host", |w| {
             w.seen.azure.discovery = Fact::Seen(vec!["cert-westeurope.experiments.azureml.net".parse().unwrap()])
         }),
