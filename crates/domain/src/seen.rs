@@ -454,6 +454,8 @@ pub struct ContainerRegistrySeen {
     pub ip_rules: Vec<String>,
     /// `networkRuleBypassOptions`.
     pub bypass: Option<String>,
+    /// `networkRuleBypassAllowedForTasks` is false: the bypass lets trusted services in, and tasks of the registry are none of them.
+    pub tasks_kept_out: bool,
     /// `anonymousPullEnabled`: whoever reaches it may pull without signing in.
     pub anonymous_pull: bool,
     /// `adminUserEnabled`: one password for everything.

@@ -128,6 +128,8 @@ fn fill(advice: &str, failure: &Failure) -> String {
         let from = lower.find(after)? + after.len();
         resource.get(from..)?.split('/').next()
     };
+    // What Azure names may be the target's, where the attempt names the endpoint only.
+    let named = |before: &str| quoted_after(message, before).filter(|name| !name.contains(['/', ' ']));
     let role = rights::RIGHTS.iter().find(|r| {
         let (known, asked) = (r.action.to_ascii_lowercase(), action.to_ascii_lowercase());
         !asked.is_empty() && known.ends_with(&asked) && is_about(r.action, scope)
@@ -143,8 +145,19 @@ fn fill(advice: &str, failure: &Failure) -> String {
         ("{assignment}", assignment(message).unwrap_or("<policy assignment id>")),
         ("{resource}", resource),
         ("{group}", part("/resourcegroups/").unwrap_or("<resource group>")),
-        ("{subscription}", part("/subscriptions/").unwrap_or("<subscription>")),
-        ("{provider}", part("/providers/").unwrap_or("<provider>")),
+        (
+            "{subscription}",
+            named("ubscription '")
+                .or_else(|| part("/subscriptions/"))
+                .unwrap_or("<subscription>"),
+        ),
+        (
+            "{provider}",
+            named("namespace '")
+                .or_else(|| named("resource provider '"))
+                .or_else(|| part("/providers/"))
+                .unwrap_or("<provider>"),
+        ),
         ("{subnet}", subnet.unwrap_or("<subnet id>")),
     ]
     .into_iter()
@@ -280,6 +293,14 @@ mod tests {
         }
         assert!(
             said("MissingSubscriptionRegistration", "x").contains("--namespace Microsoft.Network --subscription s")
+        );
+        let targets = said(
+            "MissingSubscriptionRegistration",
+            "The subscription 'other' is not registered to use namespace 'Microsoft.MachineLearningServices'. See how to register.",
+        );
+        assert!(
+            targets.contains("--namespace Microsoft.MachineLearningServices --subscription other"),
+            "{targets}"
         );
         assert!(advise(&refused("SomethingNew", "x")).is_none());
     }

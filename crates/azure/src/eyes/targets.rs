@@ -93,6 +93,10 @@ fn container_registry_of(
         default_action: json::word(body, "/properties/networkRuleSet/defaultAction"),
         ip_rules: rules(body, "/properties/networkRuleSet/ipRules", "value"),
         bypass: json::string(body, "/properties/networkRuleBypassOptions"),
+        tasks_kept_out: properties
+            .get("networkRuleBypassAllowedForTasks")
+            .and_then(Value::as_bool)
+            == Some(false),
         anonymous_pull: properties.get("anonymousPullEnabled").and_then(Value::as_bool) == Some(true),
         admin_user: properties.get("adminUserEnabled").and_then(Value::as_bool) == Some(true),
         export_policy: json::word(body, "/properties/policies/exportPolicy/status"),

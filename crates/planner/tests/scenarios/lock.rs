@@ -5,7 +5,7 @@ use std::time::Duration;
 use sreg_api::registry::*;
 use sreg_domain::Fact;
 use sreg_domain::seen::*;
-use sreg_planner::plan::WaitReason;
+use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::*;
 use crate::world::scramble::Blow;
@@ -540,4 +540,32 @@ fn a_replica_that_no_endpoint_carries_sends_nobody_to_remove_one_while_locked() 
     for word in ["recreate", "delete"] {
         assert!(!told.message.contains(word), "{word}: {}", told.message);
     }
+}
+
+#[test]
+fn what_shuts_the_way_back_after_the_lock_is_told_before_anybody_needs_it() {
+    let mut world = locked();
+    let obstacle = "a policy that was assigned yesterday forbids it";
+    world.seen.azure.reopening_obstacles = Fact::Seen(vec![obstacle.into()]);
+    let (plan, _) = world.settle(10);
+    let told = |f: &sreg_planner::plan::Finding| f.reason == FindingReason::ReopeningForbidden && f.message == obstacle;
+    assert!(plan.findings.iter().any(told), "{:#?}", plan.findings);
+    assert_eq!(world.state(), "Locked");
+    world.seen.azure.reopening_obstacles = unknown(IgnoranceKind::Forbidden);
+    world.settle(10);
+    assert_eq!(world.state(), "Locked");
+}
+
+#[test]
+fn container_registry_tasks_that_bypass_does_not_let_in_are_named() {
+    let mut world = World::everyday();
+    if let Fact::Seen(container) = world.seen.azure.container_registries.get_mut(&acr()).unwrap() {
+        container.tasks_kept_out = true;
+    }
+    world.settle(60);
+    let plan = world.plan();
+    let told = |f: &sreg_planner::plan::Finding| {
+        f.reason == FindingReason::BypassKept && f.message.contains("tasks of the registry do not come in by it")
+    };
+    assert!(plan.findings.iter().any(told), "{:#?}", plan.findings);
 }

@@ -199,6 +199,7 @@ pub fn open_acr() -> ContainerRegistrySeen {
         default_action: Some("Allow".into()),
         ip_rules: Vec::new(),
         bypass: Some("AzureServices".into()),
+        tasks_kept_out: false,
         anonymous_pull: false,
         admin_user: false,
         export_policy: None,
