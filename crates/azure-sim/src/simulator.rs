@@ -176,7 +176,8 @@ impl Simulator {
         self.by_hand(|world, now| hands::delete(world, id, now))
     }
 
-    /// Approves the connection with this id, or that of the endpoint with this id; `false` when there is none.
+    /// Approves the connection with this id, or that of the endpoint with this id; `false` when there is none, or
+    /// it was rejected.
     pub fn approve(&self, id: &str) -> bool {
         self.decide(id, "Approved", "Approved by hand")
     }
@@ -191,6 +192,9 @@ impl Simulator {
             let Some(endpoint) = hands::endpoint_behind(world, id) else {
                 return false;
             };
+            if status == "Approved" && connections::is_rejected(world, &endpoint) {
+                return false;
+            }
             connections::set_state(world, &endpoint, status, description, now);
             true
         })

@@ -483,6 +483,8 @@ pub struct ContainerRegistrySeen {
     pub data_endpoints: Vec<Fqdn>,
     /// Regions that hold a replica, the home region included. `Unknown` where they could not be listed.
     pub replicas: Fact<Vec<Location>>,
+    /// Regions to which Azure is still adding a replica: nobody is sent there yet.
+    pub replicas_in_the_making: Vec<Location>,
     /// `publicNetworkAccess`.
     pub public_network_access: Option<PublicNetworkAccess>,
     /// `networkRuleSet.defaultAction`.
@@ -491,6 +493,8 @@ pub struct ContainerRegistrySeen {
     pub ip_rules: Vec<String>,
     /// `networkRuleBypassOptions`.
     pub bypass: Option<String>,
+    /// `networkRuleBypassAllowedForTasks` is false: the bypass lets trusted services in, and tasks of the registry are none of them.
+    pub tasks_kept_out: bool,
     /// `anonymousPullEnabled`: whoever reaches it may pull without signing in.
     pub anonymous_pull: bool,
     /// `adminUserEnabled`: one password for everything.

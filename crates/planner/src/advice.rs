@@ -240,6 +240,8 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
         let from = lower.find(after)? + after.len();
         resource.get(from..)?.split('/').next()
     };
+    // What Azure names may be the target's, where the attempt names the endpoint only.
+    let named = |before: &str| quoted_after(message, before).filter(|name| !name.contains(['/', ' ']));
     let role = rights::RIGHTS.iter().find(|r| {
         let (known, asked) = (r.action.to_ascii_lowercase(), action.to_ascii_lowercase());
         !asked.is_empty() && known.ends_with(&asked) && is_about(r.action, scope)
@@ -264,8 +266,19 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
             "{resource group}",
             part("/resourcegroups/").unwrap_or("<resource group>"),
         ),
-        ("{subscription}", part("/subscriptions/").unwrap_or("<subscription>")),
-        ("{provider}", part("/providers/").unwrap_or("<provider>")),
+        (
+            "{subscription}",
+            named("ubscription '")
+                .or_else(|| part("/subscriptions/"))
+                .unwrap_or("<subscription>"),
+        ),
+        (
+            "{provider}",
+            named("namespace '")
+                .or_else(|| named("resource provider '"))
+                .or_else(|| part("/providers/"))
+                .unwrap_or("<provider>"),
+        ),
         ("{subnet}", subnet.unwrap_or("<subnet id>")),
     ]
     .into_iter()
@@ -426,5 +439,13 @@ mod tests {
         assert!(tags.contains("spec.tags"), "{tags}");
         let names = said("RequestDisallowedByPolicy", "no (denied by policy \"p\" by name)");
         assert!(names.ends_with("pe-{registry}-{group}-{hash}"), "{names}");
+        let targets = said(
+            "MissingSubscriptionRegistration",
+            "The subscription 'other' is not registered to use namespace 'Microsoft.MachineLearningServices'. See how to register.",
+        );
+        assert!(
+            targets.contains("--namespace Microsoft.MachineLearningServices --subscription other"),
+            "{targets}"
+        );
     }
 }

@@ -186,6 +186,7 @@ fn live(view: &View<'_>) -> Plan {
         preflight::hold(view, &wanted, &mut draft);
         (assessment.name_changes, assessment.approved_changes) = name_changes::hold(view, &wanted, &mut draft);
         release::one_at_a_time(view, &mut draft);
+        dns::answerable::hold(view, &wanted, &mut draft);
         assessment.names_about_to_change = settling::record_first(view, &mut draft);
         proof.plan_probes(view, assessment.dns_ready, &mut draft);
         access(view, &paths, &proof, &assessment.paths, &mut draft);

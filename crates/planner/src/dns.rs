@@ -25,6 +25,7 @@ use crate::paths::Paths;
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::{names, tags};
 
+pub(crate) mod answerable;
 mod external;
 pub(crate) mod policy;
 mod records;

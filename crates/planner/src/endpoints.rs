@@ -4,13 +4,14 @@
 //! | --- | --- |
 //! | not known | wait; its network and target count as busy |
 //! | absent, another of ours holds its names while anything is closed | Stalled before anything is made |
+//! | absent, everything open, its zone is not there or its networks ask another one | wait: its names would have no answer |
 //! | absent | create, unless tried lately, forbidden, no policy makes its zone group where one has to (`dns/policy.rs`), the subnet is absent or full, or network or target are busy |
 //! | not ours: its name, subnet, target and group do not fit together, or another owner's tag is on it | Stalled |
 //! | ours, and our tag is lost | as any other; the tag is put back beside it (`tags.rs`), and before that it is not deleted |
 //! | changing | wait |
 //! | failed | delete and make again after a pause, twice; then Stalled in Azure's words for hours |
 //! | succeeded, Pending | wait for the approver, with the command to type |
-//! | succeeded, Rejected, … | Stalled: its owner has to approve it |
+//! | succeeded, Rejected, … | Stalled: Azure approves none that was rejected; a person deletes it, and it is requested again |
 //! | succeeded, Disconnected | nobody can use it: made again while everything is open, else Stalled, with the command |
 //! | succeeded, Approved | ready; wait for names and addresses |
 //!
@@ -30,7 +31,9 @@ use crate::dns::policy;
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known, not_understood};
 use crate::plan::{EndpointAssessment, FindingReason, Wait, WaitReason};
-use crate::{attempts, differs, names, preflight, release, tags};
+use crate::{attempts, differs, dns, names, preflight, release, tags};
+
+mod connections;
 
 /// An endpoint that must exist.
 pub(crate) struct Wanted<'a> {
@@ -277,23 +280,18 @@ fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
         Standing::NotKnown => draft.wait(not_known(&format!("private endpoint {}", w.label()), fact)),
         Standing::Absent => create(view, w, busy, draft),
         Standing::Foreign(endpoint) => draft.waiting(WaitReason::ForeignResourceStalled, not_ours(view, w, endpoint)),
-        Standing::Changing => draft.waiting(WaitReason::OperationInProgress, format!("Azure is still provisioning private endpoint {}", w.label())),
+        Standing::Changing => draft.waiting(
+            WaitReason::OperationInProgress,
+            format!("Azure is still provisioning private endpoint {}", w.label()),
+        ),
         Standing::Failed(endpoint) => repair(view, w, endpoint, draft),
         Standing::Pending => draft.waiting(WaitReason::ConnectionPending, ask_approver(w)),
-        Standing::Refused(endpoint) if is_disconnected(endpoint) => make_again(view, w, endpoint, draft),
-        Standing::Refused(endpoint) => draft.waiting(
-            WaitReason::ConnectionRejectedStalled,
-            format!(
-                "the connection of private endpoint {} is {}{}: ask the owner of {} to approve it, or delete the endpoint to have it requested again: az network private-endpoint delete --ids {}",
-                w.label(),
-                endpoint.connection_status.as_deref().unwrap_or("unknown"),
-                endpoint.connection_description.as_deref().filter(|d| !d.is_empty()).map(|d| format!(" ({d})")).unwrap_or_default(),
-                w.target.name(),
-                endpoint.id
-            ),
-        ),
+        Standing::Refused(endpoint) => connections::refused(view, w, endpoint, draft),
         Standing::Ready(endpoint) => match &endpoint.members {
-            Fact::Unknown(_) => draft.wait(not_known(&format!("names and addresses of private endpoint {}", w.label()), &endpoint.members)),
+            Fact::Unknown(_) => draft.wait(not_known(
+                &format!("names and addresses of private endpoint {}", w.label()),
+                &endpoint.members,
+            )),
             Fact::Seen(members) if members.iter().any(|m| !m.fqdns.is_empty()) => {}
             Fact::Seen(_) | Fact::Absent => draft.waiting(
                 WaitReason::EndpointMembersPending,
@@ -329,31 +327,6 @@ fn not_ours(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> String 
             w.place.subnet
         ),
     }
-}
-
-/// The target's side is gone for good: no approval brings the connection back (azure.md §3.1).
-fn is_disconnected(endpoint: &EndpointSeen) -> bool {
-    let status = endpoint.connection_status.as_deref().unwrap_or_default();
-    status.eq_ignore_ascii_case("Disconnected")
-}
-
-/// One that nobody can connect through is removed, and made again by a later visit. While anything is closed that is left to a person:
-/// its records go with it, and whoever still has an answer from elsewhere would lose that.
-fn make_again(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
-    // One whose tag somebody removed gets it back first.
-    let tagged = endpoint.owner.as_deref() == Some(view.desired.owner.as_str());
-    if view.all_open() && tagged {
-        return release::remove_to_make_again(view, &w.id, endpoint, draft);
-    }
-    draft.waiting(
-        WaitReason::ConnectionRemovedStalled,
-        format!(
-            "the connection of private endpoint {} was removed on the side of {} (Disconnected): nobody can connect through it, and it cannot be approved again. Delete it, and it is made again and proven: az network private-endpoint delete --ids {}; where clients are cut off until then, create a BreakGlass",
-            w.label(),
-            w.target.name(),
-            endpoint.id
-        ),
-    );
 }
 
 /// What the owner of the target can type.
@@ -499,6 +472,9 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
             draft.wait(wait);
             return busy.with(w);
         }
+    }
+    if let Some(wait) = dns::answerable::cannot_be_answered(view, w) {
+        return draft.wait(wait);
     }
     if busy.holds(w) {
         return draft.waiting(

@@ -238,15 +238,21 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     }
 }
 
+/// What would forbid opening again, as far as it is known. It may come after the lock, so that whoever is on call should not hear
+/// of it from a refused opening.
+pub(crate) fn tell_obstacles(view: &View<'_>, draft: &mut Draft) {
+    for obstacle in view.seen.azure.reopening_obstacles.seen().into_iter().flatten() {
+        draft.find(FindingReason::ReopeningForbidden, obstacle.clone());
+    }
+}
+
 fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
     let obstacles = match &view.seen.azure.reopening_obstacles {
         Fact::Seen(obstacles) => obstacles.as_slice(),
         Fact::Absent => &[],
         unknown => return Some(not_known("what would forbid opening again", unknown)),
     };
-    for obstacle in obstacles {
-        draft.find(FindingReason::ReopeningForbidden, obstacle.clone());
-    }
+    tell_obstacles(view, draft);
     firewall::tell_of_policies(view, obstacles, draft);
     let perimeter = firewall::unknown_perimeter(view);
     if obstacles.is_empty() && perimeter.is_none() && !view.desired.gates.contains(&LockdownGate::Approval) {

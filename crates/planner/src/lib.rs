@@ -52,6 +52,7 @@ mod removal;
 mod settling;
 mod silence;
 mod state;
+mod stranding;
 mod tags;
 mod teardown;
 mod window;

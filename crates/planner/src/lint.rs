@@ -11,6 +11,7 @@
 //! | ownership | no step names a resource that is not ours, or that could not be read |
 //! | names | no endpoint is made whose names a policy would have to make, and none is seen that does |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
+//! | answers | while all is open no endpoint is made whose zone is not there, or not the one that its networks ask; no records go before those that take their place, or while others live by them |
 //! | approval | name-changing writes that wait for an approval have one |
 //! | serial | one endpoint in flight per network and per target |
 //! | observe | nothing is written to Azure under Observe |
@@ -25,6 +26,7 @@ use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Fact, Seen};
 
 use crate::plan::{PathStanding, Plan, Step};
 
+mod answers;
 mod order;
 mod ownership;
 mod people;
@@ -87,6 +89,7 @@ pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
     observe(&mut lint);
     settled(&mut lint);
     ownership::check(&mut lint);
+    answers::check(&mut lint);
     order::check(&mut lint);
     order::teardown(&mut lint);
     for step in crate::name_changes::unapproved(desired, seen, plan) {

@@ -300,9 +300,14 @@ pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
             draft.find(FindingReason::OtherWaysIn, message);
         }
         if let Some(bypass) = registry.bypass.as_deref().filter(|b| !b.eq_ignore_ascii_case("None")) {
+            let tasks = if registry.tasks_kept_out {
+                "; tasks of the registry do not come in by it (networkRuleBypassAllowedForTasks is false)"
+            } else {
+                ""
+            };
             draft.find(
                 FindingReason::BypassKept,
-                format!("container registry {} keeps bypass {bypass}", registry.id.name()),
+                format!("container registry {} keeps bypass {bypass}{tasks}", registry.id.name()),
             );
         }
     }

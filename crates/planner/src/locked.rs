@@ -19,6 +19,7 @@ use sreg_domain::{ArmId, Fact};
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
 use crate::facts::{View, locked_at};
+use crate::gates;
 use crate::lockdown::{kept_open, limits, would_open};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
@@ -195,6 +196,7 @@ pub(crate) fn plan(
 ) {
     limits(draft);
     kept_open(view, draft);
+    gates::tell_obstacles(view, draft);
     if let Some(lost) = first_failure(&those_in_use(view, standings, draft)) {
         let way_back = match view.desired.rollback {
             RollbackPolicy::Hold => "the lock holds: repair the path, or open with a BreakGlass",

@@ -5,19 +5,20 @@
 //! | --- | --- |
 //! | registry | every host that discovery returns, unless the spec waives it by name with a reason |
 //! | storage | the account's blob host; its dfs host where the namespace is hierarchical |
-//! | container registry | the login server, a data endpoint for each replica, every data endpoint reported |
+//! | container registry | the login server, a data endpoint for each replica that is made, every data endpoint reported |
 
 use std::collections::BTreeMap;
 
 use sreg_api::probe::ProbePath;
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::ContainerRegistrySeen;
 use sreg_domain::{ArmId, Digest, EndpointGroup, Fact, Fqdn};
 
 use crate::draft::Draft;
 use crate::endpoints::{Wanted, WantedEndpoints, members};
 use crate::facts::{View, look_up, not_known};
 use crate::plan::{FindingReason, Wait, WaitReason};
+
+mod container_registry;
 
 /// Paths of one probe are limited by the API.
 const MOST_PATHS: usize = 128;
@@ -175,10 +176,24 @@ fn uncovered(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlac
             continue;
         };
         let blob = names(EndpointGroup::Blob, id);
-        covered(id, "blob host", storage.blob_host.as_ref(), &blob, place, &mut gaps);
+        covered(
+            view,
+            (id, "blob host"),
+            storage.blob_host.as_ref(),
+            &blob,
+            place,
+            &mut gaps,
+        );
         if storage.hierarchical_namespace {
             let dfs = names(EndpointGroup::Dfs, id);
-            covered(id, "dfs host", storage.dfs_host.as_ref(), &dfs, place, &mut gaps);
+            covered(
+                view,
+                (id, "dfs host"),
+                storage.dfs_host.as_ref(),
+                &dfs,
+                place,
+                &mut gaps,
+            );
         }
     }
     let unread = Fact::not_read("nobody looked at the container registry");
@@ -186,7 +201,8 @@ fn uncovered(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlac
         let Fact::Seen(registry) = look_up(&view.seen.azure.container_registries, id, &unread) else {
             continue;
         };
-        container_registry_names(
+        container_registry::names_of(
+            view,
             id,
             registry,
             &names(EndpointGroup::ContainerRegistry, id),
@@ -197,46 +213,63 @@ fn uncovered(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlac
     gaps
 }
 
-fn covered(id: &ArmId, what: &str, host: Option<&Fqdn>, names: &[Fqdn], place: &EndpointPlace, gaps: &mut Vec<Wait>) {
+fn covered(
+    view: &View<'_>,
+    (id, what): (&ArmId, &str),
+    host: Option<&Fqdn>,
+    names: &[Fqdn],
+    place: &EndpointPlace,
+    gaps: &mut Vec<Wait>,
+) {
     match host {
         None => gaps.push(Wait {
             reason: WaitReason::PathsUnknown,
             message: format!("Azure does not report the {what} of {}", id.name()),
         }),
         Some(host) if names.contains(host) => {}
-        Some(host) => gaps.push(not_covered(host.as_str(), place)),
+        Some(host) => gaps.push(not_covered(view, host.as_str(), place)),
     }
 }
 
-/// An endpoint knows the names that its target had when it was made.
-fn made_again(place: &EndpointPlace) -> String {
-    let group = &place.resource_group;
-    format!(
-        "set spec.publicAccess.desired: Enabled, and delete it (az network private-endpoint list --resource-group {} --subscription {} --output table)",
-        group.name(),
-        group.subscription()
-    )
-}
-
-fn not_covered(host: &str, place: &EndpointPlace) -> Wait {
+fn not_covered(view: &View<'_>, host: &str, place: &EndpointPlace) -> Wait {
     Wait {
         reason: WaitReason::HostNotCovered,
         message: format!(
-            "{host} is not among the names of the private endpoints of entry {}: clients that use it would be cut off. If Azure added the name after the endpoint was made, have it made again: {}",
+            "{host} is not among the names of the private endpoints of entry {}: clients that use it would be cut off; {}",
             place.name,
-            made_again(place)
+            made_anew(view, place)
         ),
     }
 }
 
+/// What brings a name into an endpoint that Azure added after it was made. While anything is closed, whoever deleted the endpoint for
+/// that would cut off everybody who uses its other names.
+fn made_anew(view: &View<'_>, place: &EndpointPlace) -> String {
+    let group = &place.resource_group;
+    let list = format!(
+        "az network private-endpoint list --resource-group {} --subscription {} --output table",
+        group.name(),
+        group.subscription()
+    );
+    if view.all_open() {
+        format!(
+            "if Azure added the name after the endpoint was made, delete the endpoint ({list}), and it is made again with it"
+        )
+    } else {
+        format!(
+            "if Azure added the name after the endpoint was made, the endpoint has to be made again, and its clients would be cut off meanwhile: open first (spec.publicAccess.desired: Enabled; {list})"
+        )
+    }
+}
+
 /// Names of the registry follow no pattern that anybody may rely on (U5): what discovery returns is what clients ask for.
-fn discovered_and_not_covered(host: &Fqdn, place: &EndpointPlace) -> Wait {
+fn discovered_and_not_covered(view: &View<'_>, host: &Fqdn, place: &EndpointPlace) -> Wait {
     Wait {
         reason: WaitReason::HostNotCovered,
         message: format!(
-            "discovery sends clients to {host}, which no private endpoint of entry {} carries: they would be cut off. List the host under spec.unprovenHosts with the reason why no client needs it; or, if Azure added the name after the endpoint was made, have it made again: {}",
+            "discovery sends clients to {host}, which no private endpoint of entry {} carries: they would be cut off. List the host under spec.unprovenHosts with the reason why no client needs it; or, {}",
             place.name,
-            made_again(place)
+            made_anew(view, place)
         ),
     }
 }
@@ -272,7 +305,7 @@ fn registry_names(view: &View<'_>, place: &EndpointPlace, names: &[Fqdn], gaps: 
                 hosts
                     .iter()
                     .filter(|h| !names.contains(h) && !view.desired.waived_hosts.contains_key(*h))
-                    .map(|h| discovered_and_not_covered(h, place)),
+                    .map(|h| discovered_and_not_covered(view, h, place)),
             );
         }
         Fact::Seen(_) | Fact::Absent => {
@@ -294,41 +327,4 @@ fn unread<T>(what: &str, fact: &Fact<T>) -> Wait {
         WaitReason::PathsUnknown
     };
     Wait { reason, message }
-}
-
-fn container_registry_names(
-    id: &ArmId,
-    registry: &ContainerRegistrySeen,
-    names: &[Fqdn],
-    place: &EndpointPlace,
-    gaps: &mut Vec<Wait>,
-) {
-    covered(id, "login server", registry.login_server.as_ref(), names, place, gaps);
-    gaps.extend(
-        registry
-            .data_endpoints
-            .iter()
-            .filter(|h| !names.contains(h))
-            .map(|h| not_covered(h.as_str(), place)),
-    );
-    let replicas = match &registry.replicas {
-        Fact::Seen(replicas) if !replicas.is_empty() => replicas,
-        Fact::Seen(_) | Fact::Absent => {
-            gaps.push(Wait {
-                reason: WaitReason::PathsUnknown,
-                message: format!("Azure reports no replica of {}", id.name()),
-            });
-            return;
-        }
-        unknown => return gaps.push(unread(&format!("replicas of {}", id.name()), unknown)),
-    };
-    for replica in replicas {
-        let label = format!(".{replica}.data.");
-        if !names.iter().any(|n| n.as_str().contains(&label)) {
-            gaps.push(not_covered(
-                &format!("the data endpoint of {} in {replica}", id.name()),
-                place,
-            ));
-        }
-    }
 }

@@ -227,7 +227,7 @@ pub enum FindingReason {
     ReopeningForbidden,
     /// A zone link is made that turns names of other registries into NXDOMAIN.
     NamesOfOthers,
-    /// An endpoint dropped from the spec is left in place while locked.
+    /// An endpoint dropped from the spec is left in place while locked, or because others live by its records.
     EndpointReleased,
     /// Azure differs from what was settled.
     Drift,

@@ -6,6 +6,9 @@ use crate::advice::advise;
 use crate::facts::{in_azures_words, sign_in};
 use crate::plan::{Wait, WaitReason};
 
+/// Zones that a policy forbids are usually kept in one place, and an exemption would be the wrong thing to ask for.
+const KEPT_CENTRALLY: &str = "where zones are kept centrally, name them: spec.endpoints[].dns.mode: Existing with their ids under privateDnsZoneResourceIds, or mode: Policy where a policy writes the records; else whoever owns the policy exempts this zone";
+
 /// What a final failure of a step is waited for as: Azure's words, and what somebody can do about them.
 pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
     if failure.attempt == SIGN_IN {
@@ -23,6 +26,15 @@ pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
     let (reason, advice) = match advise(failure) {
         (WaitReason::RefusedStalled, advice) => (refused, advice),
         told => told,
+    };
+    let policy = failure
+        .code
+        .as_deref()
+        .is_some_and(|c| c.eq_ignore_ascii_case("RequestDisallowedByPolicy"));
+    let advice = if step.starts_with("create-zone") && policy {
+        KEPT_CENTRALLY.to_owned()
+    } else {
+        advice
     };
     let linked = failure
         .code

@@ -2,6 +2,8 @@
 //!
 //! | public access | then |
 //! | --- | --- |
+//! | everything open, the one that takes its place is not ready | it keeps its records until then |
+//! | everything open, others live by its records ([`stranding`]) | left in place, reported |
 //! | everything open | zone group removed, then the endpoint, if both can go ([`removal`]) |
 //! | anything closed or not known | released: left in place, reported; deleting would cut its clients off |
 //!
@@ -18,7 +20,7 @@ use crate::endpoints::WantedEndpoints;
 use crate::facts::{View, may_pass, not_known};
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::removal::{self, Removal};
-use crate::{tags, teardown};
+use crate::{stranding, tags, teardown};
 
 /// Endpoints that are ours and carry our tag: name, subnet, target and group fit together as well. Only these are ever removed.
 pub(crate) fn ours<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a ArmId, &'a EndpointSeen)> {
@@ -54,7 +56,19 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
             );
             continue;
         }
-        match removal::next(view, id, endpoint) {
+        let next = removal::next(view, id, endpoint);
+        // What keeps it anyway is told first.
+        if matches!(next, Removal::Next(_)) {
+            if let Some(wait) = stranding::until_replaced(view, wanted, endpoint) {
+                draft.aside.push(wait);
+                continue;
+            }
+            if let Some(other) = stranding::strands(view, endpoint) {
+                draft.find(FindingReason::EndpointReleased, lived_by(id, endpoint, &other));
+                continue;
+            }
+        }
+        match next {
             Removal::Next(step) => draft.azure.push(*step),
             Removal::PutBack(step) => draft.put_back.push(*step),
             Removal::Wait(wait) => draft.wait(wait),
@@ -62,6 +76,15 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
             Removal::Stays(wait) => draft.aside.push(wait),
         }
     }
+}
+
+/// Why one that nobody wants any more is left in place while everything is open, and what to do.
+fn lived_by(id: &ArmId, endpoint: &EndpointSeen, other: &ArmId) -> String {
+    format!(
+        "private endpoint {id} is no longer wanted; it is left in place because {} keeps the private endpoint {other} of somebody else, so its names would have no answer where the zone stays linked. Delete these links, or that endpoint, and it goes by itself; or have that one write its records into a zone of its own, then: az network private-endpoint delete --ids {}",
+        endpoint.target.as_ref().map_or("its target", ArmId::name),
+        endpoint.id
+    )
 }
 
 /// Plans the end of an endpoint that has to be made again.

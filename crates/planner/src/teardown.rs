@@ -19,8 +19,7 @@ use std::time::Duration;
 use sreg_api::conditions::State;
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
-use sreg_domain::seen::{EndpointSeen, ZoneSeen};
-use sreg_domain::{ArmId, ClusterAction, EndpointGroup, Fact, TargetKind, duration, naming};
+use sreg_domain::{ArmId, ClusterAction, Fact, duration, naming};
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
@@ -28,7 +27,7 @@ use crate::facts::{View, may_pass, not_known};
 use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::removal::{self, Removal};
-use crate::{attempts, release};
+use crate::{attempts, release, stranding};
 
 /// Plans the end. Answers the waves.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
@@ -184,7 +183,7 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
     }
     let all: Vec<_> = release::ours(view).collect();
     for (id, endpoint) in all {
-        if let Some(other) = strands(view, endpoint) {
+        if let Some(other) = stranding::strands(view, endpoint) {
             draft.find(
                 FindingReason::LeftInPlace,
                 format!("private endpoint {id} is left in place: {} keeps the private endpoint {other} of somebody else, so its names would have no answer where the zone stays linked; delete the links, or that endpoint, first", endpoint.target.as_ref().map_or("its target", ArmId::name)),
@@ -221,33 +220,6 @@ fn may_still_be_told(view: &View<'_>) -> bool {
     let endpoints = azure.endpoints.values().filter_map(Fact::ignorance);
     let accounts = azure.accounts_left.values().filter_map(Fact::ignorance);
     endpoints.chain(accounts).any(may_pass)
-}
-
-/// Somebody else's endpoint on the same target, if it would leave the networks that ask our zone without an answer for good: the public
-/// names go on leading there, and the record is gone (azure.md §4.2).
-fn strands(view: &View<'_>, endpoint: &EndpointSeen) -> Option<ArmId> {
-    let azure = &view.seen.azure;
-    let target = endpoint.target.as_ref()?;
-    let group = EndpointGroup::of_group_id(endpoint.group_id.as_deref()?)?;
-    let connected = match group.target() {
-        TargetKind::Registry => &azure.registry.seen()?.private_endpoints,
-        TargetKind::Storage => &azure.storage.get(target)?.seen()?.private_endpoints,
-        TargetKind::ContainerRegistry => &azure.container_registries.get(target)?.seen()?.private_endpoints,
-    };
-    let other = connected
-        .iter()
-        .find(|id| !release::ours(view).any(|(ours, _)| ours == *id))?;
-    let zone = view.desired.cloud.zone(group);
-    let mut zones = azure
-        .zones
-        .iter()
-        .filter(|(id, _)| id.name().eq_ignore_ascii_case(&zone));
-    let asked = |fact: &Fact<ZoneSeen>| match fact {
-        Fact::Seen(zone) => zone.links.seen().is_none_or(|links| !links.is_empty()),
-        Fact::Absent => false,
-        Fact::Unknown(_) => true,
-    };
-    zones.any(|(_, fact)| asked(fact)).then(|| other.clone())
 }
 
 /// Zones and links may serve others and are never deleted. Without records they answer that there is no such name, for as long as the

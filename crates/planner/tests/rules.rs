@@ -212,6 +212,12 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             point.virtual_network = Some(vnet("hub"));
         }),
         ("new replica", |w| w.suffer(Blow::NewReplica)),
+        ("a replica that is still added", |w| {
+            let Some(Fact::Seen(container)) = w.seen.azure.container_registries.get_mut(&acr()) else {
+                panic!()
+            };
+            container.replicas_in_the_making = vec![location("northeurope")];
+        }),
         ("discovery names another host", |w| {
             w.seen.azure.discovery = Fact::Seen(vec!["cert-westeurope.experiments.azureml.net".parse().unwrap()])
         }),
@@ -371,12 +377,15 @@ fn every_rule_has_a_plan_that_breaks_it() {
         rules(&locked.desired, &locked.seen_now(), &with(&locked.plan(), early)),
     );
 
-    let mut unapproved = fresh.clone();
+    let mut begun = fresh.clone();
+    begun.visit();
+    let mut unapproved = begun.clone();
     unapproved.desired.approve_name_changes = true;
     note(
         "approval",
-        rules(&unapproved.desired, &unapproved.seen_now(), &fresh.plan()),
+        rules(&unapproved.desired, &unapproved.seen_now(), &begun.plan()),
     );
+    note("answers", rules(&fresh.desired, &fresh.seen_now(), &begun.plan()));
 
     let all_at_once = {
         let mut plan = fresh.plan();
@@ -428,11 +437,38 @@ fn every_rule_has_a_plan_that_breaks_it() {
         "settled",
         "ownership",
         "order",
+        "answers",
         "approval",
         "serial",
         "teardown",
     ];
     assert!(all.iter().all(|rule| broken.contains(rule)), "{broken:?}");
+}
+
+#[test]
+fn an_endpoint_whose_networks_ask_another_zone_is_named_while_everything_is_open() {
+    let mut world = World::everyday();
+    world.visit();
+    let plan = world.plan();
+    let broken = |world: &World| rules(&world.desired, &world.seen_now(), &plan);
+    assert!(!broken(&world).contains(&"answers"));
+    let zone = linked_elsewhere("platform", "privatelink.api.azureml.ms", "hub");
+    world.seen.azure.zones_elsewhere = Fact::Seen(vec![zone]);
+    assert!(broken(&world).contains(&"answers"));
+    world.seen.azure.zones_elsewhere = Fact::Seen(Vec::new());
+    world
+        .seen
+        .azure
+        .zones
+        .values_mut()
+        .for_each(|zone| *zone = Fact::Absent);
+    assert!(broken(&world).contains(&"answers"));
+    // What was lost while something is closed is made again all the same.
+    let Fact::Seen(registry) = &mut world.seen.azure.registry else {
+        panic!()
+    };
+    registry.public_network_access = Some("Disabled".into());
+    assert!(!broken(&world).contains(&"answers"));
 }
 
 #[test]

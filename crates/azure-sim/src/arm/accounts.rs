@@ -255,6 +255,10 @@ fn decide(call: &mut Call<'_>, kind: TargetKind, id: &str) -> Result<Answer, Arm
     let Some(endpoint) = connections::endpoint_of(call.world, id) else {
         return Err(ArmError::not_found(id));
     };
+    if status.eq_ignore_ascii_case("Approved") && connections::is_rejected(call.world, &endpoint) {
+        let said = "Approving rejected private endpoint connections is not supported.";
+        return Err(ArmError::new(400, "BadRequest", said.to_owned()));
+    }
     let own = (format!("{}/write", super::versions::spelled(&call.path.kind())), id);
     let target = call.path.parent();
     let action = crate::permissions::approval_action(&super::path::kind_of(&target));

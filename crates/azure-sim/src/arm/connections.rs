@@ -76,6 +76,12 @@ pub(crate) fn set_state(world: &mut World, endpoint_id: &str, status: &str, desc
     refresh_names(world, &endpoint_id, now);
 }
 
+/// Its connection was rejected: Azure approves none that was.
+pub(crate) fn is_rejected(world: &World, endpoint_id: &str) -> bool {
+    let view = world.get(endpoint_id).and_then(|e| endpoint_view(world, e));
+    view.is_some_and(|view| view.status == "Rejected")
+}
+
 /// Takes a connection off its target: the endpoint is `Disconnected` and has to be made anew.
 pub(crate) fn disconnect(world: &mut World, connection_id: &str, now: Duration) {
     let endpoint = endpoint_of(world, connection_id);

@@ -137,5 +137,7 @@ async fn connections_stay_pending_where_the_switch_says_so_and_hands_can_decide(
     assert_eq!(status(&azure, &id), "Pending");
     assert!(azure.sim.reject(&id));
     assert_eq!(status(&azure, &id), "Rejected");
+    assert!(!azure.sim.approve(&id), "what was rejected cannot be approved");
+    assert_eq!(status(&azure, &id), "Rejected");
     assert!(!azure.sim.approve("/nothing"));
 }

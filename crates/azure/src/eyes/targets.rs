@@ -23,11 +23,15 @@ pub(super) async fn container_registry(access: &Look<'_>, look: &Look<'_>, id: A
         Ok(body) => body,
         Err(error) => return unseen(error),
     };
-    let replicas = match replications {
-        Ok(items) => replicas(&id, &body, &items),
-        Err(error) => Fact::Unknown(error.into_ignorance()),
+    let (coming, replicas) = match replications {
+        Ok(items) => {
+            let (coming, made): (Vec<Value>, Vec<Value>) = items.into_iter().partition(is_in_the_making);
+            let coming = coming.iter().filter_map(|item| json::text(item, "/location"));
+            (coming.map(Location::from).collect(), replicas(&id, &body, &made))
+        }
+        Err(error) => (Vec::new(), Fact::Unknown(error.into_ignorance())),
     };
-    understood(&id, container_registry_of(&id, &body, replicas))
+    understood(&id, container_registry_of(&id, &body, replicas, coming))
 }
 
 fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> {
@@ -71,6 +75,7 @@ fn container_registry_of(
     asked: &ArmId,
     body: &Value,
     replicas: Fact<Vec<Location>>,
+    coming: Vec<Location>,
 ) -> Result<ContainerRegistrySeen, &'static str> {
     let properties = body
         .get("properties")
@@ -83,10 +88,15 @@ fn container_registry_of(
         login_server: json::fqdn(body, "/properties/loginServer"),
         data_endpoints: data_endpoints.ok_or("a data endpoint's name is none")?,
         replicas,
+        replicas_in_the_making: coming,
         public_network_access: json::word(body, "/properties/publicNetworkAccess"),
         default_action: json::word(body, "/properties/networkRuleSet/defaultAction"),
         ip_rules: rules(body, "/properties/networkRuleSet/ipRules", "value"),
         bypass: json::string(body, "/properties/networkRuleBypassOptions"),
+        tasks_kept_out: properties
+            .get("networkRuleBypassAllowedForTasks")
+            .and_then(Value::as_bool)
+            == Some(false),
         anonymous_pull: properties.get("anonymousPullEnabled").and_then(Value::as_bool) == Some(true),
         admin_user: properties.get("adminUserEnabled").and_then(Value::as_bool) == Some(true),
         export_policy: json::word(body, "/properties/policies/exportPolicy/status"),
@@ -118,6 +128,12 @@ fn host(body: &Value, pointer: &str) -> Result<Option<Fqdn>, &'static str> {
     super::addresses::host_of(url)
         .map(Some)
         .ok_or("an endpoint of the account has no host")
+}
+
+/// Azure is still adding it. One without a region is left to [`replicas`], which says so.
+fn is_in_the_making(item: &Value) -> bool {
+    let state = json::text(item, "/properties/provisioningState").unwrap_or_default();
+    state.eq_ignore_ascii_case("Creating") && json::text(item, "/location").is_some()
 }
 
 /// Regions that hold a replica, the home region included.
@@ -178,6 +194,7 @@ mod tests {
             &id(),
             &json!({"properties": {"dataEndpointHostNames": ["bad name"]}}),
             Fact::Absent,
+            Vec::new(),
         );
         assert!(seen.is_err());
     }

@@ -387,6 +387,9 @@ fn hosts(desired: &Desired, seen: &Seen) -> Option<BTreeSet<String>> {
             hosts.insert(login.to_string());
             hosts.extend(registry.data_endpoints.iter().map(ToString::to_string));
             let (name, suffix) = login.as_str().split_once('.')?;
+            if !registry.replicas_in_the_making.is_empty() {
+                return None;
+            }
             let replicas = registry.replicas.seen().filter(|r| !r.is_empty())?;
             hosts.extend(replicas.iter().map(|r| format!("{name}.{r}.data.{suffix}")));
         }

@@ -32,7 +32,9 @@ pub fn cases() -> Vec<Case> {
     vec![
         ("a_new_object_claims_first_then_begins", World::everyday),
         ("two_regions_need_dfs_too_and_endpoints_are_made_one_by_one", || {
-            World::two_regions(SPEC)
+            let mut world = World::two_regions(SPEC);
+            world.visit();
+            world
         }),
         ("endpoints_in_two_networks_are_made_side_by_side", || {
             let mut world = World::everyday();
@@ -49,6 +51,7 @@ pub fn cases() -> Vec<Case> {
                 o.spec.client_networks.push(client);
                 o.spec.client_networks[2].endpoint = Some("hub".into());
             });
+            world.visit();
             world.visit();
             world
         }),
@@ -123,10 +126,10 @@ pub fn cases() -> Vec<Case> {
             fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::SignIn))
         }),
         ("a_write_without_an_answer_is_sent_again_after_a_pause", || {
-            thwarted("create-endpoint", Contrary::Unanswered, 2)
+            thwarted("create-endpoint", Contrary::Unanswered, 3)
         }),
         ("a_write_without_effect_is_sent_again_after_a_pause", || {
-            thwarted("create-endpoint", Contrary::Ignored, 3)
+            thwarted("create-endpoint", Contrary::Ignored, 4)
         }),
         ("tags_that_do_not_last_hold_nothing_up", || {
             let mut world = locked();
@@ -189,11 +192,13 @@ pub fn cases() -> Vec<Case> {
             let mut world = World::everyday();
             world.seen.azure.deny_assignments = denied("Microsoft.Storage/*");
             world.visit();
+            world.visit();
             world
         }),
         ("an_endpoint_in_the_making_is_waited_for", || {
             let mut world = World::everyday();
             world.slow = true;
+            world.visit();
             world.visit();
             world
         }),
@@ -233,6 +238,7 @@ pub fn cases() -> Vec<Case> {
             let mut world = World::everyday();
             world.slow = true;
             world.visit();
+            world.visit();
             let id = first_endpoint(&world);
             endpoint(&mut world).provisioning_state = "Failed".into();
             let failure = Failure {
@@ -256,7 +262,7 @@ pub fn cases() -> Vec<Case> {
                     request_message: Some("please".into()),
                 });
             });
-            for _ in 0..3 {
+            for _ in 0..4 {
                 world.visit();
             }
             world
@@ -303,7 +309,7 @@ pub fn cases() -> Vec<Case> {
         }),
         ("a_record_of_another_endpoint_is_never_overwritten", || {
             let mut world = World::everyday();
-            for _ in 0..2 {
+            for _ in 0..3 {
                 world.visit();
             }
             for fact in world.seen.azure.zones.values_mut() {

@@ -13,6 +13,8 @@ pub type Case = (&'static str, fn() -> World);
 
 pub fn fresh(change: impl FnOnce(&mut World)) -> World {
     let mut world = World::everyday();
+    // Zones, then endpoints.
+    world.visit();
     world.visit();
     change(&mut world);
     world
@@ -52,6 +54,7 @@ pub fn dns(spec: &mut SecureRegistrySpec) -> &mut DnsSpec {
 pub fn with_spec(change: impl FnOnce(&mut SecureRegistrySpec)) -> World {
     let mut world = World::everyday();
     world.respec(|o| change(&mut o.spec));
+    world.visit();
     world.visit();
     world
 }

@@ -330,3 +330,33 @@ fn a_subscription_that_does_not_exist_is_a_mistake_of_the_spec() {
         world.message()
     );
 }
+
+/// Azure approves no connection that was rejected.
+#[test]
+fn nobody_is_sent_to_approve_what_was_rejected() {
+    for closed in [false, true] {
+        for status in ["Rejected", "Timeout"] {
+            let mut world = World::everyday();
+            if closed {
+                world = locked();
+            } else {
+                world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+                world.settle(40);
+            }
+            connections(&mut world, status);
+            let plan = world.plan();
+            let told = waits(&plan, WaitReason::ConnectionRejectedStalled)
+                .unwrap_or_else(|| panic!("{}", sreg_planner::render(&plan)));
+            assert!(told.contains("az network private-endpoint delete --ids"), "{told}");
+            assert!(!told.contains("to approve it"), "{told}");
+            assert_eq!(told.contains("BreakGlass"), closed, "{told}");
+            goes_on(&mut world, 10);
+            assert_eq!(
+                standing_endpoints(&world),
+                3,
+                "somebody decided that: {:#?}",
+                world.journal
+            );
+        }
+    }
+}

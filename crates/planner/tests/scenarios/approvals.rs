@@ -10,6 +10,7 @@ use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::restoring::{a_client_was_seen, in_a_window_once_a_month};
 use super::*;
+use crate::world::contrary::Contrary;
 use crate::world::scramble::Blow;
 use crate::world::*;
 
@@ -181,6 +182,70 @@ fn a_network_that_asks_another_zone_of_the_name_is_not_linked_to_ours() {
     assert!(waits(&world, WaitReason::ZoneLinkedElsewhereStalled));
     let ours = world.journal.iter().any(|step| step.contains(blob));
     assert!(!ours, "{:#?}", world.journal);
+}
+
+fn standing(world: &World, group: &str) -> usize {
+    let all = world.seen.azure.endpoints.values().filter_map(Fact::seen);
+    all.filter(|e| e.group_id.as_deref() == Some(group)).count()
+}
+
+/// With the first endpoint the public names lead to zones: a network that asks another one would get no answer, while all is open.
+#[test]
+fn no_endpoint_is_made_whose_records_could_not_be_written_where_its_networks_ask() {
+    let mut world = World::everyday();
+    let zone = linked_elsewhere("platform", "privatelink.blob.core.windows.net", "hub");
+    world.seen.azure.zones_elsewhere = Fact::Seen(vec![zone]);
+    stays_open(&mut world, 30, Duration::MAX);
+    assert!(waits(&world, WaitReason::ZoneLinkedElsewhereStalled));
+    let made = (
+        standing(&world, "blob"),
+        standing(&world, "registry"),
+        standing(&world, "amlregistry"),
+    );
+    assert_eq!(made, (0, 1, 1), "the others are made: {:#?}", world.journal);
+    world.seen.azure.zones_elsewhere = Fact::Seen(Vec::new());
+    world.settle(80);
+    assert_eq!(world.state(), "Locked");
+}
+
+#[test]
+fn a_zone_that_a_policy_forbids_costs_nobody_a_name_and_central_zones_are_named() {
+    let mut world = World::everyday();
+    world.thwarted(
+        "create-zone",
+        Contrary::Fails("RequestDisallowedByPolicy", 403, Disposition::Terminal),
+    );
+    stays_open(&mut world, 20, Duration::from_secs(3600));
+    assert!(
+        world.seen.azure.endpoints.values().all(Fact::is_absent),
+        "{:#?}",
+        world.journal
+    );
+    assert!(
+        world
+            .plan()
+            .waits
+            .iter()
+            .any(|w| w.message.contains("dns.mode: Existing"))
+    );
+}
+
+#[test]
+fn a_zone_that_is_absent_or_cannot_be_read_costs_nobody_a_name() {
+    let mut world = World::everyday();
+    world.thwarted("create-zone", Contrary::Ignored);
+    world.seen.azure.zones_elsewhere = unknown(IgnoranceKind::Unreachable);
+    stays_open(&mut world, 20, Duration::from_secs(600));
+    world.seen.azure.zones_elsewhere = Fact::Seen(Vec::new());
+    stays_open(&mut world, 20, Duration::from_secs(600));
+    assert!(
+        world.seen.azure.endpoints.values().all(Fact::is_absent),
+        "{:#?}",
+        world.journal
+    );
+    world.contrary.clear();
+    world.settle(80);
+    assert_eq!(world.state(), "Locked");
 }
 
 #[test]

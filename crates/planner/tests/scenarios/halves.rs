@@ -245,3 +245,91 @@ fn what_nobody_wants_any_more_goes_once_the_right_to_delete_it_is_there() {
     world.settle(40);
     assert_eq!(whole_and_half(&world), (3, 0), "{:#?}", &world.journal[before..]);
 }
+
+/// A record goes by its name with the zone group, whoever writes it next: without the next endpoint nobody would answer meanwhile.
+#[test]
+fn an_endpoint_that_is_replaced_while_open_keeps_its_records_until_the_next_one_is_ready() {
+    let mut world = open();
+    world.slow = true;
+    let other = vnet("hub").child("subnets", "other");
+    world.respec(|o| o.spec.endpoints[0].subnet_resource_id = other.to_string());
+    for _ in 0..60 {
+        let (_, report) = world.visit();
+        let zones = world.seen.azure.zones.values().filter_map(Fact::seen);
+        let answered = zones
+            .filter_map(|z| z.records.seen())
+            .any(|r| r.contains_key("contosoacr"));
+        let mut standing = world.seen.azure.endpoints.values().filter_map(Fact::seen);
+        let next = standing
+            .any(|e| e.subnet.as_ref() == Some(&other) && e.group_id.as_deref() == Some("registry") && e.is_ready());
+        assert!(answered || next, "nobody answers for contosoacr: {:#?}", world.journal);
+        world.pass(report.requeue);
+    }
+    assert_eq!(
+        whole_and_half(&world),
+        (3, 0),
+        "the former ones are gone: {:#?}",
+        world.journal
+    );
+    let subnets = world.seen.azure.endpoints.values().filter_map(Fact::seen);
+    assert!(subnets.map(|e| e.subnet.as_ref()).all(|s| s == Some(&other)));
+}
+
+#[test]
+fn an_endpoint_stays_while_the_one_that_takes_its_place_cannot_be_made() {
+    let mut world = open();
+    let other = vnet("hub").child("subnets", "other");
+    world.respec(|o| o.spec.endpoints[0].subnet_resource_id = other.to_string());
+    if let Some(Fact::Seen(subnet)) = world.seen.azure.subnets.get_mut(&other) {
+        subnet.free_addresses = Some(0);
+    }
+    world.settle_anyhow(30);
+    assert_eq!(whole_and_half(&world), (3, 0), "{:#?}", world.journal);
+    let keeps = |w: &sreg_planner::Wait| w.message.contains("keeps its records until");
+    assert!(world.plan().waits.iter().any(keeps), "{:#?}", world.plan().waits);
+}
+
+/// The zone of the entry that is dropped.
+fn far_blob(world: &mut World) -> &mut ZoneSeen {
+    let far = vnet("far").resource_group_id();
+    let zones = world.seen.azure.zones.iter_mut();
+    let mut zones = zones.filter(|(id, _)| id.name() == "privatelink.blob.core.windows.net");
+    match zones.find(|(id, _)| id.resource_group_id() == far) {
+        Some((_, Fact::Seen(zone))) => zone,
+        _ => panic!(),
+    }
+}
+
+#[test]
+fn a_dropped_entry_takes_no_record_that_somebody_elses_endpoint_lives_by() {
+    let mut world = open_in_two_places();
+    drop_far(&mut world, false);
+    let theirs = id(&format!(
+        "{SUB}/resourceGroups/team-x/providers/Microsoft.Network/privateEndpoints/theirs"
+    ));
+    let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) else {
+        panic!()
+    };
+    account.private_endpoints = vec![theirs];
+    let address = "10.77.0.9".parse().unwrap();
+    far_blob(&mut world).records = Fact::Seen([("contosostore".to_owned(), vec![address])].into());
+    world.settle_anyhow(30);
+    let records = far_blob(&mut world).records.clone();
+    assert_eq!(
+        records.seen().and_then(|r| r.get("contosostore")),
+        Some(&vec![address]),
+        "{:#?}",
+        world.journal
+    );
+    assert_eq!(whole_and_half(&world), (4, 0), "the others go: {:#?}", world.journal);
+    let plan = world.plan();
+    let told = plan.findings.iter().find(|f| f.message.contains("theirs")).unwrap();
+    assert!(
+        told.message.contains("az network private-endpoint delete --ids"),
+        "{told:?}"
+    );
+    // Nobody asks that zone any more.
+    far_blob(&mut world).links = Fact::Seen(Vec::new());
+    world.settle_anyhow(30);
+    assert_eq!(whole_and_half(&world), (3, 0), "{:#?}", world.journal);
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sreg_api::registry::*;
 use sreg_domain::Fact;
 use sreg_domain::seen::*;
+use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::*;
 use crate::world::scramble::Blow;
@@ -44,6 +45,7 @@ fn a_public_registry_ends_locked_and_proven_in_the_right_order() {
     assert_eq!(
         states,
         [
+            "ConfiguringDns",
             "CreatingEndpoints",
             "ConfiguringDns",
             "Settling",
@@ -492,4 +494,78 @@ fn what_may_forbid_opening_again_holds_the_lock_while_it_cannot_be_read() {
         world.pass(report.requeue);
     }
     assert!(world.message().contains("read something"), "{}", world.message());
+}
+
+/// Nobody is sent to a replica before it is made.
+#[test]
+fn a_replica_that_azure_is_still_adding_disturbs_no_lock_that_holds_and_is_waited_for_before_one() {
+    let adding = |world: &mut World, coming: Vec<sreg_domain::Location>| {
+        if let Some(Fact::Seen(container)) = world.seen.azure.container_registries.get_mut(&acr()) {
+            container.replicas_in_the_making = coming;
+        }
+    };
+    let mut world = locked();
+    adding(&mut world, vec![location("northeurope")]);
+    world.settle(10);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+    let mut world = World::everyday();
+    adding(&mut world, vec![location("northeurope")]);
+    stays_open(&mut world, 40, Duration::from_secs(600));
+    let told = |w: &sreg_planner::Wait| {
+        w.message
+            .contains("still adding a replica of contosoacr in northeurope")
+    };
+    assert!(world.plan().waits.iter().any(told), "{:#?}", world.plan().waits);
+    adding(&mut world, Vec::new());
+    world.settle(40);
+    assert_eq!(world.state(), "Locked");
+}
+
+/// Azure adds the name of a new replica to the endpoint by itself: who removed the endpoint of a locked registry would cut off all.
+#[test]
+fn a_replica_that_no_endpoint_carries_sends_nobody_to_remove_one_while_locked() {
+    let mut world = locked();
+    if let Some(Fact::Seen(container)) = world.seen.azure.container_registries.get_mut(&acr()) {
+        container.replicas = Fact::Seen(vec![location("westeurope"), location("northeurope")]);
+    }
+    let plan = world.plan();
+    let told = plan
+        .waits
+        .iter()
+        .find(|w| w.reason == WaitReason::HostNotCovered)
+        .unwrap();
+    for word in ["northeurope", "privateLinkServiceProxies/write", "free"] {
+        assert!(told.message.contains(word), "{word}: {}", told.message);
+    }
+    for word in ["recreate", "delete"] {
+        assert!(!told.message.contains(word), "{word}: {}", told.message);
+    }
+}
+
+#[test]
+fn what_shuts_the_way_back_after_the_lock_is_told_before_anybody_needs_it() {
+    let mut world = locked();
+    let obstacle = "a policy that was assigned yesterday forbids it";
+    world.seen.azure.reopening_obstacles = Fact::Seen(vec![obstacle.into()]);
+    let (plan, _) = world.settle(10);
+    let told = |f: &sreg_planner::plan::Finding| f.reason == FindingReason::ReopeningForbidden && f.message == obstacle;
+    assert!(plan.findings.iter().any(told), "{:#?}", plan.findings);
+    assert_eq!(world.state(), "Locked");
+    world.seen.azure.reopening_obstacles = unknown(IgnoranceKind::Forbidden);
+    world.settle(10);
+    assert_eq!(world.state(), "Locked");
+}
+
+#[test]
+fn container_registry_tasks_that_bypass_does_not_let_in_are_named() {
+    let mut world = World::everyday();
+    if let Fact::Seen(container) = world.seen.azure.container_registries.get_mut(&acr()).unwrap() {
+        container.tasks_kept_out = true;
+    }
+    world.settle(60);
+    let plan = world.plan();
+    let told = |f: &sreg_planner::plan::Finding| {
+        f.reason == FindingReason::BypassKept && f.message.contains("tasks of the registry do not come in by it")
+    };
+    assert!(plan.findings.iter().any(told), "{:#?}", plan.findings);
 }

@@ -140,6 +140,7 @@ fn a_claim_that_may_not_be_given_back_does_not_hold_a_namespace() {
 #[test]
 fn an_endpoint_that_may_not_be_connected_says_who_can_help() {
     let mut world = World::everyday();
+    world.visit();
     let plan = world.plan();
     let steps = plan.steps().map(|step| {
         let mut carried = failing(step, Disposition::Forbidden);

@@ -115,6 +115,7 @@ fn a_withheld_step_is_work_in_progress_and_says_why() {
 fn operations_are_kept_until_they_end() {
     let mut world = World::everyday();
     world.slow = true;
+    world.visit();
     let plan = world.plan();
     let step = plan
         .steps()

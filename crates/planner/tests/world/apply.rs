@@ -417,26 +417,41 @@ impl World {
         }
     }
 
+    /// Azure goes by the name, whoever wrote over its record meanwhile.
     fn delete_zone_group(&mut self, id: &ArmId) {
         assert_eq!(id.name(), ZONE_GROUP);
         let parent = id.parent().unwrap();
         let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(&parent) else {
             return;
         };
-        let addresses: Vec<_> = endpoint
+        let fqdns: Vec<_> = endpoint
             .members
             .seen()
             .into_iter()
             .flatten()
-            .map(|m| m.address)
+            .flat_map(|m| m.fqdns.clone())
+            .collect();
+        let zones: Vec<ArmId> = endpoint
+            .zone_groups
+            .seen()
+            .into_iter()
+            .flatten()
+            .flat_map(|g| g.zones.clone())
             .collect();
         endpoint.zone_groups = Fact::Seen(Vec::new());
-        for zone in self.seen.azure.zones.values_mut() {
-            if let Fact::Seen(zone) = zone
-                && let Fact::Seen(records) = &mut zone.records
-            {
-                records.retain(|_, held| !held.iter().any(|a| addresses.contains(a)));
-            }
+        for id in zones {
+            let Some(Fact::Seen(zone)) = self.seen.azure.zones.get_mut(&id) else {
+                continue;
+            };
+            let Fact::Seen(records) = &mut zone.records else {
+                continue;
+            };
+            let suffix = format!(".{}", id.name().trim_start_matches("privatelink."));
+            records.retain(|name, _| {
+                !fqdns
+                    .iter()
+                    .any(|f| f.as_str().strip_suffix(&suffix) == Some(name.as_str()))
+            });
         }
     }
 
