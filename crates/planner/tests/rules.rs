@@ -436,3 +436,20 @@ fn a_link_before_its_records_and_a_second_write_on_one_resource_are_named() {
         "{found:?}"
     );
 }
+
+#[test]
+fn an_endpoint_whose_names_no_policy_is_seen_to_make_is_refused() {
+    let mut world = World::by_policy();
+    let creates = |plan: &Plan| plan.steps().any(|s| s.id.0.starts_with("create-endpoint"));
+    let mut plan = world.plan();
+    while !creates(&plan) {
+        world.visit();
+        plan = world.plan();
+    }
+    assert_eq!(rules(&world.desired, &world.seen_now(), &plan), [""; 0]);
+    let mut without = world.clone();
+    without.dns_policies = Fact::Seen(Vec::new());
+    assert_eq!(rules(&without.desired, &without.seen_now(), &plan), ["names"]);
+    without.desired.endpoints[0].dns.policies_assumed = true;
+    assert_eq!(rules(&without.desired, &without.seen_now(), &plan), [""; 0]);
+}
