@@ -600,3 +600,20 @@ fn of_what_opens_only_what_breaks_a_rule_itself_is_dropped() {
     world.seen.cluster.break_glasses = Fact::Seen(Vec::new());
     assert_eq!(opening(&left_of(&world, &plan)), Vec::<&str>::new());
 }
+
+#[test]
+fn an_endpoint_whose_names_no_policy_is_seen_to_make_is_refused() {
+    let mut world = World::by_policy();
+    let creates = |plan: &Plan| plan.steps().any(|s| s.id.0.starts_with("create-endpoint"));
+    let mut plan = world.plan();
+    while !creates(&plan) {
+        world.visit();
+        plan = world.plan();
+    }
+    assert_eq!(rules(&world.desired, &world.seen_now(), &plan), [""; 0]);
+    let mut without = world.clone();
+    without.dns_policies = Fact::Seen(Vec::new());
+    assert_eq!(rules(&without.desired, &without.seen_now(), &plan), ["names"]);
+    without.desired.endpoints[0].dns.policies_assumed = true;
+    assert_eq!(rules(&without.desired, &without.seen_now(), &plan), [""; 0]);
+}
