@@ -251,7 +251,9 @@ fn missing_group(view: &View<'_>, w: &Wanted<'_>, groups: &[ZoneGroupSeen], draf
     draft.waiting(
         WaitReason::DnsByPolicyPending,
         format!(
-            "no Azure Policy has made a zone group for private endpoint {label} yet; one that is assigned acts within about a quarter of an hour"
+            "no Azure Policy has made a zone group for private endpoint {label} yet; one that is assigned acts within about a quarter of an hour; see whether one is: az policy assignment list --resource-group {} --subscription {} --disable-scope-strict-match",
+            w.place.resource_group.name(),
+            w.place.resource_group.subscription()
         ),
     );
 }

@@ -25,7 +25,7 @@ pub(super) fn names_of(
         .data_endpoints
         .iter()
         .filter(|host| !names.contains(host) && !coming.iter().any(|replica| is_of(host, replica)));
-    gaps.extend(missing.map(|host| not_carried(view, host.as_str(), place)));
+    gaps.extend(missing.map(|host| not_carried(view, id, host.as_str(), place)));
     // Nobody is sent there yet. What is locked stays proven; what is not waits for the names.
     if !view.all_closed() {
         gaps.extend(coming.iter().map(|replica| Wait {
@@ -47,7 +47,7 @@ pub(super) fn names_of(
     for replica in replicas {
         if !names.iter().any(|name| is_of(name, replica)) {
             let what = format!("the data endpoint of {} in {replica}", id.name());
-            gaps.push(not_carried(view, &what, place));
+            gaps.push(not_carried(view, id, &what, place));
         }
     }
 }
@@ -57,7 +57,7 @@ fn is_of(name: &Fqdn, replica: &Location) -> bool {
     name.as_str().contains(&format!(".{replica}.data."))
 }
 
-fn not_carried(view: &View<'_>, what: &str, place: &EndpointPlace) -> Wait {
+fn not_carried(view: &View<'_>, id: &ArmId, what: &str, place: &EndpointPlace) -> Wait {
     let remade = if view.all_open() {
         "; or delete the endpoint while public access is open, and it is made again"
     } else {
@@ -66,8 +66,10 @@ fn not_carried(view: &View<'_>, what: &str, place: &EndpointPlace) -> Wait {
     Wait {
         reason: WaitReason::HostNotCovered,
         message: format!(
-            "{what} is not among the names of the private endpoints of entry {}: clients that are sent there would be cut off. Azure adds its address to the endpoint by itself, if subnet {} has a free one and whoever adds the replica has the right Microsoft.Network/privateEndpoints/privateLinkServiceProxies/write: see to both, take the replica away and add it again (az acr replication list){remade}",
-            place.name, place.subnet
+            "{what} is not among the names of the private endpoints of entry {}: clients that are sent there would be cut off. Azure adds its address to the endpoint by itself, if subnet {} has a free one and whoever adds the replica has the right Microsoft.Network/privateEndpoints/privateLinkServiceProxies/write: see to both, take the replica away and add it again (az acr replication list --registry {}){remade}",
+            place.name,
+            place.subnet,
+            id.name()
         ),
     }
 }

@@ -5,12 +5,13 @@ use sreg_planner::plan::{Actor, Wait, WaitReason};
 
 /// Commands of the Azure CLI that messages may name, with the options that they take here. Each was compared with the CLI's own
 /// definitions.
-const AZ: [(&str, &[&str]); 29] = [
+const AZ: [(&str, &[&str]); 33] = [
     ("account show", &["--subscription", "--query"]),
     (
         "acr network-rule add",
         &["--name", "--resource-group", "--subscription", "--ip-address"],
     ),
+    ("acr replication list", &["--registry", "--output"]),
     (
         "acr update",
         &[
@@ -28,6 +29,7 @@ const AZ: [(&str, &[&str]); 29] = [
     ("lock list", &["--resource-group", "--subscription", "--output"]),
     ("monitor activity-log list", &["--resource-id", "--offset"]),
     ("network private-endpoint delete", &["--ids"]),
+    ("network private-endpoint dns-zone-group delete", &["--ids"]),
     (
         "network private-endpoint list",
         &["--resource-group", "--subscription", "--query", "--output"],
@@ -38,6 +40,21 @@ const AZ: [(&str, &[&str]); 29] = [
     (
         "network vnet subnet update",
         &["--ids", "--private-endpoint-network-policies", "--address-prefixes"],
+    ),
+    (
+        "policy assignment create",
+        &[
+            "--name",
+            "--policy",
+            "--scope",
+            "--mi-system-assigned",
+            "--location",
+            "--params",
+        ],
+    ),
+    (
+        "policy assignment list",
+        &["--resource-group", "--subscription", "--disable-scope-strict-match"],
     ),
     (
         "policy exemption create",
