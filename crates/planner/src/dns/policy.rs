@@ -117,9 +117,10 @@ pub(crate) fn may_make(view: &View<'_>, w: &Wanted<'_>, draft: &mut Draft) -> Ve
             false => Verdict::Denied(Wait {
                 reason: WaitReason::DnsByPolicyStalled,
                 message: format!(
-                    "private endpoint {} is made when policies cover all endpoints of entry {}",
+                    "private endpoint {} is made when policies cover all endpoints of entry {}, which they do not yet, as is said of each; {}",
                     w.label(),
-                    w.place.name
+                    w.place.name,
+                    or_state(w)
                 ),
             }),
         },

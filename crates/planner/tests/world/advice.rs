@@ -141,7 +141,7 @@ pub fn commands_exist(text: &str) {
             panic!("no such command: az {command}\n{text}");
         };
         // Up to the next command, or the next sentence.
-        let ends = ["; ", ", az", ". ", ")", "`", " az "];
+        let ends = ["; ", " (az", ", az", ". ", ")", "`", " az "];
         let end = ends.iter().filter_map(|end| command.find(end)).min();
         let given: Vec<&str> = command[..end.unwrap_or(command.len())]
             .split_whitespace()
