@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::target::TargetKind;
 
@@ -128,6 +128,10 @@ pub fn with_rules_of_now(target: TargetKind, settings: &Value, now: &Value) -> V
             rule.goes_when_closed() && !known.contains(&rule.key())
         });
         let added: Vec<Value> = added.cloned().collect();
+        if !added.is_empty() && kept.get(name).is_none_or(Value::is_null) {
+            // Azure may leave the set out where nothing was ever restricted.
+            kept[name] = json!({"defaultAction": "Allow"});
+        }
         if let (false, Some(set)) = (added.is_empty(), kept.get_mut(name).and_then(Value::as_object_mut)) {
             let entries = set.entry(list.to_owned()).or_insert_with(|| Value::Array(Vec::new()));
             if let Value::Array(entries) = entries {
@@ -140,8 +144,6 @@ pub fn with_rules_of_now(target: TargetKind, settings: &Value, now: &Value) -> V
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -156,6 +158,14 @@ mod tests {
                 "virtualNetworkRules": [{"id": "/subscriptions/s/subnets/a"}]}}),
             "what closing leaves alone is nothing to put back"
         );
+        let never_restricted = json!({"networkAcls": null});
+        let rules = with_rules_of_now(TargetKind::Storage, &never_restricted, &now);
+        assert_eq!(
+            rules["networkAcls"]["ipRules"].as_array().map(Vec::len),
+            Some(2),
+            "{rules}"
+        );
+        assert_eq!(rules["networkAcls"]["defaultAction"], "Allow");
         assert_eq!(with_rules_of_now(TargetKind::Storage, &before, &before), before);
     }
 

@@ -53,7 +53,9 @@ pub(crate) fn registry(view: &View<'_>) -> Gone {
             }
         }
     }
-    for (id, fact) in &view.seen.azure.accounts_left {
+    // Of accounts that others use too Azure keeps everything when the registry goes.
+    let own = |id: &ArmId| !view.desired.shared_accounts.contains_key(id);
+    for (id, fact) in view.seen.azure.accounts_left.iter().filter(|(id, _)| own(id)) {
         match fact {
             Fact::Seen(()) => {
                 return Gone::Lives(Sign {

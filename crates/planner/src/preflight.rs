@@ -72,13 +72,15 @@ fn grant(view: &View<'_>, place: Place, scope: &ArmId, actions: &[&str]) -> Stri
     )
 }
 
-/// Why an endpoint cannot go as a whole: the right to delete it or its zone group is known to be missing. What is not known is tried.
-pub(crate) fn may_not_remove(view: &View<'_>, endpoint: &ArmId) -> Option<Wait> {
+/// Why an endpoint cannot go as a whole: the right to delete it, or its zone group where it has one of ours, is known to be missing.
+/// What is not known is tried.
+pub(crate) fn may_not_remove(view: &View<'_>, endpoint: &ArmId, has_zone_group: bool) -> Option<Wait> {
     let group = endpoint.resource_group_id()?;
     let permissions = view.seen.azure.rights.get(&group)?.seen()?;
     let deletes = rights::of(Place::Endpoints).map(|right| right.action);
     let lacking: Vec<&str> = deletes
         .filter(|action| action.ends_with("/delete") && !permissions.allow(action))
+        .filter(|action| has_zone_group || !action.contains("/privateDnsZoneGroups/"))
         .collect();
     (!lacking.is_empty()).then(|| Wait {
         reason: WaitReason::PermissionStalled,

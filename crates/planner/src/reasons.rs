@@ -72,7 +72,7 @@ impl WaitReason {
             },
             DnsByPolicyPending => Explained {
                 actor: Actor::DnsOwner,
-                meaning: "No Azure Policy has made the zone group yet.",
+                meaning: "No Azure Policy has made the zone group, or written its records, yet.",
                 action: "None for half an hour. If no policy is assigned, assign one, or change `spec.endpoints[].dns.mode`.",
             },
             DnsExternalPending => Explained {
@@ -202,7 +202,7 @@ impl WaitReason {
             },
             DnsByPolicyStalled => Explained {
                 actor: Actor::DnsOwner,
-                meaning: "No Azure Policy makes the zone group, and waiting does not help.",
+                meaning: "No Azure Policy makes the zone group, or its records are missing or wrong, and waiting does not help.",
                 action: "Assign and remediate one: `az policy remediation create --name NAME --policy-assignment ASSIGNMENT --resource-group GROUP`; or change `spec.endpoints[].dns.mode`.",
             },
             DnsChangeStalled => Explained {

@@ -134,7 +134,8 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
             }
         }
     }
-    if let Some(wait) = preflight::may_not_remove(view, id) {
+    let has_zone_group = endpoint.zone_groups.seen().is_none_or(|groups| !groups.is_empty());
+    if let Some(wait) = preflight::may_not_remove(view, id, has_zone_group) {
         return Ok(Some(wait));
     }
     if let Some(refused) = attempts::refused(view, &deletion(id)).filter(|_| is_approved(endpoint)) {

@@ -20,8 +20,11 @@ pub(crate) fn strands(view: &View<'_>, endpoint: &EndpointSeen) -> Option<ArmId>
         TargetKind::Storage => &azure.storage.get(target)?.seen()?.private_endpoints,
         TargetKind::ContainerRegistry => &azure.container_registries.get(target)?.seen()?.private_endpoints,
     };
+    // A list of connections may still name what is gone.
+    let lives = |id: &&ArmId| !azure.endpoints.get(*id).is_some_and(Fact::is_absent);
     let other = connected
         .iter()
+        .filter(lives)
         .find(|id| !release::ours(view).any(|(ours, _)| ours == *id))?;
     zones_of(endpoint)
         .any(|zone| is_asked(view, zone))

@@ -85,7 +85,8 @@ fn others_on(desired: &Desired, seen: &Seen, endpoint: &EndpointSeen) -> bool {
         let endpoint = azure.endpoints.get(id).and_then(Fact::seen);
         endpoint.is_some_and(|e| is_made_by_us(e, &desired.owner))
     };
-    connected.into_iter().flatten().any(|id| !ours(id))
+    let gone = |id: &ArmId| azure.endpoints.get(id).is_some_and(Fact::is_absent);
+    connected.into_iter().flatten().any(|id| !ours(id) && !gone(id))
 }
 
 /// Some network is known to be linked to the zone.

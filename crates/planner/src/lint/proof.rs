@@ -98,7 +98,10 @@ pub(super) fn is_gone(desired: &Desired, seen: &Seen) -> bool {
     let azure = &seen.azure;
     azure.registry.is_absent()
         && !azure.endpoints.values().any(lives)
-        && !azure.accounts_left.values().any(may_be_there)
+        && !azure
+            .accounts_left
+            .iter()
+            .any(|(id, fact)| !desired.shared_accounts.contains_key(id) && may_be_there(fact))
 }
 
 /// A break-glass that has not run out by itself; the cap and a lock after it only shorten it. For opening: what keeps from closing

@@ -125,5 +125,7 @@ fn is_for_people(wait: &Wait) -> bool {
         Actor::User | Actor::Administrator | Actor::Approver | Actor::DnsOwner => true,
         Actor::Time | Actor::Azure | Actor::Agent => false,
     };
+    // A policy that is assigned writes within its time; who does not is Stalled.
+    let person = person && wait.reason != WaitReason::DnsByPolicyPending;
     wait.reason.is_stalled() || person
 }

@@ -141,6 +141,27 @@ fn a_registry_whose_accounts_are_still_there_is_not_gone() {
 }
 
 #[test]
+fn an_account_that_others_use_too_is_no_sign_of_life_of_the_registry() {
+    let mut world = locked_to_be_removed();
+    world.respec(|o| {
+        let shared = SharedAccountSpec {
+            resource_id: storage("contosostore").to_string(),
+            reason: "the team's own".into(),
+        };
+        o.spec.shared_accounts = vec![shared];
+    });
+    world.seen.azure.registry = Fact::Absent;
+    world.seen.azure.accounts_left = [(storage("contosostore"), Fact::Seen(())), (acr(), Fact::Absent)].into();
+    connections(&mut world, "Disconnected");
+    world.delete();
+    for _ in 0..120 {
+        world.visit();
+        world.pass(Duration::from_secs(60));
+    }
+    assert!(world.gone && standing_endpoints(&world) == 0, "{:#?}", world.journal);
+}
+
+#[test]
 fn a_deleted_storage_account_is_told_with_how_to_restore_it_and_the_others_can_be_opened() {
     let mut world = locked();
     world.seen.azure.storage.insert(storage("contosostore"), Fact::Absent);

@@ -289,6 +289,39 @@ fn an_endpoint_stays_while_the_one_that_takes_its_place_cannot_be_made() {
     assert!(world.plan().waits.iter().any(keeps), "{:#?}", world.plan().waits);
 }
 
+#[test]
+fn endpoints_that_a_list_of_connections_still_names_are_not_taken_for_somebody_elses() {
+    let mut world = World::two_regions(SPEC);
+    world.respec(|o| {
+        o.spec.public_access.desired = PublicAccess::Enabled;
+        o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
+    });
+    world.settle(60);
+    let ours: Vec<_> = world.seen.azure.endpoints.keys().cloned().collect();
+    for account in world.seen.azure.storage.values_mut() {
+        if let Fact::Seen(account) = account {
+            account.private_endpoints.clone_from(&ours);
+        }
+    }
+    world.delete();
+    ends(&mut world);
+    assert_eq!(whole_and_half(&world), (0, 0), "{:#?}", world.journal);
+}
+
+#[test]
+fn an_endpoint_without_a_zone_group_goes_without_the_right_to_delete_one() {
+    let mut world = open();
+    for fact in world.seen.azure.endpoints.values_mut() {
+        if let Fact::Seen(endpoint) = fact {
+            endpoint.zone_groups = Fact::Seen(Vec::new());
+        }
+    }
+    world.allowed_all_but(&[DELETIONS[1]]);
+    world.delete();
+    ends(&mut world);
+    assert_eq!(whole_and_half(&world), (0, 0), "{:#?}", world.journal);
+}
+
 /// The zone of the entry that is dropped.
 fn far_blob(world: &mut World) -> &mut ZoneSeen {
     let far = vnet("far").resource_group_id();

@@ -74,6 +74,7 @@ fn without_group(
     for (target, group) in wanted {
         let serves = |e: &EndpointSeen| {
             e.target.as_ref() == Some(target)
+                && e.id.resource_group_id().as_ref() == Some(&place.resource_group)
                 && e.subnet.as_ref() == Some(&place.subnet)
                 && e.group_id.as_deref().and_then(EndpointGroup::of_group_id) == Some(*group)
         };
