@@ -82,7 +82,13 @@ pub const ROWS: &[Row] = &[
         advice: "register the provider: az provider register --namespace {provider} --subscription {subscription}",
     },
     Row {
-        codes: &["SubscriptionNotFound", "InvalidSubscriptionId", "ResourceGroupNotFound"],
+        codes: &["SubscriptionNotFound", "InvalidSubscriptionId"],
+        says: anything,
+        reason: WaitReason::ScopeAbsentStalled,
+        advice: "correct the subscription in the spec; one in which the operator's identity has no role is not found either: az role assignment list --all --subscription {subscription} --assignee <object id>",
+    },
+    Row {
+        codes: &["ResourceGroupNotFound"],
         says: anything,
         reason: WaitReason::ScopeAbsentStalled,
         advice: "correct the id in the spec, or create what is missing: az group create --name {resource group} --location <location> --subscription {subscription}; a subscription in which the operator's identity has no role is not found either: az role assignment list --all --subscription {subscription} --assignee <object id>",

@@ -331,13 +331,13 @@ fn not_ours(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> String 
 
 /// What the owner of the target can type.
 fn ask_approver(w: &Wanted<'_>) -> String {
-    let (kind, owner) = match w.group.target() {
-        TargetKind::Registry => ("Microsoft.MachineLearningServices/registries", "the registry"),
-        TargetKind::Storage => ("Microsoft.Storage/storageAccounts", "the storage account"),
-        TargetKind::ContainerRegistry => ("Microsoft.ContainerRegistry/registries", "the container registry"),
+    let owner = match w.group.target() {
+        TargetKind::Registry => "the registry",
+        TargetKind::Storage => "the storage account",
+        TargetKind::ContainerRegistry => "the container registry",
     };
     format!(
-        "private endpoint {} awaits approval by the owner of {owner}: az network private-endpoint-connection list --id {} --query \"[?contains(properties.privateEndpoint.id, '{}')].id\" -o tsv | xargs -I% az network private-endpoint-connection approve --id % ({kind})",
+        "private endpoint {} awaits approval by the owner of {owner}: az network private-endpoint-connection list --id {} --query \"[?contains(properties.privateEndpoint.id, '{}')].id\" -o tsv | xargs -I% az network private-endpoint-connection approve --id %",
         w.label(),
         w.target,
         w.id.name()

@@ -243,7 +243,7 @@ impl WaitReason {
             ConnectionRejectedStalled => Explained {
                 actor: Actor::Approver,
                 meaning: "The owner of a target rejected the connection.",
-                action: "Have it approved, or `az network private-endpoint delete --ids ENDPOINT`: it is requested again.",
+                action: "Settle it with that owner (Azure approves none that was rejected), then `az network private-endpoint delete --ids ENDPOINT`: it is requested again.",
             },
             ConnectionRemovedStalled => Explained {
                 actor: Actor::User,

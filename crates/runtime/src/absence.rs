@@ -236,7 +236,7 @@ fn not_yet(id: &ArmId, times: u32, needed: Evidence) -> Ignorance {
         attempt: format!("read {id}"),
         kind: IgnoranceKind::Settling,
         message: format!(
-            "Azure answered that it does not exist ({times} of {} answers, over at least {}); a single such answer may be wrong, so it is asked again",
+            "Azure answered {times} times in a row that it does not exist; such an answer may be wrong, so it is believed after {} of them over at least {}",
             needed.answers,
             sreg_domain::duration::show(needed.over)
         ),

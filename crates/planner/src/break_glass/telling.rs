@@ -73,7 +73,7 @@ fn status(
 ) -> Option<BreakGlassStatus> {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
     let phase = glass.status.as_ref().map(|s| s.phase);
-    let registry = &view.desired.object.name;
+    let (registry, namespace) = (&view.desired.object.name, &view.desired.object.namespace);
     let Some(term) = term else {
         if phase == Some(Spent) {
             return None;
@@ -118,7 +118,7 @@ fn status(
                 Active,
                 Some(term.until),
                 format!(
-                    "public access of {registry} is being opened, until {until}{}; kubectl get sreg {registry} -o wide says how far it is{stays}",
+                    "public access of {registry} is being opened, until {until}{}; kubectl get sreg {registry} -n {namespace} -o wide says how far it is{stays}",
                     cut(view, term)
                 ),
             )),
@@ -139,7 +139,7 @@ fn status(
         (Some(why), _) => format!("nothing is locked again: {why}"),
         (None, Some(wrong)) => format!("nothing is locked again before {registry} is repaired: {wrong}"),
         (None, None) => format!(
-            "{registry} is locked again, once every path is proven anew; kubectl get sreg {registry} -o wide says how far it is"
+            "{registry} is locked again, once every path is proven anew; kubectl get sreg {registry} -n {namespace} -o wide says how far it is"
         ),
     };
     Some(say(

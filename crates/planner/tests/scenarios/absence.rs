@@ -346,7 +346,7 @@ fn a_subscription_that_does_not_exist_is_a_mistake_of_the_spec() {
     world.visit();
     assert_eq!(world.state(), "Stalled", "{}", world.message());
     assert!(
-        world.message().contains("correct the id in the spec"),
+        world.message().contains("correct the subscription in the spec"),
         "{}",
         world.message()
     );

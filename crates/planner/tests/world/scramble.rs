@@ -303,7 +303,7 @@ impl World {
     fn lock_deletion(&mut self, at: u8) {
         let endpoint = nth(&self.seen.azure.endpoints, at);
         let scope = match endpoint {
-            Some(id) if at % 2 == 0 => id.to_string(),
+            Some(id) if at.is_multiple_of(2) => id.to_string(),
             _ => format!("{}/resourceGroups/net-hub", SUB),
         };
         self.locks.push(LockSeen {

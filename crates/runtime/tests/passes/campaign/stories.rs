@@ -1,6 +1,7 @@
 //! The campaign's workloads: what people declare and do, as short stories. A story goes on only by what can be seen in the
 //! world, so that it ends the same way whatever happens to the operator meanwhile.
 
+mod agents;
 mod undone;
 
 use std::sync::Mutex;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use super::azures::{deny, in_two_regions, lift_denial, storage, undo_writes, without_registry};
 use super::gate::Gate;
 use crate::clients::keep_zones;
+use agents::agent_silent;
 use undone::{closing_undone, opening_undone, tags_wiped};
 
 use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand, bad_window};
@@ -202,6 +204,7 @@ pub fn all() -> Vec<Story> {
         },
         like_another("opening-undone", |_| {}, |stage| opening_undone(stage).boxed()),
         like_another("tags-wiped", |_| {}, |stage| tags_wiped(stage).boxed()),
+        like_another("agent-silent", |_| {}, |stage| agent_silent(stage).boxed()),
         like_another("broken-spec", |_| {}, |stage| broken_spec(stage).boxed()),
         story("external-dns", with_external_dns, |stage| external_dns(stage).boxed()),
         Story {
