@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::ChangeKind;
 use sreg_api::conditions::{ConditionType, State};
@@ -494,8 +494,8 @@ fn lockdown_summary(view: &View<'_>, plan: &Plan) -> String {
     )
 }
 
-/// Moves when a write of ours is about to change names or did, and when DNS or endpoints have just become ready: an operation ends long after it was
-/// started, and a write may have been lost from status by a crash.
+/// Moves when a write of ours is about to change names or did, and when DNS or endpoints have just become ready: an operation ends
+/// long after it was started, and a write may have been lost from status by a crash.
 fn last_name_change(
     view: &View<'_>,
     plan: &Plan,
@@ -511,11 +511,27 @@ fn last_name_change(
         |all: &[Condition], kind: ConditionType| all.iter().any(|c| c.type_ == kind.to_string() && c.status == "True");
     let both = |all: &[Condition]| holds(all, ConditionType::EndpointsReady) && holds(all, ConditionType::DnsReady);
     let arrived = both(conditions) && !both(&former.conditions) && !view.desired.endpoints.is_empty();
-    if wrote || arrived || !plan.assessment.names_about_to_change.is_empty() {
-        Some(whole_seconds(now))
-    } else {
-        former.last_name_change_time.clone()
+    if wrote || !plan.assessment.names_about_to_change.is_empty() {
+        return Some(whole_seconds(now));
     }
+    let recorded = former.last_name_change_time.clone();
+    if !arrived {
+        return recorded;
+    }
+    let unread = |kind: ConditionType| {
+        let mut conditions = former.conditions.iter();
+        conditions.any(|c| c.type_ == kind.to_string() && c.status != "False")
+    };
+    if !(unread(ConditionType::EndpointsReady) && unread(ConditionType::DnsReady)) {
+        return Some(whole_seconds(now));
+    }
+    // A read failed in between: what this process has seen to be the same for so long did not change.
+    let same_for = view.seen.memory.since_name_change.unwrap_or_default();
+    let same_since = SignedDuration::try_from(same_for)
+        .ok()
+        .and_then(|since| now.checked_sub(since).ok())
+        .map_or_else(|| whole_seconds(now), whole_seconds);
+    Some(recorded.map_or(same_since.clone(), |recorded| recorded.max(same_since)))
 }
 
 fn snapshot(view: &View<'_>) -> Option<SnapshotStatus> {

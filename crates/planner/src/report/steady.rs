@@ -3,14 +3,16 @@
 //!
 //! | what is unfinished | `Ready` |
 //! | --- | --- |
-//! | a target is open, a required path fails, an endpoint that carried names is gone, a person must act | False at once |
+//! | a target is open, a required path fails, an agent reports a loss, an endpoint that carried names is gone, a person must act | False at once |
 //! | only what no client depends on: tags, sharing, probes | stays True |
 //! | something cannot be read, an agent is silent, a record is put back while all paths pass | stays True for [`PATIENCE`] |
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::conditions::{ConditionType, State};
+use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_api::registry::PublicAccess;
+use sreg_domain::Fact;
 
 use super::Verdict;
 use crate::conditions::whole_seconds;
@@ -75,7 +77,8 @@ fn was_called_locked(view: &View<'_>) -> bool {
 fn concern(view: &View<'_>, plan: &Plan, state: State) -> Concern {
     let assessment = &plan.assessment;
     let fails = |p: &crate::plan::PathAssessment| matches!(p.standing, PathStanding::Failing(..));
-    if !is_passing(state) || plan.waits.iter().any(is_for_people) || assessment.paths.iter().any(fails) {
+    let fails = assessment.paths.iter().any(fails) || an_agent_reports_a_loss(view);
+    if !is_passing(state) || plan.waits.iter().any(is_for_people) || fails {
         return Concern::Somebody;
     }
     let all_pass = assessment.paths_known
@@ -88,6 +91,22 @@ fn concern(view: &View<'_>, plan: &Plan, state: State) -> Concern {
         && all_pass
         && plan.waits.iter().all(busy);
     if untouched { Concern::Nobody } else { Concern::NobodyYet }
+}
+
+/// Which paths are required may not be known just now, where something cannot be read; what agents found on those they were asked
+/// for is.
+fn an_agent_reports_a_loss(view: &View<'_>) -> bool {
+    let needed = view.desired.verification.consecutive_successes;
+    let probes = view.seen.cluster.probes.values().filter_map(Fact::seen);
+    let answered = probes.filter_map(|probe| {
+        let status = probe.status.as_ref()?;
+        (status.observed_generation == Some(probe.generation)).then_some(status)
+    });
+    let lost = |result: &PathResult| {
+        result.outcome == ProbeOutcome::Failed
+            && u32::try_from(result.failures).is_ok_and(|failures| failures >= needed)
+    };
+    answered.flat_map(|status| &status.results).any(lost)
 }
 
 /// States that end by themselves.

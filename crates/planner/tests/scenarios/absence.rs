@@ -381,3 +381,24 @@ fn nobody_is_sent_to_approve_what_was_rejected() {
         }
     }
 }
+
+#[test]
+fn a_loss_that_an_agent_reports_is_told_at_once_though_an_endpoint_is_not_found_just_now() {
+    let mut world = locked();
+    let path = ("hub".to_owned(), "contosoacr.azurecr.io".to_owned());
+    let endpoint = world.seen.azure.endpoints.iter();
+    let mut endpoint = endpoint.filter(|(_, fact)| fact.seen().is_some_and(|e| e.target == Some(acr())));
+    let endpoint = endpoint.next().unwrap().0.clone();
+    world
+        .seen
+        .azure
+        .endpoints
+        .insert(endpoint, unknown(IgnoranceKind::Settling));
+    let mut quiet = world.clone();
+    quiet.visit();
+    assert_eq!(quiet.condition("Ready").unwrap().0, "True", "{}", quiet.message());
+    world.broken.insert(path);
+    world.answer();
+    world.visit();
+    assert_ne!(world.condition("Ready").unwrap().0, "True", "{}", world.message());
+}

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::world::scramble::Blow;
+use crate::world::unknown;
+use sreg_domain::seen::IgnoranceKind;
 use sreg_planner::plan::WaitReason;
 
 /// Locked hours ago, and opened by hand just now: nothing but names could hold the lock that comes back.
@@ -28,6 +30,40 @@ fn what_this_process_saw_change_outweighs_what_status_says() {
     assert!(!settles(&world));
     world.seen.memory.name_changed = Some(Duration::from_secs(60));
     assert!(settles(&world), "somebody else changed a zone group a minute ago");
+}
+
+#[test]
+fn a_read_that_failed_in_between_changes_no_name() {
+    let mut world = World::everyday();
+    world.until("Settling", 60);
+    world.pass(Duration::from_secs(1800));
+    world.visit();
+    let before = world.seen.object.status.last_name_change_time.clone();
+    let endpoint = world.seen.azure.endpoints.keys().next().unwrap().clone();
+    let seen = world.seen.azure.endpoints[&endpoint].clone();
+    world
+        .seen
+        .azure
+        .endpoints
+        .insert(endpoint.clone(), unknown(IgnoranceKind::Throttled));
+    world.visit();
+    world.pass(Duration::from_secs(30));
+    world.seen.azure.endpoints.insert(endpoint, seen);
+    world.visit();
+    assert_eq!(world.seen.object.status.last_name_change_time, before);
+}
+
+#[test]
+fn what_was_not_ready_and_is_now_settles_anew() {
+    let mut world = World::everyday();
+    world.until("Settling", 60);
+    world.pass(Duration::from_secs(1800));
+    let conditions = &mut world.seen.object.status.conditions;
+    let dns = conditions.iter_mut().filter(|c| c.type_ == "DnsReady");
+    dns.for_each(|c| c.status = "False".into());
+    world.visit();
+    let changed = world.seen.object.status.last_name_change_time.clone().unwrap();
+    assert_eq!(changed.0.as_second(), world.now.as_second());
 }
 
 #[test]
