@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use sreg_api::registry::{DnsMode, ResolutionPolicy};
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::{LinkSeen, ZoneSeen};
+use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneGroupSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, naming};
 
 use crate::askers;
@@ -51,6 +51,19 @@ pub(crate) fn plan(
         verdict = both(verdict, ready);
     }
     verdict
+}
+
+/// Zone groups of an endpoint; `None`, and waited for, where they cannot be read.
+fn zone_groups<'a>(w: &Wanted<'_>, endpoint: &'a EndpointSeen, draft: &mut Draft) -> Option<&'a [ZoneGroupSeen]> {
+    match &endpoint.zone_groups {
+        Fact::Seen(groups) => Some(groups),
+        Fact::Absent => Some(&[]),
+        unknown @ Fact::Unknown(_) => {
+            let what = format!("zone groups of private endpoint {}", w.label());
+            draft.wait(not_known(&what, unknown));
+            None
+        }
+    }
 }
 
 /// `Some(false)` outweighs not knowing, which outweighs `Some(true)`.

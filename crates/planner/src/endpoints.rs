@@ -125,6 +125,22 @@ pub(crate) enum Standing<'a> {
     Ready(&'a EndpointSeen),
 }
 
+impl<'a> Standing<'a> {
+    /// The endpoint, where it is up and connected.
+    pub(crate) fn ready(self) -> Option<&'a EndpointSeen> {
+        match self {
+            Standing::Ready(endpoint) => Some(endpoint),
+            Standing::NotKnown
+            | Standing::Absent
+            | Standing::Foreign(_)
+            | Standing::Changing
+            | Standing::Failed(_)
+            | Standing::Pending
+            | Standing::Refused(_) => None,
+        }
+    }
+}
+
 /// Judges one endpoint.
 pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> Standing<'a> {
     let endpoint = match view.seen.azure.endpoints.get(id) {
@@ -163,19 +179,9 @@ pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> St
 
 /// Names and addresses of an endpoint that is ready; `None` while they are not known or empty.
 pub(crate) fn members<'a>(view: &'a View<'_>, wanted: &Wanted<'_>) -> Option<&'a Vec<Member>> {
-    match standing(view, &wanted.id, wanted.target) {
-        Standing::Ready(endpoint) => endpoint
-            .members
-            .seen()
-            .filter(|m| m.iter().any(|m| !m.fqdns.is_empty())),
-        Standing::NotKnown
-        | Standing::Absent
-        | Standing::Foreign(_)
-        | Standing::Changing
-        | Standing::Failed(_)
-        | Standing::Pending
-        | Standing::Refused(_) => None,
-    }
+    let endpoint = standing(view, &wanted.id, wanted.target).ready()?;
+    let members = endpoint.members.seen()?;
+    members.iter().any(|m| !m.fqdns.is_empty()).then_some(members)
 }
 
 /// One line per wanted endpoint.

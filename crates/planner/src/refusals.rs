@@ -27,20 +27,13 @@ pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
         (WaitReason::RefusedStalled, advice) => (refused, advice),
         told => told,
     };
-    let policy = failure
-        .code
-        .as_deref()
-        .is_some_and(|c| c.eq_ignore_ascii_case("RequestDisallowedByPolicy"));
-    let advice = if step.starts_with("create-zone") && policy {
+    let is = |code: &str| failure.code.as_deref().is_some_and(|c| c.eq_ignore_ascii_case(code));
+    let advice = if step.starts_with("create-zone") && is("RequestDisallowedByPolicy") {
         KEPT_CENTRALLY.to_owned()
     } else {
         advice
     };
-    let linked = failure
-        .code
-        .as_deref()
-        .is_some_and(|c| c.eq_ignore_ascii_case("LinkedAuthorizationFailed"));
-    let otherwise = if connects && linked {
+    let otherwise = if connects && is("LinkedAuthorizationFailed") {
         " (in the managed resource group: managedResourceGroupAccess: GrantOperator), or set approval.mode: Manual and have somebody else approve it"
     } else {
         ""

@@ -5,7 +5,7 @@
 use sreg_domain::seen::{EndpointSeen, ZoneSeen};
 use sreg_domain::{ArmId, EndpointGroup, Fact, TargetKind};
 
-use crate::endpoints::{Standing, Wanted, WantedEndpoints, standing};
+use crate::endpoints::{Wanted, WantedEndpoints, standing};
 use crate::facts::View;
 use crate::plan::{Wait, WaitReason};
 use crate::release;
@@ -34,8 +34,8 @@ pub(crate) fn strands(view: &View<'_>, endpoint: &EndpointSeen) -> Option<ArmId>
 /// Why an endpoint that is replaced keeps its records for now: the one that takes its place has none yet.
 pub(crate) fn until_replaced(view: &View<'_>, wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> Option<Wait> {
     let next = successor(wanted, endpoint)?;
-    let ready = matches!(standing(view, &next.id, next.target), Standing::Ready(_));
-    (!ready).then(|| Wait {
+    let ready = standing(view, &next.id, next.target).ready();
+    ready.is_none().then(|| Wait {
         reason: WaitReason::ResourceBusy,
         message: format!(
             "private endpoint {} keeps its records until {}, which takes its place, is ready",

@@ -19,10 +19,10 @@ use sreg_api::registry::DnsMode;
 use sreg_domain::seen::{Coverage, EndpointSeen, ZoneGroupPolicy, ZoneGroupSeen};
 use sreg_domain::{ArmId, EndpointGroup, Fact, ProvisioningState, duration};
 
-use super::both;
 use super::records::{differing, wanted_records};
+use super::{both, zone_groups};
 use crate::draft::Draft;
-use crate::endpoints::{Standing, Wanted, members, standing, wanted};
+use crate::endpoints::{Wanted, members, standing, wanted};
 use crate::facts::{View, look_up, not_known};
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::preflight::Verdict;
@@ -181,15 +181,9 @@ fn or_state(w: &Wanted<'_>) -> String {
 pub(super) fn plan(view: &View<'_>, here: &[&Wanted<'_>], draft: &mut Draft) -> Option<bool> {
     let mut verdict = Some(true);
     for w in here {
-        let ready = match standing(view, &w.id, w.target) {
-            Standing::Ready(endpoint) => one(view, w, endpoint, draft),
-            Standing::NotKnown
-            | Standing::Absent
-            | Standing::Foreign(_)
-            | Standing::Changing
-            | Standing::Failed(_)
-            | Standing::Pending
-            | Standing::Refused(_) => Some(false),
+        let ready = match standing(view, &w.id, w.target).ready() {
+            Some(endpoint) => one(view, w, endpoint, draft),
+            None => Some(false),
         };
         verdict = both(verdict, ready);
     }
@@ -197,17 +191,7 @@ pub(super) fn plan(view: &View<'_>, here: &[&Wanted<'_>], draft: &mut Draft) -> 
 }
 
 fn one(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) -> Option<bool> {
-    let groups = match &endpoint.zone_groups {
-        Fact::Seen(groups) => groups.as_slice(),
-        Fact::Absent => &[],
-        unknown => {
-            draft.wait(not_known(
-                &format!("zone groups of private endpoint {}", w.label()),
-                unknown,
-            ));
-            return None;
-        }
-    };
+    let groups = zone_groups(w, endpoint, draft)?;
     let succeeded = |g: &&ZoneGroupSeen| g.provisioning_state == ProvisioningState::Succeeded;
     match groups.iter().find(succeeded) {
         Some(group) => records(view, w, group, draft),

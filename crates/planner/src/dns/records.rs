@@ -10,6 +10,7 @@ use sreg_api::registry::DnsMode;
 use sreg_domain::seen::{EndpointSeen, Member, ZoneGroupSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, Fact};
 
+use super::zone_groups;
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::{Standing, Wanted, members, standing};
 use crate::facts::{View, not_known};
@@ -76,17 +77,7 @@ pub(super) fn records_of(
     };
     // The endpoint gate says what is missing.
     let members = members(view, w)?;
-    let groups = match &endpoint.zone_groups {
-        Fact::Seen(groups) => groups.as_slice(),
-        Fact::Absent => &[],
-        unknown => {
-            draft.wait(not_known(
-                &format!("zone groups of private endpoint {}", w.label()),
-                unknown,
-            ));
-            return None;
-        }
-    };
+    let groups = zone_groups(w, endpoint, draft)?;
     let held = match &seen.records {
         Fact::Seen(held) => held.clone(),
         Fact::Absent => BTreeMap::new(),

@@ -19,6 +19,12 @@ fn with_owner(tags: &BTreeMap<String, String>, owner: &str) -> BTreeMap<String, 
     all
 }
 
+/// The zones that an endpoint's zone groups write to.
+pub fn zones_written(endpoint: &EndpointSeen) -> Vec<ArmId> {
+    let groups = endpoint.zone_groups.seen().into_iter().flatten();
+    groups.flat_map(|group| group.zones.clone()).collect()
+}
+
 fn refused(step: &Step, why: &str) -> StepResult {
     StepResult::Failed(Failure {
         attempt: step.action.to_string(),
@@ -431,13 +437,7 @@ impl World {
             .flatten()
             .flat_map(|m| m.fqdns.clone())
             .collect();
-        let zones: Vec<ArmId> = endpoint
-            .zone_groups
-            .seen()
-            .into_iter()
-            .flatten()
-            .flat_map(|g| g.zones.clone())
-            .collect();
+        let zones = zones_written(endpoint);
         endpoint.zone_groups = Fact::Seen(Vec::new());
         for id in zones {
             let Some(Fact::Seen(zone)) = self.seen.azure.zones.get_mut(&id) else {

@@ -349,14 +349,7 @@ impl World {
                 fqdns: vec![name.clone()],
                 address,
             });
-            let zones: Vec<ArmId> = endpoint
-                .zone_groups
-                .seen()
-                .into_iter()
-                .flatten()
-                .flat_map(|g| g.zones.clone())
-                .collect();
-            for zone in zones {
+            for zone in apply::zones_written(endpoint) {
                 if let Some(Fact::Seen(ZoneSeen {
                     records: Fact::Seen(records),
                     ..
