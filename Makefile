@@ -90,7 +90,7 @@ chaos: ## Tell every story of the campaign with everything that can go wrong at 
 
 # SREG_BREAK='break-glass' breaks those invariants only whose name contains that.
 .PHONY: break
-break: ## Break every invariant of docs/safety.md on purpose, in a copy, and see who notices (an hour and more)
+break: ## Break every invariant of docs/safety.md on purpose, in a copy, and see who notices (about an hour)
 	$(CARGO) test --workspace --test breaks -- --ignored --nocapture
 
 .ONESHELL:

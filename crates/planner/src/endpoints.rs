@@ -23,17 +23,18 @@ use std::collections::BTreeSet;
 use sreg_api::names::OWNER_TAG;
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming::Belonging;
-use sreg_domain::seen::{EndpointSeen, Member, SubnetSeen};
+use sreg_domain::seen::{EndpointSeen, Member};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, TargetKind, naming};
 
 use crate::attempts::Stubborn;
 use crate::dns::policy;
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known, not_understood};
-use crate::plan::{EndpointAssessment, FindingReason, Wait, WaitReason};
+use crate::plan::{EndpointAssessment, FindingReason, WaitReason};
 use crate::{attempts, differs, dns, names, preflight, release, tags};
 
 mod connections;
+mod room;
 
 /// An endpoint that must exist.
 pub(crate) struct Wanted<'a> {
@@ -352,7 +353,7 @@ fn ask_approver(w: &Wanted<'_>) -> String {
 
 fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
     if let Some(wait) = attempts::held(view, &creation(w)) {
-        return draft.wait(with_need(view, w, wait));
+        return draft.wait(room::with_need(view, w, wait));
     }
     // A failed creation leaves the endpoint behind (azure.md §3.4). One that was ever approved may have clients.
     let approved = endpoint
@@ -408,7 +409,7 @@ fn holder_of_its_names<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a Arm
 
 fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
     if let Some(wait) = attempts::held(view, &creation(w)) {
-        return draft.wait(with_need(view, w, wait));
+        return draft.wait(room::with_need(view, w, wait));
     }
     if let Some(former) = holder_of_its_names(view, w) {
         return draft.waiting(
@@ -445,7 +446,7 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
             ),
         );
     }
-    if let Some(wait) = subnet.seen().and_then(|subnet| no_room(view, w, subnet)) {
+    if let Some(wait) = subnet.seen().and_then(|subnet| room::lacks(view, w, subnet)) {
         return draft.wait(wait);
     }
     let (Fact::Seen(_), Fact::Seen(network)) = (subnet, network) else {
@@ -520,64 +521,6 @@ fn unread_beside<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a Fact<Endp
     });
     let unread = beside.find(|(id, _)| !wanted.iter().any(|w| w.id == **id));
     unread.map(|(_, fact)| fact)
-}
-
-/// Addresses that an endpoint takes: one for each of its names (azure.md §3.2).
-fn addresses_of(view: &View<'_>, w: &Wanted<'_>) -> usize {
-    let one_at_least = |count: usize| count.max(1);
-    match w.group {
-        EndpointGroup::AmlRegistry => one_at_least(view.registry().map_or(1, |r| r.regions.len())),
-        EndpointGroup::Blob | EndpointGroup::Dfs => 1,
-        EndpointGroup::ContainerRegistry => {
-            let seen = view.seen.azure.container_registries.get(w.target).and_then(Fact::seen);
-            let replicas = seen.and_then(|r| r.replicas.seen()).map_or(1, Vec::len);
-            one_at_least(replicas).saturating_add(1)
-        }
-    }
-}
-
-/// Addresses that the endpoints of a place still need.
-fn addresses_needed(view: &View<'_>, w: &Wanted<'_>) -> usize {
-    let missing = wanted(view).all;
-    let missing = missing.iter().filter(|other| {
-        other.place.subnet == w.place.subnet && view.seen.azure.endpoints.get(&other.id).is_some_and(Fact::is_absent)
-    });
-    missing.map(|other| addresses_of(view, other)).sum()
-}
-
-fn need(view: &View<'_>, w: &Wanted<'_>) -> String {
-    format!(
-        "private endpoint {} takes {} addresses there, and all that are still missing there take {}: free some, give the subnet another prefix (az network vnet subnet update --ids {} --address-prefixes …), or name another one in spec.endpoints[{}].subnetResourceId",
-        w.label(),
-        addresses_of(view, w),
-        addresses_needed(view, w),
-        w.place.subnet,
-        w.place.name
-    )
-}
-
-/// A subnet that has no room for an endpoint: Azure would leave a failed one behind.
-fn no_room(view: &View<'_>, w: &Wanted<'_>, subnet: &SubnetSeen) -> Option<Wait> {
-    let free = subnet.free_addresses?;
-    (free < addresses_of(view, w)).then(|| Wait {
-        reason: WaitReason::EndpointFailedStalled,
-        message: format!(
-            "subnet {} has {free} addresses left: {}",
-            subnet.id.name(),
-            need(view, w)
-        ),
-    })
-}
-
-/// What a full subnet would have to hold, where Azure says that it is full.
-fn with_need(view: &View<'_>, w: &Wanted<'_>, wait: Wait) -> Wait {
-    if !wait.message.contains("SubnetIsFull") {
-        return wait;
-    }
-    Wait {
-        message: format!("{}; {}", wait.message, need(view, w)),
-        ..wait
-    }
 }
 
 /// Components of a registry were seen to fail from another subnet than the workspace's (azure.md §1.7).

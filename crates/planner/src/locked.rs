@@ -18,7 +18,7 @@ use sreg_domain::{ArmId, Fact};
 
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
-use crate::facts::{View, locked_at};
+use crate::facts::{View, locked_at, noun};
 use crate::gates;
 use crate::lockdown::{kept_open, limits, would_open};
 use crate::opening::{self, Cause};
@@ -186,6 +186,31 @@ fn those_in_use(view: &View<'_>, standings: &[PathAssessment], draft: &Draft) ->
     used.cloned().collect()
 }
 
+/// Targets of which the snapshot holds nothing: an emergency may open them wider than they ever were, and whoever breaks the glass has
+/// to know that before.
+fn nothing_to_restore(view: &View<'_>, draft: &mut Draft) {
+    let snapshot = &view.seen.cluster.snapshot;
+    if snapshot.ignorance().is_some() {
+        return;
+    }
+    let unkept = view
+        .access
+        .iter()
+        .filter(|a| snapshot.seen().and_then(|s| opening::kept(s, &a.id)).is_none());
+    let named: Vec<String> = unkept
+        .map(|access| format!("{} {}", noun(access.target), access.id.name()))
+        .collect();
+    if !named.is_empty() {
+        draft.find(
+            FindingReason::NothingToRestore,
+            format!(
+                "nothing is kept of what was before the lock of {} (created closed, closed before this object came, or the snapshot was deleted): a BreakGlass opens fully, from every network",
+                named.join(", ")
+            ),
+        );
+    }
+}
+
 /// Says what keeps a locked registry from being settled.
 pub(crate) fn plan(
     paths: &Paths,
@@ -196,6 +221,7 @@ pub(crate) fn plan(
 ) {
     limits(draft);
     kept_open(view, draft);
+    nothing_to_restore(view, draft);
     gates::tell_obstacles(view, draft);
     if let Some(lost) = first_failure(&those_in_use(view, standings, draft)) {
         let way_back = match view.desired.rollback {

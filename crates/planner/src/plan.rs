@@ -215,6 +215,8 @@ pub enum FindingReason {
     ClosingForbidden,
     /// Rules that were there before the lock and that Azure refuses to have back.
     RulesNotPutBack,
+    /// Nothing is kept of what a closed target was before: opening it opens it fully.
+    NothingToRestore,
     /// Rules that the lock takes away, and whom they let in.
     RulesClose,
     /// A network security perimeter decides who comes in.
@@ -227,7 +229,7 @@ pub enum FindingReason {
     ReopeningForbidden,
     /// A zone link is made that turns names of other registries into NXDOMAIN.
     NamesOfOthers,
-    /// An endpoint dropped from the spec is left in place while locked, or because others live by its records.
+    /// An endpoint dropped from the spec is left in place while locked, or because networks would get no answer any more.
     EndpointReleased,
     /// Azure differs from what was settled.
     Drift,

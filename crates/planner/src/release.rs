@@ -3,7 +3,7 @@
 //! | public access | then |
 //! | --- | --- |
 //! | everything open, the one that takes its place is not ready | it keeps its records until then |
-//! | everything open, others live by its records ([`stranding`]) | left in place, reported |
+//! | everything open, networks would get no answer any more ([`stranding`]) | left in place, reported |
 //! | everything open | zone group removed, then the endpoint, if both can go ([`removal`]) |
 //! | anything closed or not known | released: left in place, reported; deleting would cut its clients off |
 //!
@@ -63,8 +63,12 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
                 draft.aside.push(wait);
                 continue;
             }
-            if let Some(other) = stranding::strands(view, endpoint) {
-                draft.find(FindingReason::EndpointReleased, lived_by(id, endpoint, &other));
+            if let Some(stranded) = stranding::strands(view, Some(wanted), endpoint) {
+                let why = stranded.why(endpoint);
+                draft.find(
+                    FindingReason::EndpointReleased,
+                    format!("private endpoint {id} is no longer wanted; it is left in place: {why}"),
+                );
                 continue;
             }
         }
@@ -76,15 +80,6 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
             Removal::Stays(wait) => draft.aside.push(wait),
         }
     }
-}
-
-/// Why one that nobody wants any more is left in place while everything is open, and what to do.
-fn lived_by(id: &ArmId, endpoint: &EndpointSeen, other: &ArmId) -> String {
-    format!(
-        "private endpoint {id} is no longer wanted; it is left in place because {} keeps the private endpoint {other} of somebody else, so its names would have no answer where the zone stays linked. Delete these links, or that endpoint, and it goes by itself; or have that one write its records into a zone of its own, then: az network private-endpoint delete --ids {}",
-        endpoint.target.as_ref().map_or("its target", ArmId::name),
-        endpoint.id
-    )
 }
 
 /// Plans the end of an endpoint that has to be made again.

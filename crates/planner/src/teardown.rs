@@ -19,7 +19,7 @@ use std::time::Duration;
 use sreg_api::conditions::State;
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
-use sreg_domain::{ArmId, ClusterAction, Fact, duration, naming};
+use sreg_domain::{ClusterAction, Fact, duration, naming};
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
@@ -183,10 +183,11 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
     }
     let all: Vec<_> = release::ours(view).collect();
     for (id, endpoint) in all {
-        if let Some(other) = stranding::strands(view, endpoint) {
+        if let Some(stranded) = stranding::strands(view, None, endpoint) {
+            let why = stranded.why(endpoint);
             draft.find(
                 FindingReason::LeftInPlace,
-                format!("private endpoint {id} is left in place: {} keeps the private endpoint {other} of somebody else, so its names would have no answer where the zone stays linked; delete the links, or that endpoint, first", endpoint.target.as_ref().map_or("its target", ArmId::name)),
+                format!("private endpoint {id} is left in place: {why}"),
             );
             continue;
         }

@@ -8,7 +8,7 @@
 //! | without a zone group, no assignment covers it | Stalled |
 //! | without a zone group, otherwise | waited for for half an hour, then Stalled |
 //! | its zone group is Failed, or points at a zone that nobody asks for these names | Stalled |
-//! | its zone group succeeded, and records are missing or wrong | waited for for a minute, then Stalled |
+//! | its zone group succeeded, and records are missing or wrong | waited for until names have not changed for a minute, then Stalled |
 //! | its zone group succeeded, and records cannot be read | told: each path is proven anyway |
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,7 +3,7 @@
 
 use sreg_api::registry::DnsMode;
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::{EndpointSeen, ZoneSeen};
+use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, Desired, EndpointGroup, Fact, Seen};
 
 use super::ownership::{endpoint_of, is_made_by_us};
@@ -14,8 +14,8 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     records_until_replaced(lint);
 }
 
-/// A zone group of an endpoint that nobody wants goes once another one can write the same records, and not while somebody else's
-/// endpoint keeps the names of the target leading to a zone that is asked.
+/// A zone group of an endpoint that nobody wants goes once another one can write the same records, and not while any other endpoint
+/// keeps the names of the target leading to a zone that is asked.
 fn records_until_replaced(lint: &mut Lint<'_>) {
     let (desired, seen, plan) = (lint.desired, lint.seen, lint.plan);
     for action in plan.steps().filter_map(azure) {
@@ -53,12 +53,27 @@ fn records_until_replaced(lint: &mut Lint<'_>) {
                 || format!("{id} goes before the endpoint that takes its place is ready"),
             );
         }
-        let others = others_on(desired, seen, endpoint);
+        let ours_stays = !seen.object.deleting && is_wanted_elsewhere(desired, seen, endpoint.target.as_ref(), &pairs);
+        let names_stay = ours_stays || others_on(desired, seen, endpoint);
         let asked = zones_of(endpoint).into_iter().any(|zone| is_asked(seen, zone));
-        lint.demand("answers", !(others && asked && next.is_none()), || {
-            format!("{id} goes though others live by its records")
+        lint.demand("answers", !(names_stay && asked && next.is_none()), || {
+            format!("{id} goes though networks that ask its zones would get no answer")
         });
     }
+}
+
+/// An endpoint of ours stands on the target for some entry of the spec.
+fn is_wanted_elsewhere(
+    desired: &Desired,
+    seen: &Seen,
+    target: Option<&ArmId>,
+    pairs: &[(EndpointGroup, ArmId)],
+) -> bool {
+    let mut groups = pairs.iter().filter(|(_, other)| target == Some(other));
+    groups.any(|(group, target)| {
+        let mut places = desired.endpoints.iter();
+        places.any(|place| endpoint_of(desired, seen, place, *group, target).is_some())
+    })
 }
 
 fn serves(endpoint: &EndpointSeen, group: EndpointGroup, target: &ArmId) -> bool {
@@ -89,12 +104,13 @@ fn others_on(desired: &Desired, seen: &Seen, endpoint: &EndpointSeen) -> bool {
     connected.into_iter().flatten().any(|id| !ours(id) && !gone(id))
 }
 
-/// Some network is known to be linked to the zone.
+/// Some network is known to ask the zone, and to get no public answer where it has none.
 fn is_asked(seen: &Seen, zone: &ArmId) -> bool {
     let elsewhere = seen.azure.zones_elsewhere.seen().into_iter().flatten();
     let zones = seen.azure.zones.values().filter_map(Fact::seen).chain(elsewhere);
     let mut zones = zones.filter(|z| z.id == *zone);
-    zones.any(|z| z.links.seen().is_some_and(|links| !links.is_empty()))
+    let asks = |link: &LinkSeen| link.resolution_policy.as_deref() != Some("NxDomainRedirect");
+    zones.any(|z| z.links.seen().is_some_and(|links| links.iter().any(asks)))
 }
 
 /// With the first endpoint of a target its public names lead to zones of one name (azure.md §3.2). Once something is closed, what

@@ -33,6 +33,11 @@ impl FindingReason {
                 meaning: "Azure refused rules that were there before the lock.",
                 action: "Repair what they name, or put them back with the command in the message.",
             },
+            NothingToRestore => Explained {
+                actor: Actor::User,
+                meaning: "Nothing is kept of what a closed target was before: it was created closed, closed before the object came, or its snapshot was deleted.",
+                action: "None; who breaks the glass opens it fully, from every network.",
+            },
             RulesClose => Explained {
                 actor: Actor::User,
                 meaning: "The lock takes rules away.",
@@ -65,8 +70,8 @@ impl FindingReason {
             },
             EndpointReleased => Explained {
                 actor: Actor::User,
-                meaning: "An endpoint that is no longer wanted stays while public access is not open.",
-                action: "None; after opening it is removed.",
+                meaning: "An endpoint that is no longer wanted stays while public access is not open, or while networks that ask its zones would get no answer.",
+                action: "None while locked: after opening it is removed. Otherwise delete the links that the message names: `az network private-dns link vnet delete`.",
             },
             Drift => Explained {
                 actor: Actor::Time,

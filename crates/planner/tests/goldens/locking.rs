@@ -211,6 +211,11 @@ pub fn cases() -> Vec<Case> {
             world
         }),
         ("a_locked_and_proven_registry_needs_nothing", locked),
+        ("what_was_closed_before_the_object_came_has_nothing_to_restore", || {
+            let mut world = locked();
+            world.seen.cluster.snapshot = Fact::Absent;
+            world
+        }),
         ("drift_is_named_and_proven_again_before_closing", || {
             let mut world = locked();
             world.suffer(Blow::OpenStorage);

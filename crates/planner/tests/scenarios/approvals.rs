@@ -320,12 +320,18 @@ fn removing_an_endpoint_is_approved_by_itself() {
     };
     assert_eq!(endpoints(&world), 6);
     world.respec(|o| o.spec.endpoints = hub_alone.endpoints);
+    // Nobody in far asks its zones any more.
+    for (id, zone) in &mut world.seen.azure.zones {
+        if let (Fact::Seen(zone), true) = (zone, id.resource_group_id() == vnet("far").resource_group_id()) {
+            zone.links = Fact::Seen(Vec::new());
+        }
+    }
     world.until("AwaitingApproval", 10);
     assert_eq!(endpoints(&world), 6, "{:#?}", world.journal);
     assert_eq!(asked(&world, "NameChanges").len(), 3, "one for each endpoint");
     let summary = &world.seen.object.status.approvals_wanted[0].summary;
     assert!(
-        summary.contains("remove private endpoint") && summary.contains("for far, hub, spoke"),
+        summary.contains("remove private endpoint") && summary.contains("for hub, spoke"),
         "{summary}"
     );
     world.approve();

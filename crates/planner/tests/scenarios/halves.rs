@@ -3,7 +3,7 @@
 use sreg_api::registry::*;
 use sreg_domain::Fact;
 use sreg_domain::seen::*;
-use sreg_planner::plan::WaitReason;
+use sreg_planner::plan::{Finding, WaitReason};
 
 use super::*;
 use crate::world::*;
@@ -129,12 +129,63 @@ fn drop_far(world: &mut World, approval: bool) {
     });
 }
 
+/// Zones of the entry that is dropped.
+fn far_zones(world: &mut World) -> impl Iterator<Item = &mut ZoneSeen> {
+    let far = vnet("far").resource_group_id();
+    let zones = world.seen.azure.zones.iter_mut();
+    let zones = zones.filter(move |(id, _)| id.resource_group_id() == far);
+    zones.filter_map(|(_, fact)| match fact {
+        Fact::Seen(zone) => Some(zone),
+        Fact::Absent | Fact::Unknown(_) => None,
+    })
+}
+
+/// Nobody asks its zones any more.
+fn unlink_far(world: &mut World) {
+    far_zones(world).for_each(|zone| zone.links = Fact::Seen(Vec::new()));
+}
+
+#[test]
+fn a_dropped_entry_leaves_no_network_without_an_answer_that_still_asks_its_zones() {
+    for falls_back in [false, true] {
+        let mut world = open_in_two_places();
+        drop_far(&mut world, false);
+        world.settle_anyhow(30);
+        assert_eq!(whole_and_half(&world), (6, 0), "{:#?}", world.journal);
+        let plan = world.plan();
+        let told = |f: &&Finding| {
+            let links = far_zones(&mut world.clone()).any(|z| {
+                let mut links = z.links.seen().into_iter().flatten();
+                links.any(|link| f.message.contains(link.id.as_str()))
+            });
+            links
+                && f.message
+                    .contains("az network private-dns link vnet delete --yes --ids")
+        };
+        assert_eq!(plan.findings.iter().filter(told).count(), 3, "{:#?}", plan.findings);
+        if falls_back {
+            far_zones(&mut world).for_each(|zone| {
+                if let Fact::Seen(links) = &mut zone.links {
+                    links
+                        .iter_mut()
+                        .for_each(|l| l.resolution_policy = Some("NxDomainRedirect".into()));
+                }
+            });
+        } else {
+            unlink_far(&mut world);
+        }
+        world.settle_anyhow(40);
+        assert_eq!(whole_and_half(&world), (3, 0), "{falls_back}: {:#?}", world.journal);
+    }
+}
+
 #[test]
 fn an_endpoint_of_a_dropped_entry_that_cannot_be_deleted_gets_its_zone_group_back_and_is_left_alone() {
     for approval in [false, true] {
         let mut world = open_in_two_places();
         world.undeletable = world.seen.azure.endpoints.keys().cloned().collect();
         drop_far(&mut world, approval);
+        unlink_far(&mut world);
         for _ in 0..60 {
             let (_, report) = world.visit();
             world.approve();
@@ -217,6 +268,7 @@ fn nothing_of_an_endpoint_is_removed_without_the_right_to_delete_all_of_it() {
 fn what_nobody_wants_any_more_goes_once_the_right_to_delete_it_is_there() {
     let mut world = open_in_two_places();
     drop_far(&mut world, false);
+    unlink_far(&mut world);
     world.allowed_all_but(&DELETIONS);
     // The spec no longer names its resource group; it is asked all the same.
     let far = id(&format!("{SUB}/resourceGroups/net-far"));
@@ -290,6 +342,28 @@ fn an_endpoint_stays_while_the_one_that_takes_its_place_cannot_be_made() {
 }
 
 #[test]
+fn an_endpoint_that_finds_no_room_beside_the_one_it_replaces_says_how_to_make_some() {
+    let mut world = open();
+    let former = world.seen.azure.endpoints.keys().next().unwrap().clone();
+    let subnet = world.desired.endpoints[0].subnet.clone();
+    world.respec(|o| {
+        o.spec.endpoints[0].resource_group_resource_id = Some(format!("{SUB}/resourceGroups/net-other"));
+    });
+    if let Some(Fact::Seen(subnet)) = world.seen.azure.subnets.get_mut(&subnet) {
+        subnet.free_addresses = Some(0);
+    }
+    world.settle_anyhow(30);
+    assert_eq!(whole_and_half(&world), (3, 0), "{:#?}", world.journal);
+    let waits = world.plan().waits;
+    let says = |w: &sreg_planner::Wait| {
+        w.reason == WaitReason::EndpointFailedStalled
+            && w.message
+                .contains(&format!("az network private-endpoint delete --ids {former}"))
+    };
+    assert!(waits.iter().any(says), "{waits:#?}");
+}
+
+#[test]
 fn endpoints_that_a_list_of_connections_still_names_are_not_taken_for_somebody_elses() {
     let mut world = World::two_regions(SPEC);
     world.respec(|o| {
@@ -322,21 +396,21 @@ fn an_endpoint_without_a_zone_group_goes_without_the_right_to_delete_one() {
     assert_eq!(whole_and_half(&world), (0, 0), "{:#?}", world.journal);
 }
 
-/// The zone of the entry that is dropped.
+/// Of them the one for blobs.
 fn far_blob(world: &mut World) -> &mut ZoneSeen {
-    let far = vnet("far").resource_group_id();
-    let zones = world.seen.azure.zones.iter_mut();
-    let mut zones = zones.filter(|(id, _)| id.name() == "privatelink.blob.core.windows.net");
-    match zones.find(|(id, _)| id.resource_group_id() == far) {
-        Some((_, Fact::Seen(zone))) => zone,
-        _ => panic!(),
-    }
+    let mut zones = far_zones(world);
+    zones
+        .find(|zone| zone.id.name() == "privatelink.blob.core.windows.net")
+        .unwrap()
 }
 
 #[test]
 fn a_dropped_entry_takes_no_record_that_somebody_elses_endpoint_lives_by() {
     let mut world = open_in_two_places();
     drop_far(&mut world, false);
+    let linked = far_blob(&mut world).links.clone();
+    unlink_far(&mut world);
+    far_blob(&mut world).links = linked;
     let theirs = id(&format!(
         "{SUB}/resourceGroups/team-x/providers/Microsoft.Network/privateEndpoints/theirs"
     ));

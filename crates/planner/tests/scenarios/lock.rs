@@ -104,7 +104,23 @@ fn a_registry_is_born_closed_and_ends_locked() {
         "{:#?}",
         world.journal
     );
-    // There is no snapshot, yet the user can have it open.
+    // There is no snapshot, and whoever breaks the glass knows before that it opens fully.
+    let plan = world.plan();
+    let told = plan
+        .findings
+        .iter()
+        .find(|f| f.reason == FindingReason::NothingToRestore);
+    let names = [
+        "registry contosoreg",
+        "storage account born",
+        "container registry contosoacr",
+    ];
+    assert!(
+        told.is_some_and(|f| names.iter().all(|name| f.message.contains(name))),
+        "{:#?}",
+        plan.findings
+    );
+    // The user can have it open.
     world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
     world.settle(20);
     assert_eq!((world.state().as_str(), world.summary().as_str()), ("Open", "Open"));

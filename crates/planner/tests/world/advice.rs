@@ -5,7 +5,7 @@ use sreg_planner::plan::{Actor, Wait, WaitReason};
 
 /// Commands of the Azure CLI that messages may name, with the options that they take here. Each was compared with the CLI's own
 /// definitions.
-const AZ: [(&str, &[&str]); 33] = [
+const AZ: [(&str, &[&str]); 34] = [
     ("account show", &["--subscription", "--query"]),
     (
         "acr network-rule add",
@@ -28,6 +28,7 @@ const AZ: [(&str, &[&str]); 33] = [
     ),
     ("lock list", &["--resource-group", "--subscription", "--output"]),
     ("monitor activity-log list", &["--resource-id", "--offset"]),
+    ("network private-dns link vnet delete", &["--yes", "--ids"]),
     ("network private-endpoint delete", &["--ids"]),
     ("network private-endpoint dns-zone-group delete", &["--ids"]),
     (

@@ -1,0 +1,86 @@
+//! Addresses that endpoints need in their subnet. Azure would leave a failed endpoint behind where there are too few.
+
+use sreg_domain::seen::SubnetSeen;
+use sreg_domain::{ArmId, EndpointGroup, Fact};
+
+use super::{Wanted, wanted};
+use crate::facts::View;
+use crate::plan::{Wait, WaitReason};
+use crate::release;
+
+/// Addresses that an endpoint takes: one for each of its names (azure.md §3.2).
+fn addresses_of(view: &View<'_>, w: &Wanted<'_>) -> usize {
+    let one_at_least = |count: usize| count.max(1);
+    match w.group {
+        EndpointGroup::AmlRegistry => one_at_least(view.registry().map_or(1, |r| r.regions.len())),
+        EndpointGroup::Blob | EndpointGroup::Dfs => 1,
+        EndpointGroup::ContainerRegistry => {
+            let seen = view.seen.azure.container_registries.get(w.target).and_then(Fact::seen);
+            let replicas = seen.and_then(|r| r.replicas.seen()).map_or(1, Vec::len);
+            one_at_least(replicas).saturating_add(1)
+        }
+    }
+}
+
+/// Addresses that the endpoints of a place still need.
+fn addresses_needed(view: &View<'_>, w: &Wanted<'_>) -> usize {
+    let missing = wanted(view).all;
+    let missing = missing.iter().filter(|other| {
+        other.place.subnet == w.place.subnet && view.seen.azure.endpoints.get(&other.id).is_some_and(Fact::is_absent)
+    });
+    missing.map(|other| addresses_of(view, other)).sum()
+}
+
+fn need(view: &View<'_>, w: &Wanted<'_>) -> String {
+    format!(
+        "private endpoint {} takes {} addresses there, and all that are still missing there take {}: free some, give the subnet another prefix (az network vnet subnet update --ids {} --address-prefixes …), or name another one in spec.endpoints[{}].subnetResourceId",
+        w.label(),
+        addresses_of(view, w),
+        addresses_needed(view, w),
+        w.place.subnet,
+        w.place.name
+    )
+}
+
+/// A subnet that has no room for an endpoint: Azure would leave a failed one behind.
+pub(super) fn lacks(view: &View<'_>, w: &Wanted<'_>, subnet: &SubnetSeen) -> Option<Wait> {
+    let free = subnet.free_addresses?;
+    (free < addresses_of(view, w)).then(|| Wait {
+        reason: WaitReason::EndpointFailedStalled,
+        message: format!(
+            "subnet {} has {free} addresses left: {}{}",
+            subnet.id.name(),
+            need(view, w),
+            replaced_there(view, w).map(make_room).unwrap_or_default()
+        ),
+    })
+}
+
+/// The endpoint of ours that this one replaces, where it holds addresses of the same subnet: each waits for the other.
+fn replaced_there<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a ArmId> {
+    let wanted = wanted(view).all;
+    let mut former = release::ours(view).filter(|(id, _)| !wanted.iter().any(|w| w.id == **id));
+    let former = former.find(|(_, e)| {
+        let same = e.target.as_ref() == Some(w.target) && e.group_id.as_deref() == Some(w.group.group_id());
+        same && e.subnet.as_ref() == Some(&w.place.subnet)
+    });
+    former.map(|(id, _)| id)
+}
+
+fn make_room(former: &ArmId) -> String {
+    format!(
+        "; private endpoint {}, which it replaces, keeps its addresses there until it is ready: where its clients can do without these names for some minutes, az network private-endpoint delete --ids {former}",
+        former.name()
+    )
+}
+
+/// What a full subnet would have to hold, where Azure says that it is full.
+pub(super) fn with_need(view: &View<'_>, w: &Wanted<'_>, wait: Wait) -> Wait {
+    if !wait.message.contains("SubnetIsFull") {
+        return wait;
+    }
+    Wait {
+        message: format!("{}; {}", wait.message, need(view, w)),
+        ..wait
+    }
+}
