@@ -52,6 +52,8 @@ impl Seen {
         if let Some(obstacles) = seen(&mut azure.reopening_obstacles) {
             sort(obstacles);
         }
+        let locks = azure.locks.values_mut().filter_map(seen);
+        locks.for_each(|locks| sort_by(locks, |lock| (lock.id.clone(), lock.level.clone())));
         if let Some(denials) = seen(&mut azure.deny_assignments) {
             sort_by(denials, |denial| format!("{denial:?}"));
         }

@@ -102,6 +102,11 @@ pub const RIGHTS: &[Right] = &[
         "connect an endpoint without asking anybody; not needed with approval.mode: Manual",
     ),
     right(
+        Place::Registry,
+        "Microsoft.Authorization/locks/read",
+        "know which lock forbids closing it, and opening it again",
+    ),
+    right(
         Place::ManagedGroup,
         "Microsoft.Storage/storageAccounts/read",
         "read the storage accounts",
@@ -145,6 +150,11 @@ pub const RIGHTS: &[Right] = &[
         Place::ManagedGroup,
         "Microsoft.Authorization/denyAssignments/read",
         "know before an attempt what the managed resource group forbids",
+    ),
+    right(
+        Place::ManagedGroup,
+        "Microsoft.Authorization/locks/read",
+        "know which lock forbids closing an account, and opening it again",
     ),
     right(
         Place::Endpoints,

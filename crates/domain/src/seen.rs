@@ -332,8 +332,8 @@ pub struct AzureSeen {
     pub recent_public_clients: Fact<Vec<PublicClient>>,
     /// What would forbid opening again (denying policies, ACR export policy); sentences for people.
     pub reopening_obstacles: Fact<Vec<String>>,
-    /// Locks at, above or below what may be about to be removed: endpoints of ours, and the zones that hold their records. What is
-    /// not a key was not asked for.
+    /// Locks at, above or below the registry and each of its accounts, which have to be closed and opened, and what may be about to be
+    /// removed: endpoints of ours, and the zones that hold their records. What is not a key was not asked for.
     pub locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
     /// What roles allow us, by scope: where something is going to be written, and where policies are looked for.
     pub rights: BTreeMap<ArmId, Fact<Permissions>>,
@@ -389,6 +389,24 @@ impl LockSeen {
         const MARK: &str = "/providers/microsoft.authorization/locks/";
         let at = self.id.to_ascii_lowercase().find(MARK);
         at.and_then(|at| self.id.get(..at)).unwrap_or(&self.id)
+    }
+
+    /// Whether it stands on this resource, or above it.
+    pub fn covers(&self, id: &ArmId) -> bool {
+        let Ok(scope) = self.scope().parse::<ArmId>() else {
+            return false;
+        };
+        let below = id.key().strip_prefix(scope.key());
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether it forbids writes to what it covers. `None`: its level is one that this version does not know.
+    pub fn forbids_writes(&self) -> Option<bool> {
+        match self.level.to_ascii_lowercase().as_str() {
+            "readonly" => Some(true),
+            "cannotdelete" | "notspecified" => Some(false),
+            _ => None,
+        }
     }
 }
 

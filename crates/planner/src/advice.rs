@@ -248,10 +248,13 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
     };
     // What Azure names may be the target's, where the attempt names the endpoint only.
     let named = |before: &str| quoted_after(message, before).filter(|name| !name.contains(['/', ' ']));
-    let role = rights::RIGHTS.iter().find(|r| {
+    let holds = |r: &&rights::Right| {
         let (known, asked) = (r.action.to_ascii_lowercase(), action.to_ascii_lowercase());
-        !asked.is_empty() && known.ends_with(&asked) && is_about(r.action, scope)
-    });
+        !asked.is_empty() && known.ends_with(&asked)
+    };
+    // Some actions stand in several roles, whatever kind of resource they are asked of.
+    let role = rights::RIGHTS.iter().filter(holds).find(|r| is_for(r.place, scope));
+    let role = role.or_else(|| rights::RIGHTS.iter().filter(holds).find(|r| is_about(r.action, scope)));
     // What does not exist yet cannot be exempted.
     let governed = match resource.to_ascii_lowercase().find("/providers/") {
         Some(at) if refusal.attempt.starts_with("create") => resource.get(..at).unwrap_or(resource),
@@ -296,6 +299,18 @@ fn is_about(action: &str, scope: &str) -> bool {
     let (action, scope) = (action.to_ascii_lowercase(), scope.to_ascii_lowercase());
     let provider = action.split('/').next().unwrap_or_default();
     !scope.contains("/providers/") || scope.contains(&format!("/providers/{provider}/"))
+}
+
+/// A role that is made for what stands in this scope.
+fn is_for(place: rights::Place, scope: &str) -> bool {
+    let scope = format!("{}/", scope.to_ascii_lowercase());
+    let kind = |action: &str| {
+        let action = action.to_ascii_lowercase();
+        let mut parts = action.splitn(3, '/');
+        Some(format!("/providers/{}/{}/", parts.next()?, parts.next()?))
+    };
+    let mut kinds = rights::of(place).filter_map(|right| kind(right.action));
+    kinds.any(|kind| scope.contains(&kind))
 }
 
 fn quoted_after<'a>(text: &'a str, before: &str) -> Option<&'a str> {

@@ -9,7 +9,7 @@
 //! | dnsSettle | that long has passed since names last changed by a write of ours |
 //! | DNS servers | those of every client network are known, so that each is asked |
 //! | recent public clients | everybody came through our endpoints, or is accepted; policy Warn only reports, so does a lock that only comes back |
-//! | way back | nothing forbids opening again, or a `ChangeApproval` acknowledges it |
+//! | way back | nothing forbids opening again, or a `ChangeApproval` acknowledges it; no lock forbids closing whatever is open |
 //! | Approval | a `ChangeApproval` of kind Lockdown names the digest |
 //! | Window | the window is open; a lock that only comes back does not wait for it |
 //! | Rollout | a rollout has reached the object |
@@ -27,6 +27,7 @@ use crate::dns_servers;
 use crate::draft::Draft;
 use crate::facts::{View, not_known, noun, relocks};
 use crate::firewall;
+use crate::obstacles;
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::settling::since_name_change;
@@ -43,9 +44,8 @@ pub(crate) fn approved(view: &View<'_>, change: ChangeKind, digest: &Digest) -> 
 
 /// Whether the lock waits for an approval: the spec wants one, or something would forbid opening again.
 pub(crate) fn needs_approval(view: &View<'_>) -> bool {
-    let obstacles = view.seen.azure.reopening_obstacles.seen();
     view.desired.gates.contains(&LockdownGate::Approval)
-        || obstacles.is_some_and(|o| !o.is_empty())
+        || !obstacles::known(view).is_empty()
         || firewall::unknown_perimeter(view).is_some()
 }
 
@@ -70,15 +70,7 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
             .map(|host| format!("unproven host {host}")),
     );
     parts.extend(firewall::parts(view));
-    parts.extend(
-        view.seen
-            .azure
-            .reopening_obstacles
-            .seen()
-            .into_iter()
-            .flatten()
-            .map(|o| format!("obstacle {o}")),
-    );
+    parts.extend(obstacles::parts(view));
     parts.sort();
     Some(Digest::of_parts(parts.iter().map(String::as_str)))
 }
@@ -91,7 +83,7 @@ pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<W
     waits.extend(settling(view, draft));
     waits.extend(dns_servers_unknown(view));
     waits.extend(public_clients(view, draft));
-    waits.extend(approval(view, paths, draft));
+    waits.extend(way_back(view, paths, draft));
     waits.extend(window_gate(view, draft));
     waits.extend(rollout(view));
     waits
@@ -238,22 +230,23 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     }
 }
 
-/// What would forbid opening again, as far as it is known. It may come after the lock, so that whoever is on call should not hear
-/// of it from a refused opening.
-pub(crate) fn tell_obstacles(view: &View<'_>, draft: &mut Draft) {
-    for obstacle in view.seen.azure.reopening_obstacles.seen().into_iter().flatten() {
-        draft.find(FindingReason::ReopeningForbidden, obstacle.clone());
+/// Whether the way back is known, and what people have to say of it.
+fn way_back(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
+    if let Some(wait) = obstacles::unread(view) {
+        return vec![wait];
     }
+    obstacles::tell(view, draft);
+    let refused = obstacles::to_all_closing(view);
+    if !refused.is_empty() {
+        // Once it may be closed there is something else to approve.
+        return refused;
+    }
+    approval(view, paths, draft).into_iter().collect()
 }
 
 fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
-    let obstacles = match &view.seen.azure.reopening_obstacles {
-        Fact::Seen(obstacles) => obstacles.as_slice(),
-        Fact::Absent => &[],
-        unknown => return Some(not_known("what would forbid opening again", unknown)),
-    };
-    tell_obstacles(view, draft);
-    firewall::tell_of_policies(view, obstacles, draft);
+    let obstacles = obstacles::known(view);
+    firewall::tell_of_policies(view, &obstacles, draft);
     let perimeter = firewall::unknown_perimeter(view);
     if obstacles.is_empty() && perimeter.is_none() && !view.desired.gates.contains(&LockdownGate::Approval) {
         return None;

@@ -40,6 +40,7 @@ mod lockdown;
 mod locked;
 mod name_changes;
 mod names;
+mod obstacles;
 mod opening;
 mod paths;
 mod prefix;

@@ -7,7 +7,7 @@
 //! | paths not known, vantage points silent | wait |
 //! | a gate is closed | wait, naming who must act |
 //! | a path fails, no round is open | wait: a round would prove nothing |
-//! | nothing that is open can be closed (denied, refused a short time ago) | wait: it would be proven for nothing |
+//! | nothing that is open can be closed (denied, under a lock, refused a short time ago) | wait: it would be proven for nothing |
 //! | no round counts, or it can no longer conclude | open one |
 //! | proof incomplete | wait for the agents |
 //! | snapshot missing or of other evidence | write it, look again |
@@ -27,7 +27,7 @@ use crate::opening::kept;
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
-use crate::{attempts, before_lock, firewall, gates, opening};
+use crate::{attempts, before_lock, firewall, gates, obstacles, opening};
 
 /// Plans the way to the lock, as far as it can be gone now.
 pub(crate) fn plan(
@@ -102,6 +102,7 @@ fn is_for_people(reason: WaitReason) -> bool {
         WaitReason::SharedAccountNotAcknowledged,
         WaitReason::RecentPublicClients,
         WaitReason::LockdownApproval,
+        WaitReason::ResourceLockedStalled,
         WaitReason::RolloutPending,
     ];
     early.contains(&reason)
@@ -233,6 +234,9 @@ fn obstacle(view: &View<'_>, access: &AccessAssessment) -> Option<Wait> {
             reason: WaitReason::OperationInProgress,
             message: format!("Azure is still closing {} {}", access.target, access.id.name()),
         });
+    }
+    if let Some(wait) = obstacles::to_closing(view, access) {
+        return Some(wait);
     }
     if let Some(wait) = attempts::held(view, &closing_step(access)) {
         return Some(wait);

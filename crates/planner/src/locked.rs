@@ -19,8 +19,8 @@ use sreg_domain::{ArmId, Fact};
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
 use crate::facts::{View, locked_at, noun};
-use crate::gates;
 use crate::lockdown::{kept_open, limits, would_open};
+use crate::obstacles;
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{FindingReason, PathAssessment, PathStanding, WaitReason};
@@ -222,7 +222,7 @@ pub(crate) fn plan(
     limits(draft);
     kept_open(view, draft);
     nothing_to_restore(view, draft);
-    gates::tell_obstacles(view, draft);
+    obstacles::tell(view, draft);
     if let Some(lost) = first_failure(&those_in_use(view, standings, draft)) {
         let way_back = match view.desired.rollback {
             RollbackPolicy::Hold => "the lock holds: repair the path, or open with a BreakGlass",

@@ -29,7 +29,7 @@ use crate::draft::{Draft, azure_step, cluster_step};
 use crate::facts::{View, not_known, noun, seen_digest, seen_network};
 use crate::left_out::{self, LeftOutRules};
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
-use crate::{attempts, claims, locked};
+use crate::{attempts, claims, locked, obstacles};
 
 /// Who says that the registry is to be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -307,6 +307,9 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
             return;
         }
     };
+    if view.access.iter().any(|a| wanted(view, a, snapshot, cause).is_some()) {
+        obstacles::tell(view, draft);
+    }
     for access in &view.access {
         let Some(edit) = wanted(view, access, snapshot, cause) else {
             continue;

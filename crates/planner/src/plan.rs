@@ -166,7 +166,7 @@ pub enum WaitReason {
     ConnectionRejectedStalled,
     /// A connection is gone from the target's side (`Disconnected`): the endpoint has to be made again.
     ConnectionRemovedStalled,
-    /// A resource lock keeps what nobody wants any more from being removed.
+    /// A resource lock keeps what nobody wants any more from being removed, or what is open from being closed.
     ResourceLockedStalled,
     /// Azure refuses the write for good (policy, lock, configuration).
     RefusedStalled,

@@ -252,7 +252,7 @@ impl WaitReason {
             },
             ResourceLockedStalled => Explained {
                 actor: Actor::User,
-                meaning: "A resource lock keeps something from being removed.",
+                meaning: "A resource lock keeps something from being removed, or from being closed.",
                 action: "Whoever set it removes it: `az lock delete --ids LOCK`.",
             },
             RefusedStalled => Explained {

@@ -68,3 +68,26 @@ async fn a_lock_on_a_zone_keeps_the_records_and_with_them_the_zone_group() {
     let records = azure.get(&format!("{zone}/A"), DNS).await.list("/value");
     assert_eq!(records.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_read_only_lock_refuses_what_would_close_or_open_a_target() {
+    let azure = Azure::new().await;
+    let (storage, acr) = azure.accounts();
+    let group = storage.rsplit_once("/providers/").unwrap().0.to_owned();
+    let registry = azure.registry();
+    for (target, scope, version) in [
+        (&storage, &storage, STORAGE),
+        (&acr, &group, ACR),
+        (&registry, &registry, REGISTRY),
+    ] {
+        let id = lock(&azure, scope, "ReadOnly").await;
+        let change = json!({"properties": {"publicNetworkAccess": "Disabled"}});
+        let refused = azure.patch(target, version, change).await;
+        assert_eq!((refused.status, refused.code()), (409, "ScopeLocked"), "{target}");
+        let body = azure.get(target, version).await.body;
+        let refused = azure.put(target, version, body.clone()).await;
+        assert_eq!((refused.status, refused.code()), (409, "ScopeLocked"), "{target}");
+        assert_eq!(azure.get(target, version).await.body, body, "nothing of it has changed");
+        assert_eq!(azure.delete(&id, LOCKS).await.status, 200);
+    }
+}

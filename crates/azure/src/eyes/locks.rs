@@ -1,5 +1,6 @@
-//! Resource locks on what may be about to be removed: our endpoints that nobody wants any more, or that have to be made again, and
-//! the zones in which they hold records. Read only for these, so that a settled registry costs no read.
+//! Resource locks. Those over the registry and its accounts may forbid closing them, and opening them again: they are read at every visit,
+//! because anybody may set one. Those on what may be about to be removed (our endpoints that nobody wants any more, or that have
+//! to be made again, and the zones in which they hold records) are read only for these.
 //!
 //! A list without a filter holds the locks at, above and below its scope; each of them keeps the resource from being deleted.
 
@@ -11,7 +12,7 @@ use sreg_domain::ArmId;
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::{EndpointSeen, Fact, LockSeen};
 
-use super::{Look, each, understood, unseen};
+use super::{Look, each, nonsense, understood, unseen};
 use crate::arm::Call;
 use crate::json;
 
@@ -38,6 +39,20 @@ pub(super) async fn on(
         );
     }
     each(scopes.into_iter(), |scope| at(look, scope)).await
+}
+
+/// The locks over what is closed and opened. Somebody named each of them, so "not found" tells nothing.
+pub(super) async fn over(
+    look: &Look<'_>,
+    targets: impl Iterator<Item = ArmId>,
+) -> BTreeMap<ArmId, Fact<Vec<LockSeen>>> {
+    each(targets, |target| async move {
+        match at(look, target.clone()).await {
+            Fact::Absent => Fact::Unknown(nonsense(&target, "its locks are said not to be there").into_ignorance()),
+            fact => fact,
+        }
+    })
+    .await
 }
 
 fn has_to_be_made_again(endpoint: &EndpointSeen) -> bool {

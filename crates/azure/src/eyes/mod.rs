@@ -7,7 +7,7 @@
 //! ```text
 //! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, known by id, ours by tag) ─ NIC, zone groups ─ locks, rights
 //!           ├─ discovery                      └─ obstacles to reopening
-//!           └─ deny assignments, policies, rights
+//!           └─ deny assignments, policies, locks, rights
 //! subnets, networks │ zones, zones elsewhere │ shared storage │ principal │ operations │ public clients
 //! then: neighbours │ policies that make zone groups, and the records below those they made
 //! ```

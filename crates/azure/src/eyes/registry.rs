@@ -115,8 +115,9 @@ pub(super) async fn with_everything_behind(
     };
     let all_ids: Vec<ArmId> = storage_ids.iter().chain(&acr_ids).cloned().collect();
     let managed = seen.managed_resource_group.as_ref();
-    let ((storage, acrs, endpoints, locks), discovery, deny, assigned, clients, mut rights) = futures::join!(
+    let ((storage, acrs, endpoints, mut locks), over_targets, discovery, deny, assigned, clients, mut rights) = futures::join!(
         targets,
+        locks::over(look, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
         discovery::hosts(look, desired, discovery_url.as_deref()),
         obstacles::deny_assignments(look, managed),
         policies::assigned(look, &desired.registry, managed),
@@ -124,6 +125,7 @@ pub(super) async fn with_everything_behind(
         rights::where_we_write(look, desired, Some(seen)),
     );
     rights.extend(rights::to_remove(look, removable(&locks), &rights).await);
+    locks.extend(over_targets);
     let opened = policies::targets(seen, &storage, &acrs);
     let against = assigned.map(|assigned| policies::against(&assigned, &opened, Timestamp::now()));
     let reopening_obstacles = obstacles::together(against, &acrs);

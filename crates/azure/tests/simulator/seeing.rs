@@ -387,8 +387,65 @@ async fn an_absence_is_not_believed_while_something_is_being_created() {
     );
 }
 
+fn locked(bench: &Bench, scope: &str, level: &str) {
+    let lock = format!("{scope}/providers/Microsoft.Authorization/locks/hands-off");
+    let body = json!({"id": lock, "name": "hands-off", "properties": {"level": level}});
+    bench.simulator.put_by_hand(&lock, body);
+}
+
 #[tokio::test]
-async fn locks_are_looked_for_only_where_something_is_about_to_be_removed() {
+async fn locks_over_the_registry_and_its_accounts_are_seen_wherever_they_are_set() {
+    let bench = Bench::new();
+    let azure = bench.observe().await;
+    let storage = azure.storage.keys().next().unwrap().clone();
+    let acr = azure.container_registries.keys().next().unwrap().clone();
+    for target in [&id(REGISTRY), &storage, &acr] {
+        assert_eq!(seen(&azure.locks[target]), &[], "{target}");
+    }
+    let subscription = REGISTRY.split("/resourceGroups").next().unwrap();
+    let group = storage.resource_group_id().unwrap();
+    for (scope, level, over) in [
+        (
+            subscription,
+            "ReadOnly",
+            vec![id(REGISTRY), storage.clone(), acr.clone()],
+        ),
+        (group.as_str(), "SomethingNew", vec![storage.clone(), acr.clone()]),
+        (acr.as_str(), "CanNotDelete", vec![acr.clone()]),
+    ] {
+        let bench = Bench::new();
+        locked(&bench, scope, level);
+        let azure = bench.observe().await;
+        for target in [&id(REGISTRY), &storage, &acr] {
+            let covering = seen(&azure.locks[target]).iter().filter(|lock| lock.covers(target));
+            let levels: Vec<&str> = covering.map(|lock| lock.level.as_str()).collect();
+            let wanted = if over.contains(target) { vec![level] } else { Vec::new() };
+            assert_eq!(levels, wanted, "{scope}: {target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn locks_that_may_not_be_read_are_not_taken_for_none() {
+    for answer in [
+        status(403, "AuthorizationFailed", None),
+        status(404, "ResourceNotFound", None),
+        status(500, "InternalServerError", None),
+    ] {
+        let bench = Bench::new();
+        bench.simulator.inject(azure_sim::FaultRule {
+            nth: None,
+            times: None,
+            ..fault("GET", "Microsoft.Authorization/locks", answer)
+        });
+        let azure = bench.observe().await;
+        assert!(azure.locks.len() >= 3 && azure.locks.values().all(|locks| locks.ignorance().is_some()));
+        assert!(azure.registry.seen().is_some() && azure.reopening_obstacles.seen().is_some());
+    }
+}
+
+#[tokio::test]
+async fn locks_of_endpoints_are_looked_for_only_where_something_is_about_to_be_removed() {
     let mut bench = Bench::new();
     let azure = bench.observe().await;
     let (target, group) = targets(&azure).remove(0);
@@ -396,12 +453,10 @@ async fn locks_are_looked_for_only_where_something_is_about_to_be_removed() {
     let id = action.resource().clone();
     bench.complete(action).await;
     assert!(
-        bench.observe().await.locks.is_empty(),
-        "a settled registry costs no read"
+        !bench.observe().await.locks.contains_key(&id),
+        "one that stays costs no read"
     );
-    let lock = format!("{PLATFORM}/providers/Microsoft.Authorization/locks/hands-off");
-    let body = json!({"id": lock, "name": "hands-off", "properties": {"level": "CanNotDelete"}});
-    bench.simulator.put_by_hand(&lock, body);
+    locked(&bench, PLATFORM, "CanNotDelete");
     bench.desired.leaving = true;
     let azure = bench.observe().await;
     let locks = seen(&azure.locks[&id]);

@@ -177,6 +177,7 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         gone,
         addresses: _,
         locks: _,
+        unread_locks: _,
         dns_policies: _,
         undeletable: _,
         journal: _,

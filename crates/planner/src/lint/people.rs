@@ -8,7 +8,7 @@ use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::network_rules::rules_of;
-use sreg_domain::seen::PublicClient;
+use sreg_domain::seen::{LockSeen, PublicClient};
 use sreg_domain::{ArmId, Desired, Digest, Fact, RuleKind, Seen};
 
 use super::proof::{Names, closedness};
@@ -74,6 +74,13 @@ fn approval_digest(desired: &Desired, seen: &Seen, targets: &[&ArmId], places: &
     let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
     parts.extend(obstacles.map(|obstacle| format!("obstacle {obstacle}")));
     for id in targets {
+        let locks = locks_over(seen, id).unwrap_or_default();
+        parts.extend(locks.iter().map(|lock| {
+            let words = format!("locked {} {} {}", id.key(), lock.id, lock.level);
+            words.to_ascii_lowercase()
+        }));
+    }
+    for id in targets {
         let Before { rules, perimeter } = before(seen, id);
         parts.extend(rules.iter().map(|rule| format!("lets in {} {}", id.key(), rule.key())));
         parts.extend(perimeter.then(|| format!("perimeter {}", id.key())));
@@ -104,15 +111,34 @@ fn subnets_are_known(desired: &Desired, seen: &Seen, targets: &[&ArmId]) -> bool
     })
 }
 
+/// Resource locks because of which Azure may refuse to open a target again. `None`: nobody could look.
+fn locks_over<'s>(seen: &'s Seen, target: &ArmId) -> Option<Vec<&'s LockSeen>> {
+    let harmless = ["CanNotDelete", "NotSpecified"];
+    match seen.azure.locks.get(target)? {
+        Fact::Seen(locks) => Some(
+            locks
+                .iter()
+                .filter(|lock| lock.covers(target))
+                .filter(|lock| !harmless.iter().any(|level| level.eq_ignore_ascii_case(&lock.level)))
+                .collect(),
+        ),
+        Fact::Absent => Some(Vec::new()),
+        Fact::Unknown(_) => None,
+    }
+}
+
 fn approved(desired: &Desired, seen: &Seen, targets: &[&ArmId], digest: &Digest) -> bool {
     let obstacles = match &seen.azure.reopening_obstacles {
         Fact::Seen(obstacles) => !obstacles.is_empty(),
         Fact::Absent => false,
         Fact::Unknown(_) => return false,
     };
+    let locks: Option<Vec<_>> = targets.iter().map(|id| locks_over(seen, id)).collect();
+    let Some(locks) = locks else { return false };
+    let locked = locks.iter().any(|over| !over.is_empty());
     let open_perimeter = |id: &&ArmId| is_closed(seen, id) == Some(false) && in_perimeter(&network_now(seen, id).1);
     let perimeter = !goes_on(seen) && targets.iter().any(open_perimeter);
-    let needed = obstacles || perimeter || desired.gates.contains(&LockdownGate::Approval);
+    let needed = obstacles || locked || perimeter || desired.gates.contains(&LockdownGate::Approval);
     let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Lockdown && a.digest == *digest;
     !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
 }

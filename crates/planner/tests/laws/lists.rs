@@ -134,6 +134,9 @@ fn mixed(from: &Seen, by: usize) -> Seen {
     if let Some(denials) = seen(&mut azure.deny_assignments) {
         mix(denials, by);
     }
+    for locks in azure.locks.values_mut().filter_map(seen) {
+        mix_and_double(locks, by);
+    }
     mix(&mut azure.operations, by);
     if let Some(approvals) = seen(&mut all.cluster.approvals) {
         mix(approvals, by);

@@ -17,6 +17,7 @@ mod invalid;
 mod lock;
 mod neighbours;
 mod observing;
+mod obstacles;
 mod ownership;
 mod people;
 mod policies;

@@ -26,9 +26,13 @@ pub fn zones_written(endpoint: &EndpointSeen) -> Vec<ArmId> {
 }
 
 fn refused(step: &Step, why: &str) -> StepResult {
+    refused_as(step, "Refused", why)
+}
+
+fn refused_as(step: &Step, code: &str, why: &str) -> StepResult {
     StepResult::Failed(Failure {
         attempt: step.action.to_string(),
-        code: Some("Refused".into()),
+        code: Some(code.into()),
         message: why.into(),
         status: Some(409),
         correlation_id: None,
@@ -43,7 +47,9 @@ impl World {
             Action::Cluster(action) => self.cluster(step, action),
             Action::Azure(action) => {
                 self.writes.push((self.now, action.resource().clone()));
+                let read_only = |lock: &&LockSeen| lock.level == "ReadOnly" && lock.covers(action.resource());
                 match self.contrary_to(&step.id.0) {
+                    _ if self.locks.iter().any(|lock| read_only(&lock)) => refused_as(step, "ScopeLocked", "no write"),
                     Some(contrary) => self.thwart(step, action, contrary),
                     None => self.azure(step, action),
                 }

@@ -159,6 +159,8 @@ pub struct World {
     pub dns_policies: Fact<Vec<policies::DnsPolicy>>,
     /// Locks: id and level.
     pub locks: Vec<LockSeen>,
+    /// Why locks cannot be read.
+    pub unread_locks: Option<Ignorance>,
     /// Endpoints that Azure does not delete.
     pub undeletable: BTreeSet<ArmId>,
     /// Every step that was carried out.
@@ -351,6 +353,7 @@ impl World {
             addresses: 4,
             dns_policies: Fact::Seen(vec![policies::DnsPolicy::of_all()]),
             locks: Vec::new(),
+            unread_locks: None,
             undeletable: BTreeSet::new(),
             journal: Vec::new(),
         };

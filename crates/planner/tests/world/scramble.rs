@@ -64,7 +64,7 @@ pub enum Blow {
     Rules,
     /// Azure takes these rules from nobody any more; whether only because something is being changed.
     RefuseRules(bool),
-    /// A lock against deletion: on an endpoint, or above all of them.
+    /// A lock: against deletion on an endpoint, or above all of them; against every write above the accounts.
     Lock(u8),
 }
 
@@ -282,7 +282,7 @@ impl World {
                 self.refuses.insert(LET_IN.into(), passes);
                 self.refuses.insert(hub_subnet(), passes);
             }
-            Blow::Lock(at) => self.lock_deletion(at),
+            Blow::Lock(at) => self.lock(at),
             Blow::Unread(at) => self.unread.push(at),
             Blow::TimePasses(seconds) => self.pass(Duration::from_secs(u64::from(seconds))),
         }
@@ -300,15 +300,16 @@ impl World {
         }
     }
 
-    fn lock_deletion(&mut self, at: u8) {
+    fn lock(&mut self, at: u8) {
         let endpoint = nth(&self.seen.azure.endpoints, at);
-        let scope = match endpoint {
-            Some(id) if at.is_multiple_of(2) => id.to_string(),
-            _ => format!("{}/resourceGroups/net-hub", SUB),
+        let (scope, level) = match endpoint {
+            _ if at.is_multiple_of(3) => (MANAGED.to_owned(), "ReadOnly"),
+            Some(id) if at.is_multiple_of(2) => (id.to_string(), "CanNotDelete"),
+            _ => (format!("{}/resourceGroups/net-hub", SUB), "CanNotDelete"),
         };
         self.locks.push(LockSeen {
             id: format!("{scope}/providers/Microsoft.Authorization/locks/hands-off"),
-            level: "CanNotDelete".into(),
+            level: level.into(),
         });
     }
 

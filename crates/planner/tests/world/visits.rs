@@ -64,7 +64,7 @@ impl World {
         seen
     }
 
-    /// What Eyes would find: locks at, above and below each endpoint and zone.
+    /// What Eyes would find: locks at, above and below each target, endpoint and zone.
     fn locks_seen(&self) -> BTreeMap<ArmId, Fact<Vec<LockSeen>>> {
         let azure = &self.seen.azure;
         let holds = |id: &ArmId, lock: &LockSeen| {
@@ -73,8 +73,15 @@ impl World {
             below(&id, &scope) || below(&scope, &id)
         };
         let on = |id: &ArmId| self.locks.iter().filter(|lock| holds(id, lock)).cloned().collect();
-        let scopes = azure.endpoints.keys().chain(azure.zones.keys());
-        scopes.map(|id| (id.clone(), Fact::Seen(on(id)))).collect()
+        let registry = azure.registry.seen().map(|r| &r.id);
+        let targets = registry.into_iter().chain(azure.storage.keys());
+        let targets = targets.chain(azure.container_registries.keys());
+        let scopes = targets.chain(azure.endpoints.keys()).chain(azure.zones.keys());
+        let fact = |id: &ArmId| match &self.unread_locks {
+            Some(why) => Fact::Unknown(why.clone()),
+            None => Fact::Seen(on(id)),
+        };
+        scopes.map(|id| (id.clone(), fact(id))).collect()
     }
 
     fn zone_groups(&self) -> BTreeMap<ArmId, Vec<ArmId>> {
