@@ -114,7 +114,7 @@ pub fn rules_missing(target: TargetKind, before: &Value, now: &Value) -> Vec<Net
 }
 
 /// Settings with the rules that are there now and that closing would take away, besides their own: what is put back onto an
-/// account that is open takes nobody's rule from it.
+/// account takes nobody's rule from it, whether it is in use or was added while the account was closed.
 pub fn with_rules_of_now(target: TargetKind, settings: &Value, now: &Value) -> Value {
     let mut kept = settings.clone();
     let Some(name) = rule_set_name(target) else {
@@ -133,9 +133,11 @@ pub fn with_rules_of_now(target: TargetKind, settings: &Value, now: &Value) -> V
             kept[name] = json!({"defaultAction": "Allow"});
         }
         if let (false, Some(set)) = (added.is_empty(), kept.get_mut(name).and_then(Value::as_object_mut)) {
-            let entries = set.entry(list.to_owned()).or_insert_with(|| Value::Array(Vec::new()));
-            if let Value::Array(entries) = entries {
-                entries.extend(added);
+            let entries = set.entry(list.to_owned()).or_insert(Value::Null);
+            match entries {
+                Value::Array(entries) => entries.extend(added),
+                // Azure says of an empty list that there is none.
+                nothing => *nothing = Value::Array(added),
             }
         }
     }
@@ -158,6 +160,9 @@ mod tests {
                 "virtualNetworkRules": [{"id": "/subscriptions/s/subnets/a"}]}}),
             "what closing leaves alone is nothing to put back"
         );
+        let without = json!({"networkAcls": {"defaultAction": "Deny", "ipRules": null}});
+        let rules = with_rules_of_now(TargetKind::Storage, &without, &now);
+        assert_eq!(rules_of(TargetKind::Storage, &rules).len(), 3, "{rules}");
         let never_restricted = json!({"networkAcls": null});
         let rules = with_rules_of_now(TargetKind::Storage, &never_restricted, &now);
         assert_eq!(

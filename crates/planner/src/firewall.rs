@@ -12,11 +12,11 @@ use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
-use crate::before_lock;
 use crate::draft::Draft;
 use crate::facts::{View, noun, relocks, seen_network, switch_of};
 use crate::opening::switch;
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
+use crate::{before_lock, opening};
 
 /// What the lock takes away from one target.
 struct Loses<'a> {
@@ -92,6 +92,39 @@ pub(crate) fn tell(view: &View<'_>, draft: &mut Draft) {
     for (reason, message) in told(view) {
         draft.find(reason, message);
     }
+}
+
+/// Commands in a message; the others are like them.
+const MOST_COMMANDS: usize = 3;
+
+/// Rules on what is closed: they let nobody in, and opening again keeps them. Whoever added them may believe otherwise.
+pub(crate) fn without_effect(view: &View<'_>) -> Vec<String> {
+    let closed = view.access.iter().filter(|a| a.closed == Some(true));
+    let told = closed.filter_map(|access| {
+        let network = seen_network(view.seen, access.target, &access.id)?;
+        let mut rules = rules_of(access.target, &network);
+        rules.retain(NetworkRule::goes_when_closed);
+        let named: Vec<String> = rules.iter().map(ToString::to_string).collect();
+        let commands: Vec<String> = rules
+            .iter()
+            .take(MOST_COMMANDS)
+            .map(|rule| opening::remove_by_hand(access.target, &access.id, rule))
+            .collect();
+        let more = match rules.len().saturating_sub(MOST_COMMANDS) {
+            0 => String::new(),
+            more => format!(" (and so on for {more} more)"),
+        };
+        (!rules.is_empty()).then(|| {
+            format!(
+                "{} {} has rules that have no effect while it is closed: {}; opening again keeps them, and then whoever they name comes in; if that is not wanted: {}{more}",
+                noun(access.target),
+                access.id.name(),
+                named.join(", "),
+                commands.join("; ")
+            )
+        })
+    });
+    told.collect()
 }
 
 /// Storage stays `Enabled` when it is closed, so that its resource rules go on (azure.md §1.7); where a policy speaks of public

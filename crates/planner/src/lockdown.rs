@@ -267,6 +267,9 @@ fn close(view: &View<'_>, access: &AccessAssessment) -> Option<Step> {
 
 /// Who still comes in once storage and container registry are closed, and which hosts close unproven: reported, never touched.
 pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
+    for message in firewall::without_effect(view) {
+        draft.find(FindingReason::OtherWaysIn, message);
+    }
     for storage in view.seen.azure.storage.values().filter_map(Fact::seen) {
         let bypass = storage
             .bypass
@@ -324,22 +327,6 @@ fn other_ways_into_storage(storage: &StorageSeen) -> Vec<String> {
     if storage.shared_keys {
         ways.push(format!(
             "storage {name} accepts account keys, and whatever is signed with them, from every network that reaches it; if nobody uses them: az storage account update --ids {id} --allow-shared-key-access false"
-        ));
-    }
-    let closed = storage
-        .public_network_access
-        .as_deref()
-        .is_some_and(|a| a.eq_ignore_ascii_case("Disabled"));
-    if closed && !storage.ip_rules.is_empty() {
-        let rules: Vec<String> = storage
-            .ip_rules
-            .iter()
-            .map(|rule| format!("az storage account network-rule remove --account-name {name} --subscription {} --ip-address {rule}", id.subscription()))
-            .collect();
-        ways.push(format!(
-            "storage {name} is closed and keeps address rules ({}), which hold again once its public access is Enabled; to remove them: {}",
-            storage.ip_rules.join(", "),
-            rules.join("; ")
         ));
     }
     ways

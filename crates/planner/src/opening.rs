@@ -1,5 +1,5 @@
 //! Opening public access: only by the user's spec, by a break-glass in force, or by a rollback that the user chose. What the
-//! snapshot kept is restored exactly; where no snapshot tells what was, access is set open.
+//! snapshot kept is restored, with the rules that people have added since; where no snapshot tells what was, access is set open.
 //!
 //! | target | then |
 //! | --- | --- |
@@ -182,12 +182,9 @@ fn wanted(view: &View<'_>, access: &AccessAssessment, snapshot: Option<&Snapshot
             let Lack { by_switch, rules } = lack(view, access, network)?;
             let pausing = left_out::known(view, &access.id, &rules).is_some_and(|left| view.now < left.next);
             let missing = !rules.is_empty() && !pausing;
-            // Rules that somebody has added to an account that is open are in use.
-            let now = seen_network(view.seen, access.target, &access.id).filter(|_| access.closed == Some(false));
-            let settings = now.map_or_else(
-                || network.clone(),
-                |now| with_rules_of_now(access.target, network, &now),
-            );
+            // Rules that somebody has added since, whether they are in use or had to wait for the opening, are a decision about who comes in.
+            let now = seen_network(view.seen, access.target, &access.id)?;
+            let settings = with_rules_of_now(access.target, network, &now);
             (by_switch || missing).then_some(Edit::Restore(settings))
         }
         (true, Some(_)) => (cause == Cause::Spec).then_some(Edit::Open),
@@ -256,6 +253,15 @@ pub(crate) fn tell_left_out(view: &View<'_>, next: &str, draft: &mut Draft) {
 
 /// The command that puts a rule back.
 pub(crate) fn put_back_by_hand(target: TargetKind, id: &ArmId, rule: &NetworkRule) -> String {
+    by_hand("add", target, id, rule)
+}
+
+/// The command that takes a rule away.
+pub(crate) fn remove_by_hand(target: TargetKind, id: &ArmId, rule: &NetworkRule) -> String {
+    by_hand("remove", target, id, rule)
+}
+
+fn by_hand(verb: &str, target: TargetKind, id: &ArmId, rule: &NetworkRule) -> String {
     let (group, subscription) = (id.resource_group().unwrap_or_default(), id.subscription());
     let place = format!("--resource-group {group} --subscription {subscription}");
     let name = id.name();
@@ -267,9 +273,9 @@ pub(crate) fn put_back_by_hand(target: TargetKind, id: &ArmId, rule: &NetworkRul
     };
     match target {
         TargetKind::Registry | TargetKind::Storage => {
-            format!("az storage account network-rule add --account-name {name} {place} {whom}")
+            format!("az storage account network-rule {verb} --account-name {name} {place} {whom}")
         }
-        TargetKind::ContainerRegistry => format!("az acr network-rule add --name {name} {place} {whom}"),
+        TargetKind::ContainerRegistry => format!("az acr network-rule {verb} --name {name} {place} {whom}"),
     }
 }
 

@@ -208,8 +208,8 @@ pub enum FindingReason {
     PrivateRegistryLimits,
     /// Storage or ACR keeps a bypass or resource rules.
     BypassKept,
-    /// Ways in that closing does not close, or that open with it again: account keys, pulls without signing in, the admin user, address
-    /// rules on closed storage.
+    /// Ways in that closing does not close, or that open with it again: account keys, pulls without signing in, the admin user, rules
+    /// that people add to what is closed.
     OtherWaysIn,
     /// A policy may forbid what closing writes: storage that stays enabled for its resource rules.
     ClosingForbidden,

@@ -20,7 +20,7 @@ impl FindingReason {
             },
             OtherWaysIn => Explained {
                 actor: Actor::User,
-                meaning: "A way in that closing does not close.",
+                meaning: "A way in that closing does not close, or that opens with it again.",
                 action: "The message has the command that closes it.",
             },
             ClosingForbidden => Explained {

@@ -106,12 +106,15 @@ pub fn cases() -> Vec<Case> {
                 if let Fact::Seen(storage) = storage {
                     storage.shared_keys = true;
                     storage.ip_rules = vec!["203.0.113.7".into()];
+                    apply::touch_storage(storage);
                 }
             }
             for registry in world.seen.azure.container_registries.values_mut() {
                 if let Fact::Seen(registry) = registry {
                     registry.anonymous_pull = true;
                     registry.admin_user = true;
+                    registry.ip_rules = vec!["203.0.113.7".into()];
+                    apply::touch_acr(registry);
                 }
             }
             world

@@ -208,7 +208,7 @@ fn closing_under_way(world: &mut World) {
     closing(world, OperationState::Running { retry_after: None });
 }
 
-fn closing(world: &mut World, state: OperationState) {
+pub(super) fn closing(world: &mut World, state: OperationState) {
     let operation = Operation {
         step: StepId("close registry contosoreg".into()),
         resource: id(REGISTRY),
@@ -419,4 +419,106 @@ fn a_closing_write_is_named_by_what_it_closes() {
             assert!(step.id.0.contains(&target.to_string()));
         }
     }
+}
+
+const COLLEAGUE: &str = "198.51.100.9";
+
+/// Somebody lets a colleague, and a subnet that is a client network's, into what is closed.
+fn let_in_while_closed(world: &mut World) -> String {
+    let subnet = vnet("hub").child("subnets", "build").to_string();
+    change_storage(world, |s| {
+        s.ip_rules.push(COLLEAGUE.into());
+        s.virtual_network_rules.push(subnet.clone());
+    });
+    change_acr(world, |r| r.ip_rules.push(COLLEAGUE.into()));
+    subnet
+}
+
+#[test]
+fn rules_that_people_add_to_what_is_closed_are_told_as_without_effect_and_kept_by_every_opening() {
+    for opens in ["break-glass", "spec", "rollback"] {
+        let mut world = locked_with_rules();
+        let subnet = let_in_while_closed(&mut world);
+        let (plan, _) = world.settle(10);
+        assert_eq!(world.state(), "Locked", "{}", world.message());
+        let told: Vec<&str> = plan
+            .findings
+            .iter()
+            .filter(|f| f.reason == FindingReason::OtherWaysIn)
+            .map(|f| f.message.as_str())
+            .collect();
+        for words in [
+            "storage account contosostore",
+            &subnet,
+            "container registry contosoacr",
+            "have no effect while it is closed",
+            "az storage account network-rule remove",
+            "az acr network-rule remove",
+        ] {
+            assert!(told.iter().any(|m| m.contains(words)), "{words}: {told:?}");
+        }
+        match opens {
+            "break-glass" => {
+                add(&mut world, "a", 30);
+                world.until("BreakGlass", 5);
+            }
+            "spec" => {
+                enable(&mut world);
+                world.settle(10);
+            }
+            _ => {
+                world.respec(|o| {
+                    o.spec.public_access.rollback = Some(RollbackSpec {
+                        on_failure: RollbackPolicy::Reopen,
+                        grace_period: "24h".into(),
+                    })
+                });
+                let lost = ("spoke".to_owned(), "contosostore.blob.core.windows.net".to_owned());
+                world.broken.insert(lost);
+                world.answer();
+                world.until("AwaitingAction", 20);
+            }
+        }
+        assert_eq!(storage_of(&world).ip_rules, [OFFICE, COLLEAGUE], "{opens}");
+        assert_eq!(storage_of(&world).virtual_network_rules, [subnet], "{opens}");
+        assert_eq!(acr_of(&world).ip_rules, [OFFICE, COLLEAGUE], "{opens}");
+        assert_eq!(storage_of(&world).default_action.as_deref(), Some("Deny"), "{opens}");
+        assert_eq!(acr_of(&world).default_action.as_deref(), Some("Deny"), "{opens}");
+    }
+}
+
+#[test]
+fn rules_that_people_added_to_what_was_closed_are_a_part_of_what_the_next_lock_takes_away() {
+    let mut world = locked_with_rules();
+    let approved = world.plan().assessment.lockdown_digest;
+    let_in_while_closed(&mut world);
+    assert_eq!(
+        world.plan().assessment.lockdown_digest,
+        approved,
+        "while they let nobody in"
+    );
+    add(&mut world, "a", 30);
+    world.until("BreakGlass", 5);
+    world.visit();
+    assert_ne!(world.plan().assessment.lockdown_digest, approved, "now they do");
+    live(&mut world, 31, "");
+    world.until("Locked", 60);
+    enable(&mut world);
+    world.settle(10);
+    assert_eq!(storage_of(&world).ip_rules, [OFFICE, COLLEAGUE]);
+    assert_eq!(acr_of(&world).ip_rules, [OFFICE, COLLEAGUE]);
+}
+
+/// Where everybody was let in before the lock, rules say nothing.
+#[test]
+fn rules_that_people_add_to_what_was_open_to_everybody_narrow_nothing() {
+    let mut world = locked();
+    let_in_while_closed(&mut world);
+    world.pass(Duration::from_secs(3600));
+    add(&mut world, "a", 30);
+    world.until("BreakGlass", 5);
+    assert_eq!(storage_of(&world).default_action.as_deref(), Some("Allow"));
+    assert_eq!(storage_of(&world).ip_rules, [COLLEAGUE]);
+    assert_eq!(acr_of(&world).default_action.as_deref(), Some("Allow"));
+    assert_eq!(acr_of(&world).ip_rules, [COLLEAGUE]);
 }

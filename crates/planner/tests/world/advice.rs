@@ -5,10 +5,14 @@ use sreg_planner::plan::{Actor, Wait, WaitReason};
 
 /// Commands of the Azure CLI that messages may name, with the options that they take here. Each was compared with the CLI's own
 /// definitions.
-const AZ: [(&str, &[&str]); 34] = [
+const AZ: [(&str, &[&str]); 35] = [
     ("account show", &["--subscription", "--query"]),
     (
         "acr network-rule add",
+        &["--name", "--resource-group", "--subscription", "--ip-address"],
+    ),
+    (
+        "acr network-rule remove",
         &["--name", "--resource-group", "--subscription", "--ip-address"],
     ),
     ("acr replication list", &["--registry", "--output"]),
