@@ -10,6 +10,7 @@
 //! | DeleteEndpoints | open, but a lock keeps the endpoint or its records, or it may not be deleted | left whole, said so |
 //! | DeleteEndpoints | anything closed | left, said so: deleting would strand clients |
 //! | DeleteEndpoints | cannot be told | wait while waiting can help, else left, said so |
+//! | DeleteEndpoints | how an operation on a target stands cannot be read | wait for a quarter of an hour, then left, said so |
 //! | DeleteEndpoints | Azure refuses, or is out of reach, for too long | left, said so |
 //!
 //! Then probes, snapshot (kept while anything is closed: it is the way back), claim, and last the finalizer.
@@ -19,6 +20,7 @@ use std::time::Duration;
 use sreg_api::conditions::State;
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
+use sreg_domain::seen::OperationSeen;
 use sreg_domain::{ClusterAction, Fact, duration, naming};
 
 use crate::break_glass::{self, Standing};
@@ -148,20 +150,28 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             );
         }
     };
-    if let Some(busy) = view.access.iter().find(|a| !gone && view.running(&a.id).is_some()) {
+    let busy = view.access.iter().filter_map(|a| Some((a, view.running(&a.id)?)));
+    let busy: Vec<_> = busy.filter(|_| !gone).collect();
+    let waited_for = |(_, operation): &&(_, &OperationSeen)| operation.state.runs() || !lasts(view, PATIENCE);
+    if let Some((access, _)) = busy.iter().find(waited_for) {
         return draft.waiting(
             WaitReason::OperationInProgress,
-            format!("Azure is still changing {} {}", busy.target, busy.id.name()),
+            format!("Azure is still changing {} {}", access.target, access.id.name()),
         );
     }
     if !gone && !view.all_open() {
         if let Some(wait) = access_may_become_known(view) {
             return draft.wait(wait);
         }
-        let why = if view.access.iter().any(|a| a.closed == Some(true)) {
-            "public access is closed, so deleting them would strand clients"
-        } else {
-            "whether public access is open cannot be told, and deleting them might strand clients"
+        let why = match busy.first() {
+            _ if view.any_closed() => "public access is closed, so deleting them would strand clients".to_owned(),
+            Some((access, _)) => format!(
+                "Azure was changing {} {}, how that ended could not be read for {}, and if it closed public access deleting them would strand clients",
+                access.target,
+                access.id.name(),
+                duration::show(PATIENCE)
+            ),
+            None => "whether public access is open cannot be told, and deleting them might strand clients".to_owned(),
         };
         if release::ours(view).next().is_some() {
             draft.find(

@@ -61,6 +61,36 @@ fn nothing_else_is_removed_while_an_endpoint_does_not_answer() {
     }
 }
 
+/// Nobody can say how it stands, and it may still close what is open.
+#[test]
+fn an_operation_that_cannot_be_read_holds_a_deletion_for_a_quarter_of_an_hour_and_then_leaves_the_endpoints() {
+    let mut world = open_and_deleted_with_endpoints();
+    super::restoring::closing(&mut world, OperationState::Unreadable { retry_after: None });
+    let began = world.now;
+    let mut told = Vec::new();
+    while !world.gone {
+        let (plan, report) = world.visit();
+        assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
+        told.extend(plan.findings.into_iter().map(|f| f.message));
+        let lasted = world.now.duration_since(began).as_secs();
+        assert!(lasted < 20 * 60, "{lasted} s: {}", sreg_planner::render(&world.plan()));
+        assert!(!world.gone || lasted >= 15 * 60, "gone after {lasted} s");
+        world.pass(report.requeue);
+    }
+    assert_eq!(
+        world
+            .seen
+            .azure
+            .endpoints
+            .values()
+            .filter(|e| e.seen().is_some())
+            .count(),
+        3
+    );
+    let left = |m: &String| m.contains("left in place") && m.contains("changing registry contosoreg");
+    assert!(told.iter().any(left), "{told:?}");
+}
+
 #[test]
 fn deletion_ends_though_nothing_may_be_read() {
     for kind in [IgnoranceKind::Forbidden, IgnoranceKind::NotRead] {
