@@ -546,16 +546,15 @@ fn snapshot(view: &View<'_>) -> Option<SnapshotStatus> {
     }
 }
 
-/// Counts reopenings by rollback; forgotten when the spec changes or a lock has held past its grace period.
+/// Counts reopenings by rollback, anew when the spec changes; forgotten when a lock has held past its grace period. Until then it says
+/// that the lock before never held, so that the next one is no lock that only comes back.
 fn rollback(view: &View<'_>, plan: &Plan, exposure: Option<&ExposureStatus>, now: Timestamp) -> Option<RollbackStatus> {
     let generation = view.desired.object.generation;
-    let former = view
-        .seen
-        .object
-        .status
-        .rollback
-        .clone()
-        .filter(|r| r.generation == generation);
+    let former = view.seen.object.status.rollback.clone().map(|f| RollbackStatus {
+        count: if f.generation == generation { f.count } else { 0 },
+        generation,
+        ..f
+    });
     let about_to = |w: &crate::plan::Wait| w.reason == WaitReason::RollbackAboutToOpen;
     let confirmed = plan.waits.iter().any(about_to);
     let lost = plan.findings.iter().find(|f| f.reason == FindingReason::RolledBack);

@@ -356,6 +356,48 @@ fn the_third_rollback_waits_for_a_change_of_spec() {
     world.until("Locked", 60);
 }
 
+/// The lock that was rolled back never held, whatever the spec says since.
+#[test]
+fn a_lock_after_a_rollback_is_a_first_one_also_when_the_spec_has_changed() {
+    let mut world = lost_within_grace();
+    world.until("AwaitingAction", 40);
+    world.broken.clear();
+    world.answer();
+    super::restoring::in_a_window_once_a_month(&mut world);
+    super::restoring::a_client_was_seen(&mut world);
+    stays_open(&mut world, 40, Duration::from_secs(300));
+    let waits: Vec<_> = world.plan().waits.iter().map(|w| w.reason).collect();
+    assert!(
+        waits.contains(&WaitReason::WindowClosed) && waits.contains(&WaitReason::RecentPublicClients),
+        "{waits:?}"
+    );
+    assert_eq!(
+        world.seen.object.status.rollback.as_ref().unwrap().count,
+        0,
+        "it counts anew"
+    );
+
+    // The change of spec tries at once, and one more that is lost is the first.
+    world.respec(|o| {
+        o.spec.public_access.lockdown = None;
+        o.spec.verification.recent_public_clients = None;
+    });
+    world.until("Locked", 60);
+    world.pass(Duration::from_secs(20));
+    let lost = ("spoke".to_owned(), "contosostore.blob.core.windows.net".to_owned());
+    world.broken.insert(lost);
+    world.answer();
+    world.until("AwaitingAction", 40);
+    assert_eq!(world.seen.object.status.rollback.as_ref().unwrap().count, 1);
+    world.broken.clear();
+    world.answer();
+    world.respec(|o| o.spec.drift.interval = "11m".into());
+    world.until("Locked", 60);
+    world.pass(Duration::from_secs(3600));
+    world.visit();
+    assert_eq!(world.seen.object.status.rollback, None, "a lock has held");
+}
+
 fn glass(world: &World, name: &str, minutes: u64) -> BreakGlassSeen {
     BreakGlassSeen {
         name: name.into(),
