@@ -78,6 +78,14 @@ fn is_connected(endpoint: &EndpointSeen) -> bool {
     status.eq_ignore_ascii_case("Approved")
 }
 
+/// What a deletion waits for first: a registry that was moved looks the same as one that Azure has not deleted to the end.
+pub(crate) fn perhaps_being_deleted(view: &View<'_>, sign: &Sign) -> String {
+    format!(
+        "Azure does not find {} any more, and {}: it may still be deleting what stood behind it, and private endpoints are removed once nothing of it lives",
+        view.desired.registry, sign.says
+    )
+}
+
 /// What to do about a registry that lives and is not where the spec says.
 pub(crate) fn moved(view: &View<'_>, sign: &Sign) -> String {
     let id = &view.desired.registry;

@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | Retain, or Observe | any | left |
 //! | DeleteEndpoints | everything open, or the registry is gone and nothing of it lives | zone group, then endpoint |
-//! | DeleteEndpoints | the registry is not found, but something of it lives | left, said so |
+//! | DeleteEndpoints | the registry is not found, but something of it lives | wait for a quarter of an hour, because Azure may still be deleting it; then left, said so |
 //! | DeleteEndpoints | open, but somebody else's endpoint keeps the public names private and our zone stays linked | left, said so |
 //! | DeleteEndpoints | open, but a lock keeps the endpoint or its records, or it may not be deleted | left whole, said so |
 //! | DeleteEndpoints | anything closed | left, said so: deleting would strand clients |
@@ -143,6 +143,10 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
         Gone::No => false,
         Gone::NotKnown(wait) if may_still_be_told(view) => return draft.wait(wait),
         Gone::NotKnown(_) => false,
+        // What is deleted with the registry may take Azure some minutes more.
+        Gone::Lives(sign) if !lasts(view, PATIENCE) => {
+            return draft.waiting(WaitReason::NotKnown, gone::perhaps_being_deleted(view, &sign));
+        }
         Gone::Lives(sign) => {
             return draft.find(
                 FindingReason::LeftInPlace,

@@ -50,7 +50,7 @@ fn a_registry_that_was_moved_takes_neither_endpoints_nor_the_way_back_along() {
     assert!(told.contains("az resource list --name contosoreg"), "{told}");
     assert_eq!((world.state().as_str(), azure_steps(&plan)), ("Stalled", 0));
     world.delete();
-    world.settle(20);
+    world.settle(80);
     assert!(world.gone && standing_endpoints(&world) == 3 && world.seen.cluster.snapshot.seen().is_some());
 }
 
@@ -138,6 +138,26 @@ fn a_registry_whose_accounts_are_still_there_is_not_gone() {
         assert!(world.gone && standing_endpoints(&world) == standing, "{left:?}");
         assert_eq!(world.seen.cluster.snapshot.seen().is_some(), lives, "{left:?}");
     }
+}
+
+/// Azure takes minutes to delete what it made for a registry.
+#[test]
+fn endpoints_of_a_deleted_registry_go_once_azure_has_deleted_its_accounts() {
+    let mut world = locked_to_be_removed();
+    world.seen.azure.registry = Fact::Absent;
+    world.seen.azure.accounts_left = [(storage("contosostore"), Fact::Seen(())), (acr(), Fact::Seen(()))].into();
+    world.delete();
+    for _ in 0..8 {
+        let (plan, _) = world.visit();
+        assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
+        assert!(!world.gone, "the endpoints would be left");
+        assert!(world.message().contains("is still"), "{}", world.message());
+        world.pass(Duration::from_secs(60));
+    }
+    world.seen.azure.accounts_left = [(storage("contosostore"), Fact::Absent), (acr(), Fact::Absent)].into();
+    connections(&mut world, "Disconnected");
+    world.settle(20);
+    assert!(world.gone && standing_endpoints(&world) == 0 && world.seen.cluster.snapshot.is_absent());
 }
 
 #[test]
