@@ -185,21 +185,23 @@ pub(crate) fn looks<'a>(view: &'a View<'_>, draft: &'a Draft) -> impl Iterator<I
 
 /// Takes out of a draft what was tried a short time ago, and waits for it instead. What nothing waits for is told, no more.
 pub(crate) fn hold(view: &View<'_>, draft: &mut Draft) {
-    for wait in take_held(view, &mut draft.azure) {
+    for wait in take_held(view, &mut draft.azure, &mut draft.held) {
         draft.wait(wait);
     }
-    for Wait { message, reason: _ } in take_held(view, &mut draft.upkeep) {
+    for Wait { message, reason: _ } in take_held(view, &mut draft.upkeep, &mut draft.held) {
         draft.find(FindingReason::UpkeepFailing, message);
     }
 }
 
-fn take_held(view: &View<'_>, steps: &mut Vec<Step>) -> Vec<Wait> {
+fn take_held(view: &View<'_>, steps: &mut Vec<Step>, taken: &mut Vec<Action>) -> Vec<Wait> {
     let mut waits = Vec::new();
     steps.retain(|step| {
-        let wait = held(view, &step.id.0);
-        let free = wait.is_none();
-        waits.extend(wait);
-        free
+        let Some(wait) = held(view, &step.id.0) else {
+            return true;
+        };
+        waits.push(wait);
+        taken.push(step.action.clone());
+        false
     });
     waits
 }

@@ -24,13 +24,13 @@ fn ready(world: &World) -> String {
     world.condition("Ready").unwrap().0
 }
 
-fn said_of(world: &World, kind: &str) -> String {
+pub(super) fn said_of(world: &World, kind: &str) -> String {
     let conditions = &world.seen.object.status.conditions;
     conditions.iter().find(|c| c.type_ == kind).unwrap().message.clone()
 }
 
 /// The endpoint of this target.
-fn endpoint_of(world: &mut World, target: &str) -> sreg_domain::ArmId {
+pub(super) fn endpoint_of(world: &mut World, target: &str) -> sreg_domain::ArmId {
     let mut all = world.seen.azure.endpoints.iter();
     let of = |f: &Fact<EndpointSeen>| f.seen().is_some_and(|e| e.target.as_ref().unwrap().name() == target);
     all.find(|(_, f)| of(f)).unwrap().0.clone()
