@@ -131,6 +131,18 @@ pub(crate) fn is_stalled(view: &View<'_>, step: &str) -> bool {
     of(view, step).is_some_and(|record| !passes(record))
 }
 
+/// Whether a wait is for a write that opens something, and that Azure did not take.
+pub(crate) fn is_about_opening(view: &View<'_>, wait: &Wait) -> bool {
+    let mut opening = view.attempts.iter().filter(|r| opens(&r.step) && !r.message.is_empty());
+    opening.any(|record| wait.message.starts_with(record.message.as_str()))
+}
+
+/// What Azure said against opening something, if it does not take that.
+pub(crate) fn refusal_of_opening<'a>(view: &'a View<'_>) -> Option<&'a str> {
+    let mut refused = view.attempts.iter().filter(|r| opens(&r.step) && !passes(r));
+    refused.next().map(|record| record.message.as_str())
+}
+
 /// Why a step cannot be counted on: what Azure said when it was last tried, however long ago.
 pub(crate) fn refused(view: &View<'_>, step: &str) -> Option<Wait> {
     let record = of(view, step).filter(|record| !passes(record))?;

@@ -378,17 +378,8 @@ fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>, assessment: &Assessm
     if waves.iter().flatten().any(|step| step.action.closes()) {
         return;
     }
-    let aside = [
-        WaitReason::BreakGlassStalled,
-        WaitReason::ResourceLockedStalled,
-        WaitReason::InvalidSpecStalled,
-    ];
-    let obstacle = draft
-        .waits
-        .iter()
-        .find(|w| w.reason.is_stalled() && !aside.contains(&w.reason));
-    let mut telling = break_glass::tell(view, obstacle.map(|w| w.message.as_str()), &draft.findings);
-    telling.extend(approvals::tell(view, assessment, &draft.waits));
+    let mut telling = break_glass::tell(view, &draft.waits, &draft.findings);
+    telling.extend(approvals::tell(view, assessment, &draft.waits, &draft.findings));
     telling.extend(published::step(view));
     telling.extend(silence::tell(view));
     if telling.is_empty() {

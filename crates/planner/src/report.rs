@@ -120,7 +120,7 @@ pub fn report(input: ReportInput<'_>) -> Report {
     let verdict = cut_off::told(&view, plan, verdict);
     let drafts = truths::all(&view, plan, &verdict);
     let conditions = conditions::merge(drafts, &former.conditions, desired.object.generation, now);
-    let emergencies = Emergencies::of(&view);
+    let emergencies = Emergencies::of(&view, &plan.waits);
     let refusals = attempts::for_status(&view, plan, &attempts.all, now);
     let mut status = fields::status(
         &view,

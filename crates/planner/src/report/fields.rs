@@ -371,7 +371,6 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         digest: digest.to_string(),
         summary,
     };
-    let waits = |reason| plan.waits.iter().any(|w| w.reason == reason);
     let mut wanted = Vec::new();
     let changes = plan.assessment.name_changes.iter();
     wanted.extend(changes.map(|c| line("NameChanges", &c.digest, truncate(&c.summary, LONGEST_LINE))));
@@ -379,7 +378,7 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         .assessment
         .lockdown_digest
         .as_ref()
-        .filter(|_| waits(WaitReason::LockdownApproval) || will_be_wanted(plan))
+        .filter(|_| approvals::is_listed(&plan.waits, &plan.findings))
     {
         let summary = truncate(&lockdown_summary(view, plan), LONGEST_LIST);
         wanted.push(line("Lockdown", digest, summary));
@@ -406,12 +405,6 @@ fn public_clients(view: &View<'_>) -> Vec<PublicClientStatus> {
         .collect();
     lines.truncate(MOST_LINES);
     lines
-}
-
-/// The lock after a break-glass will need it.
-fn will_be_wanted(plan: &Plan) -> bool {
-    let warned = FindingReason::RelockNeedsApproval;
-    plan.findings.iter().any(|f| f.reason == warned)
 }
 
 /// Which approvals the writes of this visit went out with.
