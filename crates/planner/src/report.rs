@@ -29,6 +29,7 @@ mod emergencies;
 mod events;
 mod exposure;
 mod fields;
+mod shown;
 mod stale;
 mod steady;
 mod truths;
@@ -116,8 +117,8 @@ pub fn report(input: ReportInput<'_>) -> Report {
     };
     let verdict = verdict(&view, plan, outcome, &attempts);
     let (verdict, unsettled_since) = steady::judge(&view, plan, verdict, now);
-    let former = &seen.object.status;
     let verdict = cut_off::told(&view, plan, verdict);
+    let former = &seen.object.status;
     let drafts = truths::all(&view, plan, &verdict);
     let conditions = conditions::merge(drafts, &former.conditions, desired.object.generation, now);
     let emergencies = Emergencies::of(&view, &plan.waits);

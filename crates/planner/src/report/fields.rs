@@ -15,7 +15,7 @@ use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::{Digest, Fact, Outcome, TargetKind, naming};
 
 use super::emergencies::Emergencies;
-use super::{Verdict, exposure, stale};
+use super::{Verdict, exposure, shown, stale};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::facts::View;
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
@@ -44,16 +44,12 @@ pub(super) fn status(
     let former = &view.seen.object.status;
     let assessment = &plan.assessment;
     let ready = assessment.endpoints.iter().filter(|e| e.ready == Some(true)).count();
-    let passing = assessment
-        .paths
-        .iter()
-        .filter(|p| matches!(p.standing, PathStanding::Passing | PathStanding::Reported))
-        .count();
+    let (passing, required) = shown::verified(view, plan);
     let public_access = public_access(view, plan, &refusals);
     let mut status = SecureRegistryStatus {
         observed_generation: Some(view.desired.object.generation),
         endpoints_ready: Some(format!("{ready}/{}", assessment.endpoints.len())),
-        paths_verified: Some(format!("{passing}/{}", assessment.paths.len())),
+        paths_verified: Some(format!("{passing}/{required}")),
         last_proof: last_proof(view, plan, now),
         stale_since: None,
         unsettled_since: None,
