@@ -613,7 +613,7 @@ pub struct SharingSpec {
     /// Storage accounts of those workspaces: each gets a resource-instance rule for the registry.
     #[serde(default)]
     #[schemars(length(max = 32), inner(length(max = 512)))]
-    #[x_kube(validation = Rule::new(STORAGE_IDS).message("each must be the ARM id of a storage account: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Storage/storageAccounts/<name>"))]
+    #[x_kube(validation = Rule::new(STORAGE_IDS).message("each must be the ARM id of a storage account: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage/storageAccounts/NAME"))]
     pub workspace_storage_account_resource_ids: Vec<String>,
 }
 

@@ -4,12 +4,12 @@
 /// An ML registry's ARM id.
 pub(crate) const REGISTRY_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]MachineLearningServices/registries/[a-z0-9][-a-z0-9_]{1,32}$')";
 /// What to write instead.
-pub(crate) const REGISTRY_ID_SAYS: &str = "must be the ARM id of an ML registry: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.MachineLearningServices/registries/<name>";
+pub(crate) const REGISTRY_ID_SAYS: &str = "must be the ARM id of an ML registry: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.MachineLearningServices/registries/NAME";
 
 /// A virtual network's ARM id.
 pub(crate) const VNET_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}$')";
 /// What to write instead.
-pub(crate) const VNET_ID_SAYS: &str = "must be the ARM id of a virtual network: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
+pub(crate) const VNET_ID_SAYS: &str = "must be the ARM id of a virtual network: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/virtualNetworks/NAME";
 
 /// A list of virtual networks' ARM ids.
 pub(crate) const VNET_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}$'))";
@@ -17,13 +17,13 @@ pub(crate) const VNET_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions
 /// A subnet's ARM id.
 pub(crate) const SUBNET_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Network/virtualNetworks/[-a-z0-9_.]{1,64}/subnets/[-a-z0-9_.]{1,80}$')";
 /// What to write instead.
-pub(crate) const SUBNET_ID_SAYS: &str = "must be the ARM id of a subnet: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<vnet>/subnets/<subnet>";
+pub(crate) const SUBNET_ID_SAYS: &str = "must be the ARM id of a subnet: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/virtualNetworks/VNET/subnets/SUBNET";
 
 /// A resource group's ARM id that is not a managed one.
 pub(crate) const GROUP_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}$')";
 /// What to write instead.
 pub(crate) const GROUP_ID_SAYS: &str =
-    "must be the ARM id of a resource group: /subscriptions/<guid>/resourceGroups/<group>";
+    "must be the ARM id of a resource group: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP";
 /// Private endpoints are not permitted in the registry's managed group (azure.md §1.6).
 pub(crate) const NOT_MANAGED_GROUP: &str = "!self.lowerAscii().contains('/resourcegroups/azureml-rg-')";
 /// What to write instead.
@@ -32,11 +32,11 @@ pub(crate) const NOT_MANAGED_GROUP_SAYS: &str = "must not be the registry's mana
 /// A private DNS zone's ARM id.
 pub(crate) const ZONE_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Network/privateDnsZones/privatelink[.][-a-z0-9.]{1,200}$')";
 /// What to write instead.
-pub(crate) const ZONE_ID_SAYS: &str = "must be the ARM id of a privatelink zone: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/privateDnsZones/privatelink.<suffix>";
+pub(crate) const ZONE_ID_SAYS: &str = "must be the ARM id of a privatelink zone: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/privateDnsZones/privatelink.SUFFIX";
 
 /// An account that may stand behind a registry.
 pub(crate) const ACCOUNT_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/]{1,90}/providers/(Microsoft[.]Storage/storageAccounts/[a-z0-9]{3,24}|Microsoft[.]ContainerRegistry/registries/[a-z0-9]{5,50})$')";
-pub(crate) const ACCOUNT_ID_SAYS: &str = "must be the ARM id of a storage account or container registry: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Storage/storageAccounts/<name> (or Microsoft.ContainerRegistry/registries/<name>)";
+pub(crate) const ACCOUNT_ID_SAYS: &str = "must be the ARM id of a storage account or container registry: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage/storageAccounts/NAME (or Microsoft.ContainerRegistry/registries/NAME)";
 
 /// A storage account's ARM id, for each item.
 pub(crate) const STORAGE_IDS: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]{3,24}$'))";
@@ -241,7 +241,7 @@ pub(crate) const REQUEST_MESSAGE_SAYS: &str = "requestMessage belongs to mode Ma
 /// A Log Analytics workspace's ARM id.
 pub(crate) const WORKSPACE_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]OperationalInsights/workspaces/[-a-z0-9]{4,63}$')";
 /// What to write instead.
-pub(crate) const WORKSPACE_ID_SAYS: &str = "must be the ARM id of a Log Analytics workspace: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.OperationalInsights/workspaces/<name>";
+pub(crate) const WORKSPACE_ID_SAYS: &str = "must be the ARM id of a Log Analytics workspace: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME";
 
 /// Names of tags; what Azure forbids besides is said by the operator.
 pub(crate) const TAG_NAMES: &str = "self.all(name, size(name) > 0 && size(name) <= 512)";

@@ -38,8 +38,7 @@ pub struct ArmId {
     key: String,
 }
 
-const ARM_ID: &str =
-    "an ARM id such as /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
+const ARM_ID: &str = "an ARM id such as /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/virtualNetworks/NAME";
 
 impl ArmId {
     /// The id as first spelled.

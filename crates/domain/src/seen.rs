@@ -197,6 +197,8 @@ pub struct VantagePointSeen {
     pub service_account: String,
     /// Whether its agent's Lease is current. `Unknown` when it could not be read.
     pub alive: Fact<bool>,
+    /// When that Lease was renewed last, by the agent's own clock: for people only.
+    pub renewed: Option<Timestamp>,
 }
 
 /// A probe object.

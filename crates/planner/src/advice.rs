@@ -57,7 +57,7 @@ pub const ROWS: &[Row] = &[
         codes: &["ScopeLocked"],
         says: anything,
         reason: WaitReason::RefusedStalled,
-        advice: "no right helps against a lock; whoever set it removes it: az lock list --resource-group {resource group} --subscription {subscription} --output table, then az lock delete --name <lock> --resource-group {resource group} --subscription {subscription}",
+        advice: "no right helps against a lock; whoever set it removes it: az lock list --resource-group {resource group} --subscription {subscription} --output table, then az lock delete --name LOCK --resource-group {resource group} --subscription {subscription}",
     },
     Row {
         codes: &[
@@ -85,13 +85,13 @@ pub const ROWS: &[Row] = &[
         codes: &["SubscriptionNotFound", "InvalidSubscriptionId"],
         says: anything,
         reason: WaitReason::ScopeAbsentStalled,
-        advice: "correct the subscription in the spec; one in which the operator's identity has no role is not found either: az role assignment list --all --subscription {subscription} --assignee <object id>",
+        advice: "correct the subscription in the spec; one in which the operator's identity has no role is not found either: az role assignment list --all --subscription {subscription} --assignee OBJECT_ID",
     },
     Row {
         codes: &["ResourceGroupNotFound"],
         says: anything,
         reason: WaitReason::ScopeAbsentStalled,
-        advice: "correct the id in the spec, or create what is missing: az group create --name {resource group} --location <location> --subscription {subscription}; a subscription in which the operator's identity has no role is not found either: az role assignment list --all --subscription {subscription} --assignee <object id>",
+        advice: "correct the id in the spec, or create what is missing: az group create --name {resource group} --location LOCATION --subscription {subscription}; a subscription in which the operator's identity has no role is not found either: az role assignment list --all --subscription {subscription} --assignee OBJECT_ID",
     },
     Row {
         codes: &["InvalidAuthenticationTokenTenant"],
@@ -233,7 +233,7 @@ pub(crate) fn advise<'a>(refusal: impl Into<Refusal<'a>>) -> (WaitReason, String
 
 /// Puts in what Azure's message and the attempt name. What they do not name stays as something to fill in.
 fn fill(advice: &str, refusal: Refusal<'_>) -> String {
-    let resource = ids(refusal.attempt).next().unwrap_or("<resource id>");
+    let resource = ids(refusal.attempt).next().unwrap_or("RESOURCE_ID");
     let message = refusal.message;
     // Where two actions are named, the second is the one that is missing.
     let missing = message.split_once("however").map_or(message, |(_, missing)| missing);
@@ -264,31 +264,28 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
     [
         (
             "{principal}",
-            quoted_after(message, "object id '").unwrap_or("<object id>"),
+            quoted_after(message, "object id '").unwrap_or("OBJECT_ID"),
         ),
-        ("{role}", role.map_or("<a role with that action>", |r| r.place.role())),
+        ("{role}", role.map_or("ROLE", |r| r.place.role())),
         ("{scope}", scope),
-        ("{assignment}", assignment(message).unwrap_or("<policy assignment id>")),
+        ("{assignment}", assignment(message).unwrap_or("ASSIGNMENT")),
         ("{resource}", resource),
         ("{governed}", governed),
-        (
-            "{resource group}",
-            part("/resourcegroups/").unwrap_or("<resource group>"),
-        ),
+        ("{resource group}", part("/resourcegroups/").unwrap_or("RESOURCE_GROUP")),
         (
             "{subscription}",
             named("ubscription '")
                 .or_else(|| part("/subscriptions/"))
-                .unwrap_or("<subscription>"),
+                .unwrap_or("SUBSCRIPTION"),
         ),
         (
             "{provider}",
             named("namespace '")
                 .or_else(|| named("resource provider '"))
                 .or_else(|| part("/providers/"))
-                .unwrap_or("<provider>"),
+                .unwrap_or("PROVIDER"),
         ),
-        ("{subnet}", subnet.unwrap_or("<subnet id>")),
+        ("{subnet}", subnet.unwrap_or("SUBNET_ID")),
     ]
     .into_iter()
     .fold(advice.to_owned(), |text, (name, value)| text.replace(name, value))
@@ -368,10 +365,12 @@ mod tests {
                 ),
             );
             // What only a person knows.
-            let unknown = ["<lock>", "<location>", "<object id>"];
+            let unknown = ["LOCK", "LOCATION", "OBJECT_ID"];
             let text = unknown.iter().fold(text, |text, word| text.replace(word, ""));
             let text = text.replace("pe-{registry}-{group}-{hash}", "");
-            assert!(!text.contains('{') && !text.contains('<'), "{text}");
+            let named = ["RESOURCE", "ROLE", "ASSIGNMENT", "SUBSCRIPTION", "PROVIDER", "SUBNET"];
+            let left = named.iter().find(|word| text.contains(*word));
+            assert!(!text.contains('{') && left.is_none(), "{text}");
         }
     }
 

@@ -18,12 +18,12 @@ use crate::conditions::{truncate, whole_seconds};
 use crate::draft::{Draft, cluster_step};
 use crate::facts::View;
 use crate::gates::{approved, needs_approval};
-use crate::plan::{Assessment, FindingReason, Step, Wait, WaitReason};
+use crate::plan::{Assessment, Finding, FindingReason, Step, Wait, WaitReason};
 
 const LONGEST_MESSAGE: usize = 1024;
 
 /// Steps for those whose status says something else than what is true.
-pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait]) -> Vec<Step> {
+pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait], findings: &[Finding]) -> Vec<Step> {
     let Fact::Seen(all) = &view.seen.cluster.approvals else {
         return Vec::new();
     };
@@ -31,9 +31,10 @@ pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait]) -> 
     if view.seen.object.deleting || !view.desired.is_valid() {
         return Vec::new();
     }
+    let listed = is_listed(waits, findings);
     let told = |approval: &ApprovalSeen| {
         let status = match approval.change {
-            ChangeKind::Lockdown => of_lockdown(view, assessment, approval),
+            ChangeKind::Lockdown => of_lockdown(view, assessment, listed, approval),
             ChangeKind::NameChanges => of_name_changes(view, assessment, waits, approval),
         }?;
         (approval.status.as_ref() != Some(&status)).then(|| step(&view.desired.object.namespace, approval, status))
@@ -99,9 +100,38 @@ fn say(
     })
 }
 
-fn of_lockdown(view: &View<'_>, assessment: &Assessment, approval: &ApprovalSeen) -> Option<ChangeApprovalStatus> {
+/// Whether `status.approvalsWanted` says what the lockdown would do.
+pub(crate) fn is_listed(waits: &[Wait], findings: &[Finding]) -> bool {
+    waits.iter().any(|w| w.reason == WaitReason::LockdownApproval)
+        || findings.iter().any(|f| f.reason == FindingReason::RelockNeedsApproval)
+}
+
+/// What becomes of a digest that nobody has approved.
+fn what_next(view: &View<'_>, listed: bool) -> String {
+    let (registry, namespace) = (&view.desired.object.name, &view.desired.object.namespace);
+    if listed {
+        return format!(
+            "status.approvalsWanted says what it would do (kubectl get sreg {registry} -n {namespace} -o yaml): approve that with another ChangeApproval"
+        );
+    }
+    if !needs_approval(view) {
+        return "nothing waits for an approval of it (publicAccess.lockdown.waitFor)".to_owned();
+    }
+    if view.all_closed() {
+        "nothing waits for an approval while it is locked; a lock that comes back after a BreakGlass will wait for a ChangeApproval with that digest".to_owned()
+    } else {
+        "the lock is not so far yet; once it waits for an approval, status.approvalsWanted says what it would do"
+            .to_owned()
+    }
+}
+
+fn of_lockdown(
+    view: &View<'_>,
+    assessment: &Assessment,
+    listed: bool,
+    approval: &ApprovalSeen,
+) -> Option<ChangeApprovalStatus> {
     let registry = &view.desired.object.name;
-    let namespace = &view.desired.object.namespace;
     let Some(digest) = &assessment.lockdown_digest else {
         return match approval.status {
             // What cannot be told now is no news.
@@ -120,7 +150,8 @@ fn of_lockdown(view: &View<'_>, assessment: &Assessment, approval: &ApprovalSeen
             approval,
             ChangeApprovalPhase::Void,
             format!(
-                "void: targets, required paths, networks or what forbids opening again differ from what was approved; the lockdown of {registry} now has digest {digest}: kubectl get sreg {registry} -n {namespace} -o yaml says what it would do, approve that with another ChangeApproval"
+                "void: targets, required paths, networks or what forbids opening again differ from what was approved; the lockdown of {registry} now has digest {digest}; {}",
+                what_next(view, listed)
             ),
         );
     }

@@ -131,6 +131,18 @@ pub(crate) fn is_stalled(view: &View<'_>, step: &str) -> bool {
     of(view, step).is_some_and(|record| !passes(record))
 }
 
+/// Whether a wait is for a write that opens something, and that Azure did not take.
+pub(crate) fn is_about_opening(view: &View<'_>, wait: &Wait) -> bool {
+    let mut opening = view.attempts.iter().filter(|r| opens(&r.step) && !r.message.is_empty());
+    opening.any(|record| wait.message.starts_with(record.message.as_str()))
+}
+
+/// What Azure said against opening something, if it does not take that.
+pub(crate) fn refusal_of_opening<'a>(view: &'a View<'_>) -> Option<&'a str> {
+    let mut refused = view.attempts.iter().filter(|r| opens(&r.step) && !passes(r));
+    refused.next().map(|record| record.message.as_str())
+}
+
 /// Why a step cannot be counted on: what Azure said when it was last tried, however long ago.
 pub(crate) fn refused(view: &View<'_>, step: &str) -> Option<Wait> {
     let record = of(view, step).filter(|record| !passes(record))?;
@@ -185,21 +197,23 @@ pub(crate) fn looks<'a>(view: &'a View<'_>, draft: &'a Draft) -> impl Iterator<I
 
 /// Takes out of a draft what was tried a short time ago, and waits for it instead. What nothing waits for is told, no more.
 pub(crate) fn hold(view: &View<'_>, draft: &mut Draft) {
-    for wait in take_held(view, &mut draft.azure) {
+    for wait in take_held(view, &mut draft.azure, &mut draft.held) {
         draft.wait(wait);
     }
-    for Wait { message, reason: _ } in take_held(view, &mut draft.upkeep) {
+    for Wait { message, reason: _ } in take_held(view, &mut draft.upkeep, &mut draft.held) {
         draft.find(FindingReason::UpkeepFailing, message);
     }
 }
 
-fn take_held(view: &View<'_>, steps: &mut Vec<Step>) -> Vec<Wait> {
+fn take_held(view: &View<'_>, steps: &mut Vec<Step>, taken: &mut Vec<Action>) -> Vec<Wait> {
     let mut waits = Vec::new();
     steps.retain(|step| {
-        let wait = held(view, &step.id.0);
-        let free = wait.is_none();
-        waits.extend(wait);
-        free
+        let Some(wait) = held(view, &step.id.0) else {
+            return true;
+        };
+        waits.push(wait);
+        taken.push(step.action.clone());
+        false
     });
     waits
 }

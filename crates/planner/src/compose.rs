@@ -23,7 +23,7 @@ use crate::facts::{View, not_known};
 use crate::lint::{LintFinding, lint};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
-use crate::plan::{Actor, Assessment, FindingReason, PathAssessment, Plan, Step, WaitReason};
+use crate::plan::{Actor, Assessment, FindingReason, Plan, Step, WaitReason};
 use crate::{
     approvals, attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths,
     preflight, published, registry, release, settling, silence, state, tags, teardown,
@@ -189,7 +189,7 @@ fn live(view: &View<'_>) -> Plan {
         dns::answerable::hold(view, &wanted, &mut draft);
         assessment.names_about_to_change = settling::record_first(view, &mut draft);
         proof.plan_probes(view, assessment.dns_ready, &mut draft);
-        access(view, &paths, &proof, &assessment.paths, &mut draft);
+        access(view, (&paths, &proof), &assessment, &mut draft);
         approvals::warn_of_relock(view, &assessment, &mut draft);
     } else {
         // Upkeep and creation; and what is shut can be opened though not all of the registry is there.
@@ -205,7 +205,7 @@ fn live(view: &View<'_>) -> Plan {
 }
 
 /// Public access: who may open it comes before who wants it closed.
-fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAssessment], draft: &mut Draft) {
+fn access(view: &View<'_>, (paths, proof): (&Paths, &Evidence), assessment: &Assessment, draft: &mut Draft) {
     if open(view, draft) {
         return;
     }
@@ -216,9 +216,9 @@ fn access(view: &View<'_>, paths: &Paths, proof: &Evidence, standings: &[PathAss
         return;
     }
     if view.all_closed() {
-        locked::plan(paths, proof, standings, view, draft);
+        locked::plan((paths, proof), &assessment.paths, assessment.dns_ready, view, draft);
     } else {
-        lockdown::plan(view, paths, proof, standings, draft);
+        lockdown::plan(view, paths, proof, &assessment.paths, draft);
     }
 }
 
@@ -349,7 +349,8 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
         .sort_by(|a, b| (a.reason, &a.message).cmp(&(b.reason, &b.message)));
     let steps: Vec<&Step> = waves.iter().flatten().collect();
     assessment.state = Some(state::judge(view, &steps, &draft.waits, &assessment));
-    assessment.drift = drift::found(view, &steps, &assessment.names_about_to_change, &draft.findings);
+    let held: Vec<&Action> = assessment.names_about_to_change.iter().chain(&draft.held).collect();
+    assessment.drift = drift::found(view, &steps, &held, &assessment, &draft.findings);
     for drifted in &assessment.drift {
         draft.find(FindingReason::Drift, drifted.clone());
     }
@@ -377,17 +378,8 @@ fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>, assessment: &Assessm
     if waves.iter().flatten().any(|step| step.action.closes()) {
         return;
     }
-    let aside = [
-        WaitReason::BreakGlassStalled,
-        WaitReason::ResourceLockedStalled,
-        WaitReason::InvalidSpecStalled,
-    ];
-    let obstacle = draft
-        .waits
-        .iter()
-        .find(|w| w.reason.is_stalled() && !aside.contains(&w.reason));
-    let mut telling = break_glass::tell(view, obstacle.map(|w| w.message.as_str()), &draft.findings);
-    telling.extend(approvals::tell(view, assessment, &draft.waits));
+    let mut telling = break_glass::tell(view, &draft.waits, &draft.findings);
+    telling.extend(approvals::tell(view, assessment, &draft.waits, &draft.findings));
     telling.extend(published::step(view));
     telling.extend(silence::tell(view));
     if telling.is_empty() {
@@ -448,9 +440,15 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         NamesAboutToChange | RollbackAboutToOpen => SOON,
         NotKnown => Duration::from_secs(15),
         ProofPending | PathFailing | DnsExternalPending => interval,
-        ConnectionPending | DnsByPolicyPending | VantagePointMissing | AgentSilent | PathsUnknown | HostNotCovered => {
-            Duration::from_secs(30)
-        }
+        ConnectionPending
+        | DnsByPolicyPending
+        | VantagePointMissing
+        | VantagePointBlindStalled
+        | ConnectionRejectedStalled
+        | ConnectionRemovedStalled
+        | AgentSilent
+        | PathsUnknown
+        | HostNotCovered => Duration::from_secs(30),
         // Only a change of the spec ends it, and that is seen at once.
         InvalidSpecStalled => view.desired.drift_interval,
         DnsSettling | WindowClosed | RollbackBackoff | RetryPending | EffectPending => gates_look(view),
@@ -465,7 +463,6 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | TargetAbsentStalled
         | ScopeAbsentStalled
         | WindowNeverOpensStalled
-        | ConnectionRemovedStalled
         | ResourceLockedStalled
         | SubnetAbsentStalled
         | ZoneAbsentStalled
@@ -477,7 +474,6 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | DenyAssignmentStalled
         | PermissionStalled
         | SignInStalled
-        | ConnectionRejectedStalled
         | RefusedStalled
         | EndpointFailedStalled
         | SettingNotUnderstoodStalled

@@ -24,6 +24,8 @@ pub(crate) struct Draft {
     pub(crate) cluster: Vec<Step>,
     /// Closing writes; they stand alone.
     pub(crate) closing: Vec<Step>,
+    /// Writes that are held back for a while: what they would repair differs all the same.
+    pub(crate) held: Vec<Action>,
     /// Waits in the order in which gates said them.
     pub(crate) waits: Vec<Wait>,
     /// Waits that do not hold up the lock: tags, sharing.
@@ -70,6 +72,7 @@ impl Draft {
             probes: _,
             cluster,
             closing,
+            held: _,
             waits: _,
             aside: _,
             findings: _,

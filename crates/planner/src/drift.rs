@@ -1,20 +1,26 @@
 //! Drift: Azure differs from what was settled for this very spec. Told from the last status, so it starts anew when status is
 //! erased; a change of spec, a break-glass or a rollback are not drift.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
-use sreg_domain::{Action, ArmId, AzureAction, Edit};
+use sreg_domain::{Action, ArmId, AzureAction, Edit, Fact};
 
 use crate::break_glass::{self, Standing};
 use crate::facts::{View, was_locked};
-use crate::locked;
-use crate::plan::{Finding, FindingReason, Step};
+use crate::plan::{Assessment, Finding, FindingReason, Step};
+use crate::{locked, state};
 
 /// What differs, one sentence each.
-pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[Action], findings: &[Finding]) -> Vec<String> {
+pub(crate) fn found(
+    view: &View<'_>,
+    steps: &[&Step],
+    held: &[&Action],
+    assessment: &Assessment,
+    findings: &[Finding],
+) -> Vec<String> {
     if !was_settled(view)
         || view.seen.object.deleting
         || matches!(break_glass::standing(view), Standing::Active { .. })
@@ -33,13 +39,15 @@ pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[Action], findings:
         Action::Azure(azure) => !azure.is_closing(),
         Action::Cluster(_) => false,
     });
-    drift.extend(
-        writes
-            .filter(|_| !asked_for)
-            .map(|step| &step.action)
-            .chain(held.iter().filter(|_| !asked_for))
-            .map(|action| differs(view, action)),
-    );
+    if !asked_for {
+        let actions: Vec<&Action> = writes.map(|step| &step.action).chain(held.iter().copied()).collect();
+        drift.extend(actions.iter().map(|action| differs(view, action)));
+        let repaired = |id: &ArmId| actions.iter().any(|action| writes_to(action, id));
+        drift.extend(unrepaired(view, assessment, repaired));
+        if drift.is_empty() && assessment.dns_ready == Some(false) && names_are_ours(view) {
+            drift.push("zones, records or links of the private endpoints are missing or differ".to_owned());
+        }
+    }
     if view.desired.observe_only {
         drift.extend(
             findings
@@ -48,8 +56,33 @@ pub(crate) fn found(view: &View<'_>, steps: &[&Step], held: &[Action], findings:
                 .map(|f| f.message.clone()),
         );
     }
-    drift.dedup();
+    let mut told = BTreeSet::new();
+    drift.retain(|line| told.insert(line.clone()));
     drift
+}
+
+fn writes_to(action: &Action, id: &ArmId) -> bool {
+    matches!(action, Action::Azure(azure) if azure.resource() == id || azure.resource().parent().as_ref() == Some(id))
+}
+
+fn names_are_ours(view: &View<'_>) -> bool {
+    view.desired.endpoints.iter().all(|place| place.dns.is_ours())
+}
+
+/// What was lost and no write of this visit brings back: its repair is refused, under way, or up to somebody else.
+fn unrepaired(view: &View<'_>, assessment: &Assessment, repaired: impl Fn(&ArmId) -> bool) -> Vec<String> {
+    let azure = &view.seen.azure;
+    let storage = view.targets.storage.iter();
+    let storage = storage.filter(|id| azure.storage.get(id).is_some_and(Fact::is_absent));
+    let containers = view.targets.container_registries.iter();
+    let containers = containers.filter(|id| azure.container_registries.get(id).is_some_and(Fact::is_absent));
+    let gone = |noun: &str, id: &ArmId| format!("{noun} {} does not exist any more", id.name());
+    let endpoints = state::lost_endpoints(view, assessment).filter(|lost| !repaired(lost.id()));
+    storage
+        .map(|id| gone("storage account", id))
+        .chain(containers.map(|id| gone("container registry", id)))
+        .chain(endpoints.map(|lost| lost.show()))
+        .collect()
 }
 
 /// This generation was settled once, or has drifted since.

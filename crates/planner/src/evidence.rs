@@ -41,6 +41,8 @@ pub(crate) struct Evidence {
     pub(crate) probes: BTreeMap<String, ProbeWrite>,
     /// Why vantage points are of no use: missing, misplaced or silent.
     pub(crate) waits: Vec<Wait>,
+    /// Vantage points that stand where they should and report.
+    fit: BTreeSet<String>,
     /// One look per required path, in the same order.
     pub(crate) looks: Vec<Look>,
     /// The open round, if it counts.
@@ -78,9 +80,11 @@ pub(crate) fn gather(view: &View<'_>, paths: &Paths) -> Evidence {
     let complete = round
         .as_ref()
         .and_then(|round| complete(view, paths, &looks, round, &waits));
+    let fit = fit.into_iter().map(str::to_owned).collect();
     Evidence {
         probes,
         waits,
+        fit,
         looks,
         round,
         complete,
@@ -203,7 +207,11 @@ fn wanted_probe(
 }
 
 /// The probe, if it asks exactly what we want.
-fn asking<'a>(view: &'a View<'_>, vantage_point: &str, probes: &BTreeMap<String, ProbeWrite>) -> Option<&'a ProbeSeen> {
+pub(crate) fn asking<'a>(
+    view: &'a View<'_>,
+    vantage_point: &str,
+    probes: &BTreeMap<String, ProbeWrite>,
+) -> Option<&'a ProbeSeen> {
     let wanted = probes.get(vantage_point)?;
     let probe = view.seen.cluster.probes.get(vantage_point)?.seen()?;
     (probe.spec == wanted.spec && probe.namespace == wanted.namespace && probe.name == wanted.name).then_some(probe)
@@ -306,6 +314,11 @@ fn complete(view: &View<'_>, paths: &Paths, looks: &[Look], round: &Round, waits
 }
 
 impl Evidence {
+    /// Whether the agent of a vantage point stands where it should and reports.
+    pub(crate) fn hears(&self, vantage_point: &str) -> bool {
+        self.fit.contains(vantage_point)
+    }
+
     /// Whether the open round can still conclude before its evidence is too old.
     pub(crate) fn can_conclude(&self, view: &View<'_>) -> bool {
         let Some(round) = &self.round else { return false };

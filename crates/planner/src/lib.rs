@@ -21,6 +21,7 @@ mod approvals;
 mod askers;
 mod attempts;
 mod before_lock;
+mod blind;
 mod break_glass;
 mod callers;
 mod claims;

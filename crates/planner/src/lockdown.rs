@@ -4,7 +4,7 @@
 //! | so far | next |
 //! | --- | --- |
 //! | other steps or waits | those first |
-//! | paths not known, vantage points silent | wait |
+//! | paths not known, vantage points silent or blind | wait |
 //! | a gate is closed | wait, naming who must act |
 //! | a path fails, no round is open | wait: a round would prove nothing |
 //! | nothing that is open can be closed (denied, under a lock, refused a short time ago) | wait: it would be proven for nothing |
@@ -27,7 +27,7 @@ use crate::opening::kept;
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
-use crate::{attempts, before_lock, firewall, gates, obstacles, opening};
+use crate::{attempts, before_lock, blind, firewall, gates, obstacles, opening};
 
 /// Plans the way to the lock, as far as it can be gone now.
 pub(crate) fn plan(
@@ -84,6 +84,7 @@ fn what_holds(
         });
     }
     waits.extend(evidence.waits.iter().cloned());
+    waits.extend(blind::waits(view, evidence));
     waits.extend(gates::closed(view, paths, draft));
     if let Some(failure) = first_failure(standings) {
         waits.push(Wait {
@@ -99,6 +100,7 @@ fn is_for_people(reason: WaitReason) -> bool {
     let early = [
         WaitReason::VantagePointMissing,
         WaitReason::AgentSilent,
+        WaitReason::VantagePointBlindStalled,
         WaitReason::SharedAccountNotAcknowledged,
         WaitReason::RecentPublicClients,
         WaitReason::LockdownApproval,
@@ -115,8 +117,11 @@ fn still_to_prove(view: &View<'_>, evidence: &Evidence) -> String {
         .iter()
         .filter(|look| matches!(look, Look::Passes(times) if *times >= needed))
         .count();
+    let why = blind::why(view, evidence)
+        .map(|why| format!("; {why}"))
+        .unwrap_or_default();
     format!(
-        "{proven} of {} paths have {needed} successes in a row in the open proof round",
+        "{proven} of {} paths have {needed} successes in a row in the open proof round{why}",
         evidence.looks.len()
     )
 }

@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | all pass | – | settled |
 //! | not told (silence, unknown) | – | wait; never a reason to open |
+//! | one fails by its name | any | the operator writes records again: nobody is asked to |
 //! | one fails | Hold, or after the grace period | Stalled: path lost |
 //! | one fails | Reopen | a new round confirms it, status records it, then the snapshot is restored |
 //! | opened by rollback | Reopen | lock again after a pause that grows; Stalled after the third |
@@ -12,18 +13,20 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use sreg_api::conditions::State;
+use sreg_api::probe::Hop;
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::status::RollbackStatus;
 use sreg_domain::{ArmId, Fact};
 
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
-use crate::facts::{View, locked_at, noun};
+use crate::facts::{View, locked_at, noun, was_locked};
 use crate::lockdown::{kept_open, limits, would_open};
-use crate::obstacles;
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
-use crate::plan::{FindingReason, PathAssessment, PathStanding, WaitReason};
+use crate::plan::{FindingReason, PathAssessment, PathStanding, Wait, WaitReason};
+use crate::{blind, obstacles};
 
 /// After this many reopenings only a change of spec locks again.
 const MOST_ROLLBACKS: i32 = 3;
@@ -211,11 +214,36 @@ fn nothing_to_restore(view: &View<'_>, draft: &mut Draft) {
     }
 }
 
+/// Whether the operator is putting back what the failing names lack: nobody is asked to do that. Once it cannot (a write is refused
+/// again and again) the wait for that is stalled, and the loss is told as well.
+fn is_put_back(view: &View<'_>, standings: &[PathAssessment], dns_ready: Option<bool>, draft: &Draft) -> bool {
+    let at_work = draft.has_steps() || !draft.waits.is_empty();
+    let stuck = draft.waits.iter().any(|w| w.reason.is_stalled());
+    let names_are_ours = |path: &PathAssessment| {
+        let network = view.desired.client_networks.iter().find(|n| n.name == path.network);
+        let place = network.and_then(|n| view.desired.endpoints.iter().find(|e| e.name == n.endpoint));
+        place.is_some_and(|place| place.dns.is_ours())
+    };
+    let by_name = |path: &PathAssessment| match &path.standing {
+        PathStanding::Failing(hop, _) => *hop == Hop::Dns && names_are_ours(path),
+        PathStanding::Passing | PathStanding::Reported | PathStanding::Unknown(_) => true,
+    };
+    at_work && !stuck && dns_ready == Some(false) && standings.iter().all(by_name)
+}
+
+/// Whether names are still being published by people for a registry that was closed from birth: what nobody had yet is not lost.
+fn is_published(view: &View<'_>, draft: &Draft) -> bool {
+    let status = &view.seen.object.status;
+    let locked = State::Locked.to_string();
+    let held_before = was_locked(status) || status.history.iter().any(|entry| entry.state == locked);
+    !held_before && draft.waits.iter().any(|w| w.reason == WaitReason::DnsExternalPending)
+}
+
 /// Says what keeps a locked registry from being settled.
 pub(crate) fn plan(
-    paths: &Paths,
-    evidence: &Evidence,
+    (paths, evidence): (&Paths, &Evidence),
     standings: &[PathAssessment],
+    dns_ready: Option<bool>,
     view: &View<'_>,
     draft: &mut Draft,
 ) {
@@ -223,14 +251,21 @@ pub(crate) fn plan(
     kept_open(view, draft);
     nothing_to_restore(view, draft);
     obstacles::tell(view, draft);
-    if let Some(lost) = first_failure(&those_in_use(view, standings, draft)) {
+    let used = those_in_use(view, standings, draft);
+    let lost =
+        first_failure(&used).filter(|_| !is_put_back(view, &used, dns_ready, draft) && !is_published(view, draft));
+    if let Some(lost) = lost {
+        let repair = match draft.waits.iter().find(|w| w.reason == WaitReason::DnsExternalPending) {
+            Some(wait) => wait.message.as_str(),
+            None => "repair the path",
+        };
         let way_back = match view.desired.rollback {
-            RollbackPolicy::Hold => "the lock holds: repair the path, or open with a BreakGlass",
+            RollbackPolicy::Hold => format!("the lock holds: {repair}, or open with a BreakGlass"),
             RollbackPolicy::Reopen if within_grace(view).is_some() => {
-                "the lock is opened again if a new proof round confirms it"
+                "the lock is opened again if a new proof round confirms it".to_owned()
             }
             RollbackPolicy::Reopen => {
-                "the lock holds, its grace period is over: repair the path, or open with a BreakGlass"
+                format!("the lock holds, its grace period is over: {repair}, or open with a BreakGlass")
             }
         };
         draft.waiting(
@@ -238,9 +273,17 @@ pub(crate) fn plan(
             format!("{lost}; {way_back}; what agents see: {}", look_closer(view)),
         );
     }
-    for wait in paths.gaps.iter().chain(&evidence.waits) {
-        draft.wait(wait.clone());
-    }
+    // That paths are not known follows from what is at work or waited for already, and would name the wrong one to act.
+    let said = draft.has_steps() || !draft.waits.is_empty();
+    let gaps = paths
+        .gaps
+        .iter()
+        .filter(|gap| !said || gap.reason != WaitReason::PathsUnknown);
+    let waits: Vec<Wait> = gaps.chain(&evidence.waits).cloned().collect();
+    waits.into_iter().for_each(|wait| draft.wait(wait));
+    blind::waits(view, evidence)
+        .into_iter()
+        .for_each(|wait| draft.wait(wait));
     let silent = standings.iter().find_map(|p| match &p.standing {
         PathStanding::Unknown(why) => Some(format!("{} to {}: {why}", p.network, p.path.fqdn)),
         PathStanding::Passing | PathStanding::Reported | PathStanding::Failing(..) => None,

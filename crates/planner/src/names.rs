@@ -101,7 +101,7 @@ pub(crate) fn touched_by_endpoint(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<S
     }
     if wanted.group == EndpointGroup::ContainerRegistry {
         touches.push(format!(
-            "layer pulls of {} move to its dedicated data endpoints: clients behind a firewall need <name>.<region>.data.{} allowed",
+            "layer pulls of {} move to its dedicated data endpoints: clients behind a firewall need NAME.REGION.data.{} allowed",
             wanted.target.name(),
             view.desired.cloud.suffix(wanted.group)
         ));

@@ -106,6 +106,8 @@ pub enum WaitReason {
     VantagePointMissing,
     /// A vantage point's agent does not report.
     AgentSilent,
+    /// A vantage point's agent lives and can judge no path, for so long that it will not pass.
+    VantagePointBlindStalled,
     /// A proof round is open.
     ProofPending,
     /// A required path fails.

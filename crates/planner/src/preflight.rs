@@ -66,7 +66,7 @@ fn grant(view: &View<'_>, place: Place, scope: &ArmId, actions: &[&str]) -> Stri
     let principal = view.seen.azure.principal.seen();
     format!(
         "az role assignment create --assignee-object-id {} --assignee-principal-type ServicePrincipal --role \"{}\" --scope {scope} (lacks {})",
-        principal.map_or("<object id>", |p| p.object_id.as_str()),
+        principal.map_or("OBJECT_ID", |p| p.object_id.as_str()),
         place.role(),
         actions.join(", ")
     )

@@ -100,6 +100,11 @@ impl WaitReason {
                 meaning: "The agent of a vantage point does not report.",
                 action: "Whoever runs that cluster looks at its pods: `kubectl get pods -n NAMESPACE`.",
             },
+            VantagePointBlindStalled => Explained {
+                actor: Actor::User,
+                meaning: "A vantage point's agent lives, and its own way out is broken: it can judge no path.",
+                action: "Repair its proxy or resolver (`kubectl get vantagepoint NAME -o yaml`); `kubectl get connectivityprobes -A -o yaml` shows what it sees.",
+            },
             ProofPending => Explained {
                 actor: Actor::Agent,
                 meaning: "A proof round is open.",

@@ -20,14 +20,16 @@ use crate::break_glass::{self, Standing};
 use crate::conditions::{self, Draft, Truth, whole_seconds};
 use crate::evidence::first_failure;
 use crate::facts::{View, in_azures_words};
-use crate::plan::{FindingReason, Plan, WaitReason};
+use crate::plan::{Actor, FindingReason, Plan, Wait, WaitReason};
 use crate::state;
 use crate::validate::Violation;
 
+mod cut_off;
 mod emergencies;
 mod events;
 mod exposure;
 mod fields;
+mod shown;
 mod stale;
 mod steady;
 mod truths;
@@ -115,10 +117,11 @@ pub fn report(input: ReportInput<'_>) -> Report {
     };
     let verdict = verdict(&view, plan, outcome, &attempts);
     let (verdict, unsettled_since) = steady::judge(&view, plan, verdict, now);
+    let verdict = cut_off::told(&view, plan, verdict);
     let former = &seen.object.status;
     let drafts = truths::all(&view, plan, &verdict);
     let conditions = conditions::merge(drafts, &former.conditions, desired.object.generation, now);
-    let emergencies = Emergencies::of(&view);
+    let emergencies = Emergencies::of(&view, &plan.waits);
     let refusals = attempts::for_status(&view, plan, &attempts.all, now);
     let mut status = fields::status(
         &view,
@@ -234,14 +237,22 @@ fn working(planned: State) -> State {
     }
 }
 
-/// What clients lose, and what is done about it.
+/// What clients lost, and what is done about it; who they are is said before that.
 fn degraded(view: &View<'_>, plan: &Plan) -> String {
-    let lost = state::lost_endpoint(view, &plan.assessment).or_else(|| first_failure(&plan.assessment.paths));
+    let endpoint = state::lost_endpoints(view, &plan.assessment).next();
+    let lost = endpoint
+        .map(|lost| lost.show())
+        .or_else(|| first_failure(&plan.assessment.paths));
     let lost = lost.unwrap_or_else(|| "something that clients need is missing".into());
-    let azure = plan.steps().any(|s| matches!(s.action, Action::Azure(_)));
-    match plan.waits.first() {
-        Some(wait) if !azure => format!("closed to the public, but {lost}; {}", wait.message),
-        Some(_) | None => format!("closed to the public, but {lost}; it is being put back"),
+    let azure = plan.steps().find(|s| matches!(s.action, Action::Azure(_)));
+    let by_itself = |w: &&Wait| matches!(w.reason.actor(), Actor::Time | Actor::Azure);
+    match (azure, plan.waits.first()) {
+        (Some(step), _) => format!("{lost}; the operator is putting that back: {}", step.action),
+        (None, Some(wait)) if by_itself(&wait) => {
+            format!("{lost}; the operator is putting that back: {}", wait.message)
+        }
+        (None, Some(wait)) => format!("{lost}; {}", wait.message),
+        (None, None) => format!("{lost}; the operator is putting that back"),
     }
 }
 

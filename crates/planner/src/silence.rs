@@ -18,10 +18,11 @@ pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {
     let cluster = &view.seen.cluster;
     let told = |(point, probe): (&String, &Fact<sreg_domain::seen::ProbeSeen>)| {
         let probe = probe.seen()?;
-        let silent_since = match reports(cluster.vantage_points.get(point)?)? {
+        let point_seen = cluster.vantage_points.get(point)?;
+        let silent_since = match reports(point_seen)? {
             true => None,
-            // The first look that found it silent; what was told once is not moved.
-            false => Some(probe.silent_since.unwrap_or_else(|| now(view))),
+            // Its agent's last sign of life, or this look where there was none; what was told once is not moved.
+            false => Some(probe.silent_since.unwrap_or_else(|| last_sign(view, point_seen))),
         };
         (silent_since != probe.silent_since).then(|| {
             cluster_step(
@@ -37,8 +38,10 @@ pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {
     cluster.probes.iter().filter_map(told).collect()
 }
 
-fn now(view: &View<'_>) -> Timestamp {
-    whole_seconds(view.now).0
+/// An agent's clock may be ahead: nobody has been silent since a time that has not come.
+fn last_sign(view: &View<'_>, point: &Fact<VantagePointSeen>) -> Timestamp {
+    let renewed = point.seen().and_then(|point| point.renewed);
+    whole_seconds(renewed.map_or(view.now, |at| at.min(view.now))).0
 }
 
 /// Whether the agent of a vantage point reports; `None`: that is not known.

@@ -3,13 +3,13 @@
 
 use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
-use sreg_domain::seen::IgnoranceKind;
-use sreg_domain::{Action, AzureAction, ClusterAction, Fact};
+use sreg_domain::seen::{EndpointSeen, IgnoranceKind};
+use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Fact};
 
 use crate::evidence::first_failure;
 use crate::facts::{View, was_locked};
 use crate::opening;
-use crate::plan::{Assessment, Step, Wait, WaitReason};
+use crate::plan::{Assessment, EndpointAssessment, Step, Wait, WaitReason};
 use crate::{attempts, break_glass};
 
 /// Which wait speaks for the object when there are several: the lowest.
@@ -46,7 +46,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         EndpointMembersPending => 10,
         DnsByPolicyPending | DnsExternalPending => 11,
         NamesAboutToChange | DnsPending => 12,
-        VantagePointMissing | AgentSilent => 14,
+        VantagePointMissing | AgentSilent | VantagePointBlindStalled => 14,
         HostNotCovered | SharedAccountNotAcknowledged => 15,
         PathsUnknown => 16,
         RecentPublicClients => 17,
@@ -72,7 +72,7 @@ pub(crate) fn judge(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment
         state,
         State::Progressing | State::CreatingEndpoints | State::ConfiguringDns | State::Settling | State::Proving
     );
-    let lost = || first_failure(&assessment.paths).is_some() || lost_endpoint(view, assessment).is_some();
+    let lost = || first_failure(&assessment.paths).is_some() || lost_endpoints(view, assessment).next().is_some();
     if repairs && is_shut_off(view) && lost() {
         State::Degraded
     } else {
@@ -81,40 +81,78 @@ pub(crate) fn judge(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment
 }
 
 /// Public access is wanted closed and is, as far as anybody knows: clients depend on the private endpoints.
-fn is_shut_off(view: &View<'_>) -> bool {
+pub(crate) fn is_shut_off(view: &View<'_>) -> bool {
     let closed = view.all_closed() || (was_locked(&view.seen.object.status) && !view.any_open());
     closed && view.desired.public_access == PublicAccess::Disabled && !view.desired.observe_only
 }
 
-/// An endpoint that carried names is gone, or not approved any more: whom it takes along.
-pub(crate) fn lost_endpoint(view: &View<'_>, assessment: &Assessment) -> Option<String> {
+/// An endpoint that carried names and carries nobody any more.
+pub(crate) struct LostEndpoint<'a> {
+    line: &'a EndpointAssessment,
+    /// Whom it takes along, and the names that they miss.
+    pub(crate) networks: Vec<&'a str>,
+    pub(crate) fqdns: &'a [String],
+    /// Whether it is there, and as what.
+    seen: Option<&'a EndpointSeen>,
+}
+
+/// Endpoints that carried names and are gone, or not approved any more.
+pub(crate) fn lost_endpoints<'a>(
+    view: &'a View<'_>,
+    assessment: &'a Assessment,
+) -> impl Iterator<Item = LostEndpoint<'a>> {
     let former = &view.seen.object.status.endpoints;
-    assessment
-        .endpoints
-        .iter()
-        .filter(|e| e.ready == Some(false))
-        .find_map(|e| {
-            let id = e.id.to_string();
-            let carried = former
-                .iter()
-                .find(|f| f.resource_id.eq_ignore_ascii_case(&id) && !f.fqdns.is_empty())?;
-            let seen = view.seen.azure.endpoints.get(&e.id).and_then(Fact::seen);
-            let approved = seen.and_then(|e| e.connection_status.as_deref());
-            if approved.is_some_and(|a| a.eq_ignore_ascii_case("Approved")) {
-                return None;
-            }
-            let networks = view.desired.client_networks.iter().filter(|n| n.endpoint == e.place);
-            let networks: Vec<&str> = networks.map(|n| n.name.as_str()).collect();
-            Some(format!(
-                "clients of {} cannot reach {}: private endpoint {}/{} {} is {}",
-                networks.join(", "),
-                carried.fqdns.join(", "),
-                e.place,
-                e.group.group_id(),
-                e.target.name(),
-                seen.map_or("gone".to_owned(), |e| e.provisioning_state.to_ascii_lowercase())
-            ))
+    let unready = assessment.endpoints.iter().filter(|e| e.ready == Some(false));
+    unready.filter_map(move |line| {
+        let id = line.id.to_string();
+        let carried = former
+            .iter()
+            .find(|f| f.resource_id.eq_ignore_ascii_case(&id) && !f.fqdns.is_empty())?;
+        let seen = view.seen.azure.endpoints.get(&line.id).and_then(Fact::seen);
+        let approved = seen.and_then(|e| e.connection_status.as_deref());
+        if approved.is_some_and(|a| a.eq_ignore_ascii_case("Approved")) {
+            return None;
+        }
+        let networks = view.desired.client_networks.iter().filter(|n| n.endpoint == line.place);
+        Some(LostEndpoint {
+            line,
+            networks: networks.map(|n| n.name.as_str()).collect(),
+            fqdns: &carried.fqdns,
+            seen,
         })
+    })
+}
+
+impl LostEndpoint<'_> {
+    pub(crate) fn id(&self) -> &ArmId {
+        &self.line.id
+    }
+
+    /// What became of it.
+    pub(crate) fn show(&self) -> String {
+        let line = self.line;
+        let what = match self.seen {
+            None => "is gone".to_owned(),
+            Some(endpoint) => not_carrying(endpoint),
+        };
+        format!(
+            "private endpoint {}/{} {} {what}",
+            line.place,
+            line.group.group_id(),
+            line.target.name()
+        )
+    }
+}
+
+/// Why an endpoint that is there carries nobody.
+fn not_carrying(endpoint: &EndpointSeen) -> String {
+    let state = &endpoint.provisioning_state;
+    match endpoint.connection_status.as_deref() {
+        Some(connection) if state.eq_ignore_ascii_case("Succeeded") => {
+            format!("has a connection that is {}", connection.to_ascii_lowercase())
+        }
+        Some(_) | None => format!("is {}", state.to_ascii_lowercase()),
+    }
 }
 
 /// What steps and waits say; `settled` is what is true when neither are left.
@@ -258,6 +296,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         | ScopeAbsentStalled
         | WindowNeverOpensStalled
         | ConnectionRemovedStalled
+        | VantagePointBlindStalled
         | ResourceLockedStalled
         | SubnetAbsentStalled
         | ZoneAbsentStalled

@@ -18,6 +18,7 @@ use sreg_domain::naming::{self, Belonging};
 use sreg_domain::seen::{EndpointSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, Fact};
 
+use crate::attempts;
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::WantedEndpoints;
 use crate::facts::View;
@@ -89,13 +90,19 @@ fn one(
         return;
     }
     let owner = &view.desired.owner;
+    let step = format!("tag {label}");
     let mut tags = naming::tags_to_set(wanted, there);
     if belonging == Belonging::TagLost {
         tags.insert(OWNER_TAG.to_owned(), owner.clone());
+        let again = if attempts::is_stalled(view, &step) {
+            "but it cannot be tagged again (UpkeepFailing says why), and without the tag it is not removed; by hand: "
+        } else {
+            "and is tagged again: "
+        };
         draft.find(
             FindingReason::TagLost,
             format!(
-                "{id} has lost its tag {OWNER_TAG}; it is known by its name and by what it leads to, and is tagged again ({})",
+                "{id} has lost its tag {OWNER_TAG}; it is known by its name and by what it leads to, {again}{}",
                 merge_command(id, owner)
             ),
         );
@@ -103,7 +110,6 @@ fn one(
     if tags.is_empty() {
         return;
     }
-    let step = format!("tag {label}");
     draft.upkeep.push(azure_step(
         step,
         AzureAction::MergeTags {

@@ -124,7 +124,7 @@ fn left_open(view: &View<'_>, draft: &mut Draft) {
 fn azure(view: &View<'_>, draft: &mut Draft) {
     let wanted = view.desired.deletion == DeletionPolicy::DeleteEndpoints && !view.desired.observe_only;
     if !wanted {
-        return;
+        return retained(view, draft);
     }
     if let Some(wrong) = view.desired.what_is_wrong() {
         return draft.find(
@@ -227,6 +227,34 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             Fact::Seen(_) | Fact::Absent => {}
         }
     }
+}
+
+/// What the default leaves: told by what status knows, because nothing has to be looked at for it.
+fn retained(view: &View<'_>, draft: &mut Draft) {
+    let made = view.seen.object.status.endpoints.iter();
+    let made: Vec<&str> = made
+        .filter(|e| e.provisioning_state != "Absent")
+        .map(|e| e.resource_id.as_str())
+        .collect();
+    let claimed_elsewhere = view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours();
+    if made.is_empty() || view.desired.observe_only || claimed_elsewhere {
+        return;
+    }
+    let way_back = if view.any_closed() {
+        format!(
+            ", and so does the way back (ConfigMap {} of the operator's namespace)",
+            naming::snapshot_name(&view.desired.registry)
+        )
+    } else {
+        String::new()
+    };
+    draft.find(
+        FindingReason::LeftInPlace,
+        format!(
+            "deletionPolicy: Retain: private endpoints, their records, zones and links stay, public access stays as it is{way_back}; once no client needs the endpoints: az network private-endpoint delete --ids {}",
+            made.join(" ")
+        ),
+    );
 }
 
 /// Some endpoint, or something that the registry named, could not be read, and asking again can help.

@@ -84,10 +84,10 @@ impl Checks {
     }
 }
 
-const REGISTRY_SHAPE: &str = "an ML registry: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.MachineLearningServices/registries/<name>";
-const STORAGE_SHAPE: &str = "a storage account: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Storage/storageAccounts/<name>";
-const VNET_SHAPE: &str = "a virtual network: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<name>";
-const WORKSPACE_SHAPE: &str = "a Log Analytics workspace: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.OperationalInsights/workspaces/<name>";
+const REGISTRY_SHAPE: &str = "an ML registry: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.MachineLearningServices/registries/NAME";
+const STORAGE_SHAPE: &str = "a storage account: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage/storageAccounts/NAME";
+const VNET_SHAPE: &str = "a virtual network: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/virtualNetworks/NAME";
+const WORKSPACE_SHAPE: &str = "a Log Analytics workspace: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME";
 
 /// Turns an object into what is desired. One that breaks rules becomes the least that it needs, with everything that is wrong
 /// with it in [`Desired::violations`]; an error only where it does not even name its registry. An object that is being deleted

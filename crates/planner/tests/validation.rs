@@ -422,7 +422,12 @@ fn the_examples_are_valid() {
                 if document.contains("\nkind: VantagePoint\n") {
                     let point = serde_saphyr::from_str::<VantagePoint>(document);
                     let point = point.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-                    vantage_points.insert(point.metadata.name.unwrap());
+                    // They belong to the whole cluster: whoever applies all of them overwrites none by another.
+                    assert!(
+                        vantage_points.insert(point.metadata.name.unwrap()),
+                        "{}",
+                        path.display()
+                    );
                 } else if document.contains("\nkind: SecureRegistry\n") {
                     let object: SecureRegistry =
                         serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -441,6 +446,13 @@ fn the_examples_are_valid() {
     assert_eq!(registries.len(), 3);
     assert_eq!(
         vantage_points.into_iter().collect::<Vec<_>>(),
-        ["hub-agent", "office", "spoke-a-agent"]
+        [
+            "hub-agent",
+            "office",
+            "production-hub-agent",
+            "production-office",
+            "production-spoke-a-agent",
+            "spoke-a-agent"
+        ]
     );
 }

@@ -209,6 +209,63 @@ fn every_page_with_commands_is_run() -> Result<()> {
     Ok(())
 }
 
+/// Holds `<word>`, which whoever pastes it asks the shell to read from a file.
+fn redirects(text: &str) -> bool {
+    let mut inner = text.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
+    inner.any(|(word, _)| {
+        let fits = |c: char| c.is_ascii_lowercase() || c == ' ' || c == '-';
+        !word.is_empty() && word.chars().all(fits)
+    })
+}
+
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files(&path, extension, found)?;
+        } else if path.extension().is_some_and(|is| is == extension) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// What somebody has to fill in is in capitals: in each fenced block of a page, and in each text of the crates that speak to people.
+#[test]
+fn no_placeholder_is_a_redirection_when_it_is_pasted() -> Result<()> {
+    let mut wrong = Vec::new();
+    let mut pages = vec![repository().join("README.md")];
+    for folder in ["docs", "deploy"] {
+        files(&repository().join(folder), "md", &mut pages)?;
+    }
+    for page in &pages {
+        let text = std::fs::read_to_string(page)?;
+        // Every second part between fences is a block.
+        let fenced = text.split("```").skip(1).step_by(2);
+        let inline = text.split('`').skip(1).step_by(2).filter(|code| code.contains(' '));
+        let blocks = fenced.chain(inline).flat_map(str::lines);
+        wrong.extend(
+            blocks
+                .filter(|line| redirects(line))
+                .map(|line| format!("{}: {line}", page.display())),
+        );
+    }
+    let mut sources = Vec::new();
+    for of in ["planner", "api", "domain", "runtime", "stand"] {
+        files(&repository().join("crates").join(of).join("src"), "rs", &mut sources)?;
+    }
+    for source in &sources {
+        for line in std::fs::read_to_string(source)?.lines() {
+            let comment = line.trim_start().starts_with("//");
+            if !comment && line.split('"').skip(1).step_by(2).any(redirects) {
+                wrong.push(format!("{}: {line}", source.display()));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_of_readme_and_docs_runs_as_typed() -> Result<()> {
     let stand = Stand::start(worlds::demo()?).await?;

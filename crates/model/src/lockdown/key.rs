@@ -238,6 +238,7 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
             namespace: _,
             service_account: _,
             alive,
+            renewed: _,
         } = seen;
         known(alive, hasher).hash(hasher);
     }

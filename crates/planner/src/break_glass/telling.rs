@@ -18,8 +18,8 @@ use super::{Term, after, is_spent, terms};
 use crate::conditions::{truncate, whole_seconds};
 use crate::draft::cluster_step;
 use crate::facts::{View, locked_at};
-use crate::opening;
-use crate::plan::{Finding, FindingReason, Step};
+use crate::plan::{Actor, Finding, FindingReason, Step, Wait, WaitReason};
+use crate::{attempts, opening};
 
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -46,8 +46,7 @@ fn step(namespace: &str, glass: &BreakGlassSeen, status: BreakGlassStatus) -> Op
 }
 
 /// Steps for those whose status says something else than what is true.
-/// `obstacle`: what a person has to do before the registry can be locked again.
-pub(crate) fn tell(view: &View<'_>, obstacle: Option<&str>, findings: &[Finding]) -> Vec<Step> {
+pub(crate) fn tell(view: &View<'_>, waits: &[Wait], findings: &[Finding]) -> Vec<Step> {
     let Fact::Seen(all) = &view.seen.cluster.break_glasses else {
         return Vec::new();
     };
@@ -58,9 +57,27 @@ pub(crate) fn tell(view: &View<'_>, obstacle: Option<&str>, findings: &[Finding]
             let term = terms
                 .iter()
                 .find(|t| t.glass.uid == glass.uid && t.glass.name == glass.name);
-            step(namespace, glass, status(view, glass, term, obstacle, findings)?)
+            step(namespace, glass, status(view, glass, term, waits, findings)?)
         })
         .collect()
+}
+
+/// What somebody has to end before the registry can be locked, the most telling first. What only time or Azure ends is not told here:
+/// it comes and goes.
+pub(crate) fn up_to_people<'a>(view: &'a View<'_>, waits: &'a [Wait]) -> impl Iterator<Item = &'a Wait> {
+    let said_elsewhere = [
+        WaitReason::BreakGlassStalled,
+        WaitReason::ResourceLockedStalled,
+        WaitReason::InvalidSpecStalled,
+    ];
+    let person = |wait: &&Wait| match wait.reason.actor() {
+        Actor::User | Actor::Administrator | Actor::Approver | Actor::DnsOwner | Actor::Agent => true,
+        Actor::Time | Actor::Azure => false,
+    };
+    waits.iter().filter(move |wait| {
+        let theirs = wait.reason.is_stalled() || (person(wait) && wait.reason != WaitReason::ProofPending);
+        theirs && !said_elsewhere.contains(&wait.reason) && !attempts::is_about_opening(view, wait)
+    })
 }
 
 /// `None`: what it says stays.
@@ -68,7 +85,7 @@ fn status(
     view: &View<'_>,
     glass: &BreakGlassSeen,
     term: Option<&Term<'_>>,
-    obstacle: Option<&str>,
+    waits: &[Wait],
     findings: &[Finding],
 ) -> Option<BreakGlassStatus> {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
@@ -95,7 +112,8 @@ fn status(
     let until = whole_seconds(term.until).0;
     if term.runs(view.now) {
         let restored = opening::is_restored(view);
-        let stays = obstacle.map(stays_open).unwrap_or_default();
+        let stays = up_to_people(view, waits).find(|wait| wait.reason.is_stalled());
+        let stays = stays.map(|wait| stays_open(view, wait)).unwrap_or_default();
         return match no_effect(view) {
             Some(why) => Some(say(Ignored, Some(term.until), format!("has no effect: {why}"))),
             // What cannot be read now is no news.
@@ -118,8 +136,10 @@ fn status(
                 Active,
                 Some(term.until),
                 format!(
-                    "public access of {registry} is being opened, until {until}{}; kubectl get sreg {registry} -n {namespace} -o wide says how far it is{stays}",
-                    cut(view, term)
+                    "public access of {registry} is being opened, until {until}{}; {}{}{stays}",
+                    cut(view, term),
+                    how_far(view),
+                    relock(findings)
                 ),
             )),
         };
@@ -138,9 +158,15 @@ fn status(
     let next = match (no_effect(view), view.desired.what_is_wrong()) {
         (Some(why), _) => format!("nothing is locked again: {why}"),
         (None, Some(wrong)) => format!("nothing is locked again before {registry} is repaired: {wrong}"),
-        (None, None) => format!(
-            "{registry} is locked again, once every path is proven anew; kubectl get sreg {registry} -n {namespace} -o wide says how far it is"
-        ),
+        (None, None) => match up_to_people(view, waits).next() {
+            Some(wait) => format!(
+                "{registry} is not locked again before this is done: {}",
+                in_short(view, &wait.message)
+            ),
+            None => format!(
+                "{registry} is locked again, once every path is proven anew; kubectl get sreg {registry} -n {namespace} -o wide says how far it is"
+            ),
+        },
     };
     Some(say(
         Expired,
@@ -149,10 +175,38 @@ fn status(
     ))
 }
 
+/// What Azure says against opening; else where to look.
+fn how_far(view: &View<'_>) -> String {
+    let (registry, namespace) = (&view.desired.object.name, &view.desired.object.namespace);
+    match attempts::refusal_of_opening(view) {
+        Some(refusal) => format!("not all of it opens yet: {}", in_short(view, refusal)),
+        None => format!("kubectl get sreg {registry} -n {namespace} -o wide says how far it is"),
+    }
+}
+
 /// Said while it runs, so that nobody finds out at its end.
-fn stays_open(obstacle: &str) -> String {
-    let obstacle = truncate(obstacle, LONGEST_MESSAGE / 2);
-    format!(". As things stand it cannot be locked again and stays open beyond that: {obstacle}")
+fn stays_open(view: &View<'_>, wait: &Wait) -> String {
+    format!(
+        ". As things stand it cannot be locked again and stays open beyond that: {}",
+        in_short(view, &wait.message)
+    )
+}
+
+/// Several of these share a message: a longer one ends after a whole part of it, and says where the rest is.
+const LONGEST_PART: usize = 360;
+
+fn in_short(view: &View<'_>, message: &str) -> String {
+    if message.len() <= LONGEST_PART {
+        return message.to_owned();
+    }
+    let parts = message.match_indices("; ").chain(message.match_indices(": "));
+    let end = parts.map(|(at, _)| at).filter(|at| *at <= LONGEST_PART).max();
+    let start = match end {
+        Some(end) => message.get(..end).unwrap_or_default().to_owned(),
+        None => truncate(message, LONGEST_PART),
+    };
+    let (registry, namespace) = (&view.desired.object.name, &view.desired.object.namespace);
+    format!("{start} (the rest of it, with what to do: kubectl describe sreg {registry} -n {namespace})")
 }
 
 /// What the lock after it will wait for, if anything is missing.

@@ -33,7 +33,7 @@ fn addresses_needed(view: &View<'_>, w: &Wanted<'_>) -> usize {
 
 fn need(view: &View<'_>, w: &Wanted<'_>) -> String {
     format!(
-        "private endpoint {} takes {} addresses there, and all that are still missing there take {}: free some, give the subnet another prefix (az network vnet subnet update --ids {} --address-prefixes …), or name another one in spec.endpoints[{}].subnetResourceId",
+        "private endpoint {} takes {} addresses there, and all that are still missing there take {}: free some, give the subnet another prefix (az network vnet subnet update --ids {} --address-prefixes PREFIXES), or name another one in spec.endpoints[{}].subnetResourceId",
         w.label(),
         addresses_of(view, w),
         addresses_needed(view, w),

@@ -11,6 +11,7 @@ use crate::break_glass::{self, Term};
 use crate::conditions::{truncate, whole_seconds};
 use crate::facts::View;
 use crate::opening;
+use crate::plan::Wait;
 
 /// Status stays small. The first is kept, because the longest time counts from it.
 const MOST_USES: usize = 8;
@@ -29,7 +30,7 @@ pub(super) struct Emergencies {
 }
 
 impl Emergencies {
-    pub(super) fn of(view: &View<'_>) -> Emergencies {
+    pub(super) fn of(view: &View<'_>, waits: &[Wait]) -> Emergencies {
         let former = &view.seen.object.status.break_glasses;
         // Whom the registry belongs to decides what a break-glass means.
         let known = matches!(view.seen.cluster.break_glasses, Fact::Seen(_))
@@ -44,7 +45,7 @@ impl Emergencies {
         let running: Vec<&Term<'_>> = terms.iter().filter(|t| t.runs(view.now) && counts(view, t)).collect();
         let mut told = Emergencies::default();
         for before in former {
-            told.go_on(view, before, &running);
+            told.go_on(view, waits, before, &running);
         }
         for term in &running {
             told.begin(view, term);
@@ -56,7 +57,7 @@ impl Emergencies {
     }
 
     /// A recorded use still runs, or is over.
-    fn go_on(&mut self, view: &View<'_>, before: &BreakGlassUse, running: &[&Term<'_>]) {
+    fn go_on(&mut self, view: &View<'_>, waits: &[Wait], before: &BreakGlassUse, running: &[&Term<'_>]) {
         let one = std::slice::from_ref(before);
         let term = running.iter().find(|t| break_glass::recorded(one, t.glass).is_some());
         let mut after = before.clone();
@@ -69,7 +70,7 @@ impl Emergencies {
                 let end = before.until.as_ref().map_or(view.now, |t| t.0.min(view.now));
                 after.until = Some(whole_seconds(end));
                 after.ended = true;
-                self.ended.push(end_of(view, &after, running));
+                self.ended.push(end_of(view, waits, &after, running));
             }
             None => {}
         }
@@ -137,7 +138,7 @@ fn counts(view: &View<'_>, term: &Term<'_>) -> bool {
         && (!view.desired.observe_only || was_told)
 }
 
-fn end_of(view: &View<'_>, over: &BreakGlassUse, running: &[&Term<'_>]) -> String {
+fn end_of(view: &View<'_>, waits: &[Wait], over: &BreakGlassUse, running: &[&Term<'_>]) -> String {
     let registry = view.desired.registry.name();
     let next = if view.desired.public_access == PublicAccess::Enabled {
         format!("{registry} stays open, as its spec now desires")
@@ -151,6 +152,8 @@ fn end_of(view: &View<'_>, over: &BreakGlassUse, running: &[&Term<'_>]) -> Strin
         format!("under managementPolicy: Observe nothing locks {registry} again")
     } else if !view.desired.is_valid() {
         format!("{registry} is locked again once its SecureRegistry is valid")
+    } else if let Some(wait) = break_glass::up_to_people(view, waits).next() {
+        format!("{registry} is not locked again before this is done: {}", wait.message)
     } else {
         format!("{registry} is locked again, once every path is proven anew")
     };

@@ -15,7 +15,7 @@ use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::{Digest, Fact, Outcome, TargetKind, naming};
 
 use super::emergencies::Emergencies;
-use super::{Verdict, exposure, stale};
+use super::{Verdict, exposure, shown, stale};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::facts::View;
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
@@ -44,16 +44,12 @@ pub(super) fn status(
     let former = &view.seen.object.status;
     let assessment = &plan.assessment;
     let ready = assessment.endpoints.iter().filter(|e| e.ready == Some(true)).count();
-    let passing = assessment
-        .paths
-        .iter()
-        .filter(|p| matches!(p.standing, PathStanding::Passing | PathStanding::Reported))
-        .count();
+    let (passing, required) = shown::verified(view, plan);
     let public_access = public_access(view, plan, &refusals);
     let mut status = SecureRegistryStatus {
         observed_generation: Some(view.desired.object.generation),
         endpoints_ready: Some(format!("{ready}/{}", assessment.endpoints.len())),
-        paths_verified: Some(format!("{passing}/{}", assessment.paths.len())),
+        paths_verified: Some(format!("{passing}/{required}")),
         last_proof: last_proof(view, plan, now),
         stale_since: None,
         unsettled_since: None,
@@ -371,7 +367,6 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         digest: digest.to_string(),
         summary,
     };
-    let waits = |reason| plan.waits.iter().any(|w| w.reason == reason);
     let mut wanted = Vec::new();
     let changes = plan.assessment.name_changes.iter();
     wanted.extend(changes.map(|c| line("NameChanges", &c.digest, truncate(&c.summary, LONGEST_LINE))));
@@ -379,7 +374,7 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         .assessment
         .lockdown_digest
         .as_ref()
-        .filter(|_| waits(WaitReason::LockdownApproval) || will_be_wanted(plan))
+        .filter(|_| approvals::is_listed(&plan.waits, &plan.findings))
     {
         let summary = truncate(&lockdown_summary(view, plan), LONGEST_LIST);
         wanted.push(line("Lockdown", digest, summary));
@@ -406,12 +401,6 @@ fn public_clients(view: &View<'_>) -> Vec<PublicClientStatus> {
         .collect();
     lines.truncate(MOST_LINES);
     lines
-}
-
-/// The lock after a break-glass will need it.
-fn will_be_wanted(plan: &Plan) -> bool {
-    let warned = FindingReason::RelockNeedsApproval;
-    plan.findings.iter().any(|f| f.reason == warned)
 }
 
 /// Which approvals the writes of this visit went out with.

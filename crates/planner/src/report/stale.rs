@@ -1,5 +1,6 @@
 //! What cannot be read now keeps the value that it had when it was last read, with the time since when nobody could tell: an outage
-//! of Azure's does not wipe out what people know. Only for people: nothing is decided on it.
+//! of Azure's does not wipe out what people know. Only for people: nothing is decided on it. What another object looks after is not
+//! shown at all.
 
 use jiff::Timestamp;
 use sreg_api::status::{EndpointStatus, SecureRegistryStatus, TargetAccessStatus};
@@ -15,12 +16,30 @@ const UNKNOWN: &str = "Unknown";
 
 /// Puts back what was known of everything that this visit could not read.
 pub(super) fn keep_last_known(view: &View<'_>, plan: &Plan, status: &mut SecureRegistryStatus, now: Timestamp) {
+    if is_held_elsewhere(view) {
+        return blank(status);
+    }
     let former = &view.seen.object.status;
     let access = keep_access(view, former, status);
     let endpoints = keep_endpoints(view, former, status);
     let paths = keep_paths(view, plan, former, status);
     let since = || former.stale_since.clone().unwrap_or_else(|| whole_seconds(now));
     status.stale_since = (access || endpoints || paths).then(since);
+}
+
+/// Another object holds the registry, and this one is looked at only now and then.
+fn is_held_elsewhere(view: &View<'_>) -> bool {
+    let held = view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours();
+    held && !view.desired.observe_only && !view.seen.object.deleting
+}
+
+/// What stands in Azure changes at the other object's word: nothing is shown here rather than something old.
+fn blank(status: &mut SecureRegistryStatus) {
+    status.public_access = None;
+    status.endpoints_ready = None;
+    status.paths_verified = None;
+    status.endpoints.clear();
+    status.stale_since = None;
 }
 
 fn keep_access(view: &View<'_>, former: &SecureRegistryStatus, status: &mut SecureRegistryStatus) -> bool {

@@ -10,11 +10,9 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::conditions::{ConditionType, State};
-use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_api::registry::PublicAccess;
-use sreg_domain::Fact;
 
-use super::Verdict;
+use super::{Verdict, cut_off};
 use crate::conditions::whole_seconds;
 use crate::facts::{View, was_locked};
 use crate::plan::{Actor, PathStanding, Plan, Wait, WaitReason};
@@ -77,7 +75,7 @@ fn was_called_locked(view: &View<'_>) -> bool {
 fn concern(view: &View<'_>, plan: &Plan, state: State) -> Concern {
     let assessment = &plan.assessment;
     let fails = |p: &crate::plan::PathAssessment| matches!(p.standing, PathStanding::Failing(..));
-    let fails = assessment.paths.iter().any(fails) || an_agent_reports_a_loss(view);
+    let fails = assessment.paths.iter().any(fails) || cut_off::reported(view).next().is_some();
     if !is_passing(state) || plan.waits.iter().any(is_for_people) || fails {
         return Concern::Somebody;
     }
@@ -91,22 +89,6 @@ fn concern(view: &View<'_>, plan: &Plan, state: State) -> Concern {
         && all_pass
         && plan.waits.iter().all(busy);
     if untouched { Concern::Nobody } else { Concern::NobodyYet }
-}
-
-/// Which paths are required may not be known just now, where something cannot be read; what agents found on those they were asked
-/// for is.
-fn an_agent_reports_a_loss(view: &View<'_>) -> bool {
-    let needed = view.desired.verification.consecutive_successes;
-    let probes = view.seen.cluster.probes.values().filter_map(Fact::seen);
-    let answered = probes.filter_map(|probe| {
-        let status = probe.status.as_ref()?;
-        (status.observed_generation == Some(probe.generation)).then_some(status)
-    });
-    let lost = |result: &PathResult| {
-        result.outcome == ProbeOutcome::Failed
-            && u32::try_from(result.failures).is_ok_and(|failures| failures >= needed)
-    };
-    answered.flat_map(|status| &status.results).any(lost)
 }
 
 /// States that end by themselves.

@@ -205,7 +205,9 @@ fn verified(view: &View<'_>, plan: &Plan) -> Said {
         PathStanding::Passing | PathStanding::Reported | PathStanding::Failing(..) => None,
     });
     if let Some(untold) = untold {
-        return say(Truth::Unknown, "NotProven", untold);
+        let before = view.seen.object.status.last_proof.as_ref();
+        let before = before.and_then(|p| Some(format!("; {} were last proven at {}", p.paths, p.time.as_ref()?.0)));
+        return say(Truth::Unknown, "NotProven", untold + &before.unwrap_or_default());
     }
     if paths.iter().any(|p| p.standing == PathStanding::Reported) {
         return say(

@@ -9,8 +9,8 @@ use sreg_domain::{ArmId, Cloud, EndpointGroup, naming};
 
 use super::{Checks, VNET_SHAPE, request_message, tags};
 
-const SUBNET_SHAPE: &str = "a subnet: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<vnet>/subnets/<subnet>";
-const GROUP_SHAPE: &str = "a resource group: /subscriptions/<guid>/resourceGroups/<group>";
+const SUBNET_SHAPE: &str = "a subnet: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/virtualNetworks/VNET/subnets/SUBNET";
+const GROUP_SHAPE: &str = "a resource group: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP";
 const GROUPS: [EndpointGroup; 4] = [
     EndpointGroup::AmlRegistry,
     EndpointGroup::Blob,
@@ -226,7 +226,7 @@ fn existing_zones(
             }
             Ok(_) | Err(_) => checks.refuse(
                 path,
-                format!("{id:?} must be the ARM id of the zone {zone}: /subscriptions/<guid>/resourceGroups/<group>/providers/Microsoft.Network/privateDnsZones/{zone}"),
+                format!("{id:?} must be the ARM id of the zone {zone}: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/privateDnsZones/{zone}"),
             ),
         }
     }

@@ -38,6 +38,13 @@ pub fn cases() -> Vec<Case> {
             world.answer();
             world
         }),
+        ("an_agent_that_can_judge_no_path_is_for_people", || {
+            let mut world = gated(|_| {});
+            world.liars.insert("spoke-agent".into(), people::Lie::SeesNothing);
+            world.answer();
+            world.until("Stalled", 40);
+            world
+        }),
         ("a_host_that_no_endpoint_carries_is_named", || {
             let mut world = gated(|_| {});
             world.seen.azure.discovery = Fact::Seen(vec![

@@ -67,6 +67,7 @@ fn lies() -> impl Strategy<Value = Lie> {
         Lie::TooFew,
         Lie::OneMissing,
         Lie::AllFails,
+        Lie::SeesNothing,
     ])
 }
 

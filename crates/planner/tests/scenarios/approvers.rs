@@ -203,3 +203,37 @@ fn an_approval_that_the_lock_will_need_is_missed_before_the_break_glass_ends() {
     live(&mut world, 60, "");
     world.until("Locked", 60);
 }
+
+/// Nobody is sent to a list that is empty.
+#[test]
+fn a_void_approval_points_only_at_what_is_there() {
+    let mut world = waiting();
+    world.approve();
+    world.settle(60);
+    world.respec(|o| {
+        o.spec.unproven_networks = vec![UnprovenNetworkSpec {
+            virtual_network_resource_id: vnet("sandbox").to_string(),
+            reason: "no clients".into(),
+        }]
+    });
+    world.visit();
+    let said = message(&mut world);
+    assert!(world.seen.object.status.approvals_wanted.is_empty());
+    assert!(
+        phase(&mut world) == Void
+            && !said.contains("status.approvalsWanted")
+            && said.contains("a lock that comes back"),
+        "{said}"
+    );
+    // Open again, the lock asks for it, and status lists it.
+    world.pass(Duration::from_secs(600));
+    add(&mut world, "a", 30);
+    world.until("BreakGlass", 10);
+    live(&mut world, 5, "");
+    assert!(!world.seen.object.status.approvals_wanted.is_empty());
+    assert!(
+        message(&mut world).contains("status.approvalsWanted"),
+        "{}",
+        message(&mut world)
+    );
+}

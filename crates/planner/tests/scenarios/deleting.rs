@@ -193,3 +193,32 @@ fn an_endpoint_stays_where_somebody_elses_would_leave_our_linked_networks_withou
             .all(|step| !step.starts_with("delete-zone-group") || !step.contains("blob"))
     );
 }
+
+/// Whoever deletes with the default finds out what that leaves, from the object and from an event.
+#[test]
+fn what_the_default_leaves_is_told() {
+    let mut world = locked();
+    let made: Vec<String> = world.seen.azure.endpoints.keys().map(ToString::to_string).collect();
+    let snapshot = sreg_domain::naming::snapshot_name(&world.desired.registry);
+    world.delete();
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        let (_, report) = world.visit();
+        told.extend(
+            report
+                .events
+                .into_iter()
+                .filter(|e| e.reason == "LeftInPlace")
+                .map(|e| e.note),
+        );
+        if world.gone {
+            break;
+        }
+        assert!(world.message().contains("Retain"), "{}", world.message());
+        world.pass(report.requeue);
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in made.iter().chain([&snapshot]) {
+        assert!(told[0].contains(part.as_str()), "no {part} in {}", told[0]);
+    }
+}

@@ -488,3 +488,70 @@ fn a_claim_that_cannot_be_read_ends_no_use() {
     let (_, report) = world.visit();
     assert_eq!((report.gauges.break_glass_uses, report.status.break_glasses), (0, uses));
 }
+
+/// What it really waits for is said, not that it is locked again.
+#[test]
+fn one_that_is_over_says_what_the_lock_waits_for() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.public_access.lockdown = Some(LockdownSpec {
+            wait_for: vec![LockdownGate::Approval],
+            window: None,
+        })
+    });
+    world.until("AwaitingApproval", 60);
+    world.approve();
+    world.settle(60);
+    world.pass(Duration::from_secs(600));
+    add(&mut world, "a", 30);
+    world.until("BreakGlass", 10);
+    world.seen.cluster.approvals = Fact::Seen(Vec::new());
+    live(&mut world, 10, "");
+    let during = told(&mut world, "a").message;
+    assert!(during.contains("the lock will wait for a ChangeApproval"), "{during}");
+    let ended = live(&mut world, 30, "BreakGlassEnded");
+    assert_eq!(world.state(), "AwaitingApproval", "{}", world.message());
+    let after = told(&mut world, "a");
+    assert_eq!(after.phase, Expired);
+    for text in [&after.message, &ended[0]] {
+        assert!(
+            text.contains("create a ChangeApproval with change: Lockdown") && !text.contains("is locked again,"),
+            "{text}"
+        );
+    }
+}
+
+/// While opening is refused that is what is said, in whole parts of a sentence; and what the lock after it will need is not forgotten.
+#[test]
+fn while_opening_is_refused_the_message_says_that_and_ends_where_a_part_ends() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.public_access.lockdown = Some(LockdownSpec {
+            wait_for: vec![LockdownGate::Approval],
+            window: None,
+        })
+    });
+    world.until("AwaitingApproval", 60);
+    world.approve();
+    world.settle(60);
+    world.pass(Duration::from_secs(600));
+    world.seen.cluster.approvals = Fact::Seen(Vec::new());
+    world.thwarted(
+        "break-glass",
+        crate::world::contrary::Contrary::Fails("RequestDisallowedByPolicy", 403, Disposition::Terminal),
+    );
+    add(&mut world, "a", 60);
+    live(&mut world, 10, "");
+    let said = told(&mut world, "a").message;
+    for part in [
+        "not all of it opens yet: ",
+        "RequestDisallowedByPolicy",
+        "the lock will wait for a ChangeApproval",
+    ] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    assert!(
+        !said.contains("cannot be locked again") && !said.contains('…'),
+        "{said}"
+    );
+}

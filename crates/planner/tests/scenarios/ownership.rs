@@ -422,3 +422,31 @@ fn a_policy_that_demands_tags_or_a_name_is_answered_with_the_field_that_gives_th
         assert!(!world.message().contains("grant"), "{}", world.message());
     }
 }
+
+/// What is refused is not said to be done.
+#[test]
+fn a_lost_tag_that_azure_does_not_take_again_is_not_called_put_back() {
+    let mut world = locked();
+    world.wipe_tags();
+    world.thwarted(
+        "tag ",
+        crate::world::contrary::Contrary::Fails(
+            "RequestDisallowedByPolicy",
+            403,
+            sreg_domain::action::Disposition::Terminal,
+        ),
+    );
+    let (plan, _) = world.visit();
+    let lost = |plan: &Plan| {
+        let mut found = plan.findings.iter().filter(|f| f.reason == FindingReason::TagLost);
+        found.next().expect("a tag is lost").message.clone()
+    };
+    assert!(lost(&plan).contains("is tagged again"), "{}", lost(&plan));
+    world.pass(Duration::from_secs(1));
+    let (plan, _) = world.visit();
+    assert!(
+        lost(&plan).contains("cannot be tagged again") && lost(&plan).contains("az tag update"),
+        "{}",
+        lost(&plan)
+    );
+}

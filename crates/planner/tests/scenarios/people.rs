@@ -24,13 +24,13 @@ fn ready(world: &World) -> String {
     world.condition("Ready").unwrap().0
 }
 
-fn said_of(world: &World, kind: &str) -> String {
+pub(super) fn said_of(world: &World, kind: &str) -> String {
     let conditions = &world.seen.object.status.conditions;
     conditions.iter().find(|c| c.type_ == kind).unwrap().message.clone()
 }
 
 /// The endpoint of this target.
-fn endpoint_of(world: &mut World, target: &str) -> sreg_domain::ArmId {
+pub(super) fn endpoint_of(world: &mut World, target: &str) -> sreg_domain::ArmId {
     let mut all = world.seen.azure.endpoints.iter();
     let of = |f: &Fact<EndpointSeen>| f.seen().is_some_and(|e| e.target.as_ref().unwrap().name() == target);
     all.find(|(_, f)| of(f)).unwrap().0.clone()
@@ -305,6 +305,75 @@ fn a_deleted_endpoint_of_a_locked_registry_is_told_with_whom_it_takes_along() {
     world.pass(Duration::from_secs(5));
     world.settle(60);
     assert_eq!(world.state(), "Locked");
+}
+
+#[test]
+fn paths_that_pass_stay_counted_while_a_question_changes_or_another_endpoint_is_lost() {
+    let mut world = locked();
+    let id = endpoint_of(&mut world, "contosoacr");
+    if let Some(Fact::Seen(endpoint)) = world.seen.azure.endpoints.get_mut(&id) {
+        endpoint.connection_status = Some("Rejected".into());
+    }
+    let (plan, report) = world.visit();
+    assert_eq!(verified(&world), "6/12", "those of the other two endpoints");
+    assert!(report.status.last_proof.is_some() && plan.assessment.evidence.is_none());
+    // A probe asks for more: nobody has answered that yet.
+    let mut world = locked();
+    world.respec(|o| o.spec.verification.interval = "45s".into());
+    world.silent.clear();
+    let plan = world.plan();
+    let report = world.report(&plan, &sreg_domain::Outcome::default());
+    assert_eq!(report.status.paths_verified.as_deref(), Some("12/12"));
+    assert!(plan.assessment.evidence.is_none(), "none of it proves anything");
+    let said = report
+        .status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "ConnectivityVerified")
+        .unwrap();
+    assert!(
+        said.status == "Unknown" && said.message.contains("12/12 were last proven at 20"),
+        "{}",
+        said.message
+    );
+    // What an agent that is silent said last counts for nobody.
+    world.silent.insert("spoke-agent".into());
+    world.answer();
+    world.visit();
+    assert_eq!(verified(&world), "8/12");
+}
+
+#[test]
+fn of_an_object_whose_registry_another_one_holds_nothing_old_is_shown() {
+    let mut world = locked();
+    world.seen.cluster.claim = Fact::Seen(Claim {
+        holder: "other/team".into(),
+        uid: "other".into(),
+    });
+    let (_, report) = world.visit();
+    assert_eq!(world.state(), "Stalled");
+    let status = &report.status;
+    assert_eq!(
+        (&status.public_access, &status.endpoints_ready, &status.paths_verified),
+        (&None, &None, &None)
+    );
+    assert!(status.stale_since.is_none() && status.endpoints.is_empty());
+}
+
+#[test]
+fn silence_is_counted_from_the_last_sign_of_life() {
+    let mut world = locked();
+    world.pass(Duration::from_secs(600));
+    let renewed = world.now - Duration::from_secs(90);
+    world.silent.insert("spoke-agent".into());
+    world.answer();
+    let Some(Fact::Seen(point)) = world.seen.cluster.vantage_points.get_mut("spoke-agent") else {
+        panic!("no vantage point")
+    };
+    point.renewed = Some(renewed);
+    world.visit();
+    let since = |world: &World| world.seen.cluster.probes["spoke-agent"].seen().unwrap().silent_since;
+    assert_eq!(since(&world), Some(renewed));
 }
 
 #[test]

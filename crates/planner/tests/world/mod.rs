@@ -247,6 +247,7 @@ pub fn point(network: VantageNetwork, virtual_network: Option<ArmId>) -> Fact<Va
         namespace: "vantage".into(),
         service_account: "agent".into(),
         alive: Fact::Seen(true),
+        renewed: None,
     })
 }
 

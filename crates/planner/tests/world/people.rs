@@ -25,6 +25,8 @@ pub enum Lie {
     OneMissing,
     /// Failure of everything.
     AllFails,
+    /// Nothing at all: its own proxy does not answer.
+    SeesNothing,
 }
 
 impl Lie {
@@ -50,6 +52,14 @@ impl Lie {
                 }
             }
             Lie::OneMissing => drop(status.results.pop()),
+            Lie::SeesNothing => {
+                for result in &mut status.results {
+                    result.outcome = ProbeOutcome::Unknown;
+                    result.message = "SOCKS5 proxy 127.0.0.1:1080: connection refused".into();
+                    result.addresses.clear();
+                    (result.successes, result.failures) = (0, 0);
+                }
+            }
             Lie::AllFails => {
                 for result in &mut status.results {
                     result.outcome = ProbeOutcome::Failed;

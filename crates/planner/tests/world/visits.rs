@@ -127,12 +127,13 @@ impl World {
         self.answer();
     }
 
-    /// Carries out wave after wave; a failed wave ends it.
+    /// Carries out wave after wave; after a failed one people are told, and nothing else is done.
     pub fn carry_out(&mut self, plan: &Plan) -> Outcome {
         let mut outcome = Outcome::default();
+        let mut failed = false;
         for wave in &plan.waves {
-            let mut failed = false;
-            for step in wave {
+            let held_back = failed;
+            for step in wave.iter().filter(|step| !held_back || step.action.only_tells()) {
                 let done = self.apply(step);
                 let succeeded = matches!(
                     done.result,
@@ -146,9 +147,6 @@ impl World {
                     outcome.locked_with.clone_from(&plan.assessment.evidence);
                 }
                 outcome.steps.push(done);
-            }
-            if failed {
-                break;
             }
         }
         outcome

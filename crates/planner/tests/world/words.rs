@@ -1,4 +1,4 @@
-//! A law of every test: whatever is told to people names no step and shows no Rust. Step ids are keys of ours.
+//! A law of every test: whatever is told to people names no step, shows no Rust and can be pasted. Step ids are keys of ours.
 
 use serde_json::Value;
 use sreg_planner::{Plan, Report};
@@ -87,4 +87,17 @@ fn is_plain(text: &str, plan: &Plan) {
     for rust in RUST {
         assert!(!text.contains(rust), "a message shows Rust ({rust}): {text}");
     }
+    assert!(
+        !redirects(text),
+        "a shell takes the placeholder for a redirection: {text}"
+    );
+}
+
+/// Holds `<word>`, which whoever pastes it asks the shell to read from a file.
+fn redirects(text: &str) -> bool {
+    let inner = text.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
+    inner.into_iter().any(|(word, _)| {
+        let fits = |c: char| c.is_ascii_lowercase() || c == ' ' || c == '-';
+        !word.is_empty() && word.chars().all(fits)
+    })
 }

@@ -25,14 +25,15 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
     let mut outcome = Outcome::default();
     let mut held_back: Option<String> = None;
     for wave in &plan.waves {
+        // What only tells people is not held back: whoever waits for what failed has to hear of it.
+        let goes = |step: &&Step| held_back.is_none() || step.action.only_tells();
+        let (going, held): (Vec<&Step>, Vec<&Step>) = wave.iter().partition(goes);
         if let Some(why) = &held_back {
-            outcome.steps.extend(
-                wave.iter()
-                    .map(|step| outcome_of(step, StepResult::Withheld(why.clone()))),
-            );
-            continue;
+            let withheld = held.into_iter();
+            let withheld = withheld.map(|step| outcome_of(step, StepResult::Withheld(why.clone())));
+            outcome.steps.extend(withheld);
         }
-        for (step, result, evidence) in carry_out_wave(context, object, wave).await {
+        for (step, result, evidence) in carry_out_wave(context, object, &going).await {
             if !is_done(&result) && !step.action.only_tells() {
                 held_back.get_or_insert_with(|| format!("{} comes first", step.action));
             }
@@ -47,13 +48,13 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
 type Carried<'a> = (&'a Step, StepResult, Option<Digest>);
 
 /// Closing writes go one after another, each behind its own look at the world: one may change what the next one relies on.
-async fn carry_out_wave<'a>(context: &Context, object: &ObjectRef, wave: &'a [Step]) -> Vec<Carried<'a>> {
+async fn carry_out_wave<'a>(context: &Context, object: &ObjectRef, wave: &[&'a Step]) -> Vec<Carried<'a>> {
     let at_once = if wave.iter().any(|step| step.action.closes()) {
         1
     } else {
         context.settings.step_concurrency.max(1)
     };
-    let steps: Vec<_> = wave.iter().map(|step| carry_out(context, object, step)).collect();
+    let steps: Vec<_> = wave.iter().map(|&step| carry_out(context, object, step)).collect();
     stream::iter(steps).buffer_unordered(at_once).collect().await
 }
 

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ApiResource, DynamicObject};
 use serde_json::Value;
 use sreg_api::VantagePoint;
 use sreg_api::names;
 use sreg_api::vantage_point::VantagePointSpec;
+use sreg_domain::duration;
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, VantagePointSeen};
 
 use super::read;
@@ -59,7 +61,12 @@ async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
         Err(error) => return Fact::Unknown(nonsense(attempt, format!("spec.virtualNetworkResourceId: {error}"))),
     };
     context.memories.vantage_point_is_in(name, &spec.namespace);
-    let alive = alive(context, &spec.namespace, name).await;
+    let lease = lease(context, &spec.namespace, name).await;
+    let renewed = lease.seen().and_then(|lease| lease.renew_time.as_ref()).map(|at| at.0);
+    let alive = match is_alive(context, &spec.namespace, name, lease) {
+        Fact::Absent => no_agent_yet(context, object.metadata.creation_timestamp.as_ref()),
+        known => known,
+    };
     Fact::Seen(VantagePointSeen {
         uid: object.metadata.uid.unwrap_or_default(),
         generation: object.metadata.generation.unwrap_or_default(),
@@ -68,18 +75,53 @@ async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
         namespace: spec.namespace,
         service_account: spec.service_account_name,
         alive,
+        renewed,
     })
+}
+
+/// An agent that never reported has the time of a Lease for it, from when its vantage point was made: until then nobody can tell
+/// whether it is silent or on its way.
+fn no_agent_yet(context: &Context, made: Option<&Time>) -> Fact<bool> {
+    let age = made.and_then(|made| Duration::try_from(context.clock.now().duration_since(made.0)).ok());
+    match age.and_then(|age| DEFAULT_DURATION.checked_sub(age)) {
+        Some(left) if !left.is_zero() => Fact::Unknown(Ignorance {
+            attempt: String::new(),
+            kind: IgnoranceKind::Settling,
+            message: format!(
+                "its agent has not reported yet; it is called silent {} after the VantagePoint was made",
+                duration::show(DEFAULT_DURATION)
+            ),
+            code: None,
+            correlation_id: None,
+            retry_after: Some(left),
+        }),
+        Some(_) | None => Fact::Absent,
+    }
 }
 
 /// Whether the agent's Lease has a holder who renews it. `Absent`: no agent has ever reported.
 pub(crate) async fn alive(context: &Context, namespace: &str, vantage_point: &str) -> Fact<bool> {
+    let lease = lease(context, namespace, vantage_point).await;
+    is_alive(context, namespace, vantage_point, lease)
+}
+
+async fn lease(context: &Context, namespace: &str, vantage_point: &str) -> Fact<LeaseSpec> {
     let name = lease_name(vantage_point);
     let api: Api<Lease> = Api::namespaced(context.client.clone(), namespace);
-    let spec = match read(context, format!("read lease {namespace}/{name}"), api.get_opt(&name)).await {
-        Ok(Some(lease)) => lease.spec.unwrap_or_default(),
-        Ok(None) => return Fact::Absent,
-        Err(why) => return Fact::Unknown(why),
+    match read(context, format!("read lease {namespace}/{name}"), api.get_opt(&name)).await {
+        Ok(Some(lease)) => Fact::Seen(lease.spec.unwrap_or_default()),
+        Ok(None) => Fact::Absent,
+        Err(why) => Fact::Unknown(why),
+    }
+}
+
+fn is_alive(context: &Context, namespace: &str, vantage_point: &str, lease: Fact<LeaseSpec>) -> Fact<bool> {
+    let spec = match lease {
+        Fact::Seen(spec) => spec,
+        Fact::Absent => return Fact::Absent,
+        Fact::Unknown(why) => return Fact::Unknown(why),
     };
+    let name = lease_name(vantage_point);
     let held = spec.holder_identity.is_some_and(|holder| !holder.is_empty());
     let Some(renewed) = spec.renew_time.filter(|_| held) else {
         return Fact::Seen(false);

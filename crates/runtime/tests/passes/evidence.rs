@@ -150,6 +150,28 @@ async fn a_probe_says_since_when_its_agent_is_silent_until_it_is_back() {
     operator.stop().await;
 }
 
+/// Vantage point, object and agent are often made together: the agent gets the time of a Lease to appear.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_has_had_no_time_to_report_is_not_called_silent() {
+    let stand = Stand::quick();
+    stand.agents.stopped.lock().unwrap().insert("office");
+    let operator = stand.start();
+    let waits = |stand: &Stand| stand.status()["waitingFor"].to_string();
+    stand
+        .until("looked at", Duration::from_secs(10), |stand| !stand.state().is_empty())
+        .await;
+    for _ in 0..20 {
+        assert!(!waits(&stand).contains("AgentSilent"), "{}", waits(&stand));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    stand
+        .until("called silent", Duration::from_secs(90), |stand| {
+            waits(stand).contains("AgentSilent")
+        })
+        .await;
+    operator.stop().await;
+}
+
 /// The office's evidence of the first lock, complete and true when it was given, is put back whenever the office writes another.
 #[tokio::test(start_paused = true)]
 async fn evidence_that_is_replayed_into_a_later_round_proves_nothing() {

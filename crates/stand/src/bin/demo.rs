@@ -252,7 +252,7 @@ async fn stay(stand: &Stand, registry: &str) -> Result<()> {
          break DNS, open the registry by hand, delete an endpoint, and watch what the operator says:\n  \
          curl --cacert {ca} {arm}_sim/world | python3 -m json.tool | less\n  \
          curl --cacert {ca} -X PATCH {arm}_sim/resources{registry} -H 'content-type: application/json' -d '{{\"properties\":{{\"publicNetworkAccess\":\"Enabled\"}}}}'\n  \
-         curl --cacert {ca} -X DELETE {arm}_sim/resources<id of an A record or a private endpoint from _sim/world>\n",
+         curl --cacert {ca} -X DELETE {arm}_sim/resources$ID   # ID: of an A record or a private endpoint, from _sim/world\n",
         environment.display(),
         curl("hub"),
         curl("internet"),

@@ -69,6 +69,19 @@ fn an_enforced_policy_that_denies_an_open_account_is_an_obstacle_and_says_how_to
 }
 
 #[test]
+fn a_command_has_no_empty_option_where_azure_does_not_name_the_assignment() {
+    let mut unnamed = assignment(json!({}));
+    unnamed.as_object_mut().unwrap().remove("id");
+    let told = said(&unnamed, &[(DEFINITION, &definition("deny"))], &[]);
+    assert!(
+        told.iter()
+            .all(|t| t.contains("--policy-assignment ASSIGNMENT --scope /")),
+        "{told:?}"
+    );
+    assert_eq!(told.len(), 1);
+}
+
+#[test]
 fn effects_come_from_parameters_and_overrides_and_what_is_not_understood_counts() {
     for (effect, parameters, expected) in [
         ("Deny", json!({}), 1),

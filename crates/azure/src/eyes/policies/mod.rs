@@ -339,9 +339,9 @@ fn policies<'a>(
 }
 
 fn sentence(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId]) -> String {
-    let id = json::text(policy.assignment, "/id")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    // Where Azure does not say which it is, whoever owns it has to.
+    let id = json::text(policy.assignment, "/id").filter(|id| !id.is_empty());
+    let id = id.map_or_else(|| "ASSIGNMENT".to_owned(), str::to_ascii_lowercase);
     let name = json::text(policy.assignment, "/properties/displayName")
         .or_else(|| json::text(policy.assignment, "/name"))
         .unwrap_or("unnamed");
