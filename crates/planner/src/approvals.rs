@@ -19,6 +19,7 @@ use crate::draft::{Draft, cluster_step};
 use crate::facts::View;
 use crate::gates::{approved, needs_approval};
 use crate::plan::{Assessment, Finding, FindingReason, Step, Wait, WaitReason};
+use crate::{obstacles, opening};
 
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -140,7 +141,9 @@ fn of_lockdown(
                 view,
                 approval,
                 ChangeApprovalPhase::Pending,
-                format!("not judged yet: the paths that {registry} requires are not all known"),
+                format!(
+                    "not judged yet: the paths that {registry} requires, or what would forbid opening it again, are not all known"
+                ),
             ),
         };
     };
@@ -241,7 +244,12 @@ pub(crate) fn warn_of_relock(view: &View<'_>, assessment: &Assessment, draft: &m
     let Standing::Active { name, until, .. } = break_glass::standing(view) else {
         return;
     };
-    let Some(digest) = assessment.lockdown_digest.as_ref().filter(|_| needs_approval(view)) else {
+    // Said before it is over: what would refuse the lock after it, or the next opening.
+    if opening::is_restored(view) && break_glass::no_effect(view).is_none() {
+        obstacles::tell(view, draft);
+    }
+    let approvable = needs_approval(view) && obstacles::to_all_closing(view).is_empty();
+    let Some(digest) = assessment.lockdown_digest.as_ref().filter(|_| approvable) else {
         return;
     };
     if break_glass::no_effect(view).is_some() || approved(view, ChangeKind::Lockdown, digest) != Some(false) {

@@ -464,6 +464,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | ScopeAbsentStalled
         | WindowNeverOpensStalled
         | ResourceLockedStalled
+        | TargetLockedStalled
         | SubnetAbsentStalled
         | ZoneAbsentStalled
         | DnsByPolicyStalled

@@ -9,7 +9,7 @@
 //! | dnsSettle | that long has passed since names last changed by a write of ours |
 //! | DNS servers | those of every client network are known, so that each is asked |
 //! | recent public clients | everybody came through our endpoints, or is accepted; policy Warn only reports, so does a lock that only comes back |
-//! | way back | nothing forbids opening again, or a `ChangeApproval` acknowledges it; no lock forbids closing whatever is open |
+//! | way back | nothing forbids opening again, or a `ChangeApproval` acknowledges it; no resource lock forbids closing whatever is open |
 //! | Approval | a `ChangeApproval` of kind Lockdown names the digest |
 //! | Window | the window is open; a lock that only comes back does not wait for it |
 //! | Rollout | a rollout has reached the object |
@@ -52,7 +52,8 @@ pub(crate) fn needs_approval(view: &View<'_>) -> bool {
 /// What an approval of kind `Lockdown` covers: closing every target, the required paths, and what would forbid the way back.
 /// It does not depend on which targets are closed already, so it survives a lock that is half done.
 pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> {
-    if view.targets.gap.is_some() || !paths.gaps.is_empty() || paths.all.is_empty() {
+    if view.targets.gap.is_some() || !paths.gaps.is_empty() || paths.all.is_empty() || obstacles::unread(view).is_some()
+    {
         return None;
     }
     // An object made again is approved again.

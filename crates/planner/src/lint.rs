@@ -11,7 +11,7 @@
 //! | ownership | no step names a resource that is not ours, or that could not be read |
 //! | names | no endpoint is made whose names a policy would have to make, and none is seen that does |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
-//! | answers | while all is open no endpoint is made whose zone is not there, or not the one that its networks ask; no records go before those that take their place, or while others live by them |
+//! | answers | while all is open no endpoint is made whose zone is not there, or not the one that its networks ask; no records go before those that take their place, or while networks that ask for them would get no answer for good |
 //! | approval | name-changing writes that wait for an approval have one |
 //! | serial | one endpoint in flight per network and per target |
 //! | observe | nothing is written to Azure under Observe |

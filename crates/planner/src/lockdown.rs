@@ -104,7 +104,7 @@ fn is_for_people(reason: WaitReason) -> bool {
         WaitReason::SharedAccountNotAcknowledged,
         WaitReason::RecentPublicClients,
         WaitReason::LockdownApproval,
-        WaitReason::ResourceLockedStalled,
+        WaitReason::TargetLockedStalled,
         WaitReason::RolloutPending,
     ];
     early.contains(&reason)

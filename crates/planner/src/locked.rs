@@ -25,7 +25,7 @@ use crate::facts::{View, locked_at, noun, was_locked};
 use crate::lockdown::{kept_open, limits, would_open};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
-use crate::plan::{FindingReason, PathAssessment, PathStanding, Wait, WaitReason};
+use crate::plan::{AccessAssessment, FindingReason, PathAssessment, PathStanding, Wait, WaitReason};
 use crate::{blind, obstacles};
 
 /// After this many reopenings only a change of spec locks again.
@@ -189,26 +189,34 @@ fn those_in_use(view: &View<'_>, standings: &[PathAssessment], draft: &Draft) ->
     used.cloned().collect()
 }
 
-/// Targets of which the snapshot holds nothing: an emergency may open them wider than they ever were, and whoever breaks the glass has
-/// to know that before.
-fn nothing_to_restore(view: &View<'_>, draft: &mut Draft) {
+/// What an emergency does other than restoring: it opens fully where the snapshot holds nothing, and leaves closed what was closed
+/// before the lock. Whoever breaks the glass has to know that before.
+fn tell_what_is_not_restored(view: &View<'_>, draft: &mut Draft) {
     let snapshot = &view.seen.cluster.snapshot;
-    if snapshot.ignorance().is_some() {
+    if snapshot.ignorance().is_some() || view.desired.observe_only {
         return;
     }
-    let unkept = view
-        .access
-        .iter()
-        .filter(|a| snapshot.seen().and_then(|s| opening::kept(s, &a.id)).is_none());
-    let named: Vec<String> = unkept
-        .map(|access| format!("{} {}", noun(access.target), access.id.name()))
-        .collect();
-    if !named.is_empty() {
+    let kept = |access: &AccessAssessment| snapshot.seen().and_then(|s| opening::kept(s, &access.id));
+    let named = |chosen: &dyn Fn(&AccessAssessment) -> bool| {
+        let chosen = view.access.iter().filter(|access| chosen(access));
+        let names: Vec<String> = chosen.map(|a| format!("{} {}", noun(a.target), a.id.name())).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    if let Some(unkept) = named(&|access| kept(access).is_none()) {
         draft.find(
             FindingReason::NothingToRestore,
             format!(
-                "nothing is kept of what was before the lock of {} (created closed, closed before this object came, or the snapshot was deleted): a BreakGlass opens fully, from every network",
-                named.join(", ")
+                "nothing is kept of what was before the lock of {unkept} (created closed, closed before this object came, or the snapshot was deleted): a BreakGlass opens fully, from every network"
+            ),
+        );
+    }
+    let was_closed =
+        |access: &AccessAssessment| kept(access).is_some_and(|n| opening::settings_closed(access.target, n));
+    if let Some(closed) = named(&was_closed) {
+        draft.find(
+            FindingReason::NothingToRestore,
+            format!(
+                "{closed} was closed already before the lock, so a BreakGlass leaves it closed; to open it as well in an emergency, open it in Azure, or set spec.publicAccess.desired: Enabled"
             ),
         );
     }
@@ -249,7 +257,7 @@ pub(crate) fn plan(
 ) {
     limits(draft);
     kept_open(view, draft);
-    nothing_to_restore(view, draft);
+    tell_what_is_not_restored(view, draft);
     obstacles::tell(view, draft);
     let used = those_in_use(view, standings, draft);
     let lost =

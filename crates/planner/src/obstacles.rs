@@ -25,7 +25,7 @@ fn over<'v>(view: &'v View<'_>, id: &ArmId) -> impl Iterator<Item = &'v LockSeen
     locks.into_iter().flatten().filter(covering)
 }
 
-/// Whatever is known, one sentence for each.
+/// What is known to forbid opening again, or may: one sentence for each policy and each resource lock.
 pub(crate) fn known(view: &View<'_>) -> Vec<String> {
     let policies = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
     policies.cloned().chain(locks(view)).collect()
@@ -51,7 +51,7 @@ fn locks(view: &View<'_>) -> Vec<String> {
 fn sentence(lock: &LockSeen, held: &[&AccessAssessment]) -> String {
     let names: Vec<String> = held.iter().map(|a| named(a)).collect();
     format!(
-        "{} to {}; whoever set it removes it: {}",
+        "{} to {}, which while it is there is neither closed nor, where it is closed, opened again; whoever set it removes it: {}",
         forbids(lock),
         names.join(", "),
         removal(lock)
@@ -111,7 +111,7 @@ pub(crate) fn unread(view: &View<'_>) -> Option<Wait> {
 pub(crate) fn to_closing(view: &View<'_>, access: &AccessAssessment) -> Option<Wait> {
     let lock = over(view, &access.id).find(|lock| lock.forbids_writes() == Some(true))?;
     Some(Wait {
-        reason: WaitReason::ResourceLockedStalled,
+        reason: WaitReason::TargetLockedStalled,
         message: format!(
             "closing {} would be refused, and so would opening it again: {} there; whoever set it removes it: {}",
             named(access),

@@ -170,6 +170,8 @@ pub enum WaitReason {
     ConnectionRemovedStalled,
     /// A resource lock keeps what nobody wants any more from being removed, or what is open from being closed.
     ResourceLockedStalled,
+    /// A resource lock forbids closing a target.
+    TargetLockedStalled,
     /// Azure refuses the write for good (policy, lock, configuration).
     RefusedStalled,
     /// An endpoint failed to provision.
@@ -217,7 +219,7 @@ pub enum FindingReason {
     ClosingForbidden,
     /// Rules that were there before the lock and that Azure refuses to have back.
     RulesNotPutBack,
-    /// Nothing is kept of what a closed target was before: opening it opens it fully.
+    /// What an emergency does not restore: targets of which nothing is kept, and those that were closed before the lock.
     NothingToRestore,
     /// Rules that the lock takes away, and whom they let in.
     RulesClose,

@@ -257,7 +257,12 @@ impl WaitReason {
             },
             ResourceLockedStalled => Explained {
                 actor: Actor::User,
-                meaning: "A resource lock keeps something from being removed, or from being closed.",
+                meaning: "A resource lock keeps something from being removed.",
+                action: "Whoever set it removes it: `az lock delete --ids LOCK`.",
+            },
+            TargetLockedStalled => Explained {
+                actor: Actor::User,
+                meaning: "A resource lock keeps a target from being closed, and from being opened again.",
                 action: "Whoever set it removes it: `az lock delete --ids LOCK`.",
             },
             RefusedStalled => Explained {

@@ -52,7 +52,7 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
         if !view.all_open() {
             draft.find(
                 FindingReason::EndpointReleased,
-                format!("private endpoint {id} is no longer wanted; it is left in place because public access is not open and clients may use it. It goes when everything is opened; where nobody uses it: az network private-endpoint delete --ids {id}"),
+                format!("private endpoint {id} is no longer wanted; it is left in place because public access is not open and clients may use it. It goes once everything is open and no network loses an answer by it; where nobody uses it: az network private-endpoint delete --ids {id}"),
             );
             continue;
         }
@@ -64,7 +64,7 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
                 continue;
             }
             if let Some(stranded) = stranding::strands(view, Some(wanted), endpoint) {
-                let why = stranded.why(endpoint);
+                let why = stranded.why(endpoint, true);
                 draft.find(
                     FindingReason::EndpointReleased,
                     format!("private endpoint {id} is no longer wanted; it is left in place: {why}"),

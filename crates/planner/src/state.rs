@@ -53,7 +53,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         PathFailing => 18,
         LockdownApproval => 19,
         WindowClosed | WindowNeverOpensStalled => 20,
-        RolloutPending | ResourceLockedStalled => 21,
+        RolloutPending | ResourceLockedStalled | TargetLockedStalled => 21,
         DnsSettling => 22,
         ProofPending => 23,
     }
@@ -298,6 +298,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         | ConnectionRemovedStalled
         | VantagePointBlindStalled
         | ResourceLockedStalled
+        | TargetLockedStalled
         | SubnetAbsentStalled
         | ZoneAbsentStalled
         | DnsByPolicyStalled

@@ -2,51 +2,68 @@
 //! whoever wrote over them meanwhile; and as long as any endpoint of the target lives, its public names go on leading to the zones
 //! (azure.md §3.2, §4.2).
 
+use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
+use sreg_api::registry::DnsMode;
+use sreg_domain::naming::Belonging;
 use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneSeen};
 use sreg_domain::{ArmId, EndpointGroup, Fact, TargetKind};
 
 use crate::endpoints::{Wanted, WantedEndpoints, standing};
 use crate::facts::View;
 use crate::plan::{Wait, WaitReason};
-use crate::release;
 
 /// Networks that would be left without an answer for good.
 pub(crate) struct Stranded {
-    /// The endpoint that keeps the public names of the target leading to the zones.
+    /// The endpoint that keeps the public names of the target leading to the zones, or will.
     keeper: ArmId,
-    /// It is one of ours, for another entry of the spec.
-    keeper_is_ours: bool,
-    /// Links by which networks are known to ask the zones that lose the records.
+    /// It is one that the spec wants.
+    keeper_is_wanted: bool,
+    /// The zones that lose the records.
+    zones: Vec<ArmId>,
+    /// Networks that are known to ask them.
+    networks: Vec<String>,
+    /// Links of these that the operator made and the spec does not want any more.
     links: Vec<ArmId>,
 }
 
+/// Links in one command: a finding is cut at its end.
+const MOST_LINKS: usize = 3;
+
 impl Stranded {
-    /// Why the endpoint is left in place, and what lets it go.
-    pub(crate) fn why(&self, endpoint: &EndpointSeen) -> String {
-        let (target, keeper) = (endpoint.target.as_ref().map_or("its target", ArmId::name), &self.keeper);
-        let whose = if self.keeper_is_ours {
+    /// Why the endpoint is left in place, and what somebody can do. `goes`: it goes by itself once nobody asks its zones.
+    pub(crate) fn why(&self, endpoint: &EndpointSeen, goes: bool) -> String {
+        let target = endpoint.target.as_ref().map_or("its target", ArmId::name);
+        let whose = if self.keeper_is_wanted {
             "which the spec wants"
         } else {
             "which is somebody else's"
         };
-        let unlink = match self.links.as_slice() {
-            [] => "delete the links to its zones".to_owned(),
-            links => {
-                let ids: Vec<&str> = links.iter().map(ArmId::as_str).collect();
-                format!("az network private-dns link vnet delete --yes --ids {}", ids.join(" "))
-            }
+        let networks = match self.networks.as_slice() {
+            [] => "networks that ask its zones, if any does,".to_owned(),
+            networks => networks.join(", "),
         };
-        let or = if self.keeper_is_ours {
-            String::new()
+        let goes = if goes {
+            let zones: Vec<&str> = self.zones.iter().map(ArmId::as_str).collect();
+            format!(" It goes by itself once nobody asks {}.", zones.join(", "))
         } else {
-            format!(
-                "; or have {} deleted, or write its records into a zone of its own, then: az network private-endpoint delete --ids {}",
-                keeper.name(),
-                endpoint.id
-            )
+            String::new()
+        };
+        let links: Vec<&str> = self.links.iter().take(MOST_LINKS).map(ArmId::as_str).collect();
+        let unlink = match (links.as_slice(), self.links.len().saturating_sub(MOST_LINKS)) {
+            ([], _) => String::new(),
+            (links, more) => format!(
+                " Links that the operator made and the spec does not want any more: az network private-dns link vnet delete --yes --ids {}{}.",
+                links.join(" "),
+                if more == 0 {
+                    String::new()
+                } else {
+                    format!(" (and {more} more)")
+                }
+            ),
         };
         format!(
-            "its names would have no answer in networks that ask its zones, because private endpoint {keeper}, {whose}, keeps the names of {target} leading there. It goes once nobody asks these zones: {unlink}{or}"
+            "{networks} would get no answer for the names of {target}, because private endpoint {}, {whose}, keeps them leading to private zones.{goes}{unlink} Where nobody there needs these names: az network private-endpoint delete --ids {}",
+            self.keeper, endpoint.id
         )
     }
 }
@@ -58,25 +75,55 @@ pub(crate) fn strands(
     wanted: Option<&WantedEndpoints<'_>>,
     endpoint: &EndpointSeen,
 ) -> Option<Stranded> {
-    let zones: Vec<&ArmId> = zones_of(endpoint).collect();
-    if !zones.iter().any(|zone| is_asked(view, zone)) {
+    let zones: Vec<ArmId> = zones_of(endpoint)
+        .filter(|zone| is_asked(view, zone))
+        .cloned()
+        .collect();
+    if zones.is_empty() {
         return None;
     }
-    let others = others_on_its_target(view, endpoint).map(|id| (id, false));
-    let ours = wanted
-        .and_then(|wanted| ours_that_stays(view, wanted, endpoint))
-        .map(|id| (id, true));
-    let (keeper, keeper_is_ours) = others.or(ours)?;
-    let links = zones.into_iter().flat_map(|zone| links_of(view, zone));
+    let ours = wanted.and_then(|wanted| ours_that_stays(wanted, endpoint));
+    let keeper_is_wanted = ours.is_some();
+    let keeper = ours.or_else(|| others_on_its_target(view, wanted, endpoint))?;
+    let asking = || {
+        zones
+            .iter()
+            .flat_map(|zone| links_of(view, zone).map(move |link| (zone, link)))
+    };
+    let asking = || asking().filter(|(_, link)| asks(link));
+    let mut networks: Vec<String> = asking()
+        .map(|(_, link)| link.virtual_network.name().to_owned())
+        .collect();
+    networks.sort();
+    networks.dedup();
+    let links = asking().filter(|(zone, link)| is_left_over(view, wanted.is_some(), zone, link));
+    let links = links.map(|(_, link)| link.id.clone()).collect();
     Some(Stranded {
         keeper,
-        keeper_is_ours,
-        links: links.filter(|link| asks(link)).map(|link| link.id.clone()).collect(),
+        keeper_is_wanted,
+        zones,
+        networks,
+        links,
     })
 }
 
+/// A link that we made, and that the spec does not want.
+fn is_left_over(view: &View<'_>, lives: bool, zone: &ArmId, link: &LinkSeen) -> bool {
+    let ours = link.tags.get(OWNER_TAG) == Some(&view.desired.owner);
+    let mut places = view.desired.endpoints.iter();
+    let wanted = places.any(|place| {
+        let network = &link.virtual_network;
+        place.dns.zones.values().any(|z| z == zone) && place.dns.links.contains(network)
+    });
+    ours && !(lives && wanted)
+}
+
 /// Somebody else's endpoint on the same target.
-fn others_on_its_target(view: &View<'_>, endpoint: &EndpointSeen) -> Option<ArmId> {
+fn others_on_its_target(
+    view: &View<'_>,
+    wanted: Option<&WantedEndpoints<'_>>,
+    endpoint: &EndpointSeen,
+) -> Option<ArmId> {
     let azure = &view.seen.azure;
     let target = endpoint.target.as_ref()?;
     let group = EndpointGroup::of_group_id(endpoint.group_id.as_deref()?)?;
@@ -85,21 +132,23 @@ fn others_on_its_target(view: &View<'_>, endpoint: &EndpointSeen) -> Option<ArmI
         TargetKind::Storage => &azure.storage.get(target)?.seen()?.private_endpoints,
         TargetKind::ContainerRegistry => &azure.container_registries.get(target)?.seen()?.private_endpoints,
     };
+    let is_ours = |id: &ArmId| {
+        let seen = azure.endpoints.get(id).and_then(Fact::seen);
+        let belongs = seen.is_some_and(|e| Belonging::of_endpoint(&view.desired.owner, e).is_ours());
+        belongs || wanted.is_some_and(|wanted| wanted.all.iter().any(|w| w.id == *id))
+    };
     // A list of connections may still name what is gone.
     let lives = |id: &&ArmId| !azure.endpoints.get(*id).is_some_and(Fact::is_absent);
-    let mut others = connected.iter().filter(lives);
-    let other = others.find(|id| !release::ours(view).any(|(ours, _)| ours == *id));
-    other.cloned()
+    connected.iter().filter(lives).find(|id| !is_ours(id)).cloned()
 }
 
-/// An endpoint that the spec wants on the same target, where none writes the same records in the same zone.
-fn ours_that_stays(view: &View<'_>, wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> Option<ArmId> {
+/// An endpoint that the spec wants on the same target, made or to be made, where none writes the same records in the same zone.
+fn ours_that_stays(wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> Option<ArmId> {
     if successor(wanted, endpoint).is_some() {
         return None;
     }
-    let stands = |w: &&Wanted<'_>| view.seen.azure.endpoints.get(&w.id).and_then(Fact::seen).is_some();
     let mut same_target = wanted.all.iter().filter(|w| endpoint.target.as_ref() == Some(w.target));
-    same_target.find(stands).map(|w| w.id.clone())
+    same_target.next().map(|w| w.id.clone())
 }
 
 /// Why an endpoint that is replaced keeps its records for now: the one that takes its place has none yet.
@@ -116,14 +165,19 @@ pub(crate) fn until_replaced(view: &View<'_>, wanted: &WantedEndpoints<'_>, endp
     })
 }
 
-/// The endpoint that takes the place of one that goes: for the same target and group, with its records in the same zone.
+/// The endpoint that takes the place of one that goes: for the same target and group, with its records in the same zone. Where a
+/// policy makes zone groups, it writes those of both to one zone.
 fn successor<'a, 'w>(wanted: &'a WantedEndpoints<'w>, endpoint: &EndpointSeen) -> Option<&'a Wanted<'w>> {
     let group = endpoint.group_id.as_deref().and_then(EndpointGroup::of_group_id);
+    let own = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
+    let groups = endpoint.zone_groups.seen().map_or(&[][..], Vec::as_slice);
+    let by_policy = !groups.iter().any(|g| g.id == own);
     let same = |w: &&Wanted<'_>| {
         let zone = w.place.dns.zones.get(&w.group).filter(|_| w.place.dns.is_ours());
+        let writes = zone.is_some_and(|zone| zones_of(endpoint).any(|written| written == zone));
         Some(w.group) == group
             && endpoint.target.as_ref() == Some(w.target)
-            && zone.is_some_and(|zone| zones_of(endpoint).any(|written| written == zone))
+            && (writes || by_policy && w.place.dns.mode == DnsMode::Policy)
     };
     wanted.all.iter().find(same)
 }
@@ -148,7 +202,7 @@ fn is_asked(view: &View<'_>, id: &ArmId) -> bool {
 }
 
 /// Networks behind a link that falls back to the public answer lose nothing with a record while everything is open (azure.md §4.1).
-fn asks(link: &LinkSeen) -> bool {
+pub(crate) fn asks(link: &LinkSeen) -> bool {
     let policy = link.resolution_policy.as_deref().unwrap_or_default();
     !policy.eq_ignore_ascii_case("NxDomainRedirect")
 }

@@ -198,7 +198,7 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
     let all: Vec<_> = release::ours(view).collect();
     for (id, endpoint) in all {
         if let Some(stranded) = stranding::strands(view, None, endpoint) {
-            let why = stranded.why(endpoint);
+            let why = stranded.why(endpoint, false);
             draft.find(
                 FindingReason::LeftInPlace,
                 format!("private endpoint {id} is left in place: {why}"),
@@ -270,7 +270,8 @@ fn may_still_be_told(view: &View<'_>) -> bool {
 fn links_stay(view: &View<'_>, draft: &mut Draft) {
     for zone in view.seen.azure.zones.values().filter_map(Fact::seen) {
         let links = zone.links.seen().map(Vec::as_slice).unwrap_or_default();
-        let asking: Vec<&str> = links.iter().map(|link| link.virtual_network.name()).collect();
+        let asking = links.iter().filter(|link| stranding::asks(link));
+        let asking: Vec<&str> = asking.map(|link| link.virtual_network.name()).collect();
         if !asking.is_empty() {
             draft.find(
                 FindingReason::LeftInPlace,

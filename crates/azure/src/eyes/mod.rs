@@ -246,6 +246,7 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         each(desired.sharing.iter().cloned(), |id| targets::storage(&look, id)),
         join_all(known.operations.iter().map(|o| poll(&look, o))),
     );
+    let elsewhere = zones::with_those_of_endpoints(&look, desired, &core.endpoints, elsewhere).await;
     let all_zones = zones.values().filter_map(Fact::seen);
     let all_zones = all_zones.chain(elsewhere.seen().into_iter().flatten());
     let wanted = registry::wanted_targets(&desired.registry, &core.storage, &core.container_registries);

@@ -98,6 +98,36 @@ pub(super) async fn elsewhere(look: &Look<'_>, desired: &Desired) -> Fact<Vec<Zo
     }
 }
 
+/// Adds the zones in which endpoints of ours hold records and that nothing else led to: an entry that the spec dropped may have stood
+/// in a subscription that it does not name any more. One that is gone has no links; what cannot be read is left out.
+pub(super) async fn with_those_of_endpoints(
+    look: &Look<'_>,
+    desired: &Desired,
+    endpoints: &BTreeMap<ArmId, Fact<EndpointSeen>>,
+    elsewhere: Fact<Vec<ZoneSeen>>,
+) -> Fact<Vec<ZoneSeen>> {
+    let Fact::Seen(mut zones) = elsewhere else {
+        return elsewhere;
+    };
+    let known: BTreeSet<ArmId> = named(desired).chain(zones.iter().map(|z| z.id.clone())).collect();
+    let ours = endpoints.values().filter_map(Fact::seen);
+    let ours = ours.filter(|e| e.owner.as_ref() == Some(&desired.owner));
+    let groups = ours.flat_map(|e| e.zone_groups.seen().into_iter().flatten());
+    let written: BTreeSet<&ArmId> = groups
+        .flat_map(|g| &g.zones)
+        .filter(|id| !known.contains(*id))
+        .collect();
+    let read = written.into_iter().map(|id| async {
+        match links(look, id).await {
+            Ok(links) => Some(another(id.clone(), None, Fact::Seen(links))),
+            Err(error) if error.cause == Cause::Missing => Some(another(id.clone(), None, Fact::Seen(Vec::new()))),
+            Err(_) => None,
+        }
+    });
+    zones.extend(join_all(read).await.into_iter().flatten());
+    Fact::Seen(zones)
+}
+
 /// Every group of the cloud, in every DNS mode: an endpoint changes names also where others keep the zones, and whether the storage
 /// has a `dfs` name is not known yet.
 const GROUPS: [EndpointGroup; 4] = [

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use azure_sim::{FaultEffect, FaultRule};
 use serde_json::json;
+use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
 use sreg_azure::{Eyes, connect_through};
 use sreg_domain::seen::{Fact, IgnoranceKind};
@@ -203,6 +204,34 @@ async fn the_zone_of_another_team_is_seen_with_the_networks_that_it_cuts_off() {
         dns.links.clear();
         assert_eq!(linked(&bench.observe().await), [network("sandbox")], "{mode:?}");
     }
+}
+
+/// Whoever drops an entry may drop with it the only name of the subscription that its zones stand in.
+#[tokio::test]
+async fn the_zones_of_an_endpoint_whose_entry_was_dropped_are_seen_wherever_they_are() {
+    let mut bench = Bench::new();
+    let one = made_in(&mut bench, "sandbox").await;
+    let written = AzureAction::PutZoneGroup {
+        id: one.child("privateDnsZoneGroups", ZONE_GROUP),
+        zones: vec![sandbox_zone()],
+    };
+    bench.complete(written).await;
+    // No list leads there any more.
+    let listing = format!("{PLATFORM}/providers/Microsoft.Network/privateDnsZones");
+    bench
+        .simulator
+        .inject(fault("GET", &listing, status(403, "AuthorizationFailed", None)));
+    for place in &mut bench.desired.endpoints {
+        place.dns.mode = DnsMode::External;
+        place.dns.zones.clear();
+        place.dns.links.clear();
+    }
+    let azure = bench.observe().await;
+    let [zone] = &seen(&azure.zones_elsewhere)[..] else {
+        panic!("{:?}", azure.zones_elsewhere)
+    };
+    assert_eq!(zone.id, sandbox_zone());
+    assert!(!seen(&zone.links).is_empty());
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ fn records_until_replaced(lint: &mut Lint<'_>) {
                 || format!("{id} goes before the endpoint that takes its place is ready"),
             );
         }
-        let ours_stays = !seen.object.deleting && is_wanted_elsewhere(desired, seen, endpoint.target.as_ref(), &pairs);
+        let ours_stays = !seen.object.deleting && is_wanted_elsewhere(desired, endpoint.target.as_ref(), &pairs);
         let names_stay = ours_stays || others_on(desired, seen, endpoint);
         let asked = zones_of(endpoint).into_iter().any(|zone| is_asked(seen, zone));
         lint.demand("answers", !(names_stay && asked && next.is_none()), || {
@@ -62,18 +62,9 @@ fn records_until_replaced(lint: &mut Lint<'_>) {
     }
 }
 
-/// An endpoint of ours stands on the target for some entry of the spec.
-fn is_wanted_elsewhere(
-    desired: &Desired,
-    seen: &Seen,
-    target: Option<&ArmId>,
-    pairs: &[(EndpointGroup, ArmId)],
-) -> bool {
-    let mut groups = pairs.iter().filter(|(_, other)| target == Some(other));
-    groups.any(|(group, target)| {
-        let mut places = desired.endpoints.iter();
-        places.any(|place| endpoint_of(desired, seen, place, *group, target).is_some())
-    })
+/// The spec wants some endpoint on the target, which keeps its public names leading to private zones, or will.
+fn is_wanted_elsewhere(desired: &Desired, target: Option<&ArmId>, pairs: &[(EndpointGroup, ArmId)]) -> bool {
+    !desired.endpoints.is_empty() && pairs.iter().any(|(_, other)| target == Some(other))
 }
 
 fn serves(endpoint: &EndpointSeen, group: EndpointGroup, target: &ArmId) -> bool {
@@ -109,7 +100,12 @@ fn is_asked(seen: &Seen, zone: &ArmId) -> bool {
     let elsewhere = seen.azure.zones_elsewhere.seen().into_iter().flatten();
     let zones = seen.azure.zones.values().filter_map(Fact::seen).chain(elsewhere);
     let mut zones = zones.filter(|z| z.id == *zone);
-    let asks = |link: &LinkSeen| link.resolution_policy.as_deref() != Some("NxDomainRedirect");
+    let asks = |link: &LinkSeen| {
+        !link
+            .resolution_policy
+            .as_deref()
+            .is_some_and(|p| p.eq_ignore_ascii_case("NxDomainRedirect"))
+    };
     zones.any(|z| z.links.seen().is_some_and(|links| links.iter().any(asks)))
 }
 

@@ -35,8 +35,8 @@ impl FindingReason {
             },
             NothingToRestore => Explained {
                 actor: Actor::User,
-                meaning: "Nothing is kept of what a closed target was before: it was created closed, closed before the object came, or its snapshot was deleted.",
-                action: "None; who breaks the glass opens it fully, from every network.",
+                meaning: "What a BreakGlass does not restore: a target of which nothing is kept (created closed, closed before the object came, its snapshot deleted), or one that was closed before the lock.",
+                action: "None; the first is opened fully, from every network, the second stays closed.",
             },
             RulesClose => Explained {
                 actor: Actor::User,

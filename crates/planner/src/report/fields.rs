@@ -19,7 +19,7 @@ use super::{Verdict, exposure, shown, stale};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::facts::View;
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
-use crate::{approvals, callers, gates, lockdown, locked, opening, published};
+use crate::{approvals, callers, gates, lockdown, locked, obstacles, opening, published};
 
 /// Status stays small.
 const MOST_LINES: usize = 16;
@@ -473,8 +473,8 @@ fn lockdown_summary(view: &View<'_>, plan: &Plan) -> String {
             .map(sreg_domain::Fqdn::as_str)
             .collect(),
     );
-    let obstacles = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
-    let obstacles = listed(obstacles.map(String::as_str).collect());
+    let obstacles = obstacles::known(view);
+    let obstacles = listed(obstacles.iter().map(String::as_str).collect());
     let firewalls = crate::firewall::told(view);
     let firewalls = listed(firewalls.iter().map(|(_, told)| told.as_str()).collect());
     format!(

@@ -126,6 +126,17 @@ pub fn cases() -> Vec<Case> {
             }
             world
         }),
+        (
+            "a_resource_lock_over_everything_that_is_open_is_told_and_not_run_into",
+            || {
+                let mut world = gated(|_| {});
+                world.locks = vec![LockSeen {
+                    id: format!("{SUB}/providers/Microsoft.Authorization/locks/hands-off"),
+                    level: "ReadOnly".into(),
+                }];
+                world
+            },
+        ),
         ("the_lockdown_waits_for_its_approval", || {
             gated(lockdown(vec![LockdownGate::Approval], None))
         }),

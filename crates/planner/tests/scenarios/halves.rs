@@ -180,6 +180,56 @@ fn a_dropped_entry_leaves_no_network_without_an_answer_that_still_asks_its_zones
 }
 
 #[test]
+fn a_network_whose_entry_moves_to_other_zones_keeps_its_answers_until_it_asks_them_no_more() {
+    let mut world = open();
+    world.respec(|o| {
+        let far = &mut o.spec.endpoints[0];
+        far.name = "far".into();
+        far.subnet_resource_id = format!("{}/subnets/endpoints", vnet("far"));
+        far.dns.as_mut().unwrap().link_virtual_networks = Some(vec![vnet("far").to_string()]);
+        o.spec.client_networks.truncate(1);
+        let client = &mut o.spec.client_networks[0];
+        client.virtual_network_resource_id = Some(vnet("far").to_string());
+        client.vantage_point = "far-agent".into();
+        o.spec.client_networks[0].endpoint = Some("far".into());
+    });
+    world.settle_anyhow(60);
+    assert_eq!(whole_and_half(&world), (6, 0), "{:#?}", world.journal);
+    let hub = vnet("hub").resource_group_id();
+    for (id, zone) in &mut world.seen.azure.zones {
+        if let (Fact::Seen(zone), true) = (zone, id.resource_group_id() == hub) {
+            zone.links = Fact::Seen(Vec::new());
+        }
+    }
+    world.settle_anyhow(60);
+    assert_eq!(whole_and_half(&world), (3, 0), "{:#?}", world.journal);
+}
+
+#[test]
+fn nobody_is_told_to_delete_links_that_somebody_else_made() {
+    let mut world = open_in_two_places();
+    drop_far(&mut world, false);
+    far_zones(&mut world).for_each(|zone| {
+        if let Fact::Seen(links) = &mut zone.links {
+            links.iter_mut().for_each(|link| link.tags.clear());
+        }
+    });
+    world.settle_anyhow(30);
+    let plan = world.plan();
+    let left = plan.findings.iter().filter(|f| f.message.contains("no longer wanted"));
+    let left: Vec<_> = left.map(|f| f.message.as_str()).collect();
+    assert_eq!(left.len(), 3, "{:#?}", plan.findings);
+    for message in left {
+        assert!(!message.contains("link vnet delete"), "{message}");
+        assert!(message.contains("far would get no answer"), "{message}");
+        assert!(
+            message.contains("az network private-endpoint delete --ids"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn an_endpoint_of_a_dropped_entry_that_cannot_be_deleted_gets_its_zone_group_back_and_is_left_alone() {
     for approval in [false, true] {
         let mut world = open_in_two_places();
@@ -430,7 +480,11 @@ fn a_dropped_entry_takes_no_record_that_somebody_elses_endpoint_lives_by() {
     );
     assert_eq!(whole_and_half(&world), (4, 0), "the others go: {:#?}", world.journal);
     let plan = world.plan();
-    let told = plan.findings.iter().find(|f| f.message.contains("theirs")).unwrap();
+    let told = plan
+        .findings
+        .iter()
+        .find(|f| f.message.contains("no answer for the names of contosostore"));
+    let told = told.unwrap();
     assert!(
         told.message.contains("az network private-endpoint delete --ids"),
         "{told:?}"

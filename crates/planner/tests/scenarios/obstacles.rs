@@ -49,7 +49,7 @@ fn a_read_only_lock_over_everything_that_is_open_is_told_as_what_forbids_closing
         let after: usize = scopes.iter().map(|scope| written(&world, scope)).sum();
         assert_eq!(before, after, "the refusal is not provoked: {:#?}", world.journal);
         let plan = world.plan();
-        let stalled = waits(&plan, WaitReason::ResourceLockedStalled);
+        let stalled = waits(&plan, WaitReason::TargetLockedStalled);
         assert!(stalled.iter().all(|m| m.contains("would be refused")), "{stalled:?}");
         assert_eq!(stalled.len(), 3, "{stalled:?}");
         assert!(stalled.iter().any(|m| m.contains(&command(&world))), "{stalled:?}");
@@ -70,6 +70,11 @@ fn a_read_only_lock_over_one_target_is_acknowledged_and_the_others_are_locked() 
         world.until("AwaitingApproval", 60);
         assert!(world.message().contains(&command(&world)), "{}", world.message());
         assert_eq!(told(&world.plan()).len(), 1);
+        let summary = &world.seen.object.status.approvals_wanted[0].summary;
+        assert!(
+            summary.contains(&command(&world)),
+            "an approver reads what is acknowledged: {summary}"
+        );
         stays_open(&mut world, 10, Duration::from_secs(600));
         world.approve();
         world.settle_anyhow(30);
@@ -77,7 +82,7 @@ fn a_read_only_lock_over_one_target_is_acknowledged_and_the_others_are_locked() 
         assert_eq!(written(&world, target), 0, "{:#?}", world.journal);
         let closed = plan.assessment.access.iter().filter(|a| a.closed == Some(true)).count();
         assert_eq!(closed, 2, "{}", sreg_planner::render(&plan));
-        let stalled = waits(&plan, WaitReason::ResourceLockedStalled);
+        let stalled = waits(&plan, WaitReason::TargetLockedStalled);
         assert!(stalled[0].contains(&command(&world)), "{stalled:?}");
     }
 }
@@ -187,4 +192,21 @@ fn locks_that_cannot_be_read_hold_the_lock_name_the_right_and_void_none_that_hol
     world.seen.azure.reopening_obstacles = Fact::Absent;
     world.settle(60);
     assert_eq!(world.state(), "Locked", "{}", world.message());
+}
+
+#[test]
+fn an_approval_is_not_called_void_because_locks_could_not_be_read_once() {
+    let mut world = World::everyday();
+    world.locks = vec![lock_on(acr().as_str(), "ReadOnly")];
+    world.until("AwaitingApproval", 60);
+    world.approve();
+    let digest = world.plan().assessment.lockdown_digest;
+    assert!(digest.is_some());
+    let mut seen = world.seen_now();
+    seen.azure
+        .locks
+        .values_mut()
+        .for_each(|fact| *fact = unknown(IgnoranceKind::Throttled));
+    let plan = sreg_planner::plan(&world.desired, &seen, world.now);
+    assert_eq!(plan.assessment.lockdown_digest, None, "{}", sreg_planner::render(&plan));
 }

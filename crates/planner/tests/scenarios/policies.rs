@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sreg_api::registry::{ApprovalMode, ApprovalSpec, PolicyAssignments};
+use sreg_api::registry::{ApprovalMode, ApprovalSpec, PolicyAssignments, PublicAccess};
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
 use sreg_domain::{EndpointGroup, Fact};
 use sreg_planner::plan::{FindingReason, WaitReason};
@@ -69,6 +69,23 @@ fn locked_by_policy() -> World {
     world.settle(60);
     assert_eq!(world.state(), "Locked", "{}", world.message());
     world
+}
+
+#[test]
+fn an_entry_that_moves_within_its_network_is_replaced_where_a_policy_writes_to_one_zone() {
+    let mut world = World::by_policy();
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    visits(&mut world);
+    world.policies_act();
+    world.settle(60);
+    let other = vnet("hub").child("subnets", "other");
+    world.respec(|o| o.spec.endpoints[0].subnet_resource_id = other.to_string());
+    visits(&mut world);
+    world.policies_act();
+    world.settle_anyhow(60);
+    let standing = world.seen.azure.endpoints.values().filter_map(Fact::seen);
+    let subnets: Vec<_> = standing.map(|e| e.subnet.clone()).collect();
+    assert_eq!(subnets, vec![Some(other); 3], "{:#?}", world.journal);
 }
 
 #[test]
