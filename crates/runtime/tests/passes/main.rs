@@ -22,6 +22,7 @@ mod fence;
 mod gated;
 mod hanging;
 mod invalid;
+mod locks;
 mod observe;
 mod past;
 mod pausing;
