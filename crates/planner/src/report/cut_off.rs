@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sreg_api::conditions::State;
 use sreg_api::probe::{PathResult, ProbeOutcome};
 
-use super::Verdict;
+use super::{Verdict, shown};
 use crate::break_glass::{self, Standing};
 use crate::facts::View;
 use crate::plan::{PathStanding, Plan};
@@ -86,6 +86,7 @@ fn clients<'a>(view: &'a View<'_>, plan: &'a Plan) -> (Clients<'a>, Clients<'a>)
     for path in &plan.assessment.paths {
         match &path.standing {
             PathStanding::Failing(..) => lost.miss(&path.network, &path.path.fqdn),
+            PathStanding::Unknown(_) if shown::was_found_to_pass(view, path) => {}
             PathStanding::Unknown(_) => doubtful.miss(&path.network, &path.path.fqdn),
             PathStanding::Passing | PathStanding::Reported => {}
         }
@@ -101,15 +102,18 @@ fn clients<'a>(view: &'a View<'_>, plan: &'a Plan) -> (Clients<'a>, Clients<'a>)
             lost.miss(&network.name, &result.fqdn);
         }
     }
-    // Which paths there are may not be known just now: what carried names before is in doubt.
+    // Which paths there are may not be known just now: what carried names before is in doubt, unless an agent says that it passes.
     if !plan.assessment.paths_known {
-        let lines = view.seen.object.status.endpoints.iter();
-        for (line, network) in lines.flat_map(|e| view.desired.client_networks.iter().map(move |n| (e, n))) {
+        for network in &view.desired.client_networks {
+            let lines = view.seen.object.status.endpoints.iter();
+            let here = lines
+                .filter(|line| line.name == network.endpoint)
+                .flat_map(|line| &line.fqdns);
             let judged = |fqdn: &str| {
                 let mut paths = plan.assessment.paths.iter();
-                paths.any(|p| p.network == network.name && p.path.fqdn == fqdn)
+                let listed = paths.any(|p| p.network == network.name && p.path.fqdn == fqdn);
+                listed || shown::passing(view, &network.vantage_point, fqdn).is_some()
             };
-            let here = line.fqdns.iter().filter(|_| line.name == network.endpoint);
             here.filter(|fqdn| !judged(fqdn))
                 .for_each(|fqdn| doubtful.miss(&network.name, fqdn));
         }

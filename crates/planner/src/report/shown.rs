@@ -1,7 +1,7 @@
 //! What people see of paths while a question changes. For the lock only answers to the very question of now count; for people a path
 //! that was found to pass a moment ago has not failed because something was added to the question, or another endpoint went away.
 
-use sreg_api::probe::ProbeOutcome;
+use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_domain::Fact;
 
 use crate::facts::View;
@@ -22,19 +22,20 @@ pub(super) fn verified(view: &View<'_>, plan: &Plan) -> (usize, usize) {
 }
 
 /// The same name at the same addresses, in the last answer of an agent that reports.
-fn was_found_to_pass(view: &View<'_>, path: &PathAssessment) -> bool {
+pub(super) fn was_found_to_pass(view: &View<'_>, path: &PathAssessment) -> bool {
+    let reported = passing(view, &path.vantage_point, &path.path.fqdn);
+    reported.is_some_and(|result| result.addresses == path.path.addresses)
+}
+
+/// What an agent that reports said last of a name, if that passes often enough in a row.
+pub(super) fn passing<'a>(view: &'a View<'_>, vantage_point: &str, fqdn: &str) -> Option<&'a PathResult> {
     let cluster = &view.seen.cluster;
-    let point = cluster.vantage_points.get(&path.vantage_point).and_then(Fact::seen);
-    let reports = point.is_some_and(|point| point.alive == Fact::Seen(true));
-    let probe = cluster.probes.get(&path.vantage_point).and_then(Fact::seen);
+    let point = cluster.vantage_points.get(vantage_point).and_then(Fact::seen);
+    point.filter(|point| point.alive == Fact::Seen(true))?;
     let needed = view.desired.verification.consecutive_successes;
-    let results = probe
-        .and_then(|probe| probe.status.as_ref())
-        .map(|status| &status.results);
-    reports
-        && results.into_iter().flatten().any(|result| {
-            let same = result.fqdn.eq_ignore_ascii_case(&path.path.fqdn) && result.addresses == path.path.addresses;
-            let often = u32::try_from(result.successes).is_ok_and(|successes| successes >= needed);
-            same && often && result.outcome == ProbeOutcome::Succeeded
-        })
+    let status = cluster.probes.get(vantage_point)?.seen()?.status.as_ref()?;
+    status.results.iter().find(|result| {
+        let often = u32::try_from(result.successes).is_ok_and(|successes| successes >= needed);
+        result.fqdn.eq_ignore_ascii_case(fqdn) && often && result.outcome == ProbeOutcome::Succeeded
+    })
 }

@@ -120,7 +120,15 @@ fn of_whom_nobody_can_tell_whether_they_are_cut_off_is_named_too() {
     world.visit();
     let said = world.message();
     assert_eq!(world.state(), "Stalled", "{said}");
-    for part in ["clients of hub, spoke, office reach ", "docs/break-glass.md"] {
+    assert!(
+        !said.contains("clients of"),
+        "their agents say that they get through: {said}"
+    );
+    world.silent.insert("spoke-agent".into());
+    world.answer();
+    world.visit();
+    let said = world.message();
+    for part in ["whether clients of spoke reach ", "docs/break-glass.md"] {
         assert!(said.contains(part), "{said}");
     }
 }
