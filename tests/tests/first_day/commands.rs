@@ -214,7 +214,8 @@ fn redirects(text: &str) -> bool {
     let mut inner = text.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
     inner.any(|(word, _)| {
         let fits = |c: char| c.is_ascii_lowercase() || c == ' ' || c == '-';
-        !word.is_empty() && word.chars().all(fits)
+        let letters = |c: char| c.is_ascii_lowercase();
+        word.starts_with(letters) && word.ends_with(letters) && word.chars().all(fits)
     })
 }
 
