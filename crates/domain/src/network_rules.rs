@@ -134,10 +134,11 @@ pub fn with_rules_of_now(target: TargetKind, settings: &Value, now: &Value) -> V
         }
         if let (false, Some(set)) = (added.is_empty(), kept.get_mut(name).and_then(Value::as_object_mut)) {
             let entries = set.entry(list.to_owned()).or_insert(Value::Null);
-            match entries {
-                Value::Array(entries) => entries.extend(added),
+            if let Value::Array(entries) = entries {
+                entries.extend(added);
+            } else {
                 // Azure says of an empty list that there is none.
-                nothing => *nothing = Value::Array(added),
+                *entries = Value::Array(added);
             }
         }
     }

@@ -49,7 +49,7 @@ pub(super) async fn over(
     each(targets, |target| async move {
         match at(look, target.clone()).await {
             Fact::Absent => Fact::Unknown(nonsense(&target, "its locks are said not to be there").into_ignorance()),
-            fact => fact,
+            fact @ (Fact::Seen(_) | Fact::Unknown(_)) => fact,
         }
     })
     .await

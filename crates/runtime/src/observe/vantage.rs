@@ -65,7 +65,7 @@ async fn one(context: &Context, name: &str) -> Fact<VantagePointSeen> {
     let renewed = lease.seen().and_then(|lease| lease.renew_time.as_ref()).map(|at| at.0);
     let alive = match is_alive(context, &spec.namespace, name, lease) {
         Fact::Absent => no_agent_yet(context, object.metadata.creation_timestamp.as_ref()),
-        known => known,
+        known @ (Fact::Seen(_) | Fact::Unknown(_)) => known,
     };
     Fact::Seen(VantagePointSeen {
         uid: object.metadata.uid.unwrap_or_default(),
