@@ -68,7 +68,7 @@ pub struct SecureRegistryStatus {
     /// How long the registry was exposed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exposure: Option<ExposureStatus>,
-    /// What was before the first closing write: opening again restores exactly that. Also kept in a ConfigMap.
+    /// What was before the first closing write: opening again restores that, with the rules that people have added since. Also kept in a ConfigMap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotStatus>,
     /// Reopenings by `rollback.onFailure: Reopen` since the spec last changed or a lock last held.
