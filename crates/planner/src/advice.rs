@@ -57,7 +57,7 @@ pub const ROWS: &[Row] = &[
         codes: &["ScopeLocked"],
         says: anything,
         reason: WaitReason::RefusedStalled,
-        advice: "no right helps against a lock; whoever set it removes it: az lock list --resource-group {resource group} --subscription {subscription} --output table, then az lock delete --name LOCK --resource-group {resource group} --subscription {subscription}",
+        advice: "no right helps against a lock; whoever set it removes it: az lock list --resource-group {resource group} --subscription {subscription} --query \"[].id\" --output tsv, then az lock delete --ids LOCK",
     },
     Row {
         codes: &[

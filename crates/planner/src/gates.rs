@@ -269,10 +269,19 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
                     format!("approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}")
                 }
                 (Some(obstacle), _) => format!(
-                    "opening again would be forbidden ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}"
+                    "the way back is not free ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}{}",
+                    stays_open(view)
                 ),
             },
         }),
+    }
+}
+
+/// Of which targets an approval closes nothing, because Azure would refuse it.
+fn stays_open(view: &View<'_>) -> String {
+    match obstacles::not_closed(view) {
+        names if names.is_empty() => String::new(),
+        names => format!("; {} would stay open, the others would be closed", names.join(", ")),
     }
 }
 

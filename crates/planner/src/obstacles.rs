@@ -121,6 +121,14 @@ pub(crate) fn to_closing(view: &View<'_>, access: &AccessAssessment) -> Option<W
     })
 }
 
+/// Targets that stay open whatever is approved, because a resource lock forbids closing them.
+pub(crate) fn not_closed(view: &View<'_>) -> Vec<String> {
+    let open = view.access.iter().filter(|a| a.closed == Some(false));
+    open.filter(|access| to_closing(view, access).is_some())
+        .map(named)
+        .collect()
+}
+
 /// The same where no target that is open can be closed: then nothing is approved or proven for it.
 pub(crate) fn to_all_closing(view: &View<'_>) -> Vec<Wait> {
     let open = view.access.iter().filter(|a| a.closed == Some(false));

@@ -1,6 +1,6 @@
 //! Whose names would have no answer once an endpoint's records are gone. With a zone group Azure removes records by their names,
-//! whoever wrote over them meanwhile; and as long as any endpoint of the target lives, its public names go on leading to the zones
-//! (azure.md §3.2, §4.2).
+//! whoever wrote over them meanwhile; and as long as any endpoint of the target lives, and up to an hour longer in caches, its public
+//! names go on leading to the zones (azure.md §3.2, §4.2).
 
 use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
 use sreg_api::registry::DnsMode;
@@ -12,10 +12,10 @@ use crate::endpoints::{Wanted, WantedEndpoints, standing};
 use crate::facts::View;
 use crate::plan::{Wait, WaitReason};
 
-/// Networks that would be left without an answer for good.
+/// Networks that would be left without an answer.
 pub(crate) struct Stranded {
-    /// The endpoint that keeps the public names of the target leading to the zones, or will.
-    keeper: ArmId,
+    /// The endpoint that keeps the public names of the target leading to the zones for good, or will.
+    keeper: Option<ArmId>,
     /// It is one that the spec wants.
     keeper_is_wanted: bool,
     /// The zones that lose the records.
@@ -37,6 +37,10 @@ impl Stranded {
             "which the spec wants"
         } else {
             "which is somebody else's"
+        };
+        let until = match &self.keeper {
+            Some(keeper) => format!("because private endpoint {keeper}, {whose}, keeps them leading to private zones"),
+            None => "for as long as resolvers remember that they led to private zones, up to an hour".to_owned(),
         };
         let networks = match self.networks.as_slice() {
             [] => "networks that ask its zones, if any does,".to_owned(),
@@ -62,14 +66,14 @@ impl Stranded {
             ),
         };
         format!(
-            "{networks} would get no answer for the names of {target}, because private endpoint {}, {whose}, keeps them leading to private zones.{goes}{unlink} Where nobody there needs these names: az network private-endpoint delete --ids {}",
-            self.keeper, endpoint.id
+            "{networks} would get no answer for the names of {target}, {until}.{goes}{unlink} Where nobody there needs these names: az network private-endpoint delete --ids {}",
+            endpoint.id
         )
     }
 }
 
-/// Whom the end of an endpoint's records would leave without an answer for good. `wanted`: the endpoints that the spec wants; `None`
-/// while all of ours go.
+/// Whom the end of an endpoint's records would leave without an answer. `wanted`: the endpoints that the spec wants; `None` while the
+/// object is deleted and all of ours go: that cannot wait for caches, and is told.
 pub(crate) fn strands(
     view: &View<'_>,
     wanted: Option<&WantedEndpoints<'_>>,
@@ -84,7 +88,11 @@ pub(crate) fn strands(
     }
     let ours = wanted.and_then(|wanted| ours_that_stays(wanted, endpoint));
     let keeper_is_wanted = ours.is_some();
-    let keeper = ours.or_else(|| others_on_its_target(view, wanted, endpoint))?;
+    let keeper = ours.or_else(|| others_on_its_target(view, wanted, endpoint));
+    let replaced = wanted.is_none_or(|wanted| successor(wanted, endpoint).is_some());
+    if keeper.is_none() && replaced {
+        return None;
+    }
     let asking = || {
         zones
             .iter()

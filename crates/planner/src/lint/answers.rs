@@ -14,8 +14,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     records_until_replaced(lint);
 }
 
-/// A zone group of an endpoint that nobody wants goes once another one can write the same records, and not while any other endpoint
-/// keeps the names of the target leading to a zone that is asked.
+/// A zone group of an endpoint that nobody wants goes once another one can write the same records, or nobody asks its zones.
 fn records_until_replaced(lint: &mut Lint<'_>) {
     let (desired, seen, plan) = (lint.desired, lint.seen, lint.plan);
     for action in plan.steps().filter_map(azure) {
@@ -53,18 +52,13 @@ fn records_until_replaced(lint: &mut Lint<'_>) {
                 || format!("{id} goes before the endpoint that takes its place is ready"),
             );
         }
-        let ours_stays = !seen.object.deleting && is_wanted_elsewhere(desired, endpoint.target.as_ref(), &pairs);
-        let names_stay = ours_stays || others_on(desired, seen, endpoint);
+        // Who deletes the object is told; nobody else waits out the caches that remember where the names led.
+        let names_stay = !seen.object.deleting || others_on(desired, seen, endpoint);
         let asked = zones_of(endpoint).into_iter().any(|zone| is_asked(seen, zone));
         lint.demand("answers", !(names_stay && asked && next.is_none()), || {
             format!("{id} goes though networks that ask its zones would get no answer")
         });
     }
-}
-
-/// The spec wants some endpoint on the target, which keeps its public names leading to private zones, or will.
-fn is_wanted_elsewhere(desired: &Desired, target: Option<&ArmId>, pairs: &[(EndpointGroup, ArmId)]) -> bool {
-    !desired.endpoints.is_empty() && pairs.iter().any(|(_, other)| target == Some(other))
 }
 
 fn serves(endpoint: &EndpointSeen, group: EndpointGroup, target: &ArmId) -> bool {

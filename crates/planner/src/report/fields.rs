@@ -477,8 +477,12 @@ fn lockdown_summary(view: &View<'_>, plan: &Plan) -> String {
     let obstacles = listed(obstacles.iter().map(String::as_str).collect());
     let firewalls = crate::firewall::told(view);
     let firewalls = listed(firewalls.iter().map(|(_, told)| told.as_str()).collect());
+    let stay = match obstacles::not_closed(view) {
+        names if names.is_empty() => String::new(),
+        names => format!(" (but {}, which a resource lock keeps open)", names.join(", ")),
+    };
     format!(
-        "close public access of {targets} once all {} paths from {networks} are proven; waived networks: {waived}; waived hosts: {hosts}; forbids opening again: {obstacles}; cut off by firewalls: {firewalls}",
+        "close public access of {targets}{stay} once all {} paths from {networks} are proven; waived networks: {waived}; waived hosts: {hosts}; forbids opening again: {obstacles}; cut off by firewalls: {firewalls}",
         plan.assessment.paths.len()
     )
 }

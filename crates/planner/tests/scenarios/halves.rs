@@ -206,6 +206,27 @@ fn a_network_whose_entry_moves_to_other_zones_keeps_its_answers_until_it_asks_th
 }
 
 #[test]
+fn the_last_entry_that_is_dropped_costs_no_network_its_answers_either() {
+    let mut world = open();
+    world.respec(|o| {
+        o.spec.endpoints.clear();
+        o.spec.client_networks.clear();
+    });
+    world.settle_anyhow(30);
+    assert_eq!(whole_and_half(&world), (3, 0), "{:#?}", world.journal);
+    let plan = world.plan();
+    let says = |f: &&Finding| f.message.contains("up to an hour") && f.message.contains("link vnet delete --yes --ids");
+    assert_eq!(plan.findings.iter().filter(says).count(), 3, "{:#?}", plan.findings);
+    for zone in world.seen.azure.zones.values_mut() {
+        if let Fact::Seen(zone) = zone {
+            zone.links = Fact::Seen(Vec::new());
+        }
+    }
+    world.settle_anyhow(30);
+    assert_eq!(whole_and_half(&world), (0, 0), "{:#?}", world.journal);
+}
+
+#[test]
 fn nobody_is_told_to_delete_links_that_somebody_else_made() {
     let mut world = open_in_two_places();
     drop_far(&mut world, false);

@@ -19,8 +19,19 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long from apply to locked; a world that takes longer is broken.
 const LIMIT: Duration = Duration::from_secs(55);
 
+const USAGE: &str = "\
+sreg-demo: secures a registry of a simulated Azure before your eyes, in under a minute, and leaves nothing behind. Takes no arguments.
+
+  KEEP=1                 stays up and says how to look around, until Ctrl-C
+  KUBEBUILDER_ASSETS=…   folder with kube-apiserver, etcd and kubectl (tools/control-plane.sh --print); make demo sets it";
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(argument) = std::env::args().nth(1) {
+        println!("{USAGE}");
+        let asked = ["-h", "--help"].contains(&argument.as_str());
+        return if asked { ExitCode::SUCCESS } else { ExitCode::from(2) };
+    }
     let interrupted = stopped_from_outside();
     let result = tokio::select! {
         result = demo() => result,
