@@ -60,7 +60,7 @@ async fn a_lock_above_everything_is_told_before_any_closing_is_tried() {
     stand
         .until("told", 6 * HOUR, |stand| {
             let waits = stand.status()["waitingFor"].to_string();
-            waits.contains("ResourceLockedStalled") && waits.contains(&format!("az lock delete --ids {id}"))
+            waits.contains("TargetLockedStalled") && waits.contains(&format!("az lock delete --ids {id}"))
         })
         .await;
     assert_eq!(stand.closings().len(), 0);
