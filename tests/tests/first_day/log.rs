@@ -120,15 +120,18 @@ async fn a_lost_path_is_warned_of_in_the_words_of_status_and_a_refusal_reads_oth
         faults.clear();
         stand.await_state(REGISTRY, &["Locked"], SETTLED).await?;
     }
+    let kept_out = "closed to the public, and clients of spoke-a cannot reach HOST; a BreakGlass opens public access until \
+                    that is repaired (docs/break-glass.md has the command)";
     let way_back = "the lock holds: repair the path, or open with a BreakGlass; what agents see: \
                     kubectl get connectivityprobes -A -l secureregistry.dev/registry-uid=UID -o yaml";
     ensure!(
         told == [
             format!(
-                "spoke-a cannot reach HOST: tcp: ADDRESS:443 refuses the connection: nothing listens there; {way_back}"
+                "{kept_out}; spoke-a cannot reach HOST: tcp: ADDRESS:443 refuses the connection: nothing listens there; \
+                 {way_back}"
             ),
             format!(
-                "spoke-a cannot reach HOST: tcp: ADDRESS:443 does not answer: no route, a network rule, or an endpoint that \
+                "{kept_out}; spoke-a cannot reach HOST: tcp: ADDRESS:443 does not answer: no route, a network rule, or an endpoint that \
                  is not approved or gone; {way_back}"
             ),
         ],
