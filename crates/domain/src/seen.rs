@@ -570,6 +570,12 @@ impl EndpointSeen {
         self.provisioning_state == ProvisioningState::Succeeded
             && self.connection_status == Some(ConnectionStatus::Approved)
     }
+
+    /// The zones that its zone groups write to, as far as these could be read; one twice where two groups do.
+    pub fn zones(&self) -> impl Iterator<Item = &ArmId> {
+        let groups = self.zone_groups.seen().into_iter().flatten();
+        groups.flat_map(|group| &group.zones)
+    }
 }
 
 /// One address of an endpoint.
@@ -685,6 +691,14 @@ pub struct LinkSeen {
     pub resolution_policy: Option<String>,
     /// All tags.
     pub tags: BTreeMap<String, String>,
+}
+
+impl LinkSeen {
+    /// Whether its network gets the public answer for names that the zone lacks (azure.md §4.1).
+    pub fn falls_back(&self) -> bool {
+        let policy = self.resolution_policy.as_deref().unwrap_or_default();
+        policy.eq_ignore_ascii_case("NxDomainRedirect")
+    }
 }
 
 /// A deny assignment (azure.md §1.6).

@@ -44,7 +44,7 @@ pub(crate) fn found(
         drift.extend(actions.iter().map(|action| differs(view, action)));
         let repaired = |id: &ArmId| actions.iter().any(|action| writes_to(action, id));
         drift.extend(unrepaired(view, assessment, repaired));
-        if drift.is_empty() && assessment.dns_ready == Some(false) && names_are_ours(view) {
+        if drift.is_empty() && assessment.dns_ready == Some(false) && view.names_are_ours() {
             drift.push("zones, records or links of the private endpoints are missing or differ".to_owned());
         }
     }
@@ -63,10 +63,6 @@ pub(crate) fn found(
 
 fn writes_to(action: &Action, id: &ArmId) -> bool {
     matches!(action, Action::Azure(azure) if azure.resource() == id || azure.resource().parent().as_ref() == Some(id))
-}
-
-fn names_are_ours(view: &View<'_>) -> bool {
-    view.desired.endpoints.iter().all(|place| place.dns.is_ours())
 }
 
 /// What was lost and no write of this visit brings back: its repair is refused, under way, or up to somebody else.

@@ -398,8 +398,7 @@ fn holder_of_its_names<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a Arm
     let holds = |(id, endpoint): &(&ArmId, &EndpointSeen)| {
         let same =
             endpoint.target.as_ref() == Some(w.target) && endpoint.group_id.as_deref() == Some(w.group.group_id());
-        let groups = endpoint.zone_groups.seen().into_iter().flatten();
-        **id != w.id && same && groups.into_iter().any(|group| group.zones.contains(zone))
+        **id != w.id && same && endpoint.zones().any(|written| written == zone)
     };
     if view.all_open() {
         return None;

@@ -352,8 +352,7 @@ impl Evidence {
     /// while names are still ours to complete: a question asked too early leaves the public answer in the caches of forwarders
     /// for as long as a public CNAME lives, up to an hour (azure.md §3.2).
     pub(crate) fn plan_probes(&self, view: &View<'_>, dns_ready: Option<bool>, draft: &mut Draft) {
-        let names_are_ours = view.desired.endpoints.iter().all(|place| place.dns.is_ours());
-        let too_early = names_are_ours && dns_ready != Some(true) && !view.all_closed();
+        let too_early = view.names_are_ours() && dns_ready != Some(true) && !view.all_closed();
         let unread = Fact::not_read("nobody looked at the probe yet");
         for (point, wanted) in &self.probes {
             match look_up(&view.seen.cluster.probes, point, &unread) {

@@ -102,6 +102,16 @@ impl<'a> View<'a> {
             .is_some_and(|claim| claim.uid == self.desired.object.uid)
     }
 
+    /// Zone groups, records and links of every entry are ours to write.
+    pub(crate) fn names_are_ours(&self) -> bool {
+        self.desired.endpoints.iter().all(|place| place.dns.is_ours())
+    }
+
+    /// The claim of another object, where it has the registry.
+    pub(crate) fn claim_of_another(&self) -> Option<&Claim> {
+        self.seen.cluster.claim.seen().filter(|_| !self.claim_is_ours())
+    }
+
     /// An object that obeys the rules holds its registry, or will. One that breaks them takes no claim, unless the snapshot shows that
     /// the registry was locked in its name; where it writes nothing it needs none.
     pub(crate) fn is_held(&self) -> bool {
@@ -437,6 +447,11 @@ pub(crate) fn noun(target: TargetKind) -> &'static str {
         TargetKind::Storage => "storage account",
         TargetKind::ContainerRegistry => "container registry",
     }
+}
+
+/// The same with its name.
+pub(crate) fn named(access: &AccessAssessment) -> String {
+    format!("{} {}", noun(access.target), access.id.name())
 }
 
 fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssessment> {

@@ -13,7 +13,7 @@ use sreg_domain::network_rules::rules_of;
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
 use crate::draft::Draft;
-use crate::facts::{View, noun, relocks, seen_network, switch_of};
+use crate::facts::{View, named, relocks, seen_network, switch_of};
 use crate::opening::switch;
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
 use crate::{before_lock, opening};
@@ -66,7 +66,7 @@ pub(crate) fn told(view: &View<'_>) -> Vec<(FindingReason, String)> {
         perimeter,
     } in losses(view)
     {
-        let what = format!("{} {}", noun(access.target), access.id.name());
+        let what = named(access);
         if !rules.is_empty() {
             let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
             told.push((
@@ -94,9 +94,6 @@ pub(crate) fn tell(view: &View<'_>, draft: &mut Draft) {
     }
 }
 
-/// Commands in a message; the others are like them.
-const MOST_COMMANDS: usize = 3;
-
 /// Rules on what is closed: they let nobody in, and opening again keeps them. Whoever added them may believe otherwise.
 pub(crate) fn without_effect(view: &View<'_>) -> Vec<String> {
     let closed = view.access.iter().filter(|a| a.closed == Some(true));
@@ -104,23 +101,13 @@ pub(crate) fn without_effect(view: &View<'_>) -> Vec<String> {
         let network = seen_network(view.seen, access.target, &access.id)?;
         let mut rules = rules_of(access.target, &network);
         rules.retain(NetworkRule::goes_when_closed);
-        let named: Vec<String> = rules.iter().map(ToString::to_string).collect();
-        let commands: Vec<String> = rules
-            .iter()
-            .take(MOST_COMMANDS)
-            .map(|rule| opening::remove_by_hand(access.target, &access.id, rule))
-            .collect();
-        let more = match rules.len().saturating_sub(MOST_COMMANDS) {
-            0 => String::new(),
-            more => format!(" (and so on for {more} more)"),
-        };
+        let shown: Vec<String> = rules.iter().map(ToString::to_string).collect();
         (!rules.is_empty()).then(|| {
             format!(
-                "{} {} has rules that have no effect while it is closed: {}; opening again keeps them, and then whoever they name comes in; if that is not wanted: {}{more}",
-                noun(access.target),
-                access.id.name(),
-                named.join(", "),
-                commands.join("; ")
+                "{} has rules that have no effect while it is closed: {}; opening again keeps them, and then whoever they name comes in; if that is not wanted: {}",
+                named(access),
+                shown.join(", "),
+                opening::commands(&rules, |rule| opening::remove_by_hand(access.target, &access.id, rule))
             )
         })
     });
@@ -190,9 +177,8 @@ pub(crate) fn unproven_subnets(view: &View<'_>) -> Vec<Wait> {
         waits.extend(unproven.map(|rule| Wait {
             reason: WaitReason::VantagePointMissing,
             message: format!(
-                "a subnet rule of {} {} lets in {}, which is neither under clientNetworks nor under unprovenNetworks: its clients would lose access; list that network, or remove the rule: az storage account network-rule remove --account-name {} --resource-group {} --subscription {} --subnet {}",
-                noun(access.target),
-                access.id.name(),
+                "a subnet rule of {} lets in {}, which is neither under clientNetworks nor under unprovenNetworks: its clients would lose access; list that network, or remove the rule: az storage account network-rule remove --account-name {} --resource-group {} --subscription {} --subnet {}",
+                named(access),
                 network_of(&rule).map_or_else(|| "what is no subnet".to_owned(), |network| format!("network {}", network.name())),
                 access.id.name(),
                 access.id.resource_group().unwrap_or_default(),

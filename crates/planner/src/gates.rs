@@ -25,7 +25,7 @@ use sreg_domain::{ArmId, Digest, Fact, duration, naming};
 use crate::callers::{Outsider, outsiders, unread_network};
 use crate::dns_servers;
 use crate::draft::Draft;
-use crate::facts::{View, not_known, noun, relocks};
+use crate::facts::{View, named, not_known, relocks};
 use crate::firewall;
 use crate::obstacles;
 use crate::paths::Paths;
@@ -261,9 +261,8 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
             reason: WaitReason::LockdownApproval,
             message: match (obstacles.first(), perimeter) {
                 (None, Some(access)) => format!(
-                    "the network security perimeter of {} {} lets in whom the operator cannot know, and closing takes that away: take it out of the perimeter, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}",
-                    noun(access.target),
-                    access.id.name()
+                    "the network security perimeter of {} lets in whom the operator cannot know, and closing takes that away: take it out of the perimeter, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}",
+                    named(access)
                 ),
                 (None, None) => {
                     format!("approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}")

@@ -12,17 +12,14 @@ use sreg_domain::seen::LockSeen;
 use sreg_domain::{ArmId, Fact};
 
 use crate::draft::Draft;
-use crate::facts::{View, look_up, not_known, noun};
+use crate::facts::{View, look_up, named, not_known};
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
 
 /// Locks over a target that forbid writes to it, or may.
-fn over<'v>(view: &'v View<'_>, id: &ArmId) -> impl Iterator<Item = &'v LockSeen> {
+fn over<'v>(view: &'v View<'_>, id: &'v ArmId) -> impl Iterator<Item = &'v LockSeen> {
     let locks = view.seen.azure.locks.get(id).and_then(Fact::seen);
-    let covering = {
-        let id = id.clone();
-        move |lock: &&LockSeen| lock.covers(&id) && lock.forbids_writes() != Some(false)
-    };
-    locks.into_iter().flatten().filter(covering)
+    let locks = locks.into_iter().flatten();
+    locks.filter(move |lock| lock.covers(id) && lock.forbids_writes() != Some(false))
 }
 
 /// What is known to forbid opening again, or may: one sentence for each policy and each resource lock.
@@ -56,10 +53,6 @@ fn sentence(lock: &LockSeen, held: &[&AccessAssessment]) -> String {
         names.join(", "),
         removal(lock)
     )
-}
-
-fn named(access: &AccessAssessment) -> String {
-    format!("{} {}", noun(access.target), access.id.name())
 }
 
 fn forbids(lock: &LockSeen) -> String {

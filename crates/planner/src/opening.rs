@@ -26,7 +26,7 @@ use sreg_domain::{
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, azure_step, cluster_step};
-use crate::facts::{View, not_known, noun, seen_digest, seen_network};
+use crate::facts::{View, named, not_known, seen_digest, seen_network};
 use crate::left_out::{self, LeftOutRules};
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
 use crate::{attempts, claims, locked, obstacles};
@@ -222,32 +222,33 @@ fn rules_left_out<'v>(view: &'v View<'_>) -> Vec<(&'v AccessAssessment, Vec<Netw
 /// Names the rules that could not be put back, why, and what a person can do.
 pub(crate) fn tell_left_out(view: &View<'_>, next: &str, draft: &mut Draft) {
     for (access, rules, left) in rules_left_out(view) {
-        let named: Vec<String> = rules.iter().map(ToString::to_string).collect();
-        let commands: Vec<String> = rules
-            .iter()
-            .take(3)
-            .map(|rule| put_back_by_hand(access.target, &access.id, rule))
-            .collect();
-        let more = rules.len().saturating_sub(commands.len());
-        let more = if more == 0 {
-            String::new()
-        } else {
-            format!(" (and so on for {more} more)")
-        };
+        let missing: Vec<String> = rules.iter().map(ToString::to_string).collect();
         draft
             .looks
             .push(Duration::try_from(left.next.duration_since(view.now)).unwrap_or_default());
         draft.find(
             FindingReason::RulesNotPutBack,
             format!(
-                "{} {} is as open as before the lock but for {}: {}; {next}: {}{more}",
-                noun(access.target),
-                access.id.name(),
-                named.join(", "),
+                "{} is as open as before the lock but for {}: {}; {next}: {}",
+                named(access),
+                missing.join(", "),
                 left.why,
-                commands.join("; ")
+                commands(&rules, |rule| put_back_by_hand(access.target, &access.id, rule))
             ),
         );
+    }
+}
+
+/// Commands in a message; the others are like them.
+const MOST_COMMANDS: usize = 3;
+
+/// A command for each of the first rules.
+pub(crate) fn commands(rules: &[NetworkRule], command: impl Fn(&NetworkRule) -> String) -> String {
+    let shown: Vec<String> = rules.iter().take(MOST_COMMANDS).map(command).collect();
+    let shown = shown.join("; ");
+    match rules.len().saturating_sub(MOST_COMMANDS) {
+        0 => shown,
+        more => format!("{shown} (and so on for {more} more)"),
     }
 }
 

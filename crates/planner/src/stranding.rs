@@ -2,6 +2,8 @@
 //! whoever wrote over them meanwhile; and as long as any endpoint of the target lives, and up to an hour longer in caches, its public
 //! names go on leading to the zones (azure.md §3.2, §4.2).
 
+use std::collections::BTreeSet;
+
 use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
 use sreg_api::registry::DnsMode;
 use sreg_domain::naming::Belonging;
@@ -15,15 +17,20 @@ use crate::plan::{Wait, WaitReason};
 /// Networks that would be left without an answer.
 pub(crate) struct Stranded {
     /// The endpoint that keeps the public names of the target leading to the zones for good, or will.
-    keeper: Option<ArmId>,
-    /// It is one that the spec wants.
-    keeper_is_wanted: bool,
+    keeper: Option<Keeper>,
     /// The zones that lose the records.
     zones: Vec<ArmId>,
     /// Networks that are known to ask them.
     networks: Vec<String>,
     /// Links of these that the operator made and the spec does not want any more.
     links: Vec<ArmId>,
+}
+
+enum Keeper {
+    /// One that the spec wants.
+    Wanted(ArmId),
+    /// Somebody else's.
+    Others(ArmId),
 }
 
 /// Links in one command: a finding is cut at its end.
@@ -33,13 +40,12 @@ impl Stranded {
     /// Why the endpoint is left in place, and what somebody can do. `goes`: it goes by itself once nobody asks its zones.
     pub(crate) fn why(&self, endpoint: &EndpointSeen, goes: bool) -> String {
         let target = endpoint.target.as_ref().map_or("its target", ArmId::name);
-        let whose = if self.keeper_is_wanted {
-            "which the spec wants"
-        } else {
-            "which is somebody else's"
+        let keeps = |keeper: &ArmId, whose: &str| {
+            format!("because private endpoint {keeper}, which {whose}, keeps them leading to private zones")
         };
         let until = match &self.keeper {
-            Some(keeper) => format!("because private endpoint {keeper}, {whose}, keeps them leading to private zones"),
+            Some(Keeper::Wanted(keeper)) => keeps(keeper, "the spec wants"),
+            Some(Keeper::Others(keeper)) => keeps(keeper, "is somebody else's"),
             None => "for as long as resolvers remember that they led to private zones, up to an hour".to_owned(),
         };
         let networks = match self.networks.as_slice() {
@@ -79,39 +85,32 @@ pub(crate) fn strands(
     wanted: Option<&WantedEndpoints<'_>>,
     endpoint: &EndpointSeen,
 ) -> Option<Stranded> {
-    let zones: Vec<ArmId> = zones_of(endpoint)
-        .filter(|zone| is_asked(view, zone))
-        .cloned()
-        .collect();
+    let zones: Vec<&ArmId> = endpoint.zones().filter(|zone| is_asked(view, zone)).collect();
     if zones.is_empty() {
         return None;
     }
-    let ours = wanted.and_then(|wanted| ours_that_stays(wanted, endpoint));
-    let keeper_is_wanted = ours.is_some();
-    let keeper = ours.or_else(|| others_on_its_target(view, wanted, endpoint));
-    let replaced = wanted.is_none_or(|wanted| successor(wanted, endpoint).is_some());
-    if keeper.is_none() && replaced {
+    let unreplaced = wanted.filter(|wanted| successor(wanted, endpoint).is_none());
+    let ours = unreplaced.and_then(|wanted| wanted_on_its_target(wanted, endpoint));
+    let keeper = match ours {
+        Some(ours) => Some(Keeper::Wanted(ours)),
+        None => others_on_its_target(view, wanted, endpoint).map(Keeper::Others),
+    };
+    if keeper.is_none() && unreplaced.is_none() {
         return None;
     }
-    let asking = || {
-        zones
-            .iter()
-            .flat_map(|zone| links_of(view, zone).map(move |link| (zone, link)))
-    };
-    let asking = || asking().filter(|(_, link)| asks(link));
-    let mut networks: Vec<String> = asking()
-        .map(|(_, link)| link.virtual_network.name().to_owned())
-        .collect();
-    networks.sort();
-    networks.dedup();
-    let links = asking().filter(|(zone, link)| is_left_over(view, wanted.is_some(), zone, link));
-    let links = links.map(|(_, link)| link.id.clone()).collect();
+    let links = zones
+        .iter()
+        .flat_map(|zone| links_of(view, zone).map(move |link| (*zone, link)));
+    let asking: Vec<(&ArmId, &LinkSeen)> = links.filter(|(_, link)| !link.falls_back()).collect();
+    let networks: BTreeSet<&str> = asking.iter().map(|(_, link)| link.virtual_network.name()).collect();
+    let left_over = asking
+        .iter()
+        .filter(|(zone, link)| is_left_over(view, wanted.is_some(), zone, link));
     Some(Stranded {
         keeper,
-        keeper_is_wanted,
-        zones,
-        networks,
-        links,
+        networks: networks.into_iter().map(str::to_owned).collect(),
+        links: left_over.map(|(_, link)| link.id.clone()).collect(),
+        zones: zones.into_iter().cloned().collect(),
     })
 }
 
@@ -150,11 +149,8 @@ fn others_on_its_target(
     connected.iter().filter(lives).find(|id| !is_ours(id)).cloned()
 }
 
-/// An endpoint that the spec wants on the same target, made or to be made, where none writes the same records in the same zone.
-fn ours_that_stays(wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> Option<ArmId> {
-    if successor(wanted, endpoint).is_some() {
-        return None;
-    }
+/// An endpoint that the spec wants on the same target, made or to be made.
+fn wanted_on_its_target(wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> Option<ArmId> {
     let mut same_target = wanted.all.iter().filter(|w| endpoint.target.as_ref() == Some(w.target));
     same_target.next().map(|w| w.id.clone())
 }
@@ -182,7 +178,7 @@ fn successor<'a, 'w>(wanted: &'a WantedEndpoints<'w>, endpoint: &EndpointSeen) -
     let by_policy = !groups.iter().any(|g| g.id == own);
     let same = |w: &&Wanted<'_>| {
         let zone = w.place.dns.zones.get(&w.group).filter(|_| w.place.dns.is_ours());
-        let writes = zone.is_some_and(|zone| zones_of(endpoint).any(|written| written == zone));
+        let writes = zone.is_some_and(|zone| endpoint.zones().any(|written| written == zone));
         Some(w.group) == group
             && endpoint.target.as_ref() == Some(w.target)
             && (writes || by_policy && w.place.dns.mode == DnsMode::Policy)
@@ -190,16 +186,14 @@ fn successor<'a, 'w>(wanted: &'a WantedEndpoints<'w>, endpoint: &EndpointSeen) -
     wanted.all.iter().find(same)
 }
 
-/// The zones that its zone groups write to.
-fn zones_of(endpoint: &EndpointSeen) -> impl Iterator<Item = &ArmId> {
-    let groups = endpoint.zone_groups.seen().into_iter().flatten();
-    groups.flat_map(|group| &group.zones)
-}
-
-/// Some network asks a zone, or may.
+/// Some network asks a zone, or may. One that falls back to the public answer loses nothing with a record while everything is open.
 fn is_asked(view: &View<'_>, id: &ArmId) -> bool {
     let azure = &view.seen.azure;
-    let linked = |zone: &ZoneSeen| zone.links.seen().is_none_or(|links| links.iter().any(asks));
+    let linked = |zone: &ZoneSeen| {
+        zone.links
+            .seen()
+            .is_none_or(|links| !links.iter().all(LinkSeen::falls_back))
+    };
     match azure.zones.get(id) {
         Some(Fact::Seen(zone)) => linked(zone),
         Some(Fact::Absent) => false,
@@ -207,12 +201,6 @@ fn is_asked(view: &View<'_>, id: &ArmId) -> bool {
         // A zone of an entry that is dropped is one among others of its name.
         None => elsewhere(view, id).is_none_or(linked),
     }
-}
-
-/// Networks behind a link that falls back to the public answer lose nothing with a record while everything is open (azure.md §4.1).
-pub(crate) fn asks(link: &LinkSeen) -> bool {
-    let policy = link.resolution_policy.as_deref().unwrap_or_default();
-    !policy.eq_ignore_ascii_case("NxDomainRedirect")
 }
 
 fn elsewhere<'v>(view: &'v View<'_>, id: &ArmId) -> Option<&'v ZoneSeen> {

@@ -101,7 +101,7 @@ fn leave(draft: &mut Draft, after: Duration, left: &[String]) {
 
 /// Whoever deletes an object that holds its registry open must know that nobody closes it any more.
 fn left_open(view: &View<'_>, draft: &mut Draft) {
-    if !view.any_open() || (view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours()) {
+    if !view.any_open() || view.claim_of_another().is_some() {
         return;
     }
     let registry = view.desired.registry.name();
@@ -132,7 +132,7 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             format!("private endpoints are left in place: the object is not valid: {wrong}"),
         );
     }
-    if view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours() {
+    if view.claim_of_another().is_some() {
         return draft.find(
             FindingReason::LeftInPlace,
             "endpoints are left in place: another object owns this Azure registry",
@@ -236,8 +236,7 @@ fn retained(view: &View<'_>, draft: &mut Draft) {
         .filter(|e| e.provisioning_state != "Absent")
         .map(|e| e.resource_id.as_str())
         .collect();
-    let claimed_elsewhere = view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours();
-    if made.is_empty() || view.desired.observe_only || claimed_elsewhere {
+    if made.is_empty() || view.desired.observe_only || view.claim_of_another().is_some() {
         return;
     }
     let way_back = if view.any_closed() {
@@ -270,7 +269,7 @@ fn may_still_be_told(view: &View<'_>) -> bool {
 fn links_stay(view: &View<'_>, draft: &mut Draft) {
     for zone in view.seen.azure.zones.values().filter_map(Fact::seen) {
         let links = zone.links.seen().map(Vec::as_slice).unwrap_or_default();
-        let asking = links.iter().filter(|link| stranding::asks(link));
+        let asking = links.iter().filter(|link| !link.falls_back());
         let asking: Vec<&str> = asking.map(|link| link.virtual_network.name()).collect();
         if !asking.is_empty() {
             draft.find(

@@ -55,9 +55,9 @@ pub(super) async fn records_by_policy(
     };
     let names = GROUPS.map(|group| desired.cloud.zone(group));
     let there = endpoints.values().filter_map(Fact::seen).filter(by_policy);
-    let groups = there.flat_map(|e| e.zone_groups.seen().into_iter().flatten());
-    let zones = groups.flat_map(|g| &g.zones);
-    let named = zones.filter(|id| names.iter().any(|n| n.eq_ignore_ascii_case(id.name())));
+    let named = there
+        .flat_map(EndpointSeen::zones)
+        .filter(|id| names.iter().any(|n| n.eq_ignore_ascii_case(id.name())));
     super::each(named.cloned(), |id| async move {
         match look.list(records_call(look, &id)).await {
             Ok(items) => Fact::Seen(records_of(look, &id, &items)),
@@ -112,11 +112,8 @@ pub(super) async fn with_those_of_endpoints(
     let known: BTreeSet<ArmId> = named(desired).chain(zones.iter().map(|z| z.id.clone())).collect();
     let ours = endpoints.values().filter_map(Fact::seen);
     let ours = ours.filter(|e| e.owner.as_ref() == Some(&desired.owner));
-    let groups = ours.flat_map(|e| e.zone_groups.seen().into_iter().flatten());
-    let written: BTreeSet<&ArmId> = groups
-        .flat_map(|g| &g.zones)
-        .filter(|id| !known.contains(*id))
-        .collect();
+    let written = ours.flat_map(EndpointSeen::zones);
+    let written: BTreeSet<&ArmId> = written.filter(|id| !known.contains(*id)).collect();
     let read = written.into_iter().map(|id| async {
         match links(look, id).await {
             Ok(links) => Some(another(id.clone(), None, Fact::Seen(links))),

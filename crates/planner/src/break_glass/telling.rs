@@ -227,7 +227,7 @@ pub(crate) fn no_effect(view: &View<'_>) -> Option<String> {
             "{registry} is not valid and has no claim on its Azure registry: {wrong}"
         ));
     }
-    if let Some(claim) = view.seen.cluster.claim.seen().filter(|_| !view.claim_is_ours()) {
+    if let Some(claim) = view.claim_of_another() {
         return Some(format!("the Azure registry belongs to SecureRegistry {}", claim.holder));
     }
     if view.desired.public_access == PublicAccess::Enabled {

@@ -43,7 +43,7 @@ fn records_until_replaced(lint: &mut Lint<'_>) {
                 .dns
                 .zones
                 .get(group)
-                .is_some_and(|zone| zones_of(endpoint).contains(&zone))
+                .is_some_and(|zone| endpoint.zones().any(|written| written == zone))
         });
         if let (Some((place, group, target)), false) = (next, seen.object.deleting) {
             lint.demand(
@@ -54,7 +54,7 @@ fn records_until_replaced(lint: &mut Lint<'_>) {
         }
         // Who deletes the object is told; nobody else waits out the caches that remember where the names led.
         let names_stay = !seen.object.deleting || others_on(desired, seen, endpoint);
-        let asked = zones_of(endpoint).into_iter().any(|zone| is_asked(seen, zone));
+        let asked = endpoint.zones().any(|zone| is_asked(seen, zone));
         lint.demand("answers", !(names_stay && asked && next.is_none()), || {
             format!("{id} goes though networks that ask its zones would get no answer")
         });
@@ -64,11 +64,6 @@ fn records_until_replaced(lint: &mut Lint<'_>) {
 fn serves(endpoint: &EndpointSeen, group: EndpointGroup, target: &ArmId) -> bool {
     let id = endpoint.group_id.as_deref().unwrap_or_default();
     endpoint.target.as_ref() == Some(target) && id.eq_ignore_ascii_case(group.group_id())
-}
-
-fn zones_of(endpoint: &EndpointSeen) -> Vec<&ArmId> {
-    let groups = endpoint.zone_groups.seen().into_iter().flatten();
-    groups.flat_map(|group| &group.zones).collect()
 }
 
 /// Somebody else's endpoint is connected to the target.
@@ -94,13 +89,11 @@ fn is_asked(seen: &Seen, zone: &ArmId) -> bool {
     let elsewhere = seen.azure.zones_elsewhere.seen().into_iter().flatten();
     let zones = seen.azure.zones.values().filter_map(Fact::seen).chain(elsewhere);
     let mut zones = zones.filter(|z| z.id == *zone);
-    let asks = |link: &LinkSeen| {
-        !link
-            .resolution_policy
-            .as_deref()
-            .is_some_and(|p| p.eq_ignore_ascii_case("NxDomainRedirect"))
-    };
-    zones.any(|z| z.links.seen().is_some_and(|links| links.iter().any(asks)))
+    zones.any(|z| {
+        z.links
+            .seen()
+            .is_some_and(|links| !links.iter().all(LinkSeen::falls_back))
+    })
 }
 
 /// With the first endpoint of a target its public names lead to zones of one name (azure.md §3.2). Once something is closed, what

@@ -29,8 +29,7 @@ pub(super) fn keep_last_known(view: &View<'_>, plan: &Plan, status: &mut SecureR
 
 /// Another object holds the registry, and this one is looked at only now and then.
 fn is_held_elsewhere(view: &View<'_>) -> bool {
-    let held = view.seen.cluster.claim.seen().is_some() && !view.claim_is_ours();
-    held && !view.desired.observe_only && !view.seen.object.deleting
+    view.claim_of_another().is_some() && !view.desired.observe_only && !view.seen.object.deleting
 }
 
 /// What stands in Azure changes at the other object's word: nothing is shown here rather than something old.

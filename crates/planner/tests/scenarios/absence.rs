@@ -29,10 +29,6 @@ fn goes_on(world: &mut World, visits: usize) {
     }
 }
 
-fn standing_endpoints(world: &World) -> usize {
-    world.seen.azure.endpoints.values().filter_map(Fact::seen).count()
-}
-
 fn locked_to_be_removed() -> World {
     let mut world = locked();
     world.respec(|o| o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints);

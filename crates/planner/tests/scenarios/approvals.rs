@@ -22,15 +22,6 @@ fn names_wait(world: &mut World) {
     });
 }
 
-fn lock_waits(world: &mut World) {
-    world.respec(|o| {
-        o.spec.public_access.lockdown = Some(LockdownSpec {
-            wait_for: vec![LockdownGate::Approval],
-            window: None,
-        })
-    });
-}
-
 fn asked(world: &World, kind: &str) -> Vec<String> {
     let wanted = world.seen.object.status.approvals_wanted.iter();
     wanted.filter(|w| w.change == kind).map(|w| w.digest.clone()).collect()
@@ -309,16 +300,7 @@ fn removing_an_endpoint_is_approved_by_itself() {
     world.until("AwaitingApproval", 10);
     world.approve();
     world.settle(60);
-    let endpoints = |world: &World| {
-        world
-            .seen
-            .azure
-            .endpoints
-            .values()
-            .filter(|e| e.seen().is_some())
-            .count()
-    };
-    assert_eq!(endpoints(&world), 6);
+    assert_eq!(standing_endpoints(&world), 6);
     world.respec(|o| o.spec.endpoints = hub_alone.endpoints);
     // Nobody in far asks its zones any more.
     for (id, zone) in &mut world.seen.azure.zones {
@@ -327,7 +309,7 @@ fn removing_an_endpoint_is_approved_by_itself() {
         }
     }
     world.until("AwaitingApproval", 10);
-    assert_eq!(endpoints(&world), 6, "{:#?}", world.journal);
+    assert_eq!(standing_endpoints(&world), 6, "{:#?}", world.journal);
     assert_eq!(asked(&world, "NameChanges").len(), 3, "one for each endpoint");
     let summary = &world.seen.object.status.approvals_wanted[0].summary;
     assert!(
@@ -336,7 +318,7 @@ fn removing_an_endpoint_is_approved_by_itself() {
     );
     world.approve();
     world.settle(60);
-    assert_eq!(endpoints(&world), 3);
+    assert_eq!(standing_endpoints(&world), 3);
 }
 
 #[test]

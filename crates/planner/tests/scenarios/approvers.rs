@@ -26,24 +26,9 @@ fn message(world: &mut World) -> String {
     approvals(world)[0].status.clone().expect("told").message
 }
 
-fn waiting() -> World {
-    let mut world = World::everyday();
-    world.respec(|o| {
-        o.spec.public_access.lockdown = Some(LockdownSpec {
-            wait_for: vec![LockdownGate::Approval],
-            window: None,
-        })
-    });
-    world.until("AwaitingApproval", 60);
-    world
-}
-
 /// Locked with an approval, opened for an hour.
 fn opened() -> World {
-    let mut world = waiting();
-    world.approve();
-    world.settle(60);
-    world.pass(Duration::from_secs(600));
+    let mut world = locked_with_approval();
     add(&mut world, "a", 60);
     world.until("BreakGlass", 10);
     world.visit();
@@ -52,7 +37,7 @@ fn opened() -> World {
 
 #[test]
 fn an_approval_is_told_that_it_counts_that_it_was_used_and_that_it_is_void() {
-    let mut world = waiting();
+    let mut world = awaiting_approval();
     world.approve();
     world.visit();
     assert_eq!(phase(&mut world), Counts, "{}", message(&mut world));
@@ -207,7 +192,7 @@ fn an_approval_that_the_lock_will_need_is_missed_before_the_break_glass_ends() {
 /// Nobody is sent to a list that is empty.
 #[test]
 fn a_void_approval_points_only_at_what_is_there() {
-    let mut world = waiting();
+    let mut world = awaiting_approval();
     world.approve();
     world.settle(60);
     world.respec(|o| {

@@ -77,16 +77,7 @@ fn an_operation_that_cannot_be_read_holds_a_deletion_for_a_quarter_of_an_hour_an
         assert!(!world.gone || lasted >= 15 * 60, "gone after {lasted} s");
         world.pass(report.requeue);
     }
-    assert_eq!(
-        world
-            .seen
-            .azure
-            .endpoints
-            .values()
-            .filter(|e| e.seen().is_some())
-            .count(),
-        3
-    );
+    assert_eq!(standing_endpoints(&world), 3);
     let left = |m: &String| m.contains("left in place") && m.contains("changing registry contosoreg");
     assert!(told.iter().any(left), "{told:?}");
 }

@@ -492,17 +492,7 @@ fn a_claim_that_cannot_be_read_ends_no_use() {
 /// What it really waits for is said, not that it is locked again.
 #[test]
 fn one_that_is_over_says_what_the_lock_waits_for() {
-    let mut world = World::everyday();
-    world.respec(|o| {
-        o.spec.public_access.lockdown = Some(LockdownSpec {
-            wait_for: vec![LockdownGate::Approval],
-            window: None,
-        })
-    });
-    world.until("AwaitingApproval", 60);
-    world.approve();
-    world.settle(60);
-    world.pass(Duration::from_secs(600));
+    let mut world = locked_with_approval();
     add(&mut world, "a", 30);
     world.until("BreakGlass", 10);
     world.seen.cluster.approvals = Fact::Seen(Vec::new());
@@ -524,17 +514,7 @@ fn one_that_is_over_says_what_the_lock_waits_for() {
 /// While opening is refused that is what is said, in whole parts of a sentence; and what the lock after it will need is not forgotten.
 #[test]
 fn while_opening_is_refused_the_message_says_that_and_ends_where_a_part_ends() {
-    let mut world = World::everyday();
-    world.respec(|o| {
-        o.spec.public_access.lockdown = Some(LockdownSpec {
-            wait_for: vec![LockdownGate::Approval],
-            window: None,
-        })
-    });
-    world.until("AwaitingApproval", 60);
-    world.approve();
-    world.settle(60);
-    world.pass(Duration::from_secs(600));
+    let mut world = locked_with_approval();
     world.seen.cluster.approvals = Fact::Seen(Vec::new());
     world.thwarted(
         "break-glass",

@@ -12,6 +12,7 @@ use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::closes;
 use super::emergencies::{add, live};
+use super::lock_waits;
 use crate::world::*;
 
 const OFFICE: &str = "203.0.113.0/24";
@@ -40,15 +41,6 @@ fn waits(plan: &Plan, reason: WaitReason) -> Vec<&str> {
         .collect()
 }
 
-fn asks_approval(world: &mut World) {
-    world.respec(|o| {
-        o.spec.public_access.lockdown = Some(LockdownSpec {
-            wait_for: vec![LockdownGate::Approval],
-            window: None,
-        })
-    });
-}
-
 fn approve(world: &mut World, digest: &Digest) {
     world.seen.cluster.approvals = Fact::Seen(vec![ApprovalSeen {
         name: "a".into(),
@@ -64,7 +56,7 @@ fn approve(world: &mut World, digest: &Digest) {
 fn every_rule_that_the_lock_takes_away_is_named_and_a_part_of_what_is_approved() {
     let mut world = World::everyday();
     let_in(&mut world, &[OFFICE], &["hub"]);
-    asks_approval(&mut world);
+    lock_waits(&mut world);
     world.until("AwaitingApproval", 60);
     let plan = world.plan();
     let subnet = vnet("hub").child("subnets", "build");

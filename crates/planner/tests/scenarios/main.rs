@@ -33,8 +33,9 @@ mod way_back;
 
 use std::time::Duration;
 
-use sreg_domain::Action;
+use sreg_api::registry::{LockdownGate, LockdownSpec};
 use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
+use sreg_domain::{Action, Fact};
 use sreg_planner::{Plan, Report};
 use world::World;
 
@@ -43,6 +44,37 @@ fn locked() -> World {
     world.settle(60);
     assert_eq!(world.state(), "Locked", "{}", world.message());
     world
+}
+
+/// From now on its lock waits for an approval.
+fn lock_waits(world: &mut World) {
+    world.respec(|o| {
+        o.spec.public_access.lockdown = Some(LockdownSpec {
+            wait_for: vec![LockdownGate::Approval],
+            window: None,
+        })
+    });
+}
+
+/// Everything is built, and the lock waits for its approval.
+fn awaiting_approval() -> World {
+    let mut world = World::everyday();
+    lock_waits(&mut world);
+    world.until("AwaitingApproval", 60);
+    world
+}
+
+/// Locked with an approval, ten minutes ago.
+fn locked_with_approval() -> World {
+    let mut world = awaiting_approval();
+    world.approve();
+    world.settle(60);
+    world.pass(Duration::from_secs(600));
+    world
+}
+
+fn standing_endpoints(world: &World) -> usize {
+    world.seen.azure.endpoints.values().filter_map(Fact::seen).count()
 }
 
 fn position(world: &World, step: &str) -> usize {

@@ -56,14 +56,7 @@ fn a_break_glass_without_effect_is_no_break_glass() {
 
 #[test]
 fn whoever_approves_sees_the_paths_that_pass_and_when_they_were_last_proven() {
-    let mut world = World::everyday();
-    world.respec(|o| {
-        o.spec.public_access.lockdown = Some(LockdownSpec {
-            wait_for: vec![LockdownGate::Approval],
-            window: None,
-        })
-    });
-    world.until("AwaitingApproval", 60);
+    let mut world = awaiting_approval();
     world.pass(Duration::from_secs(3600));
     let (_, report) = world.visit();
     assert_eq!(verified(&world), "12/12");
