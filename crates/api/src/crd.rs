@@ -1,5 +1,7 @@
 //! The CustomResourceDefinitions, as generated into `deploy/crds/`.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
@@ -10,11 +12,34 @@ mod describe;
 /// which judges by kstatus waits for the operator also where none is running; without it an object without status is `Current`.
 pub const NEVER_OBSERVED: i64 = -1;
 
+/// Every field of a `SecureRegistry`'s spec by its path without indices, such as `spec.endpoints.dns.mode`.
+pub fn fields_of_spec() -> BTreeSet<String> {
+    let Ok(crd) = serde_json::to_value(crate::SecureRegistry::crd()) else {
+        return BTreeSet::new();
+    };
+    let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
+    let mut fields = BTreeSet::new();
+    collect_fields("spec", spec.unwrap_or(&Value::Null), &mut fields);
+    fields
+}
+
+fn collect_fields(path: &str, schema: &Value, fields: &mut BTreeSet<String>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        collect_fields(&path, field, fields);
+        fields.insert(path);
+    }
+    if schema["items"].is_object() {
+        collect_fields(path, &schema["items"], fields);
+    }
+}
+
 /// Every kind's definition, in the order in which they are shipped.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     [
         crate::SecureRegistry::crd(),
         crate::VantagePoint::crd(),
+        crate::RegistryGrant::crd(),
         crate::ConnectivityProbe::crd(),
         crate::BreakGlass::crd(),
         crate::ChangeApproval::crd(),

@@ -7,6 +7,7 @@
 pub mod approval;
 pub mod conditions;
 pub mod crd;
+pub mod grant;
 pub mod names;
 pub mod probe;
 pub mod registry;
@@ -18,6 +19,7 @@ pub use approval::{
     BreakGlass, BreakGlassPhase, BreakGlassSpec, BreakGlassStatus, ChangeApproval, ChangeApprovalPhase,
     ChangeApprovalSpec, ChangeApprovalStatus, ChangeKind,
 };
+pub use grant::{RegistryGrant, RegistryGrantSpec};
 pub use probe::{ConnectivityProbe, ConnectivityProbeSpec, ConnectivityProbeStatus};
 pub use registry::{SecureRegistry, SecureRegistrySpec};
 pub use status::SecureRegistryStatus;

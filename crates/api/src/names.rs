@@ -16,6 +16,8 @@ pub const PUBLISHED_DNS_MANAGER: &str = "secure-registry-operator/external-dns";
 pub const BREAK_GLASS_MANAGER: &str = "secure-registry-operator/break-glass";
 /// Field manager of the status of ChangeApprovals.
 pub const APPROVAL_MANAGER: &str = "secure-registry-operator/approval";
+/// Field manager of the status of RegistryGrants.
+pub const GRANT_MANAGER: &str = "secure-registry-operator/grant";
 /// Field manager of a probe's status, written by the vantage point.
 pub const AGENT_MANAGER: &str = "secure-registry-agent/status";
 

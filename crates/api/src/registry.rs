@@ -34,6 +34,7 @@ use crate::status::SecureRegistryStatus;
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
+    printcolumn(name = "Grants", type_ = "string", json_path = ".status.grants"),
     printcolumn(name = "Stale", type_ = "date", json_path = ".status.staleSince"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Proven", type_ = "date", json_path = ".status.lastProof.time", priority = 1),

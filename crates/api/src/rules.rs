@@ -253,6 +253,19 @@ pub(crate) const SHORT_NAME: &str = "self.metadata.name.size() <= 63";
 /// What to write instead.
 pub(crate) const SHORT_NAME_SAYS: &str = "metadata.name has at most 63 characters: create it under a shorter name";
 
+/// The scope of a grant: an ARM id, whole; a name in it holds no wildcard.
+pub(crate) const SCOPE: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(/resourceGroups/[^/<>%&?#*:\\s]{1,90}(/providers/[a-z.]{3,80}(/[a-z]{3,60}/[^/<>%&?#*:\\s]{1,90}){1,2})?)?$')";
+/// The same for each item.
+pub(crate) const SCOPES: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(/resourceGroups/[^/<>%&?#*:\\s]{1,90}(/providers/[a-z.]{3,80}(/[a-z]{3,60}/[^/<>%&?#*:\\s]{1,90}){1,2})?)?$'))";
+/// What to write instead.
+pub(crate) const SCOPE_SAYS: &str = "must be the ARM id of a subscription, a resource group or a resource, such as /subscriptions/SUBSCRIPTION/resourceGroups/GROUP, without wildcards: it covers what it names and whatever stands below";
+
+/// A grant names somebody.
+pub(crate) const GRANTED_NAMESPACES: &str =
+    "(has(self.names) && size(self.names) > 0) || (has(self.matchLabels) && size(self.matchLabels) > 0)";
+/// What to write instead.
+pub(crate) const GRANTED_NAMESPACES_SAYS: &str = "name at least one namespace (names) or one label (matchLabels): a grant without serves nobody";
+
 /// A DNS-1123 subdomain.
 pub(crate) const DNS_SUBDOMAIN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// A DNS-1123 label.

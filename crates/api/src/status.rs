@@ -20,6 +20,9 @@ pub struct SecureRegistryStatus {
     /// `passing/required` paths, as agents report them now. What counts for the lock is a proof of its own, made right before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paths_verified: Option<String>,
+    /// Names of the RegistryGrants that cover what the object names. Absent: none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grants: Option<String>,
     /// The last time that every required path was proven in one round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_proof: Option<ProofStatus>,

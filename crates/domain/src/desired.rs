@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use sreg_api::grant::RegistryOperation;
 use sreg_api::registry::{
     DeletionPolicy, DnsMode, LockdownGate, PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy,
 };
 
 use crate::cloud::Cloud;
+use crate::grants::{Grants, Purpose};
 use crate::ids::{ArmId, Fqdn, Location};
 use crate::target::EndpointGroup;
 
@@ -71,17 +73,42 @@ pub struct Desired {
     /// Rules that the object breaks. If any, nothing is built, closed or removed for it: only its identity, its registry, whether
     /// anything may be written and whether public access is wanted hold, for looking at the registry and for the way back.
     pub violations: Vec<Violation>,
+    /// The grants that serve its namespace.
+    pub grants: Grants,
+    /// What it names and none of them covers. If anything, it is carried out as little as one that breaks rules; where its registry is
+    /// among it, nothing of Azure is even read.
+    pub ungranted: Vec<Violation>,
+    /// Names of the grants that cover something that it names.
+    pub stands_on: Vec<String>,
+    /// What they demand beyond its own spec, in sentences; it is part of the fields above already.
+    pub demanded: Vec<String>,
 }
 
 impl Desired {
-    /// The object breaks no rule.
+    /// The object breaks no rule, and all that it names is granted.
     pub fn is_valid(&self) -> bool {
-        self.violations.is_empty()
+        self.violations.is_empty() && self.ungranted.is_empty()
+    }
+
+    /// Whether Azure may be asked about the registry.
+    pub fn may_be_looked_at(&self) -> bool {
+        self.grants.allow_looking_at(&self.registry)
+    }
+
+    /// Whether public access may be opened for whoever the object speaks for.
+    pub fn may_be_opened(&self) -> bool {
+        let open = Purpose::Registry(RegistryOperation::Open);
+        self.grants.allow(open, &self.registry)
     }
 
     /// Which rules the object breaks, in one sentence. `None`: none.
     pub fn what_is_wrong(&self) -> Option<String> {
-        (!self.is_valid()).then(|| Violation::sentence(&self.violations))
+        let wrong = if self.violations.is_empty() {
+            &self.ungranted
+        } else {
+            &self.violations
+        };
+        (!self.is_valid()).then(|| Violation::sentence(wrong))
     }
 }
 

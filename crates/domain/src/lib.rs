@@ -8,6 +8,7 @@ pub mod cloud;
 pub mod desired;
 pub mod digest;
 pub mod duration;
+pub mod grants;
 pub mod ids;
 pub mod known;
 pub mod naming;
@@ -25,6 +26,7 @@ pub use azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, Provisioning
 pub use cloud::Cloud;
 pub use desired::Desired;
 pub use digest::Digest;
+pub use grants::{Grant, Grants, Purpose};
 pub use ids::{ArmId, Fqdn, Location};
 pub use known::Known;
 pub use network_rules::{NetworkRule, RuleKind};

@@ -16,7 +16,7 @@ use crate::facts::{View, locked_at};
 mod telling;
 
 pub use telling::tell_without_registry;
-pub(crate) use telling::{no_effect, tell, up_to_people, why_unspoken};
+pub(crate) use telling::{no_effect, nobody_may_open, tell, up_to_people, why_unspoken};
 
 /// How emergencies stand.
 #[derive(Debug, Clone, PartialEq)]

@@ -38,8 +38,10 @@ pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
         end(&view)
     } else if desired.is_valid() {
         live(&view)
-    } else {
+    } else if desired.may_be_looked_at() {
         invalid(&view)
+    } else {
+        ungranted(&view)
     };
     judged(&view, plan)
 }
@@ -125,8 +127,7 @@ fn end(view: &View<'_>) -> Plan {
 /// it legibly says so: whoever is on call may not be able to repair the rest. A registry that it never held is left alone.
 fn invalid(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
-    let wrong = Violation::sentence(&view.desired.violations);
-    draft.waiting(WaitReason::InvalidSpecStalled, wrong);
+    tell_what_is_wrong(view, &mut draft);
     if view.is_held() && claims::plan(view, &mut draft) {
         unread(view, &mut draft);
         if !open(view, &mut draft) {
@@ -139,6 +140,23 @@ fn invalid(view: &View<'_>) -> Plan {
         ..Assessment::default()
     };
     finish(view, waves, draft, assessment)
+}
+
+fn tell_what_is_wrong(view: &View<'_>, draft: &mut Draft) {
+    let told = [
+        (WaitReason::InvalidSpecStalled, &view.desired.violations),
+        (WaitReason::NotGrantedStalled, &view.desired.ungranted),
+    ];
+    for (reason, wrong) in told.into_iter().filter(|(_, wrong)| !wrong.is_empty()) {
+        draft.waiting(reason, Violation::sentence(wrong));
+    }
+}
+
+/// Nobody granted its registry to its namespace: nothing of Azure is read, nothing is written, and what it holds it goes on holding.
+fn ungranted(view: &View<'_>) -> Plan {
+    let mut draft = Draft::default();
+    tell_what_is_wrong(view, &mut draft);
+    finish(view, Vec::new(), draft, Assessment::default())
 }
 
 /// What cannot be read cannot be opened: who waits for that must be told, and it is looked at again soon.
@@ -173,6 +191,9 @@ fn live(view: &View<'_>) -> Plan {
     assessment.paths = proof.assess(view, &paths);
     assessment.lockdown_digest = gates::lockdown_digest(view, &paths);
     paths::tell_waived(view, &wanted, &mut draft);
+    for demanded in &view.desired.demanded {
+        draft.find(FindingReason::GrantDemands, demanded.clone());
+    }
     if found {
         endpoints::plan(view, &wanted, &mut draft);
         assessment.dns_ready = dns::plan(view, &wanted, (&paths, &proof), &mut draft);
@@ -240,6 +261,9 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
             format!("BreakGlass {name} has used up the longest time that registries may be held open"),
         );
     }
+    if !view.desired.may_be_opened() {
+        return not_opened(view, &emergency, draft);
+    }
     if view.desired.public_access == PublicAccess::Enabled {
         opening::plan(view, Cause::Spec, draft);
         opening::forget_snapshot(view, draft);
@@ -266,6 +290,27 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
         Standing::None | Standing::UsedUp { .. } => {}
     }
     locked::go_on_rolling_back(view, draft)
+}
+
+/// No grant lets anybody of the namespace open the registry: neither spec nor emergency does, and neither is closed against.
+fn not_opened(view: &View<'_>, emergency: &Standing, draft: &mut Draft) -> bool {
+    match emergency {
+        Standing::Active { name, requested_by, .. } => {
+            draft.waiting(
+                WaitReason::BreakGlassStalled,
+                format!(
+                    "BreakGlass {name} by {requested_by} has no effect: {}",
+                    break_glass::nobody_may_open(view)
+                ),
+            );
+            true
+        }
+        Standing::NotKnown => {
+            draft.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses));
+            false
+        }
+        Standing::None | Standing::UsedUp { .. } => view.desired.public_access == PublicAccess::Enabled,
+    }
 }
 
 /// Under Observe: what an end of a break-glass leaves to others, and what would be closed.
@@ -450,7 +495,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | PathsUnknown
         | HostNotCovered => Duration::from_secs(30),
         // Only a change of the spec ends it, and that is seen at once.
-        InvalidSpecStalled => view.desired.drift_interval,
+        InvalidSpecStalled | NotGrantedStalled => view.desired.drift_interval,
         DnsSettling | WindowClosed | RollbackBackoff | RetryPending | EffectPending => gates_look(view),
         SharedAccountNotAcknowledged
         | RecentPublicClients

@@ -9,6 +9,7 @@
 //! | valid | for an object that breaks rules nothing is written to Azure but what opens, by its spec or in an emergency |
 //! | claim first | no Azure write before claim and finalizer; nobody's snapshot goes but with the claim |
 //! | ownership | no step names a resource that is not ours, or that could not be read |
+//! | grants | no step touches what no grant lets the object's namespace touch, and none asks from a VantagePoint without one |
 //! | names | no endpoint is made whose names a policy would have to make, and none is seen that does |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |
 //! | answers | while all is open no endpoint is made whose zone is not there, or not the one that its networks ask; no records go before those that take their place, or while networks that ask for them would get no answer for good |
@@ -27,6 +28,7 @@ use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Fact, Seen};
 use crate::plan::{PathStanding, Plan, Step};
 
 mod answers;
+mod grants;
 mod order;
 mod ownership;
 mod people;
@@ -89,6 +91,7 @@ pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
     observe(&mut lint);
     settled(&mut lint);
     ownership::check(&mut lint);
+    grants::check(&mut lint);
     answers::check(&mut lint);
     order::check(&mut lint);
     order::teardown(&mut lint);

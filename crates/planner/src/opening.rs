@@ -79,6 +79,7 @@ pub fn may_open(desired: &Desired, seen: &Seen) -> bool {
     let view = View::new(desired, seen, seen.at);
     !seen.object.deleting
         && !desired.observe_only
+        && desired.may_be_opened()
         && cause(&view).is_some()
         && view.is_held()
         && claims::plan(&view, &mut Draft::default())

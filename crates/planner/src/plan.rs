@@ -132,6 +132,8 @@ pub enum WaitReason {
     RolloutPending,
     /// The object breaks a rule: nothing of it is carried out.
     InvalidSpecStalled,
+    /// The object names what no grant lets its namespace name: nothing of it is carried out.
+    NotGrantedStalled,
     /// The registry does not exist and `create` is absent, or it is not found and something of it lives.
     RegistryAbsentStalled,
     /// Azure has not named the registry's accounts for so long that it will not do so by itself.
@@ -215,6 +217,8 @@ pub enum FindingReason {
     /// Ways in that closing does not close, or that open with it again: account keys, pulls without signing in, the admin user, rules
     /// that people add to what is closed.
     OtherWaysIn,
+    /// A grant demands more than the spec does, and that holds.
+    GrantDemands,
     /// A policy may forbid what closing writes: storage that stays enabled for its resource rules.
     ClosingForbidden,
     /// Rules that were there before the lock and that Azure refuses to have back.

@@ -195,6 +195,11 @@ impl WaitReason {
                 meaning: "The registry was opened again because a path was lost, and is locked again later.",
                 action: "Repair the path until then; a change of `spec` tries at once.",
             },
+            NotGrantedStalled => Explained {
+                actor: Actor::Administrator,
+                meaning: "The object names something in Azure that no RegistryGrant lets its namespace name. What is locked stays locked; where it is the registry itself, nothing of Azure is even read.",
+                action: "Whoever administers the operator: `kubectl get registrygrants -o yaml` shows what is granted, `kubectl edit registrygrant NAME` adds the entry that the message names. Or take it out of `spec`.",
+            },
             SubnetAbsentStalled => Explained {
                 actor: Actor::User,
                 meaning: "The subnet of an entry does not exist.",

@@ -5,6 +5,7 @@
 //! | endpoint and zone group | then |
 //! | --- | --- |
 //! | Azure is changing one of them | wait |
+//! | no grant covers its subnet, or its zones, any more | it stays as it is; who can grant it is named |
 //! | a lock on the endpoint, on the zone or above | nothing is removed; the lock is named |
 //! | whether there are locks could not be read | nothing is removed |
 //! | the right to delete one of them is known to be missing | nothing is removed; the right is named |
@@ -12,9 +13,10 @@
 //! | neither, the zone group is gone | the endpoint |
 //! | the endpoint could not be deleted, may not be, or is locked, and its zone group is gone | the zone group is put back, then it stays |
 
+use sreg_api::grant::NetworkUse;
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::seen::{EndpointSeen, LockSeen};
-use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Seen};
+use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Purpose, Seen};
 
 use crate::draft::azure_step;
 use crate::facts::{View, look_up, not_known};
@@ -59,6 +61,9 @@ pub(crate) fn next(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Remo
             message: format!("Azure is still removing private endpoint {}", id.name()),
         });
     }
+    if let Some(wait) = ungranted(view, id, endpoint) {
+        return Removal::Stays(wait);
+    }
     let (whole, zones) = match &endpoint.zone_groups {
         unknown @ Fact::Unknown(_) => {
             return Removal::Wait(not_known(
@@ -97,6 +102,23 @@ pub(crate) fn next(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Remo
             )
         })),
     }
+}
+
+/// It stands, or its records do, where no grant lets the namespace write.
+fn ungranted(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Option<Wait> {
+    let grants = &view.desired.grants;
+    let subnet = endpoint.subnet.iter();
+    let subnet = subnet.map(|subnet| (Purpose::Network(NetworkUse::Endpoints), subnet));
+    let zones = zones_of(view.desired, view.seen, id, endpoint);
+    let zones = zones.iter().map(|zone| (Purpose::PrivateDnsZone, zone));
+    let (_, scope) = subnet.chain(zones).find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
+    Some(Wait {
+        reason: WaitReason::NotGrantedStalled,
+        message: format!(
+            "private endpoint {id} stays: no RegistryGrant lets namespace {} write to {scope} any more; an administrator can grant it again, or delete the endpoint: az network private-endpoint delete --ids {id}",
+            view.desired.object.namespace
+        ),
+    })
 }
 
 fn touches(endpoint: &EndpointSeen) -> Vec<String> {

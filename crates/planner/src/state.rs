@@ -16,7 +16,7 @@ use crate::{attempts, break_glass};
 pub(crate) fn rank(reason: WaitReason) -> u8 {
     use WaitReason::*;
     match reason {
-        PlanRefusedStalled | ClaimedElsewhereStalled | InvalidSpecStalled => 0,
+        PlanRefusedStalled | ClaimedElsewhereStalled | InvalidSpecStalled | NotGrantedStalled => 0,
         RegistryAbsentStalled | PermissionStalled | SignInStalled | ScopeAbsentStalled => 1,
         RegistryIncompleteStalled => 2,
         RegistryProvisioning => 2,
@@ -290,6 +290,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         | RollbackBackoff => State::AwaitingAction,
         PathLostStalled => State::PathLost,
         InvalidSpecStalled
+        | NotGrantedStalled
         | RegistryAbsentStalled
         | RegistryIncompleteStalled
         | TargetAbsentStalled

@@ -23,15 +23,18 @@ use sreg_api::registry::{
     PublicAccess, RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
 };
 use sreg_api::rules::{self, DurationBounds};
+pub(crate) use grants::overlapping;
+pub use grants::{chooses_by_label, grant_violations, grants_for};
 pub use sreg_domain::desired::Violation;
 use sreg_domain::desired::{
     ClientNetwork, EndpointPlace, NetworkPlace, ObjectRef, RecentPublicClients, Verification, Window,
 };
-use sreg_domain::{ArmId, Cloud, Desired, duration, naming};
+use sreg_domain::{ArmId, Cloud, Desired, Grants, duration, naming};
 
 use crate::prefix::Prefix;
 use crate::window;
 
+mod grants;
 mod places;
 mod tags;
 mod waivers;
@@ -89,15 +92,25 @@ const STORAGE_SHAPE: &str = "a storage account: /subscriptions/SUBSCRIPTION/reso
 const VNET_SHAPE: &str = "a virtual network: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/virtualNetworks/NAME";
 const WORKSPACE_SHAPE: &str = "a Log Analytics workspace: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME";
 
-/// Turns an object into what is desired. One that breaks rules becomes the least that it needs, with everything that is wrong
-/// with it in [`Desired::violations`]; an error only where it does not even name its registry. An object that is being deleted
-/// always gives a `Desired`, so that its finalizer can go.
-pub fn validate(object: &SecureRegistry, settings: &PlanSettings) -> Result<Desired, Vec<Violation>> {
+/// Turns an object into what is desired, as far as the grants that serve its namespace allow it and as strictly as they demand. One
+/// that breaks rules, or names what no grant covers, becomes the least that it needs, with everything that is wrong with it in
+/// [`Desired::violations`] and [`Desired::ungranted`]; an error only where it does not even name its registry. An object that is being
+/// deleted always gives a `Desired`, so that its finalizer can go.
+pub fn validate(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants) -> Result<Desired, Vec<Violation>> {
     let mut checks = Checks::default();
-    let parsed = parse(object, settings, &mut checks);
-    match parsed {
-        Some(desired) if checks.found.is_empty() => Ok(desired),
-        _ => what_remains(object, settings, checks.found),
+    let parsed = parse(object, settings, grants, &mut checks);
+    let Some(desired) = parsed.filter(|_| checks.found.is_empty()) else {
+        return what_remains(object, settings, grants, checks.found);
+    };
+    let refused = grants::refused(&desired, &object.spec);
+    if !refused.is_empty() {
+        return Ok(least(object, settings, grants, desired.registry, (Vec::new(), refused)));
+    }
+    let desired = grants::demanded(desired, &mut checks);
+    if checks.found.is_empty() {
+        Ok(desired)
+    } else {
+        what_remains(object, settings, grants, checks.found)
     }
 }
 
@@ -105,12 +118,18 @@ pub fn validate(object: &SecureRegistry, settings: &PlanSettings) -> Result<Desi
 pub fn what_remains(
     object: &SecureRegistry,
     settings: &PlanSettings,
+    grants: &Grants,
     violations: Vec<Violation>,
 ) -> Result<Desired, Vec<Violation>> {
     let mut checks = Checks::default();
     let id = registry_id(object, &mut checks);
     match id.or_else(|| object.metadata.deletion_timestamp.is_some().then(nowhere)) {
-        Some(registry) => Ok(least(object, settings, registry, violations)),
+        Some(registry) => {
+            let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+            let refused = grants::registry_refused(namespace, &registry, grants);
+            let wrong = (violations, refused.into_iter().collect());
+            Ok(least(object, settings, grants, registry, wrong))
+        }
         None => Err(violations),
     }
 }
@@ -133,7 +152,7 @@ fn object_ref(object: &SecureRegistry) -> ObjectRef {
     }
 }
 
-fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) -> Option<Desired> {
+fn parse(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants, checks: &mut Checks) -> Option<Desired> {
     let spec = &object.spec;
     let reference = object_ref(object);
     let registry = registry_id(object, checks);
@@ -236,17 +255,28 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) 
         deletion: spec.deletion_policy,
         max_break_glass: settings.max_break_glass,
         violations: Vec::new(),
+        grants: grants.clone(),
+        ungranted: Vec::new(),
+        stands_on: Vec::new(),
+        demanded: Vec::new(),
     })
 }
 
 /// What is left of an object that breaks rules: on deletion release what the cluster holds, open where that is wanted, else leave
 /// Azure as it is.
-fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, violations: Vec<Violation>) -> Desired {
+fn least(
+    object: &SecureRegistry,
+    settings: &PlanSettings,
+    grants: &Grants,
+    registry: ArmId,
+    (violations, ungranted): (Vec<Violation>, Vec<Violation>),
+) -> Desired {
     let reference = object_ref(object);
     Desired {
         owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
         object: reference,
         cloud: settings.cloud.clone(),
+        stands_on: grants::of_registry(&registry, grants),
         registry,
         create: None,
         tags: BTreeMap::new(),
@@ -277,6 +307,9 @@ fn least(object: &SecureRegistry, settings: &PlanSettings, registry: ArmId, viol
         deletion: object.spec.deletion_policy,
         max_break_glass: settings.max_break_glass,
         violations,
+        grants: grants.clone(),
+        ungranted,
+        demanded: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sreg_api::registry::*;
 use sreg_api::{SecureRegistry, VantagePoint};
-use sreg_domain::EndpointGroup;
+use sreg_domain::{EndpointGroup, Grants};
 use sreg_domain::desired::NetworkPlace;
 use sreg_planner::{Violation, validate};
 use world::*;
@@ -15,7 +15,8 @@ use world::*;
 fn changed(change: impl FnOnce(&mut SecureRegistrySpec)) -> Result<sreg_domain::Desired, Vec<Violation>> {
     let mut object = object(SPEC);
     change(&mut object.spec);
-    validate(&object, &settings()).and_then(|desired| {
+    let grants = Grants::new(vec![grants::everything(&object)]);
+    validate(&object, &settings(), &grants).and_then(|desired| {
         if desired.is_valid() {
             Ok(desired)
         } else {
@@ -81,11 +82,12 @@ fn an_object_that_is_deleted_always_gives_something_to_tear_down() {
     let mut broken: SecureRegistry = object(SPEC);
     broken.spec.registry.resource_id = "nonsense".into();
     broken.spec.endpoints[0].subnet_resource_id = "nonsense".into();
-    assert!(validate(&broken, &settings()).is_err());
+    let grants = Grants::new(vec![grants::everything(&broken)]);
+    assert!(validate(&broken, &settings(), &grants).is_err());
     broken.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
         START.parse().unwrap(),
     ));
-    let desired = validate(&broken, &settings()).unwrap();
+    let desired = validate(&broken, &settings(), &grants).unwrap();
     assert!(desired.endpoints.is_empty() && desired.deletion == DeletionPolicy::Retain);
 }
 
@@ -431,8 +433,9 @@ fn the_examples_are_valid() {
                 } else if document.contains("\nkind: SecureRegistry\n") {
                     let object: SecureRegistry =
                         serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                    let grants = Grants::new(vec![grants::everything(&object)]);
                     let desired =
-                        validate(&object, &settings()).unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
+                        validate(&object, &settings(), &grants).unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
                     assert_eq!(desired.violations, [], "{}", path.display());
                     // Whoever applies all of them overwrites none by another.
                     assert!(registries.insert(object.metadata.name), "{}", path.display());

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::grants;
 use crate::observe::Watched;
 use crate::reconcile::{PassError, reconcile};
 use crate::triggers;
@@ -52,10 +53,14 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) -> Result<(
             .await
             .is_ok()
     };
+    let telling = grants::tell(Arc::clone(&context), shutdown.clone());
+    let controllers = async {
+        tokio::join!(join_all(controllers), telling);
+    };
     tokio::select! {
         biased;
         is_idle = idle => if is_idle { Ok(()) } else { Err(ControllerError::GraceOver) },
-        _ = join_all(controllers) => if shutdown.is_cancelled() { Ok(()) } else { Err(ControllerError::Ended) },
+        () = controllers => if shutdown.is_cancelled() { Ok(()) } else { Err(ControllerError::Ended) },
     }
 }
 

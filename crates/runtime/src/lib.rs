@@ -17,6 +17,7 @@ pub mod backoff;
 pub mod context;
 pub mod controller;
 pub mod events;
+mod grants;
 pub mod health;
 pub mod leadership;
 pub mod memory;

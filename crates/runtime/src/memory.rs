@@ -197,6 +197,11 @@ impl Memories {
             .collect()
     }
 
+    /// Every object that was met.
+    pub fn all_keys(&self) -> Vec<ObjectKey> {
+        self.objects().values().map(|entry| entry.key.clone()).collect()
+    }
+
     /// The object with this uid.
     pub fn key_of(&self, uid: &str) -> Option<ObjectKey> {
         self.objects().get(uid).map(|entry| entry.key.clone())

@@ -103,6 +103,27 @@ pub const OPERATOR_RULES: &[Rule] = &[
     ),
     rule(
         GROUP,
+        &["registrygrants"],
+        &["list", "watch"],
+        Scope::Cluster,
+        "triggers; reconcile and the fence list them live",
+    ),
+    rule(
+        GROUP,
+        &["registrygrants/status"],
+        &["patch"],
+        Scope::Cluster,
+        "grants: tells each how it is understood, by apply",
+    ),
+    rule(
+        "",
+        &["namespaces"],
+        &["get"],
+        Scope::Cluster,
+        "grants: labels of the namespace, where a grant chooses by label",
+    ),
+    rule(
+        GROUP,
         &["connectivityprobes"],
         &["get", "list", "watch", "create", "patch", "delete"],
         Scope::Cluster,

@@ -20,6 +20,7 @@ use crate::act::{Unwritten, act, failure, send};
 use crate::backoff::jittered;
 use crate::context::Context;
 use crate::events;
+use crate::grants;
 use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
 use crate::observe::{ObjectNow, observe, read_object, registries};
@@ -43,6 +44,14 @@ pub enum PassError {
     Unanswered {
         /// `namespace/name`.
         object: String,
+    },
+    /// The grants of its namespace could not be read: nothing of Azure may be.
+    #[error("read the grants for SecureRegistry {object}: {why}")]
+    Grants {
+        /// `namespace/name`.
+        object: String,
+        /// What the API server said.
+        why: String,
     },
     /// The status was not written.
     #[error("report on SecureRegistry {object}")]
@@ -91,6 +100,7 @@ impl PassError {
         match self {
             PassError::Read { .. }
             | PassError::Unanswered { .. }
+            | PassError::Grants { .. }
             | PassError::WriteStatus { .. }
             | PassError::BrokenPlan { .. } => PassResult::Failed,
             PassError::NotLeading { .. } => PassResult::NotLeader,
@@ -102,7 +112,7 @@ impl PassError {
     /// From a closed set, for logs.
     pub fn category(&self) -> &'static str {
         match self {
-            PassError::Read { .. } | PassError::Unanswered { .. } => "read",
+            PassError::Read { .. } | PassError::Unanswered { .. } | PassError::Grants { .. } => "read",
             PassError::WriteStatus { .. } => "status",
             PassError::NotLeading { .. } => "leadership",
             PassError::BrokenPlan { .. } => "plan",
@@ -123,7 +133,12 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         name: object.name.clone(),
     };
     context.memories.meet(&object.uid, key.clone());
-    let (report, outcome, result) = match wished(context, &now) {
+    let grants = grants::serving(context, namespace).await;
+    let grants = grants.map_err(|why| PassError::Grants {
+        object: format!("{namespace}/{name}"),
+        why,
+    })?;
+    let (report, outcome, result) = match wished(context, &now, &grants) {
         Ok(desired) => {
             let seen = observe(context, &object, now.seen.clone(), &desired).await;
             let plan = plan(&desired, &seen, seen.at);
@@ -210,7 +225,7 @@ fn result_of(plan: &Plan, outcome: &Outcome) -> PassResult {
     } else if plan
         .waits
         .iter()
-        .any(|wait| wait.reason == WaitReason::InvalidSpecStalled)
+        .any(|wait| matches!(wait.reason, WaitReason::InvalidSpecStalled | WaitReason::NotGrantedStalled))
     {
         PassResult::Invalid
     } else if plan.waits.iter().any(|wait| wait.reason.is_stalled()) {

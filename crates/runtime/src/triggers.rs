@@ -17,7 +17,7 @@ use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 use sreg_api::names::LABEL_REGISTRY_UID;
-use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe, VantagePoint};
+use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe, RegistryGrant, VantagePoint};
 use sreg_domain::Fact;
 
 use crate::context::Context;
@@ -88,6 +88,7 @@ pub(crate) fn related(
         None => everywhere(resource),
     };
     let (probes, points) = (resource::<ConnectivityProbe>(), resource::<VantagePoint>());
+    let grants = resource::<RegistryGrant>();
     let (glasses, approvals) = (resource::<BreakGlass>(), resource::<ChangeApproval>());
     let scope = namespace.map(str::to_owned);
     stream::select_all([
@@ -116,6 +117,7 @@ pub(crate) fn related(
             owner_by_name,
         )
         .boxed(),
+        kind(context, everywhere(&grants), "registrygrants", key_of_spec, everybody).boxed(),
         agents(context).boxed(),
     ])
     .filter(move |key| ready(scope.as_ref().is_none_or(|scope| *scope == key.namespace)))
@@ -179,6 +181,11 @@ fn owner_by_label(context: &Context, probe: &DynamicObject) -> Vec<ObjectKey> {
 
 fn users_of_vantage_point(context: &Context, point: &DynamicObject) -> Vec<ObjectKey> {
     context.memories.looking_from(&point.name_any())
+}
+
+/// A grant may serve any namespace, also one that it did not serve before.
+fn everybody(context: &Context, _: &DynamicObject) -> Vec<ObjectKey> {
+    context.memories.all_keys()
 }
 
 /// Break-glasses and approvals name the object beside them.

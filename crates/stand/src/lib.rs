@@ -139,6 +139,13 @@ impl Stand {
         self.await_policies().await
     }
 
+    /// Grants the namespace of the objects what the example's grant says, as an administrator does.
+    pub async fn grant(&self) -> Result<()> {
+        let grant = repository().join("examples/demo/grant.yaml");
+        self.plane.apply_path(grant).await.context("apply the grant")?;
+        Ok(())
+    }
+
     /// Admission policies take a moment to come into force; before that a forged write would pass.
     async fn await_policies(&self) -> Result<()> {
         let api: Api<sreg_api::ChangeApproval> = Api::namespaced(self.client.clone(), NAMESPACE);

@@ -270,6 +270,7 @@ fn no_placeholder_is_a_redirection_when_it_is_pasted() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_of_readme_and_docs_runs_as_typed() -> Result<()> {
     let stand = Stand::start(worlds::demo()?).await?;
+    stand.grant().await?;
     let _agents = stand.start_agents(true).await?;
     let _operator = stand.start_operator(OperatorOptions::default()).await?;
     let mut shell = Shell::new(&stand)?;

@@ -75,6 +75,7 @@ fn warned_of<'a>(lines: &'a [Value], state: &str) -> Vec<&'a str> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_path_is_warned_of_in_the_words_of_status_and_a_refusal_reads_otherwise_than_silence() -> Result<()> {
     let stand = Stand::start(worlds::demo()?).await?;
+    stand.grant().await?;
     let _agents = stand.start_agents(true).await?;
     let options = OperatorOptions {
         log: "debug".into(),
@@ -143,6 +144,7 @@ async fn a_lost_path_is_warned_of_in_the_words_of_status_and_a_refusal_reads_oth
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_tells_each_write_to_azure_once_and_every_standstill() -> Result<()> {
     let stand = Stand::start(worlds::demo()?).await?;
+    stand.grant().await?;
     let _agents = stand.start_agents(true).await?;
     let options = OperatorOptions {
         log: "debug".into(),

@@ -80,6 +80,7 @@ fn authority(url: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_proxy_operator_and_agents_start_and_lock() -> Result<()> {
     let stand = Stand::start(worlds::demo()?).await?;
+    stand.grant().await?;
     let (for_agents, for_operator) = (Proxy::start().await?, Proxy::start().await?);
     let mut processes = Vec::new();
     for vantage in stand.vantages.iter().filter(|vantage| !vantage.embedded) {
@@ -121,6 +122,7 @@ async fn behind_a_proxy_operator_and_agents_start_and_lock() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_proxy_names_is_reached_directly() -> Result<()> {
     let stand = Stand::start(worlds::demo()?).await?;
+    stand.grant().await?;
     let proxy = Proxy::start().await?;
     let agent = stand
         .start_agent_with("hub-agent", &proxy.environment("127.0.0.1,localhost"))

@@ -33,6 +33,7 @@ impl Setting {
 
     pub(crate) async fn new(options: StandOptions) -> Result<Setting> {
         let stand = Stand::start(options).await?;
+        stand.grant().await?;
         let agents = stand.start_agents(true).await?;
         let operator = Some(stand.start_operator(OperatorOptions::default()).await?);
         Ok(Setting {

@@ -22,7 +22,7 @@ use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Ey
 use sreg_domain::action::StepId;
 use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Verification};
 use sreg_domain::seen::{AzureSeen, OperationState};
-use sreg_domain::{ArmId, AzureAction, Cloud, Effect, EndpointGroup, Failure, Known};
+use sreg_domain::{ArmId, AzureAction, Cloud, Effect, EndpointGroup, Failure, Grants, Known};
 
 pub const OWNER: &str = "test/ml-platform/contoso-models";
 pub const TENANT: &str = "0a000000-0000-4000-8000-0000000000ff";
@@ -254,5 +254,9 @@ pub fn desired() -> Desired {
         deletion: DeletionPolicy::Retain,
         max_break_glass: Duration::from_secs(3600),
         violations: Vec::new(),
+        grants: Grants::default(),
+        ungranted: Vec::new(),
+        stands_on: Vec::new(),
+        demanded: Vec::new(),
     }
 }

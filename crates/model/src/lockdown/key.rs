@@ -162,6 +162,8 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
     let World {
         object: _,
         unread: _,
+        // Part of `desired`.
+        grants: _,
         desired,
         seen,
         now: _,
@@ -186,7 +188,7 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         undo: _,
         writes: _,
     } = world;
-    format!("{:?}", desired.public_access).hash(hasher);
+    format!("{:?} {:?}", desired.public_access, desired.grants).hash(hasher);
     (broken, silent, gone).hash(hasher);
     let Seen {
         at: _,
@@ -426,6 +428,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         conditions,
         endpoints_ready: _,
         paths_verified: _,
+        grants: _,
         last_proof: _,
         stale_since: _,
         unsettled_since,

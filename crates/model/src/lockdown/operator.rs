@@ -357,7 +357,8 @@ impl Lockdown {
         if world.seen.object.deleting {
             return Err("the object is being deleted".into());
         }
-        let desired = validate(&world.object, &settings()).map_err(|_| "the object names no registry".to_owned())?;
+        let desired = validate(&world.object, &settings(), &world.desired.grants)
+            .map_err(|_| "the object names no registry".to_owned())?;
         let seen = Self::observe(state, k);
         if desired != world.desired {
             return Err("the spec changed".into());

@@ -11,17 +11,23 @@
 //! | approval-status | `changeapprovals/status` | the operator |
 //! | break-glass-requester | `breakglasses` | `requestedBy` is who creates it |
 //! | change-approver | `changeapprovals` | `approvedBy` is who creates it |
+//! | grant-status | `registrygrants/status` | the operator |
+//! | operator-leases, operator-configmaps | claims, snapshots and the leader's Lease, in the operator's namespace | the operator, and whoever may create RegistryGrants |
 
 use serde_json::{Value, json};
 use sreg_api::GROUP;
-use sreg_api::names::FINALIZER;
+use sreg_api::names::{FINALIZER, MANAGED_BY};
 
-use super::{Installation, Manifest, labels};
+use super::{Installation, Manifest, ServiceAccount, labels};
 
 /// One policy; its binding denies.
 struct Policy {
     /// Name within our group, such as `probe-spec`.
     name: &'static str,
+    /// API group; its versions are all meant.
+    group: &'static str,
+    /// Only in this namespace.
+    namespace: Option<String>,
     resource: &'static str,
     operations: &'static [&'static str],
     /// CEL: true admits.
@@ -37,6 +43,15 @@ impl Policy {
     }
 
     fn policy(&self) -> Value {
+        let mut constraints = json!({"resourceRules": [{
+            "apiGroups": [self.group],
+            "apiVersions": ["*"],
+            "operations": self.operations,
+            "resources": [self.resource],
+        }]});
+        if let Some(namespace) = &self.namespace {
+            constraints["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+        }
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicy",
@@ -44,12 +59,7 @@ impl Policy {
             "spec": {
                 // Evidence is only worth something while this cannot be passed by.
                 "failurePolicy": "Fail",
-                "matchConstraints": {"resourceRules": [{
-                    "apiGroups": [GROUP],
-                    "apiVersions": ["*"],
-                    "operations": self.operations,
-                    "resources": [self.resource],
-                }]},
+                "matchConstraints": constraints,
                 "validations": [{
                     "expression": self.rule,
                     "messageExpression": self.says,
@@ -82,7 +92,7 @@ pub(super) fn manifests(installation: &Installation) -> Vec<Manifest> {
         .collect()
 }
 
-fn policies(installation: &Installation) -> [Policy; 8] {
+fn policies(installation: &Installation) -> [Policy; 11] {
     let operator = &installation.operator;
     let is_operator = format!("request.userInfo.username == '{}'", operator.user());
     // The namespace controller and the garbage collector, under either way of running the controller manager.
@@ -90,6 +100,8 @@ fn policies(installation: &Installation) -> [Policy; 8] {
     [
         Policy {
             name: "probe-spec",
+            group: GROUP,
+            namespace: None,
             resource: "connectivityprobes",
             operations: &["CREATE", "UPDATE", "DELETE"],
             rule: format!(
@@ -101,6 +113,8 @@ fn policies(installation: &Installation) -> [Policy; 8] {
         },
         Policy {
             name: "probe-status",
+            group: GROUP,
+            namespace: None,
             resource: "connectivityprobes/status",
             operations: &["UPDATE"],
             rule: "request.userInfo.username == 'system:serviceaccount:' + oldObject.metadata.namespace + ':' + oldObject.spec.serviceAccountName".into(),
@@ -108,6 +122,8 @@ fn policies(installation: &Installation) -> [Policy; 8] {
         },
         Policy {
             name: "registry-status",
+            group: GROUP,
+            namespace: None,
             resource: "secureregistries/status",
             operations: &["UPDATE"],
             rule: is_operator.clone(),
@@ -115,6 +131,8 @@ fn policies(installation: &Installation) -> [Policy; 8] {
         },
         Policy {
             name: "registry-finalizer",
+            group: GROUP,
+            namespace: None,
             resource: "secureregistries",
             operations: &["UPDATE"],
             rule: format!(
@@ -126,6 +144,8 @@ fn policies(installation: &Installation) -> [Policy; 8] {
         },
         Policy {
             name: "break-glass-status",
+            group: GROUP,
+            namespace: None,
             resource: "breakglasses/status",
             operations: &["UPDATE"],
             rule: is_operator.clone(),
@@ -133,13 +153,28 @@ fn policies(installation: &Installation) -> [Policy; 8] {
         },
         Policy {
             name: "approval-status",
+            group: GROUP,
+            namespace: None,
             resource: "changeapprovals/status",
             operations: &["UPDATE"],
-            rule: is_operator,
+            rule: is_operator.clone(),
             says: format!("'only the operator ({operator}) writes this status: delete the ChangeApproval to withdraw it'"),
         },
         Policy {
+            name: "grant-status",
+            group: GROUP,
+            namespace: None,
+            resource: "registrygrants/status",
+            operations: &["UPDATE"],
+            rule: is_operator.clone(),
+            says: format!("'only the operator ({operator}) writes this status: change the spec of the RegistryGrant'"),
+        },
+        state("operator-leases", "coordination.k8s.io", "leases", operator, (&is_operator, is_controller)),
+        state("operator-configmaps", "", "configmaps", operator, (&is_operator, is_controller)),
+        Policy {
             name: "break-glass-requester",
+            group: GROUP,
+            namespace: None,
             resource: "breakglasses",
             operations: &["CREATE"],
             rule: "object.spec.requestedBy == request.userInfo.username".into(),
@@ -147,10 +182,38 @@ fn policies(installation: &Installation) -> [Policy; 8] {
         },
         Policy {
             name: "change-approver",
+            group: GROUP,
+            namespace: None,
             resource: "changeapprovals",
             operations: &["CREATE"],
             rule: "object.spec.approvedBy == request.userInfo.username".into(),
             says: "'approvedBy must be the user who creates the ChangeApproval: write approvedBy: ' + request.userInfo.username".into(),
         },
     ]
+}
+
+/// What the operator keeps in its own namespace: claims and snapshots (`sreg-…`) and the leader's Lease. Who may write there by RBAC
+/// still may not take a claim, change what opening restores, or make another leader; who administers grants may, to repair things.
+fn state(
+    name: &'static str,
+    group: &'static str,
+    resource: &'static str,
+    operator: &ServiceAccount,
+    (is_operator, is_controller): (&str, &str),
+) -> Policy {
+    let administers = format!("authorizer.group('{GROUP}').resource('registrygrants').check('create').allowed()");
+    let named = "(request.operation == 'DELETE' ? oldObject : object).metadata.name";
+    Policy {
+        name,
+        group,
+        namespace: Some(operator.namespace.clone()),
+        resource,
+        operations: &["CREATE", "UPDATE", "DELETE"],
+        rule: format!(
+            "{is_operator} || !({named}.startsWith('sreg-') || {named} == '{MANAGED_BY}') || (request.operation == 'DELETE' && {is_controller}) || {administers}"
+        ),
+        says: format!(
+            "'only the operator ({operator}), or whoever may create RegistryGrants, writes ' + {named} + ': it says who holds a registry, or what opening it restores'"
+        ),
+    }
 }

@@ -64,9 +64,9 @@ fn agent(Agent { vantage_point, account }: &Agent) -> Vec<Value> {
     objects
 }
 
-/// What people may do, for the platform team to bind: reading goes with the cluster's own `view`, declaring with `edit` and
-/// `admin`; approving and breaking glass with neither: who may do that is said by name. (Whoever edits a registry object decides about
-/// public access too: `publicAccess.desired` is part of its spec.)
+/// What people may do, for the platform team to bind: reading goes with the cluster's own `view`; declaring, approving, breaking glass
+/// and granting with none of its roles: who may do that is said by name. (Whoever edits a registry object decides about public access
+/// too, as far as a grant lets its namespace: `publicAccess.desired` is part of its spec.)
 pub(super) fn people() -> Manifest {
     let kinds = ["secureregistries", "breakglasses", "changeapprovals"];
     let read = ["get", "list", "watch"];
@@ -78,7 +78,7 @@ pub(super) fn people() -> Manifest {
             role("view", &["view", "edit", "admin"], &[(&kinds, &read)]),
             role(
                 "edit",
-                &["edit", "admin"],
+                &[],
                 &[(&["secureregistries"], &read), (&["secureregistries"], &declare)],
             ),
             role(
@@ -90,6 +90,15 @@ pub(super) fn people() -> Manifest {
                 "approve",
                 &[],
                 &[(&["changeapprovals"], &own), (&["secureregistries"], &read)],
+            ),
+            // Cluster-scoped: bound by a ClusterRoleBinding. Whoever has it decides what every namespace may do in Azure.
+            role(
+                "administer",
+                &[],
+                &[
+                    (&["registrygrants", "vantagepoints"], &read),
+                    (&["registrygrants", "vantagepoints"], &declare),
+                ],
             ),
         ],
     )

@@ -69,6 +69,7 @@ pub(crate) fn up_to_people<'a>(view: &'a View<'_>, waits: &'a [Wait]) -> impl It
         WaitReason::BreakGlassStalled,
         WaitReason::ResourceLockedStalled,
         WaitReason::InvalidSpecStalled,
+        WaitReason::NotGrantedStalled,
     ];
     let person = |wait: &&Wait| match wait.reason.actor() {
         Actor::User | Actor::Administrator | Actor::Approver | Actor::DnsOwner | Actor::Agent => true,
@@ -230,6 +231,9 @@ pub(crate) fn no_effect(view: &View<'_>) -> Option<String> {
     if let Some(claim) = view.claim_of_another() {
         return Some(format!("the Azure registry belongs to SecureRegistry {}", claim.holder));
     }
+    if !view.desired.may_be_opened() {
+        return Some(nobody_may_open(view));
+    }
     if view.desired.public_access == PublicAccess::Enabled {
         return Some(format!(
             "{registry} is open by its own spec (publicAccess.desired: Enabled)"
@@ -239,6 +243,15 @@ pub(crate) fn no_effect(view: &View<'_>) -> Option<String> {
         Some(wrong) => format!("managementPolicy of {registry} is Observe or cannot be read, so nothing is written to Azure: {wrong}"),
         None => format!("under managementPolicy: Observe of {registry} nothing is written to Azure; set it to Enforce, or change public access by hand"),
     })
+}
+
+/// Whom to ask where no grant lets the namespace open its registry.
+pub(crate) fn nobody_may_open(view: &View<'_>) -> String {
+    let namespace = &view.desired.object.namespace;
+    format!(
+        "no RegistryGrant lets namespace {namespace} open {}: an administrator can add one (registries with operations: [Open]), or open it in Azure",
+        view.desired.registry
+    )
 }
 
 fn cut(view: &View<'_>, term: &Term<'_>) -> String {

@@ -23,6 +23,11 @@ impl FindingReason {
                 meaning: "A way in that closing does not close, or that opens with it again.",
                 action: "The message has the command that closes it.",
             },
+            GrantDemands => Explained {
+                actor: Actor::User,
+                meaning: "A RegistryGrant demands more than the spec does, and that holds.",
+                action: "None; write it into `spec` so that both say the same.",
+            },
             ClosingForbidden => Explained {
                 actor: Actor::User,
                 meaning: "A policy may forbid what closing writes.",

@@ -50,6 +50,7 @@ pub(super) fn status(
         observed_generation: Some(view.desired.object.generation),
         endpoints_ready: Some(format!("{ready}/{}", assessment.endpoints.len())),
         paths_verified: Some(format!("{passing}/{required}")),
+        grants: Some(view.desired.stands_on.join(", ")).filter(|grants| !grants.is_empty()),
         last_proof: last_proof(view, plan, now),
         stale_since: None,
         unsettled_since: None,
@@ -74,10 +75,11 @@ pub(super) fn status(
     stale::keep_last_known(view, plan, &mut status, now);
     status.exposure = exposure::exposure(view, outcome, former.exposure.as_ref(), now);
     status.rollback = rollback(view, plan, status.exposure.as_ref(), now);
-    if view.seen.object.deleting || !view.desired.is_valid() {
+    let judged = view.desired.is_valid() || !stale::is_shown(view);
+    if view.seen.object.deleting || !judged {
         keep_what_was_not_judged(former, &mut status);
     }
-    if !view.seen.object.deleting && !view.desired.is_valid() {
+    if !view.seen.object.deleting && !judged {
         keep_findings(former, &mut status);
     }
     status.history.extend(emergencies.history(now));

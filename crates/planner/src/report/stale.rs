@@ -1,6 +1,6 @@
 //! What cannot be read now keeps the value that it had when it was last read, with the time since when nobody could tell: an outage
-//! of Azure's does not wipe out what people know. Only for people: nothing is decided on it. What another object looks after is not
-//! shown at all.
+//! of Azure's does not wipe out what people know. Only for people: nothing is decided on it. What another object looks after, and what
+//! nobody granted, is not shown at all.
 
 use jiff::Timestamp;
 use sreg_api::status::{EndpointStatus, SecureRegistryStatus, TargetAccessStatus};
@@ -16,7 +16,7 @@ const UNKNOWN: &str = "Unknown";
 
 /// Puts back what was known of everything that this visit could not read.
 pub(super) fn keep_last_known(view: &View<'_>, plan: &Plan, status: &mut SecureRegistryStatus, now: Timestamp) {
-    if is_held_elsewhere(view) {
+    if is_held_elsewhere(view) || !is_shown(view) {
         return blank(status);
     }
     let former = &view.seen.object.status;
@@ -30,6 +30,11 @@ pub(super) fn keep_last_known(view: &View<'_>, plan: &Plan, status: &mut SecureR
 /// Another object holds the registry, and this one is looked at only now and then.
 fn is_held_elsewhere(view: &View<'_>) -> bool {
     view.claim_of_another().is_some() && !view.desired.observe_only && !view.seen.object.deleting
+}
+
+/// Whoever may not look at a registry is shown nothing of it, also not what was known before.
+pub(super) fn is_shown(view: &View<'_>) -> bool {
+    view.desired.may_be_looked_at() || view.seen.object.deleting
 }
 
 /// What stands in Azure changes at the other object's word: nothing is shown here rather than something old.

@@ -14,6 +14,7 @@ mod cut_off;
 mod deleting;
 mod emergencies;
 mod firewalls;
+mod grants;
 mod halves;
 mod invalid;
 mod lock;

@@ -20,7 +20,7 @@ use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::*;
 use sreg_domain::{
-    ArmId, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Location, PublicNetworkAccess, Seen, naming,
+    ArmId, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Grants, Location, PublicNetworkAccess, Seen, naming,
 };
 use sreg_planner::{PlanSettings, validate};
 
@@ -29,6 +29,7 @@ pub mod advice;
 pub mod agents;
 pub mod apply;
 pub mod contrary;
+pub mod grants;
 pub mod people;
 pub mod policies;
 pub mod required;
@@ -116,8 +117,9 @@ pub fn bad_window(object: &mut SecureRegistry) {
     });
 }
 
-fn wished(object: &SecureRegistry) -> Desired {
-    validate(object, &settings()).unwrap_or_else(|v| panic!("{v:?}"))
+pub(crate) fn wished(object: &SecureRegistry, grants: Option<&Grants>) -> Desired {
+    let all = || Grants::new(vec![grants::everything(object)]);
+    validate(object, &settings(), &grants.cloned().unwrap_or_else(all)).unwrap_or_else(|v| panic!("{v:?}"))
 }
 
 /// One object and all that surrounds it.
@@ -125,6 +127,8 @@ fn wished(object: &SecureRegistry) -> Desired {
 pub struct World {
     pub object: SecureRegistry,
     pub desired: Desired,
+    /// What administrators grant; `None`: everything.
+    pub grants: Option<Grants>,
     pub seen: Seen,
     pub now: Timestamp,
     /// Disabling the registry closes storage and container registry with it.
@@ -284,7 +288,7 @@ impl World {
     /// A public registry in one region, nothing done yet.
     pub fn public(yaml: &str) -> World {
         let object = object(yaml);
-        let desired = wished(&object);
+        let desired = wished(&object, None);
         assert_eq!(desired.violations, []);
         let now: Timestamp = START.parse().unwrap();
         let azure = AzureSeen {
@@ -335,6 +339,7 @@ impl World {
         let mut world = World {
             object,
             desired,
+            grants: None,
             seen,
             now,
             cascades: false,
@@ -404,11 +409,17 @@ impl World {
         assert!(!self.desired.is_valid());
     }
 
+    /// Changes the spec; what is granted decides whether that may be carried out.
+    pub fn turn_ungranted(&mut self, change: impl FnOnce(&mut SecureRegistry)) {
+        self.declare(change);
+        self.look_around();
+    }
+
     /// The generation moves.
     fn declare(&mut self, change: impl FnOnce(&mut SecureRegistry)) {
         change(&mut self.object);
         self.object.metadata.generation = Some(self.object.metadata.generation.unwrap_or(1) + 1);
-        self.desired = wished(&self.object);
+        self.desired = wished(&self.object, self.grants.as_ref());
     }
 
     /// What was deleted is applied again: another object of the same name, of which nobody has seen anything yet.
@@ -428,7 +439,7 @@ impl World {
     pub fn delete(&mut self) {
         self.seen.object.deleting = true;
         self.object.metadata.deletion_timestamp = Some(Time(START.parse().unwrap()));
-        self.desired = wished(&self.object);
+        self.desired = wished(&self.object, self.grants.as_ref());
     }
 
     /// What Eyes would add: everything that the spec names is looked at, found or absent.

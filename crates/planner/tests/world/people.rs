@@ -134,6 +134,7 @@ impl World {
 
     /// From now on everybody is there, honest and able; who was asked for an approval gives it.
     pub fn peace(&mut self) {
+        self.regrant(None);
         self.repair();
         self.unthwart();
         self.broken.clear();

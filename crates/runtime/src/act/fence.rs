@@ -6,6 +6,7 @@
 //! | what is asked | what says no |
 //! | --- | --- |
 //! | the object, by a live read | gone, another uid or generation, being deleted |
+//! | the grants of its namespace, by a live read | they cannot be read; one that it needs is gone |
 //! | the fresh plan | it lacks the identical step (to close, in its first wave): a probe, endpoint, target, gate or permission changed |
 //! | its evidence, to close | none |
 //! | the lint | a rule that the fresh plan breaks |
@@ -17,6 +18,7 @@ use sreg_planner::plan::{Plan, Step};
 use sreg_planner::{Violation, lint, plan};
 
 use crate::context::Context;
+use crate::grants;
 use crate::observe::{self, ObjectNow};
 use crate::wish::wished;
 
@@ -45,7 +47,8 @@ pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> 
 /// The plan for the world as it is now.
 async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, String> {
     let now = still_the_same(context, object).await?;
-    let desired = wished(context, &now).map_err(|violations| Violation::sentence(&violations))?;
+    let grants = grants::serving(context, &object.namespace).await?;
+    let desired = wished(context, &now, &grants).map_err(|violations| Violation::sentence(&violations))?;
     let seen = observe::observe(context, object, now.seen, &desired).await;
     let fresh = plan(&desired, &seen, seen.at);
     match lint(&desired, &seen, &fresh).first() {

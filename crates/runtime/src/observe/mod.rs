@@ -33,7 +33,7 @@ pub(crate) use vantage::alive;
 /// Largest round number: JavaScript's largest safe integer, as the probe's schema says.
 const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
 
-/// Everything that a plan for `desired` may know now. Ends within the settings' observe deadline; where public access is to be
+/// Everything that a plan for `desired` may know now. Of a registry that nobody granted nothing of Azure is asked. Ends within the settings' observe deadline; where public access is to be
 /// opened, whatever that does not need is waited for only a moment.
 pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
     let cluster = cluster::observe(context, object, desired).await;
@@ -46,6 +46,9 @@ pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, de
         azure: AzureSeen::not_looked_at(),
         memory: context.memories.recall(&object.uid),
     };
+    if !desired.may_be_looked_at() {
+        return seen;
+    }
     look_at_azure(context, object, desired, &known, &mut seen).await;
     let witnesses = Witnesses {
         desired,

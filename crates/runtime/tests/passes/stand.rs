@@ -1,5 +1,6 @@
 //! Everything together, in one process and on paused time: the demo's Azure, an API server, three agents, the operator.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sreg_azure::AzureClient;
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::{Cloud, Desired, Seen};
-use sreg_planner::{Plan, PlanSettings, lint, plan, validate};
+use sreg_api::RegistryGrantSpec;
+use sreg_domain::{Cloud, Desired, Grants, Seen};
+use sreg_planner::{Plan, PlanSettings, grants_for, lint, plan, validate};
 use sreg_runtime::controller;
 use sreg_runtime::leadership::LeadershipFence;
 use sreg_runtime::metrics::Metrics;
@@ -48,6 +50,33 @@ pub const PLACES: [Place; 3] = [
         network: "office",
     },
 ];
+
+/// What the stand grants: everything in the demo's subscriptions.
+fn granted() -> Value {
+    let scopes: Vec<String> = (1..=2)
+        .map(|n| format!("/subscriptions/0a000000-0000-4000-8000-00000000000{n}"))
+        .collect();
+    let each = |field: &str, values: &[&str]| -> Vec<Value> {
+        let entries = scopes.iter().map(|scope| json!({"scope": scope, field: values}));
+        entries.collect()
+    };
+    json!({
+        "namespaces": {"names": [NAMESPACE]},
+        "registries": each("operations", &["Lock", "Open", "Create"]),
+        "virtualNetworks": each("uses", &["Endpoints", "Links", "Clients"]),
+        "endpointResourceGroups": scopes,
+        "privateDnsZones": scopes,
+        "accounts": each("uses", &["Sharing", "SharedLockdown"]),
+        "logAnalyticsWorkspaces": scopes,
+        "vantagePoints": PLACES.map(|place| place.vantage_point),
+    })
+}
+
+/// The same as validation takes it.
+pub fn grants() -> Grants {
+    let spec: RegistryGrantSpec = serde_json::from_value(granted()).unwrap();
+    grants_for([("platform", &spec)], NAMESPACE, &BTreeMap::new())
+}
 
 /// Leadership that a test takes away.
 #[derive(Debug)]
@@ -139,11 +168,22 @@ impl Stand {
             agents,
             stop: CancellationToken::new(),
         };
+        stand.grant(|_| {});
         for place in PLACES {
             stand.place(place);
             tokio::spawn(stand.agents.clone().run(place, stand.stop.clone()));
         }
         stand
+    }
+
+    /// Administrators grant the namespace all that the example and its changes name.
+    pub fn grant(&self, change: impl FnOnce(&mut Value)) {
+        let mut grant = json!({
+            "apiVersion": "secureregistry.dev/v1alpha1", "kind": "RegistryGrant", "metadata": {"name": "platform"},
+            "spec": granted(),
+        });
+        change(&mut grant);
+        self.api.put("registrygrants", grant);
     }
 
     fn place(&self, place: Place) {
@@ -265,7 +305,7 @@ impl Stand {
     /// What a pass would plan now.
     pub async fn look(&self, context: &Context) -> (ObjectRef, Desired, Seen, Plan) {
         let now = read_object(&self.api.client(), NAMESPACE, NAME).await.unwrap().unwrap();
-        let desired = validate(&now.object, &context.settings.plan).unwrap();
+        let desired = validate(&now.object, &context.settings.plan, &grants()).unwrap();
         assert_eq!((&now.unparsed, desired.violations.as_slice()), (&None, [].as_slice()));
         let seen = observe(context, &now.reference, now.seen.clone(), &desired).await;
         let plan = plan(&desired, &seen, seen.at);

@@ -93,6 +93,8 @@ async fn demo() -> Result<()> {
             .await?,
     );
     story.tell("operator and agents run under their own ServiceAccounts (hub-agent, spoke-a-agent; office is looked at by the operator)");
+    stand.grant().await?;
+    story.tell("an administrator let namespace ml-platform use registry, network, zones and vantage points: applied examples/demo/grant.yaml");
     stand
         .plane
         .apply_path(repository().join("examples/demo/secureregistry.yaml"))

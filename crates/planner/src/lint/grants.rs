@@ -1,0 +1,125 @@
+//! No step touches what no grant lets the object's namespace touch, worked out from the steps and the grants alone.
+
+use sreg_api::grant::{AccountUse, NetworkUse, RegistryOperation};
+use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Edit, Fact, Purpose, TargetKind};
+
+use super::{Lint, proof};
+
+pub(super) fn check(lint: &mut Lint<'_>) {
+    let plan = lint.plan;
+    for step in plan.steps() {
+        for missing in missing(lint, &step.action) {
+            lint.break_rule("grants", format!("{}: {missing}", step.action));
+        }
+    }
+}
+
+/// What an action would take and no grant gives.
+fn missing(lint: &Lint<'_>, action: &Action) -> Vec<String> {
+    let grants = &lint.desired.grants;
+    match action {
+        Action::Azure(azure) => takes(lint, azure)
+            .into_iter()
+            .filter(|(purposes, id)| !purposes.iter().any(|purpose| grants.allow(*purpose, id)))
+            .map(|(purposes, id)| format!("no grant for {purposes:?} of {id}"))
+            .collect(),
+        Action::Cluster(ClusterAction::ApplyProbe(probe)) => asks(lint, &probe.spec.vantage_point),
+        Action::Cluster(ClusterAction::OpenRound { probes, .. }) => {
+            let points = probes.iter().map(|probe| probe.spec.vantage_point.as_str());
+            points.flat_map(|point| asks(lint, point)).collect()
+        }
+        Action::Cluster(_) => Vec::new(),
+    }
+}
+
+fn asks(lint: &Lint<'_>, point: &str) -> Vec<String> {
+    if lint.desired.grants.allow_vantage_point(point) {
+        Vec::new()
+    } else {
+        vec![format!("no grant for VantagePoint {point}")]
+    }
+}
+
+/// Which ids an action touches, and what for; one of the purposes is enough.
+fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Vec<Purpose>, ArmId)> {
+    let registry = |operations: &[RegistryOperation]| {
+        let purposes = operations.iter().map(|operation| Purpose::Registry(*operation));
+        (purposes.collect::<Vec<_>>(), lint.desired.registry.clone())
+    };
+    let writes = || registry(&[RegistryOperation::Lock, RegistryOperation::Open]);
+    let network = |used: NetworkUse, id: &ArmId| (vec![Purpose::Network(used)], id.clone());
+    let zone = |id: &ArmId| (vec![Purpose::PrivateDnsZone], id.clone());
+    let mut takes = match action {
+        AzureAction::CreateRegistry { .. } => vec![registry(&[RegistryOperation::Create])],
+        AzureAction::SetTags { .. } | AzureAction::GrantManagedGroupAccess { .. } => Vec::new(),
+        AzureAction::MergeTags { id, .. } => subnet_of(lint, id)
+            .map(|subnet| network(NetworkUse::Endpoints, &subnet))
+            .into_iter()
+            .chain(zone_of(id).as_ref().map(zone))
+            .collect(),
+        AzureAction::CreateEndpoint { id, subnet, .. } => {
+            let own = subnet.parent().and_then(|vnet| vnet.resource_group_id());
+            let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
+            let group = group.map(|group| (vec![Purpose::EndpointResourceGroup], group));
+            let mut takes = vec![network(NetworkUse::Endpoints, subnet)];
+            takes.extend(group);
+            takes
+        }
+        AzureAction::DeleteEndpoint { id, .. } => endpoint(lint, id),
+        AzureAction::DeleteZoneGroup { id } => id.parent().map(|id| endpoint(lint, &id)).unwrap_or_default(),
+        AzureAction::CreateZone { id, .. } => vec![zone(id)],
+        AzureAction::LinkZone {
+            id, virtual_network, ..
+        } => {
+            let mut takes = vec![network(NetworkUse::Links, virtual_network)];
+            takes.extend(id.parent().as_ref().map(zone));
+            takes
+        }
+        AzureAction::PutZoneGroup { zones, .. } => zones.iter().map(zone).collect(),
+        AzureAction::Edit { target, id, edit, .. } => edited(lint, *target, id, edit),
+    };
+    let opens_or_creates = action.is_opening() || matches!(action, AzureAction::CreateRegistry { .. });
+    if !opens_or_creates {
+        takes.push(writes());
+    }
+    takes
+}
+
+fn edited(lint: &Lint<'_>, target: TargetKind, id: &ArmId, edit: &Edit) -> Vec<(Vec<Purpose>, ArmId)> {
+    let registry = |operation| (vec![Purpose::Registry(operation)], lint.desired.registry.clone());
+    match edit {
+        Edit::Close => {
+            let shared = target != TargetKind::Registry && proof::shared(lint.seen).contains(id);
+            let shared = shared.then(|| (vec![Purpose::Account(AccountUse::SharedLockdown)], id.clone()));
+            let mut takes = vec![registry(RegistryOperation::Lock)];
+            takes.extend(shared);
+            takes
+        }
+        Edit::Restore(_) | Edit::Open => vec![registry(RegistryOperation::Open)],
+        Edit::AllowResource { .. } => vec![(vec![Purpose::Account(AccountUse::Sharing)], id.clone())],
+    }
+}
+
+/// An endpoint that is seen stands in a subnet that is granted.
+fn endpoint(lint: &Lint<'_>, id: &ArmId) -> Vec<(Vec<Purpose>, ArmId)> {
+    let subnet = subnet_of(lint, id);
+    subnet
+        .map(|subnet| (vec![Purpose::Network(NetworkUse::Endpoints)], subnet))
+        .into_iter()
+        .collect()
+}
+
+fn subnet_of(lint: &Lint<'_>, id: &ArmId) -> Option<ArmId> {
+    let endpoint = lint.seen.azure.endpoints.get(id).and_then(Fact::seen)?;
+    endpoint.subnet.clone()
+}
+
+/// The zone that an id is, or stands below.
+fn zone_of(id: &ArmId) -> Option<ArmId> {
+    let is_zone = |id: &ArmId| id.kind() == "microsoft.network/privatednszones";
+    if is_zone(id) {
+        Some(id.clone())
+    } else {
+        id.parent().filter(is_zone)
+    }
+}

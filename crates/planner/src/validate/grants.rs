@@ -1,0 +1,462 @@
+//! Which grants serve a namespace, what an object names that none of them covers, and what they demand of it. Of a grant that cannot
+//! be understood whole nothing is taken for more than its narrowest reading: an entry that makes no sense grants nothing, and where
+//! what it demands makes none, whatever it covers is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use sreg_api::SecureRegistrySpec;
+use sreg_api::grant::{AccountUse, GrantRequirements, GrantedNamespaces, NetworkUse, RegistryGrantSpec, RegistryOperation};
+use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
+use sreg_api::{names, rules};
+use sreg_domain::desired::{NetworkPlace, Violation};
+use sreg_domain::grants::Requirements;
+use sreg_domain::{ArmId, Desired, Grant, Grants, Purpose, duration};
+
+use super::Checks;
+
+/// The grants that serve a namespace which carries these labels.
+pub fn grants_for<'a>(
+    all: impl IntoIterator<Item = (&'a str, &'a RegistryGrantSpec)>,
+    namespace: &str,
+    labels: &BTreeMap<String, String>,
+) -> Grants {
+    let serving = all.into_iter().filter(|(_, spec)| serves(spec, namespace, labels));
+    Grants::new(serving.map(|(name, spec)| understood(name, spec).0).collect())
+}
+
+/// Whether any grant chooses namespaces by label: only then they need be read.
+pub fn chooses_by_label(spec: &RegistryGrantSpec) -> bool {
+    !spec.namespaces.match_labels.is_empty()
+}
+
+/// What is wrong with a grant, for whoever wrote it. Empty: nothing.
+pub fn grant_violations(spec: &RegistryGrantSpec) -> Vec<Violation> {
+    understood("", spec).1
+}
+
+/// Other grants that cover some of the same for some of the same namespaces, each with the scope.
+pub(crate) fn overlapping(
+    (name, spec): (&str, &RegistryGrantSpec),
+    all: &[(&str, &RegistryGrantSpec)],
+) -> Vec<String> {
+    let ours = understood(name, spec).0;
+    let others = all
+        .iter()
+        .filter(|(other, theirs)| *other != name && may_share(&spec.namespaces, &theirs.namespaces));
+    let shared = others.filter_map(|(other, theirs)| {
+        let scope = ours.shares(&understood(other, theirs).0)?;
+        Some(format!("RegistryGrant {other} covers {scope} too"))
+    });
+    shared.collect()
+}
+
+/// Whether some namespace may be served by both. What carries which labels is not known here.
+fn may_share(a: &GrantedNamespaces, b: &GrantedNamespaces) -> bool {
+    let by_label = |namespaces: &GrantedNamespaces| !namespaces.match_labels.is_empty();
+    by_label(a) || by_label(b) || a.names.iter().any(|name| b.names.contains(name))
+}
+
+fn serves(spec: &RegistryGrantSpec, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    let wanted = &spec.namespaces.match_labels;
+    let by_label = !wanted.is_empty() && wanted.iter().all(|(name, value)| labels.get(name) == Some(value));
+    by_label || spec.namespaces.names.iter().any(|name| name == namespace)
+}
+
+fn understood(name: &str, spec: &RegistryGrantSpec) -> (Grant, Vec<Violation>) {
+    let mut checks = Checks::default();
+    let mut scopes: BTreeMap<Purpose, Vec<ArmId>> = BTreeMap::new();
+    for (path, text, purposes) in entries(spec) {
+        if let Some(scope) = scope(&path, text, &mut checks) {
+            for purpose in purposes {
+                scopes.entry(purpose).or_default().push(scope.clone());
+            }
+        }
+    }
+    let mut vantage_points = BTreeSet::new();
+    for (at, point) in spec.vantage_points.iter().enumerate() {
+        if names::is_object_name(point) {
+            vantage_points.insert(point.clone());
+        } else {
+            checks.refuse(
+                format!("spec.vantagePoints[{at}]"),
+                "must be the name of a VantagePoint, without wildcards",
+            );
+        }
+    }
+    let requires = spec.requires.as_ref().map_or(Ok(Requirements::default()), |requires| {
+        let mut own = Checks::default();
+        let parsed = requirements(requires, &mut own);
+        let wrong = Violation::sentence(&own.found);
+        checks.found.append(&mut own.found);
+        if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
+    });
+    if spec.namespaces.names.is_empty() && spec.namespaces.match_labels.is_empty() {
+        checks.refuse("spec.namespaces", "names nobody: write names or matchLabels");
+    }
+    if scopes.is_empty() && vantage_points.is_empty() && checks.found.is_empty() {
+        checks.refuse("spec", "grants nothing: name registries, virtualNetworks, privateDnsZones or vantagePoints");
+    }
+    let grant = Grant {
+        name: name.to_owned(),
+        scopes,
+        vantage_points,
+        requires,
+    };
+    (grant, checks.found)
+}
+
+/// Each scope of a grant: where it stands, its text, and what for.
+fn entries(spec: &RegistryGrantSpec) -> Vec<(String, &str, Vec<Purpose>)> {
+    let mut all = Vec::new();
+    for (at, entry) in spec.registries.iter().enumerate() {
+        let observe = Purpose::Registry(RegistryOperation::Observe);
+        let operations = entry.operations.iter().map(|operation| Purpose::Registry(*operation));
+        let mut purposes: Vec<Purpose> = operations.collect();
+        // Whoever may do something with a registry may look at it.
+        if !purposes.is_empty() && !purposes.contains(&observe) {
+            purposes.push(observe);
+        }
+        all.push((format!("spec.registries[{at}].scope"), entry.scope.as_str(), purposes));
+    }
+    for (at, entry) in spec.virtual_networks.iter().enumerate() {
+        let purposes = entry.uses.iter().map(|used| Purpose::Network(*used)).collect();
+        all.push((format!("spec.virtualNetworks[{at}].scope"), entry.scope.as_str(), purposes));
+    }
+    for (at, entry) in spec.accounts.iter().enumerate() {
+        let purposes = entry.uses.iter().map(|used| Purpose::Account(*used)).collect();
+        all.push((format!("spec.accounts[{at}].scope"), entry.scope.as_str(), purposes));
+    }
+    let plain = [
+        ("endpointResourceGroups", &spec.endpoint_resource_groups, Purpose::EndpointResourceGroup),
+        ("privateDnsZones", &spec.private_dns_zones, Purpose::PrivateDnsZone),
+        ("logAnalyticsWorkspaces", &spec.log_analytics_workspaces, Purpose::LogAnalyticsWorkspace),
+    ];
+    for (field, scopes, purpose) in plain {
+        let entries = scopes.iter().enumerate();
+        all.extend(entries.map(|(at, text)| (format!("spec.{field}[{at}]"), text.as_str(), vec![purpose])));
+    }
+    all
+}
+
+fn scope(path: &str, text: &str, checks: &mut Checks) -> Option<ArmId> {
+    let id = text.parse::<ArmId>().ok().filter(|id| !id.key().contains('*'));
+    if id.is_none() {
+        let shown: String = text.chars().take(120).collect();
+        checks.refuse(
+            path,
+            format!("{shown:?} must be the ARM id of a subscription, a resource group or a resource, without wildcards: this entry grants nothing"),
+        );
+    }
+    id
+}
+
+/// Every field of a spec, by its path without indices.
+static FIELDS: LazyLock<BTreeSet<String>> = LazyLock::new(sreg_api::crd::fields_of_spec);
+
+fn requirements(spec: &GrantRequirements, checks: &mut Checks) -> Requirements {
+    let path = "spec.requires";
+    let settle = spec.minimum_dns_settle.as_ref().and_then(|text| {
+        checks.duration(format!("{path}.minimumDnsSettle"), text, rules::DNS_SETTLE_BOUNDS)
+    });
+    let fewest = spec.minimum_consecutive_successes.unwrap_or(1);
+    let successes = u32::try_from(fewest).ok().filter(|n| (1..=10).contains(n));
+    if successes.is_none() {
+        checks.refuse(
+            format!("{path}.minimumConsecutiveSuccesses"),
+            "must lie between 1 and 10",
+        );
+    }
+    for (at, field) in spec.forbidden_fields.iter().enumerate() {
+        if !FIELDS.contains(field.as_str()) {
+            let shown: String = field.chars().take(120).collect();
+            checks.refuse(
+                format!("{path}.forbiddenFields[{at}]"),
+                format!("{shown:?} is no field of a SecureRegistry: write its path without indices, such as spec.unprovenNetworks (kubectl explain sreg.spec)"),
+            );
+        }
+    }
+    Requirements {
+        name_changes_approval: spec.name_changes_approval,
+        lockdown_approval: spec.lockdown_approval,
+        minimum_dns_settle: settle.unwrap_or(Duration::ZERO),
+        minimum_consecutive_successes: successes.unwrap_or(1),
+        forbidden_fields: spec.forbidden_fields.iter().cloned().collect(),
+    }
+}
+
+/// Something that an object names and that takes a grant.
+struct Need<'a> {
+    path: String,
+    what: Named<'a>,
+}
+
+enum Named<'a> {
+    Id(Purpose, &'a ArmId),
+    VantagePoint(&'a str),
+}
+
+impl Named<'_> {
+    fn is_allowed(&self, grants: &Grants) -> bool {
+        match self {
+            Named::Id(purpose, id) => grants.allow(*purpose, id),
+            Named::VantagePoint(name) => grants.allow_vantage_point(name),
+        }
+    }
+
+    fn covering<'g>(&self, grants: &'g Grants) -> Vec<&'g Grant> {
+        match self {
+            Named::Id(purpose, id) => grants.covering(*purpose, id).collect(),
+            Named::VantagePoint(name) => grants.covering_vantage_point(name).collect(),
+        }
+    }
+
+    /// What is not allowed, and which entry would allow it.
+    fn refused(&self) -> (String, String) {
+        let (verb, entry) = match self {
+            Named::VantagePoint(name) => {
+                return (format!("use VantagePoint {name}"), format!("vantagePoints: [{name}]"));
+            }
+            Named::Id(purpose, _) => wording(*purpose),
+        };
+        let id = match self {
+            Named::Id(_, id) => id.as_str(),
+            Named::VantagePoint(name) => name,
+        };
+        (format!("{verb} {id}"), entry)
+    }
+}
+
+/// What people call a purpose, and the entry of a grant for it.
+fn wording(purpose: Purpose) -> (&'static str, String) {
+    let registries = |operation: RegistryOperation| format!("registries with operations: [{operation}]");
+    let networks = |used: NetworkUse| format!("virtualNetworks with uses: [{}]", used);
+    let accounts = |used: AccountUse| format!("accounts with uses: [{}]", used);
+    match purpose {
+        Purpose::Registry(operation) => {
+            let verb = match operation {
+                RegistryOperation::Observe => "look at registry",
+                RegistryOperation::Lock => "make private registry",
+                RegistryOperation::Open => "open registry",
+                RegistryOperation::Create => "create registry",
+            };
+            (verb, registries(operation))
+        }
+        Purpose::Network(used) => {
+            let verb = match used {
+                NetworkUse::Endpoints => "put private endpoints into subnet",
+                NetworkUse::Links => "link private DNS zones to virtual network",
+                NetworkUse::Clients => "name as a client network, or waive, virtual network",
+            };
+            (verb, networks(used))
+        }
+        Purpose::EndpointResourceGroup => ("make private endpoints in", "endpointResourceGroups".to_owned()),
+        Purpose::PrivateDnsZone => ("write to private DNS zone", "privateDnsZones".to_owned()),
+        Purpose::Account(used) => {
+            let verb = match used {
+                AccountUse::Sharing => "put a resource rule on storage account",
+                AccountUse::SharedLockdown => "close, although others use it, account",
+            };
+            (verb, accounts(used))
+        }
+        Purpose::LogAnalyticsWorkspace => ("ask for clients in workspace", "logAnalyticsWorkspaces".to_owned()),
+    }
+}
+
+/// The operation that an object's wish for public access takes.
+fn operation(desired: &Desired) -> RegistryOperation {
+    match (desired.observe_only, desired.public_access) {
+        (true, _) => RegistryOperation::Observe,
+        (false, PublicAccess::Disabled) => RegistryOperation::Lock,
+        (false, PublicAccess::Enabled) => RegistryOperation::Open,
+    }
+}
+
+/// All that an object names. The registry comes first: who may not look at it need not be told of the rest.
+fn needs(desired: &Desired) -> Vec<Need<'_>> {
+    let id = |path: String, purpose: Purpose, id| Need {
+        path,
+        what: Named::Id(purpose, id),
+    };
+    let registry = |path: &str, operation| id(path.to_owned(), Purpose::Registry(operation), &desired.registry);
+    let mut all = vec![
+        registry("spec.registry.resourceId", RegistryOperation::Observe),
+        registry("spec.publicAccess.desired", operation(desired)),
+    ];
+    if desired.create.is_some() && !desired.observe_only {
+        all.push(registry("spec.registry.create", RegistryOperation::Create));
+    }
+    if desired.rollback == RollbackPolicy::Reopen {
+        all.push(registry("spec.publicAccess.rollback.onFailure", RegistryOperation::Open));
+    }
+    for place in &desired.endpoints {
+        let path = format!("spec.endpoints[{}]", place.name);
+        let network = |field: &str, used, network| id(format!("{path}.{field}"), Purpose::Network(used), network);
+        all.push(network("subnetResourceId", NetworkUse::Endpoints, &place.subnet));
+        if Some(&place.resource_group) != place.virtual_network.resource_group_id().as_ref() {
+            let purpose = Purpose::EndpointResourceGroup;
+            all.push(id(format!("{path}.resourceGroupResourceId"), purpose, &place.resource_group));
+        }
+        let zones = place.dns.zones.values();
+        all.extend(zones.map(|zone| id(format!("{path}.dns"), Purpose::PrivateDnsZone, zone)));
+        let links = place.dns.links.iter();
+        all.extend(links.map(|link| network("dns.linkVirtualNetworks", NetworkUse::Links, link)));
+    }
+    for client in &desired.client_networks {
+        let path = format!("spec.clientNetworks[{}]", client.name);
+        if let NetworkPlace::VirtualNetwork(network) = &client.place {
+            let purpose = Purpose::Network(NetworkUse::Clients);
+            all.push(id(format!("{path}.virtualNetworkResourceId"), purpose, network));
+        }
+        all.push(Need {
+            path: format!("{path}.vantagePoint"),
+            what: Named::VantagePoint(&client.vantage_point),
+        });
+    }
+    let waived = desired.waived.keys();
+    let clients = Purpose::Network(NetworkUse::Clients);
+    all.extend(waived.map(|network| id("spec.unprovenNetworks".to_owned(), clients, network)));
+    let shared = desired.shared_accounts.keys();
+    let lockdown = Purpose::Account(AccountUse::SharedLockdown);
+    all.extend(shared.map(|account| id("spec.sharedAccounts".to_owned(), lockdown, account)));
+    let sharing = desired.sharing.iter();
+    let share = Purpose::Account(AccountUse::Sharing);
+    all.extend(sharing.map(|account| id("spec.sharing".to_owned(), share, account)));
+    if let Some(recent) = &desired.verification.recent_public_clients {
+        let path = "spec.verification.recentPublicClients.logAnalyticsWorkspaceResourceId";
+        all.push(id(path.to_owned(), Purpose::LogAnalyticsWorkspace, &recent.workspace));
+    }
+    all
+}
+
+/// What an object names that its grants do not cover.
+pub(super) fn refused(desired: &Desired, spec: &SecureRegistrySpec) -> Vec<Violation> {
+    let (grants, namespace) = (&desired.grants, &desired.object.namespace);
+    let mut refused: Vec<Violation> = Vec::new();
+    for Need { path, what } in needs(desired) {
+        if what.is_allowed(grants) {
+            continue;
+        }
+        let (attempt, entry) = what.refused();
+        let odd = what.covering(grants).into_iter().find(|grant| grant.requires.is_err());
+        let message = match odd.map(|grant| (&grant.name, &grant.requires)) {
+            Some((name, Err(wrong))) => format!("RegistryGrant {name}, which covers it, is not understood ({wrong}): whoever administers it has to put that right"),
+            Some((_, Ok(_))) | None => format!("no RegistryGrant lets namespace {namespace} {attempt}: an administrator can add one ({entry}); kubectl get registrygrants shows those there are"),
+        };
+        refused.push(Violation { path, message });
+        // Whoever may not look at the registry learns nothing more.
+        if !grants.allow_looking_at(&desired.registry) {
+            break;
+        }
+    }
+    refused.extend(forbidden(desired, spec));
+    refused
+}
+
+/// That the registry may not even be looked at. `None`: it may.
+pub(super) fn registry_refused(namespace: &str, registry: &ArmId, grants: &Grants) -> Option<Violation> {
+    let purpose = Purpose::Registry(RegistryOperation::Observe);
+    let what = Named::Id(purpose, registry);
+    let (attempt, entry) = what.refused();
+    (!what.is_allowed(grants)).then(|| Violation {
+        path: "spec.registry.resourceId".into(),
+        message: format!("no RegistryGrant lets namespace {namespace} {attempt}: an administrator can add one ({entry}); kubectl get registrygrants shows those there are"),
+    })
+}
+
+/// Names of the grants that cover a registry.
+pub(super) fn of_registry(registry: &ArmId, grants: &Grants) -> Vec<String> {
+    let purpose = Purpose::Registry(RegistryOperation::Observe);
+    let covering = grants.covering(purpose, registry);
+    covering.map(|grant| grant.name.clone()).collect()
+}
+
+/// Grants that cover something that the object names, by name.
+fn standing<'a>(desired: &'a Desired) -> BTreeMap<&'a str, &'a Grant> {
+    let needs = needs(desired);
+    let covering = needs.iter().flat_map(|need| need.what.covering(&desired.grants));
+    covering.map(|grant| (grant.name.as_str(), grant)).collect()
+}
+
+/// Fields that a grant forbids and that are set.
+fn forbidden(desired: &Desired, spec: &SecureRegistrySpec) -> Vec<Violation> {
+    let spec = serde_json::to_value(spec).unwrap_or_default();
+    let mut found = Vec::new();
+    for (name, grant) in standing(desired) {
+        let requires = grant.requires.as_ref().ok();
+        let fields = requires.into_iter().flat_map(|requires| &requires.forbidden_fields);
+        for field in fields.filter(|field| is_set(&spec, field.split('.').skip(1))) {
+            found.push(Violation {
+                path: field.clone(),
+                message: format!("RegistryGrant {name} forbids this field: remove it, or ask whoever administers that grant"),
+            });
+        }
+    }
+    found
+}
+
+fn is_set<'a>(value: &Value, mut path: impl Iterator<Item = &'a str> + Clone) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_set(item, path.clone())),
+        Value::Object(fields) => match path.next() {
+            Some(field) => fields.get(field).is_some_and(|value| is_set(value, path)),
+            None => !fields.is_empty(),
+        },
+        Value::Null => false,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => path.next().is_none(),
+    }
+}
+
+/// What the grants demand, put into what is desired: of several demands, and the spec's own, the strictest.
+pub(super) fn demanded(mut desired: Desired, checks: &mut Checks) -> Desired {
+    let standing: Vec<Grant> = standing(&desired).into_values().cloned().collect();
+    desired.stands_on = standing.iter().map(|grant| grant.name.clone()).collect();
+    for grant in &standing {
+        if let Ok(requires) = &grant.requires {
+            demand(&mut desired, &grant.name, requires);
+        }
+    }
+    let Desired { verification, .. } = &desired;
+    if verification.max_age < verification.interval.saturating_mul(verification.consecutive_successes) {
+        checks.refuse(
+            "spec.verification.maxAge",
+            format!(
+                "must be at least consecutiveSuccesses × interval, and a RegistryGrant demands {} successes: raise maxAge or lower the interval",
+                verification.consecutive_successes
+            ),
+        );
+    }
+    desired
+}
+
+fn demand(desired: &mut Desired, grant: &str, requires: &Requirements) {
+    let mut told = Vec::new();
+    if requires.name_changes_approval && !desired.approve_name_changes {
+        desired.approve_name_changes = true;
+        told.push("nameChanges.waitFor: [Approval]".to_owned());
+    }
+    if requires.lockdown_approval && !desired.gates.contains(&LockdownGate::Approval) {
+        desired.gates.push(LockdownGate::Approval);
+        told.push("publicAccess.lockdown.waitFor: [Approval]".to_owned());
+    }
+    let verification = &mut desired.verification;
+    if verification.dns_settle < requires.minimum_dns_settle {
+        verification.dns_settle = requires.minimum_dns_settle;
+        told.push(format!("verification.dnsSettle: {}", duration::show(requires.minimum_dns_settle)));
+    }
+    if verification.consecutive_successes < requires.minimum_consecutive_successes {
+        verification.consecutive_successes = requires.minimum_consecutive_successes;
+        told.push(format!(
+            "verification.consecutiveSuccesses: {}",
+            requires.minimum_consecutive_successes
+        ));
+    }
+    if !told.is_empty() {
+        desired.demanded.push(format!(
+            "RegistryGrant {grant} demands what the spec does not: {}",
+            told.join(", ")
+        ));
+    }
+}

@@ -1,0 +1,49 @@
+//! What administrators grant the namespace of the object.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sreg_api::SecureRegistry;
+use sreg_domain::grants::Requirements;
+use sreg_domain::{Grant, Grants, Purpose};
+
+use super::{World, id};
+
+/// The subscriptions that test worlds and examples stand in.
+const SUBSCRIPTIONS: [&str; 4] = [
+    "/subscriptions/00000000-0000-0000-0000-000000000001",
+    "/subscriptions/0a000000-0000-4000-8000-000000000001",
+    "/subscriptions/0a000000-0000-4000-8000-000000000002",
+    "/subscriptions/0a000000-0000-4000-8000-000000000009",
+];
+
+/// One grant for all that an object can name.
+pub fn everything(object: &SecureRegistry) -> Grant {
+    let scopes: Vec<_> = SUBSCRIPTIONS.into_iter().map(id).collect();
+    let points = object.spec.client_networks.iter();
+    Grant {
+        name: "everything".into(),
+        scopes: Purpose::all().map(|purpose| (purpose, scopes.clone())).collect::<BTreeMap<_, _>>(),
+        vantage_points: points.map(|n| n.vantage_point.clone()).collect::<BTreeSet<_>>(),
+        requires: Ok(Requirements::default()),
+    }
+}
+
+/// Everything but what is taken away.
+pub fn everything_but(object: &SecureRegistry, taken: &[Purpose]) -> Grants {
+    let mut grant = everything(object);
+    grant.scopes.retain(|purpose, _| !taken.contains(purpose));
+    Grants::new(vec![grant])
+}
+
+impl World {
+    /// Administrators grant something else; `None`: everything.
+    pub fn regrant(&mut self, grants: Option<Grants>) {
+        self.grants = grants;
+        self.desired = super::wished(&self.object, self.grants.as_ref());
+    }
+
+    /// Administrators take something away.
+    pub fn take_away(&mut self, taken: &[Purpose]) {
+        self.regrant(Some(everything_but(&self.object, taken)));
+    }
+}
