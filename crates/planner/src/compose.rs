@@ -194,6 +194,12 @@ fn live(view: &View<'_>) -> Plan {
     for demanded in &view.desired.demanded {
         draft.find(FindingReason::GrantDemands, demanded.clone());
     }
+    if !view.desired.may_be_opened() && !view.desired.observe_only {
+        draft.find(
+            FindingReason::ReopeningForbidden,
+            format!("a BreakGlass will have no effect: {}", break_glass::nobody_may_open(view)),
+        );
+    }
     if found {
         endpoints::plan(view, &wanted, &mut draft);
         assessment.dns_ready = dns::plan(view, &wanted, (&paths, &proof), &mut draft);

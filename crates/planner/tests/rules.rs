@@ -5,10 +5,13 @@ mod world;
 
 use std::time::Duration;
 
+use sreg_api::grant::{AccountUse, NetworkUse, RegistryOperation};
 use sreg_api::registry::*;
 use sreg_domain::desired::{RecentPublicClients, Window};
 use sreg_domain::seen::*;
-use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Seen, StepId, TargetKind};
+use sreg_domain::{
+    Action, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Grants, Purpose, Seen, StepId, TargetKind,
+};
 use sreg_planner::plan::{PathStanding, Plan, Step, WaitReason};
 use sreg_planner::{as_far_as_the_lint_lets, lint, render};
 use world::scramble::Blow;
@@ -427,6 +430,18 @@ fn every_rule_has_a_plan_that_breaks_it() {
         rules(&leaving.desired, &leaving.seen_now(), &with(&leaving.plan(), claims)),
     );
 
+    note(
+        "grants",
+        rules(
+            &Desired {
+                grants: Grants::default(),
+                ..fresh.desired.clone()
+            },
+            &fresh.seen_now(),
+            &begun.plan(),
+        ),
+    );
+
     let all = [
         "alone",
         "proof",
@@ -441,8 +456,67 @@ fn every_rule_has_a_plan_that_breaks_it() {
         "approval",
         "serial",
         "teardown",
+        "grants",
     ];
     assert!(all.iter().all(|rule| broken.contains(rule)), "{broken:?}");
+}
+
+/// Whatever one purpose covers is asked of the steps that take it, and of no others: plans from the first visit to the lock, then an
+/// opening.
+#[test]
+fn each_purpose_is_asked_of_the_steps_that_take_it() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.sharing = Some(SharingSpec {
+            workspace_storage_account_resource_ids: vec![format!(
+                "{SUB}/resourceGroups/others/providers/Microsoft.Storage/storageAccounts/theirs"
+            )],
+        });
+    });
+    let mut stories: Vec<(World, Plan)> = Vec::new();
+    let mut open = false;
+    for _ in 0..60 {
+        stories.push((world.clone(), world.plan()));
+        if world.state() == "Locked" && !open {
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            open = true;
+            continue;
+        }
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    assert_eq!(world.state(), "Open");
+    let breaks = |purpose: Purpose| {
+        let without = |(world, plan): &(World, Plan)| {
+            let desired = Desired {
+                grants: grants::everything_but(&world.object, &[purpose]),
+                ..world.desired.clone()
+            };
+            let found = lint(&desired, &world.seen_now(), plan);
+            found.into_iter().find(|f| f.rule == "grants").map(|f| f.message)
+        };
+        stories.iter().find_map(without)
+    };
+    for purpose in [
+        Purpose::Network(NetworkUse::Endpoints),
+        Purpose::Network(NetworkUse::Links),
+        Purpose::PrivateDnsZone,
+        Purpose::Registry(RegistryOperation::Lock),
+        Purpose::Registry(RegistryOperation::Open),
+    ] {
+        let message = breaks(purpose);
+        assert!(message.as_ref().is_some_and(|m| m.contains(&format!("{purpose:?}"))), "{purpose:?}: {message:?}");
+    }
+    for purpose in [
+        Purpose::Registry(RegistryOperation::Create),
+        Purpose::EndpointResourceGroup,
+        Purpose::Account(AccountUse::SharedLockdown),
+        Purpose::LogAnalyticsWorkspace,
+    ] {
+        assert_eq!(breaks(purpose), None, "{purpose:?}");
+    }
+    let nobody = |(world, plan): &(World, Plan)| rules(&world.desired, &world.seen_now(), plan).contains(&"grants");
+    assert!(!stories.iter().any(nobody));
 }
 
 #[test]

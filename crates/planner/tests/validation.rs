@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use sreg_api::registry::*;
 use sreg_api::{SecureRegistry, VantagePoint};
-use sreg_domain::{EndpointGroup, Grants};
+use sreg_api::grant::{GrantRequirements, NetworkUse, RegistryOperation};
+use sreg_api::RegistryGrantSpec;
+use sreg_domain::{EndpointGroup, Grants, Purpose};
 use sreg_domain::desired::NetworkPlace;
-use sreg_planner::{Violation, validate};
+use sreg_planner::{Violation, chooses_by_label, grant_conditions, grant_violations, grants_for, validate};
 use world::*;
 
 fn changed(change: impl FnOnce(&mut SecureRegistrySpec)) -> Result<sreg_domain::Desired, Vec<Violation>> {
@@ -458,4 +460,158 @@ fn the_examples_are_valid() {
             "spoke-a-agent"
         ]
     );
+}
+
+fn grant_spec(yaml: &str) -> RegistryGrantSpec {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+const GRANT: &str = r"
+namespaces: {names: [ml-platform]}
+registries: [{scope: /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ML/, operations: [Lock]}]
+virtualNetworks: [{scope: /subscriptions/00000000-0000-0000-0000-000000000001, uses: [Endpoints]}]
+vantagePoints: [hub-agent]
+";
+
+#[test]
+fn a_grant_serves_namespaces_by_name_or_by_all_of_its_labels() {
+    let mut spec = grant_spec(GRANT);
+    let labels = |pairs: &[(&str, &str)]| -> std::collections::BTreeMap<String, String> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    };
+    let serves = |spec: &RegistryGrantSpec, namespace: &str, pairs: &[(&str, &str)]| {
+        grants_for([("a", spec)], namespace, &labels(pairs)).iter().count() == 1
+    };
+    assert!(serves(&spec, "ml-platform", &[]) && !serves(&spec, "ml-platform-2", &[]));
+    spec.namespaces.names.clear();
+    assert!(!serves(&spec, "ml-platform", &[("a", "1")]), "no label is asked for, so nobody is meant");
+    spec.namespaces.match_labels = labels(&[("tier", "prod"), ("team", "ml")]);
+    assert!(chooses_by_label(&spec));
+    assert!(serves(&spec, "any", &[("tier", "prod"), ("team", "ml"), ("x", "y")]));
+    assert!(!serves(&spec, "any", &[("tier", "prod")]) && !serves(&spec, "any", &[("tier", "test"), ("team", "ml")]));
+}
+
+#[test]
+fn whoever_may_do_something_with_a_registry_may_look_at_it() {
+    let spec = grant_spec(GRANT);
+    let grants = grants_for([("a", &spec)], "ml-platform", &Default::default());
+    assert!(grants.allow_looking_at(&id(REGISTRY)));
+    assert!(!grants.allow(Purpose::Registry(RegistryOperation::Open), &id(REGISTRY)));
+}
+
+type GrantChange = fn(&mut RegistryGrantSpec);
+
+#[test]
+fn what_makes_no_sense_in_a_grant_is_told_and_grants_nothing_more_than_its_narrowest_reading() {
+    assert_eq!(grant_violations(&grant_spec(GRANT)), []);
+    let changes: [(GrantChange, &str); 8] = [
+        (
+            |s| s.registries[0].scope = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml*".into(),
+            "spec.registries[0].scope: \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml*\" must be",
+        ),
+        (|s| s.registries[0].scope = "/".into(), "spec.registries[0].scope: \"/\" must be the ARM id of"),
+        (
+            |s| s.registries[0].scope = "/subscriptions/x/resourceGroups/../ml".into(),
+            "spec.registries[0].scope: ",
+        ),
+        (|s| s.vantage_points = vec!["*".into()], "spec.vantagePoints[0]: must be the name of a VantagePoint"),
+        (|s| s.namespaces.names.clear(), "spec.namespaces: names nobody"),
+        (
+            |s| {
+                s.registries.clear();
+                s.virtual_networks.clear();
+                s.vantage_points.clear();
+            },
+            "spec: grants nothing",
+        ),
+        (
+            |s| {
+                s.requires = Some(GrantRequirements {
+                    forbidden_fields: vec!["spec.unprovenNetwork".into()],
+                    ..Default::default()
+                })
+            },
+            "spec.requires.forbiddenFields[0]: \"spec.unprovenNetwork\" is no field of a SecureRegistry",
+        ),
+        (
+            |s| {
+                s.requires = Some(GrantRequirements {
+                    minimum_dns_settle: Some("soon".into()),
+                    ..Default::default()
+                })
+            },
+            "spec.requires.minimumDnsSettle: \"soon\" must be a duration",
+        ),
+    ];
+    for (change, says) in changes {
+        let mut spec = grant_spec(GRANT);
+        change(&mut spec);
+        let told = Violation::sentence(&grant_violations(&spec));
+        assert!(told.contains(says), "{told} does not say {says}");
+        let grants = grants_for([("a", &spec)], "ml-platform", &Default::default());
+        let whole = grants.allow(Purpose::Registry(RegistryOperation::Lock), &id(REGISTRY))
+            && grants.allow_vantage_point("hub-agent")
+            && grants.allow(Purpose::Network(NetworkUse::Endpoints), &vnet("hub"));
+        assert!(!whole, "{says}");
+    }
+}
+
+#[test]
+fn every_field_that_a_grant_may_forbid_is_found_where_it_is_set() {
+    let fields = sreg_api::crd::fields_of_spec();
+    for field in [
+        "spec.unprovenNetworks",
+        "spec.verification.recentPublicClients.accept",
+        "spec.endpoints.dns.policyAssignments",
+        "spec.clientNetworks.onPremises.dnsServers",
+        "spec.publicAccess.rollback.onFailure",
+    ] {
+        assert!(fields.contains(field), "{field}");
+    }
+    assert!(!fields.contains("spec") && fields.iter().all(|f| f.starts_with("spec.")));
+}
+
+#[test]
+fn grants_that_cover_the_same_are_told_of_each_other() {
+    let one = grant_spec(GRANT);
+    let mut wide = grant_spec(GRANT);
+    wide.registries[0].scope = "/subscriptions/00000000-0000-0000-0000-000000000001".into();
+    wide.virtual_networks.clear();
+    let mut elsewhere = grant_spec(GRANT);
+    elsewhere.namespaces.names = vec!["other".into()];
+    let all = [("elsewhere", &elsewhere), ("one", &one), ("wide", &wide)];
+    let told = |name: &str, spec: &RegistryGrantSpec| -> Vec<(String, String)> {
+        let now = START.parse().unwrap();
+        let conditions = grant_conditions((name, Ok(spec)), &all, (&[], 3), now);
+        conditions.into_iter().map(|c| (format!("{}={}", c.type_, c.status), c.message)).collect()
+    };
+    let (overlaps, message) = told("one", &one).remove(1);
+    assert_eq!(overlaps, "Overlapping=True");
+    assert!(message.starts_with("RegistryGrant wide covers /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ML too"), "{message}");
+    assert_eq!(told("elsewhere", &elsewhere)[1].0, "Overlapping=False");
+    assert_eq!(told("one", &one)[0].0, "Ready=True");
+}
+
+proptest::proptest! {
+    /// Order never matters, and a grant more never takes away what a grant that is understood gave.
+    #[test]
+    fn the_order_of_grants_never_matters(seed in proptest::collection::vec(0usize..6, 0..5)) {
+        let kinds = ["/subscriptions/00000000-0000-0000-0000-000000000001", REGISTRY, MANAGED];
+        let spec = |n: usize| {
+            let mut spec = grant_spec(GRANT);
+            spec.registries[0].scope = kinds[n % 3].into();
+            if n >= 3 {
+                spec.requires = Some(GrantRequirements { minimum_dns_settle: Some(format!("{n}h")), ..Default::default() });
+            }
+            spec
+        };
+        let specs: Vec<(String, RegistryGrantSpec)> =
+            seed.iter().enumerate().map(|(at, n)| (format!("grant-{at}"), spec(*n))).collect();
+        let forth = grants_for(specs.iter().map(|(n, s)| (n.as_str(), s)), "ml-platform", &Default::default());
+        let back = grants_for(specs.iter().rev().map(|(n, s)| (n.as_str(), s)), "ml-platform", &Default::default());
+        proptest::prop_assert_eq!(&forth, &back);
+        let lock = Purpose::Registry(RegistryOperation::Lock);
+        let fewer = grants_for(specs.iter().skip(1).map(|(n, s)| (n.as_str(), s)), "ml-platform", &Default::default());
+        proptest::prop_assert!(!fewer.allow(lock, &id(REGISTRY)) || forth.allow(lock, &id(REGISTRY)));
+    }
 }

@@ -1,4 +1,4 @@
-//! Once faults stop: from this very moment on agents are honest, broken paths are repaired, the approver approves what is asked
+//! Once faults stop: from this very moment on everything is granted, agents are honest, broken paths are repaired, the approver approves what is asked
 //! for, a policy goes on making zone groups where there are none, and nothing else happens. Then what is desired has to come
 //! about, and stay.
 //!
@@ -51,6 +51,7 @@ impl Lockdown {
     pub fn comes_to_rest(&self, from: &State) -> Result<(), String> {
         for schedule in [Schedule::OthersFirst, Schedule::HandedOver] {
             let mut state = from.clone();
+            state.world_mut().regrant(None);
             state.world_mut().broken.clear();
             (0..2).for_each(|n| set_alive(state.world_mut(), n, true));
             if schedule == Schedule::HandedOver {

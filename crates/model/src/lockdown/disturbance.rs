@@ -2,7 +2,7 @@
 
 use sreg_api::probe::{Hop, PathResult, ProbeOutcome};
 use sreg_api::registry::PublicAccess;
-use sreg_domain::Fact;
+use sreg_domain::{Fact, Grants};
 use sreg_domain::seen::BreakGlassSeen;
 
 use super::happened::Happening;
@@ -72,6 +72,10 @@ pub enum Disturbance {
     NewReplica,
     /// A job takes away every tag that is not its own: also the mark of our endpoints and links.
     WipeTags,
+    /// An administrator takes every grant away.
+    TakeGrants,
+    /// An administrator grants everything again.
+    GiveGrants,
     /// The object is deleted.
     Delete,
 }
@@ -115,6 +119,8 @@ pub const ALL: &[Disturbance] = &[
     Disturbance::RemoveEndpoint,
     Disturbance::NewReplica,
     Disturbance::WipeTags,
+    Disturbance::TakeGrants,
+    Disturbance::GiveGrants,
     Disturbance::Delete,
 ];
 
@@ -209,6 +215,8 @@ impl Lockdown {
             }
             Disturbance::NewReplica => state.world_mut().suffer(Blow::NewReplica),
             Disturbance::WipeTags => state.world_mut().suffer(Blow::WipeTags),
+            Disturbance::TakeGrants => state.world_mut().regrant(Some(Grants::default())),
+            Disturbance::GiveGrants => state.world_mut().regrant(None),
             Disturbance::Delete => {
                 let world = state.world_mut();
                 world.delete();

@@ -150,6 +150,17 @@ pub(crate) fn measure(world: &World, network: &str) -> Option<u64> {
     reached.then(|| digest(&required))
 }
 
+/// Administrators grant everything here, or nothing.
+fn granted(world: &World) -> bool {
+    world.grants.is_none()
+}
+
+/// The registry is this object's.
+fn claimed(world: &World) -> bool {
+    let claim = world.seen.cluster.claim.seen();
+    claim.is_some_and(|claim| claim.uid == world.desired.object.uid)
+}
+
 /// A break-glass runs: created, and not over.
 pub(crate) fn break_glass(world: &World) -> bool {
     let glasses = world.seen.cluster.break_glasses.seen().into_iter().flatten();
@@ -167,6 +178,12 @@ pub(crate) fn why_not_close(state: &State, operator: usize) -> Option<String> {
     }
     if world.gone || world.seen.object.deleting {
         return Some("the object is being deleted".into());
+    }
+    if !granted(world) {
+        return Some("nobody grants it".into());
+    }
+    if !claimed(world) {
+        return Some("it holds no claim".into());
     }
     if world.desired.public_access != PublicAccess::Disabled {
         return Some("the spec wants public access".into());
@@ -201,7 +218,7 @@ pub(crate) fn why_not_close(state: &State, operator: usize) -> Option<String> {
 /// What permits opening what is closed, now.
 pub(crate) fn permission(state: &State) -> Permission {
     let world = &state.world;
-    if world.seen.object.deleting {
+    if world.seen.object.deleting || !granted(world) || !claimed(world) {
         Permission::Nothing
     } else if world.desired.public_access == PublicAccess::Enabled {
         Permission::Spec

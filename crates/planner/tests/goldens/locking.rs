@@ -5,7 +5,8 @@ use std::time::Duration;
 use sreg_api::ChangeKind;
 use sreg_api::registry::*;
 use sreg_api::status::RollbackStatus;
-use sreg_domain::Fact;
+use sreg_domain::grants::Requirements;
+use sreg_domain::{Fact, Grants};
 use sreg_domain::seen::*;
 
 use crate::world::scramble::Blow;
@@ -339,6 +340,21 @@ pub fn cases() -> Vec<Case> {
         ("an_object_that_breaks_a_rule_is_looked_at_and_left_alone", || {
             let mut world = locked();
             world.misspec(bad_window);
+            world
+        }),
+        ("what_nobody_granted_is_left_alone", || {
+            let mut world = locked();
+            world.regrant(Some(Grants::default()));
+            world
+        }),
+        ("what_a_grant_demands_is_told", || {
+            let mut world = fresh(|_| {});
+            let mut grant = grants::everything(&world.object);
+            grant.requires = Ok(Requirements {
+                lockdown_approval: true,
+                ..Requirements::default()
+            });
+            world.regrant(Some(Grants::new(vec![grant])));
             world
         }),
         ("an_object_that_breaks_a_rule_is_opened_in_an_emergency", || {

@@ -52,6 +52,8 @@ fn blows() -> impl Strategy<Value = Blow> {
         (any::<u8>(), any::<u8>()).prop_map(|(step, how)| Blow::Thwart(step, how)),
         (any::<u8>(), any::<u8>()).prop_map(|(step, how)| Blow::Thwart(step, how)),
         Just(Blow::WipeTags),
+        any::<u8>().prop_map(Blow::TakeGrant),
+        Just(Blow::GiveGrants),
         Just(Blow::Rules),
         any::<bool>().prop_map(Blow::RefuseRules),
         any::<u8>().prop_map(Blow::Lock),

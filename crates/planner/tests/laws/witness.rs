@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
-use sreg_domain::{Action, ArmId, ClusterAction, Fact};
+use sreg_api::grant::RegistryOperation;
+use sreg_domain::{Action, ArmId, ClusterAction, Fact, Purpose};
 use sreg_planner::plan::FindingReason;
 use sreg_planner::{Plan, render};
 
@@ -30,6 +31,31 @@ pub struct Witness {
     ours: BTreeSet<ArmId>,
     /// The first thing that must not be.
     wrong: Option<String>,
+}
+
+/// What a plan's writes to Azure would take and administrators have taken away: anything that the object names, for whatever builds and
+/// closes; looking and opening, for what opens.
+fn ungranted(world: &World, plan: &Plan) -> Option<Purpose> {
+    let granted = world.grants.as_ref()?;
+    let taken: Vec<Purpose> = Purpose::all()
+        .filter(|purpose| granted.iter().all(|grant| !grant.scopes.contains_key(purpose)))
+        .collect();
+    let (look, open) = (RegistryOperation::Observe, RegistryOperation::Open);
+    let needs = |purpose: &Purpose, opens: bool| match purpose {
+        Purpose::Registry(operation) if *operation == look => true,
+        Purpose::Registry(operation) if *operation == open => {
+            opens || world.desired.public_access == PublicAccess::Enabled || world.object.spec.public_access.rollback.is_some()
+        }
+        Purpose::Registry(RegistryOperation::Lock) => !opens && world.desired.public_access == PublicAccess::Disabled,
+        Purpose::Network(_) | Purpose::PrivateDnsZone => !opens,
+        Purpose::Registry(_) | Purpose::EndpointResourceGroup | Purpose::Account(_) | Purpose::LogAnalyticsWorkspace => false,
+    };
+    let writes = plan.steps().filter_map(|step| match &step.action {
+        Action::Azure(azure) => Some(azure.is_opening()),
+        Action::Cluster(_) => None,
+    });
+    let mut takes = writes.flat_map(|opens| taken.iter().filter(move |purpose| needs(purpose, opens)));
+    takes.next().copied()
 }
 
 impl Witness {
@@ -79,6 +105,9 @@ impl Witness {
                 before.now,
                 render(plan)
             ));
+        }
+        if let Some(taken) = ungranted(before, plan) {
+            self.object(format!("{}: writes, and nobody grants {taken:?}\n{}", before.now, render(plan)));
         }
         if let Some(theirs) = self.strangers_touched(before, plan) {
             self.object(format!(

@@ -120,7 +120,9 @@ fn a_vantage_point_that_is_not_granted_is_not_asked() {
 fn what_nobody_may_open_stays_closed_whatever_the_spec_an_emergency_or_a_rollback_wants() {
     let mut world = locked();
     world.take_away(&[OPEN]);
-    world.settle(20);
+    let (plan, _) = world.settle(20);
+    let warned = plan.findings.iter().find(|f| f.reason == FindingReason::ReopeningForbidden);
+    assert!(warned.unwrap().message.starts_with("a BreakGlass will have no effect"));
     assert_eq!(world.state(), "Locked");
     world.break_glass(60);
     world.visit();

@@ -1,6 +1,6 @@
 //! Things that happen to a world from outside: people, other teams, policies, crashes.
 
-use sreg_domain::Fact;
+use sreg_domain::{Fact, Purpose};
 use sreg_domain::seen::*;
 
 use super::*;
@@ -60,6 +60,10 @@ pub enum Blow {
     Thwart(u8, u8),
     /// A tag job takes all tags but its own.
     WipeTags,
+    /// An administrator grants everything but this.
+    TakeGrant(u8),
+    /// An administrator grants everything again.
+    GiveGrants,
     /// Somebody lets an address and a subnet in.
     Rules,
     /// Azure takes these rules from nobody any more; whether only because something is being changed.
@@ -282,6 +286,12 @@ impl World {
                 self.refuses.insert(LET_IN.into(), passes);
                 self.refuses.insert(hub_subnet(), passes);
             }
+            Blow::TakeGrant(at) => {
+                let all: Vec<Purpose> = Purpose::all().collect();
+                let taken = all.get(usize::from(at) % all.len()).copied();
+                self.take_away(taken.as_slice());
+            }
+            Blow::GiveGrants => self.regrant(None),
             Blow::Lock(at) => self.lock(at),
             Blow::Unread(at) => self.unread.push(at),
             Blow::TimePasses(seconds) => self.pass(Duration::from_secs(u64::from(seconds))),

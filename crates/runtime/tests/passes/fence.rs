@@ -88,6 +88,24 @@ async fn an_object_made_again_under_the_same_name_withholds_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grant_that_is_taken_away_between_plan_and_write_withholds_it() {
+    assert_withheld(
+        |stand| stand.api.remove("registrygrants", "", "platform"),
+        "no RegistryGrant lets namespace ml-platform look at registry",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_demands_more_between_plan_and_write_withholds_it() {
+    assert_withheld(
+        |stand| stand.grant(|grant| grant["spec"]["requires"] = json!({"minimumDnsSettle": "12h"})),
+        "DnsSettling",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_was_rejected_between_plan_and_write_withholds_it() {
     assert_withheld(
         |stand| {

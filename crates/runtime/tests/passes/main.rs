@@ -20,6 +20,7 @@ mod clients;
 mod evidence;
 mod fence;
 mod gated;
+mod grants;
 mod hanging;
 mod invalid;
 mod locks;

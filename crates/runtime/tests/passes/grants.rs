@@ -1,0 +1,113 @@
+//! Grants, with the real controller: nothing of Azure is asked without one, one that comes or goes is heeded at once and by the fence,
+//! and each is told how it is understood.
+
+use std::time::Duration;
+
+use azure_sim::journal::Entry;
+use serde_json::json;
+use sreg_runtime::reconcile::reconcile;
+
+use super::stand::{NAME, NAMESPACE, REGISTRY, Stand};
+
+/// Requests to ARM for anything that a customer has there.
+fn requests(stand: &Stand) -> Vec<String> {
+    let records = stand.sim.records_since(0);
+    let paths = records.iter().filter_map(|record| match &record.entry {
+        Entry::Request(request) => Some(request.path.clone()),
+        _ => None,
+    });
+    paths.filter(|path| path.to_lowercase().contains("/subscriptions/")).collect()
+}
+
+fn asked(stand: &Stand) -> usize {
+    requests(stand).len()
+}
+
+async fn until_state(stand: &Stand, state: &str, within: u64) {
+    stand.until(state, Duration::from_secs(within), |stand| stand.state() == state).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_grant_nothing_of_azure_is_asked_and_with_one_the_object_goes_on_at_once() {
+    let stand = Stand::quick();
+    stand.api.remove("registrygrants", "", "platform");
+    let operator = stand.start();
+    until_state(&stand, "Stalled", 60).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(asked(&stand), 0, "{:?}", requests(&stand));
+    let status = stand.status();
+    assert!(status["publicAccess"].is_null() && status["endpoints"].is_null(), "{status:#}");
+    let message = status["conditions"][0]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(&format!("no RegistryGrant lets namespace {NAMESPACE} look at registry {REGISTRY}")), "{message}");
+    // Long before the next look would have come by itself.
+    stand.grant(|_| {});
+    stand.until("it is looked at", Duration::from_secs(20), |stand| asked(stand) > 0).await;
+    until_state(&stand, "Locked", 3600).await;
+    assert_eq!(stand.status()["grants"], json!("platform"));
+    stand.assert_never_closed_without_proof(Duration::from_secs(600));
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_whose_grant_is_taken_away_stays_and_nothing_is_asked_or_written_any_more() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    until_state(&stand, "Locked", 3600).await;
+    stand.api.remove("registrygrants", "", "platform");
+    until_state(&stand, "Stalled", 60).await;
+    let before = asked(&stand);
+    stand.break_the_glass("30m");
+    tokio::time::sleep(Duration::from_secs(1800)).await;
+    assert_eq!(asked(&stand), before);
+    assert_eq!(stand.open_targets(), Vec::<String>::new());
+    let glass = stand.glass();
+    assert!(glass["message"].as_str().unwrap().contains("no RegistryGrant"), "{glass}");
+    stand.grant(|_| {});
+    until_state(&stand, "Locked", 7200).await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_grant_is_told_how_it_is_understood() {
+    let stand = Stand::quick();
+    stand.grant(|grant| {
+        grant["metadata"]["name"] = json!("odd");
+        grant["spec"]["registries"][0]["scope"] = json!("/subscriptions/*");
+    });
+    let operator = stand.start();
+    let condition = |name: &str, kind: usize| -> (String, String) {
+        let grant = stand.api.get("registrygrants", "", name).unwrap();
+        let condition = &grant["status"]["conditions"][kind];
+        let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+        (text("status"), text("message"))
+    };
+    stand
+        .until("both are told", Duration::from_secs(60), |_| {
+            condition("odd", 0).0 == "False" && condition("platform", 0).0 == "True"
+        })
+        .await;
+    let (_, message) = condition("odd", 0);
+    assert!(message.starts_with("spec.registries[0].scope: \"/subscriptions/*\" must be the ARM id"), "{message}");
+    let (overlaps, message) = condition("platform", 1);
+    assert!(overlaps == "True" && message.contains("RegistryGrant odd covers"), "{message}");
+    // Once it is put right that is told too.
+    stand.grant(|grant| grant["metadata"]["name"] = json!("odd"));
+    stand.until("it is told", Duration::from_secs(60), |_| condition("odd", 0).0 == "True").await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn grants_that_cannot_be_read_are_no_grants() {
+    let stand = Stand::quick();
+    let context = stand.context();
+    stand.api.intercept(|_, key| {
+        if key.0 == "registrygrants" {
+            super::api_server::Fault::Refuse(503)
+        } else {
+            super::api_server::Fault::None
+        }
+    });
+    let error = reconcile(&context, NAMESPACE, NAME).await.unwrap_err();
+    assert!(error.to_string().contains("read the grants for SecureRegistry ml-platform/contoso-models"), "{error}");
+    assert_eq!(asked(&stand), 0);
+}
