@@ -231,7 +231,10 @@ pub struct GrantRequirements {
     /// Fields that must not be set, by their path without indices, such as `spec.unprovenNetworks` or
     /// `spec.verification.recentPublicClients.accept`. A field that the API server fills in is always set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 128), regex(pattern = "^spec([.][a-zA-Z0-9]+)+$")))]
+    #[schemars(
+        length(max = 32),
+        inner(length(max = 128), regex(pattern = "^spec([.][a-zA-Z0-9]+)+$"))
+    )]
     pub forbidden_fields: Vec<String>,
 }
 

@@ -264,7 +264,8 @@ pub(crate) const SCOPE_SAYS: &str = "must be the ARM id of a subscription, a res
 pub(crate) const GRANTED_NAMESPACES: &str =
     "(has(self.names) && size(self.names) > 0) || (has(self.matchLabels) && size(self.matchLabels) > 0)";
 /// What to write instead.
-pub(crate) const GRANTED_NAMESPACES_SAYS: &str = "name at least one namespace (names) or one label (matchLabels): a grant without serves nobody";
+pub(crate) const GRANTED_NAMESPACES_SAYS: &str =
+    "name at least one namespace (names) or one label (matchLabels): a grant without serves nobody";
 
 /// A DNS-1123 subdomain.
 pub(crate) const DNS_SUBDOMAIN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";

@@ -82,7 +82,9 @@ impl Grant {
             let theirs = other.scopes.get(purpose)?;
             let narrower = |scope: &&ArmId| theirs.iter().any(|wider| is_within(scope, wider));
             let within = |wider: &ArmId| theirs.iter().any(|scope| is_within(scope, wider));
-            ours.iter().find(narrower).or_else(|| ours.iter().find(|wider| within(wider)))
+            ours.iter()
+                .find(narrower)
+                .or_else(|| ours.iter().find(|wider| within(wider)))
         })
     }
 }
@@ -168,7 +170,10 @@ mod tests {
             ))
         };
         assert!(grant.covers(LOCK, &registry(GROUP)));
-        assert!(grant.covers(LOCK, &registry(&GROUP.to_uppercase().replace("SUBSCRIPTIONS", "subscriptions"))));
+        assert!(grant.covers(
+            LOCK,
+            &registry(&GROUP.to_uppercase().replace("SUBSCRIPTIONS", "subscriptions"))
+        ));
         assert!(grant.covers(LOCK, &id(GROUP)));
         assert!(!grant.covers(LOCK, &registry(&format!("{GROUP}-prod"))));
         assert!(!grant.covers(Purpose::Registry(RegistryOperation::Open), &registry(GROUP)));

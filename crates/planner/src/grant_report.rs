@@ -22,7 +22,11 @@ pub fn grant_conditions(
         Err(error) => Err(format!("it does not parse, so it grants nothing: {error}")),
         Ok(spec) => {
             let wrong: Vec<String> = grant_violations(spec).iter().map(Violation::to_string).collect();
-            if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+            if wrong.is_empty() {
+                Ok(())
+            } else {
+                Err(wrong.join("; "))
+            }
         }
     };
     let ready = match ready {
@@ -31,9 +35,16 @@ pub fn grant_conditions(
     };
     let others = spec.map(|spec| overlapping((name, spec), all)).unwrap_or_default();
     let overlaps = if others.is_empty() {
-        ("False", "Alone", "no other grant covers the same for the same namespaces".to_owned())
+        (
+            "False",
+            "Alone",
+            "no other grant covers the same for the same namespaces".to_owned(),
+        )
     } else {
-        let said = format!("{}: where two cover the same, what either demands holds", others.join("; "));
+        let said = format!(
+            "{}: where two cover the same, what either demands holds",
+            others.join("; ")
+        );
         ("True", "CoveredTwice", said)
     };
     [("Ready", ready), ("Overlapping", overlaps)]

@@ -111,7 +111,9 @@ fn ungranted(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Option<Wai
     let subnet = subnet.map(|subnet| (Purpose::Network(NetworkUse::Endpoints), subnet));
     let zones = zones_of(view.desired, view.seen, id, endpoint);
     let zones = zones.iter().map(|zone| (Purpose::PrivateDnsZone, zone));
-    let (_, scope) = subnet.chain(zones).find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
+    let (_, scope) = subnet
+        .chain(zones)
+        .find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
     Some(Wait {
         reason: WaitReason::NotGrantedStalled,
         message: format!(

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub(crate) use grants::overlapping;
+pub use grants::{chooses_by_label, grant_violations, grants_for};
 use sreg_api::SecureRegistry;
 use sreg_api::names;
 use sreg_api::registry::{
@@ -23,8 +25,6 @@ use sreg_api::registry::{
     PublicAccess, RecentPublicClientsPolicy, RecentPublicClientsSpec, RollbackSpec, VerificationSpec, WindowSpec,
 };
 use sreg_api::rules::{self, DurationBounds};
-pub(crate) use grants::overlapping;
-pub use grants::{chooses_by_label, grant_violations, grants_for};
 pub use sreg_domain::desired::Violation;
 use sreg_domain::desired::{
     ClientNetwork, EndpointPlace, NetworkPlace, ObjectRef, RecentPublicClients, Verification, Window,

@@ -505,7 +505,10 @@ fn each_purpose_is_asked_of_the_steps_that_take_it() {
         Purpose::Registry(RegistryOperation::Open),
     ] {
         let message = breaks(purpose);
-        assert!(message.as_ref().is_some_and(|m| m.contains(&format!("{purpose:?}"))), "{purpose:?}: {message:?}");
+        assert!(
+            message.as_ref().is_some_and(|m| m.contains(&format!("{purpose:?}"))),
+            "{purpose:?}: {message:?}"
+        );
     }
     for purpose in [
         Purpose::Registry(RegistryOperation::Create),

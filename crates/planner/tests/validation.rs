@@ -5,12 +5,12 @@ mod world;
 
 use std::time::Duration;
 
+use sreg_api::RegistryGrantSpec;
+use sreg_api::grant::{GrantRequirements, NetworkUse, RegistryOperation};
 use sreg_api::registry::*;
 use sreg_api::{SecureRegistry, VantagePoint};
-use sreg_api::grant::{GrantRequirements, NetworkUse, RegistryOperation};
-use sreg_api::RegistryGrantSpec;
-use sreg_domain::{EndpointGroup, Grants, Purpose};
 use sreg_domain::desired::NetworkPlace;
+use sreg_domain::{EndpointGroup, Grants, Purpose};
 use sreg_planner::{Violation, chooses_by_label, grant_conditions, grant_violations, grants_for, validate};
 use world::*;
 
@@ -436,8 +436,8 @@ fn the_examples_are_valid() {
                     let object: SecureRegistry =
                         serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
                     let grants = Grants::new(vec![grants::everything(&object)]);
-                    let desired =
-                        validate(&object, &settings(), &grants).unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
+                    let desired = validate(&object, &settings(), &grants)
+                        .unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
                     assert_eq!(desired.violations, [], "{}", path.display());
                     // Whoever applies all of them overwrites none by another.
                     assert!(registries.insert(object.metadata.name), "{}", path.display());
@@ -484,7 +484,10 @@ fn a_grant_serves_namespaces_by_name_or_by_all_of_its_labels() {
     };
     assert!(serves(&spec, "ml-platform", &[]) && !serves(&spec, "ml-platform-2", &[]));
     spec.namespaces.names.clear();
-    assert!(!serves(&spec, "ml-platform", &[("a", "1")]), "no label is asked for, so nobody is meant");
+    assert!(
+        !serves(&spec, "ml-platform", &[("a", "1")]),
+        "no label is asked for, so nobody is meant"
+    );
     spec.namespaces.match_labels = labels(&[("tier", "prod"), ("team", "ml")]);
     assert!(chooses_by_label(&spec));
     assert!(serves(&spec, "any", &[("tier", "prod"), ("team", "ml"), ("x", "y")]));
@@ -509,12 +512,18 @@ fn what_makes_no_sense_in_a_grant_is_told_and_grants_nothing_more_than_its_narro
             |s| s.registries[0].scope = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml*".into(),
             "spec.registries[0].scope: \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml*\" must be",
         ),
-        (|s| s.registries[0].scope = "/".into(), "spec.registries[0].scope: \"/\" must be the ARM id of"),
+        (
+            |s| s.registries[0].scope = "/".into(),
+            "spec.registries[0].scope: \"/\" must be the ARM id of",
+        ),
         (
             |s| s.registries[0].scope = "/subscriptions/x/resourceGroups/../ml".into(),
             "spec.registries[0].scope: ",
         ),
-        (|s| s.vantage_points = vec!["*".into()], "spec.vantagePoints[0]: must be the name of a VantagePoint"),
+        (
+            |s| s.vantage_points = vec!["*".into()],
+            "spec.vantagePoints[0]: must be the name of a VantagePoint",
+        ),
         (|s| s.namespaces.names.clear(), "spec.namespaces: names nobody"),
         (
             |s| {
@@ -583,11 +592,19 @@ fn grants_that_cover_the_same_are_told_of_each_other() {
     let told = |name: &str, spec: &RegistryGrantSpec| -> Vec<(String, String)> {
         let now = START.parse().unwrap();
         let conditions = grant_conditions((name, Ok(spec)), &all, (&[], 3), now);
-        conditions.into_iter().map(|c| (format!("{}={}", c.type_, c.status), c.message)).collect()
+        conditions
+            .into_iter()
+            .map(|c| (format!("{}={}", c.type_, c.status), c.message))
+            .collect()
     };
     let (overlaps, message) = told("one", &one).remove(1);
     assert_eq!(overlaps, "Overlapping=True");
-    assert!(message.starts_with("RegistryGrant wide covers /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ML too"), "{message}");
+    assert!(
+        message.starts_with(
+            "RegistryGrant wide covers /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ML too"
+        ),
+        "{message}"
+    );
     assert_eq!(told("elsewhere", &elsewhere)[1].0, "Overlapping=False");
     assert_eq!(told("one", &one)[0].0, "Ready=True");
 }

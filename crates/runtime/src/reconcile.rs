@@ -222,11 +222,12 @@ fn result_of(plan: &Plan, outcome: &Outcome) -> PassResult {
         PassResult::Failed
     } else if any(|r| matches!(r, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)))) {
         PassResult::Progressed
-    } else if plan
-        .waits
-        .iter()
-        .any(|wait| matches!(wait.reason, WaitReason::InvalidSpecStalled | WaitReason::NotGrantedStalled))
-    {
+    } else if plan.waits.iter().any(|wait| {
+        matches!(
+            wait.reason,
+            WaitReason::InvalidSpecStalled | WaitReason::NotGrantedStalled
+        )
+    }) {
         PassResult::Invalid
     } else if plan.waits.iter().any(|wait| wait.reason.is_stalled()) {
         PassResult::Stalled

@@ -2,8 +2,8 @@
 
 use sreg_api::probe::{Hop, PathResult, ProbeOutcome};
 use sreg_api::registry::PublicAccess;
-use sreg_domain::{Fact, Grants};
 use sreg_domain::seen::BreakGlassSeen;
+use sreg_domain::{Fact, Grants};
 
 use super::happened::Happening;
 use super::operator::{Died, End, Landing};

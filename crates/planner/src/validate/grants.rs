@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sreg_api::SecureRegistrySpec;
-use sreg_api::grant::{AccountUse, GrantRequirements, GrantedNamespaces, NetworkUse, RegistryGrantSpec, RegistryOperation};
+use sreg_api::grant::{
+    AccountUse, GrantRequirements, GrantedNamespaces, NetworkUse, RegistryGrantSpec, RegistryOperation,
+};
 use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
 use sreg_api::{names, rules};
 use sreg_domain::desired::{NetworkPlace, Violation};
@@ -38,10 +40,7 @@ pub fn grant_violations(spec: &RegistryGrantSpec) -> Vec<Violation> {
 }
 
 /// Other grants that cover some of the same for some of the same namespaces, each with the scope.
-pub(crate) fn overlapping(
-    (name, spec): (&str, &RegistryGrantSpec),
-    all: &[(&str, &RegistryGrantSpec)],
-) -> Vec<String> {
+pub(crate) fn overlapping((name, spec): (&str, &RegistryGrantSpec), all: &[(&str, &RegistryGrantSpec)]) -> Vec<String> {
     let ours = understood(name, spec).0;
     let others = all
         .iter()
@@ -97,7 +96,10 @@ fn understood(name: &str, spec: &RegistryGrantSpec) -> (Grant, Vec<Violation>) {
         checks.refuse("spec.namespaces", "names nobody: write names or matchLabels");
     }
     if scopes.is_empty() && vantage_points.is_empty() && checks.found.is_empty() {
-        checks.refuse("spec", "grants nothing: name registries, virtualNetworks, privateDnsZones or vantagePoints");
+        checks.refuse(
+            "spec",
+            "grants nothing: name registries, virtualNetworks, privateDnsZones or vantagePoints",
+        );
     }
     let grant = Grant {
         name: name.to_owned(),
@@ -123,16 +125,28 @@ fn entries(spec: &RegistryGrantSpec) -> Vec<(String, &str, Vec<Purpose>)> {
     }
     for (at, entry) in spec.virtual_networks.iter().enumerate() {
         let purposes = entry.uses.iter().map(|used| Purpose::Network(*used)).collect();
-        all.push((format!("spec.virtualNetworks[{at}].scope"), entry.scope.as_str(), purposes));
+        all.push((
+            format!("spec.virtualNetworks[{at}].scope"),
+            entry.scope.as_str(),
+            purposes,
+        ));
     }
     for (at, entry) in spec.accounts.iter().enumerate() {
         let purposes = entry.uses.iter().map(|used| Purpose::Account(*used)).collect();
         all.push((format!("spec.accounts[{at}].scope"), entry.scope.as_str(), purposes));
     }
     let plain = [
-        ("endpointResourceGroups", &spec.endpoint_resource_groups, Purpose::EndpointResourceGroup),
+        (
+            "endpointResourceGroups",
+            &spec.endpoint_resource_groups,
+            Purpose::EndpointResourceGroup,
+        ),
         ("privateDnsZones", &spec.private_dns_zones, Purpose::PrivateDnsZone),
-        ("logAnalyticsWorkspaces", &spec.log_analytics_workspaces, Purpose::LogAnalyticsWorkspace),
+        (
+            "logAnalyticsWorkspaces",
+            &spec.log_analytics_workspaces,
+            Purpose::LogAnalyticsWorkspace,
+        ),
     ];
     for (field, scopes, purpose) in plain {
         let entries = scopes.iter().enumerate();
@@ -158,9 +172,10 @@ static FIELDS: LazyLock<BTreeSet<String>> = LazyLock::new(sreg_api::crd::fields_
 
 fn requirements(spec: &GrantRequirements, checks: &mut Checks) -> Requirements {
     let path = "spec.requires";
-    let settle = spec.minimum_dns_settle.as_ref().and_then(|text| {
-        checks.duration(format!("{path}.minimumDnsSettle"), text, rules::DNS_SETTLE_BOUNDS)
-    });
+    let settle = spec
+        .minimum_dns_settle
+        .as_ref()
+        .and_then(|text| checks.duration(format!("{path}.minimumDnsSettle"), text, rules::DNS_SETTLE_BOUNDS));
     let fewest = spec.minimum_consecutive_successes.unwrap_or(1);
     let successes = u32::try_from(fewest).ok().filter(|n| (1..=10).contains(n));
     if successes.is_none() {
@@ -289,7 +304,10 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
         all.push(registry("spec.registry.create", RegistryOperation::Create));
     }
     if desired.rollback == RollbackPolicy::Reopen {
-        all.push(registry("spec.publicAccess.rollback.onFailure", RegistryOperation::Open));
+        all.push(registry(
+            "spec.publicAccess.rollback.onFailure",
+            RegistryOperation::Open,
+        ));
     }
     for place in &desired.endpoints {
         let path = format!("spec.endpoints[{}]", place.name);
@@ -297,7 +315,11 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
         all.push(network("subnetResourceId", NetworkUse::Endpoints, &place.subnet));
         if Some(&place.resource_group) != place.virtual_network.resource_group_id().as_ref() {
             let purpose = Purpose::EndpointResourceGroup;
-            all.push(id(format!("{path}.resourceGroupResourceId"), purpose, &place.resource_group));
+            all.push(id(
+                format!("{path}.resourceGroupResourceId"),
+                purpose,
+                &place.resource_group,
+            ));
         }
         let zones = place.dns.zones.values();
         all.extend(zones.map(|zone| id(format!("{path}.dns"), Purpose::PrivateDnsZone, zone)));
@@ -342,8 +364,12 @@ pub(super) fn refused(desired: &Desired, spec: &SecureRegistrySpec) -> Vec<Viola
         let (attempt, entry) = what.refused();
         let odd = what.covering(grants).into_iter().find(|grant| grant.requires.is_err());
         let message = match odd.map(|grant| (&grant.name, &grant.requires)) {
-            Some((name, Err(wrong))) => format!("RegistryGrant {name}, which covers it, is not understood ({wrong}): whoever administers it has to put that right"),
-            Some((_, Ok(_))) | None => format!("no RegistryGrant lets namespace {namespace} {attempt}: an administrator can add one ({entry}); kubectl get registrygrants shows those there are"),
+            Some((name, Err(wrong))) => format!(
+                "RegistryGrant {name}, which covers it, is not understood ({wrong}): whoever administers it has to put that right"
+            ),
+            Some((_, Ok(_))) | None => format!(
+                "no RegistryGrant lets namespace {namespace} {attempt}: an administrator can add one ({entry}); kubectl get registrygrants shows those there are"
+            ),
         };
         refused.push(Violation { path, message });
         // Whoever may not look at the registry learns nothing more.
@@ -390,7 +416,9 @@ fn forbidden(desired: &Desired, spec: &SecureRegistrySpec) -> Vec<Violation> {
         for field in fields.filter(|field| is_set(&spec, field.split('.').skip(1))) {
             found.push(Violation {
                 path: field.clone(),
-                message: format!("RegistryGrant {name} forbids this field: remove it, or ask whoever administers that grant"),
+                message: format!(
+                    "RegistryGrant {name} forbids this field: remove it, or ask whoever administers that grant"
+                ),
             });
         }
     }
@@ -444,7 +472,10 @@ fn demand(desired: &mut Desired, grant: &str, requires: &Requirements) {
     let verification = &mut desired.verification;
     if verification.dns_settle < requires.minimum_dns_settle {
         verification.dns_settle = requires.minimum_dns_settle;
-        told.push(format!("verification.dnsSettle: {}", duration::show(requires.minimum_dns_settle)));
+        told.push(format!(
+            "verification.dnsSettle: {}",
+            duration::show(requires.minimum_dns_settle)
+        ));
     }
     if verification.consecutive_successes < requires.minimum_consecutive_successes {
         verification.consecutive_successes = requires.minimum_consecutive_successes;

@@ -6,8 +6,8 @@ use sreg_api::ChangeKind;
 use sreg_api::registry::*;
 use sreg_api::status::RollbackStatus;
 use sreg_domain::grants::Requirements;
-use sreg_domain::{Fact, Grants};
 use sreg_domain::seen::*;
+use sreg_domain::{Fact, Grants};
 
 use crate::world::scramble::Blow;
 use crate::world::*;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
 use sreg_api::grant::RegistryOperation;
+use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
 use sreg_domain::{Action, ArmId, ClusterAction, Fact, Purpose};
 use sreg_planner::plan::FindingReason;
 use sreg_planner::{Plan, render};
@@ -44,11 +44,16 @@ fn ungranted(world: &World, plan: &Plan) -> Option<Purpose> {
     let needs = |purpose: &Purpose, opens: bool| match purpose {
         Purpose::Registry(operation) if *operation == look => true,
         Purpose::Registry(operation) if *operation == open => {
-            opens || world.desired.public_access == PublicAccess::Enabled || world.object.spec.public_access.rollback.is_some()
+            opens
+                || world.desired.public_access == PublicAccess::Enabled
+                || world.object.spec.public_access.rollback.is_some()
         }
         Purpose::Registry(RegistryOperation::Lock) => !opens && world.desired.public_access == PublicAccess::Disabled,
         Purpose::Network(_) | Purpose::PrivateDnsZone => !opens,
-        Purpose::Registry(_) | Purpose::EndpointResourceGroup | Purpose::Account(_) | Purpose::LogAnalyticsWorkspace => false,
+        Purpose::Registry(_)
+        | Purpose::EndpointResourceGroup
+        | Purpose::Account(_)
+        | Purpose::LogAnalyticsWorkspace => false,
     };
     let writes = plan.steps().filter_map(|step| match &step.action {
         Action::Azure(azure) => Some(azure.is_opening()),
@@ -107,7 +112,11 @@ impl Witness {
             ));
         }
         if let Some(taken) = ungranted(before, plan) {
-            self.object(format!("{}: writes, and nobody grants {taken:?}\n{}", before.now, render(plan)));
+            self.object(format!(
+                "{}: writes, and nobody grants {taken:?}\n{}",
+                before.now,
+                render(plan)
+            ));
         }
         if let Some(theirs) = self.strangers_touched(before, plan) {
             self.object(format!(

@@ -67,7 +67,10 @@ fn without_a_grant_nothing_is_read_written_or_shown_and_it_is_said_who_can_give_
     // Of what else is named not a word: whoever may not look at the registry learns nothing of it.
     assert!(!world.message().contains("more:"), "{}", world.message());
     let status = &world.seen.object.status;
-    assert_eq!((&status.public_access, &status.grants, status.endpoints.len()), (&None, &None, 0));
+    assert_eq!(
+        (&status.public_access, &status.grants, status.endpoints.len()),
+        (&None, &None, 0)
+    );
     world.regrant(None);
     world.settle(60);
     assert_eq!(world.state(), "Locked");
@@ -83,7 +86,11 @@ fn taking_anything_away_from_a_lock_stops_writes_keeps_it_closed_and_giving_it_b
         world.suffer(crate::world::scramble::Blow::OpenStorage);
         nothing_is_written(&mut world);
         assert_eq!(world.state(), "Stalled", "{taken:?}");
-        assert!(world.message().contains("no RegistryGrant"), "{taken:?}: {}", world.message());
+        assert!(
+            world.message().contains("no RegistryGrant"),
+            "{taken:?}: {}",
+            world.message()
+        );
         assert!(world.closed().values().any(|closed| *closed), "{taken:?}");
         world.regrant(None);
         world.settle(80);
@@ -112,7 +119,11 @@ fn a_vantage_point_that_is_not_granted_is_not_asked() {
     grant.vantage_points.remove("spoke-agent");
     world.regrant(Some(Grants::new(vec![grant])));
     nothing_is_written(&mut world);
-    assert!(world.message().contains("use VantagePoint spoke-agent"), "{}", world.message());
+    assert!(
+        world.message().contains("use VantagePoint spoke-agent"),
+        "{}",
+        world.message()
+    );
     assert!(world.seen.cluster.probes.values().all(|probe| probe.seen().is_none()));
 }
 
@@ -121,21 +132,31 @@ fn what_nobody_may_open_stays_closed_whatever_the_spec_an_emergency_or_a_rollbac
     let mut world = locked();
     world.take_away(&[OPEN]);
     let (plan, _) = world.settle(20);
-    let warned = plan.findings.iter().find(|f| f.reason == FindingReason::ReopeningForbidden);
+    let warned = plan
+        .findings
+        .iter()
+        .find(|f| f.reason == FindingReason::ReopeningForbidden);
     assert!(warned.unwrap().message.starts_with("a BreakGlass will have no effect"));
     assert_eq!(world.state(), "Locked");
     world.break_glass(60);
     world.visit();
     assert_eq!(phase(&mut world, "incident-0"), Ignored);
     let message = told(&mut world, "incident-0").message;
-    assert!(message.contains("no RegistryGrant lets namespace ml-platform open"), "{message}");
+    assert!(
+        message.contains("no RegistryGrant lets namespace ml-platform open"),
+        "{message}"
+    );
     nothing_is_written(&mut world);
     assert!(world.all_closed());
     world.pass(Duration::from_secs(7200));
     world.turn_ungranted(|o| o.spec.public_access.desired = PublicAccess::Enabled);
     nothing_is_written(&mut world);
     assert!(world.all_closed() && world.state() == "Stalled", "{}", world.message());
-    assert!(world.message().starts_with("spec.publicAccess.desired: "), "{}", world.message());
+    assert!(
+        world.message().starts_with("spec.publicAccess.desired: "),
+        "{}",
+        world.message()
+    );
     world.turn_ungranted(|o| {
         o.spec.public_access.desired = PublicAccess::Disabled;
         o.spec.public_access.rollback = Some(RollbackSpec {
@@ -172,18 +193,25 @@ fn what_a_grant_demands_holds_and_is_told_where_the_spec_says_less() {
         o.spec.verification.dns_settle = "1m".into();
         o.spec.verification.consecutive_successes = 1;
     });
-    let strict = demanding(&world, Requirements {
-        lockdown_approval: true,
-        minimum_dns_settle: Duration::from_secs(3600),
-        minimum_consecutive_successes: 3,
-        ..Requirements::default()
-    });
+    let strict = demanding(
+        &world,
+        Requirements {
+            lockdown_approval: true,
+            minimum_dns_settle: Duration::from_secs(3600),
+            minimum_consecutive_successes: 3,
+            ..Requirements::default()
+        },
+    );
     // One that demands nothing covers the same: it takes nothing away from what the other demands.
     world.regrant(Some(Grants::new(vec![everything(&world.object), strict])));
     assert_eq!(world.desired.verification.dns_settle, Duration::from_secs(3600));
     assert_eq!(world.desired.verification.consecutive_successes, 3);
     let (plan, _) = world.until("AwaitingApproval", 60);
-    let told = plan.findings.iter().find(|f| f.reason == FindingReason::GrantDemands).unwrap();
+    let told = plan
+        .findings
+        .iter()
+        .find(|f| f.reason == FindingReason::GrantDemands)
+        .unwrap();
     assert_eq!(
         told.message,
         "RegistryGrant networks demands what the spec does not: publicAccess.lockdown.waitFor: [Approval], verification.dnsSettle: 1h, verification.consecutiveSuccesses: 3"
@@ -201,21 +229,33 @@ fn evidence_that_could_not_live_as_long_as_a_grant_demands_is_refused() {
         o.spec.verification.max_age = "1m".into();
         o.spec.verification.consecutive_successes = 2;
     });
-    let strict = demanding(&world, Requirements {
-        minimum_consecutive_successes: 3,
-        ..Requirements::default()
-    });
+    let strict = demanding(
+        &world,
+        Requirements {
+            minimum_consecutive_successes: 3,
+            ..Requirements::default()
+        },
+    );
     world.regrant(Some(Grants::new(vec![strict])));
-    assert!(world.desired.what_is_wrong().unwrap().contains("a RegistryGrant demands 3 successes"));
+    assert!(
+        world
+            .desired
+            .what_is_wrong()
+            .unwrap()
+            .contains("a RegistryGrant demands 3 successes")
+    );
 }
 
 #[test]
 fn a_field_that_a_grant_forbids_is_refused_with_its_name() {
     let mut world = World::everyday();
-    let strict = demanding(&world, Requirements {
-        forbidden_fields: ["spec.endpoints.dns.linkVirtualNetworks".to_owned()].into(),
-        ..Requirements::default()
-    });
+    let strict = demanding(
+        &world,
+        Requirements {
+            forbidden_fields: ["spec.endpoints.dns.linkVirtualNetworks".to_owned()].into(),
+            ..Requirements::default()
+        },
+    );
     world.regrant(Some(Grants::new(vec![everything(&world.object), strict])));
     nothing_is_written(&mut world);
     assert_eq!(
@@ -234,7 +274,13 @@ fn a_grant_that_is_not_understood_holds_what_it_covers_also_where_another_covers
     };
     world.regrant(Some(Grants::new(vec![everything(&world.object), odd])));
     nothing_is_written(&mut world);
-    assert!(world.message().contains("RegistryGrant odd, which covers it, is not understood"), "{}", world.message());
+    assert!(
+        world
+            .message()
+            .contains("RegistryGrant odd, which covers it, is not understood"),
+        "{}",
+        world.message()
+    );
     assert!(world.all_closed());
 }
 
@@ -276,10 +322,21 @@ fn an_endpoint_whose_subnet_is_not_granted_any_more_stays_when_its_entry_is_drop
         world.pass(Duration::from_secs(30));
     }
     assert_eq!(standing_endpoints(&world), 2 * before, "{}", world.message());
-    let stays = world.seen.object.status.findings.iter().chain([]).map(|f| f.message.clone());
+    let stays = world
+        .seen
+        .object
+        .status
+        .findings
+        .iter()
+        .chain([])
+        .map(|f| f.message.clone());
     let waits = world.seen.object.status.waiting_for.iter().map(|w| w.message.clone());
     let said: Vec<String> = stays.chain(waits).collect();
-    assert!(said.iter().any(|m| m.contains("no RegistryGrant lets namespace ml-platform write to")), "{said:#?}");
+    assert!(
+        said.iter()
+            .any(|m| m.contains("no RegistryGrant lets namespace ml-platform write to")),
+        "{said:#?}"
+    );
 }
 
 #[test]

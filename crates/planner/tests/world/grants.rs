@@ -22,7 +22,9 @@ pub fn everything(object: &SecureRegistry) -> Grant {
     let points = object.spec.client_networks.iter();
     Grant {
         name: "everything".into(),
-        scopes: Purpose::all().map(|purpose| (purpose, scopes.clone())).collect::<BTreeMap<_, _>>(),
+        scopes: Purpose::all()
+            .map(|purpose| (purpose, scopes.clone()))
+            .collect::<BTreeMap<_, _>>(),
         vantage_points: points.map(|n| n.vantage_point.clone()).collect::<BTreeSet<_>>(),
         requires: Ok(Requirements::default()),
     }

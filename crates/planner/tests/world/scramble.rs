@@ -1,7 +1,7 @@
 //! Things that happen to a world from outside: people, other teams, policies, crashes.
 
-use sreg_domain::{Fact, Purpose};
 use sreg_domain::seen::*;
+use sreg_domain::{Fact, Purpose};
 
 use super::*;
 

@@ -16,7 +16,9 @@ fn requests(stand: &Stand) -> Vec<String> {
         Entry::Request(request) => Some(request.path.clone()),
         _ => None,
     });
-    paths.filter(|path| path.to_lowercase().contains("/subscriptions/")).collect()
+    paths
+        .filter(|path| path.to_lowercase().contains("/subscriptions/"))
+        .collect()
 }
 
 fn asked(stand: &Stand) -> usize {
@@ -24,7 +26,9 @@ fn asked(stand: &Stand) -> usize {
 }
 
 async fn until_state(stand: &Stand, state: &str, within: u64) {
-    stand.until(state, Duration::from_secs(within), |stand| stand.state() == state).await;
+    stand
+        .until(state, Duration::from_secs(within), |stand| stand.state() == state)
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,12 +40,22 @@ async fn without_a_grant_nothing_of_azure_is_asked_and_with_one_the_object_goes_
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(asked(&stand), 0, "{:?}", requests(&stand));
     let status = stand.status();
-    assert!(status["publicAccess"].is_null() && status["endpoints"].is_null(), "{status:#}");
+    assert!(
+        status["publicAccess"].is_null() && status["endpoints"].is_null(),
+        "{status:#}"
+    );
     let message = status["conditions"][0]["message"].as_str().unwrap().to_owned();
-    assert!(message.contains(&format!("no RegistryGrant lets namespace {NAMESPACE} look at registry {REGISTRY}")), "{message}");
+    assert!(
+        message.contains(&format!(
+            "no RegistryGrant lets namespace {NAMESPACE} look at registry {REGISTRY}"
+        )),
+        "{message}"
+    );
     // Long before the next look would have come by itself.
     stand.grant(|_| {});
-    stand.until("it is looked at", Duration::from_secs(20), |stand| asked(stand) > 0).await;
+    stand
+        .until("it is looked at", Duration::from_secs(20), |stand| asked(stand) > 0)
+        .await;
     until_state(&stand, "Locked", 3600).await;
     assert_eq!(stand.status()["grants"], json!("platform"));
     stand.assert_never_closed_without_proof(Duration::from_secs(600));
@@ -61,7 +75,10 @@ async fn a_lock_whose_grant_is_taken_away_stays_and_nothing_is_asked_or_written_
     assert_eq!(asked(&stand), before);
     assert_eq!(stand.open_targets(), Vec::<String>::new());
     let glass = stand.glass();
-    assert!(glass["message"].as_str().unwrap().contains("no RegistryGrant"), "{glass}");
+    assert!(
+        glass["message"].as_str().unwrap().contains("no RegistryGrant"),
+        "{glass}"
+    );
     stand.grant(|_| {});
     until_state(&stand, "Locked", 7200).await;
     operator.stop().await;
@@ -87,12 +104,22 @@ async fn each_grant_is_told_how_it_is_understood() {
         })
         .await;
     let (_, message) = condition("odd", 0);
-    assert!(message.starts_with("spec.registries[0].scope: \"/subscriptions/*\" must be the ARM id"), "{message}");
+    assert!(
+        message.starts_with("spec.registries[0].scope: \"/subscriptions/*\" must be the ARM id"),
+        "{message}"
+    );
     let (overlaps, message) = condition("platform", 1);
-    assert!(overlaps == "True" && message.contains("RegistryGrant odd covers"), "{message}");
+    assert!(
+        overlaps == "True" && message.contains("RegistryGrant odd covers"),
+        "{message}"
+    );
     // Once it is put right that is told too.
     stand.grant(|grant| grant["metadata"]["name"] = json!("odd"));
-    stand.until("it is told", Duration::from_secs(60), |_| condition("odd", 0).0 == "True").await;
+    stand
+        .until("it is told", Duration::from_secs(60), |_| {
+            condition("odd", 0).0 == "True"
+        })
+        .await;
     operator.stop().await;
 }
 
@@ -108,6 +135,11 @@ async fn grants_that_cannot_be_read_are_no_grants() {
         }
     });
     let error = reconcile(&context, NAMESPACE, NAME).await.unwrap_err();
-    assert!(error.to_string().contains("read the grants for SecureRegistry ml-platform/contoso-models"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("read the grants for SecureRegistry ml-platform/contoso-models"),
+        "{error}"
+    );
     assert_eq!(asked(&stand), 0);
 }
