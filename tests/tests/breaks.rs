@@ -133,6 +133,11 @@ fn the_table_in_safety_md_is_that_of_the_breaks() {
     }
 }
 
+/// Longest that one break may take to be built and noticed, in seconds.
+const LONGEST: &str = "900";
+/// How `timeout` ends then.
+const TIMED_OUT: i32 = 124;
+
 /// The copy in which things are broken, and where it is built.
 struct Copy {
     tree: PathBuf,
@@ -166,8 +171,9 @@ impl Copy {
 
     /// Those of the tests named that fail, or that it does not compile.
     fn failing(&self, broken: &Break) -> Result<BTreeSet<String>, String> {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["test", "--workspace", "--no-fail-fast", "--quiet"]);
+        // What is broken may go round in circles for ever: that is noticed too.
+        let mut cargo = Command::new("timeout");
+        cargo.args([LONGEST, env!("CARGO"), "test", "--workspace", "--no-fail-fast", "--quiet"]);
         // Built once for each break, and run for a moment: compiling is what takes time.
         for package in ["sreg-planner", "sreg-domain", "sreg-azure", "sreg-runtime", "azure-sim"] {
             cargo.args(["--config", &format!("profile.dev.package.{package}.opt-level=0")]);
@@ -185,6 +191,10 @@ impl Copy {
             .env("CARGO_TARGET_DIR", &self.build)
             .env("INSTA_UPDATE", "no");
         let output = cargo.output().unwrap();
+        if output.status.code() == Some(TIMED_OUT) {
+            println!("the tests do not end within {LONGEST} s");
+            return Ok(broken.noticed.iter().cloned().collect());
+        }
         let (said, complained) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),

@@ -102,7 +102,7 @@ pub struct GrantedRegistries {
     #[x_kube(validation = Rule::new(SCOPE).message(SCOPE_SAYS))]
     pub scope: String,
     /// What may be done; each of them includes `Observe`.
-    #[schemars(length(min = 1, max = 4))]
+    #[schemars(length(min = 1, max = 5))]
     pub operations: Vec<RegistryOperation>,
 }
 
@@ -131,6 +131,8 @@ pub enum RegistryOperation {
     Open,
     /// Create it where it does not exist.
     Create,
+    /// Go on with what an object of another namespace or name held that is gone.
+    TakeOver,
 }
 
 /// Networks below a scope, and what may be done with them.
@@ -205,8 +207,10 @@ pub struct GrantedAccounts {
 pub enum AccountUse {
     /// A resource rule for the registry may be put on it (`spec.sharing`).
     Sharing,
-    /// It may be closed with the registry although others use it too (`spec.sharedAccounts`).
-    SharedLockdown,
+    /// A registry that names it as one of its accounts, though it stands outside the registry's managed resource group, may have it
+    /// looked at, connected, closed and opened with itself (`spec.sharedAccounts`). Whoever can write a registry can have it name
+    /// anybody's account: without this such an account is not even read.
+    Shared,
 }
 
 /// What a grant demands. Where several are demanded, or the spec asks for more, the strictest holds.

@@ -104,6 +104,8 @@ pub enum ClusterAction {
     Claim {
         /// Name of the Lease in the operator's namespace.
         lease: String,
+        /// Uid of the holder, gone by now, that it is taken over from; `None`: nobody holds it.
+        from: Option<String>,
     },
     /// Delete that Lease, if it is still ours.
     ReleaseClaim {

@@ -80,6 +80,8 @@ pub struct Desired {
     pub ungranted: Vec<Violation>,
     /// Names of the grants that cover something that it names.
     pub stands_on: Vec<String>,
+    /// A grant demands that changes of names are approved, also those that deleting the object makes.
+    pub approval_demanded: bool,
     /// What they demand beyond its own spec, in sentences; it is part of the fields above already.
     pub demanded: Vec<String>,
 }

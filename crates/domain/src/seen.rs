@@ -1,12 +1,13 @@
 //! What was seen: one value per visit. Every fact is `Seen`, `Absent` or `Unknown(why)`; nothing is deleted, locked or
 //! called healthy on `Unknown`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sreg_api::grant::AccountUse;
 use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus};
 use sreg_api::status::RefusalStatus;
 use sreg_api::vantage_point::VantageNetwork;
@@ -15,6 +16,7 @@ use sreg_api::{BreakGlassStatus, ChangeApprovalStatus, ChangeKind, SecureRegistr
 use crate::action::{Operation, Snapshot};
 use crate::azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
 use crate::digest::Digest;
+use crate::grants::{Grants, Purpose};
 use crate::ids::{ArmId, Fqdn, Location};
 use crate::rights::Permissions;
 
@@ -178,6 +180,8 @@ pub struct Claim {
     pub holder: String,
     /// Uid of the holder.
     pub uid: String,
+    /// Whether that object may still exist. One that is gone goes on holding what may be closed in its name.
+    pub alive: bool,
 }
 
 /// A vantage point.
@@ -436,12 +440,37 @@ pub struct RegistrySeen {
     pub managed_resource_group: Option<ArmId>,
     /// Regions, with what Azure created in each.
     pub regions: Vec<RegionSeen>,
+    /// Accounts that it names, that stand outside its managed resource group and that no grant covers: left out of `regions`, and
+    /// neither read nor written. Whoever can write a registry can have it name anybody's.
+    pub ungranted_accounts: Vec<ArmId>,
     /// `assignedIdentities[].principalId` of `managedResourceGroupSettings`.
     pub assigned_identities: Vec<String>,
     /// Private endpoints that are connected to it, whoever made them.
     pub private_endpoints: Vec<ArmId>,
     /// Digest of the body without server-owned and volatile fields.
     pub digest: Digest,
+}
+
+impl RegistrySeen {
+    /// Leaves out accounts outside its managed resource group that no grant covers.
+    #[must_use]
+    pub fn as_far_as_granted(mut self, grants: &Grants) -> RegistrySeen {
+        let purpose = Purpose::Account(AccountUse::Shared);
+        let managed = self.managed_resource_group.as_ref();
+        let mut left_out = BTreeSet::new();
+        let accounts = self
+            .regions
+            .iter_mut()
+            .flat_map(|region| region.storage.iter_mut().chain(&mut region.container_registries));
+        for account in accounts {
+            let foreign = |id: &&ArmId| id.resource_group_id().as_ref() != managed && !grants.allow(purpose, id);
+            if account.as_ref().filter(foreign).is_some() {
+                left_out.extend(account.take());
+            }
+        }
+        self.ungranted_accounts.extend(left_out);
+        self
+    }
 }
 
 /// One region of a registry. An id is `None` while Azure has not filled it in: the registry is not ready.

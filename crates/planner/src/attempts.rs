@@ -64,7 +64,7 @@ pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Refus
     }
     if status.observed_generation == Some(generation) {
         for record in &status.refusals {
-            match all.iter_mut().find(|known| known.step == record.step) {
+            match all.iter_mut().find(|known| known.step.eq_ignore_ascii_case(&record.step)) {
                 None => all.push(record.clone()),
                 Some(known) if at(known) < at(record) => *known = record.clone(),
                 Some(_) => {}
@@ -112,7 +112,8 @@ fn failed_operations(seen: &Seen) -> impl Iterator<Item = (&OperationSeen, &Fail
 }
 
 fn of<'a>(view: &'a View<'_>, step: &str) -> Option<&'a RefusalStatus> {
-    view.attempts.iter().find(|record| record.step == step)
+    // Names of steps hold names of resources, which Azure re-cases (azure.md §12).
+    view.attempts.iter().find(|record| record.step.eq_ignore_ascii_case(step))
 }
 
 /// Why a step is not tried now, if its last try was a short time ago.
@@ -250,7 +251,7 @@ fn is_unanswered(record: &RefusalStatus) -> bool {
 }
 
 fn take(all: &mut Vec<RefusalStatus>, step: &str) -> Option<RefusalStatus> {
-    let found = all.iter().position(|record| record.step == step);
+    let found = all.iter().position(|record| record.step.eq_ignore_ascii_case(step));
     found.map(|at| all.swap_remove(at))
 }
 
@@ -392,7 +393,7 @@ pub(crate) fn remember(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Tim
         let before = take(&mut all, &step.step.0);
         all.push(after_a_try(view, step, ended, before, now));
     }
-    let planned = |step: &str| plan.steps().any(|s| s.id.0 == step);
+    let planned = |step: &str| plan.steps().any(|s| s.id.0.eq_ignore_ascii_case(step));
     all.retain(|r| tried.contains(&r.step.as_str()) || planned(&r.step) || still_counts(view, r, now));
     all.sort_by(|a, b| (&b.at, &a.step).cmp(&(&a.at, &b.step)));
     all.truncate(MOST);
@@ -529,7 +530,7 @@ fn is_undone(view: &View<'_>, record: &RefusalStatus) -> bool {
 /// What status shows: writes in trouble that are still wanted, as far as can be told.
 pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[RefusalStatus], now: Timestamp) -> Vec<RefusalStatus> {
     let settled = plan.waves.is_empty() && plan.waits.is_empty();
-    let planned = |step: &str| plan.steps().any(|s| s.id.0 == step);
+    let planned = |step: &str| plan.steps().any(|s| s.id.0.eq_ignore_ascii_case(step));
     let told = |step: &str| {
         let told = |message: &str| plan.findings.iter().any(|f| f.message.starts_with(message));
         of(view, step).is_some_and(|r| !r.message.is_empty() && told(&r.message))

@@ -158,6 +158,8 @@ pub(crate) fn recorded<'a>(uses: &'a [BreakGlassUse], glass: &BreakGlassSeen) ->
 /// Judges the emergencies of an object.
 pub(crate) fn standing(view: &View<'_>) -> Standing {
     match &view.seen.cluster.break_glasses {
+        // What no grant lets anybody open no emergency opens; each is told so.
+        Fact::Seen(_) if !view.desired.may_be_opened() => Standing::None,
         Fact::Seen(_) => judge(&terms(view.desired, view.seen, view.now), view.now),
         Fact::Absent => Standing::None,
         Fact::Unknown(_) => Standing::NotKnown,
@@ -167,7 +169,7 @@ pub(crate) fn standing(view: &View<'_>) -> Standing {
 /// Whether one is in force, or may be: then nothing is closed.
 pub(crate) fn may_be_in_force(desired: &Desired, seen: &Seen) -> bool {
     matches!(seen.cluster.break_glasses, Fact::Unknown(_))
-        || terms(desired, seen, seen.at).iter().any(|term| term.runs(seen.at))
+        || (desired.may_be_opened() && terms(desired, seen, seen.at).iter().any(|term| term.runs(seen.at)))
 }
 
 fn judge(terms: &[Term<'_>], now: Timestamp) -> Standing {

@@ -4,18 +4,22 @@
 //! | --- | --- |
 //! | not known | wait; nothing is written |
 //! | another object's | Stalled, naming the holder |
+//! | of an object that is gone | it goes on holding what may be closed in its name: Stalled, unless a grant lets this namespace take it over |
 //! | absent | take it, then the finalizer, then go on |
-//! | left by an earlier object of our name | give it back, then take it |
+//! | left by an earlier object of our name | take it over |
 //! | ours | finalizer if missing, then go on |
 //!
-//! Under Observe no claim is taken: nothing is written that another object could fight over. The finalizer is still put on
+//! A claim is kept for as long as the registry may be closed in the holder's name: under Observe, and beyond the end of the object
+//! (`teardown`). Under Observe none is taken: nothing is written that another object could fight over. The finalizer is still put on
 //! where probes are made, because they live in other namespaces and nothing else would remove them.
 
-use sreg_domain::{ClusterAction, Fact, naming};
+use sreg_api::grant::RegistryOperation;
+use sreg_domain::seen::Claim;
+use sreg_domain::{ClusterAction, Fact, Purpose, naming};
 
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, name_holder, not_known};
-use crate::plan::{Wait, WaitReason};
+use crate::plan::{FindingReason, Wait, WaitReason};
 
 /// Plans claim and finalizer. `false`: nothing else may be planned.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
@@ -33,34 +37,58 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
             return false;
         }
         Fact::Seen(claim) if claim.uid == view.desired.object.uid => {}
-        Fact::Seen(claim) if claim.holder == view.holder() => {
-            // Two objects of one name cannot live at once, so the holder is gone.
-            draft.first.push(vec![cluster_step(
-                "release-old-claim",
-                ClusterAction::ReleaseClaim { lease: lease.clone() },
-            )]);
-            draft
-                .first
-                .push(vec![cluster_step("claim", ClusterAction::Claim { lease })]);
+        // Two objects of one name cannot live at once, so the holder is gone.
+        Fact::Seen(claim) if claim.holder == view.holder() || may_take_over(view, claim) => {
+            let step = ClusterAction::Claim {
+                lease,
+                from: Some(claim.uid.clone()),
+            };
+            draft.first.push(vec![cluster_step("claim", step)]);
+            if claim.holder != view.holder() {
+                draft.find(
+                    FindingReason::TakenOver,
+                    format!(
+                        "this registry was claimed by SecureRegistry {}, which is gone; a RegistryGrant lets namespace {} take it over",
+                        claim.holder, view.desired.object.namespace
+                    ),
+                );
+            }
         }
         Fact::Seen(claim) => {
             draft.wait(Wait {
                 reason: WaitReason::ClaimedElsewhereStalled,
-                message: format!(
-                    "SecureRegistry {} owns this Azure registry: delete one of the two objects (this one: kubectl delete sreg {} -n {}); if that one is gone for good, delete the Lease {lease} in the operator's namespace (kubectl get leases -A --field-selector metadata.name={lease})",
-                    name_holder(claim),
-                    view.desired.object.name,
-                    view.desired.object.namespace
-                ),
+                message: held(view, claim, &lease),
             });
             return false;
         }
-        Fact::Absent => draft
-            .first
-            .push(vec![cluster_step("claim", ClusterAction::Claim { lease })]),
+        Fact::Absent => {
+            let step = ClusterAction::Claim { lease, from: None };
+            draft.first.push(vec![cluster_step("claim", step)]);
+        }
     }
     if !view.seen.object.has_finalizer {
         draft.first.push(vec![finalizer()]);
     }
     true
+}
+
+/// Whether administrators let this namespace go on with what an object of another name left.
+pub(crate) fn may_take_over(view: &View<'_>, claim: &Claim) -> bool {
+    let take_over = Purpose::Registry(RegistryOperation::TakeOver);
+    !claim.alive && view.desired.is_valid() && view.desired.grants.allow(take_over, &view.desired.registry)
+}
+
+/// Who holds the registry, and how that ends.
+fn held(view: &View<'_>, claim: &Claim, lease: &str) -> String {
+    let (name, namespace) = (&view.desired.object.name, &view.desired.object.namespace);
+    let holder = name_holder(claim);
+    if claim.alive {
+        format!(
+            "SecureRegistry {holder} owns this Azure registry: delete one of the two objects (this one: kubectl delete sreg {name} -n {namespace})"
+        )
+    } else {
+        format!(
+            "SecureRegistry {holder}, which is gone, left this Azure registry as it was and goes on holding it: declare it again under that namespace and name; or an administrator lets namespace {namespace} take it over (RegistryGrant, registries with operations: [TakeOver]), or frees it: kubectl delete lease {lease} -n OPERATOR_NAMESPACE (kubectl get leases -A --field-selector metadata.name={lease} shows where)"
+        )
+    }
 }

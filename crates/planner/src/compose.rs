@@ -134,6 +134,7 @@ fn invalid(view: &View<'_>) -> Plan {
             stays_open(view, &mut draft);
         }
     }
+    draft.probes.extend(evidence::ask_no_more(view));
     let waves = waves(view, &mut draft);
     let assessment = Assessment {
         access: view.access.clone(),
@@ -156,7 +157,9 @@ fn tell_what_is_wrong(view: &View<'_>, draft: &mut Draft) {
 fn ungranted(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
     tell_what_is_wrong(view, &mut draft);
-    finish(view, Vec::new(), draft, Assessment::default())
+    let asked_no_more = evidence::ask_no_more(view);
+    let waves = if asked_no_more.is_empty() { Vec::new() } else { vec![asked_no_more] };
+    finish(view, waves, draft, Assessment::default())
 }
 
 /// What cannot be read cannot be opened: who waits for that must be told, and it is looked at again soon.
@@ -271,7 +274,10 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
         );
     }
     if !view.desired.may_be_opened() {
-        return not_opened(view, &emergency, draft);
+        if emergency == Standing::NotKnown {
+            draft.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses));
+        }
+        return view.desired.public_access == PublicAccess::Enabled;
     }
     if view.desired.public_access == PublicAccess::Enabled {
         opening::plan(view, Cause::Spec, draft);
@@ -299,27 +305,6 @@ fn open(view: &View<'_>, draft: &mut Draft) -> bool {
         Standing::None | Standing::UsedUp { .. } => {}
     }
     locked::go_on_rolling_back(view, draft)
-}
-
-/// No grant lets anybody of the namespace open the registry: neither spec nor emergency does, and neither is closed against.
-fn not_opened(view: &View<'_>, emergency: &Standing, draft: &mut Draft) -> bool {
-    match emergency {
-        Standing::Active { name, requested_by, .. } => {
-            draft.waiting(
-                WaitReason::BreakGlassStalled,
-                format!(
-                    "BreakGlass {name} by {requested_by} has no effect: {}",
-                    break_glass::nobody_may_open(view)
-                ),
-            );
-            true
-        }
-        Standing::NotKnown => {
-            draft.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses));
-            false
-        }
-        Standing::None | Standing::UsedUp { .. } => view.desired.public_access == PublicAccess::Enabled,
-    }
 }
 
 /// Under Observe: what an end of a break-glass leaves to others, and what would be closed.
@@ -402,6 +387,7 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
         .findings
         .sort_by(|a, b| (a.reason, &a.message).cmp(&(b.reason, &b.message)));
     let steps: Vec<&Step> = waves.iter().flatten().collect();
+    assessment.grants = view.desired.grants.clone();
     assessment.state = Some(state::judge(view, &steps, &draft.waits, &assessment));
     let held: Vec<&Action> = assessment.names_about_to_change.iter().chain(&draft.held).collect();
     assessment.drift = drift::found(view, &steps, &held, &assessment, &draft.findings);
@@ -504,7 +490,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | PathsUnknown
         | HostNotCovered => Duration::from_secs(30),
         // Only a change of the spec ends it, and that is seen at once.
-        InvalidSpecStalled | NotGrantedStalled => view.desired.drift_interval,
+        InvalidSpecStalled => view.desired.drift_interval,
         DnsSettling | WindowClosed | RollbackBackoff | RetryPending | EffectPending => gates_look(view),
         SharedAccountNotAcknowledged
         | RecentPublicClients
@@ -534,7 +520,10 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | SettingNotUnderstoodStalled
         | SnapshotUnreadableStalled
         | BreakGlassStalled
-        | PlanRefusedStalled => 2 * PEOPLE,
+        | PlanRefusedStalled
+        // A grant that comes is seen at once, a label of the namespace that one asks for is not.
+        | NotGrantedStalled
+        | EndpointNotGrantedStalled => 2 * PEOPLE,
     }
 }
 

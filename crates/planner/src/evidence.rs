@@ -313,6 +313,23 @@ fn complete(view: &View<'_>, paths: &Paths, looks: &[Look], round: &Round, waits
     Some(Digest::of_parts(parts.iter().map(String::as_str)))
 }
 
+/// Ends the questions to vantage points that no grant lets the namespace use.
+pub(crate) fn ask_no_more(view: &View<'_>) -> Vec<Step> {
+    let probes = view.seen.cluster.probes.iter();
+    let seen = probes.filter_map(|(point, fact)| Some((point, fact.seen()?)));
+    let ungranted = seen.filter(|(_, probe)| !view.desired.grants.allow_vantage_point(&probe.spec.vantage_point));
+    let end = |(point, probe): (&String, &ProbeSeen)| {
+        cluster_step(
+            format!("delete-probe {point}"),
+            ClusterAction::DeleteProbe {
+                namespace: probe.namespace.clone(),
+                name: probe.name.clone(),
+            },
+        )
+    };
+    ungranted.map(end).collect()
+}
+
 impl Evidence {
     /// Whether the agent of a vantage point stands where it should and reports.
     pub(crate) fn hears(&self, vantage_point: &str) -> bool {

@@ -353,7 +353,16 @@ fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
     targets.storage.dedup();
     targets.container_registries.sort();
     targets.container_registries.dedup();
-    if registry.regions.is_empty() || !incomplete.is_empty() {
+    if let Some(account) = registry.ungranted_accounts.first() {
+        targets.gap = Some(Wait {
+            reason: WaitReason::NotGrantedStalled,
+            message: format!(
+                "registry {} names account {account}, which stands outside its managed resource group, and no RegistryGrant lets namespace {} have a registry share it: nothing of it is read, connected, closed or opened; an administrator can add one (accounts with uses: [Shared]): kubectl edit registrygrant NAME",
+                desired.registry.name(),
+                desired.object.namespace
+            ),
+        });
+    } else if registry.regions.is_empty() || !incomplete.is_empty() {
         let regions = if incomplete.is_empty() {
             "any region".to_owned()
         } else {

@@ -34,7 +34,7 @@ pub(crate) fn known<'v>(view: &'v View<'_>, target: &ArmId, rules: &[NetworkRule
     let record = view
         .attempts
         .iter()
-        .find(|r| r.step == step)
+        .find(|r| r.step.eq_ignore_ascii_case(&step))
         .filter(|_| !rules.is_empty())?;
     let (at, next) = (record.at.as_ref()?.0, record.next_try.as_ref()?.0);
     Some(LeftOutRules {
@@ -65,7 +65,7 @@ pub(crate) fn remember(all: &mut Vec<RefusalStatus>, outcome: &Outcome, now: Tim
     for (target, left_out) in restored(outcome) {
         let rules: Vec<NetworkRule> = left_out.iter().map(|left| left.rule.clone()).collect();
         let step = name(target, &rules);
-        let before = all.iter().find(|r| r.step == step).cloned();
+        let before = all.iter().find(|r| r.step.eq_ignore_ascii_case(&step)).cloned();
         // Another set was refused before: it was put back in part, or somebody has changed it.
         all.retain(|r| !(is_about_rules(r) && r.resource_id.eq_ignore_ascii_case(target.as_str())));
         all.extend(record(step, target, left_out, before, now));

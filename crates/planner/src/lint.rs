@@ -7,7 +7,7 @@
 //! | alone | closing writes stand alone in the only wave |
 //! | opening | opening needs the spec, a break-glass in force, or a rollback that was chosen |
 //! | valid | for an object that breaks rules nothing is written to Azure but what opens, by its spec or in an emergency |
-//! | claim first | no Azure write before claim and finalizer; nobody's snapshot goes but with the claim |
+//! | claim first | no Azure write before claim and finalizer; no claim over another object's that is there, or that nobody may take over; nobody's snapshot goes but with the claim |
 //! | ownership | no step names a resource that is not ours, or that could not be read |
 //! | grants | no step touches what no grant lets the object's namespace touch, and none asks from a VantagePoint without one |
 //! | names | no endpoint is made whose names a policy would have to make, and none is seen that does |
@@ -22,8 +22,9 @@
 use std::collections::BTreeSet;
 
 use sreg_api::conditions::State;
+use sreg_api::grant::RegistryOperation;
 use sreg_api::registry::PublicAccess;
-use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Fact, Seen};
+use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Fact, Purpose, Seen};
 
 use crate::plan::{PathStanding, Plan, Step};
 
@@ -179,13 +180,36 @@ fn claim_first(lint: &mut Lint<'_>) {
         lint.demand("claim first", claimed || !wave.iter().any(forgets), || {
             "a snapshot goes without the claim on its registry".into()
         });
-        claimed |= wave
-            .iter()
-            .any(|s| matches!(s.action, Action::Cluster(ClusterAction::Claim { .. })));
+        let publishes = |s: &Step| matches!(s.action, Action::Cluster(ClusterAction::PublishDns { .. }));
+        lint.demand("claim first", claimed || !wave.iter().any(publishes), || {
+            "what external DNS must answer changes without the claim on its registry".into()
+        });
+        for step in wave {
+            if let Action::Cluster(ClusterAction::Claim { from, .. }) = &step.action {
+                let may = may_claim(lint.desired, seen, from.as_deref());
+                lint.demand("claim first", may, || {
+                    "a claim is taken that somebody else holds".into()
+                });
+                claimed = true;
+            }
+        }
         finalizer |= wave
             .iter()
             .any(|s| matches!(s.action, Action::Cluster(ClusterAction::AddFinalizer)));
     }
+}
+
+/// Nobody holds it; or whoever did is gone, and had our name or may be succeeded.
+fn may_claim(desired: &Desired, seen: &Seen, from: Option<&str>) -> bool {
+    let Some(former) = from else {
+        return seen.cluster.claim.is_absent();
+    };
+    let name = format!("{}/{}", desired.object.namespace, desired.object.name);
+    let take_over = Purpose::Registry(RegistryOperation::TakeOver);
+    seen.cluster.claim.seen().is_some_and(|claim| {
+        let succeeds = !claim.alive && desired.grants.allow(take_over, &desired.registry);
+        claim.uid == former && (claim.holder == name || succeeds)
+    })
 }
 
 fn observe(lint: &mut Lint<'_>) {

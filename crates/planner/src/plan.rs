@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sreg_api::conditions::State;
 use sreg_api::probe::{Hop, ProbePath};
-use sreg_domain::{Action, ArmId, Digest, EndpointGroup, StepId, TargetKind};
+use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Grants, StepId, TargetKind};
 use strum::{Display, EnumIter, IntoStaticStr};
 
 /// One effect to bring about.
@@ -134,6 +134,8 @@ pub enum WaitReason {
     InvalidSpecStalled,
     /// The object names what no grant lets its namespace name: nothing of it is carried out.
     NotGrantedStalled,
+    /// An endpoint that nobody wants any more stands where no grant lets the namespace write: it stays.
+    EndpointNotGrantedStalled,
     /// The registry does not exist and `create` is absent, or it is not found and something of it lives.
     RegistryAbsentStalled,
     /// Azure has not named the registry's accounts for so long that it will not do so by itself.
@@ -217,8 +219,12 @@ pub enum FindingReason {
     /// Ways in that closing does not close, or that open with it again: account keys, pulls without signing in, the admin user, rules
     /// that people add to what is closed.
     OtherWaysIn,
+    /// No grant lets anybody of the namespace open the registry again.
+    OpeningNotGranted,
     /// A grant demands more than the spec does, and that holds.
     GrantDemands,
+    /// The registry is taken over from an object that is gone.
+    TakenOver,
     /// A policy may forbid what closing writes: storage that stays enabled for its resource rules.
     ClosingForbidden,
     /// Rules that were there before the lock and that Azure refuses to have back.
@@ -314,6 +320,8 @@ pub struct Assessment {
     pub tags_compliant: Option<bool>,
     /// Something that was settled differs now.
     pub drift: Vec<String>,
+    /// The grants that the plan was made by: it is carried out only while they are the same.
+    pub grants: Grants,
 }
 
 /// A change of names that waits for its approval.

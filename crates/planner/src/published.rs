@@ -115,9 +115,12 @@ pub(crate) fn status(view: &View<'_>) -> Option<PublishedDnsStatus> {
 /// Publishes what has changed; takes it away once nobody needs it. It only tells people: nothing waits for it.
 pub(crate) fn step(view: &View<'_>) -> Option<Step> {
     let published = &view.seen.cluster.published_dns;
-    let data = if view.seen.object.deleting {
+    // Whoever does not hold the registry has published nothing.
+    let data = if !view.claim_is_ours() {
+        None
+    } else if view.seen.object.deleting {
         Some(BTreeMap::new())
-    } else if view.desired.is_valid() && view.claim_is_ours() {
+    } else if view.desired.is_valid() {
         texts(view)
     } else {
         None

@@ -200,6 +200,11 @@ impl WaitReason {
                 meaning: "The object names something in Azure that no RegistryGrant lets its namespace name. What is locked stays locked; where it is the registry itself, nothing of Azure is even read.",
                 action: "Whoever administers the operator: `kubectl get registrygrants -o yaml` shows what is granted, `kubectl edit registrygrant NAME` adds the entry that the message names. Or take it out of `spec`.",
             },
+            EndpointNotGrantedStalled => Explained {
+                actor: Actor::Administrator,
+                meaning: "A private endpoint that the spec no longer wants stands where no RegistryGrant lets the namespace write any more: it stays.",
+                action: "Grant its subnet, resource group and zones again (`kubectl edit registrygrant NAME`), or `az network private-endpoint delete --ids ENDPOINT`.",
+            },
             SubnetAbsentStalled => Explained {
                 actor: Actor::User,
                 meaning: "The subnet of an entry does not exist.",

@@ -111,11 +111,13 @@ fn ungranted(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Option<Wai
     let subnet = subnet.map(|subnet| (Purpose::Network(NetworkUse::Endpoints), subnet));
     let zones = zones_of(view.desired, view.seen, id, endpoint);
     let zones = zones.iter().map(|zone| (Purpose::PrivateDnsZone, zone));
-    let (_, scope) = subnet
-        .chain(zones)
-        .find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
+    let network = endpoint.subnet.as_ref().and_then(ArmId::parent);
+    let own = network.and_then(|network| network.resource_group_id());
+    let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
+    let group = group.iter().map(|group| (Purpose::EndpointResourceGroup, group));
+    let (_, scope) = subnet.chain(zones).chain(group).find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
     Some(Wait {
-        reason: WaitReason::NotGrantedStalled,
+        reason: WaitReason::EndpointNotGrantedStalled,
         message: format!(
             "private endpoint {id} stays: no RegistryGrant lets namespace {} write to {scope} any more; an administrator can grant it again, or delete the endpoint: az network private-endpoint delete --ids {id}",
             view.desired.object.namespace

@@ -53,7 +53,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         PathFailing => 18,
         LockdownApproval => 19,
         WindowClosed | WindowNeverOpensStalled => 20,
-        RolloutPending | ResourceLockedStalled | TargetLockedStalled => 21,
+        RolloutPending | ResourceLockedStalled | TargetLockedStalled | EndpointNotGrantedStalled => 21,
         DnsSettling => 22,
         ProofPending => 23,
     }
@@ -291,6 +291,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         PathLostStalled => State::PathLost,
         InvalidSpecStalled
         | NotGrantedStalled
+        | EndpointNotGrantedStalled
         | RegistryAbsentStalled
         | RegistryIncompleteStalled
         | TargetAbsentStalled

@@ -13,7 +13,8 @@
 //! | DeleteEndpoints | how an operation on a target stands cannot be read | wait for a quarter of an hour, then left, said so |
 //! | DeleteEndpoints | Azure refuses, or is out of reach, for too long | left, said so |
 //!
-//! Then probes, snapshot (kept while anything is closed: it is the way back), claim, and last the finalizer.
+//! Then probes, snapshot and claim (kept while anything is closed, or may be: the one is the way back, the other says whose it is), and
+//! last the finalizer.
 
 use std::time::Duration;
 
@@ -132,6 +133,12 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             format!("private endpoints are left in place: the object is not valid: {wrong}"),
         );
     }
+    if view.desired.approval_demanded {
+        return draft.find(
+            FindingReason::LeftInPlace,
+            "private endpoints are left in place: a RegistryGrant demands that changes of names are approved, and a deletion asks nobody; drop their entries from spec.endpoints first",
+        );
+    }
     if view.claim_of_another().is_some() {
         return draft.find(
             FindingReason::LeftInPlace,
@@ -241,7 +248,7 @@ fn retained(view: &View<'_>, draft: &mut Draft) {
     }
     let way_back = if view.any_closed() {
         format!(
-            ", and so does the way back (ConfigMap {} of the operator's namespace)",
+            ", and so do the way back (ConfigMap {} of the operator's namespace) and the claim: whoever declares the registry again under this namespace and name goes on",
             naming::snapshot_name(&view.desired.registry)
         )
     } else {
@@ -354,7 +361,7 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
             ClusterAction::DeleteSnapshot { config_map },
         )]);
     }
-    if ours {
+    if ours && open_or_gone {
         waves.push(vec![cluster_step(
             "release-claim",
             ClusterAction::ReleaseClaim {

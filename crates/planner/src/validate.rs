@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub(crate) use grants::overlapping;
-pub use grants::{chooses_by_label, grant_violations, grants_for};
+pub use grants::{FoundGrant, grant_violations, grants_for, grants_serving};
 use sreg_api::SecureRegistry;
 use sreg_api::names;
 use sreg_api::registry::{
@@ -258,6 +258,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants, chec
         grants: grants.clone(),
         ungranted: Vec::new(),
         stands_on: Vec::new(),
+        approval_demanded: false,
         demanded: Vec::new(),
     })
 }
@@ -309,6 +310,7 @@ fn least(
         violations,
         grants: grants.clone(),
         ungranted,
+        approval_demanded: false,
         demanded: Vec::new(),
     }
 }

@@ -75,6 +75,7 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             w.seen.cluster.claim = Fact::Seen(Claim {
                 holder: "a/b".into(),
                 uid: "x".into(),
+                alive: true,
             })
         }),
         ("break-glasses unread", |w| {
@@ -422,7 +423,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
     note("teardown", rules(&leaving.desired, &leaving.seen_now(), &hasty));
     let claims = Step {
         id: StepId("claim".into()),
-        action: Action::Cluster(ClusterAction::Claim { lease: "x".into() }),
+        action: Action::Cluster(ClusterAction::Claim { lease: "x".into(), from: None }),
         touches: Vec::new(),
     };
     note(
@@ -513,7 +514,7 @@ fn each_purpose_is_asked_of_the_steps_that_take_it() {
     for purpose in [
         Purpose::Registry(RegistryOperation::Create),
         Purpose::EndpointResourceGroup,
-        Purpose::Account(AccountUse::SharedLockdown),
+        Purpose::Account(AccountUse::Shared),
         Purpose::LogAnalyticsWorkspace,
     ] {
         assert_eq!(breaks(purpose), None, "{purpose:?}");

@@ -11,7 +11,7 @@ use sreg_api::registry::*;
 use sreg_api::{SecureRegistry, VantagePoint};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::{EndpointGroup, Grants, Purpose};
-use sreg_planner::{Violation, chooses_by_label, grant_conditions, grant_violations, grants_for, validate};
+use sreg_planner::{FoundGrant, Violation, grant_conditions, grant_violations, grants_for, grants_serving, validate};
 use world::*;
 
 fn changed(change: impl FnOnce(&mut SecureRegistrySpec)) -> Result<sreg_domain::Desired, Vec<Violation>> {
@@ -414,11 +414,35 @@ fn ids_compare_without_case() {
     );
 }
 
+/// What a folder of examples grants the namespace that it declares.
+fn granted_in(folder: &std::path::Path) -> Grants {
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap();
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap().path()));
+    let documents: Vec<serde_json::Value> = files
+        .flat_map(|text| text.split("\n---\n").map(str::to_owned).collect::<Vec<_>>())
+        .map(|document| serde_saphyr::from_str(&document).unwrap())
+        .collect();
+    let of = |kind: &str| documents.iter().filter(|d| d["kind"] == kind).cloned().collect::<Vec<_>>();
+    let namespace = of("Namespace").remove(0);
+    let labels = serde_json::from_value(namespace["metadata"]["labels"].clone()).unwrap_or_default();
+    let grants: Vec<(String, FoundGrant)> = of("RegistryGrant")
+        .iter()
+        .map(|grant| (grant["metadata"]["name"].to_string(), FoundGrant::new(&grant["spec"])))
+        .collect();
+    for (name, grant) in &grants {
+        let FoundGrant::Spec(spec) = grant else { panic!("{name}: {grant:?}") };
+        assert_eq!(grant_violations(spec), [], "{name}");
+    }
+    let grants = grants.iter().map(|(name, grant)| (name.as_str(), grant));
+    grants_serving(grants, namespace["metadata"]["name"].as_str().unwrap(), &labels)
+}
+
 #[test]
 fn the_examples_are_valid() {
     let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let (mut registries, mut vantage_points) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
     for folder in ["demo", "observe", "production"] {
+        let granted = granted_in(&examples.join(folder));
         for entry in std::fs::read_dir(examples.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
@@ -435,10 +459,12 @@ fn the_examples_are_valid() {
                 } else if document.contains("\nkind: SecureRegistry\n") {
                     let object: SecureRegistry =
                         serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-                    let grants = Grants::new(vec![grants::everything(&object)]);
-                    let desired = validate(&object, &settings(), &grants)
+                                        let desired = validate(&object, &settings(), &granted)
                         .unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
                     assert_eq!(desired.violations, [], "{}", path.display());
+                    // Its own folder grants all that it names, and demands no more than it does.
+                    assert_eq!(desired.ungranted, [], "{}", path.display());
+                    assert_eq!(desired.demanded, Vec::<String>::new(), "{}", path.display());
                     // Whoever applies all of them overwrites none by another.
                     assert!(registries.insert(object.metadata.name), "{}", path.display());
                     let used = desired.client_networks.into_iter().map(|network| network.vantage_point);
@@ -489,9 +515,29 @@ fn a_grant_serves_namespaces_by_name_or_by_all_of_its_labels() {
         "no label is asked for, so nobody is meant"
     );
     spec.namespaces.match_labels = labels(&[("tier", "prod"), ("team", "ml")]);
-    assert!(chooses_by_label(&spec));
+    let found = FoundGrant::Spec(Box::new(spec.clone()));
+    assert!(found.asks_for_labels("any"));
     assert!(serves(&spec, "any", &[("tier", "prod"), ("team", "ml"), ("x", "y")]));
     assert!(!serves(&spec, "any", &[("tier", "prod")]) && !serves(&spec, "any", &[("tier", "test"), ("team", "ml")]));
+}
+
+/// One of a newer version, say: beside it a lenient grant must not rule alone.
+#[test]
+fn a_grant_that_does_not_parse_grants_nothing_and_holds_what_it_may_cover_but_keeps_nobody_from_an_emergency() {
+    let lenient = FoundGrant::Spec(Box::new(grant_spec(GRANT)));
+    let spec = serde_json::json!({
+        "namespaces": {"names": ["ml-platform"]},
+        "registries": [{"scope": REGISTRY, "operations": ["Lock", "Frobnicate"]}],
+        "vantagePoints": ["hub-agent"],
+    });
+    let odd = FoundGrant::new(&spec);
+    assert!(matches!(odd, FoundGrant::Illegible(..)));
+    let lock = Purpose::Registry(RegistryOperation::Lock);
+    let alone = grants_serving([("odd", &odd)], "ml-platform", &Default::default());
+    assert!(!alone.allow(lock, &id(REGISTRY)) && !alone.allow_looking_at(&id(REGISTRY)));
+    let both = grants_serving([("lenient", &lenient), ("odd", &odd)], "ml-platform", &Default::default());
+    assert!(both.allow_looking_at(&id(REGISTRY)));
+    assert!(!both.allow(lock, &id(REGISTRY)) && !both.allow_vantage_point("hub-agent"));
 }
 
 #[test]

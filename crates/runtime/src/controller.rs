@@ -54,13 +54,11 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) -> Result<(
             .is_ok()
     };
     let telling = grants::tell(Arc::clone(&context), shutdown.clone());
-    let controllers = async {
-        tokio::join!(join_all(controllers), telling);
-    };
     tokio::select! {
         biased;
         is_idle = idle => if is_idle { Ok(()) } else { Err(ControllerError::GraceOver) },
-        () = controllers => if shutdown.is_cancelled() { Ok(()) } else { Err(ControllerError::Ended) },
+        () = telling => if shutdown.is_cancelled() { Ok(()) } else { Err(ControllerError::Ended) },
+        _ = join_all(controllers) => if shutdown.is_cancelled() { Ok(()) } else { Err(ControllerError::Ended) },
     }
 }
 

@@ -17,7 +17,7 @@ use sreg_api::RegistryGrant;
 use sreg_api::grant::{RegistryGrantSpec, RegistryGrantStatus};
 use sreg_api::names::GRANT_MANAGER;
 use sreg_domain::Grants;
-use sreg_planner::{chooses_by_label, grant_conditions, grants_for};
+use sreg_planner::{FoundGrant, grant_conditions, grants_serving};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -33,22 +33,19 @@ fn api(context: &Context) -> Api<DynamicObject> {
 /// # Errors
 /// Grants, or the labels of the namespace where one asks for them, cannot be read: the sentence says what the API server said.
 pub(crate) async fn serving(context: &Context, namespace: &str) -> Result<Grants, String> {
-    let specs = all(context).await?;
-    let by_label = specs.iter().any(|(_, spec)| chooses_by_label(spec));
-    let labels = if by_label {
+    let found: Vec<(String, FoundGrant)> = listed(context).await?.iter().map(found).collect();
+    let labels = if found.iter().any(|(_, grant)| grant.asks_for_labels(namespace)) {
         labels_of(context, namespace).await?
     } else {
         BTreeMap::new()
     };
-    let specs = specs.iter().map(|(name, spec)| (name.as_str(), spec));
-    Ok(grants_for(specs, namespace, &labels))
+    let found = found.iter().map(|(name, grant)| (name.as_str(), grant));
+    Ok(grants_serving(found, namespace, &labels))
 }
 
-/// Name and spec of every grant. One that does not parse grants nothing, and its status says so.
-async fn all(context: &Context) -> Result<Vec<(String, RegistryGrantSpec)>, String> {
-    let listed = listed(context).await?;
-    let parsed = listed.into_iter().map(|grant| (grant.name_any(), spec_of(&grant)));
-    Ok(parsed.filter_map(|(name, spec)| Some((name, spec.ok()?))).collect())
+fn found(grant: &DynamicObject) -> (String, FoundGrant) {
+    let spec = grant.data.get("spec").unwrap_or(&Value::Null);
+    (grant.name_any(), FoundGrant::new(spec))
 }
 
 async fn listed(context: &Context) -> Result<Vec<DynamicObject>, String> {
@@ -57,6 +54,8 @@ async fn listed(context: &Context) -> Result<Vec<DynamicObject>, String> {
     let (api, deadline) = (api(context), context.settings.read_deadline);
     match timeout(deadline, api.list(&params)).await {
         Ok(Ok(list)) => Ok(list.items),
+        // The kind is not installed (any more): nobody grants anything, and what is being deleted can go.
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Vec::new()),
         Ok(Err(error)) => Err(format!("{attempt}: {error}")),
         Err(_) => Err(format!("{attempt}: no answer in time")),
     }
@@ -70,11 +69,6 @@ async fn labels_of(context: &Context, namespace: &str) -> Result<BTreeMap<String
         Ok(Err(error)) => Err(format!("{attempt}: {error}")),
         Err(_) => Err(format!("{attempt}: no answer in time")),
     }
-}
-
-fn spec_of(grant: &DynamicObject) -> Result<RegistryGrantSpec, String> {
-    let spec = grant.data.get("spec").unwrap_or(&Value::Null);
-    RegistryGrantSpec::deserialize(spec).map_err(|error| error.to_string())
 }
 
 /// Several grants that change together are told together.
@@ -110,28 +104,31 @@ pub(crate) async fn tell(context: Arc<Context>, shutdown: CancellationToken) {
 
 async fn tell_all(context: &Context) -> Result<(), String> {
     let listed = listed(context).await?;
-    let parsed: Vec<(String, Result<RegistryGrantSpec, String>)> =
-        listed.iter().map(|grant| (grant.name_any(), spec_of(grant))).collect();
-    let understood: Vec<(&str, &RegistryGrantSpec)> = parsed
+    let all: Vec<(String, FoundGrant)> = listed.iter().map(found).collect();
+    let understood: Vec<(&str, &RegistryGrantSpec)> = all
         .iter()
-        .filter_map(|(name, spec)| Some((name.as_str(), spec.as_ref().ok()?)))
+        .filter_map(|(name, grant)| match grant {
+            FoundGrant::Spec(spec) => Some((name.as_str(), spec.as_ref())),
+            FoundGrant::Illegible(..) => None,
+        })
         .collect();
-    for (grant, (name, spec)) in listed.iter().zip(&parsed) {
+    let mut told = Ok(());
+    for (grant, (name, found)) in listed.iter().zip(&all) {
         let generation = grant.metadata.generation.unwrap_or_default();
         let former: RegistryGrantStatus = grant
             .data
             .get("status")
             .and_then(|status| RegistryGrantStatus::deserialize(status).ok())
             .unwrap_or_default();
-        let conditions = grant_conditions(
-            (name, spec.as_ref().map_err(String::as_str)),
-            &understood,
-            (&former.conditions, generation),
-            context.clock.now(),
-        );
-        write(context, grant, generation, &former, conditions).await?;
+        let spec = match found {
+            FoundGrant::Spec(spec) => Ok(spec.as_ref()),
+            FoundGrant::Illegible(error, _) => Err(error.as_str()),
+        };
+        let conditions = grant_conditions((name, spec), &understood, (&former.conditions, generation), context.clock.now());
+        // One that cannot be told keeps none of the others untold.
+        told = told.and(write(context, grant, generation, &former, conditions).await);
     }
-    Ok(())
+    told
 }
 
 async fn write(

@@ -20,12 +20,11 @@ use crate::act::{Unwritten, act, failure, send};
 use crate::backoff::jittered;
 use crate::context::Context;
 use crate::events;
-use crate::grants;
 use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
 use crate::observe::{ObjectNow, observe, read_object, registries};
 use crate::unspoken;
-use crate::wish::wished;
+use crate::wish::{granted, wished};
 
 /// Why a pass broke off. Waiting and failing steps are no errors: the report tells of them.
 #[derive(Debug, thiserror::Error)]
@@ -44,14 +43,6 @@ pub enum PassError {
     Unanswered {
         /// `namespace/name`.
         object: String,
-    },
-    /// The grants of its namespace could not be read: nothing of Azure may be.
-    #[error("read the grants for SecureRegistry {object}: {why}")]
-    Grants {
-        /// `namespace/name`.
-        object: String,
-        /// What the API server said.
-        why: String,
     },
     /// The status was not written.
     #[error("report on SecureRegistry {object}")]
@@ -100,7 +91,6 @@ impl PassError {
         match self {
             PassError::Read { .. }
             | PassError::Unanswered { .. }
-            | PassError::Grants { .. }
             | PassError::WriteStatus { .. }
             | PassError::BrokenPlan { .. } => PassResult::Failed,
             PassError::NotLeading { .. } => PassResult::NotLeader,
@@ -112,7 +102,7 @@ impl PassError {
     /// From a closed set, for logs.
     pub fn category(&self) -> &'static str {
         match self {
-            PassError::Read { .. } | PassError::Unanswered { .. } | PassError::Grants { .. } => "read",
+            PassError::Read { .. } | PassError::Unanswered { .. } => "read",
             PassError::WriteStatus { .. } => "status",
             PassError::NotLeading { .. } => "leadership",
             PassError::BrokenPlan { .. } => "plan",
@@ -133,11 +123,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         name: object.name.clone(),
     };
     context.memories.meet(&object.uid, key.clone());
-    let grants = grants::serving(context, namespace).await;
-    let grants = grants.map_err(|why| PassError::Grants {
-        object: format!("{namespace}/{name}"),
-        why,
-    })?;
+    let grants = granted(context, &now).await;
     let (report, outcome, result) = match wished(context, &now, &grants) {
         Ok(desired) => {
             let seen = observe(context, &object, now.seen.clone(), &desired).await;

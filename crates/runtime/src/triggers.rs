@@ -117,7 +117,7 @@ pub(crate) fn related(
             owner_by_name,
         )
         .boxed(),
-        kind(context, everywhere(&grants), "registrygrants", key_of_spec, everybody).boxed(),
+        grants_changed(context, everywhere(&grants)).boxed(),
         agents(context).boxed(),
     ])
     .filter(move |key| ready(scope.as_ref().is_none_or(|scope| *scope == key.namespace)))
@@ -183,9 +183,22 @@ fn users_of_vantage_point(context: &Context, point: &DynamicObject) -> Vec<Objec
     context.memories.looking_from(&point.name_any())
 }
 
-/// A grant may serve any namespace, also one that it did not serve before.
-fn everybody(context: &Context, _: &DynamicObject) -> Vec<ObjectKey> {
-    context.memories.all_keys()
+/// Every object, once a grant came, changed or went: it may serve any namespace, also one that it did not serve before.
+fn grants_changed(context: &Arc<Context>, api: Api<DynamicObject>) -> impl Stream<Item = ObjectKey> + Send + use<> {
+    let mut known: Known<()> = Known::default();
+    let context = Arc::clone(context);
+    let events = watch(api, config(&context)).default_backoff();
+    events.flat_map(move |event| {
+        let changed = match event {
+            Ok(event) => {
+                let change = known.take(event, |grant| (grant.metadata.clone(), key_of_spec(grant), ()));
+                !change.gone.is_empty() || change.object.is_some_and(|(_, change)| change.is_new)
+            }
+            Err(error) => complain::<bool>("registrygrants", &error).unwrap_or_default(),
+        };
+        let keys = if changed { context.memories.all_keys() } else { Vec::new() };
+        stream::iter(keys)
+    })
 }
 
 /// Break-glasses and approvals name the object beside them.

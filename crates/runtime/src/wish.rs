@@ -6,11 +6,30 @@ use sreg_domain::{Desired, Grants};
 use sreg_planner::{Violation, validate, what_remains};
 
 use crate::context::Context;
+use crate::grants;
 use crate::observe::ObjectNow;
 
+/// The grants of its namespace, or why they are not known: then nothing is granted, and that is what is told.
+pub(crate) async fn granted(context: &Context, now: &ObjectNow) -> (Grants, Option<Violation>) {
+    match grants::serving(context, &now.reference.namespace).await {
+        Ok(grants) => (grants, None),
+        Err(why) => {
+            let unread = Violation {
+                path: "spec".into(),
+                message: format!("what its namespace is granted cannot be read, so nothing is read of Azure or written there: {why}"),
+            };
+            (Grants::default(), Some(unread))
+        }
+    }
+}
+
 /// What the object wishes for, or what is wrong with one that does not name its registry.
-pub(crate) fn wished(context: &Context, now: &ObjectNow, grants: &Grants) -> Result<Desired, Vec<Violation>> {
-    match &now.unparsed {
+pub(crate) fn wished(
+    context: &Context,
+    now: &ObjectNow,
+    (grants, unread): &(Grants, Option<Violation>),
+) -> Result<Desired, Vec<Violation>> {
+    let mut desired = match &now.unparsed {
         None => validate(&now.object, &context.settings.plan, grants),
         Some(error) => {
             let violation = Violation {
@@ -19,5 +38,9 @@ pub(crate) fn wished(context: &Context, now: &ObjectNow, grants: &Grants) -> Res
             };
             what_remains(&now.object, &context.settings.plan, grants, vec![violation])
         }
+    }?;
+    if let Some(unread) = unread {
+        desired.ungranted = vec![unread.clone()];
     }
+    Ok(desired)
 }

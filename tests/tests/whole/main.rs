@@ -7,6 +7,7 @@ mod adversity;
 mod bad_input;
 mod break_glass;
 mod deletion;
+mod grants;
 mod rights;
 mod secured;
 mod setting;

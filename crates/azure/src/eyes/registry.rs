@@ -45,7 +45,10 @@ pub(super) async fn with_everything_behind(
 ) -> Core {
     let body = access.read(&desired.registry).await;
     let registry = match &body {
-        Ok(body) => understood(&desired.registry, registry(&desired.registry, body)),
+        Ok(body) => {
+            let seen = registry(&desired.registry, body).map(|seen| seen.as_far_as_granted(&desired.grants));
+            understood(&desired.registry, seen)
+        }
         Err(error) => unseen(error.clone()),
     };
     let Fact::Seen(seen) = &registry else {
@@ -196,6 +199,7 @@ pub(super) fn registry(asked: &ArmId, body: &Value) -> Result<RegistrySeen, &'st
             .iter()
             .map(region)
             .collect::<Result<_, _>>()?,
+        ungranted_accounts: Vec::new(),
         assigned_identities: json::list(body, "/properties/managedResourceGroupSettings/assignedIdentities")
             .iter()
             .filter_map(|i| json::string(i, "/principalId"))
@@ -214,11 +218,13 @@ fn region(region: &Value) -> Result<RegionSeen, &'static str> {
         region,
         "/storageAccountDetails",
         ["systemCreatedStorageAccount", "userCreatedStorageAccount"],
+        "microsoft.storage/storageaccounts",
     )?;
     let container_registries = accounts(
         region,
         "/acrDetails",
         ["systemCreatedAcrAccount", "userCreatedAcrAccount"],
+        "microsoft.containerregistry/registries",
     )?;
     Ok(RegionSeen {
         location,
@@ -228,17 +234,19 @@ fn region(region: &Value) -> Result<RegionSeen, &'static str> {
 }
 
 /// One id per account; `None` while Azure has not filled it in.
-fn accounts(region: &Value, pointer: &str, kinds: [&str; 2]) -> Result<Vec<Option<ArmId>>, &'static str> {
+fn accounts(region: &Value, pointer: &str, fields: [&str; 2], kind: &str) -> Result<Vec<Option<ArmId>>, &'static str> {
     let ids = json::list(region, pointer).iter().map(|entry| {
-        let account = kinds.iter().find_map(|kind| entry.get(*kind).filter(|a| a.is_object()));
+        let account = fields.iter().find_map(|field| entry.get(*field).filter(|a| a.is_object()));
         match account
             .and_then(|a| json::text(a, "/armResourceId/resourceId"))
             .filter(|id| !id.is_empty())
         {
             Some(id) => id
-                .parse()
+                .parse::<ArmId>()
+                .ok()
+                .filter(|id| id.kind() == kind)
                 .map(Some)
-                .map_err(|_| "an account of the registry has an id that is none"),
+                .ok_or("an account of the registry has an id that is none"),
             None => Ok(None),
         }
     });

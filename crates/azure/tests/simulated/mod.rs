@@ -257,6 +257,7 @@ pub fn desired() -> Desired {
         grants: Grants::default(),
         ungranted: Vec::new(),
         stands_on: Vec::new(),
+        approval_demanded: false,
         demanded: Vec::new(),
     }
 }

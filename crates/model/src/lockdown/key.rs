@@ -225,8 +225,8 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
         break_glasses,
         rollout: _,
     } = cluster;
-    if let Some(Claim { holder: _, uid }) = known(claim, hasher) {
-        uid.hash(hasher);
+    if let Some(Claim { holder: _, uid, alive }) = known(claim, hasher) {
+        (uid, alive).hash(hasher);
     }
     for (point, fact) in vantage_points {
         point.hash(hasher);

@@ -148,11 +148,32 @@ impl Manifest {
     }
 }
 
+/// Namespaces that are never an agent's alone.
+const SHARED_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// An agent may write Leases in its namespace and speaks for its vantage point there: beside the operator it could take claims and the
+/// leader's Lease, beside another agent it could write that one's.
+fn agents_stand_alone(installation: &Installation) -> Result<()> {
+    let mut taken = vec![installation.operator.namespace.as_str()];
+    for Agent { vantage_point, account } in &installation.agents {
+        let namespace = account.namespace.as_str();
+        let shared = SHARED_NAMESPACES.contains(&namespace) || taken.contains(&namespace);
+        anyhow::ensure!(
+            !shared,
+            "agent {vantage_point}: namespace {namespace} is the operator's, another agent's or the cluster's own: give it a namespace of its own, such as --agent {vantage_point}={vantage_point}/{}",
+            account.name
+        );
+        taken.push(namespace);
+    }
+    Ok(())
+}
+
 /// Every file of the given parts, in the order in which they can be applied.
 ///
 /// # Errors
-/// A definition cannot be turned into JSON.
+/// An agent shares its namespace with somebody, or a definition cannot be turned into JSON.
 pub fn generate(installation: &Installation, parts: &[Part]) -> Result<Vec<Manifest>> {
+    agents_stand_alone(installation)?;
     let mut manifests = Vec::new();
     for part in parts {
         match part {

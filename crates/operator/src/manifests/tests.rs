@@ -31,6 +31,19 @@ fn what_is_written_reads_back_as_what_was_meant() {
 }
 
 #[test]
+fn an_agent_that_shares_its_namespace_is_refused() {
+    for namespace in ["sreg-system", "vantage-hub", "default", "kube-system"] {
+        let mut shared = installation();
+        shared.agents[1] = format!("spoke={namespace}/agent").parse().unwrap();
+        let error = generate(&shared, &EVERY_PART).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("namespace {namespace} is")) && error.contains("--agent spoke=spoke/agent"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn every_kustomization_names_only_what_is_there() {
     let manifests = manifests();
     let paths: BTreeSet<&Path> = manifests.iter().map(|manifest| manifest.path.as_path()).collect();

@@ -222,6 +222,10 @@ pub(crate) fn no_effect(view: &View<'_>) -> Option<String> {
     if view.seen.object.deleting {
         return Some(format!("{registry} is being deleted, public access stays as it is"));
     }
+    // Whoever may not look at the registry is not told who holds it either.
+    if !view.desired.may_be_looked_at() {
+        return Some(nobody_may_open(view));
+    }
     let wrong = view.desired.what_is_wrong();
     if let Some(wrong) = wrong.as_ref().filter(|_| !view.is_held()) {
         return Some(format!(

@@ -1,6 +1,7 @@
 //! No step touches what no grant lets the object's namespace touch, worked out from the steps and the grants alone.
 
 use sreg_api::grant::{AccountUse, NetworkUse, RegistryOperation};
+use sreg_api::names::ZONE_GROUP;
 use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Edit, Fact, Purpose, TargetKind};
 
 use super::{Lint, proof};
@@ -46,7 +47,7 @@ fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Vec<Purpose>, ArmId)> {
         let purposes = operations.iter().map(|operation| Purpose::Registry(*operation));
         (purposes.collect::<Vec<_>>(), lint.desired.registry.clone())
     };
-    let writes = || registry(&[RegistryOperation::Lock, RegistryOperation::Open]);
+    let writes = || registry(&[RegistryOperation::Lock]);
     let network = |used: NetworkUse, id: &ArmId| (vec![Purpose::Network(used)], id.clone());
     let zone = |id: &ArmId| (vec![Purpose::PrivateDnsZone], id.clone());
     let mut takes = match action {
@@ -57,12 +58,13 @@ fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Vec<Purpose>, ArmId)> {
             .into_iter()
             .chain(zone_of(id).as_ref().map(zone))
             .collect(),
-        AzureAction::CreateEndpoint { id, subnet, .. } => {
+        AzureAction::CreateEndpoint { id, subnet, target, .. } => {
             let own = subnet.parent().and_then(|vnet| vnet.resource_group_id());
             let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
             let group = group.map(|group| (vec![Purpose::EndpointResourceGroup], group));
             let mut takes = vec![network(NetworkUse::Endpoints, subnet)];
             takes.extend(group);
+            takes.extend(shared(lint, target));
             takes
         }
         AzureAction::DeleteEndpoint { id, .. } => endpoint(lint, id),
@@ -75,7 +77,11 @@ fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Vec<Purpose>, ArmId)> {
             takes.extend(id.parent().as_ref().map(zone));
             takes
         }
-        AzureAction::PutZoneGroup { zones, .. } => zones.iter().map(zone).collect(),
+        AzureAction::PutZoneGroup { id, zones } => {
+            let mut takes: Vec<_> = zones.iter().map(zone).collect();
+            takes.extend(id.parent().iter().flat_map(|id| endpoint(lint, id)));
+            takes
+        }
         AzureAction::Edit { target, id, edit, .. } => edited(lint, *target, id, edit),
     };
     let opens_or_creates = action.is_opening() || matches!(action, AzureAction::CreateRegistry { .. });
@@ -88,25 +94,37 @@ fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Vec<Purpose>, ArmId)> {
 fn edited(lint: &Lint<'_>, target: TargetKind, id: &ArmId, edit: &Edit) -> Vec<(Vec<Purpose>, ArmId)> {
     let registry = |operation| (vec![Purpose::Registry(operation)], lint.desired.registry.clone());
     match edit {
-        Edit::Close => {
-            let shared = target != TargetKind::Registry && proof::shared(lint.seen).contains(id);
-            let shared = shared.then(|| (vec![Purpose::Account(AccountUse::SharedLockdown)], id.clone()));
-            let mut takes = vec![registry(RegistryOperation::Lock)];
-            takes.extend(shared);
+        Edit::Close | Edit::Restore(_) | Edit::Open => {
+            let closes = matches!(edit, Edit::Close);
+            let operation = if closes { RegistryOperation::Lock } else { RegistryOperation::Open };
+            let mut takes = vec![registry(operation)];
+            takes.extend((target != TargetKind::Registry).then(|| shared(lint, id)).flatten());
             takes
         }
-        Edit::Restore(_) | Edit::Open => vec![registry(RegistryOperation::Open)],
         Edit::AllowResource { .. } => vec![(vec![Purpose::Account(AccountUse::Sharing)], id.clone())],
     }
 }
 
-/// An endpoint that is seen stands in a subnet that is granted.
+/// An account that is not the registry's own.
+fn shared(lint: &Lint<'_>, id: &ArmId) -> Option<(Vec<Purpose>, ArmId)> {
+    let shared = proof::shared(lint.seen).contains(id);
+    shared.then(|| (vec![Purpose::Account(AccountUse::Shared)], id.clone()))
+}
+
+/// An endpoint that is seen stands in a subnet and a group that are granted, and its records in zones that are.
 fn endpoint(lint: &Lint<'_>, id: &ArmId) -> Vec<(Vec<Purpose>, ArmId)> {
-    let subnet = subnet_of(lint, id);
-    subnet
-        .map(|subnet| (vec![Purpose::Network(NetworkUse::Endpoints)], subnet))
-        .into_iter()
-        .collect()
+    let seen = lint.seen.azure.endpoints.get(id).and_then(Fact::seen);
+    let subnet = seen.and_then(|endpoint| endpoint.subnet.clone());
+    let own = subnet.as_ref().and_then(ArmId::parent).and_then(|network| network.resource_group_id());
+    let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
+    let ours = id.child("privateDnsZoneGroups", ZONE_GROUP);
+    let groups = seen.and_then(|endpoint| endpoint.zone_groups.seen());
+    let groups = groups.into_iter().flatten().filter(|group| group.id == ours);
+    let zones = groups.flat_map(|group| group.zones.iter().cloned());
+    let subnet = subnet.map(|subnet| (vec![Purpose::Network(NetworkUse::Endpoints)], subnet));
+    let group = group.map(|group| (vec![Purpose::EndpointResourceGroup], group));
+    let zones = zones.map(|zone| (vec![Purpose::PrivateDnsZone], zone));
+    subnet.into_iter().chain(group).chain(zones).collect()
 }
 
 fn subnet_of(lint: &Lint<'_>, id: &ArmId) -> Option<ArmId> {

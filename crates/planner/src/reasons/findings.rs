@@ -23,10 +23,20 @@ impl FindingReason {
                 meaning: "A way in that closing does not close, or that opens with it again.",
                 action: "The message has the command that closes it.",
             },
+            OpeningNotGranted => Explained {
+                actor: Actor::Administrator,
+                meaning: "No RegistryGrant lets anybody of the namespace open the registry again: a BreakGlass has no effect.",
+                action: "None, where that is meant; else `kubectl edit registrygrant NAME` and add `Open` to the operations.",
+            },
             GrantDemands => Explained {
                 actor: Actor::User,
                 meaning: "A RegistryGrant demands more than the spec does, and that holds.",
                 action: "None; write it into `spec` so that both say the same.",
+            },
+            TakenOver => Explained {
+                actor: Actor::User,
+                meaning: "An object of another name that is gone held this Azure registry; a RegistryGrant lets this one go on with it.",
+                action: "None.",
             },
             ClosingForbidden => Explained {
                 actor: Actor::User,

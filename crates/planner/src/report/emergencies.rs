@@ -133,6 +133,7 @@ impl Emergencies {
 fn counts(view: &View<'_>, term: &Term<'_>) -> bool {
     let was_told = break_glass::recorded(&view.seen.object.status.break_glasses, term.glass).is_some();
     view.desired.public_access == PublicAccess::Disabled
+        && view.desired.may_be_opened()
         && (view.claim_is_ours() || view.seen.cluster.claim.is_absent())
         && view.is_held()
         && (!view.desired.observe_only || was_told)

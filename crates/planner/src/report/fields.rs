@@ -59,7 +59,12 @@ pub(super) fn status(
         public_clients: public_clients(view),
         findings: findings(plan),
         external_dns: published::status(view),
-        operations: operations(view, outcome),
+        // What is under way goes on, also where nobody may look at it.
+        operations: if stale::is_shown(view) {
+            operations(view, outcome)
+        } else {
+            former.operations.clone()
+        },
         refusals,
         approvals_wanted: approvals_wanted(view, plan),
         approvals_used: approvals_used(view, plan, outcome, now),

@@ -43,6 +43,8 @@ fn blank(status: &mut SecureRegistryStatus) {
     status.endpoints_ready = None;
     status.paths_verified = None;
     status.endpoints.clear();
+    status.external_dns = None;
+    status.snapshot = None;
     status.stale_since = None;
 }
 

@@ -6,7 +6,7 @@ use sreg_api::status::ProofStatus;
 use sreg_domain::Fact;
 use strum::IntoEnumIterator;
 
-use super::Verdict;
+use super::{Verdict, stale};
 use crate::break_glass::{self, Standing};
 use crate::conditions::{Draft, Truth, trio};
 use crate::evidence::first_failure;
@@ -21,6 +21,14 @@ pub(super) fn all(view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Vec<Draft>
 }
 
 fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Draft {
+    if !stale::is_shown(view) && tells_of_azure(kind) {
+        return Draft {
+            kind,
+            truth: Truth::Unknown,
+            reason: "NotGranted".into(),
+            message: "no RegistryGrant lets this namespace look at the registry".into(),
+        };
+    }
     if !view.desired.is_valid() && needs_spec(kind) {
         return not_judged(kind, view);
     }
@@ -91,6 +99,15 @@ fn needs_spec(kind: ConditionType) -> bool {
         | ConditionType::DriftDetected
         | ConditionType::BreakGlass => false,
     }
+}
+
+/// Whether a condition says anything of Azure.
+fn tells_of_azure(kind: ConditionType) -> bool {
+    needs_spec(kind)
+        || matches!(
+            kind,
+            ConditionType::RegistryFound | ConditionType::PublicAccessDisabled | ConditionType::DriftDetected
+        )
 }
 
 /// Not to be told by a spec that breaks rules: what was known stays.

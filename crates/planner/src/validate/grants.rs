@@ -19,6 +19,77 @@ use sreg_domain::{ArmId, Desired, Grant, Grants, Purpose, duration};
 
 use super::Checks;
 
+/// A grant as it was found: its spec, or what stands there that is none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FoundGrant {
+    /// It parses.
+    Spec(Box<RegistryGrantSpec>),
+    /// It does not, by this operator's version: the error, and whatever stands there.
+    Illegible(String, Value),
+}
+
+impl FoundGrant {
+    /// Takes a spec as the API server has it.
+    pub fn new(spec: &Value) -> FoundGrant {
+        match serde_json::from_value(spec.clone()) {
+            Ok(spec) => FoundGrant::Spec(Box::new(spec)),
+            Err(error) => FoundGrant::Illegible(error.to_string(), spec.clone()),
+        }
+    }
+
+    /// Whether the labels of namespaces have to be known to tell whom it serves, this one aside that it names.
+    pub fn asks_for_labels(&self, namespace: &str) -> bool {
+        match self {
+            FoundGrant::Spec(spec) => {
+                !spec.namespaces.match_labels.is_empty() && !spec.namespaces.names.iter().any(|name| name == namespace)
+            }
+            FoundGrant::Illegible(..) => false,
+        }
+    }
+}
+
+/// A grant that does not parse grants nothing, and what it demands is not known: whatever it may cover is refused, for whomever it may
+/// serve. Otherwise a lenient grant beside it would rule alone.
+fn illegible(name: &str, error: &str, spec: &Value) -> Grant {
+    let mut ids = Vec::new();
+    let mut points = BTreeSet::new();
+    texts(spec, &mut |text| match text.parse::<ArmId>() {
+        Ok(id) => ids.push(id),
+        Err(_) if names::is_object_name(text) => drop(points.insert(text.to_owned())),
+        Err(_) => {}
+    });
+    let free = [RegistryOperation::Observe, RegistryOperation::Open].map(Purpose::Registry);
+    let demanding = Purpose::all().filter(|purpose| !free.contains(purpose));
+    Grant {
+        name: name.to_owned(),
+        scopes: demanding.map(|purpose| (purpose, ids.clone())).collect(),
+        vantage_points: points,
+        requires: Err(format!("it does not parse: {error}")),
+    }
+}
+
+fn texts(value: &Value, found: &mut impl FnMut(&str)) {
+    match value {
+        Value::String(text) => found(text),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| texts(field, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The grants that serve a namespace which carries these labels.
+pub fn grants_serving<'a>(
+    all: impl IntoIterator<Item = (&'a str, &'a FoundGrant)>,
+    namespace: &str,
+    labels: &BTreeMap<String, String>,
+) -> Grants {
+    let serving = all.into_iter().filter_map(|(name, found)| match found {
+        FoundGrant::Spec(spec) => serves(spec, namespace, labels).then(|| understood(name, spec).0),
+        FoundGrant::Illegible(error, spec) => Some(illegible(name, error, spec)),
+    });
+    Grants::new(serving.collect())
+}
+
 /// The grants that serve a namespace which carries these labels.
 pub fn grants_for<'a>(
     all: impl IntoIterator<Item = (&'a str, &'a RegistryGrantSpec)>,
@@ -27,11 +98,6 @@ pub fn grants_for<'a>(
 ) -> Grants {
     let serving = all.into_iter().filter(|(_, spec)| serves(spec, namespace, labels));
     Grants::new(serving.map(|(name, spec)| understood(name, spec).0).collect())
-}
-
-/// Whether any grant chooses namespaces by label: only then they need be read.
-pub fn chooses_by_label(spec: &RegistryGrantSpec) -> bool {
-    !spec.namespaces.match_labels.is_empty()
 }
 
 /// What is wrong with a grant, for whoever wrote it. Empty: nothing.
@@ -46,8 +112,11 @@ pub(crate) fn overlapping((name, spec): (&str, &RegistryGrantSpec), all: &[(&str
         .iter()
         .filter(|(other, theirs)| *other != name && may_share(&spec.namespaces, &theirs.namespaces));
     let shared = others.filter_map(|(other, theirs)| {
-        let scope = ours.shares(&understood(other, theirs).0)?;
-        Some(format!("RegistryGrant {other} covers {scope} too"))
+        let theirs = understood(other, theirs).0;
+        let scope = ours.shares(&theirs).map(ToString::to_string);
+        let point = || ours.vantage_points.intersection(&theirs.vantage_points).next();
+        let shared = scope.or_else(|| Some(format!("VantagePoint {}", point()?)))?;
+        Some(format!("RegistryGrant {other} covers {shared} too"))
     });
     shared.collect()
 }
@@ -55,7 +124,10 @@ pub(crate) fn overlapping((name, spec): (&str, &RegistryGrantSpec), all: &[(&str
 /// Whether some namespace may be served by both. What carries which labels is not known here.
 fn may_share(a: &GrantedNamespaces, b: &GrantedNamespaces) -> bool {
     let by_label = |namespaces: &GrantedNamespaces| !namespaces.match_labels.is_empty();
-    by_label(a) || by_label(b) || a.names.iter().any(|name| b.names.contains(name))
+    let apart = a.match_labels.iter().any(|(name, value)| b.match_labels.get(name).is_some_and(|other| other != value));
+    let named_apart = a.names.is_empty() && b.names.is_empty() && apart;
+    let labelled = (by_label(a) || by_label(b)) && !named_apart;
+    labelled || a.names.iter().any(|name| b.names.contains(name))
 }
 
 fn serves(spec: &RegistryGrantSpec, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
@@ -253,9 +325,10 @@ fn wording(purpose: Purpose) -> (&'static str, String) {
         Purpose::Registry(operation) => {
             let verb = match operation {
                 RegistryOperation::Observe => "look at registry",
-                RegistryOperation::Lock => "make private registry",
+                RegistryOperation::Lock => "build for, and make private, registry",
                 RegistryOperation::Open => "open registry",
                 RegistryOperation::Create => "create registry",
+                RegistryOperation::TakeOver => "take over registry",
             };
             (verb, registries(operation))
         }
@@ -272,20 +345,11 @@ fn wording(purpose: Purpose) -> (&'static str, String) {
         Purpose::Account(used) => {
             let verb = match used {
                 AccountUse::Sharing => "put a resource rule on storage account",
-                AccountUse::SharedLockdown => "close, although others use it, account",
+                AccountUse::Shared => "have a registry share account",
             };
             (verb, accounts(used))
         }
         Purpose::LogAnalyticsWorkspace => ("ask for clients in workspace", "logAnalyticsWorkspaces".to_owned()),
-    }
-}
-
-/// The operation that an object's wish for public access takes.
-fn operation(desired: &Desired) -> RegistryOperation {
-    match (desired.observe_only, desired.public_access) {
-        (true, _) => RegistryOperation::Observe,
-        (false, PublicAccess::Disabled) => RegistryOperation::Lock,
-        (false, PublicAccess::Enabled) => RegistryOperation::Open,
     }
 }
 
@@ -296,10 +360,14 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
         what: Named::Id(purpose, id),
     };
     let registry = |path: &str, operation| id(path.to_owned(), Purpose::Registry(operation), &desired.registry);
-    let mut all = vec![
-        registry("spec.registry.resourceId", RegistryOperation::Observe),
-        registry("spec.publicAccess.desired", operation(desired)),
-    ];
+    let mut all = vec![registry("spec.registry.resourceId", RegistryOperation::Observe)];
+    if !desired.observe_only {
+        // Whatever is built, also for a registry that is to stay open, is built to make it private.
+        all.push(registry("spec.managementPolicy", RegistryOperation::Lock));
+    }
+    if !desired.observe_only && desired.public_access == PublicAccess::Enabled {
+        all.push(registry("spec.publicAccess.desired", RegistryOperation::Open));
+    }
     if desired.create.is_some() && !desired.observe_only {
         all.push(registry("spec.registry.create", RegistryOperation::Create));
     }
@@ -341,7 +409,7 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
     let clients = Purpose::Network(NetworkUse::Clients);
     all.extend(waived.map(|network| id("spec.unprovenNetworks".to_owned(), clients, network)));
     let shared = desired.shared_accounts.keys();
-    let lockdown = Purpose::Account(AccountUse::SharedLockdown);
+    let lockdown = Purpose::Account(AccountUse::Shared);
     all.extend(shared.map(|account| id("spec.sharedAccounts".to_owned(), lockdown, account)));
     let sharing = desired.sharing.iter();
     let share = Purpose::Account(AccountUse::Sharing);
@@ -374,7 +442,7 @@ pub(super) fn refused(desired: &Desired, spec: &SecureRegistrySpec) -> Vec<Viola
         refused.push(Violation { path, message });
         // Whoever may not look at the registry learns nothing more.
         if !grants.allow_looking_at(&desired.registry) {
-            break;
+            return refused;
         }
     }
     refused.extend(forbidden(desired, spec));
@@ -461,6 +529,7 @@ pub(super) fn demanded(mut desired: Desired, checks: &mut Checks) -> Desired {
 
 fn demand(desired: &mut Desired, grant: &str, requires: &Requirements) {
     let mut told = Vec::new();
+    desired.approval_demanded |= requires.name_changes_approval;
     if requires.name_changes_approval && !desired.approve_name_changes {
         desired.approve_name_changes = true;
         told.push("nameChanges.waitFor: [Approval]".to_owned());

@@ -1,9 +1,10 @@
 //! Claim, registry, endpoints, DNS.
 
+use sreg_api::grant::{NetworkUse, RegistryOperation};
 use sreg_api::registry::*;
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::*;
-use sreg_domain::{EndpointGroup, Fact};
+use sreg_domain::{EndpointGroup, Fact, Grants, Purpose};
 use sreg_planner::plan::FindingReason;
 
 use crate::world::contrary::Contrary;
@@ -89,14 +90,51 @@ pub fn cases() -> Vec<Case> {
                 w.seen.cluster.claim = Fact::Seen(Claim {
                     holder: "other/registry".into(),
                     uid: "x".into(),
+                    alive: true,
                 })
             })
+        }),
+        ("a_claim_of_an_object_that_is_gone_stays_with_its_name", || {
+            fresh(|w| {
+                w.seen.cluster.claim = Fact::Seen(Claim {
+                    holder: "other/registry".into(),
+                    uid: "x".into(),
+                    alive: false,
+                });
+                w.take_away(&[Purpose::Registry(RegistryOperation::TakeOver)]);
+            })
+        }),
+        ("a_claim_of_an_object_that_is_gone_is_taken_over_where_that_is_granted", || {
+            fresh(|w| {
+                w.seen.cluster.claim = Fact::Seen(Claim {
+                    holder: "other/registry".into(),
+                    uid: "x".into(),
+                    alive: false,
+                })
+            })
+        }),
+        ("an_endpoint_where_nobody_may_write_any_more_stays", || {
+            let mut world = World::everyday();
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            world.settle(60);
+            let mut grant = grants::everything(&world.object);
+            grant.scopes.insert(Purpose::Network(NetworkUse::Endpoints), vec![vnet("other")]);
+            world.regrant(Some(Grants::new(vec![grant])));
+            world.turn_ungranted(|o| {
+                o.spec.endpoints[0].subnet_resource_id = format!("{}/subnets/endpoints", vnet("other"));
+            });
+            for _ in 0..30 {
+                world.visit();
+                world.pass(std::time::Duration::from_secs(60));
+            }
+            world
         }),
         ("a_claim_of_our_former_self_is_taken_over", || {
             fresh(|w| {
                 w.seen.cluster.claim = Fact::Seen(Claim {
                     holder: "ml-platform/contoso-models".into(),
                     uid: "former".into(),
+                    alive: false,
                 })
             })
         }),

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use sreg_api::ChangeKind;
+use sreg_api::grant::RegistryOperation;
 use sreg_api::registry::*;
 use sreg_api::status::RollbackStatus;
 use sreg_domain::grants::Requirements;
 use sreg_domain::seen::*;
-use sreg_domain::{Fact, Grants};
+use sreg_domain::{Fact, Grants, Purpose};
 
 use crate::world::scramble::Blow;
 use crate::world::*;
@@ -345,6 +346,11 @@ pub fn cases() -> Vec<Case> {
         ("what_nobody_granted_is_left_alone", || {
             let mut world = locked();
             world.regrant(Some(Grants::default()));
+            world
+        }),
+        ("that_nobody_may_open_it_again_is_told_before_the_lock", || {
+            let mut world = fresh(|_| {});
+            world.take_away(&[Purpose::Registry(RegistryOperation::Open)]);
             world
         }),
         ("what_a_grant_demands_is_told", || {

@@ -14,7 +14,7 @@ fn deletion_of_a_locked_object_leaves_azure_and_the_way_back() {
     world.delete();
     world.settle(10);
     assert!(world.gone && world.closed() == azure);
-    assert!(world.seen.cluster.claim.is_absent() && world.seen.cluster.snapshot.seen().is_some());
+    assert!(world.seen.cluster.claim.seen().is_some() && world.seen.cluster.snapshot.seen().is_some());
     assert!(world.seen.cluster.probes.values().all(Fact::is_absent));
 }
 

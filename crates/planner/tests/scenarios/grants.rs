@@ -343,7 +343,7 @@ fn an_endpoint_whose_subnet_is_not_granted_any_more_stays_when_its_entry_is_drop
 fn sharing_and_shared_accounts_take_grants_of_their_own() {
     for (taken, path) in [
         (AccountUse::Sharing, "spec.sharing"),
-        (AccountUse::SharedLockdown, "spec.sharedAccounts"),
+        (AccountUse::Shared, "spec.sharedAccounts"),
     ] {
         let mut world = World::everyday();
         let account = format!("{SUB}/resourceGroups/others/providers/Microsoft.Storage/storageAccounts/theirs");
@@ -362,4 +362,148 @@ fn sharing_and_shared_accounts_take_grants_of_their_own() {
         assert!(wrong.starts_with(&format!("{path}: ")), "{wrong}");
         nothing_is_written(&mut world);
     }
+}
+
+/// Whoever can write a registry can have it name anybody's account.
+#[test]
+fn an_account_of_others_that_a_registry_names_is_neither_read_connected_closed_nor_opened_without_a_grant() {
+    let theirs = id(&format!("{SUB}/resourceGroups/theirs/providers/Microsoft.Storage/storageAccounts/vault"));
+    let shared = Purpose::Account(AccountUse::Shared);
+    let names_it = |world: &mut World| {
+        let mut account = open_storage("contosostore", false);
+        account.id = theirs.clone();
+        account.public_network_access = Some("Disabled".into());
+        world.seen.azure.storage.insert(theirs.clone(), sreg_domain::Fact::Seen(account));
+        if let sreg_domain::Fact::Seen(registry) = &mut world.seen.azure.registry {
+            registry.regions[0].storage.push(Some(theirs.clone()));
+        }
+    };
+    for wish in [PublicAccess::Enabled, PublicAccess::Disabled] {
+        let mut world = World::everyday();
+        world.turn_ungranted(|o| o.spec.public_access.desired = wish);
+        names_it(&mut world);
+        world.take_away(&[shared]);
+        for _ in 0..40 {
+            let (plan, _) = world.visit();
+            for step in plan.steps() {
+                let text = format!("{:?}", step.action);
+                assert!(!text.contains("/theirs/"), "{text}");
+            }
+            world.pass(Duration::from_secs(120));
+        }
+        assert_eq!(world.closed().get("vault"), Some(&true), "{:?}", world.closed());
+        let waits = &world.seen.object.status.waiting_for;
+        let told = waits.iter().find(|w| w.reason == "NotGrantedStalled").map(|w| w.message.as_str());
+        let says = "names account /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/theirs/";
+        assert!(told.is_some_and(|m| m.contains(says) && m.contains("accounts with uses: [Shared]")), "{waits:?}");
+    }
+}
+
+#[test]
+fn nothing_of_another_holder_is_shown_to_whoever_may_not_look() {
+    let mut world = locked();
+    let snapshot = world.seen.cluster.snapshot.clone();
+    world.seen.cluster.claim = sreg_domain::Fact::Seen(sreg_domain::seen::Claim {
+        holder: "owners/models".into(),
+        uid: "theirs".into(),
+        alive: true,
+    });
+    world.seen.object.status = Default::default();
+    world.seen.cluster.snapshot = snapshot;
+    world.regrant(Some(Grants::default()));
+    world.break_glass(60);
+    world.visit();
+    world.visit();
+    let message = told(&mut world, "incident-0").message;
+    let status = serde_json::to_string(&world.seen.object.status).unwrap();
+    for word in ["owners", "sreg-snapshot", "10.0.", "Closed", "Locked"] {
+        assert!(!status.contains(word) && !message.contains(word), "{word}: {message}\n{status}");
+    }
+    for kind in ["RegistryFound", "EndpointsReady", "DnsReady", "PublicAccessDisabled", "TagsCompliant"] {
+        assert_eq!(world.condition(kind).unwrap().0, "Unknown", "{kind}");
+    }
+}
+
+#[test]
+fn what_external_dns_must_answer_is_taken_away_only_by_whoever_published_it() {
+    let mut world = World::everyday();
+    world.seen.cluster.claim = sreg_domain::Fact::Seen(sreg_domain::seen::Claim {
+        holder: "owners/models".into(),
+        uid: "theirs".into(),
+        alive: true,
+    });
+    let published = std::collections::BTreeMap::from([("hosts".to_owned(), "10.0.1.4 contoso".to_owned())]);
+    world.seen.cluster.published_dns = sreg_domain::Fact::Seen(published.clone());
+    world.seen.object.has_finalizer = true;
+    world.regrant(Some(Grants::default()));
+    world.delete();
+    for _ in 0..4 {
+        world.visit();
+    }
+    assert!(world.gone);
+    assert_eq!(world.seen.cluster.published_dns, sreg_domain::Fact::Seen(published));
+}
+
+#[test]
+fn a_deletion_asks_nobody_so_what_needs_an_approval_by_a_grant_stays() {
+    let mut world = World::everyday();
+    let strict = demanding(&world, Requirements {
+        name_changes_approval: true,
+        ..Requirements::default()
+    });
+    world.regrant(Some(Grants::new(vec![strict])));
+    world.turn_ungranted(|o| {
+        o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
+        o.spec.public_access.desired = PublicAccess::Enabled;
+    });
+    for _ in 0..60 {
+        world.approve();
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    let before = standing_endpoints(&world);
+    assert!(before > 0, "{}", world.message());
+    world.delete();
+    for _ in 0..6 {
+        world.visit();
+    }
+    assert_eq!((world.gone, standing_endpoints(&world)), (true, before));
+}
+
+/// A claim is kept beyond the end of its object while anything may be closed in its name.
+#[test]
+fn what_a_deleted_object_left_locked_stays_its_own_until_it_comes_again_or_somebody_may_take_it_over() {
+    let mut world = locked();
+    world.delete();
+    for _ in 0..4 {
+        world.visit();
+    }
+    assert!(world.gone && world.all_closed());
+    let claim = world.seen.cluster.claim.seen().cloned().unwrap();
+    let gone = sreg_domain::Fact::Seen(sreg_domain::seen::Claim { alive: false, ..claim });
+    // Another one of the namespace opens nothing of it.
+    let mut other = world.clone();
+    other.come_again();
+    other.object.metadata.name = Some("another".into());
+    other.seen.cluster.claim = gone.clone();
+    other.turn_ungranted(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    other.take_away(&[Purpose::Registry(RegistryOperation::TakeOver)]);
+    nothing_is_written(&mut other);
+    assert!(other.all_closed());
+    for part in ["SecureRegistry ml-platform/contoso-models, which is gone", "operations: [TakeOver]"] {
+        assert!(other.message().contains(part), "{}", other.message());
+    }
+    // An administrator lets it go on.
+    other.regrant(None);
+    let (plan, _) = other.visit();
+    assert!(plan.findings.iter().any(|f| f.reason == FindingReason::TakenOver));
+    other.settle_anyhow(10);
+    assert!(other.all_open(), "{}", other.message());
+    // The same namespace and name need nobody.
+    world.come_again();
+    world.seen.cluster.claim = gone;
+    world.turn_ungranted(|_| {});
+    world.take_away(&[Purpose::Registry(RegistryOperation::TakeOver)]);
+    world.settle(60);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
 }

@@ -140,6 +140,7 @@ fn one_whose_registry_belongs_to_another_object_opens_nothing() {
     world.seen.cluster.claim = Fact::Seen(Claim {
         holder: "other/contoso".into(),
         uid: "other".into(),
+        alive: true,
     });
     add(&mut world, "a", 30);
     let (plan, _) = world.visit();

@@ -342,6 +342,7 @@ fn of_an_object_whose_registry_another_one_holds_nothing_old_is_shown() {
     world.seen.cluster.claim = Fact::Seen(Claim {
         holder: "other/team".into(),
         uid: "other".into(),
+        alive: true,
     });
     let (_, report) = world.visit();
     assert_eq!(world.state(), "Stalled");

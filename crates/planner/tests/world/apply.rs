@@ -67,10 +67,11 @@ impl World {
         let me = Claim {
             holder: format!("{}/{}", self.desired.object.namespace, self.desired.object.name),
             uid: self.desired.object.uid.clone(),
+            alive: true,
         };
         let cluster = &mut self.seen.cluster;
         match action {
-            ClusterAction::Claim { .. } if !cluster.claim.is_absent() => {
+            ClusterAction::Claim { from, .. } if cluster.claim.seen().map(|c| &c.uid) != from.as_ref() => {
                 return refused(step, "somebody else holds it");
             }
             ClusterAction::Claim { .. } => cluster.claim = Fact::Seen(me),

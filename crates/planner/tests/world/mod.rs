@@ -234,6 +234,7 @@ pub fn open_registry() -> RegistrySeen {
         tags: BTreeMap::from([("owner".to_owned(), "ml-platform".to_owned())]),
         managed_resource_group: Some(id(MANAGED)),
         regions: vec![region("westeurope", &[storage("contosostore")])],
+        ungranted_accounts: Vec::new(),
         assigned_identities: Vec::new(),
         private_endpoints: Vec::new(),
         digest: Digest::from_text(""),

@@ -61,6 +61,9 @@ impl World {
             let (_, forget) = &all[usize::from(*at) % all.len()];
             forget(&mut seen);
         }
+        if let Fact::Seen(registry) = seen.azure.registry {
+            seen.azure.registry = Fact::Seen(registry.as_far_as_granted(&self.desired.grants));
+        }
         if !self.desired.may_be_looked_at() {
             seen.azure = AzureSeen::not_looked_at();
         }

@@ -39,7 +39,7 @@ use crate::observe::{SNAPSHOT_KEY, claim_of, is_alive, registries, snapshot_of};
 /// Carries out one effect.
 pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &ClusterAction) -> StepResult {
     let effect = match action {
-        ClusterAction::Claim { lease } => claim(context, object, lease).await,
+        ClusterAction::Claim { lease, from } => claim(context, object, lease, from.as_deref()).await,
         ClusterAction::ReleaseClaim { lease } => release_claim(context, object, lease).await,
         ClusterAction::AddFinalizer => add_finalizer(context, object).await,
         ClusterAction::RemoveFinalizer => remove_finalizer(context, object).await,
@@ -122,9 +122,9 @@ async fn delete<T>(
     }
 }
 
-/// One object per Azure registry, taken by create: of two that try, one wins. A claim whose holder was deleted by force is
-/// taken over, after the holder was looked for once more.
-async fn claim(context: &Context, object: &ObjectRef, name: &str) -> Result<Effect, Unwritten> {
+/// One object per Azure registry, taken by create: of two that try, one wins. It is taken over only from the holder that the plan
+/// names, after that one was looked for once more.
+async fn claim(context: &Context, object: &ObjectRef, name: &str, from: Option<&str>) -> Result<Effect, Unwritten> {
     let attempt = format!("create lease {name}");
     let lease = Lease {
         metadata: ObjectMeta {
@@ -151,7 +151,7 @@ async fn claim(context: &Context, object: &ObjectRef, name: &str) -> Result<Effe
     if held.uid == object.uid {
         return Ok(done());
     }
-    if is_alive(context, &held).await {
+    if from != Some(held.uid.as_str()) || is_alive(context, &held).await {
         return Ok(Effect::Stale(format!("lease {name} is held by {}", held.holder)));
     }
     let attempt = format!("delete lease {name} of {}, which no longer exists", held.holder);

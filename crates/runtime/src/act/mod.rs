@@ -15,6 +15,7 @@ use sreg_domain::{Action, Digest, Effect, Outcome};
 use sreg_planner::plan::{Plan, Step};
 
 use crate::context::Context;
+use crate::grants;
 
 pub(crate) use cluster::{tell_approval, tell_break_glass};
 pub use write::Unwritten;
@@ -33,7 +34,7 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
             let withheld = withheld.map(|step| outcome_of(step, StepResult::Withheld(why.clone())));
             outcome.steps.extend(withheld);
         }
-        for (step, result, evidence) in carry_out_wave(context, object, &going).await {
+        for (step, result, evidence) in carry_out_wave(context, (object, plan), &going).await {
             if !is_done(&result) && !step.action.only_tells() {
                 held_back.get_or_insert_with(|| format!("{} comes first", step.action));
             }
@@ -48,19 +49,26 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
 type Carried<'a> = (&'a Step, StepResult, Option<Digest>);
 
 /// Closing writes go one after another, each behind its own look at the world: one may change what the next one relies on.
-async fn carry_out_wave<'a>(context: &Context, object: &ObjectRef, wave: &[&'a Step]) -> Vec<Carried<'a>> {
+async fn carry_out_wave<'a>(
+    context: &Context,
+    (object, plan): (&ObjectRef, &Plan),
+    wave: &[&'a Step],
+) -> Vec<Carried<'a>> {
     let at_once = if wave.iter().any(|step| step.action.closes()) {
         1
     } else {
         context.settings.step_concurrency.max(1)
     };
-    let steps: Vec<_> = wave.iter().map(|&step| carry_out(context, object, step)).collect();
+    let steps: Vec<_> = wave
+        .iter()
+        .map(|&step| carry_out(context, (object, plan), step))
+        .collect();
     stream::iter(steps).buffer_unordered(at_once).collect().await
 }
 
 // Lines of every level stand within the span: its words are for people. What we call the step is told at debug.
 #[tracing::instrument(level = "debug", skip_all, fields(action = %step.action))]
-async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) -> Carried<'a> {
+async fn carry_out<'a>(context: &Context, (object, plan): (&ObjectRef, &Plan), step: &'a Step) -> Carried<'a> {
     let mut evidence = None;
     let result = match &step.action {
         Action::Cluster(action) => cluster::carry_out(context, object, action).await,
@@ -75,11 +83,25 @@ async fn carry_out<'a>(context: &Context, object: &ObjectRef, step: &'a Step) ->
                 Err(why) => StepResult::Withheld(why),
             }
         }
-        Action::Azure(action) => in_azure(context, object, step, action).await,
+        Action::Azure(action) => match granted_as_planned(context, object, plan).await {
+            Ok(()) => in_azure(context, object, step, action).await,
+            Err(why) => StepResult::Withheld(why),
+        },
     };
     context.metrics.step(step.action.name(), names::result(&result));
     tracing::debug!(step = %step.id, result = names::result(&result), why = names::why(&result), "step ended");
     (step, result, evidence)
+}
+
+/// The grants that the plan was made by hold: a pass takes minutes, and one that is taken away counts at once. What opens or closes is
+/// asked by the fence.
+async fn granted_as_planned(context: &Context, object: &ObjectRef, plan: &Plan) -> Result<(), String> {
+    let now = grants::serving(context, &object.namespace).await?;
+    if now == plan.assessment.grants {
+        Ok(())
+    } else {
+        Err("the grants of its namespace changed meanwhile".into())
+    }
 }
 
 async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &AzureAction) -> StepResult {

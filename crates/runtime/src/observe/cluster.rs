@@ -68,7 +68,7 @@ pub(super) async fn observe(context: &Context, object: &ObjectRef, desired: &Des
     }
 }
 
-/// Who holds the claim. A holder that is gone without having released it holds nothing any more.
+/// Who holds the claim, and whether that object is still there.
 async fn claim(context: &Context, object: &ObjectRef, name: &str) -> Fact<Claim> {
     let api: Api<Lease> = Api::namespaced(context.client.clone(), &context.settings.operator_namespace);
     let lease = match read(context, format!("read lease {name}"), api.get_opt(name)).await {
@@ -77,14 +77,12 @@ async fn claim(context: &Context, object: &ObjectRef, name: &str) -> Fact<Claim>
         Err(why) => return Fact::Unknown(why),
     };
     let claim = claim_of(&lease);
-    if claim.uid != object.uid && !is_alive(context, &claim).await {
-        Fact::Absent
-    } else {
-        Fact::Seen(claim)
-    }
+    let alive = claim.uid == object.uid || is_alive(context, &claim).await;
+    Fact::Seen(Claim { alive, ..claim })
 }
 
-/// Takes `namespace/name/uid` apart. Whatever else stands there holds the claim under that name and no uid.
+/// Takes `namespace/name/uid` apart. Whatever else stands there holds the claim under that name and no uid. Whether it is alive is
+/// not asked.
 pub(crate) fn claim_of(lease: &Lease) -> Claim {
     let identity = lease
         .spec
@@ -95,10 +93,12 @@ pub(crate) fn claim_of(lease: &Lease) -> Claim {
         Some((holder, uid)) if holder.contains('/') => Claim {
             holder: holder.to_owned(),
             uid: uid.to_owned(),
+            alive: true,
         },
         Some(_) | None => Claim {
             holder: identity,
             uid: String::new(),
+            alive: true,
         },
     }
 }

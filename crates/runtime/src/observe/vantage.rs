@@ -115,6 +115,10 @@ async fn lease(context: &Context, namespace: &str, vantage_point: &str) -> Fact<
     }
 }
 
+/// Longest that a Lease may be said to last: an agent that claims years would be called alive long after its end. Ours last half a
+/// minute.
+const LONGEST_DURATION: Duration = Duration::from_secs(300);
+
 fn is_alive(context: &Context, namespace: &str, vantage_point: &str, lease: Fact<LeaseSpec>) -> Fact<bool> {
     let spec = match lease {
         Fact::Seen(spec) => spec,
@@ -127,7 +131,7 @@ fn is_alive(context: &Context, namespace: &str, vantage_point: &str, lease: Fact
         return Fact::Seen(false);
     };
     let seconds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
-    let duration = seconds.map_or(DEFAULT_DURATION, Duration::from_secs);
+    let duration = seconds.map_or(DEFAULT_DURATION, Duration::from_secs).min(LONGEST_DURATION);
     let slack = context.settings.agent_lease_stale_after;
     Fact::Seen(
         context

@@ -17,7 +17,7 @@ use sreg_runtime::memory::ObjectKey;
 use sreg_runtime::reconcile::reconcile;
 
 use super::api_server::Fault;
-use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Stand};
+use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Stand, grants};
 
 fn zone(name: &str) -> ArmId {
     format!("/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/{name}")
@@ -53,7 +53,10 @@ fn plan(waves: Vec<Vec<Step>>) -> Plan {
         findings: Vec::new(),
         next_look: Duration::from_secs(1),
         due: Duration::from_secs(1),
-        assessment: Assessment::default(),
+        assessment: Assessment {
+            grants: grants(),
+            ..Assessment::default()
+        },
     }
 }
 
@@ -168,6 +171,16 @@ async fn steps_of_one_wave_run_at_once_but_not_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_the_grants_changed_nothing_more_of_the_plan_is_written_to_azure() {
+    let (stand, hands, context, object) = bench();
+    stand.grant(|grant| grant["spec"]["privateDnsZones"] = json!([]));
+    let outcome = act(&context, &object, &plan(vec![vec![azure("z")]])).await;
+    let expected = ("z".to_owned(), "withheld: the grants of its namespace changed meanwhile".to_owned());
+    assert_eq!(shown(&outcome), [expected]);
+    assert_eq!(hands.calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_leadership_nothing_is_written_anywhere() {
     let (stand, hands, context, object) = bench();
     let before = stand.cluster_writes();
@@ -176,7 +189,7 @@ async fn without_leadership_nothing_is_written_anywhere() {
         let wave = vec![
             azure("z"),
             cluster(ClusterAction::AddFinalizer),
-            cluster(ClusterAction::Claim { lease: "l".into() }),
+            cluster(ClusterAction::Claim { lease: "l".into(), from: None }),
         ];
         let outcome = act(&context, &object, &plan(vec![wave])).await;
         assert!(
@@ -257,7 +270,7 @@ async fn a_finalizer_that_a_restored_backup_owns_too_still_goes() {
 #[tokio::test(start_paused = true)]
 async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
     let (stand, _, context, object) = bench();
-    let claim = || plan(vec![vec![cluster(ClusterAction::Claim { lease: "claim".into() })]]);
+    let claim = || plan(vec![vec![cluster(ClusterAction::Claim { lease: "claim".into(), from: None })]]);
     let release = || {
         plan(vec![vec![cluster(ClusterAction::ReleaseClaim {
             lease: "claim".into(),

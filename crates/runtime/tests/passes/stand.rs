@@ -66,7 +66,7 @@ fn granted() -> Value {
         "virtualNetworks": each("uses", &["Endpoints", "Links", "Clients"]),
         "endpointResourceGroups": scopes,
         "privateDnsZones": scopes,
-        "accounts": each("uses", &["Sharing", "SharedLockdown"]),
+        "accounts": each("uses", &["Sharing", "Shared"]),
         "logAnalyticsWorkspaces": scopes,
         "vantagePoints": PLACES.map(|place| place.vantage_point),
     })
