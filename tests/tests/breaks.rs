@@ -173,7 +173,14 @@ impl Copy {
     fn failing(&self, broken: &Break) -> Result<BTreeSet<String>, String> {
         // What is broken may go round in circles for ever: that is noticed too.
         let mut cargo = Command::new("timeout");
-        cargo.args([LONGEST, env!("CARGO"), "test", "--workspace", "--no-fail-fast", "--quiet"]);
+        cargo.args([
+            LONGEST,
+            env!("CARGO"),
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--quiet",
+        ]);
         // Built once for each break, and run for a moment: compiling is what takes time.
         for package in ["sreg-planner", "sreg-domain", "sreg-azure", "sreg-runtime", "azure-sim"] {
             cargo.args(["--config", &format!("profile.dev.package.{package}.opt-level=0")]);

@@ -19,9 +19,14 @@ impl fmt::Display for Action {
 impl fmt::Display for ClusterAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClusterAction::Claim { lease, from: None } => write!(f, "claim the registry for this object (Lease {lease})"),
+            ClusterAction::Claim { lease, from: None } => {
+                write!(f, "claim the registry for this object (Lease {lease})")
+            }
             ClusterAction::Claim { lease, from: Some(_) } => {
-                write!(f, "take over the claim on the registry (Lease {lease}) from an object that is gone")
+                write!(
+                    f,
+                    "take over the claim on the registry (Lease {lease}) from an object that is gone"
+                )
             }
             ClusterAction::ReleaseClaim { lease } => write!(f, "give back the claim on the registry (Lease {lease})"),
             ClusterAction::AddFinalizer => f.write_str("put the operator's finalizer on this object"),

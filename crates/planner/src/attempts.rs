@@ -64,7 +64,10 @@ pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Refus
     }
     if status.observed_generation == Some(generation) {
         for record in &status.refusals {
-            match all.iter_mut().find(|known| known.step.eq_ignore_ascii_case(&record.step)) {
+            match all
+                .iter_mut()
+                .find(|known| known.step.eq_ignore_ascii_case(&record.step))
+            {
                 None => all.push(record.clone()),
                 Some(known) if at(known) < at(record) => *known = record.clone(),
                 Some(_) => {}
@@ -113,7 +116,9 @@ fn failed_operations(seen: &Seen) -> impl Iterator<Item = (&OperationSeen, &Fail
 
 fn of<'a>(view: &'a View<'_>, step: &str) -> Option<&'a RefusalStatus> {
     // Names of steps hold names of resources, which Azure re-cases (azure.md §12).
-    view.attempts.iter().find(|record| record.step.eq_ignore_ascii_case(step))
+    view.attempts
+        .iter()
+        .find(|record| record.step.eq_ignore_ascii_case(step))
 }
 
 /// Why a step is not tried now, if its last try was a short time ago.

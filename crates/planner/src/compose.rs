@@ -158,7 +158,11 @@ fn ungranted(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
     tell_what_is_wrong(view, &mut draft);
     let asked_no_more = evidence::ask_no_more(view);
-    let waves = if asked_no_more.is_empty() { Vec::new() } else { vec![asked_no_more] };
+    let waves = if asked_no_more.is_empty() {
+        Vec::new()
+    } else {
+        vec![asked_no_more]
+    };
     finish(view, waves, draft, Assessment::default())
 }
 

@@ -115,7 +115,10 @@ fn ungranted(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Option<Wai
     let own = network.and_then(|network| network.resource_group_id());
     let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
     let group = group.iter().map(|group| (Purpose::EndpointResourceGroup, group));
-    let (_, scope) = subnet.chain(zones).chain(group).find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
+    let (_, scope) = subnet
+        .chain(zones)
+        .chain(group)
+        .find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
     Some(Wait {
         reason: WaitReason::EndpointNotGrantedStalled,
         message: format!(

@@ -423,7 +423,10 @@ fn every_rule_has_a_plan_that_breaks_it() {
     note("teardown", rules(&leaving.desired, &leaving.seen_now(), &hasty));
     let claims = Step {
         id: StepId("claim".into()),
-        action: Action::Cluster(ClusterAction::Claim { lease: "x".into(), from: None }),
+        action: Action::Cluster(ClusterAction::Claim {
+            lease: "x".into(),
+            from: None,
+        }),
         touches: Vec::new(),
     };
     note(

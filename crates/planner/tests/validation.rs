@@ -417,12 +417,20 @@ fn ids_compare_without_case() {
 /// What a folder of examples grants the namespace that it declares.
 fn granted_in(folder: &std::path::Path) -> Grants {
     let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap();
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap().path()));
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| read(entry.unwrap().path()));
     let documents: Vec<serde_json::Value> = files
         .flat_map(|text| text.split("\n---\n").map(str::to_owned).collect::<Vec<_>>())
         .map(|document| serde_saphyr::from_str(&document).unwrap())
         .collect();
-    let of = |kind: &str| documents.iter().filter(|d| d["kind"] == kind).cloned().collect::<Vec<_>>();
+    let of = |kind: &str| {
+        documents
+            .iter()
+            .filter(|d| d["kind"] == kind)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     let namespace = of("Namespace").remove(0);
     let labels = serde_json::from_value(namespace["metadata"]["labels"].clone()).unwrap_or_default();
     let grants: Vec<(String, FoundGrant)> = of("RegistryGrant")
@@ -430,7 +438,9 @@ fn granted_in(folder: &std::path::Path) -> Grants {
         .map(|grant| (grant["metadata"]["name"].to_string(), FoundGrant::new(&grant["spec"])))
         .collect();
     for (name, grant) in &grants {
-        let FoundGrant::Spec(spec) = grant else { panic!("{name}: {grant:?}") };
+        let FoundGrant::Spec(spec) = grant else {
+            panic!("{name}: {grant:?}")
+        };
         assert_eq!(grant_violations(spec), [], "{name}");
     }
     let grants = grants.iter().map(|(name, grant)| (name.as_str(), grant));
@@ -459,7 +469,7 @@ fn the_examples_are_valid() {
                 } else if document.contains("\nkind: SecureRegistry\n") {
                     let object: SecureRegistry =
                         serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-                                        let desired = validate(&object, &settings(), &granted)
+                    let desired = validate(&object, &settings(), &granted)
                         .unwrap_or_else(|v| panic!("{}: {v:#?}", path.display()));
                     assert_eq!(desired.violations, [], "{}", path.display());
                     // Its own folder grants all that it names, and demands no more than it does.
@@ -535,7 +545,11 @@ fn a_grant_that_does_not_parse_grants_nothing_and_holds_what_it_may_cover_but_ke
     let lock = Purpose::Registry(RegistryOperation::Lock);
     let alone = grants_serving([("odd", &odd)], "ml-platform", &Default::default());
     assert!(!alone.allow(lock, &id(REGISTRY)) && !alone.allow_looking_at(&id(REGISTRY)));
-    let both = grants_serving([("lenient", &lenient), ("odd", &odd)], "ml-platform", &Default::default());
+    let both = grants_serving(
+        [("lenient", &lenient), ("odd", &odd)],
+        "ml-platform",
+        &Default::default(),
+    );
     assert!(both.allow_looking_at(&id(REGISTRY)));
     assert!(!both.allow(lock, &id(REGISTRY)) && !both.allow_vantage_point("hub-agent"));
 }

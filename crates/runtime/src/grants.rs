@@ -124,7 +124,12 @@ async fn tell_all(context: &Context) -> Result<(), String> {
             FoundGrant::Spec(spec) => Ok(spec.as_ref()),
             FoundGrant::Illegible(error, _) => Err(error.as_str()),
         };
-        let conditions = grant_conditions((name, spec), &understood, (&former.conditions, generation), context.clock.now());
+        let conditions = grant_conditions(
+            (name, spec),
+            &understood,
+            (&former.conditions, generation),
+            context.clock.now(),
+        );
         // One that cannot be told keeps none of the others untold.
         told = told.and(write(context, grant, generation, &former, conditions).await);
     }

@@ -196,7 +196,11 @@ fn grants_changed(context: &Arc<Context>, api: Api<DynamicObject>) -> impl Strea
             }
             Err(error) => complain::<bool>("registrygrants", &error).unwrap_or_default(),
         };
-        let keys = if changed { context.memories.all_keys() } else { Vec::new() };
+        let keys = if changed {
+            context.memories.all_keys()
+        } else {
+            Vec::new()
+        };
         stream::iter(keys)
     })
 }

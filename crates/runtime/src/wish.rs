@@ -16,7 +16,9 @@ pub(crate) async fn granted(context: &Context, now: &ObjectNow) -> (Grants, Opti
         Err(why) => {
             let unread = Violation {
                 path: "spec".into(),
-                message: format!("what its namespace is granted cannot be read, so nothing is read of Azure or written there: {why}"),
+                message: format!(
+                    "what its namespace is granted cannot be read, so nothing is read of Azure or written there: {why}"
+                ),
             };
             (Grants::default(), Some(unread))
         }

@@ -170,6 +170,13 @@ async fn missing_rights_are_stalled_with_what_to_grant() -> Result<()> {
 async fn a_network_already_linked_to_another_zone_of_the_name_is_stalled_and_told_which() -> Result<()> {
     let setting = Setting::demo().await?;
     setting
+        .stand
+        .plane
+        .apply_yaml(
+            "apiVersion: secureregistry.dev/v1alpha1\nkind: RegistryGrant\nmetadata: {name: sandbox}\nspec:\n  namespaces: {names: [ml-platform]}\n  virtualNetworks: [{scope: /subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/sandbox, uses: [Links, Clients]}]\n",
+        )
+        .await?;
+    setting
         .apply(|o| {
             // The sandbox is linked to its own team's blob zone.
             let sandbox = o["spec"]["clientNetworks"][0]["virtualNetworkResourceId"]

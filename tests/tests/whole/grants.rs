@@ -46,17 +46,24 @@ async fn refused(user: &Client, object: &SecureRegistry, says: &str) -> Result<S
     let namespace = object.namespace().unwrap_or_default();
     let api: Api<SecureRegistry> = Api::namespaced(user.clone(), &namespace);
     let apply = PatchParams::apply("mallory").force();
-    let applied = api.patch(&object.name_any(), &apply, &Patch::Apply(object)).await.context("apply")?;
-    eventually(SETTLED, format!("{} to be refused: {says}", object.name_any()), || async {
-        let now = api.get(&applied.name_any()).await.map_err(|e| e.to_string())?;
-        let (state, message) = ready(&now);
-        let current = now.status.as_ref().and_then(|s| s.observed_generation) == now.metadata.generation;
-        if current && state == "Stalled" && message.contains(says) {
-            Ok(now)
-        } else {
-            Err(format!("{state}: {message}"))
-        }
-    })
+    let applied = api
+        .patch(&object.name_any(), &apply, &Patch::Apply(object))
+        .await
+        .context("apply")?;
+    eventually(
+        SETTLED,
+        format!("{} to be refused: {says}", object.name_any()),
+        || async {
+            let now = api.get(&applied.name_any()).await.map_err(|e| e.to_string())?;
+            let (state, message) = ready(&now);
+            let current = now.status.as_ref().and_then(|s| s.observed_generation) == now.metadata.generation;
+            if current && state == "Stalled" && message.contains(says) {
+                Ok(now)
+            } else {
+                Err(format!("{state}: {message}"))
+            }
+        },
+    )
     .await
 }
 
@@ -81,7 +88,14 @@ async fn an_editor_of_another_namespace_opens_sees_and_claims_nothing() -> Resul
         let says = format!("no RegistryGrant lets namespace {RIVALS} look at registry");
         let now = refused(&user, &object, &says).await?;
         let status = serde_json::to_value(now.status.unwrap_or_default())?;
-        for field in ["publicAccess", "endpoints", "grants", "findings", "snapshot", "operations"] {
+        for field in [
+            "publicAccess",
+            "endpoints",
+            "grants",
+            "findings",
+            "snapshot",
+            "operations",
+        ] {
             ensure!(status[field].is_null(), "{field}: {status:#}");
         }
         let text = status.to_string();
@@ -91,9 +105,17 @@ async fn an_editor_of_another_namespace_opens_sees_and_claims_nothing() -> Resul
     let glasses: Api<BreakGlass> = Api::namespaced(user.clone(), RIVALS);
     let mut fire = glass("fire", "mine", "mallory", "1h");
     fire.metadata.namespace = Some(RIVALS.into());
-    glasses.create(&PostParams::default(), &fire).await.context("break the glass")?;
+    glasses
+        .create(&PostParams::default(), &fire)
+        .await
+        .context("break the glass")?;
     eventually(SETTLED, "the glass to be told that it has no effect", || async {
-        let told = glasses.get("fire").await.map_err(|e| e.to_string())?.status.unwrap_or_default();
+        let told = glasses
+            .get("fire")
+            .await
+            .map_err(|e| e.to_string())?
+            .status
+            .unwrap_or_default();
         if told.phase == BreakGlassPhase::Ignored && told.message.contains("no RegistryGrant") {
             Ok(())
         } else {
@@ -105,12 +127,20 @@ async fn an_editor_of_another_namespace_opens_sees_and_claims_nothing() -> Resul
     let owner = setting.stand.registries();
     owner.delete(NAME, &DeleteParams::default()).await?;
     eventually(SETTLED, "the object to be gone", || async {
-        owner.get_opt(NAME).await.map_err(|e| e.to_string())?.map_or(Ok(()), |_| Err("there".to_owned()))
+        owner
+            .get_opt(NAME)
+            .await
+            .map_err(|e| e.to_string())?
+            .map_or(Ok(()), |_| Err("there".to_owned()))
     })
     .await?;
     setting.apply(|_| ()).await?;
     setting.locked().await?;
-    ensure!(setting.writes_since(mark).is_empty(), "{:?}", setting.writes_since(mark));
+    ensure!(
+        setting.writes_since(mark).is_empty(),
+        "{:?}",
+        setting.writes_since(mark)
+    );
     setting.assert_locked_with_proof()
 }
 
@@ -125,41 +155,57 @@ async fn what_the_own_namespace_was_not_granted_is_refused_field_by_field() -> R
     type Change = Box<dyn FnOnce(&mut Value)>;
     let attacks: [(&str, Change); 4] = [
         // F2: a rule on anybody's storage.
-        ("spec.sharing: no RegistryGrant lets namespace ml-platform put a resource rule on storage account", {
-            let storage = storage.clone();
-            Box::new(move |o| o["spec"]["sharing"] = json!({"workspaceStorageAccountResourceIds": [storage]}))
-        }),
+        (
+            "spec.sharing: no RegistryGrant lets namespace ml-platform put a resource rule on storage account",
+            {
+                let storage = storage.clone();
+                Box::new(move |o| o["spec"]["sharing"] = json!({"workspaceStorageAccountResourceIds": [storage]}))
+            },
+        ),
         // F6: endpoints in others' subnets, links of others' networks.
-        ("no RegistryGrant lets namespace ml-platform put private endpoints into subnet", {
-            let network = network.clone();
-            Box::new(move |o| {
-                o["spec"]["endpoints"][0]["subnetResourceId"] = json!(format!("{network}/subnets/endpoints"));
-            })
-        }),
-        ("no RegistryGrant lets namespace ml-platform link private DNS zones to virtual network", {
-            let network = network.clone();
-            Box::new(move |o| {
-                let links = o["spec"]["endpoints"][0]["dns"]["linkVirtualNetworks"].as_array_mut();
-                if let Some(links) = links {
-                    links.push(json!(network));
-                }
-                let reason = json!([{"virtualNetworkResourceId": network, "reason": "nobody is there"}]);
-                o["spec"]["unprovenNetworks"] = reason;
-            })
-        }),
-        ("no RegistryGrant lets namespace ml-platform use VantagePoint elsewhere", {
-            Box::new(|o| o["spec"]["clientNetworks"][0]["vantagePoint"] = json!("elsewhere"))
-        }),
+        (
+            "no RegistryGrant lets namespace ml-platform put private endpoints into subnet",
+            {
+                let network = network.clone();
+                Box::new(move |o| {
+                    o["spec"]["endpoints"][0]["subnetResourceId"] = json!(format!("{network}/subnets/endpoints"));
+                })
+            },
+        ),
+        (
+            "no RegistryGrant lets namespace ml-platform link private DNS zones to virtual network",
+            {
+                let network = network.clone();
+                Box::new(move |o| {
+                    let links = o["spec"]["endpoints"][0]["dns"]["linkVirtualNetworks"].as_array_mut();
+                    if let Some(links) = links {
+                        links.push(json!(network));
+                    }
+                    let reason = json!([{"virtualNetworkResourceId": network, "reason": "nobody is there"}]);
+                    o["spec"]["unprovenNetworks"] = reason;
+                })
+            },
+        ),
+        (
+            "no RegistryGrant lets namespace ml-platform use VantagePoint elsewhere",
+            { Box::new(|o| o["spec"]["clientNetworks"][0]["vantagePoint"] = json!("elsewhere")) },
+        ),
     ];
     for (says, change) in attacks {
         let object = example(change)?;
         refused(&admin, &object, says).await?;
     }
-    ensure!(setting.writes_since(mark).is_empty(), "{:?}", setting.writes_since(mark));
+    ensure!(
+        setting.writes_since(mark).is_empty(),
+        "{:?}",
+        setting.writes_since(mark)
+    );
     // Put right, it is carried out; what a grant demands holds although the spec says less.
     let grants: Api<RegistryGrant> = Api::all(admin.clone());
     let demands = json!({"spec": {"requires": {"lockdownApproval": true}}});
-    grants.patch("ml-platform", &PatchParams::default(), &Patch::Merge(demands)).await?;
+    grants
+        .patch("ml-platform", &PatchParams::default(), &Patch::Merge(demands))
+        .await?;
     setting.apply(|_| ()).await?;
     let waiting = setting.stand.await_state(NAME, &["AwaitingApproval"], SETTLED).await?;
     let status = waiting.status.clone().unwrap_or_default();
@@ -172,7 +218,10 @@ async fn what_the_own_namespace_was_not_granted_is_refused_field_by_field() -> R
     let mark = setting.stand.simulator().journal().last();
     setting.stand.grant().await?;
     setting.locked().await?;
-    ensure!(!setting.writes_since(mark).is_empty(), "it went on once it was granted again");
+    ensure!(
+        !setting.writes_since(mark).is_empty(),
+        "it went on once it was granted again"
+    );
     setting.assert_locked_with_proof()
 }
 
@@ -185,19 +234,46 @@ async fn who_may_write_in_the_operators_namespace_still_makes_no_claim_snapshot_
     let leases: Api<Lease> = Api::namespaced(user.clone(), OPERATOR_NAMESPACE);
     let maps: Api<ConfigMap> = Api::namespaced(user.clone(), OPERATOR_NAMESPACE);
     let lists = ListParams::default();
-    let claim = leases.list(&lists).await?.items.into_iter().find(|l| l.name_any().starts_with("sreg-"));
+    let claim = leases
+        .list(&lists)
+        .await?
+        .items
+        .into_iter()
+        .find(|l| l.name_any().starts_with("sreg-"));
     let claim = claim.context("there is a claim")?;
-    let snapshot = maps.list(&lists).await?.items.into_iter().find(|m| m.name_any().starts_with("sreg-snapshot-"));
+    let snapshot = maps
+        .list(&lists)
+        .await?
+        .items
+        .into_iter()
+        .find(|m| m.name_any().starts_with("sreg-snapshot-"));
     let snapshot = snapshot.context("there is a snapshot")?;
     let merge = |value: Value| Patch::Merge(value);
     let params = PatchParams::default();
     let stolen = json!({"spec": {"holderIdentity": "rivals/mine/0"}});
+    // No other replica stands for election here: its Lease would have to be made.
+    let leader = json!({"metadata": {"name": "secure-registry-operator"}, "spec": {"holderIdentity": "trudy"}});
+    let leader: Lease = serde_json::from_value(leader)?;
     let attempts = [
-        leases.patch(&claim.name_any(), &params, &merge(stolen.clone())).await.map(drop),
-        leases.delete(&claim.name_any(), &DeleteParams::default()).await.map(drop),
-        leases.patch("secure-registry-operator", &params, &merge(stolen)).await.map(drop),
-        maps.patch(&snapshot.name_any(), &params, &merge(json!({"data": {"snapshot.json": "{}"}}))).await.map(drop),
-        maps.delete(&snapshot.name_any(), &DeleteParams::default()).await.map(drop),
+        leases
+            .patch(&claim.name_any(), &params, &merge(stolen.clone()))
+            .await
+            .map(drop),
+        leases
+            .delete(&claim.name_any(), &DeleteParams::default())
+            .await
+            .map(drop),
+        leases.create(&PostParams::default(), &leader).await.map(drop),
+        maps.patch(
+            &snapshot.name_any(),
+            &params,
+            &merge(json!({"data": {"snapshot.json": "{}"}})),
+        )
+        .await
+        .map(drop),
+        maps.delete(&snapshot.name_any(), &DeleteParams::default())
+            .await
+            .map(drop),
     ];
     for attempt in attempts {
         let error = attempt.err().context("it was admitted")?.to_string();
@@ -205,16 +281,25 @@ async fn who_may_write_in_the_operators_namespace_still_makes_no_claim_snapshot_
     }
     // What is not the operator's is none of the policies' business.
     let own = serde_json::from_value(json!({"metadata": {"name": "notes"}, "data": {"a": "b"}}))?;
-    maps.create(&PostParams::default(), &own).await.context("a ConfigMap of his own")?;
+    maps.create(&PostParams::default(), &own)
+        .await
+        .context("a ConfigMap of his own")?;
     let grants: Api<RegistryGrant> = Api::all(user);
     let text = std::fs::read_to_string(repository().join("examples/demo/grant.yaml"))?;
     let mut grant: RegistryGrant = serde_saphyr::from_str(&text)?;
     grant.metadata.name = Some("mine".into());
-    let error = grants.create(&PostParams::default(), &grant).await.err().context("it was admitted")?;
+    let error = grants
+        .create(&PostParams::default(), &grant)
+        .await
+        .err()
+        .context("it was admitted")?;
     ensure!(error.to_string().contains("forbidden"), "{error}");
     // An administrator repairs by hand.
     let admin: Api<Lease> = Api::namespaced(setting.stand.client.clone(), OPERATOR_NAMESPACE);
-    admin.delete(&claim.name_any(), &DeleteParams::default()).await.context("an administrator frees a claim")?;
+    admin
+        .delete(&claim.name_any(), &DeleteParams::default())
+        .await
+        .context("an administrator frees a claim")?;
     let api: Api<SecureRegistry> = Api::namespaced(setting.stand.client.clone(), NAMESPACE);
     api.get(NAME).await?;
     Ok(())

@@ -236,7 +236,9 @@ fn region(region: &Value) -> Result<RegionSeen, &'static str> {
 /// One id per account; `None` while Azure has not filled it in.
 fn accounts(region: &Value, pointer: &str, fields: [&str; 2], kind: &str) -> Result<Vec<Option<ArmId>>, &'static str> {
     let ids = json::list(region, pointer).iter().map(|entry| {
-        let account = fields.iter().find_map(|field| entry.get(*field).filter(|a| a.is_object()));
+        let account = fields
+            .iter()
+            .find_map(|field| entry.get(*field).filter(|a| a.is_object()));
         match account
             .and_then(|a| json::text(a, "/armResourceId/resourceId"))
             .filter(|id| !id.is_empty())

@@ -96,7 +96,11 @@ fn edited(lint: &Lint<'_>, target: TargetKind, id: &ArmId, edit: &Edit) -> Vec<(
     match edit {
         Edit::Close | Edit::Restore(_) | Edit::Open => {
             let closes = matches!(edit, Edit::Close);
-            let operation = if closes { RegistryOperation::Lock } else { RegistryOperation::Open };
+            let operation = if closes {
+                RegistryOperation::Lock
+            } else {
+                RegistryOperation::Open
+            };
             let mut takes = vec![registry(operation)];
             takes.extend((target != TargetKind::Registry).then(|| shared(lint, id)).flatten());
             takes
@@ -115,7 +119,10 @@ fn shared(lint: &Lint<'_>, id: &ArmId) -> Option<(Vec<Purpose>, ArmId)> {
 fn endpoint(lint: &Lint<'_>, id: &ArmId) -> Vec<(Vec<Purpose>, ArmId)> {
     let seen = lint.seen.azure.endpoints.get(id).and_then(Fact::seen);
     let subnet = seen.and_then(|endpoint| endpoint.subnet.clone());
-    let own = subnet.as_ref().and_then(ArmId::parent).and_then(|network| network.resource_group_id());
+    let own = subnet
+        .as_ref()
+        .and_then(ArmId::parent)
+        .and_then(|network| network.resource_group_id());
     let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
     let ours = id.child("privateDnsZoneGroups", ZONE_GROUP);
     let groups = seen.and_then(|endpoint| endpoint.zone_groups.seen());

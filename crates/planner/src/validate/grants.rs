@@ -124,7 +124,10 @@ pub(crate) fn overlapping((name, spec): (&str, &RegistryGrantSpec), all: &[(&str
 /// Whether some namespace may be served by both. What carries which labels is not known here.
 fn may_share(a: &GrantedNamespaces, b: &GrantedNamespaces) -> bool {
     let by_label = |namespaces: &GrantedNamespaces| !namespaces.match_labels.is_empty();
-    let apart = a.match_labels.iter().any(|(name, value)| b.match_labels.get(name).is_some_and(|other| other != value));
+    let apart = a
+        .match_labels
+        .iter()
+        .any(|(name, value)| b.match_labels.get(name).is_some_and(|other| other != value));
     let named_apart = a.names.is_empty() && b.names.is_empty() && apart;
     let labelled = (by_label(a) || by_label(b)) && !named_apart;
     labelled || a.names.iter().any(|name| b.names.contains(name))

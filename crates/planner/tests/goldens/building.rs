@@ -104,21 +104,26 @@ pub fn cases() -> Vec<Case> {
                 w.take_away(&[Purpose::Registry(RegistryOperation::TakeOver)]);
             })
         }),
-        ("a_claim_of_an_object_that_is_gone_is_taken_over_where_that_is_granted", || {
-            fresh(|w| {
-                w.seen.cluster.claim = Fact::Seen(Claim {
-                    holder: "other/registry".into(),
-                    uid: "x".into(),
-                    alive: false,
+        (
+            "a_claim_of_an_object_that_is_gone_is_taken_over_where_that_is_granted",
+            || {
+                fresh(|w| {
+                    w.seen.cluster.claim = Fact::Seen(Claim {
+                        holder: "other/registry".into(),
+                        uid: "x".into(),
+                        alive: false,
+                    })
                 })
-            })
-        }),
+            },
+        ),
         ("an_endpoint_where_nobody_may_write_any_more_stays", || {
             let mut world = World::everyday();
             world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
             world.settle(60);
             let mut grant = grants::everything(&world.object);
-            grant.scopes.insert(Purpose::Network(NetworkUse::Endpoints), vec![vnet("other")]);
+            grant
+                .scopes
+                .insert(Purpose::Network(NetworkUse::Endpoints), vec![vnet("other")]);
             world.regrant(Some(Grants::new(vec![grant])));
             world.turn_ungranted(|o| {
                 o.spec.endpoints[0].subnet_resource_id = format!("{}/subnets/endpoints", vnet("other"));

@@ -367,13 +367,19 @@ fn sharing_and_shared_accounts_take_grants_of_their_own() {
 /// Whoever can write a registry can have it name anybody's account.
 #[test]
 fn an_account_of_others_that_a_registry_names_is_neither_read_connected_closed_nor_opened_without_a_grant() {
-    let theirs = id(&format!("{SUB}/resourceGroups/theirs/providers/Microsoft.Storage/storageAccounts/vault"));
+    let theirs = id(&format!(
+        "{SUB}/resourceGroups/theirs/providers/Microsoft.Storage/storageAccounts/vault"
+    ));
     let shared = Purpose::Account(AccountUse::Shared);
     let names_it = |world: &mut World| {
         let mut account = open_storage("contosostore", false);
         account.id = theirs.clone();
         account.public_network_access = Some("Disabled".into());
-        world.seen.azure.storage.insert(theirs.clone(), sreg_domain::Fact::Seen(account));
+        world
+            .seen
+            .azure
+            .storage
+            .insert(theirs.clone(), sreg_domain::Fact::Seen(account));
         if let sreg_domain::Fact::Seen(registry) = &mut world.seen.azure.registry {
             registry.regions[0].storage.push(Some(theirs.clone()));
         }
@@ -393,9 +399,15 @@ fn an_account_of_others_that_a_registry_names_is_neither_read_connected_closed_n
         }
         assert_eq!(world.closed().get("vault"), Some(&true), "{:?}", world.closed());
         let waits = &world.seen.object.status.waiting_for;
-        let told = waits.iter().find(|w| w.reason == "NotGrantedStalled").map(|w| w.message.as_str());
+        let told = waits
+            .iter()
+            .find(|w| w.reason == "NotGrantedStalled")
+            .map(|w| w.message.as_str());
         let says = "names account /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/theirs/";
-        assert!(told.is_some_and(|m| m.contains(says) && m.contains("accounts with uses: [Shared]")), "{waits:?}");
+        assert!(
+            told.is_some_and(|m| m.contains(says) && m.contains("accounts with uses: [Shared]")),
+            "{waits:?}"
+        );
     }
 }
 
@@ -417,9 +429,18 @@ fn nothing_of_another_holder_is_shown_to_whoever_may_not_look() {
     let message = told(&mut world, "incident-0").message;
     let status = serde_json::to_string(&world.seen.object.status).unwrap();
     for word in ["owners", "sreg-snapshot", "10.0.", "Closed", "Locked"] {
-        assert!(!status.contains(word) && !message.contains(word), "{word}: {message}\n{status}");
+        assert!(
+            !status.contains(word) && !message.contains(word),
+            "{word}: {message}\n{status}"
+        );
     }
-    for kind in ["RegistryFound", "EndpointsReady", "DnsReady", "PublicAccessDisabled", "TagsCompliant"] {
+    for kind in [
+        "RegistryFound",
+        "EndpointsReady",
+        "DnsReady",
+        "PublicAccessDisabled",
+        "TagsCompliant",
+    ] {
         assert_eq!(world.condition(kind).unwrap().0, "Unknown", "{kind}");
     }
 }
@@ -447,10 +468,13 @@ fn what_external_dns_must_answer_is_taken_away_only_by_whoever_published_it() {
 #[test]
 fn a_deletion_asks_nobody_so_what_needs_an_approval_by_a_grant_stays() {
     let mut world = World::everyday();
-    let strict = demanding(&world, Requirements {
-        name_changes_approval: true,
-        ..Requirements::default()
-    });
+    let strict = demanding(
+        &world,
+        Requirements {
+            name_changes_approval: true,
+            ..Requirements::default()
+        },
+    );
     world.regrant(Some(Grants::new(vec![strict])));
     world.turn_ungranted(|o| {
         o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
@@ -490,7 +514,10 @@ fn what_a_deleted_object_left_locked_stays_its_own_until_it_comes_again_or_someb
     other.take_away(&[Purpose::Registry(RegistryOperation::TakeOver)]);
     nothing_is_written(&mut other);
     assert!(other.all_closed());
-    for part in ["SecureRegistry ml-platform/contoso-models, which is gone", "operations: [TakeOver]"] {
+    for part in [
+        "SecureRegistry ml-platform/contoso-models, which is gone",
+        "operations: [TakeOver]",
+    ] {
         assert!(other.message().contains(part), "{}", other.message());
     }
     // An administrator lets it go on.

@@ -131,7 +131,9 @@ fn is_alive(context: &Context, namespace: &str, vantage_point: &str, lease: Fact
         return Fact::Seen(false);
     };
     let seconds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
-    let duration = seconds.map_or(DEFAULT_DURATION, Duration::from_secs).min(LONGEST_DURATION);
+    let duration = seconds
+        .map_or(DEFAULT_DURATION, Duration::from_secs)
+        .min(LONGEST_DURATION);
     let slack = context.settings.agent_lease_stale_after;
     Fact::Seen(
         context

@@ -175,7 +175,10 @@ async fn once_the_grants_changed_nothing_more_of_the_plan_is_written_to_azure() 
     let (stand, hands, context, object) = bench();
     stand.grant(|grant| grant["spec"]["privateDnsZones"] = json!([]));
     let outcome = act(&context, &object, &plan(vec![vec![azure("z")]])).await;
-    let expected = ("z".to_owned(), "withheld: the grants of its namespace changed meanwhile".to_owned());
+    let expected = (
+        "z".to_owned(),
+        "withheld: the grants of its namespace changed meanwhile".to_owned(),
+    );
     assert_eq!(shown(&outcome), [expected]);
     assert_eq!(hands.calls.load(Ordering::SeqCst), 0);
 }
@@ -189,7 +192,10 @@ async fn without_leadership_nothing_is_written_anywhere() {
         let wave = vec![
             azure("z"),
             cluster(ClusterAction::AddFinalizer),
-            cluster(ClusterAction::Claim { lease: "l".into(), from: None }),
+            cluster(ClusterAction::Claim {
+                lease: "l".into(),
+                from: None,
+            }),
         ];
         let outcome = act(&context, &object, &plan(vec![wave])).await;
         assert!(
@@ -270,7 +276,12 @@ async fn a_finalizer_that_a_restored_backup_owns_too_still_goes() {
 #[tokio::test(start_paused = true)]
 async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
     let (stand, _, context, object) = bench();
-    let claim = || plan(vec![vec![cluster(ClusterAction::Claim { lease: "claim".into(), from: None })]]);
+    let claim = || {
+        plan(vec![vec![cluster(ClusterAction::Claim {
+            lease: "claim".into(),
+            from: None,
+        })]])
+    };
     let release = || {
         plan(vec![vec![cluster(ClusterAction::ReleaseClaim {
             lease: "claim".into(),
