@@ -471,7 +471,7 @@ pub(super) fn of_registry(registry: &ArmId, grants: &Grants) -> Vec<String> {
 }
 
 /// Grants that cover something that the object names, by name.
-fn standing<'a>(desired: &'a Desired) -> BTreeMap<&'a str, &'a Grant> {
+fn standing(desired: &Desired) -> BTreeMap<&str, &Grant> {
     let needs = needs(desired);
     let covering = needs.iter().flat_map(|need| need.what.covering(&desired.grants));
     covering.map(|grant| (grant.name.as_str(), grant)).collect()

@@ -122,7 +122,7 @@ async fn under_observe_nothing_is_ever_written_to_azure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deletion_under_retain_leaves_azure_as_it_is_and_the_cluster_clean() {
+async fn deletion_under_retain_leaves_azure_as_it_is_and_in_the_cluster_the_claim_and_the_way_back() {
     let stand = Stand::quick();
     let operator = stand.start();
     locked(&stand).await;
@@ -137,7 +137,15 @@ async fn deletion_under_retain_leaves_azure_as_it_is_and_the_cluster_clean() {
         .all("leases")
         .into_iter()
         .filter(|lease| lease["metadata"]["namespace"] == OPERATOR_NAMESPACE);
-    assert_eq!(claims.count(), 0);
+    // What is locked goes on belonging to that namespace and name.
+    let holder = format!("{NAMESPACE}/{NAME}/");
+    let holders: Vec<String> = claims
+        .map(|lease| lease["spec"]["holderIdentity"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(
+        matches!(holders.as_slice(), [one] if one.starts_with(&holder)),
+        "{holders:?}"
+    );
     assert!(operator.context.memories.is_empty());
     assert!(!operator.context.metrics.encode().contains(NAME), "its series are gone");
     operator.stop().await;
