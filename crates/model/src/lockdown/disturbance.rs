@@ -72,10 +72,8 @@ pub enum Disturbance {
     NewReplica,
     /// A job takes away every tag that is not its own: also the mark of our endpoints and links.
     WipeTags,
-    /// An administrator takes every grant away.
+    /// An administrator takes every grant away. Once faults stop everything is granted again.
     TakeGrants,
-    /// An administrator grants everything again.
-    GiveGrants,
     /// The object is deleted.
     Delete,
 }
@@ -120,7 +118,6 @@ pub const ALL: &[Disturbance] = &[
     Disturbance::NewReplica,
     Disturbance::WipeTags,
     Disturbance::TakeGrants,
-    Disturbance::GiveGrants,
     Disturbance::Delete,
 ];
 
@@ -216,7 +213,6 @@ impl Lockdown {
             Disturbance::NewReplica => state.world_mut().suffer(Blow::NewReplica),
             Disturbance::WipeTags => state.world_mut().suffer(Blow::WipeTags),
             Disturbance::TakeGrants => state.world_mut().regrant(Some(Grants::default())),
-            Disturbance::GiveGrants => state.world_mut().regrant(None),
             Disturbance::Delete => {
                 let world = state.world_mut();
                 world.delete();
