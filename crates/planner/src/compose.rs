@@ -203,7 +203,7 @@ fn live(view: &View<'_>) -> Plan {
     }
     if !view.desired.may_be_opened() && !view.desired.observe_only {
         draft.find(
-            FindingReason::ReopeningForbidden,
+            FindingReason::OpeningNotGranted,
             format!(
                 "a BreakGlass will have no effect: {}",
                 break_glass::nobody_may_open(view)

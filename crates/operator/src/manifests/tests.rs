@@ -126,6 +126,9 @@ fn the_operator_is_named_by_every_policy_that_trusts_it() {
             "policies/registry-finalizer.yaml",
             "policies/break-glass-status.yaml",
             "policies/approval-status.yaml",
+            "policies/grant-status.yaml",
+            "policies/operator-leases.yaml",
+            "policies/operator-configmaps.yaml",
         ]
     );
 }

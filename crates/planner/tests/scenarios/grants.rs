@@ -135,7 +135,7 @@ fn what_nobody_may_open_stays_closed_whatever_the_spec_an_emergency_or_a_rollbac
     let warned = plan
         .findings
         .iter()
-        .find(|f| f.reason == FindingReason::ReopeningForbidden);
+        .find(|f| f.reason == FindingReason::OpeningNotGranted);
     assert!(warned.unwrap().message.starts_with("a BreakGlass will have no effect"));
     assert_eq!(world.state(), "Locked");
     world.break_glass(60);
