@@ -5,6 +5,7 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::{Map, Value};
 
 use crate::approval::{BreakGlassPhase, ChangeApprovalPhase, ChangeKind};
+use crate::grant::{AccountUse, NetworkUse, RegistryOperation};
 use crate::probe::{Hop, ProbeOutcome, ProbeService};
 use crate::registry::{
     ApprovalMode, DeletionPolicy, DnsMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate,
@@ -23,6 +24,7 @@ pub(super) fn describe(schema: &mut Value) {
 /// Every enumeration of the API. A new one that is missing here fails the test that reads the definitions.
 fn enumerations() -> Vec<Meanings> {
     vec![
+        meanings::<AccountUse>(),
         meanings::<ApprovalMode>(),
         meanings::<BreakGlassPhase>(),
         meanings::<ChangeApprovalPhase>(),
@@ -34,11 +36,13 @@ fn enumerations() -> Vec<Meanings> {
         meanings::<ManagedResourceGroupAccess>(),
         meanings::<ManagementPolicy>(),
         meanings::<NameChangesGate>(),
+        meanings::<NetworkUse>(),
         meanings::<PolicyAssignments>(),
         meanings::<ProbeOutcome>(),
         meanings::<ProbeService>(),
         meanings::<PublicAccess>(),
         meanings::<RecentPublicClientsPolicy>(),
+        meanings::<RegistryOperation>(),
         meanings::<ResolutionPolicy>(),
         meanings::<RollbackPolicy>(),
         meanings::<VantageNetwork>(),
