@@ -254,9 +254,15 @@ pub(crate) const SHORT_NAME: &str = "self.metadata.name.size() <= 63";
 pub(crate) const SHORT_NAME_SAYS: &str = "metadata.name has at most 63 characters: create it under a shorter name";
 
 /// The scope of a grant: an ARM id, whole; a name in it holds no wildcard.
-pub(crate) const SCOPE: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(/resourceGroups/[^/<>%&?#*:\\s]{1,90}(/providers/[a-z.]{3,80}(/[a-z]{3,60}/[^/<>%&?#*:\\s]{1,90}){1,2})?)?$')";
+macro_rules! scope {
+    () => {
+        r"'(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(/resourceGroups/[^/<>%&?#*:\\s]{1,90}(/providers/[a-z.]{3,80}(/[a-z]{3,60}/[^/<>%&?#*:\\s]{1,90}){1,2})?)?$'"
+    };
+}
+/// A scope.
+pub(crate) const SCOPE: &str = concat!("self.matches(", scope!(), ")");
 /// The same for each item.
-pub(crate) const SCOPES: &str = r"self.all(id, id.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(/resourceGroups/[^/<>%&?#*:\\s]{1,90}(/providers/[a-z.]{3,80}(/[a-z]{3,60}/[^/<>%&?#*:\\s]{1,90}){1,2})?)?$'))";
+pub(crate) const SCOPES: &str = concat!("self.all(id, id.matches(", scope!(), "))");
 /// What to write instead.
 pub(crate) const SCOPE_SAYS: &str = "must be the ARM id of a subscription, a resource group or a resource, such as /subscriptions/SUBSCRIPTION/resourceGroups/GROUP, without wildcards: it covers what it names and whatever stands below";
 

@@ -2,6 +2,7 @@
 //! that none of them covers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sreg_api::grant::{AccountUse, NetworkUse, RegistryOperation};
@@ -98,17 +99,34 @@ fn is_within(id: &ArmId, scope: &ArmId) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The grants that serve one namespace, by name.
+/// What writing to a private endpoint takes: the subnet that it stands in, and its resource group where that is not the network's own.
+/// Of an endpoint whose subnet is not known only the group can be asked for.
+pub fn where_endpoint_stands(id: &ArmId, subnet: Option<&ArmId>) -> Vec<(Purpose, ArmId)> {
+    let network = subnet.and_then(ArmId::parent);
+    let own = network.and_then(|network| network.resource_group_id());
+    let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
+    let subnet = subnet.map(|subnet| (Purpose::Network(NetworkUse::Endpoints), subnet.clone()));
+    let group = group.map(|group| (Purpose::EndpointResourceGroup, group));
+    subnet.into_iter().chain(group).collect()
+}
+
+/// The grants that serve one namespace, by name. Every plan carries them, so copies share them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
-    all: Vec<Grant>,
+    all: Arc<[Grant]>,
+}
+
+/// Some grant covers it, and of each that does it is known what it demands.
+fn are_understood<'a>(covering: impl Iterator<Item = &'a Grant>) -> bool {
+    let mut covering = covering.peekable();
+    covering.peek().is_some() && covering.all(|grant| grant.requires.is_ok())
 }
 
 impl Grants {
     /// In the order of their names, whatever order they came in.
     pub fn new(mut all: Vec<Grant>) -> Grants {
         all.sort_by(|a, b| a.name.cmp(&b.name));
-        Grants { all }
+        Grants { all: all.into() }
     }
 
     /// All of them.
@@ -127,8 +145,7 @@ impl Grants {
         if let Purpose::Registry(RegistryOperation::Observe | RegistryOperation::Open) = purpose {
             return self.covering(purpose, id).next().is_some();
         }
-        let mut covering = self.covering(purpose, id).peekable();
-        covering.peek().is_some() && covering.all(|grant| grant.requires.is_ok())
+        are_understood(self.covering(purpose, id))
     }
 
     /// Those that let this VantagePoint be used.
@@ -138,8 +155,7 @@ impl Grants {
 
     /// Whether this VantagePoint may be used.
     pub fn allow_vantage_point(&self, name: &str) -> bool {
-        let mut covering = self.covering_vantage_point(name).peekable();
-        covering.peek().is_some() && covering.all(|grant| grant.requires.is_ok())
+        are_understood(self.covering_vantage_point(name))
     }
 
     /// Whether the registry may be looked at.

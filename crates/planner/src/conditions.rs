@@ -86,22 +86,31 @@ pub(crate) fn merge(drafts: Vec<Draft>, former: &[Condition], generation: i64, n
                 Some(d) => (d.truth, d.reason.as_str(), d.message.as_str()),
                 None => (Truth::Unknown, "NotKnown", ""),
             };
-            let name = kind.to_string();
-            let before = former.iter().find(|c| c.type_ == name);
-            let unchanged = before.filter(|c| c.status == truth.as_str());
-            let message = truncate(message, LONGEST_MESSAGE);
-            Condition {
-                last_transition_time: unchanged.map_or_else(|| whole_seconds(now), |c| c.last_transition_time.clone()),
-                message: unchanged
-                    .filter(|c| says_the_same(&c.message, &message))
-                    .map_or(message, |c| c.message.clone()),
-                observed_generation: Some(generation),
-                reason: reason.to_owned(),
-                status: truth.as_str().to_owned(),
-                type_: name,
-            }
+            one(&kind.to_string(), (truth, reason, message), (former, generation), now)
         })
         .collect()
+}
+
+/// One condition, of whichever kind of object, merged with the former ones.
+pub(crate) fn one(
+    name: &str,
+    (truth, reason, message): (Truth, &str, &str),
+    (former, generation): (&[Condition], i64),
+    now: Timestamp,
+) -> Condition {
+    let before = former.iter().find(|c| c.type_ == name);
+    let unchanged = before.filter(|c| c.status == truth.as_str());
+    let message = truncate(message, LONGEST_MESSAGE);
+    Condition {
+        last_transition_time: unchanged.map_or_else(|| whole_seconds(now), |c| c.last_transition_time.clone()),
+        message: unchanged
+            .filter(|c| says_the_same(&c.message, &message))
+            .map_or(message, |c| c.message.clone()),
+        observed_generation: Some(generation),
+        reason: reason.to_owned(),
+        status: truth.as_str().to_owned(),
+        type_: name.to_owned(),
+    }
 }
 
 /// Times in status carry whole seconds.

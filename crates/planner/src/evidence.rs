@@ -313,21 +313,23 @@ fn complete(view: &View<'_>, paths: &Paths, looks: &[Look], round: &Round, waits
     Some(Digest::of_parts(parts.iter().map(String::as_str)))
 }
 
+/// The step that ends what a vantage point is asked.
+pub(crate) fn deletion(point: &str, probe: &ProbeSeen) -> Step {
+    cluster_step(
+        format!("delete-probe {point}"),
+        ClusterAction::DeleteProbe {
+            namespace: probe.namespace.clone(),
+            name: probe.name.clone(),
+        },
+    )
+}
+
 /// Ends the questions to vantage points that no grant lets the namespace use.
 pub(crate) fn ask_no_more(view: &View<'_>) -> Vec<Step> {
     let probes = view.seen.cluster.probes.iter();
     let seen = probes.filter_map(|(point, fact)| Some((point, fact.seen()?)));
     let ungranted = seen.filter(|(_, probe)| !view.desired.grants.allow_vantage_point(&probe.spec.vantage_point));
-    let end = |(point, probe): (&String, &ProbeSeen)| {
-        cluster_step(
-            format!("delete-probe {point}"),
-            ClusterAction::DeleteProbe {
-                namespace: probe.namespace.clone(),
-                name: probe.name.clone(),
-            },
-        )
-    };
-    ungranted.map(end).collect()
+    ungranted.map(|(point, probe)| deletion(point, probe)).collect()
 }
 
 impl Evidence {
@@ -387,13 +389,7 @@ impl Evidence {
         for (point, probe) in &view.seen.cluster.probes {
             let named = view.desired.client_networks.iter().any(|n| n.vantage_point == *point);
             if let (false, Fact::Seen(probe)) = (named, probe) {
-                draft.probes.push(cluster_step(
-                    format!("delete-probe {point}"),
-                    ClusterAction::DeleteProbe {
-                        namespace: probe.namespace.clone(),
-                        name: probe.name.clone(),
-                    },
-                ));
+                draft.probes.push(deletion(point, probe));
             }
         }
     }

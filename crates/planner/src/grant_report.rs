@@ -4,11 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::grant::RegistryGrantSpec;
 
-use crate::conditions::{truncate, whole_seconds};
+use crate::conditions::{self, Truth};
 use crate::validate::{Violation, grant_violations, overlapping};
-
-/// A condition's message is cut here by the API server's schema.
-const LONGEST: usize = 4096;
 
 /// The conditions of one grant: its name, its spec or why that does not parse; all grants; what its conditions were and of which
 /// generation they are to speak.
@@ -18,48 +15,28 @@ pub fn grant_conditions(
     (former, generation): (&[Condition], i64),
     now: Timestamp,
 ) -> Vec<Condition> {
-    let ready = match spec {
-        Err(error) => Err(format!("it does not parse, so it grants nothing: {error}")),
-        Ok(spec) => {
-            let wrong: Vec<String> = grant_violations(spec).iter().map(Violation::to_string).collect();
-            if wrong.is_empty() {
-                Ok(())
-            } else {
-                Err(wrong.join("; "))
-            }
-        }
+    let wrong = match spec {
+        Err(error) => vec![format!("it does not parse, so it grants nothing: {error}")],
+        Ok(spec) => grant_violations(spec).iter().map(Violation::to_string).collect(),
     };
-    let ready = match ready {
-        Ok(()) => ("True", "Understood", "every entry is understood".to_owned()),
-        Err(wrong) => ("False", "NotUnderstood", wrong),
+    let ready = if wrong.is_empty() {
+        (Truth::True, "Understood", "every entry is understood".to_owned())
+    } else {
+        (Truth::False, "NotUnderstood", wrong.join("; "))
     };
     let others = spec.map(|spec| overlapping((name, spec), all)).unwrap_or_default();
     let overlaps = if others.is_empty() {
-        (
-            "False",
-            "Alone",
-            "no other grant covers the same for the same namespaces".to_owned(),
-        )
+        let said = "no other grant covers the same for the same namespaces".to_owned();
+        (Truth::False, "Alone", said)
     } else {
-        let said = format!(
-            "{}: where two cover the same, what either demands holds",
-            others.join("; ")
-        );
-        ("True", "CoveredTwice", said)
+        let others = others.join("; ");
+        let said = format!("{others}: where two cover the same, what either demands holds");
+        (Truth::True, "CoveredTwice", said)
     };
     [("Ready", ready), ("Overlapping", overlaps)]
         .into_iter()
-        .map(|(kind, (status, reason, message))| {
-            let before = former.iter().find(|c| c.type_ == kind && c.status == status);
-            Condition {
-                type_: kind.to_owned(),
-                status: status.to_owned(),
-                reason: reason.to_owned(),
-                message: truncate(&message, LONGEST),
-                observed_generation: Some(generation),
-                last_transition_time: before
-                    .map_or_else(|| whole_seconds(now), |before| before.last_transition_time.clone()),
-            }
+        .map(|(kind, (truth, reason, message))| {
+            conditions::one(kind, (truth, reason, &message), (former, generation), now)
         })
         .collect()
 }

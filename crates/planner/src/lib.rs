@@ -69,6 +69,4 @@ pub use opening::{is_left_to_open, may_open};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
 pub use render::render;
 pub use report::{EventNote, Gauges, Report, ReportInput, report, report_invalid};
-pub use validate::{
-    FoundGrant, PlanSettings, Violation, grant_violations, grants_for, grants_serving, validate, what_remains,
-};
+pub use validate::{FoundGrant, PlanSettings, Violation, grant_violations, grants_serving, validate, what_remains};

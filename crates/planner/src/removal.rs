@@ -5,7 +5,7 @@
 //! | endpoint and zone group | then |
 //! | --- | --- |
 //! | Azure is changing one of them | wait |
-//! | no grant covers its subnet, or its zones, any more | it stays as it is; who can grant it is named |
+//! | no grant covers its subnet, its resource group or its zones any more | it stays as it is; who can grant it is named |
 //! | a lock on the endpoint, on the zone or above | nothing is removed; the lock is named |
 //! | whether there are locks could not be read | nothing is removed |
 //! | the right to delete one of them is known to be missing | nothing is removed; the right is named |
@@ -13,8 +13,8 @@
 //! | neither, the zone group is gone | the endpoint |
 //! | the endpoint could not be deleted, may not be, or is locked, and its zone group is gone | the zone group is put back, then it stays |
 
-use sreg_api::grant::NetworkUse;
 use sreg_api::names::ZONE_GROUP;
+use sreg_domain::grants::where_endpoint_stands;
 use sreg_domain::seen::{EndpointSeen, LockSeen};
 use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Purpose, Seen};
 
@@ -107,17 +107,11 @@ pub(crate) fn next(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Remo
 /// It stands, or its records do, where no grant lets the namespace write.
 fn ungranted(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Option<Wait> {
     let grants = &view.desired.grants;
-    let subnet = endpoint.subnet.iter();
-    let subnet = subnet.map(|subnet| (Purpose::Network(NetworkUse::Endpoints), subnet));
-    let zones = zones_of(view.desired, view.seen, id, endpoint);
-    let zones = zones.iter().map(|zone| (Purpose::PrivateDnsZone, zone));
-    let network = endpoint.subnet.as_ref().and_then(ArmId::parent);
-    let own = network.and_then(|network| network.resource_group_id());
-    let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
-    let group = group.iter().map(|group| (Purpose::EndpointResourceGroup, group));
-    let (_, scope) = subnet
+    let zones = zones_of(view.desired, view.seen, id, endpoint).into_iter();
+    let zones = zones.map(|zone| (Purpose::PrivateDnsZone, zone));
+    let stands = where_endpoint_stands(id, endpoint.subnet.as_ref()).into_iter();
+    let (_, scope) = stands
         .chain(zones)
-        .chain(group)
         .find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
     Some(Wait {
         reason: WaitReason::EndpointNotGrantedStalled,

@@ -30,7 +30,7 @@ use crate::facts::{View, may_pass, not_known};
 use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::removal::{self, Removal};
-use crate::{attempts, release, stranding};
+use crate::{attempts, evidence, release, stranding};
 
 /// Plans the end. Answers the waves.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
@@ -319,13 +319,7 @@ fn probes(view: &View<'_>, draft: &mut Draft) -> Vec<Step> {
     let mut steps = Vec::new();
     for (point, fact) in &view.seen.cluster.probes {
         match fact {
-            Fact::Seen(probe) => steps.push(cluster_step(
-                format!("delete-probe {point}"),
-                ClusterAction::DeleteProbe {
-                    namespace: probe.namespace.clone(),
-                    name: probe.name.clone(),
-                },
-            )),
+            Fact::Seen(probe) => steps.push(evidence::deletion(point, probe)),
             Fact::Absent => {}
             Fact::Unknown(why) if may_pass(why) => {
                 draft.wait(not_known(&format!("the probe of VantagePoint {point}"), fact))

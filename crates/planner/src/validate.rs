@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub(crate) use grants::overlapping;
-pub use grants::{FoundGrant, grant_violations, grants_for, grants_serving};
+pub use grants::{FoundGrant, grant_violations, grants_serving};
 use sreg_api::SecureRegistry;
 use sreg_api::names;
 use sreg_api::registry::{

@@ -71,13 +71,7 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
         ("wanted open", |w| w.desired.public_access = PublicAccess::Enabled),
         ("no finalizer", |w| w.seen.object.has_finalizer = false),
         ("no claim", |w| w.seen.cluster.claim = Fact::Absent),
-        ("claim of another", |w| {
-            w.seen.cluster.claim = Fact::Seen(Claim {
-                holder: "a/b".into(),
-                uid: "x".into(),
-                alive: true,
-            })
-        }),
+        ("claim of another", |w| w.claimed_by("a/b")),
         ("break-glasses unread", |w| {
             w.seen.cluster.break_glasses = unknown(IgnoranceKind::Unreachable)
         }),

@@ -11,7 +11,7 @@ use sreg_api::registry::*;
 use sreg_api::{SecureRegistry, VantagePoint};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::{EndpointGroup, Grants, Purpose};
-use sreg_planner::{FoundGrant, Violation, grant_conditions, grant_violations, grants_for, grants_serving, validate};
+use sreg_planner::{FoundGrant, Violation, grant_conditions, grant_violations, grants_serving, validate};
 use world::*;
 
 fn changed(change: impl FnOnce(&mut SecureRegistrySpec)) -> Result<sreg_domain::Desired, Vec<Violation>> {
@@ -509,6 +509,16 @@ virtualNetworks: [{scope: /subscriptions/00000000-0000-0000-0000-000000000001, u
 vantagePoints: [hub-agent]
 ";
 
+fn found(spec: &RegistryGrantSpec) -> FoundGrant {
+    FoundGrant::Spec(Box::new(spec.clone()))
+}
+
+/// What grants of these names give `ml-platform`, which carries no label.
+fn given<'a>(grants: impl IntoIterator<Item = &'a (String, FoundGrant)>) -> Grants {
+    let grants = grants.into_iter().map(|(name, found)| (name.as_str(), found));
+    grants_serving(grants, "ml-platform", &Default::default())
+}
+
 #[test]
 fn a_grant_serves_namespaces_by_name_or_by_all_of_its_labels() {
     let mut spec = grant_spec(GRANT);
@@ -516,7 +526,10 @@ fn a_grant_serves_namespaces_by_name_or_by_all_of_its_labels() {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     };
     let serves = |spec: &RegistryGrantSpec, namespace: &str, pairs: &[(&str, &str)]| {
-        grants_for([("a", spec)], namespace, &labels(pairs)).iter().count() == 1
+        grants_serving([("a", &found(spec))], namespace, &labels(pairs))
+            .iter()
+            .count()
+            == 1
     };
     assert!(serves(&spec, "ml-platform", &[]) && !serves(&spec, "ml-platform-2", &[]));
     spec.namespaces.names.clear();
@@ -525,8 +538,7 @@ fn a_grant_serves_namespaces_by_name_or_by_all_of_its_labels() {
         "no label is asked for, so nobody is meant"
     );
     spec.namespaces.match_labels = labels(&[("tier", "prod"), ("team", "ml")]);
-    let found = FoundGrant::Spec(Box::new(spec.clone()));
-    assert!(found.asks_for_labels("any"));
+    assert!(found(&spec).asks_for_labels("any"));
     assert!(serves(&spec, "any", &[("tier", "prod"), ("team", "ml"), ("x", "y")]));
     assert!(!serves(&spec, "any", &[("tier", "prod")]) && !serves(&spec, "any", &[("tier", "test"), ("team", "ml")]));
 }
@@ -534,7 +546,7 @@ fn a_grant_serves_namespaces_by_name_or_by_all_of_its_labels() {
 /// One of a newer version, say: beside it a lenient grant must not rule alone.
 #[test]
 fn a_grant_that_does_not_parse_grants_nothing_and_holds_what_it_may_cover_but_keeps_nobody_from_an_emergency() {
-    let lenient = FoundGrant::Spec(Box::new(grant_spec(GRANT)));
+    let lenient = found(&grant_spec(GRANT));
     let spec = serde_json::json!({
         "namespaces": {"names": ["ml-platform"]},
         "registries": [{"scope": REGISTRY, "operations": ["Lock", "Frobnicate"]}],
@@ -557,7 +569,7 @@ fn a_grant_that_does_not_parse_grants_nothing_and_holds_what_it_may_cover_but_ke
 #[test]
 fn whoever_may_do_something_with_a_registry_may_look_at_it() {
     let spec = grant_spec(GRANT);
-    let grants = grants_for([("a", &spec)], "ml-platform", &Default::default());
+    let grants = given(&[("a".to_owned(), found(&spec))]);
     assert!(grants.allow_looking_at(&id(REGISTRY)));
     assert!(!grants.allow(Purpose::Registry(RegistryOperation::Open), &id(REGISTRY)));
 }
@@ -617,7 +629,7 @@ fn what_makes_no_sense_in_a_grant_is_told_and_grants_nothing_more_than_its_narro
         change(&mut spec);
         let told = Violation::sentence(&grant_violations(&spec));
         assert!(told.contains(says), "{told} does not say {says}");
-        let grants = grants_for([("a", &spec)], "ml-platform", &Default::default());
+        let grants = given(&[("a".to_owned(), found(&spec))]);
         let whole = grants.allow(Purpose::Registry(RegistryOperation::Lock), &id(REGISTRY))
             && grants.allow_vantage_point("hub-agent")
             && grants.allow(Purpose::Network(NetworkUse::Endpoints), &vnet("hub"));
@@ -682,13 +694,13 @@ proptest::proptest! {
             }
             spec
         };
-        let specs: Vec<(String, RegistryGrantSpec)> =
-            seed.iter().enumerate().map(|(at, n)| (format!("grant-{at}"), spec(*n))).collect();
-        let forth = grants_for(specs.iter().map(|(n, s)| (n.as_str(), s)), "ml-platform", &Default::default());
-        let back = grants_for(specs.iter().rev().map(|(n, s)| (n.as_str(), s)), "ml-platform", &Default::default());
+        let grants: Vec<(String, FoundGrant)> =
+            seed.iter().enumerate().map(|(at, n)| (format!("grant-{at}"), found(&spec(*n)))).collect();
+        let forth = given(&grants);
+        let back = given(grants.iter().rev());
         proptest::prop_assert_eq!(&forth, &back);
         let lock = Purpose::Registry(RegistryOperation::Lock);
-        let fewer = grants_for(specs.iter().skip(1).map(|(n, s)| (n.as_str(), s)), "ml-platform", &Default::default());
+        let fewer = given(grants.iter().skip(1));
         proptest::prop_assert!(!fewer.allow(lock, &id(REGISTRY)) || forth.allow(lock, &id(REGISTRY)));
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sreg_api::RegistryGrant;
@@ -21,7 +21,7 @@ use sreg_planner::{FoundGrant, grant_conditions, grants_serving};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{Unwritten, send};
+use crate::act::{Unwritten, tell as tell_status};
 use crate::context::Context;
 
 fn api(context: &Context) -> Api<DynamicObject> {
@@ -150,21 +150,11 @@ async fn write(
     if status == *former {
         return Ok(());
     }
-    let name = grant.name_any();
-    let attempt = format!("write status of RegistryGrant {name}");
-    let body = json!({
-        "apiVersion": RegistryGrant::api_version(&()),
-        "kind": RegistryGrant::kind(&()),
-        "metadata": {"name": name, "uid": grant.uid()},
-        "status": status,
-    });
-    let params = PatchParams::apply(GRANT_MANAGER).force();
-    let api = api(context);
-    match send(context, &attempt, api.patch_status(&name, &params, &Patch::Apply(body))).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(kube::Error::Api(answer))) if answer.is_not_found() || answer.is_conflict() => Ok(()),
-        Ok(Err(error)) => Err(format!("{attempt}: {error}")),
+    let (name, uid) = (grant.name_any(), grant.uid().unwrap_or_default());
+    let told = tell_status::<RegistryGrant>(context, (None, &name, &uid), GRANT_MANAGER, json!(status)).await;
+    match told {
+        Ok(_) => Ok(()),
         Err(Unwritten::Failed(failure)) => Err(failure.to_string()),
-        Err(Unwritten::Withheld(why)) => Err(format!("{attempt}: {why}")),
+        Err(Unwritten::Withheld(why)) => Err(format!("write status of RegistryGrant {name}: {why}")),
     }
 }

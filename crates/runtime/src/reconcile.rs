@@ -24,7 +24,7 @@ use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
 use crate::observe::{ObjectNow, observe, read_object, registries};
 use crate::unspoken;
-use crate::wish::{granted, wished};
+use crate::wish::wished;
 
 /// Why a pass broke off. Waiting and failing steps are no errors: the report tells of them.
 #[derive(Debug, thiserror::Error)]
@@ -123,8 +123,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         name: object.name.clone(),
     };
     context.memories.meet(&object.uid, key.clone());
-    let grants = granted(context, &now).await;
-    let (report, outcome, result) = match wished(context, &now, &grants) {
+    let (report, outcome, result) = match wished(context, &now).await {
         Ok(desired) => {
             let seen = observe(context, &object, now.seen.clone(), &desired).await;
             let plan = plan(&desired, &seen, seen.at);

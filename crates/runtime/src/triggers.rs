@@ -97,7 +97,7 @@ pub(crate) fn related(
             everywhere(&probes),
             "connectivityprobes",
             key_of_answer,
-            owner_by_label,
+            Wakes::Owners(owner_by_label),
         )
         .boxed(),
         kind(
@@ -105,19 +105,33 @@ pub(crate) fn related(
             everywhere(&points),
             "vantagepoints",
             key_of_spec,
-            users_of_vantage_point,
+            Wakes::Owners(users_of_vantage_point),
         )
         .boxed(),
-        kind(context, served(&glasses), "breakglasses", key_of_spec, owner_by_name).boxed(),
+        kind(
+            context,
+            served(&glasses),
+            "breakglasses",
+            key_of_spec,
+            Wakes::Owners(owner_by_name),
+        )
+        .boxed(),
         kind(
             context,
             served(&approvals),
             "changeapprovals",
             key_of_spec,
-            owner_by_name,
+            Wakes::Owners(owner_by_name),
         )
         .boxed(),
-        grants_changed(context, everywhere(&grants)).boxed(),
+        kind(
+            context,
+            everywhere(&grants),
+            "registrygrants",
+            key_of_spec,
+            Wakes::Everybody,
+        )
+        .boxed(),
         agents(context).boxed(),
     ])
     .filter(move |key| ready(scope.as_ref().is_none_or(|scope| *scope == key.namespace)))
@@ -183,28 +197,6 @@ fn users_of_vantage_point(context: &Context, point: &DynamicObject) -> Vec<Objec
     context.memories.looking_from(&point.name_any())
 }
 
-/// Every object, once a grant came, changed or went: it may serve any namespace, also one that it did not serve before.
-fn grants_changed(context: &Arc<Context>, api: Api<DynamicObject>) -> impl Stream<Item = ObjectKey> + Send + use<> {
-    let mut known: Known<()> = Known::default();
-    let context = Arc::clone(context);
-    let events = watch(api, config(&context)).default_backoff();
-    events.flat_map(move |event| {
-        let changed = match event {
-            Ok(event) => {
-                let change = known.take(event, |grant| (grant.metadata.clone(), key_of_spec(grant), ()));
-                !change.gone.is_empty() || change.object.is_some_and(|(_, change)| change.is_new)
-            }
-            Err(error) => complain::<bool>("registrygrants", &error).unwrap_or_default(),
-        };
-        let keys = if changed {
-            context.memories.all_keys()
-        } else {
-            Vec::new()
-        };
-        stream::iter(keys)
-    })
-}
-
 /// Break-glasses and approvals name the object beside them.
 fn owner_by_name(_: &Context, object: &DynamicObject) -> Vec<ObjectKey> {
     let name = object.data.pointer("/spec/secureRegistryName").and_then(Value::as_str);
@@ -217,12 +209,39 @@ fn owner_by_name(_: &Context, object: &DynamicObject) -> Vec<ObjectKey> {
     name.and_then(key).into_iter().collect()
 }
 
+/// Whom a change of a related object starts a pass for.
+#[derive(Clone, Copy)]
+enum Wakes {
+    /// The objects that it belonged to when it was last seen.
+    Owners(fn(&Context, &DynamicObject) -> Vec<ObjectKey>),
+    /// Every object that is known by then: a grant may serve any namespace, also one that it did not serve before.
+    Everybody,
+}
+
+impl Wakes {
+    /// What has to be remembered of a related object.
+    fn note(self, context: &Context, object: &DynamicObject) -> Vec<ObjectKey> {
+        match self {
+            Wakes::Owners(owners) => owners(context, object),
+            Wakes::Everybody => Vec::new(),
+        }
+    }
+
+    /// Whom to wake, by what was remembered.
+    fn keys(self, context: &Context, noted: Vec<ObjectKey>) -> Vec<ObjectKey> {
+        match self {
+            Wakes::Owners(_) => noted,
+            Wakes::Everybody => context.memories.all_keys(),
+        }
+    }
+}
+
 fn kind(
     context: &Arc<Context>,
     api: Api<DynamicObject>,
     plural: &'static str,
     key: fn(&DynamicObject) -> u64,
-    owners: fn(&Context, &DynamicObject) -> Vec<ObjectKey>,
+    wakes: Wakes,
 ) -> impl Stream<Item = ObjectKey> + Send + use<> {
     let mut known: Known<Vec<ObjectKey>> = Known::default();
     let context = Arc::clone(context);
@@ -231,7 +250,7 @@ fn kind(
         let keys = match event {
             Ok(event) => {
                 let change = known.take(event, |object| {
-                    (object.metadata.clone(), key(object), owners(&context, object))
+                    (object.metadata.clone(), key(object), wakes.note(&context, object))
                 });
                 let changed = change
                     .object
@@ -240,9 +259,9 @@ fn kind(
                 change
                     .gone
                     .into_iter()
-                    .map(|(_, owners)| owners)
+                    .map(|(_, noted)| noted)
                     .chain(changed)
-                    .flatten()
+                    .flat_map(|noted| wakes.keys(&context, noted))
                     .collect()
             }
             Err(error) => complain::<Vec<ObjectKey>>(plural, &error).unwrap_or_default(),

@@ -9,40 +9,31 @@ use crate::context::Context;
 use crate::grants;
 use crate::observe::ObjectNow;
 
-/// The grants of its namespace, or why they are not known: then nothing is granted, and that is what is told.
-pub(crate) async fn granted(context: &Context, now: &ObjectNow) -> (Grants, Option<Violation>) {
-    match grants::serving(context, &now.reference.namespace).await {
+/// What the object wishes for, or what is wrong with one that does not name its registry. Where the grants of its namespace cannot be
+/// read nothing is granted, and that is what is told.
+pub(crate) async fn wished(context: &Context, now: &ObjectNow) -> Result<Desired, Vec<Violation>> {
+    let granted = grants::serving(context, &now.reference.namespace).await;
+    let (grants, unread) = match granted {
         Ok(grants) => (grants, None),
-        Err(why) => {
-            let unread = Violation {
-                path: "spec".into(),
-                message: format!(
-                    "what its namespace is granted cannot be read, so nothing is read of Azure or written there: {why}"
-                ),
-            };
-            (Grants::default(), Some(unread))
-        }
-    }
-}
-
-/// What the object wishes for, or what is wrong with one that does not name its registry.
-pub(crate) fn wished(
-    context: &Context,
-    now: &ObjectNow,
-    (grants, unread): &(Grants, Option<Violation>),
-) -> Result<Desired, Vec<Violation>> {
+        Err(why) => (Grants::default(), Some(why)),
+    };
     let mut desired = match &now.unparsed {
-        None => validate(&now.object, &context.settings.plan, grants),
+        None => validate(&now.object, &context.settings.plan, &grants),
         Some(error) => {
             let violation = Violation {
                 path: "spec".into(),
                 message: format!("does not parse: {error}"),
             };
-            what_remains(&now.object, &context.settings.plan, grants, vec![violation])
+            what_remains(&now.object, &context.settings.plan, &grants, vec![violation])
         }
     }?;
-    if let Some(unread) = unread {
-        desired.ungranted = vec![unread.clone()];
+    if let Some(why) = unread {
+        desired.ungranted = vec![Violation {
+            path: "spec".into(),
+            message: format!(
+                "what its namespace is granted cannot be read, so nothing is read of Azure or written there: {why}"
+            ),
+        }];
     }
     Ok(desired)
 }

@@ -14,10 +14,10 @@ use sreg_testkit::{Process, eventually};
 use crate::setting::{NAME, SETTLED, Setting};
 
 /// Rights by the shipped roles, in one namespace.
-pub(crate) async fn person(setting: &Setting, user: &str, roles: &[&str]) -> Result<Client> {
+pub(crate) async fn person(setting: &Setting, namespace: &str, user: &str, roles: &[&str]) -> Result<Client> {
     for role in roles {
         let binding = format!(
-            "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: {user}-{role}, namespace: {NAMESPACE}}}\n\
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: {user}-{role}, namespace: {namespace}}}\n\
              roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}\n\
              subjects: [{{kind: User, name: {user}, apiGroup: rbac.authorization.k8s.io}}]\n"
         );
@@ -110,13 +110,19 @@ async fn a_break_glass_opens_outlives_its_operator_is_cut_at_the_longest_time_an
     setting.apply(|_| ()).await?;
     setting.locked().await?;
 
-    let editor = person(&setting, "erin", &["secureregistry-view", "secureregistry-edit"]).await?;
+    let editor = person(
+        &setting,
+        NAMESPACE,
+        "erin",
+        &["secureregistry-view", "secureregistry-edit"],
+    )
+    .await?;
     let refused = create(&editor, &glass("edited", NAME, "erin", "25s")).await;
     ensure!(
         refused.as_ref().is_err_and(|e| e.contains("cannot create resource")),
         "who edits may not open: {refused:?}"
     );
-    let jane = person(&setting, "jane", &["secureregistry-break-glass"]).await?;
+    let jane = person(&setting, NAMESPACE, "jane", &["secureregistry-break-glass"]).await?;
     let refused = create(&jane, &glass("borrowed", NAME, "erin", "25s")).await;
     ensure!(
         refused.as_ref().is_err_and(|e| e.contains("write requestedBy: jane")),
@@ -249,7 +255,7 @@ async fn an_operator_that_may_not_tell_opens_all_the_same() -> Result<()> {
         .plane
         .admin_kubectl(&["patch", name, "--type=json", "-p", &policy])
         .await?;
-    let jane = person(&setting, "jane", &["secureregistry-break-glass"]).await?;
+    let jane = person(&setting, NAMESPACE, "jane", &["secureregistry-break-glass"]).await?;
     create(&jane, &glass("silent", NAME, "jane", "10m"))
         .await
         .map_err(anyhow::Error::msg)?;
@@ -270,7 +276,7 @@ async fn a_spec_that_breaks_a_rule_keeps_nobody_from_the_way_back() -> Result<()
     let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
     let (_, message) = sreg_stand::objects::ready(&object);
     ensure!(message.contains("every tuesday at night"), "{message}");
-    let jane = person(&setting, "jane", &["secureregistry-break-glass"]).await?;
+    let jane = person(&setting, NAMESPACE, "jane", &["secureregistry-break-glass"]).await?;
     create(&jane, &glass("tuesday", NAME, "jane", "20s"))
         .await
         .map_err(anyhow::Error::msg)?;

@@ -13,25 +13,18 @@ use sreg_stand::objects::ready;
 use sreg_stand::{NAMESPACE, repository};
 use sreg_testkit::eventually;
 
-use crate::break_glass::glass;
+use crate::break_glass::{glass, person};
 use crate::setting::{NAME, SETTLED, Setting, example};
 
 const RIVALS: &str = "rivals";
 
 /// An editor of another namespace: declares, approves and breaks glass there, by the shipped roles.
 async fn mallory(setting: &Setting) -> Result<Client> {
-    let plane = &setting.stand.plane;
-    let mut objects = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {RIVALS}}}\n");
-    for role in ["view", "edit", "break-glass", "approve"] {
-        objects += &format!(
-            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: mallory-{role}, namespace: {RIVALS}}}\n\
-             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: secureregistry-{role}}}\n\
-             subjects: [{{kind: User, name: mallory, apiGroup: rbac.authorization.k8s.io}}]\n"
-        );
-    }
-    plane.apply_yaml(&objects).await.context("make the rivals' namespace")?;
-    let kubeconfig = plane.kubeconfig_for_user("mallory", None)?;
-    plane.client(&kubeconfig).await
+    let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {RIVALS}}}\n");
+    let made = setting.stand.plane.apply_yaml(&namespace).await;
+    made.context("make the rivals' namespace")?;
+    let roles = ["view", "edit", "break-glass", "approve"].map(|role| format!("secureregistry-{role}"));
+    person(setting, RIVALS, "mallory", &roles.each_ref().map(String::as_str)).await
 }
 
 fn theirs(change: impl FnOnce(&mut Value)) -> Result<SecureRegistry> {

@@ -7,7 +7,7 @@ use azure_sim::seed::RoleSeed;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use sreg_api::BreakGlassPhase;
-use sreg_stand::{OPERATOR, StandOptions, oracle, repository, worlds};
+use sreg_stand::{NAMESPACE, OPERATOR, StandOptions, oracle, repository, worlds};
 use sreg_testkit::eventually;
 
 use crate::break_glass::{create, glass, person, told};
@@ -92,7 +92,7 @@ async fn the_documented_roles_suffice_from_public_to_locked_through_an_emergency
     setting.locked().await?;
     setting.assert_locked_with_proof()?;
 
-    let jane = person(&setting, "jane", &["secureregistry-break-glass"]).await?;
+    let jane = person(&setting, NAMESPACE, "jane", &["secureregistry-break-glass"]).await?;
     create(&jane, &glass("incident", NAME, "jane", "15s"))
         .await
         .map_err(anyhow::Error::msg)?;

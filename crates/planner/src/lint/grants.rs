@@ -2,6 +2,7 @@
 
 use sreg_api::grant::{AccountUse, NetworkUse, RegistryOperation};
 use sreg_api::names::ZONE_GROUP;
+use sreg_domain::grants::where_endpoint_stands;
 use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Edit, Fact, Purpose, TargetKind};
 
 use super::{Lint, proof};
@@ -21,8 +22,8 @@ fn missing(lint: &Lint<'_>, action: &Action) -> Vec<String> {
     match action {
         Action::Azure(azure) => takes(lint, azure)
             .into_iter()
-            .filter(|(purposes, id)| !purposes.iter().any(|purpose| grants.allow(*purpose, id)))
-            .map(|(purposes, id)| format!("no grant for {purposes:?} of {id}"))
+            .filter(|(purpose, id)| !grants.allow(*purpose, id))
+            .map(|(purpose, id)| format!("no grant for {purpose:?} of {id}"))
             .collect(),
         Action::Cluster(ClusterAction::ApplyProbe(probe)) => asks(lint, &probe.spec.vantage_point),
         Action::Cluster(ClusterAction::OpenRound { probes, .. }) => {
@@ -41,17 +42,13 @@ fn asks(lint: &Lint<'_>, point: &str) -> Vec<String> {
     }
 }
 
-/// Which ids an action touches, and what for; one of the purposes is enough.
-fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Vec<Purpose>, ArmId)> {
-    let registry = |operations: &[RegistryOperation]| {
-        let purposes = operations.iter().map(|operation| Purpose::Registry(*operation));
-        (purposes.collect::<Vec<_>>(), lint.desired.registry.clone())
-    };
-    let writes = || registry(&[RegistryOperation::Lock]);
-    let network = |used: NetworkUse, id: &ArmId| (vec![Purpose::Network(used)], id.clone());
-    let zone = |id: &ArmId| (vec![Purpose::PrivateDnsZone], id.clone());
+/// Which ids an action touches, and what for.
+fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Purpose, ArmId)> {
+    let registry = |operation| (Purpose::Registry(operation), lint.desired.registry.clone());
+    let network = |used: NetworkUse, id: &ArmId| (Purpose::Network(used), id.clone());
+    let zone = |id: &ArmId| (Purpose::PrivateDnsZone, id.clone());
     let mut takes = match action {
-        AzureAction::CreateRegistry { .. } => vec![registry(&[RegistryOperation::Create])],
+        AzureAction::CreateRegistry { .. } => vec![registry(RegistryOperation::Create)],
         AzureAction::SetTags { .. } | AzureAction::GrantManagedGroupAccess { .. } => Vec::new(),
         AzureAction::MergeTags { id, .. } => subnet_of(lint, id)
             .map(|subnet| network(NetworkUse::Endpoints, &subnet))
@@ -59,11 +56,7 @@ fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Vec<Purpose>, ArmId)> {
             .chain(zone_of(id).as_ref().map(zone))
             .collect(),
         AzureAction::CreateEndpoint { id, subnet, target, .. } => {
-            let own = subnet.parent().and_then(|vnet| vnet.resource_group_id());
-            let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
-            let group = group.map(|group| (vec![Purpose::EndpointResourceGroup], group));
-            let mut takes = vec![network(NetworkUse::Endpoints, subnet)];
-            takes.extend(group);
+            let mut takes = where_endpoint_stands(id, Some(subnet));
             takes.extend(shared(lint, target));
             takes
         }
@@ -86,52 +79,38 @@ fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Vec<Purpose>, ArmId)> {
     };
     let opens_or_creates = action.is_opening() || matches!(action, AzureAction::CreateRegistry { .. });
     if !opens_or_creates {
-        takes.push(writes());
+        takes.push(registry(RegistryOperation::Lock));
     }
     takes
 }
 
-fn edited(lint: &Lint<'_>, target: TargetKind, id: &ArmId, edit: &Edit) -> Vec<(Vec<Purpose>, ArmId)> {
-    let registry = |operation| (vec![Purpose::Registry(operation)], lint.desired.registry.clone());
-    match edit {
-        Edit::Close | Edit::Restore(_) | Edit::Open => {
-            let closes = matches!(edit, Edit::Close);
-            let operation = if closes {
-                RegistryOperation::Lock
-            } else {
-                RegistryOperation::Open
-            };
-            let mut takes = vec![registry(operation)];
-            takes.extend((target != TargetKind::Registry).then(|| shared(lint, id)).flatten());
-            takes
-        }
-        Edit::AllowResource { .. } => vec![(vec![Purpose::Account(AccountUse::Sharing)], id.clone())],
-    }
+fn edited(lint: &Lint<'_>, target: TargetKind, id: &ArmId, edit: &Edit) -> Vec<(Purpose, ArmId)> {
+    let operation = match edit {
+        Edit::AllowResource { .. } => return vec![(Purpose::Account(AccountUse::Sharing), id.clone())],
+        Edit::Close => RegistryOperation::Lock,
+        Edit::Restore(_) | Edit::Open => RegistryOperation::Open,
+    };
+    let mut takes = vec![(Purpose::Registry(operation), lint.desired.registry.clone())];
+    takes.extend((target != TargetKind::Registry).then(|| shared(lint, id)).flatten());
+    takes
 }
 
 /// An account that is not the registry's own.
-fn shared(lint: &Lint<'_>, id: &ArmId) -> Option<(Vec<Purpose>, ArmId)> {
+fn shared(lint: &Lint<'_>, id: &ArmId) -> Option<(Purpose, ArmId)> {
     let shared = proof::shared(lint.seen).contains(id);
-    shared.then(|| (vec![Purpose::Account(AccountUse::Shared)], id.clone()))
+    shared.then(|| (Purpose::Account(AccountUse::Shared), id.clone()))
 }
 
 /// An endpoint that is seen stands in a subnet and a group that are granted, and its records in zones that are.
-fn endpoint(lint: &Lint<'_>, id: &ArmId) -> Vec<(Vec<Purpose>, ArmId)> {
+fn endpoint(lint: &Lint<'_>, id: &ArmId) -> Vec<(Purpose, ArmId)> {
     let seen = lint.seen.azure.endpoints.get(id).and_then(Fact::seen);
-    let subnet = seen.and_then(|endpoint| endpoint.subnet.clone());
-    let own = subnet
-        .as_ref()
-        .and_then(ArmId::parent)
-        .and_then(|network| network.resource_group_id());
-    let group = id.resource_group_id().filter(|group| Some(group) != own.as_ref());
     let ours = id.child("privateDnsZoneGroups", ZONE_GROUP);
     let groups = seen.and_then(|endpoint| endpoint.zone_groups.seen());
     let groups = groups.into_iter().flatten().filter(|group| group.id == ours);
     let zones = groups.flat_map(|group| group.zones.iter().cloned());
-    let subnet = subnet.map(|subnet| (vec![Purpose::Network(NetworkUse::Endpoints)], subnet));
-    let group = group.map(|group| (vec![Purpose::EndpointResourceGroup], group));
-    let zones = zones.map(|zone| (vec![Purpose::PrivateDnsZone], zone));
-    subnet.into_iter().chain(group).chain(zones).collect()
+    let mut takes = where_endpoint_stands(id, subnet_of(lint, id).as_ref());
+    takes.extend(zones.map(|zone| (Purpose::PrivateDnsZone, zone)));
+    takes
 }
 
 fn subnet_of(lint: &Lint<'_>, id: &ArmId) -> Option<ArmId> {

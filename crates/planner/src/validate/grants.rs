@@ -90,16 +90,6 @@ pub fn grants_serving<'a>(
     Grants::new(serving.collect())
 }
 
-/// The grants that serve a namespace which carries these labels.
-pub fn grants_for<'a>(
-    all: impl IntoIterator<Item = (&'a str, &'a RegistryGrantSpec)>,
-    namespace: &str,
-    labels: &BTreeMap<String, String>,
-) -> Grants {
-    let serving = all.into_iter().filter(|(_, spec)| serves(spec, namespace, labels));
-    Grants::new(serving.map(|(name, spec)| understood(name, spec).0).collect())
-}
-
 /// What is wrong with a grant, for whoever wrote it. Empty: nothing.
 pub fn grant_violations(spec: &RegistryGrantSpec) -> Vec<Violation> {
     understood("", spec).1
@@ -363,7 +353,7 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
         what: Named::Id(purpose, id),
     };
     let registry = |path: &str, operation| id(path.to_owned(), Purpose::Registry(operation), &desired.registry);
-    let mut all = vec![registry("spec.registry.resourceId", RegistryOperation::Observe)];
+    let mut all = vec![look(&desired.registry)];
     if !desired.observe_only {
         // Whatever is built, also for a registry that is to stay open, is built to make it private.
         all.push(registry("spec.managementPolicy", RegistryOperation::Lock));
@@ -424,49 +414,53 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
     all
 }
 
-/// What an object names that its grants do not cover.
+/// That something is named and not granted. `None`: it is.
+fn refusal(Need { path, what }: Need<'_>, grants: &Grants, namespace: &str) -> Option<Violation> {
+    if what.is_allowed(grants) {
+        return None;
+    }
+    let (attempt, entry) = what.refused();
+    let mut covering = what.covering(grants).into_iter();
+    let odd = covering.find_map(|grant| Some((&grant.name, grant.requires.as_ref().err()?)));
+    let message = match odd {
+        Some((name, wrong)) => format!(
+            "RegistryGrant {name}, which covers it, is not understood ({wrong}): whoever administers it has to put that right"
+        ),
+        None => format!(
+            "no RegistryGrant lets namespace {namespace} {attempt}: an administrator can add one ({entry}); kubectl get registrygrants shows those there are"
+        ),
+    };
+    Some(Violation { path, message })
+}
+
+/// What an object names that its grants do not cover. Whoever may not look at the registry learns nothing more.
 pub(super) fn refused(desired: &Desired, spec: &SecureRegistrySpec) -> Vec<Violation> {
     let (grants, namespace) = (&desired.grants, &desired.object.namespace);
-    let mut refused: Vec<Violation> = Vec::new();
-    for Need { path, what } in needs(desired) {
-        if what.is_allowed(grants) {
-            continue;
-        }
-        let (attempt, entry) = what.refused();
-        let odd = what.covering(grants).into_iter().find(|grant| grant.requires.is_err());
-        let message = match odd.map(|grant| (&grant.name, &grant.requires)) {
-            Some((name, Err(wrong))) => format!(
-                "RegistryGrant {name}, which covers it, is not understood ({wrong}): whoever administers it has to put that right"
-            ),
-            Some((_, Ok(_))) | None => format!(
-                "no RegistryGrant lets namespace {namespace} {attempt}: an administrator can add one ({entry}); kubectl get registrygrants shows those there are"
-            ),
-        };
-        refused.push(Violation { path, message });
-        // Whoever may not look at the registry learns nothing more.
-        if !grants.allow_looking_at(&desired.registry) {
-            return refused;
-        }
+    if let Some(registry) = registry_refused(namespace, &desired.registry, grants) {
+        return vec![registry];
     }
+    let needs = needs(desired).into_iter();
+    let mut refused: Vec<Violation> = needs.filter_map(|need| refusal(need, grants, namespace)).collect();
     refused.extend(forbidden(desired, spec));
     refused
 }
 
 /// That the registry may not even be looked at. `None`: it may.
 pub(super) fn registry_refused(namespace: &str, registry: &ArmId, grants: &Grants) -> Option<Violation> {
-    let purpose = Purpose::Registry(RegistryOperation::Observe);
-    let what = Named::Id(purpose, registry);
-    let (attempt, entry) = what.refused();
-    (!what.is_allowed(grants)).then(|| Violation {
-        path: "spec.registry.resourceId".into(),
-        message: format!("no RegistryGrant lets namespace {namespace} {attempt}: an administrator can add one ({entry}); kubectl get registrygrants shows those there are"),
-    })
+    refusal(look(registry), grants, namespace)
+}
+
+/// Looking at a registry: all that an object does begins with it.
+fn look(registry: &ArmId) -> Need<'_> {
+    Need {
+        path: "spec.registry.resourceId".to_owned(),
+        what: Named::Id(Purpose::Registry(RegistryOperation::Observe), registry),
+    }
 }
 
 /// Names of the grants that cover a registry.
 pub(super) fn of_registry(registry: &ArmId, grants: &Grants) -> Vec<String> {
-    let purpose = Purpose::Registry(RegistryOperation::Observe);
-    let covering = grants.covering(purpose, registry);
+    let covering = look(registry).what.covering(grants).into_iter();
     covering.map(|grant| grant.name.clone()).collect()
 }
 
@@ -479,21 +473,25 @@ fn standing(desired: &Desired) -> BTreeMap<&str, &Grant> {
 
 /// Fields that a grant forbids and that are set.
 fn forbidden(desired: &Desired, spec: &SecureRegistrySpec) -> Vec<Violation> {
-    let spec = serde_json::to_value(spec).unwrap_or_default();
-    let mut found = Vec::new();
-    for (name, grant) in standing(desired) {
+    let standing = standing(desired);
+    let mut forbidden: Vec<(&str, &String)> = Vec::new();
+    for (name, grant) in &standing {
         let requires = grant.requires.as_ref().ok();
         let fields = requires.into_iter().flat_map(|requires| &requires.forbidden_fields);
-        for field in fields.filter(|field| is_set(&spec, field.split('.').skip(1))) {
-            found.push(Violation {
-                path: field.clone(),
-                message: format!(
-                    "RegistryGrant {name} forbids this field: remove it, or ask whoever administers that grant"
-                ),
-            });
-        }
+        forbidden.extend(fields.map(|field| (*name, field)));
     }
-    found
+    if forbidden.is_empty() {
+        return Vec::new();
+    }
+    let spec = serde_json::to_value(spec).unwrap_or_default();
+    let set = forbidden
+        .into_iter()
+        .filter(|(_, field)| is_set(&spec, field.split('.').skip(1)));
+    let violation = |(name, field): (&str, &String)| Violation {
+        path: field.clone(),
+        message: format!("RegistryGrant {name} forbids this field: remove it, or ask whoever administers that grant"),
+    };
+    set.map(violation).collect()
 }
 
 fn is_set<'a>(value: &Value, mut path: impl Iterator<Item = &'a str> + Clone) -> bool {

@@ -86,35 +86,17 @@ pub fn cases() -> Vec<Case> {
             world
         }),
         ("a_claim_of_another_object_stalls", || {
-            fresh(|w| {
-                w.seen.cluster.claim = Fact::Seen(Claim {
-                    holder: "other/registry".into(),
-                    uid: "x".into(),
-                    alive: true,
-                })
-            })
+            fresh(|w| w.claimed_by("other/registry"))
         }),
         ("a_claim_of_an_object_that_is_gone_stays_with_its_name", || {
             fresh(|w| {
-                w.seen.cluster.claim = Fact::Seen(Claim {
-                    holder: "other/registry".into(),
-                    uid: "x".into(),
-                    alive: false,
-                });
+                w.left_claimed_by("other/registry");
                 w.take_away(&[Purpose::Registry(RegistryOperation::TakeOver)]);
             })
         }),
         (
             "a_claim_of_an_object_that_is_gone_is_taken_over_where_that_is_granted",
-            || {
-                fresh(|w| {
-                    w.seen.cluster.claim = Fact::Seen(Claim {
-                        holder: "other/registry".into(),
-                        uid: "x".into(),
-                        alive: false,
-                    })
-                })
-            },
+            || fresh(|w| w.left_claimed_by("other/registry")),
         ),
         ("an_endpoint_where_nobody_may_write_any_more_stays", || {
             let mut world = World::everyday();
@@ -135,13 +117,7 @@ pub fn cases() -> Vec<Case> {
             world
         }),
         ("a_claim_of_our_former_self_is_taken_over", || {
-            fresh(|w| {
-                w.seen.cluster.claim = Fact::Seen(Claim {
-                    holder: "ml-platform/contoso-models".into(),
-                    uid: "former".into(),
-                    alive: false,
-                })
-            })
+            fresh(|w| w.left_claimed_by("ml-platform/contoso-models"))
         }),
         ("an_absent_registry_stalls", || fresh(nothing_is_there)),
         ("an_absent_registry_is_created_closed", || {

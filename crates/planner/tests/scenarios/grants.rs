@@ -415,11 +415,7 @@ fn an_account_of_others_that_a_registry_names_is_neither_read_connected_closed_n
 fn nothing_of_another_holder_is_shown_to_whoever_may_not_look() {
     let mut world = locked();
     let snapshot = world.seen.cluster.snapshot.clone();
-    world.seen.cluster.claim = sreg_domain::Fact::Seen(sreg_domain::seen::Claim {
-        holder: "owners/models".into(),
-        uid: "theirs".into(),
-        alive: true,
-    });
+    world.claimed_by("owners/models");
     world.seen.object.status = Default::default();
     world.seen.cluster.snapshot = snapshot;
     world.regrant(Some(Grants::default()));
@@ -448,11 +444,7 @@ fn nothing_of_another_holder_is_shown_to_whoever_may_not_look() {
 #[test]
 fn what_external_dns_must_answer_is_taken_away_only_by_whoever_published_it() {
     let mut world = World::everyday();
-    world.seen.cluster.claim = sreg_domain::Fact::Seen(sreg_domain::seen::Claim {
-        holder: "owners/models".into(),
-        uid: "theirs".into(),
-        alive: true,
-    });
+    world.claimed_by("owners/models");
     let published = std::collections::BTreeMap::from([("hosts".to_owned(), "10.0.1.4 contoso".to_owned())]);
     world.seen.cluster.published_dns = sreg_domain::Fact::Seen(published.clone());
     world.seen.object.has_finalizer = true;

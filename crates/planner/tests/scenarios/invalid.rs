@@ -137,11 +137,7 @@ fn one_that_never_held_its_registry_opens_nothing() {
 fn one_whose_registry_belongs_to_another_object_opens_nothing() {
     let mut world = locked();
     world.misspec(bad_window);
-    world.seen.cluster.claim = Fact::Seen(Claim {
-        holder: "other/contoso".into(),
-        uid: "other".into(),
-        alive: true,
-    });
+    world.claimed_by("other/contoso");
     add(&mut world, "a", 30);
     let (plan, _) = world.visit();
     assert_eq!(azure_steps(&plan), 0);

@@ -339,11 +339,7 @@ fn paths_that_pass_stay_counted_while_a_question_changes_or_another_endpoint_is_
 #[test]
 fn of_an_object_whose_registry_another_one_holds_nothing_old_is_shown() {
     let mut world = locked();
-    world.seen.cluster.claim = Fact::Seen(Claim {
-        holder: "other/team".into(),
-        uid: "other".into(),
-        alive: true,
-    });
+    world.claimed_by("other/team");
     let (_, report) = world.visit();
     assert_eq!(world.state(), "Stalled");
     let status = &report.status;

@@ -1,10 +1,11 @@
-//! What administrators grant the namespace of the object.
+//! What administrators grant the namespace of the object, and whose its registry is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sreg_api::SecureRegistry;
 use sreg_domain::grants::Requirements;
-use sreg_domain::{Grant, Grants, Purpose};
+use sreg_domain::seen::Claim;
+use sreg_domain::{Fact, Grant, Grants, Purpose};
 
 use super::{World, id};
 
@@ -47,5 +48,23 @@ impl World {
     /// Administrators take something away.
     pub fn take_away(&mut self, taken: &[Purpose]) {
         self.regrant(Some(everything_but(&self.object, taken)));
+    }
+
+    /// Another object, which lives, holds the registry's claim.
+    pub fn claimed_by(&mut self, holder: &str) {
+        self.held_by(holder, true);
+    }
+
+    /// The same of one that is gone.
+    pub fn left_claimed_by(&mut self, holder: &str) {
+        self.held_by(holder, false);
+    }
+
+    fn held_by(&mut self, holder: &str, alive: bool) {
+        self.seen.cluster.claim = Fact::Seen(Claim {
+            holder: holder.into(),
+            uid: "another".into(),
+            alive,
+        });
     }
 }

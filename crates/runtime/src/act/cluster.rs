@@ -309,7 +309,13 @@ pub(crate) async fn tell_break_glass(
     (namespace, name, uid): (&str, &str, &str),
     status: &BreakGlassStatus,
 ) -> Result<Effect, Unwritten> {
-    tell::<BreakGlass>(context, (namespace, name, uid), BREAK_GLASS_MANAGER, json!(status)).await
+    tell::<BreakGlass>(
+        context,
+        (Some(namespace), name, uid),
+        BREAK_GLASS_MANAGER,
+        json!(status),
+    )
+    .await
 }
 
 /// The same for an approval.
@@ -318,25 +324,35 @@ pub(crate) async fn tell_approval(
     (namespace, name, uid): (&str, &str, &str),
     status: &ChangeApprovalStatus,
 ) -> Result<Effect, Unwritten> {
-    tell::<ChangeApproval>(context, (namespace, name, uid), APPROVAL_MANAGER, json!(status)).await
+    tell::<ChangeApproval>(context, (Some(namespace), name, uid), APPROVAL_MANAGER, json!(status)).await
 }
 
-async fn tell<K: Resource<DynamicType = ()>>(
+/// Writes the whole status of an object that only tells people; `None` for the namespace of one that stands in none. One that changed
+/// meanwhile is told anew by whoever looks at it next.
+pub(crate) async fn tell<K: Resource<DynamicType = ()>>(
     context: &Context,
-    (namespace, name, uid): (&str, &str, &str),
+    (namespace, name, uid): (Option<&str>, &str, &str),
     manager: &str,
     status: serde_json::Value,
 ) -> Result<Effect, Unwritten> {
-    let attempt = format!("write status of {} {namespace}/{name}", K::kind(&()));
-    let body = json!({
+    let within = namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    let attempt = format!("write status of {} {within}{name}", K::kind(&()));
+    let mut body = json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
-        "metadata": {"name": name, "namespace": namespace, "uid": uid},
+        "metadata": {"name": name, "uid": uid},
         "status": status,
     });
     let params = PatchParams::apply(manager).force();
     let resource = ApiResource::erase::<K>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);
+    let client = context.client.clone();
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => {
+            body["metadata"]["namespace"] = json!(namespace);
+            Api::namespaced_with(client, namespace, &resource)
+        }
+        None => Api::all_with(client, &resource),
+    };
     match send(context, &attempt, api.patch_status(name, &params, &Patch::Apply(body))).await? {
         Ok(_) => Ok(done()),
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(done()),

@@ -17,7 +17,7 @@ use sreg_planner::plan::{Plan, Step};
 use crate::context::Context;
 use crate::grants;
 
-pub(crate) use cluster::{tell_approval, tell_break_glass};
+pub(crate) use cluster::{tell, tell_approval, tell_break_glass};
 pub use write::Unwritten;
 pub(crate) use write::{failure, send, time_for_a_write};
 

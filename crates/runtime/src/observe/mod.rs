@@ -33,8 +33,8 @@ pub(crate) use vantage::alive;
 /// Largest round number: JavaScript's largest safe integer, as the probe's schema says.
 const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
 
-/// Everything that a plan for `desired` may know now. Of a registry that nobody granted nothing of Azure is asked. Ends within the settings' observe deadline; where public access is to be
-/// opened, whatever that does not need is waited for only a moment.
+/// Everything that a plan for `desired` may know now. Of a registry that nobody granted nothing of Azure is asked. Ends within the
+/// settings' observe deadline; where public access is to be opened, whatever that does not need is waited for only a moment.
 pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
     let cluster = cluster::observe(context, object, desired).await;
     let known = known(context, object, &seen.status, &cluster);

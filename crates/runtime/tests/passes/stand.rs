@@ -8,11 +8,10 @@ use azure_sim::journal::Entry;
 use azure_sim::{Latencies, Seed, Simulator};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sreg_api::RegistryGrantSpec;
 use sreg_azure::AzureClient;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::{Cloud, Desired, Grants, Seen};
-use sreg_planner::{Plan, PlanSettings, grants_for, lint, plan, validate};
+use sreg_planner::{FoundGrant, Plan, PlanSettings, grants_serving, lint, plan, validate};
 use sreg_runtime::controller;
 use sreg_runtime::leadership::LeadershipFence;
 use sreg_runtime::metrics::Metrics;
@@ -74,8 +73,9 @@ fn granted() -> Value {
 
 /// The same as validation takes it.
 pub fn grants() -> Grants {
-    let spec: RegistryGrantSpec = serde_json::from_value(granted()).unwrap();
-    grants_for([("platform", &spec)], NAMESPACE, &BTreeMap::new())
+    let found = FoundGrant::new(&granted());
+    assert!(matches!(found, FoundGrant::Spec(_)), "{found:?}");
+    grants_serving([("platform", &found)], NAMESPACE, &BTreeMap::new())
 }
 
 /// Leadership that a test takes away.
