@@ -14,6 +14,7 @@ pub mod known;
 pub mod naming;
 pub mod network_rules;
 mod order;
+pub mod outside;
 pub mod rights;
 pub mod seen;
 pub mod target;

@@ -1,8 +1,10 @@
-//! Structured logs on standard error.
+//! Structured logs on standard error. Whatever is logged, and whoever's words it repeats, is one line and does nothing to the terminal
+//! that shows it.
 
-use std::io::IsTerminal as _;
+use std::io::{self, Write};
 
 use anyhow::{Context as _, Result, anyhow};
+use sreg_domain::outside;
 use sreg_runtime::settings::{LogArgs, LogFormat};
 use tracing_subscriber::EnvFilter;
 
@@ -25,11 +27,88 @@ pub fn start(args: &LogArgs) -> Result<()> {
     })?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| Lines(io::stderr()));
     let started = match args.log_format {
         // The list of spans names the innermost one too.
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        // No colours: they are escapes, and none of those passes.
+        LogFormat::Text => lines.with_ansi(false).try_init(),
     };
     started.map_err(|error| anyhow!("start logging: {error}"))
+}
+
+/// Takes one line at a time, as the subscriber writes it, with its end.
+struct Lines<W>(W);
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let (text, end) = match text.strip_suffix('\n') {
+            Some(text) => (text, "\n"),
+            None => (text.as_ref(), ""),
+        };
+        let mut safe = outside::safe(text).into_owned();
+        safe.push_str(end);
+        self.0.write_all(safe.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written of one event that repeats an attacker's words in its message, a field and a span, in either format.
+    fn logged(json: bool) -> String {
+        const NASTY: &str =
+            "no\r\n2026-11-23T10:00:00Z  INFO pass: all is locked\u{1b}[2K\u{9b}1A\u{202e}x\u{2028}y\u{200b}z";
+        let written = Written::default();
+        let to = written.clone();
+        let lines = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_writer(move || Lines(to.clone()));
+        let log = || {
+            let _entered = tracing::info_span!("step", action = NASTY).entered();
+            tracing::warn!(cause = %NASTY, debugged = ?NASTY, "{NASTY}");
+        };
+        if json {
+            tracing::subscriber::with_default(lines.json().flatten_event(true).finish(), log);
+        } else {
+            tracing::subscriber::with_default(lines.with_ansi(false).finish(), log);
+        }
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn whatever_is_logged_is_one_line_without_escapes() {
+        for json in [true, false] {
+            let text = logged(json);
+            let line = text.strip_suffix('\n').unwrap();
+            assert!(outside::is_safe(line), "{line:?}");
+            assert!(line.contains("all is locked") && line.contains("2K"), "{line}");
+            if json {
+                serde_json::from_str::<serde_json::Value>(line).unwrap();
+            }
+        }
+    }
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use sreg_api::conditions::{ConditionType, State};
+use sreg_domain::outside;
 use strum::IntoEnumIterator;
 
 /// Longest message: conditions allow 32 kB, people and `kubectl` less.
@@ -130,16 +131,10 @@ pub(crate) fn from_now(now: Timestamp, left: Duration) -> Timestamp {
     }
 }
 
-/// Cuts at a character boundary and says so.
+/// A text for people, harmless whoever's words stand in it, cut at a character boundary. What is compared with a former text is
+/// compared after this.
 pub(crate) fn truncate(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let end = (0..=most.saturating_sub('…'.len_utf8()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0);
-    format!("{}…", text.get(..end).unwrap_or_default())
+    outside::cut(&outside::harmless(text), most).into_owned()
 }
 
 /// Azure gives every attempt ids of its own, and says when it was; a status that changed with each would never be quiet. An end that

@@ -27,6 +27,7 @@ use crate::validate::Violation;
 mod cut_off;
 mod emergencies;
 mod events;
+mod exit;
 mod exposure;
 mod fields;
 mod shown;
@@ -132,7 +133,10 @@ pub fn report(input: ReportInput<'_>) -> Report {
         now,
     );
     status.unsettled_since = unsettled_since;
-    let events = events::transitions(&view, plan, outcome, &status, (&verdict, &emergencies));
+    // Before anything is compared with the former status, which went out the same way.
+    exit::status(&mut status);
+    let mut events = events::transitions(&view, plan, outcome, &status, (&verdict, &emergencies));
+    exit::events(&mut events);
     Report {
         events,
         requeue: patient(requeue(plan, outcome, &attempts, now), &status, now),
@@ -443,11 +447,13 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
     status.waiting_for.clear();
     status.operations.clear();
     fields::remember(&former, &mut status, State::Stalled, &message, now);
+    exit::status(&mut status);
     let verdict = Verdict {
         state: State::Stalled,
         message,
     };
-    let events = events::state_changed(&former, &status, &verdict).into_iter().collect();
+    let mut events: Vec<EventNote> = events::state_changed(&former, &status, &verdict).into_iter().collect();
+    exit::events(&mut events);
     Report {
         status,
         events,

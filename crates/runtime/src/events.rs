@@ -1,11 +1,12 @@
 //! Publishes what `report` says happened, as Kubernetes events, through the one shared recorder. The API limits the lengths
-//! and the recorder does not, so they are cut here. An event that cannot be published is logged: it is never worth a pass.
+//! and the recorder does not, so they are cut here; whatever asks for an event, its words are harmless. An event that cannot be published is logged: it is never worth a pass.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 use sreg_api::SecureRegistry;
 use sreg_domain::desired::ObjectRef;
+use sreg_domain::outside;
 use sreg_planner::Report;
 
 use crate::act::time_for_a_write;
@@ -57,15 +58,9 @@ fn regarding(object: &ObjectRef) -> ObjectReference {
     }
 }
 
-/// At most `longest` bytes, cut between characters, with an ellipsis where something is missing.
+/// A text for people, at most so many bytes.
 fn cut(text: &str, longest: usize) -> String {
-    const ELLIPSIS: &str = "…";
-    if text.len() <= longest {
-        return text.to_owned();
-    }
-    let fits = |(at, c): (usize, char)| Some(at + c.len_utf8()).filter(|end| *end <= longest - ELLIPSIS.len());
-    let end = text.char_indices().map_while(fits).last().unwrap_or_default();
-    format!("{}{ELLIPSIS}", text.get(..end).unwrap_or_default())
+    outside::cut(&outside::harmless(text), longest).into_owned()
 }
 
 #[cfg(test)]
@@ -83,5 +78,6 @@ mod tests {
             note.len()
         );
         assert!(note.ends_with('…') && note.starts_with("üü"));
+        assert_eq!(cut("a\n\u{1b}[2K\u{202e}b", LONGEST_NOTE), "a \u{fffd}[2K\u{fffd}b");
     }
 }

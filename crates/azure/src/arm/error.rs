@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use azure_core::error::ErrorKind;
 use sreg_domain::action::{Disposition, Failure, SIGN_IN};
+use sreg_domain::outside;
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
 
 use super::call::Call;
@@ -18,6 +19,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(15);
 pub(super) const THROTTLE_WAIT: Duration = Duration::from_secs(10);
 /// How long to wait for something that may be lagging behind.
 const MISSING_WAIT: Duration = Duration::from_secs(30);
+/// Longest message that is taken in: a denying policy is described in some kB, and what was denied is named at the end.
+const LONGEST_MESSAGE: usize = 4 * outside::LONGEST;
 
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,11 +153,11 @@ impl CallError {
             (self.message, disposition)
         };
         Failure {
-            attempt: self.attempt,
-            code: self.code,
-            message,
+            attempt: told(&self.attempt),
+            code: self.code.as_deref().map(named),
+            message: told(&message),
             status: self.status,
-            correlation_id: self.correlation_id,
+            correlation_id: self.correlation_id.as_deref().map(named),
             disposition,
         }
     }
@@ -171,14 +174,24 @@ impl CallError {
             Cause::Missing | Cause::Precondition | Cause::Refused => IgnoranceKind::Refused,
         };
         Ignorance {
-            attempt: self.attempt,
+            attempt: told(&self.attempt),
             kind,
-            message: self.message,
-            code: self.code,
-            correlation_id: self.correlation_id,
+            message: told(&self.message),
+            code: self.code.as_deref().map(named),
+            correlation_id: self.correlation_id.as_deref().map(named),
             retry_after: self.retry_after,
         }
     }
+}
+
+/// Azure's words as they leave this crate. They repeat what others wrote into names, tags and policies. Until here they stay as Azure
+/// wrote them: a cause is told by them, and so is the rule of a firewall that Azure names.
+fn told(message: &str) -> String {
+    outside::words(message, LONGEST_MESSAGE).into_owned()
+}
+
+fn named(word: &str) -> String {
+    outside::words(word, outside::LONGEST_NAME).into_owned()
 }
 
 /// Known codes (azure.md §3.4, §4.1, §5.2, §6.3).
@@ -417,6 +430,26 @@ mod tests {
             failed(Cause::Unreachable, Some(seconds(3))),
             Disposition::Wait(seconds(3))
         );
+    }
+
+    #[test]
+    fn azures_words_leave_on_one_line_without_markup_and_no_longer_than_is_told() {
+        let error = || CallError {
+            code: Some("Odd\u{202e}Code\n".into()),
+            correlation_id: Some("c-1\u{1b}]0;x\u{7}".into()),
+            ..CallError::local(
+                "put x",
+                Cause::Refused,
+                format!("no\r\nLocked: <script>\u{1b}[2K{}", "x".repeat(100_000)),
+            )
+        };
+        let (failure, ignorance) = (error().into_failure(), error().into_ignorance());
+        assert!(failure.message.starts_with("no Locked: ‹script›\u{fffd}[2Kxxx"));
+        assert!(failure.message.len() <= LONGEST_MESSAGE);
+        assert_eq!(failure.code.as_deref(), Some("Odd\u{fffd}Code"));
+        assert_eq!(failure.correlation_id.as_deref(), Some("c-1\u{fffd}]0;x\u{fffd}"));
+        let same = (&failure.message, &failure.code, &failure.correlation_id);
+        assert_eq!((&ignorance.message, &ignorance.code, &ignorance.correlation_id), same);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use sreg_domain::desired::{Desired, EndpointPlace};
 use sreg_domain::naming::endpoint_name_at;
+use sreg_domain::outside::{LONGEST_REASON, words};
 use sreg_domain::seen::{EndpointSeen, Fact, Member, UNLISTED, ZoneGroupSeen};
 use sreg_domain::{ArmId, EndpointGroup};
 
@@ -182,7 +183,9 @@ fn endpoint(
         group_id: json::string(connection, "/properties/groupIds/0"),
         manual: automatic.is_none() && manual.is_some(),
         connection_status: json::word(connection, "/properties/privateLinkServiceConnectionState/status"),
-        connection_description: json::string(connection, "/properties/privateLinkServiceConnectionState/description"),
+        // The target's owner writes it for people: nothing compares it.
+        connection_description: json::text(connection, "/properties/privateLinkServiceConnectionState/description")
+            .map(|said| words(said, LONGEST_REASON).into_owned()),
         members,
         zone_groups,
         digest: json::digest(body),

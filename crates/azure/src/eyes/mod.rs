@@ -36,6 +36,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use sreg_domain::action::Operation;
 use sreg_domain::desired::Desired;
+use sreg_domain::outside::{LONGEST_NAME, words};
 use sreg_domain::seen::{
     AzureSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, OperationSeen, OperationState, Principal, ZoneSeen,
 };
@@ -84,7 +85,7 @@ impl Look<'_> {
         let name = json::text(item, "/name")
             .or_else(|| json::text(item, "/id"))
             .unwrap_or("without a name");
-        let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
+        let name = words(name, LONGEST_NAME);
         let mut odd = self.odd.lock().unwrap_or_else(PoisonError::into_inner);
         if odd.len() < MOST_ODD {
             odd.insert(format!("{why} ({name}, below {of}): it is left out"));

@@ -10,6 +10,7 @@ use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request, StatusCode};
 use futures::StreamExt;
 use serde_json::{Value, json};
+use sreg_domain::outside::{LONGEST_REASON, words};
 
 /// Longest answer of a token endpoint; tokens are a few kB.
 const MAX_BODY: usize = 1 << 20;
@@ -106,19 +107,9 @@ fn seconds(value: &Value) -> i64 {
     value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0)
 }
 
-/// Without anything that JSON would have to escape.
+/// Fit for people, and without anything that JSON would have to escape.
 fn plain(text: &str) -> String {
-    let replaced: String = text
-        .chars()
-        .map(|c| match c {
-            '"' => '\'',
-            '\\' => '/',
-            c if c.is_control() => ' ',
-            c => c,
-        })
-        .take(1000)
-        .collect();
-    replaced.split_whitespace().collect::<Vec<_>>().join(" ")
+    words(text, LONGEST_REASON).replace('"', "'").replace('\\', "/")
 }
 
 #[cfg(test)]

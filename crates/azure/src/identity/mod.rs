@@ -14,6 +14,7 @@ use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
 use azure_core::http::HttpClient;
 use azure_core::time::OffsetDateTime;
+use sreg_domain::outside::{LONGEST, words};
 use tokio::time::Instant;
 
 pub(crate) use claims::principal_of;
@@ -237,7 +238,7 @@ fn token_error(error: &azure_core::Error) -> TokenError {
     }
     let refused = status.is_some_and(|s| (400..500).contains(&s) && s != 408 && s != 429);
     TokenError {
-        message,
+        message: words(&message, LONGEST).into_owned(),
         code,
         refused,
         correlation_id,

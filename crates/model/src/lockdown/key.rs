@@ -178,6 +178,7 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         odd_registry_names: _,
         gone,
         addresses: _,
+        nasty: _,
         locks: _,
         unread_locks: _,
         dns_policies: _,

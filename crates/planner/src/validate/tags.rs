@@ -74,7 +74,7 @@ fn wrong(name: &str, value: &str) -> Option<String> {
     }
     if let Some(bad) = name.chars().find(|c| FORBIDDEN.contains(c) || c.is_control()) {
         return Some(format!(
-            "has {bad:?} in its name, which Azure does not take: none of < > % & \\ ? / may stand there"
+            "has {bad:?} in its name, which Azure does not take: neither angle brackets nor % & \\ ? / may stand there"
         ));
     }
     let reserved = RESERVED.into_iter().find(|prefix| lower.starts_with(prefix))?;

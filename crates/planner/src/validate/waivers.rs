@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sreg_api::SecureRegistry;
+use sreg_domain::outside::{LONGEST_REASON, words};
 use sreg_domain::{ArmId, Fqdn};
 
 use super::{Checks, VNET_SHAPE};
@@ -22,7 +23,7 @@ pub(super) fn networks(object: &SecureRegistry, checks: &mut Checks) -> BTreeMap
             VNET_SHAPE,
         );
         if let Some(id) = id {
-            waived.insert(id, network.reason.clone());
+            waived.insert(id, words(&network.reason, LONGEST_REASON).into_owned());
         }
     }
     waived
@@ -37,7 +38,7 @@ pub(super) fn hosts(object: &SecureRegistry, checks: &mut Checks) -> BTreeMap<Fq
             checks.refuse(format!("{path}.reason"), "say why no client needs this host");
         }
         match host.fqdn.parse::<Fqdn>() {
-            Ok(fqdn) => drop(waived.insert(fqdn, host.reason.clone())),
+            Ok(fqdn) => drop(waived.insert(fqdn, words(&host.reason, LONGEST_REASON).into_owned())),
             Err(_) => checks.refuse(
                 format!("{path}.fqdn"),
                 "write the host as discovery returns it, such as cert-westeurope.experiments.azureml.net",

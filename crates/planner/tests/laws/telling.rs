@@ -95,6 +95,21 @@ proptest! {
         prop_assert!(wrong.is_none(), "{}", wrong.unwrap());
     }
 
+    /// The same where whoever may write words beside us writes such as do something to whoever reads them. That none of them gets
+    /// through is checked of every report.
+    #[test]
+    fn nasty_words_from_outside_are_told_once_and_do_nothing(story in stories()) {
+        let mut world = story.tell();
+        world.nasty = true;
+        for _ in 0..2 {
+            world.seen.object.status = world.report(&world.plan(), &Outcome::default()).status;
+        }
+        let status = serde_json::to_value(&world.seen.object.status).unwrap();
+        let again = world.report(&world.plan(), &Outcome::default());
+        prop_assert_eq!(serde_json::to_value(&again.status).unwrap(), status);
+        prop_assert!(again.events.is_empty(), "{:?}", again.events);
+    }
+
     /// Reporting an unchanged visit twice is byte-equal.
     #[test]
     fn the_same_visit_reported_again_changes_nothing(story in stories()) {

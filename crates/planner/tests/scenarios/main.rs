@@ -21,6 +21,7 @@ mod lock;
 mod neighbours;
 mod observing;
 mod obstacles;
+mod outside;
 mod ownership;
 mod people;
 mod policies;

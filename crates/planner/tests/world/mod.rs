@@ -30,6 +30,7 @@ pub mod agents;
 pub mod apply;
 pub mod contrary;
 pub mod grants;
+pub mod nasty;
 pub mod people;
 pub mod policies;
 pub mod required;
@@ -161,6 +162,8 @@ pub struct World {
     pub addresses: u32,
     /// Assigned policies that make zone groups, with `dns.mode: Policy`.
     pub dns_policies: Fact<Vec<policies::DnsPolicy>>,
+    /// Whoever may write words beside us writes such as do something to whoever reads them.
+    pub nasty: bool,
     /// Locks: id and level.
     pub locks: Vec<LockSeen>,
     /// Why locks cannot be read.
@@ -359,6 +362,7 @@ impl World {
             gone: false,
             addresses: 4,
             dns_policies: Fact::Seen(vec![policies::DnsPolicy::of_all()]),
+            nasty: false,
             locks: Vec::new(),
             unread_locks: None,
             undeletable: BTreeSet::new(),

@@ -7,7 +7,7 @@ use sreg_domain::{ArmId, Fact, Outcome, Seen};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, Report, ReportInput, is_left_to_open, lint, may_open, plan, report};
 
-use super::{World, advice, words};
+use super::{World, advice, nasty, words};
 
 impl World {
     /// The plan for now. Every plan is linted.
@@ -66,6 +66,9 @@ impl World {
         }
         if !self.desired.may_be_looked_at() {
             seen.azure = AzureSeen::not_looked_at();
+        }
+        if self.nasty {
+            nasty::speak(&mut seen);
         }
         seen
     }

@@ -1,6 +1,8 @@
-//! A law of every test: whatever is told to people names no step, shows no Rust and can be pasted. Step ids are keys of ours.
+//! A law of every test: whatever is told to people names no step, shows no Rust, can be pasted, and does nothing to whoever reads
+//! it, whoever's words it repeats. Step ids are keys of ours.
 
 use serde_json::Value;
+use sreg_domain::{Action, ClusterAction, outside};
 use sreg_planner::{Plan, Report};
 
 /// First words of step ids that a plan need not hold just now: an earlier one may have left its id in status.
@@ -50,7 +52,15 @@ pub fn of_plan(plan: &Plan) {
         .chain(changes)
         .chain(touched)
     {
-        is_plain(text, plan);
+        // Of these people read what a report makes of them.
+        is_plain(&outside::harmless(text), plan);
+    }
+    for step in plan.steps() {
+        match &step.action {
+            Action::Cluster(ClusterAction::TellBreakGlass { status, .. }) => is_harmless(&status.message),
+            Action::Cluster(ClusterAction::TellApproval { status, .. }) => is_harmless(&status.message),
+            Action::Cluster(_) | Action::Azure(_) => {}
+        }
     }
 }
 
@@ -58,21 +68,36 @@ pub fn of_plan(plan: &Plan) {
 pub fn of_report(plan: &Plan, report: &Report) {
     for event in &report.events {
         is_plain(&event.note, plan);
+        is_harmless(&event.note);
+        assert!(event.note.len() <= 1024, "{}", event.note);
     }
     walk(&serde_json::to_value(&report.status).unwrap(), plan);
 }
 
 fn walk(value: &Value, plan: &Plan) {
     match value {
-        Value::String(text) => is_plain(text, plan),
+        Value::String(text) => {
+            is_plain(text, plan);
+            is_harmless(text);
+        }
         Value::Array(items) => items.iter().for_each(|item| walk(item, plan)),
         // `step` is what a later visit knows the step by.
-        Value::Object(fields) => fields
-            .iter()
-            .filter(|(name, _)| *name != "step")
-            .for_each(|(_, v)| walk(v, plan)),
+        Value::Object(fields) => {
+            let keys = |name: &str| ["step", "pollUrl"].contains(&name);
+            let (read_back, told): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| keys(name));
+            told.into_iter().for_each(|(_, v)| walk(v, plan));
+            let read_back = read_back.into_iter().filter_map(|(_, v)| v.as_str());
+            read_back.for_each(|key| assert!(outside::is_safe(key), "{key:?}"));
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+fn is_harmless(text: &str) {
+    assert!(
+        outside::is_harmless(text),
+        "does something to whoever reads it: {text:?}"
+    );
 }
 
 fn is_plain(text: &str, plan: &Plan) {

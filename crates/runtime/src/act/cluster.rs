@@ -30,6 +30,7 @@ use sreg_api::{BreakGlass, BreakGlassStatus, ChangeApproval, ChangeApprovalStatu
 use sreg_domain::Effect;
 use sreg_domain::action::{ClusterAction, ProbeWrite, Snapshot, StepResult};
 use sreg_domain::desired::ObjectRef;
+use sreg_domain::outside::{LONGEST, words};
 
 use super::write::{Unwritten, done, failure, look, send, write};
 use crate::context::Context;
@@ -356,7 +357,9 @@ pub(crate) async fn tell<K: Resource<DynamicType = ()>>(
     match send(context, &attempt, api.patch_status(name, &params, &Patch::Apply(body))).await? {
         Ok(_) => Ok(done()),
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(done()),
-        Err(kube::Error::Api(answer)) if answer.is_conflict() => Ok(Effect::Stale(answer.message.clone())),
+        Err(kube::Error::Api(answer)) if answer.is_conflict() => {
+            Ok(Effect::Stale(words(&answer.message, LONGEST).into_owned()))
+        }
         Err(error) => Err(Unwritten::Failed(failure(&attempt, &error))),
     }
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use sreg_domain::action::{Disposition, Failure, StepResult};
+use sreg_domain::outside::{LONGEST, LONGEST_NAME, words};
 use sreg_domain::{Effect, duration};
 
 use crate::context::Context;
@@ -84,18 +85,18 @@ pub(crate) fn unanswered(attempt: &str, limit: Duration) -> Failure {
     }
 }
 
-/// What the API server (or the way to it) said.
+/// What the API server (or the way to it) said. It repeats what people and admission webhooks wrote.
 pub(crate) fn failure(attempt: &str, error: &kube::Error) -> Failure {
     let (code, message, status, disposition) = if let kube::Error::Api(status) = error {
-        let code = Some(status.reason.clone()).filter(|reason| !reason.is_empty());
+        let code = Some(status.reason.as_str()).filter(|reason| !reason.is_empty());
         (code, status.message.clone(), Some(status.code), disposition(status))
     } else {
         (None, error.to_string(), None, Disposition::Retry)
     };
     Failure {
         attempt: attempt.to_owned(),
-        code,
-        message,
+        code: code.map(|code| words(code, LONGEST_NAME).into_owned()),
+        message: words(&message, LONGEST).into_owned(),
         status,
         correlation_id: None,
         disposition,

@@ -1,5 +1,6 @@
 //! How the paths of one probe stand: the pure half of the agent. A question (generation and spec) and the attempts of one
-//! sweep go in; the status comes out, and whether it says anything that the published one does not.
+//! sweep go in; the status comes out, and whether it says anything that the published one does not. What servers said in their
+//! answers is harmless before anybody reads it.
 //!
 //! ```text
 //! attempt     successes          failures           in a round (round ≠ 0), each up to consecutiveSuccesses
@@ -14,6 +15,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus, PathResult, ProbeOutcome, ProbePath};
+use sreg_domain::outside::words;
 use sreg_probe::Attempt;
 
 /// What is asked.
@@ -97,15 +99,25 @@ impl Standing {
                 fqdn: std::mem::take(&mut result.fqdn),
                 outcome: attempt.outcome,
                 hop: attempt.hop,
-                message: cut(&attempt.message, 512),
+                message: words(&attempt.message, 512).into_owned(),
                 addresses: attempt
                     .addresses
                     .iter()
                     .take(32)
-                    .map(|address| cut(address, 45))
+                    .map(|address| words(address, 45).into_owned())
                     .collect(),
-                cname_chain: attempt.cname_chain.iter().take(16).map(|name| cut(name, 253)).collect(),
-                silent_dns_servers: attempt.silent_servers.iter().take(16).map(|s| cut(s, 64)).collect(),
+                cname_chain: attempt
+                    .cname_chain
+                    .iter()
+                    .take(16)
+                    .map(|name| words(name, 253).into_owned())
+                    .collect(),
+                silent_dns_servers: attempt
+                    .silent_servers
+                    .iter()
+                    .take(16)
+                    .map(|server| words(server, 64).into_owned())
+                    .collect(),
                 successes,
                 failures,
                 last_transition_time: changed_at.or(Some(Time(now))),
@@ -145,7 +157,7 @@ impl Standing {
         let first = |outcome| self.results.iter().find(move |result| result.outcome == outcome);
         let result = first(ProbeOutcome::Failed).or_else(|| first(ProbeOutcome::Unknown))?;
         let hop = result.hop.map(|hop| format!("{hop}: ")).unwrap_or_default();
-        Some(cut(&format!("{}: {hop}{}", result.fqdn, result.message), 512))
+        Some(words(&format!("{}: {hop}{}", result.fqdn, result.message), 512).into_owned())
     }
 }
 
@@ -208,18 +220,6 @@ fn says_the_same(ours: &ConnectivityProbeStatus, theirs: &ConnectivityProbeStatu
     (observed_generation, round, subject) == (&theirs.observed_generation, &theirs.round, &theirs.subject)
         && results.len() == theirs.results.len()
         && results.iter().zip(&theirs.results).all(same_result)
-}
-
-/// At most `most` bytes, ending at a character.
-fn cut(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let mut end = most.saturating_sub('…'.len_utf8());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]

@@ -19,9 +19,11 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use serde_json::Value;
 use sreg_api::approval::{BreakGlassSpec, ChangeApprovalSpec};
 use sreg_api::names::{self, ANNOTATION_SILENT_SINCE, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT};
+use sreg_api::probe::ConnectivityProbeStatus;
 use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe};
 use sreg_domain::action::Snapshot;
 use sreg_domain::desired::ObjectRef;
+use sreg_domain::outside::{LONGEST, LONGEST_REASON, harmless, words};
 use sreg_domain::seen::{
     ApprovalSeen, BreakGlassSeen, Claim, ClusterSeen, Fact, Ignorance, IgnoranceKind, ProbeSeen, VantagePointSeen,
 };
@@ -196,7 +198,8 @@ fn probe_of(probe: DynamicObject) -> Fact<ProbeSeen> {
     let status = data
         .get_mut("status")
         .map(Value::take)
-        .and_then(|status| serde_json::from_value(status).ok());
+        .and_then(|status| serde_json::from_value(status).ok())
+        .map(in_harmless_words);
     Fact::Seen(ProbeSeen {
         namespace,
         name,
@@ -205,6 +208,18 @@ fn probe_of(probe: DynamicObject) -> Fact<ProbeSeen> {
         status,
         silent_since,
     })
+}
+
+/// An agent's sentences are for people. What is compared stays as the agent wrote it: echoes, names and addresses.
+fn in_harmless_words(mut status: ConnectivityProbeStatus) -> ConnectivityProbeStatus {
+    let make = |text: &mut String| *text = words(text, LONGEST_REASON).into_owned();
+    make(&mut status.summary);
+    status.first_failure.iter_mut().for_each(make);
+    for result in &mut status.results {
+        make(&mut result.message);
+        result.silent_dns_servers.iter_mut().for_each(make);
+    }
+    status
 }
 
 /// What was before the lock.
@@ -266,7 +281,8 @@ fn approval_of(object: DynamicObject) -> Option<(String, ApprovalSeen)> {
         name: metadata.name.unwrap_or_default(),
         change: spec.change,
         digest: Digest::from_text(&spec.digest),
-        approved_by: spec.approved_by,
+        // Whole: who it was must not look like somebody else.
+        approved_by: harmless(&spec.approved_by).into_owned(),
         uid: metadata.uid.unwrap_or_default(),
         status: serde_json::from_value(part("status")).ok(),
     };
@@ -303,8 +319,8 @@ fn break_glass_of(object: DynamicObject) -> Option<(String, BreakGlassSeen)> {
         status: serde_json::from_value(part("status")).ok(),
         created_at: metadata.creation_timestamp?.0,
         duration: duration::parse(&spec.duration)?,
-        reason: spec.reason,
-        requested_by: spec.requested_by,
+        reason: words(&spec.reason, LONGEST_REASON).into_owned(),
+        requested_by: harmless(&spec.requested_by).into_owned(),
     };
     Some((spec.secure_registry_name, glass))
 }
@@ -326,9 +342,76 @@ fn nonsense(attempt: String, error: &serde_json::Error) -> Ignorance {
     Ignorance {
         attempt,
         kind: IgnoranceKind::Nonsense,
-        message: error.to_string(),
+        message: words(&error.to_string(), LONGEST).into_owned(),
         code: None,
         correlation_id: None,
         retry_after: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A new line that looks like one of ours, an escape of a terminal's, a turned direction of writing, and markup.
+    const NASTY: &str = "no\r\nLocked\u{1b}[2K\u{202e}x<script>";
+    const HARMLESS: &str = "no Locked\u{fffd}[2K\u{fffd}x‹script›";
+
+    fn object(spec: Value, status: Value) -> DynamicObject {
+        let meta = json!({"name": "x", "namespace": "n", "uid": "u", "creationTimestamp": "2026-11-23T10:00:00Z"});
+        serde_json::from_value(json!({"metadata": meta, "spec": spec, "status": status})).unwrap()
+    }
+
+    #[test]
+    fn what_an_agent_says_is_harmless_and_what_it_echoes_stays_as_it_is() {
+        let spec = json!({"secureRegistry": {"namespace": "n", "name": "r", "uid": "u"}, "vantagePoint": "v",
+            "vantagePointUid": "u", "vantagePointGeneration": 1, "serviceAccountName": "a", "subject": "s", "round": 1,
+            "intervalMilliseconds": 1000, "consecutiveSuccesses": 3, "paths": []});
+        let result = json!({"fqdn": NASTY, "outcome": "Failed", "hop": "Tcp", "message": format!("{NASTY}{}", "x".repeat(5000)),
+            "addresses": [NASTY], "cnameChain": [NASTY], "silentDnsServers": [NASTY], "successes": 0, "failures": 3});
+        let status =
+            json!({"round": 1, "subject": NASTY, "summary": NASTY, "firstFailure": NASTY, "results": [result]});
+        let Fact::Seen(probe) = probe_of(object(spec, status)) else {
+            panic!("not read")
+        };
+        let status = probe.status.unwrap();
+        let result = &status.results[0];
+        assert_eq!(
+            (status.summary.as_str(), status.first_failure.as_deref()),
+            (HARMLESS, Some(HARMLESS))
+        );
+        assert!(result.message.starts_with(HARMLESS) && result.message.len() <= LONGEST_REASON);
+        assert_eq!(result.silent_dns_servers, [HARMLESS]);
+        assert_eq!(
+            (
+                &status.subject,
+                &result.fqdn,
+                &result.addresses[0],
+                &result.cname_chain[0]
+            ),
+            (
+                &NASTY.to_owned(),
+                &NASTY.to_owned(),
+                &NASTY.to_owned(),
+                &NASTY.to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn what_people_give_as_reason_and_name_is_harmless_and_a_name_stays_another_one() {
+        let glass =
+            json!({"secureRegistryName": "r", "reason": NASTY, "requestedBy": "ali\u{200b}ce", "duration": "1h"});
+        let (_, glass) = break_glass_of(object(glass, Value::Null)).unwrap();
+        assert_eq!(
+            (glass.reason.as_str(), glass.requested_by.as_str()),
+            (HARMLESS, "ali\u{fffd}ce")
+        );
+        let approval =
+            json!({"secureRegistryName": "r", "change": "Lockdown", "digest": "0123456789abcdef", "approvedBy": NASTY});
+        let (_, approval) = approval_of(object(approval, Value::Null)).unwrap();
+        assert!(approval.approved_by.ends_with("x‹script›") && !approval.approved_by.contains('\n'));
     }
 }

@@ -16,6 +16,7 @@ use sreg_api::SecureRegistryStatus;
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::action::Operation;
 use sreg_domain::desired::ObjectRef;
+use sreg_domain::outside::{LONGEST, LONGEST_NAME, words};
 use sreg_domain::seen::{
     AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen,
 };
@@ -221,6 +222,7 @@ fn no_answer(attempt: String, deadline: Duration) -> Ignorance {
     }
 }
 
+/// What the API server (or the way to it) said. It repeats what people and admission webhooks wrote.
 fn ignorance(attempt: String, error: &kube::Error) -> Ignorance {
     let (kind, message, code) = if let kube::Error::Api(status) = error {
         let kind = match status.code {
@@ -232,7 +234,7 @@ fn ignorance(attempt: String, error: &kube::Error) -> Ignorance {
         (
             kind,
             status.message.clone(),
-            Some(status.reason.clone()).filter(|reason| !reason.is_empty()),
+            Some(words(&status.reason, LONGEST_NAME).into_owned()).filter(|reason| !reason.is_empty()),
         )
     } else if let kube::Error::SerdeError(cause) = error {
         (IgnoranceKind::Nonsense, cause.to_string(), None)
@@ -242,7 +244,7 @@ fn ignorance(attempt: String, error: &kube::Error) -> Ignorance {
     Ignorance {
         attempt,
         kind,
-        message,
+        message: words(&message, LONGEST).into_owned(),
         code,
         correlation_id: None,
         retry_after: None,

@@ -13,6 +13,7 @@ use sreg_api::VantagePoint;
 use sreg_api::names;
 use sreg_api::vantage_point::VantagePointSpec;
 use sreg_domain::duration;
+use sreg_domain::outside::{LONGEST, words};
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, VantagePointSeen};
 
 use super::read;
@@ -146,7 +147,7 @@ fn nonsense(attempt: String, message: String) -> Ignorance {
     Ignorance {
         attempt,
         kind: IgnoranceKind::Nonsense,
-        message,
+        message: words(&message, LONGEST).into_owned(),
         code: None,
         correlation_id: None,
         retry_after: None,

@@ -1,0 +1,69 @@
+//! Words that do something to whoever reads them, wherever somebody beside us may write: agents, people, and whoever has rights in
+//! Azure.
+
+use sreg_api::probe::ProbeOutcome;
+use sreg_domain::Fact;
+use sreg_domain::seen::{Ignorance, IgnoranceKind, Seen};
+
+/// A line that looks like one of ours, a terminal's escape, a turned direction of writing, what nobody sees, markup.
+pub const NASTY: &str =
+    "no\r\nLocked: all is well\u{1b}[2K\u{9b}1A\u{202e}x\u{2028}y\u{200b}z<script src=x>`id`[a](https://evil.example)";
+
+/// What people read of it.
+pub const TOLD: &str =
+    "Locked: all is well\u{fffd}[2K\u{fffd}1A\u{fffd}x y\u{fffd}z‹script src=x›'id'[a] (https://evil.example)";
+
+/// Not known, for a reason in such words.
+pub fn unknown<T>() -> Fact<T> {
+    Fact::Unknown(Ignorance {
+        attempt: "read something".into(),
+        kind: IgnoranceKind::Nonsense,
+        message: NASTY.into(),
+        code: Some(NASTY.into()),
+        correlation_id: Some(NASTY.into()),
+        retry_after: None,
+    })
+}
+
+/// What is read, with such words in it. Nothing that decides becomes another thing.
+pub(super) fn speak(seen: &mut Seen) {
+    let say = |text: &mut String| *text = NASTY.into();
+    for probe in seen.cluster.probes.values_mut() {
+        let Fact::Seen(probe) = probe else { continue };
+        let Some(status) = &mut probe.status else { continue };
+        status.first_failure = Some(NASTY.into());
+        say(&mut status.summary);
+        let failed = status
+            .results
+            .iter_mut()
+            .filter(|r| r.outcome != ProbeOutcome::Succeeded);
+        failed.for_each(|result| say(&mut result.message));
+    }
+    if let Fact::Seen(glasses) = &mut seen.cluster.break_glasses {
+        for glass in glasses {
+            say(&mut glass.reason);
+            say(&mut glass.requested_by);
+        }
+    }
+    if let Fact::Seen(approvals) = &mut seen.cluster.approvals {
+        approvals.iter_mut().for_each(|approval| say(&mut approval.approved_by));
+    }
+    let azure = &mut seen.azure;
+    if let Fact::Seen(registry) = &mut azure.registry {
+        registry.tags.values_mut().for_each(say);
+    }
+    for endpoint in azure.endpoints.values_mut() {
+        let Fact::Seen(endpoint) = endpoint else { continue };
+        endpoint.connection_description = Some(NASTY.into());
+        endpoint.tags.insert("note".into(), NASTY.into());
+    }
+    for account in azure.storage.values_mut() {
+        let Fact::Seen(account) = account else { continue };
+        account.bypass = Some(NASTY.into());
+    }
+    for registry in azure.container_registries.values_mut() {
+        let Fact::Seen(registry) = registry else { continue };
+        registry.bypass = Some(NASTY.into());
+    }
+    azure.odd.push(NASTY.into());
+}
