@@ -42,7 +42,7 @@ pub(crate) fn started(arm: &Arm, step: &StepId, resource: &ArmId, answer: &Answe
         location.set_fragment(Some(LOCATION));
         Some(location)
     });
-    let poll = poll.unwrap_or_else(|| arm.url(resource.as_str(), arm.versions.of(&resource.kind())));
+    let poll = poll.unwrap_or_else(|| Call::read(arm, resource).url);
     Effect::Started(Operation {
         step: step.clone(),
         resource: resource.clone(),

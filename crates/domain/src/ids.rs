@@ -1,5 +1,6 @@
 //! Names with rules: parsed once, at the edge; the inside cannot hold a bad one.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -117,14 +118,15 @@ impl ArmId {
         Some(ArmId::trusted(format!("/{}", segments.join("/"))))
     }
 
-    /// A child resource of this one.
+    /// A child resource of this one. A name that none can have is written so that it is no other resource's, and none that can be
+    /// asked for.
     pub fn child(&self, kind: &str, name: &str) -> ArmId {
-        ArmId::trusted(format!("{}/{kind}/{name}", self.raw))
+        ArmId::trusted(format!("{}/{kind}/{}", self.raw, segment(name)))
     }
 
-    /// A resource of a provider in this resource group (or at this scope).
+    /// A resource of a provider in this resource group (or at this scope); of names as [`ArmId::child`].
     pub fn provider(&self, kind: &str, name: &str) -> ArmId {
-        ArmId::trusted(format!("{}/providers/{kind}/{name}", self.raw))
+        ArmId::trusted(format!("{}/providers/{kind}/{}", self.raw, segment(name)))
     }
 
     fn trusted(raw: String) -> ArmId {
@@ -152,6 +154,23 @@ fn is_legal_segment(segment: &str) -> bool {
     let legal = |c: char| c.is_alphanumeric() || "-_.()$@*+=,:~ ".contains(c) || is_mark(c);
     let ends = segment.starts_with(' ') || segment.ends_with(' ');
     !segment.is_empty() && !ends && segment != "." && segment != ".." && segment.chars().all(legal)
+}
+
+/// A name as one segment of an id: as it is, or with its bytes spelled out where it would mean something else there. A percent sign is
+/// legal in no id, so this names nothing that exists.
+fn segment(name: &str) -> Cow<'_, str> {
+    if is_legal_segment(name) {
+        return Cow::Borrowed(name);
+    }
+    let spelled = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    Cow::Owned(if name.is_empty() {
+        "%".to_owned()
+    } else {
+        name.bytes().map(spelled).collect()
+    })
 }
 
 /// Marks that follow a letter where it is not written as one character.
@@ -358,5 +377,67 @@ impl From<Location> for String {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: &str = "/subscriptions/s/resourceGroups/g";
+
+    #[test]
+    fn an_id_whose_segments_would_lead_elsewhere_is_none() {
+        for name in [
+            "", ".", "..", "a/../b", "a//b", "a?b", "a#b", "a%2fb", "a%2Fb", "a%252fb", "%2e%2e", "a%3fb", "a%23b",
+            "a\\b", "a\tb", "a%0ab", "a%00b", "a\0b", " a", "a%20", "a%5cb",
+        ] {
+            let text = format!("{GROUP}/providers/Microsoft.Network/privateDnsZones/{name}");
+            assert!(text.parse::<ArmId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_name_makes_a_child_another_resource() {
+        let zone: ArmId = format!("{GROUP}/providers/Microsoft.Network/privateDnsZones/z")
+            .parse()
+            .unwrap();
+        for name in [
+            "",
+            ".",
+            "..",
+            "../../privateDnsZones/other",
+            "l/../../A/x",
+            "l?x=1",
+            "l#x",
+            "l%2f..",
+            "a\tb",
+            " l",
+            "Größe/x",
+        ] {
+            let link = zone.child("virtualNetworkLinks", name);
+            assert_eq!(link.parent().as_ref(), Some(&zone), "{name:?}");
+            assert_eq!(
+                link.kind(),
+                "microsoft.network/privatednszones/virtualnetworklinks",
+                "{name:?}"
+            );
+            assert!(
+                link.name().contains('%') && link.as_str().parse::<ArmId>().is_err(),
+                "{link}"
+            );
+            let beside: ArmId = GROUP.parse().unwrap();
+            assert_eq!(
+                beside
+                    .provider("Microsoft.Network/privateDnsZones", name)
+                    .resource_group_id(),
+                Some(beside)
+            );
+        }
+        for name in ["sreg-hub-1", "Größe", "资源组", "a b", "a.b_c(d)"] {
+            let link = zone.child("virtualNetworkLinks", name);
+            assert_eq!(link.name(), name);
+            assert_eq!(link.as_str().parse(), Ok(link), "{name}");
+        }
     }
 }

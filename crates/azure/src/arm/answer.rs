@@ -20,6 +20,8 @@ pub(crate) struct Answer {
     pub(crate) location: Option<String>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) correlation_id: String,
+    /// Length of the body as it came.
+    pub(super) length: usize,
     attempt: String,
 }
 
@@ -49,6 +51,7 @@ impl Answer {
             header("retry-after").as_deref(),
             Timestamp::now(),
         );
+        let body_length = body.len();
         let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
         let json: Result<Option<Value>, ()> = if text.is_empty() {
             Ok(None)
@@ -112,6 +115,7 @@ impl Answer {
                     location: header("location"),
                     retry_after,
                     correlation_id,
+                    length: body_length,
                     attempt: call.attempt.clone(),
                 }),
             },
@@ -133,6 +137,7 @@ impl Answer {
             location: None,
             retry_after: None,
             correlation_id: "test".to_owned(),
+            length: 0,
             attempt: "test".to_owned(),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sreg_domain::{ArmId, rights};
 use url::Url;
 
-use super::{Arm, Class};
+use super::{Arm, Class, Unfit};
 
 /// api-versions in use; the registry's is a setting, because clouds differ (azure.md §1.1).
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ impl Versions {
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,
+    /// Why `url` does not say what is meant: such a call is not sent.
+    pub(crate) unfit: Option<Unfit>,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Option<Value>,
     /// Such as `read /subscriptions/…`; what errors begin with.
@@ -71,6 +73,7 @@ impl Call {
         Call {
             method: Method::Get,
             url,
+            unfit: None,
             headers: Vec::new(),
             body: None,
             attempt: attempt.to_owned(),
@@ -81,15 +84,35 @@ impl Call {
         }
     }
 
+    /// A GET of a path below ARM, which is of the provider type `kind`.
+    pub(crate) fn at(
+        arm: &Arm,
+        (path, kind): (&str, &str),
+        attempt: &str,
+        budget: (&str, Class),
+        action: &str,
+    ) -> Call {
+        let (url, unfit) = match arm.url(path, arm.versions.of(kind)) {
+            Ok(url) => (url, None),
+            Err(unfit) => (arm.endpoint().clone(), Some(unfit)),
+        };
+        let budget = (budget.0.to_owned(), budget.1);
+        Call {
+            unfit,
+            ..Call::get(url, attempt, Some(budget), Some(action))
+        }
+    }
+
+    /// A call about a resource, with the verb of its action.
+    fn about(arm: &Arm, id: &ArmId, attempt: &str, class: Class, verb: &str) -> Call {
+        let kind = id.kind();
+        let budget = (id.subscription(), class);
+        Call::at(arm, (id.as_str(), &kind), attempt, budget, &format!("{kind}/{verb}"))
+    }
+
     /// A GET of a resource.
     pub(crate) fn read(arm: &Arm, id: &ArmId) -> Call {
-        let url = arm.url(id.as_str(), arm.versions.of(&id.kind()));
-        Call::get(
-            url,
-            &format!("read {id}"),
-            Some((id.subscription().to_owned(), Class::Read)),
-            Some(&format!("{}/read", id.kind())),
-        )
+        Call::about(arm, id, &format!("read {id}"), Class::Read, "read")
     }
 
     /// A GET of the children of a resource, or of a provider's resources in a scope: `below` is such as `subnets` or
@@ -99,38 +122,29 @@ impl Call {
             Some(kind) => kind.to_ascii_lowercase(),
             None => format!("{}/{}", scope.kind(), below.to_ascii_lowercase()),
         };
-        let url = arm.url(&format!("{scope}/{below}"), arm.versions.of(&kind));
-        Call::get(
-            url,
+        Call::at(
+            arm,
+            (&format!("{scope}/{below}"), &kind),
             &format!("list {below} of {scope}"),
-            Some((scope.subscription().to_owned(), Class::Read)),
-            Some(&format!("{kind}/read")),
+            (scope.subscription(), Class::Read),
+            &format!("{kind}/read"),
         )
     }
 
     /// A write of a resource.
     pub(crate) fn write(arm: &Arm, method: Method, id: &ArmId, body: Value, attempt: String) -> Call {
-        let url = arm.url(id.as_str(), arm.versions.of(&id.kind()));
-        let budget = Some((id.subscription().to_owned(), Class::Write));
         Call {
             method,
             body: Some(body),
-            ..Call::get(url, &attempt, budget, Some(&format!("{}/write", id.kind())))
+            ..Call::about(arm, id, &attempt, Class::Write, "write")
         }
     }
 
     /// A deletion of a resource.
     pub(crate) fn delete(arm: &Arm, id: &ArmId) -> Call {
-        let url = arm.url(id.as_str(), arm.versions.of(&id.kind()));
-        let budget = Some((id.subscription().to_owned(), Class::Delete));
         Call {
             method: Method::Delete,
-            ..Call::get(
-                url,
-                &format!("delete {id}"),
-                budget,
-                Some(&format!("{}/delete", id.kind())),
-            )
+            ..Call::about(arm, id, &format!("delete {id}"), Class::Delete, "delete")
         }
     }
 

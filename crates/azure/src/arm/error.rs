@@ -11,6 +11,7 @@ use sreg_domain::seen::{Ignorance, IgnoranceKind};
 
 use super::call::Call;
 use super::envelope::Deepest;
+use super::path::Unfit;
 use crate::identity::TokenError;
 
 /// How long to wait for a lock where Azure names no time.
@@ -43,6 +44,8 @@ pub(crate) enum Cause {
     Precondition,
     /// Someone else changed something at the same time.
     Conflict,
+    /// A list is longer than any that we take.
+    TooLong,
     /// Only a change of spec or environment helps.
     Refused,
 }
@@ -111,6 +114,19 @@ impl CallError {
         CallError::local(&call.attempt, Cause::Refused, message)
     }
 
+    /// Its path cannot be written so that it leads to what is meant, and nowhere else.
+    pub(super) fn unfit(call: &Call, unfit: &Unfit) -> CallError {
+        CallError::local(&call.attempt, Cause::Refused, format!("not sent: {unfit}"))
+    }
+
+    /// A list ends beyond what we take. The part that was read is no list.
+    pub(super) fn too_long(attempt: &str, what: &str) -> CallError {
+        let message = format!(
+            "the list has {what}, which is beyond what the operator takes: nothing of it is believed; let fewer resources stand there (another resource group, zone or subscription for some of them)"
+        );
+        CallError::local(attempt, Cause::TooLong, message)
+    }
+
     /// No answer in time.
     pub(super) fn timeout(call: &Call, correlation: &str) -> CallError {
         let mut error = CallError::local(&call.attempt, Cause::Unreachable, "no answer in time".to_owned());
@@ -142,7 +158,7 @@ impl CallError {
             Cause::Missing => Disposition::Wait(self.retry_after.unwrap_or(MISSING_WAIT)),
             Cause::Unreachable => self.retry_after.map_or(Disposition::Retry, Disposition::Wait),
             Cause::Nonsense | Cause::Precondition | Cause::Conflict => Disposition::Retry,
-            Cause::Refused => Disposition::Terminal,
+            Cause::Refused | Cause::TooLong => Disposition::Terminal,
         };
         let (message, disposition) = if self.may_have_taken_effect {
             (
@@ -171,7 +187,7 @@ impl CallError {
             Cause::Unreachable => IgnoranceKind::Unreachable,
             Cause::Nonsense => IgnoranceKind::Nonsense,
             Cause::Busy | Cause::Conflict => IgnoranceKind::Settling,
-            Cause::Missing | Cause::Precondition | Cause::Refused => IgnoranceKind::Refused,
+            Cause::Missing | Cause::Precondition | Cause::Refused | Cause::TooLong => IgnoranceKind::Refused,
         };
         Ignorance {
             attempt: told(&self.attempt),

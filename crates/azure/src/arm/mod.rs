@@ -7,8 +7,9 @@ mod budget;
 mod call;
 mod envelope;
 mod error;
+mod list;
+mod path;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(crate) use budget::Class;
 pub(crate) use call::{Call, Versions};
 pub(crate) use envelope::deepest;
 pub(crate) use error::{CallError, Cause, cause_of_code};
+pub(crate) use path::{Unfit, below};
 
 use crate::identity::{TokenError, Tokens};
 use crate::settings::AzureSettings;
@@ -35,8 +37,6 @@ use budget::Buckets;
 
 /// Longest body that is read; a page of a few hundred resources is far below.
 const MAX_BODY: usize = 8 << 20;
-/// Longest list that is followed, in pages.
-const MAX_PAGES: usize = 100;
 
 const AUTHORIZATION: HeaderName = HeaderName::from_static("authorization");
 const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
@@ -99,16 +99,16 @@ impl Arm {
         self.tokens.get(&self.scope, deadline).await
     }
 
-    /// A URL of this ARM: `path` begins with `/`; whatever stands between its slashes is escaped, so that no name reaches a query
-    /// or another path.
-    pub(crate) fn url(&self, path: &str, api_version: &str) -> Url {
-        let mut url = self.endpoint.clone();
-        url.set_path("");
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path.split('/').skip(1));
-        }
-        url.query_pairs_mut().clear().append_pair("api-version", api_version);
-        url
+    /// A URL of this ARM: `path` begins with `/`; whatever stands between its slashes is one segment.
+    pub(crate) fn url(&self, path: &str, api_version: &str) -> Result<Url, Unfit> {
+        let mut url = path::below(&self.endpoint, path.split('/').skip(1))?;
+        url.query_pairs_mut().append_pair("api-version", api_version);
+        Ok(url)
+    }
+
+    /// Where this ARM is.
+    fn endpoint(&self) -> &Url {
+        &self.endpoint
     }
 
     /// A URL that Azure gave us, if it leads to this ARM: same scheme, host and port. Any other would get our token.
@@ -126,37 +126,6 @@ impl Arm {
         answer.object()
     }
 
-    /// Reads all pages of a list.
-    pub(crate) async fn list(&self, first: Call, deadline: Instant) -> Result<Vec<Value>, CallError> {
-        let attempt = first.attempt.clone();
-        let budget = first.budget.clone();
-        let (mut items, mut visited, mut call) = (Vec::new(), BTreeSet::new(), first);
-        loop {
-            visited.insert(call.url.clone());
-            let answer = self.send(call, deadline).await?;
-            let Some(Value::Array(page)) = answer.body.as_ref().and_then(|b| b.get("value")) else {
-                return Err(answer.nonsense("the page has no list `value`"));
-            };
-            items.extend(page.iter().cloned());
-            let next = answer
-                .body
-                .as_ref()
-                .and_then(|b| b.get("nextLink"))
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            if next.is_empty() {
-                return Ok(items);
-            }
-            let Some(url) = self.own_url(next) else {
-                return Err(answer.nonsense("the next page is on another host than ARM"));
-            };
-            if visited.contains(&url) || visited.len() >= MAX_PAGES {
-                return Err(answer.nonsense("the list does not end"));
-            }
-            call = Call::get(url, &attempt, budget.clone(), None);
-        }
-    }
-
     /// Takes the budget of a write that follows a read at once.
     pub(crate) async fn reserve_write(&self, id: &ArmId, attempt: &str, deadline: Instant) -> Result<(), CallError> {
         let taken = self.buckets.take(id.subscription(), Class::Write, deadline).await;
@@ -170,6 +139,9 @@ impl Arm {
 
     /// One call with a token for another scope.
     pub(crate) async fn send_with(&self, call: Call, scope: &str, deadline: Instant) -> Result<Answer, CallError> {
+        if let Some(unfit) = &call.unfit {
+            return Err(CallError::unfit(&call, unfit));
+        }
         if !call.is_declared() {
             return Err(CallError::undeclared(&call));
         }

@@ -119,18 +119,13 @@ async fn others(
     group: ArmId,
     wanted: &BTreeSet<ArmId>,
 ) -> Vec<(ArmId, Fact<EndpointSeen>)> {
-    let items = match look
-        .list(Call::list(look.arm(), &group, &format!("providers/{KIND}")))
-        .await
-    {
-        Ok(items) => items,
+    let call = Call::list(look.arm(), &group, &format!("providers/{KIND}"));
+    let keep =
+        |body: Value| json::id(&body, "/id").filter(|id| may_be_ours(id, &body, desired) && !wanted.contains(id));
+    let ids: BTreeSet<ArmId> = match look.list_of(call, keep).await {
+        Ok(ids) => ids.into_iter().collect(),
         Err(error) => return vec![(group.provider(KIND, UNLISTED), unseen(error))],
     };
-    let listed = items.iter().filter_map(|body| Some((json::id(body, "/id")?, body)));
-    let ids: BTreeSet<ArmId> = listed
-        .filter(|(id, body)| may_be_ours(id, body, desired) && !wanted.contains(id))
-        .map(|(id, _)| id)
-        .collect();
     let ids = ids.into_iter();
     join_all(ids.map(|id| async move { (id.clone(), one(look, id).await) })).await
 }

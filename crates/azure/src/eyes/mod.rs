@@ -154,8 +154,13 @@ impl Look<'_> {
 
     /// All pages of a list.
     async fn list(&self, call: Call) -> Result<Vec<Value>, CallError> {
+        self.list_of(call, Some).await
+    }
+
+    /// All pages of a list, of each item what `keep` makes of it: the rest goes before the next page comes.
+    async fn list_of<T>(&self, call: Call, keep: impl FnMut(Value) -> Option<T> + Send) -> Result<Vec<T>, CallError> {
         let attempt = call.attempt.clone();
-        self.in_turn(&attempt, self.arm().list(call, self.deadline)).await
+        self.in_turn(&attempt, self.arm().list(call, self.deadline, keep)).await
     }
 
     /// Any call with a token for any scope.

@@ -16,7 +16,7 @@ use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, PublicClient};
 
 use super::Look;
 use super::addresses::address_of;
-use crate::arm::{Call, CallError, scope_of};
+use crate::arm::{Call, CallError, below, scope_of};
 use crate::json;
 
 /// One row: who asked which target how often, whatever the address.
@@ -106,12 +106,14 @@ struct LogAnalytics<'a> {
 impl CallerSource for LogAnalytics<'_> {
     async fn callers(&self, targets: &[ArmId], window: Duration) -> Result<Vec<Caller>, CallError> {
         let workspace = self.look.read(self.workspace).await?;
-        let customer = json::text(&workspace, "/properties/customerId").filter(|id| uuid::Uuid::parse_str(id).is_ok());
-        let Some(customer) = customer else {
+        let customer = json::text(&workspace, "/properties/customerId").and_then(|id| uuid::Uuid::parse_str(id).ok());
+        let url = customer.and_then(|customer| {
+            let endpoint = &self.look.inner.settings.log_analytics_endpoint;
+            below(endpoint, ["v1", "workspaces", &customer.to_string(), "query"]).ok()
+        });
+        let Some(url) = url else {
             return Err(super::nonsense(self.workspace, "the workspace has no customerId"));
         };
-        let mut url = self.look.inner.settings.log_analytics_endpoint.clone();
-        url.set_path(&format!("/v1/workspaces/{customer}/query"));
         let scope = scope_of(&url);
         let action = "Microsoft.OperationalInsights/workspaces/query/read";
         let mut call = Call::get(

@@ -23,17 +23,13 @@ pub(super) fn named(desired: &Desired) -> impl Iterator<Item = ArmId> {
 
 /// One zone with its links and A records.
 pub(super) async fn zone(look: &Look<'_>, desired: &Desired, id: ArmId) -> Fact<ZoneSeen> {
-    let records = records_call(look, &id);
     let wanted = wanted_links(desired, &id);
-    let (body, links, records) = futures::join!(look.read(&id), links_of_ours(look, &id, &wanted), look.list(records));
+    let (body, links, records) = futures::join!(look.read(&id), links_of_ours(look, &id, &wanted), records(look, &id));
     let body = match body {
         Ok(body) => body,
         Err(error) => return unseen(error),
     };
-    let records = match records {
-        Ok(items) => Fact::Seen(records_of(look, &id, &items)),
-        Err(error) => Fact::Unknown(error.into_ignorance()),
-    };
+    let records = records.map_or_else(|error| Fact::Unknown(error.into_ignorance()), Fact::Seen);
     Fact::Seen(ZoneSeen {
         id: json::id(&body, "/id").unwrap_or_else(|| id.clone()),
         owner: json::owner(&body),
@@ -59,16 +55,9 @@ pub(super) async fn records_by_policy(
         .flat_map(EndpointSeen::zones)
         .filter(|id| names.iter().any(|n| n.eq_ignore_ascii_case(id.name())));
     super::each(named.cloned(), |id| async move {
-        match look.list(records_call(look, &id)).await {
-            Ok(items) => Fact::Seen(records_of(look, &id, &items)),
-            Err(error) => unseen(error),
-        }
+        records(look, &id).await.map_or_else(unseen, Fact::Seen)
     })
     .await
-}
-
-fn records_call(look: &Look<'_>, zone: &ArmId) -> Call {
-    Call::list(look.arm(), zone, "A").query("$top", "1000")
 }
 
 /// Zones whose links are read in a subscription that decides nothing: Private DNS may allow 500 reads in five minutes (U28).
@@ -147,7 +136,7 @@ fn subscriptions(desired: &Desired, zones: &BTreeSet<ArmId>) -> (BTreeSet<String
 async fn deciding_in(
     look: &Look<'_>,
     subscription: &str,
-    is_another: &impl Fn(&ArmId) -> bool,
+    is_another: &(impl Fn(&ArmId) -> bool + Sync),
 ) -> Result<Vec<ZoneSeen>, CallError> {
     let zones = zones_of(look, subscription, is_another).await?;
     let read = zones.into_iter().map(|(id, owner)| async {
@@ -161,7 +150,11 @@ async fn deciding_in(
     Ok(join_all(read).await.into_iter().flatten().collect())
 }
 
-async fn informing_in(look: &Look<'_>, subscription: &str, is_another: &impl Fn(&ArmId) -> bool) -> Vec<ZoneSeen> {
+async fn informing_in(
+    look: &Look<'_>,
+    subscription: &str,
+    is_another: &(impl Fn(&ArmId) -> bool + Sync),
+) -> Vec<ZoneSeen> {
     let zones = zones_of(look, subscription, is_another).await.unwrap_or_default();
     let read = zones.into_iter().take(MOST_FOR_INFORMATION).map(|(id, owner)| async {
         let links = links(look, &id).await.ok()?;
@@ -185,17 +178,17 @@ fn another(id: ArmId, owner: Option<String>, links: Fact<Vec<LinkSeen>>) -> Zone
 async fn zones_of(
     look: &Look<'_>,
     subscription: &str,
-    asked_for: &impl Fn(&ArmId) -> bool,
+    asked_for: &(impl Fn(&ArmId) -> bool + Sync),
 ) -> Result<Vec<(ArmId, Option<String>)>, CallError> {
     let Ok(scope) = format!("/subscriptions/{subscription}").parse::<ArmId>() else {
         return Ok(Vec::new());
     };
     let call = Call::list(look.arm(), &scope, "providers/Microsoft.Network/privateDnsZones");
-    let zones = look.list(call).await?;
-    let told = zones
-        .iter()
-        .filter_map(|body| Some((json::id(body, "/id")?, json::owner(body))));
-    Ok(told.filter(|(id, _)| asked_for(id)).collect())
+    let keep = |body: Value| {
+        let id = json::id(&body, "/id").filter(|id| asked_for(id))?;
+        Some((id, json::owner(&body)))
+    };
+    look.list_of(call, keep).await
 }
 
 /// The links that the spec wants of a zone: their ids and networks.
@@ -264,19 +257,24 @@ fn link(zone: &ArmId, item: &Value) -> Option<LinkSeen> {
 }
 
 /// Record names relative to the zone, lower case, with their addresses: all record sets of a name together.
-fn records_of(look: &Look<'_>, zone: &ArmId, items: &[Value]) -> BTreeMap<String, Vec<IpAddr>> {
-    let mut records: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
-    for item in items {
-        match record(item) {
-            Some((name, addresses)) => records.entry(name).or_default().extend(addresses),
-            None => look.left_out(zone, item, "a record set of a private DNS zone has no name"),
+async fn records(look: &Look<'_>, zone: &ArmId) -> Result<BTreeMap<String, Vec<IpAddr>>, CallError> {
+    let call = Call::list(look.arm(), zone, "A").query("$top", "1000");
+    let keep = |item: Value| {
+        let record = record(&item);
+        if record.is_none() {
+            look.left_out(zone, &item, "a record set of a private DNS zone has no name");
         }
+        record
+    };
+    let mut records: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    for (name, addresses) in look.list_of(call, keep).await? {
+        records.entry(name).or_default().extend(addresses);
     }
     for addresses in records.values_mut() {
         addresses.sort();
         addresses.dedup();
     }
-    records
+    Ok(records)
 }
 
 /// An address that is none stands as one that nobody has: whatever its name, it is a record that we did not write.

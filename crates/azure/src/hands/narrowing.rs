@@ -292,7 +292,12 @@ fn is_about_content(error: &CallError, carried: &[NetworkRule]) -> bool {
     match error.cause {
         Cause::Refused | Cause::Forbidden => !whole,
         Cause::Missing | Cause::Busy | Cause::Conflict => !whole && !named_in(&error.message, carried).is_empty(),
-        Cause::SignIn | Cause::Throttled | Cause::Unreachable | Cause::Nonsense | Cause::Precondition => false,
+        Cause::SignIn
+        | Cause::Throttled
+        | Cause::Unreachable
+        | Cause::Nonsense
+        | Cause::Precondition
+        | Cause::TooLong => false,
     }
 }
 

@@ -176,6 +176,33 @@ async fn a_list_that_never_ends_is_nonsense() {
 }
 
 #[tokio::test]
+async fn a_name_that_would_lead_to_another_resource_is_not_asked_for() {
+    let group = id(&format!("{PLATFORM}/resourceGroups/dns"));
+    for name in [
+        "",
+        "..",
+        "z/../../privateEndpoints/theirs",
+        "z?api-version=1",
+        "z#",
+        "z%2f..",
+        "%2e%2e",
+        "a\tb",
+    ] {
+        let odd = Odd::new(200, Some("{}"));
+        let client = connect_through(settings(), odd.clone()).unwrap();
+        let create = AzureAction::CreateZone {
+            id: group.provider("Microsoft.Network/privateDnsZones", name),
+            tags: Default::default(),
+            owner: OWNER.into(),
+        };
+        let refused = sreg_azure::Hands::carry_out(&client, &StepId("s".into()), &create, Duration::from_secs(5)).await;
+        let failure = refused.unwrap_err();
+        assert!(failure.message.starts_with("not sent: "), "{name:?}: {failure:?}");
+        assert_eq!(odd.calls.load(Ordering::SeqCst), 0, "{name:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_write_answered_with_a_foreign_poll_url_is_polled_by_its_resource() {
     let bench = Bench::new();
     // The zone does not exist, so its PUT is accepted by the odd server too, which points elsewhere.

@@ -196,16 +196,16 @@ async fn definitions(
 /// One definition. An assignment cannot outlive what it assigns: one that is said not to exist is not known.
 async fn definition(look: &Look<'_>, registry: &ArmId, id: &str) -> Result<Meaning, CallError> {
     let arm = look.arm();
-    let url = arm.url(id, arm.versions.of("microsoft.authorization/policydefinitions"));
     let action = match id.contains("/policysetdefinitions/") {
         true => "Microsoft.Authorization/policySetDefinitions/read",
         false => "Microsoft.Authorization/policyDefinitions/read",
     };
-    let call = Call::get(
-        url,
+    let call = Call::at(
+        arm,
+        (id, "microsoft.authorization/policydefinitions"),
         &format!("read {id}"),
-        Some((registry.subscription().to_owned(), Class::Read)),
-        Some(action),
+        (registry.subscription(), Class::Read),
+        action,
     );
     Ok(meaning_of(&look.send(call, arm.scope()).await?.object()?))
 }
