@@ -39,7 +39,7 @@ pub async fn run(args: AgentArgs, shutdown: CancellationToken) -> Result<()> {
         }
     };
     tokio::select! {
-        served = serving => served.context("answer health requests"),
+        () = serving => Ok(()),
         ended = working => ended,
     }
 }

@@ -111,7 +111,7 @@ pub async fn run(args: RunArgs, shutdown: CancellationToken) -> Result<()> {
         shutdown,
     };
     tokio::select! {
-        served = serving => served.context("answer health requests"),
+        () = serving => Ok(()),
         ended = operator.work() => ended,
     }
 }

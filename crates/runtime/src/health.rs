@@ -1,7 +1,7 @@
 //! Liveness, readiness and leadership are three questions. `/livez`: does this process still answer? `/readyz`: could it do
 //! its work? That is a fixed set of gates, known before anything starts, so that the first scrape already names what is
 //! missing; a standby is as ready as the leader. `/metrics`: everything counted. Served from before leadership is won until
-//! the process ends.
+//! the process ends, over HTTP/1.1, one request a connection; what a client may cost is bounded (`health/connections.rs`).
 //!
 //! | path | answer |
 //! | --- | --- |
@@ -23,6 +23,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+
+mod connections;
+
+use connections::Limits;
 
 /// What readiness depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
@@ -110,9 +114,6 @@ pub enum HealthError {
         #[source]
         source: std::io::Error,
     },
-    /// The server ended by itself.
-    #[error("serve health requests")]
-    Serve(#[source] std::io::Error),
 }
 
 /// A server that listens already and does not answer yet.
@@ -140,19 +141,11 @@ impl HealthServer {
     }
 
     /// Answers until `stop`.
-    ///
-    /// # Errors
-    /// The listener failed.
-    pub async fn serve(
-        self,
-        health: Arc<Health>,
-        metrics: Arc<Metrics>,
-        stop: CancellationToken,
-    ) -> Result<(), HealthError> {
-        // Not gracefully: a scraper that keeps its connection would hold up the end of the process.
+    pub async fn serve(self, health: Arc<Health>, metrics: Arc<Metrics>, stop: CancellationToken) {
+        // Not gracefully: a client that keeps its connection would hold up the end of the process.
         tokio::select! {
-            served = axum::serve(self.listener, router(health, metrics)).into_future() => served.map_err(HealthError::Serve),
-            () = stop.cancelled() => Ok(()),
+            never = connections::serve(&self.listener, router(health, metrics), Limits::default()) => match never {},
+            () = stop.cancelled() => {}
         }
     }
 }
@@ -262,14 +255,15 @@ mod tests {
         let serving = tokio::spawn(server.serve(health, Arc::new(Metrics::new()), stop.clone()));
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         stream
-            .write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: keep-alive\r\n\r\n")
+            .write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
             .await
             .unwrap();
         let mut answer = [0; 15];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200 OK");
-        // The connection is still open.
+        let _idle = tokio::net::TcpStream::connect(address).await.unwrap();
+        // A connection is still open.
         stop.cancel();
-        serving.await.unwrap().unwrap();
+        serving.await.unwrap();
     }
 }
