@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::Client;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sreg_api::names::{FINALIZER, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
 use sreg_testkit::{ControlPlane, eventually};
@@ -487,6 +487,116 @@ async fn only_the_operator_writes_status_and_takes_its_finalizer_off() -> Result
         None,
     )?;
     expect("the operator's release", change(&operator, Value::Null).await?, None)
+}
+
+/// `kubectl replace` sends an object without finalizers. It passes, and nothing is lost by it: until the finalizer is back the
+/// object stays, whoever wants it gone and however.
+#[tokio::test]
+async fn a_manifest_without_finalizers_replaces_an_object_and_nobody_deletes_that_before_its_finalizer_is_back()
+-> Result<()> {
+    let plane = plane().await?;
+    let namespace = plane.namespace("replaced").await?;
+    let (admin, operator) = (plane.admin_client().await?, operator(plane).await?);
+    let registries = |client: &Client| api(client, "SecureRegistry", &namespace);
+    let manifest = object(rules().good["SecureRegistry"].clone(), &namespace, "models")?;
+    registries(&admin)?.create(&PostParams::default(), &manifest).await?;
+    let replace = |client: &Client| {
+        let (api, mut manifest) = (registries(client), manifest.clone());
+        async move {
+            let api = api?;
+            manifest.metadata.resource_version = api.get("models").await?.metadata.resource_version;
+            refusal(api.replace("models", &PostParams::default(), &manifest).await)
+        }
+    };
+    let merge = |client: &Client, body: Value| {
+        let api = registries(client);
+        async move {
+            refusal(
+                api?.patch("models", &PatchParams::default(), &Patch::Merge(&body))
+                    .await,
+            )
+        }
+    };
+    let delete = |client: &Client| {
+        let api = registries(client);
+        async move { refusal(api?.delete("models", &DeleteParams::default()).await) }
+    };
+    let delete_all = |client: &Client| {
+        let api = registries(client);
+        async move {
+            refusal(
+                api?.delete_collection(&DeleteParams::default(), &ListParams::default())
+                    .await,
+            )
+        }
+    };
+    let put_on = json!({"metadata": {"finalizers": [FINALIZER]}});
+    expect(
+        "the operator's finalizer",
+        merge(&operator, put_on.clone()).await?,
+        None,
+    )?;
+    // Nothing remembers it yet: whoever took it off now could delete the object unseen.
+    expect(
+        "replacing it at once",
+        replace(&admin).await?,
+        Some("replace the object again when it has a status"),
+    )?;
+    let remembered = json!({"status": {"observedGeneration": 1, "releaseRequired": true}});
+    registries(&operator)?
+        .patch_status("models", &PatchParams::default(), &Patch::Merge(&remembered))
+        .await?;
+    expect("replacing it", replace(&admin).await?, None)?;
+    let replaced = registries(&admin)?.get("models").await?;
+    ensure!(replaced.metadata.finalizers.is_none(), "{replaced:?}");
+    ensure!(replaced.data["status"]["releaseRequired"] == true, "{replaced:?}");
+
+    // Neither its owner, nor whoever cleans up after a namespace or after an owner of one's own making, nor the operator itself.
+    let early = Some("delete it again in a moment, when the operator has put it back");
+    for (who, client) in [
+        ("an administrator", admin.clone()),
+        (
+            "the garbage collector",
+            account(plane, "kube-system", "generic-garbage-collector").await?,
+        ),
+        (
+            "the namespace controller",
+            account(plane, "kube-system", "namespace-controller").await?,
+        ),
+        ("the operator", operator.clone()),
+    ] {
+        expect(who, delete(&client).await?, early)?;
+        expect(who, delete_all(&client).await?, early)?;
+    }
+    // A second manifest in the same moment still passes.
+    expect("replacing it again", replace(&admin).await?, None)?;
+
+    expect("the finalizer again", merge(&operator, put_on).await?, None)?;
+    expect("deleting it", delete(&admin).await?, None)?;
+    let keeps =
+        Some("removes the finalizer secureregistry.dev/release, once nothing in Azure carries its mark: wait for it");
+    expect("replacing what is being deleted", replace(&admin).await?, keeps)?;
+    expect("deleting it twice", delete(&admin).await?, None)?;
+    let released = json!({"metadata": {"finalizers": null}});
+    expect("taking it off", merge(&admin, released.clone()).await?, keeps)?;
+    expect("the operator's release", merge(&operator, released).await?, None)?;
+    ensure!(
+        registries(&admin)?.get_opt("models").await?.is_none(),
+        "it is still there"
+    );
+
+    // What the operator never put its finalizer on goes at once.
+    registries(&admin)?.create(&PostParams::default(), &manifest).await?;
+    let looked_at = json!({"status": {"observedGeneration": 1}});
+    registries(&operator)?
+        .patch_status("models", &PatchParams::default(), &Patch::Merge(&looked_at))
+        .await?;
+    expect("deleting what was never held", delete(&admin).await?, None)?;
+    ensure!(
+        registries(&admin)?.get_opt("models").await?.is_none(),
+        "it is still there"
+    );
+    Ok(())
 }
 
 #[tokio::test]

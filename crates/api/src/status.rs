@@ -11,6 +11,10 @@ pub struct SecureRegistryStatus {
     /// Generation that this status speaks of; `-1`: the operator has not looked at the object yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The operator has put its finalizer on this object: from then on deleting it is for the operator to finish. Where a replaced manifest
+    /// takes the finalizer off, it comes back with the next pass, and the object is not deleted before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub release_required: bool,
     /// Every condition type, always, in a fixed order.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -19,11 +19,12 @@ use sreg_domain::{ClusterAction, Fact, Purpose, naming};
 
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, name_holder, not_known};
+use crate::finalizer;
 use crate::plan::{FindingReason, Wait, WaitReason};
 
 /// Plans claim and finalizer. `false`: nothing else may be planned.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
-    let finalizer = || cluster_step("add-finalizer", ClusterAction::AddFinalizer);
+    let finalizer = finalizer::step;
     if view.desired.observe_only {
         if !view.seen.object.has_finalizer && !view.desired.client_networks.is_empty() {
             draft.first.push(vec![finalizer()]);

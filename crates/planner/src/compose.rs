@@ -25,8 +25,8 @@ use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Actor, Assessment, FindingReason, Plan, Step, WaitReason};
 use crate::{
-    approvals, attempts, claims, dns, drift, endpoints, evidence, gates, lockdown, locked, name_changes, paths,
-    preflight, published, registry, release, settling, silence, state, tags, teardown,
+    approvals, attempts, claims, dns, drift, endpoints, evidence, finalizer, gates, lockdown, locked, name_changes,
+    paths, preflight, published, registry, release, settling, silence, state, tags, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused: the
@@ -43,7 +43,7 @@ pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
     } else {
         ungranted(&view)
     };
-    judged(&view, plan)
+    finalizer::put_back(&view, judged(&view, plan))
 }
 
 /// A finished plan as far as the lint lets it pass: all of it, or what opens in it, or nothing.

@@ -34,6 +34,7 @@ mod drift;
 mod endpoints;
 mod evidence;
 mod facts;
+mod finalizer;
 mod firewall;
 mod gates;
 mod gone;

@@ -236,15 +236,13 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
         Action::Cluster(ClusterAction::WriteSnapshot { .. }) => Some((1, State::Locking)),
         Action::Cluster(ClusterAction::OpenRound { .. }) => Some((4, State::Proving)),
         Action::Cluster(
-            ClusterAction::Claim { .. }
-            | ClusterAction::AddFinalizer
-            | ClusterAction::ReleaseClaim { .. }
-            | ClusterAction::RemoveFinalizer,
+            ClusterAction::Claim { .. } | ClusterAction::ReleaseClaim { .. } | ClusterAction::RemoveFinalizer,
         ) => Some((5, State::Progressing)),
-        // Tags, and tidying up in the cluster, change nothing about how the registry stands.
+        // Tags, the finalizer, and tidying up in the cluster, change nothing about how the registry stands.
         Action::Azure(AzureAction::MergeTags { .. })
         | Action::Cluster(
-            ClusterAction::DeleteSnapshot { .. }
+            ClusterAction::AddFinalizer
+            | ClusterAction::DeleteSnapshot { .. }
             | ClusterAction::ApplyProbe(_)
             | ClusterAction::TellBreakGlass { .. }
             | ClusterAction::PublishDns { .. }

@@ -1,8 +1,11 @@
 //! Deletion always finishes, needs to create nothing, and strands nobody.
 
 use anyhow::{Result, ensure};
-use kube::api::DeleteParams;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
+use sreg_api::SecureRegistry;
+use sreg_api::names::FINALIZER;
 use sreg_stand::oracle;
 use sreg_testkit::eventually;
 
@@ -54,6 +57,50 @@ async fn deletion_with_retain_leaves_azure_as_it_is() -> Result<()> {
     ensure!(
         setting.writes_since(mark).is_empty(),
         "adopted without a write: {:?}",
+        setting.writes_since(mark)
+    );
+    Ok(())
+}
+
+/// `kubectl replace`, and whoever delivers manifests that way, sends no finalizers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_manifest_changes_nothing_gets_its_finalizer_back_and_still_ends_by_the_operators_hand() -> Result<()>
+{
+    let setting = Setting::demo().await?;
+    let mut manifest = setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    let mark = setting.stand.simulator().journal().last();
+    let api = setting.stand.registries();
+    manifest.metadata.finalizers = None;
+    manifest.status = None;
+    let has_finalizer = |object: &SecureRegistry| object.finalizers().iter().any(|it| it == FINALIZER);
+    // As kubectl does: with the version that is there now, once more where that changed meanwhile.
+    for attempt in 0.. {
+        manifest.metadata.resource_version = api.get(NAME).await?.metadata.resource_version;
+        match api.replace(NAME, &PostParams::default(), &manifest).await {
+            Ok(replaced) => {
+                ensure!(
+                    !has_finalizer(&replaced),
+                    "the server kept it: there is nothing to show"
+                );
+                break;
+            }
+            Err(kube::Error::Api(status)) if status.is_conflict() && attempt < 20 => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    eventually(SETTLED, "the finalizer to be back", || async {
+        let object = api.get(NAME).await.map_err(|error| error.to_string())?;
+        has_finalizer(&object)
+            .then_some(())
+            .ok_or_else(|| format!("{:?}", object.finalizers()))
+    })
+    .await?;
+    setting.locked().await?;
+    delete(&setting).await?;
+    ensure!(
+        setting.writes_since(mark).is_empty(),
+        "{:?}",
         setting.writes_since(mark)
     );
     Ok(())

@@ -247,6 +247,11 @@ async fn who_may_write_in_the_operators_namespace_still_makes_no_claim_snapshot_
     // No other replica stands for election here: its Lease would have to be made.
     let leader = json!({"metadata": {"name": "secure-registry-operator"}, "spec": {"holderIdentity": "trudy"}});
     let leader: Lease = serde_json::from_value(leader)?;
+    // The leader's Lease of an installation with --lease-name, or that of the operator's own vantage point.
+    let mut others = [leader.clone(), leader.clone()];
+    for (lease, name) in others.iter_mut().zip(["another-leader", "vantage-point-hub"]) {
+        lease.metadata.name = Some(name.into());
+    }
     let attempts = [
         leases
             .patch(&claim.name_any(), &params, &merge(stolen.clone()))
@@ -257,6 +262,8 @@ async fn who_may_write_in_the_operators_namespace_still_makes_no_claim_snapshot_
             .await
             .map(drop),
         leases.create(&PostParams::default(), &leader).await.map(drop),
+        leases.create(&PostParams::default(), &others[0]).await.map(drop),
+        leases.create(&PostParams::default(), &others[1]).await.map(drop),
         maps.patch(
             &snapshot.name_any(),
             &params,

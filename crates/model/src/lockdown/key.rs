@@ -426,6 +426,7 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
 fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl Hasher) {
     let SecureRegistryStatus {
         observed_generation,
+        release_required,
         conditions,
         endpoints_ready: _,
         paths_verified: _,
@@ -450,7 +451,12 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         break_glasses,
         history: _,
     } = status;
-    (*observed_generation == Some(generation), conditions.len()).hash(hasher);
+    (
+        *observed_generation == Some(generation),
+        release_required,
+        conditions.len(),
+    )
+        .hash(hasher);
     // Anything of it is at least a tick ago, or younger than patience.
     time(unsettled_since).hash(hasher);
     for Condition {

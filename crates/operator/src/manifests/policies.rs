@@ -6,17 +6,24 @@
 //! | probe-spec | `connectivityprobes` | the operator; deletion also by the cluster's own controllers |
 //! | probe-status | `connectivityprobes/status` | the ServiceAccount that the probe names, in the probe's namespace |
 //! | registry-status | `secureregistries/status` | the operator |
-//! | registry-finalizer | `secureregistries` | our finalizer is removed by the operator only |
+//! | registry-finalizer | `secureregistries` | our finalizer goes for good by the operator only: others lose it with a replaced manifest |
+//! | registry-deletion | `secureregistries` | nobody deletes one that has lost it, before the operator has put it back |
 //! | break-glass-status | `breakglasses/status` | the operator |
 //! | approval-status | `changeapprovals/status` | the operator |
 //! | break-glass-requester | `breakglasses` | `requestedBy` is who creates it |
 //! | change-approver | `changeapprovals` | `approvedBy` is who creates it |
 //! | grant-status | `registrygrants/status` | the operator |
-//! | operator-leases, operator-configmaps | claims, snapshots and the leader's Lease, in the operator's namespace | the operator, and whoever may create RegistryGrants |
+//! | operator-leases | every Lease in the operator's namespace: claims, the leader's by whatever name, its vantage point's | the operator, and whoever may create RegistryGrants |
+//! | operator-configmaps | snapshots and published DNS (`sreg-…`), in the operator's namespace | the same |
+//!
+//! **The finalizer.** `kubectl replace` sends a whole object, mostly one without finalizers, and the API server takes that for their removal.
+//! So it is let through, where `status.releaseRequired` remembers for the operator that it was there; until it is back, in the next pass,
+//! the object cannot be deleted. No one is exempt from that, not the cluster's own controllers either: with an owner of one's own making
+//! the garbage collector would be a way round. They try again by themselves, so that a namespace still goes.
 
 use serde_json::{Value, json};
 use sreg_api::GROUP;
-use sreg_api::names::{FINALIZER, MANAGED_BY};
+use sreg_api::names::FINALIZER;
 
 use super::{Installation, Manifest, ServiceAccount, labels};
 
@@ -92,7 +99,16 @@ pub(super) fn manifests(installation: &Installation) -> Vec<Manifest> {
         .collect()
 }
 
-fn policies(installation: &Installation) -> [Policy; 11] {
+/// CEL: status remembers that our finalizer was put on. Only the operator writes status, and it takes this back never.
+const REMEMBERED: &str =
+    "has(oldObject.status) && has(oldObject.status.releaseRequired) && oldObject.status.releaseRequired";
+
+/// CEL: our finalizer is on.
+fn has_finalizer(object: &str) -> String {
+    format!("has({object}.metadata.finalizers) && '{FINALIZER}' in {object}.metadata.finalizers")
+}
+
+fn policies(installation: &Installation) -> [Policy; 12] {
     let operator = &installation.operator;
     let is_operator = format!("request.userInfo.username == '{}'", operator.user());
     // The namespace controller and the garbage collector, under either way of running the controller manager.
@@ -136,10 +152,26 @@ fn policies(installation: &Installation) -> [Policy; 11] {
             resource: "secureregistries",
             operations: &["UPDATE"],
             rule: format!(
-                "{is_operator} || !has(oldObject.metadata.finalizers) || !('{FINALIZER}' in oldObject.metadata.finalizers) || (has(object.metadata.finalizers) && '{FINALIZER}' in object.metadata.finalizers)"
+                "{is_operator} || !({}) || ({}) || (!has(oldObject.metadata.deletionTimestamp) && {REMEMBERED})",
+                has_finalizer("oldObject"),
+                has_finalizer("object")
             ),
             says: format!(
-                "'only the operator ({operator}) removes the finalizer {FINALIZER}, once nothing in Azure carries its mark: wait for it, or, where the operator is gone for good, delete the ValidatingAdmissionPolicyBinding registry-finalizer.{GROUP} first'"
+                "'only the operator ({operator}) removes the finalizer {FINALIZER}, once nothing in Azure carries its mark: ' + (has(oldObject.metadata.deletionTimestamp) ? 'wait for it, or, where the operator is gone for good, delete the ValidatingAdmissionPolicyBinding registry-finalizer.{GROUP} first' : 'replace the object again when it has a status, or keep the finalizer in the manifest')"
+            ),
+        },
+        Policy {
+            name: "registry-deletion",
+            group: GROUP,
+            namespace: None,
+            resource: "secureregistries",
+            operations: &["DELETE"],
+            rule: format!(
+                "has(oldObject.metadata.deletionTimestamp) || ({}) || !({REMEMBERED})",
+                has_finalizer("oldObject")
+            ),
+            says: format!(
+                "'SecureRegistry ' + oldObject.metadata.name + ' was replaced by a manifest without the finalizer {FINALIZER}, and what the operator made for it would be forgotten: delete it again in a moment, when the operator has put it back; where the operator is gone for good, delete the ValidatingAdmissionPolicyBinding registry-deletion.{GROUP} first'"
             ),
         },
         Policy {
@@ -169,8 +201,8 @@ fn policies(installation: &Installation) -> [Policy; 11] {
             rule: is_operator.clone(),
             says: format!("'only the operator ({operator}) writes this status: change the spec of the RegistryGrant'"),
         },
-        state("operator-leases", "coordination.k8s.io", "leases", operator, (&is_operator, is_controller)),
-        state("operator-configmaps", "", "configmaps", operator, (&is_operator, is_controller)),
+        state("operator-leases", ("coordination.k8s.io", "leases"), None, operator, (&is_operator, is_controller)),
+        state("operator-configmaps", ("", "configmaps"), Some("sreg-"), operator, (&is_operator, is_controller)),
         Policy {
             name: "break-glass-requester",
             group: GROUP,
@@ -192,28 +224,28 @@ fn policies(installation: &Installation) -> [Policy; 11] {
     ]
 }
 
-/// What the operator keeps in its own namespace: claims and snapshots (`sreg-…`) and the leader's Lease. Who may write there by RBAC
-/// still may not take a claim, change what opening restores, or make another leader; who administers grants may, to repair things.
+/// What the operator keeps in its own namespace: ConfigMaps that `begin` so, and every Lease, because the leader's may be called anything
+/// (`--lease-name`) and no other program has business there. Who may write there by RBAC still may not take a claim, change what
+/// opening restores, or make another leader; who administers grants may, to repair things.
 fn state(
     name: &'static str,
-    group: &'static str,
-    resource: &'static str,
+    (group, resource): (&'static str, &'static str),
+    begin: Option<&str>,
     operator: &ServiceAccount,
     (is_operator, is_controller): (&str, &str),
 ) -> Policy {
     let administers = format!("authorizer.group('{GROUP}').resource('registrygrants').check('create').allowed()");
     let named = "(request.operation == 'DELETE' ? oldObject : object).metadata.name";
+    let others = begin.map_or(String::new(), |begin| format!("!{named}.startsWith('{begin}') || "));
     Policy {
         name,
         group,
         namespace: Some(operator.namespace.clone()),
         resource,
         operations: &["CREATE", "UPDATE", "DELETE"],
-        rule: format!(
-            "{is_operator} || !({named}.startsWith('sreg-') || {named} == '{MANAGED_BY}') || (request.operation == 'DELETE' && {is_controller}) || {administers}"
-        ),
+        rule: format!("{is_operator} || {others}(request.operation == 'DELETE' && {is_controller}) || {administers}"),
         says: format!(
-            "'only the operator ({operator}), or whoever may create RegistryGrants, writes ' + {named} + ': it says who holds a registry, or what opening it restores'"
+            "'only the operator ({operator}), or whoever may create RegistryGrants, writes ' + {named} + ': it says who leads or holds a registry, or what opening it restores'"
         ),
     }
 }

@@ -19,7 +19,7 @@ use super::{Verdict, exposure, shown, stale};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::facts::View;
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
-use crate::{approvals, callers, gates, lockdown, locked, obstacles, opening, published};
+use crate::{approvals, callers, finalizer, gates, lockdown, locked, obstacles, opening, published};
 
 /// Status stays small.
 const MOST_LINES: usize = 16;
@@ -48,6 +48,7 @@ pub(super) fn status(
     let public_access = public_access(view, plan, &refusals);
     let mut status = SecureRegistryStatus {
         observed_generation: Some(view.desired.object.generation),
+        release_required: finalizer::is_required(view, outcome),
         endpoints_ready: Some(format!("{ready}/{}", assessment.endpoints.len())),
         paths_verified: Some(format!("{passing}/{required}")),
         grants: Some(view.desired.stands_on.join(", ")).filter(|grants| !grants.is_empty()),

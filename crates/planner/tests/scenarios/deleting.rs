@@ -1,8 +1,8 @@
 //! How objects end.
 
 use sreg_api::registry::*;
-use sreg_domain::Fact;
 use sreg_domain::seen::*;
+use sreg_domain::{Action, ClusterAction, Fact, Grants};
 
 use super::*;
 use crate::world::*;
@@ -104,6 +104,61 @@ fn deletion_of_an_object_that_never_got_anywhere_is_immediate() {
     world.delete();
     let (plan, _) = world.visit();
     assert!(plan.waves.is_empty() && world.journal.is_empty());
+}
+
+/// Whoever replaces a manifest takes the finalizer off without meaning to. Admission then waits for it, so it must come back whatever else
+/// is wrong with the object, and nobody must be alarmed by it.
+#[test]
+fn a_finalizer_that_a_replaced_manifest_lost_comes_back_whatever_the_object_says_by_then() {
+    let puts_back = |plan: &Plan| {
+        let first = plan.waves.first().into_iter().flatten();
+        first
+            .map(|step| &step.action)
+            .eq([&Action::Cluster(ClusterAction::AddFinalizer)])
+    };
+    type Change = fn(&mut World);
+    let ways: [(&str, Change); 5] = [
+        ("as it was", |_| ()),
+        ("that breaks a rule", |world| world.misspec(bad_window)),
+        ("that nobody grants anything any more", |world| {
+            world.regrant(Some(Grants::default()))
+        }),
+        ("whose registry another object holds by now", |world| {
+            world.claimed_by("owners/models")
+        }),
+        ("that only observes", |world| {
+            world.respec(|o| {
+                o.spec.management_policy = ManagementPolicy::Observe;
+                o.spec.endpoints.clear();
+                o.spec.client_networks.clear();
+            })
+        }),
+    ];
+    for (what, change) in ways {
+        let mut world = locked();
+        assert!(world.seen.object.status.release_required, "{what}");
+        change(&mut world);
+        world.visit();
+        let state = world.state();
+        world.seen.object.has_finalizer = false;
+        let (plan, report) = world.visit();
+        assert!(puts_back(&plan), "{what}: {}", sreg_planner::render(&plan));
+        assert!(
+            world.seen.object.has_finalizer && report.status.release_required,
+            "{what}"
+        );
+        assert_eq!((world.state(), events(&report)), (state, vec![]), "{what}");
+        assert!(!puts_back(&world.visit().0), "{what}");
+    }
+    // It is not put on where it never was, and not put back on what is being deleted.
+    let mut world = World::everyday();
+    world.regrant(Some(Grants::default()));
+    let (plan, report) = world.visit();
+    assert!(!puts_back(&plan) && !report.status.release_required);
+    let mut world = locked();
+    world.delete();
+    world.seen.object.has_finalizer = false;
+    assert!(world.visit().0.waves.is_empty());
 }
 
 /// A resource lock, a policy that denies it: the namespace is not held hostage for that.
