@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use sreg_runtime::settings::{AzureArgs, HealthArgs, LeaderArgs, LogArgs, ProbeArgs, ServeArgs};
 
-use crate::manifests::{Agent, Installation, Part, ServiceAccount};
+use crate::manifests::{Agent, Image, Installation, Part, ServiceAccount};
 
 /// Makes Azure Machine Learning registries private: creates the private endpoints, links the private DNS zones, proves from
 /// inside every client network that clients can connect, and only then disables public access.
@@ -34,7 +35,7 @@ pub enum Command {
     Agent(AgentArgs),
     /// Print or write the manifests: CRDs, admission policies, RBAC, kustomize bases
     ///
-    /// To install: `secure-registry-operator crd | kubectl apply --server-side -f -`, or `kubectl apply -k` on a kustomization of
+    /// To install: `secure-registry-operator crd --image IMAGE | kubectl apply --server-side -f -`, or `kubectl apply -k` on a kustomization of
     /// your own over the base written with --out.
     Crd(CrdArgs),
 }
@@ -112,22 +113,37 @@ pub struct CrdArgs {
         default_value = "secure-registry-agents=secure-registry-agents/secure-registry-agent"
     )]
     pub agents: Vec<Agent>,
-    /// Container image of operator and agent
-    #[arg(long, value_name = "IMAGE", default_value = concat!("secure-registry-operator:", env!("CARGO_PKG_VERSION")))]
-    pub image: String,
+    /// Container image of operator and agent, by its whole name: registry host, repository, and a tag (not latest) or digest. Demanded
+    /// where Deployments are printed. Default with --out: a name below registry.example, where nothing is, for a kustomization to replace
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<Image>,
 }
+
+/// Stands in the committed base. No registry can have a host under `.example`: who forgets to replace it pulls nothing.
+const PLACEHOLDER: &str = concat!("registry.example/secure-registry-operator:", env!("CARGO_PKG_VERSION"));
 
 /// As in `sreg_api::names`; a test compares.
 const OPERATOR: &str = "secure-registry-system/secure-registry-operator";
 
 impl CrdArgs {
     /// What differs between installations.
-    pub fn installation(&self) -> Installation {
-        Installation {
+    ///
+    /// # Errors
+    /// Deployments are printed, for applying, and no image is named.
+    pub fn installation(&self) -> Result<Installation> {
+        let runs = |part: &Part| matches!(part, Part::Base | Part::Agent);
+        let image = match &self.image {
+            Some(image) => image.clone(),
+            None if self.out.is_none() && self.parts().iter().any(runs) => bail!(
+                "print Deployments: --image is missing: name the image of operator and agent, such as --image {PLACEHOLDER}, or leave them out (--part crds,policies,rbac)"
+            ),
+            None => PLACEHOLDER.parse().map_err(Error::msg)?,
+        };
+        Ok(Installation {
             operator: self.operator_service_account.clone(),
             agents: self.agents.clone(),
-            image: self.image.clone(),
-        }
+            image,
+        })
     }
 
     /// What is to be generated, in the order in which it can be applied.
@@ -170,6 +186,35 @@ mod tests {
         assert_eq!(parts(&[]), [Part::Crds, Part::Policies, Part::Rbac, Part::Base]);
         assert_eq!(parts(&["--out", "x"]).len(), 5);
         assert_eq!(parts(&["--part", "base,crds", "--out", "x"]), [Part::Crds, Part::Base]);
+    }
+
+    #[test]
+    fn deployments_are_printed_with_an_image_or_not_at_all() {
+        let image = |typed: &[&str]| {
+            let Command::Crd(args) = Cli::parse_from([&["operator", "crd"], typed].concat()).command else {
+                panic!("crd is another command")
+            };
+            args.installation()
+                .map(|it| it.image.to_string())
+                .map_err(|error| error.to_string())
+        };
+        for typed in [&[][..], &["--part", "agent"], &["--part", "crds,base"]] {
+            let said = image(typed).unwrap_err();
+            assert!(
+                said.contains("--image registry.example/secure-registry-operator:"),
+                "{said}"
+            );
+        }
+        let placeholder = Ok(PLACEHOLDER.to_owned());
+        assert_eq!(image(&["--part", "crds,policies,rbac"]), placeholder);
+        assert_eq!(image(&["--out", "x"]), placeholder);
+        assert_eq!(image(&["--image", "r.io/x:1"]), Ok("r.io/x:1".to_owned()));
+        for bad in ["operator:1", "r.io/x", "r.io/x:latest"] {
+            let refused = Cli::try_parse_from(["operator", "crd", "--image", bad])
+                .unwrap_err()
+                .to_string();
+            assert!(refused.contains("write the registry's host"), "{refused}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn serve<F: Future<Output = Result<()>>>(work: impl FnOnce(CancellationToken) ->
 }
 
 fn crd(args: &CrdArgs) -> Result<()> {
-    let manifests = manifests::generate(&args.installation(), &args.parts())?;
+    let manifests = manifests::generate(&args.installation()?, &args.parts())?;
     match &args.out {
         Some(folder) => manifests::write(folder, &manifests),
         None => {

@@ -19,7 +19,7 @@ const OPERATOR: &str = env!("CARGO_BIN_EXE_secure-registry-operator");
 /// Parts of what ships, from the binary itself.
 async fn install(plane: &ControlPlane, part: &str) -> Result<()> {
     let manifests = std::process::Command::new(OPERATOR)
-        .args(["crd", "--part", part])
+        .args(["crd", "--image", "registry.example/operator:1", "--part", part])
         .output()?;
     ensure!(manifests.status.success(), "{manifests:?}");
     plane.apply_yaml(std::str::from_utf8(&manifests.stdout)?).await?;

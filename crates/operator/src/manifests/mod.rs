@@ -2,6 +2,7 @@
 //! that differ between installations, out come files with a stable order of keys, so that what is committed can be
 //! compared byte by byte with what the generator says today. No I/O but [`write`].
 
+mod image;
 mod policies;
 mod rbac;
 mod workloads;
@@ -14,6 +15,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+
+pub use image::Image;
 
 /// Names that may stand in a policy's expression without being quoted.
 fn is_label(text: &str) -> bool {
@@ -99,7 +102,7 @@ pub struct Installation {
     /// The agents: each may write the status of the probes in its own namespace.
     pub agents: Vec<Agent>,
     /// The container image of operator and agent.
-    pub image: String,
+    pub image: Image,
 }
 
 /// A folder of manifests.

@@ -13,7 +13,7 @@ fn installation() -> Installation {
             "hub=vantage-hub/hub-agent".parse().unwrap(),
             "spoke=vantage-spoke/agent".parse().unwrap(),
         ],
-        image: "registry.example/operator:1".into(),
+        image: "registry.example/operator:1".parse().unwrap(),
     }
 }
 
@@ -131,6 +131,39 @@ fn the_operator_is_named_by_every_policy_that_trusts_it() {
             "policies/operator-configmaps.yaml",
         ]
     );
+}
+
+#[test]
+fn an_agent_is_given_no_identity_in_azure() {
+    let manifests = generate(&installation(), &[Part::Agent]).unwrap();
+    for manifest in &manifests {
+        let text = manifest.text().unwrap();
+        // The webhook's label and annotations, its variables, and a token that Azure would trust.
+        for azure in [
+            "azure.workload.identity",
+            "AZURE_",
+            "AzureADTokenExchange",
+            "serviceAccountToken",
+            "azure",
+        ] {
+            assert!(!text.contains(azure), "{}: {azure}", manifest.path.display());
+        }
+    }
+    let operator = generate(&installation(), &[Part::Base]).unwrap();
+    for (manifests, kinds) in [
+        (&manifests, ["ServiceAccount", "Deployment"]),
+        (&operator, ["ServiceAccount", "Deployment"]),
+    ] {
+        let [account, deployment] = kinds.map(|kind| {
+            let objects = || manifests.iter().flat_map(|manifest| &manifest.objects);
+            objects().find(|object| object["kind"] == kind).unwrap()
+        });
+        // Both talk to the API server; what else would run as their account does not by itself.
+        assert_eq!(account["automountServiceAccountToken"], json!(false));
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["automountServiceAccountToken"], json!(true));
+        assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
+    }
 }
 
 #[test]

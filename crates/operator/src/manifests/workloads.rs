@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Agent, Installation, Manifest, ServiceAccount, kustomization, labels};
+use super::{Agent, Image, Installation, Manifest, ServiceAccount, kustomization, labels};
 
 /// Port of `/livez`, `/readyz` and `/metrics`.
 const HEALTH_PORT: u16 = 8080;
@@ -104,7 +104,7 @@ struct Pod<'a> {
     name: &'a str,
     component: &'a str,
     account: &'a ServiceAccount,
-    image: &'a str,
+    image: &'a Image,
     replicas: u8,
     strategy: &'a str,
     args: Value,
@@ -133,6 +133,8 @@ impl Pod<'_> {
                     "metadata": {"labels": pod_labels},
                     "spec": {
                         "serviceAccountName": self.account.name,
+                        // Said here, and denied by the account: what else runs as it there gets no token unasked.
+                        "automountServiceAccountToken": true,
                         "securityContext": {
                             "runAsNonRoot": true,
                             "runAsUser": 65532,
@@ -156,7 +158,7 @@ impl Pod<'_> {
         let probe = |path: &str| json!({"httpGet": {"path": path, "port": "health"}, "periodSeconds": 10});
         let mut container = json!({
             "name": self.component,
-            "image": self.image,
+            "image": self.image.as_str(),
             "args": self.args,
             "env": self.env,
             "ports": [{"name": "health", "containerPort": HEALTH_PORT}],
@@ -218,5 +220,6 @@ fn service_account(account: &ServiceAccount, component: &str) -> Value {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": {"name": account.name, "namespace": account.namespace, "labels": labels(component)},
+        "automountServiceAccountToken": false,
     })
 }
