@@ -19,9 +19,10 @@ help: ## Show these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: ## Provide kube-apiserver, etcd, kubectl and kstatus (found, downloaded or built; cached for every checkout)
+tools: ## Provide kube-apiserver, etcd, kubectl, kstatus and cargo-deny (found, downloaded or built; cached for every checkout)
 	@tools/control-plane.sh --print
 	@tools/kstatus.sh --print
+	@tools/cargo-deny.sh --print
 
 .PHONY: build
 build: ## Build the programs and the tests
@@ -39,11 +40,15 @@ generate: build ## Write the generated files: deploy/, and the tables in docs/
 	SREG_UPDATE=1 $(CARGO) test --workspace --test goldens reasons::
 
 .PHONY: check
-check: check-format check-lints check-generated check-layers check-breaks ## Format, lints, generated files, layers: nothing is run for long
+check: check-format check-dependencies check-lints check-generated check-layers check-breaks ## Format, dependencies, lints, generated files, layers: nothing is run for long
 
 .PHONY: check-format
 check-format:
 	$(CARGO) fmt --all -- --check
+
+.PHONY: check-dependencies
+check-dependencies:
+	@tools/cargo-deny.sh --check
 
 .PHONY: check-lints
 check-lints:
