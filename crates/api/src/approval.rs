@@ -105,7 +105,7 @@ pub enum BreakGlassPhase {
     namespaced,
     status = "ChangeApprovalStatus",
     derive = "PartialEq",
-    doc = "Approves the lockdown or the name changes of one SecureRegistry, by the digest shown in its status. Void when what was approved changes. Immutable.",
+    doc = "Approves the lockdown, the name changes or the opening of one SecureRegistry, by the digest shown in its status. Void when what was approved changes. Immutable.",
     printcolumn(name = "Registry", type_ = "string", json_path = ".spec.secureRegistryName"),
     printcolumn(name = "Change", type_ = "string", json_path = ".spec.change"),
     printcolumn(name = "Approved by", type_ = "string", json_path = ".spec.approvedBy"),
@@ -178,4 +178,6 @@ pub enum ChangeKind {
     NameChanges,
     /// Disabling public access.
     Lockdown,
+    /// Enabling public access of a registry that this object neither locked nor made.
+    Opening,
 }

@@ -38,6 +38,9 @@ pub const MANAGED_BY: &str = "secure-registry-operator";
 /// Azure tag that marks what we created: `installation/namespace/name`. Azure's tag names forbid `/`, private DNS also `:`.
 pub const OWNER_TAG: &str = "secureregistry-owner";
 
+/// Azure tag of a registry that says which object of which cluster holds it: `cluster/namespace/name/uid`.
+pub const CLAIM_TAG: &str = "secureregistry-claim";
+
 /// Reserved name of the DNS zone group that we create below our own private endpoints.
 pub const ZONE_GROUP: &str = "secureregistry";
 

@@ -27,6 +27,10 @@ pub struct SecureRegistryStatus {
     /// Names of the RegistryGrants that cover what the object names. Absent: none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grants: Option<String>,
+    /// When the registry's tag `secureregistry-claim` first named this object. Kept where another cluster has taken it over since: then
+    /// this object does not take it back by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_at: Option<Time>,
     /// The last time that every required path was proven in one round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_proof: Option<ProofStatus>,

@@ -218,6 +218,8 @@ pub enum AzureAction {
         id: ArmId,
         /// Tags that are missing or differ.
         tags: BTreeMap<String, String>,
+        /// Names of tags to take away.
+        removed: Vec<String>,
         /// What the plan saw.
         expected: Digest,
     },

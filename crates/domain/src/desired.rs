@@ -13,6 +13,7 @@ use sreg_api::registry::{
 use crate::cloud::Cloud;
 use crate::grants::{Grants, Purpose};
 use crate::ids::{ArmId, Fqdn, Location};
+use crate::naming::ClaimMark;
 use crate::target::EndpointGroup;
 
 /// The wanted end state of one registry.
@@ -22,6 +23,8 @@ pub struct Desired {
     pub object: ObjectRef,
     /// Value of our owner tag: `installation/namespace/name`.
     pub owner: String,
+    /// Id of the cluster that the object lives in: the uid of its namespace `kube-system`, which no other cluster has.
+    pub cluster: String,
     /// The cloud's names.
     pub cloud: Cloud,
     /// The registry.
@@ -84,12 +87,24 @@ pub struct Desired {
     pub approval_demanded: bool,
     /// What they demand beyond its own spec, in sentences; it is part of the fields above already.
     pub demanded: Vec<String>,
+    /// Pauses that are longer than the spec asks for, because what one object costs, all share.
+    pub raised: Vec<String>,
 }
 
 impl Desired {
     /// The object breaks no rule, and all that it names is granted.
     pub fn is_valid(&self) -> bool {
         self.violations.is_empty() && self.ungranted.is_empty()
+    }
+
+    /// What the registry's claim tag says while this object holds it.
+    pub fn claim_mark(&self) -> ClaimMark {
+        ClaimMark {
+            cluster: self.cluster.clone(),
+            namespace: self.object.namespace.clone(),
+            name: self.object.name.clone(),
+            uid: self.object.uid.clone(),
+        }
     }
 
     /// Whether Azure may be asked about the registry.

@@ -1,8 +1,9 @@
 //! Deterministic names: no intent need be remembered, a name is found again after any crash.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use sreg_api::names::OWNER_TAG;
+use sreg_api::names::{self, CLAIM_TAG, OWNER_TAG};
 
 use crate::desired::EndpointPlace;
 use crate::digest::Digest;
@@ -158,6 +159,45 @@ pub fn link_name(virtual_network: &ArmId) -> String {
         readable.to_ascii_lowercase(),
         hash.as_str().get(..10).unwrap_or_default()
     )
+}
+
+/// Who holds a registry, as its claim tag says: an object of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimMark {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Uid of the object.
+    pub uid: String,
+}
+
+impl ClaimMark {
+    /// What the claim tag says. `None`: nobody holds it, or what stands there was never written by an operator.
+    pub fn of(tags: &BTreeMap<String, String>) -> Option<ClaimMark> {
+        let (_, text) = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(CLAIM_TAG))?;
+        let parts: Vec<&str> = text.split('/').collect();
+        let [cluster, namespace, name, uid] = parts[..] else {
+            return None;
+        };
+        let is_id = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_mark = is_id(cluster) && names::is_object_name(namespace) && names::is_object_name(name) && is_id(uid);
+        is_mark.then(|| ClaimMark {
+            cluster: cluster.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            uid: uid.into(),
+        })
+    }
+}
+
+/// As the tag says it: `cluster/namespace/name/uid`.
+impl fmt::Display for ClaimMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}/{}", self.cluster, self.namespace, self.name, self.uid)
+    }
 }
 
 /// Name of the Lease, in the operator's namespace, that says which object owns an Azure registry.

@@ -91,6 +91,9 @@ impl fmt::Display for AzureAction {
                 let regions: Vec<&str> = locations.iter().map(Location::as_str).collect();
                 write!(f, "create registry {} in {}", id.name(), regions.join(", "))
             }
+            AzureAction::SetTags { id, tags, removed, .. } if tags.is_empty() => {
+                write!(f, "remove tag {} from registry {}", removed.join(", "), id.name())
+            }
             AzureAction::SetTags { id, tags, .. } => {
                 write!(f, "tag registry {} with {}", id.name(), listed(tags))
             }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use kube::{Client, Config};
 use sreg_azure::{AzureClient, AzureSettings};
 use sreg_runtime::agent::{AgentHealth, AgentSettings, run_agent};
-use sreg_runtime::api_server::offers_streaming_lists;
+use sreg_runtime::api_server::{cluster_id, offers_streaming_lists};
 use sreg_runtime::health::{Gate, Health, HealthServer};
 use sreg_runtime::leadership::{AlwaysHeld, Election, LeadershipFence, LeaseSettings};
 use sreg_runtime::metrics::Metrics;
@@ -123,9 +123,12 @@ impl Operator {
             if !process::kinds_served(&self.client, &KINDS, &self.health, &self.shutdown).await {
                 return Ok(());
             }
+            let Some(cluster) = self.cluster().await else {
+                return Ok(());
+            };
             match &self.settings.lease {
-                Some(lease) => self.campaign(lease.clone()).await,
-                None => self.lead(Arc::new(AlwaysHeld)).await,
+                Some(lease) => self.campaign(lease.clone(), &cluster).await,
+                None => self.lead(Arc::new(AlwaysHeld), &cluster).await,
             }
         };
         tokio::pin!(working);
@@ -134,6 +137,28 @@ impl Operator {
             () = proving => {}
         }
         working.await
+    }
+
+    /// Asks for the cluster's id until it is told; `None`: the process is to end.
+    async fn cluster(&self) -> Option<String> {
+        let asking = async {
+            let mut said = None;
+            loop {
+                match cluster_id(&self.client).await {
+                    Ok(id) => return id,
+                    Err(why) if said.as_ref() != Some(&why) => {
+                        tracing::warn!(why, "not ready: the cluster's id is not known, trying again");
+                        said = Some(why);
+                    }
+                    Err(_) => {}
+                }
+                tokio::time::sleep(TOKEN_PAUSE).await;
+            }
+        };
+        tokio::select! {
+            id = asking => Some(id),
+            () = self.shutdown.cancelled() => None,
+        }
     }
 
     /// Asks for a token until one is given: bad settings show in readiness and in the log, not only in the first object.
@@ -151,7 +176,7 @@ impl Operator {
     }
 
     /// Stands for election, leads once elected, and gives the lease up only after the last write.
-    async fn campaign(&self, lease: LeaseSettings) -> Result<()> {
+    async fn campaign(&self, lease: LeaseSettings, cluster: &str) -> Result<()> {
         let election = Election::new(self.config.clone(), lease)?;
         let (fence, mut leads, resign) = (election.fence(), election.leads(), CancellationToken::new());
         // A task of its own: no pass can keep it from renewing.
@@ -166,7 +191,7 @@ impl Operator {
             tokio::select! {
                 biased;
                 ended = &mut electing => return lost(ended),
-                led = self.lead(Arc::new(fence)) => led,
+                led = self.lead(Arc::new(fence), cluster) => led,
             }
         } else {
             Ok(())
@@ -177,10 +202,11 @@ impl Operator {
     }
 
     /// What only one process does.
-    async fn lead(&self, fence: Arc<dyn LeadershipFence>) -> Result<()> {
+    async fn lead(&self, fence: Arc<dyn LeadershipFence>, cluster: &str) -> Result<()> {
         tracing::info!(identity = self.settings.identity, "leading");
         self.metrics.leader(true);
         let mut settings = self.settings.controller.clone();
+        settings.plan.cluster = cluster.to_owned();
         settings.streaming_lists = offers_streaming_lists(&self.client).await;
         if !settings.streaming_lists {
             tracing::info!(

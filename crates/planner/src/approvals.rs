@@ -19,7 +19,7 @@ use crate::draft::{Draft, cluster_step};
 use crate::facts::View;
 use crate::gates::{approved, needs_approval};
 use crate::plan::{Assessment, Finding, FindingReason, Step, Wait, WaitReason};
-use crate::{obstacles, opening};
+use crate::{never_locked, obstacles, opening};
 
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -37,6 +37,7 @@ pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait], fin
         let status = match approval.change {
             ChangeKind::Lockdown => of_lockdown(view, assessment, listed, approval),
             ChangeKind::NameChanges => of_name_changes(view, assessment, waits, approval),
+            ChangeKind::Opening => of_opening(view, approval),
         }?;
         (approval.status.as_ref() != Some(&status)).then(|| step(&view.desired.object.namespace, approval, status))
     };
@@ -227,6 +228,29 @@ fn of_name_changes(
             format!("no change of names with this digest is to be made for {registry} now"),
         ),
     }
+}
+
+fn of_opening(view: &View<'_>, approval: &ApprovalSeen) -> Option<ChangeApprovalStatus> {
+    let registry = &view.desired.object.name;
+    let digest = never_locked::digest(view);
+    if digest != approval.digest {
+        let why =
+            format!("void: it approves another opening; that of what {registry} never locked has digest {digest}");
+        return say(view, approval, ChangeApprovalPhase::Void, why);
+    }
+    if used(view, approval).is_some() {
+        let what = format!(
+            "{registry} was opened as approved here; it counts for every later opening, so delete it to withdraw it"
+        );
+        return say(view, approval, ChangeApprovalPhase::Used, what);
+    }
+    let needed = if never_locked::needs_approval(view) {
+        ""
+    } else {
+        ", though that needs no approval: it was locked in this object's name, or made by it"
+    };
+    let what = format!("{registry} may be opened, once its spec or a BreakGlass says so{needed}");
+    say(view, approval, ChangeApprovalPhase::Counts, what)
 }
 
 /// The approvals that let a change of this kind and digest go on.

@@ -467,6 +467,9 @@ pub(crate) fn wish(action: &AzureAction) -> String {
     let name = action.resource().name();
     match action {
         AzureAction::CreateRegistry { .. } => format!("create registry {name}"),
+        AzureAction::SetTags { tags, removed, .. } if tags.is_empty() => {
+            format!("remove tag {} from registry {name}", removed.join(", "))
+        }
         AzureAction::SetTags { tags, .. } => {
             let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
             format!("tag registry {name} with {}", tags.join(", "))

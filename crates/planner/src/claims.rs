@@ -10,12 +10,13 @@
 //! | ours | finalizer if missing, then go on |
 //!
 //! A claim is kept for as long as the registry may be closed in the holder's name: under Observe, and beyond the end of the object
-//! (`teardown`). Under Observe none is taken: nothing is written that another object could fight over. The finalizer is still put on
+//! (`teardown`). Whoever does not hold it is told whose it is, and nothing else: nothing of the registry is read for it. Under Observe
+//! none is taken: nothing is written that another object could fight over. The finalizer is still put on
 //! where probes are made, because they live in other namespaces and nothing else would remove them.
 
 use sreg_api::grant::RegistryOperation;
 use sreg_domain::seen::Claim;
-use sreg_domain::{ClusterAction, Fact, Purpose, naming};
+use sreg_domain::{ClusterAction, Desired, Fact, Purpose, Seen, naming};
 
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, name_holder, not_known};
@@ -25,13 +26,21 @@ use crate::plan::{FindingReason, Wait, WaitReason};
 /// Plans claim and finalizer. `false`: nothing else may be planned.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
     let finalizer = finalizer::step;
+    let lease = naming::claim_name(&view.desired.registry);
     if view.desired.observe_only {
+        // It takes none, and is shown nothing of what another holds.
+        if let Some(claim) = of_another(view) {
+            draft.wait(Wait {
+                reason: WaitReason::ClaimedElsewhereStalled,
+                message: held(view, claim, &lease),
+            });
+            return false;
+        }
         if !view.seen.object.has_finalizer && !view.desired.client_networks.is_empty() {
             draft.first.push(vec![finalizer()]);
         }
         return true;
     }
-    let lease = naming::claim_name(&view.desired.registry);
     match &view.seen.cluster.claim {
         Fact::Unknown(_) => {
             draft.wait(not_known(&format!("claim {lease}"), &view.seen.cluster.claim));
@@ -71,6 +80,19 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
         draft.first.push(vec![finalizer()]);
     }
     true
+}
+
+/// Whether another object holds the registry, so that nothing of it is looked at for this one. One that is being deleted looks for what
+/// it made.
+pub fn is_held_elsewhere(desired: &Desired, seen: &Seen) -> bool {
+    let view = View::new(desired, seen, seen.at);
+    !seen.object.deleting && of_another(&view).is_some()
+}
+
+/// The claim of another object that cannot be taken over.
+pub(crate) fn of_another<'a>(view: &'a View<'_>) -> Option<&'a Claim> {
+    let claim = view.claim_of_another()?;
+    (claim.holder != view.holder() && !may_take_over(view, claim)).then_some(claim)
 }
 
 /// Whether administrators let this namespace go on with what an object of another name left.

@@ -25,8 +25,8 @@ use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Actor, Assessment, FindingReason, Plan, Step, WaitReason};
 use crate::{
-    approvals, attempts, claims, dns, drift, endpoints, evidence, finalizer, gates, lockdown, locked, name_changes,
-    paths, preflight, published, registry, release, settling, silence, state, tags, teardown,
+    approvals, attempts, azure_claim, claims, dns, drift, endpoints, evidence, finalizer, gates, lockdown, locked,
+    name_changes, paths, preflight, published, registry, release, settling, silence, state, tags, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused: the
@@ -128,7 +128,9 @@ fn end(view: &View<'_>) -> Plan {
 fn invalid(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
     tell_what_is_wrong(view, &mut draft);
-    if view.is_held() && claims::plan(view, &mut draft) {
+    if let Some(mark) = azure_claim::elsewhere(view) {
+        draft.wait(azure_claim::held(view, &mark));
+    } else if view.is_held() && claims::plan(view, &mut draft) {
         unread(view, &mut draft);
         if !open(view, &mut draft) {
             stays_open(view, &mut draft);
@@ -174,6 +176,16 @@ fn unread(view: &View<'_>, draft: &mut Draft) {
     endpoints::unknown_targets(view, draft);
 }
 
+/// The registry's claim tag does not name this object yet, or names an object of another cluster.
+fn unclaimed(view: &View<'_>, mut draft: Draft, assessment: Assessment) -> Plan {
+    attempts::hold(view, &mut draft);
+    if azure_claim::lets_open(view) {
+        open(view, &mut draft);
+    }
+    let waves = waves(view, &mut draft);
+    finish(view, waves, draft, assessment)
+}
+
 fn live(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
     let may_write = claims::plan(view, &mut draft);
@@ -183,6 +195,9 @@ fn live(view: &View<'_>) -> Plan {
     };
     if !may_write {
         return finish(view, Vec::new(), draft, assessment);
+    }
+    if !azure_claim::plan(view, &mut draft) {
+        return unclaimed(view, draft, assessment);
     }
     let found = registry::plan(view, &mut draft);
     let wanted = endpoints::wanted(view);
@@ -200,6 +215,9 @@ fn live(view: &View<'_>) -> Plan {
     paths::tell_waived(view, &wanted, &mut draft);
     for demanded in &view.desired.demanded {
         draft.find(FindingReason::GrantDemands, demanded.clone());
+    }
+    for raised in &view.desired.raised {
+        draft.find(FindingReason::IntervalRaised, raised.clone());
     }
     if !view.desired.may_be_opened() && !view.desired.observe_only {
         draft.find(
@@ -500,6 +518,7 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
         | RecentPublicClients
         | NameChangesApproval
         | LockdownApproval
+        | OpeningApproval
         | RolloutPending => PEOPLE,
         PathLostStalled => interval.max(Duration::from_secs(5)),
         RegistryAbsentStalled

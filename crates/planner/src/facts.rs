@@ -129,9 +129,38 @@ impl<'a> View<'a> {
             }
     }
 
+    /// Whether public access was closed in this object's name: the snapshot or status says so.
+    pub(crate) fn was_locked_by_us(&self) -> bool {
+        let snapshot = self.seen.cluster.snapshot.seen();
+        let exposure = self.seen.object.status.exposure.as_ref();
+        snapshot.is_some_and(|snapshot| snapshot.holder == self.holder())
+            || exposure.is_some_and(|exposure| exposure.evidence_digest.is_some())
+    }
+
     /// `namespace/name`, as the claim names its holder.
     pub(crate) fn holder(&self) -> String {
         format!("{}/{}", self.desired.object.namespace, self.desired.object.name)
+    }
+
+    /// What "closed" is not said without: resource rules let somebody into the registry's own storage all the same.
+    pub(crate) fn but_for(&self) -> String {
+        let storage = self.targets.storage.iter();
+        let storage = storage.filter_map(|id| self.seen.azure.storage.get(id)?.seen());
+        let kept = storage.filter(|storage| !storage.resource_access_rules.is_empty());
+        let kept: Vec<String> = kept
+            .map(|s| {
+                format!(
+                    "{} resource rules of storage {}",
+                    s.resource_access_rules.len(),
+                    s.id.name()
+                )
+            })
+            .collect();
+        if kept.is_empty() {
+            String::new()
+        } else {
+            format!(", but for {}", kept.join(" and "))
+        }
     }
 
     /// Every target is known and closed.

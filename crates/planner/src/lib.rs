@@ -20,6 +20,7 @@ pub mod advice;
 mod approvals;
 mod askers;
 mod attempts;
+mod azure_claim;
 mod before_lock;
 mod blind;
 mod break_glass;
@@ -43,6 +44,7 @@ mod lockdown;
 mod locked;
 mod name_changes;
 mod names;
+mod never_locked;
 mod obstacles;
 mod opening;
 mod paths;
@@ -63,6 +65,7 @@ mod window;
 
 pub use approvals::tell_approval_without_registry;
 pub use break_glass::tell_without_registry;
+pub use claims::is_held_elsewhere;
 pub use compose::{as_far_as_the_lint_lets, plan};
 pub use grant_report::grant_conditions;
 pub use lint::{LintFinding, lint};
@@ -70,4 +73,6 @@ pub use opening::{is_left_to_open, may_open};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
 pub use render::render;
 pub use report::{EventNote, Gauges, Report, ReportInput, report, report_invalid};
-pub use validate::{FoundGrant, PlanSettings, Violation, grant_violations, grants_serving, validate, what_remains};
+pub use validate::{
+    Floors, FoundGrant, PlanSettings, Violation, grant_violations, grants_serving, validate, what_remains,
+};

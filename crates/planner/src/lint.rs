@@ -5,9 +5,10 @@
 //! | --- | --- |
 //! | proof | closing needs complete, fresh, echoed proof of every path; claim, finalizer, a snapshot of all that it takes away, settled names; what people must say |
 //! | alone | closing writes stand alone in the only wave |
-//! | opening | opening needs the spec, a break-glass in force, or a rollback that was chosen |
+//! | opening | opening needs the spec, a break-glass in force, or a rollback that was chosen; and an approval, unless it was locked in this object's name or made by it |
 //! | valid | for an object that breaks rules nothing is written to Azure but what opens, by its spec or in an emergency |
 //! | claim first | no Azure write before claim and finalizer; no claim over another object's that is there, or that nobody may take over; nobody's snapshot goes but with the claim |
+//! | claim in azure | nothing is written to Azure while the registry's claim tag names an object of another cluster, nor before it named this one, but the tag itself and what opens again what this object locked |
 //! | ownership | no step names a resource that is not ours, or that could not be read |
 //! | grants | no step touches what no grant lets the object's namespace touch, and none asks from a VantagePoint without one |
 //! | names | no endpoint is made whose names a policy would have to make, and none is seen that does |
@@ -29,6 +30,7 @@ use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Fact, Purpose, Se
 use crate::plan::{PathStanding, Plan, Step};
 
 mod answers;
+mod claims;
 mod grants;
 mod order;
 mod ownership;
@@ -91,6 +93,7 @@ pub fn lint(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<LintFinding> {
     claim_first(&mut lint);
     observe(&mut lint);
     settled(&mut lint);
+    claims::check(&mut lint);
     ownership::check(&mut lint);
     grants::check(&mut lint);
     answers::check(&mut lint);
@@ -145,6 +148,9 @@ fn opening(lint: &mut Lint<'_>) {
         || proof::rollback_was_chosen(lint.desired, lint.seen);
     lint.demand("opening", allowed && !lint.seen.object.deleting, || {
         "nothing allows opening public access".into()
+    });
+    lint.demand("opening", people::let_it_open(lint.desired, lint.seen), || {
+        "it was closed by somebody else, and nobody approved opening it".into()
     });
 }
 

@@ -280,17 +280,13 @@ pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
             .bypass
             .as_deref()
             .filter(|b| !b.is_empty() && !b.eq_ignore_ascii_case("None"));
-        if bypass.is_some() || !storage.resource_access_rules.is_empty() {
+        if let Some(bypass) = bypass {
             draft.find(
                 FindingReason::BypassKept,
-                format!(
-                    "storage {} keeps bypass {} and {} resource rules",
-                    storage.id.name(),
-                    bypass.unwrap_or("None"),
-                    storage.resource_access_rules.len()
-                ),
+                format!("storage {} keeps bypass {bypass}", storage.id.name()),
             );
         }
+        resource_rules_kept(storage, draft);
         for message in other_ways_into_storage(storage) {
             draft.find(FindingReason::OtherWaysIn, message);
         }
@@ -323,6 +319,35 @@ pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
             );
         }
     }
+}
+
+/// Rules on the registry's own storage: none of our objects asks for those (`registry::plan_sharing`), and closing leaves them.
+fn resource_rules_kept(storage: &StorageSeen, draft: &mut Draft) {
+    if storage.resource_access_rules.is_empty() {
+        return;
+    }
+    let rules: Vec<NetworkRule> = storage
+        .resource_access_rules
+        .iter()
+        .map(|value| NetworkRule {
+            kind: RuleKind::Resource,
+            value: value.clone(),
+        })
+        .collect();
+    let listed: Vec<&str> = storage.resource_access_rules.iter().map(String::as_str).collect();
+    draft.find(
+        FindingReason::ResourceRulesKept,
+        format!(
+            "storage {} lets in {}, closed or not, and no SecureRegistry asked for that: where it is not wanted, {}",
+            storage.id.name(),
+            listed.join(", "),
+            opening::commands(&rules, |rule| opening::remove_by_hand(
+                TargetKind::Storage,
+                &storage.id,
+                rule
+            ))
+        ),
+    );
 }
 
 /// What a closed account lets in by other means than its network, and what opens with it again.

@@ -26,7 +26,7 @@ use crate::lockdown::{kept_open, limits, would_open};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, PathStanding, Wait, WaitReason};
-use crate::{blind, obstacles};
+use crate::{blind, never_locked, obstacles};
 
 /// After this many reopenings only a change of spec locks again.
 const MOST_ROLLBACKS: i32 = 3;
@@ -203,10 +203,14 @@ fn tell_what_is_not_restored(view: &View<'_>, draft: &mut Draft) {
         (!names.is_empty()).then(|| names.join(", "))
     };
     if let Some(unkept) = named(&|access| kept(access).is_none()) {
+        let approved = match never_locked::held(view) {
+            Some(wait) => format!("; {}", wait.message),
+            None => String::new(),
+        };
         draft.find(
             FindingReason::NothingToRestore,
             format!(
-                "nothing is kept of what was before the lock of {unkept} (created closed, closed before this object came, or the snapshot was deleted): a BreakGlass opens fully, from every network"
+                "nothing is kept of what was before the lock of {unkept} (created closed, closed before this object came, or the snapshot was deleted): a BreakGlass opens fully, from every network{approved}"
             ),
         );
     }

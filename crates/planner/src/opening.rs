@@ -29,7 +29,7 @@ use crate::draft::{Draft, azure_step, cluster_step};
 use crate::facts::{View, named, not_known, seen_digest, seen_network};
 use crate::left_out::{self, LeftOutRules};
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
-use crate::{attempts, claims, locked, obstacles};
+use crate::{attempts, azure_claim, claims, locked, never_locked, obstacles};
 
 /// Who says that the registry is to be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub fn may_open(desired: &Desired, seen: &Seen) -> bool {
 pub fn is_left_to_open(desired: &Desired, seen: &Seen) -> bool {
     let ordered = seen.in_order();
     let view = View::new(desired, &ordered, seen.at);
-    let Some(cause) = cause(&view) else {
+    let Some(cause) = cause(&view).filter(|_| azure_claim::lets_open(&view)) else {
         return false;
     };
     let snapshot = seen.cluster.snapshot.seen();
@@ -298,6 +298,9 @@ pub(crate) fn unread_snapshot(view: &View<'_>, fact: &Fact<Snapshot>) -> Wait {
 
 /// Plans the writes that open what is shut.
 pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
+    if let Some(wait) = never_locked::held(view).filter(|_| view.any_closed()) {
+        return draft.wait(wait);
+    }
     tell_left_out(
         view,
         "repair that, and it is put back by itself, or put it back by hand",

@@ -124,6 +124,8 @@ pub enum WaitReason {
     NameChangesApproval,
     /// A `ChangeApproval` for the lockdown is needed.
     LockdownApproval,
+    /// A `ChangeApproval` for opening what this object never locked is needed.
+    OpeningApproval,
     /// The window is closed.
     WindowClosed,
     /// The window will never open.
@@ -216,6 +218,8 @@ pub enum FindingReason {
     PrivateRegistryLimits,
     /// Storage or ACR keeps a bypass or resource rules.
     BypassKept,
+    /// Resource rules that let somebody into the registry's own storage, also once it is closed.
+    ResourceRulesKept,
     /// Ways in that closing does not close, or that open with it again: account keys, pulls without signing in, the admin user, rules
     /// that people add to what is closed.
     OtherWaysIn,
@@ -223,6 +227,8 @@ pub enum FindingReason {
     OpeningNotGranted,
     /// A grant demands more than the spec does, and that holds.
     GrantDemands,
+    /// The operator looks or asks more seldom than the spec wants.
+    IntervalRaised,
     /// The registry is taken over from an object that is gone.
     TakenOver,
     /// A policy may forbid what closing writes: storage that stays enabled for its resource rules.

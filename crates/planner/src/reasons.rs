@@ -145,6 +145,11 @@ impl WaitReason {
                 meaning: "The lockdown waits for approval.",
                 action: "Create a ChangeApproval with the digest in the message (`kubectl explain changeapproval.spec`).",
             },
+            OpeningApproval => Explained {
+                actor: Actor::Approver,
+                meaning: "Opening waits for approval, because this object did not close the registry.",
+                action: "Create a ChangeApproval with the digest in the message (`kubectl explain changeapproval.spec`).",
+            },
             WindowClosed => Explained {
                 actor: Actor::Time,
                 meaning: "The lockdown window is closed.",

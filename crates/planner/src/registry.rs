@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 
 use sreg_api::names;
 use sreg_domain::seen::RegistrySeen;
-use sreg_domain::{AzureAction, Edit, Fact, TargetKind, naming};
+use sreg_domain::{ArmId, AzureAction, Edit, Fact, TargetKind, naming};
 
+use crate::azure_claim;
 use crate::draft::{Draft, azure_step};
 use crate::facts::{View, look_up, not_known};
 use crate::gone::{self, Gone};
@@ -77,6 +78,7 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
     let mut tags = view.desired.tags_at_creation.clone();
     tags.extend(view.desired.tags.clone());
     tags.insert(names::OWNER_TAG.into(), view.desired.owner.clone());
+    tags.extend(azure_claim::wanted(view));
     draft.azure.push(azure_step(
         format!("create-registry {}", id.name()),
         AzureAction::CreateRegistry {
@@ -123,23 +125,44 @@ fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
             unknown @ (Fact::Absent | Fact::Unknown(_)) => draft.wait(not_known("our own principal in Azure", unknown)),
         }
     }
-    let tags = tags_to_set(&view.desired.tags, registry);
+    let mut wanted = view.desired.tags.clone();
+    wanted.extend(azure_claim::wanted(view));
+    let tags = tags_to_set(&wanted, registry);
     if !tags.is_empty() {
         draft.upkeep.push(azure_step(
             format!("set-tags {}", registry.id.name()),
             AzureAction::SetTags {
                 id: registry.id.clone(),
                 tags,
+                removed: Vec::new(),
                 expected: registry.digest.clone(),
             },
         ));
     }
 }
 
+/// How Azure names the managed resource groups of registries (azure.md §1.6).
+const MANAGED_GROUPS: &str = "azureml-rg-";
+
+/// Whether an account stands behind this registry, or in a resource group that Azure made for one.
+fn is_of_a_registry(view: &View<'_>, id: &ArmId) -> bool {
+    let group = id.resource_group().unwrap_or_default().to_ascii_lowercase();
+    view.targets.storage.contains(id) || group.starts_with(MANAGED_GROUPS)
+}
+
 /// Rules on workspaces' storage that let the registry in (azure.md §9). What is missing here holds nothing up.
 pub(crate) fn plan_sharing(view: &View<'_>, draft: &mut Draft) {
     let unread = Fact::not_read("nobody looked at the workspace's storage");
     for id in &view.desired.sharing {
+        if is_of_a_registry(view, id) {
+            draft.aside.push(Wait {
+                reason: WaitReason::RefusedStalled,
+                message: format!(
+                    "storage account {id} stands behind a registry, whose lock is not to be opened by a rule: name a workspace's storage under spec.sharing"
+                ),
+            });
+            continue;
+        }
         let fact = look_up(&view.seen.azure.shared_storage, id, &unread);
         let storage = match fact {
             Fact::Seen(storage) => storage,

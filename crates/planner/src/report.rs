@@ -312,7 +312,10 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
     }
     match state {
         State::Locked => {
-            "registry, storage and container registry are closed to the public, every required path is proven".into()
+            format!(
+                "registry, storage and container registry are closed to the public{}, every required path is proven",
+                view.but_for()
+            )
         }
         State::Open => "public access is open, as desired".into(),
         State::Observed => {

@@ -51,7 +51,7 @@ pub(crate) fn rank(reason: WaitReason) -> u8 {
         PathsUnknown => 16,
         RecentPublicClients => 17,
         PathFailing => 18,
-        LockdownApproval => 19,
+        LockdownApproval | OpeningApproval => 19,
         WindowClosed | WindowNeverOpensStalled => 20,
         RolloutPending | ResourceLockedStalled | TargetLockedStalled | EndpointNotGrantedStalled => 21,
         DnsSettling => 22,
@@ -275,7 +275,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
         ProofPending | PathFailing => State::Proving,
         RollbackAboutToOpen => State::Opening,
         ConnectionPending => State::AwaitingConnectionApproval,
-        NameChangesApproval | LockdownApproval => State::AwaitingApproval,
+        NameChangesApproval | LockdownApproval | OpeningApproval => State::AwaitingApproval,
         WindowClosed => State::AwaitingWindow,
         RolloutPending => State::AwaitingRollout,
         DnsByPolicyPending

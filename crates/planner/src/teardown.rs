@@ -19,7 +19,7 @@
 use std::time::Duration;
 
 use sreg_api::conditions::State;
-use sreg_api::names::OWNER_TAG;
+use sreg_api::names::{CLAIM_TAG, OWNER_TAG};
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
 use sreg_domain::seen::OperationSeen;
 use sreg_domain::{ClusterAction, Fact, duration, naming};
@@ -30,7 +30,7 @@ use crate::facts::{View, may_pass, not_known};
 use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::removal::{self, Removal};
-use crate::{attempts, evidence, release, stranding};
+use crate::{attempts, azure_claim, evidence, release, stranding};
 
 /// Plans the end. Answers the waves.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
@@ -145,6 +145,15 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             "endpoints are left in place: another object owns this Azure registry",
         );
     }
+    if let Some(mark) = azure_claim::elsewhere(view) {
+        return draft.find(
+            FindingReason::LeftInPlace,
+            format!(
+                "endpoints are left in place: {} holds this Azure registry now",
+                azure_claim::named(&mark)
+            ),
+        );
+    }
     let gone = match gone::registry(view) {
         Gone::Yes => true,
         Gone::No => false,
@@ -243,7 +252,8 @@ fn retained(view: &View<'_>, draft: &mut Draft) {
         .filter(|e| e.provisioning_state != "Absent")
         .map(|e| e.resource_id.as_str())
         .collect();
-    if made.is_empty() || view.desired.observe_only || view.claim_of_another().is_some() {
+    let is_elsewhere = view.claim_of_another().is_some() || azure_claim::elsewhere(view).is_some();
+    if made.is_empty() || view.desired.observe_only || is_elsewhere {
         return;
     }
     let way_back = if view.any_closed() {
@@ -333,6 +343,24 @@ fn probes(view: &View<'_>, draft: &mut Draft) -> Vec<Step> {
     steps
 }
 
+/// The claim tag goes with the claim. One that cannot be removed is told, and holds nothing up.
+fn in_azure(view: &View<'_>, draft: &mut Draft) -> Option<Step> {
+    let step = azure_claim::release(view).filter(|_| view.desired.is_valid() && !view.desired.observe_only)?;
+    let Some(refused) = attempts::held(view, &step.id.0) else {
+        return Some(step);
+    };
+    draft.find(
+        FindingReason::LeftInPlace,
+        format!(
+            "tag {CLAIM_TAG} stays on the registry, and keeps other clusters from it: {}; az tag update --resource-id {} --operation Delete --tags {CLAIM_TAG}={}",
+            refused.message,
+            view.desired.registry,
+            view.desired.claim_mark()
+        ),
+    );
+    None
+}
+
 fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     let mut waves = Vec::new();
     let registry = &view.desired.registry;
@@ -348,6 +376,13 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
         Fact::Absent | Fact::Unknown(_) => false,
     };
     let open_or_gone = view.all_open() || matches!(gone::registry(view), Gone::Yes);
+    // A visit of its own: what is left of the cluster goes only once nothing in Azure says that we hold it.
+    if ours
+        && open_or_gone
+        && let Some(step) = in_azure(view, draft)
+    {
+        return vec![vec![step]];
+    }
     if ours && open_or_gone && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(registry);
         waves.push(vec![cluster_step(

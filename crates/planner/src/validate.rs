@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use floors::Floors;
 pub(crate) use grants::overlapping;
 pub use grants::{FoundGrant, grant_violations, grants_serving};
 use sreg_api::SecureRegistry;
@@ -34,6 +35,7 @@ use sreg_domain::{ArmId, Cloud, Desired, Grants, duration, naming};
 use crate::prefix::Prefix;
 use crate::window;
 
+mod floors;
 mod grants;
 mod places;
 mod tags;
@@ -44,10 +46,14 @@ mod waivers;
 pub struct PlanSettings {
     /// Name of this installation: first part of the owner mark.
     pub installation: String,
+    /// Id of the cluster: the uid of its namespace `kube-system`.
+    pub cluster: String,
     /// Which Azure cloud.
     pub cloud: Cloud,
     /// Longest time that break-glasses may hold a registry open, extensions included.
     pub max_break_glass: Duration,
+    /// Shortest intervals that specs are served with.
+    pub floors: Floors,
 }
 
 /// Collects violations; parsing goes on behind the first.
@@ -106,7 +112,7 @@ pub fn validate(object: &SecureRegistry, settings: &PlanSettings, grants: &Grant
     if !refused.is_empty() {
         return Ok(least(object, settings, grants, desired.registry, (Vec::new(), refused)));
     }
-    let desired = grants::demanded(desired, &mut checks);
+    let desired = settings.floors.raise(grants::demanded(desired, &mut checks));
     if checks.found.is_empty() {
         Ok(desired)
     } else {
@@ -215,6 +221,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants, chec
     Some(Desired {
         owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
         object: reference,
+        cluster: settings.cluster.clone(),
         cloud: settings.cloud.clone(),
         registry: registry?,
         create: spec.registry.create.as_ref().map(|create| {
@@ -260,6 +267,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants, chec
         stands_on: Vec::new(),
         approval_demanded: false,
         demanded: Vec::new(),
+        raised: Vec::new(),
     })
 }
 
@@ -276,6 +284,7 @@ fn least(
     Desired {
         owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
         object: reference,
+        cluster: settings.cluster.clone(),
         cloud: settings.cloud.clone(),
         stands_on: grants::of_registry(&registry, grants),
         registry,
@@ -312,6 +321,7 @@ fn least(
         ungranted,
         approval_demanded: false,
         demanded: Vec::new(),
+        raised: Vec::new(),
     }
 }
 

@@ -330,6 +330,15 @@ fn every_rule_has_a_plan_that_breaks_it() {
     first.waves.reverse();
     note("claim first", rules(&fresh.desired, &fresh.seen_now(), &first));
 
+    let mut elsewhere = fresh.clone();
+    elsewhere.desired.cluster = "another".into();
+    let mut built = fresh.clone();
+    built.visit();
+    note(
+        "claim in azure",
+        rules(&elsewhere.desired, &elsewhere.seen_now(), &built.plan()),
+    );
+
     let mut watched = fresh.clone();
     watched.desired.observe_only = true;
     note("observe", rules(&watched.desired, &watched.seen_now(), &fresh.plan()));
@@ -445,6 +454,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
         "proof",
         "opening",
         "claim first",
+        "claim in azure",
         "observe",
         "valid",
         "settled",
@@ -639,6 +649,7 @@ fn a_fault_in_what_builds_or_removes_keeps_nobody_from_the_way_back() {
         AzureAction::SetTags {
             id: id("/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/registries/other"),
             tags: Default::default(),
+            removed: Vec::new(),
             expected: expected.clone(),
         },
         AzureAction::Edit {

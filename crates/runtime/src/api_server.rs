@@ -1,8 +1,9 @@
-//! What the API server can do. Asked, not concluded from its version: a feature can be switched off.
+//! What the API server can do, and which cluster's it is. Asked, not concluded from its version: a feature can be switched off.
 
 use std::time::Duration;
 
 use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, WatchEvent, WatchParams};
 use sreg_api::VantagePoint;
@@ -33,6 +34,23 @@ pub async fn offers_streaming_lists(client: &Client) -> bool {
         }
     };
     tokio::time::timeout(PATIENCE, asked).await.unwrap_or(false)
+}
+
+/// The namespace that every cluster has from its first moment to its last.
+const OLDEST_NAMESPACE: &str = "kube-system";
+
+/// Id of the cluster: the uid of its namespace `kube-system`, which no other cluster has.
+///
+/// # Errors
+/// The API server does not say; the sentence has its words.
+pub async fn cluster_id(client: &Client) -> Result<String, String> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let attempt = format!("read the uid of Namespace {OLDEST_NAMESPACE}, by which other clusters know this one");
+    match tokio::time::timeout(PATIENCE, api.get_metadata(OLDEST_NAMESPACE)).await {
+        Ok(Ok(namespace)) => namespace.metadata.uid.ok_or_else(|| format!("{attempt}: it has none")),
+        Ok(Err(error)) => Err(format!("{attempt}: {error}")),
+        Err(_) => Err(format!("{attempt}: no answer in time")),
+    }
 }
 
 /// How a server answers to a watch that is to begin with what is there.

@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::leadership::LeadershipFence;
 use crate::memory::Memories;
 use crate::metrics::Metrics;
+use crate::turns::Turns;
 
 /// Name that our events are reported under.
 pub const REPORTER: &str = "secure-registry-operator";
@@ -97,6 +98,8 @@ pub struct Context {
     pub memories: Memories,
     /// Failures in a row, per object.
     pub backoff: Backoff,
+    /// Whose pass comes next.
+    pub turns: Turns,
 }
 
 impl Context {
@@ -115,6 +118,7 @@ impl Context {
             instance: Some(instance.into()),
         };
         Context {
+            turns: Turns::new(settings.concurrency),
             recorder: Recorder::new(client.clone(), reporter.clone()),
             reporter,
             client,
@@ -133,6 +137,7 @@ impl Context {
     pub fn forget(&self, uid: &str) {
         if let Some(key) = self.memories.key_of(uid) {
             self.metrics.forget(&key);
+            self.turns.forget(&key);
         }
         self.memories.forget(uid);
         self.backoff.forget(uid);

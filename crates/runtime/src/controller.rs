@@ -12,12 +12,12 @@ use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::store::Writer;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::grants;
+use crate::memory::ObjectKey;
 use crate::observe::Watched;
 use crate::reconcile::{PassError, reconcile};
 use crate::triggers;
@@ -36,20 +36,15 @@ pub enum ControllerError {
 
 /// Runs passes until `shutdown`; those that run then may end within the grace. Only the leader may call it.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) -> Result<(), ControllerError> {
-    let all = u32::try_from(context.settings.concurrency.max(1)).unwrap_or(u32::MAX);
-    let slots = Arc::new(Semaphore::new(all as usize));
     let scopes: Vec<Option<String>> = match &context.settings.namespaces {
         Some(namespaces) => namespaces.iter().cloned().map(Some).collect(),
         None => vec![None],
     };
-    let controllers = scopes
-        .into_iter()
-        .map(|scope| run_scope(&context, scope, &slots, &shutdown));
-    // Who holds all slots knows that no pass runs, and that none will begin. A kube controller told to stop before its first
-    // list has arrived would wait for that list.
+    let controllers = scopes.into_iter().map(|scope| run_scope(&context, scope, &shutdown));
+    // Not the kube controllers' own end: one told to stop before its first list has arrived would wait for that list.
     let idle = async {
         shutdown.cancelled().await;
-        tokio::time::timeout(context.settings.shutdown_grace, slots.acquire_many(all))
+        tokio::time::timeout(context.settings.shutdown_grace, context.turns.close())
             .await
             .is_ok()
     };
@@ -62,11 +57,10 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) -> Result<(
     }
 }
 
-/// One kube controller for one namespace, or for all. Passes of all scopes share the slots.
+/// One kube controller for one namespace, or for all. It starts whatever is due; passes of all scopes share the turns.
 fn run_scope(
     context: &Arc<Context>,
     namespace: Option<String>,
-    slots: &Arc<Semaphore>,
     shutdown: &CancellationToken,
 ) -> BoxFuture<'static, ()> {
     let api: Api<Watched> = match &namespace {
@@ -75,37 +69,33 @@ fn run_scope(
     };
     let writer = Writer::new(());
     let reader = writer.as_reader();
-    let concurrency = u16::try_from(context.settings.concurrency.max(1)).unwrap_or(u16::MAX);
-    let config = controller::Config::default().concurrency(concurrency);
-    let slots = Arc::clone(slots);
     let stopped = shutdown.clone();
     let told = Arc::clone(context);
     Controller::for_stream(triggers::objects(Arc::clone(context), api, writer), reader)
-        .with_config(config)
         .reconcile_on(triggers::related(context, namespace.as_deref()))
         .graceful_shutdown_on(async move { stopped.cancelled().await })
         .run(
             move |object, context| {
-                let slots = Arc::clone(&slots);
                 async move {
-                    // Never closed, so never an error; without a slot the pass would still be bounded per scope.
-                    let _slot = slots.acquire().await;
-                    pass(&object, &context).await
+                    let turn = context.turns.take(ObjectKey::of(&*object)).await;
+                    let ended = pass(&object, &context).await;
+                    if ended.is_err() {
+                        turn.broke_off();
+                    }
+                    ended
                 }
                 .boxed()
             },
             after_failure,
             Arc::clone(context),
         )
-        .for_each_concurrent(usize::from(concurrency), move |result| {
-            record(Arc::clone(&told), result)
-        })
+        .for_each_concurrent(None, move |result| record(Arc::clone(&told), result))
         .boxed()
 }
 
 /// One pass that can neither hang nor take others down.
 async fn pass(object: &Watched, context: &Context) -> Result<Action, PassError> {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let ObjectKey { namespace, name } = ObjectKey::of(object);
     let deadline = context.settings.pass_deadline;
     let began = Instant::now();
     let guarded = AssertUnwindSafe(reconcile(context, &namespace, &name)).catch_unwind();
@@ -142,8 +132,12 @@ async fn record(context: Arc<Context>, result: PassResult) {
         // Requeued, and deleted since; or something names an object that was never there.
         Err(controller::Error::ObjectNotFound(object)) => {
             tracing::debug!(%object, "object is gone");
-            let namespace = object.namespace.unwrap_or_default();
-            unspoken::tell_of_absence(&context, &namespace, &object.name).await;
+            let key = ObjectKey {
+                namespace: object.namespace.unwrap_or_default(),
+                name: object.name,
+            };
+            context.turns.forget(&key);
+            unspoken::tell_of_absence(&context, &key.namespace, &key.name).await;
         }
         Err(controller::Error::ReconcilerFailed(error, object)) => {
             let cause = std::error::Error::source(&error)

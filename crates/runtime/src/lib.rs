@@ -27,6 +27,7 @@ pub mod rbac;
 pub mod reconcile;
 pub mod settings;
 mod triggers;
+mod turns;
 mod unspoken;
 mod wish;
 

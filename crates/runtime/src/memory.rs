@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use sreg_domain::seen::{Attempts, AzureSeen, Memory, Round};
 use sreg_domain::{ArmId, Digest};
 use tokio::time::Instant;
@@ -21,6 +22,16 @@ pub struct ObjectKey {
     pub namespace: String,
     /// Name.
     pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of an object of whatever kind.
+    pub fn of(object: &impl ResourceExt) -> ObjectKey {
+        ObjectKey {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+        }
+    }
 }
 
 /// Memory of every object, by uid.

@@ -140,6 +140,9 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             };
             let report = report(input);
             context.memories.attempted(&object.uid, report.attempts.clone());
+            if plan.assessment.state.is_some_and(State::is_urgent) {
+                context.turns.hasten(key.clone());
+            }
             (report, outcome, result)
         }
         Err(violations) => {

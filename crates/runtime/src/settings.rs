@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use sreg_api::names::{MANAGED_BY, OPERATOR_NAMESPACE};
 use sreg_azure::{AzureSettings, ConnectError, CredentialKind};
 use sreg_domain::Cloud;
-use sreg_planner::PlanSettings;
+use sreg_planner::{Floors, PlanSettings};
 use url::Url;
 
 use crate::agent::AgentSettings;
@@ -73,6 +73,12 @@ pub struct ServeArgs {
     /// Longest time that break-glasses may hold one registry open, extensions included
     #[arg(long, value_name = "DURATION", env = "SREG_MAX_BREAK_GLASS", default_value = "4h", value_parser = duration)]
     pub max_break_glass: Duration,
+    /// Shortest spec.drift.interval that is served: a shorter one is raised, and said so
+    #[arg(long, value_name = "DURATION", env = "SREG_SHORTEST_DRIFT_INTERVAL", default_value = "1m", value_parser = duration)]
+    pub shortest_drift_interval: Duration,
+    /// Shortest spec.verification.interval that is served: a shorter one is raised, and said so
+    #[arg(long, value_name = "DURATION", env = "SREG_SHORTEST_PROBE_INTERVAL", default_value = "5s", value_parser = duration)]
+    pub shortest_probe_interval: Duration,
 }
 
 impl ServeArgs {
@@ -80,8 +86,14 @@ impl ServeArgs {
     pub fn controller(&self, cloud: Cloud) -> ControllerSettings {
         let plan = PlanSettings {
             installation: self.installation.clone(),
+            // The cluster says it, once it can be asked.
+            cluster: String::new(),
             cloud,
             max_break_glass: self.max_break_glass,
+            floors: Floors {
+                drift_interval: self.shortest_drift_interval,
+                probe_interval: self.shortest_probe_interval,
+            },
         };
         let mut settings = ControllerSettings::new(&self.operator_namespace, plan);
         settings.namespaces = (!self.namespaces.is_empty()).then(|| self.namespaces.clone());

@@ -24,8 +24,11 @@ use crate::context::Context;
 use crate::memory::ObjectKey;
 use crate::observe::{Watched, alive};
 
+/// How many objects a list brings at once, where there is no streaming: each may be as large as the API server takes.
+const PAGE: u32 = 50;
+
 fn config(context: &Context) -> watcher::Config {
-    let config = watcher::Config::default();
+    let config = watcher::Config::default().page_size(PAGE);
     if context.settings.streaming_lists {
         config.streaming_lists()
     } else {
@@ -41,40 +44,40 @@ pub(crate) fn objects(
 ) -> impl Stream<Item = Result<Watched, watcher::Error>> + Send {
     let events = watch(api, config(&context))
         .default_backoff()
-        .modify(|object| object.metadata.managed_fields = None)
+        .modify(Watched::let_go)
         .reflect(writer);
-    let mut known: Known<bool> = Known::default();
+    let mut known: Known<Option<Shown>> = Known::default();
     events.filter_map(move |event| {
         let event = match event {
             Ok(event) => event,
             Err(error) => return ready(complain("secureregistries", &error)),
         };
         let change = known.take(event, |object| {
-            (object.metadata.clone(), key_of_object(object), object.has_status)
+            let shown = Shown {
+                has_status: object.has_status,
+                is_to_be_open: object.is_to_be_open,
+            };
+            (object.metadata.clone(), object.key, Some(shown))
         });
         for (uid, _) in &change.gone {
             context.forget(uid);
         }
-        let lost_status = |had: &bool, object: &Watched| *had && !object.has_status;
-        ready(
-            change
-                .object
-                .filter(|(object, change)| change.is_new || lost_status(&change.before, object))
-                .map(|(object, _)| Ok(object)),
-        )
+        let Some((object, Difference { is_new, before, .. })) = change.object else {
+            return ready(None);
+        };
+        if before.is_some_and(|before| !before.is_to_be_open && object.is_to_be_open) {
+            context.turns.hasten(ObjectKey::of(&object));
+        }
+        let lost_status = before.is_some_and(|before| before.has_status && !object.has_status);
+        ready((is_new || lost_status).then_some(Ok(object)))
     })
 }
 
-/// Everything that people change: spec, deletion mark, finalizers, labels, annotations. Not status.
-fn key_of_object(object: &Watched) -> u64 {
-    let meta = &object.metadata;
-    digest((
-        meta.generation,
-        meta.deletion_timestamp.is_some(),
-        &meta.finalizers,
-        &meta.labels,
-        &meta.annotations,
-    ))
+/// What was last shown of an object, besides what people change.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    has_status: bool,
+    is_to_be_open: bool,
 }
 
 /// Objects that need a pass because something that they depend on changed.
@@ -91,6 +94,7 @@ pub(crate) fn related(
     let grants = resource::<RegistryGrant>();
     let (glasses, approvals) = (resource::<BreakGlass>(), resource::<ChangeApproval>());
     let scope = namespace.map(str::to_owned);
+    let hastened = Arc::clone(context);
     stream::select_all([
         kind(
             context,
@@ -115,6 +119,7 @@ pub(crate) fn related(
             key_of_spec,
             Wakes::Owners(owner_by_name),
         )
+        .inspect(move |key| hastened.turns.hasten(key.clone()))
         .boxed(),
         kind(
             context,
@@ -401,7 +406,10 @@ mod tests {
     #[test]
     fn what_people_change_starts_a_pass_and_our_own_status_does_not() {
         let object = |meta: serde_json::Value, status: &str| -> u64 {
-            key_of_object(&serde_json::from_value(serde_json::json!({"metadata": meta, "status": status})).unwrap())
+            let text = serde_json::json!({"metadata": meta, "status": status});
+            let mut object: Watched = serde_json::from_value(text).unwrap();
+            object.let_go();
+            object.key
         };
         let plain = object(serde_json::json!({"generation": 1, "resourceVersion": "5"}), "");
         let ours = object(serde_json::json!({"generation": 1, "resourceVersion": "6"}), "another");

@@ -53,6 +53,8 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .arg("run")
         .args(["--health-address", "127.0.0.1:0"])
         .args(["--installation", "test"])
+        // A stand shows within seconds what takes minutes elsewhere.
+        .args(["--shortest-drift-interval", "0s", "--shortest-probe-interval", "0s"])
         .args(["--azure-credential", "workload-identity"])
         .args([
             "--azure-arm-endpoint",

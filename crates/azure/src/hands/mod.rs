@@ -47,7 +47,12 @@ pub(crate) async fn carry_out(
             tags,
             assigned_identities,
         } => registry::create(&work, id, locations, tags, assigned_identities).await,
-        AzureAction::SetTags { id, tags, expected } => registry::set_tags(&work, id, tags, expected).await,
+        AzureAction::SetTags {
+            id,
+            tags,
+            removed,
+            expected,
+        } => registry::set_tags(&work, id, (tags, removed), expected).await,
         AzureAction::GrantManagedGroupAccess {
             id,
             principal,

@@ -59,24 +59,24 @@ fn body(locations: &[Location], tags: &BTreeMap<String, String>, assigned_identi
     })
 }
 
-/// Sets our tags and sends all others back as they are: a PATCH replaces the whole set.
+/// Sets our tags, takes some away, and sends all others back as they are: a PATCH replaces the whole set.
 pub(super) async fn set_tags(
     work: &Work<'_>,
     id: &ArmId,
-    tags: &BTreeMap<String, String>,
+    (tags, removed): (&BTreeMap<String, String>, &[String]),
     expected: &Digest,
 ) -> Carried {
     let change = |current: &Value| {
         Ok(Edited {
-            body: json!({ "tags": merged(current, tags) }),
+            body: json!({ "tags": merged(current, tags, removed) }),
             named: vec!["/tags"],
         })
     };
     rewrite(work, id, expected, Method::Patch, format!("tag {id}"), change).await
 }
 
-/// All tags with ours set. Tag names ignore case: one that is there keeps its spelling.
-fn merged(current: &Value, tags: &BTreeMap<String, String>) -> Map<String, Value> {
+/// All tags with ours set, and without what is taken away. Tag names ignore case: one that is there keeps its spelling.
+fn merged(current: &Value, tags: &BTreeMap<String, String>, removed: &[String]) -> Map<String, Value> {
     let mut all = current
         .get("tags")
         .and_then(Value::as_object)
@@ -90,6 +90,7 @@ fn merged(current: &Value, tags: &BTreeMap<String, String>) -> Map<String, Value
             .clone();
         all.insert(spelled, json!(value));
     }
+    all.retain(|name, _| !removed.iter().any(|gone| gone.eq_ignore_ascii_case(name)));
     all
 }
 
@@ -119,7 +120,7 @@ mod tests {
             ("new".to_owned(), "n".to_owned()),
         ]);
         assert_eq!(
-            Value::Object(merged(&current, &ours)),
+            Value::Object(merged(&current, &ours, &[])),
             json!({"Owner": "me", "theirs": "kept", "new": "n"})
         );
     }

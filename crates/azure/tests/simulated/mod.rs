@@ -259,5 +259,7 @@ pub fn desired() -> Desired {
         stands_on: Vec::new(),
         approval_demanded: false,
         demanded: Vec::new(),
+        raised: Vec::new(),
+        cluster: "0c0c0c0c-0000-4000-8000-000000000001".into(),
     }
 }

@@ -356,6 +356,7 @@ async fn tags_are_added_and_others_kept() {
         .complete(AzureAction::SetTags {
             id: id(REGISTRY),
             tags,
+            removed: Vec::new(),
             expected,
         })
         .await;
@@ -459,6 +460,7 @@ async fn what_opens_waits_for_no_budget_of_ours() {
     let tags = AzureAction::SetTags {
         id: id(REGISTRY),
         tags: BTreeMap::from([("owner".into(), "ml".into())]),
+        removed: Vec::new(),
         expected: seen(&closed.registry).digest.clone(),
     };
     assert_eq!(bench.carry_out(tags).await.unwrap_err().status, Some(429));

@@ -161,6 +161,8 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
     // The spec is `desired`, and only its public access changes. The clock stands still. The next address is a name like another.
     let World {
         object: _,
+        // Part of `desired`, and no other in the model.
+        cluster: _,
         unread: _,
         // Part of `desired`.
         grants: _,
@@ -427,6 +429,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
     let SecureRegistryStatus {
         observed_generation,
         release_required,
+        claimed_at,
         conditions,
         endpoints_ready: _,
         paths_verified: _,
@@ -457,6 +460,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         conditions.len(),
     )
         .hash(hasher);
+    claimed_at.is_some().hash(hasher);
     // Anything of it is at least a tick ago, or younger than patience.
     time(unsettled_since).hash(hasher);
     for Condition {

@@ -19,7 +19,7 @@ use crate::conditions::{truncate, whole_seconds};
 use crate::draft::cluster_step;
 use crate::facts::{View, locked_at};
 use crate::plan::{Actor, Finding, FindingReason, Step, Wait, WaitReason};
-use crate::{attempts, opening};
+use crate::{attempts, azure_claim, never_locked, opening};
 
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -238,15 +238,27 @@ pub(crate) fn no_effect(view: &View<'_>) -> Option<String> {
     if !view.desired.may_be_opened() {
         return Some(nobody_may_open(view));
     }
+    if let Some(mark) = azure_claim::elsewhere(view) {
+        return Some(format!("{} holds the Azure registry", azure_claim::named(&mark)));
+    }
     if view.desired.public_access == PublicAccess::Enabled {
         return Some(format!(
             "{registry} is open by its own spec (publicAccess.desired: Enabled)"
         ));
     }
-    view.desired.observe_only.then(|| match wrong {
-        Some(wrong) => format!("managementPolicy of {registry} is Observe or cannot be read, so nothing is written to Azure: {wrong}"),
-        None => format!("under managementPolicy: Observe of {registry} nothing is written to Azure; set it to Enforce, or change public access by hand"),
-    })
+    if view.desired.observe_only {
+        return Some(match wrong {
+            Some(wrong) => format!(
+                "managementPolicy of {registry} is Observe or cannot be read, so nothing is written to Azure: {wrong}"
+            ),
+            None => format!(
+                "under managementPolicy: Observe of {registry} nothing is written to Azure; set it to Enforce, or change public access by hand"
+            ),
+        });
+    }
+    never_locked::held(view)
+        .filter(|_| view.any_closed())
+        .map(|wait| wait.message)
 }
 
 /// Whom to ask where no grant lets the namespace open its registry.

@@ -169,6 +169,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
         let allowed = match &step.action {
             back if removal::puts_back(lint.desired, lint.seen, back) => true,
             Action::Azure(azure) => match azure {
+                AzureAction::SetTags { tags, removed, .. } if tags.is_empty() => !removed.is_empty(),
                 AzureAction::DeleteEndpoint { .. } | AzureAction::DeleteZoneGroup { .. } => {
                     lint.desired.deletion == DeletionPolicy::DeleteEndpoints
                 }

@@ -1,6 +1,6 @@
 //! No step names a resource that is not ours, and none rests on something that could not be read.
 
-use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
+use sreg_api::names::{CLAIM_TAG, OWNER_TAG, ZONE_GROUP};
 use sreg_api::registry::DnsMode;
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::seen::{Coverage, EndpointSeen, ZoneGroupPolicy};
@@ -47,8 +47,19 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                 )
             });
         }
-        AzureAction::SetTags { id, tags, .. } => {
-            let keys = tags.keys().all(|k| desired.tags.contains_key(k));
+        AzureAction::SetTags { id, tags, removed, .. } => {
+            let mark = desired.claim_mark().to_string();
+            let is_ours = |key: &str, value: &String| match key {
+                CLAIM_TAG => *value == mark,
+                _ => desired.tags.contains_key(key),
+            };
+            let held = azure.registry.seen().is_some_and(|r| {
+                r.tags
+                    .iter()
+                    .any(|(k, v)| k.eq_ignore_ascii_case(CLAIM_TAG) && *v == mark)
+            });
+            let goes = removed.is_empty() || (*removed == [CLAIM_TAG] && held && seen.object.deleting);
+            let keys = tags.iter().all(|(key, value)| is_ours(key, value)) && goes;
             lint.demand(
                 "ownership",
                 *id == desired.registry && azure.registry.seen().is_some() && keys,
@@ -254,7 +265,8 @@ fn edits(lint: &mut Lint<'_>, step: &Step, id: &ArmId, edit: &Edit) {
         }
         Edit::AllowResource { resource, .. } => {
             let read = azure.shared_storage.get(id).and_then(Fact::seen).is_some();
-            *resource == lint.desired.registry && lint.desired.sharing.contains(id) && read
+            let behind = id.key().contains("/resourcegroups/azureml-rg-") || azure.storage.contains_key(id);
+            !behind && *resource == lint.desired.registry && lint.desired.sharing.contains(id) && read
         }
     };
     lint.demand("ownership", ours, || {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sreg_api::ChangeKind;
+use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::network_rules::rules_of;
@@ -141,6 +142,29 @@ fn approved(desired: &Desired, seen: &Seen, targets: &[&ArmId], digest: &Digest)
     let needed = obstacles || locked || perimeter || desired.gates.contains(&LockdownGate::Approval);
     let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Lockdown && a.digest == *digest;
     !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
+}
+
+/// It was locked in this object's name, or made by it, or a person lets it be opened.
+pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
+    let name = format!("{}/{}", desired.object.namespace, desired.object.name);
+    let kept = seen
+        .cluster
+        .snapshot
+        .seen()
+        .is_some_and(|snapshot| snapshot.holder == name);
+    let exposure = seen.object.status.exposure.as_ref();
+    let proven = exposure.is_some_and(|e| e.evidence_digest.is_some());
+    let tags = seen.azure.registry.seen().map(|registry| &registry.tags);
+    let owned = |(name, value): (&String, &String)| name.eq_ignore_ascii_case(OWNER_TAG) && *value == desired.owner;
+    let made = tags.is_some_and(|tags| tags.iter().any(owned));
+    let parts = [
+        format!("object {}", desired.object.uid),
+        format!("open {}", desired.registry.key()),
+    ];
+    let digest = Digest::of_parts(parts.iter().map(String::as_str));
+    let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Opening && a.digest == digest;
+    let approvals = seen.cluster.approvals.seen();
+    kept || proven || made || approvals.is_some_and(|all| all.iter().any(given))
 }
 
 /// The lock brings back one that held, or finishes one that has begun.

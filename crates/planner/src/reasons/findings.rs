@@ -18,6 +18,11 @@ impl FindingReason {
                 meaning: "Storage or container registry keeps a bypass or resource rules.",
                 action: "None, where they are wanted; else `az storage account update --ids ACCOUNT --bypass None`.",
             },
+            ResourceRulesKept => Explained {
+                actor: Actor::User,
+                meaning: "Resource rules let somebody into the registry's own storage, also while it is closed; no SecureRegistry asked for them.",
+                action: "The message has the command that removes each; or leave them, where they are wanted.",
+            },
             OtherWaysIn => Explained {
                 actor: Actor::User,
                 meaning: "A way in that closing does not close, or that opens with it again.",
@@ -32,6 +37,11 @@ impl FindingReason {
                 actor: Actor::User,
                 meaning: "A RegistryGrant demands more than the spec does, and that holds.",
                 action: "None; write it into `spec` so that both say the same.",
+            },
+            IntervalRaised => Explained {
+                actor: Actor::User,
+                meaning: "The spec asks for a shorter interval than the operator serves; its shortest one holds.",
+                action: "None; `kubectl edit sreg NAME` and write the interval that holds.",
             },
             TakenOver => Explained {
                 actor: Actor::User,

@@ -69,7 +69,10 @@ pub(super) fn transitions(
             false,
             "Locked",
             "Lock",
-            format!("registry, storage and container registry are closed to the public{again}{proof}{approver}"),
+            format!(
+                "registry, storage and container registry are closed to the public{}{again}{proof}{approver}",
+                view.but_for()
+            ),
         ));
     }
     if (before == "Locked" || was_locked(former)) && after.starts_with("Open") {

@@ -27,6 +27,8 @@ pub(super) fn status(status: &mut SecureRegistryStatus) {
         endpoints_ready,
         paths_verified,
         grants,
+        claimed_at: _,
+        release_required: _,
         last_proof,
         stale_since: _,
         unsettled_since: _,

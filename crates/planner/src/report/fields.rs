@@ -19,7 +19,9 @@ use super::{Verdict, exposure, shown, stale};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::facts::View;
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
-use crate::{approvals, callers, finalizer, gates, lockdown, locked, obstacles, opening, published};
+use crate::{
+    approvals, azure_claim, callers, finalizer, gates, lockdown, locked, never_locked, obstacles, opening, published,
+};
 
 /// Status stays small.
 const MOST_LINES: usize = 16;
@@ -71,6 +73,10 @@ pub(super) fn status(
         approvals_used: approvals_used(view, plan, outcome, now),
         last_name_change_time: last_name_change(view, plan, outcome, &conditions, now),
         exposure: None,
+        claimed_at: former
+            .claimed_at
+            .clone()
+            .or_else(|| azure_claim::is_ours(view).then(|| whole_seconds(now))),
         snapshot: snapshot(view),
         rollback: None,
         break_glasses: emergencies.uses.clone(),
@@ -99,7 +105,8 @@ pub(super) fn status(
             state: State::Locked.to_string(),
             message: truncate(
                 &format!(
-                    "{EVIDENCE}{digest}{approver}: registry, storage and container registry are closed to the public"
+                    "{EVIDENCE}{digest}{approver}: registry, storage and container registry are closed to the public{}",
+                    view.but_for()
                 ),
                 256,
             ),
@@ -387,6 +394,16 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         let summary = truncate(&lockdown_summary(view, plan), LONGEST_LIST);
         wanted.push(line("Lockdown", digest, summary));
     }
+    if plan.waits.iter().any(|w| w.reason == WaitReason::OpeningApproval) {
+        let closed = view.access.iter().filter(|a| a.closed == Some(true));
+        let closed: Vec<&str> = closed.map(|a| a.id.name()).collect();
+        let summary = format!("opens what this object did not close: {}", closed.join(", "));
+        wanted.push(line(
+            "Opening",
+            &never_locked::digest(view),
+            truncate(&summary, LONGEST_LINE),
+        ));
+    }
     wanted
 }
 
@@ -416,13 +433,16 @@ fn approvals_used(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestam
     let mut uses = view.seen.object.status.approvals_used.clone();
     let went = |s: &&StepOutcome| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)));
     let closed = outcome.steps.iter().filter(went).any(|s| s.action.closes());
+    let opened = outcome.steps.iter().filter(went).any(|s| s.action.opens());
+    let opening = never_locked::digest(view);
+    let openings = (opened && never_locked::needs_approval(view)).then_some((ChangeKind::Opening, &opening));
     let renamed = outcome.steps.iter().filter(went).any(|s| s.action.changes_names());
     let lockdown = plan.assessment.lockdown_digest.as_ref();
     let lockdown = lockdown.filter(|_| closed && gates::needs_approval(view));
     let lockdown = lockdown.map(|digest| (ChangeKind::Lockdown, digest));
     let names = plan.assessment.approved_changes.iter().filter(|_| renamed);
     let names = names.map(|digest| (ChangeKind::NameChanges, digest));
-    for (change, digest) in lockdown.into_iter().chain(names) {
+    for (change, digest) in lockdown.into_iter().chain(names).chain(openings) {
         let Some(approval) = approvals::given(view, change, digest).next() else {
             continue;
         };

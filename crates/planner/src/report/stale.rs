@@ -27,9 +27,9 @@ pub(super) fn keep_last_known(view: &View<'_>, plan: &Plan, status: &mut SecureR
     status.stale_since = (access || endpoints || paths).then(since);
 }
 
-/// Another object holds the registry, and this one is looked at only now and then.
+/// Another object holds the registry: nothing of it is looked at for this one.
 fn is_held_elsewhere(view: &View<'_>) -> bool {
-    view.claim_of_another().is_some() && !view.desired.observe_only && !view.seen.object.deleting
+    view.claim_of_another().is_some() && !view.seen.object.deleting
 }
 
 /// Whoever may not look at a registry is shown nothing of it, also not what was known before.

@@ -44,8 +44,10 @@ pub(super) fn judge(view: &View<'_>, plan: &Plan, verdict: Verdict, now: Timesta
         return (verdict, None);
     }
     let message = format!(
-        "closed to the public; not settled since {}: {}",
-        since.0, verdict.message
+        "closed to the public{}; not settled since {}: {}",
+        view.but_for(),
+        since.0,
+        verdict.message
     );
     let held = Verdict {
         state: State::Locked,

@@ -277,7 +277,7 @@ fn access_disabled(view: &View<'_>, plan: &Plan) -> Said {
         return say(
             Truth::True,
             "Closed",
-            "registry, storage and container registry are closed",
+            format!("registry, storage and container registry are closed{}", view.but_for()),
         );
     }
     say(Truth::Unknown, "NotKnown", "not every target could be read")

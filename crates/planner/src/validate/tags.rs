@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use sreg_api::SecureRegistrySpec;
-use sreg_api::names::OWNER_TAG;
+use sreg_api::names::{CLAIM_TAG, OWNER_TAG};
 
 use super::Checks;
 
@@ -61,7 +61,7 @@ fn wrong(name: &str, value: &str) -> Option<String> {
     if name.trim().is_empty() {
         return Some("has no name: write one".to_owned());
     }
-    if lower == OWNER_TAG {
+    if lower == OWNER_TAG || lower == CLAIM_TAG {
         return Some("is the operator's own: remove it".to_owned());
     }
     if name.chars().count() > LONGEST_NAME {

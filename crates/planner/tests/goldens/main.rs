@@ -7,6 +7,7 @@ mod world;
 
 mod absences;
 mod building;
+mod holders;
 mod kstatus;
 mod locking;
 mod reasons;
@@ -27,7 +28,7 @@ use worlds::{Case, dns};
 
 fn cases() -> Vec<Case> {
     let cases = building::cases().into_iter().chain(locking::cases());
-    cases.chain(absences::cases()).collect()
+    cases.chain(absences::cases()).chain(holders::cases()).collect()
 }
 
 #[test]

@@ -517,6 +517,9 @@ fn what_a_deleted_object_left_locked_stays_its_own_until_it_comes_again_or_someb
     let (plan, _) = other.visit();
     assert!(plan.findings.iter().any(|f| f.reason == FindingReason::TakenOver));
     other.settle_anyhow(10);
+    assert!(other.all_closed(), "it never locked it itself: {}", other.message());
+    other.approve();
+    other.settle_anyhow(10);
     assert!(other.all_open(), "{}", other.message());
     // The same namespace and name need nobody.
     world.come_again();

@@ -10,6 +10,8 @@ mod approvals;
 mod approvers;
 mod blind;
 mod clients;
+mod closed_by_others;
+mod clusters;
 mod cut_off;
 mod deleting;
 mod emergencies;

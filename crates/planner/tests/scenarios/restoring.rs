@@ -104,12 +104,15 @@ fn bypass_and_resource_rules_that_came_while_it_was_locked_stay() {
     let kept: Vec<_> = plan
         .findings
         .iter()
-        .filter(|f| f.reason == FindingReason::BypassKept)
+        .filter(|f| f.reason == FindingReason::ResourceRulesKept)
         .collect();
     assert!(
-        kept.iter().any(|f| f.message.contains("1 resource rules")),
+        kept.iter()
+            .any(|f| f.message.contains("lets in /subscriptions/1/workspace, closed or not")),
         "a settled lock tells who still comes in: {kept:?}"
     );
+    let but_for = "closed to the public, but for 1 resource rules of storage contosostore";
+    assert!(world.message().contains(but_for), "{}", world.message());
     enable(&mut world);
     world.settle(10);
     assert_as_before(&world);
@@ -196,6 +199,9 @@ fn who_adopts_a_registry_adopts_the_snapshot_of_its_former_holder() {
     }
     world.suffer(Blow::EraseStatus);
     enable(&mut world);
+    // It never locked it itself: somebody else has to agree.
+    world.until("AwaitingApproval", 5);
+    world.approve();
     world.settle(10);
     assert_as_before(&world);
     assert!(world.seen.cluster.snapshot.is_absent());

@@ -169,9 +169,10 @@ impl World {
                 assigned_identities,
                 ..
             } => self.create_registry(tags, locations, assigned_identities),
-            AzureAction::SetTags { tags, .. } => {
+            AzureAction::SetTags { tags, removed, .. } => {
                 if let Fact::Seen(registry) = &mut self.seen.azure.registry {
                     registry.tags.extend(tags.clone());
+                    registry.tags.retain(|name, _| !removed.contains(name));
                     touch_registry(registry);
                 }
             }

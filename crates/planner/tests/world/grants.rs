@@ -42,7 +42,7 @@ impl World {
     /// Administrators grant something else; `None`: everything.
     pub fn regrant(&mut self, grants: Option<Grants>) {
         self.grants = grants;
-        self.desired = super::wished(&self.object, self.grants.as_ref());
+        self.wish();
     }
 
     /// Administrators take something away.

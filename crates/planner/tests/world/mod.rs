@@ -16,13 +16,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::SecureRegistry;
+use sreg_api::names::CLAIM_TAG;
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::*;
 use sreg_domain::{
     ArmId, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Grants, Location, PublicNetworkAccess, Seen, naming,
 };
-use sreg_planner::{PlanSettings, validate};
+use sreg_planner::{Floors, PlanSettings, validate};
 
 pub mod accounts;
 pub mod advice;
@@ -47,6 +48,8 @@ pub use accounts::*;
 pub const SUB: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
 pub const REGISTRY: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/contosoreg";
 pub const MANAGED: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/azureml-rg-contosoreg_1";
+/// The cluster that the object lives in.
+pub const CLUSTER: &str = "0c0c0c0c-0000-4000-8000-000000000001";
 pub const START: &str = "2026-11-23T12:00:00Z";
 
 pub fn id(text: &str) -> ArmId {
@@ -97,6 +100,8 @@ pub fn settings() -> PlanSettings {
         installation: "test".into(),
         cloud: Cloud::public(),
         max_break_glass: Duration::from_secs(4 * 3600),
+        floors: Floors::default(),
+        cluster: CLUSTER.into(),
     }
 }
 
@@ -123,10 +128,20 @@ pub(crate) fn wished(object: &SecureRegistry, grants: Option<&Grants>) -> Desire
     validate(object, &settings(), &grants.cloned().unwrap_or_else(all)).unwrap_or_else(|v| panic!("{v:?}"))
 }
 
+impl World {
+    /// What the object wants now, by what is granted and where it lives.
+    pub fn wish(&mut self) {
+        self.desired = wished(&self.object, self.grants.as_ref());
+        self.desired.cluster.clone_from(&self.cluster);
+    }
+}
+
 /// One object and all that surrounds it.
 #[derive(Clone)]
 pub struct World {
     pub object: SecureRegistry,
+    /// Id of the cluster that it lives in.
+    pub cluster: String,
     pub desired: Desired,
     /// What administrators grant; `None`: everything.
     pub grants: Option<Grants>,
@@ -246,6 +261,14 @@ pub fn open_registry() -> RegistrySeen {
     seen
 }
 
+/// The registry as an earlier visit has claimed it.
+pub fn claimed_registry(desired: &Desired) -> RegistrySeen {
+    let mut seen = open_registry();
+    seen.tags.insert(CLAIM_TAG.to_owned(), desired.claim_mark().to_string());
+    apply::touch_registry(&mut seen);
+    seen
+}
+
 pub fn point(network: VantageNetwork, virtual_network: Option<ArmId>) -> Fact<VantagePointSeen> {
     Fact::Seen(VantagePointSeen {
         uid: "point".into(),
@@ -300,7 +323,7 @@ impl World {
                 object_id: "operator".into(),
                 tenant_id: "tenant".into(),
             }),
-            registry: Fact::Seen(open_registry()),
+            registry: Fact::Seen(claimed_registry(&desired)),
             storage: BTreeMap::from([(storage("contosostore"), Fact::Seen(open_storage("contosostore", false)))]),
             container_registries: BTreeMap::from([(acr(), Fact::Seen(open_acr()))]),
             discovery: Fact::Seen(vec![registry_name("westeurope")]),
@@ -342,6 +365,7 @@ impl World {
         };
         let mut world = World {
             object,
+            cluster: CLUSTER.into(),
             desired,
             grants: None,
             seen,
@@ -424,7 +448,7 @@ impl World {
     fn declare(&mut self, change: impl FnOnce(&mut SecureRegistry)) {
         change(&mut self.object);
         self.object.metadata.generation = Some(self.object.metadata.generation.unwrap_or(1) + 1);
-        self.desired = wished(&self.object, self.grants.as_ref());
+        self.wish();
     }
 
     /// What was deleted is applied again: another object of the same name, of which nobody has seen anything yet.
@@ -444,7 +468,7 @@ impl World {
     pub fn delete(&mut self) {
         self.seen.object.deleting = true;
         self.object.metadata.deletion_timestamp = Some(Time(START.parse().unwrap()));
-        self.desired = wished(&self.object, self.grants.as_ref());
+        self.wish();
     }
 
     /// What Eyes would add: everything that the spec names is looked at, found or absent.

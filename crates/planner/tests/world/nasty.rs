@@ -1,6 +1,7 @@
 //! Words that do something to whoever reads them, wherever somebody beside us may write: agents, people, and whoever has rights in
 //! Azure.
 
+use sreg_api::names::CLAIM_TAG;
 use sreg_api::probe::ProbeOutcome;
 use sreg_domain::Fact;
 use sreg_domain::seen::{Ignorance, IgnoranceKind, Seen};
@@ -50,7 +51,9 @@ pub(super) fn speak(seen: &mut Seen) {
     }
     let azure = &mut seen.azure;
     if let Fact::Seen(registry) = &mut azure.registry {
-        registry.tags.values_mut().for_each(say);
+        // What nobody reads as a claim is written anew: another story.
+        let others = registry.tags.iter_mut().filter(|(name, _)| *name != CLAIM_TAG);
+        others.for_each(|(_, value)| say(value));
     }
     for endpoint in azure.endpoints.values_mut() {
         let Fact::Seen(endpoint) = endpoint else { continue };

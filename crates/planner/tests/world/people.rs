@@ -100,6 +100,7 @@ impl World {
             let change = match asked.change.as_str() {
                 "Lockdown" => ChangeKind::Lockdown,
                 "NameChanges" => ChangeKind::NameChanges,
+                "Opening" => ChangeKind::Opening,
                 other => panic!("{other} is no kind of change"),
             };
             approvals.retain(|a| a.change != change || change == ChangeKind::NameChanges);

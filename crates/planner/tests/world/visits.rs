@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sreg_domain::seen::{AzureSeen, LockSeen};
 use sreg_domain::{ArmId, Fact, Outcome, Seen};
 use sreg_planner::plan::WaitReason;
-use sreg_planner::{Plan, Report, ReportInput, is_left_to_open, lint, may_open, plan, report};
+use sreg_planner::{Plan, Report, ReportInput, is_held_elsewhere, is_left_to_open, lint, may_open, plan, report};
 
 use super::{World, advice, nasty, words};
 
@@ -64,7 +64,7 @@ impl World {
         if let Fact::Seen(registry) = seen.azure.registry {
             seen.azure.registry = Fact::Seen(registry.as_far_as_granted(&self.desired.grants));
         }
-        if !self.desired.may_be_looked_at() {
+        if !self.desired.may_be_looked_at() || is_held_elsewhere(&self.desired, &seen) {
             seen.azure = AzureSeen::not_looked_at();
         }
         if self.nasty {

@@ -266,10 +266,9 @@ pub(crate) async fn approvals_for(
     namespace: &str,
     registry: &str,
 ) -> Result<Vec<ApprovalSeen>, Ignorance> {
-    let all = live::<ChangeApproval>(context, namespace).await?;
-    let named = all.into_iter().filter_map(approval_of);
-    let ours = named.filter(|(names, _)| names == registry);
-    Ok(ours.map(|(_, approval)| approval).collect())
+    let ours = |object| approval_of(object).filter(|(names, _)| names == registry);
+    let ours = live::<ChangeApproval, _>(context, namespace, ours).await?;
+    Ok(ours.into_iter().map(|(_, approval)| approval).collect())
 }
 
 /// The object that an approval names, and what it approves. `None`: it does not parse.
@@ -302,10 +301,9 @@ pub(crate) async fn break_glasses_for(
     namespace: &str,
     registry: &str,
 ) -> Result<Vec<BreakGlassSeen>, Ignorance> {
-    let all = live::<BreakGlass>(context, namespace).await?;
-    let named = all.into_iter().filter_map(break_glass_of);
-    let ours = named.filter(|(names, _)| names == registry);
-    Ok(ours.map(|(_, glass)| glass).collect())
+    let ours = |object| break_glass_of(object).filter(|(names, _)| names == registry);
+    let ours = live::<BreakGlass, _>(context, namespace, ours).await?;
+    Ok(ours.into_iter().map(|(_, glass)| glass).collect())
 }
 
 /// The object that a break-glass names, and what it asks for. `None`: it does not parse.
@@ -325,17 +323,35 @@ fn break_glass_of(object: DynamicObject) -> Option<(String, BreakGlassSeen)> {
     Some((spec.secure_registry_name, glass))
 }
 
-/// Objects of one kind in a namespace, without what is being deleted.
-async fn live<K: Resource<DynamicType = ()>>(
+/// How many objects are asked for at once: each may be as large as the API server takes, and many passes ask.
+const PAGE: u32 = 20;
+
+/// What is kept of each object of one kind in a namespace, without what is being deleted. Whatever else people wrote into it is let
+/// go with its page.
+async fn live<K: Resource<DynamicType = ()>, T>(
     context: &Context,
     namespace: &str,
-) -> Result<Vec<DynamicObject>, Ignorance> {
+    keep: impl Fn(DynamicObject) -> Option<T>,
+) -> Result<Vec<T>, Ignorance> {
     let api: Api<DynamicObject> =
         Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()));
     let attempt = format!("list {} in namespace {namespace}", K::plural(&()));
-    let list = read(context, attempt, api.list(&ListParams::default())).await?;
-    let live = |object: &DynamicObject| object.metadata.deletion_timestamp.is_none();
-    Ok(list.items.into_iter().filter(live).collect())
+    let all = async {
+        let (mut kept, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+        loop {
+            let page = api.list(&params).await?;
+            let live = page
+                .items
+                .into_iter()
+                .filter(|object| object.metadata.deletion_timestamp.is_none());
+            kept.extend(live.filter_map(&keep));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(kept),
+            }
+        }
+    };
+    read(context, attempt, all).await
 }
 
 fn nonsense(attempt: String, error: &serde_json::Error) -> Ignorance {

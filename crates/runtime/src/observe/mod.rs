@@ -21,7 +21,7 @@ use sreg_domain::seen::{
     AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen,
 };
 use sreg_domain::{ArmId, Desired, Digest, Known, Seen, StepId};
-use sreg_planner::{is_left_to_open, may_open};
+use sreg_planner::{is_held_elsewhere, is_left_to_open, may_open};
 use tokio::time::Instant;
 
 use crate::absence::Witnesses;
@@ -34,7 +34,8 @@ pub(crate) use vantage::alive;
 /// Largest round number: JavaScript's largest safe integer, as the probe's schema says.
 const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
 
-/// Everything that a plan for `desired` may know now. Of a registry that nobody granted nothing of Azure is asked. Ends within the
+/// Everything that a plan for `desired` may know now. Of a registry that nobody granted, or that another object holds, nothing of
+/// Azure is asked. Ends within the
 /// settings' observe deadline; where public access is to be opened, whatever that does not need is waited for only a moment.
 pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
     let cluster = cluster::observe(context, object, desired).await;
@@ -48,6 +49,9 @@ pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, de
         memory: context.memories.recall(&object.uid),
     };
     if !desired.may_be_looked_at() {
+        return seen;
+    }
+    if is_held_elsewhere(desired, &seen) {
         return seen;
     }
     look_at_azure(context, object, desired, &known, &mut seen).await;

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -116,15 +117,28 @@ pub async fn read_object(client: &kube::Client, namespace: &str, name: &str) -> 
         .and_then(ObjectNow::new))
 }
 
-/// A `SecureRegistry` as the watch keeps it: metadata, and whether it was reported on. Specs are read live at each visit, so
-/// the cache stays small and no object, however broken, can stop the watch.
+/// A `SecureRegistry` as the watch keeps it: who it is, whether it was reported on, and whether it is to be open. Specs are read
+/// live at each visit, so the cache stays small whatever people write, and no object, however broken, can stop the watch.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Watched {
-    /// Its metadata.
+    /// Its metadata; [without what people may make large](Watched::let_go) once it is kept.
     pub metadata: ObjectMeta,
+    /// Tells one state of what people write from another.
+    #[serde(skip)]
+    pub key: u64,
     /// Whether a status stands there that somebody wrote.
     #[serde(default, rename = "status", deserialize_with = "somebody_wrote")]
     pub has_status: bool,
+    /// Whether its spec asks for public access: whoever comes to ask for that waits for it.
+    #[serde(default, rename = "spec", deserialize_with = "asks_for_public_access")]
+    pub is_to_be_open: bool,
+}
+
+fn asks_for_public_access<'de, D: Deserializer<'de>>(spec: D) -> Result<bool, D::Error> {
+    let desired = Value::deserialize(spec)?
+        .pointer("/publicAccess/desired")
+        .map(PublicAccess::deserialize);
+    Ok(matches!(desired, Some(Ok(PublicAccess::Enabled))))
 }
 
 /// The API server fills in a status where nobody wrote one: `observedGeneration: -1` and nothing else.
@@ -136,6 +150,29 @@ fn somebody_wrote<'de, D: Deserializer<'de>>(status: D) -> Result<bool, D::Error
             .any(|(name, value)| name != "observedGeneration" || value.as_i64() != Some(NEVER_OBSERVED)),
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => true,
     })
+}
+
+impl Watched {
+    /// Takes the key, and lets go of labels, annotations and managed fields: they are as large as their writers please.
+    pub fn let_go(&mut self) {
+        let meta = &mut self.metadata;
+        let mut hasher = DefaultHasher::new();
+        (
+            meta.generation,
+            meta.deletion_timestamp.is_some(),
+            &meta.finalizers,
+            &meta.labels,
+            &meta.annotations,
+        )
+            .hash(&mut hasher);
+        self.key = hasher.finish();
+        (
+            meta.labels,
+            meta.annotations,
+            meta.managed_fields,
+            meta.owner_references,
+        ) = (None, None, None, None);
+    }
 }
 
 impl Resource for Watched {

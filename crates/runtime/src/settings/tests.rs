@@ -31,6 +31,7 @@ fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
     assert_eq!(controller.namespaces, None);
     assert_eq!(controller.concurrency, 16);
     assert_eq!(controller.plan.max_break_glass, Duration::from_secs(4 * 3600));
+    assert_eq!(controller.plan.floors, Floors::default());
     let lease = typed.leader.lease("ns", "me").unwrap();
     assert_eq!(lease, LeaseSettings::new("ns", MANAGED_BY, "me"));
     assert_eq!(lease.check(), Ok(()));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sreg_azure::AzureClient;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::{Cloud, Desired, Grants, Seen};
-use sreg_planner::{FoundGrant, Plan, PlanSettings, grants_serving, lint, plan, validate};
+use sreg_planner::{Floors, FoundGrant, Plan, PlanSettings, grants_serving, lint, plan, validate};
 use sreg_runtime::controller;
 use sreg_runtime::leadership::LeadershipFence;
 use sreg_runtime::metrics::Metrics;
@@ -230,6 +230,8 @@ impl Stand {
             installation: "test".into(),
             cloud: Cloud::public(),
             max_break_glass: Duration::from_secs(4 * 3600),
+            floors: Floors::NONE,
+            cluster: "0c0c0c0c-0000-4000-8000-000000000001".into(),
         };
         ControllerSettings::new(OPERATOR_NAMESPACE, plan)
     }

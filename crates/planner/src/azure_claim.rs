@@ -1,0 +1,178 @@
+//! The claim in Azure: a tag of the registry names the one object, of all clusters, that holds it. The Lease decides within a cluster;
+//! the tag decides between clusters, because it stands where all of them look.
+//!
+//! | the tag names | then |
+//! | --- | --- |
+//! | nobody, or what no operator wrote; it never named this object | it is set, and nothing else: the next visit goes by what it finds |
+//! | the same; it named this object before | it is put back beside everything else |
+//! | another object of this cluster | as if it named nobody: the Lease is ours by then |
+//! | an object of another cluster | Stalled, naming it; nothing is written |
+//! | the same; a grant says `TakeOver`, and the tag never named this object | it is set, and nothing else |
+//! | this object | go on |
+//!
+//! Two clusters that set it at once find one of the two names there. Whoever finds the other's stops, and never takes it back by
+//! itself: an object that held a registry and lost it would fight for it. What cannot be read is not judged here. What was locked in
+//! this object's name is opened in an emergency also before the tag names it: whoever waits for that does not wait for a tag.
+
+use std::collections::BTreeMap;
+
+use sreg_api::grant::RegistryOperation;
+use sreg_api::names::CLAIM_TAG;
+use sreg_domain::naming::ClaimMark;
+use sreg_domain::seen::RegistrySeen;
+use sreg_domain::{AzureAction, Purpose};
+
+use crate::draft::{Draft, azure_step};
+use crate::facts::View;
+use crate::plan::{FindingReason, Step, Wait, WaitReason};
+
+/// Who holds the registry, as far as Azure says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The registry is not there, or was not read.
+    NotKnown,
+    /// This object.
+    Ours,
+    /// Nobody, or an object of this cluster whose Lease is ours by now; or it may be taken over.
+    Free,
+    /// An object of another cluster.
+    Elsewhere(ClaimMark),
+}
+
+/// What the tag says.
+pub(crate) fn standing(view: &View<'_>) -> Standing {
+    let Some(registry) = view.registry() else {
+        return Standing::NotKnown;
+    };
+    let ours = view.desired.claim_mark();
+    match ClaimMark::of(&registry.tags) {
+        Some(mark) if mark == ours => Standing::Ours,
+        Some(mark) if mark.cluster != ours.cluster && !may_take_over(view) => Standing::Elsewhere(mark),
+        Some(_) | None => Standing::Free,
+    }
+}
+
+/// The object of another cluster that holds the registry.
+pub(crate) fn elsewhere(view: &View<'_>) -> Option<ClaimMark> {
+    match standing(view) {
+        Standing::Elsewhere(mark) => Some(mark),
+        Standing::NotKnown | Standing::Ours | Standing::Free => None,
+    }
+}
+
+/// Whether the tag names this object.
+pub(crate) fn is_ours(view: &View<'_>) -> bool {
+    standing(view) == Standing::Ours
+}
+
+/// Whether the tag named this object once.
+pub(crate) fn was_ours(view: &View<'_>) -> bool {
+    view.seen.object.status.claimed_at.is_some()
+}
+
+/// Whether opening need not wait for the tag.
+pub(crate) fn lets_open(view: &View<'_>) -> bool {
+    match standing(view) {
+        Standing::NotKnown | Standing::Ours => true,
+        Standing::Free => was_ours(view) || view.was_locked_by_us(),
+        Standing::Elsewhere(_) => false,
+    }
+}
+
+fn may_take_over(view: &View<'_>) -> bool {
+    let take_over = Purpose::Registry(RegistryOperation::TakeOver);
+    !was_ours(view) && view.desired.is_valid() && view.desired.grants.allow(take_over, &view.desired.registry)
+}
+
+/// Plans the tag. `false`: nothing else may be planned, but what this object locked may be opened.
+pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
+    match standing(view) {
+        // Under Observe nothing is written that another could fight over.
+        Standing::NotKnown | Standing::Ours => true,
+        Standing::Elsewhere(mark) => {
+            draft.wait(held(view, &mark));
+            false
+        }
+        Standing::Free if view.desired.observe_only || was_ours(view) => true,
+        Standing::Free => {
+            if let Some(registry) = view.registry() {
+                if let Some(former) = ClaimMark::of(&registry.tags).filter(|m| m.cluster != view.desired.cluster) {
+                    draft.find(FindingReason::TakenOver, taken_over(view, &former));
+                }
+                if view.running(&registry.id).is_none() {
+                    draft.azure.push(claim(view, registry));
+                } else {
+                    draft.waiting(
+                        WaitReason::OperationInProgress,
+                        format!("Azure is still changing registry {}", registry.id.name()),
+                    );
+                }
+            }
+            false
+        }
+    }
+}
+
+/// The tag as it is to be, for the upkeep of the registry's tags.
+pub(crate) fn wanted(view: &View<'_>) -> BTreeMap<String, String> {
+    BTreeMap::from([(CLAIM_TAG.to_owned(), view.desired.claim_mark().to_string())])
+}
+
+fn claim(view: &View<'_>, registry: &RegistrySeen) -> Step {
+    azure_step(
+        format!("claim-in-azure {}", registry.id.name()),
+        AzureAction::SetTags {
+            id: registry.id.clone(),
+            tags: wanted(view),
+            removed: Vec::new(),
+            expected: registry.digest.clone(),
+        },
+    )
+}
+
+/// Takes the tag away, where it names this object.
+pub(crate) fn release(view: &View<'_>) -> Option<Step> {
+    let registry = view.registry().filter(|_| is_ours(view))?;
+    Some(azure_step(
+        format!("release-in-azure {}", registry.id.name()),
+        AzureAction::SetTags {
+            id: registry.id.clone(),
+            tags: BTreeMap::new(),
+            removed: vec![CLAIM_TAG.to_owned()],
+            expected: registry.digest.clone(),
+        },
+    ))
+}
+
+pub(crate) fn held(view: &View<'_>, mark: &ClaimMark) -> Wait {
+    let (name, namespace) = (&view.desired.object.name, &view.desired.object.namespace);
+    let holder = named(mark);
+    let way_out = if was_ours(view) {
+        format!(
+            "it was taken over there: delete this object (kubectl delete sreg {name} -n {namespace}), or, to have it back, declare it anew with a RegistryGrant that says TakeOver"
+        )
+    } else {
+        format!(
+            "to move it here, an administrator lets namespace {namespace} take it over (RegistryGrant, registries with operations: [TakeOver]); else delete this object (kubectl delete sreg {name} -n {namespace})"
+        )
+    };
+    Wait {
+        reason: WaitReason::ClaimedElsewhereStalled,
+        message: format!("{holder} holds this Azure registry (tag {CLAIM_TAG}): {way_out}"),
+    }
+}
+
+fn taken_over(view: &View<'_>, former: &ClaimMark) -> String {
+    format!(
+        "this registry was held by {}; a RegistryGrant lets namespace {} take it over, and the object there stops",
+        named(former),
+        view.desired.object.namespace
+    )
+}
+
+pub(crate) fn named(mark: &ClaimMark) -> String {
+    format!(
+        "SecureRegistry {}/{} of the cluster whose namespace kube-system has the uid {}",
+        mark.namespace, mark.name, mark.cluster
+    )
+}

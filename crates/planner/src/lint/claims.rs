@@ -1,0 +1,44 @@
+//! Nothing is written past another cluster's claim.
+
+use sreg_api::grant::RegistryOperation;
+use sreg_api::names::CLAIM_TAG;
+use sreg_domain::naming::ClaimMark;
+use sreg_domain::{AzureAction, Purpose};
+
+use super::{Lint, azure};
+
+pub(super) fn check(lint: &mut Lint<'_>) {
+    let (desired, seen) = (lint.desired, lint.seen);
+    let Some(registry) = seen.azure.registry.seen() else {
+        return;
+    };
+    let mark = ClaimMark::of(&registry.tags);
+    let object = &desired.object;
+    if mark.as_ref().is_some_and(|mark| {
+        let names_us = mark.namespace == object.namespace && mark.name == object.name && mark.uid == object.uid;
+        mark.cluster == desired.cluster && names_us
+    }) {
+        return;
+    }
+    let held_before = seen.object.status.claimed_at.is_some();
+    let of_another_cluster = mark.as_ref().is_some_and(|mark| mark.cluster != desired.cluster);
+    let take_over = Purpose::Registry(RegistryOperation::TakeOver);
+    let may_take_over = !held_before && desired.grants.allow(take_over, &desired.registry) && !seen.object.deleting;
+    if !of_another_cluster && (held_before || seen.object.deleting) {
+        return;
+    }
+    let plan = lint.plan;
+    for step in plan.steps() {
+        let Some(action) = azure(step) else { continue };
+        let allowed = match action {
+            AzureAction::SetTags { tags, .. } => {
+                tags.keys().all(|name| name == CLAIM_TAG) && (!of_another_cluster || may_take_over)
+            }
+            action => action.is_opening() && !of_another_cluster,
+        };
+        lint.demand("claim in azure", allowed, || {
+            let says = mark.as_ref().map_or("nobody".to_owned(), ToString::to_string);
+            format!("{} though the registry's claim tag names {says}", step.action)
+        });
+    }
+}

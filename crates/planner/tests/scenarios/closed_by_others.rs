@@ -1,0 +1,118 @@
+//! What this object never locked: somebody else closed it, and opening it takes somebody who agrees.
+
+use sreg_api::BreakGlassPhase::{Active, Ignored};
+use sreg_api::names::OWNER_TAG;
+use sreg_api::registry::PublicAccess;
+use sreg_planner::plan::WaitReason;
+
+use super::emergencies::{phase, told};
+use super::*;
+use crate::world::*;
+
+/// Closed by somebody else before this object came.
+fn found_closed() -> World {
+    let mut world = locked();
+    world.seen.cluster.snapshot = Fact::Absent;
+    world.suffer(scramble::Blow::EraseStatus);
+    world.visit();
+    assert!(world.all_closed(), "{}", world.message());
+    world
+}
+
+#[test]
+fn what_this_object_never_locked_is_opened_only_with_an_approval() {
+    for by_spec in [true, false] {
+        let mut world = found_closed();
+        if by_spec {
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+        } else {
+            world.break_glass(60);
+        }
+        for _ in 0..4 {
+            let (plan, _) = world.visit();
+            assert!(
+                !plan.steps().any(|step| step.action.opens()),
+                "{}",
+                sreg_planner::render(&plan)
+            );
+            assert!(plan.waits.iter().any(|wait| wait.reason == WaitReason::OpeningApproval));
+        }
+        if by_spec {
+            assert_eq!(world.state(), "AwaitingApproval");
+        } else {
+            assert_eq!(phase(&mut world, "incident-0"), Ignored);
+            assert!(
+                told(&mut world, "incident-0")
+                    .message
+                    .contains("change: Opening and digest")
+            );
+        }
+        let wanted = &world.seen.object.status.approvals_wanted;
+        assert!(
+            wanted
+                .iter()
+                .any(|w| w.change == "Opening" && w.summary.contains("contosostore")),
+            "{wanted:?}"
+        );
+        world.approve();
+        world.visit();
+        world.visit();
+        assert!(world.all_open(), "{}", world.message());
+        if !by_spec {
+            assert_eq!(phase(&mut world, "incident-0"), Active);
+        }
+        let used = &world.seen.object.status.approvals_used;
+        assert!(
+            used.iter().any(|u| u.change == "Opening" && u.approved_by == "joe"),
+            "{used:?}"
+        );
+    }
+}
+
+#[test]
+fn an_approval_of_an_opening_is_told_how_it_stands() {
+    use sreg_api::ChangeApprovalPhase::{Counts, Used};
+    let mut world = found_closed();
+    world.break_glass(60);
+    world.visit();
+    world.approve();
+    let stands = |world: &World| {
+        let all = world.seen.cluster.approvals.seen().unwrap();
+        let status = all.iter().find_map(|a| a.status.clone()).unwrap();
+        (status.phase, status.message)
+    };
+    world.visit();
+    let (before, _) = stands(&world);
+    assert!([Counts, Used].contains(&before));
+    world.visit();
+    world.visit();
+    let (phase, message) = stands(&world);
+    assert_eq!(phase, Used, "{message}");
+    assert!(message.contains("delete it to withdraw it"), "{message}");
+}
+
+#[test]
+fn an_emergency_of_what_others_closed_is_told_before_what_it_takes() {
+    let mut world = found_closed();
+    world.settle(60);
+    let findings = &world.seen.object.status.findings;
+    let told = findings.iter().find(|f| f.reason == "NothingToRestore").unwrap();
+    assert!(
+        told.message.contains("create a ChangeApproval with change: Opening"),
+        "{}",
+        told.message
+    );
+}
+
+#[test]
+fn what_this_object_made_closed_it_opens_by_itself() {
+    let mut world = found_closed();
+    let owner = world.desired.owner.clone();
+    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
+        registry.tags.insert(OWNER_TAG.into(), owner);
+        apply::touch_registry(registry);
+    }
+    world.break_glass(60);
+    world.visit();
+    assert!(world.all_open(), "{}", world.message());
+}
