@@ -30,11 +30,10 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     let plan = lint.plan;
     for step in plan.steps() {
         let Some(action) = azure(step) else { continue };
-        let allowed = match action {
-            AzureAction::SetTags { tags, .. } => {
-                tags.keys().all(|name| name == CLAIM_TAG) && (!of_another_cluster || may_take_over)
-            }
-            action => action.is_opening() && !of_another_cluster,
+        let allowed = if let AzureAction::SetTags { tags, .. } = action {
+            tags.keys().all(|name| name == CLAIM_TAG) && (!of_another_cluster || may_take_over)
+        } else {
+            action.is_opening() && !of_another_cluster
         };
         lint.demand("claim in azure", allowed, || {
             let says = mark.as_ref().map_or("nobody".to_owned(), ToString::to_string);
