@@ -31,6 +31,11 @@ pub struct SecureRegistryStatus {
     /// this object does not take it back by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed_at: Option<Time>,
+    /// Who holds the registry since this object lost it, as the tag said: `cluster/namespace/name/uid`. Gone once the tag names this
+    /// object again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub claim_lost_to: Option<String>,
     /// The last time that every required path was proven in one round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_proof: Option<ProofStatus>,

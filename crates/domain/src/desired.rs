@@ -23,7 +23,7 @@ pub struct Desired {
     pub object: ObjectRef,
     /// Value of our owner tag: `installation/namespace/name`.
     pub owner: String,
-    /// Id of the cluster that the object lives in: the uid of its namespace `kube-system`, which no other cluster has.
+    /// Id of the cluster that the object lives in, and of the operator there ([`naming::cluster_id`](crate::naming::cluster_id)).
     pub cluster: String,
     /// The cloud's names.
     pub cloud: Cloud,

@@ -161,6 +161,12 @@ pub fn link_name(virtual_network: &ArmId) -> String {
     )
 }
 
+/// Id of a cluster, and of the operator in it: from the uid of the namespace `kube-system`, which no other cluster has, and the namespace
+/// that the operator keeps its Leases in. Two operators of one cluster that do not share their Leases are two.
+pub fn cluster_id(kube_system_uid: &str, operator_namespace: &str) -> String {
+    Digest::of_parts([kube_system_uid, operator_namespace]).to_string()
+}
+
 /// Who holds a registry, as its claim tag says: an object of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimMark {
@@ -178,6 +184,11 @@ impl ClaimMark {
     /// What the claim tag says. `None`: nobody holds it, or what stands there was never written by an operator.
     pub fn of(tags: &BTreeMap<String, String>) -> Option<ClaimMark> {
         let (_, text) = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(CLAIM_TAG))?;
+        ClaimMark::parse(text)
+    }
+
+    /// Takes `cluster/namespace/name/uid` apart. `None`: no operator wrote that.
+    pub fn parse(text: &str) -> Option<ClaimMark> {
         let parts: Vec<&str> = text.split('/').collect();
         let [cluster, namespace, name, uid] = parts[..] else {
             return None;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use kube::{Client, Config};
 use sreg_azure::{AzureClient, AzureSettings};
+use sreg_domain::naming;
 use sreg_runtime::agent::{AgentHealth, AgentSettings, run_agent};
 use sreg_runtime::api_server::{cluster_id, offers_streaming_lists};
 use sreg_runtime::health::{Gate, Health, HealthServer};
@@ -145,7 +146,7 @@ impl Operator {
             let mut said = None;
             loop {
                 match cluster_id(&self.client).await {
-                    Ok(id) => return id,
+                    Ok(uid) => return naming::cluster_id(&uid, &self.settings.controller.operator_namespace),
                     Err(why) if said.as_ref() != Some(&why) => {
                         tracing::warn!(why, "not ready: the cluster's id is not known, trying again");
                         said = Some(why);
@@ -203,7 +204,7 @@ impl Operator {
 
     /// What only one process does.
     async fn lead(&self, fence: Arc<dyn LeadershipFence>, cluster: &str) -> Result<()> {
-        tracing::info!(identity = self.settings.identity, "leading");
+        tracing::info!(identity = self.settings.identity, cluster, "leading");
         self.metrics.leader(true);
         let mut settings = self.settings.controller.clone();
         settings.plan.cluster = cluster.to_owned();

@@ -137,6 +137,13 @@ pub(crate) fn is_stalled(view: &View<'_>, step: &str) -> bool {
     of(view, step).is_some_and(|record| !passes(record))
 }
 
+/// Whether a write whose step begins with this word was sent a short time ago and never answered.
+pub(crate) fn is_unanswered_lately(view: &View<'_>, verb: &str) -> bool {
+    let lately = |record: &RefusalStatus| at(record).is_some_and(|at| view.now.duration_since(at) < LASTS);
+    let mut sent = view.attempts.iter().filter(|r| r.step.split(' ').next() == Some(verb));
+    sent.any(|record| is_unanswered(record) && lately(record))
+}
+
 /// Whether a wait is for a write that opens something, and that Azure did not take.
 pub(crate) fn is_about_opening(view: &View<'_>, wait: &Wait) -> bool {
     let mut opening = view.attempts.iter().filter(|r| opens(&r.step) && !r.message.is_empty());

@@ -4,7 +4,8 @@
 //! | the tag names | then |
 //! | --- | --- |
 //! | nobody, or what no operator wrote; it never named this object | it is set, and nothing else: the next visit goes by what it finds |
-//! | the same; it named this object before | it is put back beside everything else |
+//! | the same; it named this object before, or an operator that knew of no tag locked it | it is put back beside everything else |
+//! | the same; this object has lost the registry to another cluster | as if it named that one: who had lost it gets nothing back by a wiped tag |
 //! | another object of this cluster | as if it named nobody: the Lease is ours by then |
 //! | an object of another cluster | Stalled, naming it; nothing is written |
 //! | the same; a grant says `TakeOver`, and the tag never named this object | it is set, and nothing else |
@@ -48,8 +49,34 @@ pub(crate) fn standing(view: &View<'_>) -> Standing {
     match ClaimMark::of(&registry.tags) {
         Some(mark) if mark == ours => Standing::Ours,
         Some(mark) if mark.cluster != ours.cluster && !may_take_over(view) => Standing::Elsewhere(mark),
-        Some(_) | None => Standing::Free,
+        // That somebody wiped the tag gives nothing back to whoever had lost the registry.
+        Some(_) | None => recorded_loss(view).map_or(Standing::Free, Standing::Elsewhere),
     }
+}
+
+fn recorded_loss(view: &View<'_>) -> Option<ClaimMark> {
+    let lost = view.seen.object.status.claim_lost_to.as_deref()?;
+    ClaimMark::parse(lost)
+}
+
+/// Who holds the registry since this object lost it: for status, until the tag names this object again.
+pub(crate) fn lost_to(view: &View<'_>) -> Option<ClaimMark> {
+    match standing(view) {
+        Standing::Ours => None,
+        Standing::Elsewhere(mark) if was_ours(view) => Some(mark),
+        Standing::Elsewhere(_) | Standing::Free | Standing::NotKnown => recorded_loss(view),
+    }
+}
+
+/// The tag names nobody of another cluster.
+fn is_nobodys(view: &View<'_>) -> bool {
+    let mark = view.registry().and_then(|registry| ClaimMark::of(&registry.tags));
+    mark.is_none_or(|mark| mark.cluster == view.desired.cluster)
+}
+
+/// Nobody else can have taken the registry meanwhile: the tag named this object before, or an operator that knew of no tag locked it.
+fn goes_on(view: &View<'_>) -> bool {
+    was_ours(view) || (view.was_locked_by_us() && is_nobodys(view))
 }
 
 /// The object of another cluster that holds the registry.
@@ -93,7 +120,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
             draft.wait(held(view, &mark));
             false
         }
-        Standing::Free if view.desired.observe_only || was_ours(view) => true,
+        Standing::Free if view.desired.observe_only || goes_on(view) => true,
         Standing::Free => {
             if let Some(registry) = view.registry() {
                 if let Some(former) = ClaimMark::of(&registry.tags).filter(|m| m.cluster != view.desired.cluster) {
@@ -149,7 +176,9 @@ pub(crate) fn held(view: &View<'_>, mark: &ClaimMark) -> Wait {
     let holder = named(mark);
     let way_out = if was_ours(view) {
         format!(
-            "it was taken over there: delete this object (kubectl delete sreg {name} -n {namespace}), or, to have it back, declare it anew with a RegistryGrant that says TakeOver"
+            "it was taken over there: delete this object (kubectl delete sreg {name} -n {namespace}); or, to have it back, delete the one there and write this one's name into the tag: az tag update --resource-id {} --operation Merge --tags {CLAIM_TAG}={}",
+            view.desired.registry,
+            view.desired.claim_mark()
         )
     } else {
         format!(
@@ -172,7 +201,7 @@ fn taken_over(view: &View<'_>, former: &ClaimMark) -> String {
 
 pub(crate) fn named(mark: &ClaimMark) -> String {
     format!(
-        "SecureRegistry {}/{} of the cluster whose namespace kube-system has the uid {}",
+        "SecureRegistry {}/{} of the cluster with the id {} (its operator's log names it)",
         mark.namespace, mark.name, mark.cluster
     )
 }

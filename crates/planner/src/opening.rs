@@ -356,7 +356,11 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
 /// Once everything is as open as it was, what was before the lock is of no use: the next lock keeps what it finds then.
 pub(crate) fn forget_snapshot(view: &View<'_>, draft: &mut Draft) {
     // Rules that Azure refused are kept: they may still be put back.
-    let useless = view.all_open() && !is_shut(view) && rules_left_out(view).is_empty();
+    let useless = view.all_open()
+        && !is_shut(view)
+        && rules_left_out(view).is_empty()
+        // A closing write that nobody answered may still take effect.
+        && !attempts::is_unanswered_lately(view, CLOSE);
     if useless && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(&view.desired.registry);
         draft.cluster.push(cluster_step(

@@ -343,17 +343,24 @@ fn probes(view: &View<'_>, draft: &mut Draft) -> Vec<Step> {
     steps
 }
 
-/// The claim tag goes with the claim. One that cannot be removed is told, and holds nothing up.
+/// The claim tag goes with the claim. One that cannot be removed is told, and holds nothing up; what passes is waited for.
 fn in_azure(view: &View<'_>, draft: &mut Draft) -> Option<Step> {
-    let step = azure_claim::release(view).filter(|_| view.desired.is_valid() && !view.desired.observe_only)?;
-    let Some(refused) = attempts::held(view, &step.id.0) else {
-        return Some(step);
+    let step = azure_claim::release(view)?;
+    let may_write = view.desired.is_valid() && !view.desired.observe_only;
+    let why = match attempts::held(view, &step.id.0) {
+        _ if !may_write => "nothing is written to Azure for an object that is not valid, or only observes".to_owned(),
+        None => return Some(step),
+        Some(wait) if !attempts::is_stalled(view, &step.id.0) && !lasts(view, patience(view)) => {
+            draft.wait(wait);
+            return None;
+        }
+        Some(refused) => refused.message,
     };
     draft.find(
         FindingReason::LeftInPlace,
         format!(
             "tag {CLAIM_TAG} stays on the registry, and keeps other clusters from it: {}; az tag update --resource-id {} --operation Delete --tags {CLAIM_TAG}={}",
-            refused.message,
+            why,
             view.desired.registry,
             view.desired.claim_mark()
         ),
@@ -377,11 +384,11 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     };
     let open_or_gone = view.all_open() || matches!(gone::registry(view), Gone::Yes);
     // A visit of its own: what is left of the cluster goes only once nothing in Azure says that we hold it.
-    if ours
-        && open_or_gone
-        && let Some(step) = in_azure(view, draft)
-    {
-        return vec![vec![step]];
+    if ours && open_or_gone {
+        let step = in_azure(view, draft);
+        if step.is_some() || !draft.waits.is_empty() {
+            return step.map(|step| vec![step]).into_iter().collect();
+        }
     }
     if ours && open_or_gone && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(registry);

@@ -46,7 +46,7 @@ mod waivers;
 pub struct PlanSettings {
     /// Name of this installation: first part of the owner mark.
     pub installation: String,
-    /// Id of the cluster: the uid of its namespace `kube-system`.
+    /// Id of the cluster and of the operator in it (`naming::cluster_id`).
     pub cluster: String,
     /// Which Azure cloud.
     pub cloud: Cloud,

@@ -14,7 +14,9 @@ use sreg_domain::action::{ClusterAction, Failure, StepResult};
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::{Action as StepAction, Effect, Outcome};
 use sreg_planner::plan::WaitReason;
-use sreg_planner::{LintFinding, Plan, Report, ReportInput, Violation, lint, plan, report, report_invalid};
+use sreg_planner::{
+    LintFinding, Plan, Report, ReportInput, Violation, is_left_to_open, lint, may_open, plan, report, report_invalid,
+};
 
 use crate::act::{Unwritten, act, failure, send};
 use crate::backoff::jittered;
@@ -140,7 +142,8 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             };
             let report = report(input);
             context.memories.attempted(&object.uid, report.attempts.clone());
-            if plan.assessment.state.is_some_and(State::is_urgent) {
+            let waits_to_open = may_open(&desired, &seen) && is_left_to_open(&desired, &seen);
+            if waits_to_open || plan.assessment.state.is_some_and(State::is_urgent) {
                 context.turns.hasten(key.clone());
             }
             (report, outcome, result)

@@ -65,7 +65,7 @@ pub(crate) fn objects(
         let Some((object, Difference { is_new, before, .. })) = change.object else {
             return ready(None);
         };
-        if before.is_some_and(|before| !before.is_to_be_open && object.is_to_be_open) {
+        if object.is_to_be_open && before.is_none_or(|before| !before.is_to_be_open) {
             context.turns.hasten(ObjectKey::of(&object));
         }
         let lost_status = before.is_some_and(|before| before.has_status && !object.has_status);

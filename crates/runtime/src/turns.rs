@@ -3,7 +3,7 @@
 //!
 //! | lane | turns | one namespace | who is next |
 //! | --- | --- | --- | --- |
-//! | urgent | all | half of all | of the namespace with the fewest urgent passes under way, then who waits longest |
+//! | urgent | three quarters | half of all | of the namespace with the fewest urgent passes under way, then who waits longest |
 //! | ordinary | three quarters | three quarters of those | the same, once nobody urgent can go |
 //!
 //! An object is urgent from when a person asks for an opening, or its last pass left something urgent to do, until its next pass
@@ -199,15 +199,20 @@ impl Queue {
         if self.closed || self.under_way() >= all {
             return None;
         }
-        let ordinary = all - all.div_ceil(4).min(all - 1);
+        let of_a_lane = all - all.div_ceil(4).min(all - 1);
         let of_one_namespace = |urgency| match urgency {
             Urgency::Urgent => all.div_ceil(2),
-            Urgency::Ordinary => ordinary - ordinary / 4,
+            Urgency::Ordinary => of_a_lane - of_a_lane / 4,
         };
-        let ordinary_may = self.in_lane(Urgency::Ordinary) < ordinary;
+        let ordinary_may = self.in_lane(Urgency::Ordinary) < of_a_lane;
+        let urgent_may = self.in_lane(Urgency::Urgent) < of_a_lane;
         let running = |lane: &(Urgency, String)| self.running.get(lane).copied().unwrap_or_default();
         let may = |lane: &(Urgency, String)| {
-            running(lane) < of_one_namespace(lane.0) && (lane.0 == Urgency::Urgent || ordinary_may)
+            let lane_may = match lane.0 {
+                Urgency::Urgent => urgent_may,
+                Urgency::Ordinary => ordinary_may,
+            };
+            running(lane) < of_one_namespace(lane.0) && lane_may
         };
         let waiting = self.waiting.iter().enumerate();
         let waiting = waiting.map(|(at, waiter)| (at, self.lane(&waiter.object), waiter.arrival));

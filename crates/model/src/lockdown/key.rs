@@ -430,6 +430,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         observed_generation,
         release_required,
         claimed_at,
+        claim_lost_to,
         conditions,
         endpoints_ready: _,
         paths_verified: _,
@@ -460,7 +461,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         conditions.len(),
     )
         .hash(hasher);
-    claimed_at.is_some().hash(hasher);
+    (claimed_at.is_some(), claim_lost_to.is_some()).hash(hasher);
     // Anything of it is at least a tick ago, or younger than patience.
     time(unsettled_since).hash(hasher);
     for Condition {

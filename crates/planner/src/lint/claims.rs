@@ -24,16 +24,25 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     let of_another_cluster = mark.as_ref().is_some_and(|mark| mark.cluster != desired.cluster);
     let take_over = Purpose::Registry(RegistryOperation::TakeOver);
     let may_take_over = !held_before && desired.grants.allow(take_over, &desired.registry) && !seen.object.deleting;
-    if !of_another_cluster && (held_before || seen.object.deleting) {
+    let status = &seen.object.status;
+    let name = format!("{}/{}", object.namespace, object.name);
+    let kept = seen
+        .cluster
+        .snapshot
+        .seen()
+        .is_some_and(|snapshot| snapshot.holder == name);
+    let proven = status.exposure.as_ref().is_some_and(|e| e.evidence_digest.is_some());
+    let lost = status.claim_lost_to.is_some();
+    if !of_another_cluster && !lost && (held_before || kept || proven || seen.object.deleting) {
         return;
     }
     let plan = lint.plan;
     for step in plan.steps() {
         let Some(action) = azure(step) else { continue };
         let allowed = if let AzureAction::SetTags { tags, .. } = action {
-            tags.keys().all(|name| name == CLAIM_TAG) && (!of_another_cluster || may_take_over)
+            tags.keys().all(|name| name == CLAIM_TAG) && !lost && (!of_another_cluster || may_take_over)
         } else {
-            action.is_opening() && !of_another_cluster
+            action.is_opening() && !of_another_cluster && !lost
         };
         lint.demand("claim in azure", allowed, || {
             let says = mark.as_ref().map_or("nobody".to_owned(), ToString::to_string);

@@ -28,6 +28,7 @@ pub(super) fn status(status: &mut SecureRegistryStatus) {
         paths_verified,
         grants,
         claimed_at: _,
+        claim_lost_to,
         release_required: _,
         last_proof,
         stale_since: _,
@@ -54,6 +55,7 @@ pub(super) fn status(status: &mut SecureRegistryStatus) {
         .into_iter()
         .flatten()
         .for_each(told);
+    claim_lost_to.iter_mut().for_each(key);
     last_proof.iter_mut().for_each(proof);
     public_access.iter_mut().for_each(access);
     endpoints.iter_mut().for_each(endpoint);

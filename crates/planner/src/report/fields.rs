@@ -73,6 +73,7 @@ pub(super) fn status(
         approvals_used: approvals_used(view, plan, outcome, now),
         last_name_change_time: last_name_change(view, plan, outcome, &conditions, now),
         exposure: None,
+        claim_lost_to: azure_claim::lost_to(view).map(|mark| mark.to_string()),
         claimed_at: former
             .claimed_at
             .clone()

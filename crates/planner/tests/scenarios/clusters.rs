@@ -265,3 +265,83 @@ fn what_another_object_holds_is_not_even_looked_at_for_whoever_only_observes() {
     assert_eq!(status, "null");
     assert!(world.message().contains("owners/models"), "{}", world.message());
 }
+
+#[test]
+fn who_lost_a_registry_gets_nothing_back_by_a_wiped_tag_but_by_its_name_in_it() {
+    let mut first = locked();
+    let mut second = in_another_cluster(&first);
+    second.regrant(None);
+    second.settle(60);
+    shares_azure(&second, &mut first);
+    first.visit();
+    assert!(first.seen.object.status.claim_lost_to.is_some());
+    let wiped = |world: &mut World, says: Option<String>| {
+        if let Fact::Seen(registry) = &mut world.seen.azure.registry {
+            registry.tags.remove(CLAIM_TAG);
+            registry.tags.extend(says.map(|says| (CLAIM_TAG.to_owned(), says)));
+            apply::touch_registry(registry);
+        }
+    };
+    wiped(&mut first, None);
+    first.break_glass(60);
+    writes_nothing(&mut first);
+    assert_eq!(first.state(), "Stalled", "{}", first.message());
+    // Nor does its end take anything along that is the other's by now.
+    let mut leaving = first.clone();
+    leaving.respec(|o| {
+        o.spec.public_access.desired = PublicAccess::Enabled;
+        o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints;
+    });
+    leaving.delete();
+    for _ in 0..6 {
+        let (plan, _) = leaving.visit();
+        assert!(azure_writes(&plan).is_empty(), "{}", sreg_planner::render(&plan));
+    }
+    assert!(leaving.gone);
+    // The command of its message gives it back.
+    let ours = first.desired.claim_mark().to_string();
+    assert!(
+        first.message().contains(&format!("{CLAIM_TAG}={ours}")),
+        "{}",
+        first.message()
+    );
+    wiped(&mut first, Some(ours));
+    first.settle(60);
+    assert_eq!(first.state(), "Locked", "{}", first.message());
+    assert!(first.seen.object.status.claim_lost_to.is_none());
+}
+
+/// An operator that knew of no tag locked it; the tag cannot be written.
+#[test]
+fn a_lock_from_before_there_were_tags_is_kept_up_whether_the_tag_can_be_written_or_not() {
+    let mut world = locked();
+    world.seen.object.status.claimed_at = None;
+    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
+        registry.tags.remove(CLAIM_TAG);
+        apply::touch_registry(registry);
+    }
+    world.contrary.push(("set-tags".into(), refused_for_good()));
+    world.suffer(scramble::Blow::OpenStorage);
+    world.settle_anyhow(30);
+    assert!(world.all_closed(), "{}", world.message());
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+}
+
+#[test]
+fn what_passes_is_waited_for_before_the_tag_stays() {
+    let mut world = World::everyday();
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(30);
+    let busy = contrary::Contrary::Fails("TooManyRequests", 429, Disposition::Wait(Duration::from_secs(7)));
+    world.contrary.push(("release-in-azure".into(), busy));
+    world.delete();
+    world.visit();
+    world.visit();
+    assert!(!world.gone);
+    world.contrary.clear();
+    world.pass(Duration::from_secs(60));
+    world.visit();
+    world.visit();
+    assert!(world.gone);
+    assert_eq!(tag(&world), None);
+}
