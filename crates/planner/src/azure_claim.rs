@@ -6,6 +6,7 @@
 //! | nobody, or what no operator wrote; it never named this object | it is set, and nothing else: the next visit goes by what it finds |
 //! | the same; it named this object before, or an operator that knew of no tag locked it | it is put back beside everything else |
 //! | the same; this object has lost the registry to another cluster | as if it named that one: who had lost it gets nothing back by a wiped tag |
+//! | the same; the tag is not taken, or does not last (a policy keeps tags) | it is upkeep from then on, and told as failing |
 //! | another object of this cluster | as if it named nobody: the Lease is ours by then |
 //! | an object of another cluster | Stalled, naming it; nothing is written |
 //! | the same; a grant says `TakeOver`, and the tag never named this object | it is set, and nothing else |
@@ -23,6 +24,7 @@ use sreg_domain::naming::ClaimMark;
 use sreg_domain::seen::RegistrySeen;
 use sreg_domain::{AzureAction, Purpose};
 
+use crate::attempts;
 use crate::draft::{Draft, azure_step};
 use crate::facts::View;
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
@@ -120,7 +122,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
             draft.wait(held(view, &mark));
             false
         }
-        Standing::Free if view.desired.observe_only || goes_on(view) => true,
+        Standing::Free if view.desired.observe_only || goes_on(view) || is_unwritable(view) => true,
         Standing::Free => {
             if let Some(registry) = view.registry() {
                 if let Some(former) = ClaimMark::of(&registry.tags).filter(|m| m.cluster != view.desired.cluster) {
@@ -140,6 +142,24 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
     }
 }
 
+/// The tag was not taken, or did not last, as often as a person is asked to look: a policy keeps tags as it wants them. Then no cluster
+/// can see who holds the registry, and waiting longer helps nobody. From then on the tag is upkeep, and told as such.
+fn is_unwritable(view: &View<'_>) -> bool {
+    let registry = view
+        .registry()
+        .filter(|_| is_nobodys(view) && standing(view) == Standing::Free);
+    registry.is_some_and(|registry| attempts::is_stalled(view, &step_name(registry)))
+}
+
+/// Whether this object holds the registry as far as Azure can say, for status: the tag names it, or cannot be written.
+pub(crate) fn counts_as_ours(view: &View<'_>) -> bool {
+    is_ours(view) || is_unwritable(view)
+}
+
+fn step_name(registry: &RegistrySeen) -> String {
+    format!("claim-in-azure {}", registry.id.name())
+}
+
 /// The tag as it is to be, for the upkeep of the registry's tags.
 pub(crate) fn wanted(view: &View<'_>) -> BTreeMap<String, String> {
     BTreeMap::from([(CLAIM_TAG.to_owned(), view.desired.claim_mark().to_string())])
@@ -147,7 +167,7 @@ pub(crate) fn wanted(view: &View<'_>) -> BTreeMap<String, String> {
 
 fn claim(view: &View<'_>, registry: &RegistrySeen) -> Step {
     azure_step(
-        format!("claim-in-azure {}", registry.id.name()),
+        step_name(registry),
         AzureAction::SetTags {
             id: registry.id.clone(),
             tags: wanted(view),

@@ -33,7 +33,10 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         .is_some_and(|snapshot| snapshot.holder == name);
     let proven = status.exposure.as_ref().is_some_and(|e| e.evidence_digest.is_some());
     let lost = status.claim_lost_to.is_some();
-    if !of_another_cluster && !lost && (held_before || kept || proven || seen.object.deleting) {
+    let passes = ["RetryPending", "EffectPending"];
+    let mut tried = status.refusals.iter().chain(&seen.memory.attempts.all);
+    let unwritable = tried.any(|r| r.step.starts_with("claim-in-azure ") && !passes.contains(&r.reason.as_str()));
+    if !of_another_cluster && !lost && (held_before || kept || proven || unwritable || seen.object.deleting) {
         return;
     }
     let plan = lint.plan;

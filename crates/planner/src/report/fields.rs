@@ -77,7 +77,7 @@ pub(super) fn status(
         claimed_at: former
             .claimed_at
             .clone()
-            .or_else(|| azure_claim::is_ours(view).then(|| whole_seconds(now))),
+            .or_else(|| azure_claim::counts_as_ours(view).then(|| whole_seconds(now))),
         snapshot: snapshot(view),
         rollback: None,
         break_glasses: emergencies.uses.clone(),

@@ -345,3 +345,19 @@ fn what_passes_is_waited_for_before_the_tag_stays() {
     assert!(world.gone);
     assert_eq!(tag(&world), None);
 }
+
+/// A policy keeps tags as it wants them: nobody can see who holds the registry, and that is told, but locks nobody out.
+#[test]
+fn a_claim_tag_that_does_not_last_is_told_and_holds_nothing_up() {
+    for way in [contrary::Contrary::Ignored, refused_for_good()] {
+        let mut world = untagged();
+        for step in ["claim-in-azure", "set-tags"] {
+            world.contrary.push((step.into(), way.clone()));
+        }
+        world.settle_anyhow(80);
+        assert_eq!(world.state(), "Locked", "{}", world.message());
+        let findings = &world.seen.object.status.findings;
+        let told = |f: &sreg_api::status::FindingStatus| f.reason == "UpkeepFailing" && f.message.contains(CLAIM_TAG);
+        assert!(findings.iter().any(told), "{findings:?}");
+    }
+}
