@@ -187,6 +187,11 @@ impl ClaimMark {
         ClaimMark::parse(text)
     }
 
+    /// Whether both are objects of one name in one cluster. An object that is declared anew has another uid, and goes on.
+    pub fn has_name_of(&self, other: &ClaimMark) -> bool {
+        self.cluster == other.cluster && self.namespace == other.namespace && self.name == other.name
+    }
+
     /// Takes `cluster/namespace/name/uid` apart. `None`: no operator wrote that.
     pub fn parse(text: &str) -> Option<ClaimMark> {
         let parts: Vec<&str> = text.split('/').collect();

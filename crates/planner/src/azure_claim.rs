@@ -10,7 +10,7 @@
 //! | another object of this cluster | as if it named nobody: the Lease is ours by then |
 //! | an object of another cluster | Stalled, naming it; nothing is written |
 //! | the same; a grant says `TakeOver`, and the tag never named this object | it is set, and nothing else |
-//! | this object | go on |
+//! | this object, or one of its name that was there before | go on |
 //!
 //! Two clusters that set it at once find one of the two names there. Whoever finds the other's stops, and never takes it back by
 //! itself: an object that held a registry and lost it would fight for it. What cannot be read is not judged here. What was locked in
@@ -49,7 +49,7 @@ pub(crate) fn standing(view: &View<'_>) -> Standing {
     };
     let ours = view.desired.claim_mark();
     match ClaimMark::of(&registry.tags) {
-        Some(mark) if mark == ours => Standing::Ours,
+        Some(mark) if mark.has_name_of(&ours) => Standing::Ours,
         Some(mark) if mark.cluster != ours.cluster && !may_take_over(view) => Standing::Elsewhere(mark),
         // That somebody wiped the tag gives nothing back to whoever had lost the registry.
         Some(_) | None => recorded_loss(view).map_or(Standing::Free, Standing::Elsewhere),
@@ -160,7 +160,12 @@ fn step_name(registry: &RegistrySeen) -> String {
     format!("claim-in-azure {}", registry.id.name())
 }
 
-/// The tag as it is to be, for the upkeep of the registry's tags.
+/// The tag as it is to be, for the upkeep of the registry's tags, where it names somebody else.
+pub(crate) fn missing(view: &View<'_>) -> BTreeMap<String, String> {
+    if is_ours(view) { BTreeMap::new() } else { wanted(view) }
+}
+
+/// The tag as it is to be.
 pub(crate) fn wanted(view: &View<'_>) -> BTreeMap<String, String> {
     BTreeMap::from([(CLAIM_TAG.to_owned(), view.desired.claim_mark().to_string())])
 }

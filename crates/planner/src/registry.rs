@@ -126,7 +126,7 @@ fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
         }
     }
     let mut wanted = view.desired.tags.clone();
-    wanted.extend(azure_claim::wanted(view));
+    wanted.extend(azure_claim::missing(view));
     let tags = tags_to_set(&wanted, registry);
     if !tags.is_empty() {
         draft.upkeep.push(azure_step(

@@ -14,10 +14,10 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     };
     let mark = ClaimMark::of(&registry.tags);
     let object = &desired.object;
-    if mark.as_ref().is_some_and(|mark| {
-        let names_us = mark.namespace == object.namespace && mark.name == object.name && mark.uid == object.uid;
-        mark.cluster == desired.cluster && names_us
-    }) {
+    let ours = |mark: &ClaimMark| {
+        mark.cluster == desired.cluster && mark.namespace == object.namespace && mark.name == object.name
+    };
+    if mark.as_ref().is_some_and(ours) {
         return;
     }
     let held_before = seen.object.status.claimed_at.is_some();

@@ -3,6 +3,7 @@
 use sreg_api::names::{CLAIM_TAG, OWNER_TAG, ZONE_GROUP};
 use sreg_api::registry::DnsMode;
 use sreg_domain::desired::EndpointPlace;
+use sreg_domain::naming::ClaimMark;
 use sreg_domain::seen::{Coverage, EndpointSeen, ZoneGroupPolicy};
 use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact, Seen, naming};
 
@@ -53,11 +54,12 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                 CLAIM_TAG => *value == mark,
                 _ => desired.tags.contains_key(key),
             };
-            let held = azure.registry.seen().is_some_and(|r| {
-                r.tags
-                    .iter()
-                    .any(|(k, v)| k.eq_ignore_ascii_case(CLAIM_TAG) && *v == mark)
-            });
+            let names_us = |found: ClaimMark| found.has_name_of(&desired.claim_mark());
+            let held = azure
+                .registry
+                .seen()
+                .and_then(|r| ClaimMark::of(&r.tags))
+                .is_some_and(names_us);
             let goes = removed.is_empty() || (*removed == [CLAIM_TAG] && held && seen.object.deleting);
             let keys = tags.iter().all(|(key, value)| is_ours(key, value)) && goes;
             lint.demand(
