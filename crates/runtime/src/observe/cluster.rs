@@ -372,8 +372,8 @@ mod tests {
     use super::*;
 
     /// A new line that looks like one of ours, an escape of a terminal's, a turned direction of writing, and markup.
-    const NASTY: &str = "no\r\nLocked\u{1b}[2K\u{202e}x<script>";
-    const HARMLESS: &str = "no Locked\u{fffd}[2K\u{fffd}x‹script›";
+    const NASTY: &str = "no\r\nLocked\u{1b}[2K\u{202e}x<script/>";
+    const HARMLESS: &str = "no Locked\u{fffd}[2K\u{fffd}x‹script/›";
 
     fn object(spec: Value, status: Value) -> DynamicObject {
         let meta = json!({"name": "x", "namespace": "n", "uid": "u", "creationTimestamp": "2026-11-23T10:00:00Z"});
@@ -428,6 +428,6 @@ mod tests {
         let approval =
             json!({"secureRegistryName": "r", "change": "Lockdown", "digest": "0123456789abcdef", "approvedBy": NASTY});
         let (_, approval) = approval_of(object(approval, Value::Null)).unwrap();
-        assert!(approval.approved_by.ends_with("x‹script›") && !approval.approved_by.contains('\n'));
+        assert!(approval.approved_by.ends_with("x‹script/›") && !approval.approved_by.contains('\n'));
     }
 }
