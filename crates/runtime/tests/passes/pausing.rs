@@ -96,7 +96,8 @@ async fn a_tag_war_leaves_the_lock_ready() {
         "{:#}",
         stand.status()["findings"]
     );
-    assert!(struck(&stand) <= 10, "{} writes in two hours", struck(&stand));
+    // Three of them are the claim's tag, which is upkeep beside the others from then on.
+    assert!(struck(&stand) <= 13, "{} writes in two hours", struck(&stand));
     operator.stop().await;
 }
 
