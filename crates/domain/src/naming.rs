@@ -93,12 +93,15 @@ impl Belonging {
     }
 }
 
-/// Value of our owner tag; blank is none. Azure's tag names ignore case.
+/// Value of a tag. Azure's tag names ignore case.
+fn tag<'a>(tags: &'a BTreeMap<String, String>, named: &str) -> Option<&'a str> {
+    let (_, value) = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(named))?;
+    Some(value)
+}
+
+/// Value of our owner tag; blank is none.
 pub fn owner_in(tags: &BTreeMap<String, String>) -> Option<&str> {
-    let named = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(OWNER_TAG));
-    named
-        .map(|(_, value)| value.as_str())
-        .filter(|value| !value.trim().is_empty())
+    tag(tags, OWNER_TAG).filter(|value| !value.trim().is_empty())
 }
 
 /// Those of the wanted tags that are missing or differ. Azure compares tag names without case.
@@ -183,8 +186,7 @@ pub struct ClaimMark {
 impl ClaimMark {
     /// What the claim tag says. `None`: nobody holds it, or what stands there was never written by an operator.
     pub fn of(tags: &BTreeMap<String, String>) -> Option<ClaimMark> {
-        let (_, text) = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(CLAIM_TAG))?;
-        ClaimMark::parse(text)
+        ClaimMark::parse(tag(tags, CLAIM_TAG)?)
     }
 
     /// Whether both are objects of one name in one cluster. An object that is declared anew has another uid, and goes on.

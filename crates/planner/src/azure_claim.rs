@@ -18,16 +18,15 @@
 
 use std::collections::BTreeMap;
 
-use sreg_api::grant::RegistryOperation;
 use sreg_api::names::CLAIM_TAG;
+use sreg_domain::AzureAction;
 use sreg_domain::naming::ClaimMark;
 use sreg_domain::seen::RegistrySeen;
-use sreg_domain::{AzureAction, Purpose};
 
-use crate::attempts;
 use crate::draft::{Draft, azure_step};
 use crate::facts::View;
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
+use crate::{attempts, claims};
 
 /// Who holds the registry, as far as Azure says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,15 +69,15 @@ pub(crate) fn lost_to(view: &View<'_>) -> Option<ClaimMark> {
     }
 }
 
-/// The tag names nobody of another cluster.
-fn is_nobodys(view: &View<'_>) -> bool {
-    let mark = view.registry().and_then(|registry| ClaimMark::of(&registry.tags));
-    mark.is_none_or(|mark| mark.cluster == view.desired.cluster)
+/// The object of another cluster that the tag names, whoever may take over from it.
+fn foreigner(view: &View<'_>) -> Option<ClaimMark> {
+    let mark = ClaimMark::of(&view.registry()?.tags)?;
+    (mark.cluster != view.desired.cluster).then_some(mark)
 }
 
 /// Nobody else can have taken the registry meanwhile: the tag named this object before, or an operator that knew of no tag locked it.
 fn goes_on(view: &View<'_>) -> bool {
-    was_ours(view) || (view.was_locked_by_us() && is_nobodys(view))
+    was_ours(view) || (view.was_locked_by_us() && foreigner(view).is_none())
 }
 
 /// The object of another cluster that holds the registry.
@@ -109,8 +108,7 @@ pub(crate) fn lets_open(view: &View<'_>) -> bool {
 }
 
 fn may_take_over(view: &View<'_>) -> bool {
-    let take_over = Purpose::Registry(RegistryOperation::TakeOver);
-    !was_ours(view) && view.desired.is_valid() && view.desired.grants.allow(take_over, &view.desired.registry)
+    !was_ours(view) && view.desired.is_valid() && claims::take_over_is_granted(view)
 }
 
 /// Plans the tag. `false`: nothing else may be planned, but what this object locked may be opened.
@@ -125,7 +123,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
         Standing::Free if view.desired.observe_only || goes_on(view) || is_unwritable(view) => true,
         Standing::Free => {
             if let Some(registry) = view.registry() {
-                if let Some(former) = ClaimMark::of(&registry.tags).filter(|m| m.cluster != view.desired.cluster) {
+                if let Some(former) = foreigner(view) {
                     draft.find(FindingReason::TakenOver, taken_over(view, &former));
                 }
                 if view.running(&registry.id).is_none() {
@@ -147,7 +145,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
 fn is_unwritable(view: &View<'_>) -> bool {
     let registry = view
         .registry()
-        .filter(|_| is_nobodys(view) && standing(view) == Standing::Free);
+        .filter(|_| foreigner(view).is_none() && standing(view) == Standing::Free);
     registry.is_some_and(|registry| attempts::is_stalled(view, &step_name(registry)))
 }
 

@@ -97,8 +97,13 @@ pub(crate) fn of_another<'a>(view: &'a View<'_>) -> Option<&'a Claim> {
 
 /// Whether administrators let this namespace go on with what an object of another name left.
 pub(crate) fn may_take_over(view: &View<'_>, claim: &Claim) -> bool {
+    !claim.alive && view.desired.is_valid() && take_over_is_granted(view)
+}
+
+/// Whether a grant lets this namespace go on with the registry in another's stead.
+pub(crate) fn take_over_is_granted(view: &View<'_>) -> bool {
     let take_over = Purpose::Registry(RegistryOperation::TakeOver);
-    !claim.alive && view.desired.is_valid() && view.desired.grants.allow(take_over, &view.desired.registry)
+    view.desired.grants.allow(take_over, &view.desired.registry)
 }
 
 /// Who holds the registry, and how that ends.

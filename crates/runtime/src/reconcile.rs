@@ -142,8 +142,8 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             };
             let report = report(input);
             context.memories.attempted(&object.uid, report.attempts.clone());
-            let waits_to_open = may_open(&desired, &seen) && is_left_to_open(&desired, &seen);
-            if waits_to_open || plan.assessment.state.is_some_and(State::is_urgent) {
+            let waits_to_open = || may_open(&desired, &seen) && is_left_to_open(&desired, &seen);
+            if plan.assessment.state.is_some_and(State::is_urgent) || waits_to_open() {
                 context.turns.hasten(key.clone());
             }
             (report, outcome, result)

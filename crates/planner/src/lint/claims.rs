@@ -5,7 +5,7 @@ use sreg_api::names::CLAIM_TAG;
 use sreg_domain::naming::ClaimMark;
 use sreg_domain::{AzureAction, Purpose};
 
-use super::{Lint, azure};
+use super::{Lint, azure, people};
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     let (desired, seen) = (lint.desired, lint.seen);
@@ -13,11 +13,8 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         return;
     };
     let mark = ClaimMark::of(&registry.tags);
-    let object = &desired.object;
-    let ours = |mark: &ClaimMark| {
-        mark.cluster == desired.cluster && mark.namespace == object.namespace && mark.name == object.name
-    };
-    if mark.as_ref().is_some_and(ours) {
+    let ours = desired.claim_mark();
+    if mark.as_ref().is_some_and(|mark| mark.has_name_of(&ours)) {
         return;
     }
     let held_before = seen.object.status.claimed_at.is_some();
@@ -25,18 +22,12 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     let take_over = Purpose::Registry(RegistryOperation::TakeOver);
     let may_take_over = !held_before && desired.grants.allow(take_over, &desired.registry) && !seen.object.deleting;
     let status = &seen.object.status;
-    let name = format!("{}/{}", object.namespace, object.name);
-    let kept = seen
-        .cluster
-        .snapshot
-        .seen()
-        .is_some_and(|snapshot| snapshot.holder == name);
-    let proven = status.exposure.as_ref().is_some_and(|e| e.evidence_digest.is_some());
+    let locked = people::locked_in_its_name(desired, seen);
     let lost = status.claim_lost_to.is_some();
     let passes = ["RetryPending", "EffectPending"];
     let mut tried = status.refusals.iter().chain(&seen.memory.attempts.all);
     let unwritable = tried.any(|r| r.step.starts_with("claim-in-azure ") && !passes.contains(&r.reason.as_str()));
-    if !of_another_cluster && !lost && (held_before || kept || proven || unwritable || seen.object.deleting) {
+    if !of_another_cluster && !lost && (held_before || locked || unwritable || seen.object.deleting) {
         return;
     }
     let plan = lint.plan;

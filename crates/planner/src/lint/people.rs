@@ -144,16 +144,16 @@ fn approved(desired: &Desired, seen: &Seen, targets: &[&ArmId], digest: &Digest)
     !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
 }
 
+/// The snapshot or status says that it was locked in this object's name.
+pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
+    let name = format!("{}/{}", desired.object.namespace, desired.object.name);
+    let snapshot = seen.cluster.snapshot.seen();
+    let exposure = seen.object.status.exposure.as_ref();
+    snapshot.is_some_and(|snapshot| snapshot.holder == name) || exposure.is_some_and(|e| e.evidence_digest.is_some())
+}
+
 /// It was locked in this object's name, or made by it, or a person lets it be opened.
 pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
-    let name = format!("{}/{}", desired.object.namespace, desired.object.name);
-    let kept = seen
-        .cluster
-        .snapshot
-        .seen()
-        .is_some_and(|snapshot| snapshot.holder == name);
-    let exposure = seen.object.status.exposure.as_ref();
-    let proven = exposure.is_some_and(|e| e.evidence_digest.is_some());
     let tags = seen.azure.registry.seen().map(|registry| &registry.tags);
     let owned = |(name, value): (&String, &String)| name.eq_ignore_ascii_case(OWNER_TAG) && *value == desired.owner;
     let made = tags.is_some_and(|tags| tags.iter().any(owned));
@@ -164,7 +164,7 @@ pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
     let digest = Digest::of_parts(parts.iter().map(String::as_str));
     let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Opening && a.digest == digest;
     let approvals = seen.cluster.approvals.seen();
-    kept || proven || made || approvals.is_some_and(|all| all.iter().any(given))
+    locked_in_its_name(desired, seen) || made || approvals.is_some_and(|all| all.iter().any(given))
 }
 
 /// The lock brings back one that held, or finishes one that has begun.

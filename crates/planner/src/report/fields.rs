@@ -435,8 +435,8 @@ fn approvals_used(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestam
     let went = |s: &&StepOutcome| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)));
     let closed = outcome.steps.iter().filter(went).any(|s| s.action.closes());
     let opened = outcome.steps.iter().filter(went).any(|s| s.action.opens());
-    let opening = never_locked::digest(view);
-    let openings = (opened && never_locked::needs_approval(view)).then_some((ChangeKind::Opening, &opening));
+    let opening = (opened && never_locked::needs_approval(view)).then(|| never_locked::digest(view));
+    let openings = opening.as_ref().map(|digest| (ChangeKind::Opening, digest));
     let renamed = outcome.steps.iter().filter(went).any(|s| s.action.changes_names());
     let lockdown = plan.assessment.lockdown_digest.as_ref();
     let lockdown = lockdown.filter(|_| closed && gates::needs_approval(view));

@@ -1,6 +1,5 @@
 //! Whose registry it is, of all clusters, and who opens what somebody else closed.
 
-use sreg_api::names::CLAIM_TAG;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::Fact;
 
@@ -12,13 +11,7 @@ const ANOTHER: &str =
 
 /// The registry's claim tag says something else.
 fn tagged(mut world: World, says: Option<&str>) -> World {
-    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-        registry.tags.remove(CLAIM_TAG);
-        registry
-            .tags
-            .extend(says.map(|says| (CLAIM_TAG.to_owned(), says.to_owned())));
-        apply::touch_registry(registry);
-    }
+    world.tag_claim(says);
     world
 }
 

@@ -51,10 +51,7 @@ fn tag(world: &World) -> Option<&str> {
 
 fn untagged() -> World {
     let mut world = World::everyday();
-    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-        registry.tags.remove(CLAIM_TAG);
-        apply::touch_registry(registry);
-    }
+    world.tag_claim(None);
     world
 }
 
@@ -135,10 +132,7 @@ fn of_two_that_claim_at_once_one_stops_and_neither_fights_for_it() {
     // Both saw no tag; the second one's write comes last.
     first.visit();
     shares_azure(&first, &mut second);
-    if let Fact::Seen(registry) = &mut second.seen.azure.registry {
-        registry.tags.remove(CLAIM_TAG);
-        apply::touch_registry(registry);
-    }
+    second.tag_claim(None);
     second.visit();
     shares_azure(&second, &mut first);
     writes_nothing(&mut first);
@@ -182,13 +176,7 @@ fn moving_to_another_cluster_takes_a_grant_and_the_first_one_does_not_take_it_ba
 fn a_claim_tag_that_is_wiped_is_put_back_and_one_that_nobody_wrote_is_nobodys() {
     for words in [None, Some("owned by finance"), Some("a/b")] {
         let mut world = locked();
-        if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-            registry.tags.remove(CLAIM_TAG);
-            registry
-                .tags
-                .extend(words.map(|words| (CLAIM_TAG.to_owned(), words.to_owned())));
-            apply::touch_registry(registry);
-        }
+        world.tag_claim(words);
         world.visit();
         assert!(tag(&world).is_some_and(|tag| tag.starts_with(CLUSTER)), "{words:?}");
         world.settle(10);
@@ -200,10 +188,7 @@ fn a_claim_tag_that_is_wiped_is_put_back_and_one_that_nobody_wrote_is_nobodys() 
 fn an_emergency_waits_for_no_tag_where_this_object_locked() {
     let mut world = locked();
     world.seen.object.status.claimed_at = None;
-    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-        registry.tags.remove(CLAIM_TAG);
-        apply::touch_registry(registry);
-    }
+    world.tag_claim(None);
     world.contrary.push(("claim-in-azure".into(), refused_for_good()));
     world.break_glass(60);
     world.visit();
@@ -275,14 +260,7 @@ fn who_lost_a_registry_gets_nothing_back_by_a_wiped_tag_but_by_its_name_in_it() 
     shares_azure(&second, &mut first);
     first.visit();
     assert!(first.seen.object.status.claim_lost_to.is_some());
-    let wiped = |world: &mut World, says: Option<String>| {
-        if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-            registry.tags.remove(CLAIM_TAG);
-            registry.tags.extend(says.map(|says| (CLAIM_TAG.to_owned(), says)));
-            apply::touch_registry(registry);
-        }
-    };
-    wiped(&mut first, None);
+    first.tag_claim(None);
     first.break_glass(60);
     writes_nothing(&mut first);
     assert_eq!(first.state(), "Stalled", "{}", first.message());
@@ -305,7 +283,7 @@ fn who_lost_a_registry_gets_nothing_back_by_a_wiped_tag_but_by_its_name_in_it() 
         "{}",
         first.message()
     );
-    wiped(&mut first, Some(ours));
+    first.tag_claim(Some(&ours));
     first.settle(60);
     assert_eq!(first.state(), "Locked", "{}", first.message());
     assert!(first.seen.object.status.claim_lost_to.is_none());
@@ -316,10 +294,7 @@ fn who_lost_a_registry_gets_nothing_back_by_a_wiped_tag_but_by_its_name_in_it() 
 fn a_lock_from_before_there_were_tags_is_kept_up_whether_the_tag_can_be_written_or_not() {
     let mut world = locked();
     world.seen.object.status.claimed_at = None;
-    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-        registry.tags.remove(CLAIM_TAG);
-        apply::touch_registry(registry);
-    }
+    world.tag_claim(None);
     world.contrary.push(("set-tags".into(), refused_for_good()));
     world.suffer(scramble::Blow::OpenStorage);
     world.settle_anyhow(30);

@@ -269,6 +269,19 @@ pub fn claimed_registry(desired: &Desired) -> RegistrySeen {
     seen
 }
 
+impl World {
+    /// Somebody makes the registry's claim tag say this, or takes it away.
+    pub fn tag_claim(&mut self, says: Option<&str>) {
+        if let Fact::Seen(registry) = &mut self.seen.azure.registry {
+            registry.tags.remove(CLAIM_TAG);
+            registry
+                .tags
+                .extend(says.map(|says| (CLAIM_TAG.to_owned(), says.to_owned())));
+            apply::touch_registry(registry);
+        }
+    }
+}
+
 pub fn point(network: VantageNetwork, virtual_network: Option<ArmId>) -> Fact<VantagePointSeen> {
     Fact::Seen(VantagePointSeen {
         uid: "point".into(),
