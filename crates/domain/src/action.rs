@@ -146,6 +146,11 @@ pub enum ClusterAction {
         /// Everything that it holds. Empty: the ConfigMap goes.
         data: BTreeMap<String, String>,
     },
+    /// Delete that ConfigMap, because its object is going: it must not outlive the claim, since only who holds that may delete it.
+    DeletePublishedDns {
+        /// Name of the ConfigMap.
+        config_map: String,
+    },
     /// Write the status of a BreakGlass: it tells people, and nothing depends on it.
     TellBreakGlass {
         /// Namespace.

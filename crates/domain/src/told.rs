@@ -56,6 +56,9 @@ impl fmt::Display for ClusterAction {
             ClusterAction::PublishDns { config_map, data } if data.is_empty() => {
                 write!(f, "delete what DNS must answer (ConfigMap {config_map})")
             }
+            ClusterAction::DeletePublishedDns { config_map } => {
+                write!(f, "delete what DNS must answer (ConfigMap {config_map})")
+            }
             ClusterAction::PublishDns { config_map, .. } => {
                 write!(f, "publish what DNS must answer (ConfigMap {config_map})")
             }

@@ -186,7 +186,12 @@ fn claim_first(lint: &mut Lint<'_>) {
         lint.demand("claim first", claimed || !wave.iter().any(forgets), || {
             "a snapshot goes without the claim on its registry".into()
         });
-        let publishes = |s: &Step| matches!(s.action, Action::Cluster(ClusterAction::PublishDns { .. }));
+        let publishes = |s: &Step| {
+            matches!(
+                s.action,
+                Action::Cluster(ClusterAction::PublishDns { .. } | ClusterAction::DeletePublishedDns { .. })
+            )
+        };
         lint.demand("claim first", claimed || !wave.iter().any(publishes), || {
             "what external DNS must answer changes without the claim on its registry".into()
         });

@@ -112,19 +112,15 @@ pub(crate) fn status(view: &View<'_>) -> Option<PublishedDnsStatus> {
     })
 }
 
-/// Publishes what has changed; takes it away once nobody needs it. It only tells people: nothing waits for it.
+/// Publishes what has changed; takes it away once nobody needs it. It only tells people: nothing waits for it. What is left at the
+/// end of the object goes with its claim ([`deletion`]).
 pub(crate) fn step(view: &View<'_>) -> Option<Step> {
     let published = &view.seen.cluster.published_dns;
     // Whoever does not hold the registry has published nothing.
-    let data = if !view.claim_is_ours() {
-        None
-    } else if view.seen.object.deleting {
-        Some(BTreeMap::new())
-    } else if view.desired.is_valid() {
-        texts(view)
-    } else {
-        None
-    }?;
+    if view.seen.object.deleting || !view.claim_is_ours() || !view.desired.is_valid() {
+        return None;
+    }
+    let data = texts(view)?;
     let stands = match published {
         Fact::Unknown(_) => return None,
         Fact::Absent => data.is_empty(),
@@ -132,6 +128,16 @@ pub(crate) fn step(view: &View<'_>) -> Option<Step> {
     };
     let config_map = naming::published_dns_name(&view.desired.registry);
     (!stands).then(|| cluster_step("publish-dns", ClusterAction::PublishDns { config_map, data }))
+}
+
+/// Deletes what was published, at the end of the object that holds the claim.
+pub(crate) fn deletion(view: &View<'_>) -> Option<Step> {
+    view.seen.cluster.published_dns.seen()?;
+    let config_map = naming::published_dns_name(&view.desired.registry);
+    Some(cluster_step(
+        "delete-published-dns",
+        ClusterAction::DeletePublishedDns { config_map },
+    ))
 }
 
 /// Everything that the ConfigMap holds. `None` while it is not fully known; empty where no entry is External.

@@ -246,6 +246,7 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
             | ClusterAction::ApplyProbe(_)
             | ClusterAction::TellBreakGlass { .. }
             | ClusterAction::PublishDns { .. }
+            | ClusterAction::DeletePublishedDns { .. }
             | ClusterAction::TellApproval { .. }
             | ClusterAction::MarkProbe { .. }
             | ClusterAction::DeleteProbe { .. },

@@ -13,7 +13,7 @@
 //! | DeleteEndpoints | how an operation on a target stands cannot be read | wait for a quarter of an hour, then left, said so |
 //! | DeleteEndpoints | Azure refuses, or is out of reach, for too long | left, said so |
 //!
-//! Then probes, snapshot and claim (kept while anything is closed, or may be: the one is the way back, the other says whose it is), and
+//! Then probes, what was published for external DNS, snapshot and claim (kept while anything is closed, or may be: the one is the way back, the other says whose it is), and
 //! last the finalizer.
 
 use std::time::Duration;
@@ -30,7 +30,7 @@ use crate::facts::{View, may_pass, not_known};
 use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::removal::{self, Removal};
-use crate::{attempts, azure_claim, evidence, release, stranding};
+use crate::{attempts, azure_claim, evidence, published, release, stranding};
 
 /// Plans the end. Answers the waves.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
@@ -368,6 +368,25 @@ fn in_azure(view: &View<'_>, draft: &mut Draft) -> Option<Step> {
     None
 }
 
+/// Waits for those of our ConfigMaps that could not be read, if there are any and asking again can help.
+fn unread(view: &View<'_>, draft: &mut Draft) -> bool {
+    let (cluster, registry) = (&view.seen.cluster, &view.desired.registry);
+    if lasts(view, patience(view)) {
+        return false;
+    }
+    let published = cluster.published_dns.ignorance().filter(|why| may_pass(why));
+    let snapshot = cluster.snapshot.ignorance().filter(|why| may_pass(why));
+    if published.is_some() {
+        let what = format!("ConfigMap {}", naming::published_dns_name(registry));
+        draft.wait(not_known(&what, &cluster.published_dns));
+    }
+    if snapshot.is_some() {
+        let what = format!("ConfigMap {}", naming::snapshot_name(registry));
+        draft.wait(not_known(&what, &cluster.snapshot));
+    }
+    published.or(snapshot).is_some()
+}
+
 fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     let mut waves = Vec::new();
     let registry = &view.desired.registry;
@@ -389,6 +408,13 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
         if step.is_some() || !draft.waits.is_empty() {
             return step.map(|step| vec![step]).into_iter().collect();
         }
+    }
+    // Without the claim nobody deletes these any more, so that what could not be read just now is waited for.
+    if ours && unread(view, draft) {
+        return waves;
+    }
+    if ours && let Some(step) = published::deletion(view) {
+        waves.push(vec![step]);
     }
     if ours && open_or_gone && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(registry);

@@ -187,6 +187,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 ClusterAction::ReleaseClaim { .. }
                 | ClusterAction::RemoveFinalizer
                 | ClusterAction::DeleteSnapshot { .. }
+                | ClusterAction::DeletePublishedDns { .. }
                 | ClusterAction::TellBreakGlass { .. }
                 | ClusterAction::PublishDns { .. }
                 | ClusterAction::TellApproval { .. }

@@ -140,6 +140,7 @@ fn takes_or_writes(action: &Action) -> bool {
         Action::Azure(_) => true,
         Action::Cluster(cluster) => match cluster {
             ClusterAction::DeleteSnapshot { .. }
+            | ClusterAction::DeletePublishedDns { .. }
             | ClusterAction::DeleteProbe { .. }
             | ClusterAction::ReleaseClaim { .. }
             | ClusterAction::RemoveFinalizer => true,

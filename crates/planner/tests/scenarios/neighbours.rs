@@ -249,4 +249,25 @@ fn what_external_dns_must_answer_is_published_follows_the_endpoints_and_goes_wit
         world.pass(report.requeue);
     }
     assert!(world.gone && world.seen.cluster.published_dns.is_absent());
+    assert!(position(&world, "delete-published-dns") < position(&world, "release-claim"));
+}
+
+/// Without the claim nobody deletes it any more.
+#[test]
+fn a_deletion_waits_for_published_dns_that_cannot_be_read_but_not_for_ever() {
+    let mut world = World::everyday();
+    world.settle(40);
+    world.seen.cluster.published_dns = unknown(IgnoranceKind::Unreachable);
+    world.delete();
+    for _ in 0..4 {
+        let (plan, _) = world.visit();
+        assert!(!plan.steps().any(|s| s.id.0 == "remove-finalizer"));
+    }
+    let waits = world.plan().waits;
+    assert!(waits.iter().any(|w| w.reason == WaitReason::NotKnown), "{waits:?}");
+    world.pass(Duration::from_secs(61 * 60));
+    for _ in 0..4 {
+        world.visit();
+    }
+    assert!(world.gone);
 }

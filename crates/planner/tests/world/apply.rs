@@ -87,6 +87,7 @@ impl World {
             }
             ClusterAction::WriteSnapshot { snapshot, .. } => cluster.snapshot = Fact::Seen(snapshot.clone()),
             ClusterAction::DeleteSnapshot { .. } => cluster.snapshot = Fact::Absent,
+            ClusterAction::DeletePublishedDns { .. } => cluster.published_dns = Fact::Absent,
             ClusterAction::PublishDns { data, .. } if data.is_empty() => cluster.published_dns = Fact::Absent,
             ClusterAction::PublishDns { data, .. } => cluster.published_dns = Fact::Seen(data.clone()),
             ClusterAction::ApplyProbe(write) => self.write_probe(write),

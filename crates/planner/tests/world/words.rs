@@ -6,7 +6,7 @@ use sreg_domain::{Action, ClusterAction, outside};
 use sreg_planner::{Plan, Report};
 
 /// First words of step ids that a plan need not hold just now: an earlier one may have left its id in status.
-const STEPS: [&str; 25] = [
+const STEPS: [&str; 26] = [
     "create-endpoint",
     "delete-endpoint",
     "create-zone",
@@ -24,6 +24,7 @@ const STEPS: [&str; 25] = [
     "restore-registry",
     "write-snapshot",
     "delete-snapshot",
+    "delete-published-dns",
     "add-finalizer",
     "remove-finalizer",
     "release-claim",

@@ -45,7 +45,9 @@ pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &Cl
         ClusterAction::AddFinalizer => add_finalizer(context, object).await,
         ClusterAction::RemoveFinalizer => remove_finalizer(context, object).await,
         ClusterAction::WriteSnapshot { config_map, snapshot } => write_snapshot(context, config_map, snapshot).await,
-        ClusterAction::DeleteSnapshot { config_map } => delete_config_map(context, config_map).await,
+        ClusterAction::DeleteSnapshot { config_map } | ClusterAction::DeletePublishedDns { config_map } => {
+            delete_config_map(context, config_map).await
+        }
         ClusterAction::PublishDns { config_map, data } => publish_dns(context, config_map, data).await,
         ClusterAction::ApplyProbe(probe) => apply_probe(context, object, probe).await,
         ClusterAction::OpenRound {
