@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)/debug
-GENERATED := crds policies rbac base agent
+GENERATED := crds policies editor rbac base agent
 
 # Everything at once, with tests: any other selection of packages resolves other features, and cargo would build half of
 # the dependencies a second time.

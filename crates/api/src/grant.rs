@@ -223,6 +223,10 @@ pub struct GrantRequirements {
     /// The lockdown waits for a ChangeApproval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lockdown_approval: bool,
+    /// A ChangeApproval counts only if somebody else made it than who changed the spec last. Who that was stands in the annotation
+    /// `secureregistry.dev/spec-edited-by`; while nobody knows it, no approval counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub separate_approver: bool,
     /// `spec.verification.dnsSettle` is at least this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]

@@ -1,5 +1,5 @@
 //! The CEL rules as data: each with the sentence that the API server answers, which says what to write instead. Every
-//! rule has a test (`tests/validation.rs` locally, `tests/tests/api_rules.rs` on a real server).
+//! rule has a test (`tests/validation.rs` locally, `tests/tests/api_rules` on a real server).
 
 /// An ML registry's ARM id.
 pub(crate) const REGISTRY_ID: &str = r"self.matches('(?i)^/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[^/<>%&?#:\\s]{1,90}/providers/Microsoft[.]MachineLearningServices/registries/[a-z0-9][-a-z0-9_]{1,32}$')";

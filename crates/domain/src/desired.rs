@@ -51,6 +51,8 @@ pub struct Desired {
     pub verification: Verification,
     /// Name-changing writes wait for a `ChangeApproval`.
     pub approve_name_changes: bool,
+    /// A grant demands that approvals come from somebody else than who changed the spec last.
+    pub separate_approver: bool,
     /// The end state of public access.
     pub public_access: PublicAccess,
     /// What the lock waits for besides proof.

@@ -49,6 +49,8 @@ pub struct Requirements {
     pub name_changes_approval: bool,
     /// The lockdown waits for an approval.
     pub lockdown_approval: bool,
+    /// Approvals come from somebody else than who changed the spec last.
+    pub separate_approver: bool,
     /// The shortest `dnsSettle`.
     pub minimum_dns_settle: Duration,
     /// The fewest successes in a row.

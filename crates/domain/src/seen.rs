@@ -15,6 +15,7 @@ use sreg_api::{BreakGlassStatus, ChangeApprovalStatus, ChangeKind, SecureRegistr
 
 use crate::action::{Operation, Snapshot};
 use crate::azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
+use crate::desired::Desired;
 use crate::digest::Digest;
 use crate::grants::{Grants, Purpose};
 use crate::ids::{ArmId, Fqdn, Location};
@@ -148,6 +149,8 @@ pub struct ObjectSeen {
     pub has_finalizer: bool,
     /// It is being deleted.
     pub deleting: bool,
+    /// Who changed its spec last, where that is known.
+    pub spec_edited_by: Option<String>,
     /// Its last status. Untrusted input; may be empty at any time.
     pub status: SecureRegistryStatus,
 }
@@ -237,6 +240,14 @@ pub struct ApprovalSeen {
     pub uid: String,
     /// Its last status, if it has one that parses. Untrusted input.
     pub status: Option<ChangeApprovalStatus>,
+}
+
+impl ApprovalSeen {
+    /// Whether it counts, if what it approves is what would be done. An editor who could approve as well would need nobody else.
+    pub fn counts(&self, desired: &Desired, object: &ObjectSeen) -> bool {
+        let somebody_else = |editor: &String| *editor != self.approved_by;
+        !desired.separate_approver || object.spec_edited_by.as_ref().is_some_and(somebody_else)
+    }
 }
 
 /// An emergency.

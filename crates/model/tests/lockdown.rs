@@ -15,7 +15,7 @@ use sreg_api::registry::{DeletionPolicy, RollbackPolicy};
 use sreg_model::lockdown::disturbance::{self, Disturbance};
 use sreg_model::lockdown::happened::Happening;
 use sreg_model::lockdown::operator::{Died, Landing};
-use sreg_model::lockdown::{CLOSING, Config, Flaw, Lockdown, OPENING, Policy, REFUSED, RESTING, Start};
+use sreg_model::lockdown::{CLOSING, Config, DELETING, Flaw, Lockdown, OPENING, Policy, REFUSED, RESTING, Start};
 use stateright::{Checker, HasDiscoveries, Model};
 
 fn config(name: &'static str, start: Start, budget: u8) -> Config {
@@ -82,7 +82,7 @@ fn explore(config: Config, expected: &[Happening]) {
     assert!(idle.is_empty(), "{name}: {idle:?} never changed anything");
 }
 
-const RULES: [&str; 4] = [CLOSING, OPENING, REFUSED, RESTING];
+const RULES: [&str; 5] = [CLOSING, OPENING, DELETING, REFUSED, RESTING];
 
 /// What touches names and endpoints, and what loses the knowledge of it.
 const NAMES: &[Disturbance] = &[
@@ -239,6 +239,52 @@ fn an_emergency_or_a_spec_that_turns_twice_breaks_no_rule() {
     if whole_campaign() {
         explored(Start::Built, &[]);
     }
+}
+
+/// Others who claim the registry, here or in another cluster, beside whoever asks for an opening or goes.
+const CLAIMS: &[Disturbance] = &[
+    Disturbance::ClaimInAzure,
+    Disturbance::ClaimInCluster,
+    Disturbance::CopyTag,
+    Disturbance::TakeGrants,
+    Disturbance::BreakGlass,
+    Disturbance::Enable,
+    Disturbance::EraseStatus,
+    Disturbance::CrashWithin(Died::BeforeReport),
+    Disturbance::Delete,
+];
+
+#[test]
+fn whoever_else_claims_the_registry_nothing_is_opened_closed_or_deleted_for_us() {
+    let explored = |name, start, budget, disturbances: &[Disturbance], happen: &[Happening]| {
+        let config = Config {
+            deletion: DeletionPolicy::DeleteEndpoints,
+            disturbances: disturbances.to_vec(),
+            ..config(name, start, budget)
+        };
+        explore(config, happen);
+    };
+    let opened = [Happening::OpenedByBreakGlass, Happening::OpenedBySpec];
+    explored("claimed by others, locked", Start::Locked, 1, CLAIMS, &opened);
+    let while_opening = &[
+        Disturbance::ClaimInAzure,
+        Disturbance::ClaimInCluster,
+        Disturbance::BreakGlass,
+        Disturbance::Enable,
+        Disturbance::EraseStatus,
+        Disturbance::Delete,
+    ];
+    explored("claimed by others, opening", Start::Locked, 2, while_opening, &opened);
+    // With all of them there are 58,000 states.
+    let few = &CLAIMS[..3];
+    let disturbances = if whole_campaign() { CLAIMS } else { few };
+    explored(
+        "claimed by others, on the way",
+        Start::Built,
+        1,
+        disturbances,
+        &[Happening::Closed],
+    );
 }
 
 #[test]
@@ -448,6 +494,8 @@ fn an_opening_write_without_a_second_look_is_found_out() {
         (&[Disturbance::BreakGlass, Disturbance::EndBreakGlass], 2),
         (&[Disturbance::Enable, Disturbance::Disable], 2),
         (&[Disturbance::Enable, Disturbance::Delete], 2),
+        // Not so where the claim in Azure changes: the write itself compares the registry with what was planned by.
+        (&[Disturbance::Enable, Disturbance::ClaimInCluster], 2),
     ] {
         let config = disturbed_by(disturbances, Start::Locked, budget);
         is_found_out(

@@ -98,7 +98,7 @@ pub struct CrdArgs {
     /// Write files below this folder; what an earlier run left there and is no longer generated is removed. Default: print
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Only these; repeat it or separate by commas. Default: with --out all, else all but agent
+    /// Only these; repeat it or separate by commas. Default: with --out all, else all but agent and editor
     #[arg(long = "part", value_enum, value_name = "PART", value_delimiter = ',')]
     pub parts: Vec<Part>,
     /// Who the operator is: the only one that policies let write probes and status
@@ -148,7 +148,14 @@ impl CrdArgs {
 
     /// What is to be generated, in the order in which it can be applied.
     pub fn parts(&self) -> Vec<Part> {
-        let all = [Part::Crds, Part::Policies, Part::Rbac, Part::Base, Part::Agent];
+        let all = [
+            Part::Crds,
+            Part::Policies,
+            Part::Editor,
+            Part::Rbac,
+            Part::Base,
+            Part::Agent,
+        ];
         // What one `kubectl apply` can install: an agent's namespace and vantage point are still to be thought of.
         let printed = [Part::Crds, Part::Policies, Part::Rbac, Part::Base];
         let chosen: &[Part] = match (&self.parts[..], &self.out) {
@@ -184,7 +191,7 @@ mod tests {
             Command::Run(_) | Command::Agent(_) => Vec::new(),
         };
         assert_eq!(parts(&[]), [Part::Crds, Part::Policies, Part::Rbac, Part::Base]);
-        assert_eq!(parts(&["--out", "x"]).len(), 5);
+        assert_eq!(parts(&["--out", "x"]).len(), 6);
         assert_eq!(parts(&["--part", "base,crds", "--out", "x"]), [Part::Crds, Part::Base]);
     }
 

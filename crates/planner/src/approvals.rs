@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | what it approves cannot be told yet, or nothing of its kind is to be done | Pending, or what it was told before |
 //! | the registry object is missing or names no registry | Pending, unless it was used |
+//! | who made it changed the spec last, and a grant demands somebody else | Pending |
 //! | it names what would be done now | Counts |
 //! | what it names was done | Used; the one of a lock goes on counting for a lock that comes back |
 //! | something else would be done now | Void |
 
+use sreg_api::names::ANNOTATION_SPEC_EDITED_BY;
 use sreg_api::status::ApprovalUse;
 use sreg_api::{ChangeApprovalPhase, ChangeApprovalStatus, ChangeKind};
 use sreg_domain::seen::ApprovalSeen;
@@ -34,10 +36,17 @@ pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait], fin
     }
     let listed = is_listed(waits, findings);
     let told = |approval: &ApprovalSeen| {
-        let status = match approval.change {
+        let judged = || match approval.change {
             ChangeKind::Lockdown => of_lockdown(view, assessment, listed, approval),
             ChangeKind::NameChanges => of_name_changes(view, assessment, waits, approval),
             ChangeKind::Opening => of_opening(view, approval),
+        };
+        let status = match uncounted(view, approval) {
+            Some(why) if used(view, approval).is_none() => {
+                let message = format!("does not count: {why}");
+                say(view, approval, ChangeApprovalPhase::Pending, message)
+            }
+            Some(_) | None => judged(),
         }?;
         (approval.status.as_ref() != Some(&status)).then(|| step(&view.desired.object.namespace, approval, status))
     };
@@ -260,7 +269,36 @@ pub(crate) fn given<'a>(
     digest: &'a Digest,
 ) -> impl Iterator<Item = &'a ApprovalSeen> {
     let all = view.seen.cluster.approvals.seen().map_or(&[][..], Vec::as_slice);
-    all.iter().filter(move |a| a.change == change && a.digest == *digest)
+    all.iter()
+        .filter(move |a| a.change == change && a.digest == *digest && a.counts(view.desired, &view.seen.object))
+}
+
+/// Why approvals of this kind and digest do not count, though they are there: for whoever waits for one.
+pub(crate) fn by_the_editor(view: &View<'_>, change: ChangeKind, digest: &Digest) -> String {
+    let all = view.seen.cluster.approvals.seen().into_iter().flatten();
+    let mut vain = all.filter(|a| a.change == change && a.digest == *digest);
+    vain.find_map(|approval| {
+        Some(format!(
+            " (ChangeApproval {} does not count: {})",
+            approval.name,
+            uncounted(view, approval)?
+        ))
+    })
+    .unwrap_or_default()
+}
+
+/// Why it does not count, whatever it approves.
+fn uncounted(view: &View<'_>, approval: &ApprovalSeen) -> Option<String> {
+    if approval.counts(view.desired, &view.seen.object) {
+        return None;
+    }
+    let demands = "a RegistryGrant demands that somebody else approves than who changed the spec last";
+    Some(match &view.seen.object.spec_edited_by {
+        Some(editor) => format!("{demands}, which was {editor}: have another person create it"),
+        None => format!(
+            "{demands}, and nobody knows who that was: install deploy/editor (Kubernetes 1.36 or newer), or change the spec with the annotation {ANNOTATION_SPEC_EDITED_BY} set to your user name (kubectl auth whoami)"
+        ),
+    })
 }
 
 /// Says while a break-glass is in force that the lock after it will wait for an approval which is not there.

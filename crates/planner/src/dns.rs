@@ -11,8 +11,10 @@
 
 use std::collections::BTreeSet;
 
+use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{DnsMode, ResolutionPolicy};
 use sreg_domain::desired::EndpointPlace;
+use sreg_domain::naming::Belonging;
 use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneGroupSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, naming};
 
@@ -266,10 +268,14 @@ fn right_policy(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: &Lin
         return;
     }
     let network = &link.virtual_network;
-    if link.id.name() != naming::link_name(network) {
+    if !Belonging::of_link(&view.desired.owner, link).is_ours() {
+        let maker = naming::owner_in(&link.tags).map_or_else(
+            || "somebody else".to_owned(),
+            |owner| format!("{owner} (its tag {OWNER_TAG})"),
+        );
         return draft.find(
             FindingReason::SettingDiffers,
-            format!("link {} was made by somebody else and has resolutionPolicy {found}, where entry {} wants {wanted}: ask whoever made it, or run az resource update --ids {} --api-version 2024-06-01 --set properties.resolutionPolicy={wanted}", link.id, place.name, link.id),
+            format!("link {} was made by {maker} and has resolutionPolicy {found}, where entry {} wants {wanted}: ask whoever made it, or run az resource update --ids {} --api-version 2024-06-01 --set properties.resolutionPolicy={wanted}", link.id, place.name, link.id),
         );
     }
     if !may || view.running(&link.id).is_some() {

@@ -19,9 +19,11 @@ use std::time::Duration;
 use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
-use sreg_domain::seen::IgnoranceKind;
-use sreg_domain::{ArmId, Digest, Fact, duration, naming};
+use sreg_domain::naming::Belonging;
+use sreg_domain::seen::{IgnoranceKind, LinkSeen};
+use sreg_domain::{ArmId, Digest, Fact, duration};
 
+use crate::approvals;
 use crate::callers::{Outsider, outsiders, unread_network};
 use crate::dns_servers;
 use crate::draft::Draft;
@@ -36,7 +38,7 @@ use crate::window;
 /// Whether a change is approved by digest. `None`: approvals could not be read.
 pub(crate) fn approved(view: &View<'_>, change: ChangeKind, digest: &Digest) -> Option<bool> {
     match &view.seen.cluster.approvals {
-        Fact::Seen(approvals) => Some(approvals.iter().any(|a| a.change == change && a.digest == *digest)),
+        Fact::Seen(_) => Some(approvals::given(view, change, digest).next().is_some()),
         Fact::Absent => Some(false),
         Fact::Unknown(_) => None,
     }
@@ -90,7 +92,8 @@ pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<W
     waits
 }
 
-/// Networks that we once linked and that the spec has forgotten: they still ask our zones, and nothing proves their paths.
+/// Networks that this object once linked and that its spec has forgotten: they still ask our zones, and nothing proves their paths.
+/// What other objects link to a zone that is shared is theirs to prove.
 fn links_left(view: &View<'_>) -> Vec<Wait> {
     let known = |network: &ArmId| {
         let client = |c: &ClientNetwork| c.place == NetworkPlace::VirtualNetwork(network.clone());
@@ -98,8 +101,8 @@ fn links_left(view: &View<'_>) -> Vec<Wait> {
     };
     let zones = view.seen.azure.zones.values().filter_map(Fact::seen);
     let links = zones.filter_map(|zone| zone.links.seen()).flatten();
-    let left = links
-        .filter(|link| naming::is_link_name(link.id.name(), &link.virtual_network) && !known(&link.virtual_network));
+    let ours = |link: &&LinkSeen| Belonging::of_link(&view.desired.owner, link).is_ours();
+    let left = links.filter(ours).filter(|link| !known(&link.virtual_network));
     left.map(|link| Wait {
         reason: WaitReason::VantagePointMissing,
         message: format!(
@@ -254,6 +257,7 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
     }
     // While paths are not known there is nothing to approve; the paths' own wait says so.
     let digest = lockdown_digest(view, paths)?;
+    let by_the_editor = approvals::by_the_editor(view, ChangeKind::Lockdown, &digest);
     match approved(view, ChangeKind::Lockdown, &digest) {
         Some(true) => None,
         None => Some(not_known("ChangeApprovals", &view.seen.cluster.approvals)),
@@ -261,14 +265,16 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
             reason: WaitReason::LockdownApproval,
             message: match (obstacles.first(), perimeter) {
                 (None, Some(access)) => format!(
-                    "the network security perimeter of {} lets in whom the operator cannot know, and closing takes that away: take it out of the perimeter, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}",
+                    "the network security perimeter of {} lets in whom the operator cannot know, and closing takes that away: take it out of the perimeter, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}{by_the_editor}",
                     named(access)
                 ),
                 (None, None) => {
-                    format!("approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}")
+                    format!(
+                        "approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}{by_the_editor}"
+                    )
                 }
                 (Some(obstacle), _) => format!(
-                    "the way back is not free ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}{}",
+                    "the way back is not free ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}{by_the_editor}{}",
                     stays_open(view)
                 ),
             },

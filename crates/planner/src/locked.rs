@@ -7,7 +7,8 @@
 //! | not told (silence, unknown) | – | wait; never a reason to open |
 //! | one fails by its name | any | the operator writes records again: nobody is asked to |
 //! | one fails | Hold, or after the grace period | Stalled: path lost |
-//! | one fails | Reopen | a new round confirms it, status records it, then the snapshot is restored |
+//! | one fails, several vantage points say so | Reopen | a new round confirms it, status records it, then the snapshot is restored |
+//! | one fails, one vantage point alone says so | Reopen | the same, once it has gone on saying so for a pause, in which people are told |
 //! | opened by rollback | Reopen | lock again after a pause that grows; Stalled after the third |
 
 use std::time::Duration;
@@ -17,7 +18,7 @@ use sreg_api::conditions::State;
 use sreg_api::probe::Hop;
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::status::RollbackStatus;
-use sreg_domain::{ArmId, Fact};
+use sreg_domain::{ArmId, Desired, Fact, duration};
 
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
@@ -83,10 +84,21 @@ pub(crate) fn finishes_rollback(view: &View<'_>) -> bool {
     pausing(view).is_some_and(|pausing| pausing.may_finish)
 }
 
-/// Whether a lock of ours is young enough to be rolled back.
-pub(crate) fn within_grace(view: &View<'_>) -> Option<Duration> {
-    let since = Duration::try_from(view.now.duration_since(locked_at(view.seen)?)).ok()?;
-    (since <= view.desired.grace_period).then_some(since)
+/// How old the lock is.
+fn since_locked(view: &View<'_>) -> Option<Duration> {
+    Duration::try_from(view.now.duration_since(locked_at(view.seen)?)).ok()
+}
+
+/// How old the lock is, where a loss rolls it back: one that comes now, or one that came with the open round and lasts.
+fn may_roll_back(view: &View<'_>, evidence: &Evidence) -> Option<Duration> {
+    let since = since_locked(view)?;
+    let round = evidence.round.as_ref().map(|round| round.age);
+    let began = round
+        .filter(|age| *age < since)
+        .map_or(since, |age| since.saturating_sub(age));
+    let grace = view.desired.grace_period;
+    let latest = grace.saturating_add(single_witness_pause(view.desired));
+    (began <= grace && since <= latest).then_some(since)
 }
 
 /// A rollback that status has recorded is finished, and holds the lock back. `false`: there is none.
@@ -123,7 +135,7 @@ pub(crate) fn go_on_rolling_back(view: &View<'_>, draft: &mut Draft) -> bool {
 pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence, draft: &mut Draft) -> bool {
     let chosen =
         view.desired.rollback == RollbackPolicy::Reopen && view.desired.public_access == PublicAccess::Disabled;
-    let (true, Some(since)) = (chosen, within_grace(view)) else {
+    let (true, Some(since)) = (chosen, may_roll_back(view, evidence)) else {
         return false;
     };
     let ours = view.seen.cluster.snapshot.seen().is_some_and(|snapshot| {
@@ -137,8 +149,12 @@ pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence,
     };
     match &evidence.round {
         // A round from before the lock says nothing about after it.
-        Some(round) if round.age < since => match lost(view, paths, evidence) {
-            Some(lost) => {
+        Some(round) if round.age < since => match lost(view, paths, evidence).into_iter().next() {
+            Some((_, lost)) => {
+                if let Some(alone) = single_witness(view, paths, evidence) {
+                    draft.looks.push(alone.remaining);
+                    return false;
+                }
                 draft.find(FindingReason::RolledBack, lost);
                 if view.desired.observe_only {
                     opening::plan(view, Cause::Rollback, draft);
@@ -162,17 +178,61 @@ pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence,
     }
 }
 
-/// The first path that has failed as often as a round counts.
-fn lost(view: &View<'_>, paths: &Paths, evidence: &Evidence) -> Option<String> {
+/// The paths that have failed as often as a round counts: vantage point, and what is lost.
+fn lost<'a>(view: &View<'_>, paths: &'a Paths, evidence: &Evidence) -> Vec<(&'a str, String)> {
     let needed = view.desired.verification.consecutive_successes;
     let paths = evidence.looks.iter().zip(&paths.all);
-    paths.into_iter().find_map(|(look, path)| match look {
-        Look::Fails(hop, message, times) if *times >= needed => Some(format!(
-            "{} cannot reach {}: {hop}: {message}",
-            path.network, path.path.fqdn
+    let lost = paths.filter_map(|(look, path)| match look {
+        Look::Fails(hop, message, times) if *times >= needed => Some((
+            path.vantage_point.as_str(),
+            format!("{} cannot reach {}: {hop}: {message}", path.network, path.path.fqdn),
         )),
         Look::Fails(..) | Look::Passes(_) | Look::Nothing(_) => None,
+    });
+    lost.collect()
+}
+
+/// Whether the round that was to confirm a loss has found that there is none: what is lost later is later's loss, and its pause
+/// begins anew.
+pub(crate) fn round_is_over(view: &View<'_>, evidence: &Evidence) -> bool {
+    let (Some(round), Some(since)) = (&evidence.round, since_locked(view)) else {
+        return false;
+    };
+    let passes = |look: &Look| matches!(look, Look::Passes(_));
+    view.all_closed() && round.age < since && evidence.looks.iter().all(passes)
+}
+
+/// A loss that one vantage point alone tells of.
+struct SingleWitness<'a> {
+    vantage_point: &'a str,
+    /// For how much longer it has to go on saying so.
+    remaining: Duration,
+}
+
+/// One agent can lie, or be the only thing that is broken: on its word alone a registry opens to everybody no sooner than people
+/// had the time to look. A second vantage point that loses a path in the same round ends the pause, a path that passes again ends
+/// both. `None`: there is nothing to wait for.
+fn single_witness<'a>(view: &View<'_>, paths: &'a Paths, evidence: &Evidence) -> Option<SingleWitness<'a>> {
+    let lost = lost(view, paths, evidence);
+    let (vantage_point, _) = lost.first()?;
+    if lost.iter().any(|(other, _)| other != vantage_point) {
+        return None;
+    }
+    let age = evidence.round.as_ref()?.age;
+    let remaining = single_witness_pause(view.desired).checked_sub(age)?;
+    (!remaining.is_zero()).then_some(SingleWitness {
+        vantage_point,
+        remaining,
     })
+}
+
+const SINGLE_WITNESS_PAUSE: Duration = Duration::from_secs(5 * 60);
+
+/// Short enough for its round still to count at its end, and shorter than the time in which a loss rolls back.
+pub(crate) fn single_witness_pause(desired: &Desired) -> Duration {
+    SINGLE_WITNESS_PAUSE
+        .min(desired.verification.max_age / 2)
+        .min(desired.grace_period / 3)
 }
 
 /// While the names cannot be moved to what the spec asks for now, the endpoints that were made for it serve nobody: that no path leads
@@ -273,8 +333,15 @@ pub(crate) fn plan(
         };
         let way_back = match view.desired.rollback {
             RollbackPolicy::Hold => format!("the lock holds: {repair}, or open with a BreakGlass"),
-            RollbackPolicy::Reopen if within_grace(view).is_some() => {
-                "the lock is opened again if a new proof round confirms it".to_owned()
+            RollbackPolicy::Reopen if may_roll_back(view, evidence).is_some() => {
+                match single_witness(view, paths, evidence) {
+                    Some(alone) => format!(
+                        "VantagePoint {} alone says so: public access is opened once it has said so for {}, or as soon as another one loses a path too. Where its agent is what is broken, or is not to be trusted, set spec.publicAccess.rollback.onFailure: Hold",
+                        alone.vantage_point,
+                        duration::show(single_witness_pause(view.desired))
+                    ),
+                    None => "the lock is opened again if a new proof round confirms it".to_owned(),
+                }
             }
             RollbackPolicy::Reopen => {
                 format!("the lock holds, its grace period is over: {repair}, or open with a BreakGlass")

@@ -4,6 +4,7 @@
 use sreg_api::ChangeKind;
 use sreg_domain::{Desired, Digest, Seen};
 
+use crate::approvals;
 use crate::draft::Draft;
 use crate::endpoints::{self, WantedEndpoints};
 use crate::facts::{View, not_known};
@@ -32,7 +33,7 @@ pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
                     free.push(step);
                 }
                 Some(false) => {
-                    ask(change, draft, &mut asked);
+                    ask(view, change, draft, &mut asked);
                     held.push(step);
                 }
                 None => {
@@ -55,11 +56,12 @@ pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
     (asked, given)
 }
 
-fn ask(change: Covered, draft: &mut Draft, asked: &mut Vec<NameChange>) {
+fn ask(view: &View<'_>, change: Covered, draft: &mut Draft, asked: &mut Vec<NameChange>) {
     let Covered { digest, summary } = change;
+    let by_the_editor = approvals::by_the_editor(view, ChangeKind::NameChanges, &digest);
     draft.waiting(
         WaitReason::NameChangesApproval,
-        format!("approve the name changes: create a ChangeApproval with change: NameChanges and digest {digest}; they {summary}"),
+        format!("approve the name changes: create a ChangeApproval with change: NameChanges and digest {digest}{by_the_editor}; they {summary}"),
     );
     let change = NameChange { digest, summary };
     if !asked.contains(&change) {
@@ -92,7 +94,7 @@ pub(crate) fn unapproved<'a>(desired: &Desired, seen: &Seen, plan: &'a Plan) -> 
         let names = |change: Covered| {
             let it =
                 |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::NameChanges && a.digest == change.digest;
-            given.iter().any(it)
+            given.iter().any(|a| it(a) && a.counts(desired, &seen.object))
         };
         change.is_some_and(names)
     };

@@ -9,6 +9,7 @@
 use sreg_api::ChangeKind;
 use sreg_domain::{Digest, naming};
 
+use crate::approvals;
 use crate::facts::{View, not_known};
 use crate::gates::approved;
 use crate::plan::{Wait, WaitReason};
@@ -38,8 +39,9 @@ pub(crate) fn held(view: &View<'_>) -> Option<Wait> {
         Some(false) => Some(Wait {
             reason: WaitReason::OpeningApproval,
             message: format!(
-                "registry {} was not closed by this object, so it is opened only with an approval: create a ChangeApproval with change: Opening and digest {digest}",
-                view.desired.registry.name()
+                "registry {} was not closed by this object, so it is opened only with an approval: create a ChangeApproval with change: Opening and digest {digest}{}",
+                view.desired.registry.name(),
+                approvals::by_the_editor(view, ChangeKind::Opening, &digest)
             ),
         }),
     }

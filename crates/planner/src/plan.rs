@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sreg_api::conditions::State;
 use sreg_api::probe::{Hop, ProbePath};
-use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Grants, StepId, TargetKind};
+use sreg_domain::{Action, ArmId, ClusterAction, Digest, EndpointGroup, Grants, StepId, TargetKind};
 use strum::{Display, EnumIter, IntoStaticStr};
 
 /// One effect to bring about.
@@ -42,6 +42,12 @@ impl Plan {
     /// All steps in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.waves.iter().flatten()
+    }
+
+    /// Whether it takes the claim on the registry: whatever else it holds is planned for after that.
+    pub fn takes_claim(&self) -> bool {
+        self.steps()
+            .any(|step| matches!(step.action, Action::Cluster(ClusterAction::Claim { .. })))
     }
 }
 
@@ -312,6 +318,8 @@ pub struct Assessment {
     pub subject: Option<Digest>,
     /// Digest of the evidence, once complete and fresh.
     pub evidence: Option<Digest>,
+    /// The open round has served its purpose: whoever remembers it forgets it.
+    pub round_is_over: bool,
     /// Digest that a `ChangeApproval` of kind `Lockdown` must name.
     pub lockdown_digest: Option<Digest>,
     /// Changes of names that a `ChangeApproval` of kind `NameChanges` must name by digest.

@@ -328,16 +328,18 @@ fn by_operation(view: &View<'_>) -> Option<State> {
         .next()
 }
 
-/// Only probes are being written.
+/// Only probes and tags are being written.
 fn by_probes(view: &View<'_>, assessment: &Assessment) -> State {
     let proven = assessment
         .paths
         .iter()
         .all(|p| p.standing == crate::plan::PathStanding::Passing);
-    if view.desired.observe_only || view.desired.public_access == PublicAccess::Enabled || proven {
-        settled(view)
-    } else {
-        State::Proving
+    let needs_proof = !view.desired.observe_only && view.desired.public_access == PublicAccess::Disabled;
+    match assessment.paths.is_empty() {
+        // Not even looked at: the claim's tag comes first, and alone.
+        true if needs_proof => State::Progressing,
+        false if needs_proof && !proven => State::Proving,
+        true | false => settled(view),
     }
 }
 

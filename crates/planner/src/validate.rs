@@ -266,6 +266,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants, chec
         ungranted: Vec::new(),
         stands_on: Vec::new(),
         approval_demanded: false,
+        separate_approver: false,
         demanded: Vec::new(),
         raised: Vec::new(),
     })
@@ -287,6 +288,7 @@ fn least(
         cluster: settings.cluster.clone(),
         cloud: settings.cloud.clone(),
         stands_on: grants::of_registry(&registry, grants),
+        separate_approver: grants::separate_approver(&registry, grants),
         registry,
         create: None,
         tags: BTreeMap::new(),

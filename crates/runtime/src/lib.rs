@@ -16,6 +16,7 @@ pub mod api_server;
 pub mod backoff;
 pub mod context;
 pub mod controller;
+mod damping;
 pub mod events;
 mod grants;
 pub mod health;

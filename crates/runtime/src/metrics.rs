@@ -7,6 +7,7 @@
 //! | `secureregistry_passes_total` | counter | `result` | passes over objects, by how they ended |
 //! | `secureregistry_pass_duration_seconds` | histogram | | time that a pass took |
 //! | `secureregistry_steps_total` | counter | `action`, `result` | steps carried out, by what they do and what came of it |
+//! | `secureregistry_probe_wakes_damped_total` | counter | | passes that agents asked for and that were put off, because they write faster than they are asked |
 //! | `secureregistry_leader` | gauge | | 1 while this process leads, else 0 |
 //! | `secureregistry_objects` | gauge | | objects that this process has reported on |
 //! | `secureregistry_state` | gauge | `namespace`, `name`, `state` | 1 for the state that the object is in; other states have no series |
@@ -82,6 +83,7 @@ pub struct Metrics {
     passes: Family<ResultLabel, Counter>,
     pass_duration: Histogram,
     steps: Family<StepLabels, Counter>,
+    probe_wakes_damped: Counter,
     leader: Gauge,
     objects: Arc<Objects>,
 }
@@ -111,6 +113,12 @@ impl Metrics {
             "Steps carried out, by what they do and what came of it",
             steps.clone(),
         );
+        let probe_wakes_damped = Counter::default();
+        registry.register(
+            "probe_wakes_damped",
+            "Passes that agents asked for and that were put off, because they write faster than they are asked",
+            probe_wakes_damped.clone(),
+        );
         registry.register(
             "leader",
             "Whether this process leads (1) or stands by (0)",
@@ -126,6 +134,7 @@ impl Metrics {
             passes,
             pass_duration,
             steps,
+            probe_wakes_damped,
             leader,
             objects,
         }
@@ -155,6 +164,11 @@ impl Metrics {
     /// A step was carried out. Both labels come from closed sets: the name of the action, and what came of it.
     pub fn step(&self, action: &'static str, result: &'static str) {
         self.steps.get_or_create(&StepLabels { action, result }).inc();
+    }
+
+    /// A pass that an agent's answer asked for was put off.
+    pub fn probe_wake_damped(&self) {
+        self.probe_wakes_damped.inc();
     }
 
     /// Whether this process leads.

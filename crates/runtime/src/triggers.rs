@@ -21,6 +21,7 @@ use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe, RegistryGrant, Van
 use sreg_domain::Fact;
 
 use crate::context::Context;
+use crate::damping::damped;
 use crate::memory::ObjectKey;
 use crate::observe::{Watched, alive};
 
@@ -96,12 +97,16 @@ pub(crate) fn related(
     let scope = namespace.map(str::to_owned);
     let hastened = Arc::clone(context);
     stream::select_all([
-        kind(
-            context,
-            everywhere(&probes),
-            "connectivityprobes",
-            key_of_answer,
-            Wakes::Owners(owner_by_label),
+        damped(
+            kind(
+                context,
+                everywhere(&probes),
+                "connectivityprobes",
+                key_of_answer,
+                Wakes::Owners(owner_by_label),
+            ),
+            context.settings.plan.floors.probe_interval,
+            Arc::clone(&context.metrics),
         )
         .boxed(),
         kind(

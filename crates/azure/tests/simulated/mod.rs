@@ -258,6 +258,7 @@ pub fn desired() -> Desired {
         ungranted: Vec::new(),
         stands_on: Vec::new(),
         approval_demanded: false,
+        separate_approver: false,
         demanded: Vec::new(),
         raised: Vec::new(),
         cluster: "0c0c0c0c-0000-4000-8000-000000000001".into(),

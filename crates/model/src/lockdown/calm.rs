@@ -1,4 +1,4 @@
-//! Once faults stop: from this very moment on everything is granted, agents are honest, broken paths are repaired, the approver
+//! Once faults stop: from this very moment on everything is granted, nobody else holds the claim, agents are honest, broken paths are repaired, the approver
 //! approves what is asked for, a policy goes on making zone groups where there are none, and nothing else happens. Then what is
 //! desired has to come about, and stay.
 //!
@@ -26,7 +26,7 @@ use sreg_domain::seen::ApprovalSeen;
 use sreg_domain::{Digest, Fact};
 use sreg_planner::plan::WaitReason;
 
-use super::disturbance::{answer, set_alive, storage_endpoint};
+use super::disturbance::{answer, give_back, set_alive, storage_endpoint};
 use super::happened::Happening;
 use super::operator::{End, Landing, brief};
 use super::state::{Pass, State};
@@ -52,6 +52,7 @@ impl Lockdown {
         for schedule in [Schedule::OthersFirst, Schedule::HandedOver] {
             let mut state = from.clone();
             state.world_mut().regrant(None);
+            give_back(state.world_mut());
             state.world_mut().broken.clear();
             (0..2).for_each(|n| set_alive(state.world_mut(), n, true));
             if schedule == Schedule::HandedOver {

@@ -1,5 +1,6 @@
 //! What people, Azure, other teams and chance do. Each costs one of the budget.
 
+use sreg_api::names::CLAIM_TAG;
 use sreg_api::probe::{Hop, PathResult, ProbeOutcome};
 use sreg_api::registry::PublicAccess;
 use sreg_domain::seen::BreakGlassSeen;
@@ -74,6 +75,13 @@ pub enum Disturbance {
     WipeTags,
     /// An administrator takes every grant away. Once faults stop everything is granted again.
     TakeGrants,
+    /// An operator of another cluster, or somebody who writes tags, puts another object's claim on the registry. Once faults stop it
+    /// is given back.
+    ClaimInAzure,
+    /// The claim in this cluster becomes another object's. Once faults stop an administrator frees it.
+    ClaimInCluster,
+    /// Somebody copies our tag onto another team's endpoint.
+    CopyTag,
     /// The object is deleted.
     Delete,
 }
@@ -118,8 +126,30 @@ pub const ALL: &[Disturbance] = &[
     Disturbance::NewReplica,
     Disturbance::WipeTags,
     Disturbance::TakeGrants,
+    Disturbance::ClaimInAzure,
+    Disturbance::ClaimInCluster,
+    Disturbance::CopyTag,
     Disturbance::Delete,
 ];
+
+/// What the claim tag says where another cluster's object holds the registry.
+const ANOTHERS_MARK: &str = "0123456789abcdef/ml-platform/contoso-models/99999999-2222-3333-4444-555555555555";
+
+/// Who was kept out by another's claim gets it back.
+pub(crate) fn give_back(world: &mut World) {
+    let mark = world.desired.claim_mark().to_string();
+    let tags = world.seen.azure.registry.seen().map(|registry| &registry.tags);
+    let named = tags
+        .and_then(|tags| tags.get(CLAIM_TAG))
+        .is_some_and(|says| *says != mark);
+    if named {
+        world.tag_claim(Some(&mark));
+    }
+    let claim = world.seen.cluster.claim.seen();
+    if claim.is_some_and(|claim| claim.uid != world.desired.object.uid) {
+        world.seen.cluster.claim = Fact::Absent;
+    }
+}
 
 /// The paths that can break.
 pub(crate) const PATHS: [(&str, &str); 2] = [
@@ -213,6 +243,9 @@ impl Lockdown {
             Disturbance::NewReplica => state.world_mut().suffer(Blow::NewReplica),
             Disturbance::WipeTags => state.world_mut().suffer(Blow::WipeTags),
             Disturbance::TakeGrants => state.world_mut().regrant(Some(Grants::default())),
+            Disturbance::ClaimInAzure => state.world_mut().tag_claim(Some(ANOTHERS_MARK)),
+            Disturbance::ClaimInCluster => state.world_mut().claimed_by("others/models"),
+            Disturbance::CopyTag => state.world_mut().copy_our_tag(),
             Disturbance::Delete => {
                 let world = state.world_mut();
                 world.delete();

@@ -204,9 +204,10 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
     let ObjectSeen {
         has_finalizer,
         deleting,
+        spec_edited_by,
         status,
     } = object;
-    (has_finalizer, deleting).hash(hasher);
+    (has_finalizer, deleting, spec_edited_by).hash(hasher);
     hash_status(status, desired.object.generation, hasher);
     hash_cluster(cluster, numbers, hasher);
     hash_azure(azure, hasher);

@@ -386,6 +386,7 @@ impl Model for Lockdown {
         vec![
             Property::always(CLOSING, |_, state| kept(state, Rule::Closing)),
             Property::always(OPENING, |_, state| kept(state, Rule::Opening)),
+            Property::always(DELETING, |_, state| kept(state, Rule::Deleting)),
             Property::always(REFUSED, |_, state| kept(state, Rule::Refused)),
             Property::always(RESTING, |model: &Lockdown, state: &State| {
                 state.broken.is_some() || model.comes_to_rest(state).is_ok()
@@ -399,6 +400,8 @@ pub const CLOSING: &str = "a closing write goes out only behind fresh proof, by 
 /// Its mirror.
 pub const OPENING: &str = "we open only by spec, break-glass, or the rollback that was chosen";
 /// No plan that the lint or Azure has to refuse.
+pub const DELETING: &str = "we delete only what this object made, while it holds the claim";
+/// Property.
 pub const REFUSED: &str = "the planner plans nothing that its own lint, or Azure, has to refuse";
 /// Eventually always.
 pub const RESTING: &str = "once faults stop, what is desired comes about and stays";

@@ -218,6 +218,13 @@ impl Lockdown {
 
     /// One step takes effect.
     fn apply(&self, state: &mut State, k: usize, step: &Step) -> StepOutcome {
+        if let Some(what) = truth::why_not_delete(state, &step.action) {
+            let what = format!("{} goes out, but {what}", step.id);
+            state.broken.get_or_insert(Broken {
+                rule: Rule::Deleting,
+                what,
+            });
+        }
         let before = state.world.closed();
         let permission = truth::permission(state);
         let memory = state.operators[k].memory.clone();
@@ -267,6 +274,9 @@ impl Lockdown {
     }
 
     fn report(state: &mut State, k: usize, planned: &Planned) {
+        if planned.plan.assessment.round_is_over {
+            state.operators[k].memory.round = None;
+        }
         if state.leader != k || state.world.gone {
             return;
         }
@@ -366,6 +376,9 @@ impl Lockdown {
         let fresh = self.plan(&world, &seen);
         if let Some(broken) = lint(&desired, &seen, &fresh).first() {
             return Err(format!("the fresh plan breaks {:?}", broken.rule));
+        }
+        if fresh.takes_claim() {
+            return Err("the claim is gone".into());
         }
         let waves = if step.action.closes() { 1 } else { fresh.waves.len() };
         let mut first = fresh.waves.iter().take(waves).flatten();

@@ -58,6 +58,8 @@ pub enum Rule {
     Closing,
     /// A closed target is opened only by spec, break-glass, or the rollback that was chosen.
     Opening,
+    /// What is deleted in Azure was made by this object, which holds the registry's claim.
+    Deleting,
     /// The planner never plans what its own lint has to refuse: the lint is the second net, not the first. Nor what Azure refuses,
     /// which in this world refuses nothing that was planned from what is there.
     Refused,

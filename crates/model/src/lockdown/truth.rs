@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
+use sreg_api::names::CLAIM_TAG;
 use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
-use sreg_domain::Fact;
+use sreg_domain::{Action, ArmId, AzureAction, EndpointGroup, Fact};
 
 use super::state::{State, TICK};
 use crate::world::{World, registry_name};
@@ -155,10 +156,32 @@ fn granted(world: &World) -> bool {
     world.grants.is_none()
 }
 
-/// The registry is this object's.
+/// The registry is this object's, in this cluster and of all clusters.
 fn claimed(world: &World) -> bool {
     let claim = world.seen.cluster.claim.seen();
-    claim.is_some_and(|claim| claim.uid == world.desired.object.uid)
+    let here = claim.is_some_and(|claim| claim.uid == world.desired.object.uid);
+    let tags = world.seen.azure.registry.seen().map(|registry| &registry.tags);
+    let mark = world.desired.claim_mark().to_string();
+    here && tags.is_none_or(|tags| tags.get(CLAIM_TAG).is_none_or(|says| *says == mark))
+}
+
+/// Why this must not be deleted, if it is a deletion.
+pub(crate) fn why_not_delete(state: &State, action: &Action) -> Option<String> {
+    let world = &state.world;
+    let endpoint = match action {
+        Action::Azure(AzureAction::DeleteEndpoint { id, .. }) => id.clone(),
+        Action::Azure(AzureAction::DeleteZoneGroup { id, .. }) => id.parent()?,
+        Action::Azure(_) | Action::Cluster(_) => return None,
+    };
+    if !claimed(world) {
+        return Some("another object holds the registry".into());
+    }
+    let groups = world.groups();
+    let mut made = world.desired.endpoints.iter().flat_map(|place| {
+        let id = |(group, target): &(EndpointGroup, ArmId)| world.endpoint_id(place, *group, target);
+        groups.iter().map(id)
+    });
+    (!made.any(|id| id == endpoint)).then(|| format!("{endpoint} is not of this object's making"))
 }
 
 /// A break-glass runs: created, and not over.
@@ -237,8 +260,19 @@ pub(crate) fn confirmed(state: &State, operator: usize) -> bool {
     let chosen = world.desired.rollback == RollbackPolicy::Reopen && !world.seen.object.deleting;
     match (ghost.locked, ghost.rounds[operator]) {
         (Some(locked), Some((number, age))) => {
-            let within = TICK * u32::from(locked) <= world.desired.grace_period;
-            chosen && within && age < locked && ghost.failed.contains(&Some(number))
+            let began = TICK * u32::from(locked.saturating_sub(age));
+            let within = began <= world.desired.grace_period;
+            let witnesses = ghost.failed.iter().filter(|round| **round == Some(number)).count();
+            let verification = &world.desired.verification;
+            let pause = (verification.max_age / 2)
+                .min(world.desired.grace_period / 3)
+                .min(TICK * 5);
+            let told = match witnesses {
+                0 => false,
+                1 => TICK * u32::from(age) >= pause,
+                _ => true,
+            };
+            chosen && within && age < locked && told
         }
         (None, _) | (_, None) => false,
     }

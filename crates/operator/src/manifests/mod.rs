@@ -2,6 +2,7 @@
 //! that differ between installations, out come files with a stable order of keys, so that what is committed can be
 //! compared byte by byte with what the generator says today. No I/O but [`write`].
 
+mod editor;
 mod image;
 mod policies;
 mod rbac;
@@ -112,6 +113,8 @@ pub enum Part {
     Crds,
     /// ValidatingAdmissionPolicies and their bindings.
     Policies,
+    /// MutatingAdmissionPolicy that writes down who changed a spec last; Kubernetes 1.36 or newer.
+    Editor,
     /// Roles and bindings of the operator; roles for people, to be bound.
     Rbac,
     /// Kustomize base of the operator: namespace, ServiceAccount, Deployment.
@@ -182,6 +185,7 @@ pub fn generate(installation: &Installation, parts: &[Part]) -> Result<Vec<Manif
         match part {
             Part::Crds => manifests.extend(with_kustomization("crds", definitions()?)),
             Part::Policies => manifests.extend(with_kustomization("policies", policies::manifests(installation))),
+            Part::Editor => manifests.extend(with_kustomization("editor", vec![editor::manifest()])),
             Part::Rbac => {
                 manifests.extend(with_kustomization("rbac/operator", vec![rbac::operator(installation)]));
                 manifests.extend(with_kustomization("rbac/people", vec![rbac::people()]));

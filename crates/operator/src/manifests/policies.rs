@@ -5,8 +5,11 @@
 //! | --- | --- | --- |
 //! | probe-spec | `connectivityprobes` | the operator; deletion also by the cluster's own controllers |
 //! | probe-status | `connectivityprobes/status` | the ServiceAccount that the probe names, in the probe's namespace |
+//! | probe-results | the same | one result for each path that is asked for, at most |
+//! | object-size | every kind of ours | no more annotations, owners and finalizers than a person needs |
 //! | registry-status | `secureregistries/status` | the operator |
 //! | registry-finalizer | `secureregistries` | our finalizer goes for good by the operator only: others lose it with a replaced manifest |
+//! | spec-editor | `secureregistries` | the annotation `spec-edited-by` names who changed the spec last, or nobody |
 //! | registry-deletion | `secureregistries` | nobody deletes one that has lost it, before the operator has put it back |
 //! | break-glass-status | `breakglasses/status` | the operator |
 //! | approval-status | `changeapprovals/status` | the operator |
@@ -23,7 +26,7 @@
 
 use serde_json::{Value, json};
 use sreg_api::GROUP;
-use sreg_api::names::FINALIZER;
+use sreg_api::names::{ANNOTATION_SPEC_EDITED_BY, FINALIZER};
 
 use super::{Installation, Manifest, ServiceAccount, labels};
 
@@ -35,7 +38,7 @@ struct Policy {
     group: &'static str,
     /// Only in this namespace.
     namespace: Option<String>,
-    resource: &'static str,
+    resources: &'static [&'static str],
     operations: &'static [&'static str],
     /// CEL: true admits.
     rule: String,
@@ -54,7 +57,7 @@ impl Policy {
             "apiGroups": [self.group],
             "apiVersions": ["*"],
             "operations": self.operations,
-            "resources": [self.resource],
+            "resources": self.resources,
         }]});
         if let Some(namespace) = &self.namespace {
             constraints["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
@@ -103,12 +106,27 @@ pub(super) fn manifests(installation: &Installation) -> Vec<Manifest> {
 const REMEMBERED: &str =
     "has(oldObject.status) && has(oldObject.status.releaseRequired) && oldObject.status.releaseRequired";
 
+/// CEL: an object names who changed its spec last.
+pub(super) fn names_editor(object: &str) -> String {
+    format!("has({object}.metadata.annotations) && '{ANNOTATION_SPEC_EDITED_BY}' in {object}.metadata.annotations")
+}
+
+/// CEL: this request leaves the spec as it was.
+pub(super) const UNEDITED: &str = "(request.operation == 'UPDATE' && object.spec == oldObject.spec)";
+
+/// Bytes of annotations, names included. `kubectl apply` keeps the whole manifest in one, and the largest spec that the definition
+/// lets through is smaller.
+const MOST_ANNOTATIONS: usize = 64 * 1024;
+
+/// Owners, and finalizers.
+const MOST_REFERENCES: usize = 16;
+
 /// CEL: our finalizer is on.
 fn has_finalizer(object: &str) -> String {
     format!("has({object}.metadata.finalizers) && '{FINALIZER}' in {object}.metadata.finalizers")
 }
 
-fn policies(installation: &Installation) -> [Policy; 12] {
+fn policies(installation: &Installation) -> [Policy; 15] {
     let operator = &installation.operator;
     let is_operator = format!("request.userInfo.username == '{}'", operator.user());
     // The namespace controller and the garbage collector, under either way of running the controller manager.
@@ -118,7 +136,7 @@ fn policies(installation: &Installation) -> [Policy; 12] {
             name: "probe-spec",
             group: GROUP,
             namespace: None,
-            resource: "connectivityprobes",
+            resources: &["connectivityprobes"],
             operations: &["CREATE", "UPDATE", "DELETE"],
             rule: format!(
                 "{is_operator} || ({is_controller} && (request.operation == 'DELETE' || (request.operation == 'UPDATE' && object.spec == oldObject.spec)))"
@@ -131,16 +149,25 @@ fn policies(installation: &Installation) -> [Policy; 12] {
             name: "probe-status",
             group: GROUP,
             namespace: None,
-            resource: "connectivityprobes/status",
+            resources: &["connectivityprobes/status"],
             operations: &["UPDATE"],
             rule: "request.userInfo.username == 'system:serviceaccount:' + oldObject.metadata.namespace + ':' + oldObject.spec.serviceAccountName".into(),
             says: "'only the vantage point ' + oldObject.spec.vantagePoint + ' reports what it found: run its agent as ServiceAccount ' + oldObject.metadata.namespace + '/' + oldObject.spec.serviceAccountName".into(),
         },
         Policy {
+            name: "probe-results",
+            group: GROUP,
+            namespace: None,
+            resources: &["connectivityprobes/status"],
+            operations: &["UPDATE"],
+            rule: "!has(object.status) || !has(object.status.results) || size(object.status.results) <= size(oldObject.spec.paths)".into(),
+            says: "'this probe asks for ' + string(size(oldObject.spec.paths)) + ' paths, and its status tells of ' + string(size(object.status.results)) + ': one result for each path is enough'".into(),
+        },
+        Policy {
             name: "registry-status",
             group: GROUP,
             namespace: None,
-            resource: "secureregistries/status",
+            resources: &["secureregistries/status"],
             operations: &["UPDATE"],
             rule: is_operator.clone(),
             says: format!("'only the operator ({operator}) writes this status: change the spec, or create a BreakGlass or ChangeApproval'"),
@@ -149,7 +176,7 @@ fn policies(installation: &Installation) -> [Policy; 12] {
             name: "registry-finalizer",
             group: GROUP,
             namespace: None,
-            resource: "secureregistries",
+            resources: &["secureregistries"],
             operations: &["UPDATE"],
             rule: format!(
                 "{is_operator} || !({}) || ({}) || (!has(oldObject.metadata.deletionTimestamp) && {REMEMBERED})",
@@ -164,7 +191,7 @@ fn policies(installation: &Installation) -> [Policy; 12] {
             name: "registry-deletion",
             group: GROUP,
             namespace: None,
-            resource: "secureregistries",
+            resources: &["secureregistries"],
             operations: &["DELETE"],
             rule: format!(
                 "has(oldObject.metadata.deletionTimestamp) || ({}) || !({REMEMBERED})",
@@ -175,10 +202,41 @@ fn policies(installation: &Installation) -> [Policy; 12] {
             ),
         },
         Policy {
+            name: "spec-editor",
+            group: GROUP,
+            namespace: None,
+            resources: &["secureregistries"],
+            operations: &["CREATE", "UPDATE"],
+            rule: format!(
+                "!({}) || object.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] == ({UNEDITED} ? ({} ? oldObject.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] : '') : request.userInfo.username)",
+                names_editor("object"),
+                names_editor("oldObject")
+            ),
+            says: format!(
+                "'annotation {ANNOTATION_SPEC_EDITED_BY} says who changed the spec last: leave it out, or where you change the spec write ' + request.userInfo.username"
+            ),
+        },
+        Policy {
+            name: "object-size",
+            group: GROUP,
+            namespace: None,
+            resources: &[
+                "breakglasses", "changeapprovals", "connectivityprobes", "registrygrants", "secureregistries", "vantagepoints",
+            ],
+            operations: &["CREATE", "UPDATE"],
+            rule: format!(
+                "{is_operator} || {is_controller} || ((!has(object.metadata.annotations) || object.metadata.annotations.map(k, size(k) + size(object.metadata.annotations[k])).sum() <= {MOST_ANNOTATIONS}) && (!has(object.metadata.ownerReferences) || size(object.metadata.ownerReferences) <= {MOST_REFERENCES}) && (!has(object.metadata.finalizers) || size(object.metadata.finalizers) <= {MOST_REFERENCES}))"
+            ),
+            says: format!(
+                "'at most {} KiB of annotations, {MOST_REFERENCES} owners and {MOST_REFERENCES} finalizers: each is read whole whenever the operator looks; keep what is large in an object of its own'",
+                MOST_ANNOTATIONS / 1024
+            ),
+        },
+        Policy {
             name: "break-glass-status",
             group: GROUP,
             namespace: None,
-            resource: "breakglasses/status",
+            resources: &["breakglasses/status"],
             operations: &["UPDATE"],
             rule: is_operator.clone(),
             says: format!("'only the operator ({operator}) writes this status: delete the BreakGlass to end it early'"),
@@ -187,7 +245,7 @@ fn policies(installation: &Installation) -> [Policy; 12] {
             name: "approval-status",
             group: GROUP,
             namespace: None,
-            resource: "changeapprovals/status",
+            resources: &["changeapprovals/status"],
             operations: &["UPDATE"],
             rule: is_operator.clone(),
             says: format!("'only the operator ({operator}) writes this status: delete the ChangeApproval to withdraw it'"),
@@ -196,18 +254,18 @@ fn policies(installation: &Installation) -> [Policy; 12] {
             name: "grant-status",
             group: GROUP,
             namespace: None,
-            resource: "registrygrants/status",
+            resources: &["registrygrants/status"],
             operations: &["UPDATE"],
             rule: is_operator.clone(),
             says: format!("'only the operator ({operator}) writes this status: change the spec of the RegistryGrant'"),
         },
-        state("operator-leases", ("coordination.k8s.io", "leases"), None, operator, (&is_operator, is_controller)),
-        state("operator-configmaps", ("", "configmaps"), Some("sreg-"), operator, (&is_operator, is_controller)),
+        state("operator-leases", ("coordination.k8s.io", &["leases"]), None, operator, (&is_operator, is_controller)),
+        state("operator-configmaps", ("", &["configmaps"]), Some("sreg-"), operator, (&is_operator, is_controller)),
         Policy {
             name: "break-glass-requester",
             group: GROUP,
             namespace: None,
-            resource: "breakglasses",
+            resources: &["breakglasses"],
             operations: &["CREATE"],
             rule: "object.spec.requestedBy == request.userInfo.username".into(),
             says: "'requestedBy must be the user who creates the BreakGlass: write requestedBy: ' + request.userInfo.username".into(),
@@ -216,7 +274,7 @@ fn policies(installation: &Installation) -> [Policy; 12] {
             name: "change-approver",
             group: GROUP,
             namespace: None,
-            resource: "changeapprovals",
+            resources: &["changeapprovals"],
             operations: &["CREATE"],
             rule: "object.spec.approvedBy == request.userInfo.username".into(),
             says: "'approvedBy must be the user who creates the ChangeApproval: write approvedBy: ' + request.userInfo.username".into(),
@@ -229,7 +287,7 @@ fn policies(installation: &Installation) -> [Policy; 12] {
 /// opening restores, or make another leader; who administers grants may, to repair things.
 fn state(
     name: &'static str,
-    (group, resource): (&'static str, &'static str),
+    (group, resources): (&'static str, &'static [&'static str]),
     begin: Option<&str>,
     operator: &ServiceAccount,
     (is_operator, is_controller): (&str, &str),
@@ -241,7 +299,7 @@ fn state(
         name,
         group,
         namespace: Some(operator.namespace.clone()),
-        resource,
+        resources,
         operations: &["CREATE", "UPDATE", "DELETE"],
         rule: format!("{is_operator} || {others}(request.operation == 'DELETE' && {is_controller}) || {administers}"),
         says: format!(

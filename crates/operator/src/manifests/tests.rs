@@ -124,6 +124,7 @@ fn the_operator_is_named_by_every_policy_that_trusts_it() {
             "policies/probe-spec.yaml",
             "policies/registry-status.yaml",
             "policies/registry-finalizer.yaml",
+            "policies/object-size.yaml",
             "policies/break-glass-status.yaml",
             "policies/approval-status.yaml",
             "policies/grant-status.yaml",

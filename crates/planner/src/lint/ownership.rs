@@ -145,7 +145,16 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                     && p.dns.links.contains(virtual_network)
                     && p.dns.zones.values().any(|z| Some(z) == zone.as_ref())
             });
-            lint.demand("ownership", wanted, || format!("{}: not to be linked", step.action));
+            let there = zone
+                .as_ref()
+                .and_then(|zone| azure.zones.get(zone)?.seen()?.links.seen());
+            let theirs = there.into_iter().flatten().any(|link| {
+                let tag = naming::owner_in(&link.tags);
+                link.id == *id && tag.is_some_and(|tag| tag != desired.owner)
+            });
+            lint.demand("ownership", wanted && !theirs, || {
+                format!("{}: not to be linked, or another object's link", step.action)
+            });
         }
         AzureAction::PutZoneGroup { id, zones } => {
             let places = &desired.endpoints;

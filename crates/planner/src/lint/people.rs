@@ -141,6 +141,7 @@ fn approved(desired: &Desired, seen: &Seen, targets: &[&ArmId], digest: &Digest)
     let perimeter = !goes_on(seen) && targets.iter().any(open_perimeter);
     let needed = obstacles || locked || perimeter || desired.gates.contains(&LockdownGate::Approval);
     let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Lockdown && a.digest == *digest;
+    let given = |a: &sreg_domain::seen::ApprovalSeen| given(a) && a.counts(desired, &seen.object);
     !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
 }
 
@@ -163,6 +164,7 @@ pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
     ];
     let digest = Digest::of_parts(parts.iter().map(String::as_str));
     let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Opening && a.digest == digest;
+    let given = |a: &sreg_domain::seen::ApprovalSeen| given(a) && a.counts(desired, &seen.object);
     let approvals = seen.cluster.approvals.seen();
     locked_in_its_name(desired, seen) || made || approvals.is_some_and(|all| all.iter().any(given))
 }

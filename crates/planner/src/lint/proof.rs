@@ -120,7 +120,8 @@ pub(super) fn break_glass_in_force(desired: &Desired, seen: &Seen) -> bool {
         .is_some_and(|all| all.iter().any(runs))
 }
 
-/// The user chose Reopen, and either a rollback is recorded for this spec or a lock is young and a new round says that a path is lost.
+/// The user chose Reopen, and either a rollback is recorded for this spec or a lock is young and a new round says that a path is lost: by several
+/// vantage points, or by one for as long as its pause lasts.
 pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
     if desired.rollback != RollbackPolicy::Reopen {
         return false;
@@ -145,7 +146,7 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
         return false;
     };
     let needed = i32::try_from(desired.verification.consecutive_successes).unwrap_or(i32::MAX);
-    let lost = seen.cluster.probes.values().filter_map(Fact::seen).any(|probe| {
+    let lost = seen.cluster.probes.values().filter_map(Fact::seen).filter(|probe| {
         let status = probe
             .status
             .as_ref()
@@ -156,7 +157,13 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
                 .any(|r| r.outcome == ProbeOutcome::Failed && r.hop.is_some() && r.failures >= needed)
         })
     });
-    since <= desired.grace_period && round.age < since && round.age <= desired.verification.max_age && lost
+    let told = match lost.count() {
+        0 => false,
+        1 => round.age >= crate::locked::single_witness_pause(desired),
+        _ => true,
+    };
+    let began = since.saturating_sub(round.age);
+    began <= desired.grace_period && round.age < since && round.age <= desired.verification.max_age && told
 }
 
 /// Everything that is missing for a closing write.
@@ -248,7 +255,10 @@ fn links_are_known(desired: &Desired, seen: &Seen) -> bool {
             .client_networks
             .iter()
             .any(|c| matches!(&c.place, NetworkPlace::VirtualNetwork(id) if id == network));
-        !link.id.name().eq_ignore_ascii_case(&naming::link_name(network))
+        let tag = naming::owner_in(&link.tags);
+        let theirs = tag.is_some_and(|tag| tag != desired.owner);
+        theirs
+            || !link.id.name().eq_ignore_ascii_case(&naming::link_name(network))
             || proven
             || desired.waived.contains_key(network)
     })

@@ -261,6 +261,7 @@ fn requirements(spec: &GrantRequirements, checks: &mut Checks) -> Requirements {
     Requirements {
         name_changes_approval: spec.name_changes_approval,
         lockdown_approval: spec.lockdown_approval,
+        separate_approver: spec.separate_approver,
         minimum_dns_settle: settle.unwrap_or(Duration::ZERO),
         minimum_consecutive_successes: successes.unwrap_or(1),
         forbidden_fields: spec.forbidden_fields.iter().cloned().collect(),
@@ -464,6 +465,18 @@ pub(super) fn of_registry(registry: &ArmId, grants: &Grants) -> Vec<String> {
     covering.map(|grant| grant.name.clone()).collect()
 }
 
+/// Whether a grant that covers a registry demands that somebody else approves than who changed the spec, or may demand it: also of an
+/// object that breaks rules, which may still be opened.
+pub(super) fn separate_approver(registry: &ArmId, grants: &Grants) -> bool {
+    let demands = |grant: &Grant| {
+        grant
+            .requires
+            .as_ref()
+            .map_or(true, |requires| requires.separate_approver)
+    };
+    look(registry).what.covering(grants).into_iter().any(demands)
+}
+
 /// Grants that cover something that the object names, by name.
 fn standing(desired: &Desired) -> BTreeMap<&str, &Grant> {
     let needs = needs(desired);
@@ -538,6 +551,10 @@ fn demand(desired: &mut Desired, grant: &str, requires: &Requirements) {
     if requires.lockdown_approval && !desired.gates.contains(&LockdownGate::Approval) {
         desired.gates.push(LockdownGate::Approval);
         told.push("publicAccess.lockdown.waitFor: [Approval]".to_owned());
+    }
+    if requires.separate_approver {
+        desired.separate_approver = true;
+        told.push("ChangeApprovals by somebody else than who changed the spec last".to_owned());
     }
     let verification = &mut desired.verification;
     if verification.dns_settle < requires.minimum_dns_settle {

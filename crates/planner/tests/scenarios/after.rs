@@ -164,8 +164,14 @@ fn silence_after_the_lock_is_not_ready_and_opens_nothing() {
     assert_eq!(world.condition("ConnectivityVerified").unwrap().0, "Unknown");
 }
 
-/// Locked just now, with `Reopen`, and a path that breaks at once.
+/// Locked just now, with `Reopen`, and a path that breaks at once, from two networks.
 fn lost_within_grace() -> World {
+    let mut world = lost_from(&["spoke", "hub"]);
+    world.answer();
+    world
+}
+
+fn lost_from(networks: &[&str]) -> World {
     let mut world = World::everyday();
     world.respec(|o| {
         o.spec.public_access.rollback = Some(RollbackSpec {
@@ -175,11 +181,68 @@ fn lost_within_grace() -> World {
     });
     world.until("Locked", 60);
     world.pass(Duration::from_secs(20));
+    lose(&mut world, networks);
     world
-        .broken
-        .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
+}
+
+fn lose(world: &mut World, networks: &[&str]) {
+    for network in networks {
+        let path = ((*network).to_owned(), "contosostore.blob.core.windows.net".to_owned());
+        world.broken.insert(path);
+    }
     world.answer();
-    world
+}
+
+/// Visits for so long, and says what the last plan was.
+fn visit_for(world: &mut World, time: Duration) {
+    let end = world.now + time;
+    while world.now < end {
+        let (_, report) = world.visit();
+        world.pass(report.requeue.clamp(Duration::from_secs(1), Duration::from_secs(10)));
+    }
+}
+
+#[test]
+fn what_one_vantage_point_alone_says_opens_only_after_a_pause_in_which_people_are_told() {
+    let mut world = lost_from(&["spoke"]);
+    visit_for(&mut world, Duration::from_secs(280));
+    assert!(world.all_closed() && world.seen.object.status.rollback.is_none());
+    assert_eq!(world.state(), "PathLost");
+    let told = world.message();
+    assert!(told.contains("VantagePoint spoke-agent alone says so"), "{told}");
+    assert!(told.contains("spec.publicAccess.rollback.onFailure: Hold"), "{told}");
+    let (plan, report) = world.visit();
+    assert!(
+        report.requeue <= Duration::from_secs(25),
+        "{}",
+        sreg_planner::render(&plan)
+    );
+    visit_for(&mut world, Duration::from_secs(40));
+    assert!(world.all_open());
+}
+
+#[test]
+fn a_single_vantage_point_that_passes_again_within_the_pause_opens_nothing() {
+    let mut world = lost_from(&["spoke"]);
+    visit_for(&mut world, Duration::from_secs(200));
+    world.broken.clear();
+    world.answer();
+    visit_for(&mut world, Duration::from_secs(30));
+    assert_eq!(world.state(), "Locked");
+    // The pause does not go on where it left off.
+    lose(&mut world, &["spoke"]);
+    visit_for(&mut world, Duration::from_secs(240));
+    assert!(world.all_closed() && world.seen.object.status.rollback.is_none());
+}
+
+#[test]
+fn a_second_vantage_point_that_loses_a_path_ends_the_pause() {
+    let mut world = lost_from(&["spoke"]);
+    visit_for(&mut world, Duration::from_secs(60));
+    assert!(world.all_closed());
+    lose(&mut world, &["office"]);
+    visit_for(&mut world, Duration::from_secs(20));
+    assert!(world.all_open());
 }
 
 #[test]
@@ -338,10 +401,7 @@ fn the_third_rollback_waits_for_a_change_of_spec() {
         world.answer();
         if world.seen.object.status.rollback.as_ref().unwrap().count == 2 {
             world.until("PathLost", 10);
-            for _ in 0..4 {
-                let (_, report) = world.visit();
-                world.pass(report.requeue);
-            }
+            visit_for(&mut world, Duration::from_secs(400));
             break;
         }
     }

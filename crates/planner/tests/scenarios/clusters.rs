@@ -290,6 +290,22 @@ fn who_lost_a_registry_gets_nothing_back_by_a_wiped_tag_but_by_its_name_in_it() 
 }
 
 /// An operator that knew of no tag locked it; the tag cannot be written.
+/// Taken over as a whole lock, of which nothing is proven yet in this object's name.
+#[test]
+fn a_locked_registry_that_is_taken_over_is_called_locked_only_once_it_was_looked_at() {
+    let mut world = locked();
+    world.suffer(scramble::Blow::EraseStatus);
+    world.tag_claim(Some(&format!(
+        "{OTHER}/others/models/99999999-2222-3333-4444-555555555555"
+    )));
+    let (plan, _) = world.visit();
+    assert_eq!(azure_writes(&plan).len(), 1, "{}", sreg_planner::render(&plan));
+    assert_eq!(world.state(), "Progressing");
+    world.settle(60);
+    assert_eq!(world.state(), "Locked");
+    assert!(world.all_closed());
+}
+
 #[test]
 fn a_lock_from_before_there_were_tags_is_kept_up_whether_the_tag_can_be_written_or_not() {
     let mut world = locked();

@@ -31,6 +31,7 @@ mod progress;
 mod refused;
 mod restoring;
 mod rights;
+mod separate_approver;
 mod settling;
 mod telling;
 mod way_back;

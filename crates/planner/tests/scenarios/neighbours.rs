@@ -1,5 +1,6 @@
 //! Who resolves through whom, and settings of what exists: told in approvals, plans and findings.
 
+use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
 use sreg_domain::{AzureAction, Fact};
@@ -164,6 +165,33 @@ fn a_link_of_ours_gets_the_policy_that_the_spec_wants_and_a_foreign_one_is_told(
     let told = found(&world, FindingReason::SettingDiffers);
     assert_eq!(told.len(), 3);
     assert!(told[0].contains("az resource update --ids"), "{told:?}");
+}
+
+#[test]
+fn a_link_that_another_object_made_in_a_shared_zone_is_told_and_neither_changed_nor_waited_for() {
+    let mut world = locked();
+    set_policy(&mut world, "NxDomainRedirect", false);
+    for fact in world.seen.azure.zones.values_mut() {
+        let Fact::Seen(zone) = fact else { continue };
+        let Fact::Seen(links) = &mut zone.links else { continue };
+        for link in links {
+            link.tags = [(OWNER_TAG.to_owned(), "test/others/models".to_owned())].into();
+        }
+    }
+    assert_eq!(changes_policy(&world.plan()), 0);
+    let told = found(&world, FindingReason::SettingDiffers);
+    assert_eq!(told.len(), 3);
+    assert!(told[0].contains("was made by test/others/models (its tag"), "{told:?}");
+    // The others' clients are for the others to prove.
+    world.respec(|o| {
+        o.spec.client_networks.retain(|n| n.name != "spoke");
+        o.spec.endpoints[0].dns = None;
+        o.spec.public_access.desired = PublicAccess::Enabled;
+    });
+    world.settle(20);
+    world.turn();
+    world.settle(60);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
 }
 
 #[test]

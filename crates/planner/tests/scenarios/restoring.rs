@@ -291,6 +291,9 @@ fn a_rollback_is_over_once_all_is_as_open_as_it_was() {
     world
         .broken
         .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
+    world
+        .broken
+        .insert(("hub".into(), "contosostore.blob.core.windows.net".into()));
     world.answer();
     for _ in 0..6 {
         let (_, report) = world.visit();

@@ -103,11 +103,12 @@ impl World {
                 "Opening" => ChangeKind::Opening,
                 other => panic!("{other} is no kind of change"),
             };
-            approvals.retain(|a| a.change != change || change == ChangeKind::NameChanges);
+            let digest = Digest::from_text(&asked.digest);
+            approvals.retain(|a| a.change != change || (change == ChangeKind::NameChanges && a.digest != digest));
             approvals.push(ApprovalSeen {
                 name: format!("approved-{}", asked.digest),
                 change,
-                digest: Digest::from_text(&asked.digest),
+                digest,
                 approved_by: "joe".into(),
                 uid: "uid".into(),
                 status: None,

@@ -58,6 +58,21 @@ impl World {
         }
     }
 
+    /// Another team's endpoint with our tag on it: copied with a template, or on purpose.
+    pub fn copy_our_tag(&mut self) {
+        let others = id(&format!(
+            "{SUB}/resourceGroups/net-hub/providers/Microsoft.Network/privateEndpoints/endpoint-of-others"
+        ));
+        let ours = self.seen.azure.endpoints.values().find_map(Fact::seen).cloned();
+        let Some(mut copy) = ours else { return };
+        copy.id = others.clone();
+        copy.target = Some(storage("storeofothers"));
+        copy.members = Fact::Seen(Vec::new());
+        copy.zone_groups = Fact::Seen(Vec::new());
+        copy.owner = Some(self.desired.owner.clone());
+        self.seen.azure.endpoints.insert(others, Fact::Seen(copy));
+    }
+
     /// Everything of theirs, to be compared.
     pub fn strangers(&self) -> Vec<String> {
         let azure = &self.seen.azure;

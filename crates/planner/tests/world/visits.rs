@@ -121,6 +121,9 @@ impl World {
         let report = before.report(&plan, &outcome);
         self.seen.object.status = report.status.clone();
         self.seen.memory.attempts = report.attempts.clone();
+        if plan.assessment.round_is_over {
+            self.seen.memory.round = None;
+        }
         self.forget_ended(&before.seen.azure.operations);
         self.seen.nonce = (self.seen.nonce * 31 + 17) % 9_000_000;
         self.unread.clear();

@@ -8,6 +8,7 @@
 //! | the object, by a live read | gone, another uid or generation, being deleted |
 //! | the grants of its namespace, by a live read | they cannot be read; one that it needs is gone |
 //! | the fresh plan | it lacks the identical step (to close, in its first wave): a probe, endpoint, target, gate or permission changed |
+//! | the claim | the fresh plan would have to take it first |
 //! | its evidence, to close | none |
 //! | the lint | a rule that the fresh plan breaks |
 //! | leadership | less time left than the write may take |
@@ -82,8 +83,12 @@ async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectN
     Ok(now)
 }
 
-/// Whether the fresh plan would do exactly this, and to close nothing before it.
+/// Whether the fresh plan would do exactly this: to close, nothing before it, and to open, whatever else comes first, without taking
+/// the claim before.
 fn identical_step(fresh: &Plan, step: &Step) -> Result<(), String> {
+    if fresh.takes_claim() {
+        return Err("the claim on the registry is gone: it is taken again first".into());
+    }
     let waves = if step.action.closes() { 1 } else { fresh.waves.len() };
     let mut now = fresh.waves.iter().take(waves).flatten();
     match now.find(|candidate| candidate.id == step.id) {

@@ -18,6 +18,7 @@ use sreg_api::registry::{
 };
 use sreg_api::{SecureRegistry, SecureRegistrySpec, SecureRegistryStatus, names};
 use sreg_domain::desired::ObjectRef;
+use sreg_domain::outside::harmless;
 use sreg_domain::seen::ObjectSeen;
 
 /// An object as it is now.
@@ -85,6 +86,7 @@ impl ObjectNow {
         let seen = ObjectSeen {
             has_finalizer: metadata.finalizers.iter().flatten().any(|f| f == names::FINALIZER),
             deleting: metadata.deletion_timestamp.is_some(),
+            spec_edited_by: spec_edited_by(&metadata),
             status: status.clone(),
         };
         let (spec, unparsed) = match SecureRegistrySpec::deserialize(&spec) {
@@ -102,6 +104,12 @@ impl ObjectNow {
             unparsed,
         })
     }
+}
+
+/// Whole, as the approver's name is: who it was must not look like somebody else.
+fn spec_edited_by(metadata: &ObjectMeta) -> Option<String> {
+    let editor = metadata.annotations.as_ref()?.get(names::ANNOTATION_SPEC_EDITED_BY)?;
+    (!editor.is_empty()).then(|| harmless(editor).into_owned())
 }
 
 /// Untyped access to `SecureRegistry` objects: typed answers would fail on objects that do not parse, after the write.

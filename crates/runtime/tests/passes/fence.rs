@@ -13,7 +13,7 @@ use sreg_runtime::act::act;
 use sreg_runtime::leadership::LeadershipFence;
 use sreg_runtime::reconcile::reconcile;
 
-use super::stand::{NAME, NAMESPACE, PLACES, REGISTRY, Stand};
+use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, PLACES, REGISTRY, Stand};
 
 /// Plans the lock, lets something happen, acts; says what became of the first closing step.
 async fn close_after(stand: &Stand, context: &Context, happens: impl FnOnce(&Stand)) -> StepResult {
@@ -324,4 +324,37 @@ async fn a_round_that_could_not_be_written_everywhere_is_no_round() {
     }
     assert_eq!(context.memories.recall(&uid).round, None);
     assert!(stand.closings().is_empty());
+}
+
+/// Somebody freed the claim: whoever holds none opens nothing, and takes it again first.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_gone_between_plan_and_write_withholds_an_opening() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    let locked = |stand: &Stand| stand.state() == "Locked";
+    stand.until("locked", Duration::from_secs(7200), locked).await;
+    operator.stop().await;
+    stand.apply_quick(|object| object["spec"]["publicAccess"] = json!({"desired": "Enabled"}));
+    let context = stand.context();
+    let (object, _, _, plan) = stand.look(&context).await;
+    let opens: Vec<_> = plan
+        .steps()
+        .filter(|step| step.action.opens())
+        .map(|s| s.id.clone())
+        .collect();
+    assert_eq!(opens.len(), 3, "{}", sreg_planner::render(&plan));
+    let claim = sreg_domain::naming::claim_name(&REGISTRY.parse().unwrap());
+    stand.api.remove("leases", OPERATOR_NAMESPACE, &claim);
+    let outcome = act(&context, &object, &plan).await;
+    for step in outcome.steps.iter().filter(|step| step.action.opens()) {
+        let StepResult::Withheld(why) = &step.result else {
+            panic!("{step:?}")
+        };
+        assert!(why.contains("the claim on the registry is gone"), "{why}");
+    }
+    assert_eq!(stand.open_targets().len(), 0);
+    // The next passes take it, and open.
+    stand.start();
+    let open = |stand: &Stand| stand.open_targets().len() == 3;
+    stand.until("open", Duration::from_secs(600), open).await;
 }

@@ -16,8 +16,10 @@ use sreg_api::names::{FINALIZER, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
 use sreg_testkit::{ControlPlane, eventually};
 use tokio::sync::OnceCell;
 
-#[path = "../../crates/api/tests/cases/mod.rs"]
+#[path = "../../../crates/api/tests/cases/mod.rs"]
 mod cases;
+mod editor;
+mod sizes;
 
 use cases::{rules, set};
 
