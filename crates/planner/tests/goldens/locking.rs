@@ -274,6 +274,17 @@ pub fn cases() -> Vec<Case> {
             world.pass(Duration::from_secs(1));
             world
         }),
+        (
+            "a_loss_that_one_vantage_point_tells_of_opens_only_after_a_pause",
+            || {
+                let mut world = locked();
+                reopening_on_one_word(&mut world);
+                world.seen.memory.round = None;
+                world.visit();
+                world.pass(Duration::from_secs(60));
+                world
+            },
+        ),
         ("after_a_rollback_the_next_lock_waits", || {
             let mut world = locked();
             reopening(&mut world);

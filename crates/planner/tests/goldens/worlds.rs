@@ -117,9 +117,17 @@ pub fn reopening(world: &mut World) {
         exposure.locked_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(world.now));
     }
     world.pass(Duration::from_secs(60));
-    world
-        .broken
-        .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
+    for network in ["spoke", "hub"] {
+        let path = (network.to_owned(), "contosostore.blob.core.windows.net".to_owned());
+        world.broken.insert(path);
+    }
+    world.answer();
+}
+
+/// The same, and one vantage point alone says so.
+pub fn reopening_on_one_word(world: &mut World) {
+    reopening(world);
+    world.broken.retain(|(network, _)| network == "spoke");
     world.answer();
 }
 
