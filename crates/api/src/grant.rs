@@ -223,8 +223,8 @@ pub struct GrantRequirements {
     /// The lockdown waits for a ChangeApproval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lockdown_approval: bool,
-    /// A ChangeApproval counts only if somebody else made it than who changed the spec last. Who that was stands in the annotation
-    /// `secureregistry.dev/spec-edited-by`; while nobody knows it, no approval counts.
+    /// A ChangeApproval counts only if it comes from someone other than the last person to edit the spec, and only for that edit. Who that
+    /// was stands in the annotation `secureregistry.dev/spec-edited-by`; while it is not known, no approval counts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub separate_approver: bool,
     /// `spec.verification.dnsSettle` is at least this long.

@@ -51,7 +51,7 @@ pub struct Desired {
     pub verification: Verification,
     /// Name-changing writes wait for a `ChangeApproval`.
     pub approve_name_changes: bool,
-    /// A grant demands that approvals come from somebody else than who changed the spec last.
+    /// A grant demands that approvals come from someone other than the last person to edit the spec.
     pub separate_approver: bool,
     /// The end state of public access.
     pub public_access: PublicAccess,
@@ -94,6 +94,13 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// A part of every digest that is approved, where approver and editor have to be two: whatever is edited is approved anew, or the
+    /// approver of one edit would stand for the next one as well.
+    pub fn edition(&self) -> Option<String> {
+        self.separate_approver
+            .then(|| format!("generation {}", self.object.generation))
+    }
+
     /// The object breaks no rule, and all that it names is granted.
     pub fn is_valid(&self) -> bool {
         self.violations.is_empty() && self.ungranted.is_empty()

@@ -49,7 +49,7 @@ pub struct Requirements {
     pub name_changes_approval: bool,
     /// The lockdown waits for an approval.
     pub lockdown_approval: bool,
-    /// Approvals come from somebody else than who changed the spec last.
+    /// Approvals come from someone other than the last person to edit the spec.
     pub separate_approver: bool,
     /// The shortest `dnsSettle`.
     pub minimum_dns_settle: Duration,

@@ -149,7 +149,7 @@ pub struct ObjectSeen {
     pub has_finalizer: bool,
     /// It is being deleted.
     pub deleting: bool,
-    /// Who changed its spec last, where that is known.
+    /// Who edited its spec last, where that is known.
     pub spec_edited_by: Option<String>,
     /// Its last status. Untrusted input; may be empty at any time.
     pub status: SecureRegistryStatus,
@@ -243,10 +243,14 @@ pub struct ApprovalSeen {
 }
 
 impl ApprovalSeen {
-    /// Whether it counts, if what it approves is what would be done. An editor who could approve as well would need nobody else.
+    /// Whether it counts, if what it approves is what would be done. An editor who could approve as well would need nobody else; and a
+    /// ServiceAccount of the object's own namespace is whoever may make its tokens there.
     pub fn counts(&self, desired: &Desired, object: &ObjectSeen) -> bool {
-        let somebody_else = |editor: &String| *editor != self.approved_by;
-        !desired.separate_approver || object.spec_edited_by.as_ref().is_some_and(somebody_else)
+        let accounts = format!("system:serviceaccount:{}:", desired.object.namespace);
+        let is_somebody = |user: &str| !user.is_empty() && !user.starts_with(&accounts);
+        let editor = object.spec_edited_by.as_deref().filter(|editor| is_somebody(editor));
+        !desired.separate_approver
+            || (is_somebody(&self.approved_by) && editor.is_some_and(|editor| editor != self.approved_by))
     }
 }
 
@@ -274,6 +278,9 @@ pub struct BreakGlassSeen {
 pub struct Memory {
     /// The proof round that this process opened, if any.
     pub round: Option<Round>,
+    /// Monotonic time for which this process has seen, at each visit, that a path is lost in a round from after the lock. `None`: at
+    /// the last one it was not.
+    pub lost_for: Option<Duration>,
     /// Monotonic time since this process last made a name-changing write for this object, or first saw it.
     pub since_name_change: Option<Duration>,
     /// Monotonic time since this process last made a name-changing write or saw names change, whoever changed them; `None`:

@@ -128,6 +128,7 @@ const FORGOTTEN: &[Disturbance] = &[
 const LOSSES: &[Disturbance] = &[
     Disturbance::Break(1),
     Disturbance::WrongFailure(0),
+    Disturbance::FewFailures(0),
     Disturbance::OtherRound(1),
     Disturbance::CloseByHand,
     Disturbance::CrashWithin(Died::AfterOne),
@@ -275,6 +276,14 @@ fn whoever_else_claims_the_registry_nothing_is_opened_closed_or_deleted_for_us()
         Disturbance::Delete,
     ];
     explored("claimed by others, opening", Start::Locked, 2, while_opening, &opened);
+    let while_deleting = &[
+        Disturbance::ClaimInAzure,
+        Disturbance::ClaimInCluster,
+        Disturbance::CopyTag,
+        Disturbance::Delete,
+    ];
+    let deleted = [Happening::DeletedEndpoint, Happening::Released];
+    explored("claimed by others, deleting", Start::Built, 2, while_deleting, &deleted);
     // With all of them there are 58,000 states.
     let few = &CLAIMS[..3];
     let disturbances = if whole_campaign() { CLAIMS } else { few };
@@ -505,6 +514,20 @@ fn an_opening_write_without_a_second_look_is_found_out() {
             "opens, and nothing permits it",
         );
     }
+}
+
+#[test]
+fn a_deletion_of_whatever_is_tagged_is_found_out() {
+    let config = Config {
+        deletion: DeletionPolicy::DeleteEndpoints,
+        ..disturbed_by(&[Disturbance::CopyTag, Disturbance::Delete], Start::Built, 2)
+    };
+    is_found_out(
+        Flaw::DeletesWhatIsTagged,
+        config,
+        DELETING,
+        "is not of this object's making",
+    );
 }
 
 #[test]

@@ -42,11 +42,14 @@ pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait], fin
             ChangeKind::Opening => of_opening(view, approval),
         };
         let status = match uncounted(view, approval) {
-            Some(why) if used(view, approval).is_none() => {
-                let message = format!("does not count: {why}");
-                say(view, approval, ChangeApprovalPhase::Pending, message)
+            Some(why) => {
+                let phase = match used(view, approval) {
+                    Some(_) => ChangeApprovalPhase::Used,
+                    None => ChangeApprovalPhase::Pending,
+                };
+                say(view, approval, phase, format!("does not count: {why}"))
             }
-            Some(_) | None => judged(),
+            None => judged(),
         }?;
         (approval.status.as_ref() != Some(&status)).then(|| step(&view.desired.object.namespace, approval, status))
     };
@@ -274,7 +277,7 @@ pub(crate) fn given<'a>(
 }
 
 /// Why approvals of this kind and digest do not count, though they are there: for whoever waits for one.
-pub(crate) fn by_the_editor(view: &View<'_>, change: ChangeKind, digest: &Digest) -> String {
+pub(crate) fn why_not_counted(view: &View<'_>, change: ChangeKind, digest: &Digest) -> String {
     let all = view.seen.cluster.approvals.seen().into_iter().flatten();
     let mut vain = all.filter(|a| a.change == change && a.digest == *digest);
     vain.find_map(|approval| {
@@ -292,11 +295,17 @@ fn uncounted(view: &View<'_>, approval: &ApprovalSeen) -> Option<String> {
     if approval.counts(view.desired, &view.seen.object) {
         return None;
     }
-    let demands = "a RegistryGrant demands that somebody else approves than who changed the spec last";
-    Some(match &view.seen.object.spec_edited_by {
-        Some(editor) => format!("{demands}, which was {editor}: have another person create it"),
+    let demand = "a RegistryGrant demands that approvals come from someone other than the last person to edit the spec";
+    Some(match view.seen.object.spec_edited_by.as_deref() {
+        Some(editor) if editor == approval.approved_by => {
+            format!("{demand}, which was {editor}: have another person create it")
+        }
+        Some(editor) => format!(
+            "{demand}, and whoever acts as a ServiceAccount of namespace {} is not known (editor: {editor}, approver: {}): have the spec edited and approved by people, or by accounts of other namespaces",
+            view.desired.object.namespace, approval.approved_by
+        ),
         None => format!(
-            "{demands}, and nobody knows who that was: install deploy/editor (Kubernetes 1.36 or newer), or change the spec with the annotation {ANNOTATION_SPEC_EDITED_BY} set to your user name (kubectl auth whoami)"
+            "{demand}, and the last editor is unknown: install deploy/editor (Kubernetes 1.36 or newer), or edit the spec together with the annotation {ANNOTATION_SPEC_EDITED_BY}: GENERATION/USER (docs/install.md)"
         ),
     })
 }
@@ -322,7 +331,10 @@ pub(crate) fn warn_of_relock(view: &View<'_>, assessment: &Assessment, draft: &m
         .filter(|a| a.change == ChangeKind::Lockdown)
         .map(|a| format!("{} by {}", a.name, a.approved_by))
         .collect();
-    let why = if void.is_empty() {
+    let uncounted = why_not_counted(view, ChangeKind::Lockdown, digest);
+    let why = if !uncounted.is_empty() {
+        format!("there is none that counts{uncounted}")
+    } else if void.is_empty() {
         "there is none".to_owned()
     } else {
         format!("there is only {}, which approves something else", void.join(", "))

@@ -210,7 +210,7 @@ fn live(view: &View<'_>) -> Plan {
     assessment.subject = paths.subject.clone();
     assessment.paths_known = paths.gaps.is_empty() && paths.subject.is_some();
     assessment.evidence = proof.complete.clone();
-    assessment.round_is_over = locked::round_is_over(view, &proof);
+    assessment.path_is_lost = locked::is_lost(view, &paths, &proof);
     assessment.paths = proof.assess(view, &paths);
     assessment.lockdown_digest = gates::lockdown_digest(view, &paths);
     paths::tell_waived(view, &wanted, &mut draft);

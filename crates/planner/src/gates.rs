@@ -60,6 +60,7 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
     }
     // An object made again is approved again.
     let mut parts = vec![format!("object {}", view.desired.object.uid)];
+    parts.extend(view.desired.edition());
     parts.extend(view.access.iter().map(|a| format!("close {}", a.id.key())));
     parts.extend(paths.all.iter().map(|r| format!("path {} {}", r.network, r.path.fqdn)));
     // A name alone could be pointed at another network after the approval; a waiver takes a network out of it.
@@ -257,7 +258,7 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
     }
     // While paths are not known there is nothing to approve; the paths' own wait says so.
     let digest = lockdown_digest(view, paths)?;
-    let by_the_editor = approvals::by_the_editor(view, ChangeKind::Lockdown, &digest);
+    let not_counted = approvals::why_not_counted(view, ChangeKind::Lockdown, &digest);
     match approved(view, ChangeKind::Lockdown, &digest) {
         Some(true) => None,
         None => Some(not_known("ChangeApprovals", &view.seen.cluster.approvals)),
@@ -265,16 +266,16 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
             reason: WaitReason::LockdownApproval,
             message: match (obstacles.first(), perimeter) {
                 (None, Some(access)) => format!(
-                    "the network security perimeter of {} lets in whom the operator cannot know, and closing takes that away: take it out of the perimeter, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}{by_the_editor}",
+                    "the network security perimeter of {} lets in whom the operator cannot know, and closing takes that away: take it out of the perimeter, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}{not_counted}",
                     named(access)
                 ),
                 (None, None) => {
                     format!(
-                        "approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}{by_the_editor}"
+                        "approve the lockdown: create a ChangeApproval with change: Lockdown and digest {digest}{not_counted}"
                     )
                 }
                 (Some(obstacle), _) => format!(
-                    "the way back is not free ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}{by_the_editor}{}",
+                    "the way back is not free ({obstacle}): remove that, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}{not_counted}{}",
                     stays_open(view)
                 ),
             },

@@ -89,13 +89,10 @@ fn since_locked(view: &View<'_>) -> Option<Duration> {
     Duration::try_from(view.now.duration_since(locked_at(view.seen)?)).ok()
 }
 
-/// How old the lock is, where a loss rolls it back: one that comes now, or one that came with the open round and lasts.
-fn may_roll_back(view: &View<'_>, evidence: &Evidence) -> Option<Duration> {
+/// How old the lock is, where a loss rolls it back: one that comes now, or one that came within the grace period and lasts.
+fn may_roll_back(view: &View<'_>) -> Option<Duration> {
     let since = since_locked(view)?;
-    let round = evidence.round.as_ref().map(|round| round.age);
-    let began = round
-        .filter(|age| *age < since)
-        .map_or(since, |age| since.saturating_sub(age));
+    let began = since.saturating_sub(view.seen.memory.lost_for.unwrap_or_default());
     let grace = view.desired.grace_period;
     let latest = grace.saturating_add(single_witness_pause(view.desired));
     (began <= grace && since <= latest).then_some(since)
@@ -135,7 +132,7 @@ pub(crate) fn go_on_rolling_back(view: &View<'_>, draft: &mut Draft) -> bool {
 pub(crate) fn plan_rollback(view: &View<'_>, paths: &Paths, evidence: &Evidence, draft: &mut Draft) -> bool {
     let chosen =
         view.desired.rollback == RollbackPolicy::Reopen && view.desired.public_access == PublicAccess::Disabled;
-    let (true, Some(since)) = (chosen, may_roll_back(view, evidence)) else {
+    let (true, Some(since)) = (chosen, may_roll_back(view)) else {
         return false;
     };
     let ours = view.seen.cluster.snapshot.seen().is_some_and(|snapshot| {
@@ -192,14 +189,12 @@ fn lost<'a>(view: &View<'_>, paths: &'a Paths, evidence: &Evidence) -> Vec<(&'a 
     lost.collect()
 }
 
-/// Whether the round that was to confirm a loss has found that there is none: what is lost later is later's loss, and its pause
-/// begins anew.
-pub(crate) fn round_is_over(view: &View<'_>, evidence: &Evidence) -> bool {
+/// Whether a path is lost in a round from after the lock.
+pub(crate) fn is_lost(view: &View<'_>, paths: &Paths, evidence: &Evidence) -> bool {
     let (Some(round), Some(since)) = (&evidence.round, since_locked(view)) else {
         return false;
     };
-    let passes = |look: &Look| matches!(look, Look::Passes(_));
-    view.all_closed() && round.age < since && evidence.looks.iter().all(passes)
+    round.age < since && !lost(view, paths, evidence).is_empty()
 }
 
 /// A loss that one vantage point alone tells of.
@@ -210,16 +205,21 @@ struct SingleWitness<'a> {
 }
 
 /// One agent can lie, or be the only thing that is broken: on its word alone a registry opens to everybody no sooner than people
-/// had the time to look. A second vantage point that loses a path in the same round ends the pause, a path that passes again ends
-/// both. `None`: there is nothing to wait for.
+/// had the time to look. A second vantage point that loses a path in the same round ends the pause; it begins anew where no path is lost
+/// in between, or this process ends. `None`: there is nothing to wait for.
 fn single_witness<'a>(view: &View<'_>, paths: &'a Paths, evidence: &Evidence) -> Option<SingleWitness<'a>> {
     let lost = lost(view, paths, evidence);
     let (vantage_point, _) = lost.first()?;
-    if lost.iter().any(|(other, _)| other != vantage_point) {
+    let account = |point: &str| {
+        let point = view.seen.cluster.vantage_points.get(point)?.seen()?;
+        Some((point.namespace.as_str(), point.service_account.as_str()))
+    };
+    // Two vantage points of one ServiceAccount are one witness.
+    if lost.iter().any(|(other, _)| account(other) != account(vantage_point)) {
         return None;
     }
-    let age = evidence.round.as_ref()?.age;
-    let remaining = single_witness_pause(view.desired).checked_sub(age)?;
+    let lasted = view.seen.memory.lost_for.unwrap_or_default();
+    let remaining = single_witness_pause(view.desired).saturating_sub(lasted);
     (!remaining.is_zero()).then_some(SingleWitness {
         vantage_point,
         remaining,
@@ -229,9 +229,12 @@ fn single_witness<'a>(view: &View<'_>, paths: &'a Paths, evidence: &Evidence) ->
 const SINGLE_WITNESS_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// Short enough for its round still to count at its end, and shorter than the time in which a loss rolls back.
-pub(crate) fn single_witness_pause(desired: &Desired) -> Duration {
+fn single_witness_pause(desired: &Desired) -> Duration {
+    let verification = &desired.verification;
+    let attempts = verification.consecutive_successes.saturating_sub(1);
+    let confirming = verification.interval.saturating_mul(attempts);
     SINGLE_WITNESS_PAUSE
-        .min(desired.verification.max_age / 2)
+        .min(verification.max_age.saturating_sub(confirming) / 2)
         .min(desired.grace_period / 3)
 }
 
@@ -333,16 +336,14 @@ pub(crate) fn plan(
         };
         let way_back = match view.desired.rollback {
             RollbackPolicy::Hold => format!("the lock holds: {repair}, or open with a BreakGlass"),
-            RollbackPolicy::Reopen if may_roll_back(view, evidence).is_some() => {
-                match single_witness(view, paths, evidence) {
-                    Some(alone) => format!(
-                        "VantagePoint {} alone says so: public access is opened once it has said so for {}, or as soon as another one loses a path too. Where its agent is what is broken, or is not to be trusted, set spec.publicAccess.rollback.onFailure: Hold",
-                        alone.vantage_point,
-                        duration::show(single_witness_pause(view.desired))
-                    ),
-                    None => "the lock is opened again if a new proof round confirms it".to_owned(),
-                }
-            }
+            RollbackPolicy::Reopen if may_roll_back(view).is_some() => match single_witness(view, paths, evidence) {
+                Some(alone) => format!(
+                    "VantagePoint {} alone says so: public access is opened once it has said so for {}, or as soon as another one loses a path too. Where its agent is what is broken, or is not to be trusted, set spec.publicAccess.rollback.onFailure: Hold",
+                    alone.vantage_point,
+                    duration::show(single_witness_pause(view.desired))
+                ),
+                None => "the lock is opened again if a new proof round confirms it".to_owned(),
+            },
             RollbackPolicy::Reopen => {
                 format!("the lock holds, its grace period is over: {repair}, or open with a BreakGlass")
             }

@@ -2,7 +2,7 @@
 //! What is held is told with whom it touches; an approval that could not be read holds like one that is missing.
 
 use sreg_api::ChangeKind;
-use sreg_domain::{Desired, Digest, Seen};
+use sreg_domain::{Action, Desired, Digest, Seen};
 
 use crate::approvals;
 use crate::draft::Draft;
@@ -15,13 +15,12 @@ use crate::removal;
 
 /// Holds name-changing steps whose digest no approval names. Answers what is asked for and what is approved, once each.
 pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) -> (Vec<NameChange>, Vec<Digest>) {
-    if !view.desired.approve_name_changes {
-        return (Vec::new(), Vec::new());
-    }
     let mut asked: Vec<NameChange> = Vec::new();
     let mut given: Vec<Digest> = Vec::new();
-    let (changing, mut free): (Vec<Step>, Vec<Step>) =
-        draft.azure.drain(..).partition(|step| step.action.changes_names());
+    let (changing, mut free): (Vec<Step>, Vec<Step>) = draft
+        .azure
+        .drain(..)
+        .partition(|step| takes_approval(view, &step.action));
     let mut held = Vec::new();
     for step in changing {
         match covered(view, wanted, &step.action) {
@@ -56,12 +55,23 @@ pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
     (asked, given)
 }
 
+/// The spec, or a grant that it stands on, wants it; or, where an endpoint is removed, a grant that covers where that stands: its entry
+/// is gone from the spec, and with it what the grant demanded of that.
+fn takes_approval(view: &View<'_>, action: &Action) -> bool {
+    let removed = match action {
+        Action::Azure(azure) => azure.removed_endpoint(),
+        Action::Cluster(_) => None,
+    };
+    let wanted = view.desired.approve_name_changes;
+    action.changes_names() && (wanted || removed.is_some_and(|id| removal::approval_is_demanded(view, &id)))
+}
+
 fn ask(view: &View<'_>, change: Covered, draft: &mut Draft, asked: &mut Vec<NameChange>) {
     let Covered { digest, summary } = change;
-    let by_the_editor = approvals::by_the_editor(view, ChangeKind::NameChanges, &digest);
+    let not_counted = approvals::why_not_counted(view, ChangeKind::NameChanges, &digest);
     draft.waiting(
         WaitReason::NameChangesApproval,
-        format!("approve the name changes: create a ChangeApproval with change: NameChanges and digest {digest}{by_the_editor}; they {summary}"),
+        format!("approve the name changes: create a ChangeApproval with change: NameChanges and digest {digest}{not_counted}; they {summary}"),
     );
     let change = NameChange { digest, summary };
     if !asked.contains(&change) {
@@ -83,7 +93,7 @@ fn tell(step: &Step, draft: &mut Draft) {
 
 /// For the lint: name-changing steps of a plan that nobody has approved, where the spec wants that.
 pub(crate) fn unapproved<'a>(desired: &Desired, seen: &Seen, plan: &'a Plan) -> Vec<&'a Step> {
-    if !desired.approve_name_changes || seen.object.deleting {
+    if seen.object.deleting {
         return Vec::new();
     }
     let view = View::new(desired, seen, seen.at);
@@ -98,7 +108,7 @@ pub(crate) fn unapproved<'a>(desired: &Desired, seen: &Seen, plan: &'a Plan) -> 
         };
         change.is_some_and(names)
     };
-    let new = |step: &&Step| step.action.changes_names() && !removal::puts_back(desired, seen, &step.action);
+    let new = |step: &&Step| takes_approval(&view, &step.action) && !removal::puts_back(desired, seen, &step.action);
     let changing = plan.steps().filter(new);
     changing.filter(|step| !is_approved(step)).collect()
 }

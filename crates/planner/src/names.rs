@@ -157,6 +157,7 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
         return Err(not_yet("which endpoints are needed"));
     }
     let mut parts: Vec<String> = vec![format!("registry {}", view.desired.registry.key())];
+    parts.extend(view.desired.edition());
     let (mut all_names, mut all_askers) = (BTreeSet::new(), Askers::default());
     for w in &wanted.all {
         let names = public_names(view, w.group, w.target);
@@ -217,11 +218,12 @@ fn releasing(view: &View<'_>, id: &ArmId) -> Result<Covered, Wait> {
         &format!("the names of {}", target.name()),
     )?;
     let askers = holders(view, &view.desired.cloud.zone(group))?;
-    let parts = [
+    let mut parts = vec![
         format!("release {} {}", id.key(), target.key()),
         format!("names {}", names.join(" ")),
         format!("asked by {}", askers.keys()),
     ];
+    parts.extend(view.desired.edition());
     Ok(Covered {
         digest: Digest::of_parts(parts.iter().map(String::as_str)),
         summary: format!(

@@ -7,7 +7,7 @@
 //! | was closed by somebody else | only with an approval |
 
 use sreg_api::ChangeKind;
-use sreg_domain::{Digest, naming};
+use sreg_domain::Digest;
 
 use crate::approvals;
 use crate::facts::{View, not_known};
@@ -18,13 +18,14 @@ use crate::plan::{Wait, WaitReason};
 pub(crate) fn digest(view: &View<'_>) -> Digest {
     let object = format!("object {}", view.desired.object.uid);
     let opens = format!("open {}", view.desired.registry.key());
-    Digest::of_parts([object.as_str(), opens.as_str()])
+    let mut parts = vec![object, opens];
+    parts.extend(view.desired.edition());
+    Digest::of_parts(parts.iter().map(String::as_str))
 }
 
-/// Whether opening it takes an approval.
+/// Whether opening it takes an approval. A tag does not say who made it: anybody with rights on tags can write one.
 pub(crate) fn needs_approval(view: &View<'_>) -> bool {
-    let made_by_us = |tags| naming::owner_in(tags) == Some(view.desired.owner.as_str());
-    !view.was_locked_by_us() && !view.registry().is_some_and(|registry| made_by_us(&registry.tags))
+    !view.was_locked_by_us() && view.seen.object.status.registry_created_at.is_none()
 }
 
 /// Why it is not opened, if it is not.
@@ -41,7 +42,7 @@ pub(crate) fn held(view: &View<'_>) -> Option<Wait> {
             message: format!(
                 "registry {} was not closed by this object, so it is opened only with an approval: create a ChangeApproval with change: Opening and digest {digest}{}",
                 view.desired.registry.name(),
-                approvals::by_the_editor(view, ChangeKind::Opening, &digest)
+                approvals::why_not_counted(view, ChangeKind::Opening, &digest)
             ),
         }),
     }

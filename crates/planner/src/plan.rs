@@ -318,8 +318,8 @@ pub struct Assessment {
     pub subject: Option<Digest>,
     /// Digest of the evidence, once complete and fresh.
     pub evidence: Option<Digest>,
-    /// The open round has served its purpose: whoever remembers it forgets it.
-    pub round_is_over: bool,
+    /// A path is lost in a round from after the lock: whoever remembers since when goes on counting.
+    pub path_is_lost: bool,
     /// Digest that a `ChangeApproval` of kind `Lockdown` must name.
     pub lockdown_digest: Option<Digest>,
     /// Changes of names that a `ChangeApproval` of kind `NameChanges` must name by digest.

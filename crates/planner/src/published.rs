@@ -113,7 +113,7 @@ pub(crate) fn status(view: &View<'_>) -> Option<PublishedDnsStatus> {
 }
 
 /// Publishes what has changed; takes it away once nobody needs it. It only tells people: nothing waits for it. What is left at the
-/// end of the object goes with its claim ([`deletion`]).
+/// end of the object is deleted with it ([`deletion`]).
 pub(crate) fn step(view: &View<'_>) -> Option<Step> {
     let published = &view.seen.cluster.published_dns;
     // Whoever does not hold the registry has published nothing.

@@ -16,7 +16,7 @@
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::grants::where_endpoint_stands;
 use sreg_domain::seen::{EndpointSeen, LockSeen};
-use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Purpose, Seen};
+use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Grant, Purpose, Seen};
 
 use crate::draft::azure_step;
 use crate::facts::{View, look_up, not_known};
@@ -120,6 +120,25 @@ fn ungranted(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Option<Wai
             view.desired.object.namespace
         ),
     })
+}
+
+/// Whether a grant that covers where this endpoint or its records stand demands that changes of names are approved, or may demand it.
+pub(crate) fn approval_is_demanded(view: &View<'_>, id: &ArmId) -> bool {
+    let Some(endpoint) = view.seen.azure.endpoints.get(id).and_then(Fact::seen) else {
+        return false;
+    };
+    let zones = zones_of(view.desired, view.seen, id, endpoint).into_iter();
+    let zones = zones.map(|zone| (Purpose::PrivateDnsZone, zone));
+    let mut stands = where_endpoint_stands(id, endpoint.subnet.as_ref())
+        .into_iter()
+        .chain(zones);
+    let demands = |grant: &Grant| {
+        grant
+            .requires
+            .as_ref()
+            .map_or(true, |requires| requires.name_changes_approval)
+    };
+    stands.any(|(purpose, scope)| view.desired.grants.covering(purpose, &scope).any(demands))
 }
 
 fn touches(endpoint: &EndpointSeen) -> Vec<String> {

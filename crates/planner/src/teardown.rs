@@ -213,6 +213,13 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
     }
     let all: Vec<_> = release::ours(view).collect();
     for (id, endpoint) in all {
+        if removal::approval_is_demanded(view, id) {
+            draft.find(
+                FindingReason::LeftInPlace,
+                format!("private endpoint {id} is left in place: a RegistryGrant demands that changes of names are approved where it stands, and a deletion asks nobody. Remove it by hand: az network private-endpoint delete --ids {}", endpoint.id),
+            );
+            continue;
+        }
         if let Some(stranded) = stranding::strands(view, None, endpoint) {
             let why = stranded.why(endpoint, false);
             draft.find(

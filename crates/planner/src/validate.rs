@@ -288,7 +288,7 @@ fn least(
         cluster: settings.cluster.clone(),
         cloud: settings.cloud.clone(),
         stands_on: grants::of_registry(&registry, grants),
-        separate_approver: grants::separate_approver(&registry, grants),
+        separate_approver: grants::separate_approver(grants),
         registry,
         create: None,
         tags: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! What agents write wakes passes, and each pass reads Azure by a budget that all share. An honest agent writes when what it finds
-//! changes; one that is broken or hostile may write a thousand times a second. So an object is woken by agents as often as it likes
-//! for a while, and then no more often than once in a pause. Nothing is lost: whoever is woken reads all that was written until then.
+//! changes; one that is broken or hostile may write a thousand times a second. So each of its probes, and its Lease, wakes an object as
+//! often as it likes for a while, and then no more often than once in a pause. Nothing is lost: whoever is woken reads all that was
+//! written until then.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,34 +13,46 @@ use tokio::time::Instant;
 use crate::memory::ObjectKey;
 use crate::metrics::Metrics;
 
-/// So many wakes come at once before any waits: a proof with several vantage points and some weather on the way.
+/// What an agent wakes: by which of its probes, or by its vantage point's Lease, and which object.
+pub(crate) type Wake = (String, ObjectKey);
+
+/// So many wakes come at once before any waits: a proof round counts to ten at most, with some weather on the way.
 const BURST: u32 = 50;
 
 /// The log tells of an object no more often than this.
 const TELL_EVERY: Duration = Duration::from_secs(600);
 
-/// Passes keys on, those that come too often later, as one.
+/// Passes objects on, those that come too often later, as one.
 pub(crate) fn damped(
-    keys: impl Stream<Item = ObjectKey> + Send + 'static,
+    wakes: impl Stream<Item = Wake> + Send + 'static,
     pause: Duration,
     metrics: Arc<Metrics>,
 ) -> impl Stream<Item = ObjectKey> + Send {
     let damper = Arc::new(Damper {
         pause: pause.max(Duration::from_millis(1)),
-        buckets: Mutex::default(),
+        buckets: Mutex::new(Buckets {
+            all: HashMap::new(),
+            next_sweep: Instant::now(),
+        }),
     });
-    // Each object has at most one that waits, so the waiting ones are as few as the objects.
-    keys.map(move |key| {
-        let (damper, metrics) = (Arc::clone(&damper), Arc::clone(&metrics));
-        async move { damper.admits(&key, &metrics).await.then_some(key) }
-    })
-    .buffer_unordered(usize::MAX)
-    .filter_map(std::future::ready)
+    // Of each source at most one waits, so the waiting ones are as few as probes and vantage points.
+    wakes
+        .map(move |wake| {
+            let (damper, metrics) = (Arc::clone(&damper), Arc::clone(&metrics));
+            async move { damper.admits(&wake, &metrics).await.then_some(wake.1) }
+        })
+        .buffer_unordered(usize::MAX)
+        .filter_map(std::future::ready)
 }
 
 struct Damper {
     pause: Duration,
-    buckets: Mutex<HashMap<ObjectKey, Bucket>>,
+    buckets: Mutex<Buckets>,
+}
+
+struct Buckets {
+    all: HashMap<Wake, Bucket>,
+    next_sweep: Instant,
 }
 
 struct Bucket {
@@ -80,47 +93,62 @@ impl Bucket {
 }
 
 impl Damper {
-    fn buckets(&self) -> MutexGuard<'_, HashMap<ObjectKey, Bucket>> {
+    fn buckets(&self) -> MutexGuard<'_, Buckets> {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this wake goes on, once it may. `false`: another one that waits already does for it.
-    async fn admits(&self, key: &ObjectKey, metrics: &Metrics) -> bool {
+    async fn admits(&self, wake: &Wake, metrics: &Metrics) -> bool {
         let next = {
             let now = Instant::now();
             let mut buckets = self.buckets();
-            buckets.retain(|_, bucket| {
-                bucket.earn(now, self.pause);
-                bucket.left < BURST || bucket.awaited
-            });
-            let bucket = buckets.entry(key.clone()).or_insert_with(|| Bucket::full(now));
+            self.sweep(&mut buckets, now);
+            let bucket = buckets.all.entry(wake.clone()).or_insert_with(|| Bucket::full(now));
+            bucket.earn(now, self.pause);
+            if bucket.awaited {
+                metrics.probe_wake_damped();
+                return false;
+            }
             if bucket.take() {
                 return true;
             }
             metrics.probe_wake_damped();
-            if bucket.awaited {
-                return false;
-            }
             bucket.awaited = true;
             if bucket.told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY) {
                 bucket.told = Some(now);
-                tracing::warn!(
-                    namespace = key.namespace,
-                    name = key.name,
-                    "agents of this object's vantage points answer faster than they are asked: what they write is looked at less often (kubectl get connectivityprobes -A)"
-                );
+                tell(wake);
             }
             bucket.since + self.pause
         };
         tokio::time::sleep_until(next).await;
-        let now = Instant::now();
-        let mut buckets = self.buckets();
-        let bucket = buckets.entry(key.clone()).or_insert_with(|| Bucket::full(now));
-        bucket.awaited = false;
-        bucket.earn(now, self.pause);
-        bucket.take();
+        if let Some(bucket) = self.buckets().all.get_mut(wake) {
+            bucket.awaited = false;
+            bucket.earn(Instant::now(), self.pause);
+            bucket.left = bucket.left.saturating_sub(1);
+        }
         true
     }
+
+    /// Forgets who has been calm for long, once in a pause.
+    fn sweep(&self, buckets: &mut Buckets, now: Instant) {
+        if now < buckets.next_sweep {
+            return;
+        }
+        buckets.next_sweep = now + self.pause;
+        buckets.all.retain(|_, bucket| {
+            bucket.earn(now, self.pause);
+            bucket.left < BURST || bucket.awaited
+        });
+    }
+}
+
+fn tell((source, key): &Wake) {
+    tracing::warn!(
+        source,
+        namespace = key.namespace,
+        name = key.name,
+        "an agent writes more often than it is asked, so that what it writes is looked at less often (kubectl get connectivityprobes -A)"
+    );
 }
 
 #[cfg(test)]
@@ -138,11 +166,11 @@ mod tests {
         }
     }
 
-    /// So many wakes of an object, one each millisecond.
-    fn hot(name: &'static str, wakes: usize) -> impl Stream<Item = ObjectKey> + Send {
+    /// So many wakes of an object by its one probe, one each millisecond.
+    fn hot(name: &'static str, wakes: usize) -> impl Stream<Item = Wake> + Send {
         stream::iter(0..wakes).then(move |_| async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            object(name)
+            (format!("probe of {name}"), object(name))
         })
     }
 
@@ -172,7 +200,7 @@ mod tests {
     async fn a_hot_object_delays_no_other() {
         let metrics = Arc::new(Metrics::new());
         let hot = hot("hot", 1000);
-        let calm = stream::once(async { object("calm") });
+        let calm = stream::once(async { ("probe".to_owned(), object("calm")) });
         let mut passed = Box::pin(damped(hot.chain(calm), PAUSE, metrics));
         let began = Instant::now();
         while let Some(key) = passed.next().await {
@@ -181,6 +209,20 @@ mod tests {
             }
         }
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hot_probe_delays_no_other_of_the_same_object() {
+        let metrics = Arc::new(Metrics::new());
+        let other = stream::once(async { ("probe of another agent".to_owned(), object("hot")) });
+        let mut passed = Box::pin(damped(hot("hot", 200).chain(other), PAUSE, metrics));
+        let began = Instant::now();
+        let mut at_once = 0;
+        while began.elapsed() < Duration::from_secs(1) && passed.next().await.is_some() {
+            at_once += 1;
+        }
+        // The last one, which ends the second, waited.
+        assert_eq!(at_once, BURST as usize + 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,6 +47,8 @@ pub struct Memories {
 struct Entry {
     key: ObjectKey,
     round: Option<OpenRound>,
+    /// Since when a path is lost.
+    lost: Option<Instant>,
     /// Last name change, or when this process first saw the object.
     names_changed: Instant,
     /// A name change was made or seen, and `names_changed` is when.
@@ -104,6 +106,7 @@ impl Memories {
         let entry = objects.entry(uid.to_owned()).or_insert_with(|| Entry {
             key: key.clone(),
             round: None,
+            lost: None,
             names_changed: Instant::now(),
             changed: false,
             names: BTreeMap::new(),
@@ -125,6 +128,7 @@ impl Memories {
                 subject: round.subject.clone(),
                 age: round.age(now),
             }),
+            lost_for: entry.lost.map(since),
             since_name_change: Some(since(entry.names_changed)),
             name_changed: entry.changed.then(|| since(entry.names_changed)),
             attempts: entry.attempts.clone(),
@@ -146,6 +150,13 @@ impl Memories {
     /// The round is void: what follows proves nothing until another is opened.
     pub fn drop_round(&self, uid: &str) {
         self.change(uid, |entry| entry.round = None);
+    }
+
+    /// Whether a path is lost, as a visit has just seen it.
+    pub fn path_is_lost(&self, uid: &str, lost: bool) {
+        self.change(uid, |entry| {
+            entry.lost = lost.then(|| entry.lost.unwrap_or_else(Instant::now));
+        });
     }
 
     /// A write after which names may answer differently has been sent.
@@ -335,6 +346,23 @@ mod tests {
 
     fn wall(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loss_counts_from_the_first_visit_that_saw_it_and_anew_after_one_that_did_not() {
+        let memories = Memories::default();
+        memories.meet("u", key());
+        let lost_for = || memories.recall("u").lost_for;
+        assert_eq!(lost_for(), None);
+        for seconds in [0, 20, 40] {
+            memories.path_is_lost("u", true);
+            assert_eq!(lost_for(), Some(Duration::from_secs(seconds)));
+            tokio::time::advance(Duration::from_secs(20)).await;
+        }
+        memories.path_is_lost("u", false);
+        assert_eq!(lost_for(), None);
+        memories.path_is_lost("u", true);
+        assert_eq!(lost_for(), Some(Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]

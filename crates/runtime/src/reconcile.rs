@@ -142,9 +142,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             };
             let report = report(input);
             context.memories.attempted(&object.uid, report.attempts.clone());
-            if plan.assessment.round_is_over {
-                context.memories.drop_round(&object.uid);
-            }
+            context.memories.path_is_lost(&object.uid, plan.assessment.path_is_lost);
             let waits_to_open = || may_open(&desired, &seen) && is_left_to_open(&desired, &seen);
             if plan.assessment.state.is_some_and(State::is_urgent) || waits_to_open() {
                 context.turns.hasten(key.clone());

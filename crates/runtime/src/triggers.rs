@@ -21,7 +21,7 @@ use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe, RegistryGrant, Van
 use sreg_domain::Fact;
 
 use crate::context::Context;
-use crate::damping::damped;
+use crate::damping::{Wake, damped};
 use crate::memory::ObjectKey;
 use crate::observe::{Watched, alive};
 
@@ -98,12 +98,15 @@ pub(crate) fn related(
     let hastened = Arc::clone(context);
     stream::select_all([
         damped(
-            kind(
-                context,
-                everywhere(&probes),
-                "connectivityprobes",
-                key_of_answer,
-                Wakes::Owners(owner_by_label),
+            stream::select(
+                kind(
+                    context,
+                    everywhere(&probes),
+                    "connectivityprobes",
+                    key_of_answer,
+                    Wakes::Owners(owner_by_label),
+                ),
+                agents(context),
             ),
             context.settings.plan.floors.probe_interval,
             Arc::clone(&context.metrics),
@@ -116,6 +119,7 @@ pub(crate) fn related(
             key_of_spec,
             Wakes::Owners(users_of_vantage_point),
         )
+        .map(|(_, key)| key)
         .boxed(),
         kind(
             context,
@@ -124,6 +128,7 @@ pub(crate) fn related(
             key_of_spec,
             Wakes::Owners(owner_by_name),
         )
+        .map(|(_, key)| key)
         .inspect(move |key| hastened.turns.hasten(key.clone()))
         .boxed(),
         kind(
@@ -133,6 +138,7 @@ pub(crate) fn related(
             key_of_spec,
             Wakes::Owners(owner_by_name),
         )
+        .map(|(_, key)| key)
         .boxed(),
         kind(
             context,
@@ -141,8 +147,8 @@ pub(crate) fn related(
             key_of_spec,
             Wakes::Everybody,
         )
+        .map(|(_, key)| key)
         .boxed(),
-        agents(context).boxed(),
     ])
     .filter(move |key| ready(scope.as_ref().is_none_or(|scope| *scope == key.namespace)))
     .map(|key| ObjectRef::new(&key.name).within(&key.namespace))
@@ -153,7 +159,7 @@ const LEASE_LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 
 /// Objects whose agents fell silent or came back. That a Lease is not renewed is no event of a watch: each is looked at when it
 /// would run out, so that a dead agent is told at the end of its Lease and not at the next pass.
-fn agents(context: &Arc<Context>) -> impl Stream<Item = ObjectKey> + Send + use<> {
+fn agents(context: &Arc<Context>) -> impl Stream<Item = Wake> + Send + use<> {
     let known: HashMap<String, bool> = HashMap::new();
     let start = (Arc::clone(context), known);
     let looks = stream::unfold(start, |(context, mut known)| async move {
@@ -170,7 +176,8 @@ fn agents(context: &Arc<Context>) -> impl Stream<Item = ObjectKey> + Send + use<
             };
             let before = known.insert(point.clone(), alive);
             if before.is_some_and(|before| before != alive) {
-                keys.extend(context.memories.looking_from(&point));
+                let users = context.memories.looking_from(&point).into_iter();
+                keys.extend(users.map(|key| (format!("the Lease of VantagePoint {point}"), key)));
             }
         }
         Some((stream::iter(keys), (context, known)))
@@ -252,31 +259,30 @@ fn kind(
     plural: &'static str,
     key: fn(&DynamicObject) -> u64,
     wakes: Wakes,
-) -> impl Stream<Item = ObjectKey> + Send + use<> {
+) -> impl Stream<Item = Wake> + Send + use<> {
     let mut known: Known<Vec<ObjectKey>> = Known::default();
     let context = Arc::clone(context);
     let events = watch(api, config(&context)).default_backoff();
     events.flat_map(move |event| {
-        let keys = match event {
+        let woken: Vec<Wake> = match event {
             Ok(event) => {
                 let change = known.take(event, |object| {
                     (object.metadata.clone(), key(object), wakes.note(&context, object))
                 });
-                let changed = change
-                    .object
-                    .filter(|(_, change)| change.is_new)
-                    .map(|(_, change)| change.now);
-                change
-                    .gone
-                    .into_iter()
-                    .map(|(_, noted)| noted)
-                    .chain(changed)
-                    .flat_map(|noted| wakes.keys(&context, noted))
+                let uid = |object: &DynamicObject| object.uid().unwrap_or_default();
+                let changed = change.object.filter(|(_, change)| change.is_new);
+                let changed = changed.map(|(object, change)| (uid(&object), change.now));
+                let noted = change.gone.into_iter().chain(changed);
+                noted
+                    .flat_map(|(uid, noted)| {
+                        let keys = wakes.keys(&context, noted).into_iter();
+                        keys.map(move |key| (uid.clone(), key)).collect::<Vec<_>>()
+                    })
                     .collect()
             }
-            Err(error) => complain::<Vec<ObjectKey>>(plural, &error).unwrap_or_default(),
+            Err(error) => complain(plural, &error).unwrap_or_default(),
         };
-        stream::iter(keys)
+        stream::iter(woken)
     })
 }
 

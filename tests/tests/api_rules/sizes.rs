@@ -11,7 +11,7 @@ async fn annotations_owners_and_finalizers_are_few_whatever_the_kind() -> Result
     let plane = plane().await?;
     let namespace = plane.namespace("sizes").await?;
     let (admin, operator) = (plane.admin_client().await?, operator(plane).await?);
-    let says = Some("at most 64 KiB of annotations");
+    let says = Some("at most 64 KiB of annotations and labels");
     let half = "x".repeat(40 * 1024);
     for kind in [
         "SecureRegistry",
@@ -42,6 +42,18 @@ async fn annotations_owners_and_finalizers_are_few_whatever_the_kind() -> Result
             refusal(objects.create(&PostParams::default(), &smaller).await)?,
             None,
         )?;
+        // Bytes count, whatever they are in letters.
+        let wide = json!({"metadata": {"annotations": {"b": "\u{1F512}".repeat(8 * 1024)}}});
+        let widened = objects
+            .patch(&named, &PatchParams::default(), &Patch::Merge(&wide))
+            .await;
+        expect(kind, refusal(widened)?, says)?;
+        let finalizer = |n| format!("example.com/f{n}");
+        let held = json!({"metadata": {"finalizers": (0..17).map(finalizer).collect::<Vec<_>>()}});
+        let held = objects
+            .patch(&named, &PatchParams::default(), &Patch::Merge(&held))
+            .await;
+        expect(kind, refusal(held)?, says)?;
         let grow = json!({"metadata": {"annotations": {"b": half}}});
         let grown = objects
             .patch(&named, &PatchParams::default(), &Patch::Merge(&grow))
@@ -55,13 +67,25 @@ async fn annotations_owners_and_finalizers_are_few_whatever_the_kind() -> Result
             .await;
         expect(kind, refusal(owned)?, says)?;
     }
+    // Nobody else writes probes at all.
+    let probe = object(rules().good["ConnectivityProbe"].clone(), &namespace, "large")?;
+    let probes = api(&admin, "ConnectivityProbe", &namespace)?;
+    let made = probes.create(&PostParams::default(), &probe).await;
+    expect("a probe", refusal(made)?, Some("only the operator"))?;
     // Whoever has to let an object go is not held up by what others wrote into it.
     let registries = api(&operator, "SecureRegistry", &namespace)?;
     let grow = json!({"metadata": {"annotations": {"b": half}}});
     let grown = registries
         .patch("sizes-secureregistry", &PatchParams::default(), &Patch::Merge(&grow))
         .await;
-    expect("the operator", refusal(grown)?, None)
+    expect("the operator", refusal(grown)?, None)?;
+    // What is too large by then can still be changed, as long as it does not grow.
+    let mine = api(&admin, "SecureRegistry", &namespace)?;
+    let settle = json!({"spec": {"verification": {"dnsSettle": "2h"}}});
+    let settled = mine
+        .patch("sizes-secureregistry", &PatchParams::default(), &Patch::Merge(&settle))
+        .await;
+    expect("a change of what is too large", refusal(settled)?, None)
 }
 
 #[tokio::test]

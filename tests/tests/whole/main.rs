@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod adversity;
+mod attacks;
 mod bad_input;
 mod break_glass;
 mod deletion;

@@ -149,6 +149,9 @@ const MEMORY: &[Change] = &[
     ("round's age", |s| {
         s.operators[0].memory.round.as_mut().unwrap().age += super::state::TICK
     }),
+    ("time for which a path is lost", |s| {
+        s.operators[0].memory.lost_for = Some(super::state::TICK * 7)
+    }),
     ("time since names changed", |s| {
         s.operators[0].memory.since_name_change = None
     }),

@@ -37,6 +37,8 @@ pub enum Disturbance {
     Break(usize),
     /// An agent reports that paths fail which do not.
     WrongFailure(usize),
+    /// An agent reports failures, fewer than count.
+    FewFailures(usize),
     /// An agent reports fewer successes than asked for.
     FewSuccesses(usize),
     /// An agent reports success for another round.
@@ -105,6 +107,7 @@ pub const ALL: &[Disturbance] = &[
     Disturbance::Break(1),
     Disturbance::WrongFailure(0),
     Disturbance::WrongFailure(1),
+    Disturbance::FewFailures(0),
     Disturbance::FewSuccesses(1),
     Disturbance::OtherRound(0),
     Disturbance::OtherRound(1),
@@ -202,7 +205,8 @@ impl Lockdown {
                 let (network, name) = PATHS[n];
                 state.world_mut().broken.insert((network.into(), name.into()));
             }
-            Disturbance::WrongFailure(n) => report_failure(state, n),
+            Disturbance::WrongFailure(n) => report_failure(state, n, 0),
+            Disturbance::FewFailures(n) => report_failure(state, n, 1),
             Disturbance::FewSuccesses(n) => forge(state, n, |s| {
                 s.results.iter_mut().for_each(|r| r.successes -= 1);
             }),
@@ -368,7 +372,7 @@ fn passes(path: &sreg_api::probe::ProbePath, successes: i32) -> PathResult {
     }
 }
 
-fn report_failure(state: &mut State, n: usize) {
+fn report_failure(state: &mut State, n: usize, fewer: i32) {
     let mut round = 0;
     let mut needed = 0;
     if let Some(Fact::Seen(probe)) = state.world.seen.cluster.probes.get(POINTS[n]) {
@@ -380,9 +384,9 @@ fn report_failure(state: &mut State, n: usize) {
             result.outcome = ProbeOutcome::Failed;
             result.hop = Some(Hop::Tcp);
             result.addresses.clear();
-            (result.successes, result.failures) = (0, needed);
+            (result.successes, result.failures) = (0, needed - fewer);
         }
     });
     state.ghost.measured[n] = None;
-    state.ghost.failed[n] = (round > 0).then_some(round);
+    state.ghost.failed[n] = (round > 0 && fewer == 0).then_some(round);
 }

@@ -27,6 +27,8 @@ pub enum Happening {
     RefusedByLease,
     /// An effect came about whose answer was lost.
     ReplyLost,
+    /// A private endpoint was deleted by us.
+    DeletedEndpoint,
     /// The object was released.
     Released,
     /// Nothing can be done any more, and the plan says why.
@@ -34,7 +36,7 @@ pub enum Happening {
 }
 
 /// All of them.
-pub const ALL: [Happening; 11] = [
+pub const ALL: [Happening; 12] = [
     Happening::Sent,
     Happening::Closed,
     Happening::OpenedBySpec,
@@ -44,6 +46,7 @@ pub const ALL: [Happening; 11] = [
     Happening::RefusedByFence,
     Happening::RefusedByLease,
     Happening::ReplyLost,
+    Happening::DeletedEndpoint,
     Happening::Released,
     Happening::Stalled,
 ];

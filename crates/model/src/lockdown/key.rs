@@ -73,6 +73,7 @@ pub(crate) fn plan_key(world: &World, seen: &Seen) -> u64 {
 pub(crate) fn hash_memory(memory: &Memory, numbers: &mut Numbers, hasher: &mut impl Hasher) {
     let Memory {
         round,
+        lost_for,
         since_name_change,
         name_changed,
         // The model leaves pauses of one process to the scenarios: its operators remember what status says.
@@ -82,7 +83,7 @@ pub(crate) fn hash_memory(memory: &Memory, numbers: &mut Numbers, hasher: &mut i
     if let Some(Round { number, subject, age }) = round {
         (numbers.of(*number), subject.as_str(), age).hash(hasher);
     }
-    (round.is_some(), since_name_change, name_changed).hash(hasher);
+    (round.is_some(), lost_for, since_name_change, name_changed).hash(hasher);
 }
 
 /// What names depend on: an operator that sees another value than before takes it as a name change.
@@ -431,6 +432,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         observed_generation,
         release_required,
         claimed_at,
+        registry_created_at,
         claim_lost_to,
         conditions,
         endpoints_ready: _,
@@ -462,7 +464,12 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         conditions.len(),
     )
         .hash(hasher);
-    (claimed_at.is_some(), claim_lost_to.is_some()).hash(hasher);
+    (
+        claimed_at.is_some(),
+        claim_lost_to.is_some(),
+        registry_created_at.is_some(),
+    )
+        .hash(hasher);
     // Anything of it is at least a tick ago, or younger than patience.
     time(unsettled_since).hash(hasher);
     for Condition {

@@ -15,7 +15,9 @@
 //! Rules are judged from the model's own knowledge (`truth`), never from the planner's assessment:
 //!
 //! * a closing write goes out only if spec, emergency, lease, proof, `dnsSettle` and approval all allow it, at that instant;
-//! * a closed target is opened by us only by spec, break-glass in force, or the rollback that was chosen and confirmed;
+//! * a closed target is opened by us only by spec, break-glass in force, or the rollback that was chosen and confirmed, and only while
+//!   the registry is granted and claimed, in this cluster and in Azure;
+//! * what we delete in Azure was made by this object, which holds the claim;
 //! * neither the planner's lint nor this Azure ever has to refuse what was planned;
 //! * from every state, once faults stop, what is desired comes about and stays (`calm`); deletion ends; nothing livelocks.
 //!
@@ -29,7 +31,7 @@
 //! | networks | two, with an agent each |
 //! | processes | two, with one lease between them |
 //! | starts | nothing there; all built and nothing proven; locked, the grace period just begun |
-//! | budget | 1 of every kind that can change anything, from built and from locked (Hold and Reopen); 2 of those that belong together: names, losses, emergencies and specs that turn, who is silent or forgotten |
+//! | budget | 1 of every kind that can change anything, from built and from locked (Hold and Reopen); 2 of those that belong together: names, losses, emergencies and specs that turn, who is silent or forgotten, others who claim the registry while it is opened or deleted |
 //! | budget, whole campaign | also 2 while building and with slow caches, 3 losses, 2 emergencies on the way to the lock, 2 of silence, approval and erased status with crash and hand-over on that way, 1 beside a policy that competes or obstructs |
 //! | durations | `maxAge`, the grace period and a break-glass last one tick, `dnsSettle` one (in one exploration two, longer than evidence is fresh) |
 //!
@@ -163,6 +165,8 @@ pub enum Flaw {
     ClosesWithoutSecondLook,
     /// The plan is not made again before an opening write.
     OpensWithoutSecondLook,
+    /// Whatever carries our tag is deleted with the object.
+    DeletesWhatIsTagged,
     /// The lease is not asked.
     WritesWithoutLease,
     /// Whoever is asked for an approval never gives it.
@@ -399,9 +403,9 @@ impl Model for Lockdown {
 pub const CLOSING: &str = "a closing write goes out only behind fresh proof, by the leader";
 /// Its mirror.
 pub const OPENING: &str = "we open only by spec, break-glass, or the rollback that was chosen";
-/// No plan that the lint or Azure has to refuse.
+/// Of deletions in Azure.
 pub const DELETING: &str = "we delete only what this object made, while it holds the claim";
-/// Property.
+/// No plan that the lint or Azure has to refuse.
 pub const REFUSED: &str = "the planner plans nothing that its own lint, or Azure, has to refuse";
 /// Eventually always.
 pub const RESTING: &str = "once faults stop, what is desired comes about and stays";

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sreg_api::SecureRegistryStatus;
 use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
-use sreg_domain::{Action, ClusterAction, Seen};
+use sreg_domain::seen::EndpointSeen;
+use sreg_domain::{Action, AzureAction, ClusterAction, Fact, Seen, StepId};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
 
@@ -125,7 +126,7 @@ impl Lockdown {
     pub(crate) fn look(&self, state: &mut State, k: usize, end: End) -> bool {
         let seen = Self::observe(state, k);
         let world = Arc::clone(&state.world);
-        let plan = self.plan(&world, &seen);
+        let plan = self.flawed(&world, self.plan(&world, &seen));
         let confirmed = truth::confirmed(state, k);
         if let Some(refused) = plan.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled) {
             let what = refused.message.clone();
@@ -141,6 +142,26 @@ impl Lockdown {
         } else {
             self.carry_out(state, k, planned, end)
         }
+    }
+
+    /// The plan as [`Flaw::DeletesWhatIsTagged`] would have it.
+    fn flawed(&self, world: &World, plan: Arc<Plan>) -> Arc<Plan> {
+        if self.flaw != Flaw::DeletesWhatIsTagged || !world.seen.object.deleting {
+            return plan;
+        }
+        let endpoints = world.seen.azure.endpoints.values().filter_map(Fact::seen);
+        let tagged = endpoints.filter(|endpoint| endpoint.owner.as_ref() == Some(&world.desired.owner));
+        let delete = |endpoint: &EndpointSeen| Step {
+            id: StepId(format!("delete-endpoint {} by its tag", endpoint.id.name())),
+            action: Action::Azure(AzureAction::DeleteEndpoint {
+                id: endpoint.id.clone(),
+                owner: world.desired.owner.clone(),
+            }),
+            touches: Vec::new(),
+        };
+        let mut plan = Arc::unwrap_or_clone(plan);
+        plan.waves.insert(0, tagged.map(delete).collect());
+        Arc::new(plan)
     }
 
     /// A pass over which something goes wrong. What closes goes wrong at its fence and its landing instead. `false`: there is no
@@ -225,6 +246,9 @@ impl Lockdown {
                 what,
             });
         }
+        if matches!(step.action, Action::Azure(AzureAction::DeleteEndpoint { .. })) {
+            self.tally.count(Happening::DeletedEndpoint);
+        }
         let before = state.world.closed();
         let permission = truth::permission(state);
         let memory = state.operators[k].memory.clone();
@@ -274,9 +298,9 @@ impl Lockdown {
     }
 
     fn report(state: &mut State, k: usize, planned: &Planned) {
-        if planned.plan.assessment.round_is_over {
-            state.operators[k].memory.round = None;
-        }
+        let memory = &mut state.operators[k].memory;
+        let lost_for = memory.lost_for.unwrap_or_default();
+        memory.lost_for = planned.plan.assessment.path_is_lost.then_some(lost_for);
         if state.leader != k || state.world.gone {
             return;
         }

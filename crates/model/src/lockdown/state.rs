@@ -214,6 +214,7 @@ impl State {
             if let Some(round) = &mut operator.memory.round {
                 older(&mut round.age);
             }
+            operator.memory.lost_for.as_mut().map(older);
             operator.memory.since_name_change.as_mut().map(older);
             operator.memory.name_changed.as_mut().map(older);
             operator.pass = match &operator.pass {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use sreg_api::names::CLAIM_TAG;
 use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
@@ -254,22 +255,27 @@ pub(crate) fn permission(state: &State) -> Permission {
     }
 }
 
+/// How long one agent alone has to say that a path is lost.
+fn pause_of_one(world: &World) -> Duration {
+    let verification = &world.desired.verification;
+    let confirming = verification.interval * (verification.consecutive_successes - 1);
+    let rounds_left = (verification.max_age - confirming) / 2;
+    rounds_left
+        .min(world.desired.grace_period / 3)
+        .min(Duration::from_secs(300))
+}
+
 /// A path was really reported lost, in a round that this process opened after a lock that is young enough.
 pub(crate) fn confirmed(state: &State, operator: usize) -> bool {
     let (world, ghost) = (&state.world, &state.ghost);
     let chosen = world.desired.rollback == RollbackPolicy::Reopen && !world.seen.object.deleting;
     match (ghost.locked, ghost.rounds[operator]) {
         (Some(locked), Some((number, age))) => {
-            let began = TICK * u32::from(locked.saturating_sub(age));
-            let within = began <= world.desired.grace_period;
-            let witnesses = ghost.failed.iter().filter(|round| **round == Some(number)).count();
-            let verification = &world.desired.verification;
-            let pause = (verification.max_age / 2)
-                .min(world.desired.grace_period / 3)
-                .min(TICK * 5);
-            let told = match witnesses {
+            let lasted = state.operators[operator].memory.lost_for.unwrap_or_default();
+            let within = (TICK * u32::from(locked)).saturating_sub(lasted) <= world.desired.grace_period;
+            let told = match ghost.failed.iter().filter(|round| **round == Some(number)).count() {
                 0 => false,
-                1 => TICK * u32::from(age) >= pause,
+                1 => lasted >= pause_of_one(world),
                 _ => true,
             };
             chosen && within && age < locked && told

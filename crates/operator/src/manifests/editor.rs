@@ -1,18 +1,18 @@
-//! A MutatingAdmissionPolicy that writes into each `SecureRegistry` who changed its spec last, by the name under which the API server
-//! knows them: where a grant demands that somebody else approves, that is whom the approver is compared with. Apart from the other
+//! A MutatingAdmissionPolicy that writes into each `SecureRegistry` who edited its spec last, as `GENERATION/USER`, by the name under
+//! which the API server knows them: where a grant demands that somebody else approves, that is whom the approver is compared with. Apart from the other
 //! policies, because API servers know the kind since Kubernetes 1.36 only; the policy `spec-editor` keeps the annotation honest on
 //! all of them.
 //!
 //! | request | annotation |
 //! | --- | --- |
-//! | create, or a change of the spec | whoever makes it |
+//! | create, or a change of the spec | the new generation, and whoever makes it |
 //! | any other update, whatever it says | as it was |
 
 use serde_json::json;
 use sreg_api::GROUP;
 use sreg_api::names::ANNOTATION_SPEC_EDITED_BY;
 
-use super::policies::{UNEDITED, names_editor};
+use super::policies::{GENERATION, UNEDITED, names_editor};
 use super::{Manifest, labels};
 
 /// The policy and its binding.
@@ -24,7 +24,7 @@ pub(super) fn manifest() -> Manifest {
     let was = annotated(&format!(
         "oldObject.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}']"
     ));
-    let is = annotated("request.userInfo.username");
+    let is = annotated(&format!("{GENERATION} + '/' + request.userInfo.username"));
     let known = names_editor("oldObject");
     let expression = format!("{UNEDITED} ? (({known}) ? {was} : Object{{}}) : {is}");
     let policy = json!({

@@ -9,7 +9,7 @@
 //! | object-size | every kind of ours | no more annotations, owners and finalizers than a person needs |
 //! | registry-status | `secureregistries/status` | the operator |
 //! | registry-finalizer | `secureregistries` | our finalizer goes for good by the operator only: others lose it with a replaced manifest |
-//! | spec-editor | `secureregistries` | the annotation `spec-edited-by` names who changed the spec last, or nobody |
+//! | spec-editor | `secureregistries` | the annotation `spec-edited-by` names for this generation who made it, or nobody |
 //! | registry-deletion | `secureregistries` | nobody deletes one that has lost it, before the operator has put it back |
 //! | break-glass-status | `breakglasses/status` | the operator |
 //! | approval-status | `changeapprovals/status` | the operator |
@@ -106,7 +106,10 @@ pub(super) fn manifests(installation: &Installation) -> Vec<Manifest> {
 const REMEMBERED: &str =
     "has(oldObject.status) && has(oldObject.status.releaseRequired) && oldObject.status.releaseRequired";
 
-/// CEL: an object names who changed its spec last.
+/// CEL: the generation that the object has after this request, as a text.
+pub(super) const GENERATION: &str = "string(request.operation == 'CREATE' ? 1 : (object.spec == oldObject.spec ? oldObject.metadata.generation : oldObject.metadata.generation + 1))";
+
+/// CEL: an object names who edited its spec.
 pub(super) fn names_editor(object: &str) -> String {
     format!("has({object}.metadata.annotations) && '{ANNOTATION_SPEC_EDITED_BY}' in {object}.metadata.annotations")
 }
@@ -114,9 +117,18 @@ pub(super) fn names_editor(object: &str) -> String {
 /// CEL: this request leaves the spec as it was.
 pub(super) const UNEDITED: &str = "(request.operation == 'UPDATE' && object.spec == oldObject.spec)";
 
-/// Bytes of annotations, names included. `kubectl apply` keeps the whole manifest in one, and the largest spec that the definition
-/// lets through is smaller.
-const MOST_ANNOTATIONS: usize = 64 * 1024;
+/// Bytes of annotations and labels, names included. `kubectl apply` keeps the whole manifest in one; a RegistryGrant too large for that
+/// is applied with `--server-side`.
+const MOST_TEXT: usize = 64 * 1024;
+
+/// CEL: how many bytes the annotations and labels of an object have.
+fn size_of_texts(object: &str) -> String {
+    let of = |texts: &str| {
+        let all = format!("{object}.metadata.{texts}");
+        format!("(has({all}) ? {all}.map(k, size(bytes(k)) + size(bytes({all}[k]))).sum() : 0)")
+    };
+    format!("{} + {}", of("annotations"), of("labels"))
+}
 
 /// Owners, and finalizers.
 const MOST_REFERENCES: usize = 16;
@@ -208,12 +220,12 @@ fn policies(installation: &Installation) -> [Policy; 15] {
             resources: &["secureregistries"],
             operations: &["CREATE", "UPDATE"],
             rule: format!(
-                "!({}) || object.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] == ({UNEDITED} ? ({} ? oldObject.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] : '') : request.userInfo.username)",
+                "!({}) || !object.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'].startsWith({GENERATION} + '/') || ({UNEDITED} ? ({}) && oldObject.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] == object.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] : object.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] == {GENERATION} + '/' + request.userInfo.username)",
                 names_editor("object"),
                 names_editor("oldObject")
             ),
             says: format!(
-                "'annotation {ANNOTATION_SPEC_EDITED_BY} says who changed the spec last: leave it out, or where you change the spec write ' + request.userInfo.username"
+                "'annotation {ANNOTATION_SPEC_EDITED_BY} says who made generation ' + {GENERATION} + ' of the spec: leave it as it is, or where you edit the spec write ' + {GENERATION} + '/' + request.userInfo.username"
             ),
         },
         Policy {
@@ -225,11 +237,13 @@ fn policies(installation: &Installation) -> [Policy; 15] {
             ],
             operations: &["CREATE", "UPDATE"],
             rule: format!(
-                "{is_operator} || {is_controller} || ((!has(object.metadata.annotations) || object.metadata.annotations.map(k, size(k) + size(object.metadata.annotations[k])).sum() <= {MOST_ANNOTATIONS}) && (!has(object.metadata.ownerReferences) || size(object.metadata.ownerReferences) <= {MOST_REFERENCES}) && (!has(object.metadata.finalizers) || size(object.metadata.finalizers) <= {MOST_REFERENCES}))"
+                "{is_operator} || {is_controller} || ((({size}) <= {MOST_TEXT} || (request.operation == 'UPDATE' && ({size}) <= ({before}))) && (!has(object.metadata.ownerReferences) || size(object.metadata.ownerReferences) <= {MOST_REFERENCES}) && (!has(object.metadata.finalizers) || size(object.metadata.finalizers) <= {MOST_REFERENCES}))",
+                size = size_of_texts("object"),
+                before = size_of_texts("oldObject"),
             ),
             says: format!(
-                "'at most {} KiB of annotations, {MOST_REFERENCES} owners and {MOST_REFERENCES} finalizers: each is read whole whenever the operator looks; keep what is large in an object of its own'",
-                MOST_ANNOTATIONS / 1024
+                "'at most {} KiB of annotations and labels, {MOST_REFERENCES} owners and {MOST_REFERENCES} finalizers: each is read whole whenever the operator looks; keep what is large in an object of its own'",
+                MOST_TEXT / 1024
             ),
         },
         Policy {

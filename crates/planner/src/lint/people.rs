@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sreg_api::ChangeKind;
-use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::network_rules::rules_of;
@@ -59,6 +58,7 @@ pub(super) fn missing<'a>(
 /// What an approval must name: every target, every path, whatever forbids the way back.
 fn approval_digest(desired: &Desired, seen: &Seen, targets: &[&ArmId], places: &BTreeMap<String, Names>) -> Digest {
     let mut parts = vec![format!("object {}", desired.object.uid)];
+    parts.extend(edition(desired));
     parts.extend(targets.iter().map(|id| format!("close {}", id.key())));
     for network in &desired.client_networks {
         let names = places.get(&network.endpoint).into_iter().flatten();
@@ -140,9 +140,24 @@ fn approved(desired: &Desired, seen: &Seen, targets: &[&ArmId], digest: &Digest)
     let open_perimeter = |id: &&ArmId| is_closed(seen, id) == Some(false) && in_perimeter(&network_now(seen, id).1);
     let perimeter = !goes_on(seen) && targets.iter().any(open_perimeter);
     let needed = obstacles || locked || perimeter || desired.gates.contains(&LockdownGate::Approval);
-    let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Lockdown && a.digest == *digest;
-    let given = |a: &sreg_domain::seen::ApprovalSeen| given(a) && a.counts(desired, &seen.object);
-    !needed || seen.cluster.approvals.seen().is_some_and(|all| all.iter().any(given))
+    !needed || is_given(desired, seen, ChangeKind::Lockdown, digest)
+}
+
+/// Somebody approved this; where a grant demands it, somebody who is known to be another person than whoever edited the spec last.
+fn is_given(desired: &Desired, seen: &Seen, change: ChangeKind, digest: &Digest) -> bool {
+    let own = format!("system:serviceaccount:{}:", desired.object.namespace);
+    let is_person = |name: &str| !(name.is_empty() || name.starts_with(&own));
+    let editor = seen.object.spec_edited_by.as_deref().unwrap_or_default();
+    let is_another = |approver: &str| is_person(editor) && is_person(approver) && approver != editor;
+    let approvals = seen.cluster.approvals.seen().into_iter().flatten();
+    let mut same = approvals.filter(|a| a.change == change && a.digest == *digest);
+    same.any(|a| !desired.separate_approver || is_another(&a.approved_by))
+}
+
+/// Where two persons are demanded, every edit is approved anew.
+fn edition(desired: &Desired) -> Option<String> {
+    let demanded = desired.separate_approver;
+    demanded.then(|| format!("generation {}", desired.object.generation))
 }
 
 /// The snapshot or status says that it was locked in this object's name.
@@ -155,18 +170,14 @@ pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
 
 /// It was locked in this object's name, or made by it, or a person lets it be opened.
 pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
-    let tags = seen.azure.registry.seen().map(|registry| &registry.tags);
-    let owned = |(name, value): (&String, &String)| name.eq_ignore_ascii_case(OWNER_TAG) && *value == desired.owner;
-    let made = tags.is_some_and(|tags| tags.iter().any(owned));
-    let parts = [
+    let made = seen.object.status.registry_created_at.is_some();
+    let mut parts = vec![
         format!("object {}", desired.object.uid),
         format!("open {}", desired.registry.key()),
     ];
+    parts.extend(edition(desired));
     let digest = Digest::of_parts(parts.iter().map(String::as_str));
-    let given = |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::Opening && a.digest == digest;
-    let given = |a: &sreg_domain::seen::ApprovalSeen| given(a) && a.counts(desired, &seen.object);
-    let approvals = seen.cluster.approvals.seen();
-    locked_in_its_name(desired, seen) || made || approvals.is_some_and(|all| all.iter().any(given))
+    locked_in_its_name(desired, seen) || made || is_given(desired, seen, ChangeKind::Opening, &digest)
 }
 
 /// The lock brings back one that held, or finishes one that has begun.

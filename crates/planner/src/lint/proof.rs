@@ -9,7 +9,7 @@ use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
-use sreg_domain::seen::{EndpointSeen, Round};
+use sreg_domain::seen::{EndpointSeen, ProbeSeen, Round};
 use sreg_domain::{ArmId, DefaultAction, Desired, Digest, EndpointGroup, Fact, PublicNetworkAccess, Seen, naming};
 
 use crate::facts::may_pass;
@@ -120,8 +120,8 @@ pub(super) fn break_glass_in_force(desired: &Desired, seen: &Seen) -> bool {
         .is_some_and(|all| all.iter().any(runs))
 }
 
-/// The user chose Reopen, and either a rollback is recorded for this spec or a lock is young and a new round says that a path is lost: by several
-/// vantage points, or by one for as long as its pause lasts.
+/// The user chose Reopen, and either a rollback is recorded for this spec, or a lock is young and a new round says that a path is lost:
+/// several vantage points do, or one has done for as long as its pause lasts.
 pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
     if desired.rollback != RollbackPolicy::Reopen {
         return false;
@@ -146,24 +146,46 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
         return false;
     };
     let needed = i32::try_from(desired.verification.consecutive_successes).unwrap_or(i32::MAX);
-    let lost = seen.cluster.probes.values().filter_map(Fact::seen).filter(|probe| {
-        let status = probe
-            .status
-            .as_ref()
-            .filter(|s| s.observed_generation == Some(probe.generation) && s.round == round.number);
-        status.is_some_and(|s| {
-            s.results
-                .iter()
-                .any(|r| r.outcome == ProbeOutcome::Failed && r.hop.is_some() && r.failures >= needed)
-        })
-    });
-    let told = match lost.count() {
+    let wanted = |probe: &&ProbeSeen| {
+        let mut networks = desired.client_networks.iter();
+        networks.any(|n| n.vantage_point == probe.spec.vantage_point)
+    };
+    let lost = seen
+        .cluster
+        .probes
+        .values()
+        .filter_map(Fact::seen)
+        .filter(wanted)
+        .filter(|probe| {
+            let status = probe
+                .status
+                .as_ref()
+                .filter(|s| s.observed_generation == Some(probe.generation) && s.round == round.number);
+            status.is_some_and(|s| {
+                s.results
+                    .iter()
+                    .any(|r| r.outcome == ProbeOutcome::Failed && r.hop.is_some() && r.failures >= needed)
+            })
+        });
+    let lasted = seen.memory.lost_for.unwrap_or_default();
+    let verification = &desired.verification;
+    // What is left of the round after its first attempts; half of it, so that the round still counts in the end.
+    let left = verification.max_age.saturating_sub(
+        verification
+            .interval
+            .saturating_mul(verification.consecutive_successes.saturating_sub(1)),
+    );
+    let pause = (left / 2).min(desired.grace_period / 3).min(Duration::from_secs(300));
+    let accounts: BTreeSet<_> = lost
+        .map(|probe| (&probe.namespace, &probe.spec.service_account_name))
+        .collect();
+    let told = match accounts.len() {
         0 => false,
-        1 => round.age >= crate::locked::single_witness_pause(desired),
+        1 => lasted >= pause,
         _ => true,
     };
-    let began = since.saturating_sub(round.age);
-    began <= desired.grace_period && round.age < since && round.age <= desired.verification.max_age && told
+    let began = since.saturating_sub(lasted);
+    began <= desired.grace_period && round.age < since && round.age <= verification.max_age && told
 }
 
 /// Everything that is missing for a closing write.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use sreg_api::ChangeKind;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::status::{
@@ -12,7 +12,7 @@ use sreg_api::status::{
     SnapshotStatus, TargetAccessStatus, WaitStatus,
 };
 use sreg_domain::action::{Effect, StepOutcome, StepResult};
-use sreg_domain::{Digest, Fact, Outcome, TargetKind, naming};
+use sreg_domain::{Action, AzureAction, Digest, Fact, Outcome, TargetKind, naming};
 
 use super::emergencies::Emergencies;
 use super::{Verdict, exposure, shown, stale};
@@ -74,6 +74,7 @@ pub(super) fn status(
         last_name_change_time: last_name_change(view, plan, outcome, &conditions, now),
         exposure: None,
         claim_lost_to: azure_claim::lost_to(view).map(|mark| mark.to_string()),
+        registry_created_at: created_at(view, outcome, now),
         claimed_at: former
             .claimed_at
             .clone()
@@ -427,6 +428,19 @@ fn public_clients(view: &View<'_>) -> Vec<PublicClientStatus> {
         .collect();
     lines.truncate(MOST_LINES);
     lines
+}
+
+/// When the registry was created for this object, if it was.
+fn created_at(view: &View<'_>, outcome: &Outcome, now: Timestamp) -> Option<Time> {
+    let creates = |step: &&StepOutcome| {
+        let went = matches!(
+            step.result,
+            StepResult::Effect(Effect::Done { .. } | Effect::Started(_))
+        );
+        went && matches!(step.action, Action::Azure(AzureAction::CreateRegistry { .. }))
+    };
+    let created = outcome.steps.iter().find(creates).map(|_| whole_seconds(now));
+    created.or_else(|| view.seen.object.status.registry_created_at.clone())
 }
 
 /// Which approvals the writes of this visit went out with.

@@ -465,16 +465,11 @@ pub(super) fn of_registry(registry: &ArmId, grants: &Grants) -> Vec<String> {
     covering.map(|grant| grant.name.clone()).collect()
 }
 
-/// Whether a grant that covers a registry demands that somebody else approves than who changed the spec, or may demand it: also of an
-/// object that breaks rules, which may still be opened.
-pub(super) fn separate_approver(registry: &ArmId, grants: &Grants) -> bool {
-    let demands = |grant: &Grant| {
-        grant
-            .requires
-            .as_ref()
-            .map_or(true, |requires| requires.separate_approver)
-    };
-    look(registry).what.covering(grants).into_iter().any(demands)
+/// Whether any grant of the namespace demands that approvals come from somebody else. Asked for objects that break rules: what those
+/// name is not known, and whoever breaks one on purpose must not shed a demand.
+pub(super) fn separate_approver(grants: &Grants) -> bool {
+    let demands = |grant: &Grant| grant.requires.as_ref().is_ok_and(|requires| requires.separate_approver);
+    grants.iter().any(demands)
 }
 
 /// Grants that cover something that the object names, by name.
@@ -554,7 +549,7 @@ fn demand(desired: &mut Desired, grant: &str, requires: &Requirements) {
     }
     if requires.separate_approver {
         desired.separate_approver = true;
-        told.push("ChangeApprovals by somebody else than who changed the spec last".to_owned());
+        told.push("ChangeApprovals by someone other than the last person to edit the spec".to_owned());
     }
     let verification = &mut desired.verification;
     if verification.dns_settle < requires.minimum_dns_settle {

@@ -1,5 +1,6 @@
 //! What this object never locked: somebody else closed it, and opening it takes somebody who agrees.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::BreakGlassPhase::{Active, Ignored};
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::PublicAccess;
@@ -105,14 +106,19 @@ fn an_emergency_of_what_others_closed_is_told_before_what_it_takes() {
 }
 
 #[test]
-fn what_this_object_made_closed_it_opens_by_itself() {
-    let mut world = found_closed();
-    let owner = world.desired.owner.clone();
-    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-        registry.tags.insert(OWNER_TAG.into(), owner);
-        apply::touch_registry(registry);
+fn what_this_object_made_closed_it_opens_by_itself_but_not_what_only_carries_its_tag() {
+    for made in [true, false] {
+        let mut world = found_closed();
+        let owner = world.desired.owner.clone();
+        if made {
+            world.seen.object.status.registry_created_at = Some(Time(world.now));
+        } else if let Fact::Seen(registry) = &mut world.seen.azure.registry {
+            registry.tags.insert(OWNER_TAG.into(), owner);
+            apply::touch_registry(registry);
+        }
+        world.break_glass(60);
+        world.visit();
+        world.visit();
+        assert_eq!(world.all_open(), made, "{}", world.message());
     }
-    world.break_glass(60);
-    world.visit();
-    assert!(world.all_open(), "{}", world.message());
 }

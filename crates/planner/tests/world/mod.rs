@@ -282,14 +282,15 @@ impl World {
     }
 }
 
-pub fn point(network: VantageNetwork, virtual_network: Option<ArmId>) -> Fact<VantagePointSeen> {
+/// Each agent has an account of its own.
+pub fn point(name: &str, network: VantageNetwork, virtual_network: Option<ArmId>) -> Fact<VantagePointSeen> {
     Fact::Seen(VantagePointSeen {
         uid: "point".into(),
         generation: 1,
         network,
         virtual_network,
         namespace: "vantage".into(),
-        service_account: "agent".into(),
+        service_account: name.into(),
         alive: Fact::Seen(true),
         renewed: None,
     })
@@ -538,9 +539,10 @@ impl World {
                 .or_insert(Fact::Seen(seen));
         }
         for network in &self.desired.client_networks {
+            let name = network.vantage_point.as_str();
             let fact = match &network.place {
-                NetworkPlace::VirtualNetwork(id) => point(VantageNetwork::VirtualNetwork, Some(id.clone())),
-                NetworkPlace::OnPremises(_) => point(VantageNetwork::OnPremises, None),
+                NetworkPlace::VirtualNetwork(id) => point(name, VantageNetwork::VirtualNetwork, Some(id.clone())),
+                NetworkPlace::OnPremises(_) => point(name, VantageNetwork::OnPremises, None),
             };
             self.seen
                 .cluster
@@ -645,6 +647,9 @@ impl World {
         if let Some(round) = &mut self.seen.memory.round {
             round.age += time;
         }
+        if let Some(lost_for) = &mut self.seen.memory.lost_for {
+            *lost_for += time;
+        }
         let since = self.seen.memory.since_name_change.unwrap_or_default();
         self.seen.memory.since_name_change = Some(since + time);
         self.seen.memory.name_changed = self.seen.memory.name_changed.map(|changed| changed + time);
@@ -670,6 +675,7 @@ impl World {
     pub fn restart(&mut self) {
         self.seen.memory = Memory {
             round: None,
+            lost_for: None,
             since_name_change: Some(Duration::ZERO),
             name_changed: None,
             attempts: Attempts::default(),

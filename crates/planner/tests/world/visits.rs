@@ -121,9 +121,8 @@ impl World {
         let report = before.report(&plan, &outcome);
         self.seen.object.status = report.status.clone();
         self.seen.memory.attempts = report.attempts.clone();
-        if plan.assessment.round_is_over {
-            self.seen.memory.round = None;
-        }
+        let lost_for = self.seen.memory.lost_for.unwrap_or_default();
+        self.seen.memory.lost_for = plan.assessment.path_is_lost.then_some(lost_for);
         self.forget_ended(&before.seen.azure.operations);
         self.seen.nonce = (self.seen.nonce * 31 + 17) % 9_000_000;
         self.unread.clear();

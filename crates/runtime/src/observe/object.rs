@@ -106,10 +106,13 @@ impl ObjectNow {
     }
 }
 
-/// Whole, as the approver's name is: who it was must not look like somebody else.
+/// Who made this very generation, `GENERATION/USER`: what names an earlier one says nothing. Whole, as the approver's name is: who it was
+/// must not look like somebody else.
 fn spec_edited_by(metadata: &ObjectMeta) -> Option<String> {
-    let editor = metadata.annotations.as_ref()?.get(names::ANNOTATION_SPEC_EDITED_BY)?;
-    (!editor.is_empty()).then(|| harmless(editor).into_owned())
+    let says = metadata.annotations.as_ref()?.get(names::ANNOTATION_SPEC_EDITED_BY)?;
+    let (generation, editor) = says.split_once('/')?;
+    let current = metadata.generation.is_some_and(|now| generation == now.to_string());
+    (current && !editor.is_empty()).then(|| harmless(editor).into_owned())
 }
 
 /// Untyped access to `SecureRegistry` objects: typed answers would fail on objects that do not parse, after the write.
@@ -234,6 +237,31 @@ mod tests {
         assert!(now.unparsed.is_some());
         assert!(now.seen.has_finalizer && !now.seen.deleting);
         assert_eq!(now.reference.generation, 3);
+    }
+
+    #[test]
+    fn an_editor_is_who_made_this_generation_or_nobody() {
+        for (says, editor) in [
+            ("3/jane", Some("jane")),
+            (
+                "3/system:serviceaccount:argocd:controller",
+                Some("system:serviceaccount:argocd:controller"),
+            ),
+            ("3/with/slashes", Some("with/slashes")),
+            ("2/jane", None),
+            ("4/jane", None),
+            ("03/jane", None),
+            ("3/", None),
+            ("3", None),
+            ("jane", None),
+            ("", None),
+        ] {
+            let mut whole = object(json!({"spec": {}}));
+            let annotation = (names::ANNOTATION_SPEC_EDITED_BY.to_owned(), says.to_owned());
+            whole.metadata.annotations = Some([annotation].into());
+            let now = ObjectNow::new(whole).unwrap();
+            assert_eq!(now.seen.spec_edited_by.as_deref(), editor, "{says}");
+        }
     }
 
     #[test]

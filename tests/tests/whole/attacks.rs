@@ -1,0 +1,222 @@
+//! What a user tries who may do something, and wants more: approve himself, have another team's endpoint deleted by a tag, fill the
+//! operator's memory. On the real control plane, with the shipped roles and policies.
+
+use anyhow::{Context, Result, ensure};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use sreg_api::names::OWNER_TAG;
+use sreg_api::{BreakGlass, ChangeApproval, ChangeApprovalPhase, RegistryGrant, SecureRegistry};
+use sreg_stand::{NAMESPACE, oracle, repository};
+use sreg_testkit::eventually;
+
+use crate::break_glass::{glass, person};
+use crate::setting::{NAME, SETTLED, Setting, example};
+
+fn registries(client: &Client) -> Api<SecureRegistry> {
+    Api::namespaced(client.clone(), NAMESPACE)
+}
+
+async fn change(client: &Client, what: impl FnOnce(&mut Value)) -> Result<SecureRegistry> {
+    let apply = PatchParams::apply("people").force();
+    let applied = registries(client)
+        .patch(NAME, &apply, &Patch::Apply(&example(what)?))
+        .await;
+    applied.context("apply the object")
+}
+
+/// A grant like the demo's that demands two persons for a lock.
+async fn demand_two_persons(setting: &Setting) -> Result<()> {
+    let editor = repository().join("deploy/editor");
+    setting
+        .stand
+        .plane
+        .apply_path(editor.join("spec-editor.yaml"))
+        .await
+        .context("have the API server write down who edits")?;
+    let grants: Api<RegistryGrant> = Api::all(setting.stand.client.clone());
+    let requires = json!({"spec": {"requires": {"lockdownApproval": true, "separateApprover": true}}});
+    grants
+        .patch("ml-platform", &PatchParams::default(), &Patch::Merge(requires))
+        .await
+        .context("demand it")?;
+    Ok(())
+}
+
+async fn approve(client: &Client, name: &str, user: &str, digest: &str) -> Result<()> {
+    let approval = json!({
+        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ChangeApproval",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"secureRegistryName": NAME, "change": "Lockdown", "digest": digest, "approvedBy": user, "reason": "as agreed"},
+    });
+    let approvals: Api<ChangeApproval> = Api::namespaced(client.clone(), NAMESPACE);
+    let made = approvals
+        .create(&PostParams::default(), &serde_json::from_value(approval)?)
+        .await;
+    made.with_context(|| format!("{user} approves"))?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_editor_who_may_approve_as_well_needs_somebody_else_where_a_grant_says_so() -> Result<()> {
+    let setting = Setting::demo().await?;
+    demand_two_persons(&setting).await?;
+    let roles = ["secureregistry-view", "secureregistry-edit", "secureregistry-approve"];
+    let jane = person(&setting, NAMESPACE, "jane", &roles).await?;
+    let joe = person(&setting, NAMESPACE, "joe", &roles).await?;
+    // The policy comes into force a moment after it was accepted.
+    eventually(SETTLED, "the server to write down who edits", || async {
+        let dry = PatchParams::apply("people").force().dry_run();
+        let object = example(|_| ()).map_err(|e| e.to_string())?;
+        let made = registries(&jane).patch(NAME, &dry, &Patch::Apply(&object)).await;
+        let made = made.map_err(|e| e.to_string())?;
+        let names = made
+            .annotations()
+            .contains_key(sreg_api::names::ANNOTATION_SPEC_EDITED_BY);
+        names.then_some(()).ok_or_else(|| "it does not yet".to_owned())
+    })
+    .await?;
+    change(&jane, |_| ()).await?;
+    let waiting = setting.stand.await_state(NAME, &["AwaitingApproval"], SETTLED).await?;
+    let wanted = waiting.status.as_ref().and_then(|s| s.approvals_wanted.first());
+    let digest = wanted.context("a digest is asked for")?.digest.clone();
+    approve(&jane, "my-own", "jane", &digest).await?;
+    let approvals: Api<ChangeApproval> = Api::namespaced(jane.clone(), NAMESPACE);
+    eventually(SETTLED, "her approval to be told that it does not count", || async {
+        let told = approvals.get("my-own").await.map_err(|e| e.to_string())?.status;
+        let told = told.ok_or("it was told nothing")?;
+        let refused = told.phase == ChangeApprovalPhase::Pending && told.message.contains("which was jane");
+        refused
+            .then_some(())
+            .ok_or_else(|| format!("{}: {}", told.phase, told.message))
+    })
+    .await?;
+    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    ensure!(
+        open.iter().all(|(_, closed)| !closed),
+        "closed on her own word: {open:?}"
+    );
+    // Nor by writing that it was somebody else.
+    let forged = json!({"metadata": {"annotations": {"secureregistry.dev/spec-edited-by": "1/joe"}}});
+    let merge = PatchParams::default();
+    let written = registries(&jane).patch(NAME, &merge, &Patch::Merge(forged)).await?;
+    let editor = written.annotations().get(sreg_api::names::ANNOTATION_SPEC_EDITED_BY);
+    ensure!(editor.is_some_and(|editor| editor == "1/jane"), "{editor:?}");
+    approve(&joe, "as-agreed", "joe", &digest).await?;
+    setting.locked().await?;
+    Ok(())
+}
+
+/// The tag of this object's endpoints on another team's, in the same resource group.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_teams_endpoint_is_not_deleted_because_somebody_put_our_tag_on_it() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    let simulator = setting.stand.simulator();
+    let ours = simulator.with_world(|world| {
+        let endpoints = world.of_kind("microsoft.network/privateendpoints");
+        let mut tagged = endpoints.filter(|e| e.body["tags"][OWNER_TAG].is_string());
+        tagged.next().map(|e| (e.id.to_string(), e.body.clone()))
+    });
+    let (id, mut body) = ours.context("an endpoint of ours")?;
+    let (group, _) = id.rsplit_once('/').context("an id")?;
+    let theirs = format!("{group}/models-of-others");
+    body["id"] = json!(theirs);
+    body["name"] = json!("models-of-others");
+    simulator.put_by_hand(&theirs, body);
+    let open = |object: &mut Value| {
+        object["spec"]["publicAccess"] = json!({"desired": "Enabled"});
+        object["spec"]["deletionPolicy"] = json!("DeleteEndpoints");
+    };
+    setting.apply(open).await?;
+    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    let mark = simulator.journal().last();
+    setting.stand.registries().delete(NAME, &Default::default()).await?;
+    eventually(SETTLED, "the object to be gone", || async {
+        let left = setting
+            .stand
+            .registries()
+            .get_opt(NAME)
+            .await
+            .map_err(|e| e.to_string())?;
+        left.is_none()
+            .then_some(())
+            .ok_or_else(|| "it is still there".to_owned())
+    })
+    .await?;
+    let left: Vec<String> = simulator.with_world(|world| {
+        let endpoints = world.of_kind("microsoft.network/privateendpoints");
+        endpoints.map(|e| e.id.to_string()).collect()
+    });
+    ensure!(left.iter().any(|id| id.eq_ignore_ascii_case(&theirs)), "{left:?}");
+    ensure!(
+        !left.iter().any(|left| left.eq_ignore_ascii_case(&id)),
+        "ours is still there: {left:?}"
+    );
+    let writes = oracle::writes_since(&simulator.journal().snapshot(), mark);
+    let touched = writes
+        .iter()
+        .find(|write| write.to_lowercase().contains("models-of-others"));
+    ensure!(touched.is_none(), "{touched:?}");
+    Ok(())
+}
+
+/// Resident memory of a process, in MiB.
+fn resident(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.context("VmRSS")?.trim().trim_end_matches(" kB");
+    Ok(kibibytes.parse::<u64>()? / 1024)
+}
+
+/// The limit in the shipped Deployment.
+const MEMORY_LIMIT: u64 = 256;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_namespace_fills_its_objects_with_does_not_fill_the_operator() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    let roles = ["secureregistry-edit", "secureregistry-break-glass"];
+    let mallory = person(&setting, NAMESPACE, "mallory", &roles).await?;
+    let stuffing = json!({"metadata": {"annotations": {"stuffing": "x".repeat(60 * 1024)}}});
+    let glasses: Api<BreakGlass> = Api::namespaced(mallory.clone(), NAMESPACE);
+    for number in 0..150 {
+        let mut one = glass(&format!("glass-{number}"), "nothing-of-that-name", "mallory", "1m");
+        one.metadata.annotations = serde_json::from_value(stuffing["metadata"]["annotations"].clone())?;
+        glasses.create(&PostParams::default(), &one).await?;
+        let mut object = example(|object| object["metadata"]["name"] = json!(format!("stuffed-{number}")))?;
+        object.metadata.annotations.clone_from(&one.metadata.annotations);
+        registries(&mallory).create(&PostParams::default(), &object).await?;
+    }
+    // What was refused is refused whole.
+    let mut huge = glass("huge", "nothing-of-that-name", "mallory", "1m");
+    huge.metadata.annotations = Some([("stuffing".to_owned(), "x".repeat(200 * 1024))].into());
+    let refused = glasses
+        .create(&PostParams::default(), &huge)
+        .await
+        .err()
+        .context("it was admitted")?;
+    ensure!(
+        refused.to_string().contains("64 KiB of annotations and labels"),
+        "{refused}"
+    );
+    // Each of them was looked at, and told whose the registry is.
+    eventually(SETTLED * 3, "all objects to be told", || async {
+        let all = registries(&setting.stand.client).list(&Default::default()).await;
+        let all = all.map_err(|e| e.to_string())?.items;
+        let told = |object: &&SecureRegistry| object.status.as_ref().is_some_and(|s| s.observed_generation.is_some());
+        let untold = all.len() - all.iter().filter(told).count();
+        (untold == 0)
+            .then_some(())
+            .ok_or_else(|| format!("{untold} of {} are not told", all.len()))
+    })
+    .await?;
+    let operator = setting.operator.as_ref().context("the operator")?;
+    let resident = resident(operator.pid())?;
+    println!("{resident} MiB resident");
+    ensure!(resident < MEMORY_LIMIT, "{resident} MiB resident");
+    setting.locked().await?;
+    Ok(())
+}
