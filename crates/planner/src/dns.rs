@@ -268,7 +268,8 @@ fn right_policy(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: &Lin
         return;
     }
     let network = &link.virtual_network;
-    if !Belonging::of_link(&view.desired.owner, link).is_ours() {
+    // One that lost its tag may be another object's: it gets the tag back first, from whoever made it.
+    if Belonging::of_link(&view.desired.owner, link) != Belonging::Ours {
         let maker = naming::owner_in(&link.tags).map_or_else(
             || "somebody else".to_owned(),
             |owner| format!("{owner} (its tag {OWNER_TAG})"),

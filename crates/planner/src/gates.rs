@@ -17,11 +17,12 @@
 use std::time::Duration;
 
 use sreg_api::ChangeKind;
+use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::naming::Belonging;
 use sreg_domain::seen::{IgnoranceKind, LinkSeen};
-use sreg_domain::{ArmId, Digest, Fact, duration};
+use sreg_domain::{ArmId, Digest, Fact, duration, naming};
 
 use crate::approvals;
 use crate::callers::{Outsider, outsiders, unread_network};
@@ -104,13 +105,23 @@ fn links_left(view: &View<'_>) -> Vec<Wait> {
     let links = zones.filter_map(|zone| zone.links.seen()).flatten();
     let ours = |link: &&LinkSeen| Belonging::of_link(&view.desired.owner, link).is_ours();
     let left = links.filter(ours).filter(|link| !known(&link.virtual_network));
-    left.map(|link| Wait {
-        reason: WaitReason::VantagePointMissing,
-        message: format!(
-            "{} was linked by us and is neither under clientNetworks nor under unprovenNetworks any more: list it under spec.clientNetworks or spec.unprovenNetworks, or delete the link: az resource delete --ids {}",
-            link.virtual_network.name(),
-            link.id
-        ),
+    left.map(|link| {
+        let network = link.virtual_network.name();
+        let message = if naming::owner_in(&link.tags).is_some() {
+            format!(
+                "{network} was linked by us and is neither under clientNetworks nor under unprovenNetworks any more: list it under spec.clientNetworks or spec.unprovenNetworks, or delete the link: az resource delete --ids {}",
+                link.id
+            )
+        } else {
+            format!(
+                "link {} to {network} has a name like ours and no tag {OWNER_TAG}, so that this object or another one may have made it: list {network} under spec.clientNetworks or spec.unprovenNetworks, or have whoever uses the link tag it again",
+                link.id
+            )
+        };
+        Wait {
+            reason: WaitReason::VantagePointMissing,
+            message,
+        }
     })
     .collect()
 }

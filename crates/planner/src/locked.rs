@@ -94,7 +94,8 @@ fn may_roll_back(view: &View<'_>) -> Option<Duration> {
     let since = since_locked(view)?;
     let began = since.saturating_sub(view.seen.memory.lost_for.unwrap_or_default());
     let grace = view.desired.grace_period;
-    let latest = grace.saturating_add(single_witness_pause(view.desired));
+    // Its pause is shorter than evidence may be old; visits come when they come.
+    let latest = grace.saturating_add(view.desired.verification.max_age);
     (began <= grace && since <= latest).then_some(since)
 }
 
@@ -189,12 +190,12 @@ fn lost<'a>(view: &View<'_>, paths: &'a Paths, evidence: &Evidence) -> Vec<(&'a 
     lost.collect()
 }
 
-/// Whether a path is lost in a round from after the lock.
+/// Whether a path is lost in a round from after the lock, which holds: of one that is half done the time in status is its predecessor's.
 pub(crate) fn is_lost(view: &View<'_>, paths: &Paths, evidence: &Evidence) -> bool {
     let (Some(round), Some(since)) = (&evidence.round, since_locked(view)) else {
         return false;
     };
-    round.age < since && !lost(view, paths, evidence).is_empty()
+    view.all_closed() && round.age < since && !lost(view, paths, evidence).is_empty()
 }
 
 /// A loss that one vantage point alone tells of.

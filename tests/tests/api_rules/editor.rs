@@ -112,6 +112,16 @@ async fn nobody_writes_that_somebody_else_edited_the_spec() -> Result<()> {
             annotated(nothing(), &by(4, &joe_is)),
             true,
         ),
+        // Another generation by the API server's count, though the numbers are equal.
+        (
+            "a number that is written otherwise",
+            &joe,
+            annotated(
+                json!({"spec": {"verification": {"consecutiveSuccesses": 3.0}}}),
+                &by(5, &jane_is),
+            ),
+            true,
+        ),
         ("an empty name", &joe, annotated(nothing(), &by(4, "")), true),
     ] {
         let said = refusal(patch(client, &namespace, &body).await?)?;

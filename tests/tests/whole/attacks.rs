@@ -1,5 +1,8 @@
 //! What a user tries who may do something, and wants more: approve himself, have another team's endpoint deleted by a tag, fill the
-//! operator's memory. On the real control plane, with the shipped roles and policies.
+//! operator's memory and its health port. On the real control plane, with the shipped roles and policies.
+
+use std::io::{Read, Write};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -186,7 +189,11 @@ async fn what_a_namespace_fills_its_objects_with_does_not_fill_the_operator() ->
         let mut one = glass(&format!("glass-{number}"), "nothing-of-that-name", "mallory", "1m");
         one.metadata.annotations = serde_json::from_value(stuffing["metadata"]["annotations"].clone())?;
         glasses.create(&PostParams::default(), &one).await?;
-        let mut object = example(|object| object["metadata"]["name"] = json!(format!("stuffed-{number}")))?;
+        let mut object = example(|object| {
+            object["metadata"]["name"] = json!(format!("stuffed-{number}"));
+            object["spec"]["managementPolicy"] = json!("Observe");
+            object["spec"]["drift"] = json!({"interval": "1s"});
+        })?;
         object.metadata.annotations.clone_from(&one.metadata.annotations);
         registries(&mallory).create(&PostParams::default(), &object).await?;
     }
@@ -218,5 +225,47 @@ async fn what_a_namespace_fills_its_objects_with_does_not_fill_the_operator() ->
     println!("{resident} MiB resident");
     ensure!(resident < MEMORY_LIMIT, "{resident} MiB resident");
     setting.locked().await?;
+    // And keeps nobody from the way back.
+    let erin = person(&setting, NAMESPACE, "erin", &["secureregistry-break-glass"]).await?;
+    let emergencies: Api<BreakGlass> = Api::namespaced(erin, NAMESPACE);
+    emergencies
+        .create(&PostParams::default(), &glass("incident", NAME, "erin", "10m"))
+        .await?;
+    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
+    Ok(())
+}
+
+/// Connections that send nothing, or next to nothing, to the port that the kubelet asks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_to_the_health_port_do_not_have_the_operator_restarted() -> Result<()> {
+    let setting = Setting::demo().await?;
+    let operator = setting.operator.as_ref().context("the operator")?;
+    let line: Value = serde_json::from_str(&operator.line_with("operator started", SETTLED).await?)?;
+    let address = line["address"].as_str().context("the address")?.to_owned();
+    let mut idle = Vec::new();
+    for number in 0..600 {
+        let Ok(mut stream) = std::net::TcpStream::connect(&address) else {
+            break;
+        };
+        if number % 2 == 0 {
+            // Whether it is still taken is the port's matter.
+            drop(stream.write_all(b"GET /livez HTT"));
+        }
+        idle.push(stream);
+    }
+    eventually(SETTLED, "the kubelet's question to be answered", || async {
+        let ask = || -> Result<String> {
+            let mut stream = std::net::TcpStream::connect(&address)?;
+            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+            stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let answer = ask().map_err(|e| format!("{e:#}"))?;
+        answer.starts_with("HTTP/1.1 200").then_some(()).ok_or(answer)
+    })
+    .await?;
+    ensure!(operator.try_exit()?.is_none(), "the operator ended");
     Ok(())
 }

@@ -9,6 +9,7 @@ mod bad_input;
 mod break_glass;
 mod deletion;
 mod grants;
+mod lying_agent;
 mod rights;
 mod secured;
 mod setting;

@@ -21,7 +21,7 @@ pub(crate) const SETTLED: Duration = Duration::from_secs(120);
 pub(crate) struct Setting {
     pub(crate) operator: Option<Process>,
     /// Held for their lifetime: dropped, they end.
-    _agents: Vec<Process>,
+    agents: Vec<Process>,
     pub(crate) stand: Stand,
 }
 
@@ -38,7 +38,7 @@ impl Setting {
         let operator = Some(stand.start_operator(OperatorOptions::default()).await?);
         Ok(Setting {
             operator,
-            _agents: agents,
+            agents,
             stand,
         })
     }
@@ -159,6 +159,14 @@ impl Setting {
                 .map(|e| e.id.clone())
                 .collect()
         })
+    }
+
+    /// The agent of this vantage point ends without a word: whoever has its token speaks for it now.
+    pub(crate) fn take_over_agent(&mut self, vantage: &str) -> Result<()> {
+        let agents = self.stand.vantages.iter().filter(|v| !v.embedded);
+        let at = agents.into_iter().position(|v| v.name == vantage);
+        self.agents.remove(at.context("no such agent")?).kill9()?;
+        Ok(())
     }
 
     /// Ends the operator without warning and starts another.

@@ -320,7 +320,10 @@ impl Lockdown {
             // From here on whoever reads status opens; so it has to be true by now.
             state.ghost.rolling_back = true;
             if !planned.confirmed {
-                let what = "a rollback is recorded, and no loss is confirmed".to_owned();
+                let what = format!(
+                    "a rollback is recorded, and no loss is confirmed: {:?} {:?} {:?} {:?}",
+                    state.ghost.rounds, state.ghost.failed, state.ghost.locked, planned.seen.memory
+                );
                 state.broken.get_or_insert(Broken {
                     rule: Rule::Opening,
                     what,

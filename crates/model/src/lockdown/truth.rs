@@ -166,6 +166,15 @@ fn claimed(world: &World) -> bool {
     here && tags.is_none_or(|tags| tags.get(CLAIM_TAG).is_none_or(|says| *says == mark))
 }
 
+/// Another object holds the registry. One that is going, and whose claim was freed meanwhile, still takes away what it made.
+fn held_by_another(world: &World) -> bool {
+    let claim = world.seen.cluster.claim.seen();
+    let here = claim.is_some_and(|claim| claim.uid != world.desired.object.uid);
+    let tags = world.seen.azure.registry.seen().map(|registry| &registry.tags);
+    let mark = world.desired.claim_mark().to_string();
+    here || tags.is_some_and(|tags| tags.get(CLAIM_TAG).is_some_and(|says| *says != mark))
+}
+
 /// Why this must not be deleted, if it is a deletion.
 pub(crate) fn why_not_delete(state: &State, action: &Action) -> Option<String> {
     let world = &state.world;
@@ -174,7 +183,7 @@ pub(crate) fn why_not_delete(state: &State, action: &Action) -> Option<String> {
         Action::Azure(AzureAction::DeleteZoneGroup { id, .. }) => id.parent()?,
         Action::Azure(_) | Action::Cluster(_) => return None,
     };
-    if !claimed(world) {
+    if held_by_another(world) {
         return Some("another object holds the registry".into());
     }
     let groups = world.groups();

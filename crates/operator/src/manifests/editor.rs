@@ -12,11 +12,17 @@ use serde_json::json;
 use sreg_api::GROUP;
 use sreg_api::names::ANNOTATION_SPEC_EDITED_BY;
 
-use super::policies::{GENERATION, UNEDITED, names_editor};
-use super::{Manifest, labels};
+use super::policies::{CONTROLLERS, names_editor};
+use super::{Installation, Manifest, labels};
+
+/// CEL: the generation that the object will have: mutating admission comes before the API server counts it.
+const GENERATION: &str = "string(request.operation == 'CREATE' ? 1 : (object.spec == oldObject.spec ? oldObject.metadata.generation : oldObject.metadata.generation + 1))";
+
+/// CEL: this request leaves the spec as it was.
+const UNEDITED: &str = "(request.operation == 'UPDATE' && object.spec == oldObject.spec)";
 
 /// The policy and its binding.
-pub(super) fn manifest() -> Manifest {
+pub(super) fn manifest(installation: &Installation) -> Manifest {
     let name = format!("spec-editor.{GROUP}");
     let annotated = |value: &str| {
         format!("Object{{metadata: Object.metadata{{annotations: {{'{ANNOTATION_SPEC_EDITED_BY}': {value}}}}}}}")
@@ -34,6 +40,14 @@ pub(super) fn manifest() -> Manifest {
         "spec": {
             // An edit that is not written down would be nobody's.
             "failurePolicy": "Fail",
+            // They leave specs alone, and an object that this policy cannot take apart must still be able to go.
+            "matchConditions": [{
+                "name": "people",
+                "expression": format!(
+                    "request.userInfo.username != '{}' && !{CONTROLLERS}",
+                    installation.operator.user()
+                ),
+            }],
             "reinvocationPolicy": "IfNeeded",
             "matchConstraints": {"resourceRules": [{
                 "apiGroups": [GROUP],

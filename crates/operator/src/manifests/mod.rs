@@ -185,7 +185,7 @@ pub fn generate(installation: &Installation, parts: &[Part]) -> Result<Vec<Manif
         match part {
             Part::Crds => manifests.extend(with_kustomization("crds", definitions()?)),
             Part::Policies => manifests.extend(with_kustomization("policies", policies::manifests(installation))),
-            Part::Editor => manifests.extend(with_kustomization("editor", vec![editor::manifest()])),
+            Part::Editor => manifests.extend(with_kustomization("editor", vec![editor::manifest(installation)])),
             Part::Rbac => {
                 manifests.extend(with_kustomization("rbac/operator", vec![rbac::operator(installation)]));
                 manifests.extend(with_kustomization("rbac/people", vec![rbac::people()]));

@@ -106,20 +106,27 @@ pub(super) fn manifests(installation: &Installation) -> Vec<Manifest> {
 const REMEMBERED: &str =
     "has(oldObject.status) && has(oldObject.status.releaseRequired) && oldObject.status.releaseRequired";
 
-/// CEL: the generation that the object has after this request, as a text.
-pub(super) const GENERATION: &str = "string(request.operation == 'CREATE' ? 1 : (object.spec == oldObject.spec ? oldObject.metadata.generation : oldObject.metadata.generation + 1))";
+/// CEL: the generation that the object has after this request, as a text, and whether that is the one before. The API server has set it
+/// by the time it validates, whatever the request said of it.
+const GENERATION: &str = "string(object.metadata.generation)";
+const UNEDITED: &str = "(request.operation == 'UPDATE' && object.metadata.generation == oldObject.metadata.generation)";
 
 /// CEL: an object names who edited its spec.
 pub(super) fn names_editor(object: &str) -> String {
     format!("has({object}.metadata.annotations) && '{ANNOTATION_SPEC_EDITED_BY}' in {object}.metadata.annotations")
 }
 
-/// CEL: this request leaves the spec as it was.
-pub(super) const UNEDITED: &str = "(request.operation == 'UPDATE' && object.spec == oldObject.spec)";
-
 /// Bytes of annotations and labels, names included. `kubectl apply` keeps the whole manifest in one; a RegistryGrant too large for that
 /// is applied with `--server-side`.
 const MOST_TEXT: usize = 64 * 1024;
+
+/// CEL: a list of the metadata is short, or does not grow.
+fn few(list: &str) -> String {
+    let (now, before) = (format!("object.metadata.{list}"), format!("oldObject.metadata.{list}"));
+    format!(
+        "(!has({now}) || size({now}) <= {MOST_REFERENCES} || (request.operation == 'UPDATE' && has({before}) && size({now}) <= size({before})))"
+    )
+}
 
 /// CEL: how many bytes the annotations and labels of an object have.
 fn size_of_texts(object: &str) -> String {
@@ -138,12 +145,40 @@ fn has_finalizer(object: &str) -> String {
     format!("has({object}.metadata.finalizers) && '{FINALIZER}' in {object}.metadata.finalizers")
 }
 
-fn policies(installation: &Installation) -> [Policy; 15] {
+/// CEL: the namespace controller and the garbage collector, under either way of running the controller manager.
+pub(super) const CONTROLLERS: &str = "(request.userInfo.username.startsWith('system:serviceaccount:kube-system:') || request.userInfo.username == 'system:kube-controller-manager')";
+
+/// Who may act, in CEL.
+struct Actors<'a> {
+    operator: &'a ServiceAccount,
+    is_operator: String,
+    is_controller: &'static str,
+}
+
+fn policies(installation: &Installation) -> Vec<Policy> {
     let operator = &installation.operator;
-    let is_operator = format!("request.userInfo.username == '{}'", operator.user());
-    // The namespace controller and the garbage collector, under either way of running the controller manager.
-    let is_controller = "(request.userInfo.username.startsWith('system:serviceaccount:kube-system:') || request.userInfo.username == 'system:kube-controller-manager')";
-    [
+    let actors = Actors {
+        operator,
+        is_operator: format!("request.userInfo.username == '{}'", operator.user()),
+        is_controller: CONTROLLERS,
+    };
+    let mut policies = probes(&actors);
+    policies.extend(registries(&actors));
+    policies.push(sizes(&actors));
+    policies.extend(statuses(&actors));
+    policies.extend(kept(&actors));
+    policies.extend(people());
+    policies
+}
+
+/// Who asks, and who answers.
+fn probes(actors: &Actors<'_>) -> Vec<Policy> {
+    let Actors {
+        operator,
+        is_operator,
+        is_controller,
+    } = actors;
+    vec![
         Policy {
             name: "probe-spec",
             group: GROUP,
@@ -175,6 +210,15 @@ fn policies(installation: &Installation) -> [Policy; 15] {
             rule: "!has(object.status) || !has(object.status.results) || size(object.status.results) <= size(oldObject.spec.paths)".into(),
             says: "'this probe asks for ' + string(size(oldObject.spec.paths)) + ' paths, and its status tells of ' + string(size(object.status.results)) + ': one result for each path is enough'".into(),
         },
+    ]
+}
+
+/// Whose the objects are, and what the operator remembers of them.
+fn registries(actors: &Actors<'_>) -> Vec<Policy> {
+    let Actors {
+        operator, is_operator, ..
+    } = actors;
+    vec![
         Policy {
             name: "registry-status",
             group: GROUP,
@@ -182,7 +226,9 @@ fn policies(installation: &Installation) -> [Policy; 15] {
             resources: &["secureregistries/status"],
             operations: &["UPDATE"],
             rule: is_operator.clone(),
-            says: format!("'only the operator ({operator}) writes this status: change the spec, or create a BreakGlass or ChangeApproval'"),
+            says: format!(
+                "'only the operator ({operator}) writes this status: change the spec, or create a BreakGlass or ChangeApproval'"
+            ),
         },
         Policy {
             name: "registry-finalizer",
@@ -228,24 +274,49 @@ fn policies(installation: &Installation) -> [Policy; 15] {
                 "'annotation {ANNOTATION_SPEC_EDITED_BY} says who made generation ' + {GENERATION} + ' of the spec: leave it as it is, or where you edit the spec write ' + {GENERATION} + '/' + request.userInfo.username"
             ),
         },
-        Policy {
-            name: "object-size",
-            group: GROUP,
-            namespace: None,
-            resources: &[
-                "breakglasses", "changeapprovals", "connectivityprobes", "registrygrants", "secureregistries", "vantagepoints",
-            ],
-            operations: &["CREATE", "UPDATE"],
-            rule: format!(
-                "{is_operator} || {is_controller} || ((({size}) <= {MOST_TEXT} || (request.operation == 'UPDATE' && ({size}) <= ({before}))) && (!has(object.metadata.ownerReferences) || size(object.metadata.ownerReferences) <= {MOST_REFERENCES}) && (!has(object.metadata.finalizers) || size(object.metadata.finalizers) <= {MOST_REFERENCES}))",
-                size = size_of_texts("object"),
-                before = size_of_texts("oldObject"),
-            ),
-            says: format!(
-                "'at most {} KiB of annotations and labels, {MOST_REFERENCES} owners and {MOST_REFERENCES} finalizers: each is read whole whenever the operator looks; keep what is large in an object of its own'",
-                MOST_TEXT / 1024
-            ),
-        },
+    ]
+}
+
+/// How large anything may be that the operator reads.
+fn sizes(actors: &Actors<'_>) -> Policy {
+    let Actors {
+        is_operator,
+        is_controller,
+        ..
+    } = actors;
+    Policy {
+        name: "object-size",
+        group: GROUP,
+        namespace: None,
+        resources: &[
+            "breakglasses",
+            "changeapprovals",
+            "connectivityprobes",
+            "registrygrants",
+            "secureregistries",
+            "vantagepoints",
+        ],
+        operations: &["CREATE", "UPDATE"],
+        rule: format!(
+            "{is_operator} || {is_controller} || ((({size}) <= {MOST_TEXT} || (request.operation == 'UPDATE' && ({size}) <= ({before}))) && {owners} && {finalizers})",
+            size = size_of_texts("object"),
+            before = size_of_texts("oldObject"),
+            owners = few("ownerReferences"),
+            finalizers = few("finalizers"),
+        ),
+        says: format!(
+            "'at most {} KiB of annotations and labels, {MOST_REFERENCES} owners and {MOST_REFERENCES} finalizers: each is read whole whenever the operator looks. Apply a large manifest with --server-side, which keeps no copy of it in an annotation'",
+            MOST_TEXT / 1024
+        ),
+    }
+}
+
+/// What only the operator tells.
+fn statuses(actors: &Actors<'_>) -> Vec<Policy> {
+    let Actors {
+        operator, is_operator, ..
+    } = actors;
+    vec![
         Policy {
             name: "break-glass-status",
             group: GROUP,
@@ -262,7 +333,9 @@ fn policies(installation: &Installation) -> [Policy; 15] {
             resources: &["changeapprovals/status"],
             operations: &["UPDATE"],
             rule: is_operator.clone(),
-            says: format!("'only the operator ({operator}) writes this status: delete the ChangeApproval to withdraw it'"),
+            says: format!(
+                "'only the operator ({operator}) writes this status: delete the ChangeApproval to withdraw it'"
+            ),
         },
         Policy {
             name: "grant-status",
@@ -273,8 +346,37 @@ fn policies(installation: &Installation) -> [Policy; 15] {
             rule: is_operator.clone(),
             says: format!("'only the operator ({operator}) writes this status: change the spec of the RegistryGrant'"),
         },
-        state("operator-leases", ("coordination.k8s.io", &["leases"]), None, operator, (&is_operator, is_controller)),
-        state("operator-configmaps", ("", &["configmaps"]), Some("sreg-"), operator, (&is_operator, is_controller)),
+    ]
+}
+
+/// What the operator keeps in its namespace.
+fn kept(actors: &Actors<'_>) -> Vec<Policy> {
+    let Actors {
+        operator,
+        is_operator,
+        is_controller,
+    } = actors;
+    vec![
+        state(
+            "operator-leases",
+            ("coordination.k8s.io", &["leases"]),
+            None,
+            operator,
+            (is_operator, is_controller),
+        ),
+        state(
+            "operator-configmaps",
+            ("", &["configmaps"]),
+            Some("sreg-"),
+            operator,
+            (is_operator, is_controller),
+        ),
+    ]
+}
+
+/// Who asks, and who approves, is who creates.
+fn people() -> Vec<Policy> {
+    vec![
         Policy {
             name: "break-glass-requester",
             group: GROUP,

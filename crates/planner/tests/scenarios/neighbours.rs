@@ -182,6 +182,28 @@ fn a_link_that_another_object_made_in_a_shared_zone_is_told_and_neither_changed_
     let told = found(&world, FindingReason::SettingDiffers);
     assert_eq!(told.len(), 3);
     assert!(told[0].contains("was made by test/others/models (its tag"), "{told:?}");
+    // Without its tag nobody can tell whose it is.
+    let mut untagged = world.clone();
+    for fact in untagged.seen.azure.zones.values_mut() {
+        let Fact::Seen(zone) = fact else { continue };
+        let Fact::Seen(links) = &mut zone.links else { continue };
+        links.iter_mut().for_each(|link| link.tags.clear());
+    }
+    assert_eq!(changes_policy(&untagged.plan()), 0);
+    untagged.respec(|o| {
+        o.spec.client_networks.retain(|n| n.name != "spoke");
+        o.spec.endpoints[0].dns = None;
+        o.spec.public_access.desired = PublicAccess::Enabled;
+    });
+    untagged.turn();
+    let waits = untagged.plan().waits;
+    let held = waits
+        .iter()
+        .find(|w| w.message.contains("has a name like ours and no tag"));
+    assert!(
+        held.is_none_or(|w| !w.message.contains("az resource delete")),
+        "{waits:?}"
+    );
     // The others' clients are for the others to prove.
     world.respec(|o| {
         o.spec.client_networks.retain(|n| n.name != "spoke");

@@ -148,7 +148,40 @@ fn actions_untold<'a>(learned: impl Iterator<Item = &'a Learned>) -> Vec<&'stati
     Action::names().filter(|action| !told.contains(action)).collect()
 }
 
-fn run(job: &Job<'_>) -> (Verdict, Duration) {
+/// How many plans of each story are still to be told. A whole campaign takes hours: who has to stop it knows what it has told.
+struct Progress {
+    began: Instant,
+    stories: Mutex<BTreeMap<&'static str, (usize, usize)>>,
+}
+
+impl Progress {
+    fn of(jobs: &[Job<'_>]) -> Progress {
+        let mut stories: BTreeMap<&'static str, (usize, usize)> = BTreeMap::new();
+        for job in jobs {
+            stories.entry(job.story.name).or_default().0 += 1;
+        }
+        Progress {
+            began: Instant::now(),
+            stories: Mutex::new(stories),
+        }
+    }
+
+    /// A plan of this story was told.
+    fn told(&self, story: &'static str, verdict: &Verdict) {
+        let mut stories = self.stories.lock().unwrap();
+        let Some((left, violated)) = stories.get_mut(story) else {
+            return;
+        };
+        *left -= 1;
+        *violated += usize::from(!verdict.violations.is_empty());
+        if *left == 0 {
+            let took = self.began.elapsed();
+            println!("{story}: every plan told {took:.0?} after the first, {violated} violated");
+        }
+    }
+}
+
+fn run(job: &Job<'_>, progress: &Progress) -> (Verdict, Duration) {
     let began = Instant::now();
     let mut verdict = judge(job);
     if !verdict.violations.is_empty() {
@@ -161,6 +194,7 @@ fn run(job: &Job<'_>) -> (Verdict, Duration) {
     if only().is_some() {
         println!("{} {:?} {verdict:?}", job.name(), began.elapsed());
     }
+    progress.told(job.story.name, &verdict);
     (verdict, began.elapsed())
 }
 
@@ -192,7 +226,8 @@ fn whatever_goes_wrong_at_any_moment_the_end_is_the_same_and_nobody_is_locked_ou
         summary.untold(&actions_untold(learned.iter().flatten()));
     }
     let jobs = jobs(&stories, &learned);
-    for (job, (verdict, time)) in jobs.iter().zip(spread(&jobs, run)) {
+    let progress = Progress::of(&jobs);
+    for (job, (verdict, time)) in jobs.iter().zip(spread(&jobs, |job| run(job, &progress))) {
         summary.plan(job, &verdict, time);
     }
     // Who asks for certain plans asks for no others.

@@ -1,0 +1,90 @@
+//! A vantage point whose agent was taken over: its ServiceAccount says what it likes. On the real control plane and the built operator.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use sreg_api::ConnectivityProbe;
+use sreg_stand::objects::ready;
+use sreg_stand::oracle;
+use sreg_testkit::eventually;
+
+use crate::setting::{NAME, SETTLED, Setting};
+
+const AGENT: &str = "spoke-a-agent";
+
+/// What it says: that no path works, in words that are to look like somebody else's.
+async fn lie(agent: &Client) -> Result<()> {
+    let probes: Api<ConnectivityProbe> = Api::namespaced(agent.clone(), AGENT);
+    for probe in probes.list(&ListParams::default()).await?.items {
+        let results: Vec<_> = probe
+            .spec
+            .paths
+            .iter()
+            .map(|path| {
+                json!({
+                    "fqdn": path.fqdn, "outcome": "Failed", "hop": "Tcp", "successes": 0,
+                    "failures": probe.spec.consecutive_successes,
+                    "message": "timed out\nLocked  everything is fine \u{202e}derongi eb ot",
+                })
+            })
+            .collect();
+        let status = json!({"status": {
+            "observedGeneration": probe.metadata.generation, "round": probe.spec.round,
+            "subject": probe.spec.subject, "results": results,
+        }});
+        probes
+            .patch_status(&probe.name_any(), &PatchParams::default(), &Patch::Merge(&status))
+            .await?;
+    }
+    let now = k8s_openapi::jiff::Timestamp::now();
+    let alive = json!({"spec": {"renewTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()}});
+    let leases: Api<Lease> = Api::namespaced(agent.clone(), AGENT);
+    leases
+        .patch(
+            &format!("vantage-point-{AGENT}"),
+            &PatchParams::default(),
+            &Patch::Merge(&alive),
+        )
+        .await?;
+    Ok(())
+}
+
+/// Whoever chose `rollback: Reopen` gets it, but not before people could look: with `maxAge: 1m` half a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_lying_agent_opens_nothing_before_people_could_look() -> Result<()> {
+    let mut setting = Setting::demo().await?;
+    let reopens = json!({"rollback": {"onFailure": "Reopen", "gracePeriod": "15m"}});
+    setting.apply(|object| object["spec"]["publicAccess"] = reopens).await?;
+    setting.locked().await?;
+    setting.take_over_agent(AGENT)?;
+    let agent = setting.stand.as_service_account(AGENT, AGENT).await?;
+    let began = Instant::now();
+    let told = eventually(SETTLED, "the lie to be told as one vantage point's word", || async {
+        lie(&agent).await.map_err(|e| format!("{e:#}"))?;
+        let now = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+        let (state, message) = ready(&now);
+        let alone = state == "PathLost" && message.contains("VantagePoint spoke-a-agent alone says so");
+        alone.then_some(now).ok_or_else(|| format!("{state}: {message}"))
+    })
+    .await?;
+    let closed = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    ensure!(closed.iter().all(|(_, closed)| *closed), "opened at once: {closed:?}");
+    let status = told.status.context("a status")?;
+    let messages = status.conditions.iter().map(|c| c.message.as_str());
+    let forged = messages.filter(|m| m.contains(['\n', '\u{202e}'])).collect::<Vec<_>>();
+    ensure!(forged.is_empty(), "{forged:?}");
+    eventually(SETTLED, "what the user chose", || async {
+        lie(&agent).await.map_err(|e| format!("{e:#}"))?;
+        let registry = setting.registry().map_err(|e| e.to_string())?;
+        let closed = oracle::closed(setting.stand.simulator(), &registry);
+        let open = closed.iter().all(|(_, closed)| !closed);
+        open.then_some(()).ok_or_else(|| format!("{closed:?}"))
+    })
+    .await?;
+    ensure!(began.elapsed() > Duration::from_secs(25), "{:?}", began.elapsed());
+    Ok(())
+}
