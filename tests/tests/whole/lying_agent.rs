@@ -8,7 +8,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use sreg_api::ConnectivityProbe;
-use sreg_stand::objects::ready;
+use sreg_stand::objects::{AGENT_SERVICE_ACCOUNT, ready};
 use sreg_stand::oracle;
 use sreg_testkit::eventually;
 
@@ -61,7 +61,7 @@ async fn one_lying_agent_opens_nothing_before_people_could_look() -> Result<()> 
     setting.apply(|object| object["spec"]["publicAccess"] = reopens).await?;
     setting.locked().await?;
     setting.take_over_agent(AGENT)?;
-    let agent = setting.stand.as_service_account(AGENT, AGENT).await?;
+    let agent = setting.stand.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
     let began = Instant::now();
     let told = eventually(SETTLED, "the lie to be told as one vantage point's word", || async {
         lie(&agent).await.map_err(|e| format!("{e:#}"))?;
