@@ -300,10 +300,7 @@ fn lost_after_grace() -> World {
     world.answer();
     world.pass(Duration::from_secs(1000));
     world.visit();
-    world
-        .broken
-        .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
-    world.answer();
+    lose(&mut world, &["spoke", "hub"]);
     world
 }
 
