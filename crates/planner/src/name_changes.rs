@@ -100,11 +100,10 @@ pub(crate) fn unapproved<'a>(desired: &Desired, seen: &Seen, plan: &'a Plan) -> 
     let wanted = endpoints::wanted(&view);
     let is_approved = |step: &&Step| {
         let change = covered(&view, &wanted, &step.action).ok();
-        let given = seen.cluster.approvals.seen().map(Vec::as_slice).unwrap_or_default();
         let names = |change: Covered| {
-            let it =
-                |a: &sreg_domain::seen::ApprovalSeen| a.change == ChangeKind::NameChanges && a.digest == change.digest;
-            given.iter().any(|a| it(a) && a.counts(desired, &seen.object))
+            approvals::given(&view, ChangeKind::NameChanges, &change.digest)
+                .next()
+                .is_some()
         };
         change.is_some_and(names)
     };

@@ -104,15 +104,19 @@ pub(crate) fn next(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Remo
     }
 }
 
+/// Whose consent a write to an endpoint takes: where it stands, and where its records do.
+fn scopes(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> impl Iterator<Item = (Purpose, ArmId)> {
+    let zones = zones_of(view.desired, view.seen, id, endpoint).into_iter();
+    let zones = zones.map(|zone| (Purpose::PrivateDnsZone, zone));
+    where_endpoint_stands(id, endpoint.subnet.as_ref())
+        .into_iter()
+        .chain(zones)
+}
+
 /// It stands, or its records do, where no grant lets the namespace write.
 fn ungranted(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Option<Wait> {
     let grants = &view.desired.grants;
-    let zones = zones_of(view.desired, view.seen, id, endpoint).into_iter();
-    let zones = zones.map(|zone| (Purpose::PrivateDnsZone, zone));
-    let stands = where_endpoint_stands(id, endpoint.subnet.as_ref()).into_iter();
-    let (_, scope) = stands
-        .chain(zones)
-        .find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
+    let (_, scope) = scopes(view, id, endpoint).find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
     Some(Wait {
         reason: WaitReason::EndpointNotGrantedStalled,
         message: format!(
@@ -127,18 +131,13 @@ pub(crate) fn approval_is_demanded(view: &View<'_>, id: &ArmId) -> bool {
     let Some(endpoint) = view.seen.azure.endpoints.get(id).and_then(Fact::seen) else {
         return false;
     };
-    let zones = zones_of(view.desired, view.seen, id, endpoint).into_iter();
-    let zones = zones.map(|zone| (Purpose::PrivateDnsZone, zone));
-    let mut stands = where_endpoint_stands(id, endpoint.subnet.as_ref())
-        .into_iter()
-        .chain(zones);
     let demands = |grant: &Grant| {
         grant
             .requires
             .as_ref()
             .map_or(true, |requires| requires.name_changes_approval)
     };
-    stands.any(|(purpose, scope)| view.desired.grants.covering(purpose, &scope).any(demands))
+    scopes(view, id, endpoint).any(|(purpose, scope)| view.desired.grants.covering(purpose, &scope).any(demands))
 }
 
 fn touches(endpoint: &EndpointSeen) -> Vec<String> {

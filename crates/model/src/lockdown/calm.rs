@@ -1,6 +1,6 @@
-//! Once faults stop: from this very moment on everything is granted, nobody else holds the claim, agents are honest, broken paths are repaired, the approver
-//! approves what is asked for, a policy goes on making zone groups where there are none, and nothing else happens. Then what is
-//! desired has to come about, and stay.
+//! Once faults stop: from this very moment on everything is granted, nobody else holds the claim, agents are honest, broken paths
+//! are repaired, the approver approves what is asked for, a policy goes on making zone groups where there are none, and nothing else
+//! happens. Then what is desired has to come about, and stay.
 //!
 //! | schedule | from each explored state |
 //! | --- | --- |

@@ -1,6 +1,5 @@
 //! What people, Azure, other teams and chance do. Each costs one of the budget.
 
-use sreg_api::names::CLAIM_TAG;
 use sreg_api::probe::{Hop, PathResult, ProbeOutcome};
 use sreg_api::registry::PublicAccess;
 use sreg_domain::seen::BreakGlassSeen;
@@ -9,7 +8,7 @@ use sreg_domain::{Fact, Grants};
 use super::happened::Happening;
 use super::operator::{Died, End, Landing};
 use super::state::{Pass, State, TICK};
-use super::{Lockdown, NETWORKS, POINTS, Policy, policy};
+use super::{Lockdown, NETWORKS, POINTS, Policy, policy, truth};
 use crate::world::World;
 use crate::world::scramble::Blow;
 
@@ -140,16 +139,11 @@ const ANOTHERS_MARK: &str = "0123456789abcdef/ml-platform/contoso-models/9999999
 
 /// Who was kept out by another's claim gets it back.
 pub(crate) fn give_back(world: &mut World) {
-    let mark = world.desired.claim_mark().to_string();
-    let tags = world.seen.azure.registry.seen().map(|registry| &registry.tags);
-    let named = tags
-        .and_then(|tags| tags.get(CLAIM_TAG))
-        .is_some_and(|says| *says != mark);
-    if named {
+    if truth::tag_names_another(world) {
+        let mark = world.desired.claim_mark().to_string();
         world.tag_claim(Some(&mark));
     }
-    let claim = world.seen.cluster.claim.seen();
-    if claim.is_some_and(|claim| claim.uid != world.desired.object.uid) {
+    if truth::lease_is_anothers(world) {
         world.seen.cluster.claim = Fact::Absent;
     }
 }
@@ -315,7 +309,7 @@ pub(crate) fn answer(state: &mut State, n: usize) {
     if state.world.silent.contains(POINTS[n]) {
         return;
     }
-    let measured = super::truth::measure(&state.world, NETWORKS[n]);
+    let measured = truth::measure(&state.world, NETWORKS[n]);
     let world = state.world_mut();
     let silent = std::mem::replace(&mut world.silent, POINTS.iter().map(|p| (*p).to_owned()).collect());
     world.silent.remove(POINTS[n]);

@@ -157,22 +157,27 @@ fn granted(world: &World) -> bool {
     world.grants.is_none()
 }
 
+/// The registry's claim tag names another object.
+pub(crate) fn tag_names_another(world: &World) -> bool {
+    let tags = world.seen.azure.registry.seen().map(|registry| &registry.tags);
+    let says = tags.and_then(|tags| tags.get(CLAIM_TAG));
+    says.is_some_and(|says| *says != world.desired.claim_mark().to_string())
+}
+
+/// The claim in this cluster is another object's.
+pub(crate) fn lease_is_anothers(world: &World) -> bool {
+    let claim = world.seen.cluster.claim.seen();
+    claim.is_some_and(|claim| claim.uid != world.desired.object.uid)
+}
+
 /// The registry is this object's, in this cluster and of all clusters.
 fn claimed(world: &World) -> bool {
-    let claim = world.seen.cluster.claim.seen();
-    let here = claim.is_some_and(|claim| claim.uid == world.desired.object.uid);
-    let tags = world.seen.azure.registry.seen().map(|registry| &registry.tags);
-    let mark = world.desired.claim_mark().to_string();
-    here && tags.is_none_or(|tags| tags.get(CLAIM_TAG).is_none_or(|says| *says == mark))
+    world.seen.cluster.claim.seen().is_some() && !held_by_another(world)
 }
 
 /// Another object holds the registry. One that is going, and whose claim was freed meanwhile, still takes away what it made.
 fn held_by_another(world: &World) -> bool {
-    let claim = world.seen.cluster.claim.seen();
-    let here = claim.is_some_and(|claim| claim.uid != world.desired.object.uid);
-    let tags = world.seen.azure.registry.seen().map(|registry| &registry.tags);
-    let mark = world.desired.claim_mark().to_string();
-    here || tags.is_some_and(|tags| tags.get(CLAIM_TAG).is_some_and(|says| *says != mark))
+    lease_is_anothers(world) || tag_names_another(world)
 }
 
 /// Why this must not be deleted, if it is a deletion.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sreg_api::probe::ProbeOutcome;
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
 use sreg_domain::{Action, AzureAction, Edit, Fact};
@@ -218,6 +219,55 @@ fn what_one_vantage_point_alone_says_opens_only_after_a_pause_in_which_people_ar
         sreg_planner::render(&plan)
     );
     visit_for(&mut world, Duration::from_secs(40));
+    assert!(world.all_open());
+}
+
+/// For so long the agent of one vantage point says this of a path, whatever is so.
+fn says_for(world: &mut World, time: Duration, failures: i32, outcome: ProbeOutcome) {
+    let end = world.now + time;
+    while world.now < end {
+        if let Some(Fact::Seen(probe)) = world.seen.cluster.probes.get_mut("spoke-agent") {
+            let results = probe.status.iter_mut().flat_map(|status| &mut status.results);
+            for result in results.filter(|r| r.fqdn == "contosostore.blob.core.windows.net") {
+                (result.outcome, result.failures, result.successes) = (outcome, failures, 0);
+            }
+        }
+        let (_, report) = world.visit();
+        world.pass(report.requeue.clamp(Duration::from_secs(1), Duration::from_secs(10)));
+    }
+}
+
+/// The pause is the time in which people could look: what does not count as a loss yet, or is none, takes nothing off it.
+#[test]
+fn what_is_no_loss_yet_does_not_use_up_the_pause() {
+    for (failures, outcome) in [(1, ProbeOutcome::Failed), (0, ProbeOutcome::Unknown)] {
+        let mut world = lost_from(&["spoke"]);
+        // The loss is told and a round is open; then for minutes there is next to nothing to see.
+        visit_for(&mut world, Duration::from_secs(20));
+        says_for(&mut world, Duration::from_secs(290), failures, outcome);
+        assert!(world.all_closed());
+        says_for(&mut world, Duration::from_secs(60), 3, ProbeOutcome::Failed);
+        assert!(world.all_closed(), "{failures} {outcome:?}");
+        assert_eq!(world.state(), "PathLost");
+    }
+}
+
+/// An account that lies does so from every vantage point that it runs.
+#[test]
+fn two_vantage_points_of_one_account_are_one_witness() {
+    let mut world = lost_from(&[]);
+    let points = &mut world.seen.cluster.vantage_points;
+    let account = points["spoke-agent"].seen().unwrap().service_account.clone();
+    if let Some(Fact::Seen(point)) = points.get_mut("hub-agent") {
+        point.service_account = account;
+    }
+    // Proven again by that account.
+    visit_for(&mut world, Duration::from_secs(60));
+    lose(&mut world, &["spoke", "hub"]);
+    visit_for(&mut world, Duration::from_secs(120));
+    assert_eq!(world.state(), "PathLost");
+    assert!(world.all_closed());
+    visit_for(&mut world, Duration::from_secs(240));
     assert!(world.all_open());
 }
 

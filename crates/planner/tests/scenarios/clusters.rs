@@ -289,7 +289,6 @@ fn who_lost_a_registry_gets_nothing_back_by_a_wiped_tag_but_by_its_name_in_it() 
     assert!(first.seen.object.status.claim_lost_to.is_none());
 }
 
-/// An operator that knew of no tag locked it; the tag cannot be written.
 /// Taken over as a whole lock, of which nothing is proven yet in this object's name.
 #[test]
 fn a_locked_registry_that_is_taken_over_is_called_locked_only_once_it_was_looked_at() {
@@ -306,6 +305,7 @@ fn a_locked_registry_that_is_taken_over_is_called_locked_only_once_it_was_looked
     assert!(world.all_closed());
 }
 
+/// An operator that knew of no tag locked it; the tag cannot be written.
 #[test]
 fn a_lock_from_before_there_were_tags_is_kept_up_whether_the_tag_can_be_written_or_not() {
     let mut world = locked();

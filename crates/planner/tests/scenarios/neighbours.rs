@@ -182,28 +182,6 @@ fn a_link_that_another_object_made_in_a_shared_zone_is_told_and_neither_changed_
     let told = found(&world, FindingReason::SettingDiffers);
     assert_eq!(told.len(), 3);
     assert!(told[0].contains("was made by test/others/models (its tag"), "{told:?}");
-    // Without its tag nobody can tell whose it is.
-    let mut untagged = world.clone();
-    for fact in untagged.seen.azure.zones.values_mut() {
-        let Fact::Seen(zone) = fact else { continue };
-        let Fact::Seen(links) = &mut zone.links else { continue };
-        links.iter_mut().for_each(|link| link.tags.clear());
-    }
-    assert_eq!(changes_policy(&untagged.plan()), 0);
-    untagged.respec(|o| {
-        o.spec.client_networks.retain(|n| n.name != "spoke");
-        o.spec.endpoints[0].dns = None;
-        o.spec.public_access.desired = PublicAccess::Enabled;
-    });
-    untagged.turn();
-    let waits = untagged.plan().waits;
-    let held = waits
-        .iter()
-        .find(|w| w.message.contains("has a name like ours and no tag"));
-    assert!(
-        held.is_none_or(|w| !w.message.contains("az resource delete")),
-        "{waits:?}"
-    );
     // The others' clients are for the others to prove.
     world.respec(|o| {
         o.spec.client_networks.retain(|n| n.name != "spoke");
@@ -211,9 +189,29 @@ fn a_link_that_another_object_made_in_a_shared_zone_is_told_and_neither_changed_
         o.spec.public_access.desired = PublicAccess::Enabled;
     });
     world.settle(20);
+    let mut untagged = world.clone();
     world.turn();
     world.settle(60);
     assert_eq!(world.state(), "Locked", "{}", world.message());
+    // Without its tag nobody can tell whose it is: it holds the lock, and nobody is told to delete what may be another's.
+    for fact in untagged.seen.azure.zones.values_mut() {
+        let Fact::Seen(zone) = fact else { continue };
+        let Fact::Seen(links) = &mut zone.links else { continue };
+        links.iter_mut().for_each(|link| link.tags.clear());
+    }
+    untagged.thwarted("tag", contrary::Contrary::Ignored);
+    assert_eq!(changes_policy(&untagged.plan()), 0);
+    untagged.turn();
+    untagged.settle_anyhow(30);
+    assert!(untagged.all_open());
+    let waits = untagged.plan().waits;
+    let held = waits
+        .iter()
+        .find(|w| w.message.contains("has a name like ours and no tag"));
+    assert!(
+        held.is_some_and(|w| !w.message.contains("az resource delete")),
+        "{waits:?}"
+    );
 }
 
 #[test]
