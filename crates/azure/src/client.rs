@@ -190,7 +190,13 @@ impl Eyes for AzureClient {
 
 #[async_trait]
 impl Hands for AzureClient {
-    async fn carry_out(&self, step: &StepId, action: &AzureAction, deadline: Duration) -> Result<Effect, Failure> {
-        crate::hands::carry_out(&self.inner, step, action, Instant::now() + deadline).await
+    async fn carry_out(
+        &self,
+        namespace: &str,
+        step: &StepId,
+        action: &AzureAction,
+        deadline: Duration,
+    ) -> Result<Effect, Failure> {
+        crate::hands::carry_out(&self.inner, namespace, step, action, Instant::now() + deadline).await
     }
 }

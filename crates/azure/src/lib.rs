@@ -51,6 +51,12 @@ pub trait Eyes: Send + Sync {
 /// Changes Azure. Decides nothing.
 #[async_trait]
 pub trait Hands: Send + Sync {
-    /// Carries out one action within `deadline`. Long-running operations are started and left.
-    async fn carry_out(&self, step: &StepId, action: &AzureAction, deadline: Duration) -> Result<Effect, Failure>;
+    /// Carries out one action within `deadline`, for an object of this namespace. Long-running operations are started and left.
+    async fn carry_out(
+        &self,
+        namespace: &str,
+        step: &StepId,
+        action: &AzureAction,
+        deadline: Duration,
+    ) -> Result<Effect, Failure>;
 }

@@ -8,6 +8,7 @@
 //!
 //! A recorded `Location` is told apart by its fragment, which is never sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -61,7 +62,7 @@ fn provisioning_state(body: Option<&Value>) -> Option<&str> {
 }
 
 /// Asks how an operation stands. A URL that does not lead to our ARM is not asked: it would get our token.
-pub(crate) async fn poll(arm: &Arm, operation: &Operation, deadline: Instant) -> OperationState {
+pub(crate) async fn poll(arm: &Arm, operation: &Operation, namespace: &Arc<str>, deadline: Instant) -> OperationState {
     let Some(mut url) = arm.own_url(&operation.poll_url) else {
         return OperationState::Lost;
     };
@@ -69,7 +70,9 @@ pub(crate) async fn poll(arm: &Arm, operation: &Operation, deadline: Instant) ->
     url.set_fragment(None);
     let attempt = format!("read the state of the operation on {}", operation.resource);
     let budget = Some((operation.resource.subscription().to_owned(), Class::Read));
-    let call = Call::get(url, &attempt, budget, None).tolerating_error_bodies();
+    let call = Call::get(url, &attempt, budget, None)
+        .tolerating_error_bodies()
+        .on_behalf_of(namespace);
     match arm.send(call, deadline).await {
         Ok(answer) => interpret(operation, &answer),
         Err(error) if by_location && is_final(&error) => OperationState::Failed(

@@ -58,7 +58,7 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
         expected: registry.digest.clone(),
     };
     client
-        .carry_out(&StepId("close".into()), &close, Duration::from_secs(30))
+        .carry_out("ml", &StepId("close".into()), &close, Duration::from_secs(30))
         .await
         .unwrap();
 

@@ -5,13 +5,14 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use sreg_api::names::OWNER_TAG;
 use sreg_api::{BreakGlass, ChangeApproval, ChangeApprovalPhase, RegistryGrant, SecureRegistry};
 use sreg_stand::{NAMESPACE, oracle, repository};
-use sreg_testkit::eventually;
+use sreg_testkit::{binary_path, eventually};
 
 use crate::break_glass::{glass, person};
 use crate::setting::{NAME, SETTLED, Setting, example};
@@ -268,4 +269,100 @@ async fn idle_connections_to_the_health_port_do_not_have_the_operator_restarted(
     .await?;
     ensure!(operator.try_exit()?.is_none(), "the operator ended");
     Ok(())
+}
+
+/// Where an agent may write Leases, nobody else's may lie: the operator's are the claims and who leads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_beside_the_operator_is_not_generated_and_one_put_there_by_hand_takes_no_claim() -> Result<()> {
+    for namespace in ["secure-registry-system", "default", "spoke-a-agent"] {
+        let output = std::process::Command::new(binary_path("secure-registry-operator")?)
+            .args(["crd", "--part", "agent", "--agent", "spoke-a-agent=spoke-a-agent/agent"])
+            .arg(format!("--agent=intruder={namespace}/agent"))
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            !output.status.success() && output.stdout.is_empty(),
+            "{namespace}: {said}"
+        );
+        ensure!(
+            said.contains("give it a namespace of its own, such as --agent intruder=intruder/agent"),
+            "{said}"
+        );
+    }
+    let setting = Setting::demo().await?;
+    setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    let operators = sreg_stand::OPERATOR_NAMESPACE;
+    // By hand, with every right that a namespace's administrator has there.
+    let intruder = setting.stand.namespace_admin(operators, "intruder").await?;
+    let leases: Api<Lease> = Api::namespaced(intruder, operators);
+    let all = leases.list(&Default::default()).await?.items;
+    ensure!(all.len() > 1, "a claim and the leader's: {}", all.len());
+    for lease in all {
+        let name = lease.name_any();
+        let mine = json!({"spec": {"holderIdentity": "intruder"}});
+        let patched = leases.patch(&name, &PatchParams::default(), &Patch::Merge(mine)).await;
+        ensure!(patched.is_err(), "{name} was taken");
+    }
+    setting.locked().await?;
+    Ok(())
+}
+
+/// What a path of a URL would make of an id, from a spec and from Azure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_name_from_a_spec_or_from_azure_leads_a_call_to_another_resource() -> Result<()> {
+    let setting = Setting::demo().await?;
+    let editor = person(&setting, NAMESPACE, "erin", &["secureregistry-edit"]).await?;
+    let registry = setting.registry()?;
+    let simulator = setting.stand.simulator();
+    let (group, _) = registry.split_once("/providers/").context("an id")?;
+    let odd = [
+        format!("{registry}/../../../storageAccounts/others"),
+        format!("{registry}%2f..%2fothers"),
+        format!("{registry}?api-version=2020-01-01"),
+        format!("{registry}#x"),
+        format!("{registry}\u{202e}"),
+        format!("{group}/../../providers/Microsoft.MachineLearningServices/registries/others"),
+    ];
+    for (number, id) in odd.iter().enumerate() {
+        let object = example(|object| {
+            object["metadata"]["name"] = json!(format!("odd-{number}"));
+            object["spec"]["registry"]["resourceId"] = json!(id);
+        })?;
+        if registries(&editor)
+            .create(&PostParams::default(), &object)
+            .await
+            .is_ok()
+        {
+            let told = setting
+                .stand
+                .await_state(&object.name_any(), &["Stalled"], SETTLED)
+                .await?;
+            ensure!(told.status.is_some_and(|s| s.endpoints.is_empty()), "{id}");
+        }
+    }
+    // A name that Azure itself gives for what stands behind the registry.
+    let theirs = format!("{group}/providers/Microsoft.Storage/storageAccounts/..%2f..%2fothers");
+    simulator.change_by_hand(&registry, |body| {
+        body["properties"]["regionDetails"][0]["storageAccountDetails"][0]["systemCreatedStorageAccount"]["armResourceId"]
+            ["resourceId"] = json!(theirs);
+    });
+    setting.apply(|_| ()).await?;
+    setting.visited(simulator.journal().last(), 3).await?;
+    let sent: Vec<String> = simulator.journal().snapshot().into_iter().filter_map(path).collect();
+    ensure!(sent.len() > 10, "{sent:?}");
+    let astray = sent.iter().find(|path| {
+        let path = path.to_lowercase();
+        let (before, _) = path.split_once('?').unwrap_or((&path, ""));
+        before.contains("..") || before.contains("others") || before.contains('%')
+    });
+    ensure!(astray.is_none(), "{astray:?}");
+    setting.assert_never_closed()
+}
+
+fn path(record: azure_sim::journal::Record) -> Option<String> {
+    match record.entry {
+        azure_sim::journal::Entry::Request(request) => Some(request.path),
+        _ => None,
+    }
 }

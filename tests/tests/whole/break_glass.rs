@@ -77,7 +77,8 @@ async fn operator(setting: &Setting) -> Result<Process> {
     setting.stand.start_operator(options).await
 }
 
-async fn metrics(operator: &Process) -> Result<String> {
+/// What the operator counts, as Prometheus reads it.
+pub(crate) async fn metrics(operator: &Process) -> Result<String> {
     let line = operator.line_with("operator started", SETTLED).await?;
     let line: serde_json::Value = serde_json::from_str(&line)?;
     let address = line["address"].as_str().context("the address")?.to_owned();

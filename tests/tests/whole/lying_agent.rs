@@ -12,6 +12,7 @@ use sreg_stand::objects::{AGENT_SERVICE_ACCOUNT, ready};
 use sreg_stand::oracle;
 use sreg_testkit::eventually;
 
+use crate::break_glass::metrics;
 use crate::setting::{NAME, SETTLED, Setting};
 
 const AGENT: &str = "spoke-a-agent";
@@ -86,5 +87,84 @@ async fn one_lying_agent_opens_nothing_before_people_could_look() -> Result<()> 
     })
     .await?;
     ensure!(began.elapsed() > Duration::from_secs(25), "{:?}", began.elapsed());
+    Ok(())
+}
+
+/// An agent that is gone, and said before that its Lease lasts for 68 years.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_lease_is_to_last_for_years_is_silent_when_it_says_no_more() -> Result<()> {
+    let mut setting = Setting::demo().await?;
+    setting.take_over_agent(AGENT)?;
+    if let Some(operator) = setting.operator.take() {
+        operator.kill9()?;
+    }
+    let agent = setting.stand.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
+    let seven_minutes_ago = k8s_openapi::jiff::Timestamp::now() - Duration::from_secs(420);
+    let lasting = json!({"spec": {
+        "holderIdentity": AGENT, "leaseDurationSeconds": i32::MAX,
+        "renewTime": seven_minutes_ago.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+    }});
+    let leases: Api<Lease> = Api::namespaced(agent, AGENT);
+    leases
+        .patch(
+            &format!("vantage-point-{AGENT}"),
+            &PatchParams::default(),
+            &Patch::Merge(&lasting),
+        )
+        .await?;
+    setting.restart_operator().await?;
+    setting.apply(|_| ()).await?;
+    eventually(SETTLED, "the agent to be called silent", || async {
+        let now = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+        let waits = now.status.as_ref().map(|s| s.waiting_for.clone()).unwrap_or_default();
+        let says = format!("the agent of VantagePoint {AGENT} does not report");
+        let told = waits.iter().any(|wait| wait.message.contains(&says));
+        told.then_some(()).ok_or_else(|| format!("{waits:?}"))
+    })
+    .await?;
+    setting.assert_never_closed()
+}
+
+/// An agent that writes its findings as fast as it can: another namespace's emergency opens meanwhile, and Azure is not asked each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_reports_without_a_pause_is_damped() -> Result<()> {
+    let mut setting = Setting::demo().await?;
+    setting.apply(|_| ()).await?;
+    setting.locked().await?;
+    setting.take_over_agent(AGENT)?;
+    let agent = setting.stand.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
+    let probes: Api<ConnectivityProbe> = Api::namespaced(agent.clone(), AGENT);
+    let probe = probes.list(&ListParams::default()).await?.items;
+    let probe = probe.into_iter().next().context("a probe of its own")?;
+    let mark = setting.stand.simulator().journal().last();
+    let mut written = 0_u32;
+    let registry = azure_sim::world::key(&setting.registry()?);
+    let operator = setting.operator.as_ref().context("the operator")?;
+    eventually(SETTLED, "the wakes to be damped", || {
+        let (probes, probe) = (&probes, &probe);
+        written += 100;
+        let from = written;
+        async move {
+            for number in from..from + 100 {
+                let status = json!({"status": {"observedGeneration": number}});
+                let patched = probes
+                    .patch_status(&probe.name_any(), &PatchParams::default(), &Patch::Merge(&status))
+                    .await;
+                patched.map_err(|e| e.to_string())?;
+            }
+            let metrics = metrics(operator).await.map_err(|e| format!("{e:#}"))?;
+            let mut lines = metrics.lines();
+            let counted = lines.find(|line| line.starts_with("secureregistry_probe_wakes_damped_total"));
+            let count = counted.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+            match count {
+                Some(count) if count > 0.0 => Ok(()),
+                other => Err(format!("{other:?} after {from} writes")),
+            }
+        }
+    })
+    .await?;
+    let reads = oracle::reads_since(&setting.stand.simulator().journal().snapshot(), mark, &registry);
+    println!("{written} reports, {reads} reads of the registry");
+    ensure!(reads < 200, "{reads} reads after {written} reports");
     Ok(())
 }

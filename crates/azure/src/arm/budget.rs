@@ -1,5 +1,8 @@
 //! What we allow ourselves: a token bucket per (subscription, kind of call), as ARM has them (azure.md §6.4), and a pause
 //! when Azure says that we were too many after all. Waiting never outlasts the call's deadline.
+//!
+//! Where calls wait for a bucket, namespaces take turns: each has a line of its own, and whoever is first in it waits in the bucket's.
+//! However many calls one namespace makes, a call of another waits for one token more than there are namespaces that wait.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -10,6 +13,7 @@ use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use tokio::sync::Mutex as Line;
 use tokio::time::Instant;
 
 use super::error::THROTTLE_WAIT;
@@ -50,6 +54,10 @@ struct Bucket {
     limiter: Limiter,
     clock: TokioClock,
     paused_until: Mutex<Option<Instant>>,
+    /// One call of each namespace at most waits here; tokio's mutex is given to whoever waits longest.
+    first_of_each: Line<()>,
+    /// The calls of each namespace; none is kept that nobody stands in.
+    lines: Mutex<HashMap<String, Arc<Line<()>>>>,
 }
 
 /// All buckets.
@@ -74,22 +82,22 @@ impl Buckets {
         }
     }
 
-    /// Waits for one call's worth. `Err(how long)` where that would outlast the deadline.
-    pub(crate) async fn take(&self, subscription: &str, class: Class, deadline: Instant) -> Result<(), Duration> {
+    /// Waits for one call's worth, for an object of this namespace. `Err(how long)` where that would outlast the deadline.
+    pub(crate) async fn take(
+        &self,
+        subscription: &str,
+        class: Class,
+        namespace: &str,
+        deadline: Instant,
+    ) -> Result<(), Duration> {
         let bucket = self.bucket(subscription, class);
-        loop {
-            let wait = match bucket.pause() {
-                Some(pause) => pause,
-                None => match bucket.limiter.check() {
-                    Ok(()) => return Ok(()),
-                    Err(not_yet) => not_yet.wait_time_from(bucket.clock.now()).max(Duration::from_millis(1)),
-                },
-            };
-            if Instant::now() + wait >= deadline {
-                return Err(wait);
-            }
-            tokio::time::sleep(wait).await;
+        if let Some(pause) = bucket.pause().filter(|pause| Instant::now() + *pause >= deadline) {
+            return Err(pause);
         }
+        let began = Instant::now();
+        let taken = tokio::time::timeout_at(deadline, bucket.take(namespace, deadline)).await;
+        // Who stood in line for so long would stand there as long again.
+        taken.unwrap_or_else(|_| Err(began.elapsed().max(Duration::from_secs(1))))
     }
 
     /// Azure throttled this bucket: nobody uses it until then, or for a minute. Who was throttled waits as long as Azure asks.
@@ -124,7 +132,34 @@ impl Bucket {
             limiter,
             clock,
             paused_until: Mutex::new(None),
+            first_of_each: Line::new(()),
+            lines: Mutex::default(),
         }
+    }
+
+    async fn take(&self, namespace: &str, deadline: Instant) -> Result<(), Duration> {
+        let line = self.line(namespace);
+        let _first_of_its_namespace = line.lock().await;
+        let _next = self.first_of_each.lock().await;
+        loop {
+            let wait = match self.pause() {
+                Some(pause) => pause,
+                None => match self.limiter.check() {
+                    Ok(()) => return Ok(()),
+                    Err(not_yet) => not_yet.wait_time_from(self.clock.now()).max(Duration::from_millis(1)),
+                },
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(wait);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn line(&self, namespace: &str) -> Arc<Line<()>> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|_, line| Arc::strong_count(line) > 1);
+        Arc::clone(lines.entry(namespace.to_owned()).or_default())
     }
 
     fn pause(&self) -> Option<Duration> {
@@ -154,15 +189,15 @@ mod tests {
         let (buckets, start) = (buckets(), Instant::now());
         let deadline = start + Duration::from_secs(60);
         for _ in 0..4 {
-            buckets.take("S", Class::Read, deadline).await.unwrap();
+            buckets.take("S", Class::Read, "a", deadline).await.unwrap();
         }
         assert!(
             (Duration::from_secs(2)..Duration::from_millis(2100)).contains(&start.elapsed()),
             "{:?}",
             start.elapsed()
         );
-        buckets.take("S", Class::Write, start).await.unwrap();
-        buckets.take("other", Class::Read, start).await.unwrap();
+        buckets.take("S", Class::Write, "a", start).await.unwrap();
+        buckets.take("other", Class::Read, "a", start).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -170,7 +205,7 @@ mod tests {
         let (buckets, start) = (buckets(), Instant::now());
         buckets.pause("s", Class::Write, Some(Duration::from_secs(3600)));
         buckets
-            .take("s", Class::Write, start + Duration::from_secs(61))
+            .take("s", Class::Write, "a", start + Duration::from_secs(61))
             .await
             .unwrap();
         assert_eq!(start.elapsed(), LONGEST_FOR_OTHERS);
@@ -181,15 +216,55 @@ mod tests {
         let (buckets, start) = (buckets(), Instant::now());
         buckets.pause("s", Class::Write, Some(Duration::from_secs(30)));
         let refused = buckets
-            .take("S", Class::Write, start + Duration::from_secs(5))
+            .take("S", Class::Write, "a", start + Duration::from_secs(5))
             .await
             .unwrap_err();
         assert_eq!(refused, Duration::from_secs(30));
         assert_eq!(start.elapsed(), Duration::ZERO);
         buckets
-            .take("s", Class::Write, start + Duration::from_secs(31))
+            .take("s", Class::Write, "a", start + Duration::from_secs(31))
             .await
             .unwrap();
         assert_eq!(start.elapsed(), Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_with_hundreds_of_calls_keeps_another_waiting_for_two_tokens_at_most() {
+        let (buckets, start) = (buckets(), Instant::now());
+        let deadline = start + Duration::from_secs(3600);
+        let crowd = (0..300).map(|_| buckets.take("s", Class::Read, "crowd", deadline));
+        let other = async {
+            // They all wait by now.
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            buckets.take("s", Class::Read, "other", deadline).await.unwrap();
+            start.elapsed()
+        };
+        let (_, waited) = tokio::join!(futures::future::join_all(crowd), other);
+        assert!(waited <= Duration::from_secs(12), "{waited:?}");
+        assert!(start.elapsed() >= Duration::from_secs(298), "{:?}", start.elapsed());
+        let line = buckets.bucket("s", Class::Read).line("later");
+        assert_eq!(Arc::strong_count(&line), 2);
+        assert_eq!(buckets.bucket("s", Class::Read).lines.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_are_given_up_leave_the_line_to_the_others() {
+        let (buckets, start) = (buckets(), Instant::now());
+        let deadline = start + Duration::from_secs(60);
+        for _ in 0..2 {
+            buckets.take("s", Class::Read, "a", deadline).await.unwrap();
+        }
+        for namespace in ["a", "b"] {
+            let soon = start + Duration::from_millis(500);
+            let refused = buckets.take("s", Class::Read, namespace, soon).await.unwrap_err();
+            assert!(refused <= Duration::from_secs(1), "{refused:?}");
+        }
+        let given_up = tokio::time::timeout(
+            Duration::from_millis(300),
+            buckets.take("s", Class::Read, "a", deadline),
+        );
+        given_up.await.unwrap_err();
+        buckets.take("s", Class::Read, "b", deadline).await.unwrap();
+        assert!(start.elapsed() <= Duration::from_millis(1100), "{:?}", start.elapsed());
     }
 }

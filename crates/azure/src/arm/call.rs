@@ -1,5 +1,7 @@
 //! One call before it is sent: method, URL, body, what it attempts in words, and whose budget it uses.
 
+use std::sync::Arc;
+
 use azure_core::http::Method;
 use serde_json::Value;
 use sreg_domain::{ArmId, rights};
@@ -61,6 +63,8 @@ pub(crate) struct Call {
     pub(crate) action: Option<String>,
     /// Whose budget it uses; `None` outside ARM.
     pub(crate) budget: Option<(String, Class)>,
+    /// For whose object it is: budgets are shared between namespaces.
+    pub(crate) namespace: Arc<str>,
     /// Its budget was taken before, so that nothing is waited for between a read and this write.
     pub(crate) prepaid: bool,
     /// A 2xx body may carry `error` and still be an answer: polls, and partial results of Log Analytics.
@@ -79,6 +83,7 @@ impl Call {
             attempt: attempt.to_owned(),
             action: action.map(str::to_owned),
             budget,
+            namespace: Arc::default(),
             prepaid: false,
             error_is_an_answer: false,
         }
@@ -157,6 +162,12 @@ impl Call {
     /// The same with one more header.
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Call {
         self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// The same, for an object of this namespace.
+    pub(crate) fn on_behalf_of(mut self, namespace: &Arc<str>) -> Call {
+        self.namespace = Arc::clone(namespace);
         self
     }
 

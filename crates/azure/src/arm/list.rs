@@ -2,6 +2,7 @@
 //! that is too long is an error of its own: cut off, it would be taken for all there is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -52,7 +53,11 @@ impl Arm {
         deadline: Instant,
         mut keep: impl FnMut(Value) -> Option<T> + Send,
     ) -> Result<Vec<T>, CallError> {
-        let (attempt, budget) = (first.attempt.clone(), first.budget.clone());
+        let (attempt, budget, namespace) = (
+            first.attempt.clone(),
+            first.budget.clone(),
+            Arc::clone(&first.namespace),
+        );
         let (mut kept, mut visited, mut read, mut call) = (Vec::new(), BTreeSet::new(), Read::default(), first);
         loop {
             visited.insert(call.url.clone());
@@ -73,7 +78,7 @@ impl Arm {
             if read.pages >= MOST_PAGES {
                 return Err(CallError::too_long(&attempt, &format!("more than {MOST_PAGES} pages")));
             }
-            call = Call::get(url, &attempt, budget.clone(), None);
+            call = Call::get(url, &attempt, budget.clone(), None).on_behalf_of(&namespace);
         }
     }
 }

@@ -19,7 +19,6 @@ use azure_core::http::{
     Transport,
 };
 use futures::StreamExt;
-use serde_json::Value;
 use sreg_domain::ArmId;
 use tokio::time::Instant;
 use url::Url;
@@ -120,15 +119,18 @@ impl Arm {
         (plain && url.origin() == self.endpoint.origin()).then_some(url)
     }
 
-    /// Reads one resource. Its body is an object.
-    pub(crate) async fn read(&self, id: &ArmId, deadline: Instant) -> Result<Value, CallError> {
-        let answer = self.send(Call::read(self, id), deadline).await?;
-        answer.object()
-    }
-
-    /// Takes the budget of a write that follows a read at once.
-    pub(crate) async fn reserve_write(&self, id: &ArmId, attempt: &str, deadline: Instant) -> Result<(), CallError> {
-        let taken = self.buckets.take(id.subscription(), Class::Write, deadline).await;
+    /// Takes the budget of a write that follows a read at once, for an object of this namespace.
+    pub(crate) async fn reserve_write(
+        &self,
+        id: &ArmId,
+        attempt: &str,
+        namespace: &str,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let taken = self
+            .buckets
+            .take(id.subscription(), Class::Write, namespace, deadline)
+            .await;
         taken.map_err(|pause| CallError::budget(attempt, pause))
     }
 
@@ -146,7 +148,7 @@ impl Arm {
             return Err(CallError::undeclared(&call));
         }
         if let Some((subscription, class)) = call.budget.as_ref().filter(|_| !call.prepaid)
-            && let Err(pause) = self.buckets.take(subscription, *class, deadline).await
+            && let Err(pause) = self.buckets.take(subscription, *class, &call.namespace, deadline).await
         {
             return Err(CallError::budget(&call.attempt, pause));
         }

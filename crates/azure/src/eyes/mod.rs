@@ -60,6 +60,8 @@ pub(super) struct Look<'a> {
     inner: &'a Inner,
     deadline: Instant,
     places: Arc<Semaphore>,
+    /// For whose object it is.
+    namespace: Arc<str>,
     /// Somebody waits for public access to be opened: what that needs does not queue behind anything else.
     urgent: bool,
     /// What was left out of lists.
@@ -121,6 +123,7 @@ impl Look<'_> {
                 .checked_add(most)
                 .map_or(self.deadline, |at| at.min(self.deadline)),
             places: self.places.clone(),
+            namespace: Arc::clone(&self.namespace),
             urgent: self.urgent,
             odd: self.odd.clone(),
         }
@@ -129,14 +132,11 @@ impl Look<'_> {
     /// A resource.
     async fn read(&self, id: &ArmId) -> Result<Value, CallError> {
         let attempt = format!("read {id}");
-        let body = if self.urgent {
-            // No budget of ours, spent on other things or paused by them, keeps anybody from the way back.
-            let call = Call::read(self.arm(), id).prepaid();
-            let answer = self.in_turn(&attempt, self.arm().send(call, self.deadline)).await?;
-            answer.object()?
-        } else {
-            self.in_turn(&attempt, self.arm().read(id, self.deadline)).await?
-        };
+        let call = Call::read(self.arm(), id).on_behalf_of(&self.namespace);
+        // No budget of ours, spent on other things or paused by them, keeps anybody from the way back.
+        let call = if self.urgent { call.prepaid() } else { call };
+        let answer = self.in_turn(&attempt, self.arm().send(call, self.deadline)).await?;
+        let body = answer.object()?;
         match crate::json::id(&body, "/id") {
             Some(answered) if answered != *id => Err(nonsense(id, "the answer is about another resource")),
             Some(_) | None => Ok(body),
@@ -160,6 +160,7 @@ impl Look<'_> {
     /// All pages of a list, of each item what `keep` makes of it: the rest goes before the next page comes.
     async fn list_of<T>(&self, call: Call, keep: impl FnMut(Value) -> Option<T> + Send) -> Result<Vec<T>, CallError> {
         let attempt = call.attempt.clone();
+        let call = call.on_behalf_of(&self.namespace);
         self.in_turn(&attempt, self.arm().list(call, self.deadline, keep)).await
     }
 
@@ -223,11 +224,13 @@ fn settling(attempt: String, message: &str) -> Ignorance {
 /// Looks at everything.
 pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, patience: Patience) -> AzureSeen {
     let Patience { deadline, for_the_rest } = patience;
+    let namespace: Arc<str> = desired.object.namespace.as_str().into();
     let places = || Arc::new(Semaphore::new(inner.settings.concurrency.max(1)));
     let look = Look {
         inner,
         deadline: for_the_rest.map_or(deadline, |most| deadline.min(Instant::now() + most)),
         places: places(),
+        namespace: Arc::clone(&namespace),
         urgent: false,
         odd: Arc::default(),
     };
@@ -236,6 +239,7 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         inner,
         deadline,
         places: for_the_rest.map_or_else(|| look.places.clone(), |_| places()),
+        namespace,
         urgent: for_the_rest.is_some(),
         odd: look.odd.clone(),
     };
@@ -314,7 +318,7 @@ async fn poll(look: &Look<'_>, operation: &Operation) -> OperationSeen {
     let attempt = format!("read the state of the operation on {}", operation.resource);
     let state = look
         .in_turn(&attempt, async {
-            Ok(operations::poll(look.arm(), operation, look.deadline).await)
+            Ok(operations::poll(look.arm(), operation, &look.namespace, look.deadline).await)
         })
         .await;
     let state = state.unwrap_or(OperationState::Unreadable { retry_after: None });

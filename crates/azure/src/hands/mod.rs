@@ -8,6 +8,8 @@ mod settings;
 mod tags;
 mod zones;
 
+use std::sync::Arc;
+
 use azure_core::http::Method;
 use serde_json::Value;
 use sreg_domain::ArmId;
@@ -22,6 +24,8 @@ use crate::operations;
 pub(super) struct Work<'a> {
     inner: &'a Inner,
     step: &'a StepId,
+    /// For whose object it is.
+    namespace: Arc<str>,
     deadline: Instant,
     /// It opens public access: no budget of ours, spent on other things or paused by them, keeps anybody from the way back.
     urgent: bool,
@@ -30,6 +34,7 @@ pub(super) struct Work<'a> {
 /// Carries out one action.
 pub(crate) async fn carry_out(
     inner: &Inner,
+    namespace: &str,
     step: &StepId,
     action: &AzureAction,
     deadline: Instant,
@@ -37,6 +42,7 @@ pub(crate) async fn carry_out(
     let work = Work {
         inner,
         step,
+        namespace: namespace.into(),
         deadline,
         urgent: action.is_opening(),
     };
@@ -155,7 +161,7 @@ impl Work<'_> {
     }
 
     async fn read(&self, id: &ArmId) -> Result<Value, CallError> {
-        let call = Call::read(self.arm(), id);
+        let call = Call::read(self.arm(), id).on_behalf_of(&self.namespace);
         let call = if self.urgent { call.prepaid() } else { call };
         self.arm().send(call, self.deadline).await?.object()
     }
@@ -173,7 +179,9 @@ impl Work<'_> {
         if self.urgent {
             return Ok(());
         }
-        self.arm().reserve_write(id, attempt, self.deadline).await
+        self.arm()
+            .reserve_write(id, attempt, &self.namespace, self.deadline)
+            .await
     }
 
     /// Sends a write; what it started is left to itself.
@@ -183,8 +191,12 @@ impl Work<'_> {
 
     async fn send(&self, method: Method, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallError> {
         self.arm()
-            .send(Call::write(self.arm(), method, id, body, attempt), self.deadline)
+            .send(self.write(method, id, body, attempt), self.deadline)
             .await
+    }
+
+    fn write(&self, method: Method, id: &ArmId, body: Value, attempt: String) -> Call {
+        Call::write(self.arm(), method, id, body, attempt).on_behalf_of(&self.namespace)
     }
 
     /// Sends a write whose budget was taken, where it needs any, before the read that it rests on.
@@ -195,13 +207,13 @@ impl Work<'_> {
         body: Value,
         attempt: String,
     ) -> Result<Answer, CallError> {
-        let call = Call::write(self.arm(), method, id, body, attempt).prepaid();
+        let call = self.write(method, id, body, attempt).prepaid();
         self.arm().send(call, self.deadline).await
     }
 
     /// Creates only if absent. `None`: it exists already.
     async fn create_only(&self, id: &ArmId, body: Value, attempt: String) -> Result<Option<Answer>, CallError> {
-        let call = Call::write(self.arm(), Method::Put, id, body, attempt).header("if-none-match", "*");
+        let call = self.write(Method::Put, id, body, attempt).header("if-none-match", "*");
         match self.arm().send(call, self.deadline).await {
             Ok(answer) => Ok(Some(answer)),
             Err(error) if error.cause == Cause::Precondition => Ok(None),
@@ -211,7 +223,7 @@ impl Work<'_> {
 
     /// Writes over exactly what carries this etag. `None`: it carries another one by now.
     async fn replace(&self, id: &ArmId, body: Value, etag: &str, attempt: String) -> Result<Option<Answer>, CallError> {
-        let call = Call::write(self.arm(), Method::Put, id, body, attempt).header("if-match", etag);
+        let call = self.write(Method::Put, id, body, attempt).header("if-match", etag);
         match self.arm().send(call, self.deadline).await {
             Ok(answer) => Ok(Some(answer)),
             Err(error) if error.cause == Cause::Precondition => Ok(None),
@@ -221,7 +233,8 @@ impl Work<'_> {
 
     /// Deletes; gone already is done.
     async fn delete(&self, id: &ArmId) -> Carried {
-        match self.arm().send(Call::delete(self.arm(), id), self.deadline).await {
+        let call = Call::delete(self.arm(), id).on_behalf_of(&self.namespace);
+        match self.arm().send(call, self.deadline).await {
             Ok(answer) => Ok(self.effect(id, &answer)),
             Err(error) if error.cause == Cause::Missing => Ok(done()),
             Err(error) => Err(error.into()),

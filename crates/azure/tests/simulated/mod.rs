@@ -155,7 +155,7 @@ impl Bench {
 
     pub async fn carry_out(&self, action: AzureAction) -> Result<Effect, Failure> {
         self.client
-            .carry_out(&StepId("step".into()), &action, Duration::from_secs(60))
+            .carry_out("ml", &StepId("step".into()), &action, Duration::from_secs(60))
             .await
     }
 

@@ -133,8 +133,14 @@ async fn a_lock_waits_alone_while_throttling_pauses_the_subscription() {
     let failure = bench.carry_out(create(0)).await.unwrap_err();
     assert_eq!(failure.disposition, Disposition::Wait(Duration::from_secs(7)));
     let before = bench.writes();
-    let refused =
-        sreg_azure::Hands::carry_out(&bench.client, &StepId("s".into()), &create(2), Duration::from_secs(1)).await;
+    let refused = sreg_azure::Hands::carry_out(
+        &bench.client,
+        "ml",
+        &StepId("s".into()),
+        &create(2),
+        Duration::from_secs(1),
+    )
+    .await;
     let refused = refused.unwrap_err();
     assert!(
         matches!(refused.disposition, Disposition::Wait(_)) && refused.message.starts_with("not sent"),

@@ -195,7 +195,8 @@ async fn a_name_that_would_lead_to_another_resource_is_not_asked_for() {
             tags: Default::default(),
             owner: OWNER.into(),
         };
-        let refused = sreg_azure::Hands::carry_out(&client, &StepId("s".into()), &create, Duration::from_secs(5)).await;
+        let refused =
+            sreg_azure::Hands::carry_out(&client, "ml", &StepId("s".into()), &create, Duration::from_secs(5)).await;
         let failure = refused.unwrap_err();
         assert!(failure.message.starts_with("not sent: "), "{name:?}: {failure:?}");
         assert_eq!(odd.calls.load(Ordering::SeqCst), 0, "{name:?}");
@@ -222,7 +223,8 @@ async fn a_write_answered_with_a_foreign_poll_url_is_polled_by_its_resource() {
         tags: Default::default(),
         owner: OWNER.into(),
     };
-    let effect = sreg_azure::Hands::carry_out(&client, &StepId("s".into()), &create, Duration::from_secs(5)).await;
+    let effect =
+        sreg_azure::Hands::carry_out(&client, "ml", &StepId("s".into()), &create, Duration::from_secs(5)).await;
     let Ok(Effect::Started(operation)) = effect else {
         panic!("{effect:?}")
     };

@@ -476,7 +476,10 @@ async fn what_opens_waits_for_no_budget_of_ours() {
     for target in targets(&closed) {
         let action = edit(&closed, &target, Edit::Open);
         let step = StepId("break-glass".into());
-        let opened = bench.client.carry_out(&step, &action, Duration::from_secs(5)).await;
+        let opened = bench
+            .client
+            .carry_out("ml", &step, &action, Duration::from_secs(5))
+            .await;
         assert!(
             matches!(opened, Ok(Effect::Done { .. } | Effect::Started(_))),
             "{target:?}: {opened:?}"

@@ -117,7 +117,12 @@ async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &A
     };
     note();
     // Hands keep the limit themselves; this one holds even if they do not.
-    let result = match tokio::time::timeout(limit, context.hands.carry_out(&step.id, action, limit)).await {
+    let result = match tokio::time::timeout(
+        limit,
+        context.hands.carry_out(&object.namespace, &step.id, action, limit),
+    )
+    .await
+    {
         Ok(Ok(effect)) => StepResult::Effect(effect),
         Ok(Err(failure)) => StepResult::Failed(failure),
         Err(_) => StepResult::Failed(write::unanswered(&format!("{action} ({})", action.resource()), limit)),

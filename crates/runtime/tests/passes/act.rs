@@ -70,7 +70,7 @@ struct Obedient {
 
 #[async_trait]
 impl Hands for Obedient {
-    async fn carry_out(&self, step: &StepId, action: &AzureAction, _: Duration) -> Result<Effect, Failure> {
+    async fn carry_out(&self, _: &str, step: &StepId, action: &AzureAction, _: Duration) -> Result<Effect, Failure> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.most
             .fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);

@@ -222,12 +222,18 @@ struct Waiting {
 
 #[async_trait]
 impl Hands for Waiting {
-    async fn carry_out(&self, step: &StepId, action: &AzureAction, deadline: Duration) -> Result<Effect, Failure> {
+    async fn carry_out(
+        &self,
+        namespace: &str,
+        step: &StepId,
+        action: &AzureAction,
+        deadline: Duration,
+    ) -> Result<Effect, Failure> {
         if action.is_closing() {
             tokio::time::sleep(self.wait).await;
             self.sent.fetch_add(1, Ordering::SeqCst);
         }
-        self.hands.carry_out(step, action, deadline).await
+        self.hands.carry_out(namespace, step, action, deadline).await
     }
 }
 
