@@ -19,10 +19,12 @@ help: ## Show these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: ## Provide kube-apiserver, etcd, kubectl, kstatus and cargo-deny (found, downloaded or built; cached for every checkout)
+tools: ## Provide kube-apiserver, etcd, kubectl, kstatus, cargo-deny, cargo-machete and typos (found, downloaded or built; cached for every checkout)
 	@tools/control-plane.sh --print
 	@tools/kstatus.sh --print
 	@tools/cargo-deny.sh --print
+	@tools/cargo-machete.sh --print
+	@tools/typos.sh --print
 
 .PHONY: build
 build: ## Build the programs and the tests
@@ -40,15 +42,20 @@ generate: build ## Write the generated files: deploy/, and the tables in docs/
 	SREG_UPDATE=1 $(CARGO) test --workspace --test goldens reasons::
 
 .PHONY: check
-check: check-format check-dependencies check-lints check-generated check-layers check-breaks ## Format, dependencies, lints, generated files, layers: nothing is run for long
+check: check-format check-words check-dependencies check-lints check-generated check-layers check-breaks ## Format, typos, dependencies (licences, advisories, unused ones), lints, generated files, layers and circles of modules: nothing is run for long
 
 .PHONY: check-format
 check-format:
 	$(CARGO) fmt --all -- --check
 
+.PHONY: check-words
+check-words:
+	@tools/typos.sh --check
+
 .PHONY: check-dependencies
 check-dependencies:
 	@tools/cargo-deny.sh --check
+	@tools/cargo-machete.sh --check
 
 .PHONY: check-lints
 check-lints:
@@ -66,7 +73,7 @@ check-generated: build
 
 .PHONY: check-layers
 check-layers:
-	$(CARGO) test --workspace --test layering
+	$(CARGO) test --workspace --test layering --test module_circles
 
 .PHONY: check-breaks
 check-breaks:

@@ -56,9 +56,32 @@ fn tidied(crd: CustomResourceDefinition) -> CustomResourceDefinition {
         return crd;
     };
     tidy(&mut value);
+    without_status_defaults(&mut value);
     default_status(&mut value);
     describe::describe(&mut value);
     serde_json::from_value(value).unwrap_or(crd)
+}
+
+/// A status is written whole, by the operator or an agent: nothing is to be filled in, least of all an empty word where a closed set
+/// of words is expected.
+fn without_status_defaults(crd: &mut Value) {
+    for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        if let Some(status) = version.pointer_mut("/schema/openAPIV3Schema/properties/status") {
+            without_defaults(status);
+        }
+    }
+}
+
+fn without_defaults(schema: &mut Value) {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.remove("default");
+    }
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    fields
+        .into_iter()
+        .flat_map(|all| all.values_mut())
+        .for_each(without_defaults);
+    schema.get_mut("items").into_iter().for_each(without_defaults);
 }
 
 /// Only where `Ready` is computed from: probes and break-glasses are awaited by nobody.

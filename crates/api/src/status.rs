@@ -3,6 +3,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumIter, IntoStaticStr};
 
 /// What was observed and decided.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -111,16 +112,63 @@ pub struct PublicAccessStatus {
     pub targets: Vec<TargetAccessStatus>,
 }
 
+/// What public access is closed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Target {
+    /// The Azure Machine Learning registry.
+    Registry,
+    /// A storage account behind it.
+    Storage,
+    /// The container registry behind it.
+    ContainerRegistry,
+}
+
+/// Whether the public reaches a target. A word of another version is read as `Unknown`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum Access {
+    /// It does.
+    Open,
+    /// It does not.
+    Closed,
+    /// That could not be told.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl Access {
+    /// What is known of it.
+    pub fn is_closed(self) -> Option<bool> {
+        match self {
+            Access::Open => Some(false),
+            Access::Closed => Some(true),
+            Access::Unknown => None,
+        }
+    }
+}
+
+impl From<Option<bool>> for Access {
+    fn from(closed: Option<bool>) -> Access {
+        match closed {
+            Some(true) => Access::Closed,
+            Some(false) => Access::Open,
+            None => Access::Unknown,
+        }
+    }
+}
+
 /// Public access of one target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TargetAccessStatus {
-    /// `registry`, `storage` or `containerRegistry`.
+    /// Which of the three.
+    #[schemars(with = "Target")]
     pub target: String,
     /// ARM id.
     pub resource_id: String,
-    /// `Open`, `Closed` or `Unknown`.
-    pub access: String,
+    /// Whether the public reaches it.
+    pub access: Access,
     /// What makes it so, as Azure reports it, such as `publicNetworkAccess=Enabled defaultAction=Deny`.
     pub detail: String,
     /// Why the last closing write on it was refused, in Azure's words; gone once it is closed. The other targets do not wait
@@ -135,7 +183,8 @@ pub struct TargetAccessStatus {
 pub struct EndpointStatus {
     /// Entry of `spec.endpoints`.
     pub name: String,
-    /// `registry`, `storage` or `containerRegistry`.
+    /// Target that it leads to.
+    #[schemars(with = "Target")]
     pub target: String,
     /// Private-link group: `amlregistry`, `blob`, `dfs` or `registry`.
     pub group_id: String,
@@ -178,8 +227,30 @@ pub struct WaitStatus {
     pub reason: String,
     /// What exactly, and what to do next.
     pub message: String,
-    /// Who must act: `Time`, `Azure`, `Agent`, `User`, `Administrator`, `Approver`, `DnsOwner`.
+    /// Who must act.
+    #[schemars(with = "Actor")]
     pub actor: String,
+}
+
+/// Who must act for a wait to end.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema, IntoStaticStr, Display, EnumIter,
+)]
+pub enum Actor {
+    /// Nobody: time passes, or the operator goes on by itself.
+    Time,
+    /// Azure.
+    Azure,
+    /// A vantage point's agent.
+    Agent,
+    /// Whoever owns the object or the environment.
+    User,
+    /// Whoever runs the operator.
+    Administrator,
+    /// Whoever approves connections or changes.
+    Approver,
+    /// An Azure Policy, or whoever runs DNS.
+    DnsOwner,
 }
 
 /// Somebody whom the lock would cut off.
@@ -255,6 +326,9 @@ pub struct RefusalStatus {
     pub resource_id: String,
     /// The reason under which it is waited for, from the same set as those of `waitingFor`.
     pub reason: String,
+    /// Azure's error code, such as `SubnetIsFull`, where it answered with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// Azure's words, and what to do.
     pub message: String,
     /// When it was tried first.
@@ -279,7 +353,8 @@ fn is_zero(count: &i32) -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ApprovalWanted {
-    /// `NameChanges` or `Lockdown`.
+    /// What it changes.
+    #[schemars(with = "crate::ChangeKind")]
     pub change: String,
     /// What a `ChangeApproval` must name.
     pub digest: String,
@@ -293,7 +368,8 @@ pub struct ApprovalWanted {
 pub struct ApprovalUse {
     /// Name of the ChangeApproval.
     pub name: String,
-    /// `NameChanges` or `Lockdown`.
+    /// What it changes.
+    #[schemars(with = "crate::ChangeKind")]
     pub change: String,
     /// What it named.
     pub digest: String,
@@ -417,4 +493,7 @@ pub struct HistoryEntry {
     pub state: String,
     /// One sentence.
     pub message: String,
+    /// Of a lock: the digest of the evidence that its last closing write passed its fence with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence_digest: Option<String>,
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::http::HttpClient;
-use sreg_domain::action::{AzureAction, Disposition, Effect, Failure, StepId};
+use sreg_domain::StepId;
+use sreg_domain::action::{AzureAction, Disposition, Effect, Failure};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
 use sreg_domain::{ArmId, Known, NetworkRule};

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sreg_domain::Known;
-use sreg_domain::action::{AzureAction, Effect, Failure, StepId};
+use sreg_domain::StepId;
+use sreg_domain::action::{AzureAction, Effect, Failure};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
 

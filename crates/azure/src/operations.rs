@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sreg_domain::ArmId;
-use sreg_domain::action::{Disposition, Effect, Failure, Operation, StepId};
+use sreg_domain::action::{Disposition, Effect, Failure, Operation};
 use sreg_domain::seen::OperationState;
+use sreg_domain::{ArmId, StepId};
 use tokio::time::Instant;
 
 use crate::arm::{Answer, Arm, Call, CallError, Cause, Class, deepest};
@@ -177,11 +177,13 @@ fn failure(operation: &Operation, answer: &Answer, body: &Value, ended: &str) ->
 mod tests {
     use serde_json::json;
 
+    use sreg_domain::StepKind;
+
     use super::*;
 
     fn operation() -> Operation {
         Operation {
-            step: StepId("create-endpoint hub/blob".into()),
+            step: StepKind::CreateEndpoint.on("hub/blob"),
             resource: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateEndpoints/p"
                 .parse()
                 .unwrap(),

@@ -12,8 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use simulated::{CLIENT, REGISTRY, SECRET, TENANT, demo, desired, id};
 use sreg_azure::{AzureSettings, CredentialKind, Eyes, Hands, connect};
-use sreg_domain::action::{Edit, StepId};
-use sreg_domain::{AzureAction, Known, TargetKind};
+use sreg_domain::action::Edit;
+use sreg_domain::{AzureAction, Known, StepKind, TargetKind};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -58,7 +58,7 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
         expected: registry.digest.clone(),
     };
     client
-        .carry_out("ml", &StepId("close".into()), &close, Duration::from_secs(30))
+        .carry_out("ml", &StepKind::Close.into(), &close, Duration::from_secs(30))
         .await
         .unwrap();
 

@@ -2,7 +2,6 @@
 //! Azure client's business; here is what goes into them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,19 +13,8 @@ use sreg_api::{BreakGlassStatus, ChangeApprovalStatus};
 use crate::digest::Digest;
 use crate::ids::{ArmId, Location};
 use crate::network_rules::NetworkRule;
+use crate::step::StepId;
 use crate::target::{EndpointGroup, TargetKind};
-
-/// Names a step for the record, such as `create-endpoint hub/blob contosostore`: stable from plan to plan. A key of ours that no
-/// message shows; people read what its [`Action`] says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StepId(pub String);
-
-impl fmt::Display for StepId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// One effect.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,14 +15,14 @@ pub mod naming;
 pub mod network_rules;
 mod order;
 pub mod outside;
+pub mod reasons;
 pub mod rights;
 pub mod seen;
+pub mod step;
 pub mod target;
 mod told;
 
-pub use action::{
-    Action, AzureAction, ClusterAction, Edit, Effect, Failure, LeftOut, Operation, Outcome, StepId, StepOutcome,
-};
+pub use action::{Action, AzureAction, ClusterAction, Edit, Effect, Failure, LeftOut, Operation, Outcome, StepOutcome};
 pub use azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
 pub use cloud::Cloud;
 pub use desired::Desired;
@@ -32,4 +32,5 @@ pub use ids::{ArmId, Fqdn, Location};
 pub use known::Known;
 pub use network_rules::{NetworkRule, RuleKind};
 pub use seen::{Fact, Ignorance, Seen};
+pub use step::{StepId, StepKind};
 pub use target::{EndpointGroup, TargetKind};

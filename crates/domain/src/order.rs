@@ -61,7 +61,7 @@ impl Seen {
             let operation = &o.operation;
             (
                 operation.resource.clone(),
-                operation.step.0.clone(),
+                operation.step.clone(),
                 operation.poll_url.clone(),
             )
         });

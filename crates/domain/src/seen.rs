@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sreg_api::grant::AccountUse;
 use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus};
-use sreg_api::status::RefusalStatus;
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_api::{BreakGlassStatus, ChangeApprovalStatus, ChangeKind, SecureRegistryStatus};
 
@@ -19,7 +18,9 @@ use crate::desired::Desired;
 use crate::digest::Digest;
 use crate::grants::{Grants, Purpose};
 use crate::ids::{ArmId, Fqdn, Location};
+use crate::reasons::WaitReason;
 use crate::rights::Permissions;
+use crate::step::StepId;
 
 /// Name of an entry of [`AzureSeen::endpoints`] that stands for the endpoints of a resource group that could not be listed
 /// (`Unknown`) or does not exist (`Absent`).
@@ -187,6 +188,24 @@ pub struct Claim {
     pub alive: bool,
 }
 
+/// What forbids or undoes opening again, or may.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Obstacle {
+    /// What kind of thing it is.
+    pub kind: ObstacleKind,
+    /// A sentence for people, with what to do about it.
+    pub message: String,
+}
+
+/// What can forbid opening again, as far as Azure says so without being asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObstacleKind {
+    /// An assignment of a policy that speaks of public network access.
+    PolicyAssignment,
+    /// The export policy of a container registry.
+    ExportPolicy,
+}
+
 /// A vantage point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VantagePointSeen {
@@ -299,7 +318,30 @@ pub struct Attempts {
     /// Generation of the spec that they belong to.
     pub generation: i64,
     /// One for each step, a bounded number.
-    pub all: Vec<RefusalStatus>,
+    pub all: Vec<Attempt>,
+}
+
+/// What came of the tries of one step that has not succeeded yet, or whose effect may not last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// What was tried.
+    pub step: StepId,
+    /// The resource that it was to change; `None` for a step in the cluster.
+    pub resource: Option<ArmId>,
+    /// Under which reason it is waited for.
+    pub reason: WaitReason,
+    /// Azure's error code, where it answered with one.
+    pub code: Option<String>,
+    /// Azure's words, and what to do; empty after a try that may yet show its effect.
+    pub message: String,
+    /// When it was tried first.
+    pub since: Timestamp,
+    /// When it was tried last.
+    pub at: Timestamp,
+    /// How often it was tried since then.
+    pub tries: i32,
+    /// When it is tried again.
+    pub next_try: Timestamp,
 }
 
 /// An open proof round.
@@ -355,7 +397,7 @@ pub struct AzureSeen {
     /// our endpoints is for the planner to tell.
     pub recent_public_clients: Fact<Vec<PublicClient>>,
     /// What would forbid opening again (denying policies, ACR export policy); sentences for people.
-    pub reopening_obstacles: Fact<Vec<String>>,
+    pub reopening_obstacles: Fact<Vec<Obstacle>>,
     /// Locks at, above or below the registry and each of its accounts, which have to be closed and opened, and what may be about to be
     /// removed: endpoints of ours, and the zones that hold their records. What is not a key was not asked for.
     pub locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,

@@ -80,3 +80,19 @@ impl EndpointGroup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use sreg_api::status::Target;
+    use strum::IntoEnumIterator;
+
+    use super::*;
+
+    #[test]
+    fn status_names_every_target_as_we_do() {
+        let ours: Vec<Value> = TargetKind::iter().map(|kind| json!(kind.to_string())).collect();
+        let told = [Target::Registry, Target::Storage, Target::ContainerRegistry];
+        assert_eq!(ours, told.map(|target| json!(target)));
+    }
+}

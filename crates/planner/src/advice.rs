@@ -3,8 +3,8 @@
 //! subscription stands in the way. Where Azure names what is needed in its message, it is taken from there. Pure.
 
 use sreg_domain::action::{Disposition, Failure};
-use sreg_domain::rights;
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
+use sreg_domain::{StepId, rights};
 
 use crate::plan::WaitReason;
 
@@ -198,6 +198,18 @@ pub(crate) struct Refusal<'a> {
     code: Option<&'a str>,
     message: &'a str,
     forbidden: bool,
+    /// It was about something that did not exist yet.
+    creates: bool,
+}
+
+impl<'a> Refusal<'a> {
+    /// Of a step.
+    pub(crate) fn of_step(step: &StepId, failure: &'a Failure) -> Refusal<'a> {
+        Refusal {
+            creates: step.kind.creates(),
+            ..failure.into()
+        }
+    }
 }
 
 impl<'a> From<&'a Failure> for Refusal<'a> {
@@ -207,6 +219,7 @@ impl<'a> From<&'a Failure> for Refusal<'a> {
             code: failure.code.as_deref(),
             message: &failure.message,
             forbidden: failure.disposition == Disposition::Forbidden,
+            creates: false,
         }
     }
 }
@@ -218,6 +231,7 @@ impl<'a> From<&'a Ignorance> for Refusal<'a> {
             code: why.code.as_deref(),
             message: &why.message,
             forbidden: why.kind == IgnoranceKind::Forbidden,
+            creates: false,
         }
     }
 }
@@ -257,7 +271,7 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
     let role = role.or_else(|| rights::RIGHTS.iter().filter(holds).find(|r| is_about(r.action, scope)));
     // What does not exist yet cannot be exempted.
     let governed = match resource.to_ascii_lowercase().find("/providers/") {
-        Some(at) if refusal.attempt.starts_with("create") => resource.get(..at).unwrap_or(resource),
+        Some(at) if refusal.creates => resource.get(..at).unwrap_or(resource),
         Some(_) | None => resource,
     };
     let subnet = ids(message).find(|id| id.to_ascii_lowercase().contains("/subnets/"));
@@ -332,6 +346,8 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use sreg_domain::StepKind;
+
     use super::*;
 
     const ENDPOINT: &str = "/subscriptions/s/resourceGroups/net/providers/Microsoft.Network/privateEndpoints/pe";
@@ -424,7 +440,11 @@ mod tests {
             ),
         );
         assert!(linked.ends_with(&format!("--scope {store}")), "{linked}");
-        let policy = said(
+        let creation = |code: &str, message: &str| {
+            let step = StepKind::CreateEndpoint.on("hub/blob");
+            advise(Refusal::of_step(&step, &refused(code, message))).1
+        };
+        let policy = creation(
             "RequestDisallowedByPolicy",
             "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/providers/x/policyAssignments/tags\"}}]'.",
         );

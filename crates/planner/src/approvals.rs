@@ -13,7 +13,7 @@ use sreg_api::names::ANNOTATION_SPEC_EDITED_BY;
 use sreg_api::status::ApprovalUse;
 use sreg_api::{ChangeApprovalPhase, ChangeApprovalStatus, ChangeKind};
 use sreg_domain::seen::ApprovalSeen;
-use sreg_domain::{ClusterAction, Digest, Fact};
+use sreg_domain::{ClusterAction, Digest, Fact, StepKind};
 
 use crate::break_glass::{self, Standing, why_unspoken};
 use crate::conditions::{truncate, whole_seconds};
@@ -82,7 +82,7 @@ pub fn tell_approval_without_registry(
 
 fn step(namespace: &str, approval: &ApprovalSeen, status: ChangeApprovalStatus) -> Step {
     cluster_step(
-        format!("tell-approval {}", approval.name),
+        StepKind::TellApproval.on(&approval.name),
         ClusterAction::TellApproval {
             namespace: namespace.to_owned(),
             name: approval.name.clone(),

@@ -20,15 +20,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::conditions::State;
 use sreg_api::status::RefusalStatus;
 use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
-use sreg_domain::seen::{OperationSeen, OperationState};
-use sreg_domain::{Action, AzureAction, Desired, Edit, Fact, Outcome, Seen};
-use strum::IntoEnumIterator;
+use sreg_domain::seen::{Attempt, OperationSeen, OperationState};
+use sreg_domain::{Action, ArmId, AzureAction, Desired, Edit, Fact, Outcome, Seen, StepId, StepKind};
 
 use crate::conditions::{from_now, says_the_same, truncate, whole_seconds};
 use crate::draft::Draft;
 use crate::facts::{View, in_azures_words, is_final};
 use crate::plan::{FindingReason, Plan, Step, Wait, WaitReason};
-use crate::{break_glass, left_out, opening, refusals};
+use crate::{break_glass, left_out, refusals};
 
 /// Status stays small, and so does memory.
 const MOST_IN_STATUS: usize = 16;
@@ -55,7 +54,7 @@ const BETWEEN_REPAIRS: SignedDuration = SignedDuration::from_hours(6);
 const LASTS: SignedDuration = SignedDuration::from_secs(900);
 
 /// What is remembered of writes for this spec, by this process and by status, with what their operations have come to.
-pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<RefusalStatus> {
+pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Attempt> {
     let generation = desired.object.generation;
     let (memory, status) = (&seen.memory.attempts, &seen.object.status);
     let mut all = Vec::new();
@@ -63,32 +62,71 @@ pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Refus
         all.clone_from(&memory.all);
     }
     if status.observed_generation == Some(generation) {
-        for record in &status.refusals {
-            match all
-                .iter_mut()
-                .find(|known| known.step.eq_ignore_ascii_case(&record.step))
-            {
-                None => all.push(record.clone()),
-                Some(known) if at(known) < at(record) => *known = record.clone(),
+        for record in status.refusals.iter().filter_map(recorded) {
+            match all.iter_mut().find(|known| known.step == record.step) {
+                None => all.push(record),
+                Some(known) if known.at < record.at => *known = record,
                 Some(_) => {}
             }
         }
     }
     // Nobody has tried in the future.
-    all.retain(|record| at(record).is_some_and(|at| at <= now));
+    all.retain(|record| record.at <= now);
     // Whoever breaks the glass waits for nothing that came of an earlier emergency.
     let begun = begun(desired, seen, now);
-    all.retain(|record| !in_an_emergency(record) || at(record) >= begun);
+    all.retain(|record| !in_an_emergency(record) || Some(record.at) >= begun);
     for (operation, failure) in failed_operations(seen) {
-        let step = &operation.operation.step.0;
+        let step = &operation.operation.step;
         let before = take(&mut all, step);
         // The write that started it is counted already.
         let tries = before.as_ref().map_or(1, |r| r.tries.max(1));
-        let resource = operation.operation.resource.to_string();
-        let ended = Ended::of_failure(step, failure);
+        let resource = Some(operation.operation.resource.clone());
+        let ended = (Ended::of_failure(step, failure), failure.code.clone());
         all.push(record(step, resource, ended, (before, tries), now));
     }
     all
+}
+
+/// A try as status has it; `None` where it names no step of this version, or no time: nothing is held for it.
+fn recorded(status: &RefusalStatus) -> Option<Attempt> {
+    let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
+    let at = time(&status.at)?;
+    Some(Attempt {
+        step: status.step.parse().ok()?,
+        resource: status.resource_id.parse().ok(),
+        reason: status.reason.parse().unwrap_or(WaitReason::RefusedStalled),
+        code: status.code.clone(),
+        message: status.message.clone(),
+        since: time(&status.since).unwrap_or(at),
+        at,
+        tries: status.tries,
+        next_try: time(&status.next_try).unwrap_or(at),
+    })
+}
+
+fn to_status(attempt: &Attempt) -> RefusalStatus {
+    let Attempt {
+        step,
+        resource,
+        reason,
+        code,
+        message,
+        since,
+        at,
+        tries,
+        next_try,
+    } = attempt;
+    RefusalStatus {
+        step: step.to_string(),
+        resource_id: resource.as_ref().map(ToString::to_string).unwrap_or_default(),
+        reason: reason.to_string(),
+        code: code.clone(),
+        message: message.clone(),
+        since: Some(Time(*since)),
+        at: Some(Time(*at)),
+        tries: *tries,
+        next_try: Some(Time(*next_try)),
+    }
 }
 
 /// When the emergency began that was asked for last, of those that run.
@@ -99,8 +137,8 @@ fn begun(desired: &Desired, seen: &Seen, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// Opening, and putting back rules of a firewall.
-fn in_an_emergency(record: &RefusalStatus) -> bool {
-    opens(&record.step) || left_out::is_about_rules(record)
+fn in_an_emergency(record: &Attempt) -> bool {
+    record.step.kind.opens() || left_out::is_about_rules(record)
 }
 
 /// Operations that ended badly since the last visit.
@@ -114,56 +152,57 @@ fn failed_operations(seen: &Seen) -> impl Iterator<Item = (&OperationSeen, &Fail
     })
 }
 
-fn of<'a>(view: &'a View<'_>, step: &str) -> Option<&'a RefusalStatus> {
-    // Names of steps hold names of resources, which Azure re-cases (azure.md §12).
-    view.attempts
-        .iter()
-        .find(|record| record.step.eq_ignore_ascii_case(step))
+fn of<'a>(view: &'a View<'_>, step: &StepId) -> Option<&'a Attempt> {
+    view.attempts.iter().find(|record| record.step == *step)
 }
 
 /// Why a step is not tried now, if its last try was a short time ago.
-pub(crate) fn held(view: &View<'_>, step: &str) -> Option<Wait> {
+pub(crate) fn held(view: &View<'_>, step: &StepId) -> Option<Wait> {
     let record = of(view, step)?;
     let next = pausing_until(view.now, record)?;
-    let reason = WaitReason::iter().find(|r| r.to_string() == record.reason);
-    Some(Wait {
-        reason: reason.unwrap_or(WaitReason::RefusedStalled),
-        message: format!("{}; tried again at {}", record.message, whole_seconds(next).0),
-    })
+    let message = format!("{}; tried again at {}", record.message, whole_seconds(next).0);
+    Some(for_attempt(record, message))
+}
+
+fn for_attempt(record: &Attempt, message: String) -> Wait {
+    Wait {
+        about: vec![record.step.clone()],
+        ..Wait::new(record.reason, message)
+    }
+}
+
+/// Azure's code for why a step did not succeed when it was last tried.
+pub(crate) fn code<'a>(view: &'a View<'_>, step: &StepId) -> Option<&'a str> {
+    of(view, step)?.code.as_deref()
 }
 
 /// Whether a step cannot be counted on, however long ago it was tried.
-pub(crate) fn is_stalled(view: &View<'_>, step: &str) -> bool {
+pub(crate) fn is_stalled(view: &View<'_>, step: &StepId) -> bool {
     of(view, step).is_some_and(|record| !passes(record))
 }
 
-/// Whether a write whose step begins with this word was sent a short time ago and never answered.
-pub(crate) fn is_unanswered_lately(view: &View<'_>, verb: &str) -> bool {
-    let lately = |record: &RefusalStatus| at(record).is_some_and(|at| view.now.duration_since(at) < LASTS);
-    let mut sent = view.attempts.iter().filter(|r| r.step.split(' ').next() == Some(verb));
+/// Whether a write of this kind was sent a short time ago and never answered.
+pub(crate) fn is_unanswered_lately(view: &View<'_>, kind: StepKind) -> bool {
+    let lately = |record: &Attempt| view.now.duration_since(record.at) < LASTS;
+    let mut sent = view.attempts.iter().filter(|r| r.step.kind == kind);
     sent.any(|record| is_unanswered(record) && lately(record))
 }
 
 /// Whether a wait is for a write that opens something, and that Azure did not take.
-pub(crate) fn is_about_opening(view: &View<'_>, wait: &Wait) -> bool {
-    let mut opening = view.attempts.iter().filter(|r| opens(&r.step) && !r.message.is_empty());
-    opening.any(|record| wait.message.starts_with(record.message.as_str()))
+pub(crate) fn is_about_opening(wait: &Wait) -> bool {
+    wait.about.iter().any(|step| step.kind.opens())
 }
 
 /// What Azure said against opening something, if it does not take that.
 pub(crate) fn refusal_of_opening<'a>(view: &'a View<'_>) -> Option<&'a str> {
-    let mut refused = view.attempts.iter().filter(|r| opens(&r.step) && !passes(r));
+    let mut refused = view.attempts.iter().filter(|r| r.step.kind.opens() && !passes(r));
     refused.next().map(|record| record.message.as_str())
 }
 
 /// Why a step cannot be counted on: what Azure said when it was last tried, however long ago.
-pub(crate) fn refused(view: &View<'_>, step: &str) -> Option<Wait> {
+pub(crate) fn refused(view: &View<'_>, step: &StepId) -> Option<Wait> {
     let record = of(view, step).filter(|record| !passes(record))?;
-    let reason = WaitReason::iter().find(|r| r.to_string() == record.reason);
-    Some(Wait {
-        reason: reason.unwrap_or(WaitReason::RefusedStalled),
-        message: record.message.clone(),
-    })
+    Some(for_attempt(record, record.message.clone()))
 }
 
 /// What was made, failed and was made again as often as a person is asked to look.
@@ -174,9 +213,9 @@ pub(crate) struct Stubborn<'a> {
 }
 
 /// Whether what a step makes is left as it is, failed, because making it again has not helped.
-pub(crate) fn stubborn<'a>(view: &'a View<'_>, step: &str) -> Option<Stubborn<'a>> {
+pub(crate) fn stubborn<'a>(view: &'a View<'_>, step: &StepId) -> Option<Stubborn<'a>> {
     let record = of(view, step).filter(|r| r.tries >= STUBBORN)?;
-    let until = whole_seconds(at(record)?.saturating_add(BETWEEN_REPAIRS).ok()?).0;
+    let until = whole_seconds(record.at.saturating_add(BETWEEN_REPAIRS).ok()?).0;
     (view.now < until).then(|| Stubborn {
         tries: record.tries,
         said: &record.message,
@@ -190,19 +229,14 @@ pub(crate) fn held_state(view: &View<'_>) -> Option<State> {
         .attempts
         .iter()
         .filter(|r| passes(r) && pausing_until(view.now, r).is_some());
-    held.find_map(|record| opening::started_as(&record.step))
+    held.find_map(|record| brought_about(record.step.kind))
 }
 
 /// When the pauses end that something in the draft waits for, so that nobody sleeps over them.
 pub(crate) fn looks<'a>(view: &'a View<'_>, draft: &'a Draft) -> impl Iterator<Item = Duration> + 'a {
-    let waits = || draft.waits.iter().map(|wait| wait.message.as_str());
-    let findings = || draft.findings.iter().map(|finding| finding.message.as_str());
-    let waited_for = move |r: &&RefusalStatus| {
-        !r.message.is_empty()
-            && waits()
-                .chain(findings())
-                .any(|said| said.starts_with(r.message.as_str()))
-    };
+    let waits = || draft.waits.iter().flat_map(|wait| &wait.about);
+    let findings = || draft.findings.iter().flat_map(|finding| &finding.about);
+    let waited_for = move |r: &&Attempt| waits().chain(findings()).any(|step| *step == r.step);
     let ends = view.attempts.iter().filter(waited_for);
     let ends = ends.filter_map(|r| pausing_until(view.now, r));
     ends.filter_map(|end| Duration::try_from(end.duration_since(view.now)).ok())
@@ -213,15 +247,21 @@ pub(crate) fn hold(view: &View<'_>, draft: &mut Draft) {
     for wait in take_held(view, &mut draft.azure, &mut draft.held) {
         draft.wait(wait);
     }
-    for Wait { message, reason: _ } in take_held(view, &mut draft.upkeep, &mut draft.held) {
-        draft.find(FindingReason::UpkeepFailing, message);
+    let held = take_held(view, &mut draft.upkeep, &mut draft.held);
+    for Wait {
+        message,
+        about,
+        reason: _,
+    } in held
+    {
+        draft.find_about(FindingReason::UpkeepFailing, message, about);
     }
 }
 
 fn take_held(view: &View<'_>, steps: &mut Vec<Step>, taken: &mut Vec<Action>) -> Vec<Wait> {
     let mut waits = Vec::new();
     steps.retain(|step| {
-        let Some(wait) = held(view, &step.id.0) else {
+        let Some(wait) = held(view, &step.id) else {
             return true;
         };
         waits.push(wait);
@@ -231,39 +271,38 @@ fn take_held(view: &View<'_>, steps: &mut Vec<Step>, taken: &mut Vec<Action>) ->
     waits
 }
 
-fn at(record: &RefusalStatus) -> Option<Timestamp> {
-    record.at.as_ref().map(|at| at.0)
-}
-
 /// When the pause after the last try ends, if it has not. What was written into status by whomever holds nothing for longer than the
 /// longest pause.
-fn pausing_until(now: Timestamp, record: &RefusalStatus) -> Option<Timestamp> {
-    let (tried, next) = (at(record)?, record.next_try.as_ref()?.0);
-    let next = next.min(tried.saturating_add(longest(&record.step)).ok()?);
+fn pausing_until(now: Timestamp, record: &Attempt) -> Option<Timestamp> {
+    let longest = record.at.saturating_add(longest(record.step.kind)).ok()?;
+    let next = record.next_try.min(longest);
     (now < next).then_some(next)
 }
 
-fn opens(step: &str) -> bool {
-    opening::started_as(step) == Some(State::Opening)
+/// The state that a step on a target's public access brings about.
+pub(crate) fn brought_about(kind: StepKind) -> Option<State> {
+    if kind.opens() {
+        Some(State::Opening)
+    } else {
+        (kind == StepKind::Close).then_some(State::Locking)
+    }
 }
 
-fn longest(step: &str) -> SignedDuration {
-    if opens(step) { LONGEST_TO_OPEN } else { LONGEST }
+fn longest(kind: StepKind) -> SignedDuration {
+    if kind.opens() { LONGEST_TO_OPEN } else { LONGEST }
 }
 
 /// It was not refused yet; time may cure it.
-fn passes(record: &RefusalStatus) -> bool {
-    [WaitReason::RetryPending, WaitReason::EffectPending]
-        .iter()
-        .any(|reason| record.reason == reason.to_string())
+fn passes(record: &Attempt) -> bool {
+    matches!(record.reason, WaitReason::RetryPending | WaitReason::EffectPending)
 }
 
-fn is_unanswered(record: &RefusalStatus) -> bool {
-    record.reason == WaitReason::RetryPending.to_string()
+fn is_unanswered(record: &Attempt) -> bool {
+    record.reason == WaitReason::RetryPending
 }
 
-fn take(all: &mut Vec<RefusalStatus>, step: &str) -> Option<RefusalStatus> {
-    let found = all.iter().position(|record| record.step.eq_ignore_ascii_case(step));
+fn take(all: &mut Vec<Attempt>, step: &StepId) -> Option<Attempt> {
+    let found = all.iter().position(|record| record.step == *step);
     found.map(|at| all.swap_remove(at))
 }
 
@@ -284,7 +323,7 @@ enum Ended {
 }
 
 impl Ended {
-    fn of_failure(step: &str, failure: &Failure) -> Ended {
+    fn of_failure(step: &StepId, failure: &Failure) -> Ended {
         let told = refusals::wait_of(step, failure);
         let words = in_azures_words(failure);
         let answered = |failure: &Failure| {
@@ -313,7 +352,7 @@ impl Ended {
     /// `None`: it was not attempted, or it is one in the cluster and done.
     fn of(step: &StepOutcome) -> Option<Ended> {
         match (&step.action, &step.result) {
-            (_, StepResult::Failed(failure)) => Some(Ended::of_failure(&step.step.0, failure)),
+            (_, StepResult::Failed(failure)) => Some(Ended::of_failure(&step.step, failure)),
             (Action::Azure(_), StepResult::Effect(Effect::Done { .. } | Effect::Started(_))) => {
                 Some(Ended::NotThere(String::new()))
             }
@@ -333,13 +372,13 @@ fn growing(first: SignedDuration, factor: i32, tries: i32, most: SignedDuration)
 }
 
 fn record(
-    step: &str,
-    resource_id: String,
-    ended: Ended,
-    (before, tries): (Option<RefusalStatus>, i32),
+    step: &StepId,
+    resource: Option<ArmId>,
+    (ended, code): (Ended, Option<String>),
+    (before, tries): (Option<Attempt>, i32),
     now: Timestamp,
-) -> RefusalStatus {
-    let since = before.as_ref().and_then(|r| r.since.as_ref()).map_or(now, |s| s.0);
+) -> Attempt {
+    let since = before.as_ref().map_or(now, |r| r.since);
     let stubborn = |stalled| {
         if tries >= STUBBORN {
             stalled
@@ -372,63 +411,68 @@ fn record(
     };
     let message = truncate(&message, LONGEST_MESSAGE);
     let same = before.filter(|r| says_the_same(&r.message, &message));
-    let pause = Duration::try_from(pause.min(longest(step))).unwrap_or_default();
-    RefusalStatus {
-        step: step.to_owned(),
-        resource_id,
-        reason: reason.to_string(),
+    let pause = Duration::try_from(pause.min(longest(step.kind))).unwrap_or_default();
+    Attempt {
+        step: step.clone(),
+        resource,
+        reason,
+        code,
         message: same.map_or(message, |r| r.message),
-        since: Some(whole_seconds(since)),
-        at: Some(whole_seconds(now)),
+        since: whole_seconds(since).0,
+        at: whole_seconds(now).0,
         tries,
-        next_try: Some(Time(from_now(now, pause))),
+        next_try: from_now(now, pause),
     }
 }
 
 /// What a process remembers after a visit.
-pub(crate) fn remember(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Vec<RefusalStatus> {
+pub(crate) fn remember(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Vec<Attempt> {
     let mut all = view.attempts.clone();
     let mut tried = Vec::new();
     left_out::remember(&mut all, outcome, now);
     for step in outcome.steps.iter().filter(|s| !s.action.only_tells()) {
         if left_out::left_some_out(step) {
-            take(&mut all, &step.step.0);
+            take(&mut all, &step.step);
             continue;
         }
         let Some(ended) = Ended::of(step) else {
             if matches!(step.result, StepResult::Effect(_)) {
-                take(&mut all, &step.step.0);
+                take(&mut all, &step.step);
             }
             continue;
         };
-        tried.push(step.step.0.as_str());
-        let before = take(&mut all, &step.step.0);
+        tried.push(&step.step);
+        let before = take(&mut all, &step.step);
         all.push(after_a_try(view, step, ended, before, now));
     }
-    let planned = |step: &str| plan.steps().any(|s| s.id.0.eq_ignore_ascii_case(step));
-    all.retain(|r| tried.contains(&r.step.as_str()) || planned(&r.step) || still_counts(view, r, now));
+    let planned = |step: &StepId| plan.steps().any(|s| s.id == *step);
+    all.retain(|r| tried.contains(&&r.step) || planned(&r.step) || still_counts(view, r, now));
+    keep_latest(all, MOST)
+}
+
+/// So many, in the order of their steps.
+fn keep_latest(mut all: Vec<Attempt>, most: usize) -> Vec<Attempt> {
     all.sort_by(|a, b| (&b.at, &a.step).cmp(&(&a.at, &b.step)));
-    all.truncate(MOST);
+    all.truncate(most);
     all.sort_by(|a, b| a.step.cmp(&b.step));
     all
 }
 
-fn after_a_try(
-    view: &View<'_>,
-    step: &StepOutcome,
-    ended: Ended,
-    before: Option<RefusalStatus>,
-    now: Timestamp,
-) -> RefusalStatus {
+fn after_a_try(view: &View<'_>, step: &StepOutcome, ended: Ended, before: Option<Attempt>, now: Timestamp) -> Attempt {
     let done = matches!(step.result, StepResult::Effect(Effect::Done { .. }));
     // After an outage a write that is carried out is a first one.
     let before = before.filter(|r| !(done && is_unanswered(r)));
     let tries = before.as_ref().map_or(0, |r| r.tries).saturating_add(1);
     let resource = match &step.action {
-        Action::Azure(action) => action.resource().to_string(),
-        Action::Cluster(_) => String::new(),
+        Action::Azure(action) => Some(action.resource().clone()),
+        Action::Cluster(_) => None,
     };
     let started = matches!(step.result, StepResult::Effect(Effect::Started(_)));
+    let code = match &step.result {
+        StepResult::Failed(failure) => failure.code.clone(),
+        StepResult::Effect(Effect::Started(_)) => before.as_ref().and_then(|r| r.code.clone()),
+        StepResult::Effect(Effect::Done { .. } | Effect::Stale(_)) | StepResult::Withheld(_) => None,
+    };
     let ended = match ended {
         // How an operation ends is not known yet: until then what ended the one before is what is to be said.
         Ended::NotThere(_) if started && before.as_ref().is_some_and(|r| !r.message.is_empty()) => {
@@ -437,7 +481,7 @@ fn after_a_try(
         Ended::NotThere(why) => Ended::NotThere(no_effect(view, &step.action, &why, tries)),
         ended @ (Ended::Refused(_) | Ended::Failed(_) | Ended::Unanswered { .. }) => ended,
     };
-    record(&step.step.0, resource, ended, (before, tries), now)
+    record(&step.step, resource, (ended, code), (before, tries), now)
 }
 
 /// What there is to say of a write that Azure accepted and that is planned again.
@@ -520,37 +564,33 @@ fn owner_of(group: &sreg_domain::ArmId) -> String {
 }
 
 /// Until the pause is over and the effect was not missed for a while. What is known to be undone counts on.
-fn still_counts(view: &View<'_>, record: &RefusalStatus, now: Timestamp) -> bool {
-    let lasts = at(record).is_some_and(|at| now.duration_since(at) >= LASTS);
+fn still_counts(view: &View<'_>, record: &Attempt, now: Timestamp) -> bool {
+    let lasts = now.duration_since(record.at) >= LASTS;
     pausing_until(now, record).is_some() || !lasts || is_undone(view, record)
 }
 
 /// What a record of a closing write, of a creation or of a deletion was to bring about is known not to be there.
-fn is_undone(view: &View<'_>, record: &RefusalStatus) -> bool {
-    let is = |id: &sreg_domain::ArmId| record.resource_id.eq_ignore_ascii_case(id.as_str());
-    if opening::started_as(&record.step) == Some(State::Locking) {
-        return view.access.iter().any(|a| is(&a.id) && a.closed == Some(false));
-    }
+fn is_undone(view: &View<'_>, record: &Attempt) -> bool {
+    let is = |id: &ArmId| record.resource.as_ref() == Some(id);
     let failed = |fact: &Fact<sreg_domain::seen::EndpointSeen>| {
         let state = fact.seen().map(|e| e.provisioning_state.to_ascii_lowercase());
         matches!(state.as_deref(), Some("failed" | "canceled"))
     };
     let mut endpoints = view.seen.azure.endpoints.iter().filter(|(id, _)| is(id));
-    if record.step.starts_with(crate::removal::DELETES) {
-        return endpoints.any(|(_, fact)| fact.seen().is_some_and(crate::removal::is_approved));
+    match record.step.kind {
+        StepKind::Close => view.access.iter().any(|a| is(&a.id) && a.closed == Some(false)),
+        StepKind::DeleteEndpoint => endpoints.any(|(_, fact)| fact.seen().is_some_and(crate::removal::is_approved)),
+        StepKind::CreateEndpoint => endpoints.any(|(_, fact)| failed(fact)),
+        _ => false,
     }
-    record.step.starts_with("create-endpoint") && endpoints.any(|(_, fact)| failed(fact))
 }
 
 /// What status shows: writes in trouble that are still wanted, as far as can be told.
-pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[RefusalStatus], now: Timestamp) -> Vec<RefusalStatus> {
+pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[Attempt], now: Timestamp) -> Vec<RefusalStatus> {
     let settled = plan.waves.is_empty() && plan.waits.is_empty();
-    let planned = |step: &str| plan.steps().any(|s| s.id.0.eq_ignore_ascii_case(step));
-    let told = |step: &str| {
-        let told = |message: &str| plan.findings.iter().any(|f| f.message.starts_with(message));
-        of(view, step).is_some_and(|r| !r.message.is_empty() && told(&r.message))
-    };
-    let shown = |r: &&RefusalStatus| {
+    let planned = |step: &StepId| plan.steps().any(|s| s.id == *step);
+    let told = |step: &StepId| plan.findings.iter().any(|f| f.about.contains(step));
+    let shown = |r: &&Attempt| {
         let trouble = !passes(r) || r.tries > 1;
         let wanted = planned(&r.step) || pausing_until(now, r).is_some() || is_undone(view, r);
         let wanted = if settled {
@@ -558,24 +598,21 @@ pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[RefusalStatus], no
         } else {
             wanted
         };
-        trouble && wanted && !r.resource_id.is_empty()
+        trouble && wanted && r.resource.is_some()
     };
-    let mut shown: Vec<RefusalStatus> = all.iter().filter(shown).cloned().collect();
-    shown.sort_by(|a, b| (&b.at, &a.step).cmp(&(&a.at, &b.step)));
-    shown.truncate(MOST_IN_STATUS);
-    shown.sort_by(|a, b| a.step.cmp(&b.step));
-    shown
+    let shown = all.iter().filter(shown).cloned().collect();
+    keep_latest(shown, MOST_IN_STATUS).iter().map(to_status).collect()
 }
 
 /// When the first of the steps that failed is due again.
-pub(crate) fn next_try(all: &[RefusalStatus], failed: &[&str], now: Timestamp) -> Option<Duration> {
-    let due = all.iter().filter(|r| failed.contains(&r.step.as_str()));
-    let due = due.filter_map(|r| Some(r.next_try.as_ref()?.0.duration_since(now)));
+pub(crate) fn next_try(all: &[Attempt], failed: &[&StepId], now: Timestamp) -> Option<Duration> {
+    let due = all.iter().filter(|r| failed.contains(&&r.step));
+    let due = due.map(|r| r.next_try.duration_since(now));
     due.map(|left| Duration::try_from(left).unwrap_or_default()).min()
 }
 
 /// What is said of a step that cannot be counted on.
-pub(crate) fn stalled(all: &[RefusalStatus], step: &str) -> Option<String> {
-    let record = all.iter().find(|r| r.step == step && !passes(r))?;
+pub(crate) fn stalled(all: &[Attempt], step: &StepId) -> Option<String> {
+    let record = all.iter().find(|r| r.step == *step && !passes(r))?;
     Some(record.message.clone())
 }

@@ -19,9 +19,9 @@
 use std::collections::BTreeMap;
 
 use sreg_api::names::CLAIM_TAG;
-use sreg_domain::AzureAction;
 use sreg_domain::naming::ClaimMark;
 use sreg_domain::seen::RegistrySeen;
+use sreg_domain::{AzureAction, StepId, StepKind};
 
 use crate::draft::{Draft, azure_step};
 use crate::facts::View;
@@ -154,8 +154,8 @@ pub(crate) fn counts_as_ours(view: &View<'_>) -> bool {
     is_ours(view) || is_unwritable(view)
 }
 
-fn step_name(registry: &RegistrySeen) -> String {
-    format!("claim-in-azure {}", registry.id.name())
+fn step_name(registry: &RegistrySeen) -> StepId {
+    StepKind::ClaimInAzure.on(registry.id.name())
 }
 
 /// The tag as it is to be, for the upkeep of the registry's tags, where it names somebody else.
@@ -184,7 +184,7 @@ fn claim(view: &View<'_>, registry: &RegistrySeen) -> Step {
 pub(crate) fn release(view: &View<'_>) -> Option<Step> {
     let registry = view.registry().filter(|_| is_ours(view))?;
     Some(azure_step(
-        format!("release-in-azure {}", registry.id.name()),
+        StepKind::ReleaseInAzure.on(registry.id.name()),
         AzureAction::SetTags {
             id: registry.id.clone(),
             tags: BTreeMap::new(),
@@ -208,10 +208,10 @@ pub(crate) fn held(view: &View<'_>, mark: &ClaimMark) -> Wait {
             "to move it here, an administrator lets namespace {namespace} take it over (RegistryGrant, registries with operations: [TakeOver]); else delete this object (kubectl delete sreg {name} -n {namespace})"
         )
     };
-    Wait {
-        reason: WaitReason::ClaimedElsewhereStalled,
-        message: format!("{holder} holds this Azure registry (tag {CLAIM_TAG}): {way_out}"),
-    }
+    Wait::new(
+        WaitReason::ClaimedElsewhereStalled,
+        format!("{holder} holds this Azure registry (tag {CLAIM_TAG}): {way_out}"),
+    )
 }
 
 fn taken_over(view: &View<'_>, former: &ClaimMark) -> String {

@@ -49,14 +49,14 @@ pub(crate) fn waits(view: &View<'_>, evidence: &Evidence) -> Vec<Wait> {
             says,
         } = blind;
         let point = &network.vantage_point;
-        Wait {
-            reason: WaitReason::VantagePointBlindStalled,
-            message: format!(
+        Wait::new(
+            WaitReason::VantagePointBlindStalled,
+            format!(
                 "for {} and more no path of client network {} can be judged from VantagePoint {point}: {says}; repair that way out (its proxy and resolver: kubectl get vantagepoint {point} -o yaml), what its agent sees: kubectl get connectivityprobes -n {namespace} -o yaml",
                 duration::show(PATIENCE),
                 network.name
             ),
-        }
+        )
     };
     all(view, evidence).map(wait).collect()
 }

@@ -1,5 +1,5 @@
 //! Who did not come through our endpoints, by what logs say of callers. A private address alone clears nobody: clients of the
-//! same region and of subnets with a service endpoint reach the public side with private addresses (azure.md §0).
+//! same region and of subnets with a service endpoint reach the public side with private addresses (azure.md §8.3).
 //!
 //! | address | is a client that the lock cuts off |
 //! | --- | --- |

@@ -16,7 +16,7 @@
 
 use sreg_api::grant::RegistryOperation;
 use sreg_domain::seen::Claim;
-use sreg_domain::{ClusterAction, Desired, Fact, Purpose, Seen, naming};
+use sreg_domain::{ClusterAction, Desired, Fact, Purpose, Seen, StepKind, naming};
 
 use crate::draft::{Draft, cluster_step};
 use crate::facts::{View, name_holder, not_known};
@@ -30,10 +30,10 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
     if view.desired.observe_only {
         // It takes none, and is shown nothing of what another holds.
         if let Some(claim) = of_another(view) {
-            draft.wait(Wait {
-                reason: WaitReason::ClaimedElsewhereStalled,
-                message: held(view, claim, &lease),
-            });
+            draft.wait(Wait::new(
+                WaitReason::ClaimedElsewhereStalled,
+                held(view, claim, &lease),
+            ));
             return false;
         }
         if !view.seen.object.has_finalizer && !view.desired.client_networks.is_empty() {
@@ -53,7 +53,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
                 lease,
                 from: Some(claim.uid.clone()),
             };
-            draft.first.push(vec![cluster_step("claim", step)]);
+            draft.first.push(vec![cluster_step(StepKind::Claim, step)]);
             if claim.holder != view.holder() {
                 draft.find(
                     FindingReason::TakenOver,
@@ -65,15 +65,15 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
             }
         }
         Fact::Seen(claim) => {
-            draft.wait(Wait {
-                reason: WaitReason::ClaimedElsewhereStalled,
-                message: held(view, claim, &lease),
-            });
+            draft.wait(Wait::new(
+                WaitReason::ClaimedElsewhereStalled,
+                held(view, claim, &lease),
+            ));
             return false;
         }
         Fact::Absent => {
             let step = ClusterAction::Claim { lease, from: None };
-            draft.first.push(vec![cluster_step("claim", step)]);
+            draft.first.push(vec![cluster_step(StepKind::Claim, step)]);
         }
     }
     if !view.seen.object.has_finalizer {

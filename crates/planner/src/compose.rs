@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::desired::Violation;
+use sreg_domain::reasons::Look;
 use sreg_domain::seen::{IgnoranceKind, OperationState};
 use sreg_domain::{Action, ClusterAction, Desired, Fact, Seen};
 
@@ -395,7 +396,7 @@ fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
             draft.wait(wait);
         } else {
             draft.find(
-                FindingReason::WouldDo,
+                FindingReason::WouldWait,
                 format!("would wait ({}): {}", wait.reason, wait.message),
             );
         }
@@ -490,70 +491,15 @@ fn missed(view: &View<'_>) -> Option<Duration> {
 }
 
 fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
-    use WaitReason::*;
-    let interval = view
-        .desired
-        .verification
-        .interval
-        .clamp(Duration::from_millis(250), PEOPLE);
-    match reason {
-        OperationInProgress | RegistryProvisioning | ResourceBusy | EndpointMembersPending | DnsPending => {
-            azure_asks(view)
-        }
-        NamesAboutToChange | RollbackAboutToOpen => SOON,
-        NotKnown => Duration::from_secs(15),
-        ProofPending | PathFailing | DnsExternalPending => interval,
-        ConnectionPending
-        | DnsByPolicyPending
-        | VantagePointMissing
-        | VantagePointBlindStalled
-        | ConnectionRejectedStalled
-        | ConnectionRemovedStalled
-        | AgentSilent
-        | PathsUnknown
-        | HostNotCovered => Duration::from_secs(30),
-        // Only a change of the spec ends it, and that is seen at once.
-        InvalidSpecStalled => view.desired.drift_interval,
-        DnsSettling | WindowClosed | RollbackBackoff | RetryPending | EffectPending => gates_look(view),
-        SharedAccountNotAcknowledged
-        | RecentPublicClients
-        | NameChangesApproval
-        | LockdownApproval
-        | OpeningApproval
-        | RolloutPending => PEOPLE,
-        PathLostStalled => interval.max(Duration::from_secs(5)),
-        RegistryAbsentStalled
-        | RegistryIncompleteStalled
-        | TargetAbsentStalled
-        | ScopeAbsentStalled
-        | WindowNeverOpensStalled
-        | ResourceLockedStalled
-        | TargetLockedStalled
-        | SubnetAbsentStalled
-        | ZoneAbsentStalled
-        | DnsByPolicyStalled
-        | DnsChangeStalled
-        | ClaimedElsewhereStalled
-        | ForeignResourceStalled
-        | ZoneLinkedElsewhereStalled
-        | DenyAssignmentStalled
-        | PermissionStalled
-        | SignInStalled
-        | RefusedStalled
-        | EndpointFailedStalled
-        | SettingNotUnderstoodStalled
-        | SnapshotUnreadableStalled
-        | BreakGlassStalled
-        | PlanRefusedStalled
-        // A grant that comes is seen at once, a label of the namespace that one asks for is not.
-        | NotGrantedStalled
-        | EndpointNotGrantedStalled => 2 * PEOPLE,
+    let probes = view.desired.verification.interval;
+    let probes = probes.clamp(Duration::from_millis(250), PEOPLE);
+    match reason.row().look {
+        Look::After(seconds) => Duration::from_secs(seconds),
+        Look::AsAzureAsks => azure_asks(view),
+        Look::ProbeInterval => probes,
+        Look::ProbeIntervalAtLeast(seconds) => probes.max(Duration::from_secs(seconds)),
+        Look::DriftInterval | Look::ByItself => view.desired.drift_interval,
     }
-}
-
-/// These gates say themselves when to look.
-fn gates_look(view: &View<'_>) -> Duration {
-    view.desired.drift_interval
 }
 
 /// As often as Azure asks for; else the more seldom the longer nothing has moved: what takes Azure a minute is seen within

@@ -212,7 +212,7 @@ fn without_times(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The rows of design §3, one by one.
+    /// The rows of the state table in docs/architecture.md, one by one.
     #[test]
     fn every_state_has_its_row() {
         use Truth::{False, True, Unknown};

@@ -16,7 +16,7 @@ use sreg_api::registry::{DnsMode, ResolutionPolicy};
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming::Belonging;
 use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneGroupSeen, ZoneSeen};
-use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, naming};
+use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepKind, naming};
 
 use crate::askers;
 use crate::draft::{Draft, azure_step};
@@ -149,7 +149,7 @@ fn absent_zone(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, free: Optio
     }
     if free == Some(true) {
         draft.azure.push(azure_step(
-            format!("create-zone {} {}", place.name, zone.name()),
+            StepKind::CreateZone.on(format!("{} {}", place.name, zone.name())),
             AzureAction::CreateZone {
                 id: zone.clone(),
                 tags: tags::in_dns(place),
@@ -282,9 +282,13 @@ fn right_policy(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: &Lin
     if !may || view.running(&link.id).is_some() {
         return;
     }
-    draft
-        .azure
-        .push(link_step("set-link-policy", view, place, zone, (&link.id, network)));
+    draft.azure.push(link_step(
+        StepKind::SetLinkPolicy,
+        view,
+        place,
+        zone,
+        (&link.id, network),
+    ));
 }
 
 fn policy_name(policy: ResolutionPolicy) -> &'static str {
@@ -294,13 +298,13 @@ fn policy_name(policy: ResolutionPolicy) -> &'static str {
     }
 }
 
-fn link_step(what: &str, view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: (&ArmId, &ArmId)) -> Step {
+fn link_step(kind: StepKind, view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: (&ArmId, &ArmId)) -> Step {
     let (id, network) = link;
     let policy = place.dns.resolution_policy;
     Step {
         touches: names::touched_by_link(zone, network, policy),
         ..azure_step(
-            format!("{what} {} {} {}", place.name, zone.name(), network.name()),
+            kind.on(format!("{} {} {}", place.name, zone.name(), network.name())),
             AzureAction::LinkZone {
                 id: id.clone(),
                 virtual_network: network.clone(),
@@ -358,5 +362,5 @@ fn missing_link(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, network: &
     }
     draft
         .azure
-        .push(link_step("link-zone", view, place, zone, (&id, network)));
+        .push(link_step(StepKind::LinkZone, view, place, zone, (&id, network)));
 }

@@ -39,25 +39,27 @@ pub(crate) struct Draft {
 impl Draft {
     pub(crate) fn wait(&mut self, wait: Wait) {
         let said = |w: &Wait| w.reason == wait.reason && says_the_same(&w.message, &wait.message);
-        if !self.waits.iter().any(said) {
-            self.waits.push(wait);
+        match self.waits.iter_mut().find(|w| said(w)) {
+            None => self.waits.push(wait),
+            Some(before) => before.about.extend(wait.about),
         }
     }
 
     pub(crate) fn waiting(&mut self, reason: WaitReason, message: impl Into<String>) {
-        self.wait(Wait {
-            reason,
-            message: message.into(),
-        });
+        self.wait(Wait::new(reason, message.into()));
     }
 
     pub(crate) fn find(&mut self, reason: FindingReason, message: impl Into<String>) {
-        let finding = Finding {
-            reason,
-            message: message.into(),
-        };
-        if !self.findings.contains(&finding) {
-            self.findings.push(finding);
+        self.find_about(reason, message, Vec::new());
+    }
+
+    /// A finding about steps that were tried before.
+    pub(crate) fn find_about(&mut self, reason: FindingReason, message: impl Into<String>, about: Vec<StepId>) {
+        let message = message.into();
+        let mut found = self.findings.iter_mut();
+        match found.find(|f| f.reason == reason && f.message == message) {
+            Some(before) => before.about.extend(about),
+            None => self.findings.push(Finding { reason, message, about }),
         }
     }
 
@@ -129,18 +131,18 @@ fn one_write_per_resource(steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
 }
 
 /// A step in the cluster.
-pub(crate) fn cluster_step(id: impl Into<String>, action: ClusterAction) -> Step {
+pub(crate) fn cluster_step(id: impl Into<StepId>, action: ClusterAction) -> Step {
     Step {
-        id: StepId(id.into()),
+        id: id.into(),
         action: Action::Cluster(action),
         touches: Vec::new(),
     }
 }
 
 /// A step in Azure that cuts nobody off.
-pub(crate) fn azure_step(id: impl Into<String>, action: AzureAction) -> Step {
+pub(crate) fn azure_step(id: impl Into<StepId>, action: AzureAction) -> Step {
     Step {
-        id: StepId(id.into()),
+        id: id.into(),
         action: Action::Azure(action),
         touches: Vec::new(),
     }

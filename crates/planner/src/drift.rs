@@ -52,7 +52,7 @@ pub(crate) fn found(
         drift.extend(
             findings
                 .iter()
-                .filter(|f| f.reason == FindingReason::WouldDo && !f.message.starts_with("would wait"))
+                .filter(|f| f.reason == FindingReason::WouldDo)
                 .map(|f| f.message.clone()),
         );
     }

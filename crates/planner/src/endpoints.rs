@@ -24,7 +24,7 @@ use sreg_api::names::OWNER_TAG;
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming::Belonging;
 use sreg_domain::seen::{EndpointSeen, Member};
-use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, TargetKind, naming};
+use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepId, StepKind, TargetKind, naming};
 
 use crate::attempts::Stubborn;
 use crate::dns::policy;
@@ -388,8 +388,8 @@ fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut 
 }
 
 /// Name of the step that creates an endpoint.
-fn creation(w: &Wanted<'_>) -> String {
-    format!("create-endpoint {}", w.label())
+pub(crate) fn creation(w: &Wanted<'_>) -> StepId {
+    StepKind::CreateEndpoint.on(w.label())
 }
 
 /// Another endpoint of ours that holds the names of this one in the same zone, while they cannot be moved.

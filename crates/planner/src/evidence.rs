@@ -13,7 +13,7 @@ use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::action::ProbeWrite;
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::seen::{ProbeSeen, Round, VantagePointSeen};
-use sreg_domain::{ClusterAction, Digest, Fact, naming};
+use sreg_domain::{ClusterAction, Digest, Fact, StepKind, naming};
 
 use crate::dns_servers;
 use crate::draft::{Draft, cluster_step};
@@ -93,10 +93,7 @@ pub(crate) fn gather(view: &View<'_>, paths: &Paths) -> Evidence {
 
 fn vantage_point<'a>(view: &'a View<'_>, network: &ClientNetwork) -> Result<&'a VantagePointSeen, Wait> {
     let name = &network.vantage_point;
-    let missing = |message: String| Wait {
-        reason: WaitReason::VantagePointMissing,
-        message,
-    };
+    let missing = |message: String| Wait::new(WaitReason::VantagePointMissing, message);
     let point = match view.seen.cluster.vantage_points.get(name) {
         Some(Fact::Seen(point)) => point,
         Some(Fact::Absent) => {
@@ -131,14 +128,14 @@ fn vantage_point<'a>(view: &'a View<'_>, network: &ClientNetwork) -> Result<&'a 
 fn silence(network: &ClientNetwork, point: &VantagePointSeen) -> Option<Wait> {
     match &point.alive {
         Fact::Seen(true) => None,
-        Fact::Seen(false) | Fact::Absent => Some(Wait {
-            reason: WaitReason::AgentSilent,
-            message: format!(
+        Fact::Seen(false) | Fact::Absent => Some(Wait::new(
+            WaitReason::AgentSilent,
+            format!(
                 "the agent of VantagePoint {} does not report: look at its pods: kubectl get pods -n {namespace}; since when, and what it said last: kubectl get connectivityprobes -n {namespace}",
                 network.vantage_point,
                 namespace = point.namespace
             ),
-        }),
+        )),
         unknown @ Fact::Unknown(_) => Some(not_known(
             &format!("the Lease of VantagePoint {}", network.vantage_point),
             unknown,
@@ -316,7 +313,7 @@ fn complete(view: &View<'_>, paths: &Paths, looks: &[Look], round: &Round, waits
 /// The step that ends what a vantage point is asked.
 pub(crate) fn deletion(point: &str, probe: &ProbeSeen) -> Step {
     cluster_step(
-        format!("delete-probe {point}"),
+        StepKind::DeleteProbe.on(point),
         ClusterAction::DeleteProbe {
             namespace: probe.namespace.clone(),
             name: probe.name.clone(),
@@ -364,7 +361,7 @@ impl Evidence {
             subject: subject.clone(),
             probes: probes.collect(),
         };
-        cluster_step("open-round", action)
+        cluster_step(StepKind::OpenRound, action)
     }
 
     /// Probes outside rounds: those that do not ask what they should, and those that nobody wants any more. Nothing new is asked
@@ -379,7 +376,7 @@ impl Evidence {
                 Fact::Seen(_) | Fact::Absent if too_early => {}
                 Fact::Seen(_) | Fact::Absent => {
                     draft.probes.push(cluster_step(
-                        format!("apply-probe {point}"),
+                        StepKind::ApplyProbe.on(point),
                         ClusterAction::ApplyProbe(wanted.clone()),
                     ));
                 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sreg_api::status::{ExposureStatus, RefusalStatus, SecureRegistryStatus};
+use sreg_api::status::{ExposureStatus, SecureRegistryStatus};
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
-    Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, RegistrySeen, StorageSeen,
+    Attempt, Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, RegistrySeen, StorageSeen,
 };
 use sreg_domain::{ArmId, DefaultAction, Desired, Digest, Fact, PublicNetworkAccess, Seen, TargetKind};
 
@@ -34,7 +34,7 @@ pub(crate) struct View<'a> {
     pub(crate) targets: Targets,
     pub(crate) access: Vec<AccessAssessment>,
     /// Writes that had no lasting effect yet.
-    pub(crate) attempts: Vec<RefusalStatus>,
+    pub(crate) attempts: Vec<Attempt>,
 }
 
 /// When status says that the registry was last seen locked.
@@ -251,46 +251,40 @@ pub(crate) fn not_known<T>(what: &str, fact: &Fact<T>) -> Wait {
         Fact::Unknown(why) if is_refused(why) => {
             let (reason, advice) = advise(why);
             let code = why.code.as_deref().map(|c| format!("{c}: ")).unwrap_or_default();
-            Wait {
+            Wait::new(
                 reason,
-                message: format!(
+                format!(
                     "{}: {code}{}{}; {advice}",
                     attempt(what, &why.attempt),
                     truncate(&why.message, LONGEST_WORDS),
                     correlation(why.correlation_id.as_deref())
                 ),
-            }
+            )
         }
         // The same sentence for whatever was to be read: one credential is the cause of all.
-        Fact::Unknown(why) if why.kind == IgnoranceKind::SignIn => Wait {
-            reason: WaitReason::SignInStalled,
-            message: format!(
+        Fact::Unknown(why) if why.kind == IgnoranceKind::SignIn => Wait::new(
+            WaitReason::SignInStalled,
+            format!(
                 "{}{}",
                 sign_in(&why.message),
                 correlation(why.correlation_id.as_deref())
             ),
-        },
-        Fact::Unknown(why) if why.message.is_empty() => Wait {
-            reason: WaitReason::NotKnown,
-            message: format!("{} has not answered yet", attempt(what, &why.attempt)),
-        },
-        Fact::Unknown(why) => Wait {
-            reason: WaitReason::NotKnown,
-            message: format!(
+        ),
+        Fact::Unknown(why) if why.message.is_empty() => Wait::new(
+            WaitReason::NotKnown,
+            format!("{} has not answered yet", attempt(what, &why.attempt)),
+        ),
+        Fact::Unknown(why) => Wait::new(
+            WaitReason::NotKnown,
+            format!(
                 "{}: {}{}",
                 attempt(what, &why.attempt),
                 why.message,
                 correlation(why.correlation_id.as_deref())
             ),
-        },
-        Fact::Absent => Wait {
-            reason: WaitReason::NotKnown,
-            message: format!("{what} is not there (yet)"),
-        },
-        Fact::Seen(_) => Wait {
-            reason: WaitReason::NotKnown,
-            message: format!("{what} is not complete yet"),
-        },
+        ),
+        Fact::Absent => Wait::new(WaitReason::NotKnown, format!("{what} is not there (yet)")),
+        Fact::Seen(_) => Wait::new(WaitReason::NotKnown, format!("{what} is not complete yet")),
     }
 }
 
@@ -383,14 +377,14 @@ fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
     targets.container_registries.sort();
     targets.container_registries.dedup();
     if let Some(account) = registry.ungranted_accounts.first() {
-        targets.gap = Some(Wait {
-            reason: WaitReason::NotGrantedStalled,
-            message: format!(
+        targets.gap = Some(Wait::new(
+            WaitReason::NotGrantedStalled,
+            format!(
                 "registry {} names account {account}, which stands outside its managed resource group, and no RegistryGrant lets namespace {} have a registry share it: nothing of it is read, connected, closed or opened; an administrator can add one (accounts with uses: [Shared]): kubectl edit registrygrant NAME",
                 desired.registry.name(),
                 desired.object.namespace
             ),
-        });
+        ));
     } else if registry.regions.is_empty() || !incomplete.is_empty() {
         let regions = if incomplete.is_empty() {
             "any region".to_owned()
@@ -399,19 +393,19 @@ fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
         };
         let name = desired.registry.name();
         targets.gap = Some(if is_stuck(seen, now) {
-            Wait {
-                reason: WaitReason::RegistryIncompleteStalled,
-                message: format!(
+            Wait::new(
+                WaitReason::RegistryIncompleteStalled,
+                format!(
                     "Azure names no storage account or no container registry of {name} in {regions}, and has not for {} minutes: it will not by itself. Whoever made the registry has to complete that region or make it again (look: az resource show --ids {} --query properties.regionDetails); until then it cannot be locked",
                     PROVISIONING.as_secs() / 60,
                     desired.registry
                 ),
-            }
+            )
         } else {
-            Wait {
-                reason: WaitReason::RegistryProvisioning,
-                message: format!("Azure has not yet named storage and container registry of {name} in {regions}"),
-            }
+            Wait::new(
+                WaitReason::RegistryProvisioning,
+                format!("Azure has not yet named storage and container registry of {name} in {regions}"),
+            )
         });
     }
     targets

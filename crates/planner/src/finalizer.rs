@@ -5,7 +5,7 @@
 //! first says `claims`.
 
 use sreg_domain::action::{Effect, StepResult};
-use sreg_domain::{Action, ClusterAction, Outcome};
+use sreg_domain::{Action, ClusterAction, Outcome, StepKind};
 
 use crate::draft::cluster_step;
 use crate::facts::View;
@@ -13,7 +13,7 @@ use crate::plan::{Plan, Step};
 
 /// The step that puts it on.
 pub(crate) fn step() -> Step {
-    cluster_step("add-finalizer", ClusterAction::AddFinalizer)
+    cluster_step(StepKind::AddFinalizer, ClusterAction::AddFinalizer)
 }
 
 /// The plan, with the finalizer first where it is lost and nothing in the plan puts it on.

@@ -10,6 +10,7 @@
 
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::network_rules::rules_of;
+use sreg_domain::seen::ObstacleKind;
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
 use crate::draft::Draft;
@@ -116,11 +117,10 @@ pub(crate) fn without_effect(view: &View<'_>) -> Vec<String> {
 
 /// Storage stays `Enabled` when it is closed, so that its resource rules go on (azure.md §1.7); where a policy speaks of public
 /// access it may allow nothing but `Disabled`. Said before the lock, which else would stop half-way.
-pub(crate) fn tell_of_policies(view: &View<'_>, obstacles: &[String], draft: &mut Draft) {
-    let Some(policy) = obstacles
-        .iter()
-        .find(|o| o.to_ascii_lowercase().contains("policy assignment"))
-    else {
+pub(crate) fn tell_of_policies(view: &View<'_>, draft: &mut Draft) {
+    let obstacles = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
+    let mut policies = obstacles.filter(|o| o.kind == ObstacleKind::PolicyAssignment);
+    let Some(policy) = policies.next().map(|o| &o.message) else {
         return;
     };
     let open = view
@@ -174,9 +174,7 @@ pub(crate) fn unproven_subnets(view: &View<'_>) -> Vec<Wait> {
         let rules = rules_of(access.target, &network).into_iter();
         let unproven = rules.filter(|rule| rule.kind == RuleKind::Subnet && !kept.contains(&rule.key()));
         let unproven = unproven.filter(|rule| !network_of(rule).is_some_and(|network| is_known(view, &network)));
-        waits.extend(unproven.map(|rule| Wait {
-            reason: WaitReason::VantagePointMissing,
-            message: format!(
+        waits.extend(unproven.map(|rule| Wait::new(WaitReason::VantagePointMissing, format!(
                 "a subnet rule of {} lets in {}, which is neither under clientNetworks nor under unprovenNetworks: its clients would lose access; list that network, or remove the rule: az storage account network-rule remove --account-name {} --resource-group {} --subscription {} --subnet {}",
                 named(access),
                 network_of(&rule).map_or_else(|| "what is no subnet".to_owned(), |network| format!("network {}", network.name())),
@@ -184,8 +182,7 @@ pub(crate) fn unproven_subnets(view: &View<'_>) -> Vec<Wait> {
                 access.id.resource_group().unwrap_or_default(),
                 access.id.subscription(),
                 rule.value
-            ),
-        }));
+            ))));
     }
     waits
 }

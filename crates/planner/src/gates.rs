@@ -118,10 +118,7 @@ fn links_left(view: &View<'_>) -> Vec<Wait> {
                 link.id
             )
         };
-        Wait {
-            reason: WaitReason::VantagePointMissing,
-            message,
-        }
+        Wait::new(WaitReason::VantagePointMissing, message)
     })
     .collect()
 }
@@ -141,12 +138,9 @@ fn shared_accounts(view: &View<'_>, draft: &mut Draft) -> Vec<Wait> {
                 FindingReason::SharedAccount,
                 format!("{id} is not the registry's own; the lock closes it for everybody who uses it (acknowledged: {reason})"),
             ),
-            None => waits.push(Wait {
-                reason: WaitReason::SharedAccountNotAcknowledged,
-                message: format!(
+            None => waits.push(Wait::new(WaitReason::SharedAccountNotAcknowledged, format!(
                     "{id} is not in the managed resource group of the registry, so others may use it: the lock would close it for them too. Ask its owner, then list it under spec.sharedAccounts with resourceId and reason"
-                ),
-            }),
+                ))),
         }
     }
     waits
@@ -178,14 +172,14 @@ fn settling(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
         return None;
     }
     draft.looks.push(left);
-    Some(Wait {
-        reason: WaitReason::DnsSettling,
-        message: format!(
+    Some(Wait::new(
+        WaitReason::DnsSettling,
+        format!(
             "names changed, or were not all known, less than dnsSettle ({}) ago: caches may hold former answers until {}",
             duration::show(view.desired.verification.dns_settle),
             crate::conditions::from_now(view.now, left)
         ),
-    })
+    ))
 }
 
 /// Names of clients in a message; status lists more.
@@ -236,7 +230,7 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     };
     match wanted.policy {
         RecentPublicClientsPolicy::Block if !relocks(&view.seen.object.status, view.any_closed()) => {
-            Some(Wait { reason, message })
+            Some(Wait::new(reason, message))
         }
         RecentPublicClientsPolicy::Block | RecentPublicClientsPolicy::Warn => {
             draft.find(FindingReason::PublicClient, message);
@@ -262,7 +256,7 @@ fn way_back(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
 
 fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
     let obstacles = obstacles::known(view);
-    firewall::tell_of_policies(view, &obstacles, draft);
+    firewall::tell_of_policies(view, draft);
     let perimeter = firewall::unknown_perimeter(view);
     if obstacles.is_empty() && perimeter.is_none() && !view.desired.gates.contains(&LockdownGate::Approval) {
         return None;
@@ -273,9 +267,9 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
     match approved(view, ChangeKind::Lockdown, &digest) {
         Some(true) => None,
         None => Some(not_known("ChangeApprovals", &view.seen.cluster.approvals)),
-        Some(false) => Some(Wait {
-            reason: WaitReason::LockdownApproval,
-            message: match (obstacles.first(), perimeter) {
+        Some(false) => Some(Wait::new(
+            WaitReason::LockdownApproval,
+            match (obstacles.first(), perimeter) {
                 (None, Some(access)) => format!(
                     "the network security perimeter of {} lets in whom the operator cannot know, and closing takes that away: take it out of the perimeter, or acknowledge it by a ChangeApproval with change: Lockdown and digest {digest}{not_counted}",
                     named(access)
@@ -290,7 +284,7 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
                     stays_open(view)
                 ),
             },
-        }),
+        )),
     }
 }
 
@@ -308,14 +302,8 @@ fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
     }
     let closed = |opens: Option<jiff::Timestamp>| {
         match opens {
-        Some(at) => Wait {
-            reason: WaitReason::WindowClosed,
-            message: format!("the lockdown window opens at {at}"),
-        },
-        None => Wait {
-            reason: WaitReason::WindowNeverOpensStalled,
-            message: "the lockdown window never opens: correct spec.publicAccess.lockdown.window (a date such as 31 February does not come)".to_owned(),
-        },
+        Some(at) => Wait::new(WaitReason::WindowClosed, format!("the lockdown window opens at {at}")),
+        None => Wait::new(WaitReason::WindowNeverOpensStalled, "the lockdown window never opens: correct spec.publicAccess.lockdown.window (a date such as 31 February does not come)".to_owned()),
     }
     };
     let Some(wanted) = &view.desired.window else {
@@ -340,12 +328,10 @@ fn rollout(view: &View<'_>) -> Option<Wait> {
     }
     match &view.seen.cluster.rollout {
         Fact::Seen(true) => None,
-        Fact::Seen(false) | Fact::Absent => Some(Wait {
-            reason: WaitReason::RolloutPending,
-            message:
-                "no LockdownRollout has reached this object, and this version has none to offer yet: take Rollout out of spec.publicAccess.lockdown.waitFor, or wait for the version that has"
-                    .into(),
-        }),
+        Fact::Seen(false) | Fact::Absent => Some(Wait::new(
+            WaitReason::RolloutPending,
+            "no LockdownRollout has reached this object, and this version has none to offer yet: take Rollout out of spec.publicAccess.lockdown.waitFor, or wait for the version that has",
+        )),
         unknown @ Fact::Unknown(_) => Some(not_known("LockdownRollouts", unknown)),
     }
 }

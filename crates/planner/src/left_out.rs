@@ -2,18 +2,15 @@
 //! digest: exactly that set missing is settled until its pause is over, any other set is work to do.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use sreg_api::status::RefusalStatus;
 use sreg_domain::action::{Disposition, Effect, StepOutcome, StepResult};
-use sreg_domain::{Action, ArmId, AzureAction, Digest, Edit, LeftOut, NetworkRule, Outcome};
+use sreg_domain::seen::Attempt;
+use sreg_domain::{Action, ArmId, AzureAction, Digest, Edit, LeftOut, NetworkRule, Outcome, StepId, StepKind};
 
 use crate::advice::advise;
 use crate::conditions::{says_the_same, whole_seconds};
 use crate::facts::{View, in_azures_words, is_final};
 use crate::plan::WaitReason;
 
-/// First word of what is remembered of refused rules.
-const PUT_BACK: &str = "put-back";
 /// The first pause; then twice as long each time.
 const REFUSED: SignedDuration = SignedDuration::from_secs(45);
 /// The same where something that a rule names was only being changed.
@@ -34,18 +31,17 @@ pub(crate) fn known<'v>(view: &'v View<'_>, target: &ArmId, rules: &[NetworkRule
     let record = view
         .attempts
         .iter()
-        .find(|r| r.step.eq_ignore_ascii_case(&step))
+        .find(|r| r.step == step)
         .filter(|_| !rules.is_empty())?;
-    let (at, next) = (record.at.as_ref()?.0, record.next_try.as_ref()?.0);
     Some(LeftOutRules {
         why: &record.message,
-        next: next.min(at.saturating_add(LONGEST).ok()?),
+        next: record.next_try.min(record.at.saturating_add(LONGEST).ok()?),
     })
 }
 
 /// Whether something that is remembered is about rules that were left out.
-pub(crate) fn is_about_rules(record: &RefusalStatus) -> bool {
-    record.step.starts_with(PUT_BACK)
+pub(crate) fn is_about_rules(record: &Attempt) -> bool {
+    record.step.kind == StepKind::PutBack
 }
 
 /// Whether a step was done but for rules that Azure refused: it is not to be counted as one without effect.
@@ -53,21 +49,21 @@ pub(crate) fn left_some_out(step: &StepOutcome) -> bool {
     matches!(&step.result, StepResult::Effect(Effect::Done { also_changed: _, left_out }) if !left_out.is_empty())
 }
 
-fn name(target: &ArmId, rules: &[NetworkRule]) -> String {
+fn name(target: &ArmId, rules: &[NetworkRule]) -> StepId {
     let mut keys: Vec<String> = rules.iter().map(NetworkRule::key).collect();
     keys.sort();
     let digest = Digest::of_parts(keys.iter().map(String::as_str));
-    format!("{PUT_BACK} {} {digest}", target.name())
+    StepKind::PutBack.on(format!("{} {digest}", target.name()))
 }
 
 /// Remembers what came of the settings that were put back in this visit.
-pub(crate) fn remember(all: &mut Vec<RefusalStatus>, outcome: &Outcome, now: Timestamp) {
+pub(crate) fn remember(all: &mut Vec<Attempt>, outcome: &Outcome, now: Timestamp) {
     for (target, left_out) in restored(outcome) {
         let rules: Vec<NetworkRule> = left_out.iter().map(|left| left.rule.clone()).collect();
         let step = name(target, &rules);
-        let before = all.iter().find(|r| r.step.eq_ignore_ascii_case(&step)).cloned();
+        let before = all.iter().find(|r| r.step == step).cloned();
         // Another set was refused before: it was put back in part, or somebody has changed it.
-        all.retain(|r| !(is_about_rules(r) && r.resource_id.eq_ignore_ascii_case(target.as_str())));
+        all.retain(|r| !(is_about_rules(r) && r.resource.as_ref() == Some(target)));
         all.extend(record(step, target, left_out, before, now));
     }
 }
@@ -93,12 +89,12 @@ fn restored(outcome: &Outcome) -> impl Iterator<Item = (&ArmId, &[LeftOut])> {
 
 /// What needs a person is said before what only needs time.
 fn record(
-    step: String,
+    step: StepId,
     target: &ArmId,
     left_out: &[LeftOut],
-    before: Option<RefusalStatus>,
+    before: Option<Attempt>,
     now: Timestamp,
-) -> Option<RefusalStatus> {
+) -> Option<Attempt> {
     let busy = left_out.iter().any(|left| !is_final(&left.failure));
     let first = left_out
         .iter()
@@ -122,14 +118,16 @@ fn record(
     }
     let same = before.as_ref().filter(|r| says_the_same(&r.message, &message));
     let message = same.map_or(message, |r| r.message.clone());
-    Some(RefusalStatus {
+    let now = whole_seconds(now).0;
+    Some(Attempt {
         step,
-        resource_id: target.to_string(),
-        reason: reason.to_string(),
+        resource: Some(target.clone()),
+        reason,
+        code: first.failure.code.clone(),
         message,
-        since: before.and_then(|r| r.since).or_else(|| Some(whole_seconds(now))),
-        at: Some(whole_seconds(now)),
+        since: before.map_or(now, |r| r.since),
+        at: now,
         tries,
-        next_try: Some(Time(whole_seconds(now).0.saturating_add(pause).ok()?)),
+        next_try: now.saturating_add(pause).ok()?,
     })
 }

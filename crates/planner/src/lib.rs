@@ -11,7 +11,6 @@ pub mod conditions;
 pub mod left_out;
 mod lint;
 pub mod plan;
-pub mod reasons;
 pub mod render;
 pub mod report;
 pub mod validate;

@@ -18,7 +18,9 @@ use std::collections::BTreeMap;
 use sreg_domain::action::{Snapshot, SnapshotTarget};
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::seen::{ContainerRegistrySeen, IgnoranceKind, StorageSeen};
-use sreg_domain::{AzureAction, ClusterAction, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, TargetKind, naming};
+use sreg_domain::{
+    AzureAction, ClusterAction, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, StepId, StepKind, TargetKind, naming,
+};
 
 use crate::draft::{Draft, azure_step, cluster_step};
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
@@ -46,7 +48,7 @@ pub(crate) fn plan(
         // What comes later is told only where a person can act on it already.
         waits
             .into_iter()
-            .filter(|wait| is_for_people(wait.reason))
+            .filter(|wait| wait.reason.row().early)
             .for_each(|wait| draft.wait(wait));
         return;
     }
@@ -78,36 +80,21 @@ fn what_holds(
 ) -> Vec<Wait> {
     let mut waits: Vec<Wait> = paths.gaps.clone();
     if paths.gaps.is_empty() && paths.all.is_empty() {
-        waits.push(Wait {
-            reason: WaitReason::PathsUnknown,
-            message: "there is no path to prove: add spec.endpoints and spec.clientNetworks".into(),
-        });
+        waits.push(Wait::new(
+            WaitReason::PathsUnknown,
+            "there is no path to prove: add spec.endpoints and spec.clientNetworks",
+        ));
     }
     waits.extend(evidence.waits.iter().cloned());
     waits.extend(blind::waits(view, evidence));
     waits.extend(gates::closed(view, paths, draft));
     if let Some(failure) = first_failure(standings) {
-        waits.push(Wait {
-            reason: WaitReason::PathFailing,
-            message: format!("{failure}; repair the path; what agents see: {}", look_closer(view)),
-        });
+        waits.push(Wait::new(
+            WaitReason::PathFailing,
+            format!("{failure}; repair the path; what agents see: {}", look_closer(view)),
+        ));
     }
     waits
-}
-
-/// Waits that a person may end while other things are still under way.
-fn is_for_people(reason: WaitReason) -> bool {
-    let early = [
-        WaitReason::VantagePointMissing,
-        WaitReason::AgentSilent,
-        WaitReason::VantagePointBlindStalled,
-        WaitReason::SharedAccountNotAcknowledged,
-        WaitReason::RecentPublicClients,
-        WaitReason::LockdownApproval,
-        WaitReason::TargetLockedStalled,
-        WaitReason::RolloutPending,
-    ];
-    early.contains(&reason)
 }
 
 fn still_to_prove(view: &View<'_>, evidence: &Evidence) -> String {
@@ -156,7 +143,7 @@ fn close_with(view: &View<'_>, proof: &Digest, draft: &mut Draft) {
     {
         let config_map = naming::snapshot_name(&view.desired.registry);
         draft.cluster.push(cluster_step(
-            "write-snapshot",
+            StepKind::WriteSnapshot,
             ClusterAction::WriteSnapshot {
                 config_map,
                 snapshot: wanted,
@@ -209,7 +196,7 @@ fn closing(view: &View<'_>, draft: &mut Draft) {
     }
     let registry_alone = steps
         .iter()
-        .any(|(target, step)| *target == TargetKind::Registry && !attempts::is_stalled(view, &step.id.0));
+        .any(|(target, step)| *target == TargetKind::Registry && !attempts::is_stalled(view, &step.id));
     // A write of it that was sent a moment ago may still show its effect, on the others too.
     let pauses = |a: &AccessAssessment| {
         let step = closing_step(a);
@@ -235,10 +222,10 @@ fn nothing_can_be_closed(view: &View<'_>) -> Option<Vec<Wait>> {
 /// Why a target cannot be closed now.
 fn obstacle(view: &View<'_>, access: &AccessAssessment) -> Option<Wait> {
     if view.running(&access.id).is_some() {
-        return Some(Wait {
-            reason: WaitReason::OperationInProgress,
-            message: format!("Azure is still closing {} {}", access.target, access.id.name()),
-        });
+        return Some(Wait::new(
+            WaitReason::OperationInProgress,
+            format!("Azure is still closing {} {}", access.target, access.id.name()),
+        ));
     }
     if let Some(wait) = obstacles::to_closing(view, access) {
         return Some(wait);
@@ -253,8 +240,8 @@ fn obstacle(view: &View<'_>, access: &AccessAssessment) -> Option<Wait> {
 }
 
 /// Name of the step that closes a target.
-pub(crate) fn closing_step(access: &AccessAssessment) -> String {
-    format!("{} {} {}", opening::CLOSE, access.target, access.id.name())
+pub(crate) fn closing_step(access: &AccessAssessment) -> StepId {
+    StepKind::Close.on(format!("{} {}", access.target, access.id.name()))
 }
 
 fn close(view: &View<'_>, access: &AccessAssessment) -> Option<Step> {

@@ -249,8 +249,8 @@ fn known(names: Option<Vec<String>>, what: &str) -> Result<Vec<String>, Wait> {
 }
 
 fn not_yet(what: &str) -> Wait {
-    Wait {
-        reason: WaitReason::NotKnown,
-        message: format!("{what}: not fully known yet, so that nobody could tell what to approve"),
-    }
+    Wait::new(
+        WaitReason::NotKnown,
+        format!("{what}: not fully known yet, so that nobody could tell what to approve"),
+    )
 }

@@ -37,13 +37,13 @@ pub(crate) fn held(view: &View<'_>) -> Option<Wait> {
     match approved(view, ChangeKind::Opening, &digest) {
         Some(true) => None,
         None => Some(not_known("ChangeApprovals", &view.seen.cluster.approvals)),
-        Some(false) => Some(Wait {
-            reason: WaitReason::OpeningApproval,
-            message: format!(
+        Some(false) => Some(Wait::new(
+            WaitReason::OpeningApproval,
+            format!(
                 "registry {} was not closed by this object, so it is opened only with an approval: create a ChangeApproval with change: Opening and digest {digest}{}",
                 view.desired.registry.name(),
                 approvals::why_not_counted(view, ChangeKind::Opening, &digest)
             ),
-        }),
+        )),
     }
 }

@@ -25,7 +25,7 @@ fn over<'v>(view: &'v View<'_>, id: &'v ArmId) -> impl Iterator<Item = &'v LockS
 /// What is known to forbid opening again, or may: one sentence for each policy and each resource lock.
 pub(crate) fn known(view: &View<'_>) -> Vec<String> {
     let policies = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
-    policies.cloned().chain(locks(view)).collect()
+    policies.map(|o| o.message.clone()).chain(locks(view)).collect()
 }
 
 /// One sentence for each lock, whichever targets it stands over.
@@ -72,7 +72,7 @@ fn removal(lock: &LockSeen) -> String {
 /// What of it an approval covers.
 pub(crate) fn parts(view: &View<'_>) -> Vec<String> {
     let policies = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
-    let mut parts: Vec<String> = policies.map(|o| format!("obstacle {o}")).collect();
+    let mut parts: Vec<String> = policies.map(|o| format!("obstacle {}", o.message)).collect();
     for access in &view.access {
         parts.extend(over(view, &access.id).map(|lock| {
             format!(
@@ -103,15 +103,15 @@ pub(crate) fn unread(view: &View<'_>) -> Option<Wait> {
 /// Why closing a target would be refused.
 pub(crate) fn to_closing(view: &View<'_>, access: &AccessAssessment) -> Option<Wait> {
     let lock = over(view, &access.id).find(|lock| lock.forbids_writes() == Some(true))?;
-    Some(Wait {
-        reason: WaitReason::TargetLockedStalled,
-        message: format!(
+    Some(Wait::new(
+        WaitReason::TargetLockedStalled,
+        format!(
             "closing {} would be refused, and so would opening it again: {} there; whoever set it removes it: {}",
             named(access),
             forbids(lock),
             removal(lock)
         ),
-    })
+    ))
 }
 
 /// Targets that stay open whatever is approved, because a resource lock forbids closing them.

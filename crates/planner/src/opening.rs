@@ -14,14 +14,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::action::Snapshot;
 use sreg_domain::network_rules::{rule_set_name, rules_missing, rules_of, with_rules_of_now};
 use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{
     ArmId, AzureAction, ClusterAction, DefaultAction, Desired, Edit, Fact, NetworkRule, PublicNetworkAccess, RuleKind,
-    Seen, TargetKind, naming,
+    Seen, StepKind, TargetKind, naming,
 };
 
 use crate::break_glass::{self, Standing};
@@ -40,25 +39,12 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    fn verb(self) -> &'static str {
+    fn step(self) -> StepKind {
         match self {
-            Cause::Spec => "open",
-            Cause::BreakGlass => "break-glass",
-            Cause::Rollback => "roll-back",
+            Cause::Spec => StepKind::Open,
+            Cause::BreakGlass => StepKind::BreakGlass,
+            Cause::Rollback => StepKind::RollBack,
         }
-    }
-}
-
-/// What a step that opens or closes was to bring about, by its name.
-pub(crate) fn started_as(step: &str) -> Option<State> {
-    let verb = step.split(' ').next().unwrap_or_default();
-    let opens = [Cause::Spec, Cause::BreakGlass, Cause::Rollback]
-        .iter()
-        .any(|cause| cause.verb() == verb);
-    if opens {
-        Some(State::Opening)
-    } else {
-        (verb == CLOSE).then_some(State::Locking)
     }
 }
 
@@ -98,9 +84,6 @@ pub fn is_left_to_open(desired: &Desired, seen: &Seen) -> bool {
     let shut = |access| wanted(&view, access, snapshot, cause).is_some();
     !(known || gone) || view.access.iter().any(shut)
 }
-
-/// First word of the name of a closing step.
-pub(crate) const CLOSE: &str = "close";
 
 /// What the snapshot holds for a target.
 pub(crate) fn kept<'a>(snapshot: &'a Snapshot, id: &ArmId) -> Option<&'a Value> {
@@ -283,16 +266,17 @@ fn by_hand(verb: &str, target: TargetKind, id: &ArmId, rule: &NetworkRule) -> St
 
 /// A snapshot that could not be read. One that holds nonsense stays so until somebody acts.
 pub(crate) fn unread_snapshot(view: &View<'_>, fact: &Fact<Snapshot>) -> Wait {
-    let Wait { reason, message } = not_known("the snapshot of what was before the lock", fact);
+    let unread = not_known("the snapshot of what was before the lock", fact);
     match fact {
-        Fact::Unknown(why) if why.kind == IgnoranceKind::Nonsense => Wait {
-            reason: WaitReason::SnapshotUnreadableStalled,
-            message: format!(
-                "{message}: put ConfigMap {name} in the operator's namespace right (kubectl get configmaps -A --field-selector metadata.name={name} -o yaml), or delete it (opening again will then open fully)",
+        Fact::Unknown(why) if why.kind == IgnoranceKind::Nonsense => Wait::new(
+            WaitReason::SnapshotUnreadableStalled,
+            format!(
+                "{}: put ConfigMap {name} in the operator's namespace right (kubectl get configmaps -A --field-selector metadata.name={name} -o yaml), or delete it (opening again will then open fully)",
+                unread.message,
                 name = naming::snapshot_name(&view.desired.registry)
             ),
-        },
-        Fact::Unknown(_) | Fact::Absent | Fact::Seen(_) => Wait { reason, message },
+        ),
+        Fact::Unknown(_) | Fact::Absent | Fact::Seen(_) => unread,
     }
 }
 
@@ -333,7 +317,7 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
             );
             continue;
         }
-        let id = format!("{} {} {}", cause.verb(), access.target, access.id.name());
+        let id = cause.step().on(format!("{} {}", access.target, access.id.name()));
         if let Some(wait) = attempts::held(view, &id) {
             draft.wait(wait);
             continue;
@@ -360,11 +344,11 @@ pub(crate) fn forget_snapshot(view: &View<'_>, draft: &mut Draft) {
         && !is_shut(view)
         && rules_left_out(view).is_empty()
         // A closing write that nobody answered may still take effect.
-        && !attempts::is_unanswered_lately(view, CLOSE);
+        && !attempts::is_unanswered_lately(view, StepKind::Close);
     if useless && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(&view.desired.registry);
         draft.cluster.push(cluster_step(
-            "delete-snapshot",
+            StepKind::DeleteSnapshot,
             ClusterAction::DeleteSnapshot { config_map },
         ));
     }

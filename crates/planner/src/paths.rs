@@ -114,10 +114,7 @@ fn subject(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Option<Digest> {
 fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<Wait> {
     let mut gaps = Vec::new();
     let mut unknown = |message: String| {
-        let wait = Wait {
-            reason: WaitReason::PathsUnknown,
-            message,
-        };
+        let wait = Wait::new(WaitReason::PathsUnknown, message);
         if !gaps.contains(&wait) {
             gaps.push(wait);
         }
@@ -222,24 +219,24 @@ fn covered(
     gaps: &mut Vec<Wait>,
 ) {
     match host {
-        None => gaps.push(Wait {
-            reason: WaitReason::PathsUnknown,
-            message: format!("Azure does not report the {what} of {}", id.name()),
-        }),
+        None => gaps.push(Wait::new(
+            WaitReason::PathsUnknown,
+            format!("Azure does not report the {what} of {}", id.name()),
+        )),
         Some(host) if names.contains(host) => {}
         Some(host) => gaps.push(not_covered(view, host.as_str(), place)),
     }
 }
 
 fn not_covered(view: &View<'_>, host: &str, place: &EndpointPlace) -> Wait {
-    Wait {
-        reason: WaitReason::HostNotCovered,
-        message: format!(
+    Wait::new(
+        WaitReason::HostNotCovered,
+        format!(
             "{host} is not among the names of the private endpoints of entry {}: clients that use it would be cut off; {}",
             place.name,
             made_anew(view, place)
         ),
-    }
+    )
 }
 
 /// What brings a name into an endpoint that Azure added after it was made. While anything is closed, whoever deleted the endpoint for
@@ -264,14 +261,14 @@ fn made_anew(view: &View<'_>, place: &EndpointPlace) -> String {
 
 /// Names of the registry follow no pattern that anybody may rely on (U5): what discovery returns is what clients ask for.
 fn discovered_and_not_covered(view: &View<'_>, host: &Fqdn, place: &EndpointPlace) -> Wait {
-    Wait {
-        reason: WaitReason::HostNotCovered,
-        message: format!(
+    Wait::new(
+        WaitReason::HostNotCovered,
+        format!(
             "discovery sends clients to {host}, which no private endpoint of entry {} carries: they would be cut off. List the host under spec.unprovenHosts with the reason why no client needs it; or, {}",
             place.name,
             made_anew(view, place)
         ),
-    }
+    )
 }
 
 /// Tells which hosts nobody proves because the spec waives them, and which waivers are about nothing.
@@ -309,10 +306,10 @@ fn registry_names(view: &View<'_>, place: &EndpointPlace, names: &[Fqdn], gaps: 
             );
         }
         Fact::Seen(_) | Fact::Absent => {
-            gaps.push(Wait {
-                reason: WaitReason::PathsUnknown,
-                message: format!("discovery of registry {name} returned no hosts"),
-            });
+            gaps.push(Wait::new(
+                WaitReason::PathsUnknown,
+                format!("discovery of registry {name} returned no hosts"),
+            ));
         }
         unknown => gaps.push(unread(&format!("discovery of registry {name}"), unknown)),
     }
@@ -320,11 +317,10 @@ fn registry_names(view: &View<'_>, place: &EndpointPlace, names: &[Fqdn], gaps: 
 
 /// Time may tell; missing rights only a person can grant.
 fn unread<T>(what: &str, fact: &Fact<T>) -> Wait {
-    let Wait { reason, message } = not_known(what, fact);
-    let reason = if reason.is_stalled() {
-        reason
+    let wait = not_known(what, fact);
+    if wait.reason.is_stalled() {
+        wait
     } else {
-        WaitReason::PathsUnknown
-    };
-    Wait { reason, message }
+        Wait::new(WaitReason::PathsUnknown, wait.message)
+    }
 }

@@ -82,14 +82,11 @@ pub(crate) fn may_not_remove(view: &View<'_>, endpoint: &ArmId, has_zone_group: 
         .filter(|action| action.ends_with("/delete") && !permissions.allow(action))
         .filter(|action| has_zone_group || !action.contains("/privateDnsZoneGroups/"))
         .collect();
-    (!lacking.is_empty()).then(|| Wait {
-        reason: WaitReason::PermissionStalled,
-        message: format!(
+    (!lacking.is_empty()).then(|| Wait::new(WaitReason::PermissionStalled, format!(
             "private endpoint {} cannot be removed: the operator's identity lacks the rights for that, and nothing of it is removed meanwhile; grant them: {}; or delete it by hand: az network private-endpoint delete --ids {endpoint}",
             endpoint.name(),
             grant(view, Place::Endpoints, &group, &lacking)
-        ),
-    })
+        )))
 }
 
 /// Every right that the way from here to the lock needs, by scope. What only reads shows by itself that it may not.
@@ -216,14 +213,14 @@ fn verdict(view: &View<'_>, target: &ArmId, action: &str, what: &str) -> Verdict
     };
     match assignments.iter().find(|a| a.denies(&principal.object_id, action)) {
         None => Verdict::Free,
-        Some(assignment) => Verdict::Denied(Wait {
-            reason: WaitReason::DenyAssignmentStalled,
-            message: format!(
+        Some(assignment) => Verdict::Denied(Wait::new(
+            WaitReason::DenyAssignmentStalled,
+            format!(
                 "{what} {} is forbidden by the deny assignment {:?} ({action}): set spec.registry.managedResourceGroupAccess: GrantOperator, or list principal {} in managedResourceGroupSettings.assignedIdentities",
                 target.name(),
                 assignment.name,
                 principal.object_id
             ),
-        }),
+        )),
     }
 }

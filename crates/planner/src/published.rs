@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use sreg_api::registry::DnsMode;
 use sreg_api::status::{DnsRecordStatus, PublishedDnsStatus};
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::{ClusterAction, Fact, naming};
+use sreg_domain::{ClusterAction, Fact, StepKind, naming};
 
 use crate::draft::cluster_step;
 use crate::endpoints::{self, WantedEndpoints, members};
@@ -127,7 +127,7 @@ pub(crate) fn step(view: &View<'_>) -> Option<Step> {
         Fact::Seen(there) => *there == data,
     };
     let config_map = naming::published_dns_name(&view.desired.registry);
-    (!stands).then(|| cluster_step("publish-dns", ClusterAction::PublishDns { config_map, data }))
+    (!stands).then(|| cluster_step(StepKind::PublishDns, ClusterAction::PublishDns { config_map, data }))
 }
 
 /// Deletes what was published, at the end of the object that holds the claim.
@@ -135,7 +135,7 @@ pub(crate) fn deletion(view: &View<'_>) -> Option<Step> {
     view.seen.cluster.published_dns.seen()?;
     let config_map = naming::published_dns_name(&view.desired.registry);
     Some(cluster_step(
-        "delete-published-dns",
+        StepKind::DeletePublishedDns,
         ClusterAction::DeletePublishedDns { config_map },
     ))
 }

@@ -1,8 +1,9 @@
 //! What Azure refuses, as a wait: who can act, and what they can do. How often it is tried again is said in [`crate::attempts`].
 
 use sreg_domain::action::{Failure, SIGN_IN};
+use sreg_domain::{StepId, StepKind};
 
-use crate::advice::advise;
+use crate::advice::{Refusal, advise};
 use crate::facts::{in_azures_words, sign_in};
 use crate::plan::{Wait, WaitReason};
 
@@ -10,25 +11,22 @@ use crate::plan::{Wait, WaitReason};
 const KEPT_CENTRALLY: &str = "where zones are kept centrally, name them: spec.endpoints[].dns.mode: Existing with their ids under privateDnsZoneResourceIds, or mode: Policy where a policy writes the records; else whoever owns the policy exempts this zone";
 
 /// What a final failure of a step is waited for as: Azure's words, and what somebody can do about them.
-pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
+pub(crate) fn wait_of(step: &StepId, failure: &Failure) -> Wait {
     if failure.attempt == SIGN_IN {
-        return Wait {
-            reason: WaitReason::SignInStalled,
-            message: sign_in(&failure.message),
-        };
+        return Wait::new(WaitReason::SignInStalled, sign_in(&failure.message));
     }
-    let connects = step.starts_with("create-endpoint");
+    let connects = step.kind == StepKind::CreateEndpoint;
     let refused = if connects {
         WaitReason::EndpointFailedStalled
     } else {
         WaitReason::RefusedStalled
     };
-    let (reason, advice) = match advise(failure) {
+    let (reason, advice) = match advise(Refusal::of_step(step, failure)) {
         (WaitReason::RefusedStalled, advice) => (refused, advice),
         told => told,
     };
     let is = |code: &str| failure.code.as_deref().is_some_and(|c| c.eq_ignore_ascii_case(code));
-    let advice = if step.starts_with("create-zone") && is("RequestDisallowedByPolicy") {
+    let advice = if step.kind == StepKind::CreateZone && is("RequestDisallowedByPolicy") {
         KEPT_CENTRALLY.to_owned()
     } else {
         advice
@@ -38,8 +36,5 @@ pub(crate) fn wait_of(step: &str, failure: &Failure) -> Wait {
     } else {
         ""
     };
-    Wait {
-        reason,
-        message: format!("{}; {advice}{otherwise}", in_azures_words(failure)),
-    }
+    Wait::new(reason, format!("{}; {advice}{otherwise}", in_azures_words(failure)))
 }

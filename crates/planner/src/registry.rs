@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use sreg_api::names;
 use sreg_domain::seen::RegistrySeen;
-use sreg_domain::{ArmId, AzureAction, Edit, Fact, TargetKind, naming};
+use sreg_domain::{ArmId, AzureAction, Edit, Fact, StepKind, TargetKind, naming};
 
 use crate::azure_claim;
 use crate::draft::{Draft, azure_step};
@@ -80,7 +80,7 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
     tags.insert(names::OWNER_TAG.into(), view.desired.owner.clone());
     tags.extend(azure_claim::wanted(view));
     draft.azure.push(azure_step(
-        format!("create-registry {}", id.name()),
+        StepKind::CreateRegistry.on(id.name()),
         AzureAction::CreateRegistry {
             id: id.clone(),
             locations: locations.clone(),
@@ -115,7 +115,7 @@ fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
     if grant_is_missing(view) {
         match &view.seen.azure.principal {
             Fact::Seen(principal) => draft.upkeep.push(azure_step(
-                format!("grant-operator {}", registry.id.name()),
+                StepKind::GrantOperator.on(registry.id.name()),
                 AzureAction::GrantManagedGroupAccess {
                     id: registry.id.clone(),
                     principal: principal.object_id.clone(),
@@ -130,7 +130,7 @@ fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
     let tags = tags_to_set(&wanted, registry);
     if !tags.is_empty() {
         draft.upkeep.push(azure_step(
-            format!("set-tags {}", registry.id.name()),
+            StepKind::SetTags.on(registry.id.name()),
             AzureAction::SetTags {
                 id: registry.id.clone(),
                 tags,
@@ -155,22 +155,19 @@ pub(crate) fn plan_sharing(view: &View<'_>, draft: &mut Draft) {
     let unread = Fact::not_read("nobody looked at the workspace's storage");
     for id in &view.desired.sharing {
         if is_of_a_registry(view, id) {
-            draft.aside.push(Wait {
-                reason: WaitReason::RefusedStalled,
-                message: format!(
+            draft.aside.push(Wait::new(WaitReason::RefusedStalled, format!(
                     "storage account {id} stands behind a registry, whose lock is not to be opened by a rule: name a workspace's storage under spec.sharing"
-                ),
-            });
+                )));
             continue;
         }
         let fact = look_up(&view.seen.azure.shared_storage, id, &unread);
         let storage = match fact {
             Fact::Seen(storage) => storage,
             Fact::Absent => {
-                draft.aside.push(Wait {
-                    reason: WaitReason::RefusedStalled,
-                    message: format!("storage account {id} does not exist: correct or remove it under spec.sharing"),
-                });
+                draft.aside.push(Wait::new(
+                    WaitReason::RefusedStalled,
+                    format!("storage account {id} does not exist: correct or remove it under spec.sharing"),
+                ));
                 continue;
             }
             Fact::Unknown(_) => {
@@ -201,7 +198,7 @@ pub(crate) fn plan_sharing(view: &View<'_>, draft: &mut Draft) {
         }
         match &view.seen.azure.principal {
             Fact::Seen(principal) => draft.upkeep.push(azure_step(
-                format!("allow-registry {}", id.name()),
+                StepKind::AllowRegistry.on(id.name()),
                 AzureAction::Edit {
                     target: TargetKind::Storage,
                     id: id.clone(),

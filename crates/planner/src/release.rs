@@ -114,13 +114,13 @@ pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
         };
         if let Some((hidden, fact)) = hidden {
             let what = not_known(&format!("private endpoint {}", hidden.name()), fact).message;
-            let wait = Wait {
-                reason: WaitReason::ResourceBusy,
-                message: format!(
+            let wait = Wait::new(
+                WaitReason::ResourceBusy,
+                format!(
                     "to {} waits, because Azure may be changing another one: {what}",
                     step.action
                 ),
-            };
+            );
             // No lock waits for the removal of what nobody wants.
             let waits = if view.seen.object.deleting {
                 &mut draft.waits

@@ -16,7 +16,7 @@
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::grants::where_endpoint_stands;
 use sreg_domain::seen::{EndpointSeen, LockSeen};
-use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Grant, Purpose, Seen};
+use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Grant, Purpose, Seen, StepId, StepKind};
 
 use crate::draft::azure_step;
 use crate::facts::{View, look_up, not_known};
@@ -35,11 +35,8 @@ pub(crate) enum Removal {
     Stays(Wait),
 }
 
-/// First word of the name of a step that deletes an endpoint.
-pub(crate) const DELETES: &str = "delete-endpoint";
-
-fn deletion(id: &ArmId) -> String {
-    format!("{DELETES} {}", id.name())
+fn deletion(id: &ArmId) -> StepId {
+    StepKind::DeleteEndpoint.on(id.name())
 }
 
 fn zone_group(endpoint: &EndpointSeen) -> ArmId {
@@ -56,10 +53,10 @@ pub(crate) fn is_leaving(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -
 pub(crate) fn next(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Removal {
     let group = zone_group(endpoint);
     if is_leaving(view, id, endpoint) {
-        return Removal::Wait(Wait {
-            reason: WaitReason::OperationInProgress,
-            message: format!("Azure is still removing private endpoint {}", id.name()),
-        });
+        return Removal::Wait(Wait::new(
+            WaitReason::OperationInProgress,
+            format!("Azure is still removing private endpoint {}", id.name()),
+        ));
     }
     if let Some(wait) = ungranted(view, id, endpoint) {
         return Removal::Stays(wait);
@@ -87,7 +84,7 @@ pub(crate) fn next(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Remo
         None if whole => Removal::Next(Box::new(Step {
             touches: touches(endpoint),
             ..azure_step(
-                format!("delete-zone-group {}", id.name()),
+                StepKind::DeleteZoneGroup.on(id.name()),
                 AzureAction::DeleteZoneGroup { id: group },
             )
         })),
@@ -117,13 +114,13 @@ fn scopes(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> impl Iterator
 fn ungranted(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Option<Wait> {
     let grants = &view.desired.grants;
     let (_, scope) = scopes(view, id, endpoint).find(|(purpose, scope)| !grants.allow(*purpose, scope))?;
-    Some(Wait {
-        reason: WaitReason::EndpointNotGrantedStalled,
-        message: format!(
+    Some(Wait::new(
+        WaitReason::EndpointNotGrantedStalled,
+        format!(
             "private endpoint {id} stays: no RegistryGrant lets namespace {} write to {scope} any more; an administrator can grant it again, or delete the endpoint: az network private-endpoint delete --ids {id}",
             view.desired.object.namespace
         ),
-    })
+    ))
 }
 
 /// Whether a grant that covers where this endpoint or its records stand demands that changes of names are approved, or may demand it.
@@ -180,30 +177,28 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
         return Ok(Some(wait));
     }
     if let Some(refused) = attempts::refused(view, &deletion(id)).filter(|_| is_approved(endpoint)) {
-        return Ok(Some(Wait {
-            reason: refused.reason,
-            message: format!(
-                "{}; private endpoint {} stays until it can be deleted (locks: az lock list --resource-group {} --output table), then delete it: az network private-endpoint delete --ids {id}",
-                refused.message,
-                id.name(),
-                id.resource_group().unwrap_or("its resource group")
-            ),
-        }));
+        let message = format!(
+            "{}; private endpoint {} stays until it can be deleted (locks: az lock list --resource-group {} --output table), then delete it: az network private-endpoint delete --ids {id}",
+            refused.message,
+            id.name(),
+            id.resource_group().unwrap_or("its resource group")
+        );
+        return Ok(Some(Wait { message, ..refused }));
     }
     unread_wait.map_or(Ok(None), Err)
 }
 
 fn locked(id: &ArmId, lock: &LockSeen) -> Wait {
-    Wait {
-        reason: WaitReason::ResourceLockedStalled,
-        message: format!(
+    Wait::new(
+        WaitReason::ResourceLockedStalled,
+        format!(
             "private endpoint {} cannot be removed: a lock ({}) on {} forbids it, and nothing of it is removed meanwhile; remove the lock: az lock delete --ids {}",
             id.name(),
             lock.level,
             lock.scope(),
             lock.id
         ),
-    }
+    )
 }
 
 fn put_back(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, why: Wait) -> Removal {
@@ -211,7 +206,7 @@ fn put_back(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, why: Wait) -> 
     if zones.is_empty() {
         return Removal::Stays(why);
     }
-    let step = format!("put-zone-group-back {}", id.name());
+    let step = StepKind::PutZoneGroupBack.on(id.name());
     match attempts::held(view, &step) {
         Some(wait) => Removal::Wait(wait),
         None => Removal::PutBack(Box::new(azure_step(

@@ -12,7 +12,7 @@ use sreg_api::registry::DeletionPolicy;
 use sreg_api::status::{BreakGlassUse, SecureRegistryStatus};
 use sreg_domain::action::{Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::seen::Attempts;
-use sreg_domain::{Action, Desired, Outcome, Seen, TargetKind};
+use sreg_domain::{Action, Desired, Outcome, Seen, StepId, TargetKind};
 use strum::IntoEnumIterator;
 
 use crate::attempts;
@@ -33,9 +33,11 @@ mod fields;
 mod shown;
 mod stale;
 mod steady;
+mod summary;
 mod truths;
 
 use emergencies::Emergencies;
+use summary::Summary;
 
 /// Everything that a report is made from.
 #[derive(Debug, Clone, Copy)]
@@ -178,7 +180,7 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome, attempts: &Attempts)
     }
     // Nobody depends on upkeep: the plan tells of it among its findings.
     let failures = || failures(outcome).filter(|(step, _)| !step.action.is_upkeep());
-    let stalled = failures().find_map(|(step, _)| attempts::stalled(&attempts.all, &step.step.0));
+    let stalled = failures().find_map(|(step, _)| attempts::stalled(&attempts.all, &step.step));
     if let Some(message) = stalled {
         return Verdict {
             state: State::Stalled,
@@ -322,13 +324,10 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
             let would = plan
                 .findings
                 .iter()
-                .filter(|f| f.reason == FindingReason::WouldDo)
+                .filter(|f| matches!(f.reason, FindingReason::WouldDo | FindingReason::WouldWait))
                 .count();
-            let access = fields::summary(&plan.assessment.access, view.targets.gap.is_none());
-            let access = match access.strip_prefix("Open: ") {
-                Some(open) => format!("public access is open on {open}"),
-                None => format!("public access is {}", access.to_lowercase()),
-            };
+            let access = Summary::of(&plan.assessment.access, view.targets.gap.is_none());
+            let access = summary::sentence(&access);
             if would == 0 {
                 format!("observed: {access}; nothing would be done")
             } else {
@@ -365,7 +364,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(30);
 fn requeue(plan: &Plan, outcome: &Outcome, attempts: &Attempts, now: Timestamp) -> Duration {
     let progressed =
         acting(outcome).any(|s| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_))));
-    let failed: Vec<&str> = failures(outcome).map(|(step, _)| step.step.0.as_str()).collect();
+    let failed: Vec<&StepId> = failures(outcome).map(|(step, _)| &step.step).collect();
     let untold = outcome
         .steps
         .iter()
@@ -470,19 +469,20 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
 fn gauges_of_old(former: &SecureRegistryStatus, now: Timestamp) -> Gauges {
     let runs = |u: &BreakGlassUse| !u.ended && u.until.as_ref().is_some_and(|until| now < until.0);
     let access = former.public_access.clone().unwrap_or_default();
+    let summary = Summary::in_status(former);
     let mut open_targets = BTreeMap::new();
     for target in &access.targets {
         let kind = TargetKind::iter().find(|k| k.to_string() == target.target);
-        if let Some(kind) = kind.filter(|_| target.access != "Unknown") {
+        if let Some((kind, closed)) = kind.zip(target.access.is_closed()) {
             let open = open_targets.entry(kind).or_insert(false);
-            *open |= target.access == "Open";
+            *open |= !closed;
         }
     }
     Gauges {
         state: State::Stalled,
         open_targets,
         waits: Vec::new(),
-        locked: (access.summary != "Unknown" && !access.summary.is_empty()).then_some(access.summary == "Locked"),
+        locked: (summary != Summary::Unknown).then_some(summary == Summary::Locked),
         break_glass: former.break_glasses.iter().any(runs),
         break_glass_uses: 0,
         relock_pending: !former.break_glasses.is_empty() && !former.break_glasses.iter().any(runs),

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use sreg_domain::seen::VantagePointSeen;
-use sreg_domain::{ClusterAction, Fact};
+use sreg_domain::{ClusterAction, Fact, StepKind};
 
 use crate::conditions::whole_seconds;
 use crate::draft::cluster_step;
@@ -26,7 +26,7 @@ pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {
         };
         (silent_since != probe.silent_since).then(|| {
             cluster_step(
-                format!("mark-probe {point}"),
+                StepKind::MarkProbe.on(point),
                 ClusterAction::MarkProbe {
                     namespace: probe.namespace.clone(),
                     name: probe.name.clone(),

@@ -3,6 +3,7 @@
 
 use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
+use sreg_domain::reasons::Shown;
 use sreg_domain::seen::{EndpointSeen, IgnoranceKind};
 use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Fact};
 
@@ -12,56 +13,9 @@ use crate::opening;
 use crate::plan::{Assessment, EndpointAssessment, Step, Wait, WaitReason};
 use crate::{attempts, break_glass};
 
-/// Which wait speaks for the object when there are several: the lowest.
-pub(crate) fn rank(reason: WaitReason) -> u8 {
-    use WaitReason::*;
-    match reason {
-        PlanRefusedStalled | ClaimedElsewhereStalled | InvalidSpecStalled | NotGrantedStalled => 0,
-        RegistryAbsentStalled | PermissionStalled | SignInStalled | ScopeAbsentStalled => 1,
-        RegistryIncompleteStalled => 2,
-        RegistryProvisioning => 2,
-        OperationInProgress => 3,
-        BreakGlassStalled => 4,
-        SubnetAbsentStalled
-        | ZoneAbsentStalled
-        | DnsByPolicyStalled
-        | DnsChangeStalled
-        | ForeignResourceStalled
-        | ZoneLinkedElsewhereStalled
-        | DenyAssignmentStalled
-        | ConnectionRejectedStalled
-        | ConnectionRemovedStalled
-        | TargetAbsentStalled
-        | RefusedStalled
-        | EndpointFailedStalled
-        | SettingNotUnderstoodStalled
-        | SnapshotUnreadableStalled
-        | PathLostStalled => 5,
-        // That we opened it ourselves goes before whatever keeps it from being locked again.
-        RollbackAboutToOpen | RollbackBackoff => 6,
-        NameChangesApproval => 6,
-        ConnectionPending => 7,
-        ResourceBusy | RetryPending | EffectPending => 8,
-        NotKnown => 9,
-        EndpointMembersPending => 10,
-        DnsByPolicyPending | DnsExternalPending => 11,
-        NamesAboutToChange | DnsPending => 12,
-        VantagePointMissing | AgentSilent | VantagePointBlindStalled => 14,
-        HostNotCovered | SharedAccountNotAcknowledged => 15,
-        PathsUnknown => 16,
-        RecentPublicClients => 17,
-        PathFailing => 18,
-        LockdownApproval | OpeningApproval => 19,
-        WindowClosed | WindowNeverOpensStalled => 20,
-        RolloutPending | ResourceLockedStalled | TargetLockedStalled | EndpointNotGrantedStalled => 21,
-        DnsSettling => 22,
-        ProofPending => 23,
-    }
-}
-
 /// Orders waits so that the most telling one comes first.
 pub(crate) fn sort(waits: &mut Vec<Wait>) {
-    waits.sort_by(|a, b| (rank(a.reason), &a.message).cmp(&(rank(b.reason), &b.message)));
+    waits.sort_by(|a, b| (a.reason.row().rank, &a.message).cmp(&(b.reason.row().rank, &b.message)));
     waits.dedup();
 }
 
@@ -171,7 +125,7 @@ fn by_plan(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment: &Assess
     if emergency
         && view.desired.public_access == PublicAccess::Disabled
         && !view.desired.observe_only
-        && worst.is_none_or(|w| rank(w) > 0)
+        && worst.is_none_or(|w| w.row().rank > 0)
         && !opening::is_shut(view)
     {
         return State::BreakGlass;
@@ -255,68 +209,23 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
 }
 
 fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> State {
-    use WaitReason::*;
-    match reason {
-        OperationInProgress | ResourceBusy | RetryPending | EffectPending => {
-            if let Some(state) = by_operation(view).or_else(|| attempts::held_state(view)) {
-                state
-            } else if assessment.endpoints.iter().any(|e| e.ready != Some(true)) {
-                State::CreatingEndpoints
-            } else if assessment.dns_ready != Some(true) {
-                State::ConfiguringDns
-            } else {
-                State::Progressing
-            }
-        }
-        NotKnown if is_shut_off(view) => State::Unknown,
-        NotKnown | RegistryProvisioning | PathsUnknown => State::Progressing,
-        EndpointMembersPending => State::CreatingEndpoints,
-        NamesAboutToChange | DnsPending => State::ConfiguringDns,
-        DnsSettling => State::Settling,
-        ProofPending | PathFailing => State::Proving,
-        RollbackAboutToOpen => State::Opening,
-        ConnectionPending => State::AwaitingConnectionApproval,
-        NameChangesApproval | LockdownApproval | OpeningApproval => State::AwaitingApproval,
-        WindowClosed => State::AwaitingWindow,
-        RolloutPending => State::AwaitingRollout,
-        DnsByPolicyPending
-        | DnsExternalPending
-        | VantagePointMissing
-        | AgentSilent
-        | HostNotCovered
-        | SharedAccountNotAcknowledged
-        | RecentPublicClients
-        | RollbackBackoff => State::AwaitingAction,
-        PathLostStalled => State::PathLost,
-        InvalidSpecStalled
-        | NotGrantedStalled
-        | EndpointNotGrantedStalled
-        | RegistryAbsentStalled
-        | RegistryIncompleteStalled
-        | TargetAbsentStalled
-        | ScopeAbsentStalled
-        | WindowNeverOpensStalled
-        | ConnectionRemovedStalled
-        | VantagePointBlindStalled
-        | ResourceLockedStalled
-        | TargetLockedStalled
-        | SubnetAbsentStalled
-        | ZoneAbsentStalled
-        | DnsByPolicyStalled
-        | DnsChangeStalled
-        | ClaimedElsewhereStalled
-        | ForeignResourceStalled
-        | ZoneLinkedElsewhereStalled
-        | DenyAssignmentStalled
-        | PermissionStalled
-        | SignInStalled
-        | ConnectionRejectedStalled
-        | RefusedStalled
-        | EndpointFailedStalled
-        | SettingNotUnderstoodStalled
-        | SnapshotUnreadableStalled
-        | BreakGlassStalled
-        | PlanRefusedStalled => State::Stalled,
+    match reason.row().state {
+        Shown::As(state) => state,
+        Shown::UnderWay => under_way(view, assessment),
+        Shown::Unread if is_shut_off(view) => State::Unknown,
+        Shown::Unread => State::Progressing,
+    }
+}
+
+fn under_way(view: &View<'_>, assessment: &Assessment) -> State {
+    if let Some(state) = by_operation(view).or_else(|| attempts::held_state(view)) {
+        state
+    } else if assessment.endpoints.iter().any(|e| e.ready != Some(true)) {
+        State::CreatingEndpoints
+    } else if assessment.dns_ready != Some(true) {
+        State::ConfiguringDns
+    } else {
+        State::Progressing
     }
 }
 
@@ -324,7 +233,7 @@ fn by_wait(view: &View<'_>, reason: WaitReason, assessment: &Assessment) -> Stat
 fn by_operation(view: &View<'_>) -> Option<State> {
     let on_targets = view.access.iter().filter_map(|a| view.running(&a.id));
     on_targets
-        .filter_map(|o| opening::started_as(&o.operation.step.0))
+        .filter_map(|o| attempts::brought_about(o.operation.step.kind))
         .next()
 }
 

@@ -159,13 +159,15 @@ fn wanted_on_its_target(wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -
 pub(crate) fn until_replaced(view: &View<'_>, wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> Option<Wait> {
     let next = successor(wanted, endpoint)?;
     let ready = standing(view, &next.id, next.target).ready();
-    ready.is_none().then(|| Wait {
-        reason: WaitReason::ResourceBusy,
-        message: format!(
-            "private endpoint {} keeps its records until {}, which takes its place, is ready",
-            endpoint.id.name(),
-            next.id.name()
-        ),
+    ready.is_none().then(|| {
+        Wait::new(
+            WaitReason::ResourceBusy,
+            format!(
+                "private endpoint {} keeps its records until {}, which takes its place, is ready",
+                endpoint.id.name(),
+                next.id.name()
+            ),
+        )
     })
 }
 

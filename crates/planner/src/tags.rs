@@ -16,7 +16,7 @@ use sreg_api::names::OWNER_TAG;
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming::{self, Belonging};
 use sreg_domain::seen::{EndpointSeen, ZoneSeen};
-use sreg_domain::{ArmId, AzureAction, Fact};
+use sreg_domain::{ArmId, AzureAction, Fact, StepKind};
 
 use crate::attempts;
 use crate::draft::{Draft, azure_step};
@@ -90,7 +90,7 @@ fn one(
         return;
     }
     let owner = &view.desired.owner;
-    let step = format!("tag {label}");
+    let step = StepKind::Tag.on(label);
     let mut tags = naming::tags_to_set(wanted, there);
     if belonging == Belonging::TagLost {
         tags.insert(OWNER_TAG.to_owned(), owner.clone());

@@ -22,7 +22,7 @@ use sreg_api::conditions::State;
 use sreg_api::names::{CLAIM_TAG, OWNER_TAG};
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
 use sreg_domain::seen::OperationSeen;
-use sreg_domain::{ClusterAction, Fact, duration, naming};
+use sreg_domain::{ClusterAction, Fact, StepKind, duration, naming};
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
@@ -354,10 +354,10 @@ fn probes(view: &View<'_>, draft: &mut Draft) -> Vec<Step> {
 fn in_azure(view: &View<'_>, draft: &mut Draft) -> Option<Step> {
     let step = azure_claim::release(view)?;
     let may_write = view.desired.is_valid() && !view.desired.observe_only;
-    let why = match attempts::held(view, &step.id.0) {
+    let why = match attempts::held(view, &step.id) {
         _ if !may_write => "nothing is written to Azure for an object that is not valid, or only observes".to_owned(),
         None => return Some(step),
-        Some(wait) if !attempts::is_stalled(view, &step.id.0) && !lasts(view, patience(view)) => {
+        Some(wait) if !attempts::is_stalled(view, &step.id) && !lasts(view, patience(view)) => {
             draft.wait(wait);
             return None;
         }
@@ -426,13 +426,13 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
     if ours && open_or_gone && view.seen.cluster.snapshot.seen().is_some() {
         let config_map = naming::snapshot_name(registry);
         waves.push(vec![cluster_step(
-            "delete-snapshot",
+            StepKind::DeleteSnapshot,
             ClusterAction::DeleteSnapshot { config_map },
         )]);
     }
     if ours && open_or_gone {
         waves.push(vec![cluster_step(
-            "release-claim",
+            StepKind::ReleaseClaim,
             ClusterAction::ReleaseClaim {
                 lease: naming::claim_name(registry),
             },
@@ -444,6 +444,9 @@ fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
         let left: Vec<String> = waves.drain(..).flatten().map(|step| step.action.to_string()).collect();
         leave(draft, long, &left);
     }
-    waves.push(vec![cluster_step("remove-finalizer", ClusterAction::RemoveFinalizer)]);
+    waves.push(vec![cluster_step(
+        StepKind::RemoveFinalizer,
+        ClusterAction::RemoveFinalizer,
+    )]);
     waves
 }

@@ -10,7 +10,7 @@ use sreg_api::registry::*;
 use sreg_domain::desired::{RecentPublicClients, Window};
 use sreg_domain::seen::*;
 use sreg_domain::{
-    Action, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Grants, Purpose, Seen, StepId, TargetKind,
+    Action, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Grants, Purpose, Seen, StepKind, TargetKind,
 };
 use sreg_planner::plan::{PathStanding, Plan, Step, WaitReason};
 use sreg_planner::{as_far_as_the_lint_lets, lint, render};
@@ -29,7 +29,7 @@ fn closing() -> (World, Plan) {
 fn closing_soon(mut world: World) -> (World, Plan) {
     for _ in 0..60 {
         let plan = world.plan();
-        if plan.steps().any(|s| s.id.0.starts_with("close registry")) {
+        if plan.steps().any(|s| s.id.to_string().starts_with("close registry")) {
             return (world, plan);
         }
         let (_, report) = world.visit();
@@ -141,7 +141,7 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             w.seen.cluster.approvals = Fact::Seen(vec![other]);
         }),
         ("an obstacle that nobody acknowledged", |w| {
-            w.seen.azure.reopening_obstacles = Fact::Seen(vec!["a policy denies it".into()])
+            w.seen.azure.reopening_obstacles = Fact::Seen(vec![obstacle("a policy denies it")])
         }),
         ("success with another address", |w| {
             spoke(w).status.as_mut().unwrap().results[0].addresses = vec!["10.0.0.99".into()]
@@ -275,7 +275,7 @@ fn edit(world: &World, edit: Edit) -> Step {
         expected,
     };
     Step {
-        id: StepId("by hand".into()),
+        id: StepKind::Open.on("by hand"),
         action: Action::Azure(action),
         touches: Vec::new(),
     }
@@ -362,7 +362,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
         owner: "somebody".into(),
     };
     let foreign = Step {
-        id: StepId("delete".into()),
+        id: StepKind::DeleteEndpoint.into(),
         action: Action::Azure(foreign),
         touches: Vec::new(),
     };
@@ -375,7 +375,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
         owner: locked.desired.owner.clone(),
     };
     let early = Step {
-        id: StepId("delete".into()),
+        id: StepKind::DeleteEndpoint.into(),
         action: Action::Azure(early),
         touches: Vec::new(),
     };
@@ -410,7 +410,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
                 owner: fresh.desired.owner.clone(),
             };
             plan.waves[2].push(Step {
-                id: StepId(format!("{group:?}")),
+                id: StepKind::CreateEndpoint.on(format!("{group:?}")),
                 action: Action::Azure(action),
                 touches: Vec::new(),
             });
@@ -425,7 +425,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
     hasty.waves.reverse();
     note("teardown", rules(&leaving.desired, &leaving.seen_now(), &hasty));
     let claims = Step {
-        id: StepId("claim".into()),
+        id: StepKind::Claim.into(),
         action: Action::Cluster(ClusterAction::Claim {
             lease: "x".into(),
             from: None,
@@ -576,7 +576,7 @@ fn a_link_before_its_records_and_a_second_write_on_one_resource_are_named() {
     world.suffer(Blow::RemoveRecords(1));
     world.suffer(Blow::RemoveRecords(2));
     let step = |name: &str| Step {
-        id: StepId(name.into()),
+        id: StepKind::LinkZone.on(name),
         action: Action::Azure(link.clone()),
         touches: Vec::new(),
     };
@@ -604,14 +604,14 @@ fn emergency() -> (World, Plan) {
     (world, plan)
 }
 
-fn opening(plan: &Plan) -> Vec<&str> {
+fn opening(plan: &Plan) -> Vec<String> {
     let opening = plan.steps().filter(|step| step.action.opens());
-    opening.map(|step| step.id.0.as_str()).collect()
+    opening.map(|step| step.id.to_string()).collect()
 }
 
 fn azure_step(id: &str, action: AzureAction) -> Step {
     Step {
-        id: StepId(id.into()),
+        id: StepKind::Open.on(id),
         action: Action::Azure(action),
         touches: Vec::new(),
     }
@@ -672,7 +672,7 @@ fn a_fault_in_what_builds_or_removes_keeps_nobody_from_the_way_back() {
 fn of_what_opens_only_what_breaks_a_rule_itself_is_dropped() {
     let (mut world, plan) = emergency();
     let operation = sreg_domain::Operation {
-        step: StepId("close storage contosostore".into()),
+        step: StepKind::Close.on("storage contosostore"),
         resource: storage("contosostore"),
         poll_url: "https://arm/op".into(),
         started_at: world.now,
@@ -690,7 +690,7 @@ fn of_what_opens_only_what_breaks_a_rule_itself_is_dropped() {
 #[test]
 fn an_endpoint_whose_names_no_policy_is_seen_to_make_is_refused() {
     let mut world = World::by_policy();
-    let creates = |plan: &Plan| plan.steps().any(|s| s.id.0.starts_with("create-endpoint"));
+    let creates = |plan: &Plan| plan.steps().any(|s| s.id.kind == StepKind::CreateEndpoint);
     let mut plan = world.plan();
     while !creates(&plan) {
         world.visit();

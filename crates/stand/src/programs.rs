@@ -53,8 +53,6 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .arg("run")
         .args(["--health-address", "127.0.0.1:0"])
         .args(["--installation", "test"])
-        // A stand shows within seconds what takes minutes elsewhere.
-        .args(["--shortest-drift-interval", "0s", "--shortest-probe-interval", "0s"])
         .args(["--azure-credential", "workload-identity"])
         .args([
             "--azure-arm-endpoint",
@@ -70,6 +68,12 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .env("AZURE_TENANT_ID", stand.tenant())
         .env("AZURE_CLIENT_ID", stand.client_id())
         .env("AZURE_FEDERATED_TOKEN_FILE", azure_token(stand).await?);
+    // A stand shows within seconds what takes minutes elsewhere, unless that is what is to be shown.
+    for floor in ["--shortest-drift-interval", "--shortest-probe-interval"] {
+        if !options.args.iter().any(|arg| arg.starts_with(floor)) {
+            program = program.args([floor, "0s"]);
+        }
+    }
     program = program
         .arg("--azure-ca-file")
         .arg(stand.ca_file())

@@ -276,7 +276,8 @@ async fn idle_connections_to_the_health_port_do_not_have_the_operator_restarted(
 async fn an_agent_beside_the_operator_is_not_generated_and_one_put_there_by_hand_takes_no_claim() -> Result<()> {
     for namespace in ["secure-registry-system", "default", "spoke-a-agent"] {
         let output = std::process::Command::new(binary_path("secure-registry-operator")?)
-            .args(["crd", "--part", "agent", "--agent", "spoke-a-agent=spoke-a-agent/agent"])
+            .args(["crd", "--part", "agent", "--image", "registry.example/operator:1"])
+            .args(["--agent", "spoke-a-agent=spoke-a-agent/agent"])
             .arg(format!("--agent=intruder={namespace}/agent"))
             .output()?;
         let said = String::from_utf8_lossy(&output.stderr);

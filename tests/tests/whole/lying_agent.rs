@@ -8,6 +8,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use sreg_api::ConnectivityProbe;
+use sreg_stand::OperatorOptions;
 use sreg_stand::objects::{AGENT_SERVICE_ACCOUNT, ready};
 use sreg_stand::oracle;
 use sreg_testkit::eventually;
@@ -94,23 +95,25 @@ async fn one_lying_agent_opens_nothing_before_people_could_look() -> Result<()> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_whose_lease_is_to_last_for_years_is_silent_when_it_says_no_more() -> Result<()> {
     let mut setting = Setting::demo().await?;
+    let agent = setting.stand.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
+    let leases: Api<Lease> = Api::namespaced(agent, AGENT);
+    let name = format!("vantage-point-{AGENT}");
+    let seen: Api<Lease> = Api::namespaced(setting.stand.client.clone(), AGENT);
+    eventually(SETTLED, "the agent to take its Lease", || async {
+        seen.get(&name).await.map(drop).map_err(|e| e.to_string())
+    })
+    .await?;
     setting.take_over_agent(AGENT)?;
     if let Some(operator) = setting.operator.take() {
         operator.kill9()?;
     }
-    let agent = setting.stand.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
     let seven_minutes_ago = k8s_openapi::jiff::Timestamp::now() - Duration::from_secs(420);
     let lasting = json!({"spec": {
         "holderIdentity": AGENT, "leaseDurationSeconds": i32::MAX,
         "renewTime": seven_minutes_ago.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
     }});
-    let leases: Api<Lease> = Api::namespaced(agent, AGENT);
     leases
-        .patch(
-            &format!("vantage-point-{AGENT}"),
-            &PatchParams::default(),
-            &Patch::Merge(&lasting),
-        )
+        .patch(&name, &PatchParams::default(), &Patch::Merge(&lasting))
         .await?;
     setting.restart_operator().await?;
     setting.apply(|_| ()).await?;
@@ -129,6 +132,15 @@ async fn an_agent_whose_lease_is_to_last_for_years_is_silent_when_it_says_no_mor
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_reports_without_a_pause_is_damped() -> Result<()> {
     let mut setting = Setting::demo().await?;
+    if let Some(operator) = setting.operator.take() {
+        operator.kill9()?;
+    }
+    let options = OperatorOptions {
+        // As shipped, which the other tests have no time for.
+        args: vec!["--shortest-probe-interval=5s".into()],
+        ..OperatorOptions::default()
+    };
+    setting.operator = Some(setting.stand.start_operator(options).await?);
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     setting.take_over_agent(AGENT)?;

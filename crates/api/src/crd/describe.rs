@@ -11,6 +11,7 @@ use crate::registry::{
     ApprovalMode, DeletionPolicy, DnsMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate,
     PolicyAssignments, PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy,
 };
+use crate::status::{Access, Actor, Target};
 use crate::vantage_point::VantageNetwork;
 
 /// The values of one enumeration, in order, each with what it means.
@@ -24,7 +25,9 @@ pub(super) fn describe(schema: &mut Value) {
 /// Every enumeration of the API. A new one that is missing here fails the test that reads the definitions.
 fn enumerations() -> Vec<Meanings> {
     vec![
+        meanings::<Access>(),
         meanings::<AccountUse>(),
+        meanings::<Actor>(),
         meanings::<ApprovalMode>(),
         meanings::<BreakGlassPhase>(),
         meanings::<ChangeApprovalPhase>(),
@@ -45,6 +48,7 @@ fn enumerations() -> Vec<Meanings> {
         meanings::<RegistryOperation>(),
         meanings::<ResolutionPolicy>(),
         meanings::<RollbackPolicy>(),
+        meanings::<Target>(),
         meanings::<VantageNetwork>(),
     ]
 }

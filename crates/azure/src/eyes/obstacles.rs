@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sreg_domain::seen::{ContainerRegistrySeen, DenyAssignment, Fact};
+use sreg_domain::seen::{ContainerRegistrySeen, DenyAssignment, Fact, Obstacle, ObstacleKind};
 use sreg_domain::{ArmId, ExportPolicy};
 
 use super::Look;
@@ -67,28 +67,30 @@ fn deny_assignment(item: &Value) -> Result<DenyAssignment, &'static str> {
 pub(super) fn together(
     policies: Fact<Vec<String>>,
     acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
-) -> Fact<Vec<String>> {
-    policies.map(|mut sentences| {
-        for (id, acr) in acrs {
-            let export = acr.seen().and_then(|a| a.export_policy.as_ref());
-            if let Some(ExportPolicy::Unknown(status)) = export {
-                sentences.push(format!(
-                    "the export policy of {} is {status:?}, which this version of the operator does not know: it may forbid \
-                     opening again",
-                    id.key()
-                ));
-            }
-            if export == Some(&ExportPolicy::Disabled) {
-                // An acknowledgement names a digest of these sentences: Azure may spell the id in another case next time.
-                sentences.push(format!(
-                    "the export policy of {} is disabled, which Azure combines with disabled public access only: enable it \
-                     before opening again",
-                    id.key()
-                ));
-            }
-        }
-        sentences
+) -> Fact<Vec<Obstacle>> {
+    let of = |kind: ObstacleKind| move |message: String| Obstacle { kind, message };
+    policies.map(|sentences| {
+        let policies = sentences.into_iter().map(of(ObstacleKind::PolicyAssignment));
+        let exports = acrs.iter().filter_map(|(id, acr)| export(id, acr.seen()?));
+        policies.chain(exports.map(of(ObstacleKind::ExportPolicy))).collect()
     })
+}
+
+/// An acknowledgement names a digest of these sentences: Azure may spell the id in another case next time.
+fn export(id: &ArmId, acr: &ContainerRegistrySeen) -> Option<String> {
+    match acr.export_policy.as_ref()? {
+        ExportPolicy::Unknown(status) => Some(format!(
+            "the export policy of {} is {status:?}, which this version of the operator does not know: it may forbid opening \
+             again",
+            id.key()
+        )),
+        ExportPolicy::Disabled => Some(format!(
+            "the export policy of {} is disabled, which Azure combines with disabled public access only: enable it before \
+             opening again",
+            id.key()
+        )),
+        ExportPolicy::Enabled => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Who asked storage and container registry lately, by address (azure.md §8.3, §8.4), from a Log Analytics workspace that the
 //! spec names. Private addresses too: clients of the same region, or of a subnet with a service endpoint, reach the public side
-//! with them (azure.md §0), so that only the planner, which knows the client networks, can tell who came through our endpoints.
+//! with them (azure.md §8.3), so that only the planner, which knows the client networks, can tell who came through our endpoints.
 //! No rows from a target at all means that its logs do not arrive there, which is not the same as no clients: `Unknown`.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,8 +8,8 @@ use serde_json::Value;
 use sreg_domain::desired::Desired;
 use sreg_domain::rights::Permissions;
 use sreg_domain::seen::{
-    ContainerRegistrySeen, DenyAssignment, EndpointSeen, Fact, LockSeen, PublicClient, RegionSeen, RegistrySeen,
-    StorageSeen,
+    ContainerRegistrySeen, DenyAssignment, EndpointSeen, Fact, LockSeen, Obstacle, PublicClient, RegionSeen,
+    RegistrySeen, StorageSeen,
 };
 use sreg_domain::{ArmId, EndpointGroup, Fqdn, Known, Location};
 
@@ -32,7 +32,7 @@ pub(super) struct Core {
     pub(super) accounts_left: BTreeMap<ArmId, Fact<()>>,
     pub(super) locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
     pub(super) recent_public_clients: Fact<Vec<PublicClient>>,
-    pub(super) reopening_obstacles: Fact<Vec<String>>,
+    pub(super) reopening_obstacles: Fact<Vec<Obstacle>>,
     pub(super) rights: BTreeMap<ArmId, Fact<Permissions>>,
 }
 

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use azure_core::http::Method;
 use serde_json::Value;
 use sreg_domain::ArmId;
-use sreg_domain::action::{AzureAction, Disposition, Effect, Failure, StepId};
+use sreg_domain::StepId;
+use sreg_domain::action::{AzureAction, Disposition, Effect, Failure};
 use tokio::time::Instant;
 
 use crate::arm::{Answer, Arm, Call, CallError, Cause};

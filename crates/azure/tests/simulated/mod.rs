@@ -19,10 +19,9 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use sreg_api::registry::{DeletionPolicy, DnsMode, PublicAccess, ResolutionPolicy, RollbackPolicy};
 use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Eyes, Hands, connect_through};
-use sreg_domain::action::StepId;
 use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Verification};
 use sreg_domain::seen::{AzureSeen, OperationState};
-use sreg_domain::{ArmId, AzureAction, Cloud, Effect, EndpointGroup, Failure, Grants, Known};
+use sreg_domain::{ArmId, AzureAction, Cloud, Effect, EndpointGroup, Failure, Grants, Known, StepKind};
 
 pub const OWNER: &str = "test/ml-platform/contoso-models";
 pub const TENANT: &str = "0a000000-0000-4000-8000-0000000000ff";
@@ -155,7 +154,7 @@ impl Bench {
 
     pub async fn carry_out(&self, action: AzureAction) -> Result<Effect, Failure> {
         self.client
-            .carry_out("ml", &StepId("step".into()), &action, Duration::from_secs(60))
+            .carry_out("ml", &StepKind::Tag.into(), &action, Duration::from_secs(60))
             .await
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use azure_sim::FaultEffect;
 use azure_sim::journal::Entry;
-use sreg_domain::action::{Disposition, StepId};
+use sreg_domain::action::Disposition;
 use sreg_domain::seen::{IgnoranceKind, OperationState};
-use sreg_domain::{AzureAction, Effect, EndpointGroup};
+use sreg_domain::{AzureAction, Effect, EndpointGroup, StepKind};
 
 use crate::simulated::*;
 use crate::steps::*;
@@ -136,7 +136,7 @@ async fn a_lock_waits_alone_while_throttling_pauses_the_subscription() {
     let refused = sreg_azure::Hands::carry_out(
         &bench.client,
         "ml",
-        &StepId("s".into()),
+        &StepKind::Tag.into(),
         &create(2),
         Duration::from_secs(1),
     )

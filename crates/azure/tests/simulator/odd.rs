@@ -9,9 +9,9 @@ use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request, StatusCode};
 use jiff::Timestamp;
 use sreg_azure::{Eyes, connect_through};
-use sreg_domain::action::{Operation, StepId};
+use sreg_domain::action::Operation;
 use sreg_domain::seen::{IgnoranceKind, OperationState};
-use sreg_domain::{AzureAction, Effect, EndpointGroup, Known};
+use sreg_domain::{AzureAction, Effect, EndpointGroup, Known, StepKind};
 use tokio::time::Instant;
 
 use crate::simulated::*;
@@ -116,7 +116,7 @@ async fn a_silent_azure_ends_the_visit_at_its_deadline() {
 
 fn known(poll_urls: &[&str]) -> Known {
     let operation = |poll_url: &&str| Operation {
-        step: StepId("s".into()),
+        step: StepKind::Tag.into(),
         resource: id(REGISTRY),
         poll_url: (*poll_url).into(),
         started_at: Timestamp::now(),
@@ -196,7 +196,7 @@ async fn a_name_that_would_lead_to_another_resource_is_not_asked_for() {
             owner: OWNER.into(),
         };
         let refused =
-            sreg_azure::Hands::carry_out(&client, "ml", &StepId("s".into()), &create, Duration::from_secs(5)).await;
+            sreg_azure::Hands::carry_out(&client, "ml", &StepKind::Tag.into(), &create, Duration::from_secs(5)).await;
         let failure = refused.unwrap_err();
         assert!(failure.message.starts_with("not sent: "), "{name:?}: {failure:?}");
         assert_eq!(odd.calls.load(Ordering::SeqCst), 0, "{name:?}");
@@ -224,7 +224,7 @@ async fn a_write_answered_with_a_foreign_poll_url_is_polled_by_its_resource() {
         owner: OWNER.into(),
     };
     let effect =
-        sreg_azure::Hands::carry_out(&client, "ml", &StepId("s".into()), &create, Duration::from_secs(5)).await;
+        sreg_azure::Hands::carry_out(&client, "ml", &StepKind::Tag.into(), &create, Duration::from_secs(5)).await;
     let Ok(Effect::Started(operation)) = effect else {
         panic!("{effect:?}")
     };

@@ -92,7 +92,9 @@ async fn an_exemption_frees_the_way_back_as_it_frees_the_write() {
     assigned(&bench);
     let told = bench.observe().await.reopening_obstacles.seen().unwrap().clone();
     assert!(
-        told[0].contains("denies opening contosoreg by \"No public registries\""),
+        told[0]
+            .message
+            .contains("denies opening contosoreg by \"No public registries\""),
         "{told:?}"
     );
     let exemption = format!("{REGISTRY}/providers/Microsoft.Authorization/policyExemptions/ours");

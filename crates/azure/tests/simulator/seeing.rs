@@ -31,7 +31,7 @@ async fn a_public_registry_is_seen_with_everything_behind_it() {
     assert!(acr.login_server.is_some());
     assert!(!seen(&azure.discovery).is_empty());
     assert!(!seen(&azure.deny_assignments).is_empty());
-    assert_eq!(seen(&azure.reopening_obstacles), &Vec::<String>::new());
+    assert_eq!(seen(&azure.reopening_obstacles), &Vec::new());
     assert!(azure.recent_public_clients.is_absent());
     assert_eq!(azure.endpoints.len(), 3);
     assert!(azure.endpoints.values().all(Fact::is_absent));
@@ -284,7 +284,7 @@ async fn a_policy_that_denies_and_an_export_policy_are_obstacles() {
     let azure = bench.observe().await;
     let obstacles = seen(&azure.reopening_obstacles);
     assert_eq!(obstacles.len(), 1, "{obstacles:?}");
-    assert!(obstacles[0].contains("No public registries"));
+    assert!(obstacles[0].message.contains("No public registries"));
     let acr = azure.container_registries.keys().next().unwrap();
     bench.simulator.change_by_hand(acr.as_str(), |b| {
         b["properties"]["policies"]["exportPolicy"]["status"] = json!("disabled")

@@ -8,9 +8,9 @@ use azure_sim::journal::Entry;
 use azure_sim::world::RegistryPut;
 use serde_json::json;
 use sreg_azure::Hands;
-use sreg_domain::action::{Edit, StepId};
+use sreg_domain::action::Edit;
 use sreg_domain::seen::AzureSeen;
-use sreg_domain::{ArmId, AzureAction, Effect, EndpointGroup, TargetKind};
+use sreg_domain::{ArmId, AzureAction, Effect, EndpointGroup, StepKind, TargetKind};
 
 use crate::simulated::*;
 use crate::steps::*;
@@ -475,7 +475,7 @@ async fn what_opens_waits_for_no_budget_of_ours() {
     assert_eq!(bench.carry_out(create).await.unwrap_err().status, Some(429));
     for target in targets(&closed) {
         let action = edit(&closed, &target, Edit::Open);
-        let step = StepId("break-glass".into());
+        let step = StepKind::BreakGlass.into();
         let opened = bench
             .client
             .carry_out("ml", &step, &action, Duration::from_secs(5))

@@ -489,6 +489,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         step,
         resource_id: _,
         reason,
+        code,
         message: _,
         since,
         at,
@@ -496,7 +497,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         next_try,
     } in refusals
     {
-        (step, reason, tries, time(since), time(at), time(next_try)).hash(hasher);
+        (step, reason, code, tries, time(since), time(at), time(next_try)).hash(hasher);
     }
     approvals_wanted.len().hash(hasher);
     for ApprovalWanted {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sreg_api::SecureRegistryStatus;
 use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::seen::EndpointSeen;
-use sreg_domain::{Action, AzureAction, ClusterAction, Fact, Seen, StepId};
+use sreg_domain::{Action, AzureAction, ClusterAction, Fact, Seen, StepKind};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
 
@@ -152,7 +152,7 @@ impl Lockdown {
         let endpoints = world.seen.azure.endpoints.values().filter_map(Fact::seen);
         let tagged = endpoints.filter(|endpoint| endpoint.owner.as_ref() == Some(&world.desired.owner));
         let delete = |endpoint: &EndpointSeen| Step {
-            id: StepId(format!("delete-endpoint {} by its tag", endpoint.id.name())),
+            id: StepKind::DeleteEndpoint.on(format!("{} by its tag", endpoint.id.name())),
             action: Action::Azure(AzureAction::DeleteEndpoint {
                 id: endpoint.id.clone(),
                 owner: world.desired.owner.clone(),

@@ -195,7 +195,7 @@ impl State {
                 let (then, now) = (&planned.world.desired.object, &self.world.desired.object);
                 (then.generation == now.generation).hash(hasher);
                 for step in &planned.done {
-                    (step.step.0.as_str(), std::mem::discriminant(&step.result)).hash(hasher);
+                    (&step.step, std::mem::discriminant(&step.result)).hash(hasher);
                 }
             }
         }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
 use sreg_api::{BreakGlassPhase, BreakGlassStatus};
 use sreg_domain::seen::BreakGlassSeen;
-use sreg_domain::{ClusterAction, Fact, duration};
+use sreg_domain::{ClusterAction, Fact, StepKind, duration};
 
 use super::{Term, after, is_spent, terms};
 use crate::conditions::{truncate, whole_seconds};
@@ -34,7 +34,7 @@ fn say(phase: BreakGlassPhase, until: Option<Timestamp>, message: impl AsRef<str
 fn step(namespace: &str, glass: &BreakGlassSeen, status: BreakGlassStatus) -> Option<Step> {
     (glass.status.as_ref() != Some(&status)).then(|| {
         cluster_step(
-            format!("tell-break-glass {}", glass.name),
+            StepKind::TellBreakGlass.on(&glass.name),
             ClusterAction::TellBreakGlass {
                 namespace: namespace.to_owned(),
                 name: glass.name.clone(),
@@ -64,7 +64,7 @@ pub(crate) fn tell(view: &View<'_>, waits: &[Wait], findings: &[Finding]) -> Vec
 
 /// What somebody has to end before the registry can be locked, the most telling first. What only time or Azure ends is not told here:
 /// it comes and goes.
-pub(crate) fn up_to_people<'a>(view: &'a View<'_>, waits: &'a [Wait]) -> impl Iterator<Item = &'a Wait> {
+pub(crate) fn up_to_people(waits: &[Wait]) -> impl Iterator<Item = &Wait> {
     let said_elsewhere = [
         WaitReason::BreakGlassStalled,
         WaitReason::ResourceLockedStalled,
@@ -77,7 +77,7 @@ pub(crate) fn up_to_people<'a>(view: &'a View<'_>, waits: &'a [Wait]) -> impl It
     };
     waits.iter().filter(move |wait| {
         let theirs = wait.reason.is_stalled() || (person(wait) && wait.reason != WaitReason::ProofPending);
-        theirs && !said_elsewhere.contains(&wait.reason) && !attempts::is_about_opening(view, wait)
+        theirs && !said_elsewhere.contains(&wait.reason) && !attempts::is_about_opening(wait)
     })
 }
 
@@ -113,7 +113,7 @@ fn status(
     let until = whole_seconds(term.until).0;
     if term.runs(view.now) {
         let restored = opening::is_restored(view);
-        let stays = up_to_people(view, waits).find(|wait| wait.reason.is_stalled());
+        let stays = up_to_people(waits).find(|wait| wait.reason.is_stalled());
         let stays = stays.map(|wait| stays_open(view, wait)).unwrap_or_default();
         return match no_effect(view) {
             Some(why) => Some(say(Ignored, Some(term.until), format!("has no effect: {why}"))),
@@ -159,7 +159,7 @@ fn status(
     let next = match (no_effect(view), view.desired.what_is_wrong()) {
         (Some(why), _) => format!("nothing is locked again: {why}"),
         (None, Some(wrong)) => format!("nothing is locked again before {registry} is repaired: {wrong}"),
-        (None, None) => match up_to_people(view, waits).next() {
+        (None, None) => match up_to_people(waits).next() {
             Some(wait) => format!(
                 "{registry} is not locked again before this is done: {}",
                 in_short(view, &wait.message)

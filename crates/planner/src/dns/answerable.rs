@@ -65,13 +65,13 @@ fn is_free(view: &View<'_>, w: &Wanted<'_>) -> bool {
 }
 
 fn waits(w: &Wanted<'_>) -> Wait {
-    Wait {
-        reason: WaitReason::DnsPending,
-        message: format!(
+    Wait::new(
+        WaitReason::DnsPending,
+        format!(
             "private endpoint {} is made once its private DNS zone can take its records: before that, networks that ask a zone of that name would get no answer for names that resolve today",
             w.label()
         ),
-    }
+    )
 }
 
 /// A network of the place asks another zone of that name, or may.

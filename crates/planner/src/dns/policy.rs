@@ -103,26 +103,26 @@ pub(crate) fn may_make(view: &View<'_>, w: &Wanted<'_>, draft: &mut Draft) -> Ve
                 ..wait
             })
         }
-        Cover::No(lacks) => Verdict::Denied(Wait {
-            reason: WaitReason::DnsByPolicyStalled,
-            message: format!(
+        Cover::No(lacks) => Verdict::Denied(Wait::new(
+            WaitReason::DnsByPolicyStalled,
+            format!(
                 "{}. Nothing is made for entry {} before one does: {}",
                 uncovered(view, w, &lacks),
                 w.place.name,
                 who_acts(view, w)
             ),
-        }),
+        )),
         Cover::Yes => match all_of_entry_are_covered(view, w) {
             true => Verdict::Free,
-            false => Verdict::Denied(Wait {
-                reason: WaitReason::DnsByPolicyStalled,
-                message: format!(
+            false => Verdict::Denied(Wait::new(
+                WaitReason::DnsByPolicyStalled,
+                format!(
                     "private endpoint {} is made when policies cover all endpoints of entry {}, which they do not yet, as is said of each; {}",
                     w.label(),
                     w.place.name,
                     or_state(w)
                 ),
-            }),
+            )),
         },
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
 use sreg_domain::seen::{EndpointSeen, Member, ZoneGroupSeen, ZoneSeen};
-use sreg_domain::{ArmId, AzureAction, Fact};
+use sreg_domain::{ArmId, AzureAction, Fact, StepKind};
 
 use super::zone_groups;
 use crate::draft::{Draft, azure_step};
@@ -164,7 +164,7 @@ fn may_not_overwrite(
             ),
         ),
     };
-    Some(Wait { reason, message })
+    Some(Wait::new(reason, message))
 }
 
 /// A zone that we may have made and whose tag somebody removed: its name does not tell.
@@ -247,7 +247,7 @@ fn put_zone_group(view: &View<'_>, w: &Wanted<'_>, own: ArmId, zone: &ArmId) -> 
     Step {
         touches: names::touched_by_zone_group(view, w, zone),
         ..azure_step(
-            format!("put-zone-group {}", w.label()),
+            StepKind::PutZoneGroup.on(w.label()),
             AzureAction::PutZoneGroup {
                 id: own,
                 zones: vec![zone.clone()],
@@ -273,7 +273,7 @@ fn misplaced(
         ),
         None if view.all_open() => draft.azure.push(Step {
             touches: names::touched_by_zone_group(view, w, zone),
-            ..azure_step(format!("delete-zone-group {}", w.label()), AzureAction::DeleteZoneGroup { id: own.clone() })
+            ..azure_step(StepKind::DeleteZoneGroup.on(w.label()), AzureAction::DeleteZoneGroup { id: own.clone() })
         }),
         None => draft.waiting(
             WaitReason::DnsChangeStalled,

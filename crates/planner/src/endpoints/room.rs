@@ -3,7 +3,8 @@
 use sreg_domain::seen::SubnetSeen;
 use sreg_domain::{ArmId, EndpointGroup, Fact};
 
-use super::{Wanted, wanted};
+use super::{Wanted, creation, wanted};
+use crate::attempts;
 use crate::facts::View;
 use crate::plan::{Wait, WaitReason};
 use crate::release;
@@ -45,14 +46,16 @@ fn need(view: &View<'_>, w: &Wanted<'_>) -> String {
 /// A subnet that has no room for an endpoint: Azure would leave a failed one behind.
 pub(super) fn lacks(view: &View<'_>, w: &Wanted<'_>, subnet: &SubnetSeen) -> Option<Wait> {
     let free = subnet.free_addresses?;
-    (free < addresses_of(view, w)).then(|| Wait {
-        reason: WaitReason::EndpointFailedStalled,
-        message: format!(
-            "subnet {} has {free} addresses left: {}{}",
-            subnet.id.name(),
-            need(view, w),
-            replaced_there(view, w).map(make_room).unwrap_or_default()
-        ),
+    (free < addresses_of(view, w)).then(|| {
+        Wait::new(
+            WaitReason::EndpointFailedStalled,
+            format!(
+                "subnet {} has {free} addresses left: {}{}",
+                subnet.id.name(),
+                need(view, w),
+                replaced_there(view, w).map(make_room).unwrap_or_default()
+            ),
+        )
     })
 }
 
@@ -76,7 +79,7 @@ fn make_room(former: &ArmId) -> String {
 
 /// What a full subnet would have to hold, where Azure says that it is full.
 pub(super) fn with_need(view: &View<'_>, w: &Wanted<'_>, wait: Wait) -> Wait {
-    if !wait.message.contains("SubnetIsFull") {
+    if attempts::code(view, &creation(w)) != Some("SubnetIsFull") {
         return wait;
     }
     Wait {

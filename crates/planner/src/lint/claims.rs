@@ -2,10 +2,12 @@
 
 use sreg_api::grant::RegistryOperation;
 use sreg_api::names::CLAIM_TAG;
+use sreg_api::status::RefusalStatus;
 use sreg_domain::naming::ClaimMark;
-use sreg_domain::{AzureAction, Purpose};
+use sreg_domain::{AzureAction, Purpose, StepId, StepKind};
 
 use super::{Lint, azure, people};
+use crate::plan::WaitReason;
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     let (desired, seen) = (lint.desired, lint.seen);
@@ -24,9 +26,18 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     let status = &seen.object.status;
     let locked = people::locked_in_its_name(desired, seen);
     let lost = status.claim_lost_to.is_some();
-    let passes = ["RetryPending", "EffectPending"];
-    let mut tried = status.refusals.iter().chain(&seen.memory.attempts.all);
-    let unwritable = tried.any(|r| r.step.starts_with("claim-in-azure ") && !passes.contains(&r.reason.as_str()));
+    let stubborn = |step: StepId, reason: WaitReason| {
+        step.kind == StepKind::ClaimInAzure && !matches!(reason, WaitReason::RetryPending | WaitReason::EffectPending)
+    };
+    let read = |r: &RefusalStatus| {
+        Some((
+            r.step.parse().ok()?,
+            r.reason.parse().unwrap_or(WaitReason::RefusedStalled),
+        ))
+    };
+    let recorded = status.refusals.iter().filter_map(read);
+    let remembered = seen.memory.attempts.all.iter().map(|r| (r.step.clone(), r.reason));
+    let unwritable = recorded.chain(remembered).any(|(step, reason)| stubborn(step, reason));
     if !of_another_cluster && !lost && (held_before || locked || unwritable || seen.object.deleting) {
         return;
     }

@@ -73,7 +73,7 @@ fn approval_digest(desired: &Desired, seen: &Seen, targets: &[&ArmId], places: &
     );
     parts.extend(desired.waived_hosts.keys().map(|host| format!("unproven host {host}")));
     let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
-    parts.extend(obstacles.map(|obstacle| format!("obstacle {obstacle}")));
+    parts.extend(obstacles.map(|obstacle| format!("obstacle {}", obstacle.message)));
     for id in targets {
         let locks = locks_over(seen, id).unwrap_or_default();
         parts.extend(locks.iter().map(|lock| {

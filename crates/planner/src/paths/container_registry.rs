@@ -28,18 +28,20 @@ pub(super) fn names_of(
     gaps.extend(missing.map(|host| not_carried(view, id, host.as_str(), place)));
     // Nobody is sent there yet. What is locked stays proven; what is not waits for the names.
     if !view.all_closed() {
-        gaps.extend(coming.iter().map(|replica| Wait {
-            reason: WaitReason::PathsUnknown,
-            message: format!("Azure is still adding a replica of {} in {replica}", id.name()),
+        gaps.extend(coming.iter().map(|replica| {
+            Wait::new(
+                WaitReason::PathsUnknown,
+                format!("Azure is still adding a replica of {} in {replica}", id.name()),
+            )
         }));
     }
     let replicas = match &registry.replicas {
         Fact::Seen(replicas) if !replicas.is_empty() => replicas,
         Fact::Seen(_) | Fact::Absent => {
-            gaps.push(Wait {
-                reason: WaitReason::PathsUnknown,
-                message: format!("Azure reports no replica of {}", id.name()),
-            });
+            gaps.push(Wait::new(
+                WaitReason::PathsUnknown,
+                format!("Azure reports no replica of {}", id.name()),
+            ));
             return;
         }
         unknown => return gaps.push(unread(&format!("replicas of {}", id.name()), unknown)),
@@ -63,13 +65,13 @@ fn not_carried(view: &View<'_>, id: &ArmId, what: &str, place: &EndpointPlace) -
     } else {
         ""
     };
-    Wait {
-        reason: WaitReason::HostNotCovered,
-        message: format!(
+    Wait::new(
+        WaitReason::HostNotCovered,
+        format!(
             "{what} is not among the names of the private endpoints of entry {}: clients that are sent there would be cut off. Azure adds its address to the endpoint by itself, if subnet {} has a free one and whoever adds the replica has the right Microsoft.Network/privateEndpoints/privateLinkServiceProxies/write: see to both, take the replica away and add it again (az acr replication list --registry {}){remade}",
             place.name,
             place.subnet,
             id.name()
         ),
-    }
+    )
 }

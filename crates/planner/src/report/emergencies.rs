@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
 use sreg_api::status::{BreakGlassUse, HistoryEntry};
 use sreg_domain::Fact;
@@ -12,6 +13,9 @@ use crate::conditions::{truncate, whole_seconds};
 use crate::facts::View;
 use crate::opening;
 use crate::plan::Wait;
+
+/// What history calls the end of one.
+pub(super) const BREAK_GLASS_ENDED: &str = "BreakGlassEnded";
 
 /// Status stays small. The first is kept, because the longest time counts from it.
 const MOST_USES: usize = 8;
@@ -122,9 +126,13 @@ impl Emergencies {
             time: Some(whole_seconds(now)),
             state: state.into(),
             message: truncate(message, 256),
+            evidence_digest: None,
         };
-        let ended = self.ended.iter().map(move |message| line("BreakGlassEnded", message));
-        let begun = self.begun.iter().map(move |message| line("BreakGlass", message));
+        let ended = self.ended.iter().map(move |message| line(BREAK_GLASS_ENDED, message));
+        let begun = self
+            .begun
+            .iter()
+            .map(move |message| line(State::BreakGlass.into(), message));
         ended.chain(begun)
     }
 }
@@ -153,7 +161,7 @@ fn end_of(view: &View<'_>, waits: &[Wait], over: &BreakGlassUse, running: &[&Ter
         format!("under managementPolicy: Observe nothing locks {registry} again")
     } else if !view.desired.is_valid() {
         format!("{registry} is locked again once its SecureRegistry is valid")
-    } else if let Some(wait) = break_glass::up_to_people(view, waits).next() {
+    } else if let Some(wait) = break_glass::up_to_people(waits).next() {
         format!("{registry} is not locked again before this is done: {}", wait.message)
     } else {
         format!("{registry} is locked again, once every path is proven anew")

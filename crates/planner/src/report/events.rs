@@ -6,6 +6,7 @@ use sreg_domain::action::{Effect, StepResult};
 use sreg_domain::{Action, Outcome};
 
 use super::emergencies::Emergencies;
+use super::summary::Summary;
 use super::{EventNote, Verdict, fields};
 use crate::conditions::truncate;
 use crate::facts::{View, was_locked};
@@ -34,14 +35,6 @@ fn condition(status: &SecureRegistryStatus, kind: ConditionType) -> Option<&str>
         .map(|c| c.status.as_str())
 }
 
-fn summary(status: &SecureRegistryStatus) -> &str {
-    status
-        .public_access
-        .as_ref()
-        .map(|p| p.summary.as_str())
-        .unwrap_or("Unknown")
-}
-
 /// All transitions of one visit.
 pub(super) fn transitions(
     view: &View<'_>,
@@ -52,7 +45,7 @@ pub(super) fn transitions(
 ) -> Vec<EventNote> {
     let former = &view.seen.object.status;
     let mut events: Vec<EventNote> = state_changed(former, status, verdict).into_iter().collect();
-    let (before, after) = (summary(former), summary(status));
+    let (before, after) = (Summary::in_status(former), Summary::in_status(status));
     if fields::locked_now(former, status) {
         events.retain(|e| e.reason != SETTLED);
         let proof = fields::evidence(view, status)
@@ -75,7 +68,7 @@ pub(super) fn transitions(
             ),
         ));
     }
-    if (before == "Locked" || was_locked(former)) && after.starts_with("Open") {
+    if (before == Summary::Locked || was_locked(former)) && after.is_open() {
         events.push(event(
             true,
             "OpenedAgain",

@@ -118,11 +118,11 @@ fn access(access: &mut PublicAccessStatus) {
         let TargetAccessStatus {
             target,
             resource_id,
-            access,
+            access: _,
             detail,
             refusal,
         } = target;
-        [target, access, detail].into_iter().chain(refusal).for_each(told);
+        [target, detail].into_iter().chain(refusal).for_each(told);
         key(resource_id);
     }
 }
@@ -202,6 +202,7 @@ fn refusal(refusal: &mut RefusalStatus) {
         step,
         resource_id,
         reason,
+        code,
         message,
         since: _,
         at: _,
@@ -209,7 +210,7 @@ fn refusal(refusal: &mut RefusalStatus) {
         next_try: _,
     } = refusal;
     [step, resource_id].into_iter().for_each(key);
-    [reason, message].into_iter().for_each(told);
+    [reason, message].into_iter().chain(code).for_each(told);
 }
 
 fn wanted(wanted: &mut ApprovalWanted) {
@@ -285,6 +286,8 @@ fn line(line: &mut HistoryEntry) {
         time: _,
         state,
         message,
+        evidence_digest,
     } = line;
     [state, message].into_iter().for_each(told);
+    evidence_digest.iter_mut().for_each(key);
 }

@@ -12,9 +12,10 @@ use sreg_api::status::{
     SnapshotStatus, TargetAccessStatus, WaitStatus,
 };
 use sreg_domain::action::{Effect, StepOutcome, StepResult};
-use sreg_domain::{Action, AzureAction, Digest, Fact, Outcome, TargetKind, naming};
+use sreg_domain::{Action, AzureAction, Digest, Fact, Outcome, naming};
 
-use super::emergencies::Emergencies;
+use super::emergencies::{BREAK_GLASS_ENDED, Emergencies};
+use super::summary::Summary;
 use super::{Verdict, exposure, shown, stale};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::facts::View;
@@ -105,9 +106,10 @@ pub(super) fn status(
         status.history.push(HistoryEntry {
             time: Some(whole_seconds(now)),
             state: State::Locked.to_string(),
+            evidence_digest: Some(digest.clone()),
             message: truncate(
                 &format!(
-                    "{EVIDENCE}{digest}{approver}: registry, storage and container registry are closed to the public{}",
+                    "evidence {digest}{approver}: registry, storage and container registry are closed to the public{}",
                     view.but_for()
                 ),
                 256,
@@ -140,15 +142,13 @@ fn bound(status: &mut SecureRegistryStatus) {
     }
 }
 
-const EVIDENCE: &str = "evidence ";
-
 fn is_record(line: &HistoryEntry) -> bool {
-    line.message.starts_with(EVIDENCE) || line.state.starts_with("BreakGlass")
+    line.evidence_digest.is_some() || line.state == State::BreakGlass.to_string() || line.state == BREAK_GLASS_ENDED
 }
 
 /// All three became closed, by what status remembers: in between something may not have been readable.
 pub(super) fn locked_now(former: &SecureRegistryStatus, status: &SecureRegistryStatus) -> bool {
-    let closed = status.public_access.as_ref().is_some_and(|p| p.summary == "Locked");
+    let closed = Summary::in_status(status) == Summary::Locked;
     let remediated = |s: &SecureRegistryStatus| {
         let exposure = s.exposure.as_ref();
         exposure.is_some_and(|e| e.time_to_remediate_seconds.is_some())
@@ -169,6 +169,7 @@ fn keep_what_was_not_judged(former: &SecureRegistryStatus, status: &mut SecureRe
 fn keep_findings(former: &SecureRegistryStatus, status: &mut SecureRegistryStatus) {
     let judged = [
         FindingReason::WouldDo,
+        FindingReason::WouldWait,
         FindingReason::Drift,
         FindingReason::BreakGlassEnded,
     ];
@@ -204,6 +205,7 @@ pub(super) fn remember(
         time: Some(whole_seconds(now)),
         state: state.to_string(),
         message: truncate(message, 256),
+        evidence_digest: None,
     });
     bound(status);
 }
@@ -224,53 +226,24 @@ fn last_proof(view: &View<'_>, plan: &Plan, now: Timestamp) -> Option<ProofStatu
     })
 }
 
-/// `Locked`, `Open`, which of the three are open, or `Unknown`.
-pub(crate) fn summary(access: &[AccessAssessment], complete: bool) -> String {
-    let mut open: Vec<TargetKind> = access
-        .iter()
-        .filter(|a| a.closed == Some(false))
-        .map(|a| a.target)
-        .collect();
-    open.sort();
-    open.dedup();
-    let kinds_open = [TargetKind::Registry, TargetKind::Storage, TargetKind::ContainerRegistry]
-        .iter()
-        .all(|k| open.contains(k));
-    if kinds_open || (!open.is_empty() && access.iter().all(|a| a.closed == Some(false))) {
-        return "Open".into();
-    }
-    if !open.is_empty() {
-        return format!(
-            "Open: {}",
-            open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        );
-    }
-    if complete && !access.is_empty() && access.iter().all(|a| a.closed == Some(true)) {
-        "Locked".into()
-    } else {
-        "Unknown".into()
-    }
-}
-
 fn public_access(view: &View<'_>, plan: &Plan, refusals: &[RefusalStatus]) -> PublicAccessStatus {
     let access = &plan.assessment.access;
     let line = |a: &AccessAssessment| TargetAccessStatus {
         target: a.target.to_string(),
         resource_id: a.id.to_string(),
-        access: match a.closed {
-            Some(true) => "Closed",
-            Some(false) => "Open",
-            None => "Unknown",
-        }
-        .into(),
+        access: a.closed.into(),
         detail: a.detail.clone(),
         refusal: (a.closed != Some(true))
-            .then(|| refusals.iter().find(|r| r.step == lockdown::closing_step(a)))
+            .then(|| {
+                refusals
+                    .iter()
+                    .find(|r| r.step.parse() == Ok(lockdown::closing_step(a)))
+            })
             .flatten()
             .map(|r| r.message.clone()),
     };
     PublicAccessStatus {
-        summary: summary(access, view.targets.gap.is_none()),
+        summary: Summary::of(access, view.targets.gap.is_none()).to_string(),
         targets: access.iter().map(line).collect(),
     }
 }

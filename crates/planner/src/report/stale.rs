@@ -3,11 +3,11 @@
 //! nobody granted, is not shown at all.
 
 use jiff::Timestamp;
-use sreg_api::status::{EndpointStatus, SecureRegistryStatus, TargetAccessStatus};
+use sreg_api::status::{Access, EndpointStatus, SecureRegistryStatus, TargetAccessStatus};
 use sreg_domain::{Fact, TargetKind};
 use strum::IntoEnumIterator;
 
-use super::fields;
+use super::summary::Summary;
 use crate::conditions::whole_seconds;
 use crate::facts::View;
 use crate::plan::{AccessAssessment, Plan};
@@ -53,11 +53,11 @@ fn keep_access(view: &View<'_>, former: &SecureRegistryStatus, status: &mut Secu
         return false;
     };
     let known = |id: &str| {
-        let line = |t: &&TargetAccessStatus| t.resource_id.eq_ignore_ascii_case(id) && t.access != UNKNOWN;
+        let line = |t: &&TargetAccessStatus| t.resource_id.eq_ignore_ascii_case(id) && t.access != Access::Unknown;
         before.targets.iter().find(line).cloned()
     };
     let mut kept = false;
-    for line in access.targets.iter_mut().filter(|t| t.access == UNKNOWN) {
+    for line in access.targets.iter_mut().filter(|t| t.access == Access::Unknown) {
         if let Some(former) = known(&line.resource_id) {
             *line = former;
             kept = true;
@@ -66,7 +66,7 @@ fn keep_access(view: &View<'_>, former: &SecureRegistryStatus, status: &mut Secu
     if view.seen.azure.registry.ignorance().is_some() {
         for former in &before.targets {
             let listed = |t: &TargetAccessStatus| t.resource_id.eq_ignore_ascii_case(&former.resource_id);
-            if former.access != UNKNOWN && !access.targets.iter().any(listed) {
+            if former.access != Access::Unknown && !access.targets.iter().any(listed) {
                 access.targets.push(former.clone());
                 kept = true;
             }
@@ -74,7 +74,7 @@ fn keep_access(view: &View<'_>, former: &SecureRegistryStatus, status: &mut Secu
     }
     if kept {
         let judged: Vec<AccessAssessment> = access.targets.iter().filter_map(judged).collect();
-        access.summary = fields::summary(&judged, judged.len() == access.targets.len());
+        access.summary = Summary::of(&judged, judged.len() == access.targets.len()).to_string();
     }
     kept
 }
@@ -83,11 +83,7 @@ fn judged(line: &TargetAccessStatus) -> Option<AccessAssessment> {
     Some(AccessAssessment {
         target: TargetKind::iter().find(|k| k.to_string() == line.target)?,
         id: line.resource_id.parse().ok()?,
-        closed: match line.access.as_str() {
-            "Closed" => Some(true),
-            "Open" => Some(false),
-            _ => None,
-        },
+        closed: line.access.is_closed(),
         detail: line.detail.clone(),
     })
 }

@@ -269,7 +269,7 @@ pub fn cases() -> Vec<Case> {
                 disposition: Disposition::Terminal,
             };
             let mut failed = operation(&world, id, OperationState::Failed(failure));
-            failed.operation.step = sreg_domain::StepId("create-endpoint hub/amlregistry contosoreg".into());
+            failed.operation.step = sreg_domain::StepKind::CreateEndpoint.on("hub/amlregistry contosoreg");
             world.seen.azure.operations = vec![failed];
             world
         }),

@@ -144,9 +144,9 @@ pub fn cases() -> Vec<Case> {
         }),
         ("what_forbids_the_way_back_has_to_be_acknowledged", || {
             let mut world = gated(|_| {});
-            world.seen.azure.reopening_obstacles = Fact::Seen(vec![
-                "policy \"registries are private\" denies publicNetworkAccess=Enabled".into(),
-            ]);
+            world.seen.azure.reopening_obstacles = Fact::Seen(vec![obstacle(
+                "policy \"registries are private\" denies publicNetworkAccess=Enabled",
+            )]);
             world
         }),
         ("an_approved_lockdown_goes_on", || {
@@ -454,9 +454,9 @@ pub fn cases() -> Vec<Case> {
                 change_storage(&mut world, |s| {
                     s.resource_access_rules = vec!["/subscriptions/1/workspace".into()]
                 });
-                world.seen.azure.reopening_obstacles = Fact::Seen(vec![
-                "policy assignment \"guard\" denies by \"Storage accounts should disable public network access\", which speaks of public network access".into(),
-            ]);
+                world.seen.azure.reopening_obstacles = Fact::Seen(vec![obstacle(
+                    "policy assignment \"guard\" denies by \"Storage accounts should disable public network access\", which speaks of public network access",
+                )]);
                 world
             },
         ),

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::{env, fs};
 
+use sreg_domain::reasons::Explained;
 use sreg_planner::advice::ROWS;
 use sreg_planner::plan::{Actor, FindingReason, WaitReason};
-use sreg_planner::reasons::Explained;
 use strum::IntoEnumIterator;
 
 use crate::world::advice::{ACTIONS, commands_exist};

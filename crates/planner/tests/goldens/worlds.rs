@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{ArmId, Fact, Operation, StepId};
+use sreg_domain::{ArmId, Fact, Operation, StepKind};
 
 use crate::world::*;
 
@@ -70,7 +70,7 @@ pub fn denied(kind: &str) -> Fact<Vec<DenyAssignment>> {
 
 pub fn operation(world: &World, resource: ArmId, state: OperationState) -> OperationSeen {
     let operation = Operation {
-        step: StepId("create-endpoint x".into()),
+        step: StepKind::CreateEndpoint.on("x"),
         resource,
         poll_url: "https://arm/op".into(),
         started_at: world.now,

@@ -1,4 +1,4 @@
-//! Laws that hold in every world, whatever happened to it (testing.md §3). The lint judges every plan on the way.
+//! Laws that hold in every world, whatever happened to it. The lint judges every plan on the way.
 //!
 //! | law | where |
 //! | --- | --- |

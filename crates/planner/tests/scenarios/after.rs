@@ -5,7 +5,7 @@ use std::time::Duration;
 use sreg_api::probe::ProbeOutcome;
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{Action, AzureAction, Edit, Fact};
+use sreg_domain::{Action, AzureAction, Edit, Fact, StepKind};
 use sreg_planner::plan::WaitReason;
 
 use super::*;
@@ -127,7 +127,7 @@ fn fewer_failures_than_a_round_counts_are_weather() {
 fn fewer_failures_than_a_round_counts_roll_nothing_back() {
     let mut world = lost_within_grace();
     let (plan, report) = world.visit();
-    assert!(plan.steps().any(|s| s.id.0 == "open-round"));
+    assert!(plan.steps().any(|s| s.id.kind == StepKind::OpenRound));
     world.pass(report.requeue);
     for _ in 0..10 {
         for fact in world.seen.cluster.probes.values_mut() {
@@ -301,12 +301,12 @@ fn reopen_restores_the_snapshot_only_after_failures_in_a_new_round() {
     // The failures of the round that proved the lock do not count.
     let plan = world.plan();
     assert!(
-        !plan.steps().any(|s| s.id.0.starts_with("roll-back")),
+        !plan.steps().any(|s| s.id.kind == StepKind::RollBack),
         "{}",
         sreg_planner::render(&plan)
     );
     assert!(
-        plan.steps().any(|s| s.id.0 == "open-round"),
+        plan.steps().any(|s| s.id.kind == StepKind::OpenRound),
         "{}",
         sreg_planner::render(&plan)
     );
@@ -324,7 +324,7 @@ fn reopen_restores_the_snapshot_only_after_failures_in_a_new_round() {
     world.restart();
     let (plan, report) = world.visit();
     assert!(
-        plan.steps().all(|s| s.id.0.starts_with("roll-back")),
+        plan.steps().all(|s| s.id.kind == StepKind::RollBack),
         "{}",
         sreg_planner::render(&plan)
     );
@@ -392,7 +392,7 @@ fn a_rollback_opens_once_and_leaves_later_closings_alone() {
     for _ in 0..3 {
         let (plan, _) = world.visit();
         assert!(
-            !plan.steps().any(|s| s.id.0.starts_with("roll-back")),
+            !plan.steps().any(|s| s.id.kind == StepKind::RollBack),
             "{}",
             sreg_planner::render(&plan)
         );
@@ -421,7 +421,7 @@ fn records_deleted_below_a_zone_group_are_written_again() {
     );
     let (plan, _) = world.visit();
     assert!(
-        plan.steps().any(|s| s.id.0.starts_with("put-zone-group")),
+        plan.steps().any(|s| s.id.kind == StepKind::PutZoneGroup),
         "{}",
         sreg_planner::render(&plan)
     );

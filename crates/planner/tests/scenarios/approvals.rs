@@ -87,13 +87,14 @@ fn an_object_made_again_is_approved_again() {
 #[test]
 fn what_forbids_opening_again_is_acknowledged_once_and_locked() {
     let mut world = World::everyday();
-    world.seen.azure.reopening_obstacles = Fact::Seen(vec!["a policy denies it".into()]);
+    world.seen.azure.reopening_obstacles = Fact::Seen(vec![obstacle("a policy denies it")]);
     world.until("AwaitingApproval", 60);
     world.approve();
     // One more is another matter.
-    world.seen.azure.reopening_obstacles = Fact::Seen(vec!["a policy denies it".into(), "so does another".into()]);
+    world.seen.azure.reopening_obstacles =
+        Fact::Seen(vec![obstacle("a policy denies it"), obstacle("so does another")]);
     assert!(waits(&world, WaitReason::LockdownApproval));
-    world.seen.azure.reopening_obstacles = Fact::Seen(vec!["a policy denies it".into()]);
+    world.seen.azure.reopening_obstacles = Fact::Seen(vec![obstacle("a policy denies it")]);
     world.settle(30);
     assert_eq!(world.state(), "Locked");
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sreg_api::registry::*;
-use sreg_domain::Fact;
 use sreg_domain::seen::*;
+use sreg_domain::{Fact, StepKind};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::*;
@@ -160,7 +160,7 @@ fn a_new_leader_opens_a_round_of_its_own() {
     world.restart();
     let plan = world.plan();
     assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
-    assert!(plan.steps().any(|s| s.id.0 == "open-round"));
+    assert!(plan.steps().any(|s| s.id.kind == StepKind::OpenRound));
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn evidence_of_another_round_subject_or_generation_does_not_count() {
         forge(probe);
         let plan = world.plan();
         assert!(
-            !plan.steps().any(|s| s.id.0 == "write-snapshot") && !closes(&plan),
+            !plan.steps().any(|s| s.id.kind == StepKind::WriteSnapshot) && !closes(&plan),
             "{what}: {}",
             sreg_planner::render(&plan)
         );
@@ -207,7 +207,7 @@ fn evidence_older_than_max_age_is_none() {
     world.pass(Duration::from_secs(601));
     let plan = world.plan();
     assert!(
-        !closes(&plan) && plan.steps().any(|s| s.id.0 == "open-round"),
+        !closes(&plan) && plan.steps().any(|s| s.id.kind == StepKind::OpenRound),
         "{}",
         sreg_planner::render(&plan)
     );
@@ -276,7 +276,7 @@ fn whatever_azure_reports_anew_voids_the_proof() {
     ];
     let mut ready = World::everyday();
     ready.until("Locking", 60);
-    assert!(closes(&ready.plan()) || ready.plan().steps().any(|s| s.id.0 == "write-snapshot"));
+    assert!(closes(&ready.plan()) || ready.plan().steps().any(|s| s.id.kind == StepKind::WriteSnapshot));
     ready.visit();
     assert!(closes(&ready.plan()), "{}", sreg_planner::render(&ready.plan()));
     for (what, change) in changes {
@@ -561,10 +561,10 @@ fn a_replica_that_no_endpoint_carries_sends_nobody_to_remove_one_while_locked() 
 #[test]
 fn what_shuts_the_way_back_after_the_lock_is_told_before_anybody_needs_it() {
     let mut world = locked();
-    let obstacle = "a policy that was assigned yesterday forbids it";
-    world.seen.azure.reopening_obstacles = Fact::Seen(vec![obstacle.into()]);
+    let says = "a policy that was assigned yesterday forbids it";
+    world.seen.azure.reopening_obstacles = Fact::Seen(vec![obstacle(says)]);
     let (plan, _) = world.settle(10);
-    let told = |f: &sreg_planner::plan::Finding| f.reason == FindingReason::ReopeningForbidden && f.message == obstacle;
+    let told = |f: &sreg_planner::plan::Finding| f.reason == FindingReason::ReopeningForbidden && f.message == says;
     assert!(plan.findings.iter().any(told), "{:#?}", plan.findings);
     assert_eq!(world.state(), "Locked");
     world.seen.azure.reopening_obstacles = unknown(IgnoranceKind::Forbidden);

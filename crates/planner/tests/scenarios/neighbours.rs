@@ -3,7 +3,7 @@
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{AzureAction, Fact};
+use sreg_domain::{AzureAction, Fact, StepKind};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::*;
@@ -309,7 +309,7 @@ fn a_deletion_waits_for_published_dns_that_cannot_be_read_but_not_for_ever() {
     world.delete();
     for _ in 0..4 {
         let (plan, _) = world.visit();
-        assert!(!plan.steps().any(|s| s.id.0 == "remove-finalizer"));
+        assert!(!plan.steps().any(|s| s.id.kind == StepKind::RemoveFinalizer));
     }
     let waits = world.plan().waits;
     assert!(waits.iter().any(|w| w.reason == WaitReason::NotKnown), "{waits:?}");

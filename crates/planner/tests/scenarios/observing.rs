@@ -1,6 +1,7 @@
 //! The first thing that people try: an object that names a registry and only looks.
 
 use sreg_api::registry::*;
+use sreg_api::status::Access;
 
 use super::*;
 
@@ -34,7 +35,7 @@ fn whoever_only_looks_needs_no_more_than_a_registry_and_is_told_what_is_open() {
     );
     let access = world.seen.object.status.public_access.clone().unwrap();
     assert_eq!((access.summary.as_str(), access.targets.len()), ("Open", 3));
-    assert!(access.targets.iter().all(|target| target.access == "Open"));
+    assert!(access.targets.iter().all(|target| target.access == Access::Open));
     let told = findings(&world);
     assert!(told.contains("would close storage contosostore"), "{told}");
     assert!(

@@ -6,7 +6,7 @@ use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::*;
 use sreg_domain::action::{Disposition, StepResult};
 use sreg_domain::seen::*;
-use sreg_domain::{Action, AzureAction, Fact};
+use sreg_domain::{Action, AzureAction, Fact, StepKind};
 use sreg_planner::plan::{FindingReason, PathStanding};
 use sreg_planner::{Plan, render};
 
@@ -105,7 +105,7 @@ fn tags_that_may_not_be_written_hold_up_nothing_and_are_told_with_the_command() 
         let before = world.clone();
         let mut outcome = sreg_domain::Outcome::default();
         for step in plan.steps() {
-            let refuses = step.id.0.starts_with("tag ");
+            let refuses = step.id.kind == StepKind::Tag;
             outcome.steps.push(if refuses {
                 failing(step, Disposition::Forbidden)
             } else {
@@ -306,7 +306,7 @@ fn a_failed_endpoint_without_its_tag_is_deleted_only_after_it_has_it_back() {
     }
     let plan = world.plan();
     assert!(
-        !plan.steps().any(|s| s.id.0.starts_with("delete-")),
+        !plan.steps().any(|s| s.id.to_string().starts_with("delete-")),
         "{}",
         render(&plan)
     );
@@ -316,7 +316,7 @@ fn a_failed_endpoint_without_its_tag_is_deleted_only_after_it_has_it_back() {
     }
     let plan = world.plan();
     assert!(
-        plan.steps().any(|s| s.id.0.starts_with("delete-endpoint")),
+        plan.steps().any(|s| s.id.kind == StepKind::DeleteEndpoint),
         "{}",
         render(&plan)
     );
@@ -400,7 +400,7 @@ fn a_policy_that_demands_tags_or_a_name_is_answered_with_the_field_that_gives_th
                 if let StepResult::Failed(failure) = &mut failed.result {
                     failure.message = format!("no (denied by policy \"house rules\" by {judged})");
                 }
-                outcome.steps.push(if step.id.0.starts_with("create-endpoint") {
+                outcome.steps.push(if step.id.kind == StepKind::CreateEndpoint {
                     failed
                 } else {
                     world.apply(step)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sreg_api::registry::*;
-use sreg_domain::Fact;
 use sreg_domain::seen::*;
+use sreg_domain::{Fact, StepKind};
 use sreg_planner::plan::WaitReason;
 
 use super::emergencies::{add, live};
@@ -216,7 +216,7 @@ fn a_probe_whose_agent_is_silent_says_since_when_and_no_longer_once_it_is_back()
     // What was told once is not moved, and not written again.
     for _ in 0..10 {
         let (plan, report) = world.visit();
-        let marked = plan.steps().any(|s| s.id.0.starts_with("mark-probe"));
+        let marked = plan.steps().any(|s| s.id.kind == StepKind::MarkProbe);
         assert!(!marked, "{}", sreg_planner::render(&plan));
         world.pass(report.requeue);
     }
@@ -247,7 +247,7 @@ fn whether_an_agent_reports_is_not_told_while_it_is_not_known() {
     point.alive = unknown(IgnoranceKind::Unreachable);
     let plan = world.plan();
     assert!(
-        !plan.steps().any(|s| s.id.0.starts_with("mark-probe")),
+        !plan.steps().any(|s| s.id.kind == StepKind::MarkProbe),
         "{}",
         sreg_planner::render(&plan)
     );

@@ -88,7 +88,10 @@ fn a_new_emergency_begins_without_the_pauses_of_an_earlier_one() {
     world.break_glass(10);
     goes_on(&mut world, 10);
     let tried = count(&world, "break-glass storage");
-    let opens = |plan: &sreg_planner::Plan| plan.steps().any(|s| s.id.0.starts_with("break-glass storage"));
+    let opens = |plan: &sreg_planner::Plan| {
+        plan.steps()
+            .any(|s| s.id.to_string().starts_with("break-glass storage"))
+    };
     world.pass(Duration::from_secs(1));
     world.contrary.clear();
     world.break_glass(30);
@@ -297,6 +300,7 @@ fn a_status_that_somebody_erases_starts_no_pause_over_and_one_that_somebody_writ
         step: step.into(),
         resource_id: storage("contosostore").to_string(),
         reason: "RefusedStalled".into(),
+        code: None,
         message: "no".into(),
         since: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at)),
         at: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at)),

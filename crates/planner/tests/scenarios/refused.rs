@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sreg_domain::Fact;
 use sreg_domain::action::StepResult;
 use sreg_domain::seen::*;
+use sreg_domain::{Fact, StepKind};
 use sreg_planner::plan::WaitReason;
 
 use super::*;
@@ -22,8 +22,8 @@ fn refusing(world: &mut World, hours: u64, prefix: &str) -> (BTreeMap<String, us
         for wave in &plan.waves {
             let mut broken = false;
             for step in wave {
-                let carried = if step.id.0.starts_with(prefix) {
-                    *tries.entry(step.id.0.clone()).or_default() += 1;
+                let carried = if step.id.to_string().starts_with(prefix) {
+                    *tries.entry(step.id.to_string()).or_default() += 1;
                     failing(step, Disposition::Forbidden)
                 } else {
                     world.apply(step)
@@ -147,7 +147,7 @@ fn an_endpoint_that_may_not_be_connected_says_who_can_help() {
         if let StepResult::Failed(failure) = &mut carried.result {
             failure.code = Some("LinkedAuthorizationFailed".into());
         }
-        match step.id.0.starts_with("create-endpoint") {
+        match step.id.kind == StepKind::CreateEndpoint {
             true => carried,
             false => world.clone().apply(step),
         }
@@ -170,7 +170,7 @@ fn an_endpoint_that_may_not_be_connected_says_who_can_help() {
     let refused: Vec<_> = outcome
         .steps
         .iter()
-        .filter(|s| s.step.0.starts_with("create-endpoint"))
+        .filter(|s| s.step.kind == StepKind::CreateEndpoint)
         .collect();
     assert!(!refused.is_empty());
     assert!(

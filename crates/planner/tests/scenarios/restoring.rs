@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use sreg_api::registry::*;
-use sreg_domain::action::{Operation, StepId};
+use sreg_domain::action::Operation;
 use sreg_domain::seen::*;
-use sreg_domain::{AzureAction, Fact};
+use sreg_domain::{AzureAction, Fact, StepKind};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::emergencies::{add, live, phase};
@@ -216,7 +216,7 @@ fn closing_under_way(world: &mut World) {
 
 pub(super) fn closing(world: &mut World, state: OperationState) {
     let operation = Operation {
-        step: StepId("close registry contosoreg".into()),
+        step: StepKind::Close.on("registry contosoreg"),
         resource: id(REGISTRY),
         poll_url: "https://arm/op".into(),
         started_at: world.now,
@@ -238,7 +238,7 @@ fn what_azure_is_still_closing_is_not_open() {
     let plan = world.plan();
     assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
     assert!(plan.waits.iter().any(|w| w.reason == WaitReason::OperationInProgress));
-    assert!(!plan.steps().any(|s| s.id.0 == "remove-finalizer"));
+    assert!(!plan.steps().any(|s| s.id.kind == StepKind::RemoveFinalizer));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_snapshot_is_not_forgotten_while_azure_is_still_closing() {
         closing(&mut world, state);
         let plan = world.plan();
         assert!(
-            !plan.steps().any(|s| s.id.0 == "delete-snapshot"),
+            !plan.steps().any(|s| s.id.kind == StepKind::DeleteSnapshot),
             "{}",
             sreg_planner::render(&plan)
         );
@@ -269,7 +269,7 @@ fn an_operation_that_cannot_be_read_holds_no_opening_back_and_everything_else() 
         let steps = plan
             .steps()
             .filter(|s| matches!(&s.action, Action::Azure(a) if a.resource() == &id(REGISTRY)));
-        steps.map(|s| s.id.0.clone()).collect()
+        steps.map(|s| s.id.to_string()).collect()
     };
     assert_eq!(on_the_registry(&world.plan()), Vec::<String>::new());
     world.break_glass(30);
@@ -425,7 +425,7 @@ fn a_closing_write_is_named_by_what_it_closes() {
     let (plan, _) = world.visit();
     for step in plan.steps() {
         if let Action::Azure(AzureAction::Edit { target, .. }) = &step.action {
-            assert!(step.id.0.contains(&target.to_string()));
+            assert!(step.id.subject.contains(&target.to_string()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Rights in Azure are looked at before the first change of names: all that are missing are told at once.
 
-use sreg_domain::Fact;
 use sreg_domain::seen::IgnoranceKind;
+use sreg_domain::{Fact, StepKind};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::*;
@@ -87,7 +87,7 @@ fn a_right_that_is_lost_while_locked_holds_up_no_repair() {
     world.pass(Duration::from_secs(60));
     let plan = world.plan();
     assert!(
-        plan.steps().any(|s| s.id.0.starts_with("create-endpoint")),
+        plan.steps().any(|s| s.id.kind == StepKind::CreateEndpoint),
         "{}",
         sreg_planner::render(&plan)
     );

@@ -62,7 +62,7 @@ fn a_refused_closing_write_is_remembered_and_the_others_go_on() {
     world.seen.object.status = report.status;
     world.pass(Duration::from_secs(1));
     let plan = world.plan();
-    let closing: Vec<&str> = plan.steps().map(|s| s.id.0.as_str()).collect();
+    let closing: Vec<String> = plan.steps().map(|s| s.id.to_string()).collect();
     assert_eq!(
         closing,
         ["close storage contosostore", "close containerRegistry contosoacr"],
@@ -210,7 +210,7 @@ fn retryable_codes_inside_an_operation_are_tried_again_and_others_hold_for_a_whi
             disposition: Disposition::Terminal,
         };
         let operation = sreg_domain::Operation {
-            step: sreg_domain::StepId("create-endpoint hub/registry contosoacr".into()),
+            step: sreg_domain::StepKind::CreateEndpoint.on("hub/registry contosoacr"),
             resource: id.clone(),
             poll_url: "https://arm/1".into(),
             started_at: world.now,
@@ -282,7 +282,7 @@ fn a_running_closing_write_is_locking() {
     let mut world = World::everyday();
     world.until("Locking", 60);
     let operation = sreg_domain::Operation {
-        step: sreg_domain::StepId("close registry contosoreg".into()),
+        step: sreg_domain::StepKind::Close.on("registry contosoreg"),
         resource: id(REGISTRY),
         poll_url: "https://arm/1".into(),
         started_at: world.now,

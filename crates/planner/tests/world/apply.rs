@@ -48,7 +48,7 @@ impl World {
             Action::Azure(action) => {
                 self.writes.push((self.now, action.resource().clone()));
                 let read_only = |lock: &&LockSeen| lock.level == "ReadOnly" && lock.covers(action.resource());
-                match self.contrary_to(&step.id.0) {
+                match self.contrary_to(&step.id.to_string()) {
                     _ if self.locks.iter().any(|lock| read_only(&lock)) => refused_as(step, "ScopeLocked", "no write"),
                     Some(contrary) => self.thwart(step, action, contrary),
                     None => self.azure(step, action),

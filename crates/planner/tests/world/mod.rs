@@ -56,6 +56,14 @@ pub fn id(text: &str) -> ArmId {
     text.parse().unwrap()
 }
 
+/// A policy that forbids opening again, in these words.
+pub fn obstacle(message: &str) -> Obstacle {
+    Obstacle {
+        kind: ObstacleKind::PolicyAssignment,
+        message: message.into(),
+    }
+}
+
 pub fn vnet(name: &str) -> ArmId {
     id(&format!(
         "{SUB}/resourceGroups/net-{name}/providers/Microsoft.Network/virtualNetworks/{name}"

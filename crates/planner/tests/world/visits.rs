@@ -108,7 +108,7 @@ impl World {
             outcome,
             now: self.now,
         });
-        words::of_report(plan, &told);
+        words::of_report(&told);
         told
     }
 

@@ -2,38 +2,9 @@
 //! it, whoever's words it repeats. Step ids are keys of ours.
 
 use serde_json::Value;
-use sreg_domain::{Action, ClusterAction, outside};
+use sreg_domain::{Action, ClusterAction, StepKind, outside};
 use sreg_planner::{Plan, Report};
-
-/// First words of step ids that a plan need not hold just now: an earlier one may have left its id in status.
-const STEPS: [&str; 26] = [
-    "create-endpoint",
-    "delete-endpoint",
-    "create-zone",
-    "link-zone",
-    "put-zone-group",
-    "delete-zone-group",
-    "create-registry",
-    "grant-operator",
-    "set-tags",
-    "allow-registry",
-    "close-registry",
-    "close-storage",
-    "close-containerRegistry",
-    "open-registry",
-    "restore-registry",
-    "write-snapshot",
-    "delete-snapshot",
-    "delete-published-dns",
-    "add-finalizer",
-    "remove-finalizer",
-    "release-claim",
-    "release-old-claim",
-    "apply-probe",
-    "open-round",
-    "tell-break-glass",
-    "mark-probe",
-];
+use strum::IntoEnumIterator;
 
 /// What Rust's `Debug` writes and no sentence does.
 const RUST: [&str; 5] = ["(\"", "Some(", "Ok(", "Err(", " { "];
@@ -54,7 +25,7 @@ pub fn of_plan(plan: &Plan) {
         .chain(touched)
     {
         // Of these people read what a report makes of them.
-        is_plain(&outside::harmless(text), plan);
+        is_plain(&outside::harmless(text));
     }
     for step in plan.steps() {
         match &step.action {
@@ -66,27 +37,27 @@ pub fn of_plan(plan: &Plan) {
 }
 
 /// Everything that a report tells: status but for its keys, and events.
-pub fn of_report(plan: &Plan, report: &Report) {
+pub fn of_report(report: &Report) {
     for event in &report.events {
-        is_plain(&event.note, plan);
+        is_plain(&event.note);
         is_harmless(&event.note);
         assert!(event.note.len() <= 1024, "{}", event.note);
     }
-    walk(&serde_json::to_value(&report.status).unwrap(), plan);
+    walk(&serde_json::to_value(&report.status).unwrap());
 }
 
-fn walk(value: &Value, plan: &Plan) {
+fn walk(value: &Value) {
     match value {
         Value::String(text) => {
-            is_plain(text, plan);
+            is_plain(text);
             is_harmless(text);
         }
-        Value::Array(items) => items.iter().for_each(|item| walk(item, plan)),
+        Value::Array(items) => items.iter().for_each(|item| walk(item)),
         // `step` is what a later visit knows the step by.
         Value::Object(fields) => {
             let keys = |name: &str| ["step", "pollUrl"].contains(&name);
             let (read_back, told): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| keys(name));
-            told.into_iter().for_each(|(_, v)| walk(v, plan));
+            told.into_iter().for_each(|(_, v)| walk(v));
             let read_back = read_back.into_iter().filter_map(|(_, v)| v.as_str());
             read_back.for_each(|key| assert!(outside::is_safe(key), "{key:?}"));
         }
@@ -101,10 +72,9 @@ fn is_harmless(text: &str) {
     );
 }
 
-fn is_plain(text: &str, plan: &Plan) {
-    let first = |id: &str| id.split(' ').next().unwrap_or_default().to_owned();
-    let planned = plan.steps().map(|s| first(&s.id.0)).filter(|word| word.contains('-'));
-    for word in STEPS.iter().map(|s| (*s).to_owned()).chain(planned) {
+fn is_plain(text: &str) {
+    let names = StepKind::iter().map(|kind| kind.to_string());
+    for word in names.filter(|name| name.contains('-')) {
         let named = text
             .split(|c: char| c.is_whitespace() || ",;:()\"'".contains(c))
             .any(|w| w == word);

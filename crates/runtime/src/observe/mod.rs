@@ -20,7 +20,7 @@ use sreg_domain::outside::{LONGEST, LONGEST_NAME, words};
 use sreg_domain::seen::{
     AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen,
 };
-use sreg_domain::{ArmId, Desired, Digest, Known, Seen, StepId};
+use sreg_domain::{ArmId, Desired, Digest, Known, Seen};
 use sreg_planner::{is_held_elsewhere, is_left_to_open, may_open};
 use tokio::time::Instant;
 
@@ -115,7 +115,7 @@ fn known(context: &Context, object: &ObjectRef, status: &SecureRegistryStatus, c
 fn recorded_operations(status: &SecureRegistryStatus) -> Vec<Operation> {
     let operation = |recorded: &sreg_api::status::OperationStatus| {
         Some(Operation {
-            step: StepId(recorded.step.clone()),
+            step: recorded.step.parse().ok()?,
             resource: recorded.resource_id.parse().ok()?,
             poll_url: recorded.poll_url.clone(),
             started_at: recorded

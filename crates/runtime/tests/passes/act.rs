@@ -10,7 +10,7 @@ use sreg_api::names::{FINALIZER, FINALIZER_MANAGER};
 use sreg_azure::Hands;
 use sreg_domain::action::{ClusterAction, Disposition, StepResult};
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::{Action, ArmId, AzureAction, Effect, Failure, StepId};
+use sreg_domain::{Action, ArmId, AzureAction, Effect, Failure, StepId, StepKind};
 use sreg_planner::{Assessment, Plan, Step};
 use sreg_runtime::act::act;
 use sreg_runtime::memory::ObjectKey;
@@ -32,7 +32,7 @@ fn azure(name: &str) -> Step {
         owner: "o".into(),
     };
     Step {
-        id: StepId(name.into()),
+        id: StepKind::CreateZone.on(name),
         action: Action::Azure(action),
         touches: Vec::new(),
     }
@@ -40,7 +40,7 @@ fn azure(name: &str) -> Step {
 
 fn cluster(action: ClusterAction) -> Step {
     Step {
-        id: StepId("step".into()),
+        id: StepKind::Claim.on("step"),
         action: Action::Cluster(action),
         touches: Vec::new(),
     }
@@ -74,10 +74,10 @@ impl Hands for Obedient {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.most
             .fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        let wait = if step.0.starts_with("slow") { 8000 } else { 100 };
+        let wait = if step.subject.starts_with("slow") { 8000 } else { 100 };
         tokio::time::sleep(Duration::from_millis(wait)).await;
         self.now.fetch_sub(1, Ordering::SeqCst);
-        if step.0.starts_with("fails") {
+        if step.subject.starts_with("fails") {
             let disposition = Disposition::Retry;
             return Err(Failure {
                 attempt: "a".into(),
@@ -88,7 +88,7 @@ impl Hands for Obedient {
                 disposition,
             });
         }
-        if step.0.starts_with("starts") {
+        if step.subject.starts_with("starts") {
             let resource = action.resource().clone();
             let started_at = jiff::Timestamp::UNIX_EPOCH;
             return Ok(Effect::Started(sreg_domain::Operation {
@@ -129,7 +129,7 @@ fn shown(outcome: &sreg_domain::Outcome) -> Vec<(String, String)> {
     let mut steps: Vec<_> = outcome
         .steps
         .iter()
-        .map(|step| (step.step.0.clone(), show(&step.result)))
+        .map(|step| (step.step.subject.clone(), show(&step.result)))
         .collect();
     steps.sort();
     steps
@@ -376,7 +376,7 @@ async fn a_write_that_may_change_names_is_remembered_however_it_ends() {
         *stand.leadership.0.lock().unwrap() = Some(Duration::from_secs(5));
         let action = Action::Azure(AzureAction::DeleteZoneGroup { id: zone(name) });
         let step = Step {
-            id: StepId(name.into()),
+            id: StepKind::CreateZone.on(name),
             action,
             touches: Vec::new(),
         };

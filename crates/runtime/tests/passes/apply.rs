@@ -51,6 +51,8 @@ fn field(parent: &mut Value, name: &str, before: Option<&Value>, wanted: Option<
             );
         }
         (_, Some(wanted)) => parent[name] = wanted.clone(),
+        // What is gone already, whoever took it, comes back with nothing.
+        (Some(Value::Object(_)), None) if parent.get(name).is_none() => {}
         (Some(Value::Object(before)), None) => {
             apply(
                 &mut parent[name],

@@ -1,6 +1,7 @@
 //! The informer's cache from the past: from some moment on no watch tells anything, and a read that accepts an old answer gets
 //! one. What the operator closes it closes on what is so now.
 
+use sreg_domain::StepKind;
 use std::time::Duration;
 
 use kube::api::{Api, ListParams};
@@ -113,7 +114,7 @@ async fn an_opening_write_is_withheld_once_its_break_glass_is_gone() {
     stand.break_the_glass("2h");
     let context = stand.context();
     let (object, _, _, plan) = stand.look(&context).await;
-    let opens = |step: &sreg_planner::Step| step.id.0.starts_with("break-glass");
+    let opens = |step: &sreg_planner::Step| step.id.kind == StepKind::BreakGlass;
     assert!(plan.steps().any(opens), "{}", sreg_planner::render(&plan));
     stand.api.freeze_watch_cache();
     stand.api.remove("breakglasses", NAMESPACE, "fire");
@@ -121,7 +122,7 @@ async fn an_opening_write_is_withheld_once_its_break_glass_is_gone() {
     let opening = outcome
         .steps
         .iter()
-        .filter(|step| step.step.0.starts_with("break-glass"));
+        .filter(|step| step.step.kind == StepKind::BreakGlass);
     let withheld = opening
         .filter(|step| matches!(step.result, StepResult::Withheld(_)))
         .count();

@@ -225,7 +225,13 @@ async fn tell(story: &Story, stand: &Stand, first: &Gate, second: &Gate, learned
         }
         if told.elapsed() > PATIENCE {
             let lines = learned.end.difference(&End::of(stand));
-            let never_quiet = if quiet { "" } else { "still writing; " };
+            let writes = [first.log(), second.log()].concat();
+            let latest = writes.iter().rev().take(6).map(|write| write.trigger.to_string());
+            let latest: Vec<String> = latest.collect();
+            let never_quiet = match quiet {
+                true => String::new(),
+                false => format!("still writing, the latest first: {}; ", latest.join(", ")),
+            };
             return Err(format!("not the end that must come: {never_quiet}{}", lines.join("; ")));
         }
         tokio::time::sleep(Duration::from_secs(10)).await;

@@ -1,7 +1,6 @@
 //! What each finding means to a person.
 
-use super::Explained;
-use crate::plan::{Actor, FindingReason};
+use super::{Actor, Explained, FindingReason};
 
 impl FindingReason {
     /// What it means, and what to do.
@@ -107,6 +106,11 @@ impl FindingReason {
                 actor: Actor::User,
                 meaning: "Under Observe: what would be done.",
                 action: "Set `spec.managementPolicy: Enforce` to have it done.",
+            },
+            WouldWait => Explained {
+                actor: Actor::User,
+                meaning: "Under `managementPolicy: Observe`: what the operator would wait for.",
+                action: "None.",
             },
             SharedAccount => Explained {
                 actor: Actor::User,
