@@ -48,8 +48,8 @@ azure::hands → azure::client: to be removed: as for the eyes
 azure::hands::narrowing → azure::hands::settings: to be removed: `verb` and `also_changed` belong into `hands/mod.rs`
 domain::desired → domain::naming: to be removed: `ClaimMark` apart from the names of endpoints
 domain::rights → domain::seen: to be removed: `matches_action` is about rights
-model::lockdown::happened → model::lockdown::disturbance: to be removed: the tally apart from what it counts
-model::lockdown::state → model::lockdown::truth: to be removed: `Ghost` is a part of the state
+model::lockdown::coverage → model::lockdown::disturbance: to be removed: the tally apart from what it counts
+model::lockdown::state → model::lockdown::invariants: to be removed: `Ghost` is a part of the state
 planner::attempts → planner::break_glass: to be removed: the terms of a glass, given as an argument
 planner::attempts → planner::removal: to be removed: `is_approved` is a question to `EndpointSeen`
 planner::break_glass → planner::opening: to be removed: `is_restored` is a question to the view
@@ -59,7 +59,7 @@ planner::endpoints → planner::names: to be removed: as for `dns`
 planner::endpoints → planner::release: to be removed: as for `dns`
 planner::endpoints → planner::tags: to be removed: as for `dns`
 planner::preflight → planner::endpoints: to be removed: as for `dns`
-planner::facts → planner::attempts: to be removed: what is known of attempts, as data, apart from the judging of them
+planner::view → planner::attempts: to be removed: what is known of attempts, as data, apart from the judging of them
 planner::gates → planner::approvals: to be removed: which approvals count apart from what is shown for approval
 planner::never_locked → planner::approvals: to be removed: as for `gates`
 planner::never_locked → planner::gates: to be removed: `approved` belongs beside which approvals count

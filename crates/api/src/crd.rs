@@ -23,6 +23,20 @@ pub fn fields_of_spec() -> BTreeSet<String> {
     fields
 }
 
+/// Fields of a `SecureRegistry`'s spec that the API server fills in where nobody writes them: every stored object has them.
+pub fn fields_always_set() -> BTreeSet<String> {
+    let Ok(crd) = serde_json::to_value(crate::SecureRegistry::crd()) else {
+        return BTreeSet::new();
+    };
+    let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
+    let fields = spec
+        .and_then(|spec| spec["properties"].as_object())
+        .into_iter()
+        .flatten();
+    let filled_in = fields.filter(|(_, schema)| schema.get("default").is_some_and(|default| !default.is_null()));
+    filled_in.map(|(name, _)| format!("spec.{name}")).collect()
+}
+
 fn collect_fields(path: &str, schema: &Value, fields: &mut BTreeSet<String>) {
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");

@@ -96,9 +96,8 @@ pub struct Desired {
 impl Desired {
     /// A part of every digest that is approved, where approver and editor have to be two: whatever is edited is approved anew, or the
     /// approver of one edit would stand for the next one as well.
-    pub fn edition(&self) -> Option<String> {
-        self.separate_approver
-            .then(|| format!("generation {}", self.object.generation))
+    pub fn edition(&self) -> Option<i64> {
+        self.separate_approver.then_some(self.object.generation)
     }
 
     /// The object breaks no rule, and all that it names is granted.

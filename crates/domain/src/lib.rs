@@ -3,6 +3,7 @@
 //! client carry those out.
 
 pub mod action;
+mod action_text;
 pub mod azure_text;
 pub mod cloud;
 pub mod desired;
@@ -15,12 +16,12 @@ pub mod naming;
 pub mod network_rules;
 mod order;
 pub mod outside;
+pub mod preimage;
 pub mod reasons;
 pub mod rights;
 pub mod seen;
 pub mod step;
 pub mod target;
-mod told;
 
 pub use action::{Action, AzureAction, ClusterAction, Edit, Effect, Failure, LeftOut, Operation, Outcome, StepOutcome};
 pub use azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};

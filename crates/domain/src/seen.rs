@@ -193,6 +193,8 @@ pub struct Claim {
 pub struct Obstacle {
     /// What kind of thing it is.
     pub kind: ObstacleKind,
+    /// What it is and what it does, whatever the words: an approval covers that.
+    pub key: String,
     /// A sentence for people, with what to do about it.
     pub message: String,
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sreg_api::registry::{DeletionPolicy, RollbackPolicy};
+use sreg_model::lockdown::coverage::Happening;
 use sreg_model::lockdown::disturbance::{self, Disturbance};
-use sreg_model::lockdown::happened::Happening;
 use sreg_model::lockdown::operator::{Died, Landing};
 use sreg_model::lockdown::{CLOSING, Config, DELETING, Flaw, Lockdown, OPENING, Policy, REFUSED, RESTING, Start};
 use stateright::{Checker, HasDiscoveries, Model};

@@ -9,18 +9,17 @@
 //! | what it names was done | Used; the one of a lock goes on counting for a lock that comes back |
 //! | something else would be done now | Void |
 
-use sreg_api::names::ANNOTATION_SPEC_EDITED_BY;
 use sreg_api::status::ApprovalUse;
 use sreg_api::{ChangeApprovalPhase, ChangeApprovalStatus, ChangeKind};
 use sreg_domain::seen::ApprovalSeen;
 use sreg_domain::{ClusterAction, Digest, Fact, StepKind};
 
-use crate::break_glass::{self, Standing, why_unspoken};
+use crate::break_glass::{self, Standing, why_no_registry};
 use crate::conditions::{truncate, whole_seconds};
 use crate::draft::{Draft, cluster_step};
-use crate::facts::View;
 use crate::gates::{approved, needs_approval};
 use crate::plan::{Assessment, Finding, FindingReason, Step, Wait, WaitReason};
+use crate::view::View;
 use crate::{never_locked, obstacles, opening};
 
 const LONGEST_MESSAGE: usize = 1024;
@@ -71,7 +70,7 @@ pub fn tell_approval_without_registry(
     if stays {
         return None;
     }
-    let why = why_unspoken(namespace, registry, violation);
+    let why = why_no_registry(namespace, registry, violation);
     let status = ChangeApprovalStatus {
         phase: ChangeApprovalPhase::Pending,
         used_at: None,
@@ -290,23 +289,38 @@ pub(crate) fn why_not_counted(view: &View<'_>, change: ChangeKind, digest: &Dige
     .unwrap_or_default()
 }
 
+/// What whoever is asked for an approval has to know: why one that is there does not count, or else who may give one at all.
+pub(crate) fn who_may(view: &View<'_>, change: ChangeKind, digest: &Digest) -> String {
+    let not_counted = why_not_counted(view, change, digest);
+    if !not_counted.is_empty() || !view.desired.separate_approver {
+        return not_counted;
+    }
+    match view.seen.object.spec_edited_by.as_deref() {
+        Some(editor) => {
+            format!(" (created by someone other than {editor}, who edited the spec last: a RegistryGrant demands that)")
+        }
+        None => format!(" (no approval counts yet: {DEMAND}, and the last editor is unknown: {UNKNOWN_EDITOR})"),
+    }
+}
+
+const DEMAND: &str =
+    "a RegistryGrant demands that approvals come from someone other than the last person to edit the spec";
+const UNKNOWN_EDITOR: &str = "install deploy/editor (Kubernetes 1.36 or newer) and edit the spec once more, or edit it together with the annotation secureregistry.dev/spec-edited-by: GENERATION/USER; then approve the digest that is asked for from then on (docs/install.md)";
+
 /// Why it does not count, whatever it approves.
 fn uncounted(view: &View<'_>, approval: &ApprovalSeen) -> Option<String> {
     if approval.counts(view.desired, &view.seen.object) {
         return None;
     }
-    let demand = "a RegistryGrant demands that approvals come from someone other than the last person to edit the spec";
     Some(match view.seen.object.spec_edited_by.as_deref() {
         Some(editor) if editor == approval.approved_by => {
-            format!("{demand}, which was {editor}: have another person create it")
+            format!("{DEMAND}, which was {editor}: have another person create it")
         }
         Some(editor) => format!(
-            "{demand}, and whoever acts as a ServiceAccount of namespace {} is not known (editor: {editor}, approver: {}): have the spec edited and approved by people, or by accounts of other namespaces",
+            "{DEMAND}, and whoever acts as a ServiceAccount of namespace {} is not known (editor: {editor}, approver: {}): have the spec edited and approved by people, or by accounts of other namespaces",
             view.desired.object.namespace, approval.approved_by
         ),
-        None => format!(
-            "{demand}, and the last editor is unknown: install deploy/editor (Kubernetes 1.36 or newer), or edit the spec together with the annotation {ANNOTATION_SPEC_EDITED_BY}: GENERATION/USER (docs/install.md)"
-        ),
+        None => format!("{DEMAND}, and the last editor is unknown: {UNKNOWN_EDITOR}"),
     })
 }
 

@@ -8,9 +8,9 @@ use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::VirtualNetworkSeen;
 use sreg_domain::{ArmId, Fact};
 
-use crate::facts::{View, may_pass, not_known};
 use crate::plan::Wait;
 use crate::prefix::Prefix;
+use crate::view::{View, may_pass, not_known};
 
 /// Azure's own resolver, which answers in the view of the network that asks.
 const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));

@@ -13,6 +13,8 @@
 //! does a new break-glass for what opens, and whatever has lasted [`LASTS`]. Both this process and status remember: status may be erased, a process may die. Neither is
 //! trusted for longer than the longest pause.
 
+mod no_effect;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,13 +23,15 @@ use sreg_api::conditions::State;
 use sreg_api::status::RefusalStatus;
 use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::seen::{Attempt, OperationSeen, OperationState};
-use sreg_domain::{Action, ArmId, AzureAction, Desired, Edit, Fact, Outcome, Seen, StepId, StepKind};
+use sreg_domain::{Action, ArmId, Desired, Fact, Outcome, Seen, StepId, StepKind};
 
 use crate::conditions::{from_now, says_the_same, truncate, whole_seconds};
 use crate::draft::Draft;
-use crate::facts::{View, in_azures_words, is_final};
 use crate::plan::{FindingReason, Plan, Step, Wait, WaitReason};
+use crate::view::{View, in_azures_words, is_final};
 use crate::{break_glass, left_out, refusals};
+
+use no_effect::no_effect;
 
 /// Status stays small, and so does memory.
 const MOST_IN_STATUS: usize = 16;
@@ -81,18 +85,18 @@ pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Attem
         // The write that started it is counted already.
         let tries = before.as_ref().map_or(1, |r| r.tries.max(1));
         let resource = Some(operation.operation.resource.clone());
-        let ended = (Ended::of_failure(step, failure), failure.code.clone());
+        let ended = (Ended::of_failure(step, failure), refusals::code_of(failure));
         all.push(record(step, resource, ended, (before, tries), now));
     }
     all
 }
 
-/// A try as status has it; `None` where it names no step of this version, or no time: nothing is held for it.
+/// A try as status has it; `None` where it names no time: nothing is held for it.
 fn recorded(status: &RefusalStatus) -> Option<Attempt> {
     let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
     let at = time(&status.at)?;
     Some(Attempt {
-        step: status.step.parse().ok()?,
+        step: status.step.as_str().into(),
         resource: status.resource_id.parse().ok(),
         reason: status.reason.parse().unwrap_or(WaitReason::RefusedStalled),
         code: status.code.clone(),
@@ -104,7 +108,7 @@ fn recorded(status: &RefusalStatus) -> Option<Attempt> {
     })
 }
 
-fn to_status(attempt: &Attempt) -> RefusalStatus {
+pub(crate) fn to_status(attempt: &Attempt) -> RefusalStatus {
     let Attempt {
         step,
         resource,
@@ -469,7 +473,7 @@ fn after_a_try(view: &View<'_>, step: &StepOutcome, ended: Ended, before: Option
     };
     let started = matches!(step.result, StepResult::Effect(Effect::Started(_)));
     let code = match &step.result {
-        StepResult::Failed(failure) => failure.code.clone(),
+        StepResult::Failed(failure) => refusals::code_of(failure),
         StepResult::Effect(Effect::Started(_)) => before.as_ref().and_then(|r| r.code.clone()),
         StepResult::Effect(Effect::Done { .. } | Effect::Stale(_)) | StepResult::Withheld(_) => None,
     };
@@ -482,85 +486,6 @@ fn after_a_try(view: &View<'_>, step: &StepOutcome, ended: Ended, before: Option
         ended @ (Ended::Refused(_) | Ended::Failed(_) | Ended::Unanswered { .. }) => ended,
     };
     record(&step.step, resource, (ended, code), (before, tries), now)
-}
-
-/// What there is to say of a write that Azure accepted and that is planned again.
-fn no_effect(view: &View<'_>, action: &Action, why: &str, tries: i32) -> String {
-    let Action::Azure(azure) = action else {
-        return why.to_owned();
-    };
-    let wish = wish(azure);
-    let id = azure.resource();
-    if !why.is_empty() {
-        return format!("{wish}: Azure was not as it had just been seen, {tries} times: {why}");
-    }
-    let open = view.access.iter().find(|a| a.id == *id).map(|a| a.detail.as_str());
-    let still = open.filter(|d| !d.is_empty() && (azure.is_closing() || azure.is_opening()));
-    let still = still.map_or_else(|| "it is not so".to_owned(), |detail| format!("it is still {detail}"));
-    let times = if tries == 1 {
-        "once".to_owned()
-    } else {
-        format!("{tries} times")
-    };
-    let changes = matches!(azure, AzureAction::Edit { .. }) || azure.is_upkeep();
-    let cause = if changes {
-        "a policy with the effect Modify may put it back, or somebody does"
-    } else {
-        "somebody may undo it, or Azure does not show it"
-    };
-    format!(
-        "{wish}: Azure accepted that {times}, and {still}: {cause}; see who: az monitor activity-log list --resource-id {id} --offset 1h"
-    )
-}
-
-/// What a write is for, in the words of people.
-pub(crate) fn wish(action: &AzureAction) -> String {
-    let name = action.resource().name();
-    match action {
-        AzureAction::CreateRegistry { .. } => format!("create registry {name}"),
-        AzureAction::SetTags { tags, removed, .. } if tags.is_empty() => {
-            format!("remove tag {} from registry {name}", removed.join(", "))
-        }
-        AzureAction::SetTags { tags, .. } => {
-            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            format!("tag registry {name} with {}", tags.join(", "))
-        }
-        AzureAction::MergeTags { id, tags, .. } => {
-            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            format!("tag {id} with {}", tags.join(", "))
-        }
-        AzureAction::GrantManagedGroupAccess { principal, .. } => {
-            format!("list the operator's principal {principal} in assignedIdentities of registry {name}")
-        }
-        AzureAction::CreateEndpoint { .. } => format!("create private endpoint {name}"),
-        AzureAction::DeleteEndpoint { .. } => format!("delete private endpoint {name}"),
-        AzureAction::CreateZone { .. } => format!("create private DNS zone {name}"),
-        AzureAction::LinkZone { virtual_network, .. } => {
-            format!("link {} by {}", virtual_network.name(), action.resource())
-        }
-        AzureAction::PutZoneGroup { id, .. } => {
-            format!("write the DNS zone group of private endpoint {}", owner_of(id))
-        }
-        AzureAction::DeleteZoneGroup { id } => {
-            format!("delete the DNS zone group of private endpoint {}", owner_of(id))
-        }
-        AzureAction::Edit { target, edit, .. } => match edit {
-            Edit::Close => format!("close public access of {target} {name}"),
-            Edit::Restore(_) | Edit::Open => format!("open public access of {target} {name}"),
-            Edit::AllowResource { resource, .. } => {
-                format!(
-                    "let registry {} in by a resource rule of storage account {name}",
-                    resource.name()
-                )
-            }
-        },
-    }
-}
-
-fn owner_of(group: &sreg_domain::ArmId) -> String {
-    group
-        .parent()
-        .map_or_else(|| group.name().to_owned(), |p| p.name().to_owned())
 }
 
 /// Until the pause is over and the effect was not missed for a while. What is known to be undone counts on.
@@ -577,16 +502,18 @@ fn is_undone(view: &View<'_>, record: &Attempt) -> bool {
         matches!(state.as_deref(), Some("failed" | "canceled"))
     };
     let mut endpoints = view.seen.azure.endpoints.iter().filter(|(id, _)| is(id));
-    match record.step.kind {
-        StepKind::Close => view.access.iter().any(|a| is(&a.id) && a.closed == Some(false)),
-        StepKind::DeleteEndpoint => endpoints.any(|(_, fact)| fact.seen().is_some_and(crate::removal::is_approved)),
-        StepKind::CreateEndpoint => endpoints.any(|(_, fact)| failed(fact)),
-        _ => false,
+    let kind = record.step.kind;
+    if kind == StepKind::Close {
+        return view.access.iter().any(|a| is(&a.id) && a.closed == Some(false));
     }
+    if kind == StepKind::DeleteEndpoint {
+        return endpoints.any(|(_, fact)| fact.seen().is_some_and(crate::removal::is_approved));
+    }
+    kind == StepKind::CreateEndpoint && endpoints.any(|(_, fact)| failed(fact))
 }
 
 /// What status shows: writes in trouble that are still wanted, as far as can be told.
-pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[Attempt], now: Timestamp) -> Vec<RefusalStatus> {
+pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[Attempt], now: Timestamp) -> Vec<Attempt> {
     let settled = plan.waves.is_empty() && plan.waits.is_empty();
     let planned = |step: &StepId| plan.steps().any(|s| s.id == *step);
     let told = |step: &StepId| plan.findings.iter().any(|f| f.about.contains(step));
@@ -601,7 +528,7 @@ pub(crate) fn for_status(view: &View<'_>, plan: &Plan, all: &[Attempt], now: Tim
         trouble && wanted && r.resource.is_some()
     };
     let shown = all.iter().filter(shown).cloned().collect();
-    keep_latest(shown, MOST_IN_STATUS).iter().map(to_status).collect()
+    keep_latest(shown, MOST_IN_STATUS)
 }
 
 /// When the first of the steps that failed is due again.

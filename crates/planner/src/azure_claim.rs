@@ -24,8 +24,8 @@ use sreg_domain::seen::RegistrySeen;
 use sreg_domain::{AzureAction, StepId, StepKind};
 
 use crate::draft::{Draft, azure_step};
-use crate::facts::View;
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
+use crate::view::View;
 use crate::{attempts, claims};
 
 /// Who holds the registry, as far as Azure says.

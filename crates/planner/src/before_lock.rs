@@ -12,9 +12,9 @@ use serde_json::Value;
 use sreg_domain::ArmId;
 use sreg_domain::network_rules::with_rules_of_now;
 
-use crate::facts::{View, opened_by_hand, seen_network};
 use crate::opening::{kept, open_settings};
 use crate::plan::AccessAssessment;
+use crate::view::{View, opened_by_hand, seen_network};
 
 /// A closing write of ours went out, and we have not opened everything since.
 fn has_begun(view: &View<'_>) -> bool {

@@ -15,8 +15,8 @@ use sreg_domain::desired::ClientNetwork;
 use sreg_domain::duration;
 
 use crate::evidence::{Evidence, asking};
-use crate::facts::View;
 use crate::plan::{Wait, WaitReason};
+use crate::view::View;
 
 /// A proxy that restarts is back by then.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);

@@ -11,12 +11,12 @@ use sreg_api::status::BreakGlassUse;
 use sreg_domain::seen::BreakGlassSeen;
 use sreg_domain::{Desired, Fact, Seen};
 
-use crate::facts::{View, locked_at};
+use crate::view::{View, locked_at};
 
-mod telling;
+mod status;
 
-pub use telling::tell_without_registry;
-pub(crate) use telling::{no_effect, nobody_may_open, tell, up_to_people, why_unspoken};
+pub use status::tell_without_registry;
+pub(crate) use status::{no_effect, nobody_may_open, tell, up_to_people, why_no_registry};
 
 /// How emergencies stand.
 #[derive(Debug, Clone, PartialEq)]

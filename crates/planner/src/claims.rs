@@ -19,9 +19,9 @@ use sreg_domain::seen::Claim;
 use sreg_domain::{ClusterAction, Desired, Fact, Purpose, Seen, StepKind, naming};
 
 use crate::draft::{Draft, cluster_step};
-use crate::facts::{View, name_holder, not_known};
 use crate::finalizer;
 use crate::plan::{FindingReason, Wait, WaitReason};
+use crate::view::{View, name_holder, not_known};
 
 /// Plans claim and finalizer. `false`: nothing else may be planned.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {

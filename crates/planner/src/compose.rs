@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::desired::Violation;
-use sreg_domain::reasons::Look;
+use sreg_domain::reasons::LookAgain;
 use sreg_domain::seen::{IgnoranceKind, OperationState};
 use sreg_domain::{Action, ClusterAction, Desired, Fact, Seen};
 
@@ -20,11 +20,11 @@ use crate::break_glass::{self, Standing};
 use crate::conditions::whole_seconds;
 use crate::draft::Draft;
 use crate::evidence::Evidence;
-use crate::facts::{View, not_known};
 use crate::lint::{LintFinding, lint};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{Actor, Assessment, FindingReason, Plan, Step, WaitReason};
+use crate::view::{View, not_known};
 use crate::{
     approvals, attempts, azure_claim, claims, dns, drift, endpoints, evidence, finalizer, gates, lockdown, locked,
     name_changes, paths, preflight, published, registry, release, settling, silence, state, tags, teardown,
@@ -350,6 +350,9 @@ fn would_close(view: &View<'_>, draft: &mut Draft) {
 fn stays_open(view: &View<'_>, draft: &mut Draft) {
     let next = if view.desired.observe_only {
         "under managementPolicy: Observe nothing locks it again; set spec.managementPolicy: Enforce, or close it by hand".to_owned()
+    } else if view.desired.violations.is_empty() && !view.desired.ungranted.is_empty() {
+        "it is locked again once the grants let its namespace name all that it names: whoever administers them, kubectl edit registrygrant"
+            .to_owned()
     } else {
         format!(
             "it is locked again once what is wrong in its spec is put right: kubectl edit sreg {} -n {}",
@@ -494,11 +497,11 @@ fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
     let probes = view.desired.verification.interval;
     let probes = probes.clamp(Duration::from_millis(250), PEOPLE);
     match reason.row().look {
-        Look::After(seconds) => Duration::from_secs(seconds),
-        Look::AsAzureAsks => azure_asks(view),
-        Look::ProbeInterval => probes,
-        Look::ProbeIntervalAtLeast(seconds) => probes.max(Duration::from_secs(seconds)),
-        Look::DriftInterval | Look::ByItself => view.desired.drift_interval,
+        LookAgain::After(seconds) => Duration::from_secs(seconds),
+        LookAgain::AsAzureAsks => azure_asks(view),
+        LookAgain::ProbeInterval => probes,
+        LookAgain::ProbeIntervalAtLeast(seconds) => probes.max(Duration::from_secs(seconds)),
+        LookAgain::DriftInterval | LookAgain::ByItself => view.desired.drift_interval,
     }
 }
 

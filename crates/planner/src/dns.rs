@@ -22,9 +22,9 @@ use crate::askers;
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::evidence::Evidence;
-use crate::facts::{View, look_up, not_known};
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Step, WaitReason};
+use crate::view::{View, look_up, not_known};
 use crate::{names, tags};
 
 pub(crate) mod answerable;

@@ -9,8 +9,8 @@ use sreg_api::registry::PublicAccess;
 use sreg_domain::{Action, ArmId, AzureAction, Edit, Fact};
 
 use crate::break_glass::{self, Standing};
-use crate::facts::{View, was_locked};
 use crate::plan::{Assessment, Finding, FindingReason, Step};
+use crate::view::{View, was_locked};
 use crate::{locked, state};
 
 /// What differs, one sentence each.

@@ -29,8 +29,8 @@ use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepId, StepKind, Tar
 use crate::attempts::Stubborn;
 use crate::dns::policy;
 use crate::draft::{Draft, azure_step};
-use crate::facts::{View, look_up, not_known, not_understood};
 use crate::plan::{EndpointAssessment, FindingReason, WaitReason};
+use crate::view::{View, look_up, not_known, not_understood};
 use crate::{attempts, differs, dns, names, preflight, release, tags};
 
 mod connections;

@@ -12,14 +12,15 @@ use sreg_api::probe::{ConnectivityProbeSpec, Hop, PathResult, ProbeOutcome, Secu
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::action::ProbeWrite;
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
+use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::{ProbeSeen, Round, VantagePointSeen};
 use sreg_domain::{ClusterAction, Digest, Fact, StepKind, naming};
 
 use crate::dns_servers;
 use crate::draft::{Draft, cluster_step};
-use crate::facts::{View, look_up, not_known};
 use crate::paths::{Paths, Required};
 use crate::plan::{PathAssessment, PathStanding, Step, Wait, WaitReason};
+use crate::view::{View, look_up, not_known};
 
 /// Largest round number that JSON numbers carry safely.
 const LARGEST_ROUND: i64 = 9_007_199_254_740_991;
@@ -296,18 +297,17 @@ fn complete(view: &View<'_>, paths: &Paths, looks: &[Look], round: &Round, waits
     if paths.all.is_empty() || !paths.gaps.is_empty() || !waits.is_empty() || !proven {
         return None;
     }
-    let mut parts = vec![format!("round {} subject {}", round.number, round.subject)];
-    parts.extend(paths.all.iter().map(|r| {
-        format!(
-            "{} {} {} {}",
-            r.network,
-            r.vantage_point,
-            r.path.fqdn,
-            r.path.addresses.join(" ")
-        )
+    let mut preimage = Preimage::of(DigestKind::Evidence);
+    preimage.add(DigestLine::Round(round.number));
+    preimage.add(DigestLine::Subject(&round.subject));
+    let proven = paths.all.iter();
+    preimage.extend(proven.map(|r| DigestLine::Proven {
+        network: &r.network,
+        vantage_point: &r.vantage_point,
+        fqdn: &r.path.fqdn,
+        addresses: &r.path.addresses,
     }));
-    parts.sort();
-    Some(Digest::of_parts(parts.iter().map(String::as_str)))
+    Some(preimage.digest())
 }
 
 /// The step that ends what a vantage point is asked.

@@ -8,8 +8,8 @@ use sreg_domain::action::{Effect, StepResult};
 use sreg_domain::{Action, ClusterAction, Outcome, StepKind};
 
 use crate::draft::cluster_step;
-use crate::facts::View;
 use crate::plan::{Plan, Step};
+use crate::view::View;
 
 /// The step that puts it on.
 pub(crate) fn step() -> Step {

@@ -10,13 +10,14 @@
 
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::network_rules::rules_of;
+use sreg_domain::preimage::{DigestLine, Preimage};
 use sreg_domain::seen::ObstacleKind;
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
 use crate::draft::Draft;
-use crate::facts::{View, named, relocks, seen_network, switch_of};
 use crate::opening::switch;
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
+use crate::view::{View, named, relocks, seen_network, switch_of};
 use crate::{before_lock, opening};
 
 /// What the lock takes away from one target.
@@ -43,19 +44,19 @@ fn losses<'a>(view: &'a View<'_>) -> Vec<Loses<'a>> {
 }
 
 /// What of it an approval covers.
-pub(crate) fn parts(view: &View<'_>) -> Vec<String> {
-    let mut parts = Vec::new();
+pub(crate) fn add_losses(view: &View<'_>, preimage: &mut Preimage) {
     for Loses {
         access,
         rules,
         perimeter,
     } in losses(view)
     {
-        let id = access.id.key();
-        parts.extend(rules.iter().map(|rule| format!("lets in {id} {}", rule.key())));
-        parts.extend(perimeter.then(|| format!("perimeter {id}")));
+        let id = &access.id;
+        rules
+            .iter()
+            .for_each(|rule| preimage.add(DigestLine::LetsIn(id, &rule.key())));
+        preimage.extend(perimeter.then_some(DigestLine::Perimeter(id)));
     }
-    parts
 }
 
 /// The same for people, one sentence a target.

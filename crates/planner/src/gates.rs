@@ -21,6 +21,7 @@ use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::naming::Belonging;
+use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::{IgnoranceKind, LinkSeen};
 use sreg_domain::{ArmId, Digest, Fact, duration, naming};
 
@@ -28,12 +29,12 @@ use crate::approvals;
 use crate::callers::{Outsider, outsiders, unread_network};
 use crate::dns_servers;
 use crate::draft::Draft;
-use crate::facts::{View, named, not_known, relocks};
 use crate::firewall;
 use crate::obstacles;
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::settling::since_name_change;
+use crate::view::{View, named, not_known, relocks};
 use crate::window;
 
 /// Whether a change is approved by digest. `None`: approvals could not be read.
@@ -59,25 +60,27 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
     {
         return None;
     }
-    // An object made again is approved again.
-    let mut parts = vec![format!("object {}", view.desired.object.uid)];
-    parts.extend(view.desired.edition());
-    parts.extend(view.access.iter().map(|a| format!("close {}", a.id.key())));
-    parts.extend(paths.all.iter().map(|r| format!("path {} {}", r.network, r.path.fqdn)));
-    // A name alone could be pointed at another network after the approval; a waiver takes a network out of it.
-    parts.extend(view.desired.client_networks.iter().map(|n| format!("network {n:?}")));
-    parts.extend(view.desired.waived.keys().map(|id| format!("unproven {}", id.key())));
-    parts.extend(shared(view).map(|id| format!("shared {}", id.key())));
-    parts.extend(
-        view.desired
+    let desired = view.desired;
+    let mut preimage = Preimage::of(DigestKind::Lockdown);
+    preimage.add(DigestLine::Object(&desired.object.uid));
+    preimage.extend(desired.edition().map(DigestLine::Generation));
+    preimage.extend(view.access.iter().map(|a| DigestLine::Closes(&a.id)));
+    preimage.extend(paths.all.iter().map(|r| DigestLine::Path {
+        network: &r.network,
+        fqdn: &r.path.fqdn,
+    }));
+    preimage.extend(desired.client_networks.iter().map(DigestLine::Network));
+    preimage.extend(desired.waived.keys().map(DigestLine::UnprovenNetwork));
+    preimage.extend(shared(view).map(DigestLine::SharedAccount));
+    preimage.extend(
+        desired
             .waived_hosts
             .keys()
-            .map(|host| format!("unproven host {host}")),
+            .map(|host| DigestLine::UnprovenHost(host.as_str())),
     );
-    parts.extend(firewall::parts(view));
-    parts.extend(obstacles::parts(view));
-    parts.sort();
-    Some(Digest::of_parts(parts.iter().map(String::as_str)))
+    firewall::add_losses(view, &mut preimage);
+    obstacles::add_known(view, &mut preimage);
+    Some(preimage.digest())
 }
 
 /// Waits for every gate that is not open. Empty: the lock may go on.
@@ -263,7 +266,7 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
     }
     // While paths are not known there is nothing to approve; the paths' own wait says so.
     let digest = lockdown_digest(view, paths)?;
-    let not_counted = approvals::why_not_counted(view, ChangeKind::Lockdown, &digest);
+    let not_counted = approvals::who_may(view, ChangeKind::Lockdown, &digest);
     match approved(view, ChangeKind::Lockdown, &digest) {
         Some(true) => None,
         None => Some(not_known("ChangeApprovals", &view.seen.cluster.approvals)),

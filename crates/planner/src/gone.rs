@@ -7,8 +7,8 @@
 use sreg_domain::seen::EndpointSeen;
 use sreg_domain::{ArmId, Fact};
 
-use crate::facts::{View, may_pass, not_known};
 use crate::plan::Wait;
+use crate::view::{View, may_pass, not_known};
 
 /// How sure it is.
 pub(crate) enum Gone {

@@ -8,8 +8,9 @@ use sreg_domain::{Action, ArmId, AzureAction, Digest, Edit, LeftOut, NetworkRule
 
 use crate::advice::advise;
 use crate::conditions::{says_the_same, whole_seconds};
-use crate::facts::{View, in_azures_words, is_final};
 use crate::plan::WaitReason;
+use crate::refusals;
+use crate::view::{View, in_azures_words, is_final};
 
 /// The first pause; then twice as long each time.
 const REFUSED: SignedDuration = SignedDuration::from_secs(45);
@@ -41,7 +42,7 @@ pub(crate) fn known<'v>(view: &'v View<'_>, target: &ArmId, rules: &[NetworkRule
 
 /// Whether something that is remembered is about rules that were left out.
 pub(crate) fn is_about_rules(record: &Attempt) -> bool {
-    record.step.kind == StepKind::PutBack
+    record.step.kind == StepKind::RulesLeftOut
 }
 
 /// Whether a step was done but for rules that Azure refused: it is not to be counted as one without effect.
@@ -53,7 +54,7 @@ fn name(target: &ArmId, rules: &[NetworkRule]) -> StepId {
     let mut keys: Vec<String> = rules.iter().map(NetworkRule::key).collect();
     keys.sort();
     let digest = Digest::of_parts(keys.iter().map(String::as_str));
-    StepKind::PutBack.on(format!("{} {digest}", target.name()))
+    StepKind::RulesLeftOut.on(format!("{} {digest}", target.name()))
 }
 
 /// Remembers what came of the settings that were put back in this visit.
@@ -123,7 +124,7 @@ fn record(
         step,
         resource: Some(target.clone()),
         reason,
-        code: first.failure.code.clone(),
+        code: refusals::code_of(&first.failure),
         message,
         since: before.map_or(now, |r| r.since),
         at: now,

@@ -33,7 +33,6 @@ mod draft;
 mod drift;
 mod endpoints;
 mod evidence;
-mod facts;
 mod finalizer;
 mod firewall;
 mod gates;
@@ -60,6 +59,7 @@ mod state;
 mod stranding;
 mod tags;
 mod teardown;
+mod view;
 mod window;
 
 pub use approvals::tell_approval_without_registry;

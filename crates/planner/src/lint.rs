@@ -130,7 +130,7 @@ fn closing(lint: &mut Lint<'_>) {
             target, id, expected, ..
         } = action
         {
-            let now = crate::facts::seen_digest(lint.seen, *target, id);
+            let now = crate::view::seen_digest(lint.seen, *target, id);
             lint.demand("proof", now.as_ref() == Some(expected), || {
                 format!("{} expects another world than was seen", step.action)
             });

@@ -24,11 +24,11 @@ use sreg_domain::{
 
 use crate::draft::{Draft, azure_step, cluster_step};
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
-use crate::facts::View;
 use crate::opening::kept;
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
+use crate::view::View;
 use crate::{attempts, before_lock, blind, firewall, gates, obstacles, opening};
 
 /// Plans the way to the lock, as far as it can be gone now.
@@ -245,7 +245,7 @@ pub(crate) fn closing_step(access: &AccessAssessment) -> StepId {
 }
 
 fn close(view: &View<'_>, access: &AccessAssessment) -> Option<Step> {
-    let expected = crate::facts::seen_digest(view.seen, access.target, &access.id)?;
+    let expected = crate::view::seen_digest(view.seen, access.target, &access.id)?;
     Some(azure_step(
         closing_step(access),
         AzureAction::Edit {

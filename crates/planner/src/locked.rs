@@ -22,11 +22,11 @@ use sreg_domain::{ArmId, Desired, Fact, duration};
 
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
-use crate::facts::{self, View, locked_at, was_locked};
 use crate::lockdown::{kept_open, limits, would_open};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, PathStanding, Wait, WaitReason};
+use crate::view::{self, View, locked_at, was_locked};
 use crate::{blind, never_locked, obstacles};
 
 /// After this many reopenings only a change of spec locks again.
@@ -263,7 +263,7 @@ fn tell_what_is_not_restored(view: &View<'_>, draft: &mut Draft) {
     let kept = |access: &AccessAssessment| snapshot.seen().and_then(|s| opening::kept(s, &access.id));
     let named = |chosen: &dyn Fn(&AccessAssessment) -> bool| {
         let chosen = view.access.iter().filter(|access| chosen(access));
-        let names: Vec<String> = chosen.map(facts::named).collect();
+        let names: Vec<String> = chosen.map(view::named).collect();
         (!names.is_empty()).then(|| names.join(", "))
     };
     if let Some(unkept) = named(&|access| kept(access).is_none()) {

@@ -7,11 +7,11 @@ use sreg_domain::{Action, Desired, Digest, Seen};
 use crate::approvals;
 use crate::draft::Draft;
 use crate::endpoints::{self, WantedEndpoints};
-use crate::facts::{View, not_known};
 use crate::gates::approved;
 use crate::names::{Covered, covered};
 use crate::plan::{FindingReason, NameChange, Plan, Step, WaitReason};
 use crate::removal;
+use crate::view::{View, not_known};
 
 /// Holds name-changing steps whose digest no approval names. Answers what is asked for and what is approved, once each.
 pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) -> (Vec<NameChange>, Vec<Digest>) {
@@ -68,7 +68,7 @@ fn takes_approval(view: &View<'_>, action: &Action) -> bool {
 
 fn ask(view: &View<'_>, change: Covered, draft: &mut Draft, asked: &mut Vec<NameChange>) {
     let Covered { digest, summary } = change;
-    let not_counted = approvals::why_not_counted(view, ChangeKind::NameChanges, &digest);
+    let not_counted = approvals::who_may(view, ChangeKind::NameChanges, &digest);
     draft.waiting(
         WaitReason::NameChangesApproval,
         format!("approve the name changes: create a ChangeApproval with change: NameChanges and digest {digest}{not_counted}; they {summary}"),

@@ -10,13 +10,14 @@
 use std::collections::BTreeSet;
 
 use sreg_api::registry::ResolutionPolicy;
+use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::ZoneSeen;
 use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Fact, Fqdn};
 
 use crate::askers::{self, Askers};
 use crate::endpoints::{Wanted, WantedEndpoints};
-use crate::facts::{View, not_known};
 use crate::plan::{Wait, WaitReason};
+use crate::view::{View, not_known};
 
 /// Who asks a zone: those linked now, those that we link, and whoever resolves through them. `None`: not fully known.
 fn asking(view: &View<'_>, zone: &ArmId, links: &[ArmId]) -> Option<Askers> {
@@ -156,19 +157,14 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
     if !wanted.complete {
         return Err(not_yet("which endpoints are needed"));
     }
-    let mut parts: Vec<String> = vec![format!("registry {}", view.desired.registry.key())];
-    parts.extend(view.desired.edition());
+    let mut preimage = Preimage::of(DigestKind::Building);
+    preimage.add(DigestLine::Registry(&view.desired.registry));
+    preimage.extend(view.desired.edition().map(DigestLine::Generation));
     let (mut all_names, mut all_askers) = (BTreeSet::new(), Askers::default());
     for w in &wanted.all {
         let names = public_names(view, w.group, w.target);
         let names = known(names, &format!("the names of {}", w.target.name()))?;
-        let subnet = w.place.subnet.key();
-        parts.push(format!(
-            "endpoint {} {} {subnet} {}",
-            w.id.key(),
-            w.target.key(),
-            names.join(" ")
-        ));
+        preimage.add(DigestLine::Endpoint(&w.id, w.target, &w.place.subnet, &names));
         let mut networks = linked(view, &view.desired.cloud.zone(w.group))?;
         // Those that we link ask from the beginning, so that nothing changes when they do.
         let places = view
@@ -180,19 +176,17 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
         if let Some(zone) = w.place.dns.zones.get(&w.group) {
             let policy = w.place.dns.resolution_policy;
             let links = w.place.dns.links.iter();
-            parts.extend(links.map(|n| format!("link {} {} {policy:?}", zone.key(), n.key())));
-            parts.push(format!("records {} {}", w.id.key(), zone.key()));
+            preimage.extend(links.map(|network| DigestLine::Link(zone, network, policy)));
+            preimage.add(DigestLine::Records(&w.id, zone));
         }
         let askers = askers::of(view, networks)?;
-        parts.push(format!("asked by {} {}", w.group.group_id(), askers.keys()));
+        preimage.add(DigestLine::AskedBy(w.group, &askers.keys()));
         all_names.extend(names);
         all_askers.extend(askers);
     }
-    parts.sort();
-    parts.dedup();
     let endpoints = wanted.all.len();
     Ok(Covered {
-        digest: Digest::of_parts(parts.iter().map(String::as_str)),
+        digest: preimage.digest(),
         summary: format!(
             "build {endpoints} private endpoints with their records and links; {}",
             touched(&all_names, &all_askers)
@@ -218,14 +212,13 @@ fn releasing(view: &View<'_>, id: &ArmId) -> Result<Covered, Wait> {
         &format!("the names of {}", target.name()),
     )?;
     let askers = holders(view, &view.desired.cloud.zone(group))?;
-    let mut parts = vec![
-        format!("release {} {}", id.key(), target.key()),
-        format!("names {}", names.join(" ")),
-        format!("asked by {}", askers.keys()),
-    ];
-    parts.extend(view.desired.edition());
+    let mut preimage = Preimage::of(DigestKind::Removal);
+    preimage.add(DigestLine::Removes(id, target));
+    preimage.add(DigestLine::Names(&names));
+    preimage.add(DigestLine::AskedBy(group, &askers.keys()));
+    preimage.extend(view.desired.edition().map(DigestLine::Generation));
     Ok(Covered {
-        digest: Digest::of_parts(parts.iter().map(String::as_str)),
+        digest: preimage.digest(),
         summary: format!(
             "remove private endpoint {} with its records; {}",
             id.name(),

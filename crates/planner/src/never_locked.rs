@@ -8,19 +8,20 @@
 
 use sreg_api::ChangeKind;
 use sreg_domain::Digest;
+use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 
 use crate::approvals;
-use crate::facts::{View, not_known};
 use crate::gates::approved;
 use crate::plan::{Wait, WaitReason};
+use crate::view::{View, not_known};
 
 /// What an approval of kind `Opening` covers: this object, and this registry.
 pub(crate) fn digest(view: &View<'_>) -> Digest {
-    let object = format!("object {}", view.desired.object.uid);
-    let opens = format!("open {}", view.desired.registry.key());
-    let mut parts = vec![object, opens];
-    parts.extend(view.desired.edition());
-    Digest::of_parts(parts.iter().map(String::as_str))
+    let mut preimage = Preimage::of(DigestKind::Opening);
+    preimage.add(DigestLine::Object(&view.desired.object.uid));
+    preimage.add(DigestLine::Opens(&view.desired.registry));
+    preimage.extend(view.desired.edition().map(DigestLine::Generation));
+    preimage.digest()
 }
 
 /// Whether opening it takes an approval. A tag does not say who made it: anybody with rights on tags can write one.
@@ -42,7 +43,7 @@ pub(crate) fn held(view: &View<'_>) -> Option<Wait> {
             format!(
                 "registry {} was not closed by this object, so it is opened only with an approval: create a ChangeApproval with change: Opening and digest {digest}{}",
                 view.desired.registry.name(),
-                approvals::why_not_counted(view, ChangeKind::Opening, &digest)
+                approvals::who_may(view, ChangeKind::Opening, &digest)
             ),
         )),
     }

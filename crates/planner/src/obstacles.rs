@@ -8,12 +8,13 @@
 //! | `CanNotDelete`, `NotSpecified` | neither |
 //! | could not be read | not known, as for policies |
 
+use sreg_domain::preimage::{DigestLine, Preimage};
 use sreg_domain::seen::LockSeen;
 use sreg_domain::{ArmId, Fact};
 
 use crate::draft::Draft;
-use crate::facts::{View, look_up, named, not_known};
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
+use crate::view::{View, look_up, named, not_known};
 
 /// Locks over a target that forbid writes to it, or may.
 fn over<'v>(view: &'v View<'_>, id: &'v ArmId) -> impl Iterator<Item = &'v LockSeen> {
@@ -70,20 +71,13 @@ fn removal(lock: &LockSeen) -> String {
 }
 
 /// What of it an approval covers.
-pub(crate) fn parts(view: &View<'_>) -> Vec<String> {
+pub(crate) fn add_known(view: &View<'_>, preimage: &mut Preimage) {
     let policies = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
-    let mut parts: Vec<String> = policies.map(|o| format!("obstacle {}", o.message)).collect();
+    preimage.extend(policies.map(|o| DigestLine::Obstacle(&o.key)));
     for access in &view.access {
-        parts.extend(over(view, &access.id).map(|lock| {
-            format!(
-                "locked {} {} {}",
-                access.id.key(),
-                lock.id.to_ascii_lowercase(),
-                lock.level.to_ascii_lowercase()
-            )
-        }));
+        let locks = over(view, &access.id);
+        preimage.extend(locks.map(|lock| DigestLine::ResourceLock(&access.id, &lock.id, &lock.level)));
     }
-    parts
 }
 
 /// Whether the way back is not known to be free, because somebody could not look.

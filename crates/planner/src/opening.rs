@@ -25,9 +25,9 @@ use sreg_domain::{
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, azure_step, cluster_step};
-use crate::facts::{View, named, not_known, seen_digest, seen_network};
 use crate::left_out::{self, LeftOutRules};
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
+use crate::view::{View, named, not_known, seen_digest, seen_network};
 use crate::{attempts, azure_claim, claims, locked, never_locked, obstacles};
 
 /// Who says that the registry is to be open.
@@ -94,7 +94,7 @@ pub(crate) fn kept<'a>(snapshot: &'a Snapshot, id: &ArmId) -> Option<&'a Value> 
         .map(|(_, target)| &target.network)
 }
 
-/// Whether settings in Azure's shape are closed, by the rules of `facts`.
+/// Whether settings in Azure's shape are closed, by the rules of `view`.
 pub(crate) fn settings_closed(target: TargetKind, network: &Value) -> bool {
     match (switch(network), target) {
         (PublicNetworkAccess::Disabled, _) => true,

@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 
 use sreg_api::probe::ProbePath;
 use sreg_domain::desired::EndpointPlace;
+use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::{ArmId, Digest, EndpointGroup, Fact, Fqdn};
 
 use crate::draft::Draft;
 use crate::endpoints::{Wanted, WantedEndpoints, members};
-use crate::facts::{View, look_up, not_known};
 use crate::plan::{FindingReason, Wait, WaitReason};
+use crate::view::{View, look_up, not_known};
 
 mod container_registry;
 
@@ -100,15 +101,15 @@ fn subject(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Option<Digest> {
     }
     // A region that comes is proven anew, on what discovery returns by then: names need not hold it.
     let regions = view.registry().into_iter().flat_map(|r| &r.regions);
-    let mut parts: Vec<String> = regions.map(|r| format!("region {}", r.location)).collect();
+    let mut preimage = Preimage::of(DigestKind::Subject);
+    preimage.extend(regions.map(|r| DigestLine::Region(&r.location)));
     for w in &wanted.all {
         for member in members(view, w)? {
-            let names: Vec<&str> = member.fqdns.iter().map(Fqdn::as_str).collect();
-            parts.push(format!("{} {} {}", w.id.key(), member.address, names.join(" ")));
+            let names: Vec<String> = member.fqdns.iter().map(ToString::to_string).collect();
+            preimage.add(DigestLine::Member(&w.id, member.address, &names));
         }
     }
-    parts.sort();
-    Some(Digest::of_parts(parts.iter().map(String::as_str)))
+    Some(preimage.digest())
 }
 
 fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<Wait> {

@@ -10,8 +10,8 @@ use sreg_domain::{ArmId, Fact, TargetKind};
 
 use crate::draft::Draft;
 use crate::endpoints::{Wanted, WantedEndpoints};
-use crate::facts::{View, not_known};
 use crate::plan::{FindingReason, Wait, WaitReason};
+use crate::view::{View, not_known};
 
 /// Rights by scope, and the role that holds them.
 type Needed = BTreeMap<ArmId, (Place, Vec<&'static str>)>;

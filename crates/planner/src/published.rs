@@ -20,8 +20,8 @@ use sreg_domain::{ClusterAction, Fact, StepKind, naming};
 
 use crate::draft::cluster_step;
 use crate::endpoints::{self, WantedEndpoints, members};
-use crate::facts::View;
 use crate::plan::Step;
+use crate::view::View;
 
 /// Seconds that an answer may be kept, as in the zones that Azure writes.
 const TTL: u32 = 10;

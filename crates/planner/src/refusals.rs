@@ -4,8 +4,8 @@ use sreg_domain::action::{Failure, SIGN_IN};
 use sreg_domain::{StepId, StepKind};
 
 use crate::advice::{Refusal, advise};
-use crate::facts::{in_azures_words, sign_in};
 use crate::plan::{Wait, WaitReason};
+use crate::view::{in_azures_words, sign_in};
 
 /// Zones that a policy forbids are usually kept in one place, and an exemption would be the wrong thing to ask for.
 const KEPT_CENTRALLY: &str = "where zones are kept centrally, name them: spec.endpoints[].dns.mode: Existing with their ids under privateDnsZoneResourceIds, or mode: Policy where a policy writes the records; else whoever owns the policy exempts this zone";
@@ -37,4 +37,11 @@ pub(crate) fn wait_of(step: &StepId, failure: &Failure) -> Wait {
         ""
     };
     Wait::new(reason, format!("{}; {advice}{otherwise}", in_azures_words(failure)))
+}
+
+/// Azure's codes are words; whatever else stands there is none.
+pub(crate) fn code_of(failure: &Failure) -> Option<String> {
+    let is_word =
+        |code: &&String| code.len() <= 128 && code.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    failure.code.as_ref().filter(is_word).cloned()
 }

@@ -18,9 +18,9 @@ use sreg_domain::{ArmId, AzureAction, Edit, Fact, StepKind, TargetKind, naming};
 
 use crate::azure_claim;
 use crate::draft::{Draft, azure_step};
-use crate::facts::{View, look_up, not_known};
 use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Wait, WaitReason};
+use crate::view::{View, look_up, not_known};
 
 /// Plans the registry's own resource. `false`: nothing that needs it may be planned.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {

@@ -17,9 +17,9 @@ use sreg_domain::{Action, ArmId, Fact};
 
 use crate::draft::Draft;
 use crate::endpoints::WantedEndpoints;
-use crate::facts::{View, may_pass, not_known};
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::removal::{self, Removal};
+use crate::view::{View, may_pass, not_known};
 use crate::{stranding, tags, teardown};
 
 /// Endpoints that are ours and carry our tag: name, subnet, target and group fit together as well. Only these are ever removed.

@@ -19,8 +19,8 @@ use sreg_domain::seen::{EndpointSeen, LockSeen};
 use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Grant, Purpose, Seen, StepId, StepKind};
 
 use crate::draft::azure_step;
-use crate::facts::{View, look_up, not_known};
 use crate::plan::{Step, Wait, WaitReason};
+use crate::view::{View, look_up, not_known};
 use crate::{attempts, preflight};
 
 /// What to do next about an endpoint that is to go.

@@ -13,28 +13,27 @@ use sreg_api::status::{BreakGlassUse, SecureRegistryStatus};
 use sreg_domain::action::{Effect, Failure, StepOutcome, StepResult};
 use sreg_domain::seen::Attempts;
 use sreg_domain::{Action, Desired, Outcome, Seen, StepId, TargetKind};
-use strum::IntoEnumIterator;
 
 use crate::attempts;
 use crate::break_glass::{self, Standing};
-use crate::conditions::{self, Draft, Truth, whole_seconds};
+use crate::conditions::{self as condition_merge, Draft, Truth, whole_seconds};
 use crate::evidence::first_failure;
-use crate::facts::{View, in_azures_words};
 use crate::plan::{Actor, FindingReason, Plan, Wait, WaitReason};
 use crate::state;
 use crate::validate::Violation;
+use crate::view::{View, in_azures_words};
 
+mod conditions;
 mod cut_off;
 mod emergencies;
 mod events;
-mod exit;
 mod exposure;
 mod fields;
+mod harmless;
+mod readiness;
 mod shown;
 mod stale;
-mod steady;
 mod summary;
-mod truths;
 
 use emergencies::Emergencies;
 use summary::Summary;
@@ -119,11 +118,11 @@ pub fn report(input: ReportInput<'_>) -> Report {
         all: attempts::remember(&view, plan, outcome, now),
     };
     let verdict = verdict(&view, plan, outcome, &attempts);
-    let (verdict, unsettled_since) = steady::judge(&view, plan, verdict, now);
+    let (verdict, unsettled_since) = readiness::judge(&view, plan, verdict, now);
     let verdict = cut_off::told(&view, plan, verdict);
     let former = &seen.object.status;
-    let drafts = truths::all(&view, plan, &verdict);
-    let conditions = conditions::merge(drafts, &former.conditions, desired.object.generation, now);
+    let drafts = conditions::all(&view, plan, &verdict);
+    let conditions = condition_merge::merge(drafts, &former.conditions, desired.object.generation, now);
     let emergencies = Emergencies::of(&view, &plan.waits);
     let refusals = attempts::for_status(&view, plan, &attempts.all, now);
     let mut status = fields::status(
@@ -136,9 +135,9 @@ pub fn report(input: ReportInput<'_>) -> Report {
     );
     status.unsettled_since = unsettled_since;
     // Before anything is compared with the former status, which went out the same way.
-    exit::status(&mut status);
+    harmless::status(&mut status);
     let mut events = events::transitions(&view, plan, outcome, &status, (&verdict, &emergencies));
-    exit::events(&mut events);
+    harmless::events(&mut events);
     Report {
         events,
         requeue: patient(requeue(plan, outcome, &attempts, now), &status, now),
@@ -235,7 +234,7 @@ fn deleting(view: &View<'_>, plan: &Plan) -> String {
 
 /// A visit that did not do what it planned is at work, whatever its plan called itself.
 fn working(planned: State) -> State {
-    let (_, reconciling, _) = conditions::trio(planned);
+    let (_, reconciling, _) = condition_merge::trio(planned);
     if reconciling == Truth::True {
         planned
     } else {
@@ -295,7 +294,7 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
     if let (State::BreakGlass, Some(message)) = (state, emergency) {
         return message;
     }
-    let (_, reconciling, _) = conditions::trio(state);
+    let (_, reconciling, _) = condition_merge::trio(state);
     let azure = plan.steps().filter(|s| matches!(s.action, Action::Azure(_))).count();
     if azure > 0 && reconciling == Truth::True {
         let first = plan
@@ -387,7 +386,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// No later than when patience ends.
 fn patient(requeue: Duration, status: &SecureRegistryStatus, now: Timestamp) -> Duration {
-    let ends = |since: &Time| since.0.saturating_add(steady::PATIENCE).ok();
+    let ends = |since: &Time| since.0.saturating_add(readiness::PATIENCE).ok();
     let left = status
         .unsettled_since
         .as_ref()
@@ -426,7 +425,7 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
     let generation = object.metadata.generation.unwrap_or_default();
     let former = object.status.clone().unwrap_or_default();
     let message = Violation::sentence(violations);
-    let (ready, reconciling, stalled) = conditions::trio(State::Stalled);
+    let (ready, reconciling, stalled) = condition_merge::trio(State::Stalled);
     let trio = [
         (ConditionType::Ready, ready),
         (ConditionType::Reconciling, reconciling),
@@ -441,21 +440,21 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
             message: message.clone(),
         })
         .collect();
-    drafts.extend(former.conditions.iter().filter_map(truths::keep));
+    drafts.extend(former.conditions.iter().filter_map(conditions::keep));
     let mut status = former.clone();
     status.observed_generation = Some(generation);
-    status.conditions = conditions::merge(drafts, &former.conditions, generation, now);
+    status.conditions = condition_merge::merge(drafts, &former.conditions, generation, now);
     status.unsettled_since = None;
     status.waiting_for.clear();
     status.operations.clear();
     fields::remember(&former, &mut status, State::Stalled, &message, now);
-    exit::status(&mut status);
+    harmless::status(&mut status);
     let verdict = Verdict {
         state: State::Stalled,
         message,
     };
     let mut events: Vec<EventNote> = events::state_changed(&former, &status, &verdict).into_iter().collect();
-    exit::events(&mut events);
+    harmless::events(&mut events);
     Report {
         status,
         events,
@@ -472,7 +471,7 @@ fn gauges_of_old(former: &SecureRegistryStatus, now: Timestamp) -> Gauges {
     let summary = Summary::in_status(former);
     let mut open_targets = BTreeMap::new();
     for target in &access.targets {
-        let kind = TargetKind::iter().find(|k| k.to_string() == target.target);
+        let kind = target.target.parse().ok();
         if let Some((kind, closed)) = kind.zip(target.access.is_closed()) {
             let open = open_targets.entry(kind).or_insert(false);
             *open |= !closed;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use sreg_domain::{Action, Desired, Seen};
 
 use crate::draft::Draft;
-use crate::facts::View;
 use crate::plan::{Step, WaitReason};
+use crate::view::View;
 
 /// Whether a status calls endpoints and DNS ready: then it is taken at its word about when names last changed.
 fn vouches(seen: &Seen) -> bool {

@@ -7,8 +7,8 @@ use sreg_domain::{ClusterAction, Fact, StepKind};
 
 use crate::conditions::whole_seconds;
 use crate::draft::cluster_step;
-use crate::facts::View;
 use crate::plan::Step;
+use crate::view::View;
 
 /// Steps for those whose mark is not, or no longer, true.
 pub(crate) fn tell(view: &View<'_>) -> Vec<Step> {

@@ -8,9 +8,9 @@ use sreg_domain::seen::{EndpointSeen, IgnoranceKind};
 use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Fact};
 
 use crate::evidence::first_failure;
-use crate::facts::{View, was_locked};
 use crate::opening;
 use crate::plan::{Assessment, EndpointAssessment, Step, Wait, WaitReason};
+use crate::view::{View, was_locked};
 use crate::{attempts, break_glass};
 
 /// Orders waits so that the most telling one comes first.

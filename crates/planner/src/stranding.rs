@@ -11,8 +11,8 @@ use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneSeen};
 use sreg_domain::{ArmId, EndpointGroup, Fact, TargetKind};
 
 use crate::endpoints::{Wanted, WantedEndpoints, standing};
-use crate::facts::View;
 use crate::plan::{Wait, WaitReason};
+use crate::view::View;
 
 /// Networks that would be left without an answer.
 pub(crate) struct Stranded {

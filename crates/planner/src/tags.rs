@@ -21,8 +21,8 @@ use sreg_domain::{ArmId, AzureAction, Fact, StepKind};
 use crate::attempts;
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::WantedEndpoints;
-use crate::facts::View;
 use crate::plan::FindingReason;
+use crate::view::View;
 
 /// Plans the tags of everything that we made.
 pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {

@@ -26,10 +26,10 @@ use sreg_domain::{ClusterAction, Fact, StepKind, duration, naming};
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
-use crate::facts::{View, may_pass, not_known};
 use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::removal::{self, Removal};
+use crate::view::{View, may_pass, not_known};
 use crate::{attempts, azure_claim, evidence, published, release, stranding};
 
 /// Plans the end. Answers the waves.

@@ -19,9 +19,9 @@ use crate::context::Context;
 use crate::grants;
 use crate::memory::ObjectKey;
 use crate::observe::Watched;
+use crate::orphaned_break_glass;
 use crate::reconcile::{PassError, reconcile};
 use crate::triggers;
-use crate::unspoken;
 
 /// Why the controller ended otherwise than asked.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +137,7 @@ async fn record(context: Arc<Context>, result: PassResult) {
                 name: object.name,
             };
             context.turns.forget(&key);
-            unspoken::tell_of_absence(&context, &key.namespace, &key.name).await;
+            orphaned_break_glass::tell_of_absence(&context, &key.namespace, &key.name).await;
         }
         Err(controller::Error::ReconcilerFailed(error, object)) => {
             let cause = std::error::Error::source(&error)

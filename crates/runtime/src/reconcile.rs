@@ -21,12 +21,12 @@ use sreg_planner::{
 use crate::act::{Unwritten, act, failure, send};
 use crate::backoff::jittered;
 use crate::context::Context;
+use crate::desired::resolve_desired;
 use crate::events;
 use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
 use crate::observe::{ObjectNow, observe, read_object, registries};
-use crate::unspoken;
-use crate::wish::wished;
+use crate::orphaned_break_glass;
 
 /// Why a pass broke off. Waiting and failing steps are no errors: the report tells of them.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +125,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         name: object.name.clone(),
     };
     context.memories.meet(&object.uid, key.clone());
-    let (report, outcome, result) = match wished(context, &now).await {
+    let (report, outcome, result) = match resolve_desired(context, &now).await {
         Ok(desired) => {
             let seen = observe(context, &object, now.seen.clone(), &desired).await;
             let plan = plan(&desired, &seen, seen.at);
@@ -151,7 +151,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         }
         Err(violations) => {
             let first = violations.first().map(ToString::to_string).unwrap_or_default();
-            unspoken::tell(context, &object.namespace, &object.name, Some(&first)).await;
+            orphaned_break_glass::tell(context, &object.namespace, &object.name, Some(&first)).await;
             (
                 invalid(context, &now, &violations),
                 Outcome::default(),
@@ -164,7 +164,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         events::publish(context, &object, &report).await;
         context.forget(&object.uid);
         // What was said of a lock that comes back is not true any more.
-        unspoken::tell_of_absence(context, &object.namespace, &object.name).await;
+        orphaned_break_glass::tell_of_absence(context, &object.namespace, &object.name).await;
         return Ok((Action::await_change(), PassResult::Gone));
     }
     write_status(context, &object, &now.seen.status, &report.status).await?;

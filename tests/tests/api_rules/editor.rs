@@ -49,7 +49,7 @@ async fn nobody_writes_that_somebody_else_edited_the_spec() -> Result<()> {
     let joe = account(plane, &namespace, "joe").await?;
     let (jane_is, joe_is) = (user(&namespace, "jane"), user(&namespace, "joe"));
     let by = |generation: i64, person: &str| format!("{generation}/{person}");
-    let says = Some("says who made generation");
+    let says = Some("is written only together with an edit of it");
     let registries = api(&jane, "SecureRegistry", &namespace)?;
     let forged = registry(&namespace, "models", Some(&by(1, &joe_is)))?;
     eventually(SOON, "the policy on editors", || async {
@@ -84,19 +84,24 @@ async fn nobody_writes_that_somebody_else_edited_the_spec() -> Result<()> {
             "an edit that is told for later",
             &jane,
             annotated(settle("2h"), &by(3, &joe_is)),
-            false,
+            true,
         ),
-        ("its generation, by saying nothing", &jane, settle("3h"), true),
         (
-            "… with one's own name",
+            "what was before, and no edit",
             &jane,
-            annotated(settle("3h"), &by(3, &jane_is)),
+            annotated(nothing(), &by(0, &joe_is)),
+            true,
+        ),
+        (
+            "an edit with one's own name",
+            &jane,
+            annotated(settle("3h"), &by(2, &jane_is)),
             false,
         ),
         (
             "the same once more",
             &jane,
-            annotated(nothing(), &by(3, &jane_is)),
+            annotated(nothing(), &by(2, &jane_is)),
             false,
         ),
         // Nobody has to know of the annotation: what it says of an earlier generation says nothing.
@@ -109,17 +114,17 @@ async fn nobody_writes_that_somebody_else_edited_the_spec() -> Result<()> {
         (
             "a name without an edit",
             &joe,
-            annotated(nothing(), &by(4, &joe_is)),
+            annotated(nothing(), &by(3, &joe_is)),
             true,
         ),
-        ("an empty name", &joe, annotated(nothing(), &by(4, "")), true),
+        ("an empty name", &joe, annotated(nothing(), &by(3, "")), true),
     ] {
         let said = refusal(patch(client, &namespace, &body).await?)?;
         expect(what, said, says.filter(|_| refused))?;
     }
     // Equal for CEL, and another generation for the API server: the definition refuses it before any policy counts.
     let otherwise = json!({"spec": {"verification": {"consecutiveSuccesses": 3.0}}});
-    let said = refusal(patch(&joe, &namespace, &annotated(otherwise, &by(5, &jane_is))).await?)?;
+    let said = refusal(patch(&joe, &namespace, &annotated(otherwise, &by(4, &jane_is))).await?)?;
     expect(
         "a number that is written otherwise",
         said,

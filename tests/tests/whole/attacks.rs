@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use azure_sim::journal::{Entry, Record};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -229,10 +230,12 @@ async fn what_a_namespace_fills_its_objects_with_does_not_fill_the_operator() ->
     // And keeps nobody from the way back.
     let erin = person(&setting, NAMESPACE, "erin", &["secureregistry-break-glass"]).await?;
     let emergencies: Api<BreakGlass> = Api::namespaced(erin, NAMESPACE);
+    let asked = std::time::Instant::now();
     emergencies
         .create(&PostParams::default(), &glass("incident", NAME, "erin", "10m"))
         .await?;
     setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
+    println!("opened {:?} after it was asked for", asked.elapsed());
     Ok(())
 }
 
@@ -273,7 +276,7 @@ async fn idle_connections_to_the_health_port_do_not_have_the_operator_restarted(
 
 /// Where an agent may write Leases, nobody else's may lie: the operator's are the claims and who leads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_beside_the_operator_is_not_generated_and_one_put_there_by_hand_takes_no_claim() -> Result<()> {
+async fn no_agent_is_generated_beside_the_operator_and_nobody_there_takes_a_claim_by_hand() -> Result<()> {
     for namespace in ["secure-registry-system", "default", "spoke-a-agent"] {
         let output = std::process::Command::new(binary_path("secure-registry-operator")?)
             .args(["crd", "--part", "agent", "--image", "registry.example/operator:1"])
@@ -303,7 +306,8 @@ async fn an_agent_beside_the_operator_is_not_generated_and_one_put_there_by_hand
         let name = lease.name_any();
         let mine = json!({"spec": {"holderIdentity": "intruder"}});
         let patched = leases.patch(&name, &PatchParams::default(), &Patch::Merge(mine)).await;
-        ensure!(patched.is_err(), "{name} was taken");
+        let refused = matches!(&patched, Err(kube::Error::Api(status)) if status.code == 422 || status.code == 403);
+        ensure!(refused, "{name}: {patched:?}");
     }
     setting.locked().await?;
     Ok(())
@@ -330,16 +334,14 @@ async fn no_name_from_a_spec_or_from_azure_leads_a_call_to_another_resource() ->
             object["metadata"]["name"] = json!(format!("odd-{number}"));
             object["spec"]["registry"]["resourceId"] = json!(id);
         })?;
-        if registries(&editor)
-            .create(&PostParams::default(), &object)
-            .await
-            .is_ok()
-        {
-            let told = setting
-                .stand
-                .await_state(&object.name_any(), &["Stalled"], SETTLED)
-                .await?;
-            ensure!(told.status.is_some_and(|s| s.endpoints.is_empty()), "{id}");
+        match registries(&editor).create(&PostParams::default(), &object).await {
+            Ok(_) => {
+                let name = object.name_any();
+                let told = setting.stand.await_state(&name, &["Stalled"], SETTLED).await?;
+                ensure!(told.status.is_some_and(|s| s.endpoints.is_empty()), "{id}");
+            }
+            Err(kube::Error::Api(status)) if status.code == 422 => {}
+            Err(error) => return Err(error).context("create an object with an odd id"),
         }
     }
     // A name that Azure itself gives for what stands behind the registry.
@@ -352,18 +354,23 @@ async fn no_name_from_a_spec_or_from_azure_leads_a_call_to_another_resource() ->
     setting.visited(simulator.journal().last(), 3).await?;
     let sent: Vec<String> = simulator.journal().snapshot().into_iter().filter_map(path).collect();
     ensure!(sent.len() > 10, "{sent:?}");
+    // A name that ends an id early leads to the registry itself, with another query or none.
+    let ours = azure_sim::world::key(&registry);
     let astray = sent.iter().find(|path| {
         let path = path.to_lowercase();
-        let (before, _) = path.split_once('?').unwrap_or((&path, ""));
-        before.contains("..") || before.contains("others") || before.contains('%')
+        let (before, query) = path.split_once('?').unwrap_or((&path, ""));
+        let odd = before.contains("..") || before.contains("others") || before.contains('%');
+        odd || query.contains("2020-01-01")
+            || query.contains('?')
+            || (before == ours && !query.starts_with("api-version="))
     });
     ensure!(astray.is_none(), "{astray:?}");
     setting.assert_never_closed()
 }
 
-fn path(record: azure_sim::journal::Record) -> Option<String> {
+fn path(record: Record) -> Option<String> {
     match record.entry {
-        azure_sim::journal::Entry::Request(request) => Some(request.path),
-        _ => None,
+        Entry::Request(request) => Some(request.path),
+        Entry::Change(_) | Entry::Dns(_) | Entry::Stream(_) => None,
     }
 }

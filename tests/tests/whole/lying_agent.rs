@@ -18,6 +18,9 @@ use crate::setting::{NAME, SETTLED, Setting};
 
 const AGENT: &str = "spoke-a-agent";
 
+/// More than any honest agent writes in a day.
+const REPORTS: u32 = 1000;
+
 /// What it says: that no path works, in words that are to look like somebody else's.
 async fn lie(agent: &Client) -> Result<()> {
     let probes: Api<ConnectivityProbe> = Api::namespaced(agent.clone(), AGENT);
@@ -128,7 +131,7 @@ async fn an_agent_whose_lease_is_to_last_for_years_is_silent_when_it_says_no_mor
     setting.assert_never_closed()
 }
 
-/// An agent that writes its findings as fast as it can: another namespace's emergency opens meanwhile, and Azure is not asked each time.
+/// An agent that writes its findings as fast as it can does not have Azure asked each time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_reports_without_a_pause_is_damped() -> Result<()> {
     let mut setting = Setting::demo().await?;
@@ -149,34 +152,25 @@ async fn an_agent_that_reports_without_a_pause_is_damped() -> Result<()> {
     let probe = probes.list(&ListParams::default()).await?.items;
     let probe = probe.into_iter().next().context("a probe of its own")?;
     let mark = setting.stand.simulator().journal().last();
-    let mut written = 0_u32;
     let registry = azure_sim::world::key(&setting.registry()?);
-    let operator = setting.operator.as_ref().context("the operator")?;
-    eventually(SETTLED, "the wakes to be damped", || {
-        let (probes, probe) = (&probes, &probe);
-        written += 100;
-        let from = written;
-        async move {
-            for number in from..from + 100 {
-                let status = json!({"status": {"observedGeneration": number}});
-                let patched = probes
-                    .patch_status(&probe.name_any(), &PatchParams::default(), &Patch::Merge(&status))
-                    .await;
-                patched.map_err(|e| e.to_string())?;
-            }
-            let metrics = metrics(operator).await.map_err(|e| format!("{e:#}"))?;
-            let mut lines = metrics.lines();
-            let counted = lines.find(|line| line.starts_with("secureregistry_probe_wakes_damped_total"));
-            let count = counted.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-            match count {
-                Some(count) if count > 0.0 => Ok(()),
-                other => Err(format!("{other:?} after {from} writes")),
-            }
-        }
-    })
-    .await?;
-    let reads = oracle::reads_since(&setting.stand.simulator().journal().snapshot(), mark, &registry);
-    println!("{written} reports, {reads} reads of the registry");
-    ensure!(reads < 200, "{reads} reads after {written} reports");
+    let began = Instant::now();
+    for number in 0..REPORTS {
+        let status = json!({"status": {"observedGeneration": number}});
+        probes
+            .patch_status(&probe.name_any(), &PatchParams::default(), &Patch::Merge(&status))
+            .await?;
+    }
+    let seconds = began.elapsed().as_secs();
+    let journal = setting.stand.simulator().journal().snapshot();
+    let reads = oracle::reads_since(&journal, mark, &registry);
+    // Fifty at once, then one in five seconds; Leases of three vantage points and what follows from a pass come on top.
+    let most = 50 + usize::try_from(seconds)? + 30;
+    println!("{REPORTS} reports in {seconds} s, {reads} reads of the registry");
+    ensure!(reads < most, "{reads} reads after {REPORTS} reports in {seconds} s");
+    let metrics = metrics(setting.operator.as_ref().context("the operator")?).await?;
+    let mut lines = metrics.lines();
+    let counted = lines.find(|line| line.starts_with("secureregistry_probe_wakes_damped_total"));
+    let count = counted.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    ensure!(count.is_some_and(|count| count > 100.0), "{count:?}");
     Ok(())
 }

@@ -13,7 +13,7 @@ use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use tokio::sync::Mutex as Line;
+use tokio::sync::{Mutex as Queue, Notify};
 use tokio::time::Instant;
 
 use super::error::THROTTLE_WAIT;
@@ -54,10 +54,12 @@ struct Bucket {
     limiter: Limiter,
     clock: TokioClock,
     paused_until: Mutex<Option<Instant>>,
+    /// Told whenever a pause begins: who waits in line has a shorter deadline, perhaps.
+    paused: Notify,
     /// One call of each namespace at most waits here; tokio's mutex is given to whoever waits longest.
-    first_of_each: Line<()>,
+    first_of_each: Queue<()>,
     /// The calls of each namespace; none is kept that nobody stands in.
-    lines: Mutex<HashMap<String, Arc<Line<()>>>>,
+    lines: Mutex<HashMap<String, Arc<Queue<()>>>>,
 }
 
 /// All buckets.
@@ -91,13 +93,20 @@ impl Buckets {
         deadline: Instant,
     ) -> Result<(), Duration> {
         let bucket = self.bucket(subscription, class);
-        if let Some(pause) = bucket.pause().filter(|pause| Instant::now() + *pause >= deadline) {
-            return Err(pause);
-        }
         let began = Instant::now();
-        let taken = tokio::time::timeout_at(deadline, bucket.take(namespace, deadline)).await;
-        // Who stood in line for so long would stand there as long again.
-        taken.unwrap_or_else(|_| Err(began.elapsed().max(Duration::from_secs(1))))
+        let taking = tokio::time::timeout_at(deadline, bucket.take(namespace, deadline));
+        tokio::pin!(taking);
+        loop {
+            let paused = bucket.paused.notified();
+            if let Some(pause) = bucket.pause().filter(|pause| Instant::now() + *pause >= deadline) {
+                return Err(pause);
+            }
+            tokio::select! {
+                // Who stood in line for so long would stand there about as long again.
+                taken = &mut taking => return taken.unwrap_or_else(|_| Err(began.elapsed().max(Duration::from_secs(1)))),
+                () = paused => {}
+            }
+        }
     }
 
     /// Azure throttled this bucket: nobody uses it until then, or for a minute. Who was throttled waits as long as Azure asks.
@@ -106,6 +115,7 @@ impl Buckets {
         let bucket = self.bucket(subscription, class);
         let mut paused = bucket.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
         *paused = Some(paused.map_or(until, |earlier| earlier.max(until)));
+        bucket.paused.notify_waiters();
     }
 
     fn bucket(&self, subscription: &str, class: Class) -> Arc<Bucket> {
@@ -132,7 +142,8 @@ impl Bucket {
             limiter,
             clock,
             paused_until: Mutex::new(None),
-            first_of_each: Line::new(()),
+            first_of_each: Queue::new(()),
+            paused: Notify::new(),
             lines: Mutex::default(),
         }
     }
@@ -156,7 +167,7 @@ impl Bucket {
         }
     }
 
-    fn line(&self, namespace: &str) -> Arc<Line<()>> {
+    fn line(&self, namespace: &str) -> Arc<Queue<()>> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|_, line| Arc::strong_count(line) > 1);
         Arc::clone(lines.entry(namespace.to_owned()).or_default())
@@ -242,29 +253,63 @@ mod tests {
         let (_, waited) = tokio::join!(futures::future::join_all(crowd), other);
         assert!(waited <= Duration::from_secs(12), "{waited:?}");
         assert!(start.elapsed() >= Duration::from_secs(298), "{:?}", start.elapsed());
-        let line = buckets.bucket("s", Class::Read).line("later");
-        assert_eq!(Arc::strong_count(&line), 2);
+        drop(buckets.bucket("s", Class::Read).line("later"));
         assert_eq!(buckets.bucket("s", Class::Read).lines.lock().unwrap().len(), 1);
     }
 
+    /// The bucket is empty, and so many calls of namespace `a` wait for it, each with the time at which it went.
+    fn waiting(buckets: &Arc<Buckets>, calls: usize) -> Vec<tokio::task::JoinHandle<Duration>> {
+        let start = Instant::now();
+        let wait = |_| {
+            let buckets = Arc::clone(buckets);
+            tokio::spawn(async move {
+                let deadline = start + Duration::from_secs(3600);
+                buckets.take("s", Class::Read, "a", deadline).await.unwrap();
+                start.elapsed()
+            })
+        };
+        (0..calls).map(wait).collect()
+    }
+
+    async fn a_moment() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn calls_that_are_given_up_leave_the_line_to_the_others() {
-        let (buckets, start) = (buckets(), Instant::now());
-        let deadline = start + Duration::from_secs(60);
-        for _ in 0..2 {
-            buckets.take("s", Class::Read, "a", deadline).await.unwrap();
-        }
-        for namespace in ["a", "b"] {
-            let soon = start + Duration::from_millis(500);
-            let refused = buckets.take("s", Class::Read, namespace, soon).await.unwrap_err();
-            assert!(refused <= Duration::from_secs(1), "{refused:?}");
-        }
-        let given_up = tokio::time::timeout(
-            Duration::from_millis(300),
-            buckets.take("s", Class::Read, "a", deadline),
+    async fn calls_that_are_given_up_in_line_leave_it_to_the_others() {
+        let (buckets, start) = (Arc::new(buckets()), Instant::now());
+        let mut calls = waiting(&buckets, 7);
+        a_moment().await;
+        // Two went at once, the third is the first in line; the fifth is not.
+        calls.remove(4).abort();
+        let short = buckets.take("s", Class::Read, "a", start + Duration::from_secs(2));
+        let refused = short.await.unwrap_err();
+        assert!(refused >= Duration::from_secs(1), "{refused:?}");
+        assert!(
+            (1900..2100).contains(&start.elapsed().as_millis()),
+            "{:?}",
+            start.elapsed()
         );
-        given_up.await.unwrap_err();
-        buckets.take("s", Class::Read, "b", deadline).await.unwrap();
-        assert!(start.elapsed() <= Duration::from_millis(1100), "{:?}", start.elapsed());
+        let ends = futures::future::join_all(calls).await;
+        let seconds: Vec<u64> = ends.into_iter().map(|end| end.unwrap().as_secs()).collect();
+        assert_eq!(seconds, [0, 0, 1, 2, 3, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_is_known_to_whoever_waits_in_line_already() {
+        let (buckets, start) = (Arc::new(buckets()), Instant::now());
+        let calls = waiting(&buckets, 4);
+        a_moment().await;
+        let short = buckets.take("s", Class::Read, "b", start + Duration::from_secs(20));
+        let throttled = async {
+            a_moment().await;
+            buckets.pause("s", Class::Read, Some(Duration::from_secs(30)));
+        };
+        let (refused, ()) = tokio::join!(short, throttled);
+        assert_eq!(refused.unwrap_err(), Duration::from_secs(30));
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        let ends = futures::future::join_all(calls).await;
+        let last = ends.into_iter().map(|end| end.unwrap().as_secs()).max();
+        assert!(last >= Some(30), "{last:?}");
     }
 }

@@ -158,7 +158,7 @@ mod tests {
         let tokens = Tokens::new(&settings, transport.clone()).unwrap();
         let arm = Arm::new(&settings, tokens, transport.clone());
         let scope = "/subscriptions/s/resourceGroups/g".parse().unwrap();
-        let call = Call::list(&arm, &scope, "providers/Microsoft.Network/privateDnsZones");
+        let call = Call::list(&arm, &scope, "providers/Microsoft.Network/privateDnsZones").on_behalf_of(&"ml".into());
         let deadline = Instant::now() + Duration::from_secs(60);
         let kept = arm.list(call, deadline, |item| item["page"].as_u64()).await;
         (kept, transport.asked.load(Ordering::SeqCst))

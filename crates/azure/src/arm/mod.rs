@@ -147,6 +147,11 @@ impl Arm {
         if !call.is_declared() {
             return Err(CallError::undeclared(&call));
         }
+        debug_assert!(
+            call.budget.is_none() || !call.namespace.is_empty(),
+            "{}: nobody's call: it would wait in a line of its own",
+            call.attempt
+        );
         if let Some((subscription, class)) = call.budget.as_ref().filter(|_| !call.prepaid)
             && let Err(pause) = self.buckets.take(subscription, *class, &call.namespace, deadline).await
         {

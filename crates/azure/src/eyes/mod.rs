@@ -167,6 +167,7 @@ impl Look<'_> {
     /// Any call with a token for any scope.
     async fn send(&self, call: Call, scope: &str) -> Result<Answer, CallError> {
         let attempt = call.attempt.clone();
+        let call = call.on_behalf_of(&self.namespace);
         self.in_turn(&attempt, self.arm().send_with(call, scope, self.deadline))
             .await
     }

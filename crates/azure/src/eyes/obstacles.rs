@@ -65,32 +65,40 @@ fn deny_assignment(item: &Value) -> Result<DenyAssignment, &'static str> {
 
 /// Policies and export policies together; not knowing the policies is not knowing the obstacles.
 pub(super) fn together(
-    policies: Fact<Vec<String>>,
+    policies: Fact<Vec<Obstacle>>,
     acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
 ) -> Fact<Vec<Obstacle>> {
-    let of = |kind: ObstacleKind| move |message: String| Obstacle { kind, message };
-    policies.map(|sentences| {
-        let policies = sentences.into_iter().map(of(ObstacleKind::PolicyAssignment));
-        let exports = acrs.iter().filter_map(|(id, acr)| export(id, acr.seen()?));
-        policies.chain(exports.map(of(ObstacleKind::ExportPolicy))).collect()
+    policies.map(|mut obstacles| {
+        obstacles.extend(acrs.iter().filter_map(|(id, acr)| export(id, acr.seen()?)));
+        obstacles
     })
 }
 
-/// An acknowledgement names a digest of these sentences: Azure may spell the id in another case next time.
-fn export(id: &ArmId, acr: &ContainerRegistrySeen) -> Option<String> {
-    match acr.export_policy.as_ref()? {
-        ExportPolicy::Unknown(status) => Some(format!(
-            "the export policy of {} is {status:?}, which this version of the operator does not know: it may forbid opening \
-             again",
-            id.key()
-        )),
-        ExportPolicy::Disabled => Some(format!(
-            "the export policy of {} is disabled, which Azure combines with disabled public access only: enable it before \
-             opening again",
-            id.key()
-        )),
-        ExportPolicy::Enabled => None,
-    }
+fn export(id: &ArmId, acr: &ContainerRegistrySeen) -> Option<Obstacle> {
+    let (status, message) = match acr.export_policy.as_ref()? {
+        ExportPolicy::Unknown(status) => (
+            status.to_ascii_lowercase(),
+            format!(
+                "the export policy of {} is {status:?}, which this version of the operator does not know: it may forbid \
+                 opening again",
+                id.key()
+            ),
+        ),
+        ExportPolicy::Disabled => (
+            "disabled".to_owned(),
+            format!(
+                "the export policy of {} is disabled, which Azure combines with disabled public access only: enable it \
+                 before opening again",
+                id.key()
+            ),
+        ),
+        ExportPolicy::Enabled => return None,
+    };
+    Some(Obstacle {
+        kind: ObstacleKind::ExportPolicy,
+        key: format!("export policy {status} of {}", id.key()),
+        message,
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod waits;
 
 pub use sreg_api::status::Actor;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
-pub use waits::{Look, Row, Shown};
+pub use waits::{LookAgain, Shown, WaitRow};
 
 /// A finding, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

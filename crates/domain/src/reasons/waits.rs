@@ -7,7 +7,7 @@ use super::{Actor, Explained, WaitReason};
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
+pub struct WaitRow {
     /// Who must act for it to end.
     pub actor: Actor,
     /// Which wait speaks for the object when there are several: the lowest.
@@ -15,7 +15,7 @@ pub struct Row {
     /// What the object's state is when it speaks.
     pub state: Shown,
     /// When to look again.
-    pub look: Look,
+    pub look: LookAgain,
     /// Only a change of spec, rights or environment ends it.
     pub stalled: bool,
     /// A person may end it while other things are still under way: it is told early.
@@ -39,7 +39,7 @@ pub enum Shown {
 
 /// When a wait is looked at again, if nothing happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum LookAgain {
     /// After so many seconds.
     After(u64),
     /// When Azure asks for it; else the more seldom the longer nothing has moved.
@@ -54,8 +54,12 @@ pub enum Look {
     ByItself,
 }
 
-const fn row((actor, rank, state, look): (Actor, u8, Shown, Look), meaning: &'static str, action: &'static str) -> Row {
-    Row {
+const fn row(
+    (actor, rank, state, look): (Actor, u8, Shown, LookAgain),
+    meaning: &'static str,
+    action: &'static str,
+) -> WaitRow {
+    WaitRow {
         actor,
         rank,
         state,
@@ -67,13 +71,13 @@ const fn row((actor, rank, state, look): (Actor, u8, Shown, Look), meaning: &'st
     }
 }
 
-impl Row {
-    const fn stalled(self) -> Row {
-        Row { stalled: true, ..self }
+impl WaitRow {
+    const fn stalled(self) -> WaitRow {
+        WaitRow { stalled: true, ..self }
     }
 
-    const fn early(self) -> Row {
-        Row { early: true, ..self }
+    const fn early(self) -> WaitRow {
+        WaitRow { early: true, ..self }
     }
 }
 
@@ -90,15 +94,15 @@ impl WaitReason {
 
     /// What it means to a person, and what to do.
     pub fn explained(self) -> Explained {
-        let Row {
+        let WaitRow {
             actor, meaning, action, ..
         } = self.row();
         Explained { actor, meaning, action }
     }
 
     /// Its row.
-    pub fn row(self) -> Row {
-        use Look::*;
+    pub fn row(self) -> WaitRow {
+        use LookAgain::*;
         use Shown::*;
         use WaitReason::*;
         match self {

@@ -5,10 +5,10 @@ use sreg_api::registry::PublicAccess;
 use sreg_domain::seen::BreakGlassSeen;
 use sreg_domain::{Fact, Grants};
 
-use super::happened::Happening;
+use super::coverage::Happening;
 use super::operator::{Died, End, Landing};
 use super::state::{Pass, State, TICK};
-use super::{Lockdown, NETWORKS, POINTS, Policy, policy, truth};
+use super::{Lockdown, NETWORKS, POINTS, Policy, invariants, policy};
 use crate::world::World;
 use crate::world::scramble::Blow;
 
@@ -139,11 +139,11 @@ const ANOTHERS_MARK: &str = "0123456789abcdef/ml-platform/contoso-models/9999999
 
 /// Who was kept out by another's claim gets it back.
 pub(crate) fn give_back(world: &mut World) {
-    if truth::tag_names_another(world) {
+    if invariants::tag_names_another(world) {
         let mark = world.desired.claim_mark().to_string();
         world.tag_claim(Some(&mark));
     }
-    if truth::lease_is_anothers(world) {
+    if invariants::lease_is_anothers(world) {
         world.seen.cluster.claim = Fact::Absent;
     }
 }
@@ -309,7 +309,7 @@ pub(crate) fn answer(state: &mut State, n: usize) {
     if state.world.silent.contains(POINTS[n]) {
         return;
     }
-    let measured = truth::measure(&state.world, NETWORKS[n]);
+    let measured = invariants::measure(&state.world, NETWORKS[n]);
     let world = state.world_mut();
     let silent = std::mem::replace(&mut world.silent, POINTS.iter().map(|p| (*p).to_owned()).collect());
     world.silent.remove(POINTS[n]);

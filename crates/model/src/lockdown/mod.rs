@@ -58,15 +58,15 @@
 //!   after a tick.
 //! * What only people read (messages, history, events, transition times) does not tell states apart.
 
-mod apart;
-mod calm;
+pub mod coverage;
+mod distinguishability;
 pub mod disturbance;
-pub mod happened;
-mod key;
+mod invariants;
+mod liveness;
 pub mod operator;
 mod policy;
 mod state;
-mod truth;
+mod state_key;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -75,9 +75,9 @@ use sreg_api::registry::{DeletionPolicy, DnsMode, DnsSpec, LockdownGate, Lockdow
 use stateright::{Model, Property};
 
 use crate::world::World;
-use calm::Calm;
+use coverage::{Happening, Tally};
 use disturbance::Disturbance;
-use happened::{Happening, Tally};
+use liveness::Calm;
 use operator::{End, Landing};
 use state::Pass;
 pub use state::{Broken, Rule, State};

@@ -11,10 +11,10 @@ use sreg_domain::{Action, AzureAction, ClusterAction, Fact, Seen, StepKind};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
 
-use super::happened::Happening;
-use super::key::{names, plan_key};
+use super::coverage::Happening;
+use super::invariants::{self, Permission};
 use super::state::{Broken, Operator, Pass, Planned, Rule, State};
-use super::truth::{self, Permission};
+use super::state_key::{names, plan_key};
 use super::{Flaw, Lockdown};
 use crate::world::{World, settings};
 
@@ -127,7 +127,7 @@ impl Lockdown {
         let seen = Self::observe(state, k);
         let world = Arc::clone(&state.world);
         let plan = self.flawed(&world, self.plan(&world, &seen));
-        let confirmed = truth::confirmed(state, k);
+        let confirmed = invariants::confirmed(state, k);
         if let Some(refused) = plan.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled) {
             let what = refused.message.clone();
             state.broken.get_or_insert(Broken {
@@ -239,7 +239,7 @@ impl Lockdown {
 
     /// One step takes effect.
     fn apply(&self, state: &mut State, k: usize, step: &Step) -> StepOutcome {
-        if let Some(what) = truth::why_not_delete(state, &step.action) {
+        if let Some(what) = invariants::why_not_delete(state, &step.action) {
             let what = format!("{} goes out, but {what}", step.id);
             state.broken.get_or_insert(Broken {
                 rule: Rule::Deleting,
@@ -250,7 +250,7 @@ impl Lockdown {
             self.tally.count(Happening::DeletedEndpoint);
         }
         let before = state.world.closed();
-        let permission = truth::permission(state);
+        let permission = invariants::permission(state);
         let memory = state.operators[k].memory.clone();
         let world = state.world_mut();
         world.seen.memory = memory;
@@ -271,7 +271,7 @@ impl Lockdown {
         }
         if matches!(&step.action, Action::Cluster(ClusterAction::WriteSnapshot { .. })) {
             let round = state.operators[k].memory.round.as_ref();
-            state.ghost.snapshot = round.map(|r| (r.number, truth::subject(&state.world)));
+            state.ghost.snapshot = round.map(|r| (r.number, invariants::subject(&state.world)));
         }
         if step.action.changes_names() {
             state.ghost.since_names = 0;
@@ -360,7 +360,7 @@ impl Lockdown {
             match self.judge_again(state, k, &planned, step) {
                 Ok(()) => {
                     self.tally.count(Happening::Sent);
-                    if let Some(why) = truth::why_not_close(state, k) {
+                    if let Some(why) = invariants::why_not_close(state, k) {
                         let what = format!("{} goes out, but {why}", step.id);
                         state.broken.get_or_insert(Broken {
                             rule: Rule::Closing,

@@ -17,8 +17,8 @@ use sreg_domain::seen::Memory;
 use sreg_domain::{Fact, Seen};
 use sreg_planner::Plan;
 
-use super::key::{Numbers, hash_memory, hash_world};
-use super::truth::Ghost;
+use super::invariants::Ghost;
+use super::state_key::{Numbers, hash_memory, hash_world};
 use crate::world::World;
 
 /// One step of time. The spec's durations are one or a few of them.

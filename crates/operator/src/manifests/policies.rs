@@ -116,6 +116,11 @@ pub(super) fn names_editor(object: &str) -> String {
     format!("has({object}.metadata.annotations) && '{ANNOTATION_SPEC_EDITED_BY}' in {object}.metadata.annotations")
 }
 
+/// CEL: whom it names.
+fn editor_in(object: &str) -> String {
+    format!("{object}.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}']")
+}
+
 /// Bytes of annotations and labels, names included. `kubectl apply` keeps the whole manifest in one; a RegistryGrant too large for that
 /// is applied with `--server-side`.
 const MOST_TEXT: usize = 64 * 1024;
@@ -266,12 +271,14 @@ fn registries(actors: &Actors<'_>) -> Vec<Policy> {
             resources: &["secureregistries"],
             operations: &["CREATE", "UPDATE"],
             rule: format!(
-                "!({}) || !object.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'].startsWith({GENERATION} + '/') || ({UNEDITED} ? ({}) && oldObject.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] == object.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] : object.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}'] == {GENERATION} + '/' + request.userInfo.username)",
-                names_editor("object"),
-                names_editor("oldObject")
+                "!({named}) || (request.operation == 'UPDATE' && ({was_named}) && {was} == {is} && ({UNEDITED} || !{is}.startsWith({GENERATION} + '/'))) || (!{UNEDITED} && {is} == {GENERATION} + '/' + request.userInfo.username) || (request.operation == 'CREATE' && !{is}.startsWith({GENERATION} + '/'))",
+                named = names_editor("object"),
+                was_named = names_editor("oldObject"),
+                is = editor_in("object"),
+                was = editor_in("oldObject"),
             ),
             says: format!(
-                "'annotation {ANNOTATION_SPEC_EDITED_BY} says who made generation ' + {GENERATION} + ' of the spec: leave it as it is, or where you edit the spec write ' + {GENERATION} + '/' + request.userInfo.username"
+                "'annotation {ANNOTATION_SPEC_EDITED_BY} says who made generation ' + {GENERATION} + ' of the spec, and is written only together with an edit of it: leave it as it is, or edit the spec as well and write ' + ({UNEDITED} ? string(object.metadata.generation + 1) : {GENERATION}) + '/' + request.userInfo.username"
             ),
         },
     ]

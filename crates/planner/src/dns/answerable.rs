@@ -13,8 +13,8 @@ use sreg_domain::{Action, ArmId, AzureAction, Fact};
 
 use crate::draft::Draft;
 use crate::endpoints::{Wanted, WantedEndpoints};
-use crate::facts::View;
 use crate::plan::{Step, Wait, WaitReason};
+use crate::view::View;
 
 /// Why an endpoint is not made: its records could not be written where its networks ask, and only somebody else changes that.
 pub(crate) fn cannot_be_answered(view: &View<'_>, w: &Wanted<'_>) -> Option<Wait> {

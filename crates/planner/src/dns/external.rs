@@ -9,10 +9,10 @@ use sreg_domain::naming;
 use crate::draft::Draft;
 use crate::endpoints::{Wanted, WantedEndpoints, members};
 use crate::evidence::{Evidence, Look};
-use crate::facts::View;
 use crate::paths::Paths;
 use crate::plan::WaitReason;
 use crate::published;
+use crate::view::View;
 
 /// Names in a message; the ConfigMap has all.
 const MOST_NAMED: usize = 2;

@@ -23,9 +23,9 @@ use super::records::{differing, wanted_records};
 use super::{both, zone_groups};
 use crate::draft::Draft;
 use crate::endpoints::{Wanted, members, standing, wanted};
-use crate::facts::{View, look_up, not_known};
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::preflight::Verdict;
+use crate::view::{View, look_up, not_known};
 
 /// What the assignments do about an endpoint.
 enum Cover {

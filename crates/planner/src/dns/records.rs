@@ -13,8 +13,8 @@ use sreg_domain::{ArmId, AzureAction, Fact, StepKind};
 use super::zone_groups;
 use crate::draft::{Draft, azure_step};
 use crate::endpoints::{Standing, Wanted, members, standing};
-use crate::facts::{View, not_known};
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
+use crate::view::{View, not_known};
 use crate::{names, tags};
 
 /// How late records may be after their zone group was written.

@@ -4,9 +4,9 @@ use sreg_domain::seen::EndpointSeen;
 
 use super::Wanted;
 use crate::draft::Draft;
-use crate::facts::View;
 use crate::plan::WaitReason;
 use crate::release;
+use crate::view::View;
 
 /// What becomes of an endpoint whose connection is neither approved nor pending.
 pub(super) fn refused(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {

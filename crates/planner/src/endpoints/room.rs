@@ -5,9 +5,9 @@ use sreg_domain::{ArmId, EndpointGroup, Fact};
 
 use super::{Wanted, creation, wanted};
 use crate::attempts;
-use crate::facts::View;
 use crate::plan::{Wait, WaitReason};
 use crate::release;
+use crate::view::View;
 
 /// Addresses that an endpoint takes: one for each of its names (azure.md §3.2).
 fn addresses_of(view: &View<'_>, w: &Wanted<'_>) -> usize {
@@ -79,7 +79,8 @@ fn make_room(former: &ArmId) -> String {
 
 /// What a full subnet would have to hold, where Azure says that it is full.
 pub(super) fn with_need(view: &View<'_>, w: &Wanted<'_>, wait: Wait) -> Wait {
-    if attempts::code(view, &creation(w)) != Some("SubnetIsFull") {
+    let code = attempts::code(view, &creation(w));
+    if !code.is_some_and(|code| code.eq_ignore_ascii_case("SubnetIsFull")) {
         return wait;
     }
     Wait {

@@ -30,12 +30,10 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         step.kind == StepKind::ClaimInAzure && !matches!(reason, WaitReason::RetryPending | WaitReason::EffectPending)
     };
     let read = |r: &RefusalStatus| {
-        Some((
-            r.step.parse().ok()?,
-            r.reason.parse().unwrap_or(WaitReason::RefusedStalled),
-        ))
+        let reason = r.reason.parse().unwrap_or(WaitReason::RefusedStalled);
+        (StepId::from(r.step.as_str()), reason)
     };
-    let recorded = status.refusals.iter().filter_map(read);
+    let recorded = status.refusals.iter().map(read);
     let remembered = seen.memory.attempts.all.iter().map(|r| (r.step.clone(), r.reason));
     let unwritable = recorded.chain(remembered).any(|(step, reason)| stubborn(step, reason));
     if !of_another_cluster && !lost && (held_before || locked || unwritable || seen.object.deleting) {

@@ -8,13 +8,14 @@ use sreg_api::ChangeKind;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::network_rules::rules_of;
+use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::{LockSeen, PublicClient};
 use sreg_domain::{ArmId, Desired, Digest, Fact, RuleKind, Seen};
 
 use super::proof::{Names, closedness};
 use super::way_back::{Before, before, before_opened_by_hand, in_perimeter, is_closed, network_now};
-use crate::facts::relocks;
 use crate::prefix::{Prefix, is_public};
+use crate::view::relocks;
 use crate::window::{self, Standing};
 
 /// Everything that people have yet to say.
@@ -57,37 +58,42 @@ pub(super) fn missing<'a>(
 
 /// What an approval must name: every target, every path, whatever forbids the way back.
 fn approval_digest(desired: &Desired, seen: &Seen, targets: &[&ArmId], places: &BTreeMap<String, Names>) -> Digest {
-    let mut parts = vec![format!("object {}", desired.object.uid)];
-    parts.extend(edition(desired));
-    parts.extend(targets.iter().map(|id| format!("close {}", id.key())));
+    let mut preimage = Preimage::of(DigestKind::Lockdown);
+    preimage.add(DigestLine::Object(&desired.object.uid));
+    preimage.extend(edition(desired));
+    preimage.extend(targets.iter().map(|id| DigestLine::Closes(id)));
     for network in &desired.client_networks {
         let names = places.get(&network.endpoint).into_iter().flatten();
-        parts.extend(names.map(|(name, _)| format!("path {} {name}", network.name)));
-    }
-    parts.extend(desired.client_networks.iter().map(|n| format!("network {n:?}")));
-    parts.extend(desired.waived.keys().map(|id| format!("unproven {}", id.key())));
-    parts.extend(
-        super::proof::shared(seen)
-            .iter()
-            .map(|id| format!("shared {}", id.key())),
-    );
-    parts.extend(desired.waived_hosts.keys().map(|host| format!("unproven host {host}")));
-    let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
-    parts.extend(obstacles.map(|obstacle| format!("obstacle {}", obstacle.message)));
-    for id in targets {
-        let locks = locks_over(seen, id).unwrap_or_default();
-        parts.extend(locks.iter().map(|lock| {
-            let words = format!("locked {} {} {}", id.key(), lock.id, lock.level);
-            words.to_ascii_lowercase()
+        preimage.extend(names.map(|(name, _)| DigestLine::Path {
+            network: &network.name,
+            fqdn: name,
         }));
     }
+    preimage.extend(desired.client_networks.iter().map(DigestLine::Network));
+    preimage.extend(desired.waived.keys().map(DigestLine::UnprovenNetwork));
+    preimage.extend(super::proof::shared(seen).iter().map(DigestLine::SharedAccount));
+    preimage.extend(
+        desired
+            .waived_hosts
+            .keys()
+            .map(|host| DigestLine::UnprovenHost(host.as_str())),
+    );
+    let obstacles = seen.azure.reopening_obstacles.seen().into_iter().flatten();
+    preimage.extend(obstacles.map(|obstacle| DigestLine::Obstacle(&obstacle.key)));
     for id in targets {
+        let locks = locks_over(seen, id).unwrap_or_default();
+        preimage.extend(
+            locks
+                .iter()
+                .map(|lock| DigestLine::ResourceLock(id, &lock.id, &lock.level)),
+        );
         let Before { rules, perimeter } = before(seen, id);
-        parts.extend(rules.iter().map(|rule| format!("lets in {} {}", id.key(), rule.key())));
-        parts.extend(perimeter.then(|| format!("perimeter {}", id.key())));
+        rules
+            .iter()
+            .for_each(|rule| preimage.add(DigestLine::LetsIn(id, &rule.key())));
+        preimage.extend(perimeter.then_some(DigestLine::Perimeter(id)));
     }
-    parts.sort();
-    Digest::of_parts(parts.iter().map(String::as_str))
+    preimage.digest()
 }
 
 /// Every subnet that an open account lets in is of a client network or waived; one that somebody opened by hand may have those again
@@ -155,9 +161,9 @@ fn is_given(desired: &Desired, seen: &Seen, change: ChangeKind, digest: &Digest)
 }
 
 /// Where two persons are demanded, every edit is approved anew.
-fn edition(desired: &Desired) -> Option<String> {
+fn edition(desired: &Desired) -> Option<DigestLine<'static>> {
     let demanded = desired.separate_approver;
-    demanded.then(|| format!("generation {}", desired.object.generation))
+    demanded.then_some(DigestLine::Generation(desired.object.generation))
 }
 
 /// The snapshot or status says that it was locked in this object's name.
@@ -171,12 +177,11 @@ pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
 /// It was locked in this object's name, or made by it, or a person lets it be opened.
 pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
     let made = seen.object.status.registry_created_at.is_some();
-    let mut parts = vec![
-        format!("object {}", desired.object.uid),
-        format!("open {}", desired.registry.key()),
-    ];
-    parts.extend(edition(desired));
-    let digest = Digest::of_parts(parts.iter().map(String::as_str));
+    let mut preimage = Preimage::of(DigestKind::Opening);
+    preimage.add(DigestLine::Object(&desired.object.uid));
+    preimage.add(DigestLine::Opens(&desired.registry));
+    preimage.extend(edition(desired));
+    let digest = preimage.digest();
     locked_in_its_name(desired, seen) || made || is_given(desired, seen, ChangeKind::Opening, &digest)
 }
 

@@ -9,11 +9,12 @@ use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
+use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::{EndpointSeen, ProbeSeen, Round};
 use sreg_domain::{ArmId, DefaultAction, Desired, Digest, EndpointGroup, Fact, PublicNetworkAccess, Seen, naming};
 
-use crate::facts::may_pass;
 use crate::plan::Plan;
+use crate::view::may_pass;
 
 /// Whether a switch closes; one that says what nobody knows tells nothing.
 fn off(access: &Option<PublicNetworkAccess>) -> Option<bool> {
@@ -367,34 +368,39 @@ fn members_by_place(desired: &Desired, seen: &Seen) -> Option<BTreeMap<String, N
 
 fn subject(desired: &Desired, seen: &Seen) -> Digest {
     let regions = seen.azure.registry.seen().into_iter().flat_map(|r| &r.regions);
-    let mut parts: Vec<String> = regions.map(|r| format!("region {}", r.location)).collect();
+    let mut preimage = Preimage::of(DigestKind::Subject);
+    preimage.extend(regions.map(|r| DigestLine::Region(&r.location)));
     for place in &desired.endpoints {
         for (group, target) in needed(desired, seen).unwrap_or_default() {
             let Some(endpoint) = ready(desired, seen, place, group, &target) else {
                 continue;
             };
             for member in endpoint.members.seen().into_iter().flatten() {
-                let names: Vec<&str> = member.fqdns.iter().map(|f| f.as_str()).collect();
-                parts.push(format!("{} {} {}", endpoint.id.key(), member.address, names.join(" ")));
+                let names: Vec<String> = member.fqdns.iter().map(|f| f.to_string()).collect();
+                preimage.add(DigestLine::Member(&endpoint.id, member.address, &names));
             }
         }
     }
-    parts.sort();
-    Digest::of_parts(parts.iter().map(String::as_str))
+    preimage.digest()
 }
 
 /// Digest of the evidence that a complete round gives.
 fn evidence(desired: &Desired, round: &Round, places: &BTreeMap<String, Names>) -> Digest {
-    let mut parts = vec![format!("round {} subject {}", round.number, round.subject)];
+    let mut preimage = Preimage::of(DigestKind::Evidence);
+    preimage.add(DigestLine::Round(round.number));
+    preimage.add(DigestLine::Subject(&round.subject));
     for network in &desired.client_networks {
         for (name, addresses) in places.get(&network.endpoint).into_iter().flatten() {
-            let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-            let point = &network.vantage_point;
-            parts.push(format!("{} {point} {name} {}", network.name, addresses.join(" ")));
+            let addresses: Vec<String> = addresses.iter().cloned().collect();
+            preimage.add(DigestLine::Proven {
+                network: &network.name,
+                vantage_point: &network.vantage_point,
+                fqdn: name,
+                addresses: &addresses,
+            });
         }
     }
-    parts.sort();
-    Digest::of_parts(parts.iter().map(String::as_str))
+    preimage.digest()
 }
 
 /// Hosts that Azure reports, that clients will ask for and that nobody waived. Only hosts of discovery can be waived.

@@ -5,7 +5,7 @@ use sreg_domain::network_rules::rules_of;
 use sreg_domain::{ArmId, Fact, NetworkRule, PublicNetworkAccess, Seen, TargetKind};
 
 use super::proof::{all_open, closedness};
-use crate::facts::opened_by_hand;
+use crate::view::opened_by_hand;
 
 /// What approvals cover of a target as it was before the lock.
 pub(super) struct Before {

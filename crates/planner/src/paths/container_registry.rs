@@ -6,8 +6,8 @@ use sreg_domain::seen::ContainerRegistrySeen;
 use sreg_domain::{ArmId, Fact, Fqdn, Location};
 
 use super::{covered, unread};
-use crate::facts::View;
 use crate::plan::{Wait, WaitReason};
+use crate::view::View;
 
 /// What of a container registry no endpoint of the place carries.
 pub(super) fn names_of(

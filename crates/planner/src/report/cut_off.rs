@@ -8,9 +8,10 @@ use sreg_api::probe::{PathResult, ProbeOutcome};
 
 use super::{Verdict, shown};
 use crate::break_glass::{self, Standing};
-use crate::facts::View;
+use crate::never_locked;
 use crate::plan::{PathStanding, Plan};
 use crate::state;
+use crate::view::View;
 
 /// Hosts in a message; the probes and `status.endpoints` have all.
 const MOST_HOSTS: usize = 3;
@@ -62,6 +63,14 @@ pub(super) fn told(view: &View<'_>, plan: &Plan, verdict: Verdict) -> Verdict {
     };
     let way_out = match break_glass::standing(view) {
         Standing::Active { name, .. } => format!("BreakGlass {name} is in force"),
+        Standing::None | Standing::NotKnown | Standing::UsedUp { .. } if !view.desired.may_be_opened() => format!(
+            "a BreakGlass has no effect: no RegistryGrant lets namespace {} open the registry (operations: [Open])",
+            view.desired.object.namespace
+        ),
+        Standing::None | Standing::NotKnown | Standing::UsedUp { .. } if never_locked::needs_approval(view) => format!(
+            "a BreakGlass opens public access only with a ChangeApproval with change: Opening and digest {}, because this object did not close it",
+            never_locked::digest(view)
+        ),
         Standing::None | Standing::NotKnown | Standing::UsedUp { .. } => {
             "a BreakGlass opens public access until that is repaired (docs/break-glass.md has the command)".to_owned()
         }

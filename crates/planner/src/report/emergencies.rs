@@ -10,9 +10,9 @@ use sreg_domain::Fact;
 
 use crate::break_glass::{self, Term};
 use crate::conditions::{truncate, whole_seconds};
-use crate::facts::View;
 use crate::opening;
 use crate::plan::Wait;
+use crate::view::View;
 
 /// What history calls the end of one.
 pub(super) const BREAK_GLASS_ENDED: &str = "BreakGlassEnded";

@@ -9,9 +9,9 @@ use super::emergencies::Emergencies;
 use super::summary::Summary;
 use super::{EventNote, Verdict, fields};
 use crate::conditions::truncate;
-use crate::facts::{View, was_locked};
 use crate::locked;
 use crate::plan::{Finding, FindingReason, Plan, WaitReason};
+use crate::view::{View, was_locked};
 
 /// The API refuses longer notes.
 const LONGEST_NOTE: usize = 1024;

@@ -7,7 +7,7 @@ use sreg_domain::Outcome;
 
 use crate::break_glass::{self, Standing};
 use crate::conditions::whole_seconds;
-use crate::facts::{View, was_locked};
+use crate::view::{View, was_locked};
 
 /// Exposed since when, locked since when. A lock that this status did not see coming (it was erased, or the registry is adopted
 /// closed) has no known time: its grace period must not begin again. Nor is the time told while a break-glass is (or may be) in force:

@@ -8,20 +8,22 @@ use sreg_api::ChangeKind;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::status::{
     ApprovalUse, ApprovalWanted, EndpointStatus, ExposureStatus, FindingStatus, HistoryEntry, OperationStatus,
-    ProofStatus, PublicAccessStatus, PublicClientStatus, RefusalStatus, RollbackStatus, SecureRegistryStatus,
-    SnapshotStatus, TargetAccessStatus, WaitStatus,
+    ProofStatus, PublicAccessStatus, PublicClientStatus, RollbackStatus, SecureRegistryStatus, SnapshotStatus,
+    TargetAccessStatus, WaitStatus,
 };
 use sreg_domain::action::{Effect, StepOutcome, StepResult};
+use sreg_domain::seen::Attempt;
 use sreg_domain::{Action, AzureAction, Digest, Fact, Outcome, naming};
 
 use super::emergencies::{BREAK_GLASS_ENDED, Emergencies};
 use super::summary::Summary;
 use super::{Verdict, exposure, shown, stale};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
-use crate::facts::View;
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
+use crate::view::View;
 use crate::{
-    approvals, azure_claim, callers, finalizer, gates, lockdown, locked, never_locked, obstacles, opening, published,
+    approvals, attempts, azure_claim, callers, finalizer, gates, lockdown, locked, never_locked, obstacles, opening,
+    published,
 };
 
 /// Status stays small.
@@ -41,7 +43,7 @@ pub(super) fn status(
     plan: &Plan,
     outcome: &Outcome,
     (verdict, emergencies): (&Verdict, &Emergencies),
-    (conditions, refusals): (Vec<Condition>, Vec<RefusalStatus>),
+    (conditions, refusals): (Vec<Condition>, Vec<Attempt>),
     now: Timestamp,
 ) -> SecureRegistryStatus {
     let former = &view.seen.object.status;
@@ -69,7 +71,7 @@ pub(super) fn status(
         } else {
             former.operations.clone()
         },
-        refusals,
+        refusals: refusals.iter().map(attempts::to_status).collect(),
         approvals_wanted: approvals_wanted(view, plan),
         approvals_used: approvals_used(view, plan, outcome, now),
         last_name_change_time: last_name_change(view, plan, outcome, &conditions, now),
@@ -226,7 +228,7 @@ fn last_proof(view: &View<'_>, plan: &Plan, now: Timestamp) -> Option<ProofStatu
     })
 }
 
-fn public_access(view: &View<'_>, plan: &Plan, refusals: &[RefusalStatus]) -> PublicAccessStatus {
+fn public_access(view: &View<'_>, plan: &Plan, refusals: &[Attempt]) -> PublicAccessStatus {
     let access = &plan.assessment.access;
     let line = |a: &AccessAssessment| TargetAccessStatus {
         target: a.target.to_string(),
@@ -234,11 +236,7 @@ fn public_access(view: &View<'_>, plan: &Plan, refusals: &[RefusalStatus]) -> Pu
         access: a.closed.into(),
         detail: a.detail.clone(),
         refusal: (a.closed != Some(true))
-            .then(|| {
-                refusals
-                    .iter()
-                    .find(|r| r.step.parse() == Ok(lockdown::closing_step(a)))
-            })
+            .then(|| refusals.iter().find(|r| r.step == lockdown::closing_step(a)))
             .flatten()
             .map(|r| r.message.clone()),
     };
@@ -352,14 +350,14 @@ fn operations(view: &View<'_>, outcome: &Outcome) -> Vec<OperationStatus> {
 }
 
 fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
-    let line = |change: &str, digest: &Digest, summary: String| ApprovalWanted {
-        change: change.into(),
+    let line = |change: ChangeKind, digest: &Digest, summary: String| ApprovalWanted {
+        change: change.to_string(),
         digest: digest.to_string(),
         summary,
     };
     let mut wanted = Vec::new();
     let changes = plan.assessment.name_changes.iter();
-    wanted.extend(changes.map(|c| line("NameChanges", &c.digest, truncate(&c.summary, LONGEST_LINE))));
+    wanted.extend(changes.map(|c| line(ChangeKind::NameChanges, &c.digest, truncate(&c.summary, LONGEST_LINE))));
     if let Some(digest) = plan
         .assessment
         .lockdown_digest
@@ -367,14 +365,14 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         .filter(|_| approvals::is_listed(&plan.waits, &plan.findings))
     {
         let summary = truncate(&lockdown_summary(view, plan), LONGEST_LIST);
-        wanted.push(line("Lockdown", digest, summary));
+        wanted.push(line(ChangeKind::Lockdown, digest, summary));
     }
     if plan.waits.iter().any(|w| w.reason == WaitReason::OpeningApproval) {
         let closed = view.access.iter().filter(|a| a.closed == Some(true));
         let closed: Vec<&str> = closed.map(|a| a.id.name()).collect();
         let summary = format!("opens what this object did not close: {}", closed.join(", "));
         wanted.push(line(
-            "Opening",
+            ChangeKind::Opening,
             &never_locked::digest(view),
             truncate(&summary, LONGEST_LINE),
         ));

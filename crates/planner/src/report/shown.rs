@@ -4,9 +4,9 @@
 use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_domain::Fact;
 
-use crate::facts::View;
 use crate::plan::{PathAssessment, PathStanding, Plan};
 use crate::state;
+use crate::view::View;
 
 /// How many paths pass, as far as is known, of how many that clients need. Those of an endpoint that is lost are needed as well.
 pub(super) fn verified(view: &View<'_>, plan: &Plan) -> (usize, usize) {

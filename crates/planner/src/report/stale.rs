@@ -4,13 +4,12 @@
 
 use jiff::Timestamp;
 use sreg_api::status::{Access, EndpointStatus, SecureRegistryStatus, TargetAccessStatus};
-use sreg_domain::{Fact, TargetKind};
-use strum::IntoEnumIterator;
+use sreg_domain::Fact;
 
 use super::summary::Summary;
 use crate::conditions::whole_seconds;
-use crate::facts::View;
 use crate::plan::{AccessAssessment, Plan};
+use crate::view::View;
 
 const UNKNOWN: &str = "Unknown";
 
@@ -81,7 +80,7 @@ fn keep_access(view: &View<'_>, former: &SecureRegistryStatus, status: &mut Secu
 
 fn judged(line: &TargetAccessStatus) -> Option<AccessAssessment> {
     Some(AccessAssessment {
-        target: TargetKind::iter().find(|k| k.to_string() == line.target)?,
+        target: line.target.parse().ok()?,
         id: line.resource_id.parse().ok()?,
         closed: line.access.is_closed(),
         detail: line.detail.clone(),

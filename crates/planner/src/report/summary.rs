@@ -78,7 +78,7 @@ impl FromStr for Summary {
 
     fn from_str(text: &str) -> Result<Summary, ()> {
         if let Some(kinds) = text.strip_prefix("Open: ") {
-            let kind = |name: &str| TargetKind::iter().find(|kind| kind.to_string() == name).ok_or(());
+            let kind = |name: &str| name.parse().map_err(|_| ());
             return Ok(Summary::PartlyOpen(
                 kinds.split(", ").map(kind).collect::<Result<_, _>>()?,
             ));

@@ -133,7 +133,9 @@ fn understood(name: &str, spec: &RegistryGrantSpec) -> (Grant, Vec<Violation>) {
     let mut checks = Checks::default();
     let mut scopes: BTreeMap<Purpose, Vec<ArmId>> = BTreeMap::new();
     for (path, text, purposes) in entries(spec) {
-        if let Some(scope) = scope(&path, text, &mut checks) {
+        if let Some(scope) = scope(&path, text, &mut checks)
+            && fits(&path, &scope, &purposes, &mut checks)
+        {
             for purpose in purposes {
                 scopes.entry(purpose).or_default().push(scope.clone());
             }
@@ -220,6 +222,40 @@ fn entries(spec: &RegistryGrantSpec) -> Vec<(String, &str, Vec<Purpose>)> {
     all
 }
 
+/// What may be named for a purpose, besides a subscription and a resource group.
+fn kinds(purpose: Purpose) -> &'static [&'static str] {
+    match purpose {
+        Purpose::Registry(_) => &["microsoft.machinelearningservices/registries"],
+        Purpose::Network(_) => &[
+            "microsoft.network/virtualnetworks",
+            "microsoft.network/virtualnetworks/subnets",
+        ],
+        Purpose::EndpointResourceGroup => &[],
+        Purpose::PrivateDnsZone => &["microsoft.network/privatednszones"],
+        Purpose::Account(_) => &[
+            "microsoft.storage/storageaccounts",
+            "microsoft.containerregistry/registries",
+        ],
+        Purpose::LogAnalyticsWorkspace => &["microsoft.operationalinsights/workspaces"],
+    }
+}
+
+/// A scope that holds nothing of the kind it is granted for is a typing error.
+fn fits(path: &str, id: &ArmId, purposes: &[Purpose], checks: &mut Checks) -> bool {
+    let allowed: BTreeSet<&str> = purposes.iter().flat_map(|purpose| kinds(*purpose)).copied().collect();
+    let fits = !id.key().contains("/providers/") || allowed.contains(id.kind().as_str());
+    if !fits {
+        let mut may: Vec<&str> = vec!["a subscription", "a resource group"];
+        may.extend(allowed);
+        let may = may.join(", ");
+        checks.refuse(
+            path,
+            format!("is a {}, and may be {may}: this entry grants nothing", id.kind()),
+        );
+    }
+    fits
+}
+
 fn scope(path: &str, text: &str, checks: &mut Checks) -> Option<ArmId> {
     let id = text.parse::<ArmId>().ok().filter(|id| !id.key().contains('*'));
     if id.is_none() {
@@ -234,6 +270,8 @@ fn scope(path: &str, text: &str, checks: &mut Checks) -> Option<ArmId> {
 
 /// Every field of a spec, by its path without indices.
 static FIELDS: LazyLock<BTreeSet<String>> = LazyLock::new(sreg_api::crd::fields_of_spec);
+/// Those that every object has.
+static ALWAYS_SET: LazyLock<BTreeSet<String>> = LazyLock::new(sreg_api::crd::fields_always_set);
 
 fn requirements(spec: &GrantRequirements, checks: &mut Checks) -> Requirements {
     let path = "spec.requires";
@@ -250,6 +288,12 @@ fn requirements(spec: &GrantRequirements, checks: &mut Checks) -> Requirements {
         );
     }
     for (at, field) in spec.forbidden_fields.iter().enumerate() {
+        if ALWAYS_SET.contains(field.as_str()) {
+            checks.refuse(
+                format!("{path}.forbiddenFields[{at}]"),
+                format!("{field} is filled in by the API server, so that every object has it: this forbids all of them; name another field"),
+            );
+        }
         if !FIELDS.contains(field.as_str()) {
             let shown: String = field.chars().take(120).collect();
             checks.refuse(

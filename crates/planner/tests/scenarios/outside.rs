@@ -172,7 +172,7 @@ fn a_key_comes_back_as_it_was_and_an_odd_one_breaks_nothing() {
     world.visit();
     world.visit();
     let operation = |url: &str, step: &str| sreg_domain::Operation {
-        step: step.parse().unwrap(),
+        step: step.into(),
         resource: id(REGISTRY),
         poll_url: url.into(),
         started_at: world.now,

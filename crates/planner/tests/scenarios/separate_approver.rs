@@ -3,8 +3,9 @@
 use sreg_api::registry::PublicAccess;
 use sreg_api::{ChangeApprovalPhase, ChangeKind};
 use sreg_domain::grants::Requirements;
+use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::ApprovalSeen;
-use sreg_domain::{Digest, Grant, Grants, Purpose};
+use sreg_domain::{Grant, Grants, Purpose};
 
 use super::*;
 use crate::world::grants::everything;
@@ -190,15 +191,14 @@ fn who_edited_the_spec_last_approves_no_change_of_names() {
 /// Joe approves the opening of what others closed, as the spec is now.
 fn approve_this_opening(world: &mut World) {
     let object = &world.desired.object;
-    let parts = [
-        format!("object {}", object.uid),
-        format!("open {}", world.desired.registry.key()),
-        format!("generation {}", object.generation),
-    ];
+    let mut preimage = Preimage::of(DigestKind::Opening);
+    preimage.add(DigestLine::Object(&object.uid));
+    preimage.add(DigestLine::Opens(&world.desired.registry));
+    preimage.add(DigestLine::Generation(object.generation));
     let approval = ApprovalSeen {
         name: "opening".into(),
         change: ChangeKind::Opening,
-        digest: Digest::of_parts(parts.iter().map(String::as_str)),
+        digest: preimage.digest(),
         approved_by: "joe".into(),
         uid: "uid".into(),
         status: None,

@@ -60,6 +60,7 @@ pub fn id(text: &str) -> ArmId {
 pub fn obstacle(message: &str) -> Obstacle {
     Obstacle {
         kind: ObstacleKind::PolicyAssignment,
+        key: message.into(),
         message: message.into(),
     }
 }

@@ -52,7 +52,7 @@ fn walk(value: &Value) {
             is_plain(text);
             is_harmless(text);
         }
-        Value::Array(items) => items.iter().for_each(|item| walk(item)),
+        Value::Array(items) => items.iter().for_each(walk),
         // `step` is what a later visit knows the step by.
         Value::Object(fields) => {
             let keys = |name: &str| ["step", "pollUrl"].contains(&name);

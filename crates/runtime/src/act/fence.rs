@@ -19,8 +19,8 @@ use sreg_planner::plan::{Plan, Step};
 use sreg_planner::{Violation, lint, plan};
 
 use crate::context::Context;
+use crate::desired::resolve_desired;
 use crate::observe::{self, ObjectNow};
-use crate::wish::wished;
 
 /// Lets a write that closes or opens go out, or says why it must not. Answers the evidence that it closes with.
 pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> Result<Option<Digest>, String> {
@@ -47,8 +47,8 @@ pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> 
 /// The plan for the world as it is now.
 async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, String> {
     let now = still_the_same(context, object).await?;
-    let wished = wished(context, &now).await;
-    let desired = wished.map_err(|violations| Violation::sentence(&violations))?;
+    let desired = resolve_desired(context, &now).await;
+    let desired = desired.map_err(|violations| Violation::sentence(&violations))?;
     let seen = observe::observe(context, object, now.seen, &desired).await;
     let fresh = plan(&desired, &seen, seen.at);
     match lint(&desired, &seen, &fresh).first() {

@@ -115,7 +115,7 @@ fn known(context: &Context, object: &ObjectRef, status: &SecureRegistryStatus, c
 fn recorded_operations(status: &SecureRegistryStatus) -> Vec<Operation> {
     let operation = |recorded: &sreg_api::status::OperationStatus| {
         Some(Operation {
-            step: recorded.step.parse().ok()?,
+            step: recorded.step.as_str().into(),
             resource: recorded.resource_id.parse().ok()?,
             poll_url: recorded.poll_url.clone(),
             started_at: recorded

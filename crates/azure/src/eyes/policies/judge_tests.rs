@@ -47,7 +47,8 @@ fn said(assignment: &Value, definitions: &[(&str, &Value)], exemptions: &[Value]
         exemptions: exemptions.to_vec(),
         exemptions_known: true,
     };
-    against(&all, &[store()], "2026-11-28T00:00:00Z".parse().unwrap())
+    let against = against(&all, &[store()], "2026-11-28T00:00:00Z".parse().unwrap());
+    against.into_iter().map(|obstacle| obstacle.message).collect()
 }
 
 fn against_storage(effect: &str, properties: Value) -> usize {

@@ -13,7 +13,9 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sreg_domain::rights::Permissions;
-use sreg_domain::seen::{ContainerRegistrySeen, Fact, Ignorance, IgnoranceKind, RegistrySeen, StorageSeen};
+use sreg_domain::seen::{
+    ContainerRegistrySeen, Fact, Ignorance, IgnoranceKind, Obstacle, ObstacleKind, RegistrySeen, StorageSeen,
+};
 use sreg_domain::{ArmId, rights};
 
 use self::judge::{Assigned, Definition, Meaning, Verdict, meaning_of};
@@ -277,9 +279,9 @@ fn opened(network: Option<&Value>, rules: &str) -> Value {
     json!({"publicNetworkAccess": "Enabled", rules: rule_set})
 }
 
-/// What forbids or undoes the opening of these targets: sentences for people, each with what to do about it.
-pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timestamp) -> Vec<String> {
-    let mut sentences = Vec::new();
+/// What forbids or undoes the opening of these targets, each with what to do about it.
+pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timestamp) -> Vec<Obstacle> {
+    let mut obstacles = Vec::new();
     for assignment in assignments.assigned.values() {
         for policy in policies(assignment, &assignments.meanings, speaks) {
             let mut hit: Vec<(Verdict, &ArmId)> = targets
@@ -289,13 +291,13 @@ pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timest
             hit.sort();
             if let Some(worst) = hit.first().map(|(verdict, _)| *verdict) {
                 let ids: Vec<&ArmId> = hit.iter().map(|(_, id)| *id).collect();
-                sentences.push(sentence(&policy, worst, &ids));
+                obstacles.push(obstacle(&policy, worst, &ids));
             }
         }
     }
-    sentences.sort();
-    sentences.dedup();
-    sentences
+    obstacles.sort();
+    obstacles.dedup();
+    obstacles
 }
 
 /// A definition that speaks of public network access.
@@ -338,7 +340,7 @@ fn policies<'a>(
     }
 }
 
-fn sentence(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId]) -> String {
+fn obstacle(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId]) -> Obstacle {
     // Where Azure does not say which it is, whoever owns it has to.
     let id = json::text(policy.assignment, "/id").filter(|id| !id.is_empty());
     let id = id.map_or_else(|| "ASSIGNMENT".to_owned(), str::to_ascii_lowercase);
@@ -350,7 +352,19 @@ fn sentence(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId]) -> String {
         Verdict::Undoes => "undoes the opening of",
         Verdict::Perhaps => "may deny or undo the opening of",
     };
-    // An acknowledgement names a digest of these sentences: Azure may spell ids in another case next time.
+    let verdict = match verdict {
+        Verdict::Refuses => "refuses",
+        Verdict::Undoes => "undoes",
+        Verdict::Perhaps => "perhaps",
+    };
+    // Azure may spell ids in another case next time, and list them in another order.
+    let keys: BTreeSet<&str> = ids.iter().map(|id| id.key()).collect();
+    let keys: Vec<&str> = keys.into_iter().collect();
+    let key = format!(
+        "policy {id} {verdict} by {:?}: {}",
+        policy.definition.title,
+        keys.join(" ")
+    );
     let names: Vec<String> = ids.iter().map(|id| id.name().to_ascii_lowercase()).collect();
     let commands: Vec<String> = ids
         .iter()
@@ -361,10 +375,15 @@ fn sentence(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId]) -> String {
             )
         })
         .collect();
-    format!(
+    let message = format!(
         "policy assignment {name:?} {does} {} by {:?}; to exempt: {}",
         names.join(", "),
         policy.definition.title,
         commands.join("; ")
-    )
+    );
+    Obstacle {
+        kind: ObstacleKind::PolicyAssignment,
+        key,
+        message,
+    }
 }

@@ -4,7 +4,7 @@
 //! | read by | passes |
 //! | --- | --- |
 //! | people | `outside::harmless` |
-//! | a later visit too (steps, ids, digests, poll URLs) | `outside::safe`: what can be seen stays as it is, and comes back the same |
+//! | a later visit too (steps, ids, digests, reasons, codes, poll URLs) | `outside::safe`: what can be seen stays as it is, and comes back the same |
 //!
 //! A key that was not safe is another one when it is read back: a poll URL that leads nowhere, a step that nobody plans. Both are
 //! borne, because status may be erased at any moment.
@@ -209,8 +209,8 @@ fn refusal(refusal: &mut RefusalStatus) {
         tries: _,
         next_try: _,
     } = refusal;
-    [step, resource_id].into_iter().for_each(key);
-    [reason, message].into_iter().chain(code).for_each(told);
+    [step, resource_id, reason].into_iter().chain(code).for_each(key);
+    told(message);
 }
 
 fn wanted(wanted: &mut ApprovalWanted) {

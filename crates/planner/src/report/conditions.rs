@@ -10,8 +10,8 @@ use super::{Verdict, stale};
 use crate::break_glass::{self, Standing};
 use crate::conditions::{Draft, Truth, trio};
 use crate::evidence::first_failure;
-use crate::facts::View;
 use crate::plan::{EndpointAssessment, PathStanding, Plan};
+use crate::view::View;
 
 /// A draft for every type.
 pub(super) fn all(view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Vec<Draft> {

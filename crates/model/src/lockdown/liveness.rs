@@ -26,11 +26,11 @@ use sreg_domain::seen::ApprovalSeen;
 use sreg_domain::{Digest, Fact};
 use sreg_planner::plan::WaitReason;
 
+use super::coverage::Happening;
 use super::disturbance::{answer, give_back, set_alive, storage_endpoint};
-use super::happened::Happening;
 use super::operator::{End, Landing, brief};
 use super::state::{Pass, State};
-use super::{Flaw, Lockdown, Policy, policy, truth};
+use super::{Flaw, Lockdown, Policy, invariants, policy};
 use crate::world::scramble::Blow;
 
 /// Far more than any way takes.
@@ -188,7 +188,7 @@ impl Lockdown {
         let given = known.is_some_and(|all| matches!(all, [one] if one.digest == approval.digest));
         if !given {
             state.world_mut().seen.cluster.approvals = Fact::Seen(vec![approval]);
-            state.ghost.approved = Some(truth::approvable(&state.world));
+            state.ghost.approved = Some(invariants::approvable(&state.world));
         }
     }
 

@@ -1,4 +1,5 @@
-//! Questions about the world that several gates ask: which targets there are, which are closed, what Azure is busy with. Pure.
+//! What all gates look at: desired and seen together, with what follows from both: which targets there are, which are closed, what
+//! Azure is busy with. Pure.
 
 use std::time::Duration;
 

@@ -14,8 +14,8 @@ use sreg_api::registry::PublicAccess;
 
 use super::{Verdict, cut_off};
 use crate::conditions::whole_seconds;
-use crate::facts::{View, was_locked};
 use crate::plan::{Actor, PathStanding, Plan, Wait, WaitReason};
+use crate::view::{View, was_locked};
 
 /// What lasts no longer is weather: an agent's restart, a second's 429, a record that is written again.
 pub(super) const PATIENCE: SignedDuration = SignedDuration::from_secs(120);

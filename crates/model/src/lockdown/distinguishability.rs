@@ -14,9 +14,9 @@ use sreg_domain::{Digest, Fact};
 use stateright::Model;
 
 use super::disturbance::{Disturbance, set_alive};
-use super::key::plan_key;
 use super::state::{Pass, State};
-use super::{Lockdown, truth};
+use super::state_key::plan_key;
+use super::{Lockdown, invariants};
 use crate::world::apply::touch_acr;
 use crate::world::id;
 use crate::world::scramble::Blow;
@@ -346,7 +346,7 @@ impl Lockdown {
         let judge = |(what, change): &Change| {
             let mut state = ready.clone();
             change(&mut state);
-            (*what, truth::why_not_close(&state, 0))
+            (*what, invariants::why_not_close(&state, 0))
         };
         clauses.iter().map(judge).collect()
     }

@@ -1,5 +1,5 @@
-//! What an object wishes for, as far as the grants of its namespace allow. One that breaks a rule, or does not even parse, wishes for
-//! little: then only its identity, its registry, whether anything may be written and whether public access is wanted count, so that it
+//! Resolves an object to what is desired of it, as far as the grants of its namespace allow. Of one that breaks a rule, or does not even
+//! parse, little remains: its identity, its registry, whether anything may be written and whether public access is wanted, so that it
 //! can be deleted and opened. It may have been stored under another version's schema, and whoever is on call cannot mend that.
 
 use sreg_domain::{Desired, Grants};
@@ -11,7 +11,7 @@ use crate::observe::ObjectNow;
 
 /// What the object wishes for, or what is wrong with one that does not name its registry. Where the grants of its namespace cannot be
 /// read nothing is granted, and that is what is told.
-pub(crate) async fn wished(context: &Context, now: &ObjectNow) -> Result<Desired, Vec<Violation>> {
+pub(crate) async fn resolve_desired(context: &Context, now: &ObjectNow) -> Result<Desired, Vec<Violation>> {
     let granted = grants::serving(context, &now.reference.namespace).await;
     let (grants, unread) = match granted {
         Ok(grants) => (grants, None),

@@ -17,8 +17,8 @@ use sreg_domain::{ClusterAction, Fact, StepKind, duration};
 use super::{Term, after, is_spent, terms};
 use crate::conditions::{truncate, whole_seconds};
 use crate::draft::cluster_step;
-use crate::facts::{View, locked_at};
 use crate::plan::{Actor, Finding, FindingReason, Step, Wait, WaitReason};
+use crate::view::{View, locked_at};
 use crate::{attempts, azure_claim, never_locked, opening};
 
 const LONGEST_MESSAGE: usize = 1024;
@@ -299,7 +299,7 @@ fn spent(registry: &str, glass: &BreakGlassSeen, locked: Timestamp) -> BreakGlas
 }
 
 /// Why no pass speaks for what names this `SecureRegistry`.
-pub(crate) fn why_unspoken(namespace: &str, registry: &str, violation: Option<&str>) -> String {
+pub(crate) fn why_no_registry(namespace: &str, registry: &str, violation: Option<&str>) -> String {
     match violation {
         None => format!(
             "there is no SecureRegistry {registry} in namespace {namespace}; kubectl get sreg -n {namespace} lists them"
@@ -317,7 +317,7 @@ pub fn tell_without_registry(
     now: Timestamp,
 ) -> Option<Step> {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
-    let why = why_unspoken(namespace, registry, violation);
+    let why = why_no_registry(namespace, registry, violation);
     let told = glass.status.as_ref();
     // An end that was told once is never moved.
     let end = told

@@ -1,5 +1,5 @@
-//! Break-glasses and approvals that no pass speaks for, because the `SecureRegistry` that they name does not exist or names no
-//! registry: they are told so, else whoever made them would look at an empty phase. Nothing depends on it; what cannot be told is
+//! BreakGlasses and ChangeApprovals whose `SecureRegistry` does not exist, or names no Azure registry, so that no pass writes their
+//! status: their status says so, else whoever made them would look at an empty phase. Nothing depends on it; what cannot be written is
 //! logged.
 
 use sreg_domain::seen::Ignorance;
