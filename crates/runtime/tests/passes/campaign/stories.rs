@@ -111,7 +111,8 @@ impl Stage<'_> {
     }
 
     async fn locked(&self) -> Result<(), String> {
-        self.until("locked", 60 * MINUTE, |stand| {
+        // Longer than the longest pause between two tries of a write, which is an hour (decision 0016).
+        self.until("locked", 70 * MINUTE, |stand| {
             stand.open_targets().is_empty() && stand.state() == "Locked"
         })
         .await
