@@ -579,7 +579,7 @@ type GrantChange = fn(&mut RegistryGrantSpec);
 #[test]
 fn what_makes_no_sense_in_a_grant_is_told_and_grants_nothing_more_than_its_narrowest_reading() {
     assert_eq!(grant_violations(&grant_spec(GRANT)), []);
-    let changes: [(GrantChange, &str); 8] = [
+    let changes: [(GrantChange, &str); 11] = [
         (
             |s| s.registries[0].scope = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml*".into(),
             "spec.registries[0].scope: \"/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml*\" must be",
@@ -613,6 +613,29 @@ fn what_makes_no_sense_in_a_grant_is_told_and_grants_nothing_more_than_its_narro
                 })
             },
             "spec.requires.forbiddenFields[0]: \"spec.unprovenNetwork\" is no field of a SecureRegistry",
+        ),
+        (
+            |s| {
+                s.requires = Some(GrantRequirements {
+                    forbidden_fields: vec!["spec.deletionPolicy".into()],
+                    ..Default::default()
+                })
+            },
+            "spec.requires.forbiddenFields[0]: spec.deletionPolicy is filled in by the API server",
+        ),
+        (
+            |s| {
+                s.virtual_networks[0].scope =
+                    "/subscriptions/S/resourceGroups/g/providers/Microsoft.Network/virtualNetwork/hub".into()
+            },
+            "spec.virtualNetworks[0].scope: is a microsoft.network/virtualnetwork, and may be a subscription, a resource group",
+        ),
+        (
+            |s| {
+                s.registries[0].scope =
+                    "/subscriptions/S/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/x".into()
+            },
+            "spec.registries[0].scope: is a microsoft.storage/storageaccounts",
         ),
         (
             |s| {

@@ -76,6 +76,25 @@ fn who_edited_the_spec_last_approves_no_lock_and_is_told_so() {
     assert_eq!(world.state(), "Locked", "{}", world.message());
 }
 
+/// Before anybody creates one in vain.
+#[test]
+fn whoever_asks_for_an_approval_says_who_may_give_it() {
+    for (editor, says) in [
+        (
+            Some("joe"),
+            "created by someone other than joe, who edited the spec last",
+        ),
+        (None, "no approval counts yet"),
+    ] {
+        let mut world = World::everyday();
+        two_persons(&mut world, locks_by_approval());
+        world.respec(|_| ());
+        world.seen.object.spec_edited_by = editor.map(str::to_owned);
+        world.until("AwaitingApproval", 60);
+        assert!(world.message().contains(says), "{}", world.message());
+    }
+}
+
 #[test]
 fn what_was_approved_is_approved_anew_after_every_edit() {
     let mut world = World::everyday();
