@@ -1,11 +1,11 @@
 //! Condition types, their order and what each means; and the reasons that a state or a wait can have. Conditions
 //! themselves are `metav1.Condition`; the planner computes them.
 
-use strum::{Display, EnumIter, IntoStaticStr};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 /// Every condition type of a `SecureRegistry`, in the order in which they are written. All are present from the first
 /// visit, `Unknown` when not yet known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, IntoStaticStr, Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, EnumString, IntoStaticStr, Display)]
 pub enum ConditionType {
     /// Summary: locked and proven, or what the spec asks for is settled. Its reason is the `STATE` column.
     Ready,

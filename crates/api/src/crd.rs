@@ -14,27 +14,23 @@ pub const NEVER_OBSERVED: i64 = -1;
 
 /// Every field of a `SecureRegistry`'s spec by its path without indices, such as `spec.endpoints.dns.mode`.
 pub fn fields_of_spec() -> BTreeSet<String> {
-    let Ok(crd) = serde_json::to_value(crate::SecureRegistry::crd()) else {
-        return BTreeSet::new();
-    };
-    let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
     let mut fields = BTreeSet::new();
-    collect_fields("spec", spec.unwrap_or(&Value::Null), &mut fields);
+    collect_fields("spec", &schema_of_spec(), &mut fields);
     fields
 }
 
 /// Fields of a `SecureRegistry`'s spec that the API server fills in where nobody writes them: every stored object has them.
 pub fn fields_always_set() -> BTreeSet<String> {
-    let Ok(crd) = serde_json::to_value(crate::SecureRegistry::crd()) else {
-        return BTreeSet::new();
-    };
-    let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
-    let fields = spec
-        .and_then(|spec| spec["properties"].as_object())
-        .into_iter()
-        .flatten();
+    let spec = schema_of_spec();
+    let fields = spec["properties"].as_object().into_iter().flatten();
     let filled_in = fields.filter(|(_, schema)| schema.get("default").is_some_and(|default| !default.is_null()));
     filled_in.map(|(name, _)| format!("spec.{name}")).collect()
+}
+
+fn schema_of_spec() -> Value {
+    let crd = serde_json::to_value(crate::SecureRegistry::crd()).unwrap_or_default();
+    let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
+    spec.cloned().unwrap_or_default()
 }
 
 fn collect_fields(path: &str, schema: &Value, fields: &mut BTreeSet<String>) {
@@ -70,18 +66,23 @@ fn tidied(crd: CustomResourceDefinition) -> CustomResourceDefinition {
         return crd;
     };
     tidy(&mut value);
-    without_status_defaults(&mut value);
     default_status(&mut value);
     describe::describe(&mut value);
     serde_json::from_value(value).unwrap_or(crd)
 }
 
 /// A status is written whole, by the operator or an agent: nothing is to be filled in, least of all an empty word where a closed set
-/// of words is expected.
-fn without_status_defaults(crd: &mut Value) {
+/// of words is expected. But for where `Ready` is computed from: probes and break-glasses are awaited by nobody.
+fn default_status(crd: &mut Value) {
     for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
-        if let Some(status) = version.pointer_mut("/schema/openAPIV3Schema/properties/status") {
-            without_defaults(status);
+        let Some(status) = version.pointer_mut("/schema/openAPIV3Schema/properties/status") else {
+            continue;
+        };
+        without_defaults(status);
+        if status.pointer("/properties/observedGeneration").is_some()
+            && status.pointer("/properties/conditions").is_some()
+        {
+            status["default"] = json!({"observedGeneration": NEVER_OBSERVED});
         }
     }
 }
@@ -96,20 +97,6 @@ fn without_defaults(schema: &mut Value) {
         .flat_map(|all| all.values_mut())
         .for_each(without_defaults);
     schema.get_mut("items").into_iter().for_each(without_defaults);
-}
-
-/// Only where `Ready` is computed from: probes and break-glasses are awaited by nobody.
-fn default_status(crd: &mut Value) {
-    for version in crd["spec"]["versions"].as_array_mut().into_iter().flatten() {
-        let Some(status) = version.pointer_mut("/schema/openAPIV3Schema/properties/status") else {
-            continue;
-        };
-        if status.pointer("/properties/observedGeneration").is_some()
-            && status.pointer("/properties/conditions").is_some()
-        {
-            status["default"] = json!({"observedGeneration": NEVER_OBSERVED});
-        }
-    }
 }
 
 fn tidy(value: &mut Value) {

@@ -313,6 +313,16 @@ pub enum ResolutionPolicy {
     NxDomainRedirect,
 }
 
+impl ResolutionPolicy {
+    /// Azure's own word, as a link of a zone has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ResolutionPolicy::Default => "Default",
+            ResolutionPolicy::NxDomainRedirect => "NxDomainRedirect",
+        }
+    }
+}
+
 /// A network whose clients must be able to connect.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,7 +3,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumIter, IntoStaticStr};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 /// What was observed and decided.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -113,9 +113,26 @@ pub struct PublicAccessStatus {
 }
 
 /// What public access is closed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
+    Display,
+)]
 #[serde(rename_all = "camelCase")]
-pub enum Target {
+#[strum(serialize_all = "camelCase")]
+pub enum TargetKind {
     /// The Azure Machine Learning registry.
     Registry,
     /// A storage account behind it.
@@ -163,7 +180,7 @@ impl From<Option<bool>> for Access {
 #[serde(rename_all = "camelCase", default)]
 pub struct TargetAccessStatus {
     /// Which of the three.
-    #[schemars(with = "Target")]
+    #[schemars(with = "TargetKind")]
     pub target: String,
     /// ARM id.
     pub resource_id: String,
@@ -184,7 +201,7 @@ pub struct EndpointStatus {
     /// Entry of `spec.endpoints`.
     pub name: String,
     /// Target that it leads to.
-    #[schemars(with = "Target")]
+    #[schemars(with = "TargetKind")]
     pub target: String,
     /// Private-link group: `amlregistry`, `blob`, `dfs` or `registry`.
     pub group_id: String,

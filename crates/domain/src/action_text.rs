@@ -156,7 +156,8 @@ impl fmt::Display for AzureAction {
     }
 }
 
-fn listed(tags: &BTreeMap<String, String>) -> String {
+/// Tags in a sentence.
+pub fn listed(tags: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
     pairs.join(", ")
 }

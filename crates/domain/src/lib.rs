@@ -3,7 +3,7 @@
 //! client carry those out.
 
 pub mod action;
-mod action_text;
+pub mod action_text;
 pub mod azure_text;
 pub mod cloud;
 pub mod desired;

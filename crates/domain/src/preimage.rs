@@ -143,7 +143,7 @@ impl DigestLine<'_> {
             DigestLine::Endpoint(id, target, subnet, names) => {
                 with(&["endpoint", id.key(), target.key(), subnet.key()], names)
             }
-            DigestLine::Link(zone, network, policy) => words(&["link", zone.key(), network.key(), policy_word(policy)]),
+            DigestLine::Link(zone, network, policy) => words(&["link", zone.key(), network.key(), policy.as_str()]),
             DigestLine::Records(endpoint, zone) => words(&["records", endpoint.key(), zone.key()]),
             DigestLine::AskedBy(group, who) => words(&["asked by", group.group_id(), who]),
             DigestLine::Removes(endpoint, target) => words(&["remove", endpoint.key(), target.key()]),
@@ -180,13 +180,6 @@ fn client_network(network: &ClientNetwork) -> Vec<String> {
     let servers = set(dns_servers.iter().map(ToString::to_string).collect());
     let fields = ["network", name, kind, &place, vantage_point, endpoint, &servers];
     fields.iter().map(|field| (*field).to_owned()).collect()
-}
-
-fn policy_word(policy: ResolutionPolicy) -> &'static str {
-    match policy {
-        ResolutionPolicy::Default => "Default",
-        ResolutionPolicy::NxDomainRedirect => "NxDomainRedirect",
-    }
 }
 
 /// The facts that a digest is made of.

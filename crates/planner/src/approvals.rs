@@ -9,6 +9,7 @@
 //! | what it names was done | Used; the one of a lock goes on counting for a lock that comes back |
 //! | something else would be done now | Void |
 
+use sreg_api::names::ANNOTATION_SPEC_EDITED_BY;
 use sreg_api::status::ApprovalUse;
 use sreg_api::{ChangeApprovalPhase, ChangeApprovalStatus, ChangeKind};
 use sreg_domain::seen::ApprovalSeen;
@@ -299,13 +300,18 @@ pub(crate) fn who_may(view: &View<'_>, change: ChangeKind, digest: &Digest) -> S
         Some(editor) => {
             format!(" (created by someone other than {editor}, who edited the spec last: a RegistryGrant demands that)")
         }
-        None => format!(" (no approval counts yet: {DEMAND}, and the last editor is unknown: {UNKNOWN_EDITOR})"),
+        None => format!(" (no approval counts yet: {})", unknown_editor()),
     }
 }
 
 const DEMAND: &str =
     "a RegistryGrant demands that approvals come from someone other than the last person to edit the spec";
-const UNKNOWN_EDITOR: &str = "install deploy/editor (Kubernetes 1.36 or newer) and edit the spec once more, or edit it together with the annotation secureregistry.dev/spec-edited-by: GENERATION/USER; then approve the digest that is asked for from then on (docs/install.md)";
+
+fn unknown_editor() -> String {
+    format!(
+        "{DEMAND}, and the last editor is unknown: install deploy/editor (Kubernetes 1.36 or newer) and edit the spec once more, or edit it together with the annotation {ANNOTATION_SPEC_EDITED_BY}: GENERATION/USER; then approve the digest that is asked for from then on (docs/install.md)"
+    )
+}
 
 /// Why it does not count, whatever it approves.
 fn uncounted(view: &View<'_>, approval: &ApprovalSeen) -> Option<String> {
@@ -320,7 +326,7 @@ fn uncounted(view: &View<'_>, approval: &ApprovalSeen) -> Option<String> {
             "{DEMAND}, and whoever acts as a ServiceAccount of namespace {} is not known (editor: {editor}, approver: {}): have the spec edited and approved by people, or by accounts of other namespaces",
             view.desired.object.namespace, approval.approved_by
         ),
-        None => format!("{DEMAND}, and the last editor is unknown: {UNKNOWN_EDITOR}"),
+        None => unknown_editor(),
     })
 }
 

@@ -260,10 +260,7 @@ fn links(
 /// A link of ours gets the policy that the spec wants; another one is told.
 fn right_policy(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: &LinkSeen, may: bool, draft: &mut Draft) {
     let policy = place.dns.resolution_policy;
-    let (wanted, found) = (
-        policy_name(policy),
-        link.resolution_policy.as_deref().unwrap_or("Default"),
-    );
+    let (wanted, found) = (policy.as_str(), link.resolution_policy.as_deref().unwrap_or("Default"));
     if found.eq_ignore_ascii_case(wanted) {
         return;
     }
@@ -289,13 +286,6 @@ fn right_policy(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: &Lin
         zone,
         (&link.id, network),
     ));
-}
-
-fn policy_name(policy: ResolutionPolicy) -> &'static str {
-    match policy {
-        ResolutionPolicy::Default => "Default",
-        ResolutionPolicy::NxDomainRedirect => "NxDomainRedirect",
-    }
 }
 
 fn link_step(kind: StepKind, view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: (&ArmId, &ArmId)) -> Step {

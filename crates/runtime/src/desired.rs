@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::grants;
 use crate::observe::ObjectNow;
 
-/// What the object wishes for, or what is wrong with one that does not name its registry. Where the grants of its namespace cannot be
+/// What is desired of the object, or what is wrong with one that does not name its registry. Where the grants of its namespace cannot be
 /// read nothing is granted, and that is what is told.
 pub(crate) async fn resolve_desired(context: &Context, now: &ObjectNow) -> Result<Desired, Vec<Violation>> {
     let granted = grants::serving(context, &now.reference.namespace).await;

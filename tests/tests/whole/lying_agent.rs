@@ -135,15 +135,12 @@ async fn an_agent_whose_lease_is_to_last_for_years_is_silent_when_it_says_no_mor
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_reports_without_a_pause_is_damped() -> Result<()> {
     let mut setting = Setting::demo().await?;
-    if let Some(operator) = setting.operator.take() {
-        operator.kill9()?;
-    }
     let options = OperatorOptions {
         // As shipped, which the other tests have no time for.
         args: vec!["--shortest-probe-interval=5s".into()],
         ..OperatorOptions::default()
     };
-    setting.operator = Some(setting.stand.start_operator(options).await?);
+    setting.restart_operator_with(options).await?;
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     setting.take_over_agent(AGENT)?;

@@ -171,10 +171,14 @@ impl Setting {
 
     /// Ends the operator without warning and starts another.
     pub(crate) async fn restart_operator(&mut self) -> Result<()> {
+        self.restart_operator_with(OperatorOptions::default()).await
+    }
+
+    pub(crate) async fn restart_operator_with(&mut self, options: OperatorOptions) -> Result<()> {
         if let Some(operator) = self.operator.take() {
             operator.kill9()?;
         }
-        self.operator = Some(self.stand.start_operator(OperatorOptions::default()).await?);
+        self.operator = Some(self.stand.start_operator(options).await?);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::registry::{
     ApprovalMode, DeletionPolicy, DnsMode, LockdownGate, ManagedResourceGroupAccess, ManagementPolicy, NameChangesGate,
     PolicyAssignments, PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy,
 };
-use crate::status::{Access, Actor, Target};
+use crate::status::{Access, Actor, TargetKind};
 use crate::vantage_point::VantageNetwork;
 
 /// The values of one enumeration, in order, each with what it means.
@@ -48,7 +48,7 @@ fn enumerations() -> Vec<Meanings> {
         meanings::<RegistryOperation>(),
         meanings::<ResolutionPolicy>(),
         meanings::<RollbackPolicy>(),
-        meanings::<Target>(),
+        meanings::<TargetKind>(),
         meanings::<VantageNetwork>(),
     ]
 }

@@ -34,10 +34,7 @@ pub(super) async fn link(
     resolution_policy: ResolutionPolicy,
     (tags, owner): (&BTreeMap<String, String>, &str),
 ) -> Carried {
-    let policy = match resolution_policy {
-        ResolutionPolicy::Default => "Default",
-        ResolutionPolicy::NxDomainRedirect => "NxDomainRedirect",
-    };
+    let policy = resolution_policy.as_str();
     let body = json!({
         "location": "global",
         "tags": with_owner(tags, owner),

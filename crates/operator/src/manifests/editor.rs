@@ -12,7 +12,7 @@ use serde_json::json;
 use sreg_api::GROUP;
 use sreg_api::names::ANNOTATION_SPEC_EDITED_BY;
 
-use super::policies::{CONTROLLERS, names_editor};
+use super::policies::{CONTROLLERS, editor_in, names_editor};
 use super::{Installation, Manifest, labels};
 
 /// CEL: the generation that the object will have: mutating admission comes before the API server counts it.
@@ -27,9 +27,7 @@ pub(super) fn manifest(installation: &Installation) -> Manifest {
     let annotated = |value: &str| {
         format!("Object{{metadata: Object.metadata{{annotations: {{'{ANNOTATION_SPEC_EDITED_BY}': {value}}}}}}}")
     };
-    let was = annotated(&format!(
-        "oldObject.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}']"
-    ));
+    let was = annotated(&editor_in("oldObject"));
     let is = annotated(&format!("{GENERATION} + '/' + request.userInfo.username"));
     let known = names_editor("oldObject");
     let expression = format!("{UNEDITED} ? (({known}) ? {was} : Object{{}}) : {is}");

@@ -117,7 +117,7 @@ pub(super) fn names_editor(object: &str) -> String {
 }
 
 /// CEL: whom it names.
-fn editor_in(object: &str) -> String {
+pub(super) fn editor_in(object: &str) -> String {
     format!("{object}.metadata.annotations['{ANNOTATION_SPEC_EDITED_BY}']")
 }
 

@@ -1,6 +1,7 @@
 //! What is said of a write that Azure accepted and whose effect is not there: what it was to bring about, how it is instead, and who may
 //! have undone it.
 
+use sreg_domain::action_text::listed;
 use sreg_domain::{Action, ArmId, AzureAction, Edit};
 
 use crate::view::View;
@@ -43,12 +44,10 @@ fn wanted_effect(action: &AzureAction) -> String {
             format!("remove tag {} from registry {name}", removed.join(", "))
         }
         AzureAction::SetTags { tags, .. } => {
-            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            format!("tag registry {name} with {}", tags.join(", "))
+            format!("tag registry {name} with {}", listed(tags))
         }
         AzureAction::MergeTags { id, tags, .. } => {
-            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            format!("tag {id} with {}", tags.join(", "))
+            format!("tag {id} with {}", listed(tags))
         }
         AzureAction::GrantManagedGroupAccess { principal, .. } => {
             format!("list the operator's principal {principal} in assignedIdentities of registry {name}")

@@ -334,7 +334,7 @@ fn emergency(view: &View<'_>) -> Said {
 
 /// A former condition as it was, for a visit that could not judge it anew; the summary trio is always new.
 pub(super) fn keep(former: &Condition) -> Option<Draft> {
-    let kind = ConditionType::iter().find(|k| k.to_string() == former.type_)?;
+    let kind: ConditionType = former.type_.parse().ok()?;
     if matches!(
         kind,
         ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled

@@ -63,21 +63,27 @@ pub(super) fn told(view: &View<'_>, plan: &Plan, verdict: Verdict) -> Verdict {
     };
     let way_out = match break_glass::standing(view) {
         Standing::Active { name, .. } => format!("BreakGlass {name} is in force"),
-        Standing::None | Standing::NotKnown | Standing::UsedUp { .. } if !view.desired.may_be_opened() => format!(
-            "a BreakGlass has no effect: no RegistryGrant lets namespace {} open the registry (operations: [Open])",
-            view.desired.object.namespace
-        ),
-        Standing::None | Standing::NotKnown | Standing::UsedUp { .. } if never_locked::needs_approval(view) => format!(
-            "a BreakGlass opens public access only with a ChangeApproval with change: Opening and digest {}, because this object did not close it",
-            never_locked::digest(view)
-        ),
-        Standing::None | Standing::NotKnown | Standing::UsedUp { .. } => {
-            "a BreakGlass opens public access until that is repaired (docs/break-glass.md has the command)".to_owned()
-        }
+        Standing::None | Standing::NotKnown | Standing::UsedUp { .. } => what_a_break_glass_would_do(view),
     };
     Verdict {
         state: verdict.state,
         message: format!("closed to the public, and {who}; {way_out}; {}", verdict.message),
+    }
+}
+
+fn what_a_break_glass_would_do(view: &View<'_>) -> String {
+    if !view.desired.may_be_opened() {
+        format!(
+            "a BreakGlass has no effect: no RegistryGrant lets namespace {} open the registry (operations: [Open])",
+            view.desired.object.namespace
+        )
+    } else if never_locked::needs_approval(view) {
+        format!(
+            "a BreakGlass opens public access only with a ChangeApproval with change: Opening and digest {}, because this object did not close it",
+            never_locked::digest(view)
+        )
+    } else {
+        "a BreakGlass opens public access until that is repaired (docs/break-glass.md has the command)".to_owned()
     }
 }
 

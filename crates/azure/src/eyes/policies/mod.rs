@@ -347,15 +347,10 @@ fn obstacle(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId]) -> Obstacle
     let name = json::text(policy.assignment, "/properties/displayName")
         .or_else(|| json::text(policy.assignment, "/name"))
         .unwrap_or("unnamed");
-    let does = match verdict {
-        Verdict::Refuses => "denies opening",
-        Verdict::Undoes => "undoes the opening of",
-        Verdict::Perhaps => "may deny or undo the opening of",
-    };
-    let verdict = match verdict {
-        Verdict::Refuses => "refuses",
-        Verdict::Undoes => "undoes",
-        Verdict::Perhaps => "perhaps",
+    let (verdict, does) = match verdict {
+        Verdict::Refuses => ("refuses", "denies opening"),
+        Verdict::Undoes => ("undoes", "undoes the opening of"),
+        Verdict::Perhaps => ("perhaps", "may deny or undo the opening of"),
     };
     // Azure may spell ids in another case next time, and list them in another order.
     let keys: BTreeSet<&str> = ids.iter().map(|id| id.key()).collect();
