@@ -26,6 +26,16 @@ use crate::rules::*;
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
+    printcolumn(
+        name = "Effective",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Effective\")].status"
+    ),
+    printcolumn(
+        name = "Overlapping",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Overlapping\")].status"
+    ),
     printcolumn(name = "Namespaces", type_ = "string", json_path = ".spec.namespaces.names"),
     printcolumn(name = "Labels", type_ = "string", json_path = ".spec.namespaces.matchLabels"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -253,7 +263,9 @@ pub struct RegistryGrantStatus {
     /// The generation that this is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: every entry is understood. Where it is not, the message says which entries grant nothing, and why.
+    /// `Ready`: every entry is understood; where it is not, the message says which entries grant nothing, and why. `Effective`: some
+    /// Namespace is served, and every Namespace and VantagePoint that it names is there. `Overlapping`: another grant covers some of the
+    /// same for some of the same namespaces, so that what either demands holds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

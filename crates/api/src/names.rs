@@ -30,6 +30,8 @@ pub const LABEL_REGISTRY_UID: &str = "secureregistry.dev/registry-uid";
 pub const LABEL_VANTAGE_POINT: &str = "secureregistry.dev/vantage-point";
 /// Annotation on probes: since when their agent does not report. What such a probe says is as old as that.
 pub const ANNOTATION_SILENT_SINCE: &str = "secureregistry.dev/agent-silent-since";
+/// Annotation on the Lease that is a claim: its holder found no registry, and set about to create it.
+pub const ANNOTATION_CREATES_REGISTRY: &str = "secureregistry.dev/creates-registry";
 /// Annotation on `SecureRegistry` objects, `GENERATION/USER`: who made that generation of the spec, as the API server knew them. Admission
 /// policies see to it that of the current generation it says that, or nothing.
 pub const ANNOTATION_SPEC_EDITED_BY: &str = "secureregistry.dev/spec-edited-by";

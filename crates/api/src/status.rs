@@ -32,9 +32,6 @@ pub struct SecureRegistryStatus {
     /// this object does not take it back by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed_at: Option<Time>,
-    /// When this object had Azure create the registry. What it made itself it may open without an approval.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub registry_created_at: Option<Time>,
     /// Who holds the registry since this object lost it, as the tag said: `cluster/namespace/name/uid`. Gone once the tag names this
     /// object again.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -95,6 +95,11 @@ pub enum ClusterAction {
         /// Uid of the holder, gone by now, that it is taken over from; `None`: nobody holds it.
         from: Option<String>,
     },
+    /// Record in that Lease, if it is still ours, that this object is about to create the registry.
+    RecordCreation {
+        /// Name of the Lease.
+        lease: String,
+    },
     /// Delete that Lease, if it is still ours.
     ReleaseClaim {
         /// Name of the Lease.

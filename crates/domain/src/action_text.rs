@@ -28,6 +28,9 @@ impl fmt::Display for ClusterAction {
                     "take over the claim on the registry (Lease {lease}) from an object that is gone"
                 )
             }
+            ClusterAction::RecordCreation { lease } => {
+                write!(f, "record that the registry is created by this object (Lease {lease})")
+            }
             ClusterAction::ReleaseClaim { lease } => write!(f, "give back the claim on the registry (Lease {lease})"),
             ClusterAction::AddFinalizer => f.write_str("put the operator's finalizer on this object"),
             ClusterAction::RemoveFinalizer => f.write_str("take the operator's finalizer off this object"),

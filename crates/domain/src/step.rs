@@ -13,6 +13,8 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 pub enum StepKind {
     /// Takes the claim on the registry in the cluster.
     Claim,
+    /// Records there that the registry is about to be created.
+    RecordCreation,
     /// Gives it back.
     ReleaseClaim,
     /// Writes the claim's tag on the registry.

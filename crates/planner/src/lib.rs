@@ -73,5 +73,5 @@ pub use plan::{Assessment, Finding, Plan, Step, Wait};
 pub use render::render;
 pub use report::{EventNote, Gauges, Report, ReportInput, report, report_invalid};
 pub use validate::{
-    Floors, FoundGrant, PlanSettings, Violation, grant_violations, grants_serving, validate, what_remains,
+    Floors, FoundGrant, NamesThere, PlanSettings, Violation, grant_violations, grants_serving, validate, what_remains,
 };

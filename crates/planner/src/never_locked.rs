@@ -26,7 +26,14 @@ pub(crate) fn digest(view: &View<'_>) -> Digest {
 
 /// Whether opening it takes an approval. A tag does not say who made it: anybody with rights on tags can write one.
 pub(crate) fn needs_approval(view: &View<'_>) -> bool {
-    !view.was_locked_by_us() && view.seen.object.status.registry_created_at.is_none()
+    !view.was_locked_by_us() && !creates(view)
+}
+
+/// Whether the claim says that this object set about to create the registry. The Lease stands in the operator's namespace, where nobody
+/// else writes; it outlives an operator that dies beside the creation, and a status that somebody erases.
+pub(crate) fn creates(view: &View<'_>) -> bool {
+    let claim = view.seen.cluster.claim.seen();
+    claim.is_some_and(|claim| claim.creates && claim.uid == view.desired.object.uid)
 }
 
 /// Why it is not opened, if it is not.

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | not known | wait; missing rights are Stalled with what to grant |
 //! | absent, but something of it lives | Stalled: it may have been moved; nothing is created over it |
-//! | absent, `create` | create it, closed from birth |
+//! | absent, `create` | record that in the claim; at a later visit create it, closed from birth |
 //! | absent | Stalled |
 //! | seen, accounts missing in a region | wait for Azure; endpoints wait too |
 //! | seen | tags and exemption are compared and set, one write per visit and wave |
@@ -14,11 +14,12 @@ use std::collections::BTreeMap;
 
 use sreg_api::names;
 use sreg_domain::seen::RegistrySeen;
-use sreg_domain::{ArmId, AzureAction, Edit, Fact, StepKind, TargetKind, naming};
+use sreg_domain::{ArmId, AzureAction, ClusterAction, Edit, Fact, StepKind, TargetKind, naming};
 
 use crate::azure_claim;
-use crate::draft::{Draft, azure_step};
+use crate::draft::{Draft, azure_step, cluster_step};
 use crate::gone::{self, Gone};
+use crate::never_locked;
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::view::{View, look_up, not_known};
 
@@ -75,6 +76,12 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
         (true, Fact::Seen(principal)) => vec![principal.object_id.clone()],
         (true, unknown) => return draft.wait(not_known("our own principal in Azure", unknown)),
     };
+    // Under Observe there is no claim, and nothing is carried out.
+    if !view.desired.observe_only && !never_locked::creates(view) {
+        let lease = naming::claim_name(id);
+        let record = cluster_step(StepKind::RecordCreation, ClusterAction::RecordCreation { lease });
+        return draft.first.push(vec![record]);
+    }
     let mut tags = view.desired.tags_at_creation.clone();
     tags.extend(view.desired.tags.clone());
     tags.insert(names::OWNER_TAG.into(), view.desired.owner.clone());

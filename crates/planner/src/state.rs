@@ -190,7 +190,10 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
         Action::Cluster(ClusterAction::WriteSnapshot { .. }) => Some((1, State::Locking)),
         Action::Cluster(ClusterAction::OpenRound { .. }) => Some((4, State::Proving)),
         Action::Cluster(
-            ClusterAction::Claim { .. } | ClusterAction::ReleaseClaim { .. } | ClusterAction::RemoveFinalizer,
+            ClusterAction::Claim { .. }
+            | ClusterAction::RecordCreation { .. }
+            | ClusterAction::ReleaseClaim { .. }
+            | ClusterAction::RemoveFinalizer,
         ) => Some((5, State::Progressing)),
         // Tags, the finalizer, and tidying up in the cluster, change nothing about how the registry stands.
         Action::Azure(AzureAction::MergeTags { .. })

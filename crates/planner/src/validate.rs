@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use floors::Floors;
 pub(crate) use grants::overlapping;
-pub use grants::{FoundGrant, grant_violations, grants_serving};
+pub use grants::{FoundGrant, NamesThere, grant_violations, grants_serving};
 use sreg_api::SecureRegistry;
 use sreg_api::names;
 use sreg_api::registry::{
@@ -36,6 +36,7 @@ use crate::prefix::Prefix;
 use crate::window;
 
 mod floors;
+mod granted;
 mod grants;
 mod places;
 mod tags;
@@ -108,11 +109,17 @@ pub fn validate(object: &SecureRegistry, settings: &PlanSettings, grants: &Grant
     let Some(desired) = parsed.filter(|_| checks.found.is_empty()) else {
         return what_remains(object, settings, grants, checks.found);
     };
-    let refused = grants::refused(&desired, &object.spec);
-    if !refused.is_empty() {
-        return Ok(least(object, settings, grants, desired.registry, (Vec::new(), refused)));
+    let refused = granted::refused(&desired);
+    let forbidden = granted::forbidden(&desired, &object.spec);
+    if !refused.is_empty() || !forbidden.is_empty() {
+        let stands_on = granted::names_standing(&desired);
+        let what_remains = least(object, settings, grants, desired.registry, (forbidden, refused));
+        return Ok(Desired {
+            stands_on,
+            ..what_remains
+        });
     }
-    let desired = settings.floors.raise(grants::demanded(desired, &mut checks));
+    let desired = settings.floors.raise(granted::demanded(desired, &mut checks));
     if checks.found.is_empty() {
         Ok(desired)
     } else {
@@ -132,7 +139,7 @@ pub fn what_remains(
     match id.or_else(|| object.metadata.deletion_timestamp.is_some().then(nowhere)) {
         Some(registry) => {
             let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-            let refused = grants::registry_refused(namespace, &registry, grants);
+            let refused = granted::registry_refused(namespace, &registry, grants);
             let wrong = (violations, refused.into_iter().collect());
             Ok(least(object, settings, grants, registry, wrong))
         }
@@ -287,8 +294,8 @@ fn least(
         object: reference,
         cluster: settings.cluster.clone(),
         cloud: settings.cloud.clone(),
-        stands_on: grants::of_registry(&registry, grants),
-        separate_approver: grants::separate_approver(grants),
+        stands_on: granted::of_registry(&registry, grants),
+        separate_approver: granted::separate_approver(grants),
         registry,
         create: None,
         tags: BTreeMap::new(),

@@ -6,12 +6,12 @@ mod world;
 use std::time::Duration;
 
 use sreg_api::RegistryGrantSpec;
-use sreg_api::grant::{GrantRequirements, NetworkUse, RegistryOperation};
+use sreg_api::grant::{GrantRequirements, GrantedNamespaces, NetworkUse, RegistryOperation};
 use sreg_api::registry::*;
 use sreg_api::{SecureRegistry, VantagePoint};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::{EndpointGroup, Grants, Purpose};
-use sreg_planner::{FoundGrant, Violation, grant_conditions, grant_violations, grants_serving, validate};
+use sreg_planner::{FoundGrant, NamesThere, Violation, grant_conditions, grant_violations, grants_serving, validate};
 use world::*;
 
 fn changed(change: impl FnOnce(&mut SecureRegistrySpec)) -> Result<sreg_domain::Desired, Vec<Violation>> {
@@ -686,7 +686,7 @@ fn grants_that_cover_the_same_are_told_of_each_other() {
     let all = [("elsewhere", &elsewhere), ("one", &one), ("wide", &wide)];
     let told = |name: &str, spec: &RegistryGrantSpec| -> Vec<(String, String)> {
         let now = START.parse().unwrap();
-        let conditions = grant_conditions((name, Ok(spec)), &all, (&[], 3), now);
+        let conditions = grant_conditions((name, Ok(spec)), (&all, None), (&[], 3), now);
         conditions
             .into_iter()
             .map(|c| (format!("{}={}", c.type_, c.status), c.message))
@@ -702,6 +702,60 @@ fn grants_that_cover_the_same_are_told_of_each_other() {
     );
     assert_eq!(told("elsewhere", &elsewhere)[1].0, "Overlapping=False");
     assert_eq!(told("one", &one)[0].0, "Ready=True");
+}
+
+#[test]
+fn of_a_grant_it_is_told_whom_it_serves_and_which_names_are_not_there() {
+    let one = grant_spec(GRANT);
+    let mut labelled = grant_spec(GRANT);
+    labelled.namespaces = GrantedNamespaces {
+        names: Vec::new(),
+        match_labels: [("team".to_owned(), "vision".to_owned())].into(),
+    };
+    let all = [("labelled", &labelled), ("one", &one)];
+    let mut there = NamesThere {
+        namespaces: [("ml-platform".to_owned(), Default::default())].into(),
+        vantage_points: ["hub-agent".to_owned()].into(),
+    };
+    let told = |name: &str, spec: &RegistryGrantSpec, there: Option<&NamesThere>| {
+        let now = START.parse().unwrap();
+        let conditions = grant_conditions((name, Ok(spec)), (&all, there), (&[], 3), now);
+        let said = |at: usize| {
+            format!(
+                "{} {}: {}",
+                conditions[at].status, conditions[at].reason, conditions[at].message
+            )
+        };
+        (said(1), said(2))
+    };
+    let alone = "False Alone: no other grant covers the same for the same namespaces";
+    let (overlaps, serves) = told("one", &one, Some(&there));
+    assert_eq!(
+        (overlaps.as_str(), serves.as_str()),
+        (alone, "True Serves: it serves ml-platform")
+    );
+    let (_, serves) = told("labelled", &labelled, Some(&there));
+    assert!(
+        serves.starts_with("False ServesNobody: no Namespace carries the labels"),
+        "{serves}"
+    );
+    // A label that is put on later is another matter.
+    let carried = [("team".to_owned(), "vision".to_owned())].into();
+    there.namespaces.insert("ml-platform".to_owned(), carried);
+    there.vantage_points.clear();
+    let (overlaps, serves) = told("one", &one, Some(&there));
+    assert!(
+        overlaps.starts_with("True CoveredTwice: RegistryGrant labelled covers"),
+        "{overlaps}"
+    );
+    let missing = "no VantagePoint is called hub-agent: create it, or correct spec.vantagePoints";
+    assert_eq!(serves, format!("False NamesMissing: {missing}; it serves ml-platform"));
+    // Where nothing can be listed, whatever may overlap is told.
+    let (overlaps, serves) = told("one", &one, None);
+    assert!(
+        overlaps.starts_with("True CoveredTwice") && serves.starts_with("Unknown NotRead"),
+        "{overlaps} {serves}"
+    );
 }
 
 proptest::proptest! {

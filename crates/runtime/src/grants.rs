@@ -13,11 +13,11 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sreg_api::RegistryGrant;
 use sreg_api::grant::{RegistryGrantSpec, RegistryGrantStatus};
 use sreg_api::names::GRANT_MANAGER;
+use sreg_api::{RegistryGrant, VantagePoint};
 use sreg_domain::Grants;
-use sreg_planner::{FoundGrant, grant_conditions, grants_serving};
+use sreg_planner::{FoundGrant, NamesThere, grant_conditions, grants_serving};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -75,35 +75,69 @@ async fn labels_of(context: &Context, namespace: &str) -> Result<BTreeMap<String
 const GATHER: Duration = Duration::from_millis(200);
 /// What could not be told is told again after this long.
 const AGAIN: Duration = Duration::from_secs(30);
+/// Namespaces and VantagePoints come and go: whom a grant serves is looked at again so often.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 /// Tells every grant how it is understood, whenever one changes, until `shutdown`. Only the leader may call it.
 pub(crate) async fn tell(context: Arc<Context>, shutdown: CancellationToken) {
     let config = watcher::Config::default();
     let mut changes = watcher::watcher(api(&context), config).default_backoff().boxed();
-    let mut due = Some(Instant::now());
+    let mut due = Instant::now();
     loop {
-        let next = due.unwrap_or_else(|| Instant::now() + AGAIN);
         tokio::select! {
             () = shutdown.cancelled() => return,
             change = changes.next() => match change {
-                Some(Ok(_)) => due = Some(due.unwrap_or_else(|| Instant::now() + GATHER)),
+                Some(Ok(_)) => due = due.min(Instant::now() + GATHER),
                 // The passes say what is wrong with reading grants.
                 Some(Err(error)) => tracing::debug!(%error, "watch of registrygrants interrupted, trying again"),
                 None => return,
             },
-            () = sleep_until(next), if due.is_some() => {
+            () = sleep_until(due) => {
                 let told = tell_all(&context).await;
                 if let Err(why) = &told {
                     tracing::warn!(why, "cannot tell RegistryGrants how they are understood, trying again");
                 }
-                due = told.is_err().then(|| Instant::now() + AGAIN);
+                due = Instant::now() + if told.is_ok() { LOOK_AGAIN } else { AGAIN };
             }
+        }
+    }
+}
+
+/// What grants may name. `None`: it cannot be read, which the log says.
+async fn names_there(context: &Context) -> Option<NamesThere> {
+    let attempt = async {
+        let params = ListParams::default();
+        let namespaces: Api<Namespace> = Api::all(context.client.clone());
+        let points: Api<VantagePoint> = Api::all(context.client.clone());
+        let namespaces = namespaces.list_metadata(&params).await?;
+        let points = points.list_metadata(&params).await?;
+        Ok::<_, kube::Error>(NamesThere {
+            namespaces: namespaces
+                .items
+                .into_iter()
+                .map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()))
+                .collect(),
+            vantage_points: points.items.iter().map(ResourceExt::name_any).collect(),
+        })
+    };
+    match timeout(context.settings.read_deadline, attempt).await {
+        Ok(Ok(there)) => Some(there),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "cannot list Namespaces and VantagePoints, so whom RegistryGrants serve is not told");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(
+                "no answer to a list of Namespaces and VantagePoints, so whom RegistryGrants serve is not told"
+            );
+            None
         }
     }
 }
 
 async fn tell_all(context: &Context) -> Result<(), String> {
     let listed = listed(context).await?;
+    let there = names_there(context).await;
     let all: Vec<(String, FoundGrant)> = listed.iter().map(found).collect();
     let understood: Vec<(&str, &RegistryGrantSpec)> = all
         .iter()
@@ -126,7 +160,7 @@ async fn tell_all(context: &Context) -> Result<(), String> {
         };
         let conditions = grant_conditions(
             (name, spec),
-            &understood,
+            (&understood, there.as_ref()),
             (&former.conditions, generation),
             context.clock.now(),
         );

@@ -118,9 +118,9 @@ pub const OPERATOR_RULES: &[Rule] = &[
     rule(
         "",
         &["namespaces"],
-        &["get"],
+        &["get", "list"],
         Scope::Cluster,
-        "grants: labels of the namespace, where a grant chooses by label",
+        "grants: labels of the namespace, where a grant chooses by label; which namespaces a grant serves, told in its status",
     ),
     rule(
         GROUP,

@@ -230,8 +230,14 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
         break_glasses,
         rollout: _,
     } = cluster;
-    if let Some(Claim { holder: _, uid, alive }) = known(claim, hasher) {
-        (uid, alive).hash(hasher);
+    if let Some(Claim {
+        holder: _,
+        uid,
+        alive,
+        creates,
+    }) = known(claim, hasher)
+    {
+        (uid, alive, creates).hash(hasher);
     }
     for (point, fact) in vantage_points {
         point.hash(hasher);
@@ -432,7 +438,6 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         observed_generation,
         release_required,
         claimed_at,
-        registry_created_at,
         claim_lost_to,
         conditions,
         endpoints_ready: _,
@@ -464,12 +469,7 @@ fn hash_status(status: &SecureRegistryStatus, generation: i64, hasher: &mut impl
         conditions.len(),
     )
         .hash(hasher);
-    (
-        claimed_at.is_some(),
-        claim_lost_to.is_some(),
-        registry_created_at.is_some(),
-    )
-        .hash(hasher);
+    (claimed_at.is_some(), claim_lost_to.is_some()).hash(hasher);
     // Anything of it is at least a tick ago, or younger than patience.
     time(unsettled_since).hash(hasher);
     for Condition {

@@ -194,6 +194,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 | ClusterAction::MarkProbe { .. }
                 | ClusterAction::DeleteProbe { .. } => true,
                 ClusterAction::Claim { .. }
+                | ClusterAction::RecordCreation { .. }
                 | ClusterAction::AddFinalizer
                 | ClusterAction::WriteSnapshot { .. }
                 | ClusterAction::ApplyProbe(_)

@@ -7,7 +7,7 @@ use sreg_domain::naming::ClaimMark;
 use sreg_domain::seen::{Coverage, EndpointSeen, ZoneGroupPolicy};
 use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact, Seen, naming};
 
-use super::{Lint, azure, proof};
+use super::{Lint, azure, people, proof};
 use crate::plan::Step;
 use crate::removal;
 
@@ -46,6 +46,9 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                     "{}: the registry exists, may exist, or is not to be created",
                     step.action
                 )
+            });
+            lint.demand("ownership", people::made_by_it(desired, seen), || {
+                format!("{}: the claim does not say so yet", step.action)
             });
         }
         AzureAction::SetTags { id, tags, removed, .. } => {

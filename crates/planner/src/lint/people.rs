@@ -174,9 +174,15 @@ pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
     snapshot.is_some_and(|snapshot| snapshot.holder == name) || exposure.is_some_and(|e| e.evidence_digest.is_some())
 }
 
+/// Its claim says that it set about to create the registry.
+pub(super) fn made_by_it(desired: &Desired, seen: &Seen) -> bool {
+    let claim = seen.cluster.claim.seen();
+    claim.is_some_and(|claim| claim.creates && claim.uid == desired.object.uid)
+}
+
 /// It was locked in this object's name, or made by it, or a person lets it be opened.
 pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
-    let made = seen.object.status.registry_created_at.is_some();
+    let made = made_by_it(desired, seen);
     let mut preimage = Preimage::of(DigestKind::Opening);
     preimage.add(DigestLine::Object(&desired.object.uid));
     preimage.add(DigestLine::Opens(&desired.registry));

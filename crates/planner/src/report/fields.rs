@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::ChangeKind;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::status::{
@@ -13,7 +13,7 @@ use sreg_api::status::{
 };
 use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::Attempt;
-use sreg_domain::{Action, AzureAction, Digest, Fact, Outcome, naming};
+use sreg_domain::{Digest, Fact, Outcome, naming};
 
 use super::emergencies::{BREAK_GLASS_ENDED, Emergencies};
 use super::summary::Summary;
@@ -77,7 +77,6 @@ pub(super) fn status(
         last_name_change_time: last_name_change(view, plan, outcome, &conditions, now),
         exposure: None,
         claim_lost_to: azure_claim::lost_to(view).map(|mark| mark.to_string()),
-        registry_created_at: created_at(view, outcome, now),
         claimed_at: former
             .claimed_at
             .clone()
@@ -399,19 +398,6 @@ fn public_clients(view: &View<'_>) -> Vec<PublicClientStatus> {
         .collect();
     lines.truncate(MOST_LINES);
     lines
-}
-
-/// When the registry was created for this object, if it was.
-fn created_at(view: &View<'_>, outcome: &Outcome, now: Timestamp) -> Option<Time> {
-    let creates = |step: &&StepOutcome| {
-        let went = matches!(
-            step.result,
-            StepResult::Effect(Effect::Done { .. } | Effect::Started(_))
-        );
-        went && matches!(step.action, Action::Azure(AzureAction::CreateRegistry { .. }))
-    };
-    let created = outcome.steps.iter().find(creates).map(|_| whole_seconds(now));
-    created.or_else(|| view.seen.object.status.registry_created_at.clone())
 }
 
 /// Which approvals the writes of this visit went out with.

@@ -28,7 +28,6 @@ pub(super) fn status(status: &mut SecureRegistryStatus) {
         paths_verified,
         grants,
         claimed_at: _,
-        registry_created_at: _,
         claim_lost_to,
         release_required: _,
         last_proof,

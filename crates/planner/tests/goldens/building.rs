@@ -129,8 +129,13 @@ pub fn cases() -> Vec<Case> {
                 spec.registry.managed_resource_group_access = ManagedResourceGroupAccess::GrantOperator;
             });
             nothing_is_there(&mut world);
+            world.record_creation();
             world
         }),
+        (
+            "a_registry_is_created_only_after_the_claim_says_so",
+            World::to_be_created,
+        ),
         ("a_registry_without_accounts_is_waited_for", || {
             fresh(|w| {
                 if let Fact::Seen(registry) = &mut w.seen.azure.registry {

@@ -145,6 +145,7 @@ fn takes_or_writes(action: &Action) -> bool {
             | ClusterAction::ReleaseClaim { .. }
             | ClusterAction::RemoveFinalizer => true,
             ClusterAction::Claim { .. }
+            | ClusterAction::RecordCreation { .. }
             | ClusterAction::AddFinalizer
             | ClusterAction::WriteSnapshot { .. }
             | ClusterAction::ApplyProbe(_)

@@ -2,7 +2,8 @@
 
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{ArmId, AzureAction, Fact};
+use sreg_domain::{ArmId, AzureAction, ClusterAction, Fact};
+use sreg_planner::Step;
 use sreg_planner::plan::WaitReason;
 
 use super::*;
@@ -71,6 +72,14 @@ fn while_an_endpoint_cannot_be_read_nobody_knows_that_the_registry_is_gone() {
     assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
 }
 
+/// The creation, or the record that comes before it.
+fn is_creation(step: &Step) -> bool {
+    matches!(
+        step.action,
+        Action::Azure(AzureAction::CreateRegistry { .. }) | Action::Cluster(ClusterAction::RecordCreation { .. })
+    )
+}
+
 #[test]
 fn nothing_is_created_over_a_registry_of_which_something_lives() {
     let mut world = locked();
@@ -81,10 +90,7 @@ fn nothing_is_created_over_a_registry_of_which_something_lives() {
         });
     });
     world.seen.azure.registry = Fact::Absent;
-    let creates = |plan: &Plan| {
-        plan.steps()
-            .any(|s| matches!(s.action, Action::Azure(AzureAction::CreateRegistry { .. })))
-    };
+    let creates = |plan: &Plan| plan.steps().any(is_creation);
     assert!(!creates(&world.plan()) && waits(&world.plan(), WaitReason::RegistryAbsentStalled).is_some());
     connections(&mut world, "Disconnected");
     assert!(creates(&world.plan()), "{}", sreg_planner::render(&world.plan()));
@@ -110,9 +116,7 @@ fn a_registry_whose_accounts_are_still_there_is_not_gone() {
         world.seen.azure.accounts_left = [(storage("contosostore"), left.clone()), (acr(), Fact::Absent)].into();
         connections(&mut world, "Disconnected");
         let plan = world.plan();
-        let creates = plan
-            .steps()
-            .any(|s| matches!(s.action, Action::Azure(AzureAction::CreateRegistry { .. })));
+        let creates = plan.steps().any(is_creation);
         assert_eq!(creates, !lives, "{left:?} {}", sreg_planner::render(&plan));
         if left.seen().is_some() {
             let told = waits(&plan, WaitReason::RegistryAbsentStalled).unwrap();

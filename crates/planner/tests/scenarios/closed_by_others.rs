@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::BreakGlassPhase::{Active, Ignored};
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::PublicAccess;
+use sreg_domain::StepKind;
 use sreg_planner::plan::WaitReason;
 
 use super::emergencies::{phase, told};
@@ -111,7 +112,7 @@ fn what_this_object_made_closed_it_opens_by_itself_but_not_what_only_carries_its
         let mut world = found_closed();
         let owner = world.desired.owner.clone();
         if made {
-            world.seen.object.status.registry_created_at = Some(Time(world.now));
+            world.record_creation();
         } else if let Fact::Seen(registry) = &mut world.seen.azure.registry {
             registry.tags.insert(OWNER_TAG.into(), owner);
             apply::touch_registry(registry);
@@ -121,4 +122,28 @@ fn what_this_object_made_closed_it_opens_by_itself_but_not_what_only_carries_its
         world.visit();
         assert_eq!(world.all_open(), made, "{}", world.message());
     }
+}
+
+/// The operator dies beside the creation, and somebody erases status: the claim still says who made the registry.
+#[test]
+fn who_made_the_registry_is_known_after_a_crash_and_without_status() {
+    let mut world = World::to_be_created();
+    let creates = |plan: &Plan| plan.steps().any(|step| step.id.kind == StepKind::CreateRegistry);
+    let (plan, _) = world.visit();
+    assert!(!creates(&plan), "{}", sreg_planner::render(&plan));
+    for _ in 0..10 {
+        let plan = world.plan();
+        if creates(&plan) {
+            world.die_after(&plan);
+            break;
+        }
+        world.visit();
+    }
+    assert!(world.seen.azure.registry.seen().is_some());
+    world.settle(60);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+    world.suffer(scramble::Blow::EraseStatus);
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(20);
+    assert_eq!(world.summary(), "Open", "{}", world.message());
 }

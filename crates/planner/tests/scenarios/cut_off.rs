@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use sreg_domain::Fact;
+use sreg_api::grant::RegistryOperation;
 use sreg_domain::action::Disposition;
+use sreg_domain::{Fact, Purpose};
 
 use super::people::{endpoint_of, said_of};
 use super::*;
@@ -238,5 +239,37 @@ fn what_waits_for_an_approval_is_not_waited_for_twice() {
         let reasons: Vec<String> = plan.waits.iter().map(|w| w.reason.to_string()).collect();
         assert_eq!(reasons, ["ConnectionPending"], "{}", sreg_planner::render(&plan));
         world.pass(report.requeue);
+    }
+}
+
+/// Somebody on call is told only of a way out that there is.
+#[test]
+fn the_way_out_of_a_cut_off_is_one_that_works_here() {
+    type Prepare = fn(&mut World);
+    let cases: [(Prepare, &str); 3] = [
+        (|_| {}, "a BreakGlass opens public access until that is repaired"),
+        (
+            |w| w.take_away(&[Purpose::Registry(RegistryOperation::Open)]),
+            "a BreakGlass has no effect: no RegistryGrant lets namespace ml-platform open the registry",
+        ),
+        (
+            |w| {
+                w.seen.cluster.snapshot = Fact::Absent;
+                w.suffer(Blow::EraseStatus);
+            },
+            "a BreakGlass opens public access only with a ChangeApproval with change: Opening and digest ",
+        ),
+    ];
+    for (prepare, says) in cases {
+        let mut world = locked();
+        prepare(&mut world);
+        world
+            .broken
+            .insert(("spoke".into(), "contosostore.blob.core.windows.net".into()));
+        for _ in 0..20 {
+            let (_, report) = world.visit();
+            world.pass(report.requeue);
+        }
+        assert!(world.message().contains(says), "{}", world.message());
     }
 }

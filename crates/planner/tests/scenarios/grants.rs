@@ -60,12 +60,15 @@ fn without_a_grant_nothing_is_read_written_or_shown_and_it_is_said_who_can_give_
     assert_eq!(world.state(), "Stalled");
     for part in [
         "no RegistryGrant lets namespace ml-platform look at registry /subscriptions/",
-        "registries with operations: [Observe]",
+        "(registries with operations: [Lock])",
+        "put private endpoints into subnet /subscriptions/",
+        "(virtualNetworks with uses: [Endpoints])",
+        "use VantagePoint ",
     ] {
         assert!(world.message().contains(part), "{}", world.message());
     }
-    // Of what else is named not a word: whoever may not look at the registry learns nothing of it.
-    assert!(!world.message().contains("more:"), "{}", world.message());
+    // All that is missing is in it, so that an administrator who follows it is done.
+    assert!(!world.message().contains("more"), "{}", world.message());
     let status = &world.seen.object.status;
     assert_eq!(
         (&status.public_access, &status.grants, status.endpoints.len()),
@@ -262,6 +265,38 @@ fn a_field_that_a_grant_forbids_is_refused_with_its_name() {
         world.message(),
         "spec.endpoints.dns.linkVirtualNetworks: RegistryGrant networks forbids this field: remove it, or ask whoever administers that grant"
     );
+    // Whoever writes the spec can act, and sees which grants it stands on.
+    let status = &world.seen.object.status;
+    let actors: Vec<_> = status.waiting_for.iter().map(|w| w.actor.to_string()).collect();
+    assert_eq!(
+        (actors, status.grants.as_deref()),
+        (vec!["User".to_owned()], Some("everything, networks"))
+    );
+}
+
+/// An emergency ends while the spec names what nobody grants any more: said is who can have it locked again.
+#[test]
+fn what_an_emergency_leaves_open_for_want_of_a_grant_says_who_can_have_it_locked_again() {
+    let mut world = locked();
+    world.break_glass(60);
+    world.settle(20);
+    assert!(world.all_open(), "{}", world.message());
+    world.take_away(&[Purpose::PrivateDnsZone]);
+    world.pass(Duration::from_secs(3700));
+    for _ in 0..4 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    let told: Vec<&str> = world
+        .seen
+        .object
+        .status
+        .waiting_for
+        .iter()
+        .map(|w| w.message.as_str())
+        .collect();
+    let says = "it is locked again once the grants let its namespace name all that it names: whoever administers them, kubectl edit registrygrant";
+    assert!(told.iter().any(|message| message.contains(says)), "{told:#?}");
 }
 
 #[test]

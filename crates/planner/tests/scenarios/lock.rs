@@ -83,17 +83,7 @@ fn a_cascade_spares_the_other_closing_writes() {
 
 #[test]
 fn a_registry_is_born_closed_and_ends_locked() {
-    let mut world = World::everyday();
-    world.respec(|o| {
-        o.spec.registry.create = Some(CreateSpec {
-            location: "westeurope".into(),
-            additional_locations: Vec::new(),
-        })
-    });
-    world.seen.azure.registry = Fact::Absent;
-    world.seen.azure.storage.clear();
-    world.seen.azure.container_registries.clear();
-    world.seen.azure.endpoints.clear();
+    let mut world = World::to_be_created();
     world.settle(60);
     assert_eq!(world.state(), "Locked", "{}", world.message());
     assert!(

@@ -68,6 +68,7 @@ impl World {
             holder: format!("{}/{}", self.desired.object.namespace, self.desired.object.name),
             uid: self.desired.object.uid.clone(),
             alive: true,
+            creates: false,
         };
         let cluster = &mut self.seen.cluster;
         match action {
@@ -75,6 +76,11 @@ impl World {
                 return refused(step, "somebody else holds it");
             }
             ClusterAction::Claim { .. } => cluster.claim = Fact::Seen(me),
+            ClusterAction::RecordCreation { .. } => {
+                if let Fact::Seen(claim) = &mut cluster.claim {
+                    claim.creates = claim.uid == me.uid;
+                }
+            }
             ClusterAction::ReleaseClaim { .. } => {
                 if cluster.claim.seen().is_some_and(|c| c.holder == me.holder) {
                     cluster.claim = Fact::Absent;

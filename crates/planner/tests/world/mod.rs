@@ -30,6 +30,7 @@ pub mod advice;
 pub mod agents;
 pub mod apply;
 pub mod contrary;
+pub mod creation;
 pub mod grants;
 pub mod nasty;
 pub mod people;

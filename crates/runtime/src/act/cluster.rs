@@ -22,9 +22,9 @@ use kube::Resource;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 use sreg_api::names::{
-    ANNOTATION_SILENT_SINCE, APPROVAL_MANAGER, BREAK_GLASS_MANAGER, FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY,
-    LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER, PUBLISHED_DNS_MANAGER, SILENCE_MANAGER,
-    SNAPSHOT_MANAGER,
+    ANNOTATION_CREATES_REGISTRY, ANNOTATION_SILENT_SINCE, APPROVAL_MANAGER, BREAK_GLASS_MANAGER, FINALIZER,
+    FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER,
+    PUBLISHED_DNS_MANAGER, SILENCE_MANAGER, SNAPSHOT_MANAGER,
 };
 use sreg_api::{BreakGlass, BreakGlassStatus, ChangeApproval, ChangeApprovalStatus, ConnectivityProbe, SecureRegistry};
 use sreg_domain::Effect;
@@ -41,6 +41,7 @@ use crate::observe::{SNAPSHOT_KEY, claim_of, is_alive, registries, snapshot_of};
 pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &ClusterAction) -> StepResult {
     let effect = match action {
         ClusterAction::Claim { lease, from } => claim(context, object, lease, from.as_deref()).await,
+        ClusterAction::RecordCreation { lease } => record_creation(context, object, lease).await,
         ClusterAction::ReleaseClaim { lease } => release_claim(context, object, lease).await,
         ClusterAction::AddFinalizer => add_finalizer(context, object).await,
         ClusterAction::RemoveFinalizer => remove_finalizer(context, object).await,
@@ -171,6 +172,25 @@ async fn claim(context: &Context, object: &ObjectRef, name: &str, from: Option<&
 /// The API server keeps microseconds.
 fn to_micros(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
+/// Says in the claim that its holder creates the registry. Whoever takes the claim over makes a new Lease, which does not say so.
+async fn record_creation(context: &Context, object: &ObjectRef, name: &str) -> Result<Effect, Unwritten> {
+    let attempt = format!("record in lease {name} that the registry is created");
+    let api = leases(context);
+    let present = look(context, &attempt, api.get_opt(name)).await?;
+    let Some(lease) = present.filter(|lease| claim_of(lease).uid == object.uid) else {
+        return Ok(Effect::Stale(format!(
+            "lease {name} is not held by this object any more"
+        )));
+    };
+    let patch = Patch::Merge(json!({"metadata": {
+        "uid": lease.metadata.uid,
+        "resourceVersion": lease.metadata.resource_version,
+        "annotations": {ANNOTATION_CREATES_REGISTRY: "true"},
+    }}));
+    write(context, &attempt, api.patch(name, &PatchParams::default(), &patch)).await?;
+    Ok(done())
 }
 
 async fn release_claim(context: &Context, object: &ObjectRef, name: &str) -> Result<Effect, Unwritten> {

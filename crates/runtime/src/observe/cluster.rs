@@ -14,11 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::{Resource, ResourceExt};
 use serde_json::Value;
 use sreg_api::approval::{BreakGlassSpec, ChangeApprovalSpec};
-use sreg_api::names::{self, ANNOTATION_SILENT_SINCE, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT};
+use sreg_api::names::{
+    self, ANNOTATION_CREATES_REGISTRY, ANNOTATION_SILENT_SINCE, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT,
+};
 use sreg_api::probe::ConnectivityProbeStatus;
 use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe};
 use sreg_domain::action::Snapshot;
@@ -91,17 +93,15 @@ pub(crate) fn claim_of(lease: &Lease) -> Claim {
         .as_ref()
         .and_then(|spec| spec.holder_identity.clone())
         .unwrap_or_default();
-    match identity.rsplit_once('/') {
-        Some((holder, uid)) if holder.contains('/') => Claim {
-            holder: holder.to_owned(),
-            uid: uid.to_owned(),
-            alive: true,
-        },
-        Some(_) | None => Claim {
-            holder: identity,
-            uid: String::new(),
-            alive: true,
-        },
+    let (holder, uid) = match identity.rsplit_once('/') {
+        Some((holder, uid)) if holder.contains('/') => (holder.to_owned(), uid.to_owned()),
+        Some(_) | None => (identity, String::new()),
+    };
+    Claim {
+        holder,
+        uid,
+        alive: true,
+        creates: lease.annotations().contains_key(ANNOTATION_CREATES_REGISTRY),
     }
 }
 

@@ -298,6 +298,21 @@ async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
         ..object.clone()
     };
     assert_eq!(shown(&act(&context, &object, &claim()).await)[0].1, "done");
+    let record = || {
+        plan(vec![vec![cluster(ClusterAction::RecordCreation {
+            lease: "claim".into(),
+        })]])
+    };
+    let annotations =
+        || stand.api.get("leases", OPERATOR_NAMESPACE, "claim").unwrap()["metadata"]["annotations"].clone();
+    assert!(
+        shown(&act(&context, &second, &record()).await)[0]
+            .1
+            .contains("not held by this object")
+    );
+    assert_eq!(annotations(), serde_json::Value::Null);
+    assert_eq!(shown(&act(&context, &object, &record()).await)[0].1, "done");
+    assert_eq!(annotations()["secureregistry.dev/creates-registry"], "true");
     assert_eq!(
         shown(&act(&context, &object, &claim()).await)[0].1,
         "done",

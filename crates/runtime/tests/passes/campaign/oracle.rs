@@ -55,7 +55,8 @@ impl End {
         }
         let mut all: BTreeMap<String, Value> = stand.sim.with_world(|world| {
             let resources = world.resources.values();
-            resources.map(|r| (r.id.clone(), plain(&r.body, &addresses))).collect()
+            let end = |body| closed_in_one_form(plain(body, &addresses));
+            resources.map(|r| (r.id.clone(), end(&r.body))).collect()
         });
         let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
         for plural in ["secureregistries", "configmaps", "breakglasses", "changeapprovals"] {
@@ -120,6 +121,18 @@ fn differences(name: &str, mine: &Value, theirs: &Value, lines: &mut Vec<String>
         _ if mine == theirs => {}
         _ => lines.push(format!("{name}: {mine} became {theirs}")),
     }
+}
+
+/// Storage is closed in two forms, `Disabled` or `Deny` without rules, and each counts as closed when it is read (decision 0003): which
+/// of them stays, where a former leader's write arrives late, is no difference.
+fn closed_in_one_form(mut body: Value) -> Value {
+    let properties = &body["properties"];
+    let rules = &properties["networkAcls"];
+    let none = |kind: &str| rules[kind].as_array().is_none_or(Vec::is_empty);
+    if rules["defaultAction"] == "Deny" && none("ipRules") && none("virtualNetworkRules") {
+        body["properties"]["publicNetworkAccess"] = "<closed>".into();
+    }
+    body
 }
 
 fn plain(value: &Value, addresses: &BTreeMap<String, String>) -> Value {

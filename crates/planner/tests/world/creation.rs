@@ -1,0 +1,33 @@
+//! A registry that the operator creates.
+
+use sreg_api::registry::CreateSpec;
+
+use super::*;
+
+impl World {
+    /// Nothing is there, and the spec has it created.
+    pub fn to_be_created() -> World {
+        let mut world = World::everyday();
+        world.respec(|o| {
+            o.spec.registry.create = Some(CreateSpec {
+                location: "westeurope".into(),
+                additional_locations: Vec::new(),
+            })
+        });
+        world.seen.azure.registry = Fact::Absent;
+        world.seen.azure.storage.clear();
+        world.seen.azure.container_registries.clear();
+        world.seen.azure.endpoints.clear();
+        world
+    }
+
+    /// Its claim says that this object creates the registry.
+    pub fn record_creation(&mut self) {
+        self.seen.cluster.claim = Fact::Seen(Claim {
+            holder: format!("{}/{}", self.desired.object.namespace, self.desired.object.name),
+            uid: self.desired.object.uid.clone(),
+            alive: true,
+            creates: true,
+        });
+    }
+}
