@@ -172,7 +172,19 @@ pub enum ChangeApprovalPhase {
 }
 
 /// The changes that can be made to wait for an approval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema, strum::Display)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    strum::Display,
+    strum::EnumString,
+)]
 pub enum ChangeKind {
     /// Writes after which names answer differently for somebody.
     NameChanges,

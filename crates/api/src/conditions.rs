@@ -33,7 +33,7 @@ pub enum ConditionType {
 
 /// What the object is in, as one word: the reason of `Ready` and the `STATE` column. Rows of the state table in
 /// `docs/architecture.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr, Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Display)]
 pub enum State {
     /// Not yet observed, or not to be told now.
     Unknown,

@@ -162,7 +162,11 @@ impl LastReport {
             unsettled_since: time(&status.unsettled_since),
             knows_access: status.public_access.is_some(),
             endpoints: status.endpoints.iter().filter_map(endpoint).collect(),
-            waits: status.waiting_for.iter().filter_map(|w| w.reason.parse().ok()).collect(),
+            waits: status
+                .waiting_for
+                .iter()
+                .filter_map(|w| w.reason.parse().ok())
+                .collect(),
             attempts: status.refusals.iter().filter_map(attempt).collect(),
             approvals_used: status.approvals_used.iter().filter_map(used).collect(),
             last_name_change: time(&status.last_name_change_time),
@@ -170,7 +174,10 @@ impl LastReport {
             rollback: status.rollback.as_ref().map(rollback),
             emergencies: status.break_glasses.iter().map(emergency).collect(),
             last_transition: status.history.last().map(transition),
-            was_ever_locked: status.history.iter().any(|e| transition(e).state == Some(State::Locked)),
+            was_ever_locked: status
+                .history
+                .iter()
+                .any(|e| transition(e).state == Some(State::Locked)),
         }
     }
 

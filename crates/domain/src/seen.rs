@@ -12,6 +12,7 @@ use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_api::{BreakGlassStatus, ChangeApprovalStatus, ChangeKind, SecureRegistryStatus};
 
+use crate::LastReport;
 use crate::action::{Operation, Snapshot};
 use crate::azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
 use crate::desired::Desired;
@@ -152,8 +153,17 @@ pub struct ObjectSeen {
     pub deleting: bool,
     /// Who edited its spec last, where that is known.
     pub spec_edited_by: Option<String>,
-    /// Its last status. Untrusted input; may be empty at any time.
+    /// What its status said, read once. What is decided is decided by this.
+    pub last: LastReport,
+    /// That status as it stands there, for the report that rewrites it. Untrusted input; may be empty at any time.
     pub status: SecureRegistryStatus,
+}
+
+impl ObjectSeen {
+    /// Reads the status again, after it was changed.
+    pub fn reread(&mut self) {
+        self.last = LastReport::read(&self.status);
+    }
 }
 
 /// The cluster's side.

@@ -9,9 +9,10 @@
 //! | what it names was done | Used; the one of a lock goes on counting for a lock that comes back |
 //! | something else would be done now | Void |
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::names::ANNOTATION_SPEC_EDITED_BY;
-use sreg_api::status::ApprovalUse;
 use sreg_api::{ChangeApprovalPhase, ChangeApprovalStatus, ChangeKind};
+use sreg_domain::last_report::UsedApproval;
 use sreg_domain::seen::ApprovalSeen;
 use sreg_domain::{ClusterAction, Digest, Fact, StepKind};
 
@@ -93,11 +94,10 @@ fn step(namespace: &str, approval: &ApprovalSeen, status: ChangeApprovalStatus) 
 }
 
 /// When an approval was used, as status remembers.
-fn used<'a>(view: &'a View<'_>, approval: &ApprovalSeen) -> Option<&'a ApprovalUse> {
-    let same = |u: &&ApprovalUse| {
-        u.name == approval.name && u.change == approval.change.to_string() && u.digest == approval.digest.to_string()
-    };
-    view.seen.object.status.approvals_used.iter().find(same)
+fn used<'a>(view: &View<'a>, approval: &ApprovalSeen) -> Option<&'a UsedApproval> {
+    let same =
+        |u: &&UsedApproval| u.name == approval.name && u.change == approval.change && u.digest == approval.digest;
+    view.last().approvals_used.iter().find(same)
 }
 
 fn say(
@@ -109,7 +109,7 @@ fn say(
     let before = approval.status.as_ref().and_then(|s| s.used_at.clone());
     Some(ChangeApprovalStatus {
         phase,
-        used_at: used(view, approval).and_then(|u| u.used_at.clone()).or(before),
+        used_at: used(view, approval).and_then(|u| u.used_at.map(Time)).or(before),
         message: truncate(&message, LONGEST_MESSAGE),
     })
 }

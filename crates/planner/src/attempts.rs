@@ -60,13 +60,13 @@ const LASTS: SignedDuration = SignedDuration::from_secs(900);
 /// What is remembered of writes for this spec, by this process and by status, with what their operations have come to.
 pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Attempt> {
     let generation = desired.object.generation;
-    let (memory, status) = (&seen.memory.attempts, &seen.object.status);
+    let (memory, last) = (&seen.memory.attempts, &seen.object.last);
     let mut all = Vec::new();
     if memory.generation == generation {
         all.clone_from(&memory.all);
     }
-    if status.observed_generation == Some(generation) {
-        for record in status.refusals.iter().filter_map(recorded) {
+    if last.generation == Some(generation) {
+        for record in last.attempts.iter().cloned() {
             match all.iter_mut().find(|known| known.step == record.step) {
                 None => all.push(record),
                 Some(known) if known.at < record.at => *known = record,
@@ -89,23 +89,6 @@ pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Attem
         all.push(record(step, resource, ended, (before, tries), now));
     }
     all
-}
-
-/// A try as status has it; `None` where it names no time: nothing is held for it.
-fn recorded(status: &RefusalStatus) -> Option<Attempt> {
-    let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
-    let at = time(&status.at)?;
-    Some(Attempt {
-        step: status.step.as_str().into(),
-        resource: status.resource_id.parse().ok(),
-        reason: status.reason.parse().unwrap_or(WaitReason::RefusedStalled),
-        code: status.code.clone(),
-        message: status.message.clone(),
-        since: time(&status.since).unwrap_or(at),
-        at,
-        tries: status.tries,
-        next_try: time(&status.next_try).unwrap_or(at),
-    })
 }
 
 pub(crate) fn to_status(attempt: &Attempt) -> RefusalStatus {

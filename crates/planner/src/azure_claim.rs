@@ -56,8 +56,7 @@ pub(crate) fn standing(view: &View<'_>) -> Standing {
 }
 
 fn recorded_loss(view: &View<'_>) -> Option<ClaimMark> {
-    let lost = view.seen.object.status.claim_lost_to.as_deref()?;
-    ClaimMark::parse(lost)
+    view.last().claim_lost_to.clone()
 }
 
 /// Who holds the registry since this object lost it: for status, until the tag names this object again.
@@ -95,7 +94,7 @@ pub(crate) fn is_ours(view: &View<'_>) -> bool {
 
 /// Whether the tag named this object once.
 pub(crate) fn was_ours(view: &View<'_>) -> bool {
-    view.seen.object.status.claimed_at.is_some()
+    view.last().claimed_at.is_some()
 }
 
 /// Whether opening need not wait for the tag.

@@ -14,17 +14,11 @@ use sreg_domain::network_rules::with_rules_of_now;
 
 use crate::opening::{kept, open_settings};
 use crate::plan::AccessAssessment;
-use crate::view::{View, opened_by_hand, seen_network};
-
-/// A closing write of ours went out, and we have not opened everything since.
-fn has_begun(view: &View<'_>) -> bool {
-    let exposure = view.seen.object.status.exposure.as_ref();
-    exposure.is_some_and(|e| e.evidence_digest.is_some())
-}
+use crate::view::{View, seen_network};
 
 /// What the snapshot holds of a target, once a lock has begun. Before that it holds what was seen some visits ago.
 fn held<'v>(view: &'v View<'_>, id: &ArmId) -> Option<&'v Value> {
-    let begun = !view.all_open() || has_begun(view);
+    let begun = !view.all_open() || view.last().lock_has_begun();
     kept(view.seen.cluster.snapshot.seen().filter(|_| begun)?, id)
 }
 
@@ -32,16 +26,16 @@ fn held<'v>(view: &'v View<'_>, id: &ArmId) -> Option<&'v Value> {
 pub(crate) fn settings(view: &View<'_>, access: &AccessAssessment) -> Option<Value> {
     let now = seen_network(view.seen, access.target, &access.id);
     match held(view, &access.id) {
-        Some(held) if access.closed == Some(false) && !opened_by_hand(&view.seen.object.status) => {
+        Some(held) if access.closed == Some(false) && !view.last().opened_by_hand() => {
             Some(with_rules_of_now(access.target, held, &now?))
         }
         Some(held) => Some(held.clone()),
-        None if access.closed == Some(true) && has_begun(view) => Some(open_settings(access.target)),
+        None if access.closed == Some(true) && view.last().lock_has_begun() => Some(open_settings(access.target)),
         None => now,
     }
 }
 
 /// What a target was before a lock that only comes back, because somebody opened it by hand.
 pub(crate) fn before_opened_by_hand<'v>(view: &'v View<'_>, id: &ArmId) -> Option<&'v Value> {
-    held(view, id).filter(|_| opened_by_hand(&view.seen.object.status))
+    held(view, id).filter(|_| view.last().opened_by_hand())
 }

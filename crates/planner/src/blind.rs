@@ -63,11 +63,9 @@ pub(crate) fn waits(view: &View<'_>, evidence: &Evidence) -> Vec<Wait> {
 
 /// Proving has gone on for so long, or has been called stalled for this before.
 fn lasts(view: &View<'_>) -> bool {
-    let reason = WaitReason::VantagePointBlindStalled.to_string();
-    let told = view.seen.object.status.waiting_for.iter().any(|w| w.reason == reason);
-    let proving = State::Proving.to_string();
-    let long = |(state, since): (&str, Duration)| state == proving && since >= PATIENCE;
-    told || view.last_entry().is_some_and(long)
+    let told = view.last().waited_for(WaitReason::VantagePointBlindStalled);
+    let long = |(state, since): (Option<State>, Duration)| state == Some(State::Proving) && since >= PATIENCE;
+    told || view.last_transition().is_some_and(long)
 }
 
 fn all<'a>(view: &'a View<'_>, evidence: &'a Evidence) -> impl Iterator<Item = Blind<'a>> {

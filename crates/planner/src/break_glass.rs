@@ -7,11 +7,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sreg_api::BreakGlassPhase;
 use sreg_api::registry::PublicAccess;
-use sreg_api::status::BreakGlassUse;
+use sreg_domain::last_report::ReportedEmergency;
 use sreg_domain::seen::BreakGlassSeen;
 use sreg_domain::{Desired, Fact, Seen};
 
-use crate::view::{View, locked_at};
+use crate::view::View;
 
 mod status;
 
@@ -71,7 +71,7 @@ const JUST_BEFORE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whether the registry was locked after one was created; one from just before that only if it was told that it is over. What
 /// is recorded as a use was not followed by a lock yet.
-fn is_spent(glass: &BreakGlassSeen, uses: &[BreakGlassUse], locked_at: Option<Timestamp>) -> bool {
+fn is_spent(glass: &BreakGlassSeen, uses: &[ReportedEmergency], locked_at: Option<Timestamp>) -> bool {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
     if recorded(uses, glass).is_some() {
         return false;
@@ -90,15 +90,15 @@ fn is_spent(glass: &BreakGlassSeen, uses: &[BreakGlassUse], locked_at: Option<Ti
 /// The terms of all that began since the last lock, in order of creation.
 pub(crate) fn terms<'a>(desired: &Desired, seen: &'a Seen, now: Timestamp) -> Vec<Term<'a>> {
     let all = seen.cluster.break_glasses.seen().map_or(&[][..], Vec::as_slice);
-    let uses = &seen.object.status.break_glasses;
-    terms_of(all, uses, locked_at(seen), desired.max_break_glass, now)
+    let last = &seen.object.last;
+    terms_of(all, &last.emergencies, last.locked_at(), desired.max_break_glass, now)
 }
 
 /// Emergencies before `locked_at` are spent. One that begins after all before it ended begins a new count, unless status says
 /// that the registry was opened and not locked since.
 fn terms_of<'a>(
     all: &'a [BreakGlassSeen],
-    uses: &[BreakGlassUse],
+    uses: &[ReportedEmergency],
     locked_at: Option<Timestamp>,
     longest: Duration,
     now: Timestamp,
@@ -108,13 +108,13 @@ fn terms_of<'a>(
         .filter(|b| b.created_at <= now && !is_spent(b, uses, locked_at))
         .collect();
     counted.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
-    let known = uses.iter().filter_map(|u| u.counts_from.as_ref()).map(|t| t.0).min();
-    let known_end = uses.iter().filter_map(|u| u.until.as_ref()).map(|t| t.0).max();
+    let known = uses.iter().filter_map(|u| u.counts_from).min();
+    let known_end = uses.iter().filter_map(|u| u.until).max();
     let mut first = known;
     let mut last_end = known_end.unwrap_or(Timestamp::MIN);
     let mut terms = Vec::new();
     for glass in counted {
-        let recorded = recorded(uses, glass).and_then(|u| u.counts_from.as_ref()).map(|t| t.0);
+        let recorded = recorded(uses, glass).and_then(|u| u.counts_from);
         let gap = known.is_none() && glass.created_at > last_end;
         let counts_from = match (recorded, first) {
             (Some(recorded), _) => recorded,
@@ -149,10 +149,13 @@ fn told_end(glass: &BreakGlassSeen) -> Option<Timestamp> {
 }
 
 /// What status says of a break-glass. A name that was given anew is another one.
-pub(crate) fn recorded<'a>(uses: &'a [BreakGlassUse], glass: &BreakGlassSeen) -> Option<&'a BreakGlassUse> {
-    let created = |u: &BreakGlassUse| u.created_at.as_ref().map(|t| t.0.as_second());
-    uses.iter()
-        .find(|u| u.name == glass.name && created(u) == Some(glass.created_at.as_second()))
+pub(crate) fn recorded<'a>(uses: &'a [ReportedEmergency], glass: &BreakGlassSeen) -> Option<&'a ReportedEmergency> {
+    uses.iter().find(|used| is_named(glass, &used.name, used.created_at))
+}
+
+/// Whether a name and a time of creation are those of this break-glass. Status keeps whole seconds.
+pub(crate) fn is_named(glass: &BreakGlassSeen, name: &str, created_at: Option<Timestamp>) -> bool {
+    name == glass.name && created_at.map(Timestamp::as_second) == Some(glass.created_at.as_second())
 }
 
 /// Judges the emergencies of an object.
@@ -199,15 +202,13 @@ pub(crate) fn left_open(view: &View<'_>) -> Option<(String, Timestamp)> {
     }
     let terms = terms(view.desired, view.seen, view.now);
     // One that nobody recorded opened something only where there was a lock.
-    let was_locked = locked_at(view.seen).is_some();
+    let was_locked = view.last().locked_at().is_some();
     let seen = terms
         .iter()
         .filter(|t| was_locked && !t.never_ran())
         .map(|t| (t.glass.name.clone(), t.until));
-    let uses = &view.seen.object.status.break_glasses;
-    let recorded = uses
-        .iter()
-        .filter_map(|u| Some((u.name.clone(), u.until.as_ref()?.0.min(view.now))));
+    let uses = view.last().emergencies.iter();
+    let recorded = uses.filter_map(|u| Some((u.name.clone(), u.until?.min(view.now))));
     recorded.chain(seen).max_by_key(|(_, until)| *until)
 }
 
@@ -235,14 +236,13 @@ mod tests {
         super::judge(&terms_of(all, &[], locked_at, longest, now), now)
     }
 
-    fn used(name: &str, minute: i64, until: i64) -> BreakGlassUse {
-        let time = |minute| Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(minute)));
-        BreakGlassUse {
+    fn used(name: &str, minute: i64, until: i64) -> ReportedEmergency {
+        ReportedEmergency {
             name: name.into(),
-            created_at: time(minute),
-            counts_from: time(minute),
-            until: time(until),
-            ..BreakGlassUse::default()
+            created_at: Some(at(minute)),
+            counts_from: Some(at(minute)),
+            until: Some(at(until)),
+            ended: false,
         }
     }
 
@@ -320,7 +320,7 @@ mod tests {
     fn deleting_the_first_does_not_begin_a_new_count() {
         let all = [glass("b", 40, 50)];
         let uses = [used("a", 0, 45)];
-        let term = |uses: &[BreakGlassUse], locked| terms_of(&all, uses, locked, LONGEST, at(45))[0].until;
+        let term = |uses: &[ReportedEmergency], locked| terms_of(&all, uses, locked, LONGEST, at(45))[0].until;
         assert_eq!(term(&uses, Some(at(-10))), at(60));
         assert_eq!(term(&uses, None), at(60));
         assert_eq!(term(&[], Some(at(-10))), at(90));

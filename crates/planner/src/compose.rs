@@ -512,10 +512,10 @@ fn azure_asks(view: &View<'_>) -> Duration {
         OperationState::Running { retry_after } | OperationState::Unreadable { retry_after } => *retry_after,
         OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => None,
     });
-    let unsettled = view.seen.object.status.unsettled_since.as_ref();
-    let unsettled = unsettled.and_then(|since| Duration::try_from(view.now.duration_since(since.0)).ok());
+    let unsettled = view.last().unsettled_since;
+    let unsettled = unsettled.and_then(|since| Duration::try_from(view.now.duration_since(since)).ok());
     let waited = unsettled
-        .or_else(|| view.last_entry().map(|(_, since)| since))
+        .or_else(|| view.last_transition().map(|(_, since)| since))
         .unwrap_or_default();
     asked
         .min()

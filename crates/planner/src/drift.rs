@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
+use sreg_domain::last_report::ReportedCondition;
 use sreg_domain::{Action, ArmId, AzureAction, Edit, Fact};
 
 use crate::break_glass::{self, Standing};
 use crate::plan::{Assessment, Finding, FindingReason, Step};
-use crate::view::{View, was_locked};
+use crate::view::View;
 use crate::{locked, state};
 
 /// What differs, one sentence each.
@@ -83,14 +83,11 @@ fn unrepaired(view: &View<'_>, assessment: &Assessment, repaired: impl Fn(&ArmId
 
 /// This generation was settled once, or has drifted since.
 fn was_carried_out(view: &View<'_>) -> bool {
-    let conditions = &view.seen.object.status.conditions;
-    let settled = [State::Locked, State::Open, State::Observed];
-    let is_settled = |reason: &str| settled.iter().any(|s| s.to_string() == reason);
-    let current = |c: &&Condition| c.observed_generation == Some(view.desired.object.generation);
-    let mut current = conditions.iter().filter(current);
+    let current = |c: &&ReportedCondition| c.generation == Some(view.desired.object.generation);
+    let mut current = view.last().conditions.iter().filter(current);
     current.any(|c| {
-        let is = |kind: ConditionType| c.type_ == kind.to_string();
-        (is(ConditionType::Ready) && is_settled(&c.reason)) || (is(ConditionType::DriftDetected) && c.status == "True")
+        let settled = matches!(c.state, Some(State::Locked | State::Open | State::Observed));
+        (c.kind == ConditionType::Ready && settled) || (c.kind == ConditionType::DriftDetected && c.is_true)
     })
 }
 
@@ -143,12 +140,13 @@ fn tags_differ(view: &View<'_>, id: &ArmId, wanted: &BTreeMap<String, String>) -
 
 /// The last report called this generation settled, or remembers the lock, or had already drifted.
 fn was_settled(view: &View<'_>) -> bool {
-    let status = &view.seen.object.status;
-    if status.observed_generation != Some(view.desired.object.generation) {
+    let last = view.last();
+    if last.generation != Some(view.desired.object.generation) {
         return false;
     }
-    let condition = |kind: ConditionType| status.conditions.iter().find(|c| c.type_ == kind.to_string());
-    let settled = [State::Locked, State::Open, State::Observed, State::PathLost];
-    let ready = condition(ConditionType::Ready).is_some_and(|c| settled.iter().any(|s| s.to_string() == c.reason));
-    ready || was_locked(status) || condition(ConditionType::DriftDetected).is_some_and(|c| c.status == "True")
+    let settled = matches!(
+        last.state(),
+        Some(State::Locked | State::Open | State::Observed | State::PathLost)
+    );
+    settled || last.was_locked() || last.is_true(ConditionType::DriftDetected)
 }

@@ -19,7 +19,7 @@ pub(crate) fn step() -> Step {
 /// The plan, with the finalizer first where it is lost and nothing in the plan puts it on.
 pub(crate) fn put_back(view: &View<'_>, mut plan: Plan) -> Plan {
     let object = &view.seen.object;
-    let lost = object.status.release_required && !object.has_finalizer && !object.deleting;
+    let lost = object.last.release_required && !object.has_finalizer && !object.deleting;
     if lost && !plan.steps().any(|step| puts_on(&step.action)) {
         plan.waves.insert(0, vec![step()]);
     }
@@ -30,7 +30,7 @@ pub(crate) fn put_back(view: &View<'_>, mut plan: Plan) -> Plan {
 pub(crate) fn is_required(view: &View<'_>, outcome: &Outcome) -> bool {
     let done = |result: &StepResult| matches!(result, StepResult::Effect(Effect::Done { .. }));
     let put_on = outcome.steps.iter().any(|s| puts_on(&s.action) && done(&s.result));
-    view.seen.object.status.release_required || view.seen.object.has_finalizer || put_on
+    view.last().release_required || view.seen.object.has_finalizer || put_on
 }
 
 fn puts_on(action: &Action) -> bool {

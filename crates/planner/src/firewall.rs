@@ -17,7 +17,7 @@ use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind}
 use crate::draft::Draft;
 use crate::opening::switch;
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
-use crate::view::{View, named, relocks, seen_network, switch_of};
+use crate::view::{View, named, seen_network, switch_of};
 use crate::{before_lock, opening};
 
 /// What the lock takes away from one target.
@@ -158,7 +158,7 @@ pub(crate) fn tell_of_policies(view: &View<'_>, draft: &mut Draft) {
 /// A perimeter that is in force on something that the lock would close: nobody here knows whom it lets in.
 pub(crate) fn unknown_perimeter<'v>(view: &'v View<'_>) -> Option<&'v AccessAssessment> {
     let mut open = view.access.iter().filter(|a| a.closed == Some(false));
-    let comes_back = relocks(&view.seen.object.status, view.any_closed());
+    let comes_back = view.last().relocks(view.any_closed());
     open.find(|a| switch_of(view.seen, a.target, &a.id) == Some(&PublicNetworkAccess::SecuredByPerimeter))
         .filter(|_| !comes_back)
 }

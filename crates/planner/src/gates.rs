@@ -34,7 +34,7 @@ use crate::obstacles;
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::settling::since_name_change;
-use crate::view::{View, named, not_known, relocks};
+use crate::view::{View, named, not_known};
 use crate::window;
 
 /// Whether a change is approved by digest. `None`: approvals could not be read.
@@ -232,9 +232,7 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
         unknown => told(not_known("recent public clients", unknown)),
     };
     match wanted.policy {
-        RecentPublicClientsPolicy::Block if !relocks(&view.seen.object.status, view.any_closed()) => {
-            Some(Wait::new(reason, message))
-        }
+        RecentPublicClientsPolicy::Block if !view.last().relocks(view.any_closed()) => Some(Wait::new(reason, message)),
         RecentPublicClientsPolicy::Block | RecentPublicClientsPolicy::Warn => {
             draft.find(FindingReason::PublicClient, message);
             None
@@ -300,7 +298,7 @@ fn stays_open(view: &View<'_>) -> String {
 }
 
 fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
-    if !view.desired.gates.contains(&LockdownGate::Window) || relocks(&view.seen.object.status, view.any_closed()) {
+    if !view.desired.gates.contains(&LockdownGate::Window) || view.last().relocks(view.any_closed()) {
         return None;
     }
     let closed = |opens: Option<jiff::Timestamp>| {

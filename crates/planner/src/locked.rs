@@ -14,10 +14,9 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sreg_api::conditions::State;
 use sreg_api::probe::Hop;
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
-use sreg_api::status::RollbackStatus;
+use sreg_domain::last_report::Rollback;
 use sreg_domain::{ArmId, Desired, Fact, duration};
 
 use crate::draft::Draft;
@@ -26,7 +25,7 @@ use crate::lockdown::{kept_open, limits, would_open};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, PathStanding, Wait, WaitReason};
-use crate::view::{self, View, locked_at, was_locked};
+use crate::view::{self, View};
 use crate::{blind, never_locked, obstacles};
 
 /// After this many reopenings only a change of spec locks again.
@@ -34,7 +33,7 @@ const MOST_ROLLBACKS: i32 = 3;
 
 /// A rollback that status recorded, while it holds the lock back.
 pub(crate) struct Pausing<'a> {
-    record: &'a RollbackStatus,
+    record: &'a Rollback,
     /// When locking is tried again; `None`: not before the spec changes.
     until: Option<Timestamp>,
     /// It may still be finished: an unfinished one in a status from long ago (a restored backup) reopens nothing.
@@ -56,13 +55,13 @@ pub(crate) fn pause(grace_period: Duration, count: i32) -> Duration {
 }
 
 /// When it was opened again. A clock that is ahead of ours says that it will be: it has been, so it counts from now.
-fn reopened_at(record: &RollbackStatus, now: Timestamp) -> Option<Timestamp> {
-    Some(record.reopened_at.as_ref()?.0.min(now))
+fn reopened_at(record: &Rollback, now: Timestamp) -> Option<Timestamp> {
+    Some(record.reopened_at?.min(now))
 }
 
 /// The rollback that status recorded, while it holds the lock back.
 pub(crate) fn pausing<'a>(view: &View<'a>) -> Option<Pausing<'a>> {
-    let record = view.seen.object.status.rollback.as_ref()?;
+    let record = view.last().rollback.as_ref()?;
     let mine = record.generation == view.desired.object.generation && record.count > 0;
     if !mine || view.desired.rollback != RollbackPolicy::Reopen || view.desired.public_access != PublicAccess::Disabled
     {
@@ -86,7 +85,7 @@ pub(crate) fn finishes_rollback(view: &View<'_>) -> bool {
 
 /// How old the lock is.
 fn since_locked(view: &View<'_>) -> Option<Duration> {
-    Duration::try_from(view.now.duration_since(locked_at(view.seen)?)).ok()
+    Duration::try_from(view.now.duration_since(view.last().locked_at()?)).ok()
 }
 
 /// How old the lock is, where a loss rolls it back: one that comes now, or one that came within the grace period and lasts.
@@ -309,9 +308,7 @@ fn is_put_back(view: &View<'_>, standings: &[PathAssessment], dns_ready: Option<
 
 /// Whether names are still being published by people for a registry that was closed from birth: what nobody had yet is not lost.
 fn is_published(view: &View<'_>, draft: &Draft) -> bool {
-    let status = &view.seen.object.status;
-    let locked = State::Locked.to_string();
-    let held_before = was_locked(status) || status.history.iter().any(|entry| entry.state == locked);
+    let held_before = view.last().was_locked() || view.last().was_ever_locked;
     !held_before && draft.waits.iter().any(|w| w.reason == WaitReason::DnsExternalPending)
 }
 

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use sreg_api::conditions::ConditionType;
 use sreg_domain::{Action, Desired, Seen};
 
 use crate::draft::Draft;
@@ -17,16 +18,14 @@ use crate::view::View;
 
 /// Whether a status calls endpoints and DNS ready: then it is taken at its word about when names last changed.
 fn vouches(seen: &Seen) -> bool {
-    let conditions = &seen.object.status.conditions;
-    ["EndpointsReady", "DnsReady"]
-        .iter()
-        .all(|t| conditions.iter().any(|c| c.type_ == *t && c.status == "True"))
+    let last = &seen.object.last;
+    last.is_true(ConditionType::EndpointsReady) && last.is_true(ConditionType::DnsReady)
 }
 
 /// Time since the change that status records, if any.
 fn recorded(seen: &Seen) -> Option<Duration> {
-    let time = seen.object.status.last_name_change_time.as_ref()?;
-    Some(Duration::try_from(seen.at.duration_since(time.0)).unwrap_or(Duration::ZERO))
+    let at = seen.object.last.last_name_change?;
+    Some(Duration::try_from(seen.at.duration_since(at)).unwrap_or(Duration::ZERO))
 }
 
 /// How long ago names last changed by a write of ours, as far as anybody knows; `None`: nobody does.

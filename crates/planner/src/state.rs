@@ -10,7 +10,7 @@ use sreg_domain::{Action, ArmId, AzureAction, ClusterAction, Fact};
 use crate::evidence::first_failure;
 use crate::opening;
 use crate::plan::{Assessment, EndpointAssessment, Step, Wait, WaitReason};
-use crate::view::{View, was_locked};
+use crate::view::View;
 use crate::{attempts, break_glass};
 
 /// Orders waits so that the most telling one comes first.
@@ -36,7 +36,7 @@ pub(crate) fn judge(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment
 
 /// Public access is wanted closed and is, as far as anybody knows: clients depend on the private endpoints.
 pub(crate) fn is_shut_off(view: &View<'_>) -> bool {
-    let closed = view.all_closed() || (was_locked(&view.seen.object.status) && !view.any_open());
+    let closed = view.all_closed() || (view.last().was_locked() && !view.any_open());
     closed && view.desired.public_access == PublicAccess::Disabled && !view.desired.observe_only
 }
 
@@ -55,13 +55,10 @@ pub(crate) fn lost_endpoints<'a>(
     view: &'a View<'_>,
     assessment: &'a Assessment,
 ) -> impl Iterator<Item = LostEndpoint<'a>> {
-    let former = &view.seen.object.status.endpoints;
+    let former = &view.last().endpoints;
     let unready = assessment.endpoints.iter().filter(|e| e.ready == Some(false));
     unready.filter_map(move |line| {
-        let id = line.id.to_string();
-        let carried = former
-            .iter()
-            .find(|f| f.resource_id.eq_ignore_ascii_case(&id) && !f.fqdns.is_empty())?;
+        let carried = former.iter().find(|f| f.id == line.id && !f.fqdns.is_empty())?;
         let seen = view.seen.azure.endpoints.get(&line.id).and_then(Fact::seen);
         let approved = seen.and_then(|e| e.connection_status.as_deref());
         if approved.is_some_and(|a| a.eq_ignore_ascii_case("Approved")) {
@@ -150,7 +147,7 @@ fn unread(view: &View<'_>, kind: IgnoranceKind) -> State {
         | IgnoranceKind::NotRead
         | IgnoranceKind::Refused => false,
     };
-    if outage && view.seen.object.status.public_access.is_some() {
+    if outage && view.last().knows_access {
         State::AzureUnreachable
     } else {
         State::Unknown

@@ -64,9 +64,8 @@ fn patience(view: &View<'_>) -> Duration {
 
 /// Whether the object has been deleted for longer than this.
 pub(crate) fn lasts(view: &View<'_>, longer_than: Duration) -> bool {
-    let deleting = State::Deleting.to_string();
-    view.last_entry()
-        .is_some_and(|(state, since)| state == deleting && since >= longer_than)
+    view.last_transition()
+        .is_some_and(|(state, since)| state == Some(State::Deleting) && since >= longer_than)
 }
 
 /// What cannot be removed in good time (a resource lock, a policy that denies it, Azure out of reach, a probe that may not be
@@ -254,11 +253,8 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
 
 /// What the default leaves: told by what status knows, because nothing has to be looked at for it.
 fn retained(view: &View<'_>, draft: &mut Draft) {
-    let made = view.seen.object.status.endpoints.iter();
-    let made: Vec<&str> = made
-        .filter(|e| e.provisioning_state != "Absent")
-        .map(|e| e.resource_id.as_str())
-        .collect();
+    let made = view.last().endpoints.iter();
+    let made: Vec<&str> = made.filter(|e| e.exists).map(|e| e.id.as_str()).collect();
     let is_elsewhere = view.claim_of_another().is_some() || azure_claim::elsewhere(view).is_some();
     if made.is_empty() || view.desired.observe_only || is_elsewhere {
         return;

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sreg_api::status::{ExposureStatus, SecureRegistryStatus};
+use sreg_api::conditions::State;
 use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
     Attempt, Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, RegistrySeen, StorageSeen,
 };
-use sreg_domain::{ArmId, DefaultAction, Desired, Digest, Fact, PublicNetworkAccess, Seen, TargetKind};
+use sreg_domain::{ArmId, DefaultAction, Desired, Digest, Fact, LastReport, PublicNetworkAccess, Seen, TargetKind};
 
 use crate::advice::{advise, is_scope_absent};
 use crate::attempts;
@@ -36,33 +36,6 @@ pub(crate) struct View<'a> {
     pub(crate) access: Vec<AccessAssessment>,
     /// Writes that had no lasting effect yet.
     pub(crate) attempts: Vec<Attempt>,
-}
-
-/// When status says that the registry was last seen locked.
-pub(crate) fn locked_at(seen: &Seen) -> Option<Timestamp> {
-    let exposure = seen.object.status.exposure.as_ref()?;
-    Some(exposure.locked_at.as_ref()?.0)
-}
-
-/// Whether status says that the registry was locked, and not seen open since.
-pub(crate) fn was_locked(status: &SecureRegistryStatus) -> bool {
-    status.exposure.as_ref().is_some_and(|e| {
-        e.locked_at.is_some() && (e.time_to_remediate_seconds.is_some() || e.first_seen_public.is_none())
-    })
-}
-
-/// Whether a lock would only bring back one that held before (a break-glass is over, or somebody opened by hand), or finish one
-/// that has begun and still closes something. A lock that was rolled back never held, and one that the spec has lifted, or no
-/// longer enforced, is a thing of the past.
-pub(crate) fn relocks(status: &SecureRegistryStatus, any_closed: bool) -> bool {
-    let exposure = status.exposure.as_ref();
-    let goes_on = |e: &ExposureStatus| e.locked_at.is_some() || (any_closed && e.evidence_digest.is_some());
-    exposure.is_some_and(|e| goes_on(e) && !e.by_spec) && status.rollback.is_none()
-}
-
-/// Whether what is open was opened by hand: a lock held, and neither spec, break-glass nor rollback has lifted it since.
-pub(crate) fn opened_by_hand(status: &SecureRegistryStatus) -> bool {
-    relocks(status, false) && status.break_glasses.is_empty()
 }
 
 /// The three things behind the registry, as the registry reports them.
@@ -133,9 +106,7 @@ impl<'a> View<'a> {
     /// Whether public access was closed in this object's name: the snapshot or status says so.
     pub(crate) fn was_locked_by_us(&self) -> bool {
         let snapshot = self.seen.cluster.snapshot.seen();
-        let exposure = self.seen.object.status.exposure.as_ref();
-        snapshot.is_some_and(|snapshot| snapshot.holder == self.holder())
-            || exposure.is_some_and(|exposure| exposure.evidence_digest.is_some())
+        snapshot.is_some_and(|snapshot| snapshot.holder == self.holder()) || self.last().lock_has_begun()
     }
 
     /// `namespace/name`, as the claim names its holder.
@@ -174,11 +145,16 @@ impl<'a> View<'a> {
         self.access.iter().any(|a| a.closed == Some(false))
     }
 
-    /// What history said last, and how long ago.
-    pub(crate) fn last_entry(&self) -> Option<(&'a str, Duration)> {
-        let entry = self.seen.object.status.history.last()?;
-        let since = self.now.duration_since(entry.time.as_ref()?.0);
-        Some((entry.state.as_str(), Duration::try_from(since).ok()?))
+    /// What status said when the visit began.
+    pub(crate) fn last(&self) -> &'a LastReport {
+        &self.seen.object.last
+    }
+
+    /// Which state it has been in, and for how long.
+    pub(crate) fn last_transition(&self) -> Option<(Option<State>, Duration)> {
+        let transition = self.last().last_transition?;
+        let since = self.now.duration_since(transition.at?);
+        Some((transition.state, Duration::try_from(since).ok()?))
     }
 
     /// Some target is known to be closed.
@@ -332,17 +308,13 @@ const PROVISIONING: Duration = Duration::from_secs(15 * 60);
 
 /// Whether nothing but the missing accounts has been waited for, for so long that Azure will not name them by itself.
 fn is_stuck(seen: &Seen, now: Timestamp) -> bool {
-    let status = &seen.object.status;
-    let waits = |reason: WaitReason| {
-        let reason = reason.to_string();
-        status.waiting_for.iter().any(|w| w.reason == reason)
-    };
-    if waits(WaitReason::RegistryIncompleteStalled) {
+    let last = &seen.object.last;
+    if last.waited_for(WaitReason::RegistryIncompleteStalled) {
         return true;
     }
-    let since = status.history.last().and_then(|entry| entry.time.as_ref());
-    let since = since.and_then(|at| Duration::try_from(now.duration_since(at.0)).ok());
-    waits(WaitReason::RegistryProvisioning) && since.is_some_and(|since| since >= PROVISIONING)
+    let since = last.last_transition.and_then(|transition| transition.at);
+    let since = since.and_then(|at| Duration::try_from(now.duration_since(at)).ok());
+    last.waited_for(WaitReason::RegistryProvisioning) && since.is_some_and(|since| since >= PROVISIONING)
 }
 
 fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {

@@ -206,6 +206,8 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         has_finalizer,
         deleting,
         spec_edited_by,
+        // Follows from the status.
+        last: _,
         status,
     } = object;
     (has_finalizer, deleting, spec_edited_by).hash(hasher);

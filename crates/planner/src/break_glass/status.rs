@@ -18,7 +18,7 @@ use super::{Term, after, is_spent, terms};
 use crate::conditions::{truncate, whole_seconds};
 use crate::draft::cluster_step;
 use crate::plan::{Actor, Finding, FindingReason, Step, Wait, WaitReason};
-use crate::view::{View, locked_at};
+use crate::view::View;
 use crate::{attempts, azure_claim, never_locked, opening};
 
 const LONGEST_MESSAGE: usize = 1024;
@@ -96,10 +96,8 @@ fn status(
         if phase == Some(Spent) {
             return None;
         }
-        return Some(match locked_at(view.seen) {
-            Some(locked) if is_spent(glass, &view.seen.object.status.break_glasses, Some(locked)) => {
-                spent(registry, glass, locked)
-            }
+        return Some(match view.last().locked_at() {
+            Some(locked) if is_spent(glass, &view.last().emergencies, Some(locked)) => spent(registry, glass, locked),
             Some(_) | None => say(
                 Pending,
                 None,

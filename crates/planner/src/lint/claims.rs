@@ -2,7 +2,6 @@
 
 use sreg_api::grant::RegistryOperation;
 use sreg_api::names::CLAIM_TAG;
-use sreg_api::status::RefusalStatus;
 use sreg_domain::naming::ClaimMark;
 use sreg_domain::{AzureAction, Purpose, StepId, StepKind};
 
@@ -19,23 +18,18 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     if mark.as_ref().is_some_and(|mark| mark.has_name_of(&ours)) {
         return;
     }
-    let held_before = seen.object.status.claimed_at.is_some();
+    let held_before = seen.object.last.claimed_at.is_some();
     let of_another_cluster = mark.as_ref().is_some_and(|mark| mark.cluster != desired.cluster);
     let take_over = Purpose::Registry(RegistryOperation::TakeOver);
     let may_take_over = !held_before && desired.grants.allow(take_over, &desired.registry) && !seen.object.deleting;
-    let status = &seen.object.status;
+    let last = &seen.object.last;
     let locked = people::locked_in_its_name(desired, seen);
-    let lost = status.claim_lost_to.is_some();
-    let stubborn = |step: StepId, reason: WaitReason| {
+    let lost = last.claim_lost_to.is_some();
+    let stubborn = |step: &StepId, reason: WaitReason| {
         step.kind == StepKind::ClaimInAzure && !matches!(reason, WaitReason::RetryPending | WaitReason::EffectPending)
     };
-    let read = |r: &RefusalStatus| {
-        let reason = r.reason.parse().unwrap_or(WaitReason::RefusedStalled);
-        (StepId::from(r.step.as_str()), reason)
-    };
-    let recorded = status.refusals.iter().map(read);
-    let remembered = seen.memory.attempts.all.iter().map(|r| (r.step.clone(), r.reason));
-    let unwritable = recorded.chain(remembered).any(|(step, reason)| stubborn(step, reason));
+    let mut tried = last.attempts.iter().chain(&seen.memory.attempts.all);
+    let unwritable = tried.any(|tried| stubborn(&tried.step, tried.reason));
     if !of_another_cluster && !lost && (held_before || locked || unwritable || seen.object.deleting) {
         return;
     }

@@ -15,7 +15,6 @@ use sreg_domain::{ArmId, Desired, Digest, Fact, RuleKind, Seen};
 use super::proof::{Names, closedness};
 use super::way_back::{Before, before, before_opened_by_hand, in_perimeter, is_closed, network_now};
 use crate::prefix::{Prefix, is_public};
-use crate::view::relocks;
 use crate::window::{self, Standing};
 
 /// Everything that people have yet to say.
@@ -170,8 +169,7 @@ fn edition(desired: &Desired) -> Option<DigestLine<'static>> {
 pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
     let name = format!("{}/{}", desired.object.namespace, desired.object.name);
     let snapshot = seen.cluster.snapshot.seen();
-    let exposure = seen.object.status.exposure.as_ref();
-    snapshot.is_some_and(|snapshot| snapshot.holder == name) || exposure.is_some_and(|e| e.evidence_digest.is_some())
+    snapshot.is_some_and(|snapshot| snapshot.holder == name) || seen.object.last.lock_has_begun()
 }
 
 /// Its claim says that it set about to create the registry.
@@ -194,7 +192,7 @@ pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
 /// The lock brings back one that held, or finishes one that has begun.
 fn goes_on(seen: &Seen) -> bool {
     let any_closed = closedness(seen).is_some_and(|all| all.values().any(|closed| *closed == Some(true)));
-    relocks(&seen.object.status, any_closed)
+    seen.object.last.relocks(any_closed)
 }
 
 fn nobody_is_cut_off(desired: &Desired, seen: &Seen) -> bool {

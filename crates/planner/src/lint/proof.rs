@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use sreg_api::conditions::ConditionType;
 use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::vantage_point::VantageNetwork;
@@ -127,22 +128,23 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
     if desired.rollback != RollbackPolicy::Reopen {
         return false;
     }
-    let status = &seen.object.status;
-    let unfinished = status
+    let last = &seen.object.last;
+    let unfinished = last
         .rollback
         .as_ref()
         .filter(|r| r.generation == desired.object.generation && r.count > 0 && !r.restored);
     let age = unfinished
-        .and_then(|r| r.reopened_at.as_ref())
+        .and_then(|r| r.reopened_at)
         // Of a clock that is ahead: it cannot be older than now.
-        .map(|at| Duration::try_from(seen.at.duration_since(at.0)).unwrap_or_default());
+        .map(|at| Duration::try_from(seen.at.duration_since(at)).unwrap_or_default());
     if let (Some(unfinished), Some(age)) = (unfinished, age)
         && age <= crate::locked::pause(desired.grace_period, unfinished.count)
     {
         return true;
     }
-    let locked_at = status.exposure.as_ref().and_then(|e| e.locked_at.as_ref()).map(|t| t.0);
-    let since = locked_at.and_then(|at| Duration::try_from(seen.at.duration_since(at)).ok());
+    let since = last
+        .locked_at()
+        .and_then(|at| Duration::try_from(seen.at.duration_since(at)).ok());
     let (Some(since), Some(round)) = (since, &seen.memory.round) else {
         return false;
     };
@@ -288,13 +290,11 @@ fn links_are_known(desired: &Desired, seen: &Seen) -> bool {
 }
 
 fn settled(desired: &Desired, seen: &Seen) -> bool {
-    let status = &seen.object.status;
-    let is_true = |kind: &str| status.conditions.iter().any(|c| c.type_ == kind && c.status == "True");
-    let recorded = status
-        .last_name_change_time
-        .as_ref()
-        .filter(|_| is_true("EndpointsReady") && is_true("DnsReady"))
-        .map(|t| Duration::try_from(seen.at.duration_since(t.0)).unwrap_or_default());
+    let last = &seen.object.last;
+    let recorded = last
+        .last_name_change
+        .filter(|_| last.is_true(ConditionType::EndpointsReady) && last.is_true(ConditionType::DnsReady))
+        .map(|at| Duration::try_from(seen.at.duration_since(at)).unwrap_or_default());
     // A process that made no change itself cannot know what came shortly after the one that is recorded.
     let hidden = seen
         .memory

@@ -5,7 +5,6 @@ use sreg_domain::network_rules::rules_of;
 use sreg_domain::{ArmId, Fact, NetworkRule, PublicNetworkAccess, Seen, TargetKind};
 
 use super::proof::{all_open, closedness};
-use crate::view::opened_by_hand;
 
 /// What approvals cover of a target as it was before the lock.
 pub(super) struct Before {
@@ -19,14 +18,14 @@ pub(super) struct Before {
 /// is open, unless they opened it by hand.
 pub(super) fn before(seen: &Seen, id: &ArmId) -> Before {
     let (kind, now) = network_now(seen, id);
-    let lost = is_closed(seen, id) == Some(true) && we_closed(seen);
+    let lost = is_closed(seen, id) == Some(true) && seen.object.last.lock_has_begun();
     let settings = match held(seen, id) {
         Some(held) => held.clone(),
         None if lost => Value::Null,
         None => now.clone(),
     };
     let mut rules = going(kind, &settings);
-    if is_closed(seen, id) == Some(false) && !opened_by_hand(&seen.object.status) {
+    if is_closed(seen, id) == Some(false) && !seen.object.last.opened_by_hand() {
         let known = keys(&rules);
         rules.extend(going(kind, &now).into_iter().filter(|r| !known.contains(&r.key())));
     }
@@ -41,7 +40,7 @@ pub(super) fn forgotten(seen: &Seen) -> Vec<String> {
     let mut forgotten = Vec::new();
     for id in closedness(seen).into_iter().flatten().map(|(id, _)| id) {
         let (kind, now) = network_now(seen, &id);
-        if is_closed(seen, &id) != Some(false) || opened_by_hand(&seen.object.status) {
+        if is_closed(seen, &id) != Some(false) || seen.object.last.opened_by_hand() {
             continue;
         }
         let kept = in_snapshot(seen, &id).map(|network| keys(&going(kind, network)));
@@ -54,7 +53,7 @@ pub(super) fn forgotten(seen: &Seen) -> Vec<String> {
 
 /// Keys of the rules that a target had before somebody opened it by hand. A snapshot of a lock that has not begun says nothing of that.
 pub(super) fn before_opened_by_hand(seen: &Seen, id: &ArmId) -> Vec<String> {
-    let held = held(seen, id).filter(|_| opened_by_hand(&seen.object.status));
+    let held = held(seen, id).filter(|_| seen.object.last.opened_by_hand());
     held.map(|network| keys(&rules_of(network_now(seen, id).0, network)))
         .unwrap_or_default()
 }
@@ -84,11 +83,6 @@ pub(super) fn is_closed(seen: &Seen, id: &ArmId) -> Option<bool> {
     closedness(seen)?.get(id).copied().flatten()
 }
 
-fn we_closed(seen: &Seen) -> bool {
-    let exposure = seen.object.status.exposure.as_ref();
-    exposure.is_some_and(|e| e.evidence_digest.is_some())
-}
-
 fn in_snapshot<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
     let mut targets = seen.cluster.snapshot.seen()?.targets.iter();
     let (_, target) = targets.find(|(key, _)| key.eq_ignore_ascii_case(id.key()))?;
@@ -97,7 +91,7 @@ fn in_snapshot<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
 
 /// What the snapshot of a lock that has begun holds of a target.
 fn held<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
-    in_snapshot(seen, id).filter(|_| !all_open(seen) || we_closed(seen))
+    in_snapshot(seen, id).filter(|_| !all_open(seen) || seen.object.last.lock_has_begun())
 }
 
 fn going(kind: TargetKind, network: &Value) -> Vec<NetworkRule> {

@@ -62,8 +62,7 @@ impl Emergencies {
 
     /// A recorded use still runs, or is over.
     fn go_on(&mut self, view: &View<'_>, waits: &[Wait], before: &BreakGlassUse, running: &[&Term<'_>]) {
-        let one = std::slice::from_ref(before);
-        let term = running.iter().find(|t| break_glass::recorded(one, t.glass).is_some());
+        let term = running.iter().find(|t| is_about(before, t.glass));
         let mut after = before.clone();
         match term {
             Some(term) => {
@@ -82,7 +81,7 @@ impl Emergencies {
     }
 
     fn begin(&mut self, view: &View<'_>, term: &Term<'_>) {
-        if break_glass::recorded(&self.uses, term.glass).is_some() {
+        if self.uses.iter().any(|used| is_about(used, term.glass)) {
             return;
         }
         while self.uses.len() >= MOST_USES {
@@ -139,12 +138,16 @@ impl Emergencies {
 
 /// Whether it holds anything open: not by a spec that wants it open anyway, and under Observe only if it was opened before.
 fn counts(view: &View<'_>, term: &Term<'_>) -> bool {
-    let was_told = break_glass::recorded(&view.seen.object.status.break_glasses, term.glass).is_some();
+    let was_told = break_glass::recorded(&view.last().emergencies, term.glass).is_some();
     view.desired.public_access == PublicAccess::Disabled
         && view.desired.may_be_opened()
         && (view.claim_is_ours() || view.seen.cluster.claim.is_absent())
         && view.is_held()
         && (!view.desired.observe_only || was_told)
+}
+
+fn is_about(used: &BreakGlassUse, glass: &BreakGlassSeen) -> bool {
+    break_glass::is_named(glass, &used.name, used.created_at.as_ref().map(|at| at.0))
 }
 
 fn end_of(view: &View<'_>, waits: &[Wait], over: &BreakGlassUse, running: &[&Term<'_>]) -> String {

@@ -11,7 +11,7 @@ use super::{EventNote, Verdict, fields};
 use crate::conditions::truncate;
 use crate::locked;
 use crate::plan::{Finding, FindingReason, Plan, WaitReason};
-use crate::view::{View, was_locked};
+use crate::view::View;
 
 /// The API refuses longer notes.
 const LONGEST_NOTE: usize = 1024;
@@ -68,7 +68,7 @@ pub(super) fn transitions(
             ),
         ));
     }
-    if (before == Summary::Locked || was_locked(former)) && after.is_open() {
+    if (before == Summary::Locked || view.last().was_locked()) && after.is_open() {
         events.push(event(
             true,
             "OpenedAgain",

@@ -7,7 +7,7 @@ use sreg_domain::Outcome;
 
 use crate::break_glass::{self, Standing};
 use crate::conditions::whole_seconds;
-use crate::view::{View, was_locked};
+use crate::view::View;
 
 /// Exposed since when, locked since when. A lock that this status did not see coming (it was erased, or the registry is adopted
 /// closed) has no known time: its grace period must not begin again. Nor is the time told while a break-glass is (or may be) in force:
@@ -19,7 +19,7 @@ pub(super) fn exposure(
     former: Option<&ExposureStatus>,
     now: Timestamp,
 ) -> Option<ExposureStatus> {
-    let was_locked = was_locked(&view.seen.object.status);
+    let was_locked = view.last().was_locked();
     let former = former.cloned().unwrap_or_default();
     let emergency = match break_glass::standing(view) {
         Standing::Active { .. } | Standing::NotKnown => true,

@@ -9,13 +9,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use sreg_api::conditions::{ConditionType, State};
+use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
 
 use super::{Verdict, cut_off};
 use crate::conditions::whole_seconds;
 use crate::plan::{Actor, PathStanding, Plan, Wait, WaitReason};
-use crate::view::{View, was_locked};
+use crate::view::View;
 
 /// What lasts no longer is weather: an agent's restart, a second's 429, a record that is written again.
 pub(super) const PATIENCE: SignedDuration = SignedDuration::from_secs(120);
@@ -58,15 +58,10 @@ pub(super) fn judge(view: &View<'_>, plan: &Plan, verdict: Verdict, now: Timesta
 
 /// This very spec was called locked by the last report, and nothing is known to be open.
 fn was_called_locked(view: &View<'_>) -> bool {
-    let status = &view.seen.object.status;
-    let ready = ConditionType::Ready.to_string();
-    let called = |c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
-        c.type_ == ready && c.reason == State::Locked.to_string()
-    };
-    let desired = view.desired;
-    status.observed_generation == Some(desired.object.generation)
-        && status.conditions.iter().any(called)
-        && was_locked(status)
+    let (last, desired) = (view.last(), view.desired);
+    last.generation == Some(desired.object.generation)
+        && last.state() == Some(State::Locked)
+        && last.was_locked()
         && !view.any_open()
         && desired.public_access == PublicAccess::Disabled
         && desired.is_valid()

@@ -52,6 +52,7 @@ impl World {
             at: self.now,
             ..self.seen.clone()
         };
+        seen.object.reread();
         seen.azure.locks = self.locks_seen();
         seen.azure.zone_group_policies = self.zone_group_policies();
         seen.azure.records_by_policy = self.records_by_policy();
@@ -69,6 +70,7 @@ impl World {
         }
         if self.nasty {
             nasty::speak(&mut seen);
+            seen.object.reread();
         }
         seen
     }

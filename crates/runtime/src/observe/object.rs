@@ -17,6 +17,7 @@ use sreg_api::registry::{
     RegistrySpec, VerificationSpec,
 };
 use sreg_api::{SecureRegistry, SecureRegistrySpec, SecureRegistryStatus, names};
+use sreg_domain::LastReport;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::outside::harmless;
 use sreg_domain::seen::ObjectSeen;
@@ -87,6 +88,7 @@ impl ObjectNow {
             has_finalizer: metadata.finalizers.iter().flatten().any(|f| f == names::FINALIZER),
             deleting: metadata.deletion_timestamp.is_some(),
             spec_edited_by: spec_edited_by(&metadata),
+            last: LastReport::read(&status),
             status: status.clone(),
         };
         let (spec, unparsed) = match SecureRegistrySpec::deserialize(&spec) {
