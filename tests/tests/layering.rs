@@ -46,15 +46,30 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("azure-sim", &[]),
     ("sreg-testkit", &["sreg-api", "sreg-domain", "azure-sim"]),
     ("sreg-stand", &["sreg-api", "sreg-domain", "sreg-testkit", "azure-sim"]),
+    ("sreg-api-cases", &[]),
+    ("sreg-planner-world", &["sreg-api", "sreg-domain", "sreg-planner"]),
     (
         "sreg-model",
-        &["sreg-api", "sreg-domain", "sreg-planner", "sreg-runtime"],
+        &[
+            "sreg-api",
+            "sreg-domain",
+            "sreg-planner",
+            "sreg-planner-world",
+            "sreg-runtime",
+        ],
     ),
     ("sreg-tests", &[]),
 ];
 
 /// What only tests and the demo may build on; the witness not even in its tests.
-const TEST_ONLY: &[&str] = &["azure-sim", "sreg-testkit", "sreg-stand", "sreg-model"];
+const TEST_ONLY: &[&str] = &[
+    "azure-sim",
+    "sreg-api-cases",
+    "sreg-model",
+    "sreg-planner-world",
+    "sreg-stand",
+    "sreg-testkit",
+];
 
 /// Crates without I/O, clock or chance: what varies is an argument.
 const PURE: &[&str] = &["sreg-domain", "sreg-planner"];
