@@ -11,9 +11,16 @@
 // Clippy knows test functions, but not the functions they share.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::process::Command;
+use serde_json::Value;
+use sreg_tests::cargo;
 
-use cargo_metadata::{DependencyKind as Kind, MetadataCommand};
+/// How a package depends on another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Normal,
+    Build,
+    Development,
+}
 
 /// Each crate of ours, and which of ours it may build on.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -152,23 +159,7 @@ fn violation(Edge { from, to, ours, kind }: &Edge) -> Option<String> {
 /// Everything below a crate if it is built alone. (Over the whole workspace `cargo metadata` would unify features, and show
 /// each crate what only others ask for.)
 fn tree(package: &str) -> String {
-    let said = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "tree",
-            "--locked",
-            "--offline",
-            "--edges",
-            "normal",
-            "--prefix",
-            "depth",
-            "--package",
-            package,
-        ])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .output()
-        .unwrap();
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    String::from_utf8(said.stdout).unwrap()
+    cargo(&["tree", "--package", package, "--edges", "normal", "--prefix", "depth"])
 }
 
 /// The way to each forbidden crate of a tree, by its first occurrence. A line is its depth, then name and version.
@@ -222,18 +213,23 @@ fn what_stands_deep_below_a_crate_is_noticed_with_the_way_to_it() {
 
 /// Who depends on what, as the manifests say.
 fn declared() -> (Vec<String>, Vec<Edge>) {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let workspace = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
-    let edges = workspace.packages.iter().flat_map(|package| {
-        package.dependencies.iter().map(|dependency| Edge {
-            from: package.name.to_string(),
-            to: dependency.name.clone(),
-            ours: dependency.path.is_some(),
-            kind: dependency.kind,
+    let workspace: Value = serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let packages = workspace["packages"].as_array().unwrap();
+    let edges = packages.iter().flat_map(|package| {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        dependencies.map(move |dependency| Edge {
+            from: text(&package["name"]),
+            to: text(&dependency["name"]),
+            ours: dependency.get("path").is_some(),
+            kind: match dependency["kind"].as_str() {
+                None => Kind::Normal,
+                Some("build") => Kind::Build,
+                Some(_) => Kind::Development,
+            },
         })
     });
-    let names = workspace.packages.iter().map(|it| it.name.to_string());
-    (names.collect(), edges.collect())
+    (packages.iter().map(|it| text(&it["name"])).collect(), edges.collect())
 }
 
 #[test]
