@@ -10,9 +10,10 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)/debug
 GENERATED := crds policies editor rbac base agent
 
-# Everything at once, with tests: any other selection of packages resolves other features, and cargo would build half of
-# the dependencies a second time.
-BUILD := $(CARGO) build --workspace --bins --tests
+# Always with --workspace: any other selection of packages resolves other features, and cargo would build half of the
+# dependencies a second time. Programs alone find built what tests were built from, and the other way round
+# (tests/tests/feature_sets.rs).
+BUILD := $(CARGO) build --workspace
 
 .PHONY: help
 help: ## Show these words
@@ -28,14 +29,15 @@ tools: ## Provide kube-apiserver, etcd, kubectl, kstatus, cargo-deny, cargo-mach
 
 .PHONY: build
 build: ## Build the programs and the tests
-	$(BUILD)
+	$(BUILD) --bins --tests
 
 .PHONY: demo
-demo: build ## Secure a registry before your eyes; KEEP=1 leaves it up to look around
-	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS; exec $(TARGET)/sreg-demo
+demo: ## Secure a registry before your eyes, building what that takes; KEEP=1 leaves it up to look around
+	@exec tools/demo.sh
 
 .PHONY: generate
-generate: build ## Write the generated files: deploy/, and the tables in docs/
+generate: ## Write the generated files: deploy/, and the tables in docs/
+	$(BUILD) --bin secure-registry-operator
 	$(TARGET)/secure-registry-operator crd --out deploy
 	SREG_UPDATE=1 $(CARGO) test --workspace --test breaks table
 	SREG_UPDATE=1 $(CARGO) test --workspace --test roles
@@ -62,7 +64,8 @@ check-lints:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 .PHONY: check-generated
-check-generated: build
+check-generated:
+	$(BUILD) --bin secure-registry-operator
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT
 	$(TARGET)/secure-registry-operator crd --out "$$fresh"
 	for folder in $(GENERATED); do
@@ -73,7 +76,7 @@ check-generated: build
 
 .PHONY: check-layers
 check-layers:
-	$(CARGO) test --workspace --test layering --test module_circles
+	$(CARGO) test --workspace --test layering --test feature_sets --test module_circles
 
 .PHONY: check-breaks
 check-breaks:

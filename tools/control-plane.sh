@@ -147,10 +147,7 @@ build() { # <missing programs…>
       etcd) package=go.etcd.io/etcd/server/v3 ;;
       *) package=k8s.io/kubernetes/cmd/$program ;;
     esac
-    with_progress "$program" "$scratch_folder/log" \
-      env GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly \
-      "$go" -C "$module" build -v -trimpath -ldflags "$ldflags" -o "$scratch_folder/$program" "$package" \
-      || die "could not build $program"
+    build_go "$program" "$scratch_folder/$program" "$package" -trimpath -ldflags "$ldflags"
     install_program "$program" "$scratch_folder/$program"
     say "  $(elapsed)  $program $(version_of "$program" "$cache/$program") is ready"
   done

@@ -60,8 +60,24 @@ progress_of() { # <log>
   elif ((lines == downloaded)); then
     echo "$downloaded modules downloaded"
   else
-    echo "$((lines - downloaded)) packages compiled, now $(tail -n 1 "$1" | cut -c1-70)"
+    echo "$((lines - downloaded))${to_compile:+ of $to_compile} packages compiled, now $(tail -n 1 "$1" | cut -c1-70)"
   fi
+}
+
+# How many packages the build under way compiles, where that is known.
+to_compile=
+
+# Builds a program of the module, and says how much of it is left.
+build_go() { # <program> <to> <package> <flags…>
+  local program=$1 to=$2 package=$3 log=$scratch_folder/log stale
+  shift 3
+  local goes=(env GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly "$go" -C "$module")
+  stale='{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}stale{{end}}'
+  # A count is worth a few seconds, and nothing depends on it.
+  with_progress "$program" "$log" "${goes[@]}" list -deps "$@" -f "$stale" "$package" || true
+  to_compile=$(grep -c '^stale$' "$log" || true)
+  with_progress "$program" "$log" "${goes[@]}" build -v "$@" -o "$to" "$package" || die "could not build $program"
+  to_compile=
 }
 
 new_enough() { # <go>

@@ -22,10 +22,7 @@ build() {
   if [[ -x $program ]]; then return; fi
   scratch_folder=$(mktemp -d "$root/scratch.XXXXXX")
   find_go
-  with_progress kstatus "$scratch_folder/log" \
-    env GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly \
-    "$go" -C "$module" build -v -trimpath -ldflags '-s -w' -o "$scratch_folder/kstatus" . \
-    || die 'could not build kstatus'
+  build_go kstatus "$scratch_folder/kstatus" . -trimpath -ldflags '-s -w'
   mkdir -p "$root/$hash"
   # The rename makes it appear whole or not at all.
   mv -f "$scratch_folder/kstatus" "$program"

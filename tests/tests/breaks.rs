@@ -182,7 +182,14 @@ impl Copy {
             "--quiet",
         ]);
         // Built once for each break, and run for a moment: compiling is what takes time.
-        for package in ["sreg-planner", "sreg-domain", "sreg-azure", "sreg-runtime", "azure-sim"] {
+        for package in [
+            "sreg-planner",
+            "sreg-planner-world",
+            "sreg-domain",
+            "sreg-azure",
+            "sreg-runtime",
+            "azure-sim",
+        ] {
             cargo.args(["--config", &format!("profile.dev.package.{package}.opt-level=0")]);
         }
         for name in &broken.run {

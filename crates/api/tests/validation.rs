@@ -1,48 +1,21 @@
 //! Every CEL rule, evaluated in the process: a good object passes, and each bad one is refused with the sentence that says
-//! what to write instead. The cases are in `cases/rules.yaml`; a real API server is asked the same by the whole-binary tests.
+//! what to write instead. The cases are in the crate `sreg_api_cases`; a real API server is asked the same by the whole-binary tests.
 
 // Clippy knows test functions, but not the functions they share.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::core::cel::{CompiledSchema, apply_defaults, compile_schema, validate_compiled};
 use serde_json::Value;
-
-mod cases;
-
-use cases::rules;
-
-/// What the server keeps of one kind.
-struct Schema {
-    plain: Value,
-    compiled: CompiledSchema,
-}
-
-impl Schema {
-    /// What is wrong with an object, each as a sentence.
-    fn complaints(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        let old = old.map(|old| apply_defaults(&self.plain, old));
-        match validate_compiled(&self.compiled, &apply_defaults(&self.plain, object), old.as_ref()) {
-            Ok(()) => Vec::new(),
-            Err(errors) => errors.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
+use sreg_api_cases::{Schema, rules};
 
 fn schemas() -> BTreeMap<String, Schema> {
-    let schema = |crd: Value| {
-        let plain = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
-        let compiled = compile_schema(&plain);
-        assert!(!compiled.has_errors(), "{:?}", compiled.compilation_errors());
-        (
-            crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(),
-            Schema { plain, compiled },
-        )
-    };
-    sreg_api::crd::definitions()
-        .into_iter()
-        .map(|crd| schema(serde_json::to_value(crd).unwrap()))
+    let definitions = sreg_api::crd::definitions().into_iter();
+    definitions
+        .map(|definition| {
+            let kind = definition.spec.names.kind.clone();
+            (kind, Schema::of(&serde_json::to_value(definition).unwrap()))
+        })
         .collect()
 }
 

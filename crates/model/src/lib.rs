@@ -9,6 +9,4 @@
 pub mod election;
 pub mod lockdown;
 
-/// The planner's own pure world; it knows nothing of the planner's gates.
-#[path = "../../planner/tests/world/mod.rs"]
-mod world;
+use sreg_planner_world as world;

@@ -1,12 +1,13 @@
-//! What can be typed. Flags of one concern are a struct of their own in `sreg_runtime::settings`.
+//! What can be typed. Flags of one concern are a struct of their own, in `settings` or in the crate `sreg_settings`.
 
 use std::path::PathBuf;
 
 use anyhow::{Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use sreg_runtime::settings::{AzureArgs, HealthArgs, LeaderArgs, LogArgs, ProbeArgs, ServeArgs};
+use sreg_settings::{AzureArgs, LogArgs};
 
 use crate::manifests::{Agent, Image, Installation, Part, ServiceAccount};
+use crate::settings::{HealthArgs, LeaderArgs, ProbeArgs, ServeArgs};
 
 /// Makes Azure Machine Learning registries private: creates the private endpoints, links the private DNS zones, proves from
 /// inside every client network that clients can connect, and only then disables public access.

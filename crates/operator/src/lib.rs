@@ -7,3 +7,4 @@ pub mod logging;
 pub mod manifests;
 pub mod process;
 pub mod run;
+pub mod settings;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use anyhow::{Context as _, Result, anyhow};
 use sreg_domain::outside;
-use sreg_runtime::settings::{LogArgs, LogFormat};
+use sreg_settings::{LogArgs, LogFormat};
 use tracing_subscriber::EnvFilter;
 
 /// Libraries repeat what we log ourselves where it matters, and at debug they print their insides. A filter that names one goes

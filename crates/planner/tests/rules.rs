@@ -1,8 +1,6 @@
 //! The lint can fail: every rule is broken on purpose once, in a plan or in the world behind it, and must be named.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod world;
-
 use std::time::Duration;
 
 use sreg_api::grant::{AccountUse, NetworkUse, RegistryOperation};
@@ -14,6 +12,7 @@ use sreg_domain::{
 };
 use sreg_planner::plan::{PathStanding, Plan, Step, WaitReason};
 use sreg_planner::{as_far_as_the_lint_lets, lint, render};
+use sreg_planner_world as world;
 use world::scramble::Blow;
 use world::*;
 

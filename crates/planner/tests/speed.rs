@@ -8,11 +8,10 @@
     clippy::print_stdout
 )]
 
-mod world;
-
 use std::time::Instant;
 
 use sreg_planner::plan;
+use sreg_planner_world as world;
 use world::*;
 
 #[test]

@@ -1,8 +1,6 @@
 //! Validation: every default is resolved as documented, and every violation says what to write instead.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod world;
-
 use std::time::Duration;
 
 use sreg_api::RegistryGrantSpec;
@@ -12,6 +10,7 @@ use sreg_api::{SecureRegistry, VantagePoint};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::{EndpointGroup, Grants, Purpose};
 use sreg_planner::{FoundGrant, NamesThere, Violation, grant_conditions, grant_violations, grants_serving, validate};
+use sreg_planner_world as world;
 use world::*;
 
 fn changed(change: impl FnOnce(&mut SecureRegistrySpec)) -> Result<sreg_domain::Desired, Vec<Violation>> {

@@ -1,4 +1,4 @@
-//! Controllers: observe, act, reconcile; the agent; leases, metrics, health, settings.
+//! Controllers: observe, act, reconcile; the agent; leases, metrics, health.
 //!
 //! ```text
 //!                 controller.rs ── watches, concurrency, backoff, panics
@@ -28,7 +28,6 @@ pub mod observe;
 mod orphaned_break_glass;
 pub mod rbac;
 pub mod reconcile;
-pub mod settings;
 mod triggers;
 mod turns;
 

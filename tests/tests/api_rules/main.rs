@@ -13,15 +13,12 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sreg_api::names::{FINALIZER, OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
+use sreg_api_cases::{rules, set};
 use sreg_testkit::{ControlPlane, eventually};
 use tokio::sync::OnceCell;
 
-#[path = "../../../crates/api/tests/cases/mod.rs"]
-mod cases;
 mod editor;
 mod sizes;
-
-use cases::{rules, set};
 
 const SOON: Duration = Duration::from_secs(60);
 

@@ -13,7 +13,6 @@ mod odd;
 mod ownership;
 mod policies;
 mod seeing;
-#[path = "../simulated/mod.rs"]
 mod simulated;
 mod steps;
 mod writing;

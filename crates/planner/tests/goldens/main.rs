@@ -2,9 +2,6 @@
 //! every state, every wait and every finding.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../world/mod.rs"]
-mod world;
-
 mod absences;
 mod building;
 mod holders;
@@ -22,6 +19,7 @@ use sreg_domain::seen::*;
 use sreg_domain::{Digest, Fact};
 use sreg_planner::plan::{FindingReason, WaitReason};
 use sreg_planner::{Plan, render};
+use sreg_planner_world as world;
 use strum::IntoEnumIterator;
 use world::*;
 use worlds::{Case, dns};

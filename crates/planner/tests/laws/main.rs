@@ -13,9 +13,6 @@
 //! time. What fails is kept in `laws.proptest-regressions` and told first from then on.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../world/mod.rs"]
-mod world;
-
 mod ending;
 mod lists;
 mod pausing;
@@ -28,6 +25,7 @@ mod witness;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 use sreg_domain::Action;
 use sreg_planner::Plan;
+use sreg_planner_world as world;
 
 fn azure_steps(plan: &Plan) -> Vec<&Action> {
     plan.steps()

@@ -6,7 +6,6 @@ use sreg_planner::plan::{Actor, WaitReason};
 
 use super::*;
 use crate::world::people::Lie;
-use crate::world::*;
 
 const SAYS: &str = "SOCKS5 proxy 127.0.0.1:1080: connection refused";
 

@@ -1,9 +1,6 @@
 //! What happens in which world: each test is a sentence about behaviour. Every plan on the way is linted by the world itself.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../world/mod.rs"]
-mod world;
-
 mod absence;
 mod after;
 mod approvals;
@@ -42,6 +39,7 @@ use sreg_api::registry::{LockdownGate, LockdownSpec};
 use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
 use sreg_domain::{Action, Fact};
 use sreg_planner::{Plan, Report};
+use sreg_planner_world as world;
 use world::World;
 
 fn locked() -> World {

@@ -7,17 +7,13 @@ use super::*;
 #[derive(Debug, Parser)]
 struct Everything {
     #[command(flatten)]
-    serve: ServeArgs,
-    #[command(flatten)]
-    leader: LeaderArgs,
+    plan: PlanArgs,
     #[command(flatten)]
     azure: AzureArgs,
-    #[command(flatten)]
-    probe: ProbeArgs,
 }
 
 fn parse(more: &[&str]) -> Result<Everything, clap::Error> {
-    Everything::try_parse_from([&["operator", "--azure-tenant-id", "tenant"], more].concat())
+    Everything::try_parse_from([&["program", "--azure-tenant-id", "tenant"], more].concat())
 }
 
 fn azure(more: &[&str], secret: Option<&str>) -> Result<AzureSettings, SettingsError> {
@@ -25,37 +21,16 @@ fn azure(more: &[&str], secret: Option<&str>) -> Result<AzureSettings, SettingsE
 }
 
 #[test]
-fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
-    let typed = parse(&[]).unwrap();
-    let controller = typed.serve.controller(Cloud::public());
-    assert_eq!(controller.namespaces, None);
-    assert_eq!(controller.concurrency, 16);
-    assert_eq!(controller.plan.max_break_glass, Duration::from_secs(4 * 3600));
-    assert_eq!(controller.plan.floors, Floors::default());
-    let lease = typed.leader.lease("ns", "me").unwrap();
-    assert_eq!(lease, LeaseSettings::new("ns", MANAGED_BY, "me"));
-    assert_eq!(lease.check(), Ok(()));
-}
-
-#[test]
-fn namespaces_are_repeated_or_separated_by_commas() {
-    let typed = parse(&["--namespace", "a,b", "--namespace", "c"]).unwrap();
-    assert_eq!(
-        typed.serve.controller(Cloud::public()).namespaces.unwrap(),
-        ["a", "b", "c"]
-    );
-}
-
-#[test]
-fn an_election_can_be_declined() {
-    assert_eq!(parse(&["--leader-elect=false"]).unwrap().leader.lease("ns", "me"), None);
-    assert!(parse(&["--leader-elect"]).unwrap().leader.lease("ns", "me").is_some());
+fn without_flags_the_planner_gets_its_own_defaults() {
+    let plan = parse(&[]).unwrap().plan.plan(Cloud::public());
+    assert_eq!(plan.installation, "default");
+    assert_eq!(plan.max_break_glass, Duration::from_secs(4 * 3600));
+    assert_eq!(plan.floors, Floors::default());
 }
 
 #[test]
 fn what_cannot_be_meant_is_refused_with_what_to_write() {
     for (typed, says) in [
-        (["--concurrency", "0"], "1..=1024"),
         (["--max-break-glass", "soon"], "write it like 30s"),
         (["--installation", "a/b"], "lower-case letters"),
         (["--azure-cloud", "german"], "usgovernment"),
@@ -135,18 +110,4 @@ fn a_cloud_brings_its_endpoints_and_a_flag_goes_before_them() {
     .unwrap();
     assert_eq!(own.arm_endpoint.as_str(), "https://127.0.0.1:8443/");
     assert_eq!(own.cloud, Cloud::public());
-}
-
-#[test]
-fn extra_roots_of_probes_are_read_from_their_file() {
-    let refused = parse(&["--probe-ca-file", "/nowhere.pem"])
-        .unwrap()
-        .probe
-        .agent("hub", "me")
-        .unwrap_err();
-    assert_eq!(refused.to_string(), "read /nowhere.pem for --probe-ca-file");
-    assert_eq!(
-        parse(&[]).unwrap().probe.agent("hub", "me").unwrap().extra_roots_pem,
-        None
-    );
 }

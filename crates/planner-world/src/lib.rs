@@ -1,7 +1,6 @@
 //! A small pure world to plan in: what Azure and the cluster hold, what each step does to it, what agents would see. It knows
 //! nothing of the planner's gates, so that it can disagree with them.
 #![allow(
-    dead_code,
     missing_docs,
     clippy::unnecessary_to_owned,
     clippy::unwrap_used,
@@ -43,7 +42,6 @@ pub mod strangers;
 pub mod visits;
 pub mod words;
 
-#[allow(unused_imports)] // Not every binary that builds this world changes its accounts.
 pub use accounts::*;
 
 pub const SUB: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";

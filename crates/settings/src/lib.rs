@@ -1,22 +1,19 @@
 //! What was typed, and what it means. A flattened struct per concern holds flags and environment variables as they come;
 //! each has a function that turns it into what the part it belongs to is told, reading the files it names. Secrets come from
 //! files or the environment only, never from the command line, where every process of the machine can read them.
+//!
+//! Here is what any program may take, with a controller in it or without one: which Azure, for whom to plan, how to log. Flags
+//! of the operator's own parts stand with its command line.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 use secrecy::SecretString;
-use sreg_api::names::{MANAGED_BY, OPERATOR_NAMESPACE};
 use sreg_azure::{AzureSettings, ConnectError, CredentialKind};
 use sreg_domain::Cloud;
 use sreg_planner::{Floors, PlanSettings};
 use url::Url;
-
-use crate::agent::AgentSettings;
-use crate::context::ControllerSettings;
-use crate::leadership::LeaseSettings;
 
 /// The environment variable that holds the client secret: the only setting that is no flag.
 pub const CLIENT_SECRET_VARIABLE: &str = "AZURE_CLIENT_SECRET";
@@ -48,28 +45,14 @@ pub enum SettingsError {
     Azure(#[source] ConnectError),
 }
 
-/// What is served, and how much at once.
+/// Who plans, and what it may be asked for.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Scope")]
-pub struct ServeArgs {
-    /// Serve SecureRegistry objects of these namespaces only; repeat it or separate by commas. Default: all namespaces
-    #[arg(
-        long = "namespace",
-        value_name = "NAMESPACE",
-        env = "SREG_NAMESPACES",
-        value_delimiter = ','
-    )]
-    pub namespaces: Vec<String>,
-    /// Where the operator keeps claims, snapshots and the leader's lease
-    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = OPERATOR_NAMESPACE)]
-    pub operator_namespace: String,
+pub struct PlanArgs {
     /// Name of this installation: first part of the tag that marks what it creates in Azure. Must differ between operators that
     /// see the same subscriptions, and never change
     #[arg(long, value_name = "NAME", env = "SREG_INSTALLATION", default_value = "default", value_parser = installation)]
     pub installation: String,
-    /// Objects worked on at once
-    #[arg(long, value_name = "COUNT", env = "SREG_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub concurrency: u16,
     /// Longest time that break-glasses may hold one registry open, extensions included
     #[arg(long, value_name = "DURATION", env = "SREG_MAX_BREAK_GLASS", default_value = "4h", value_parser = duration)]
     pub max_break_glass: Duration,
@@ -81,12 +64,11 @@ pub struct ServeArgs {
     pub shortest_probe_interval: Duration,
 }
 
-impl ServeArgs {
-    /// What the controller is told.
-    pub fn controller(&self, cloud: Cloud) -> ControllerSettings {
-        let plan = PlanSettings {
+impl PlanArgs {
+    /// What the planner is told. The cluster's id is empty until the cluster can be asked for it.
+    pub fn plan(&self, cloud: Cloud) -> PlanSettings {
+        PlanSettings {
             installation: self.installation.clone(),
-            // The cluster says it, once it can be asked.
             cluster: String::new(),
             cloud,
             max_break_glass: self.max_break_glass,
@@ -94,94 +76,7 @@ impl ServeArgs {
                 drift_interval: self.shortest_drift_interval,
                 probe_interval: self.shortest_probe_interval,
             },
-        };
-        let mut settings = ControllerSettings::new(&self.operator_namespace, plan);
-        settings.namespaces = (!self.namespaces.is_empty()).then(|| self.namespaces.clone());
-        settings.concurrency = usize::from(self.concurrency);
-        settings
-    }
-}
-
-/// Who leads.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Leader election")]
-pub struct LeaderArgs {
-    /// Stand for election, so that several replicas can run. Without it exactly one may run
-    #[arg(
-        long,
-        value_name = "BOOL",
-        env = "SREG_LEADER_ELECT",
-        default_value_t = true,
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        action = ArgAction::Set
-    )]
-    pub leader_elect: bool,
-    /// Name of the Lease
-    #[arg(long, value_name = "NAME", env = "SREG_LEASE_NAME", default_value = MANAGED_BY)]
-    pub lease_name: String,
-    /// How long the lease holds after a renewal, in whole seconds: a crashed leader is replaced after it
-    #[arg(long, value_name = "DURATION", env = "SREG_LEASE_DURATION", default_value = "30s", value_parser = duration)]
-    pub lease_duration: Duration,
-    /// How long before its end the lease is renewed, in whole seconds
-    #[arg(long, value_name = "DURATION", env = "SREG_LEASE_GRACE", default_value = "20s", value_parser = duration)]
-    pub lease_grace: Duration,
-    /// How long before its end the lease is no longer relied on: covers clock skew between replicas and one write
-    #[arg(long, value_name = "DURATION", env = "SREG_LEASE_MARGIN", default_value = "5s", value_parser = duration)]
-    pub lease_margin: Duration,
-    /// Pause between two looks at the lease
-    #[arg(long, value_name = "DURATION", env = "SREG_LEASE_READ_INTERVAL", default_value = "1s", value_parser = duration)]
-    pub lease_read_interval: Duration,
-}
-
-impl LeaderArgs {
-    /// What the election is told; `None` without one. `identity` is unlike any other process's.
-    pub fn lease(&self, namespace: &str, identity: impl Into<String>) -> Option<LeaseSettings> {
-        self.leader_elect.then(|| LeaseSettings {
-            namespace: namespace.to_owned(),
-            name: self.lease_name.clone(),
-            identity: identity.into(),
-            duration: self.lease_duration,
-            grace: self.lease_grace,
-            margin: self.lease_margin,
-            read_every: self.lease_read_interval,
-        })
-    }
-}
-
-/// Where `/livez`, `/readyz` and `/metrics` are.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Health")]
-pub struct HealthArgs {
-    /// Address of /livez, /readyz and /metrics; port 0 takes a free one and logs it. In a pod: 0.0.0.0:8080
-    #[arg(
-        long,
-        value_name = "ADDRESS:PORT",
-        env = "SREG_HEALTH_ADDRESS",
-        default_value = "127.0.0.1:8080"
-    )]
-    pub health_address: SocketAddr,
-}
-
-/// What probes trust.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Probes")]
-pub struct ProbeArgs {
-    /// Certificate authorities (PEM) that probes trust beside the system's
-    #[arg(long, value_name = "FILE", env = "SREG_PROBE_CA_FILE")]
-    pub probe_ca_file: Option<PathBuf>,
-}
-
-impl ProbeArgs {
-    /// What the agent of a vantage point is told; `identity` is unlike any other process's.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn agent(&self, vantage_point: &str, identity: impl Into<String>) -> Result<AgentSettings, SettingsError> {
-        let mut settings = AgentSettings::new(vantage_point, identity);
-        settings.extra_roots_pem = read_if_named("--probe-ca-file", self.probe_ca_file.as_deref())?;
-        Ok(settings)
+        }
     }
 }
 
@@ -369,7 +264,11 @@ fn or_default(given: Option<&Url>, default: &str) -> Result<Url, SettingsError> 
     }
 }
 
-fn read_if_named(flag: &'static str, path: Option<&Path>) -> Result<Option<Vec<u8>>, SettingsError> {
+/// The content of the file that a flag names, if it names one.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_if_named(flag: &'static str, path: Option<&Path>) -> Result<Option<Vec<u8>>, SettingsError> {
     let failed = |path: &Path, source| SettingsError::File {
         flag,
         path: path.to_owned(),
@@ -379,7 +278,11 @@ fn read_if_named(flag: &'static str, path: Option<&Path>) -> Result<Option<Vec<u
         .transpose()
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration on the command line, such as `1h30m`.
+///
+/// # Errors
+/// It is none; the text says how to write one.
+pub fn duration(text: &str) -> Result<Duration, String> {
     sreg_domain::duration::parse(text).ok_or_else(|| "write it like 30s, 1h30m or 250ms".to_owned())
 }
 

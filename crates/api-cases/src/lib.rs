@@ -1,23 +1,28 @@
 //! The cases of `rules.yaml` and the good objects that they change; shared by the test that evaluates CEL rules in the
 //! process and the one that asks a real API server.
 
-// Each of the two leaves something to the other.
-#![allow(dead_code)]
+// Test code: a panic is a finding.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 
+use kube::core::cel::{CompiledSchema, apply_defaults, compile_schema, validate_compiled};
 use serde::Deserialize;
 use serde_json::Value;
 
+/// The file, and the example that the demo shows.
 #[derive(Deserialize)]
 pub struct Rules {
     /// A good object of each kind.
     pub good: BTreeMap<String, Value>,
+    /// What becomes of each.
     pub cases: Vec<Case>,
 }
 
+/// A good object, changed, and what is said to it.
 #[derive(Deserialize)]
 pub struct Case {
+    /// A sentence.
     pub name: String,
     /// Kind of the object.
     pub of: String,
@@ -33,9 +38,13 @@ pub struct Case {
     pub server: bool,
 }
 
+/// Reads the cases.
+///
+/// # Panics
+/// `rules.yaml` or the example cannot be parsed.
 pub fn rules() -> Rules {
     let mut rules: Rules = serde_saphyr::from_str(include_str!("rules.yaml")).unwrap();
-    let example = serde_saphyr::from_str(include_str!("../../../../examples/demo/secureregistry.yaml")).unwrap();
+    let example = serde_saphyr::from_str(include_str!("../../../examples/demo/secureregistry.yaml")).unwrap();
     rules.good.insert("SecureRegistry".into(), example);
     rules
 }
@@ -52,6 +61,9 @@ impl Rules {
 }
 
 /// Replaces, adds or removes what a JSON pointer names; pointers go in alphabetical order, so parents before children.
+///
+/// # Panics
+/// Nothing is where the pointer leads.
 pub fn set(object: &mut Value, pointer: &str, value: &Value) {
     let (parent, last) = pointer.rsplit_once('/').unwrap();
     match object
@@ -63,5 +75,34 @@ pub fn set(object: &mut Value, pointer: &str, value: &Value) {
         Value::Array(items) if items.len().to_string() == last => items.push(value.clone()),
         Value::Array(items) => items[last.parse::<usize>().unwrap()] = value.clone(),
         other => panic!("{parent} is {other}"),
+    }
+}
+
+/// What an API server keeps of one kind.
+pub struct Schema {
+    /// As the definition says it.
+    pub plain: Value,
+    compiled: CompiledSchema,
+}
+
+impl Schema {
+    /// The schema of a CustomResourceDefinition's first version.
+    ///
+    /// # Panics
+    /// A rule does not compile.
+    pub fn of(definition: &Value) -> Schema {
+        let plain = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+        let compiled = compile_schema(&plain);
+        assert!(!compiled.has_errors(), "{:?}", compiled.compilation_errors());
+        Schema { plain, compiled }
+    }
+
+    /// What is wrong with an object, each as a sentence.
+    pub fn complaints(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let old = old.map(|old| apply_defaults(&self.plain, old));
+        match validate_compiled(&self.compiled, &apply_defaults(&self.plain, object), old.as_ref()) {
+            Ok(()) => Vec::new(),
+            Err(errors) => errors.iter().map(ToString::to_string).collect(),
+        }
     }
 }
