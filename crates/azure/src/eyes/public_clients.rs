@@ -16,7 +16,7 @@ use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, PublicClient};
 
 use super::Look;
 use super::addresses::address_of;
-use crate::arm::{Call, CallError, below, scope_of};
+use crate::arm::{Call, CallError, below};
 use crate::json;
 
 /// One row: who asked which target how often, whatever the address.
@@ -107,14 +107,15 @@ impl CallerSource for LogAnalytics<'_> {
     async fn callers(&self, targets: &[ArmId], window: Duration) -> Result<Vec<Caller>, CallError> {
         let workspace = self.look.read(self.workspace).await?;
         let customer = json::text(&workspace, "/properties/customerId").and_then(|id| uuid::Uuid::parse_str(id).ok());
+        let api = &self.look.inner.settings.cloud.log_analytics;
         let url = customer.and_then(|customer| {
-            let endpoint = &self.look.inner.settings.log_analytics_endpoint;
-            below(endpoint, ["v1", "workspaces", &customer.to_string(), "query"]).ok()
+            let customer = customer.to_string();
+            let segments = [api.api_version.as_str(), "workspaces", &customer, "query"];
+            below(api.endpoint.as_url(), segments).ok()
         });
         let Some(url) = url else {
             return Err(super::nonsense(self.workspace, "the workspace has no customerId"));
         };
-        let scope = scope_of(&url);
         let action = "Microsoft.OperationalInsights/workspaces/query/read";
         let mut call = Call::get(
             url,
@@ -125,7 +126,7 @@ impl CallerSource for LogAnalytics<'_> {
         call.method = Method::Post;
         call.body = Some(json!({ "query": query(window), "timespan": format!("PT{}S", window.as_secs()) }));
         // A 200 may carry a partial result with an error: then not everybody is known.
-        let answer = self.look.send(call, &scope).await?;
+        let answer = self.look.send(call, &api.audience.scope()).await?;
         let body = answer.clone().object()?;
         rows(&body, targets).ok_or_else(|| answer.nonsense("the answer is no table of callers"))
     }

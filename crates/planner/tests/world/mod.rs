@@ -21,7 +21,7 @@ use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::*;
 use sreg_domain::{
-    ArmId, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Grants, Location, PublicNetworkAccess, Seen, naming,
+    ArmId, BuiltInCloud, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Grants, Location, PublicNetworkAccess, Seen, naming,
 };
 use sreg_planner::{Floors, PlanSettings, validate};
 
@@ -104,10 +104,16 @@ spec:
   verification: {consecutiveSuccesses: 3, interval: 30s, maxAge: 10m, dnsSettle: 1h}
 "#;
 
+/// The public cloud, read once: some tests make a hundred thousand worlds.
+pub fn cloud() -> Arc<Cloud> {
+    static CLOUD: LazyLock<Arc<Cloud>> = LazyLock::new(|| Arc::new(BuiltInCloud::AzurePublic.cloud().unwrap()));
+    Arc::clone(&CLOUD)
+}
+
 pub fn settings() -> PlanSettings {
     PlanSettings {
         installation: "test".into(),
-        cloud: Cloud::public(),
+        cloud: cloud(),
         max_break_glass: Duration::from_secs(4 * 3600),
         floors: Floors::default(),
         cluster: CLUSTER.into(),

@@ -362,7 +362,8 @@ fn directly(ca: &Authority, resolver: SocketAddr) -> (Via, ProbePath) {
         dialer: Dialer::Direct,
         resolver: ResolverAddress::Address(resolver),
         roots: TrustRoots::only(ca.pem.as_bytes()).unwrap(),
-        host_suffixes: crate::cloud_suffixes(),
+        host_suffixes: host_suffixes(),
+        storage_version: "2023-11-03".to_owned(),
     };
     let path = ProbePath {
         addresses: vec!["127.0.0.1".to_owned()],

@@ -21,13 +21,18 @@ fn parse(more: &[&str]) -> Result<Everything, clap::Error> {
 }
 
 fn azure(more: &[&str], secret: Option<&str>) -> Result<AzureSettings, SettingsError> {
-    parse(more).unwrap().azure.settings(secret.map(str::to_owned))
+    let typed = parse(more).unwrap().azure;
+    typed.settings(typed.cloud.cloud()?, secret.map(str::to_owned))
+}
+
+fn public() -> Arc<Cloud> {
+    Arc::new(BuiltInCloud::AzurePublic.cloud().unwrap())
 }
 
 #[test]
 fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
     let typed = parse(&[]).unwrap();
-    let controller = typed.serve.controller(Cloud::public());
+    let controller = typed.serve.controller(public());
     assert_eq!(controller.namespaces, None);
     assert_eq!(controller.concurrency, 16);
     assert_eq!(controller.plan.max_break_glass, Duration::from_secs(4 * 3600));
@@ -41,7 +46,7 @@ fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
 fn namespaces_are_repeated_or_separated_by_commas() {
     let typed = parse(&["--namespace", "a,b", "--namespace", "c"]).unwrap();
     assert_eq!(
-        typed.serve.controller(Cloud::public()).namespaces.unwrap(),
+        typed.serve.controller(public()).namespaces.unwrap(),
         ["a", "b", "c"]
     );
 }
@@ -58,7 +63,7 @@ fn what_cannot_be_meant_is_refused_with_what_to_write() {
         (["--concurrency", "0"], "1..=1024"),
         (["--max-break-glass", "soon"], "write it like 30s"),
         (["--installation", "a/b"], "lower-case letters"),
-        (["--azure-cloud", "german"], "usgovernment"),
+        (["--azure-cloud", "german"], "AzureUSGovernment"),
         (["--azure-credential", "password"], "workload-identity"),
     ] {
         let refused = parse(&typed).unwrap_err().to_string();
@@ -118,23 +123,39 @@ fn a_secret_comes_from_the_file_before_the_environment_and_is_never_shown() {
 }
 
 #[test]
-fn a_cloud_brings_its_endpoints_and_a_flag_goes_before_them() {
+fn a_cloud_brings_its_endpoints_and_an_authority_of_ones_own_goes_before_its() {
     let identity = ["--azure-credential", "managed-identity"];
-    let china = azure(&[identity, ["--azure-cloud", "china"]].concat(), None).unwrap();
-    assert_eq!(china.arm_endpoint.as_str(), "https://management.chinacloudapi.cn/");
-    assert_eq!(
-        china.authority_host.unwrap().as_str(),
-        "https://login.chinacloudapi.cn/"
-    );
-    assert_eq!(china.cloud, Cloud::china());
-    assert_eq!(china.ml_audience, "https://ml.azure.cn");
-    let own = azure(
-        &[identity, ["--azure-arm-endpoint", "https://127.0.0.1:8443"]].concat(),
-        None,
-    )
-    .unwrap();
-    assert_eq!(own.arm_endpoint.as_str(), "https://127.0.0.1:8443/");
-    assert_eq!(own.cloud, Cloud::public());
+    let china = azure(&[&identity[..], &["--azure-cloud", "azurechina"]].concat(), None).unwrap();
+    assert_eq!(*china.cloud, BuiltInCloud::AzureChina.cloud().unwrap());
+    assert_eq!(china.authority_host, None);
+    let own = azure(&[&identity[..], &["--azure-authority-host", "https://127.0.0.1:8443"]].concat(), None).unwrap();
+    assert_eq!(own.authority_host.unwrap().as_str(), "https://127.0.0.1:8443/");
+    assert_eq!(own.cloud, public());
+}
+
+#[test]
+fn a_cloud_of_ones_own_comes_from_its_file_and_what_is_wrong_there_is_told_with_file_and_line() {
+    use std::error::Error as _;
+    let path = std::env::temp_dir().join(format!("sreg-cloud-{}", std::process::id()));
+    let file = path.to_str().unwrap();
+    let typed = ["--azure-credential", "managed-identity", "--azure-cloud-file", file];
+    let service = "{endpoint: https://arm.contoso.example, audience: https://arm.contoso.example}";
+    std::fs::write(&path, format!("name: Contoso\nextends: AzurePublic\nresourceManager: {service}\n")).unwrap();
+    let settings = azure(&typed, None).unwrap();
+    assert_eq!(settings.cloud.name, "Contoso");
+    assert_eq!(settings.cloud.resource_manager.endpoint.to_string(), "https://arm.contoso.example/");
+
+    std::fs::write(&path, "name: Contoso\nextends: AzurePublic\nresourceManger: x\n").unwrap();
+    let refused = azure(&typed, None).unwrap_err();
+    assert_eq!(refused.to_string(), format!("use {file} for --azure-cloud-file"));
+    let cause = refused.source().and_then(|said| said.source()).unwrap().to_string();
+    assert!(cause.contains("line 3") && cause.contains("resourceManger"), "{cause}");
+
+    std::fs::remove_file(&path).unwrap();
+    let gone = azure(&typed, None).unwrap_err().to_string();
+    assert_eq!(gone, format!("read {file} for --azure-cloud-file"));
+    let both = parse(&["--azure-cloud", "AzureChina", "--azure-cloud-file", file]).unwrap_err().to_string();
+    assert!(both.contains("cannot be used with"), "{both}");
 }
 
 #[test]
@@ -142,11 +163,16 @@ fn extra_roots_of_probes_are_read_from_their_file() {
     let refused = parse(&["--probe-ca-file", "/nowhere.pem"])
         .unwrap()
         .probe
-        .agent("hub", "me")
+        .agent("hub", "me", &public())
         .unwrap_err();
     assert_eq!(refused.to_string(), "read /nowhere.pem for --probe-ca-file");
     assert_eq!(
-        parse(&[]).unwrap().probe.agent("hub", "me").unwrap().extra_roots_pem,
+        parse(&[])
+            .unwrap()
+            .probe
+            .agent("hub", "me", &public())
+            .unwrap()
+            .extra_roots_pem,
         None
     );
 }
