@@ -7,6 +7,7 @@
 //!                                           └─ identity: one token per scope, rebuilt after a 401
 //! ```
 
+mod also_changed;
 mod arm;
 mod client;
 mod edit;

@@ -268,8 +268,9 @@ impl TryFrom<String> for Audience {
 
     fn try_from(text: String) -> Result<Audience, String> {
         let fits = Url::parse(&text).is_ok_and(|url| url.has_host()) && !text.ends_with("/.default");
-        fits.then_some(Audience(text))
-            .ok_or_else(|| "write an audience as a URL without /.default, such as https://management.example".to_owned())
+        fits.then_some(Audience(text)).ok_or_else(|| {
+            "write an audience as a URL without /.default, such as https://management.example".to_owned()
+        })
     }
 }
 

@@ -265,7 +265,10 @@ fn check_versions(versions: &BTreeMap<String, ApiVersion>) -> Result<(), CloudEr
     for kind in versions.keys() {
         let below = |known: &&str| kind.len() > known.len() && is_below(kind, known);
         if !RESOURCE_TYPES.iter().any(|known| is(kind, known) || below(&known)) {
-            let reason = format!("the operator asks for no such type: write one of {}", RESOURCE_TYPES.join(", "));
+            let reason = format!(
+                "the operator asks for no such type: write one of {}",
+                RESOURCE_TYPES.join(", ")
+            );
             return Err(CloudError::field(format!("apiVersions.{kind}"), reason));
         }
     }

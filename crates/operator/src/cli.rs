@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use sreg_domain::BuiltInCloud;
-use sreg_runtime::settings::{AzureArgs, CloudArgs, HealthArgs, LeaderArgs, LogArgs, ProbeArgs, ServeArgs, built_in_cloud};
+use sreg_runtime::settings::{
+    AzureArgs, CloudArgs, HealthArgs, LeaderArgs, LogArgs, ProbeArgs, ServeArgs, built_in_cloud,
+};
 
 use crate::manifests::{Agent, Image, Installation, Part, ServiceAccount};
 

@@ -28,9 +28,15 @@ mod tests {
     use super::*;
 
     fn suffixes() -> Vec<String> {
-        ["api.azureml.ms", "experiments.azureml.net", "blob.core.windows.net", "dfs.core.windows.net", "azurecr.io"]
-            .map(str::to_owned)
-            .to_vec()
+        [
+            "api.azureml.ms",
+            "experiments.azureml.net",
+            "blob.core.windows.net",
+            "dfs.core.windows.net",
+            "azurecr.io",
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     #[test]

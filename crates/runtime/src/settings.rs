@@ -12,10 +12,10 @@ use clap::{ArgAction, Args, ValueEnum};
 use secrecy::SecretString;
 use sreg_api::names::{MANAGED_BY, OPERATOR_NAMESPACE};
 use sreg_azure::{AzureSettings, CredentialKind};
-use sreg_domain::cloud_documents::{self, BuiltInCloud, CloudError};
 use sreg_domain::Cloud;
-use strum::VariantNames as _;
+use sreg_domain::cloud_documents::{self, BuiltInCloud, CloudError};
 use sreg_planner::{Floors, PlanSettings};
+use strum::VariantNames as _;
 use url::Url;
 
 use crate::agent::AgentSettings;
@@ -220,7 +220,12 @@ pub struct CloudArgs {
     )]
     pub azure_cloud: BuiltInCloud,
     /// Another cloud, such as a private one: a YAML document that says all of this, or what differs from the cloud that it extends
-    #[arg(long, value_name = "FILE", env = "SREG_AZURE_CLOUD_FILE", conflicts_with = "azure_cloud")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SREG_AZURE_CLOUD_FILE",
+        conflicts_with = "azure_cloud"
+    )]
     pub azure_cloud_file: Option<PathBuf>,
 }
 
@@ -237,7 +242,11 @@ impl CloudArgs {
     pub fn cloud(&self) -> Result<Arc<Cloud>, SettingsError> {
         const FLAG: &str = "--azure-cloud-file";
         let Some(path) = &self.azure_cloud_file else {
-            return self.azure_cloud.cloud().map(Arc::new).map_err(SettingsError::BuiltInCloud);
+            return self
+                .azure_cloud
+                .cloud()
+                .map(Arc::new)
+                .map_err(SettingsError::BuiltInCloud);
         };
         let failed = |source| SettingsError::File {
             flag: FLAG,

@@ -46,7 +46,12 @@ async fn recent_public_clients_and_discovery_are_read_where_the_cloud_file_says(
         "metadata": {"name": "logs"},
         "spec": {"namespaces": {"names": [NAMESPACE]}, "logAnalyticsWorkspaces": [LOGS]},
     });
-    setting.stand.plane.apply_yaml(&grant.to_string()).await.context("grant the workspace")?;
+    setting
+        .stand
+        .plane
+        .apply_yaml(&grant.to_string())
+        .await
+        .context("grant the workspace")?;
     let asks = |accept: Value| {
         move |object: &mut Value| {
             object["spec"]["drift"] = json!({"interval": "1s"});
@@ -64,7 +69,8 @@ async fn recent_public_clients_and_discovery_are_read_where_the_cloud_file_says(
         let status = serde_json::to_value(object.status.unwrap_or_default()).map_err(|e| e.to_string())?;
         let waits = status["waitingFor"].as_array().cloned().unwrap_or_default();
         let found = waits.iter().any(|wait| {
-            wait["reason"] == "RecentPublicClients" && wait["message"].as_str().is_some_and(|m| m.contains("20.1.2.3 → "))
+            wait["reason"] == "RecentPublicClients"
+                && wait["message"].as_str().is_some_and(|m| m.contains("20.1.2.3 → "))
         });
         if found { Ok(()) } else { Err(format!("{waits:?}")) }
     })
@@ -86,14 +92,20 @@ async fn a_cloud_file_that_cannot_be_used_ends_the_start_with_the_line_and_the_f
     let file = folder.path().join("cloud.yaml");
     for (document, says) in [
         ("name: Contoso\nextends: AzurePublic\nresourceManger: {}\n", "line 3"),
-        ("name: Contoso\nauthorityHost: https://login.contoso.example\n", "privateLink.amlRegistry: it is missing"),
+        (
+            "name: Contoso\nauthorityHost: https://login.contoso.example\n",
+            "privateLink.amlRegistry: it is missing",
+        ),
         (
             "name: Contoso\nextends: AzurePublic\napiVersions: {Microsoft.Storage/storageAccounts: 2023-01-01}\n",
             "2023-01-01 is too old, write 2025-06-01",
         ),
     ] {
         std::fs::write(&file, document)?;
-        for command in [&["run", "--azure-tenant-id=t", "--azure-credential=azure-cli"][..], &["agent", "--name=hub"]] {
+        for command in [
+            &["run", "--azure-tenant-id=t", "--azure-credential=azure-cli"][..],
+            &["agent", "--name=hub"],
+        ] {
             let process = Program::built("secure-registry-operator")?
                 .args(command)
                 .arg("--azure-cloud-file")
@@ -104,7 +116,10 @@ async fn a_cloud_file_that_cannot_be_used_ends_the_start_with_the_line_and_the_f
             let lines = process.lines().join("\n");
             ensure!(status.code() == Some(1), "{command:?}: {status}: {lines}");
             let file = file.to_string_lossy();
-            ensure!(lines.contains(&format!("use {file} for --azure-cloud-file")), "{command:?}: {lines}");
+            ensure!(
+                lines.contains(&format!("use {file} for --azure-cloud-file")),
+                "{command:?}: {lines}"
+            );
             ensure!(lines.contains(says), "{command:?}: {lines}");
         }
     }

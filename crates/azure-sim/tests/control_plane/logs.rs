@@ -68,5 +68,9 @@ async fn callers_are_told_by_target_within_the_window_and_by_customer_id_only() 
     assert_eq!((by_id.status, by_id.code()), (404, "WorkspaceNotFoundError"));
     assert_eq!(query(&azure, &customer, json!({})).await.status, 400);
     let arm = query_with(&azure, &customer, json!({"query": "x"}), &azure.token).await;
-    assert_eq!((arm.status, arm.code()), (403, "InvalidTokenError"), "a token for Resource Manager");
+    assert_eq!(
+        (arm.status, arm.code()),
+        (403, "InvalidTokenError"),
+        "a token for Resource Manager"
+    );
 }

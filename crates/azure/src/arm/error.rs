@@ -9,9 +9,9 @@ use sreg_domain::action::{Disposition, Failure, SIGN_IN};
 use sreg_domain::outside;
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
 
+use super::NotSent;
 use super::call::Call;
 use super::envelope::Deepest;
-use super::NotSent;
 use crate::identity::TokenError;
 
 /// How long to wait for a lock where Azure names no time.

@@ -370,14 +370,8 @@ mod tests {
         let named = Ok(interface(json!(["c.westeurope.data.azurecr.io"])));
         let nameless = || Ok(interface(json!([])));
         assert_eq!(names(seen(&body(json!([])), &[named], &[])), expected);
-        assert_eq!(
-            names(seen(&body(custom.clone()), &[nameless()], &[])),
-            expected
-        );
-        assert_eq!(
-            names(seen(&body(json!([])), &[nameless()], &groups)),
-            expected
-        );
+        assert_eq!(names(seen(&body(custom.clone()), &[nameless()], &[])), expected);
+        assert_eq!(names(seen(&body(json!([])), &[nameless()], &groups)), expected);
         assert_eq!(names(seen(&body(custom), &[], &[])), expected);
     }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::http::Method;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use sreg_domain::ArmId;
 use sreg_domain::desired::{Desired, RecentPublicClients};
@@ -19,13 +18,11 @@ use super::addresses::address_of;
 use crate::arm::{Call, CallError, below};
 use crate::json;
 
-/// One row: who asked which target how often, whatever the address.
+/// One row: who asked which target, whatever the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     target: ArmId,
     address: String,
-    requests: u64,
-    last_seen: Timestamp,
 }
 
 /// Where callers are known from; another source implements this one method.
@@ -85,14 +82,10 @@ fn by_address(wish: &RecentPublicClients, targets: &[ArmId], callers: Vec<Caller
             None => caller.address.clone(),
         };
         let key = (caller.target.clone(), address.clone());
-        let client = clients.entry(key).or_insert_with(|| PublicClient {
+        clients.entry(key).or_insert_with(|| PublicClient {
             address,
             target: caller.target.clone(),
-            requests: 0,
-            last_seen: caller.last_seen,
         });
-        client.requests = client.requests.saturating_add(caller.requests);
-        client.last_seen = client.last_seen.max(caller.last_seen);
     }
     Fact::Seen(clients.into_values().collect())
 }
@@ -132,7 +125,7 @@ impl CallerSource for LogAnalytics<'_> {
     }
 }
 
-/// Requests by target and address, without the port that some logs write (U23): each connection would be a row. Who pulls with a
+/// Who asked which target, by address, without the port that some logs write (U23): each connection would be a row. Who pulls with a
 /// token that was had before, or without any, is among the repository events alone. `isfuzzy` lets a missing table pass; a target
 /// without rows is noticed afterwards.
 fn query(window: Duration) -> String {
@@ -143,7 +136,7 @@ fn query(window: Duration) -> String {
          (ContainerRegistryRepositoryEvents | project TimeGenerated, Resource=_ResourceId, Caller=tostring(CallerIpAddress)) \
          | where TimeGenerated > ago({}s) \
          | extend Caller = replace_regex(Caller, @'^(\\d+\\.\\d+\\.\\d+\\.\\d+):\\d+$', @'\\1') \
-         | summarize Requests=count(), Last=max(TimeGenerated) by Resource, Caller",
+         | distinct Resource, Caller",
         window.as_secs()
     )
 }
@@ -156,7 +149,7 @@ fn rows(body: &Value, targets: &[ArmId]) -> Option<Vec<Caller>> {
         .map(|c| json::text(c, "/name").unwrap_or_default())
         .collect();
     let at = |name: &str| names.iter().position(|n| *n == name);
-    let (resource, caller, requests, last) = (at("Resource")?, at("Caller")?, at("Requests")?, at("Last")?);
+    let (resource, caller) = (at("Resource")?, at("Caller")?);
     let mut callers = Vec::new();
     for row in json::list(table, "/rows") {
         let logged = row.get(resource)?.as_str()?.to_ascii_lowercase();
@@ -172,8 +165,6 @@ fn rows(body: &Value, targets: &[ArmId]) -> Option<Vec<Caller>> {
         callers.push(Caller {
             target: target.clone(),
             address: row.get(caller)?.as_str().unwrap_or_default().to_owned(),
-            requests: row.get(requests)?.as_u64()?,
-            last_seen: row.get(last)?.as_str()?.parse().ok()?,
         });
     }
     Some(callers)
@@ -203,7 +194,7 @@ mod tests {
     }
 
     fn answer(rows: Value) -> Value {
-        let columns = ["Resource", "Caller", "Requests", "Last"].map(|name| json!({"name": name, "type": "string"}));
+        let columns = ["Resource", "Caller"].map(|name| json!({"name": name, "type": "string"}));
         json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]})
     }
 
@@ -211,44 +202,35 @@ mod tests {
     fn callers_are_gathered_by_address_without_port_private_ones_too() {
         let blob = format!("{}/blobServices/default", target("a").to_string().to_uppercase());
         let body = answer(json!([
-            [blob, "20.1.2.3:5000", 3, "2026-11-23T10:00:00Z"],
-            [blob, "20.1.2.3:5001", 4, "2026-11-23T11:00:00Z"],
-            [blob, "10.0.0.4:1", 9, "2026-11-23T11:00:00Z"],
-            [blob, "[fde4:8dba::7]:443", 2, "2026-11-23T11:00:00Z"],
-            ["/subscriptions/other", "20.9.9.9", 1, "2026-11-23T11:00:00Z"],
+            [blob, "20.1.2.3:5000"],
+            [blob, "20.1.2.3:5001"],
+            [blob, "10.0.0.4:1"],
+            [blob, "[fde4:8dba::7]:443"],
+            ["/subscriptions/other", "20.9.9.9"],
         ]));
         let callers = rows(&body, &[target("a")]).unwrap();
         let Fact::Seen(clients) = by_address(&wish(), &[target("a")], callers) else {
             panic!()
         };
-        let told: Vec<(&str, u64)> = clients.iter().map(|c| (c.address.as_str(), c.requests)).collect();
-        assert_eq!(told, [("10.0.0.4", 9), ("20.1.2.3", 7), ("fde4:8dba::7", 2)]);
-        assert_eq!(
-            clients[1].last_seen,
-            "2026-11-23T11:00:00Z".parse::<Timestamp>().unwrap()
-        );
+        let told: Vec<&str> = clients.iter().map(|c| c.address.as_str()).collect();
+        assert_eq!(told, ["10.0.0.4", "20.1.2.3", "fde4:8dba::7"]);
     }
 
     #[test]
     fn a_client_without_an_address_is_a_client() {
-        let row = |caller: Value| json!([target("a").to_string(), caller, 2, "2026-11-23T11:00:00Z"]);
+        let row = |caller: Value| json!([target("a").to_string(), caller]);
         let body = answer(json!([row(json!("")), row(json!(null)), row(json!(" "))]));
         let callers = rows(&body, &[target("a")]).unwrap();
         let Fact::Seen(clients) = by_address(&wish(), &[target("a")], callers) else {
             panic!()
         };
-        let told: Vec<(&str, u64)> = clients.iter().map(|c| (c.address.as_str(), c.requests)).collect();
-        assert_eq!(told, [("unknown address", 6)]);
+        let told: Vec<&str> = clients.iter().map(|c| c.address.as_str()).collect();
+        assert_eq!(told, ["unknown address"]);
     }
 
     #[test]
     fn a_silent_target_is_unknown_and_never_without_clients() {
-        let body = answer(json!([[
-            target("a").to_string(),
-            "10.0.0.4",
-            1,
-            "2026-11-23T11:00:00Z"
-        ]]));
+        let body = answer(json!([[target("a").to_string(), "10.0.0.4"]]));
         let both = [target("a"), target("b")];
         let unknown = by_address(&wish(), &both, rows(&body, &both).unwrap());
         assert!(unknown.ignorance().unwrap().attempt.contains("/b"));
@@ -257,7 +239,7 @@ mod tests {
         for nonsense in [
             json!({}),
             json!({"tables": []}),
-            answer(json!([[1, 2, 3, 4]])),
+            answer(json!([[1, 2]])),
             json!({"tables": [{"columns": [], "rows": []}]}),
         ] {
             assert_eq!(rows(&nonsense, &both), None, "{nonsense}");

@@ -91,7 +91,9 @@ fn each_built_in_cloud_has_endpoints_audiences_and_zones_of_its_own() {
 
 #[test]
 fn no_host_of_one_built_in_cloud_belongs_to_another() {
-    let suffixes: Vec<Vec<String>> = BuiltInCloud::iter().map(|c| c.cloud().unwrap().host_suffixes()).collect();
+    let suffixes: Vec<Vec<String>> = BuiltInCloud::iter()
+        .map(|c| c.cloud().unwrap().host_suffixes())
+        .collect();
     let distinct: BTreeSet<&String> = suffixes.iter().flatten().collect();
     assert_eq!(distinct.len(), suffixes.iter().map(Vec::len).sum::<usize>());
 }
@@ -137,7 +139,10 @@ fn a_child_type_has_the_version_of_its_parent_unless_it_has_one_of_its_own() {
     let version = |kind: &str| cloud.api_versions.of(kind).map(ToString::to_string);
     for (kind, expected) in [
         ("microsoft.network/privatednszones", Some("2024-06-01")),
-        ("Microsoft.Network/privateDnsZones/virtualNetworkLinks", Some("2024-06-01")),
+        (
+            "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
+            Some("2024-06-01"),
+        ),
         ("microsoft.network/privatednszones/a", Some("2025-01-01")),
         ("microsoft.network/loadbalancers", None),
         ("microsoft.network", None),
@@ -157,7 +162,10 @@ fn a_document_says_what_differs_or_everything() {
     );
     let (cloud, public) = (from_yaml(&differs).unwrap(), BuiltInCloud::AzurePublic.cloud().unwrap());
     assert_eq!(cloud.name, "Contoso");
-    assert_eq!(cloud.log_analytics.endpoint.to_string(), "https://logs.contoso.example/");
+    assert_eq!(
+        cloud.log_analytics.endpoint.to_string(),
+        "https://logs.contoso.example/"
+    );
     assert_eq!(cloud.log_analytics.api_version.as_str(), "v2");
     assert_eq!(cloud.zone(EndpointGroup::Blob), "privatelink.blob.contoso.example");
     assert_eq!(cloud.private_link.dfs, public.private_link.dfs);
@@ -166,9 +174,17 @@ fn a_document_says_what_differs_or_everything() {
     assert_eq!(storage.as_str(), "2026-04-01");
 
     // The built-in ones are documents like any other, under another name.
-    let whole = BuiltInCloud::AzurePublic.document().replace("name: AzurePublic", "name: Copy");
+    let whole = BuiltInCloud::AzurePublic
+        .document()
+        .replace("name: AzurePublic", "name: Copy");
     let copy = from_yaml(&whole).unwrap();
-    assert_eq!(Cloud { name: public.name.clone(), ..copy }, public);
+    assert_eq!(
+        Cloud {
+            name: public.name.clone(),
+            ..copy
+        },
+        public
+    );
     let china = from_yaml("name: Mine\nextends: AzureChina\n").unwrap();
     assert_eq!(china.zone(EndpointGroup::ContainerRegistry), "privatelink.azurecr.cn");
 }
@@ -176,18 +192,54 @@ fn a_document_says_what_differs_or_everything() {
 #[test]
 fn a_value_that_cannot_be_meant_is_told_with_its_line() {
     for (more, line, says) in [
-        ("authorityHost: http://login.example\n", 3, "write a URL with https, a host and perhaps a port"),
-        ("authorityHost: https://user@login.example\n", 3, "write a URL with https, a host and perhaps a port"),
-        ("authorityHost: https://login.example/tenant\n", 3, "write a URL with https, a host"),
+        (
+            "authorityHost: http://login.example\n",
+            3,
+            "write a URL with https, a host and perhaps a port",
+        ),
+        (
+            "authorityHost: https://user@login.example\n",
+            3,
+            "write a URL with https, a host and perhaps a port",
+        ),
+        (
+            "authorityHost: https://login.example/tenant\n",
+            3,
+            "write a URL with https, a host",
+        ),
         ("authorityHost: login.example\n", 3, "is no URL"),
         ("authorityHosts: https://login.example\n", 3, "authorityHosts"),
         ("\nresourceManager: {endpoint: https://arm.example}\n", 4, "audience"),
-        ("resourceManager:\n  endpoint: https://arm.example\n  audience: https://arm.example/.default\n", 5, "without /.default"),
-        ("privateLink:\n  blob: {suffix: blob, zone: privatelink.blob.example}\n", 4, "fully qualified domain name"),
-        ("privateLink:\n  blobs: {suffix: blob.example, zone: privatelink.blob.example}\n", 4, "blobs"),
-        ("apiVersions:\n  Microsoft.Resources/tags: newest\n", 4, "write an API version as a date"),
-        ("storage: {serviceVersion: 2023-11}\n", 3, "write an API version as a date"),
-        ("logAnalytics: {endpoint: https://l.example, audience: https://l.example, apiVersion: v1/x}\n", 3, "one segment of a path"),
+        (
+            "resourceManager:\n  endpoint: https://arm.example\n  audience: https://arm.example/.default\n",
+            5,
+            "without /.default",
+        ),
+        (
+            "privateLink:\n  blob: {suffix: blob, zone: privatelink.blob.example}\n",
+            4,
+            "fully qualified domain name",
+        ),
+        (
+            "privateLink:\n  blobs: {suffix: blob.example, zone: privatelink.blob.example}\n",
+            4,
+            "blobs",
+        ),
+        (
+            "apiVersions:\n  Microsoft.Resources/tags: newest\n",
+            4,
+            "write an API version as a date",
+        ),
+        (
+            "storage: {serviceVersion: 2023-11}\n",
+            3,
+            "write an API version as a date",
+        ),
+        (
+            "logAnalytics: {endpoint: https://l.example, audience: https://l.example, apiVersion: v1/x}\n",
+            3,
+            "one segment of a path",
+        ),
         ("name: Twice\n", 3, "duplicate"),
         ("storage: [\n", 4, ""),
     ] {
@@ -197,12 +249,19 @@ fn a_value_that_cannot_be_meant_is_told_with_its_line() {
         assert!(told.contains(&format!("line {line}")), "{more}: {told}");
     }
     let unknown = told("name: X\nextends: AzureGerman\n");
-    assert!(unknown.contains("line 2") && unknown.contains("AzureUSGovernment"), "{unknown}");
+    assert!(
+        unknown.contains("line 2") && unknown.contains("AzureUSGovernment"),
+        "{unknown}"
+    );
 }
 
 #[test]
 fn what_is_missing_or_contradicts_itself_is_told_with_its_field() {
-    let public = || BuiltInCloud::AzurePublic.document().replace("name: AzurePublic", "name: Copy");
+    let public = || {
+        BuiltInCloud::AzurePublic
+            .document()
+            .replace("name: AzurePublic", "name: Copy")
+    };
     let without = |line: &str| {
         let text = public();
         let kept = text.lines().filter(|l| !l.trim_start().starts_with(line));
@@ -213,17 +272,35 @@ fn what_is_missing_or_contradicts_itself_is_told_with_its_field() {
         ("authorityHost:", "authorityHost"),
         ("tokenExchangeAudience:", "tokenExchangeAudience"),
         ("dfs:", "privateLink.dfs"),
-        ("Microsoft.Authorization/locks", "apiVersions.Microsoft.Authorization/locks"),
+        (
+            "Microsoft.Authorization/locks",
+            "apiVersions.Microsoft.Authorization/locks",
+        ),
     ] {
         assert_eq!(without(line), format!("read the cloud's document: {field}: {missing}"));
     }
     let storage = "apiVersions:\n  Microsoft.Storage/storageAccounts:";
     for (more, says) in [
-        (format!("{storage} 2023-01-01\n"), "2023-01-01 is too old, write 2025-06-01 or a newer one: an older one does not show ipv6Rules"),
-        (format!("{storage} 2025-05-01-preview\n"), "2025-05-01-preview is too old"),
-        ("apiVersions:\n  Microsoft.Compute/disks: 2024-01-01\n".to_owned(), "apiVersions.Microsoft.Compute/disks: the operator asks for no such type"),
-        ("privateLink:\n  dfs: {suffix: blob.core.windows.net, zone: z.example}\n".to_owned(), "privateLink.dfs.suffix: blob has the same one"),
-        ("privateLink:\n  blob: {suffix: a.example, zone: a.example}\n".to_owned(), "privateLink.blob.zone: it is the suffix"),
+        (
+            format!("{storage} 2023-01-01\n"),
+            "2023-01-01 is too old, write 2025-06-01 or a newer one: an older one does not show ipv6Rules",
+        ),
+        (
+            format!("{storage} 2025-05-01-preview\n"),
+            "2025-05-01-preview is too old",
+        ),
+        (
+            "apiVersions:\n  Microsoft.Compute/disks: 2024-01-01\n".to_owned(),
+            "apiVersions.Microsoft.Compute/disks: the operator asks for no such type",
+        ),
+        (
+            "privateLink:\n  dfs: {suffix: blob.core.windows.net, zone: z.example}\n".to_owned(),
+            "privateLink.dfs.suffix: blob has the same one",
+        ),
+        (
+            "privateLink:\n  blob: {suffix: a.example, zone: a.example}\n".to_owned(),
+            "privateLink.blob.zone: it is the suffix",
+        ),
     ] {
         let told = told(&format!("{OWN}{more}"));
         assert!(told.contains(says), "{told}");
@@ -244,9 +321,18 @@ fn names_move_between_suffix_and_zone_and_only_below_them() {
     assert_eq!(private, "c.westeurope.data.privatelink.azurecr.io");
     assert_eq!(cloud.public_name(&name(&private)), Some(data.clone()));
     assert_eq!(cloud.public_name(&data), Some(data));
-    for foreign in ["azurecr.io", "evilazurecr.io", "c.azurecr.us", "c.azurecr.io.evil.example"] {
+    for foreign in [
+        "azurecr.io",
+        "evilazurecr.io",
+        "c.azurecr.us",
+        "c.azurecr.io.evil.example",
+    ] {
         assert_eq!(cloud.record_name(group, &name(foreign)), None, "{foreign}");
     }
     let other = name("c.privatelink.azurecr.us");
-    assert_eq!(cloud.public_name(&other), Some(other), "a zone of another cloud is a name like any other");
+    assert_eq!(
+        cloud.public_name(&other),
+        Some(other),
+        "a zone of another cloud is a name like any other"
+    );
 }

@@ -152,7 +152,10 @@ fn another_cloud_is_told_to_operator_and_agent_and_in_the_token_of_the_operator(
         };
         let pod = deployment(&china);
         let env = pod["containers"][0]["env"].as_array().unwrap();
-        assert!(env.contains(&json!({"name": "SREG_AZURE_CLOUD", "value": "AzureChina"})), "{env:?}");
+        assert!(
+            env.contains(&json!({"name": "SREG_AZURE_CLOUD", "value": "AzureChina"})),
+            "{env:?}"
+        );
         assert!(!deployment(&installation()).to_string().contains("SREG_AZURE_CLOUD"));
         let audience = pod.pointer("/volumes/0/projected/sources/0/serviceAccountToken/audience");
         let expected = has_token.then(|| json!("api://AzureADTokenExchangeChina"));

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,7 +22,8 @@ use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::*;
 use sreg_domain::{
-    ArmId, BuiltInCloud, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Grants, Location, PublicNetworkAccess, Seen, naming,
+    ArmId, BuiltInCloud, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Grants, Location, PublicNetworkAccess,
+    Seen, naming,
 };
 use sreg_planner::{Floors, PlanSettings, validate};
 
@@ -372,6 +374,7 @@ impl World {
             locks: BTreeMap::new(),
             rights: BTreeMap::new(),
             operations: Vec::new(),
+            also_changed: Vec::new(),
             odd: Vec::new(),
         };
         let cluster = ClusterSeen {
@@ -382,7 +385,6 @@ impl World {
             published_dns: Fact::Absent,
             approvals: Fact::Seen(Vec::new()),
             break_glasses: Fact::Seen(Vec::new()),
-            rollout: Fact::Absent,
         };
         let seen = Seen {
             at: now,
@@ -505,7 +507,6 @@ impl World {
         for place in &self.desired.endpoints {
             let known = SubnetSeen {
                 id: place.subnet.clone(),
-                private_endpoint_network_policies: Some("Disabled".into()),
                 free_addresses: Some(200),
             };
             self.seen

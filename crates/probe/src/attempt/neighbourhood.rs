@@ -106,9 +106,14 @@ impl Neighbourhood {
 
 /// Names that may be asked for.
 pub fn host_suffixes() -> Vec<String> {
-    ["api.azureml.ms", "blob.core.windows.net", "dfs.core.windows.net", "azurecr.io"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "api.azureml.ms",
+        "blob.core.windows.net",
+        "dfs.core.windows.net",
+        "azurecr.io",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 async fn proxied(stream: TcpStream, peers: Arc<HashMap<SocketAddr, Peer>>, udp: bool) {

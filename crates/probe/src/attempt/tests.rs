@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{Dialer, ResolverAddress, TrustRoots};
-use neighbourhood::{Authority, By, Neighbourhood, Peer, direct_dns, dns, reply, serve_tls};
+use neighbourhood::{Authority, By, Neighbourhood, Peer, direct_dns, dns, host_suffixes, reply, serve_tls};
 
 const FQDN: &str = "crcontoso.azurecr.io";
 const PRIVATE: &str = "crcontoso.privatelink.azurecr.io";

@@ -407,7 +407,9 @@ async fn settings_that_can_never_work_end_the_start() {
             watch::channel(AgentHealth::default()).0,
         )
     };
-    let error = start(AgentSettings::new("Hub Agent", "pod-1", &cloud())).await.unwrap_err();
+    let error = start(AgentSettings::new("Hub Agent", "pod-1", &cloud()))
+        .await
+        .unwrap_err();
     assert!(matches!(error, AgentError::Name(_)), "{error}");
     let settings = AgentSettings {
         extra_roots_pem: Some(b"no certificate".to_vec()),

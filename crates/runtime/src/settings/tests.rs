@@ -45,10 +45,7 @@ fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
 #[test]
 fn namespaces_are_repeated_or_separated_by_commas() {
     let typed = parse(&["--namespace", "a,b", "--namespace", "c"]).unwrap();
-    assert_eq!(
-        typed.serve.controller(public()).namespaces.unwrap(),
-        ["a", "b", "c"]
-    );
+    assert_eq!(typed.serve.controller(public()).namespaces.unwrap(), ["a", "b", "c"]);
 }
 
 #[test]
@@ -128,7 +125,11 @@ fn a_cloud_brings_its_endpoints_and_an_authority_of_ones_own_goes_before_its() {
     let china = azure(&[&identity[..], &["--azure-cloud", "azurechina"]].concat(), None).unwrap();
     assert_eq!(*china.cloud, BuiltInCloud::AzureChina.cloud().unwrap());
     assert_eq!(china.authority_host, None);
-    let own = azure(&[&identity[..], &["--azure-authority-host", "https://127.0.0.1:8443"]].concat(), None).unwrap();
+    let own = azure(
+        &[&identity[..], &["--azure-authority-host", "https://127.0.0.1:8443"]].concat(),
+        None,
+    )
+    .unwrap();
     assert_eq!(own.authority_host.unwrap().as_str(), "https://127.0.0.1:8443/");
     assert_eq!(own.cloud, public());
 }
@@ -140,10 +141,17 @@ fn a_cloud_of_ones_own_comes_from_its_file_and_what_is_wrong_there_is_told_with_
     let file = path.to_str().unwrap();
     let typed = ["--azure-credential", "managed-identity", "--azure-cloud-file", file];
     let service = "{endpoint: https://arm.contoso.example, audience: https://arm.contoso.example}";
-    std::fs::write(&path, format!("name: Contoso\nextends: AzurePublic\nresourceManager: {service}\n")).unwrap();
+    std::fs::write(
+        &path,
+        format!("name: Contoso\nextends: AzurePublic\nresourceManager: {service}\n"),
+    )
+    .unwrap();
     let settings = azure(&typed, None).unwrap();
     assert_eq!(settings.cloud.name, "Contoso");
-    assert_eq!(settings.cloud.resource_manager.endpoint.to_string(), "https://arm.contoso.example/");
+    assert_eq!(
+        settings.cloud.resource_manager.endpoint.to_string(),
+        "https://arm.contoso.example/"
+    );
 
     std::fs::write(&path, "name: Contoso\nextends: AzurePublic\nresourceManger: x\n").unwrap();
     let refused = azure(&typed, None).unwrap_err();
@@ -154,7 +162,9 @@ fn a_cloud_of_ones_own_comes_from_its_file_and_what_is_wrong_there_is_told_with_
     std::fs::remove_file(&path).unwrap();
     let gone = azure(&typed, None).unwrap_err().to_string();
     assert_eq!(gone, format!("read {file} for --azure-cloud-file"));
-    let both = parse(&["--azure-cloud", "AzureChina", "--azure-cloud-file", file]).unwrap_err().to_string();
+    let both = parse(&["--azure-cloud", "AzureChina", "--azure-cloud-file", file])
+        .unwrap_err()
+        .to_string();
     assert!(both.contains("cannot be used with"), "{both}");
 }
 
