@@ -59,8 +59,6 @@ pub enum State {
     AwaitingApproval,
     /// The lockdown window is not open.
     AwaitingWindow,
-    /// A `LockdownRollout` has not reached this object.
-    AwaitingRollout,
     /// Somebody must act outside (DNS by policy or external DNS, clients still public).
     AwaitingAction,
     /// Locked and proven.
@@ -97,7 +95,6 @@ impl State {
             | State::AwaitingConnectionApproval
             | State::AwaitingApproval
             | State::AwaitingWindow
-            | State::AwaitingRollout
             | State::AwaitingAction
             | State::Locked
             | State::Open

@@ -560,8 +560,6 @@ pub enum LockdownGate {
     Approval,
     /// `window` must be open.
     Window,
-    /// A `LockdownRollout` must have reached this object.
-    Rollout,
 }
 
 /// A recurring window.

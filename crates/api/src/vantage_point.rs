@@ -28,7 +28,7 @@ use crate::rules::*;
         .message("set virtualNetworkResourceId if, and only if, network is VirtualNetwork")
 )]
 pub struct VantagePointSpec {
-    /// What kind of network the vantage point stands in. `Public` proves the absence of access after lockdown.
+    /// What kind of network the vantage point stands in.
     pub network: VantageNetwork,
     /// ARM id of the virtual network it stands in; only with `network: VirtualNetwork`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +59,4 @@ pub enum VantageNetwork {
     VirtualNetwork,
     /// The customer's own network.
     OnPremises,
-    /// The internet.
-    Public,
 }

@@ -78,11 +78,15 @@ pub(crate) fn serve(
             )
         })
         .and_then(|token| crate::tokens::check(control, token, clock));
-    let (principal, _) = match checked {
+    let (principal, audience) = match checked {
         Ok(checked) => checked,
         Err(refusal) => return (refusal.answer(), None),
     };
     let object_id = Some(principal.object_id.clone());
+    if !audience.contains("loganalytics") {
+        let said = format!("The provided authentication is not valid for this resource: {audience}.");
+        return (ArmError::new(403, "InvalidTokenError", said).answer(), object_id);
+    }
     let found = world
         .of_kind(WORKSPACE)
         .find(|w| text(&w.body, "/properties/customerId").eq_ignore_ascii_case(customer));

@@ -14,6 +14,7 @@ use sreg_domain::{ArmId, Known, NetworkRule};
 use tokio::time::Instant;
 use url::Url;
 
+use crate::also_changed::OtherChanges;
 use crate::arm::Arm;
 use crate::eyes::{Definitions, Neighbours, Patience, Rights, no_definitions, no_rights};
 use crate::identity::Tokens;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) policies: Definitions,
     pub(crate) neighbours: Neighbours,
     pub(crate) rights: Rights,
+    pub(crate) also_changed: OtherChanges,
     created: Mutex<HashMap<ArmId, Instant>>,
     /// Rules of firewalls that Azure refused a moment ago, by target and rule, until when, and why.
     refused_rules: Mutex<HashMap<(ArmId, String), (Instant, Failure)>>,
@@ -70,17 +72,7 @@ pub fn connect(settings: AzureSettings) -> Result<AzureClient, ConnectError> {
 
 /// A client over any transport: a simulator in the same process, or a test that answers nonsense. Nothing is sent yet.
 pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) -> Result<AzureClient, ConnectError> {
-    for endpoint in [
-        Some(&settings.arm_endpoint),
-        settings.authority_host.as_ref(),
-        settings.discovery_endpoint.as_ref(),
-    ]
-    .into_iter()
-    .flatten()
-    .chain([&settings.log_analytics_endpoint])
-    {
-        check_endpoint(endpoint)?;
-    }
+    settings.authority_host.as_ref().map_or(Ok(()), check_endpoint)?;
     let tokens = Tokens::new(&settings, transport.clone())?;
     let arm = Arm::new(&settings, tokens, transport);
     let inner = Inner {
@@ -89,6 +81,7 @@ pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) 
         policies: no_definitions(),
         neighbours: Neighbours::default(),
         rights: no_rights(),
+        also_changed: OtherChanges::default(),
         created: Mutex::default(),
         refused_rules: Mutex::default(),
     };

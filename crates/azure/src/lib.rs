@@ -1,12 +1,13 @@
-//! Eyes and Hands: the ARM client, operations, budgets, credentials, discovery. The only crate that knows a URL.
+//! Eyes and Hands: the ARM client, operations, budgets, credentials, discovery. The only crate that makes a URL.
 //!
 //! ```text
-//! Desired, Known      ─► Eyes  ─ GET ─┐            ┌─ settings: endpoint, authority, CA, budgets
+//! Desired, Known      ─► Eyes  ─ GET ─┐            ┌─ settings: cloud, CA, budgets
 //!                                     ├─► arm ─► pipeline (azure_core, retries off) ─► HTTPS
 //! StepId, AzureAction ─► Hands ─ PUT ─┘     ▲
 //!                                           └─ identity: one token per scope, rebuilt after a 401
 //! ```
 
+mod also_changed;
 mod arm;
 mod client;
 mod edit;

@@ -1,6 +1,7 @@
-//! What the client is told: endpoints, credential, cloud, budgets. Values only; whoever starts the process sets them.
+//! What the client is told: cloud, credential, budgets. Values only; whoever starts the process sets them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -10,10 +11,10 @@ use url::Url;
 /// How to reach one Azure.
 #[derive(Debug, Clone)]
 pub struct AzureSettings {
-    /// Azure Resource Manager; default `https://management.azure.com`. Its origin is also the only one that poll URLs and
-    /// next links may have, and `{origin}/.default` is the scope of tokens for it.
-    pub arm_endpoint: Url,
-    /// Entra's authority; `None`: `AZURE_AUTHORITY_HOST`, else the public one. Must be https.
+    /// The cloud: its endpoints, audiences, names and API versions. The origin of its Resource Manager is the only one that
+    /// poll URLs and next links may have.
+    pub cloud: Arc<Cloud>,
+    /// Asked for tokens instead of the cloud's own authority. Must be https.
     pub authority_host: Option<Url>,
     /// Trust these certificates (PEM) and no others; `None`: the system's.
     pub ca_pem: Option<Vec<u8>>,
@@ -23,16 +24,6 @@ pub struct AzureSettings {
     pub client_id: Option<String>,
     /// What we prove our identity with.
     pub credential: CredentialKind,
-    /// The cloud's names.
-    pub cloud: Cloud,
-    /// Replaces scheme, host and port of every registry's `discoveryUrl`.
-    pub discovery_endpoint: Option<Url>,
-    /// Audience of Azure ML tokens, which discovery is asked with when it refuses an ARM token (azure.md §2).
-    pub ml_audience: String,
-    /// Log Analytics' query API, for clients seen from public addresses (azure.md §8.4).
-    pub log_analytics_endpoint: Url,
-    /// api-version of `Microsoft.MachineLearningServices/registries` (azure.md §1.1).
-    pub registry_api_version: String,
     /// Longest time that one call may take, its body included.
     pub call_timeout: Duration,
     /// Longest time that fetching a token may take.
@@ -44,42 +35,21 @@ pub struct AzureSettings {
 }
 
 impl AzureSettings {
-    /// The public cloud with its defaults.
-    pub fn new(tenant_id: impl Into<String>, credential: CredentialKind) -> Result<AzureSettings, ConnectError> {
-        Ok(AzureSettings {
-            arm_endpoint: parse("https://management.azure.com")?,
+    /// A cloud with the defaults for all else.
+    pub fn new(cloud: Arc<Cloud>, tenant_id: impl Into<String>, credential: CredentialKind) -> AzureSettings {
+        AzureSettings {
+            cloud,
             authority_host: None,
             ca_pem: None,
             tenant_id: tenant_id.into(),
             client_id: None,
             credential,
-            cloud: Cloud::public(),
-            discovery_endpoint: None,
-            ml_audience: "https://ml.azure.com".to_owned(),
-            log_analytics_endpoint: parse("https://api.loganalytics.io")?,
-            registry_api_version: "2025-12-01".to_owned(),
             call_timeout: Duration::from_secs(30),
             token_timeout: Duration::from_secs(20),
             budgets: Budgets::default(),
             concurrency: 16,
-        })
-    }
-
-    /// The same in another cloud: its names, and the audience that belongs to them (azure.md §2).
-    pub fn in_cloud(mut self, cloud: Cloud) -> AzureSettings {
-        self.ml_audience = match cloud.registry_suffix.as_str() {
-            "api.ml.azure.us" => "https://ml.azure.us",
-            "api.ml.azure.cn" => "https://ml.azure.cn",
-            _ => "https://ml.azure.com",
         }
-        .to_owned();
-        self.cloud = cloud;
-        self
     }
-}
-
-fn parse(url: &str) -> Result<Url, ConnectError> {
-    Url::parse(url).map_err(|_| ConnectError::Endpoint(url.to_owned()))
 }
 
 /// What we prove our identity with.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sreg_api::grant::RegistryOperation;
@@ -26,7 +27,7 @@ pub struct Desired {
     /// Id of the cluster that the object lives in, and of the operator there ([`naming::cluster_id`](crate::naming::cluster_id)).
     pub cluster: String,
     /// The cloud's names.
-    pub cloud: Cloud,
+    pub cloud: Arc<Cloud>,
     /// The registry.
     pub registry: ArmId,
     /// Create it there if it does not exist: primary region first.

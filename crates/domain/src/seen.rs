@@ -183,8 +183,6 @@ pub struct ClusterSeen {
     pub approvals: Fact<Vec<ApprovalSeen>>,
     /// `BreakGlass` objects for this registry.
     pub break_glasses: Fact<Vec<BreakGlassSeen>>,
-    /// A `LockdownRollout` has reached this object; `Absent` while there is none.
-    pub rollout: Fact<bool>,
 }
 
 /// Who holds the claim on an Azure registry.
@@ -420,6 +418,8 @@ pub struct AzureSeen {
     pub rights: BTreeMap<ArmId, Fact<Permissions>>,
     /// Operations that status recorded, and how they stand now.
     pub operations: Vec<OperationSeen>,
+    /// What else changed with writes of this process, on the registry and the accounts, for a day.
+    pub also_changed: Vec<AlsoChanged>,
     /// Items of lists that are no sense and none of ours, and that somebody may want to know of; one sentence each, sorted.
     pub odd: Vec<String>,
 }
@@ -450,6 +450,7 @@ impl AzureSeen {
             locks: BTreeMap::new(),
             rights: BTreeMap::new(),
             operations: Vec::new(),
+            also_changed: Vec::new(),
             odd: Vec::new(),
         }
     }
@@ -731,8 +732,6 @@ pub enum Coverage {
 pub struct SubnetSeen {
     /// As Azure spells it.
     pub id: ArmId,
-    /// `privateEndpointNetworkPolicies`.
-    pub private_endpoint_network_policies: Option<String>,
     /// How many addresses are left at most: what its prefixes hold, less what Azure keeps and what is seen to be in use. `None`:
     /// not to be told.
     pub free_addresses: Option<usize>,
@@ -862,10 +861,17 @@ pub struct PublicClient {
     pub address: String,
     /// Which target it asked.
     pub target: ArmId,
-    /// How many requests.
-    pub requests: u64,
-    /// The latest.
-    pub last_seen: Timestamp,
+}
+
+/// Fields of a target that changed with a write of ours, besides those that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlsoChanged {
+    /// The target.
+    pub resource: ArmId,
+    /// The step that wrote.
+    pub step: StepId,
+    /// JSON pointers of the fields.
+    pub fields: Vec<String>,
 }
 
 /// An operation that status recorded, and how it stands.

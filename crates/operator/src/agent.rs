@@ -21,7 +21,9 @@ const KINDS: [&str; 2] = ["vantagepoints", "connectivityprobes"];
 /// # Errors
 /// A setting cannot be used, or a part failed for good.
 pub async fn run(args: AgentArgs, shutdown: CancellationToken) -> Result<()> {
-    let settings = args.probe.agent(&args.name, process::identity())?;
+    let settings = args
+        .probe
+        .agent(&args.name, process::identity(), args.cloud.cloud()?.as_ref())?;
     let client = Client::try_from(process::kube_config().await?).context("make a client for the API server")?;
     let health = Arc::new(Health::new([Gate::Crds, Gate::VantagePoint]));
     let server = HealthServer::bind(args.health.health_address).await?;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use sreg_settings::{AzureArgs, LogArgs};
+use sreg_domain::BuiltInCloud;
+use sreg_settings::{AzureArgs, CloudArgs, LogArgs, built_in_cloud};
 
 use crate::manifests::{Agent, Image, Installation, Part, ServiceAccount};
 use crate::settings::{HealthArgs, LeaderArgs, ProbeArgs, ServeArgs};
@@ -82,6 +83,9 @@ pub struct AgentArgs {
     /// Name of the VantagePoint that this agent is
     #[arg(long, value_name = "NAME", env = "VANTAGE_POINT")]
     pub name: String,
+    /// Whose hosts it may contact.
+    #[command(flatten)]
+    pub cloud: CloudArgs,
     /// What probes trust.
     #[command(flatten)]
     pub probe: ProbeArgs,
@@ -118,6 +122,15 @@ pub struct CrdArgs {
     /// where Deployments are printed. Default with --out: a name below registry.example, where nothing is, for a kustomization to replace
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<Image>,
+    /// The Azure cloud of operator and agent. A cloud of your own is a file, which an overlay mounts: docs/install.md
+    #[arg(
+        long,
+        value_name = "CLOUD",
+        default_value_t = BuiltInCloud::AzurePublic,
+        ignore_case = true,
+        value_parser = built_in_cloud()
+    )]
+    pub azure_cloud: BuiltInCloud,
 }
 
 /// Stands in the committed base. No registry can have a host under `.example`: who forgets to replace it pulls nothing.
@@ -144,6 +157,8 @@ impl CrdArgs {
             operator: self.operator_service_account.clone(),
             agents: self.agents.clone(),
             image,
+            azure_cloud: self.azure_cloud,
+            token_exchange_audience: self.azure_cloud.cloud()?.token_exchange_audience,
         })
     }
 

@@ -54,18 +54,19 @@ impl Settings {
         let secret = std::env::var(CLIENT_SECRET_VARIABLE).ok();
         let lease = args.leader.lease(&args.serve.operator_namespace, &identity);
         lease.as_ref().map(LeaseSettings::check).transpose()?;
-        let mut controller = args.serve.controller(args.azure.azure_cloud.names());
+        let cloud = args.azure.cloud.cloud()?;
+        let mut controller = args.serve.controller(Arc::clone(&cloud));
         if let Some(lease) = &lease {
             controller.write_deadline = controller.write_deadline.min(lease.longest_write());
         }
         Ok(Settings {
             controller,
-            azure: args.azure.settings(secret)?,
             embedded: args
                 .vantage_point
                 .as_deref()
-                .map(|name| args.probe.agent(name, &identity))
+                .map(|name| args.probe.agent(name, &identity, &cloud))
                 .transpose()?,
+            azure: args.azure.settings(cloud, secret)?,
             lease,
             identity,
         })
@@ -98,6 +99,7 @@ pub async fn run(args: RunArgs, shutdown: CancellationToken) -> Result<()> {
     tracing::info!(
         address = %server.address(),
         identity = settings.identity,
+        cloud = settings.azure.cloud.name,
         version = env!("CARGO_PKG_VERSION"),
         "operator started"
     );

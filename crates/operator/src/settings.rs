@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
@@ -38,7 +39,7 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// What the controller is told.
-    pub fn controller(&self, cloud: Cloud) -> ControllerSettings {
+    pub fn controller(&self, cloud: Arc<Cloud>) -> ControllerSettings {
         let mut settings = ControllerSettings::new(&self.operator_namespace, self.plan.plan(cloud));
         settings.namespaces = (!self.namespaces.is_empty()).then(|| self.namespaces.clone());
         settings.concurrency = usize::from(self.concurrency);
@@ -122,8 +123,13 @@ impl ProbeArgs {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn agent(&self, vantage_point: &str, identity: impl Into<String>) -> Result<AgentSettings, SettingsError> {
-        let mut settings = AgentSettings::new(vantage_point, identity);
+    pub fn agent(
+        &self,
+        vantage_point: &str,
+        identity: impl Into<String>,
+        cloud: &Cloud,
+    ) -> Result<AgentSettings, SettingsError> {
+        let mut settings = AgentSettings::new(vantage_point, identity, cloud);
         settings.extra_roots_pem = read_if_named("--probe-ca-file", self.probe_ca_file.as_deref())?;
         Ok(settings)
     }

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -20,7 +21,8 @@ use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::*;
 use sreg_domain::{
-    ArmId, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Grants, Location, PublicNetworkAccess, Seen, naming,
+    ArmId, BuiltInCloud, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Grants, Location, PublicNetworkAccess,
+    Seen, naming,
 };
 use sreg_planner::{Floors, PlanSettings, validate};
 
@@ -103,10 +105,16 @@ spec:
   verification: {consecutiveSuccesses: 3, interval: 30s, maxAge: 10m, dnsSettle: 1h}
 "#;
 
+/// The public cloud, read once: some tests make a hundred thousand worlds.
+pub fn cloud() -> Arc<Cloud> {
+    static CLOUD: LazyLock<Arc<Cloud>> = LazyLock::new(|| Arc::new(BuiltInCloud::AzurePublic.cloud().unwrap()));
+    Arc::clone(&CLOUD)
+}
+
 pub fn settings() -> PlanSettings {
     PlanSettings {
         installation: "test".into(),
-        cloud: Cloud::public(),
+        cloud: cloud(),
         max_break_glass: Duration::from_secs(4 * 3600),
         floors: Floors::default(),
         cluster: CLUSTER.into(),
@@ -365,6 +373,7 @@ impl World {
             locks: BTreeMap::new(),
             rights: BTreeMap::new(),
             operations: Vec::new(),
+            also_changed: Vec::new(),
             odd: Vec::new(),
         };
         let cluster = ClusterSeen {
@@ -375,7 +384,6 @@ impl World {
             published_dns: Fact::Absent,
             approvals: Fact::Seen(Vec::new()),
             break_glasses: Fact::Seen(Vec::new()),
-            rollout: Fact::Absent,
         };
         let seen = Seen {
             at: now,
@@ -498,7 +506,6 @@ impl World {
         for place in &self.desired.endpoints {
             let known = SubnetSeen {
                 id: place.subnet.clone(),
-                private_endpoint_network_policies: Some("Disabled".into()),
                 free_addresses: Some(200),
             };
             self.seen

@@ -412,7 +412,6 @@ impl World {
         add(&mut all, "published DNS", |s| s.cluster.published_dns = gone());
         add(&mut all, "approvals", |s| s.cluster.approvals = gone());
         add(&mut all, "break-glasses", |s| s.cluster.break_glasses = gone());
-        add(&mut all, "rollout", |s| s.cluster.rollout = gone());
         add(&mut all, "principal", |s| s.azure.principal = gone());
         add(&mut all, "registry", |s| s.azure.registry = gone());
         add(&mut all, "discovery", |s| s.azure.discovery = gone());

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::desired::Violation;
 use sreg_domain::reasons::LookAgain;
-use sreg_domain::seen::{IgnoranceKind, OperationState};
+use sreg_domain::seen::{AlsoChanged, IgnoranceKind, OperationState};
 use sreg_domain::{Action, ClusterAction, Desired, Fact, Seen};
 
 use crate::break_glass::{self, Standing};
@@ -239,6 +239,9 @@ fn live(view: &View<'_>) -> Plan {
         for odd in &view.seen.azure.odd {
             draft.find(FindingReason::LeftOut, odd.clone());
         }
+        for also in &view.seen.azure.also_changed {
+            draft.find(FindingReason::AlsoChanged, also_changed(also));
+        }
         attempts::hold(view, &mut draft);
         preflight::hold(view, &wanted, &mut draft);
         (assessment.name_changes, assessment.approved_changes) = name_changes::hold(view, &wanted, &mut draft);
@@ -259,6 +262,24 @@ fn live(view: &View<'_>) -> Plan {
     }
     let waves = waves(view, &mut draft);
     finish(view, waves, draft, assessment)
+}
+
+/// Fields named in one message; status is no place for long lists.
+const MOST_FIELDS: usize = 8;
+
+fn also_changed(also: &AlsoChanged) -> String {
+    let named: Vec<&str> = also.fields.iter().take(MOST_FIELDS).map(String::as_str).collect();
+    let more = match also.fields.len().saturating_sub(MOST_FIELDS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{}: fields of {} changed that the operator did not write: {}{more}. Who changed them: az monitor activity-log list --resource-id {} --offset 1d",
+        also.step,
+        also.resource.name(),
+        named.join(", "),
+        also.resource
+    )
 }
 
 /// Public access: who may open it comes before who wants it closed.

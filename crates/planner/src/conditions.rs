@@ -61,7 +61,6 @@ pub fn trio(state: State) -> (Truth, Truth, Truth) {
         State::AwaitingConnectionApproval
         | State::AwaitingApproval
         | State::AwaitingWindow
-        | State::AwaitingRollout
         | State::AwaitingAction
         | State::BreakGlass => (False, False, False),
         State::Locked | State::Open | State::Observed => (True, False, False),
@@ -231,7 +230,6 @@ mod tests {
                 State::AwaitingConnectionApproval => (False, False, False),
                 State::AwaitingApproval => (False, False, False),
                 State::AwaitingWindow => (False, False, False),
-                State::AwaitingRollout => (False, False, False),
                 State::AwaitingAction => (False, False, False),
                 State::Locked => (True, False, False),
                 State::Open => (True, False, False),

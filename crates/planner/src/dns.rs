@@ -271,9 +271,11 @@ fn right_policy(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: &Lin
             || "somebody else".to_owned(),
             |owner| format!("{owner} (its tag {OWNER_TAG})"),
         );
+        let version = view.desired.cloud.api_versions.of(&link.id.kind());
+        let version = version.map_or_else(String::new, |version| format!("--api-version {version} "));
         return draft.find(
             FindingReason::SettingDiffers,
-            format!("link {} was made by {maker} and has resolutionPolicy {found}, where entry {} wants {wanted}: ask whoever made it, or run az resource update --ids {} --api-version 2024-06-01 --set properties.resolutionPolicy={wanted}", link.id, place.name, link.id),
+            format!("link {} was made by {maker} and has resolutionPolicy {found}, where entry {} wants {wanted}: ask whoever made it, or run az resource update --ids {} {version}--set properties.resolutionPolicy={wanted}", link.id, place.name, link.id),
         );
     }
     if !may || view.running(&link.id).is_some() {

@@ -12,7 +12,6 @@
 //! | way back | nothing forbids opening again, or a `ChangeApproval` acknowledges it; no resource lock forbids closing whatever is open |
 //! | Approval | a `ChangeApproval` of kind Lockdown names the digest |
 //! | Window | the window is open; a lock that only comes back does not wait for it |
-//! | Rollout | a rollout has reached the object |
 
 use std::time::Duration;
 
@@ -93,7 +92,6 @@ pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<W
     waits.extend(public_clients(view, draft));
     waits.extend(way_back(view, paths, draft));
     waits.extend(window_gate(view, draft));
-    waits.extend(rollout(view));
     waits
 }
 
@@ -320,19 +318,5 @@ fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
             }
             Some(closed(opens))
         }
-    }
-}
-
-fn rollout(view: &View<'_>) -> Option<Wait> {
-    if !view.desired.gates.contains(&LockdownGate::Rollout) {
-        return None;
-    }
-    match &view.seen.cluster.rollout {
-        Fact::Seen(true) => None,
-        Fact::Seen(false) | Fact::Absent => Some(Wait::new(
-            WaitReason::RolloutPending,
-            "no LockdownRollout has reached this object, and this version has none to offer yet: take Rollout out of spec.publicAccess.lockdown.waitFor, or wait for the version that has",
-        )),
-        unknown @ Fact::Unknown(_) => Some(not_known("LockdownRollouts", unknown)),
     }
 }

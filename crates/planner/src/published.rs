@@ -194,14 +194,17 @@ fn names(records: &[Record]) -> String {
 }
 
 fn forwarders(records: &[Record]) -> String {
-    let zones: BTreeSet<&str> = records
-        .iter()
-        .filter_map(|r| Some(r.private.as_ref()?.0.as_str()))
-        .collect();
+    // `head.suffix` leads to `head.zone`: what is left of a public name without its head is its suffix.
+    let suffix = |record: &'_ Record| {
+        let (zone, name) = record.private.as_ref()?;
+        let head = name.strip_suffix(zone.as_str())?;
+        record.fqdn.strip_prefix(head).map(str::to_owned)
+    };
+    let suffixes: BTreeSet<String> = records.iter().filter_map(suffix).collect();
     let mut text = String::from(
         "# For servers that keep no zone: forward the public suffixes (not the privatelink names) to a server that answers from the zones,\n# such as the inbound endpoint of an Azure DNS Private Resolver in a network that is linked to them. Put its address for SERVER.\n",
     );
-    for suffix in zones.iter().map(|zone| zone.trim_start_matches("privatelink.")) {
+    for suffix in suffixes {
         writeln!(
             text,
             "zone \"{suffix}\" {{ type forward; forward only; forwarders {{ SERVER; }}; }};"

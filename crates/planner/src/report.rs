@@ -346,7 +346,6 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
         | State::AwaitingConnectionApproval
         | State::AwaitingApproval
         | State::AwaitingWindow
-        | State::AwaitingRollout
         | State::AwaitingAction
         | State::Stalled
         | State::PathLost

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use floors::Floors;
@@ -50,7 +51,7 @@ pub struct PlanSettings {
     /// Id of the cluster and of the operator in it (`naming::cluster_id`).
     pub cluster: String,
     /// Which Azure cloud.
-    pub cloud: Cloud,
+    pub cloud: Arc<Cloud>,
     /// Longest time that break-glasses may hold a registry open, extensions included.
     pub max_break_glass: Duration,
     /// Shortest intervals that specs are served with.
@@ -229,7 +230,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants, chec
         owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
         object: reference,
         cluster: settings.cluster.clone(),
-        cloud: settings.cloud.clone(),
+        cloud: Arc::clone(&settings.cloud),
         registry: registry?,
         create: spec.registry.create.as_ref().map(|create| {
             let all = std::iter::once(&create.location).chain(&create.additional_locations);
@@ -293,7 +294,7 @@ fn least(
         owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
         object: reference,
         cluster: settings.cluster.clone(),
-        cloud: settings.cloud.clone(),
+        cloud: Arc::clone(&settings.cloud),
         stands_on: granted::of_registry(&registry, grants),
         separate_approver: granted::separate_approver(grants),
         registry,

@@ -100,7 +100,6 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             w.desired.verification.dns_settle = Duration::from_secs(1_000_000)
         }),
         ("not approved", |w| w.desired.gates = vec![LockdownGate::Approval]),
-        ("no rollout", |w| w.desired.gates = vec![LockdownGate::Rollout]),
         ("window closed", |w| {
             w.desired.gates = vec![LockdownGate::Window];
             w.desired.window = Some(Window {
@@ -117,8 +116,6 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             let client = PublicClient {
                 address: "203.0.113.9".into(),
                 target: id(REGISTRY),
-                requests: 1,
-                last_seen: w.now,
             };
             w.seen.azure.recent_public_clients = Fact::Seen(vec![client]);
         }),

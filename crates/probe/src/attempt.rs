@@ -78,7 +78,7 @@ pub(crate) async fn attempt_at_port(
 ) -> Attempt {
     if !hosts::allows(&via.host_suffixes, &path.fqdn) {
         return Attempt::not_tried(format!(
-            "not tried: {} is no host of this cloud's registries",
+            "not tried: {} is no host of this agent's cloud (start it with the operator's --azure-cloud or --azure-cloud-file)",
             path.fqdn
         ));
     }
@@ -120,7 +120,7 @@ async fn reach(
     let stream = tls::handshake(&via.roots, stream, &path.fqdn, until(85))
         .await
         .map_err(at(Hop::Tls))?;
-    let answer = exchange::exchange(stream, path.service, &path.fqdn, until(100)).await;
+    let answer = exchange::exchange(stream, (path.service, &path.fqdn), &via.storage_version, until(100)).await;
     answer
         .and_then(|answer| verdict::judge(path.service, &path.fqdn, &answer))
         .map_err(at(Hop::Http))

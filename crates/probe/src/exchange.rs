@@ -23,11 +23,16 @@ pub(crate) struct Answer {
 }
 
 /// Puts the service's first question to `fqdn` and reads the answer.
-pub(crate) async fn exchange<S>(stream: S, service: ProbeService, fqdn: &str, until: Instant) -> Result<Answer, Stop>
+pub(crate) async fn exchange<S>(
+    stream: S,
+    (service, fqdn): (ProbeService, &str),
+    storage_version: &str,
+    until: Instant,
+) -> Result<Answer, Stop>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = question(service, fqdn)
+    let request = question(service, fqdn, storage_version)
         .map_err(|error| Stop::unknown(format!("not tried: no HTTP request can be made for {fqdn}: {error}")))?;
     // Dropped with this function, and the connection with it, however the exchange ends.
     let mut connection = JoinSet::new();
@@ -61,7 +66,7 @@ where
 }
 
 /// The question of each service that tells most without a token (`verdict` reads the answers).
-fn question(service: ProbeService, fqdn: &str) -> http::Result<Request<Empty<Bytes>>> {
+fn question(service: ProbeService, fqdn: &str, storage_version: &str) -> http::Result<Request<Empty<Bytes>>> {
     let path = match service {
         ProbeService::Registry => "/registrymanagement/v1.0/registries/ping",
         ProbeService::Blob => "/?comp=list",
@@ -78,8 +83,7 @@ fn question(service: ProbeService, fqdn: &str) -> http::Result<Request<Empty<Byt
         .header("accept", "*/*")
         .header("connection", "close");
     if matches!(service, ProbeService::Blob | ProbeService::Dfs) {
-        // With a version an anonymous request is told 401; without one 404 or 409, and nothing can be told apart.
-        request = request.header("x-ms-version", "2023-11-03");
+        request = request.header("x-ms-version", storage_version);
     }
     request.body(Empty::new())
 }

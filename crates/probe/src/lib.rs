@@ -27,7 +27,6 @@ mod verdict;
 pub use attempt::{Attempt, attempt};
 pub use dial::{AddressError, Dialer};
 pub use dns::ResolverAddress;
-pub use hosts::cloud_suffixes;
 pub use tls::{TrustError, TrustRoots};
 
 use sreg_api::probe::ProbeOutcome;
@@ -41,9 +40,12 @@ pub struct Via {
     pub resolver: ResolverAddress,
     /// Which certificate authorities are trusted.
     pub roots: TrustRoots,
-    /// Only names that end in one of these are contacted; [`cloud_suffixes`] unless a test says otherwise. Without this list
-    /// whoever can write a probe's spec could make the agent connect anywhere.
+    /// Only names that end in one of these are contacted: the cloud's. Without this list whoever can write a probe's spec could
+    /// make the agent connect anywhere.
     pub host_suffixes: Vec<String>,
+    /// `x-ms-version` of requests to storage: with one an anonymous request is told 401; without one 404 or 409, and nothing can
+    /// be told apart.
+    pub storage_version: String,
 }
 
 /// Why an attempt went no further than a hop: what it counts as, and the sentence for people.

@@ -6,13 +6,17 @@
 //! of the operator's own parts stand with its command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
-use sreg_azure::{AzureSettings, ConnectError, CredentialKind};
+use sreg_azure::{AzureSettings, CredentialKind};
 use sreg_domain::Cloud;
+use sreg_domain::cloud_documents::{self, BuiltInCloud, CloudError};
 use sreg_planner::{Floors, PlanSettings};
+use strum::VariantNames as _;
 use url::Url;
 
 /// The environment variable that holds the client secret: the only setting that is no flag.
@@ -32,6 +36,20 @@ pub enum SettingsError {
         #[source]
         source: std::io::Error,
     },
+    /// A file that a flag names is no cloud's document.
+    #[error("use {} for {flag}", path.display())]
+    Cloud {
+        /// Which flag.
+        flag: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        #[source]
+        source: CloudError,
+    },
+    /// The document of a built-in cloud cannot be used: a defect of this build.
+    #[error("use a built-in cloud")]
+    BuiltInCloud(#[source] CloudError),
     /// A setting that the chosen credential needs is missing.
     #[error("use the {credential} credential: set {missing}")]
     Missing {
@@ -40,9 +58,6 @@ pub enum SettingsError {
         /// What to set.
         missing: &'static str,
     },
-    /// The client for Azure refuses the settings.
-    #[error("set up the client for Azure")]
-    Azure(#[source] ConnectError),
 }
 
 /// Who plans, and what it may be asked for.
@@ -66,7 +81,7 @@ pub struct PlanArgs {
 
 impl PlanArgs {
     /// What the planner is told. The cluster's id is empty until the cluster can be asked for it.
-    pub fn plan(&self, cloud: Cloud) -> PlanSettings {
+    pub fn plan(&self, cloud: Arc<Cloud>) -> PlanSettings {
         PlanSettings {
             installation: self.installation.clone(),
             cluster: String::new(),
@@ -77,6 +92,64 @@ impl PlanArgs {
                 probe_interval: self.shortest_probe_interval,
             },
         }
+    }
+}
+
+/// Which cloud: operator and agents need the same one.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Azure")]
+pub struct CloudArgs {
+    /// The Azure cloud: its endpoints, token audiences, host names, private DNS zones and API versions
+    #[arg(
+        long,
+        value_name = "CLOUD",
+        env = "SREG_AZURE_CLOUD",
+        default_value_t = BuiltInCloud::AzurePublic,
+        ignore_case = true,
+        value_parser = built_in_cloud()
+    )]
+    pub azure_cloud: BuiltInCloud,
+    /// Another cloud, such as a private one: a YAML document that says all of this, or what differs from the cloud that it extends
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SREG_AZURE_CLOUD_FILE",
+        conflicts_with = "azure_cloud"
+    )]
+    pub azure_cloud_file: Option<PathBuf>,
+}
+
+/// Reads the name of a built-in cloud, in any case.
+pub fn built_in_cloud() -> impl TypedValueParser<Value = BuiltInCloud> {
+    PossibleValuesParser::new(BuiltInCloud::VARIANTS).try_map(|name| name.parse::<BuiltInCloud>())
+}
+
+impl CloudArgs {
+    /// The cloud.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no cloud's document.
+    pub fn cloud(&self) -> Result<Arc<Cloud>, SettingsError> {
+        const FLAG: &str = "--azure-cloud-file";
+        let Some(path) = &self.azure_cloud_file else {
+            return self
+                .azure_cloud
+                .cloud()
+                .map(Arc::new)
+                .map_err(SettingsError::BuiltInCloud);
+        };
+        let failed = |source| SettingsError::File {
+            flag: FLAG,
+            path: path.clone(),
+            source,
+        };
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let cloud = cloud_documents::from_yaml(&text).map(Arc::new);
+        cloud.map_err(|source| SettingsError::Cloud {
+            flag: FLAG,
+            path: path.clone(),
+            source,
+        })
     }
 }
 
@@ -99,21 +172,15 @@ pub struct AzureArgs {
     /// File that holds the secret of client-secret
     #[arg(long, value_name = "FILE", env = "SREG_AZURE_CLIENT_SECRET_FILE")]
     pub azure_client_secret_file: Option<PathBuf>,
-    /// Which cloud: decides DNS zones, host names and the default endpoints
-    #[arg(long, value_enum, value_name = "CLOUD", env = "SREG_AZURE_CLOUD", default_value_t = CloudName::Public)]
-    pub azure_cloud: CloudName,
-    /// Azure Resource Manager. Default: the cloud's
-    #[arg(long, value_name = "URL", env = "SREG_AZURE_ARM_ENDPOINT")]
-    pub azure_arm_endpoint: Option<Url>,
+    /// Which cloud.
+    #[command(flatten)]
+    pub cloud: CloudArgs,
     /// Authority that issues tokens. Default: the cloud's
     #[arg(long, value_name = "URL", env = "AZURE_AUTHORITY_HOST")]
     pub azure_authority_host: Option<Url>,
     /// Certificate authorities (PEM) to trust instead of the system's when talking to Azure
     #[arg(long, value_name = "FILE", env = "SREG_AZURE_CA_FILE")]
     pub azure_ca_file: Option<PathBuf>,
-    /// Ask this endpoint instead of the one that a registry names as its discovery URL
-    #[arg(long, value_name = "URL", env = "SREG_AZURE_DISCOVERY_ENDPOINT")]
-    pub azure_discovery_endpoint: Option<Url>,
 }
 
 /// How we prove our identity.
@@ -129,75 +196,18 @@ pub enum Credential {
     AzureCli,
 }
 
-/// Azure's clouds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CloudName {
-    /// The public cloud.
-    Public,
-    /// Azure Government.
-    #[value(name = "usgovernment")]
-    UsGovernment,
-    /// Azure operated by 21Vianet.
-    China,
-}
-
-/// Endpoints of a cloud: ARM, authority, Log Analytics.
-struct Endpoints {
-    arm: &'static str,
-    authority: &'static str,
-    log_analytics: &'static str,
-}
-
-impl CloudName {
-    /// Names of its hosts and zones.
-    pub fn names(self) -> Cloud {
-        match self {
-            CloudName::Public => Cloud::public(),
-            CloudName::UsGovernment => Cloud::us_government(),
-            CloudName::China => Cloud::china(),
-        }
-    }
-
-    fn endpoints(self) -> Endpoints {
-        match self {
-            CloudName::Public => Endpoints {
-                arm: "https://management.azure.com",
-                authority: "https://login.microsoftonline.com",
-                log_analytics: "https://api.loganalytics.io",
-            },
-            CloudName::UsGovernment => Endpoints {
-                arm: "https://management.usgovcloudapi.net",
-                authority: "https://login.microsoftonline.us",
-                log_analytics: "https://api.loganalytics.us",
-            },
-            CloudName::China => Endpoints {
-                arm: "https://management.chinacloudapi.cn",
-                authority: "https://login.chinacloudapi.cn",
-                log_analytics: "https://api.loganalytics.azure.cn",
-            },
-        }
-    }
-}
-
 impl AzureArgs {
     /// What the client for Azure is told. `secret` is the content of [`CLIENT_SECRET_VARIABLE`], which a file that is named
     /// goes before.
     ///
     /// # Errors
     /// A file cannot be read, or something that the credential needs is missing.
-    pub fn settings(&self, secret: Option<String>) -> Result<AzureSettings, SettingsError> {
-        let endpoints = self.azure_cloud.endpoints();
-        let settings =
-            AzureSettings::new(&self.azure_tenant_id, self.credential(secret)?).map_err(SettingsError::Azure)?;
-        Ok(AzureSettings {
-            arm_endpoint: or_default(self.azure_arm_endpoint.as_ref(), endpoints.arm)?,
-            authority_host: Some(or_default(self.azure_authority_host.as_ref(), endpoints.authority)?),
-            log_analytics_endpoint: or_default(None, endpoints.log_analytics)?,
-            ca_pem: read_if_named("--azure-ca-file", self.azure_ca_file.as_deref())?,
-            client_id: self.azure_client_id.clone(),
-            discovery_endpoint: self.azure_discovery_endpoint.clone(),
-            ..settings.in_cloud(self.azure_cloud.names())
-        })
+    pub fn settings(&self, cloud: Arc<Cloud>, secret: Option<String>) -> Result<AzureSettings, SettingsError> {
+        let mut settings = AzureSettings::new(cloud, &self.azure_tenant_id, self.credential(secret)?);
+        settings.authority_host.clone_from(&self.azure_authority_host);
+        settings.ca_pem = read_if_named("--azure-ca-file", self.azure_ca_file.as_deref())?;
+        settings.client_id.clone_from(&self.azure_client_id);
+        Ok(settings)
     }
 
     fn credential(&self, secret: Option<String>) -> Result<CredentialKind, SettingsError> {
@@ -255,13 +265,6 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
-}
-
-fn or_default(given: Option<&Url>, default: &str) -> Result<Url, SettingsError> {
-    match given {
-        Some(url) => Ok(url.clone()),
-        None => Url::parse(default).map_err(|_| SettingsError::Azure(ConnectError::Endpoint(default.to_owned()))),
-    }
 }
 
 /// The content of the file that a flag names, if it names one.

@@ -17,12 +17,17 @@ fn parse(more: &[&str]) -> Result<Everything, clap::Error> {
 }
 
 fn azure(more: &[&str], secret: Option<&str>) -> Result<AzureSettings, SettingsError> {
-    parse(more).unwrap().azure.settings(secret.map(str::to_owned))
+    let typed = parse(more).unwrap().azure;
+    typed.settings(typed.cloud.cloud()?, secret.map(str::to_owned))
+}
+
+fn public() -> Arc<Cloud> {
+    Arc::new(BuiltInCloud::AzurePublic.cloud().unwrap())
 }
 
 #[test]
 fn without_flags_the_planner_gets_its_own_defaults() {
-    let plan = parse(&[]).unwrap().plan.plan(Cloud::public());
+    let plan = parse(&[]).unwrap().plan.plan(public());
     assert_eq!(plan.installation, "default");
     assert_eq!(plan.max_break_glass, Duration::from_secs(4 * 3600));
     assert_eq!(plan.floors, Floors::default());
@@ -33,7 +38,7 @@ fn what_cannot_be_meant_is_refused_with_what_to_write() {
     for (typed, says) in [
         (["--max-break-glass", "soon"], "write it like 30s"),
         (["--installation", "a/b"], "lower-case letters"),
-        (["--azure-cloud", "german"], "usgovernment"),
+        (["--azure-cloud", "german"], "AzureUSGovernment"),
         (["--azure-credential", "password"], "workload-identity"),
     ] {
         let refused = parse(&typed).unwrap_err().to_string();
@@ -93,21 +98,50 @@ fn a_secret_comes_from_the_file_before_the_environment_and_is_never_shown() {
 }
 
 #[test]
-fn a_cloud_brings_its_endpoints_and_a_flag_goes_before_them() {
+fn a_cloud_brings_its_endpoints_and_an_authority_of_ones_own_goes_before_its() {
     let identity = ["--azure-credential", "managed-identity"];
-    let china = azure(&[identity, ["--azure-cloud", "china"]].concat(), None).unwrap();
-    assert_eq!(china.arm_endpoint.as_str(), "https://management.chinacloudapi.cn/");
-    assert_eq!(
-        china.authority_host.unwrap().as_str(),
-        "https://login.chinacloudapi.cn/"
-    );
-    assert_eq!(china.cloud, Cloud::china());
-    assert_eq!(china.ml_audience, "https://ml.azure.cn");
+    let china = azure(&[&identity[..], &["--azure-cloud", "azurechina"]].concat(), None).unwrap();
+    assert_eq!(*china.cloud, BuiltInCloud::AzureChina.cloud().unwrap());
+    assert_eq!(china.authority_host, None);
     let own = azure(
-        &[identity, ["--azure-arm-endpoint", "https://127.0.0.1:8443"]].concat(),
+        &[&identity[..], &["--azure-authority-host", "https://127.0.0.1:8443"]].concat(),
         None,
     )
     .unwrap();
-    assert_eq!(own.arm_endpoint.as_str(), "https://127.0.0.1:8443/");
-    assert_eq!(own.cloud, Cloud::public());
+    assert_eq!(own.authority_host.unwrap().as_str(), "https://127.0.0.1:8443/");
+    assert_eq!(own.cloud, public());
+}
+
+#[test]
+fn a_cloud_of_ones_own_comes_from_its_file_and_what_is_wrong_there_is_told_with_file_and_line() {
+    use std::error::Error as _;
+    let path = std::env::temp_dir().join(format!("sreg-cloud-{}", std::process::id()));
+    let file = path.to_str().unwrap();
+    let typed = ["--azure-credential", "managed-identity", "--azure-cloud-file", file];
+    let service = "{endpoint: https://arm.contoso.example, audience: https://arm.contoso.example}";
+    std::fs::write(
+        &path,
+        format!("name: Contoso\nextends: AzurePublic\nresourceManager: {service}\n"),
+    )
+    .unwrap();
+    let settings = azure(&typed, None).unwrap();
+    assert_eq!(settings.cloud.name, "Contoso");
+    assert_eq!(
+        settings.cloud.resource_manager.endpoint.to_string(),
+        "https://arm.contoso.example/"
+    );
+
+    std::fs::write(&path, "name: Contoso\nextends: AzurePublic\nresourceManger: x\n").unwrap();
+    let refused = azure(&typed, None).unwrap_err();
+    assert_eq!(refused.to_string(), format!("use {file} for --azure-cloud-file"));
+    let cause = refused.source().and_then(|said| said.source()).unwrap().to_string();
+    assert!(cause.contains("line 3") && cause.contains("resourceManger"), "{cause}");
+
+    std::fs::remove_file(&path).unwrap();
+    let gone = azure(&typed, None).unwrap_err().to_string();
+    assert_eq!(gone, format!("read {file} for --azure-cloud-file"));
+    let both = parse(&["--azure-cloud", "AzureChina", "--azure-cloud-file", file])
+        .unwrap_err()
+        .to_string();
+    assert!(both.contains("cannot be used with"), "{both}");
 }

@@ -1,5 +1,5 @@
 //! The built operator and agents as processes: kubeconfigs of their own ServiceAccounts, a projected-token file for Azure,
-//! endpoints pointed at the simulator.
+//! a cloud whose endpoints are the simulator's.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,7 +46,6 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .plane
         .kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT)
         .await?;
-    let arm = stand.azure.arm_endpoint.to_string();
     let embedded = stand.vantages.iter().find(|v| v.embedded);
     let mut program = Program::built("secure-registry-operator")?
         .named(options.name)
@@ -54,14 +53,8 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .args(["--health-address", "127.0.0.1:0"])
         .args(["--installation", "test"])
         .args(["--azure-credential", "workload-identity"])
-        .args([
-            "--azure-arm-endpoint",
-            &arm,
-            "--azure-authority-host",
-            &arm,
-            "--azure-discovery-endpoint",
-            &arm,
-        ])
+        .arg("--azure-cloud-file")
+        .arg(cloud_file(stand)?)
         .arg(format!("--leader-elect={}", options.leader_elect))
         .args(["--log-filter", &options.log])
         .env("KUBECONFIG", kubeconfig)
@@ -107,6 +100,8 @@ pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool, env: &[(S
             "--log-filter",
             "info",
         ])
+        .arg("--azure-cloud-file")
+        .arg(cloud_file(stand)?)
         .arg("--probe-ca-file")
         .arg(stand.ca_file())
         .env("KUBECONFIG", kubeconfig);
@@ -118,6 +113,26 @@ pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool, env: &[(S
     } else {
         program.unprinted().spawn()
     }
+}
+
+/// The simulated Azure as a cloud: the public one's names and audiences, at the simulator's address.
+fn cloud_file(stand: &Stand) -> Result<PathBuf> {
+    let path = stand.path("cloud.yaml");
+    let sim = stand.azure.arm_endpoint.as_str();
+    let document = format!(
+        "name: azure-sim
+extends: AzurePublic
+authorityHost: {sim}
+resourceManager: {{endpoint: {sim}, audience: https://management.azure.com}}
+logAnalytics: {{endpoint: {sim}, audience: https://api.loganalytics.io, apiVersion: v1}}
+machineLearning:
+  audience: https://ml.azure.com
+  discoveryEndpoint: {sim}
+  clientHostSuffixes: [experiments.azureml.net]
+"
+    );
+    std::fs::write(&path, document).context("write the cloud's document")?;
+    Ok(path)
 }
 
 /// How long the operator's token for Azure lives.

@@ -90,10 +90,10 @@ async fn kubectl_explains_defaults_and_what_each_value_means() -> Result<()> {
         ),
         (
             "sreg.spec.publicAccess.lockdown.waitFor",
-            &["`Approval`: ", "`Window`: ", "`Rollout`: "],
+            &["`Approval`: ", "`Window`: "],
         ),
         ("sreg.spec.nameChanges.waitFor", &["`Approval`: "]),
-        ("vantagepoint.spec.network", &["`Public`: "]),
+        ("vantagepoint.spec.network", &["`OnPremises`: "]),
         ("secureregistry.status.observedGeneration", &["has not looked"]),
     ] {
         // The server publishes the schema of a definition a moment after it serves it.

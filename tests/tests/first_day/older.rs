@@ -19,6 +19,14 @@ async fn visits_on(plane: &ControlPlane) -> Result<Vec<String>> {
     let kubeconfig = plane
         .kubeconfig_for_service_account("secure-registry-system", "secure-registry-operator")
         .await?;
+    // A cloud where nobody answers.
+    let folder = tempfile::tempdir()?;
+    let nowhere = folder.path().join("cloud.yaml");
+    let port = "https://127.0.0.1:9";
+    let document = format!(
+        "name: nowhere\nextends: AzurePublic\nauthorityHost: {port}\nresourceManager: {{endpoint: {port}, audience: {port}}}\n"
+    );
+    std::fs::write(&nowhere, document)?;
     let operator = Program::built("secure-registry-operator")?
         .args(["run", "--health-address=127.0.0.1:0", "--leader-elect=false"])
         .args([
@@ -26,10 +34,8 @@ async fn visits_on(plane: &ControlPlane) -> Result<Vec<String>> {
             "--azure-tenant-id=tenant",
             "--azure-client-id=client",
         ])
-        .args([
-            "--azure-arm-endpoint=https://127.0.0.1:9",
-            "--azure-authority-host=https://127.0.0.1:9",
-        ])
+        .arg("--azure-cloud-file")
+        .arg(&nowhere)
         .env("AZURE_CLIENT_SECRET", "none")
         .env("KUBECONFIG", kubeconfig)
         .spawn()?;

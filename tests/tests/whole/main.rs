@@ -7,6 +7,7 @@ mod adversity;
 mod attacks;
 mod bad_input;
 mod break_glass;
+mod clouds;
 mod deletion;
 mod grants;
 mod lying_agent;

@@ -93,8 +93,13 @@ impl Azure {
     }
 
     pub(crate) async fn sign_in(&self, client: &str, secret: &str) -> String {
+        self.sign_in_for("https://management.azure.com", client, secret).await
+    }
+
+    /// The same with a token for another audience.
+    pub(crate) async fn sign_in_for(&self, audience: &str, client: &str, secret: &str) -> String {
         let form = format!(
-            "grant_type=client_credentials&client_id={client}&client_secret={secret}&scope=https://management.azure.com/.default"
+            "grant_type=client_credentials&client_id={client}&client_secret={secret}&scope={audience}/.default"
         );
         let reply = self
             .send("POST", &format!("/{TENANT}/oauth2/v2.0/token"), &[], form.as_bytes())

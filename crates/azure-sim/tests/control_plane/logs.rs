@@ -20,7 +20,12 @@ async fn with_workspace() -> Azure {
 }
 
 async fn query(azure: &Azure, customer: &str, body: Value) -> Reply {
-    let bearer = format!("Bearer {}", azure.token);
+    let token = azure.sign_in_for("https://api.loganalytics.io", CLIENT, SECRET).await;
+    query_with(azure, customer, body, &token).await
+}
+
+async fn query_with(azure: &Azure, customer: &str, body: Value, token: &str) -> Reply {
+    let bearer = format!("Bearer {token}");
     let path = format!("/v1/workspaces/{customer}/query");
     azure
         .send(
@@ -62,4 +67,10 @@ async fn callers_are_told_by_target_within_the_window_and_by_customer_id_only() 
     let by_id = query(&azure, "logs", json!({"query": "x"})).await;
     assert_eq!((by_id.status, by_id.code()), (404, "WorkspaceNotFoundError"));
     assert_eq!(query(&azure, &customer, json!({})).await.status, 400);
+    let arm = query_with(&azure, &customer, json!({"query": "x"}), &azure.token).await;
+    assert_eq!(
+        (arm.status, arm.code()),
+        (403, "InvalidTokenError"),
+        "a token for Resource Manager"
+    );
 }

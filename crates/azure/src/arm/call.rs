@@ -7,45 +7,7 @@ use serde_json::Value;
 use sreg_domain::{ArmId, rights};
 use url::Url;
 
-use super::{Arm, Class, Unfit};
-
-/// api-versions in use; the registry's is a setting, because clouds differ (azure.md §1.1).
-#[derive(Debug, Clone)]
-pub(crate) struct Versions {
-    /// `Microsoft.MachineLearningServices/registries`.
-    pub(crate) registry: String,
-}
-
-impl Versions {
-    /// The api-version for a provider type in lower case, such as `microsoft.network/privateendpoints`.
-    pub(crate) fn of(&self, kind: &str) -> &str {
-        if kind.starts_with("microsoft.network/privatednszones") {
-            "2024-06-01" // newest stable; `resolutionPolicy` needs it (§4.1)
-        } else if kind.starts_with("microsoft.network/") {
-            "2024-03-01" // what azure_mgmt_network's models speak (§3.1)
-        } else if kind.starts_with("microsoft.storage/") {
-            "2025-06-01" // §5.1; an older one would hide `ipv6Rules`, and an open account look closed
-        } else if kind.starts_with("microsoft.containerregistry/") {
-            "2023-07-01" // §5.2
-        } else if kind.starts_with("microsoft.authorization/denyassignments") {
-            "2022-04-01" // §1.6
-        } else if kind.starts_with("microsoft.authorization/locks") {
-            "2016-09-01"
-        } else if kind.starts_with("microsoft.authorization/permissions") {
-            "2022-04-01" // the caller's own rights on a scope, those above it included
-        } else if kind.starts_with("microsoft.authorization/policyexemptions") {
-            "2022-07-01-preview" // there is no stable one
-        } else if kind.starts_with("microsoft.authorization/policy") {
-            "2025-03-01" // §8.1
-        } else if kind.starts_with("microsoft.resources/tags") {
-            "2021-04-01"
-        } else if kind.starts_with("microsoft.operationalinsights/") {
-            "2023-09-01" // §8.4
-        } else {
-            &self.registry
-        }
-    }
-}
+use super::{Arm, Class, NotSent};
 
 /// One call.
 #[derive(Debug, Clone)]
@@ -53,7 +15,7 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,
     /// Why `url` does not say what is meant: such a call is not sent.
-    pub(crate) unfit: Option<Unfit>,
+    pub(crate) not_sent: Option<NotSent>,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Option<Value>,
     /// Such as `read /subscriptions/…`; what errors begin with.
@@ -77,7 +39,7 @@ impl Call {
         Call {
             method: Method::Get,
             url,
-            unfit: None,
+            not_sent: None,
             headers: Vec::new(),
             body: None,
             attempt: attempt.to_owned(),
@@ -97,13 +59,13 @@ impl Call {
         budget: (&str, Class),
         action: &str,
     ) -> Call {
-        let (url, unfit) = match arm.url(path, arm.versions.of(kind)) {
+        let (url, not_sent) = match arm.url(path, kind) {
             Ok(url) => (url, None),
-            Err(unfit) => (arm.endpoint().clone(), Some(unfit)),
+            Err(why) => (arm.endpoint().clone(), Some(why)),
         };
         let budget = (budget.0.to_owned(), budget.1);
         Call {
-            unfit,
+            not_sent,
             ..Call::get(url, attempt, Some(budget), Some(action))
         }
     }

@@ -9,9 +9,9 @@ use sreg_domain::action::{Disposition, Failure, SIGN_IN};
 use sreg_domain::outside;
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
 
+use super::NotSent;
 use super::call::Call;
 use super::envelope::Deepest;
-use super::path::Unfit;
 use crate::identity::TokenError;
 
 /// How long to wait for a lock where Azure names no time.
@@ -114,9 +114,9 @@ impl CallError {
         CallError::local(&call.attempt, Cause::Refused, message)
     }
 
-    /// Its path cannot be written so that it leads to what is meant, and nowhere else.
-    pub(super) fn unfit(call: &Call, unfit: &Unfit) -> CallError {
-        CallError::local(&call.attempt, Cause::Refused, format!("not sent: {unfit}"))
+    /// Its URL cannot be written so that it leads to what is meant, and nowhere else.
+    pub(super) fn not_sent(call: &Call, why: &NotSent) -> CallError {
+        CallError::local(&call.attempt, Cause::Refused, format!("not sent: {why}"))
     }
 
     /// A list ends beyond what we take. The part that was read is no list.

@@ -153,7 +153,8 @@ mod tests {
             asked: AtomicUsize::new(0),
         });
         let secret = CredentialKind::ClientSecret(SecretString::from("x"));
-        let mut settings = AzureSettings::new("0a000000-0000-4000-8000-0000000000ff", secret).unwrap();
+        let cloud = Arc::new(sreg_domain::BuiltInCloud::AzurePublic.cloud().unwrap());
+        let mut settings = AzureSettings::new(cloud, "0a000000-0000-4000-8000-0000000000ff", secret);
         settings.client_id = Some("c".to_owned());
         let tokens = Tokens::new(&settings, transport.clone()).unwrap();
         let arm = Arm::new(&settings, tokens, transport.clone());

@@ -19,16 +19,16 @@ use azure_core::http::{
     Transport,
 };
 use futures::StreamExt;
-use sreg_domain::ArmId;
+use sreg_domain::{ArmId, Cloud};
 use tokio::time::Instant;
 use url::Url;
 
 pub(crate) use answer::Answer;
 pub(crate) use budget::Class;
-pub(crate) use call::{Call, Versions};
+pub(crate) use call::Call;
 pub(crate) use envelope::deepest;
 pub(crate) use error::{CallError, Cause, cause_of_code};
-pub(crate) use path::{Unfit, below};
+pub(crate) use path::below;
 
 use crate::identity::{TokenError, Tokens};
 use crate::settings::AzureSettings;
@@ -42,21 +42,30 @@ const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
 const ACCEPT: HeaderName = HeaderName::from_static("accept");
 const CORRELATION: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 
+/// Why a call that was put together says nothing that could be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotSent {
+    /// A name cannot stand in a path.
+    #[error(transparent)]
+    Path(#[from] path::Unfit),
+    /// The cloud's table has no API version of the resource type.
+    #[error("the cloud has no API version of {0}: write it under apiVersions of --azure-cloud-file")]
+    Version(String),
+}
+
 /// The ARM client.
 #[derive(Debug)]
 pub(crate) struct Arm {
-    endpoint: Url,
+    cloud: Arc<Cloud>,
     scope: String,
     pipeline: Pipeline,
     tokens: Tokens,
     buckets: Buckets,
     call_timeout: Duration,
-    /// api-versions in use.
-    pub(crate) versions: Versions,
 }
 
 impl Arm {
-    /// A client for the configured endpoint.
+    /// A client for the cloud's Resource Manager.
     pub(crate) fn new(settings: &AzureSettings, tokens: Tokens, transport: Arc<dyn HttpClient>) -> Arm {
         let options = ClientOptions {
             transport: Some(Transport::new(transport)),
@@ -76,15 +85,12 @@ impl Arm {
             None,
         );
         Arm {
-            scope: scope_of(&settings.arm_endpoint),
-            endpoint: settings.arm_endpoint.clone(),
+            scope: settings.cloud.resource_manager.audience.scope(),
+            cloud: Arc::clone(&settings.cloud),
             pipeline,
             tokens,
             buckets: Buckets::new(settings.budgets),
             call_timeout: settings.call_timeout,
-            versions: Versions {
-                registry: settings.registry_api_version.clone(),
-            },
         }
     }
 
@@ -98,25 +104,27 @@ impl Arm {
         self.tokens.get(&self.scope, deadline).await
     }
 
-    /// A URL of this ARM: `path` begins with `/`; whatever stands between its slashes is one segment.
-    pub(crate) fn url(&self, path: &str, api_version: &str) -> Result<Url, Unfit> {
-        let mut url = path::below(&self.endpoint, path.split('/').skip(1))?;
-        url.query_pairs_mut().append_pair("api-version", api_version);
+    /// A URL of this ARM for a resource type: `path` begins with `/`; whatever stands between its slashes is one segment.
+    fn url(&self, path: &str, resource_type: &str) -> Result<Url, NotSent> {
+        let version = self.cloud.api_versions.of(resource_type);
+        let version = version.ok_or_else(|| NotSent::Version(resource_type.to_owned()))?;
+        let mut url = path::below(self.endpoint(), path.split('/').skip(1))?;
+        url.query_pairs_mut().append_pair("api-version", version.as_str());
         Ok(url)
     }
 
     /// Where this ARM is.
     fn endpoint(&self) -> &Url {
-        &self.endpoint
+        self.cloud.resource_manager.endpoint.as_url()
     }
 
     /// A URL that Azure gave us, if it leads to this ARM: same scheme, host and port. Any other would get our token.
     pub(crate) fn own_url(&self, text: &str) -> Option<Url> {
         let url = Url::parse(text)
             .ok()
-            .or_else(|| self.endpoint.join(text).ok().filter(|_| text.starts_with('/')))?;
+            .or_else(|| self.endpoint().join(text).ok().filter(|_| text.starts_with('/')))?;
         let plain = url.username().is_empty() && url.password().is_none();
-        (plain && url.origin() == self.endpoint.origin()).then_some(url)
+        (plain && url.origin() == self.endpoint().origin()).then_some(url)
     }
 
     /// Takes the budget of a write that follows a read at once, for an object of this namespace.
@@ -141,8 +149,8 @@ impl Arm {
 
     /// One call with a token for another scope.
     pub(crate) async fn send_with(&self, call: Call, scope: &str, deadline: Instant) -> Result<Answer, CallError> {
-        if let Some(unfit) = &call.unfit {
-            return Err(CallError::unfit(&call, unfit));
+        if let Some(why) = &call.not_sent {
+            return Err(CallError::not_sent(&call, why));
         }
         if !call.is_declared() {
             return Err(CallError::undeclared(&call));
@@ -267,9 +275,4 @@ fn tell(call: &Call, answer: &Result<Answer, CallError>) {
             tracing::info!(resource, status, correlation_id, result, "write to Azure: {error}");
         }
     }
-}
-
-/// `{origin}/.default`.
-pub(crate) fn scope_of(endpoint: &Url) -> String {
-    format!("{}/.default", endpoint.origin().ascii_serialization())
 }

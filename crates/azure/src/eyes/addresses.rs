@@ -15,16 +15,6 @@ pub(super) fn host_of(text: &str) -> Option<Fqdn> {
     host.parse().ok()
 }
 
-/// A record's private-zone name as the public name that clients use (azure.md §3.2).
-pub(super) fn public_name(fqdn: &str) -> Option<Fqdn> {
-    let lower = fqdn.to_ascii_lowercase();
-    let public = match lower.strip_prefix("privatelink.") {
-        Some(rest) => rest.to_owned(),
-        None => lower.replacen(".privatelink.", ".", 1),
-    };
-    public.parse().ok()
-}
-
 /// An address, with or without a port as some logs write it (U23).
 pub(super) fn address_of(text: &str) -> Option<IpAddr> {
     let text = text.trim();
@@ -60,17 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn private_zone_names_become_public_names_and_addresses_lose_ports() {
-        let public = |text| public_name(text).map(String::from);
-        assert_eq!(
-            public("a.privatelink.blob.core.windows.net").as_deref(),
-            Some("a.blob.core.windows.net")
-        );
-        assert_eq!(
-            public("c.westeurope.data.privatelink.azurecr.io").as_deref(),
-            Some("c.westeurope.data.azurecr.io")
-        );
-        assert_eq!(public("already.azurecr.io").as_deref(), Some("already.azurecr.io"));
+    fn addresses_lose_ports() {
         for (text, address) in [
             ("1.2.3.4:5678", "1.2.3.4"),
             ("1.2.3.4", "1.2.3.4"),

@@ -1,10 +1,11 @@
 //! Discovery (azure.md §2): the hosts that clients will talk to, as the registry itself tells them. Our token goes only to the
-//! configured discovery endpoint or to a host of the cloud's registry suffix.
+//! cloud's discovery endpoint, if it has one, or to a host of its registry suffix.
 
 use serde_json::Value;
-use sreg_domain::Fqdn;
+use sreg_domain::cloud::HttpsUrl;
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind};
+use sreg_domain::{EndpointGroup, Fqdn};
 use url::Url;
 
 use super::Look;
@@ -13,7 +14,6 @@ use crate::arm::{Call, CallError};
 
 /// Hosts that discovery returns, each once. Never an empty list: that would prove nothing.
 pub(super) async fn hosts(look: &Look<'_>, desired: &Desired, discovery_url: Option<&str>) -> Fact<Vec<Fqdn>> {
-    let settings = &look.inner.settings;
     let unknown = |kind, message: &str| {
         let attempt = format!("discover {}", desired.registry);
         Fact::Unknown(Ignorance {
@@ -30,8 +30,8 @@ pub(super) async fn hosts(look: &Look<'_>, desired: &Desired, discovery_url: Opt
     };
     let Some(url) = destination(
         discovery_url,
-        settings.discovery_endpoint.as_ref(),
-        &desired.cloud.registry_suffix,
+        desired.cloud.machine_learning.discovery_endpoint.as_ref(),
+        desired.cloud.suffix(EndpointGroup::AmlRegistry),
     ) else {
         return unknown(
             IgnoranceKind::Refused,
@@ -62,20 +62,20 @@ async fn ask(look: &Look<'_>, desired: &Desired, url: Url) -> Result<Value, Call
     );
     match look.send(call.clone(), look.arm().scope()).await {
         Err(error) if error.status == Some(401) => {
-            let scope = format!("{}/.default", look.inner.settings.ml_audience);
+            let scope = desired.cloud.machine_learning.audience.scope();
             look.send(call, &scope).await?.object()
         }
         other => other?.object(),
     }
 }
 
-/// Where to ask: the registry's URL, moved to the configured endpoint if there is one.
-fn destination(text: &str, endpoint: Option<&Url>, suffix: &str) -> Option<Url> {
+/// Where to ask: the registry's URL, moved to the cloud's discovery endpoint if there is one.
+fn destination(text: &str, endpoint: Option<&HttpsUrl>, suffix: &str) -> Option<Url> {
     let mut url = Url::parse(text).ok()?;
     if !url.username().is_empty() || url.password().is_some() {
         return None;
     }
-    if let Some(endpoint) = endpoint {
+    if let Some(endpoint) = endpoint.map(HttpsUrl::as_url) {
         url.set_scheme(endpoint.scheme()).ok()?;
         url.set_host(endpoint.host_str()).ok()?;
         url.set_port(endpoint.port()).ok()?;
@@ -119,9 +119,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_token_goes_only_to_the_configured_endpoint_or_below_the_suffix() {
+    fn our_token_goes_only_to_the_clouds_endpoint_or_below_the_suffix() {
         let to = |text: &str, endpoint: Option<&str>| {
-            let endpoint = endpoint.map(|e| e.parse().unwrap());
+            let endpoint = endpoint.map(|e| HttpsUrl::try_from(e.to_owned()).unwrap());
             destination(text, endpoint.as_ref(), "api.azureml.ms").map(|u| u.to_string())
         };
         let path = "/registrymanagement/v1.0/registries/r/discovery";

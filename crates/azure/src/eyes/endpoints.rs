@@ -11,9 +11,8 @@ use sreg_domain::desired::{Desired, EndpointPlace};
 use sreg_domain::naming::endpoint_name_at;
 use sreg_domain::outside::{LONGEST_REASON, words};
 use sreg_domain::seen::{EndpointSeen, Fact, Member, UNLISTED, ZoneGroupSeen};
-use sreg_domain::{ArmId, EndpointGroup};
+use sreg_domain::{ArmId, Cloud, EndpointGroup, Fqdn};
 
-use super::addresses::public_name;
 use super::{Look, settling, understood, unseen};
 use crate::arm::{Call, CallError, Cause};
 use crate::json;
@@ -146,7 +145,8 @@ async fn one(look: &Look<'_>, id: ArmId) -> Fact<EndpointSeen> {
         Ok(items) => understood(&id, items.iter().map(zone_group).collect()),
         Err(error) => Fact::Unknown(error.clone().into_ignorance()),
     };
-    let members = members(&id, &body, &interfaces, groups.as_deref().unwrap_or_default());
+    let cloud = &look.inner.settings.cloud;
+    let members = members(cloud, (&id, &body), &interfaces, groups.as_deref().unwrap_or_default());
     understood(&id, endpoint(&id, &body, members, zone_groups))
 }
 
@@ -201,7 +201,12 @@ fn zone_group(item: &Value) -> Result<ZoneGroupSeen, &'static str> {
 }
 
 /// Names and addresses: from the NIC, then `customDnsConfigs` (empty once a zone group exists, U14), then record sets.
-fn members(id: &ArmId, body: &Value, interfaces: &[Result<Value, CallError>], groups: &[Value]) -> Fact<Vec<Member>> {
+fn members(
+    cloud: &Cloud,
+    (id, body): (&ArmId, &Value),
+    interfaces: &[Result<Value, CallError>],
+    groups: &[Value],
+) -> Fact<Vec<Member>> {
     let interface: Option<Vec<Vec<Member>>> = interfaces.iter().flatten().map(of_interface).collect();
     let Some(interface) = interface else {
         return understood(id, Err("its network interface has a name or an address that is none"));
@@ -217,6 +222,7 @@ fn members(id: &ArmId, body: &Value, interfaces: &[Result<Value, CallError>], gr
         .and_then(|c| json::text(c, "/properties/groupIds/0"))
         .unwrap_or_default();
     let custom = of_names(
+        cloud,
         group,
         json::list(body, "/properties/customDnsConfigs")
             .iter()
@@ -228,6 +234,7 @@ fn members(id: &ArmId, body: &Value, interfaces: &[Result<Value, CallError>], gr
             .flat_map(|g| json::list(g, "/properties/privateDnsZoneConfigs"));
         let sets = configs.flat_map(|c| json::list(c, "/properties/recordSets"));
         of_names(
+            cloud,
             group,
             sets.map(|r| (json::text(r, "/fqdn"), json::list(r, "/ipAddresses"))),
         )
@@ -278,10 +285,16 @@ fn of_interface(interface: &Value) -> Option<Vec<Member>> {
         .collect()
 }
 
-fn of_names<'a>(group: &str, names: impl Iterator<Item = (Option<&'a str>, &'a [Value])>) -> Vec<Member> {
+/// Record sets have their names in the private-link zone: clients use the public ones (azure.md §3.2).
+fn of_names<'a>(
+    cloud: &Cloud,
+    group: &str,
+    names: impl Iterator<Item = (Option<&'a str>, &'a [Value])>,
+) -> Vec<Member> {
+    let public = |fqdn: &str| cloud.public_name(&fqdn.parse::<Fqdn>().ok()?);
     let mut members = Vec::new();
     for (fqdn, addresses) in names {
-        let Some(fqdn) = fqdn.and_then(public_name) else {
+        let Some(fqdn) = fqdn.and_then(public) else {
             continue;
         };
         let member = member_of(group, fqdn.as_str());
@@ -309,6 +322,7 @@ fn member_of(group: &str, fqdn: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use sreg_domain::BuiltInCloud;
 
     use super::*;
 
@@ -326,6 +340,11 @@ mod tests {
     fn interface(fqdns: Value) -> Value {
         json!({"properties": {"ipConfigurations": [{"properties": {"privateIPAddress": "10.0.0.4",
             "privateLinkConnectionProperties": {"groupId": "registry", "requiredMemberName": "registry_data_westeurope", "fqdns": fqdns}}}]}})
+    }
+
+    fn seen(body: &Value, interfaces: &[Result<Value, CallError>], groups: &[Value]) -> Fact<Vec<Member>> {
+        let cloud = BuiltInCloud::AzurePublic.cloud().unwrap();
+        members(&cloud, (&id(), body), interfaces, groups)
     }
 
     fn names(fact: Fact<Vec<Member>>) -> Vec<(String, String, String)> {
@@ -350,23 +369,17 @@ mod tests {
         ];
         let named = Ok(interface(json!(["c.westeurope.data.azurecr.io"])));
         let nameless = || Ok(interface(json!([])));
-        assert_eq!(names(members(&id(), &body(json!([])), &[named], &[])), expected);
-        assert_eq!(
-            names(members(&id(), &body(custom.clone()), &[nameless()], &[])),
-            expected
-        );
-        assert_eq!(
-            names(members(&id(), &body(json!([])), &[nameless()], &groups)),
-            expected
-        );
-        assert_eq!(names(members(&id(), &body(custom), &[], &[])), expected);
+        assert_eq!(names(seen(&body(json!([])), &[named], &[])), expected);
+        assert_eq!(names(seen(&body(custom.clone()), &[nameless()], &[])), expected);
+        assert_eq!(names(seen(&body(json!([])), &[nameless()], &groups)), expected);
+        assert_eq!(names(seen(&body(custom), &[], &[])), expected);
     }
 
     #[test]
     fn an_endpoint_without_names_is_not_known_rather_than_empty() {
-        assert!(members(&id(), &body(json!([])), &[], &[]).ignorance().is_some());
+        assert!(seen(&body(json!([])), &[], &[]).ignorance().is_some());
         let other = json!([{"fqdn": "c.azurecr.io", "ipAddresses": ["10.0.0.9"]}]);
-        let left_out = members(&id(), &body(other), &[Ok(interface(json!([])))], &[]);
+        let left_out = seen(&body(other), &[Ok(interface(json!([])))], &[]);
         assert!(left_out.ignorance().is_some(), "10.0.0.4 has no name");
     }
 

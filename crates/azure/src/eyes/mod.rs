@@ -266,6 +266,12 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         policies::zone_groups(&look, desired, &wanted, &core.endpoints, &virtual_networks),
         zones::records_by_policy(&look, desired, &core.endpoints),
     );
+    let accounts = core.storage.keys().chain(core.container_registries.keys());
+    let written: BTreeSet<ArmId> = accounts
+        .chain(shared.keys())
+        .chain([&desired.registry])
+        .cloned()
+        .collect();
     let mut seen = AzureSeen {
         principal,
         registry: core.registry,
@@ -287,6 +293,7 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         reopening_obstacles: core.reopening_obstacles,
         locks: core.locks,
         rights: core.rights,
+        also_changed: inner.also_changed.of(&written),
         operations: polled,
         odd: look
             .odd
@@ -323,9 +330,24 @@ async fn poll(look: &Look<'_>, operation: &Operation) -> OperationSeen {
         })
         .await;
     let state = state.unwrap_or(OperationState::Unreadable { retry_after: None });
+    also_changed(look, &operation.resource, &state).await;
     OperationSeen {
         operation: operation.clone(),
         state,
+    }
+}
+
+/// Once an operation has ended its target is read again: what changed besides what we wrote.
+async fn also_changed(look: &Look<'_>, target: &ArmId, state: &OperationState) {
+    let changes = &look.inner.also_changed;
+    if !changes.awaits(target) {
+        return;
+    }
+    match state {
+        OperationState::Running { .. } | OperationState::Unreadable { .. } => {}
+        // It cannot be read now, or it is not there: nothing is told rather than guessed.
+        OperationState::Succeeded => changes.ended(target, look.read(target).await.ok().as_ref()),
+        OperationState::Failed(_) | OperationState::Lost => changes.ended(target, None),
     }
 }
 

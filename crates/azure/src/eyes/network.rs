@@ -32,7 +32,6 @@ pub(super) async fn subnet(look: &Look<'_>, id: ArmId) -> Fact<SubnetSeen> {
     look.fact(&id, |body| {
         Ok(SubnetSeen {
             id: json::id(body, "/id").unwrap_or_else(|| id.clone()),
-            private_endpoint_network_policies: json::string(body, "/properties/privateEndpointNetworkPolicies"),
             free_addresses: free_addresses(body),
         })
     })

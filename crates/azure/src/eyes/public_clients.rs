@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::http::Method;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use sreg_domain::ArmId;
 use sreg_domain::desired::{Desired, RecentPublicClients};
@@ -16,16 +15,14 @@ use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, PublicClient};
 
 use super::Look;
 use super::addresses::address_of;
-use crate::arm::{Call, CallError, below, scope_of};
+use crate::arm::{Call, CallError, below};
 use crate::json;
 
-/// One row: who asked which target how often, whatever the address.
+/// One row: who asked which target, whatever the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     target: ArmId,
     address: String,
-    requests: u64,
-    last_seen: Timestamp,
 }
 
 /// Where callers are known from; another source implements this one method.
@@ -85,14 +82,10 @@ fn by_address(wish: &RecentPublicClients, targets: &[ArmId], callers: Vec<Caller
             None => caller.address.clone(),
         };
         let key = (caller.target.clone(), address.clone());
-        let client = clients.entry(key).or_insert_with(|| PublicClient {
+        clients.entry(key).or_insert_with(|| PublicClient {
             address,
             target: caller.target.clone(),
-            requests: 0,
-            last_seen: caller.last_seen,
         });
-        client.requests = client.requests.saturating_add(caller.requests);
-        client.last_seen = client.last_seen.max(caller.last_seen);
     }
     Fact::Seen(clients.into_values().collect())
 }
@@ -107,14 +100,15 @@ impl CallerSource for LogAnalytics<'_> {
     async fn callers(&self, targets: &[ArmId], window: Duration) -> Result<Vec<Caller>, CallError> {
         let workspace = self.look.read(self.workspace).await?;
         let customer = json::text(&workspace, "/properties/customerId").and_then(|id| uuid::Uuid::parse_str(id).ok());
+        let api = &self.look.inner.settings.cloud.log_analytics;
         let url = customer.and_then(|customer| {
-            let endpoint = &self.look.inner.settings.log_analytics_endpoint;
-            below(endpoint, ["v1", "workspaces", &customer.to_string(), "query"]).ok()
+            let customer = customer.to_string();
+            let segments = [api.api_version.as_str(), "workspaces", &customer, "query"];
+            below(api.endpoint.as_url(), segments).ok()
         });
         let Some(url) = url else {
             return Err(super::nonsense(self.workspace, "the workspace has no customerId"));
         };
-        let scope = scope_of(&url);
         let action = "Microsoft.OperationalInsights/workspaces/query/read";
         let mut call = Call::get(
             url,
@@ -125,13 +119,13 @@ impl CallerSource for LogAnalytics<'_> {
         call.method = Method::Post;
         call.body = Some(json!({ "query": query(window), "timespan": format!("PT{}S", window.as_secs()) }));
         // A 200 may carry a partial result with an error: then not everybody is known.
-        let answer = self.look.send(call, &scope).await?;
+        let answer = self.look.send(call, &api.audience.scope()).await?;
         let body = answer.clone().object()?;
         rows(&body, targets).ok_or_else(|| answer.nonsense("the answer is no table of callers"))
     }
 }
 
-/// Requests by target and address, without the port that some logs write (U23): each connection would be a row. Who pulls with a
+/// Who asked which target, by address, without the port that some logs write (U23): each connection would be a row. Who pulls with a
 /// token that was had before, or without any, is among the repository events alone. `isfuzzy` lets a missing table pass; a target
 /// without rows is noticed afterwards.
 fn query(window: Duration) -> String {
@@ -142,7 +136,7 @@ fn query(window: Duration) -> String {
          (ContainerRegistryRepositoryEvents | project TimeGenerated, Resource=_ResourceId, Caller=tostring(CallerIpAddress)) \
          | where TimeGenerated > ago({}s) \
          | extend Caller = replace_regex(Caller, @'^(\\d+\\.\\d+\\.\\d+\\.\\d+):\\d+$', @'\\1') \
-         | summarize Requests=count(), Last=max(TimeGenerated) by Resource, Caller",
+         | distinct Resource, Caller",
         window.as_secs()
     )
 }
@@ -155,7 +149,7 @@ fn rows(body: &Value, targets: &[ArmId]) -> Option<Vec<Caller>> {
         .map(|c| json::text(c, "/name").unwrap_or_default())
         .collect();
     let at = |name: &str| names.iter().position(|n| *n == name);
-    let (resource, caller, requests, last) = (at("Resource")?, at("Caller")?, at("Requests")?, at("Last")?);
+    let (resource, caller) = (at("Resource")?, at("Caller")?);
     let mut callers = Vec::new();
     for row in json::list(table, "/rows") {
         let logged = row.get(resource)?.as_str()?.to_ascii_lowercase();
@@ -171,8 +165,6 @@ fn rows(body: &Value, targets: &[ArmId]) -> Option<Vec<Caller>> {
         callers.push(Caller {
             target: target.clone(),
             address: row.get(caller)?.as_str().unwrap_or_default().to_owned(),
-            requests: row.get(requests)?.as_u64()?,
-            last_seen: row.get(last)?.as_str()?.parse().ok()?,
         });
     }
     Some(callers)
@@ -202,7 +194,7 @@ mod tests {
     }
 
     fn answer(rows: Value) -> Value {
-        let columns = ["Resource", "Caller", "Requests", "Last"].map(|name| json!({"name": name, "type": "string"}));
+        let columns = ["Resource", "Caller"].map(|name| json!({"name": name, "type": "string"}));
         json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]})
     }
 
@@ -210,44 +202,35 @@ mod tests {
     fn callers_are_gathered_by_address_without_port_private_ones_too() {
         let blob = format!("{}/blobServices/default", target("a").to_string().to_uppercase());
         let body = answer(json!([
-            [blob, "20.1.2.3:5000", 3, "2026-11-23T10:00:00Z"],
-            [blob, "20.1.2.3:5001", 4, "2026-11-23T11:00:00Z"],
-            [blob, "10.0.0.4:1", 9, "2026-11-23T11:00:00Z"],
-            [blob, "[fde4:8dba::7]:443", 2, "2026-11-23T11:00:00Z"],
-            ["/subscriptions/other", "20.9.9.9", 1, "2026-11-23T11:00:00Z"],
+            [blob, "20.1.2.3:5000"],
+            [blob, "20.1.2.3:5001"],
+            [blob, "10.0.0.4:1"],
+            [blob, "[fde4:8dba::7]:443"],
+            ["/subscriptions/other", "20.9.9.9"],
         ]));
         let callers = rows(&body, &[target("a")]).unwrap();
         let Fact::Seen(clients) = by_address(&wish(), &[target("a")], callers) else {
             panic!()
         };
-        let told: Vec<(&str, u64)> = clients.iter().map(|c| (c.address.as_str(), c.requests)).collect();
-        assert_eq!(told, [("10.0.0.4", 9), ("20.1.2.3", 7), ("fde4:8dba::7", 2)]);
-        assert_eq!(
-            clients[1].last_seen,
-            "2026-11-23T11:00:00Z".parse::<Timestamp>().unwrap()
-        );
+        let told: Vec<&str> = clients.iter().map(|c| c.address.as_str()).collect();
+        assert_eq!(told, ["10.0.0.4", "20.1.2.3", "fde4:8dba::7"]);
     }
 
     #[test]
     fn a_client_without_an_address_is_a_client() {
-        let row = |caller: Value| json!([target("a").to_string(), caller, 2, "2026-11-23T11:00:00Z"]);
+        let row = |caller: Value| json!([target("a").to_string(), caller]);
         let body = answer(json!([row(json!("")), row(json!(null)), row(json!(" "))]));
         let callers = rows(&body, &[target("a")]).unwrap();
         let Fact::Seen(clients) = by_address(&wish(), &[target("a")], callers) else {
             panic!()
         };
-        let told: Vec<(&str, u64)> = clients.iter().map(|c| (c.address.as_str(), c.requests)).collect();
-        assert_eq!(told, [("unknown address", 6)]);
+        let told: Vec<&str> = clients.iter().map(|c| c.address.as_str()).collect();
+        assert_eq!(told, ["unknown address"]);
     }
 
     #[test]
     fn a_silent_target_is_unknown_and_never_without_clients() {
-        let body = answer(json!([[
-            target("a").to_string(),
-            "10.0.0.4",
-            1,
-            "2026-11-23T11:00:00Z"
-        ]]));
+        let body = answer(json!([[target("a").to_string(), "10.0.0.4"]]));
         let both = [target("a"), target("b")];
         let unknown = by_address(&wish(), &both, rows(&body, &both).unwrap());
         assert!(unknown.ignorance().unwrap().attempt.contains("/b"));
@@ -256,7 +239,7 @@ mod tests {
         for nonsense in [
             json!({}),
             json!({"tables": []}),
-            answer(json!([[1, 2, 3, 4]])),
+            answer(json!([[1, 2]])),
             json!({"tables": [{"columns": [], "rows": []}]}),
         ] {
             assert_eq!(rows(&nonsense, &both), None, "{nonsense}");

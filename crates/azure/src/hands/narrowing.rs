@@ -21,8 +21,9 @@ use sreg_domain::network_rules::NetworkRule;
 use sreg_domain::{ArmId, Digest, Failure, RuleKind, TargetKind};
 use tokio::time::Instant;
 
-use super::settings::{also_changed, verb};
+use super::settings::verb;
 use super::{Carried, Refusal, Work, stale};
+use crate::also_changed;
 use crate::arm::{CallError, Cause};
 use crate::edit::{self, Edited};
 use crate::json;
@@ -112,10 +113,14 @@ impl Firewall<'_> {
     fn ends(self, written: Written) -> Effect {
         match written {
             Written::Ends(effect) => effect,
-            Written::Done => Effect::Done {
-                also_changed: self.also_changed,
-                left_out: self.left_out,
-            },
+            Written::Done => {
+                let changes = &self.work.inner.also_changed;
+                changes.found(self.id, self.work.step, self.also_changed.clone());
+                Effect::Done {
+                    also_changed: self.also_changed,
+                    left_out: self.left_out,
+                }
+            }
         }
     }
 
@@ -258,10 +263,15 @@ impl Firewall<'_> {
             .await?;
         match self.work.effect(self.id, &answer) {
             Effect::Done { .. } => {}
-            started @ (Effect::Started(_) | Effect::Stale(_)) => return Ok(Written::Ends(started)),
+            started @ Effect::Started(_) => {
+                let changes = &self.work.inner.also_changed;
+                changes.started(self.id, self.work.step, &self.current, &self.whole.named);
+                return Ok(Written::Ends(started));
+            }
+            stale @ Effect::Stale(_) => return Ok(Written::Ends(stale)),
         }
         let after = read_again(self.work, self.id).await?;
-        let mut also = also_changed(&self.current, &after, &self.whole.named);
+        let mut also = also_changed::fields(&self.current, &after, &self.whole.named);
         also.retain(|field| !self.also_changed.contains(field));
         self.also_changed.append(&mut also);
         self.current = after;

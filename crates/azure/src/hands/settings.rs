@@ -7,6 +7,7 @@ use sreg_domain::action::{Edit, Effect};
 use sreg_domain::{ArmId, Digest, TargetKind};
 
 use super::{Carried, Refusal, Work, narrowing, stale};
+use crate::also_changed;
 use crate::arm::Answer;
 use crate::edit::{self, EditError, Edited};
 use crate::json;
@@ -73,50 +74,26 @@ async fn read_back(work: &Work<'_>, id: &ArmId, before: &Value, edited: &Edited,
     let effect = work.effect(id, answer);
     match &effect {
         Effect::Done { .. } => {}
-        Effect::Started(_) | Effect::Stale(_) => return Ok(effect),
+        Effect::Started(_) => {
+            work.inner.also_changed.started(id, work.step, before, &edited.named);
+            return Ok(effect);
+        }
+        Effect::Stale(_) => return Ok(effect),
     }
     match work.read(id).await {
-        Ok(after) => Ok(Effect::Done {
-            also_changed: also_changed(before, &after, &edited.named),
-            left_out: Vec::new(),
-        }),
+        Ok(after) => {
+            let also_changed = also_changed::fields(before, &after, &edited.named);
+            work.inner.also_changed.found(id, work.step, also_changed.clone());
+            Ok(Effect::Done {
+                also_changed,
+                left_out: Vec::new(),
+            })
+        }
         Err(error) => {
             let mut error = error;
             error.may_have_taken_effect = true;
             error.attempt = format!("read {id} again after it was changed");
             Err(error.into())
         }
-    }
-}
-
-/// Changed fields that the edit does not name.
-pub(super) fn also_changed(before: &Value, after: &Value, named: &[&str]) -> Vec<String> {
-    let named = |pointer: &String| {
-        named
-            .iter()
-            .any(|n| pointer == n || pointer.starts_with(&format!("{n}/")))
-    };
-    json::differences(&json::settled(before), &json::settled(after))
-        .into_iter()
-        .filter(|p| !named(p))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn only_changes_that_are_not_ours_are_reported() {
-        let before = json!({"etag": "1", "properties": {"publicNetworkAccess": "Enabled", "managedResourceGroupTags": {"a": "b"}, "x": 1}});
-        let after = json!({"etag": "2", "properties": {"publicNetworkAccess": "Disabled", "x": 2, "provisioningState": "Updating"}});
-        let named = ["/properties/publicNetworkAccess"];
-        assert_eq!(
-            also_changed(&before, &after, &named),
-            ["/properties/managedResourceGroupTags", "/properties/x"]
-        );
-        assert!(also_changed(&before, &before, &named).is_empty());
     }
 }

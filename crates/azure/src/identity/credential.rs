@@ -1,5 +1,6 @@
 //! Builds azure_identity's credentials from settings, again and again: nothing else clears their caches.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,7 +26,9 @@ pub(super) struct CredentialMaker {
     kind: CredentialKind,
     tenant_id: String,
     client_id: Option<String>,
-    authority_host: Option<Url>,
+    authority_host: Url,
+    /// Audience of the token that a ServiceAccount is to have, for a message.
+    token_exchange_audience: String,
     transport: Arc<dyn HttpClient>,
 }
 
@@ -39,7 +42,11 @@ impl CredentialMaker {
             kind: settings.credential.clone(),
             tenant_id: settings.tenant_id.clone(),
             client_id: settings.client_id.clone(),
-            authority_host: settings.authority_host.clone(),
+            authority_host: settings
+                .authority_host
+                .clone()
+                .unwrap_or_else(|| settings.cloud.authority_host.as_url().clone()),
+            token_exchange_audience: settings.cloud.token_exchange_audience.clone(),
             transport,
         };
         maker.make()?;
@@ -53,6 +60,7 @@ impl CredentialMaker {
                 let kind = "workload identity";
                 let assertion = FileAssertion {
                     path: token_file.clone(),
+                    audience: self.token_exchange_audience.clone(),
                 };
                 let options = ClientAssertionCredentialOptions {
                     client_options: self.entra(),
@@ -108,15 +116,13 @@ impl CredentialMaker {
 
     /// Retries are ours: azure_core's default makes five calls in ten seconds on a 503.
     fn options(&self, transport: Arc<dyn HttpClient>) -> ClientOptions {
-        let cloud = self.authority_host.as_ref().map(|authority| {
-            let mut custom = CustomConfiguration::default();
-            custom.authority_host = authority.to_string();
-            Arc::new(custom.into())
-        });
+        // Said always: without it azure_identity takes AZURE_AUTHORITY_HOST from the environment, else the public one.
+        let mut custom = CustomConfiguration::default();
+        custom.authority_host = self.authority_host.to_string();
         ClientOptions {
             transport: Some(Transport::new(transport)),
             retry: RetryOptions::none(),
-            cloud,
+            cloud: Some(Arc::new(custom.into())),
             ..Default::default()
         }
     }
@@ -126,6 +132,7 @@ impl CredentialMaker {
 #[derive(Debug)]
 struct FileAssertion {
     path: PathBuf,
+    audience: String,
 }
 
 #[async_trait]
@@ -134,7 +141,8 @@ impl ClientAssertion for FileAssertion {
         let text = tokio::fs::read_to_string(&self.path).await.map_err(|error| {
             let mut attempt = format!("read the federated token {}", self.path.display());
             if error.kind() == std::io::ErrorKind::NotFound {
-                attempt += ": the pod was made without it. Give it one as deploy/base does (a projected ServiceAccount token for api://AzureADTokenExchange); where the workload identity webhook is to add it, delete the pod once the webhook runs";
+                let audience = &self.audience;
+                write!(attempt, ": the pod was made without it. Give it one as deploy/base does (a projected ServiceAccount token for {audience}); where the workload identity webhook is to add it, delete the pod once the webhook runs").ok();
             }
             azure_core::Error::with_error(ErrorKind::Credential, error, attempt)
         })?;

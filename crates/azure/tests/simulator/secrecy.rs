@@ -10,10 +10,11 @@ use std::time::Duration;
 use azure_sim::ServeOptions;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use simulated::{CLIENT, REGISTRY, SECRET, TENANT, demo, desired, id};
+use simulated::{CLIENT, REGISTRY, SECRET, TENANT, cloud, demo, desired, id};
 use sreg_azure::{AzureSettings, CredentialKind, Eyes, Hands, connect};
 use sreg_domain::action::Edit;
-use sreg_domain::{AzureAction, Known, StepKind, TargetKind};
+use sreg_domain::cloud::HttpsUrl;
+use sreg_domain::{AzureAction, Cloud, Known, StepKind, TargetKind};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -39,11 +40,13 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
     let running = demo().serve(ServeOptions::default()).await.unwrap();
 
     let secret = CredentialKind::ClientSecret(SECRET.to_owned().into());
-    let mut settings = AzureSettings::new(TENANT, secret).unwrap();
+    let simulated = HttpsUrl::try_from(running.arm_endpoint.clone()).unwrap();
+    let mut cloud = Cloud::clone(&cloud());
+    cloud.resource_manager.endpoint = simulated.clone();
+    cloud.authority_host = simulated.clone();
+    cloud.machine_learning.discovery_endpoint = Some(simulated);
+    let mut settings = AzureSettings::new(Arc::new(cloud), TENANT, secret);
     settings.client_id = Some(CLIENT.to_owned());
-    settings.arm_endpoint = running.arm_endpoint.clone();
-    settings.authority_host = Some(running.arm_endpoint.clone());
-    settings.discovery_endpoint = Some(running.arm_endpoint.clone());
     settings.ca_pem = Some(running.ca_pem.clone().into_bytes());
     let client = connect(settings.clone()).unwrap();
     let azure = client

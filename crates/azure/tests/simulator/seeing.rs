@@ -350,8 +350,8 @@ async fn clients_from_public_addresses_are_found_in_the_logs_of_every_target() {
     };
     let azure = bench.observe().await;
     let clients = seen(&azure.recent_public_clients);
-    let told: Vec<(&str, u64)> = clients.iter().map(|c| (c.address.as_str(), c.requests)).collect();
-    let both = [("10.0.1.4", 3), ("20.1.2.3", 3)];
+    let told: Vec<&str> = clients.iter().map(|c| c.address.as_str()).collect();
+    let both = ["10.0.1.4", "20.1.2.3"];
     assert_eq!(told, [both, both].concat(), "each at each account: {clients:?}");
 }
 

@@ -21,7 +21,7 @@ use sreg_api::registry::{DeletionPolicy, DnsMode, PublicAccess, ResolutionPolicy
 use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Eyes, Hands, connect_through};
 use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Verification};
 use sreg_domain::seen::{AzureSeen, OperationState};
-use sreg_domain::{ArmId, AzureAction, Cloud, Effect, EndpointGroup, Failure, Grants, Known, StepKind};
+use sreg_domain::{ArmId, AzureAction, BuiltInCloud, Cloud, Effect, EndpointGroup, Failure, Grants, Known, StepKind};
 
 pub const OWNER: &str = "test/ml-platform/contoso-models";
 pub const TENANT: &str = "0a000000-0000-4000-8000-0000000000ff";
@@ -43,7 +43,7 @@ pub fn network(name: &str) -> ArmId {
 }
 
 pub fn zone(group: EndpointGroup) -> ArmId {
-    let name = Cloud::public().zone(group);
+    let name = cloud().zone(group);
     id(&format!(
         "{PLATFORM}/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/{name}"
     ))
@@ -103,9 +103,14 @@ pub fn seed(name: &str) -> Seed {
     seed
 }
 
+/// The cloud that the example worlds are of.
+pub fn cloud() -> Arc<Cloud> {
+    Arc::new(BuiltInCloud::AzurePublic.cloud().unwrap())
+}
+
 pub fn settings() -> AzureSettings {
     let secret = CredentialKind::ClientSecret(SecretString::from(SECRET));
-    let mut settings = AzureSettings::new(TENANT, secret).unwrap();
+    let mut settings = AzureSettings::new(cloud(), TENANT, secret);
     settings.client_id = Some(CLIENT.to_owned());
     let plenty = Budget {
         burst: 100_000,
@@ -222,7 +227,7 @@ pub fn desired() -> Desired {
             generation: 1,
         },
         owner: OWNER.into(),
-        cloud: Cloud::public(),
+        cloud: cloud(),
         registry: id(REGISTRY),
         create: None,
         tags: BTreeMap::new(),

@@ -10,7 +10,7 @@ use serde_json::json;
 use sreg_azure::Hands;
 use sreg_domain::action::Edit;
 use sreg_domain::seen::AzureSeen;
-use sreg_domain::{ArmId, AzureAction, Effect, EndpointGroup, StepKind, TargetKind};
+use sreg_domain::{ArmId, AzureAction, Digest, Effect, EndpointGroup, StepKind, TargetKind};
 
 use crate::simulated::*;
 use crate::steps::*;
@@ -282,6 +282,51 @@ async fn a_change_by_someone_else_within_the_write_is_reported() {
             left_out: Vec::new(),
         })
     );
+}
+
+#[tokio::test]
+async fn what_else_changed_is_told_after_a_write_and_after_an_operation() {
+    let mut bench = Bench::new();
+    let azure = bench.observe().await;
+    assert_eq!(azure.also_changed, []);
+    let (storage, fact) = azure.storage.iter().next().unwrap();
+    let change = |kind, id: &ArmId, expected: &Digest| AzureAction::Edit {
+        target: kind,
+        id: id.clone(),
+        edit: Edit::Close,
+        expected: expected.clone(),
+    };
+    let patch = json!({"properties": {"minimumTlsVersion": "TLS1_0"}});
+    let by_another = FaultEffect::ChangeFirst { id: None, patch };
+    bench.simulator.inject(fault("PATCH", "storageAccounts", by_another));
+    bench
+        .complete(change(TargetKind::Storage, storage, &seen(fact).digest))
+        .await;
+
+    let close = change(TargetKind::Registry, &id(REGISTRY), &seen(&azure.registry).digest);
+    let Ok(Effect::Started(operation)) = bench.carry_out(close).await else {
+        panic!("closing a registry is an operation")
+    };
+    // A policy adds a tag while Azure goes on by itself.
+    bench
+        .simulator
+        .change_by_hand(REGISTRY, |body| body["tags"]["costCenter"] = json!("17"));
+    bench.known.operations = vec![operation];
+    let told: Vec<(ArmId, Vec<String>)> = bench
+        .observe()
+        .await
+        .also_changed
+        .into_iter()
+        .map(|a| (a.resource, a.fields))
+        .collect();
+    let mut expected = [
+        (storage.clone(), vec!["/properties/minimumTlsVersion".to_owned()]),
+        (id(REGISTRY), vec!["/tags/costCenter".to_owned()]),
+    ];
+    expected.sort();
+    assert_eq!(told, expected);
+    bench.known.operations.clear();
+    assert_eq!(bench.observe().await.also_changed.len(), 2, "it is told for a while");
 }
 
 #[tokio::test]

@@ -102,6 +102,11 @@ impl FindingReason {
                 meaning: "Azure differs from what was settled.",
                 action: "None: it is repaired. `az monitor activity-log list --resource-id ID --offset 1h` says who changed it.",
             },
+            AlsoChanged => Explained {
+                actor: Actor::User,
+                meaning: "With a write of the operator's, fields changed that the write does not name: a policy with the effect Modify, Azure itself or somebody at the same moment did that.",
+                action: "`az monitor activity-log list --resource-id ID --offset 1d` says who; nothing is put back.",
+            },
             WouldDo => Explained {
                 actor: Actor::User,
                 meaning: "Under Observe: what would be done.",

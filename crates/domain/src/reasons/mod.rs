@@ -75,8 +75,6 @@ pub enum WaitReason {
     WindowClosed,
     /// The window will never open.
     WindowNeverOpensStalled,
-    /// No `LockdownRollout` has reached this object.
-    RolloutPending,
     /// The object breaks a rule: nothing of it is carried out.
     InvalidSpecStalled,
     /// The object names what no grant lets its namespace name: nothing of it is carried out.
@@ -181,6 +179,8 @@ pub enum FindingReason {
     EndpointReleased,
     /// Azure differs from what was settled.
     Drift,
+    /// Fields changed with a write of the operator's that the write does not name.
+    AlsoChanged,
     /// Under Observe: what would be done.
     WouldDo,
     /// Under Observe: what would be waited for.

@@ -241,11 +241,6 @@ impl WaitReason {
                 "The lockdown window never opens.",
                 "Correct `spec.publicAccess.lockdown.window`.",
             ).stalled(),
-            RolloutPending => row(
-                (Actor::User, 21, As(State::AwaitingRollout), After(60)),
-                "No LockdownRollout has reached the object.",
-                "Take `Rollout` out of `spec.publicAccess.lockdown.waitFor`.",
-            ).early(),
             InvalidSpecStalled => row(
                 (Actor::User, 0, As(State::Stalled), DriftInterval),
                 "The object breaks a rule; nothing of it is carried out.",

@@ -230,7 +230,6 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
         published_dns: _,
         approvals,
         break_glasses,
-        rollout: _,
     } = cluster;
     if let Some(Claim {
         holder: _,
@@ -402,6 +401,7 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
         locks: _,
         rights: _,
         operations: _,
+        also_changed: _,
     } = azure;
     known(registry, hasher).map(|r| r.digest.as_str()).hash(hasher);
     for fact in storage.values() {

@@ -16,6 +16,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use sreg_domain::BuiltInCloud;
 
 pub use image::Image;
 
@@ -104,6 +105,10 @@ pub struct Installation {
     pub agents: Vec<Agent>,
     /// The container image of operator and agent.
     pub image: Image,
+    /// The cloud of operator and agent.
+    pub azure_cloud: BuiltInCloud,
+    /// Audience of the ServiceAccount token that the cloud exchanges for one of its own.
+    pub token_exchange_audience: String,
 }
 
 /// A folder of manifests.

@@ -14,6 +14,8 @@ fn installation() -> Installation {
             "spoke=vantage-spoke/agent".parse().unwrap(),
         ],
         image: "registry.example/operator:1".parse().unwrap(),
+        azure_cloud: BuiltInCloud::AzurePublic,
+        token_exchange_audience: "api://AzureADTokenExchange".to_owned(),
     }
 }
 
@@ -132,6 +134,33 @@ fn the_operator_is_named_by_every_policy_that_trusts_it() {
             "policies/operator-configmaps.yaml",
         ]
     );
+}
+
+#[test]
+fn another_cloud_is_told_to_operator_and_agent_and_in_the_token_of_the_operator() {
+    let china = Installation {
+        azure_cloud: BuiltInCloud::AzureChina,
+        token_exchange_audience: "api://AzureADTokenExchangeChina".to_owned(),
+        ..installation()
+    };
+    for (part, has_token) in [(Part::Base, true), (Part::Agent, false)] {
+        let deployment = |installation: &Installation| {
+            let manifests = generate(installation, &[part]).unwrap();
+            let mut objects = manifests.into_iter().flat_map(|manifest| manifest.objects);
+            let deployment = objects.find(|object| object["kind"] == "Deployment").unwrap();
+            deployment["spec"]["template"]["spec"].clone()
+        };
+        let pod = deployment(&china);
+        let env = pod["containers"][0]["env"].as_array().unwrap();
+        assert!(
+            env.contains(&json!({"name": "SREG_AZURE_CLOUD", "value": "AzureChina"})),
+            "{env:?}"
+        );
+        assert!(!deployment(&installation()).to_string().contains("SREG_AZURE_CLOUD"));
+        let audience = pod.pointer("/volumes/0/projected/sources/0/serviceAccountToken/audience");
+        let expected = has_token.then(|| json!("api://AzureADTokenExchangeChina"));
+        assert_eq!(audience, expected.as_ref());
+    }
 }
 
 #[test]

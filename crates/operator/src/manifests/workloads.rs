@@ -2,6 +2,7 @@
 //! workload identity's client id and the Azure settings.
 
 use serde_json::{Value, json};
+use sreg_domain::BuiltInCloud;
 
 use super::{Agent, Image, Installation, Manifest, ServiceAccount, kustomization, labels};
 
@@ -36,7 +37,8 @@ pub(super) fn operator(installation: &Installation) -> Vec<Manifest> {
             // Explicit: a pod that was made while the webhook was down has its token all the same.
             {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": format!("{AZURE_TOKEN_FOLDER}/{AZURE_TOKEN}")},
         ]),
-        asks_azure: true,
+        cloud: installation.azure_cloud,
+        token_audience: Some(&installation.token_exchange_audience),
         memory: "256Mi",
     };
     let resources = json!([
@@ -79,7 +81,8 @@ pub(super) fn agent(installation: &Installation) -> Vec<Manifest> {
             "--log-format=json"
         ]),
         env: json!([{"name": "VANTAGE_POINT", "value": vantage_point}, field("POD_NAME", "metadata.name")]),
-        asks_azure: false,
+        cloud: installation.azure_cloud,
+        token_audience: None,
         memory: "64Mi",
     };
     let resources = json!([
@@ -109,15 +112,16 @@ struct Pod<'a> {
     strategy: &'a str,
     args: Value,
     env: Value,
-    /// It has an identity in Azure.
-    asks_azure: bool,
+    cloud: BuiltInCloud,
+    /// Audience of its token for Azure; `None`: it has no identity there.
+    token_audience: Option<&'a str>,
     memory: &'a str,
 }
 
 impl Pod<'_> {
     fn deployment(&self) -> Value {
         let mut pod_labels = labels(self.component);
-        if self.asks_azure {
+        if self.token_audience.is_some() {
             // The workload identity webhook adds client and tenant; without the webhook it means nothing.
             pod_labels["azure.workload.identity/use"] = json!("true");
         }
@@ -148,19 +152,23 @@ impl Pod<'_> {
                 },
             },
         });
-        if self.asks_azure {
-            deployment["spec"]["template"]["spec"]["volumes"] = json!([azure_token()]);
+        if let Some(audience) = self.token_audience {
+            deployment["spec"]["template"]["spec"]["volumes"] = json!([azure_token(audience)]);
         }
         deployment
     }
 
     fn container(&self) -> Value {
         let probe = |path: &str| json!({"httpGet": {"path": path, "port": "health"}, "periodSeconds": 10});
+        let mut env = self.env.clone();
+        if let (Some(env), true) = (env.as_array_mut(), self.cloud != BuiltInCloud::AzurePublic) {
+            env.push(json!({"name": "SREG_AZURE_CLOUD", "value": self.cloud.to_string()}));
+        }
         let mut container = json!({
             "name": self.component,
             "image": self.image.as_str(),
             "args": self.args,
-            "env": self.env,
+            "env": env,
             "ports": [{"name": "health", "containerPort": HEALTH_PORT}],
             "livenessProbe": probe("/livez"),
             "readinessProbe": probe("/readyz"),
@@ -174,7 +182,7 @@ impl Pod<'_> {
                 "readOnlyRootFilesystem": true,
             },
         });
-        if self.asks_azure {
+        if self.token_audience.is_some() {
             container["volumeMounts"] =
                 json!([{"name": AZURE_TOKEN, "mountPath": AZURE_TOKEN_FOLDER, "readOnly": true}]);
         }
@@ -196,10 +204,10 @@ impl Pod<'_> {
 }
 
 /// The ServiceAccount's token for Azure, which the kubelet renews.
-fn azure_token() -> Value {
+fn azure_token(audience: &str) -> Value {
     let token = json!({
         "path": AZURE_TOKEN,
-        "audience": "api://AzureADTokenExchange",
+        "audience": audience,
         "expirationSeconds": 3600,
     });
     json!({"name": AZURE_TOKEN, "projected": {"sources": [{"serviceAccountToken": token}]}})

@@ -1,6 +1,7 @@
 //! What can be typed, and what it comes to.
 
 use clap::Parser;
+use sreg_domain::BuiltInCloud;
 
 use super::*;
 
@@ -14,6 +15,10 @@ struct Everything {
     probe: ProbeArgs,
 }
 
+fn public() -> Arc<Cloud> {
+    Arc::new(BuiltInCloud::AzurePublic.cloud().unwrap())
+}
+
 fn parse(more: &[&str]) -> Result<Everything, clap::Error> {
     Everything::try_parse_from([&["operator"], more].concat())
 }
@@ -21,7 +26,7 @@ fn parse(more: &[&str]) -> Result<Everything, clap::Error> {
 #[test]
 fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
     let typed = parse(&[]).unwrap();
-    let controller = typed.serve.controller(Cloud::public());
+    let controller = typed.serve.controller(public());
     assert_eq!(controller.namespaces, None);
     assert_eq!(controller.concurrency, 16);
     let lease = typed.leader.lease("ns", "me").unwrap();
@@ -33,7 +38,7 @@ fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
 fn namespaces_are_repeated_or_separated_by_commas() {
     let typed = parse(&["--namespace", "a,b", "--namespace", "c"]).unwrap();
     assert_eq!(
-        typed.serve.controller(Cloud::public()).namespaces.unwrap(),
+        typed.serve.controller(public()).namespaces.unwrap(),
         ["a", "b", "c"]
     );
 }
@@ -55,11 +60,11 @@ fn extra_roots_of_probes_are_read_from_their_file() {
     let refused = parse(&["--probe-ca-file", "/nowhere.pem"])
         .unwrap()
         .probe
-        .agent("hub", "me")
+        .agent("hub", "me", &public())
         .unwrap_err();
     assert_eq!(refused.to_string(), "read /nowhere.pem for --probe-ca-file");
     assert_eq!(
-        parse(&[]).unwrap().probe.agent("hub", "me").unwrap().extra_roots_pem,
+        parse(&[]).unwrap().probe.agent("hub", "me", &public()).unwrap().extra_roots_pem,
         None
     );
 }

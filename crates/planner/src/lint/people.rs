@@ -1,4 +1,4 @@
-//! What people must have said before a closing write, worked out from desired and seen alone: approval, window, rollout, and the
+//! What people must have said before a closing write, worked out from desired and seen alone: approval, window, and the
 //! clients that still come by another way than our endpoints.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,6 @@ pub(super) fn missing<'a>(
     let wanted = |gate: LockdownGate| desired.gates.contains(&gate);
     let targets: Vec<&ArmId> = targets.map(|(id, _)| id).collect();
     let digest = approval_digest(desired, seen, &targets, places);
-    let rollout = !wanted(LockdownGate::Rollout) || seen.cluster.rollout == Fact::Seen(true);
     let in_window = || {
         let window = desired.window.as_ref();
         window.is_some_and(|w| matches!(window::standing(w, seen.at), Standing::Open(_)))
@@ -41,7 +40,6 @@ pub(super) fn missing<'a>(
             subnets_are_known(desired, seen, &targets),
             "an account lets in a subnet of a network that is neither client nor waived",
         ),
-        (rollout, "no rollout has reached the object"),
         (
             !wanted(LockdownGate::Window) || goes_on(seen) || in_window(),
             "the lockdown window is closed",

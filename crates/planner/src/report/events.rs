@@ -99,14 +99,15 @@ pub(super) fn transitions(
     events.extend(openings(view, outcome));
     events.extend(plan.findings.iter().filter(|_| ends(outcome)).filter_map(at_the_end));
     // Only what status now lists, so that what does not fit in there is not told with every visit.
-    for (reason, action) in [
-        (FindingReason::EndpointReleased, "Release"),
-        (FindingReason::RelockNeedsApproval, "BreakGlass"),
+    for (warning, reason, action) in [
+        (true, FindingReason::EndpointReleased, "Release"),
+        (true, FindingReason::RelockNeedsApproval, "BreakGlass"),
+        (false, FindingReason::AlsoChanged, "Watch"),
     ] {
         let reason = reason.to_string();
         let new = |f: &&FindingStatus| f.reason == reason && !former.findings.contains(f);
         let found = status.findings.iter().filter(new);
-        events.extend(found.map(|f| event(true, &reason, action, &f.message)));
+        events.extend(found.map(|f| event(warning, &reason, action, &f.message)));
     }
     events
 }
@@ -217,13 +218,9 @@ fn kind(state: State) -> Kind {
         State::Proving => Kind::Work("every required path is being proven from its own network"),
         State::Locking => Kind::Work("public access is being closed"),
         State::Opening => Kind::Work("public access is being opened"),
-        State::Unknown
-        | State::AwaitingWindow
-        | State::AwaitingRollout
-        | State::Locked
-        | State::Open
-        | State::Observed
-        | State::Deleting => Kind::News,
+        State::Unknown | State::AwaitingWindow | State::Locked | State::Open | State::Observed | State::Deleting => {
+            Kind::News
+        }
         State::AzureUnreachable
         | State::AwaitingConnectionApproval
         | State::AwaitingApproval

@@ -106,7 +106,6 @@ fn is_passing(state: State) -> bool {
         | State::AwaitingConnectionApproval
         | State::AwaitingApproval
         | State::AwaitingWindow
-        | State::AwaitingRollout
         | State::Locked
         | State::Open
         | State::Observed

@@ -34,7 +34,6 @@ fn wanted(state: State) -> &'static str {
         | State::AwaitingConnectionApproval
         | State::AwaitingApproval
         | State::AwaitingWindow
-        | State::AwaitingRollout
         | State::AwaitingAction
         | State::AzureUnreachable
         | State::Degraded

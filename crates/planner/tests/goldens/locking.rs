@@ -8,7 +8,7 @@ use sreg_api::registry::*;
 use sreg_api::status::RollbackStatus;
 use sreg_domain::grants::Requirements;
 use sreg_domain::seen::*;
-use sreg_domain::{Fact, Grants, Purpose};
+use sreg_domain::{ArmId, Fact, Grants, Purpose, StepKind};
 
 use crate::world::scramble::Blow;
 use crate::world::*;
@@ -191,9 +191,6 @@ pub fn cases() -> Vec<Case> {
                 duration: "2h".into(),
             };
             gated(lockdown(vec![LockdownGate::Window], Some(window)))
-        }),
-        ("the_lockdown_waits_for_its_rollout", || {
-            gated(lockdown(vec![LockdownGate::Rollout], None))
         }),
         ("a_proof_round_opens_when_all_gates_are_green", || {
             let mut world = settling();
@@ -494,6 +491,24 @@ pub fn cases() -> Vec<Case> {
             if let Fact::Seen(storage) = storage {
                 storage.secondary_hosts = vec!["contosostore-secondary.blob.core.windows.net".parse().unwrap()];
             }
+            world
+        }),
+        ("what_else_changed_with_a_write_is_told", || {
+            let mut world = locked();
+            let many = (0..9).map(|at| format!("/properties/policies/p{at}"));
+            let also = |resource: ArmId, kind: StepKind, fields: Vec<String>| AlsoChanged {
+                step: kind.on(resource.name()),
+                resource,
+                fields,
+            };
+            world.seen.azure.also_changed = vec![
+                also(
+                    storage("contosostore"),
+                    StepKind::Close,
+                    vec!["/properties/minimumTlsVersion".into()],
+                ),
+                also(acr(), StepKind::Close, many.collect()),
+            ];
             world
         }),
         ("a_running_operation_is_not_disturbed", || {

@@ -145,8 +145,6 @@ pub fn clients(policy: RecentPublicClientsPolicy) -> World {
     let client = |address: &str| PublicClient {
         address: address.into(),
         target: storage("contosostore"),
-        requests: 7,
-        last_seen: world.now,
     };
     world.seen.azure.recent_public_clients = Fact::Seen(vec![
         client("198.51.100.7"),

@@ -27,8 +27,6 @@ fn callers(world: &mut World, target: &ArmId, addresses: &[&str]) {
     let caller = |address: &&str| PublicClient {
         target: target.clone(),
         address: (*address).to_owned(),
-        requests: 3,
-        last_seen: world.now,
     };
     world.seen.azure.recent_public_clients = Fact::Seen(addresses.iter().map(caller).collect());
 }

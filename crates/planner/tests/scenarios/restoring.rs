@@ -339,8 +339,6 @@ pub(super) fn a_client_was_seen(world: &mut World) {
     world.seen.azure.recent_public_clients = Fact::Seen(vec![PublicClient {
         target: storage("contosostore"),
         address: "198.51.100.7".into(),
-        requests: 3,
-        last_seen: world.now,
     }]);
 }
 

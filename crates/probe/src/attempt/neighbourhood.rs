@@ -98,9 +98,22 @@ impl Neighbourhood {
             dialer: Dialer::Socks5(self.proxy.to_string()),
             resolver: ResolverAddress::Address(resolver.parse().unwrap()),
             roots: TrustRoots::only(self.ca.pem.as_bytes()).unwrap(),
-            host_suffixes: crate::cloud_suffixes(),
+            host_suffixes: host_suffixes(),
+            storage_version: "2023-11-03".to_owned(),
         }
     }
+}
+
+/// Names that may be asked for.
+pub fn host_suffixes() -> Vec<String> {
+    [
+        "api.azureml.ms",
+        "blob.core.windows.net",
+        "dfs.core.windows.net",
+        "azurecr.io",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 async fn proxied(stream: TcpStream, peers: Arc<HashMap<SocketAddr, Peer>>, udp: bool) {

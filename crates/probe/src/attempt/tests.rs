@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{Dialer, ResolverAddress, TrustRoots};
-use neighbourhood::{Authority, By, Neighbourhood, Peer, direct_dns, dns, reply, serve_tls};
+use neighbourhood::{Authority, By, Neighbourhood, Peer, direct_dns, dns, host_suffixes, reply, serve_tls};
 
 const FQDN: &str = "crcontoso.azurecr.io";
 const PRIVATE: &str = "crcontoso.privatelink.azurecr.io";
@@ -362,7 +362,8 @@ fn directly(ca: &Authority, resolver: SocketAddr) -> (Via, ProbePath) {
         dialer: Dialer::Direct,
         resolver: ResolverAddress::Address(resolver),
         roots: TrustRoots::only(ca.pem.as_bytes()).unwrap(),
-        host_suffixes: crate::cloud_suffixes(),
+        host_suffixes: host_suffixes(),
+        storage_version: "2023-11-03".to_owned(),
     };
     let path = ProbePath {
         addresses: vec!["127.0.0.1".to_owned()],

@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use kube::Client;
 use sreg_api::names::is_object_name;
+use sreg_domain::Cloud;
 use sreg_probe::{TrustError, TrustRoots};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -54,6 +55,8 @@ pub struct AgentSettings {
     pub extra_roots_pem: Option<Vec<u8>>,
     /// Hosts below these suffixes may be contacted, no others.
     pub host_suffixes: Vec<String>,
+    /// `x-ms-version` of requests to storage.
+    pub storage_version: String,
     /// How long one attempt at one path may take.
     pub attempt_timeout: Duration,
     /// How many attempts may be under way at once, over all probes.
@@ -65,13 +68,14 @@ pub struct AgentSettings {
 }
 
 impl AgentSettings {
-    /// Defaults: 10 s an attempt, 32 at once, a 30 s lease renewed every 10 s, the hosts of Azure's clouds.
-    pub fn new(vantage_point: impl Into<String>, identity: impl Into<String>) -> Self {
+    /// Defaults: 10 s an attempt, 32 at once, a 30 s lease renewed every 10 s, the hosts of `cloud`.
+    pub fn new(vantage_point: impl Into<String>, identity: impl Into<String>, cloud: &Cloud) -> Self {
         AgentSettings {
             vantage_point: vantage_point.into(),
             identity: identity.into(),
             extra_roots_pem: None,
-            host_suffixes: sreg_probe::cloud_suffixes(),
+            host_suffixes: cloud.host_suffixes(),
+            storage_version: cloud.storage.service_version.to_string(),
             attempt_timeout: Duration::from_secs(10),
             concurrent_attempts: 32,
             lease_renewal: Duration::from_secs(10),

@@ -77,6 +77,7 @@ impl<'a> Crew<'a> {
             resolver: place.resolver,
             roots: agent.roots.clone(),
             host_suffixes: agent.settings.host_suffixes.clone(),
+            storage_version: agent.settings.storage_version.clone(),
         };
         Crew {
             agent,

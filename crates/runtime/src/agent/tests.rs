@@ -11,6 +11,7 @@ use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
+use sreg_domain::{BuiltInCloud, Cloud};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -22,6 +23,10 @@ use super::{AgentError, AgentHealth, AgentSettings, run_agent};
 const ROOT: &[u8] = include_bytes!("test_root.pem");
 /// Far longer than anything here takes; only a failing test waits for it.
 const LIMIT: Duration = Duration::from_secs(30);
+
+fn cloud() -> Cloud {
+    BuiltInCloud::AzurePublic.cloud().unwrap()
+}
 
 /// What an agent sends and what it is sent.
 struct Stage {
@@ -59,7 +64,7 @@ impl Stage {
         let stop = CancellationToken::new();
         let settings = AgentSettings {
             lease_renewal: Duration::from_millis(100),
-            ..AgentSettings::new("hub-agent", "pod-1")
+            ..AgentSettings::new("hub-agent", "pod-1", &cloud())
         };
         let settings = AgentSettings {
             extra_roots_pem: Some(ROOT.to_vec()),
@@ -402,11 +407,13 @@ async fn settings_that_can_never_work_end_the_start() {
             watch::channel(AgentHealth::default()).0,
         )
     };
-    let error = start(AgentSettings::new("Hub Agent", "pod-1")).await.unwrap_err();
+    let error = start(AgentSettings::new("Hub Agent", "pod-1", &cloud()))
+        .await
+        .unwrap_err();
     assert!(matches!(error, AgentError::Name(_)), "{error}");
     let settings = AgentSettings {
         extra_roots_pem: Some(b"no certificate".to_vec()),
-        ..AgentSettings::new("hub-agent", "pod-1")
+        ..AgentSettings::new("hub-agent", "pod-1", &cloud())
     };
     assert!(matches!(start(settings).await.unwrap_err(), AgentError::Roots { .. }));
 }

@@ -68,7 +68,6 @@ pub(super) async fn observe(context: &Context, object: &ObjectRef, desired: &Des
         published_dns,
         approvals,
         break_glasses,
-        rollout: Fact::Absent,
     }
 }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use serde_json::json;
 use sreg_azure::{AzureClient, AzureSettings, CredentialKind, connect_through};
+use sreg_domain::BuiltInCloud;
 
 use super::campaign::gate::{Call, Gate, Passage, Side};
 use super::campaign::witness::Witness;
@@ -18,7 +19,8 @@ use super::campaign::witness::Witness;
 /// The real client, signed in as the demo's operator.
 pub fn azure_client(sim: &Simulator, gate: Gate) -> AzureClient {
     let secret = SecretString::from("demo-secret-of-no-worth");
-    let mut settings = AzureSettings::new(sim.tenant(), CredentialKind::ClientSecret(secret)).unwrap();
+    let cloud = Arc::new(BuiltInCloud::AzurePublic.cloud().unwrap());
+    let mut settings = AzureSettings::new(cloud, sim.tenant(), CredentialKind::ClientSecret(secret));
     settings.client_id = Some("0c000000-0000-4000-8000-000000000001".into());
     connect_through(settings, Arc::new(InProcess(sim.clone(), gate))).unwrap()
 }

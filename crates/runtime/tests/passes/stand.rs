@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sreg_azure::AzureClient;
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::{Cloud, Desired, Grants, Seen};
+use sreg_domain::{BuiltInCloud, Desired, Grants, Seen};
 use sreg_planner::{Floors, FoundGrant, Plan, PlanSettings, grants_serving, lint, plan, validate};
 use sreg_runtime::controller;
 use sreg_runtime::leadership::LeadershipFence;
@@ -228,7 +228,7 @@ impl Stand {
     pub fn settings(&self) -> ControllerSettings {
         let plan = PlanSettings {
             installation: "test".into(),
-            cloud: Cloud::public(),
+            cloud: Arc::new(BuiltInCloud::AzurePublic.cloud().unwrap()),
             max_break_glass: Duration::from_secs(4 * 3600),
             floors: Floors::NONE,
             cluster: "0c0c0c0c-0000-4000-8000-000000000001".into(),

@@ -198,16 +198,16 @@ async fn definitions(
 /// One definition. An assignment cannot outlive what it assigns: one that is said not to exist is not known.
 async fn definition(look: &Look<'_>, registry: &ArmId, id: &str) -> Result<Meaning, CallError> {
     let arm = look.arm();
-    let action = match id.contains("/policysetdefinitions/") {
-        true => "Microsoft.Authorization/policySetDefinitions/read",
-        false => "Microsoft.Authorization/policyDefinitions/read",
+    let kind = match id.contains("/policysetdefinitions/") {
+        true => "Microsoft.Authorization/policySetDefinitions",
+        false => "Microsoft.Authorization/policyDefinitions",
     };
     let call = Call::at(
         arm,
-        (id, "microsoft.authorization/policydefinitions"),
+        (id, kind),
         &format!("read {id}"),
         (registry.subscription(), Class::Read),
-        action,
+        &format!("{kind}/read"),
     );
     Ok(meaning_of(&look.send(call, arm.scope()).await?.object()?))
 }
