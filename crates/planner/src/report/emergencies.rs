@@ -7,6 +7,7 @@ use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
 use sreg_api::status::{BreakGlassUse, HistoryEntry};
 use sreg_domain::Fact;
+use sreg_domain::seen::BreakGlassSeen;
 
 use crate::break_glass::{self, Term};
 use crate::conditions::{truncate, whole_seconds};

@@ -1,6 +1,5 @@
 //! What this object never locked: somebody else closed it, and opening it takes somebody who agrees.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::BreakGlassPhase::{Active, Ignored};
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::PublicAccess;
