@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::http::HttpClient;
 use sreg_domain::StepId;
-use sreg_domain::action::{AzureAction, Disposition, Effect, Failure};
+use sreg_domain::action::{AzureAction, Effect};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
-use sreg_domain::{ArmId, Known, NetworkRule};
+use sreg_domain::{ArmId, CallFailure, Known, NetworkRule};
 use tokio::time::Instant;
 use url::Url;
 
@@ -47,7 +47,7 @@ pub(crate) struct Inner {
     pub(crate) also_changed: OtherChanges,
     created: Mutex<HashMap<ArmId, Instant>>,
     /// Rules of firewalls that Azure refused a moment ago, by target and rule, until when, and why.
-    refused_rules: Mutex<HashMap<(ArmId, String), (Instant, Failure)>>,
+    refused_rules: Mutex<HashMap<(ArmId, String), (Instant, CallFailure)>>,
 }
 
 /// A client over HTTPS. Nothing is sent yet.
@@ -133,8 +133,8 @@ impl Inner {
     }
 
     /// Remembers that Azure refused a rule, so that a step with many of them gets on from visit to visit.
-    pub(crate) fn remember_refused_rule(&self, target: &ArmId, rule: &NetworkRule, failure: &Failure) {
-        let passes = matches!(failure.disposition, Disposition::Retry | Disposition::Wait(_));
+    pub(crate) fn remember_refused_rule(&self, target: &ArmId, rule: &NetworkRule, failure: &CallFailure) {
+        let passes = failure.disposition().passes();
         let until = Instant::now() + if passes { REFUSED_WHILE_BUSY } else { REFUSED };
         let mut refused = self.refused_rules.lock().unwrap_or_else(PoisonError::into_inner);
         refused.retain(|_, (until, _)| Instant::now() < *until);
@@ -144,7 +144,7 @@ impl Inner {
     }
 
     /// Why Azure refused a rule a moment ago, if it did.
-    pub(crate) fn refused_rule(&self, target: &ArmId, rule: &NetworkRule) -> Option<Failure> {
+    pub(crate) fn refused_rule(&self, target: &ArmId, rule: &NetworkRule) -> Option<CallFailure> {
         let refused = self.refused_rules.lock().unwrap_or_else(PoisonError::into_inner);
         let (until, failure) = refused.get(&(target.clone(), rule.key()))?;
         (Instant::now() < *until).then(|| failure.clone())
@@ -190,7 +190,7 @@ impl Hands for AzureClient {
         step: &StepId,
         action: &AzureAction,
         deadline: Duration,
-    ) -> Result<Effect, Failure> {
+    ) -> Result<Effect, CallFailure> {
         crate::hands::carry_out(&self.inner, namespace, step, action, Instant::now() + deadline).await
     }
 }

@@ -21,11 +21,11 @@ mod settings;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sreg_domain::Known;
 use sreg_domain::StepId;
-use sreg_domain::action::{AzureAction, Effect, Failure};
+use sreg_domain::action::{AzureAction, Effect};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
+use sreg_domain::{CallFailure, Known};
 
 pub use client::{AuthenticationError, AzureClient, connect, connect_through};
 pub use settings::{AzureSettings, Budget, Budgets, ConnectError, CredentialKind};
@@ -60,5 +60,5 @@ pub trait Hands: Send + Sync {
         step: &StepId,
         action: &AzureAction,
         deadline: Duration,
-    ) -> Result<Effect, Failure>;
+    ) -> Result<Effect, CallFailure>;
 }

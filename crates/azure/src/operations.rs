@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sreg_domain::action::{Disposition, Effect, Failure, Operation};
+use sreg_domain::action::{Effect, Operation};
 use sreg_domain::seen::OperationState;
-use sreg_domain::{ArmId, StepId};
+use sreg_domain::{ArmId, CallFailure, Cause, StepId};
 use tokio::time::Instant;
 
-use crate::arm::{Answer, Arm, Call, CallError, Cause, Class, deepest};
+use crate::arm::{Answer, Arm, Call, Class, Leaving, deepest};
 
 /// A status that could not be read for so long is lost; Azure keeps them for about a day.
 const UNREADABLE_FOR: Duration = Duration::from_secs(4 * 3600);
@@ -76,7 +76,7 @@ pub(crate) async fn poll(arm: &Arm, operation: &Operation, namespace: &Arc<str>,
     match arm.send(call, deadline).await {
         Ok(answer) => interpret(operation, &answer),
         Err(error) if by_location && is_final(&error) => OperationState::Failed(
-            CallError {
+            CallFailure {
                 attempt: attempt_of(operation),
                 ..error
             }
@@ -87,7 +87,7 @@ pub(crate) async fn poll(arm: &Arm, operation: &Operation, namespace: &Arc<str>,
 }
 
 /// Whether an error of a `Location` URL is the operation's own: it has a code, and is not about reading.
-fn is_final(error: &CallError) -> bool {
+fn is_final(error: &CallFailure) -> bool {
     let about_reading = matches!(error.status, None | Some(401 | 404 | 408 | 410 | 429 | 500..));
     let denied = error
         .code
@@ -101,7 +101,7 @@ fn attempt_of(operation: &Operation) -> String {
 }
 
 /// A 4xx or 5xx of the status URL says nothing about the operation, except that a 404 says the URL is gone.
-fn unreadable(operation: &Operation, error: &CallError, now: Timestamp) -> OperationState {
+fn unreadable(operation: &Operation, error: &CallFailure, now: Timestamp) -> OperationState {
     let gone = matches!(error.status, Some(404 | 410));
     let age = Duration::try_from(now.duration_since(operation.started_at)).unwrap_or(Duration::ZERO);
     if gone || age > UNREADABLE_FOR {
@@ -143,7 +143,7 @@ fn interpret(operation: &Operation, answer: &Answer) -> OperationState {
     }
 }
 
-fn failure(operation: &Operation, answer: &Answer, body: &Value, ended: &str) -> Failure {
+fn failure(operation: &Operation, answer: &Answer, body: &Value, ended: &str) -> CallFailure {
     let error = body
         .get("error")
         .or_else(|| body.pointer("/properties/error"))
@@ -151,7 +151,9 @@ fn failure(operation: &Operation, answer: &Answer, body: &Value, ended: &str) ->
     let said = error.and_then(|_| deepest(body).or_else(|| deepest(body.get("properties")?)));
     let (code, message) = said.map_or((None, None), |d| (d.code, d.message));
     let cause = code.as_deref().and_then(crate::arm::cause_of_code);
-    let call = CallError {
+    // A canceled operation was canceled by somebody or by something newer; it may be tried again.
+    let cause = cause.filter(|_| !ended.starts_with("cancel"));
+    let call = CallFailure {
         attempt: attempt_of(operation),
         cause: cause.unwrap_or(Cause::Conflict),
         status: None,
@@ -161,21 +163,13 @@ fn failure(operation: &Operation, answer: &Answer, body: &Value, ended: &str) ->
         retry_after: answer.retry_after,
         may_have_taken_effect: false,
     };
-    let failure = call.into_failure();
-    // A canceled operation was canceled by somebody or by something newer; it may be tried again.
-    if ended.starts_with("cancel") {
-        Failure {
-            disposition: Disposition::Retry,
-            ..failure
-        }
-    } else {
-        failure
-    }
+    call.into_failure()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use sreg_domain::Disposition;
 
     use sreg_domain::StepKind;
 
@@ -254,7 +248,7 @@ mod tests {
         };
         assert_eq!(failure.code.as_deref(), Some("ReferencedResourceNotProvisioned"));
         assert_eq!(failure.message, "subnet is Updating");
-        assert!(matches!(failure.disposition, Disposition::Wait(_)));
+        assert!(matches!(failure.disposition(), Disposition::Wait(_)));
         assert_eq!(failure.correlation_id.as_deref(), Some("test"));
         let OperationState::Failed(failure) = stands(
             200,
@@ -262,7 +256,7 @@ mod tests {
         ) else {
             panic!("not failed")
         };
-        assert_eq!(failure.disposition, Disposition::Terminal);
+        assert_eq!(failure.disposition(), Disposition::Terminal);
         for body in [
             json!({"status": "Failed"}),
             json!({"status": "Canceled"}),
@@ -278,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_location_ends_with_the_operations_own_error() {
-        let error = |status: u16, code: Option<&str>| CallError {
+        let error = |status: u16, code: Option<&str>| CallFailure {
             attempt: "poll".into(),
             cause: Cause::Refused,
             status: Some(status),
@@ -311,7 +305,7 @@ mod tests {
     #[test]
     fn an_unreadable_status_is_no_failure_but_a_gone_one_is_lost() {
         let at = |status: Option<u16>, hours: i64| {
-            let error = CallError {
+            let error = CallFailure {
                 attempt: "poll".into(),
                 cause: Cause::Unreachable,
                 status,

@@ -2,7 +2,6 @@
 //! Azure client's business; here is what goes into them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use sreg_api::probe::ConnectivityProbeSpec;
 use sreg_api::registry::ResolutionPolicy;
 use sreg_api::{BreakGlassStatus, ChangeApprovalStatus};
 
+use crate::call_failure::CallFailure;
 use crate::digest::Digest;
 use crate::ids::{ArmId, Location};
 use crate::network_rules::NetworkRule;
@@ -481,7 +481,7 @@ pub struct LeftOut {
     /// The rule.
     pub rule: NetworkRule,
     /// Why, in Azure's words.
-    pub failure: Failure,
+    pub failure: CallFailure,
 }
 
 impl Effect {
@@ -492,37 +492,6 @@ impl Effect {
             left_out: Vec::new(),
         }
     }
-}
-
-/// Why a call failed, in Azure's (or the API server's) words.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{attempt}: {message}")]
-pub struct Failure {
-    /// What was attempted on which resource, such as `create private endpoint /subscriptions/…`.
-    pub attempt: String,
-    /// Deepest known error code, such as `LinkedAuthorizationFailed`.
-    pub code: Option<String>,
-    /// The message that came with it.
-    pub message: String,
-    /// HTTP status, if there was an answer.
-    pub status: Option<u16>,
-    /// `x-ms-correlation-request-id`.
-    pub correlation_id: Option<String>,
-    /// Whether trying again can help.
-    pub disposition: Disposition,
-}
-
-/// What to do about a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// Try again with backoff.
-    Retry,
-    /// Try again after this long (`Retry-After`, a lock on the subnet).
-    Wait(Duration),
-    /// Rights are missing: try again slowly, tell the user what to grant.
-    Forbidden,
-    /// Only a change of spec or environment helps.
-    Terminal,
 }
 
 /// What came of one step of a plan.
@@ -542,7 +511,7 @@ pub enum StepResult {
     /// Carried out.
     Effect(Effect),
     /// Failed.
-    Failed(Failure),
+    Failed(CallFailure),
     /// Not attempted: the fence, the leadership or an earlier step said no.
     Withheld(String),
 }

@@ -5,6 +5,7 @@
 pub mod action;
 pub mod action_text;
 pub mod azure_text;
+pub mod call_failure;
 pub mod cloud;
 pub mod cloud_documents;
 pub mod desired;
@@ -25,8 +26,9 @@ pub mod seen;
 pub mod step;
 pub mod target;
 
-pub use action::{Action, AzureAction, ClusterAction, Edit, Effect, Failure, LeftOut, Operation, Outcome, StepOutcome};
+pub use action::{Action, AzureAction, ClusterAction, Edit, Effect, LeftOut, Operation, Outcome, StepOutcome};
 pub use azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
+pub use call_failure::{CallFailure, Cause, Disposition};
 pub use cloud::Cloud;
 pub use cloud_documents::BuiltInCloud;
 pub use desired::Desired;

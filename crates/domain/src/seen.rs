@@ -899,7 +899,7 @@ pub enum OperationState {
     /// Ended well.
     Succeeded,
     /// Ended badly: the deepest code and its message, in Azure's words.
-    Failed(crate::action::Failure),
+    Failed(crate::call_failure::CallFailure),
     /// The URL is gone, foreign or unreadable: the resource itself tells.
     Lost,
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
-use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
+use sreg_domain::action::{StepOutcome, StepResult};
 use sreg_domain::seen::*;
 use sreg_domain::{
-    Action, ArmId, AzureAction, ClusterAction, Digest, Edit, Effect, EndpointGroup, Fact, RuleKind, TargetKind,
+    Action, ArmId, AzureAction, CallFailure, Cause, ClusterAction, Digest, Edit, Effect, EndpointGroup, Fact, RuleKind,
+    TargetKind,
 };
 use sreg_planner::Step;
 
@@ -30,13 +31,15 @@ fn refused(step: &Step, why: &str) -> StepResult {
 }
 
 fn refused_as(step: &Step, code: &str, why: &str) -> StepResult {
-    StepResult::Failed(Failure {
+    StepResult::Failed(CallFailure {
         attempt: step.action.to_string(),
         code: Some(code.into()),
         message: why.into(),
         status: Some(409),
         correlation_id: None,
-        disposition: Disposition::Terminal,
+        cause: Cause::Refused,
+        retry_after: None,
+        may_have_taken_effect: false,
     })
 }
 

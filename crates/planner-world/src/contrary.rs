@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sreg_domain::action::{Disposition, Failure, StepResult};
+use sreg_domain::action::StepResult;
 use sreg_domain::seen::{OperationSeen, OperationState};
-use sreg_domain::{AzureAction, Effect, Fact, Operation};
+use sreg_domain::{AzureAction, CallFailure, Cause, Disposition, Effect, Fact, Operation};
 use sreg_planner::Step;
 
 use super::World;
@@ -54,14 +54,24 @@ pub fn all() -> Vec<Contrary> {
     ]
 }
 
-fn failure(step: &Step, code: Option<&str>, status: Option<u16>, disposition: Disposition) -> Failure {
-    Failure {
-        attempt: step.action.to_string(),
+/// What goes wrong where this is to be done about it.
+pub fn cause_of(disposition: Disposition) -> (Cause, Option<Duration>) {
+    match disposition {
+        Disposition::Retry => (Cause::Conflict, None),
+        Disposition::Wait(asked) => (Cause::Busy, Some(asked)),
+        Disposition::Forbidden => (Cause::Forbidden, None),
+        Disposition::Terminal => (Cause::Refused, None),
+    }
+}
+
+fn failure(step: &Step, code: Option<&str>, status: Option<u16>, disposition: Disposition) -> CallFailure {
+    let (cause, retry_after) = cause_of(disposition);
+    CallFailure {
         code: code.map(str::to_owned),
-        message: "it was not to be".into(),
         status,
         correlation_id: Some("c-1".into()),
-        disposition,
+        retry_after,
+        ..CallFailure::local(step.action.to_string(), cause, "it was not to be")
     }
 }
 

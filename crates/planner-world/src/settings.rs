@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::*;
-use sreg_domain::{Digest, Edit, LeftOut, NetworkRule, RuleKind};
+use sreg_domain::{CallFailure, Cause, Digest, Edit, LeftOut, NetworkRule, RuleKind};
 
 pub fn touch_registry(seen: &mut RegistrySeen) {
     seen.digest = Digest::of_parts([format!(
@@ -64,16 +63,18 @@ pub fn leave_out(
     let refused = |value: &String| refuses.contains_key(value) && !present.contains(value);
     let out = rules.extract_if(.., |value| refused(value));
     out.map(|value| LeftOut {
-        failure: Failure {
+        failure: CallFailure {
             attempt: "restore public access of the account".into(),
             code: Some("NetworkAclsValidationFailure".into()),
             message: format!("Validation of network acls failure: {value} does not do"),
             status: Some(400),
             correlation_id: Some("c-1".into()),
-            disposition: if refuses[&value] {
-                Disposition::Retry
+            retry_after: None,
+            may_have_taken_effect: false,
+            cause: if refuses[&value] {
+                Cause::Conflict
             } else {
-                Disposition::Terminal
+                Cause::Refused
             },
         },
         rule: NetworkRule { kind, value },

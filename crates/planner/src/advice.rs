@@ -2,9 +2,8 @@
 //! filled in. A command that is right for one code is wrong for another: no right helps where a lock, a policy or a disabled
 //! subscription stands in the way. Where Azure names what is needed in its message, it is taken from there. Pure.
 
-use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
-use sreg_domain::{StepId, rights};
+use sreg_domain::{CallFailure, Disposition, StepId, rights};
 
 use crate::plan::WaitReason;
 
@@ -204,7 +203,7 @@ pub(crate) struct Refusal<'a> {
 
 impl<'a> Refusal<'a> {
     /// Of a step.
-    pub(crate) fn of_step(step: &StepId, failure: &'a Failure) -> Refusal<'a> {
+    pub(crate) fn of_step(step: &StepId, failure: &'a CallFailure) -> Refusal<'a> {
         Refusal {
             creates: step.kind.creates(),
             ..failure.into()
@@ -212,13 +211,13 @@ impl<'a> Refusal<'a> {
     }
 }
 
-impl<'a> From<&'a Failure> for Refusal<'a> {
-    fn from(failure: &'a Failure) -> Self {
+impl<'a> From<&'a CallFailure> for Refusal<'a> {
+    fn from(failure: &'a CallFailure) -> Self {
         Refusal {
             attempt: &failure.attempt,
             code: failure.code.as_deref(),
             message: &failure.message,
-            forbidden: failure.disposition == Disposition::Forbidden,
+            forbidden: failure.disposition() == Disposition::Forbidden,
             creates: false,
         }
     }
@@ -346,20 +345,23 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use sreg_domain::Cause;
     use sreg_domain::StepKind;
 
     use super::*;
 
     const ENDPOINT: &str = "/subscriptions/s/resourceGroups/net/providers/Microsoft.Network/privateEndpoints/pe";
 
-    fn refused(code: &str, message: &str) -> Failure {
-        Failure {
+    fn refused(code: &str, message: &str) -> CallFailure {
+        CallFailure {
             attempt: format!("create private endpoint {ENDPOINT}"),
             code: Some(code.into()),
             message: message.into(),
             status: Some(403),
             correlation_id: None,
-            disposition: Disposition::Terminal,
+            cause: Cause::Refused,
+            retry_after: None,
+            may_have_taken_effect: false,
         }
     }
 

@@ -21,9 +21,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::conditions::State;
 use sreg_api::status::RefusalStatus;
-use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
+use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::{Attempt, OperationSeen, OperationState};
-use sreg_domain::{Action, ArmId, Desired, Fact, Outcome, Seen, StepId, StepKind};
+use sreg_domain::{Action, ArmId, CallFailure, Desired, Disposition, Fact, Outcome, Seen, StepId, StepKind};
 
 use crate::conditions::{from_now, says_the_same, truncate, whole_seconds};
 use crate::draft::Draft;
@@ -129,7 +129,7 @@ fn in_an_emergency(record: &Attempt) -> bool {
 }
 
 /// Operations that ended badly since the last visit.
-fn failed_operations(seen: &Seen) -> impl Iterator<Item = (&OperationSeen, &Failure)> {
+fn failed_operations(seen: &Seen) -> impl Iterator<Item = (&OperationSeen, &CallFailure)> {
     seen.azure.operations.iter().filter_map(|o| match &o.state {
         OperationState::Failed(failure) => Some((o, failure)),
         OperationState::Running { .. }
@@ -310,15 +310,15 @@ enum Ended {
 }
 
 impl Ended {
-    fn of_failure(step: &StepId, failure: &Failure) -> Ended {
+    fn of_failure(step: &StepId, failure: &CallFailure) -> Ended {
         let told = refusals::wait_of(step, failure);
         let words = in_azures_words(failure);
-        let answered = |failure: &Failure| {
+        let answered = |failure: &CallFailure| {
             failure.status.map_or(failure.code.is_some(), |status| {
                 (400..500).contains(&status) && status != 408 && status != 429
             })
         };
-        match failure.disposition {
+        match failure.disposition() {
             _ if is_final(failure) => Ended::Refused(told),
             Disposition::Wait(asked) => Ended::Unanswered {
                 told,

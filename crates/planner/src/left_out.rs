@@ -2,9 +2,11 @@
 //! digest: exactly that set missing is settled until its pause is over, any other set is work to do.
 
 use jiff::{SignedDuration, Timestamp};
-use sreg_domain::action::{Disposition, Effect, StepOutcome, StepResult};
+use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::Attempt;
-use sreg_domain::{Action, ArmId, AzureAction, Digest, Edit, LeftOut, NetworkRule, Outcome, StepId, StepKind};
+use sreg_domain::{
+    Action, ArmId, AzureAction, Digest, Disposition, Edit, LeftOut, NetworkRule, Outcome, StepId, StepKind,
+};
 
 use crate::advice::advise;
 use crate::conditions::{says_the_same, whole_seconds};
@@ -106,7 +108,7 @@ fn record(
         (WaitReason::ResourceBusy, words)
     } else {
         let (reason, advice) = advise(&first.failure);
-        match first.failure.disposition {
+        match first.failure.disposition() {
             Disposition::Forbidden => (reason, format!("{words}; {advice}")),
             // Which commands put the rules back is said with the rules.
             Disposition::Retry | Disposition::Wait(_) | Disposition::Terminal => (reason, words),

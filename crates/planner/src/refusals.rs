@@ -1,7 +1,7 @@
 //! What Azure refuses, as a wait: who can act, and what they can do. How often it is tried again is said in [`crate::attempts`].
 
-use sreg_domain::action::{Failure, SIGN_IN};
-use sreg_domain::{StepId, StepKind};
+use sreg_domain::action::SIGN_IN;
+use sreg_domain::{CallFailure, StepId, StepKind};
 
 use crate::advice::{Refusal, advise};
 use crate::plan::{Wait, WaitReason};
@@ -11,7 +11,7 @@ use crate::view::{in_azures_words, sign_in};
 const KEPT_CENTRALLY: &str = "where zones are kept centrally, name them: spec.endpoints[].dns.mode: Existing with their ids under privateDnsZoneResourceIds, or mode: Policy where a policy writes the records; else whoever owns the policy exempts this zone";
 
 /// What a final failure of a step is waited for as: Azure's words, and what somebody can do about them.
-pub(crate) fn wait_of(step: &StepId, failure: &Failure) -> Wait {
+pub(crate) fn wait_of(step: &StepId, failure: &CallFailure) -> Wait {
     if failure.attempt == SIGN_IN {
         return Wait::new(WaitReason::SignInStalled, sign_in(&failure.message));
     }
@@ -40,7 +40,7 @@ pub(crate) fn wait_of(step: &StepId, failure: &Failure) -> Wait {
 }
 
 /// Azure's codes are words; whatever else stands there is none.
-pub(crate) fn code_of(failure: &Failure) -> Option<String> {
+pub(crate) fn code_of(failure: &CallFailure) -> Option<String> {
     let is_word =
         |code: &&String| code.len() <= 128 && code.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     failure.code.as_ref().filter(is_word).cloned()

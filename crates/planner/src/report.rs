@@ -10,9 +10,9 @@ use sreg_api::SecureRegistry;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::DeletionPolicy;
 use sreg_api::status::{BreakGlassUse, SecureRegistryStatus};
-use sreg_domain::action::{Effect, Failure, StepOutcome, StepResult};
+use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::Attempts;
-use sreg_domain::{Action, Desired, Outcome, Seen, StepId, TargetKind};
+use sreg_domain::{Action, CallFailure, Desired, Outcome, Seen, StepId, TargetKind};
 
 use crate::attempts;
 use crate::break_glass::{self, Standing};
@@ -153,7 +153,7 @@ pub(crate) struct Verdict {
     pub(crate) message: String,
 }
 
-fn failures(outcome: &Outcome) -> impl Iterator<Item = (&StepOutcome, &Failure)> {
+fn failures(outcome: &Outcome) -> impl Iterator<Item = (&StepOutcome, &CallFailure)> {
     acting(outcome).filter_map(|step| match &step.result {
         StepResult::Failed(failure) => Some((step, failure)),
         StepResult::Effect(_) | StepResult::Withheld(_) => None,

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sreg_api::conditions::State;
-use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::{
     Attempt, Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, RegistrySeen, StorageSeen,
 };
-use sreg_domain::{ArmId, DefaultAction, Desired, Digest, Fact, LastReport, PublicNetworkAccess, Seen, TargetKind};
+use sreg_domain::{
+    ArmId, CallFailure, DefaultAction, Desired, Digest, Fact, LastReport, PublicNetworkAccess, Seen, TargetKind,
+};
 
 use crate::advice::{advise, is_scope_absent};
 use crate::attempts;
@@ -179,7 +180,7 @@ impl<'a> View<'a> {
 }
 
 /// A failure that trying again at once will not cure.
-pub(crate) fn is_final(failure: &Failure) -> bool {
+pub(crate) fn is_final(failure: &CallFailure) -> bool {
     if is_scope_absent(failure.code.as_deref()) {
         return true;
     }
@@ -187,10 +188,7 @@ pub(crate) fn is_final(failure: &Failure) -> bool {
         .code
         .as_deref()
         .is_some_and(|code| RETRYABLE.iter().any(|r| r.eq_ignore_ascii_case(code)));
-    match failure.disposition {
-        Disposition::Retry | Disposition::Wait(_) => false,
-        Disposition::Forbidden | Disposition::Terminal => !meant_to_be_tried_again,
-    }
+    !failure.disposition().passes() && !meant_to_be_tried_again
 }
 
 /// Whether asking again can help with what could not be read. Where a deletion waited for anything else, it would hold a namespace
@@ -210,7 +208,7 @@ pub(crate) fn may_pass(why: &Ignorance) -> bool {
 const LONGEST_WORDS: usize = 640;
 
 /// A failure in Azure's words, with what support asks for.
-pub(crate) fn in_azures_words(failure: &Failure) -> String {
+pub(crate) fn in_azures_words(failure: &CallFailure) -> String {
     let code = failure.code.as_deref().map(|c| format!("{c}: ")).unwrap_or_default();
     let correlation = correlation(failure.correlation_id.as_deref());
     let words = truncate(&failure.message, LONGEST_WORDS);

@@ -10,9 +10,9 @@ use serde_json::json;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::names::STATUS_MANAGER;
 use sreg_api::{SecureRegistry, SecureRegistryStatus};
-use sreg_domain::action::{ClusterAction, Failure, StepResult};
+use sreg_domain::action::{ClusterAction, StepResult};
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::{Action as StepAction, Effect, Outcome};
+use sreg_domain::{Action as StepAction, CallFailure, Effect, Outcome};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{
     LintFinding, Plan, Report, ReportInput, Violation, is_left_to_open, lint, may_open, plan, report, report_invalid,
@@ -53,7 +53,7 @@ pub enum PassError {
         object: String,
         /// What the API server said.
         #[source]
-        source: Box<Failure>,
+        source: Box<CallFailure>,
     },
     /// Leadership was not held when the status was to be written.
     #[error("report on SecureRegistry {object}: {why}")]

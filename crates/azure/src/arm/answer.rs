@@ -1,5 +1,6 @@
 //! What came back: status, the few headers that matter, JSON. Whatever is no good answer is an error of that call.
 
+use sreg_domain::{CallFailure, Cause};
 use std::time::Duration;
 
 use azure_core::http::headers::{HeaderName, Headers};
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use super::call::Call;
 use super::envelope::{self, Deepest};
-use super::error::{self, CallError, Cause, cause_of_code, cause_of_status};
+use super::error::{self, cause_of_code, cause_of_status};
 
 /// A good answer: 2xx, and either no body or JSON.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ impl Answer {
         headers: &Headers,
         body: &[u8],
         correlation: String,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Answer, CallFailure> {
         let header = |name: &'static str| {
             headers
                 .get_optional_string(&HeaderName::from_static(name))
@@ -60,7 +61,7 @@ impl Answer {
         };
         let error = |cause: Cause, deepest: Option<Deepest>, message: String| {
             let (code, said) = deepest.map_or((None, None), |d| (d.code, d.message));
-            CallError {
+            CallFailure {
                 attempt: call.attempt.clone(),
                 cause,
                 status: Some(status),
@@ -143,7 +144,7 @@ impl Answer {
     }
 
     /// The body, which must be an object.
-    pub(crate) fn object(self) -> Result<Value, CallError> {
+    pub(crate) fn object(self) -> Result<Value, CallFailure> {
         match self.body {
             Some(Value::Object(map)) => Ok(Value::Object(map)),
             None => Err(self.nonsense("the body is empty")),
@@ -152,8 +153,8 @@ impl Answer {
     }
 
     /// An error of this call: the answer cannot be what was asked for.
-    pub(crate) fn nonsense(&self, why: &str) -> CallError {
-        CallError {
+    pub(crate) fn nonsense(&self, why: &str) -> CallFailure {
+        CallFailure {
             attempt: self.attempt.clone(),
             cause: Cause::Nonsense,
             status: Some(self.status),
@@ -216,7 +217,7 @@ mod tests {
         Call::get("https://arm.test/x".parse().unwrap(), "read x", None, None)
     }
 
-    fn parse(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<Answer, CallError> {
+    fn parse(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<Answer, CallFailure> {
         let mut map = Headers::new();
         for (name, value) in headers {
             map.insert(*name, *value);

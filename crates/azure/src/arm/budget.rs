@@ -16,8 +16,8 @@ use governor::{Quota, RateLimiter};
 use tokio::sync::{Mutex as Queue, Notify};
 use tokio::time::Instant;
 
-use super::error::THROTTLE_WAIT;
 use crate::settings::{Budget, Budgets};
+use sreg_domain::call_failure::THROTTLE_WAIT;
 
 /// Longest time that one throttled call keeps the subscription's others waiting: Azure's own buckets fill up within seconds, and what
 /// opens in an emergency does not wait for a tag.

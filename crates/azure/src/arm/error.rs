@@ -1,202 +1,127 @@
-//! Why a call failed, and what that means: for a plan's step ([`Failure`]), for an observation ([`Ignorance`]). The table of
+//! Why a call failed, and what that means: for a plan's step ([`CallFailure`]), for an observation ([`Ignorance`]). The table of
 //! codes is azure.md §6.3; a code decides before the status does, because the status varies (U19) and a 429 may be a lock.
 
 use std::error::Error as _;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use sreg_domain::action::{Disposition, Failure, SIGN_IN};
+use sreg_domain::action::SIGN_IN;
 use sreg_domain::outside;
-use sreg_domain::seen::{Ignorance, IgnoranceKind};
+use sreg_domain::seen::Ignorance;
+use sreg_domain::{CallFailure, Cause};
 
 use super::NotSent;
 use super::call::Call;
 use super::envelope::Deepest;
 use crate::identity::TokenError;
 
-/// How long to wait for a lock where Azure names no time.
-const LOCK_WAIT: Duration = Duration::from_secs(15);
-/// How long to wait after throttling where Azure names no time.
-pub(super) const THROTTLE_WAIT: Duration = Duration::from_secs(10);
-/// How long to wait for something that may be lagging behind.
-const MISSING_WAIT: Duration = Duration::from_secs(30);
 /// Longest message that is taken in: a denying policy is described in some kB, and what was denied is named at the end.
 const LONGEST_MESSAGE: usize = 4 * outside::LONGEST;
 
-/// What went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// Rights are missing.
-    Forbidden,
-    /// Entra refuses the operator itself: nobody's right is missing, its credential or identity is wrong.
-    SignIn,
-    /// Too many calls.
-    Throttled,
-    /// Another operation holds the resource, its subnet or its network.
-    Busy,
-    /// No answer in time, connection failed, 5xx.
-    Unreachable,
-    /// An answer that is no answer.
-    Nonsense,
-    /// It does not exist.
-    Missing,
-    /// `If-None-Match` or `If-Match` did not hold.
-    Precondition,
-    /// Someone else changed something at the same time.
-    Conflict,
-    /// A list is longer than any that we take.
-    TooLong,
-    /// Only a change of spec or environment helps.
-    Refused,
+/// Our own budget does not allow the call before its deadline.
+pub(super) fn over_budget(attempt: &str, pause: Duration) -> CallFailure {
+    let message = format!(
+        "not sent: the subscription's budget allows the next call in {} s",
+        pause.as_secs().max(1)
+    );
+    CallFailure {
+        retry_after: Some(pause),
+        ..CallFailure::local(attempt, Cause::Throttled, message)
+    }
 }
 
-/// Why a call failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{attempt}: {message}")]
-pub(crate) struct CallError {
-    pub(crate) attempt: String,
-    pub(crate) cause: Cause,
-    pub(crate) status: Option<u16>,
-    pub(crate) code: Option<String>,
-    pub(crate) message: String,
-    pub(crate) correlation_id: Option<String>,
-    pub(crate) retry_after: Option<Duration>,
-    /// It was sent and changes something, and no answer tells whether it did.
-    pub(crate) may_have_taken_effect: bool,
+/// No token.
+pub(super) fn no_token(attempt: &str, error: TokenError) -> CallFailure {
+    let cause = if error.refused {
+        Cause::SignIn
+    } else {
+        Cause::Unreachable
+    };
+    // Who was refused once is refused whatever it asks for: the same sentence for every call.
+    let attempt = if error.refused { SIGN_IN } else { attempt };
+    CallFailure {
+        code: error.code.clone(),
+        correlation_id: error.correlation_id.clone(),
+        ..CallFailure::local(attempt, cause, error.to_string())
+    }
 }
 
-impl CallError {
-    fn local(attempt: &str, cause: Cause, message: String) -> CallError {
-        CallError {
-            attempt: attempt.to_owned(),
-            cause,
-            status: None,
-            code: None,
-            message,
-            correlation_id: None,
-            retry_after: None,
-            may_have_taken_effect: false,
-        }
-    }
+/// A defect of ours: a call that nobody's role allows.
+pub(super) fn undeclared(call: &Call) -> CallFailure {
+    let action = call.action.as_deref().unwrap_or_default();
+    let message = format!("not sent: a defect of the operator, whose roles do not know {action}; please report it");
+    CallFailure::local(call.attempt.as_str(), Cause::Refused, message)
+}
 
-    /// Our own budget does not allow the call before its deadline.
-    pub(super) fn budget(attempt: &str, pause: Duration) -> CallError {
-        let message = format!(
-            "not sent: the subscription's budget allows the next call in {} s",
-            pause.as_secs().max(1)
-        );
-        CallError {
-            retry_after: Some(pause),
-            ..CallError::local(attempt, Cause::Throttled, message)
-        }
-    }
+/// Its URL cannot be written so that it leads to what is meant, and nowhere else.
+pub(super) fn not_sent(call: &Call, why: &NotSent) -> CallFailure {
+    CallFailure::local(call.attempt.as_str(), Cause::Refused, format!("not sent: {why}"))
+}
 
-    /// No token.
-    pub(super) fn token(attempt: &str, error: TokenError) -> CallError {
-        let cause = if error.refused {
-            Cause::SignIn
+/// A list ends beyond what we take. The part that was read is no list.
+pub(super) fn too_long(attempt: &str, what: &str) -> CallFailure {
+    let message = format!(
+        "the list has {what}, which is beyond what the operator takes: nothing of it is believed; let fewer resources stand there (another resource group, zone or subscription for some of them)"
+    );
+    CallFailure::local(attempt, Cause::TooLong, message)
+}
+
+/// No answer in time.
+pub(super) fn timeout(call: &Call, correlation: &str) -> CallFailure {
+    let mut error = CallFailure::local(
+        call.attempt.as_str(),
+        Cause::Unreachable,
+        "no answer in time".to_owned(),
+    );
+    error.correlation_id = Some(correlation.to_owned());
+    error.may_have_taken_effect = call.changes();
+    error
+}
+
+/// The transport failed. Only where no connection was made is it certain that nothing was sent.
+pub(super) fn transport(call: &Call, correlation: &str, error: &azure_core::Error) -> CallFailure {
+    let unsent = matches!(error.kind(), ErrorKind::Connection);
+    let cause = if matches!(error.kind(), ErrorKind::DataConversion) {
+        Cause::Nonsense
+    } else {
+        Cause::Unreachable
+    };
+    let mut failed = CallFailure::local(call.attempt.as_str(), cause, chain(error));
+    failed.correlation_id = Some(correlation.to_owned());
+    failed.may_have_taken_effect = call.changes() && !unsent;
+    failed
+}
+
+/// What leaves this crate: Azure's words as [`told`], and that a write may have taken effect.
+pub(crate) trait Leaving {
+    /// For a plan's step.
+    fn into_failure(self) -> CallFailure;
+    /// For a fact.
+    fn into_ignorance(self) -> Ignorance;
+}
+
+impl Leaving for CallFailure {
+    fn into_failure(self) -> CallFailure {
+        let message = if self.may_have_taken_effect {
+            format!("{}; it may have taken effect", self.message)
         } else {
-            Cause::Unreachable
+            self.message
         };
-        // Who was refused once is refused whatever it asks for: the same sentence for every call.
-        let attempt = if error.refused { SIGN_IN } else { attempt };
-        CallError {
-            code: error.code.clone(),
-            correlation_id: error.correlation_id.clone(),
-            ..CallError::local(attempt, cause, error.to_string())
-        }
-    }
-
-    /// A defect of ours: a call that nobody's role allows.
-    pub(super) fn undeclared(call: &Call) -> CallError {
-        let action = call.action.as_deref().unwrap_or_default();
-        let message = format!("not sent: a defect of the operator, whose roles do not know {action}; please report it");
-        CallError::local(&call.attempt, Cause::Refused, message)
-    }
-
-    /// Its URL cannot be written so that it leads to what is meant, and nowhere else.
-    pub(super) fn not_sent(call: &Call, why: &NotSent) -> CallError {
-        CallError::local(&call.attempt, Cause::Refused, format!("not sent: {why}"))
-    }
-
-    /// A list ends beyond what we take. The part that was read is no list.
-    pub(super) fn too_long(attempt: &str, what: &str) -> CallError {
-        let message = format!(
-            "the list has {what}, which is beyond what the operator takes: nothing of it is believed; let fewer resources stand there (another resource group, zone or subscription for some of them)"
-        );
-        CallError::local(attempt, Cause::TooLong, message)
-    }
-
-    /// No answer in time.
-    pub(super) fn timeout(call: &Call, correlation: &str) -> CallError {
-        let mut error = CallError::local(&call.attempt, Cause::Unreachable, "no answer in time".to_owned());
-        error.correlation_id = Some(correlation.to_owned());
-        error.may_have_taken_effect = call.changes();
-        error
-    }
-
-    /// The transport failed. Only where no connection was made is it certain that nothing was sent.
-    pub(super) fn transport(call: &Call, correlation: &str, error: &azure_core::Error) -> CallError {
-        let unsent = matches!(error.kind(), ErrorKind::Connection);
-        let cause = if matches!(error.kind(), ErrorKind::DataConversion) {
-            Cause::Nonsense
-        } else {
-            Cause::Unreachable
-        };
-        let mut failed = CallError::local(&call.attempt, cause, chain(error));
-        failed.correlation_id = Some(correlation.to_owned());
-        failed.may_have_taken_effect = call.changes() && !unsent;
-        failed
-    }
-
-    /// What a plan's step makes of it.
-    pub(crate) fn into_failure(self) -> Failure {
-        let disposition = match self.cause {
-            Cause::Forbidden | Cause::SignIn => Disposition::Forbidden,
-            Cause::Throttled => Disposition::Wait(self.retry_after.unwrap_or(THROTTLE_WAIT)),
-            Cause::Busy => Disposition::Wait(self.retry_after.unwrap_or(LOCK_WAIT)),
-            Cause::Missing => Disposition::Wait(self.retry_after.unwrap_or(MISSING_WAIT)),
-            Cause::Unreachable => self.retry_after.map_or(Disposition::Retry, Disposition::Wait),
-            Cause::Nonsense | Cause::Precondition | Cause::Conflict => Disposition::Retry,
-            Cause::Refused | Cause::TooLong => Disposition::Terminal,
-        };
-        let (message, disposition) = if self.may_have_taken_effect {
-            (
-                format!("{}; it may have taken effect", self.message),
-                Disposition::Retry,
-            )
-        } else {
-            (self.message, disposition)
-        };
-        Failure {
+        CallFailure {
             attempt: told(&self.attempt),
             code: self.code.as_deref().map(named),
             message: told(&message),
-            status: self.status,
             correlation_id: self.correlation_id.as_deref().map(named),
-            disposition,
+            ..self
         }
     }
 
-    /// What an observation makes of it.
-    pub(crate) fn into_ignorance(self) -> Ignorance {
-        let kind = match self.cause {
-            Cause::Forbidden => IgnoranceKind::Forbidden,
-            Cause::SignIn => IgnoranceKind::SignIn,
-            Cause::Throttled => IgnoranceKind::Throttled,
-            Cause::Unreachable => IgnoranceKind::Unreachable,
-            Cause::Nonsense => IgnoranceKind::Nonsense,
-            Cause::Busy | Cause::Conflict => IgnoranceKind::Settling,
-            Cause::Missing | Cause::Precondition | Cause::Refused | Cause::TooLong => IgnoranceKind::Refused,
+    fn into_ignorance(self) -> Ignorance {
+        let told = CallFailure {
+            may_have_taken_effect: false,
+            ..self
         };
-        Ignorance {
-            attempt: told(&self.attempt),
-            kind,
-            message: told(&self.message),
-            code: self.code.as_deref().map(named),
-            correlation_id: self.correlation_id.as_deref().map(named),
-            retry_after: self.retry_after,
-        }
+        told.into_failure().ignorance()
     }
 }
 
@@ -356,6 +281,7 @@ fn chain(error: &azure_core::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sreg_domain::Disposition;
 
     fn told(code: &str, message: &str) -> Deepest {
         Deepest {
@@ -429,16 +355,16 @@ mod tests {
     #[test]
     fn a_lock_waits_and_a_missing_right_does_not_retry_hotly() {
         let failed = |cause, retry_after| {
-            CallError {
+            CallFailure {
                 retry_after,
-                ..CallError::local("put x", cause, "m".into())
+                ..CallFailure::local("put x", cause, "m")
             }
             .into_failure()
-            .disposition
+            .disposition()
         };
         let seconds = Duration::from_secs;
         assert_eq!(failed(Cause::Busy, Some(seconds(7))), Disposition::Wait(seconds(7)));
-        assert_eq!(failed(Cause::Busy, None), Disposition::Wait(LOCK_WAIT));
+        assert_eq!(failed(Cause::Busy, None), Disposition::Wait(sreg_domain::call_failure::LOCK_WAIT));
         assert_eq!(failed(Cause::Forbidden, None), Disposition::Forbidden);
         assert_eq!(failed(Cause::Refused, None), Disposition::Terminal);
         assert_eq!(failed(Cause::Unreachable, None), Disposition::Retry);
@@ -450,10 +376,10 @@ mod tests {
 
     #[test]
     fn azures_words_leave_on_one_line_without_markup_and_no_longer_than_is_told() {
-        let error = || CallError {
+        let error = || CallFailure {
             code: Some("Odd\u{202e}Code\n".into()),
             correlation_id: Some("c-1\u{1b}]0;x\u{7}".into()),
-            ..CallError::local(
+            ..CallFailure::local(
                 "put x",
                 Cause::Refused,
                 format!("no\r\nLocked: <script>\u{1b}[2K{}", "x".repeat(100_000)),
@@ -470,10 +396,10 @@ mod tests {
 
     #[test]
     fn a_write_without_an_answer_says_that_it_may_have_taken_effect() {
-        let mut error = CallError::local("put x", Cause::Unreachable, "no answer in time".into());
+        let mut error = CallFailure::local("put x", Cause::Unreachable, "no answer in time");
         error.may_have_taken_effect = true;
         let failure = error.into_failure();
         assert!(failure.message.ends_with("may have taken effect"));
-        assert_eq!(failure.disposition, Disposition::Retry);
+        assert_eq!(failure.disposition(), Disposition::Retry);
     }
 }

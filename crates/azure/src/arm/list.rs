@@ -1,13 +1,14 @@
 //! Lists: page after page, each reduced to what is kept of it before the next one is asked for, and bounded as a whole. A list
 //! that is too long is an error of its own: cut off, it would be taken for all there is.
 
+use sreg_domain::CallFailure;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Answer, Arm, Call, CallError};
+use super::{Answer, Arm, Call, error};
 
 /// Longest list that is followed, in pages: of the smallest pages that Azure makes, a hundred items, ten thousand items.
 const MOST_PAGES: usize = 100;
@@ -52,7 +53,7 @@ impl Arm {
         first: Call,
         deadline: Instant,
         mut keep: impl FnMut(Value) -> Option<T> + Send,
-    ) -> Result<Vec<T>, CallError> {
+    ) -> Result<Vec<T>, CallFailure> {
         let (attempt, budget, namespace) = (
             first.attempt.clone(),
             first.budget.clone(),
@@ -64,7 +65,7 @@ impl Arm {
             let mut answer = self.send(call, deadline).await?;
             let page = page(&mut answer)?;
             read.take(page.len(), answer.length)
-                .map_err(|what| CallError::too_long(&attempt, &what))?;
+                .map_err(|what| error::too_long(&attempt, &what))?;
             kept.extend(page.into_iter().filter_map(&mut keep));
             let Some(next) = next_link(&answer) else {
                 return Ok(kept);
@@ -76,7 +77,7 @@ impl Arm {
                 return Err(answer.nonsense("the list does not end"));
             }
             if read.pages >= MOST_PAGES {
-                return Err(CallError::too_long(&attempt, &format!("more than {MOST_PAGES} pages")));
+                return Err(error::too_long(&attempt, &format!("more than {MOST_PAGES} pages")));
             }
             call = Call::get(url, &attempt, budget.clone(), None).on_behalf_of(&namespace);
         }
@@ -84,7 +85,7 @@ impl Arm {
 }
 
 /// The items of a page, taken out of the answer.
-fn page(answer: &mut Answer) -> Result<Vec<Value>, CallError> {
+fn page(answer: &mut Answer) -> Result<Vec<Value>, CallFailure> {
     match answer.body.as_mut().and_then(|body| body.get_mut("value")) {
         Some(Value::Array(items)) => Ok(std::mem::take(items)),
         Some(_) | None => Err(answer.nonsense("the page has no list `value`")),
@@ -98,6 +99,7 @@ fn next_link(answer: &Answer) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use sreg_domain::Cause;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -109,7 +111,6 @@ mod tests {
     use serde_json::json;
     use sreg_domain::seen::IgnoranceKind;
 
-    use super::super::Cause;
     use super::*;
     use crate::identity::Tokens;
     use crate::settings::{AzureSettings, CredentialKind};
@@ -144,7 +145,7 @@ mod tests {
         }
     }
 
-    async fn list(pages: usize, items: usize, length: usize) -> (Result<Vec<u64>, CallError>, usize) {
+    async fn list(pages: usize, items: usize, length: usize) -> (Result<Vec<u64>, CallFailure>, usize) {
         rustls::crypto::ring::default_provider().install_default().ok();
         let transport = Arc::new(Pages {
             pages,
@@ -194,7 +195,7 @@ mod tests {
                     && told.contains("nothing of it is believed"),
                 "{told}"
             );
-            assert_eq!(error.into_ignorance().kind, IgnoranceKind::Refused);
+            assert_eq!(error.ignorance().kind, IgnoranceKind::Refused);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The ARM client: raw JSON in and out over the azure_core pipeline, whose retries are off. One call is one exchange (two
 //! after a 401), within its deadline and budget, its body read under a cap. Whatever is no good answer becomes a
-//! [`CallError`] with Azure's words and the correlation id.
+//! [`CallFailure`] with Azure's words and the correlation id.
 
 mod answer;
 mod budget;
@@ -19,7 +19,7 @@ use azure_core::http::{
     Transport,
 };
 use futures::StreamExt;
-use sreg_domain::{ArmId, Cloud};
+use sreg_domain::{ArmId, CallFailure, Cause, Cloud};
 use tokio::time::Instant;
 use url::Url;
 
@@ -27,7 +27,7 @@ pub(crate) use answer::Answer;
 pub(crate) use budget::Class;
 pub(crate) use call::Call;
 pub(crate) use envelope::deepest;
-pub(crate) use error::{CallError, Cause, cause_of_code};
+pub(crate) use error::{Leaving, cause_of_code};
 pub(crate) use path::below;
 
 use crate::identity::{TokenError, Tokens};
@@ -134,26 +134,26 @@ impl Arm {
         attempt: &str,
         namespace: &str,
         deadline: Instant,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), CallFailure> {
         let taken = self
             .buckets
             .take(id.subscription(), Class::Write, namespace, deadline)
             .await;
-        taken.map_err(|pause| CallError::budget(attempt, pause))
+        taken.map_err(|pause| error::over_budget(attempt, pause))
     }
 
     /// One call.
-    pub(crate) async fn send(&self, call: Call, deadline: Instant) -> Result<Answer, CallError> {
+    pub(crate) async fn send(&self, call: Call, deadline: Instant) -> Result<Answer, CallFailure> {
         self.send_with(call, &self.scope, deadline).await
     }
 
     /// One call with a token for another scope.
-    pub(crate) async fn send_with(&self, call: Call, scope: &str, deadline: Instant) -> Result<Answer, CallError> {
+    pub(crate) async fn send_with(&self, call: Call, scope: &str, deadline: Instant) -> Result<Answer, CallFailure> {
         if let Some(why) = &call.not_sent {
-            return Err(CallError::not_sent(&call, why));
+            return Err(error::not_sent(&call, why));
         }
         if !call.is_declared() {
-            return Err(CallError::undeclared(&call));
+            return Err(error::undeclared(&call));
         }
         debug_assert!(
             call.budget.is_none() || !call.namespace.is_empty(),
@@ -163,7 +163,7 @@ impl Arm {
         if let Some((subscription, class)) = call.budget.as_ref().filter(|_| !call.prepaid)
             && let Err(pause) = self.buckets.take(subscription, *class, &call.namespace, deadline).await
         {
-            return Err(CallError::budget(&call.attempt, pause));
+            return Err(error::over_budget(&call.attempt, pause));
         }
         let deadline = deadline.min(Instant::now() + self.call_timeout);
         let token = self.token_for(&call, scope, deadline).await?;
@@ -184,16 +184,16 @@ impl Arm {
         result
     }
 
-    async fn token_for(&self, call: &Call, scope: &str, deadline: Instant) -> Result<String, CallError> {
+    async fn token_for(&self, call: &Call, scope: &str, deadline: Instant) -> Result<String, CallFailure> {
         self.tokens
             .get(scope, deadline)
             .await
-            .map_err(|error| CallError::token(&call.attempt, error))
+            .map_err(|error| error::no_token(&call.attempt, error))
     }
 
     /// Every write is told in one line, whatever came of it: who looks for it in Azure's activity log finds it by its
     /// correlation id.
-    async fn exchange(&self, call: &Call, token: &str, deadline: Instant) -> Result<Answer, CallError> {
+    async fn exchange(&self, call: &Call, token: &str, deadline: Instant) -> Result<Answer, CallFailure> {
         let answer = self.ask(call, token, deadline).await;
         if call.changes() {
             tell(call, &answer);
@@ -201,7 +201,7 @@ impl Arm {
         answer
     }
 
-    async fn ask(&self, call: &Call, token: &str, deadline: Instant) -> Result<Answer, CallError> {
+    async fn ask(&self, call: &Call, token: &str, deadline: Instant) -> Result<Answer, CallFailure> {
         let correlation = uuid::Uuid::new_v4().to_string();
         let mut request = Request::new(call.url.clone(), call.method);
         request.insert_header(AUTHORIZATION, format!("Bearer {token}"));
@@ -216,8 +216,8 @@ impl Arm {
         }
         let sent = tokio::time::timeout_at(deadline, self.round_trip(&mut request)).await;
         let (status, headers, body) = match sent {
-            Err(_) => return Err(CallError::timeout(call, &correlation)),
-            Ok(Err(error)) => return Err(CallError::transport(call, &correlation, &error)),
+            Err(_) => return Err(error::timeout(call, &correlation)),
+            Ok(Err(error)) => return Err(error::transport(call, &correlation, &error)),
             Ok(Ok(parts)) => parts,
         };
         let answer = Answer::parse(call, status, &headers, &body, correlation)?;
@@ -250,7 +250,7 @@ impl Arm {
     }
 }
 
-fn tell(call: &Call, answer: &Result<Answer, CallError>) {
+fn tell(call: &Call, answer: &Result<Answer, CallFailure>) {
     let (attempt, resource) = (&call.attempt, call.url.path());
     match answer {
         Ok(Answer {

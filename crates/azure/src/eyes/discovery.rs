@@ -5,12 +5,12 @@ use serde_json::Value;
 use sreg_domain::cloud::HttpsUrl;
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind};
-use sreg_domain::{EndpointGroup, Fqdn};
+use sreg_domain::{CallFailure, EndpointGroup, Fqdn};
 use url::Url;
 
 use super::Look;
 use super::addresses::host_of;
-use crate::arm::{Call, CallError};
+use crate::arm::{Call, Leaving};
 
 /// Hosts that discovery returns, each once. Never an empty list: that would prove nothing.
 pub(super) async fn hosts(look: &Look<'_>, desired: &Desired, discovery_url: Option<&str>) -> Fact<Vec<Fqdn>> {
@@ -53,7 +53,7 @@ pub(super) async fn hosts(look: &Look<'_>, desired: &Desired, discovery_url: Opt
 }
 
 /// First with an ARM token, as the SDK does; on 401 with one for Azure ML.
-async fn ask(look: &Look<'_>, desired: &Desired, url: Url) -> Result<Value, CallError> {
+async fn ask(look: &Look<'_>, desired: &Desired, url: Url) -> Result<Value, CallFailure> {
     let call = Call::get(
         url,
         &format!("discover {}", desired.registry),

@@ -11,10 +11,10 @@ use sreg_domain::desired::{Desired, EndpointPlace};
 use sreg_domain::naming::endpoint_name_at;
 use sreg_domain::outside::{LONGEST_REASON, words};
 use sreg_domain::seen::{EndpointSeen, Fact, Member, UNLISTED, ZoneGroupSeen};
-use sreg_domain::{ArmId, Cloud, EndpointGroup, Fqdn};
+use sreg_domain::{ArmId, CallFailure, Cause, Cloud, EndpointGroup, Fqdn};
 
 use super::{Look, settling, understood, unseen};
-use crate::arm::{Call, CallError, Cause};
+use crate::arm::{Call, Leaving};
 use crate::json;
 
 const KIND: &str = "Microsoft.Network/privateEndpoints";
@@ -204,7 +204,7 @@ fn zone_group(item: &Value) -> Result<ZoneGroupSeen, &'static str> {
 fn members(
     cloud: &Cloud,
     (id, body): (&ArmId, &Value),
-    interfaces: &[Result<Value, CallError>],
+    interfaces: &[Result<Value, CallFailure>],
     groups: &[Value],
 ) -> Fact<Vec<Member>> {
     let interface: Option<Vec<Vec<Member>>> = interfaces.iter().flatten().map(of_interface).collect();
@@ -342,7 +342,7 @@ mod tests {
             "privateLinkConnectionProperties": {"groupId": "registry", "requiredMemberName": "registry_data_westeurope", "fqdns": fqdns}}}]}})
     }
 
-    fn seen(body: &Value, interfaces: &[Result<Value, CallError>], groups: &[Value]) -> Fact<Vec<Member>> {
+    fn seen(body: &Value, interfaces: &[Result<Value, CallFailure>], groups: &[Value]) -> Fact<Vec<Member>> {
         let cloud = BuiltInCloud::AzurePublic.cloud().unwrap();
         members(&cloud, (&id(), body), interfaces, groups)
     }

@@ -14,6 +14,7 @@ use sreg_domain::seen::{EndpointSeen, Fact, LockSeen};
 
 use super::{Look, each, nonsense, understood, unseen};
 use crate::arm::Call;
+use crate::arm::Leaving;
 use crate::json;
 
 /// The locks that matter, by endpoint and zone.

@@ -40,11 +40,11 @@ use sreg_domain::outside::{LONGEST_NAME, words};
 use sreg_domain::seen::{
     AzureSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, OperationSeen, OperationState, Principal, ZoneSeen,
 };
-use sreg_domain::{ArmId, Known};
+use sreg_domain::{ArmId, CallFailure, Cause, Known};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::arm::{Answer, Arm, Call, CallError, Cause};
+use crate::arm::{Answer, Arm, Call, Leaving};
 use crate::client::Inner;
 use crate::{identity, json, operations};
 
@@ -98,11 +98,11 @@ impl Look<'_> {
     async fn in_turn<T>(
         &self,
         attempt: &str,
-        call: impl Future<Output = Result<T, CallError>>,
-    ) -> Result<T, CallError> {
+        call: impl Future<Output = Result<T, CallFailure>>,
+    ) -> Result<T, CallFailure> {
         match tokio::time::timeout_at(self.deadline, self.places.acquire()).await {
             Ok(Ok(_place)) => call.await,
-            Ok(Err(_)) | Err(_) => Err(CallError {
+            Ok(Err(_)) | Err(_) => Err(CallFailure {
                 attempt: attempt.to_owned(),
                 cause: Cause::Unreachable,
                 status: None,
@@ -130,7 +130,7 @@ impl Look<'_> {
     }
 
     /// A resource.
-    async fn read(&self, id: &ArmId) -> Result<Value, CallError> {
+    async fn read(&self, id: &ArmId) -> Result<Value, CallFailure> {
         let attempt = format!("read {id}");
         let call = Call::read(self.arm(), id).on_behalf_of(&self.namespace);
         // No budget of ours, spent on other things or paused by them, keeps anybody from the way back.
@@ -144,7 +144,7 @@ impl Look<'_> {
     }
 
     /// A resource that may be absent.
-    async fn find(&self, id: &ArmId) -> Result<Option<Value>, CallError> {
+    async fn find(&self, id: &ArmId) -> Result<Option<Value>, CallFailure> {
         match self.read(id).await {
             Ok(body) => Ok(Some(body)),
             Err(error) if error.cause == Cause::Missing => Ok(None),
@@ -153,19 +153,19 @@ impl Look<'_> {
     }
 
     /// All pages of a list.
-    async fn list(&self, call: Call) -> Result<Vec<Value>, CallError> {
+    async fn list(&self, call: Call) -> Result<Vec<Value>, CallFailure> {
         self.list_of(call, Some).await
     }
 
     /// All pages of a list, of each item what `keep` makes of it: the rest goes before the next page comes.
-    async fn list_of<T>(&self, call: Call, keep: impl FnMut(Value) -> Option<T> + Send) -> Result<Vec<T>, CallError> {
+    async fn list_of<T>(&self, call: Call, keep: impl FnMut(Value) -> Option<T> + Send) -> Result<Vec<T>, CallFailure> {
         let attempt = call.attempt.clone();
         let call = call.on_behalf_of(&self.namespace);
         self.in_turn(&attempt, self.arm().list(call, self.deadline, keep)).await
     }
 
     /// Any call with a token for any scope.
-    async fn send(&self, call: Call, scope: &str) -> Result<Answer, CallError> {
+    async fn send(&self, call: Call, scope: &str) -> Result<Answer, CallFailure> {
         let attempt = call.attempt.clone();
         let call = call.on_behalf_of(&self.namespace);
         self.in_turn(&attempt, self.arm().send_with(call, scope, self.deadline))
@@ -188,8 +188,8 @@ fn understood<T>(id: &ArmId, result: Result<T, &'static str>) -> Fact<T> {
     }
 }
 
-fn nonsense(id: &ArmId, why: &str) -> CallError {
-    CallError {
+fn nonsense(id: &ArmId, why: &str) -> CallFailure {
+    CallFailure {
         attempt: format!("read {id}"),
         cause: Cause::Nonsense,
         status: Some(200),
@@ -202,7 +202,7 @@ fn nonsense(id: &ArmId, why: &str) -> CallError {
 }
 
 /// What an error leaves us with: only Azure's own "not found" is an absence.
-fn unseen<T>(error: CallError) -> Fact<T> {
+fn unseen<T>(error: CallFailure) -> Fact<T> {
     if error.cause == Cause::Missing {
         Fact::Absent
     } else {

@@ -9,6 +9,7 @@ use sreg_domain::{ArmId, ExportPolicy};
 
 use super::Look;
 use crate::arm::Call;
+use crate::arm::Leaving;
 use crate::json;
 
 /// Deny assignments at the managed resource group.

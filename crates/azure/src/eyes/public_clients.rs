@@ -9,13 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::http::Method;
 use serde_json::{Value, json};
-use sreg_domain::ArmId;
 use sreg_domain::desired::{Desired, RecentPublicClients};
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, PublicClient};
+use sreg_domain::{ArmId, CallFailure};
 
 use super::Look;
 use super::addresses::address_of;
-use crate::arm::{Call, CallError, below};
+use crate::arm::{Call, Leaving, below};
 use crate::json;
 
 /// One row: who asked which target, whatever the address.
@@ -29,7 +29,7 @@ pub(super) struct Caller {
 #[async_trait]
 pub(super) trait CallerSource: Send + Sync {
     /// Everybody who asked one of the targets within the window.
-    async fn callers(&self, targets: &[ArmId], window: Duration) -> Result<Vec<Caller>, CallError>;
+    async fn callers(&self, targets: &[ArmId], window: Duration) -> Result<Vec<Caller>, CallFailure>;
 }
 
 /// The fact where the registry itself was not seen.
@@ -97,7 +97,7 @@ struct LogAnalytics<'a> {
 
 #[async_trait]
 impl CallerSource for LogAnalytics<'_> {
-    async fn callers(&self, targets: &[ArmId], window: Duration) -> Result<Vec<Caller>, CallError> {
+    async fn callers(&self, targets: &[ArmId], window: Duration) -> Result<Vec<Caller>, CallFailure> {
         let workspace = self.look.read(self.workspace).await?;
         let customer = json::text(&workspace, "/properties/customerId").and_then(|id| uuid::Uuid::parse_str(id).ok());
         let api = &self.look.inner.settings.cloud.log_analytics;

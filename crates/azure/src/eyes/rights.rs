@@ -15,6 +15,7 @@ use sreg_domain::seen::{Fact, RegistrySeen};
 use super::remembered::Remembered;
 use super::{Look, understood};
 use crate::arm::Call;
+use crate::arm::Leaving;
 use crate::json;
 
 /// How long rights that suffice are believed: a refusal would tell that they were taken away.

@@ -8,6 +8,7 @@ use sreg_domain::{ArmId, Fqdn, Location};
 
 use super::{Look, understood, unseen};
 use crate::arm::Call;
+use crate::arm::Leaving;
 use crate::json;
 
 /// One storage account.

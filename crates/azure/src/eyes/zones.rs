@@ -10,10 +10,10 @@ use sreg_api::registry::DnsMode;
 use sreg_domain::desired::Desired;
 use sreg_domain::naming::may_be_link_name;
 use sreg_domain::seen::{EndpointSeen, Fact, LinkSeen, ZoneSeen};
-use sreg_domain::{ArmId, EndpointGroup, naming};
+use sreg_domain::{ArmId, CallFailure, Cause, EndpointGroup, naming};
 
 use super::{Look, network, nonsense, unseen};
-use crate::arm::{Call, CallError, Cause};
+use crate::arm::{Call, Leaving};
 use crate::json;
 
 /// Zones that the spec names or that we create.
@@ -137,7 +137,7 @@ async fn deciding_in(
     look: &Look<'_>,
     subscription: &str,
     is_another: &(impl Fn(&ArmId) -> bool + Sync),
-) -> Result<Vec<ZoneSeen>, CallError> {
+) -> Result<Vec<ZoneSeen>, CallFailure> {
     let zones = zones_of(look, subscription, is_another).await?;
     let read = zones.into_iter().map(|(id, owner)| async {
         let links = match links(look, &id).await {
@@ -179,7 +179,7 @@ async fn zones_of(
     look: &Look<'_>,
     subscription: &str,
     asked_for: &(impl Fn(&ArmId) -> bool + Sync),
-) -> Result<Vec<(ArmId, Option<String>)>, CallError> {
+) -> Result<Vec<(ArmId, Option<String>)>, CallFailure> {
     let Ok(scope) = format!("/subscriptions/{subscription}").parse::<ArmId>() else {
         return Ok(Vec::new());
     };
@@ -212,7 +212,7 @@ async fn links_of_ours(
     look: &Look<'_>,
     zone: &ArmId,
     wanted: &BTreeMap<ArmId, ArmId>,
-) -> Result<Vec<LinkSeen>, CallError> {
+) -> Result<Vec<LinkSeen>, CallFailure> {
     let mut listed = links(look, zone).await?;
     let lacking = wanted
         .iter()
@@ -224,7 +224,7 @@ async fn links_of_ours(
     Ok(listed)
 }
 
-async fn links(look: &Look<'_>, zone: &ArmId) -> Result<Vec<LinkSeen>, CallError> {
+async fn links(look: &Look<'_>, zone: &ArmId) -> Result<Vec<LinkSeen>, CallFailure> {
     let items = look.list(Call::list(look.arm(), zone, "virtualNetworkLinks")).await?;
     let mut links: BTreeMap<ArmId, LinkSeen> = BTreeMap::new();
     for item in &items {
@@ -257,7 +257,7 @@ fn link(zone: &ArmId, item: &Value) -> Option<LinkSeen> {
 }
 
 /// Record names relative to the zone, lower case, with their addresses: all record sets of a name together.
-async fn records(look: &Look<'_>, zone: &ArmId) -> Result<BTreeMap<String, Vec<IpAddr>>, CallError> {
+async fn records(look: &Look<'_>, zone: &ArmId) -> Result<BTreeMap<String, Vec<IpAddr>>, CallFailure> {
     let call = Call::list(look.arm(), zone, "A").query("$top", "1000");
     let keep = |item: Value| {
         let record = record(&item);

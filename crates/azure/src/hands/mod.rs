@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use azure_core::http::Method;
 use serde_json::Value;
-use sreg_domain::ArmId;
 use sreg_domain::StepId;
-use sreg_domain::action::{AzureAction, Disposition, Effect, Failure};
+use sreg_domain::action::{AzureAction, Effect};
+use sreg_domain::{ArmId, CallFailure, Cause};
 use tokio::time::Instant;
 
-use crate::arm::{Answer, Arm, Call, CallError, Cause};
+use crate::arm::{Answer, Arm, Call, Leaving};
 use crate::client::Inner;
 use crate::operations;
 
@@ -39,7 +39,7 @@ pub(crate) async fn carry_out(
     step: &StepId,
     action: &AzureAction,
     deadline: Instant,
-) -> Result<Effect, Failure> {
+) -> Result<Effect, CallFailure> {
     let work = Work {
         inner,
         step,
@@ -128,28 +128,21 @@ pub(crate) async fn carry_out(
 
 /// Why an action was not carried out: Azure's error, or our own.
 pub(super) enum Refusal {
-    Call(Box<CallError>),
+    Call(Box<CallFailure>),
     Ours { attempt: String, message: String },
 }
 
-impl From<CallError> for Refusal {
-    fn from(error: CallError) -> Refusal {
+impl From<CallFailure> for Refusal {
+    fn from(error: CallFailure) -> Refusal {
         Refusal::Call(Box::new(error))
     }
 }
 
 impl Refusal {
-    fn into_failure(self) -> Failure {
+    fn into_failure(self) -> CallFailure {
         match self {
             Refusal::Call(error) => error.into_failure(),
-            Refusal::Ours { attempt, message } => Failure {
-                attempt,
-                code: None,
-                message,
-                status: None,
-                correlation_id: None,
-                disposition: Disposition::Terminal,
-            },
+            Refusal::Ours { attempt, message } => CallFailure::local(attempt, Cause::Refused, message),
         }
     }
 }
@@ -161,13 +154,13 @@ impl Work<'_> {
         &self.inner.arm
     }
 
-    async fn read(&self, id: &ArmId) -> Result<Value, CallError> {
+    async fn read(&self, id: &ArmId) -> Result<Value, CallFailure> {
         let call = Call::read(self.arm(), id).on_behalf_of(&self.namespace);
         let call = if self.urgent { call.prepaid() } else { call };
         self.arm().send(call, self.deadline).await?.object()
     }
 
-    async fn find(&self, id: &ArmId) -> Result<Option<Value>, CallError> {
+    async fn find(&self, id: &ArmId) -> Result<Option<Value>, CallFailure> {
         match self.read(id).await {
             Ok(body) => Ok(Some(body)),
             Err(error) if error.cause == Cause::Missing => Ok(None),
@@ -176,7 +169,7 @@ impl Work<'_> {
     }
 
     /// Takes the budget of a write that follows a read at once.
-    async fn reserve_write(&self, id: &ArmId, attempt: &str) -> Result<(), CallError> {
+    async fn reserve_write(&self, id: &ArmId, attempt: &str) -> Result<(), CallFailure> {
         if self.urgent {
             return Ok(());
         }
@@ -186,11 +179,11 @@ impl Work<'_> {
     }
 
     /// Sends a write; what it started is left to itself.
-    async fn put(&self, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallError> {
+    async fn put(&self, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallFailure> {
         self.send(Method::Put, id, body, attempt).await
     }
 
-    async fn send(&self, method: Method, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallError> {
+    async fn send(&self, method: Method, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallFailure> {
         self.arm()
             .send(self.write(method, id, body, attempt), self.deadline)
             .await
@@ -207,13 +200,13 @@ impl Work<'_> {
         id: &ArmId,
         body: Value,
         attempt: String,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Answer, CallFailure> {
         let call = self.write(method, id, body, attempt).prepaid();
         self.arm().send(call, self.deadline).await
     }
 
     /// Creates only if absent. `None`: it exists already.
-    async fn create_only(&self, id: &ArmId, body: Value, attempt: String) -> Result<Option<Answer>, CallError> {
+    async fn create_only(&self, id: &ArmId, body: Value, attempt: String) -> Result<Option<Answer>, CallFailure> {
         let call = self.write(Method::Put, id, body, attempt).header("if-none-match", "*");
         match self.arm().send(call, self.deadline).await {
             Ok(answer) => Ok(Some(answer)),
@@ -223,7 +216,13 @@ impl Work<'_> {
     }
 
     /// Writes over exactly what carries this etag. `None`: it carries another one by now.
-    async fn replace(&self, id: &ArmId, body: Value, etag: &str, attempt: String) -> Result<Option<Answer>, CallError> {
+    async fn replace(
+        &self,
+        id: &ArmId,
+        body: Value,
+        etag: &str,
+        attempt: String,
+    ) -> Result<Option<Answer>, CallFailure> {
         let call = self.write(Method::Put, id, body, attempt).header("if-match", etag);
         match self.arm().send(call, self.deadline).await {
             Ok(answer) => Ok(Some(answer)),

@@ -16,15 +16,15 @@ use std::time::Duration;
 
 use azure_core::http::Method;
 use serde_json::Value;
-use sreg_domain::action::{Disposition, Edit, Effect, LeftOut};
+use sreg_domain::action::{Edit, Effect, LeftOut};
 use sreg_domain::network_rules::NetworkRule;
-use sreg_domain::{ArmId, Digest, Failure, RuleKind, TargetKind};
+use sreg_domain::{ArmId, CallFailure, Cause, Digest, RuleKind, TargetKind};
 use tokio::time::Instant;
 
 use super::settings::verb;
 use super::{Carried, Refusal, Work, stale};
 use crate::also_changed;
-use crate::arm::{CallError, Cause};
+use crate::arm::Leaving;
 use crate::edit::{self, Edited};
 use crate::json;
 
@@ -170,7 +170,7 @@ impl Firewall<'_> {
         &mut self,
         rules: Vec<NetworkRule>,
         later: &[NetworkRule],
-        refusal: CallError,
+        refusal: CallFailure,
     ) -> Result<Written, Refusal> {
         let why = match self.add(rules.clone(), later).await {
             Ok(Written::Done) => refusal,
@@ -282,7 +282,7 @@ impl Firewall<'_> {
         self.work.deadline.saturating_duration_since(Instant::now()) > TIME_FOR_A_WRITE
     }
 
-    fn leave_out(&mut self, rules: Vec<NetworkRule>, error: &CallError) {
+    fn leave_out(&mut self, rules: Vec<NetworkRule>, error: &CallFailure) {
         for rule in rules {
             let failure = failure_of(error.clone());
             self.work.inner.remember_refused_rule(self.id, &rule, &failure);
@@ -296,7 +296,7 @@ fn holds(rules: &[NetworkRule], rule: &NetworkRule) -> bool {
 }
 
 /// Whether a write was refused for what it carries. Where another operation is in the way that is so only if it names a rule.
-fn is_about_content(error: &CallError, carried: &[NetworkRule]) -> bool {
+fn is_about_content(error: &CallFailure, carried: &[NetworkRule]) -> bool {
     let code = error.code.as_deref().unwrap_or_default();
     let whole = ABOUT_THE_WHOLE.iter().any(|known| known.eq_ignore_ascii_case(code));
     match error.cause {
@@ -312,18 +312,25 @@ fn is_about_content(error: &CallError, carried: &[NetworkRule]) -> bool {
 }
 
 /// Why a rule was left out. What is being changed is accepted later; what is gone is not.
-fn failure_of(error: CallError) -> Failure {
+fn failure_of(error: CallFailure) -> CallFailure {
     const PASSES: [&str; 5] = ["updating", "not provisioned", "in progress", "try again", "retry"];
     let text = error.message.to_ascii_lowercase();
     let passes = PASSES.iter().any(|word| text.contains(word));
-    let gone = error.cause == Cause::Missing;
-    let mut failure = error.into_failure();
-    if passes {
-        failure.disposition = Disposition::Retry;
-    } else if gone {
-        failure.disposition = Disposition::Terminal;
-    }
-    failure
+    let cause = match error.cause {
+        _ if passes => Cause::Conflict,
+        Cause::Missing => Cause::Refused,
+        cause @ (Cause::Forbidden
+        | Cause::SignIn
+        | Cause::Throttled
+        | Cause::Busy
+        | Cause::Unreachable
+        | Cause::Nonsense
+        | Cause::Precondition
+        | Cause::Conflict
+        | Cause::TooLong
+        | Cause::Refused) => cause,
+    };
+    CallFailure { cause, ..error }.into_failure()
 }
 
 /// Rules that a message names: by their id or address, or by subnet and network apart, as the storage provider does.

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use azure_sim::FaultEffect;
 use azure_sim::journal::Entry;
-use sreg_domain::action::Disposition;
 use sreg_domain::seen::{IgnoranceKind, OperationState};
-use sreg_domain::{AzureAction, Effect, EndpointGroup, StepKind};
+use sreg_domain::{AzureAction, Disposition, Effect, EndpointGroup, StepKind};
 
 use crate::simulated::*;
 use crate::steps::*;
@@ -28,7 +27,7 @@ async fn a_failed_operation_has_the_deepest_code_by_either_url() {
     let create = create_endpoint(&id(REGISTRY), EndpointGroup::AmlRegistry);
     let failure = failed(&mut bench, create.clone()).await;
     assert_eq!(failure.code.as_deref(), Some("ReferencedResourceNotProvisioned"));
-    assert!(matches!(failure.disposition, Disposition::Wait(_)));
+    assert!(matches!(failure.disposition(), Disposition::Wait(_)));
     // The endpoint is left behind, failed; the same action completes it.
     bench.complete(create).await;
 
@@ -44,12 +43,12 @@ async fn a_failed_operation_has_the_deepest_code_by_either_url() {
         .inject(fault("PUT", "virtualNetworkLinks", nested("BadRequest", None)));
     let failure = failed(&mut bench, link(EndpointGroup::Blob, "hub")).await;
     assert_eq!(
-        (failure.code.as_deref(), failure.disposition),
+        (failure.code.as_deref(), failure.disposition()),
         (Some("BadRequest"), Disposition::Terminal)
     );
 }
 
-async fn failed(bench: &mut Bench, action: AzureAction) -> sreg_domain::Failure {
+async fn failed(bench: &mut Bench, action: AzureAction) -> sreg_domain::CallFailure {
     let Ok(Effect::Started(operation)) = bench.carry_out(action).await else {
         panic!("not started")
     };
@@ -104,7 +103,7 @@ async fn a_wrong_secret_is_a_sign_in_that_fails_and_asks_once() {
         .carry_out(create_endpoint(&id(REGISTRY), EndpointGroup::AmlRegistry))
         .await
         .unwrap_err();
-    assert_eq!(create.disposition, Disposition::Forbidden);
+    assert_eq!(create.disposition(), Disposition::Forbidden);
     assert_eq!(create.attempt, sreg_domain::action::SIGN_IN);
     assert!(asked() <= 2, "{}", asked());
 }
@@ -124,14 +123,14 @@ async fn a_lock_waits_alone_while_throttling_pauses_the_subscription() {
     let create = |at: usize| create_endpoint(&all[at].0, all[at].1);
     inject("RetryableErrorDueToAnotherOperation");
     let failure = bench.carry_out(create(0)).await.unwrap_err();
-    assert_eq!(failure.disposition, Disposition::Wait(Duration::from_secs(7)));
+    assert_eq!(failure.disposition(), Disposition::Wait(Duration::from_secs(7)));
     assert!(
         bench.carry_out(create(1)).await.is_ok(),
         "another endpoint is not held up"
     );
     inject("SubscriptionRequestsThrottled");
     let failure = bench.carry_out(create(0)).await.unwrap_err();
-    assert_eq!(failure.disposition, Disposition::Wait(Duration::from_secs(7)));
+    assert_eq!(failure.disposition(), Disposition::Wait(Duration::from_secs(7)));
     let before = bench.writes();
     let refused = sreg_azure::Hands::carry_out(
         &bench.client,
@@ -143,7 +142,7 @@ async fn a_lock_waits_alone_while_throttling_pauses_the_subscription() {
     .await;
     let refused = refused.unwrap_err();
     assert!(
-        matches!(refused.disposition, Disposition::Wait(_)) && refused.message.starts_with("not sent"),
+        matches!(refused.disposition(), Disposition::Wait(_)) && refused.message.starts_with("not sent"),
         "{refused:?}"
     );
     assert_eq!(bench.writes(), before);
@@ -164,7 +163,7 @@ async fn a_write_whose_answer_is_lost_may_have_taken_effect() {
         bench.simulator.inject(fault("PUT", "privateEndpoints", effect.clone()));
         let create = create_endpoint(&id(REGISTRY), EndpointGroup::AmlRegistry);
         let failure = bench.carry_out(create.clone()).await.unwrap_err();
-        assert_eq!(failure.disposition, Disposition::Retry, "{effect:?}");
+        assert_eq!(failure.disposition(), Disposition::Retry, "{effect:?}");
         assert!(failure.message.ends_with("it may have taken effect"), "{failure:?}");
         // Repeated, it finds its own work.
         assert_eq!(bench.carry_out(create).await, Ok(Effect::done()), "{effect:?}");
@@ -187,7 +186,7 @@ async fn rights_policies_and_deny_assignments_are_told_apart() {
             .inject(fault("PUT", "privateEndpoints", status(http, code, None)));
         let failure = bench.carry_out(create()).await.unwrap_err();
         assert_eq!(
-            (failure.code.as_deref(), failure.disposition),
+            (failure.code.as_deref(), failure.disposition()),
             (Some(code), disposition)
         );
         assert!(failure.correlation_id.is_some() && failure.status == Some(http));

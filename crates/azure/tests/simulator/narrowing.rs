@@ -2,8 +2,8 @@
 
 use azure_sim::{FaultEffect, FaultRule};
 use serde_json::{Value, json};
-use sreg_domain::action::{Disposition, Edit, LeftOut};
-use sreg_domain::{ArmId, AzureAction, Effect, Failure, TargetKind};
+use sreg_domain::action::{Edit, LeftOut};
+use sreg_domain::{ArmId, AzureAction, CallFailure, Disposition, Effect, TargetKind};
 
 use crate::simulated::*;
 use crate::steps::*;
@@ -65,7 +65,7 @@ fn with_service_endpoint(bench: &Bench, name: &str) {
     bench.simulator.put_by_hand(id.as_str(), body);
 }
 
-async fn edit(bench: &Bench, edit: Edit) -> (ArmId, Result<Effect, Failure>) {
+async fn edit(bench: &Bench, edit: Edit) -> (ArmId, Result<Effect, CallFailure>) {
     let (id, expected) = storage(bench).await;
     let action = AzureAction::Edit {
         target: TargetKind::Storage,
@@ -80,7 +80,7 @@ fn before(subnets: &[&str]) -> Edit {
     Edit::Restore(json!({"publicNetworkAccess": "Enabled", "networkAcls": acls(subnets, &[])}))
 }
 
-fn left_out(effect: Result<Effect, Failure>) -> Vec<LeftOut> {
+fn left_out(effect: Result<Effect, CallFailure>) -> Vec<LeftOut> {
     match effect.unwrap() {
         Effect::Done { left_out, .. } => left_out,
         other => panic!("{other:?}"),
@@ -111,7 +111,7 @@ async fn subnets_that_azure_refuses_are_left_out_and_everything_else_is_restored
             .map(|l| {
                 (
                     l.rule.value.rsplit('/').next().unwrap(),
-                    l.failure.disposition == Disposition::Retry,
+                    l.failure.disposition() == Disposition::Retry,
                 )
             })
             .collect();
@@ -193,7 +193,7 @@ async fn without_the_right_to_join_a_subnet_the_rest_is_restored_and_the_right_i
     let (id, effect) = edit(&bench, before(&["build"])).await;
     let left = left_out(effect);
     assert_eq!(left.len(), 1);
-    assert_eq!(left[0].failure.disposition, Disposition::Forbidden);
+    assert_eq!(left[0].failure.disposition(), Disposition::Forbidden);
     assert!(left[0].failure.message.contains("joinViaServiceEndpoint"));
     assert_eq!(rules(&bench, &id)["ipRules"][0]["value"], OFFICE);
 }

@@ -21,7 +21,9 @@ use sreg_api::registry::{DeletionPolicy, DnsMode, PublicAccess, ResolutionPolicy
 use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Eyes, Hands, connect_through};
 use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Verification};
 use sreg_domain::seen::{AzureSeen, OperationState};
-use sreg_domain::{ArmId, AzureAction, BuiltInCloud, Cloud, Effect, EndpointGroup, Failure, Grants, Known, StepKind};
+use sreg_domain::{
+    ArmId, AzureAction, BuiltInCloud, CallFailure, Cloud, Effect, EndpointGroup, Grants, Known, StepKind,
+};
 
 pub const OWNER: &str = "test/ml-platform/contoso-models";
 pub const TENANT: &str = "0a000000-0000-4000-8000-0000000000ff";
@@ -157,7 +159,7 @@ impl Bench {
             .await
     }
 
-    pub async fn carry_out(&self, action: AzureAction) -> Result<Effect, Failure> {
+    pub async fn carry_out(&self, action: AzureAction) -> Result<Effect, CallFailure> {
         self.client
             .carry_out("ml", &StepKind::Tag.into(), &action, Duration::from_secs(60))
             .await

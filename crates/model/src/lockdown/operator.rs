@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sreg_api::SecureRegistryStatus;
-use sreg_domain::action::{Disposition, Effect, Failure, StepOutcome, StepResult};
+use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::EndpointSeen;
-use sreg_domain::{Action, AzureAction, ClusterAction, Fact, Seen, StepKind};
+use sreg_domain::{Action, AzureAction, CallFailure, Cause, ClusterAction, Fact, Seen, StepKind};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
 
@@ -66,14 +66,11 @@ fn outcome_of(step: &Step, result: StepResult) -> StepOutcome {
 }
 
 fn unanswered(step: &Step) -> StepResult {
-    StepResult::Failed(Failure {
-        attempt: step.action.to_string(),
-        code: None,
-        message: "no answer in time".into(),
-        status: None,
-        correlation_id: None,
-        disposition: Disposition::Retry,
-    })
+    StepResult::Failed(CallFailure::local(
+        step.action.to_string(),
+        Cause::Unreachable,
+        "no answer in time",
+    ))
 }
 
 fn is_done(outcome: &StepOutcome) -> bool {

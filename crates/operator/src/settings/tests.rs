@@ -37,10 +37,7 @@ fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
 #[test]
 fn namespaces_are_repeated_or_separated_by_commas() {
     let typed = parse(&["--namespace", "a,b", "--namespace", "c"]).unwrap();
-    assert_eq!(
-        typed.serve.controller(public()).namespaces.unwrap(),
-        ["a", "b", "c"]
-    );
+    assert_eq!(typed.serve.controller(public()).namespaces.unwrap(), ["a", "b", "c"]);
 }
 
 #[test]
@@ -64,7 +61,12 @@ fn extra_roots_of_probes_are_read_from_their_file() {
         .unwrap_err();
     assert_eq!(refused.to_string(), "read /nowhere.pem for --probe-ca-file");
     assert_eq!(
-        parse(&[]).unwrap().probe.agent("hub", "me", &public()).unwrap().extra_roots_pem,
+        parse(&[])
+            .unwrap()
+            .probe
+            .agent("hub", "me", &public())
+            .unwrap()
+            .extra_roots_pem,
         None
     );
 }

@@ -2,9 +2,8 @@
 
 use sreg_api::grant::{NetworkUse, RegistryOperation};
 use sreg_api::registry::*;
-use sreg_domain::action::{Disposition, Failure};
 use sreg_domain::seen::*;
-use sreg_domain::{EndpointGroup, Fact, Grants, Purpose};
+use sreg_domain::{CallFailure, Cause, EndpointGroup, Fact, Grants, Purpose};
 use sreg_planner::plan::FindingReason;
 
 use crate::world::contrary::Contrary;
@@ -265,13 +264,15 @@ pub fn cases() -> Vec<Case> {
             world.visit();
             let id = first_endpoint(&world);
             endpoint(&mut world).provisioning_state = "Failed".into();
-            let failure = Failure {
+            let failure = CallFailure {
                 attempt: "create private endpoint x".into(),
                 code: Some("RequestDisallowedByPolicy".into()),
                 message: "disallowed by policy \"no endpoints\"".into(),
                 status: Some(403),
                 correlation_id: Some("c-17".into()),
-                disposition: Disposition::Terminal,
+                cause: Cause::Refused,
+                retry_after: None,
+                may_have_taken_effect: false,
             };
             let mut failed = operation(&world, id, OperationState::Failed(failure));
             failed.operation.step = sreg_domain::StepKind::CreateEndpoint.on("hub/amlregistry contosoreg");

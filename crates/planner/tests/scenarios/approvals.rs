@@ -5,7 +5,7 @@ use std::time::Duration;
 use sreg_api::ChangeKind;
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{Digest, Fact};
+use sreg_domain::{Digest, Disposition, Fact};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::restoring::{a_client_was_seen, in_a_window_once_a_month};

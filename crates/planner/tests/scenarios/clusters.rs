@@ -7,7 +7,7 @@ use sreg_api::BreakGlassPhase::Ignored;
 use sreg_api::grant::RegistryOperation;
 use sreg_api::names::CLAIM_TAG;
 use sreg_api::registry::{DeletionPolicy, ManagementPolicy, PublicAccess};
-use sreg_domain::{Action, AzureAction, Fact, Purpose};
+use sreg_domain::{Action, AzureAction, Disposition, Fact, Purpose};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::emergencies::{phase, told};

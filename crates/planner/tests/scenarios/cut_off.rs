@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use sreg_api::grant::RegistryOperation;
-use sreg_domain::action::Disposition;
-use sreg_domain::{Fact, Purpose};
+use sreg_domain::{Disposition, Fact, Purpose};
 
 use super::people::{endpoint_of, said_of};
 use super::*;

@@ -2,7 +2,7 @@
 
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{Action, ClusterAction, Fact, Grants};
+use sreg_domain::{Action, ClusterAction, Disposition, Fact, Grants};
 
 use super::*;
 use crate::world::*;

@@ -5,9 +5,8 @@ use std::time::Duration;
 use sreg_api::BreakGlassPhase::{self, *};
 use sreg_api::BreakGlassStatus;
 use sreg_api::registry::*;
-use sreg_domain::action::Disposition;
 use sreg_domain::seen::*;
-use sreg_domain::{Fact, Outcome};
+use sreg_domain::{Disposition, Fact, Outcome};
 use sreg_planner::plan::{FindingReason, WaitReason};
 use sreg_planner::tell_without_registry;
 

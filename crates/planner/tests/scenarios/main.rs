@@ -36,8 +36,8 @@ mod way_back;
 use std::time::Duration;
 
 use sreg_api::registry::{LockdownGate, LockdownSpec};
-use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
-use sreg_domain::{Action, Fact};
+use sreg_domain::action::{StepOutcome, StepResult};
+use sreg_domain::{Action, CallFailure, Disposition, Fact};
 use sreg_planner::{Plan, Report};
 use sreg_planner_world as world;
 use world::World;
@@ -110,13 +110,16 @@ fn events(report: &Report) -> Vec<&str> {
 }
 
 fn failing(step: &sreg_planner::Step, disposition: Disposition) -> StepOutcome {
-    let failure = Failure {
+    let (cause, retry_after) = world::contrary::cause_of(disposition);
+    let failure = CallFailure {
         attempt: step.action.to_string(),
         code: Some("RequestDisallowedByPolicy".into()),
         message: "a policy says no".into(),
         status: Some(403),
         correlation_id: Some("c-1".into()),
-        disposition,
+        cause,
+        retry_after,
+        may_have_taken_effect: false,
     };
     StepOutcome {
         step: step.id.clone(),

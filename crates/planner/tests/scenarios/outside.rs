@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sreg_api::probe::Hop;
 use sreg_api::status::SecureRegistryStatus;
-use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
+use sreg_domain::action::{StepOutcome, StepResult};
 use sreg_domain::seen::*;
-use sreg_domain::{Action, ClusterAction, Fact, Outcome};
+use sreg_domain::{Action, CallFailure, Cause, ClusterAction, Fact, Outcome};
 
 use super::emergencies::{add, live, told};
 use super::people::{endpoint_of, said_of};
@@ -66,16 +66,18 @@ fn azures_words_are_told_on_one_line_and_stay_the_same_while_only_their_ids_chan
     world.visit();
     let plan = world.plan();
     let refused = |nth: u32| {
-        let failure = |step: &sreg_planner::Step| Failure {
+        let failure = |step: &sreg_planner::Step| CallFailure {
             attempt: format!("create private endpoint {NASTY}"),
             code: Some(format!("Odd{NASTY}")),
             message: format!("{NASTY} correlation id {nth:08}-0000"),
             status: Some(403),
             correlation_id: Some(format!("c-{nth}")),
-            disposition: if step.action.is_upkeep() {
-                Disposition::Retry
+            retry_after: None,
+            may_have_taken_effect: false,
+            cause: if step.action.is_upkeep() {
+                Cause::Conflict
             } else {
-                Disposition::Terminal
+                Cause::Refused
             },
         };
         let steps = plan.steps().map(|step| StepOutcome {

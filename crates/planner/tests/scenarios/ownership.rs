@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::*;
-use sreg_domain::action::{Disposition, StepResult};
+use sreg_domain::action::StepResult;
 use sreg_domain::seen::*;
-use sreg_domain::{Action, AzureAction, Fact, StepKind};
+use sreg_domain::{Action, AzureAction, Disposition, Fact, StepKind};
 use sreg_planner::plan::{FindingReason, PathStanding};
 use sreg_planner::{Plan, render};
 
@@ -425,11 +425,7 @@ fn a_lost_tag_that_azure_does_not_take_again_is_not_called_put_back() {
     world.wipe_tags();
     world.thwarted(
         "tag ",
-        crate::world::contrary::Contrary::Fails(
-            "RequestDisallowedByPolicy",
-            403,
-            sreg_domain::action::Disposition::Terminal,
-        ),
+        crate::world::contrary::Contrary::Fails("RequestDisallowedByPolicy", 403, sreg_domain::Disposition::Terminal),
     );
     let (plan, _) = world.visit();
     let lost = |plan: &Plan| {

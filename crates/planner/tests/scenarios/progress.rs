@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use sreg_domain::Fact;
-use sreg_domain::action::Disposition;
 use sreg_domain::seen::*;
+use sreg_domain::{Disposition, Fact};
 use sreg_planner::Report;
 use sreg_planner::plan::WaitReason;
 

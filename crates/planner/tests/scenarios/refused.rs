@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sreg_domain::action::StepResult;
 use sreg_domain::seen::*;
-use sreg_domain::{Fact, StepKind};
+use sreg_domain::{Disposition, Fact, StepKind};
 use sreg_planner::plan::WaitReason;
 
 use super::*;

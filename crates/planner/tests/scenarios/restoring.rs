@@ -6,7 +6,7 @@ use std::time::Duration;
 use sreg_api::registry::*;
 use sreg_domain::action::Operation;
 use sreg_domain::seen::*;
-use sreg_domain::{AzureAction, Fact, StepKind};
+use sreg_domain::{AzureAction, Disposition, Fact, StepKind};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::emergencies::{add, live, phase};

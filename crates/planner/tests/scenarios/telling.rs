@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sreg_domain::action::{Disposition, Failure, StepOutcome, StepResult};
+use sreg_domain::action::{StepOutcome, StepResult};
 use sreg_domain::seen::*;
-use sreg_domain::{Action, AzureAction, Effect, Fact, Outcome};
+use sreg_domain::{Action, AzureAction, CallFailure, Cause, Disposition, Effect, Fact, Outcome};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Violation, report_invalid};
 
@@ -201,13 +201,15 @@ fn retryable_codes_inside_an_operation_are_tried_again_and_others_hold_for_a_whi
                 world.seen.azure.endpoints.insert(other, Fact::Absent);
             }
         }
-        let failure = Failure {
+        let failure = CallFailure {
             attempt: "create private endpoint".into(),
             code: Some(code.into()),
             message: "no".into(),
             status: Some(200),
             correlation_id: None,
-            disposition: Disposition::Terminal,
+            cause: Cause::Refused,
+            retry_after: None,
+            may_have_taken_effect: false,
         };
         let operation = sreg_domain::Operation {
             step: sreg_domain::StepKind::CreateEndpoint.on("hub/registry contosoacr"),

@@ -1,12 +1,12 @@
 //! The gate that every write passes: leadership is asked, the write gets no more time than leadership has left, and a
-//! failure of the API server becomes a [`Failure`] in its own words.
+//! failure of the API server becomes a [`CallFailure`] in its own words.
 
 use std::future::Future;
 use std::time::Duration;
 
-use sreg_domain::action::{Disposition, Failure, StepResult};
+use sreg_domain::action::StepResult;
 use sreg_domain::outside::{LONGEST, LONGEST_NAME, words};
-use sreg_domain::{Effect, duration};
+use sreg_domain::{CallFailure, Cause, Effect, duration};
 
 use crate::context::Context;
 
@@ -16,7 +16,7 @@ pub enum Unwritten {
     /// Not sent.
     Withheld(String),
     /// Sent, or perhaps sent, and not known to have succeeded.
-    Failed(Failure),
+    Failed(CallFailure),
 }
 
 impl From<Unwritten> for StepResult {
@@ -74,46 +74,38 @@ pub(crate) async fn look<T>(
 }
 
 /// No answer in time. It may have taken effect: the next visit looks.
-pub(crate) fn unanswered(attempt: &str, limit: Duration) -> Failure {
-    Failure {
-        attempt: attempt.to_owned(),
-        code: None,
-        message: format!("no answer within {}", duration::show(limit)),
-        status: None,
-        correlation_id: None,
-        disposition: Disposition::Retry,
-    }
+pub(crate) fn unanswered(attempt: &str, limit: Duration) -> CallFailure {
+    let message = format!("no answer within {}", duration::show(limit));
+    CallFailure::local(attempt, Cause::Unreachable, message)
 }
 
 /// What the API server (or the way to it) said. It repeats what people and admission webhooks wrote.
-pub(crate) fn failure(attempt: &str, error: &kube::Error) -> Failure {
-    let (code, message, status, disposition) = if let kube::Error::Api(status) = error {
-        let code = Some(status.reason.as_str()).filter(|reason| !reason.is_empty());
-        (code, status.message.clone(), Some(status.code), disposition(status))
-    } else {
-        (None, error.to_string(), None, Disposition::Retry)
+pub(crate) fn failure(attempt: &str, error: &kube::Error) -> CallFailure {
+    let kube::Error::Api(status) = error else {
+        let message = error.to_string();
+        return CallFailure::local(attempt, Cause::Unreachable, words(&message, LONGEST));
     };
-    Failure {
-        attempt: attempt.to_owned(),
+    let code = Some(status.reason.as_str()).filter(|reason| !reason.is_empty());
+    CallFailure {
         code: code.map(|code| words(code, LONGEST_NAME).into_owned()),
-        message: words(&message, LONGEST).into_owned(),
-        status,
-        correlation_id: None,
-        disposition,
+        status: Some(status.code),
+        retry_after: retry_after(status),
+        ..CallFailure::local(attempt, cause(status), words(&status.message, LONGEST))
     }
 }
 
-fn disposition(status: &kube::core::Status) -> Disposition {
-    let wait = status
-        .details
-        .as_ref()
-        .map(|details| details.retry_after_seconds)
-        .filter(|seconds| *seconds > 0);
-    match (status.code, wait) {
-        (_, Some(seconds)) => Disposition::Wait(Duration::from_secs(seconds.into())),
-        (401 | 403, None) => Disposition::Forbidden,
-        (400 | 405 | 413 | 415 | 422, None) => Disposition::Terminal,
-        (_, None) => Disposition::Retry,
+fn retry_after(status: &kube::core::Status) -> Option<Duration> {
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
+/// What went wrong, by the API server's status. One that says when to come again is busy, whatever else it says.
+fn cause(status: &kube::core::Status) -> Cause {
+    match status.code {
+        _ if retry_after(status).is_some() => Cause::Busy,
+        401 | 403 => Cause::Forbidden,
+        400 | 405 | 413 | 415 | 422 => Cause::Refused,
+        _ => Cause::Conflict,
     }
 }
 

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use serde_json::json;
 use sreg_api::names::{FINALIZER, FINALIZER_MANAGER};
 use sreg_azure::Hands;
-use sreg_domain::action::{ClusterAction, Disposition, StepResult};
+use sreg_domain::action::{ClusterAction, StepResult};
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::{Action, ArmId, AzureAction, Effect, Failure, StepId, StepKind};
+use sreg_domain::{Action, ArmId, AzureAction, CallFailure, Cause, Effect, StepId, StepKind};
 use sreg_planner::{Assessment, Plan, Step};
 use sreg_runtime::act::act;
 use sreg_runtime::memory::ObjectKey;
@@ -70,7 +70,13 @@ struct Obedient {
 
 #[async_trait]
 impl Hands for Obedient {
-    async fn carry_out(&self, _: &str, step: &StepId, action: &AzureAction, _: Duration) -> Result<Effect, Failure> {
+    async fn carry_out(
+        &self,
+        _: &str,
+        step: &StepId,
+        action: &AzureAction,
+        _: Duration,
+    ) -> Result<Effect, CallFailure> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.most
             .fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -78,15 +84,7 @@ impl Hands for Obedient {
         tokio::time::sleep(Duration::from_millis(wait)).await;
         self.now.fetch_sub(1, Ordering::SeqCst);
         if step.subject.starts_with("fails") {
-            let disposition = Disposition::Retry;
-            return Err(Failure {
-                attempt: "a".into(),
-                code: None,
-                message: "m".into(),
-                status: None,
-                correlation_id: None,
-                disposition,
-            });
+            return Err(CallFailure::local("a", Cause::Conflict, "m"));
         }
         if step.subject.starts_with("starts") {
             let resource = action.resource().clone();

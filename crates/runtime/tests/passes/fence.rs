@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use sreg_azure::Hands;
-use sreg_domain::StepId;
-use sreg_domain::action::{AzureAction, Effect, Failure, StepResult};
+use sreg_domain::action::{AzureAction, Effect, StepResult};
+use sreg_domain::{CallFailure, StepId};
 use sreg_runtime::Context;
 use sreg_runtime::act::act;
 use sreg_runtime::leadership::LeadershipFence;
@@ -229,7 +229,7 @@ impl Hands for Waiting {
         step: &StepId,
         action: &AzureAction,
         deadline: Duration,
-    ) -> Result<Effect, Failure> {
+    ) -> Result<Effect, CallFailure> {
         if action.is_closing() {
             tokio::time::sleep(self.wait).await;
             self.sent.fetch_add(1, Ordering::SeqCst);

@@ -16,13 +16,13 @@ use sreg_domain::rights::Permissions;
 use sreg_domain::seen::{
     ContainerRegistrySeen, Fact, Ignorance, IgnoranceKind, Obstacle, ObstacleKind, RegistrySeen, StorageSeen,
 };
-use sreg_domain::{ArmId, rights};
+use sreg_domain::{ArmId, CallFailure, Cause, rights};
 
 use self::judge::{Assigned, Definition, Meaning, Verdict, meaning_of};
 use self::rule::Subject;
 use super::Look;
 use super::remembered::Remembered;
-use crate::arm::{Call, CallError, Cause, Class};
+use crate::arm::{Call, Class, Leaving};
 use crate::json;
 
 pub(super) use judge::Target;
@@ -97,7 +97,7 @@ async fn blind(look: &Look<'_>, scopes: &BTreeSet<&ArmId>, registry: &ArmId) -> 
     })
 }
 
-async fn read(look: &Look<'_>, registry: &ArmId, scopes: &BTreeSet<&ArmId>) -> Result<Assignments, CallError> {
+async fn read(look: &Look<'_>, registry: &ArmId, scopes: &BTreeSet<&ArmId>) -> Result<Assignments, CallFailure> {
     let list = |scope: &ArmId, what: &str| {
         let below = format!("providers/Microsoft.Authorization/{what}");
         look.list(Call::list(look.arm(), scope, &below))
@@ -143,9 +143,9 @@ async fn read(look: &Look<'_>, registry: &ArmId, scopes: &BTreeSet<&ArmId>) -> R
     })
 }
 
-fn not_understood(registry: &ArmId, assignment: &Value) -> CallError {
+fn not_understood(registry: &ArmId, assignment: &Value) -> CallFailure {
     let name = json::text(assignment, "/name").unwrap_or("of an initiative");
-    CallError {
+    CallFailure {
         attempt: format!("read the policies on {registry}"),
         cause: Cause::Nonsense,
         status: None,
@@ -161,7 +161,7 @@ async fn definitions(
     look: &Look<'_>,
     registry: &ArmId,
     ids: BTreeSet<String>,
-) -> Result<BTreeMap<String, Meaning>, CallError> {
+) -> Result<BTreeMap<String, Meaning>, CallFailure> {
     let cache = &look.inner.policies;
     let mut known: BTreeMap<String, Meaning> = ids
         .iter()
@@ -181,7 +181,7 @@ async fn definitions(
         known.insert(id, meaning);
     }
     if postponed > 0 {
-        return Err(CallError {
+        return Err(CallFailure {
             attempt: format!("read the policies on {registry}"),
             cause: Cause::Conflict,
             status: None,
@@ -196,7 +196,7 @@ async fn definitions(
 }
 
 /// One definition. An assignment cannot outlive what it assigns: one that is said not to exist is not known.
-async fn definition(look: &Look<'_>, registry: &ArmId, id: &str) -> Result<Meaning, CallError> {
+async fn definition(look: &Look<'_>, registry: &ArmId, id: &str) -> Result<Meaning, CallFailure> {
     let arm = look.arm();
     let kind = match id.contains("/policysetdefinitions/") {
         true => "Microsoft.Authorization/policySetDefinitions",
