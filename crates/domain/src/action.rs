@@ -15,6 +15,7 @@ use crate::ids::{ArmId, Location};
 use crate::network_rules::NetworkRule;
 use crate::step::StepId;
 use crate::target::{EndpointGroup, TargetKind};
+use crate::withheld::Withheld;
 
 /// One effect.
 #[derive(Debug, Clone, PartialEq)]
@@ -513,7 +514,7 @@ pub enum StepResult {
     /// Failed.
     Failed(CallFailure),
     /// Not attempted: the fence, the leadership or an earlier step said no.
-    Withheld(String),
+    Withheld(Withheld),
 }
 
 /// What came of a whole plan: only from this a status can be built.

@@ -25,6 +25,7 @@ pub mod rights;
 pub mod seen;
 pub mod step;
 pub mod target;
+pub mod withheld;
 
 pub use action::{Action, AzureAction, ClusterAction, Edit, Effect, LeftOut, Operation, Outcome, StepOutcome};
 pub use azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
@@ -41,3 +42,4 @@ pub use network_rules::{NetworkRule, RuleKind};
 pub use seen::{Fact, Ignorance, Seen};
 pub use step::{StepId, StepKind};
 pub use target::{EndpointGroup, TargetKind};
+pub use withheld::Withheld;

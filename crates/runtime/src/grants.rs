@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 use sreg_api::grant::{RegistryGrantSpec, RegistryGrantStatus};
 use sreg_api::names::GRANT_MANAGER;
 use sreg_api::{RegistryGrant, VantagePoint};
-use sreg_domain::Grants;
+use sreg_domain::{CallFailure, Grants};
 use sreg_planner::{FoundGrant, NamesThere, grant_conditions, grants_serving};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{Unwritten, tell as tell_status};
+use crate::act::{Unwritten, failure, tell as tell_status, unanswered};
 use crate::context::Context;
 
 fn api(context: &Context) -> Api<DynamicObject> {
@@ -31,8 +31,8 @@ fn api(context: &Context) -> Api<DynamicObject> {
 /// The grants that serve a namespace now.
 ///
 /// # Errors
-/// Grants, or the labels of the namespace where one asks for them, cannot be read: the sentence says what the API server said.
-pub(crate) async fn serving(context: &Context, namespace: &str) -> Result<Grants, String> {
+/// Grants, or the labels of the namespace where one asks for them, cannot be read.
+pub(crate) async fn serving(context: &Context, namespace: &str) -> Result<Grants, CallFailure> {
     let found: Vec<(String, FoundGrant)> = listed(context).await?.iter().map(found).collect();
     let labels = if found.iter().any(|(_, grant)| grant.asks_for_labels(namespace)) {
         labels_of(context, namespace).await?
@@ -48,7 +48,7 @@ fn found(grant: &DynamicObject) -> (String, FoundGrant) {
     (grant.name_any(), FoundGrant::new(spec))
 }
 
-async fn listed(context: &Context) -> Result<Vec<DynamicObject>, String> {
+async fn listed(context: &Context) -> Result<Vec<DynamicObject>, CallFailure> {
     let attempt = "list registrygrants";
     let params = ListParams::default();
     let (api, deadline) = (api(context), context.settings.read_deadline);
@@ -56,18 +56,19 @@ async fn listed(context: &Context) -> Result<Vec<DynamicObject>, String> {
         Ok(Ok(list)) => Ok(list.items),
         // The kind is not installed (any more): nobody grants anything, and what is being deleted can go.
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Vec::new()),
-        Ok(Err(error)) => Err(format!("{attempt}: {error}")),
-        Err(_) => Err(format!("{attempt}: no answer in time")),
+        Ok(Err(error)) => Err(failure(attempt, &error)),
+        Err(_) => Err(unanswered(attempt, deadline)),
     }
 }
 
-async fn labels_of(context: &Context, namespace: &str) -> Result<BTreeMap<String, String>, String> {
+async fn labels_of(context: &Context, namespace: &str) -> Result<BTreeMap<String, String>, CallFailure> {
     let attempt = format!("read Namespace {namespace}");
     let api: Api<Namespace> = Api::all(context.client.clone());
-    match timeout(context.settings.read_deadline, api.get_metadata_opt(namespace)).await {
+    let deadline = context.settings.read_deadline;
+    match timeout(deadline, api.get_metadata_opt(namespace)).await {
         Ok(Ok(found)) => Ok(found.and_then(|found| found.metadata.labels).unwrap_or_default()),
-        Ok(Err(error)) => Err(format!("{attempt}: {error}")),
-        Err(_) => Err(format!("{attempt}: no answer in time")),
+        Ok(Err(error)) => Err(failure(&attempt, &error)),
+        Err(_) => Err(unanswered(&attempt, deadline)),
     }
 }
 
@@ -95,7 +96,7 @@ pub(crate) async fn tell(context: Arc<Context>, shutdown: CancellationToken) {
             () = sleep_until(due) => {
                 let told = tell_all(&context).await;
                 if let Err(why) = &told {
-                    tracing::warn!(why, "cannot tell RegistryGrants how they are understood, trying again");
+                    tracing::warn!(%why, "cannot tell RegistryGrants how they are understood, trying again");
                 }
                 due = Instant::now() + if told.is_ok() { LOOK_AGAIN } else { AGAIN };
             }
@@ -135,8 +136,8 @@ async fn names_there(context: &Context) -> Option<NamesThere> {
     }
 }
 
-async fn tell_all(context: &Context) -> Result<(), String> {
-    let listed = listed(context).await?;
+async fn tell_all(context: &Context) -> Result<(), Unwritten> {
+    let listed = listed(context).await.map_err(Unwritten::Failed)?;
     let there = names_there(context).await;
     let all: Vec<(String, FoundGrant)> = listed.iter().map(found).collect();
     let understood: Vec<(&str, &RegistryGrantSpec)> = all
@@ -176,7 +177,7 @@ async fn write(
     generation: i64,
     former: &RegistryGrantStatus,
     conditions: Vec<Condition>,
-) -> Result<(), String> {
+) -> Result<(), Unwritten> {
     let status = RegistryGrantStatus {
         observed_generation: Some(generation),
         conditions,
@@ -185,10 +186,7 @@ async fn write(
         return Ok(());
     }
     let (name, uid) = (grant.name_any(), grant.uid().unwrap_or_default());
-    let told = tell_status::<RegistryGrant>(context, (None, &name, &uid), GRANT_MANAGER, json!(status)).await;
-    match told {
-        Ok(_) => Ok(()),
-        Err(Unwritten::Failed(failure)) => Err(failure.to_string()),
-        Err(Unwritten::Withheld(why)) => Err(format!("write status of RegistryGrant {name}: {why}")),
-    }
+    tell_status::<RegistryGrant>(context, (None, &name, &uid), GRANT_MANAGER, json!(status))
+        .await
+        .map(drop)
 }

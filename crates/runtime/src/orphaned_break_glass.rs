@@ -57,7 +57,7 @@ async fn carry_out(context: &Context, step: Option<Step>) {
     };
     match write(context, &action).await {
         Ok(_) => tracing::debug!("done: {action}"),
-        Err(Unwritten::Withheld(why)) => tracing::debug!(why, "not done: {action}"),
+        Err(Unwritten::Withheld(why)) => tracing::debug!(%why, "not done: {action}"),
         Err(Unwritten::Failed(failure)) => tracing::warn!("{failure}"),
     }
 }

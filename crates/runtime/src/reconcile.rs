@@ -12,7 +12,7 @@ use sreg_api::names::STATUS_MANAGER;
 use sreg_api::{SecureRegistry, SecureRegistryStatus};
 use sreg_domain::action::{ClusterAction, StepResult};
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::{Action as StepAction, CallFailure, Effect, Outcome};
+use sreg_domain::{Action as StepAction, CallFailure, Effect, Outcome, Withheld};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{
     LintFinding, Plan, Report, ReportInput, Violation, is_left_to_open, lint, may_open, plan, report, report_invalid,
@@ -61,7 +61,7 @@ pub enum PassError {
         /// `namespace/name`.
         object: String,
         /// What leadership said.
-        why: String,
+        why: Withheld,
     },
     /// The plan breaks a rule: a defect of ours, and nothing of it was carried out.
     #[error("carry out the plan for SecureRegistry {object}: it breaks the rule {rule:?}: {message}")]
@@ -252,7 +252,7 @@ fn log(object: &ObjectRef, plan: &Plan, outcome: &Outcome) {
                 tracing::warn!(object = %format_args!("{}/{}", object.namespace, object.name), code = failure.code,
                     correlation_id = failure.correlation_id, "{failure}");
             }
-            StepResult::Withheld(why) => tracing::debug!(step = %step.step, why, "withheld"),
+            StepResult::Withheld(why) => tracing::debug!(step = %step.step, %why, "withheld"),
             StepResult::Effect(_) => {}
         }
     }

@@ -364,7 +364,10 @@ mod tests {
         };
         let seconds = Duration::from_secs;
         assert_eq!(failed(Cause::Busy, Some(seconds(7))), Disposition::Wait(seconds(7)));
-        assert_eq!(failed(Cause::Busy, None), Disposition::Wait(sreg_domain::call_failure::LOCK_WAIT));
+        assert_eq!(
+            failed(Cause::Busy, None),
+            Disposition::Wait(sreg_domain::call_failure::LOCK_WAIT)
+        );
         assert_eq!(failed(Cause::Forbidden, None), Disposition::Forbidden);
         assert_eq!(failed(Cause::Refused, None), Disposition::Terminal);
         assert_eq!(failed(Cause::Unreachable, None), Disposition::Retry);

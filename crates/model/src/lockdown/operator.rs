@@ -7,7 +7,7 @@ use std::time::Duration;
 use sreg_api::SecureRegistryStatus;
 use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::EndpointSeen;
-use sreg_domain::{Action, AzureAction, CallFailure, Cause, ClusterAction, Fact, Seen, StepKind};
+use sreg_domain::{Action, AzureAction, CallFailure, Cause, ClusterAction, Fact, Seen, StepKind, Withheld};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
 
@@ -185,7 +185,7 @@ impl Lockdown {
             if held {
                 planned
                     .done
-                    .push(outcome_of(step, StepResult::Withheld("waits".into())));
+                    .push(outcome_of(step, StepResult::Withheld(Withheld::NotLeading)));
                 continue;
             }
             if std::mem::take(&mut first) && end == End::Dies(Died::HalfWay) {
@@ -378,7 +378,7 @@ impl Lockdown {
 
     /// As `act/fence.rs`: everything is read again, the same functions judge it with the same memory, and the write goes out only
     /// if the fresh plan begins with the identical step.
-    fn judge_again(&self, state: &mut State, k: usize, planned: &Planned, step: &Step) -> Result<(), String> {
+    fn judge_again(&self, state: &mut State, k: usize, planned: &Planned, step: &Step) -> Result<(), Withheld> {
         let flawed = (step.action.closes() && self.flaw == Flaw::ClosesWithoutSecondLook)
             || (step.action.opens() && self.flaw == Flaw::OpensWithoutSecondLook);
         if flawed {
@@ -386,23 +386,26 @@ impl Lockdown {
         }
         let world = Arc::clone(&state.world);
         if world.gone || world.desired.object.generation != planned.world.desired.object.generation {
-            return Err("the object is gone or its spec changed".into());
+            return Err(Withheld::ObjectGone);
         }
         if world.seen.object.deleting {
-            return Err("the object is being deleted".into());
+            return Err(Withheld::ObjectDeleted);
         }
         let desired = validate(&world.object, &settings(), &world.desired.grants)
-            .map_err(|_| "the object names no registry".to_owned())?;
+            .map_err(|_| Withheld::SpecBroken("the object names no registry".to_owned()))?;
         let seen = Self::observe(state, k);
         if desired != world.desired {
-            return Err("the spec changed".into());
+            return Err(Withheld::GrantsChanged);
         }
         let fresh = self.plan(&world, &seen);
         if let Some(broken) = lint(&desired, &seen, &fresh).first() {
-            return Err(format!("the fresh plan breaks {:?}", broken.rule));
+            return Err(Withheld::BreaksRule {
+                rule: broken.rule,
+                message: broken.message.clone(),
+            });
         }
         if fresh.takes_claim() {
-            return Err("the claim is gone".into());
+            return Err(Withheld::ClaimGone);
         }
         let waves = if step.action.closes() { 1 } else { fresh.waves.len() };
         let mut first = fresh.waves.iter().take(waves).flatten();
@@ -410,8 +413,8 @@ impl Lockdown {
         match (same, &fresh.assessment.evidence) {
             (true, _) if step.action.opens() => Ok(()),
             (true, Some(_)) => Ok(()),
-            (true, None) => Err("the fresh plan has no evidence".into()),
-            (false, _) => Err("the world changed between plan and write".into()),
+            (true, None) => Err(Withheld::NoEvidence),
+            (false, _) => Err(Withheld::NotPlanned),
         }
     }
 
@@ -457,7 +460,7 @@ impl Lockdown {
         let rest: Vec<Step> = planned.plan.waves.iter().skip(1).flatten().cloned().collect();
         for step in &rest {
             let outcome = if held {
-                outcome_of(step, StepResult::Withheld("waits".into()))
+                outcome_of(step, StepResult::Withheld(Withheld::NotLeading))
             } else {
                 self.apply(state, k, step)
             };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sreg_domain::action::{StepOutcome, StepResult};
 use sreg_domain::seen::*;
-use sreg_domain::{Action, AzureAction, CallFailure, Cause, Disposition, Effect, Fact, Outcome};
+use sreg_domain::{Action, AzureAction, CallFailure, Cause, Disposition, Effect, Fact, Outcome, Withheld};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Violation, report_invalid};
 
@@ -97,7 +97,7 @@ fn a_withheld_step_is_work_in_progress_and_says_why() {
     world.visit();
     let plan = world.plan();
     let step = plan.steps().next().unwrap();
-    let result = StepResult::Withheld("leadership is not held".into());
+    let result = StepResult::Withheld(Withheld::NotLeading);
     let outcome = Outcome {
         steps: vec![StepOutcome {
             step: step.id.clone(),

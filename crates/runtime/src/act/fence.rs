@@ -13,93 +13,92 @@
 //! | the lint | a rule that the fresh plan breaks |
 //! | leadership | less time left than the write may take |
 
-use sreg_domain::Digest;
 use sreg_domain::desired::ObjectRef;
+use sreg_domain::{Digest, Withheld};
 use sreg_planner::plan::{Plan, Step};
 use sreg_planner::{Violation, lint, plan};
 
+use super::write::{failure, unanswered};
 use crate::context::Context;
 use crate::desired::resolve_desired;
 use crate::observe::{self, ObjectNow};
 
 /// Lets a write that closes or opens go out, or says why it must not. Answers the evidence that it closes with.
-pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> Result<Option<Digest>, String> {
+pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> Result<Option<Digest>, Withheld> {
     let fresh = judge_again(context, object).await?;
     identical_step(&fresh, step)?;
     let evidence = if step.action.closes() {
         let evidence = fresh.assessment.evidence.clone();
-        Some(evidence.ok_or_else(|| "the fresh plan has no evidence".to_owned())?)
+        Some(evidence.ok_or(Withheld::NoEvidence)?)
     } else {
         None
     };
     let needed = context.settings.write_deadline;
     match context.leadership.held_for() {
         Some(held) if held > needed => Ok(evidence),
-        Some(held) => Err(format!(
-            "the leader's lease has {} s left, and the write may take {} s",
-            held.as_secs(),
-            needed.as_secs()
-        )),
-        None => Err("leadership is not held: another operator may be writing".into()),
+        Some(left) => Err(Withheld::LeaseTooShort { left, needed }),
+        None => Err(Withheld::NotLeading),
     }
 }
 
 /// The plan for the world as it is now.
-async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, String> {
+async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, Withheld> {
     let now = still_the_same(context, object).await?;
     let desired = resolve_desired(context, &now).await;
-    let desired = desired.map_err(|violations| Violation::sentence(&violations))?;
+    let desired = desired.map_err(|violations| Withheld::SpecBroken(Violation::sentence(&violations)))?;
     let seen = observe::observe(context, object, now.seen, &desired).await;
     let fresh = plan(&desired, &seen, seen.at);
     match lint(&desired, &seen, &fresh).first() {
         None => Ok(fresh),
-        Some(broken) => Err(format!(
-            "the fresh plan breaks the rule {:?}: {}",
-            broken.rule, broken.message
-        )),
+        Some(broken) => Err(Withheld::BreaksRule {
+            rule: broken.rule,
+            message: broken.message.clone(),
+        }),
     }
 }
 
-async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectNow, String> {
+async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectNow, Withheld> {
+    let attempt = format!("read SecureRegistry {}/{}", object.namespace, object.name);
     let read = observe::read_object(&context.client, &object.namespace, &object.name);
-    let now = match tokio::time::timeout(context.settings.read_deadline, read).await {
+    let limit = context.settings.read_deadline;
+    let now = match tokio::time::timeout(limit, read).await {
         Ok(Ok(Some(now))) => now,
-        Ok(Ok(None)) => return Err("the object is gone".into()),
-        Ok(Err(error)) => return Err(format!("the object cannot be read again: {error}")),
-        Err(_) => return Err("the object cannot be read again: no answer in time".into()),
+        Ok(Ok(None)) => return Err(Withheld::ObjectGone),
+        Ok(Err(error)) => return Err(Withheld::ObjectUnread(failure(&attempt, &error))),
+        Err(_) => return Err(Withheld::ObjectUnread(unanswered(&attempt, limit))),
     };
     if now.reference.uid != object.uid {
-        return Err("the object was made again under the same name".into());
+        return Err(Withheld::ObjectMadeAgain);
     }
     if now.reference.generation != object.generation {
-        return Err(format!(
-            "the spec changed from generation {} to {}",
-            object.generation, now.reference.generation
-        ));
+        return Err(Withheld::SpecChanged {
+            planned: object.generation,
+            now: now.reference.generation,
+        });
     }
     if now.seen.deleting {
-        return Err("the object is being deleted".into());
+        return Err(Withheld::ObjectDeleted);
     }
     Ok(now)
 }
 
 /// Whether the fresh plan would do exactly this: to close, nothing before it, and to open, whatever else comes first, without taking
 /// the claim before.
-fn identical_step(fresh: &Plan, step: &Step) -> Result<(), String> {
+fn identical_step(fresh: &Plan, step: &Step) -> Result<(), Withheld> {
     if fresh.takes_claim() {
-        return Err("the claim on the registry is gone: it is taken again first".into());
+        return Err(Withheld::ClaimGone);
     }
     let waves = if step.action.closes() { 1 } else { fresh.waves.len() };
     let mut now = fresh.waves.iter().take(waves).flatten();
     match now.find(|candidate| candidate.id == step.id) {
         Some(candidate) if candidate.action == step.action => Ok(()),
-        Some(_) => Err("what is to be changed is another between plan and write".into()),
-        None => Err(match fresh.waits.first() {
-            Some(wait) => format!(
-                "the world changed between plan and write: {}: {}",
-                wait.reason, wait.message
-            ),
-            None => "the world changed between plan and write: this is not what is to be done any more".into(),
-        }),
+        Some(_) => Err(Withheld::ChangesAnother),
+        None => Err(fresh
+            .waits
+            .first()
+            .map_or(Withheld::NotPlanned, |wait| Withheld::Waits {
+                reason: wait.reason,
+                message: wait.message.clone(),
+            })),
     }
 }

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream;
 use sreg_domain::action::{AzureAction, StepOutcome, StepResult};
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::{Action, Digest, Effect, Outcome};
+use sreg_domain::{Action, Digest, Effect, Outcome, Withheld};
 use sreg_planner::plan::{Plan, Step};
 
 use crate::context::Context;
@@ -19,12 +19,12 @@ use crate::grants;
 
 pub(crate) use cluster::{tell, tell_approval, tell_break_glass};
 pub use write::Unwritten;
-pub(crate) use write::{failure, send, time_for_a_write};
+pub(crate) use write::{failure, send, time_for_a_write, unanswered};
 
 /// Carries out what can be carried out now.
 pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut held_back: Option<String> = None;
+    let mut held_back: Option<Withheld> = None;
     for wave in &plan.waves {
         // What only tells people is not held back: whoever waits for what failed has to hear of it.
         let goes = |step: &&Step| held_back.is_none() || step.action.only_tells();
@@ -36,7 +36,7 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
         }
         for (step, result, evidence) in carry_out_wave(context, (object, plan), &going).await {
             if !is_done(&result) && !step.action.only_tells() {
-                held_back.get_or_insert_with(|| format!("{} comes first", step.action));
+                held_back.get_or_insert_with(|| Withheld::ComesFirst(step.action.to_string()));
             }
             outcome.locked_with = evidence.or(outcome.locked_with);
             outcome.steps.push(outcome_of(step, result));
@@ -95,12 +95,13 @@ async fn carry_out<'a>(context: &Context, (object, plan): (&ObjectRef, &Plan), s
 
 /// The grants that the plan was made by hold: a pass takes minutes, and one that is taken away counts at once. What opens or closes is
 /// asked by the fence.
-async fn granted_as_planned(context: &Context, object: &ObjectRef, plan: &Plan) -> Result<(), String> {
-    let now = grants::serving(context, &object.namespace).await?;
+async fn granted_as_planned(context: &Context, object: &ObjectRef, plan: &Plan) -> Result<(), Withheld> {
+    let now = grants::serving(context, &object.namespace).await;
+    let now = now.map_err(Withheld::GrantsUnread)?;
     if now == plan.assessment.grants {
         Ok(())
     } else {
-        Err("the grants of its namespace changed meanwhile".into())
+        Err(Withheld::GrantsChanged)
     }
 }
 

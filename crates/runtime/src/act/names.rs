@@ -25,7 +25,8 @@ pub(super) fn why(result: &StepResult) -> Option<String> {
             (!told.is_empty()).then(|| told.join("; "))
         }
         StepResult::Effect(Effect::Started(_)) => None,
-        StepResult::Effect(Effect::Stale(why)) | StepResult::Withheld(why) => Some(why.clone()),
+        StepResult::Effect(Effect::Stale(why)) => Some(why.clone()),
+        StepResult::Withheld(why) => Some(why.to_string()),
         StepResult::Failed(failure) => Some(failure.to_string()),
     }
 }

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use sreg_domain::action::StepResult;
 use sreg_domain::outside::{LONGEST, LONGEST_NAME, words};
-use sreg_domain::{CallFailure, Cause, Effect, duration};
+use sreg_domain::{CallFailure, Cause, Effect, Withheld, duration};
 
 use crate::context::Context;
 
 /// Why a write has no effect to show.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Unwritten {
     /// Not sent.
-    Withheld(String),
+    #[error("not sent: {0}")]
+    Withheld(Withheld),
     /// Sent, or perhaps sent, and not known to have succeeded.
+    #[error(transparent)]
     Failed(CallFailure),
 }
 
@@ -29,10 +31,10 @@ impl From<Unwritten> for StepResult {
 }
 
 /// How long a write may take if it is sent now. `Err`: it must not be sent.
-pub(crate) fn time_for_a_write(context: &Context) -> Result<Duration, String> {
+pub(crate) fn time_for_a_write(context: &Context) -> Result<Duration, Withheld> {
     match context.leadership.held_for() {
         Some(held) if !held.is_zero() => Ok(held.min(context.settings.write_deadline)),
-        Some(_) | None => Err("leadership is not held: another operator may be writing".into()),
+        Some(_) | None => Err(Withheld::NotLeading),
     }
 }
 

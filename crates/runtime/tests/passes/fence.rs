@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use sreg_azure::Hands;
 use sreg_domain::action::{AzureAction, Effect, StepResult};
-use sreg_domain::{CallFailure, StepId};
+use sreg_domain::{CallFailure, StepId, Withheld};
 use sreg_runtime::Context;
 use sreg_runtime::act::act;
 use sreg_runtime::leadership::LeadershipFence;
@@ -32,7 +32,7 @@ async fn assert_withheld(happens: impl FnOnce(&Stand), reason: &str) {
     let stand = Stand::quick();
     let context = stand.context();
     match close_after(&stand, &context, happens).await {
-        StepResult::Withheld(why) => assert!(why.contains(reason), "{why:?} does not speak of {reason:?}"),
+        StepResult::Withheld(why) => assert!(why.to_string().contains(reason), "{why:?} does not speak of {reason:?}"),
         other => panic!("not withheld: {other:?}"),
     }
     assert_eq!(stand.closings(), Vec::<Duration>::new(), "nothing was closed");
@@ -279,7 +279,7 @@ async fn leadership_that_moves_between_fence_and_write_withholds_it() {
     let outcome = act(&context, &object, &plan).await;
     assert!(leadership.0.load(Ordering::SeqCst) > 1, "asked again after the fence");
     match &outcome.steps[0].result {
-        StepResult::Withheld(why) => assert!(why.contains("another operator may be writing"), "{why}"),
+        StepResult::Withheld(why) => assert_eq!(*why, Withheld::NotLeading),
         other => panic!("not withheld: {other:?}"),
     }
     assert!(stand.closings().is_empty());
@@ -357,7 +357,7 @@ async fn a_claim_that_is_gone_between_plan_and_write_withholds_an_opening() {
         let StepResult::Withheld(why) = &step.result else {
             panic!("{step:?}")
         };
-        assert!(why.contains("the claim on the registry is gone"), "{why}");
+        assert_eq!(*why, Withheld::ClaimGone);
     }
     assert_eq!(stand.open_targets().len(), 0);
     // The next passes take it, and open.

@@ -95,7 +95,9 @@ async fn the_fence_asks_no_cache() {
         );
         let outcome = act(&context, &object, &plan).await;
         match &outcome.steps[0].result {
-            StepResult::Withheld(why) => assert!(why.contains(reason), "{why:?} does not speak of {reason:?}"),
+            StepResult::Withheld(why) => {
+                assert!(why.to_string().contains(reason), "{why:?} does not speak of {reason:?}")
+            }
             other => panic!("not withheld: {other:?}"),
         }
         assert_eq!(stand.closings(), Vec::<Duration>::new());
