@@ -96,16 +96,16 @@ build_both() {
   trap - EXIT INT TERM
 }
 
-if assets=$(tools/control-plane.sh --locate 2>/dev/null); then
-  "${build[@]}"
-else
-  build_both
-fi
 case ${1:-} in
-  '') KUBEBUILDER_ASSETS=$assets exec "$target/sreg-demo" ;;
-  --build) ;;
+  '' | --build) ;;
   *)
     say "unknown argument '$1'; usage: demo.sh [--build]"
     exit 2
     ;;
 esac
+if assets=$(tools/control-plane.sh --locate 2>/dev/null); then
+  "${build[@]}"
+else
+  build_both
+fi
+[[ ${1:-} == --build ]] || KUBEBUILDER_ASSETS=$assets exec "$target/sreg-demo"
