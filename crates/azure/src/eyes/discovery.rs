@@ -28,10 +28,11 @@ pub(super) async fn hosts(look: &Look<'_>, desired: &Desired, discovery_url: Opt
     let Some(discovery_url) = discovery_url else {
         return unknown(IgnoranceKind::Settling, "the registry has no discoveryUrl yet");
     };
+    let cloud = &look.inner.settings.cloud;
     let Some(url) = destination(
         discovery_url,
-        desired.cloud.machine_learning.discovery_endpoint.as_ref(),
-        desired.cloud.suffix(EndpointGroup::AmlRegistry),
+        cloud.machine_learning.discovery_endpoint.as_ref(),
+        cloud.suffix(EndpointGroup::AmlRegistry),
     ) else {
         return unknown(
             IgnoranceKind::Refused,
@@ -62,7 +63,7 @@ async fn ask(look: &Look<'_>, desired: &Desired, url: Url) -> Result<Value, Call
     );
     match look.send(call.clone(), look.arm().scope()).await {
         Err(error) if error.status == Some(401) => {
-            let scope = desired.cloud.machine_learning.audience.scope();
+            let scope = look.inner.settings.cloud.machine_learning.audience.scope();
             look.send(call, &scope).await?.object()
         }
         other => other?.object(),

@@ -241,7 +241,7 @@ fn a_value_that_cannot_be_meant_is_told_with_its_line() {
             "one segment of a path",
         ),
         ("name: Twice\n", 3, "duplicate"),
-        ("storage: [\n", 4, ""),
+        ("storage: [\n", 3, "expected mapping start"),
     ] {
         let told = told(&format!("{OWN}{more}"));
         assert!(told.starts_with("read the cloud's document: "), "{told}");
