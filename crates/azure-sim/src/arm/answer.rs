@@ -35,7 +35,7 @@ impl Answer {
         }
     }
 
-    /// 200 with a list of resources, in one page.
+    /// 200 with a list of resources, all of it; `super::paging` cuts it into pages.
     pub(crate) fn list(items: Vec<Value>) -> Answer {
         Answer::new(200, json!({ "value": items }))
     }
@@ -57,6 +57,8 @@ pub(crate) struct ArmError {
     /// `additionalInfo`.
     pub(crate) additional: Vec<Value>,
     pub(crate) retry_after: Option<u64>,
+    /// `innererror`.
+    pub(crate) inner: Option<Value>,
 }
 
 impl ArmError {
@@ -69,6 +71,7 @@ impl ArmError {
             details: Vec::new(),
             additional: Vec::new(),
             retry_after: None,
+            inner: None,
         }
     }
 
@@ -108,6 +111,12 @@ impl ArmError {
         )
     }
 
+    /// 501 for what Azure has and the simulator does not; the code is the simulator's own.
+    pub(crate) fn not_modelled(what: &str) -> ArmError {
+        let said = format!("azure-sim, not Azure, refuses this: it does not model {what} (docs/azure-sim.md).");
+        ArmError::new(501, "NotModelledByAzureSim", said)
+    }
+
     /// 400 with code `BadRequest`.
     pub(crate) fn bad_request(message: impl Into<String>) -> ArmError {
         ArmError::new(400, "BadRequest", message)
@@ -129,6 +138,9 @@ impl ArmError {
             if !items.is_empty() {
                 error[name] = Value::Array(items.clone());
             }
+        }
+        if let Some(inner) = &self.inner {
+            error["innererror"] = inner.clone();
         }
         error
     }

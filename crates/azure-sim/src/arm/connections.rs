@@ -58,17 +58,25 @@ pub(crate) fn set_state(world: &mut World, endpoint_id: &str, status: &str, desc
         .to_owned();
     let mut state = json!({ "status": status, "description": description });
     state[action_field(kind)] = json!("None");
-    let body = json!({
+    let mut body = json!({
         "id": id, "name": name_of(&id),
         "type": format!("{}/privateEndpointConnections", super::versions::spelled(&super::path::kind_of(&target_id))),
-        "location": text(&endpoint.body, "/location"),
         "properties": {
-            "provisioningState": "Succeeded",
-            "privateEndpoint": {"id": endpoint.id, "subnetArmId": text(&endpoint.body, "/properties/subnet/id")},
-            "groupIds": [group],
+            "provisioningState": "Succeeded", "privateEndpoint": {"id": endpoint.id},
             "privateLinkServiceConnectionState": state,
         },
     });
+    if kind == TargetKind::Registry {
+        // Only machine learning names the endpoint's place and group.
+        set(&mut body, &["location"], json!(text(&endpoint.body, "/location")));
+        set(&mut body, &["properties", "groupIds"], json!([group]));
+        let subnet = text(&endpoint.body, "/properties/subnet/id");
+        set(
+            &mut body,
+            &["properties", "privateEndpoint", "subnetArmId"],
+            json!(subnet),
+        );
+    }
     let endpoint_id = endpoint.id.clone();
     world.put(&id, body, now);
     refresh_list(world, &target_id, now);

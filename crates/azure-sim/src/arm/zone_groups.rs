@@ -212,7 +212,7 @@ pub(crate) fn write_records(world: &mut World, endpoint_id: &str, now: Duration)
                     .collect();
                 let metadata = json!({ "creator": format!(
                     "created by private endpoint {} with resource guid {}", name_of(endpoint_id), guid(&["pe", endpoint_id])) });
-                private_dns::write_record(world, &zone, &name.record, (&addresses, TTL, metadata), now);
+                super::record_sets::write_addresses(world, &zone, &name.record, (&addresses, TTL, metadata), now);
                 sets.push(json!({
                     "recordType": "A", "recordSetName": name.record, "fqdn": name.private_fqdn(), "ttl": TTL,
                     "ipAddresses": addresses, "provisioningState": "Succeeded",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::building::{Builder, START};
 use super::{DenyAssignmentSeed, EndpointSeed, WorkspaceSeed, ZoneSeed};
 use crate::arm::path::name_of;
-use crate::arm::{private_dns, private_endpoints};
+use crate::arm::{private_dns, private_endpoints, record_sets};
 use crate::json::{guid, set};
 use crate::log_analytics::{Caller, customer_id};
 use crate::oracle::{registry_id, targets_of};
@@ -20,8 +20,7 @@ impl Builder<'_> {
             return;
         };
         let id = format!("{scope}/providers/Microsoft.Network/privateDnsZones/{}", zone.name);
-        self.world
-            .put(&id, private_dns::zone_body(&id, json!(zone.tags), "Succeeded"), START);
+        private_dns::create_zone(&mut self.world, &id, json!(zone.tags), "Succeeded", START);
         for link in &zone.links {
             let Some(network) = self.vnet(&format!("{field}.links"), link) else {
                 continue;
@@ -38,7 +37,7 @@ impl Builder<'_> {
         }
         for (name, addresses) in &zone.records {
             let addresses: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
-            private_dns::write_record(&mut self.world, &id, name, (&addresses, 3600, json!({})), START);
+            record_sets::write_addresses(&mut self.world, &id, name, (&addresses, 3600, json!({})), START);
         }
         private_dns::refresh_zone(&mut self.world, &id, START);
     }

@@ -98,7 +98,7 @@ async fn an_assertion_has_to_match_issuer_subject_audience_and_time() {
             0,
         ),
         (assertion("https://issuer", subject, exchange.clone(), -60), 700024),
-        (assertion("https://other", subject, exchange.clone(), 600), 700213),
+        (assertion("https://other", subject, exchange.clone(), 600), 700211),
         (
             assertion("https://issuer", "system:serviceaccount:a:c", exchange, 600),
             700213,
