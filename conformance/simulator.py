@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 from azure.core.pipeline.policies import SansIOHTTPPolicy
@@ -36,8 +37,9 @@ class Recorder(SansIOHTTPPolicy):
 
     def on_response(self, request, response):
         sent, got = request.http_request, response.http_response
+        got.read()
         try:
-            body = json.loads(got.text()) if got.text() else None
+            body = json.loads(got.text())
         except ValueError:
             body = None
         self.answers.append((sent.method, sent.url, got.status_code, dict(got.headers), body))

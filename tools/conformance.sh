@@ -54,6 +54,6 @@ export AZURE_SIM=${AZURE_SIM:-${CARGO_TARGET_DIR:-target}/debug/azure-sim}
 for name in $(compgen -e | grep -E '^(AZURE_|ARM_|AZUREML_|IDENTITY_|MSI_)' || true); do
   [[ $name == AZURE_SIM ]] || unset "$name"
 done
-unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
+unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE
 export PYTHONDONTWRITEBYTECODE=1
 exec "$environment/bin/python" -m pytest -p no:cacheprovider conformance "$@"

@@ -299,7 +299,6 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
     if !unrestricted {
         call.require(&action_of(call, kind), &call.path.text)?;
     }
-    validation::check(call, kind)?;
     if let Some(group) = call.path.group.clone()
         && kind != "microsoft.resources/resourcegroups"
     {
@@ -314,6 +313,7 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
             };
         }
     }
+    validation::check(call, kind)?;
     check_registration(call)?;
     policies::modify(call)?;
     policies::check(call)?;

@@ -105,6 +105,15 @@ fn check(call: &Call<'_>, id: &str) -> Result<Wanted, ArmError> {
     }
     let asked = text(connection, "/properties/privateLinkServiceId");
     let target = call.world.get(asked).filter(|t| TargetKind::of(&t.kind).is_some());
+    let group = text(connection, "/properties/groupIds/0");
+    if let Some(target) = target
+        && !connections::group_exists(call.world, &body)
+        && connections::is_unmodelled_group(target, group)
+    {
+        return Err(ArmError::not_modelled(&format!(
+            "the group '{group}' of this storage account"
+        )));
+    }
     let Some(target) = target.filter(|_| connections::group_exists(call.world, &body)) else {
         return Err(ArmError::new(
             400,
@@ -236,7 +245,7 @@ fn write(call: &mut Call<'_>, id: &str, wanted: &Wanted, before: Option<&Value>)
     };
     let mut properties = json!({
         "provisioningState": if before.is_some() { "Updating" } else { "Creating" },
-        "resourceGuid": crate::json::guid(&["pe", &key(id)]),
+        "ipVersionType": "IPv4", "resourceGuid": crate::json::guid(&["pe", &key(id)]),
         "subnet": {"id": wanted.subnet},
         "privateLinkServiceConnections": [], "manualPrivateLinkServiceConnections": [],
         "ipConfigurations": list(&wanted.body, "/properties/ipConfigurations"),

@@ -153,7 +153,8 @@ pub(crate) fn new_body(id: &str, asked: &Value, tenant: &str) -> Value {
         "id": id, "name": name, "type": "Microsoft.MachineLearningServices/registries", "location": location,
         "kind": null, "sku": {"name": "Basic", "tier": "Basic"}, "tags": tags,
         "identity": {"type": "SystemAssigned", "principalId": guid(&["registry identity", &key(id)]), "tenantId": tenant},
-        "systemData": {"createdAt": "2026-01-05T08:00:00.0000000+00:00", "createdByType": "Application"},
+        "systemData": {"createdAt": "2026-01-05T08:00:00.0000000+00:00", "createdByType": "Application",
+            "lastModifiedAt": "2026-01-05T08:00:00.0000000+00:00", "lastModifiedByType": "Application"},
         "properties": {
             "publicNetworkAccess": access,
             "discoveryUrl": format!("https://{primary}.api.azureml.ms/registrymanagement/v1.0/registries/{name}/discovery"),

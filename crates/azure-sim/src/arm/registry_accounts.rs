@@ -11,7 +11,7 @@ use crate::targets::{region, registry_guid};
 use crate::world::{World, key};
 
 /// When everything that the seed holds came to be.
-const BORN: &str = "2026-01-05T08:00:00.0000000Z";
+pub(crate) const BORN: &str = "2026-01-05T08:00:00.0000000Z";
 
 /// Id of the managed resource group of a registry.
 pub(crate) fn managed_group_id(registry_id: &str) -> String {
@@ -205,7 +205,7 @@ pub(crate) fn container_registry_body(id: &str, location: &str, sku: &str, acces
             "dataEndpointEnabled": false, "dataEndpointHostNames": [],
             "policies": {
                 "quarantinePolicy": {"status": "disabled"}, "trustPolicy": {"type": "Notary", "status": "disabled"},
-                "retentionPolicy": {"days": 7, "status": "disabled"}, "exportPolicy": {"status": "enabled"},
+                "retentionPolicy": {"days": 7, "lastUpdatedTime": BORN, "status": "disabled"}, "exportPolicy": {"status": "enabled"},
                 "azureADAuthenticationAsArmPolicy": {"status": "enabled"},
             },
             "encryption": {"status": "disabled"}, "zoneRedundancy": "Disabled",
@@ -232,7 +232,9 @@ pub(crate) fn add_replica(world: &mut World, acr: &str, location: &str, now: Dur
     let body = json!({
         "id": id, "name": name, "type": "Microsoft.ContainerRegistry/registries/replications", "location": location,
         "tags": {},
-        "properties": {"provisioningState": "Succeeded", "status": {"displayStatus": "Ready"},
+        "systemData": {"createdAt": BORN, "createdByType": "Application", "lastModifiedAt": BORN,
+            "lastModifiedByType": "Application"},
+        "properties": {"provisioningState": "Succeeded", "status": {"displayStatus": "Ready", "timestamp": BORN},
             "regionEndpointEnabled": true, "zoneRedundancy": "Disabled"},
     });
     world.put(&id, body, now);

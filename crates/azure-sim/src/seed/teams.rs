@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::building::{Builder, START};
 use super::{DenyAssignmentSeed, EndpointSeed, WorkspaceSeed, ZoneSeed};
 use crate::arm::path::name_of;
+use crate::arm::registry_accounts::BORN;
 use crate::arm::{private_dns, private_endpoints, record_sets};
 use crate::json::{guid, set};
 use crate::log_analytics::{Caller, customer_id};
@@ -74,7 +75,10 @@ impl Builder<'_> {
             "id": id, "name": endpoint.name, "type": "Microsoft.Network/privateEndpoints", "location": location, "tags": {},
             "properties": {
                 "provisioningState": "Succeeded", "subnet": {"id": subnet},
-                "privateLinkServiceConnections": [{"name": endpoint.name, "properties": {
+                "ipVersionType": "IPv4", "resourceGuid": guid(&["pe", &id.to_lowercase()]),
+                "privateLinkServiceConnections": [{"name": endpoint.name,
+                    "id": format!("{id}/privateLinkServiceConnections/{}", endpoint.name),
+                    "type": "Microsoft.Network/privateEndpoints/privateLinkServiceConnections", "properties": {
                     "provisioningState": "Succeeded", "privateLinkServiceId": target, "groupIds": [endpoint.group_id],
                     "privateLinkServiceConnectionState": {"status": "Pending", "description": ""}}}],
                 "manualPrivateLinkServiceConnections": [], "ipConfigurations": [], "networkInterfaces": [],
@@ -179,7 +183,8 @@ impl Builder<'_> {
             "id": id, "name": workspace.name, "type": "Microsoft.OperationalInsights/workspaces",
             "location": "westeurope", "tags": {},
             "properties": {"customerId": customer_id(&id), "provisioningState": "Succeeded", "retentionInDays": 30,
-                "sku": {"name": "PerGB2018"}},
+                "createdDate": BORN, "modifiedDate": BORN, "sku": {"name": "PerGB2018", "lastSkuUpdate": BORN},
+                "publicNetworkAccessForIngestion": "Enabled", "publicNetworkAccessForQuery": "Enabled"},
         });
         self.world.put(&id, body, START);
     }

@@ -93,8 +93,13 @@ impl Azure {
     }
 
     pub(crate) async fn sign_in(&self, client: &str, secret: &str) -> String {
+        self.sign_in_for(client, secret, "https://management.azure.com").await
+    }
+
+    /// A token for another service than ARM.
+    pub(crate) async fn sign_in_for(&self, client: &str, secret: &str, audience: &str) -> String {
         let form = format!(
-            "grant_type=client_credentials&client_id={client}&client_secret={secret}&scope=https://management.azure.com/.default"
+            "grant_type=client_credentials&client_id={client}&client_secret={secret}&scope={audience}/.default"
         );
         let reply = self
             .send("POST", &format!("/{TENANT}/oauth2/v2.0/token"), &[], form.as_bytes())

@@ -155,13 +155,14 @@ async fn discovery_names_the_hosts_of_each_region() {
     assert!(uri.ends_with(".registry.northeurope.api.azureml.ms"), "{uri}");
     assert_eq!(
         found.text("/primaryRegionResourceProviderUri"),
-        found.text("/registryFqdns/westeurope/uri")
+        format!("{}/", found.text("/registryFqdns/westeurope/uri")),
+        "Azure ends it in a slash"
     );
     azure.sim.set_switches(|s| s.discovery_hosts = DiscoveryHosts::Others);
     let others = discover(&azure, "contosoreg").await;
     assert_eq!(
         others.text("/primaryRegionResourceProviderUri"),
-        "https://cert-westeurope.experiments.azureml.net"
+        "https://cert-westeurope.experiments.azureml.net/"
     );
 }
 
