@@ -17,7 +17,9 @@ HERE = pathlib.Path(__file__).parent
 TENANT = "0a000000-0000-4000-8000-0000000000ff"
 PLATFORM = "0a000000-0000-4000-8000-000000000001"
 ML = "0a000000-0000-4000-8000-000000000002"
-CLIENTS = {name: f"0c000000-0000-4000-8000-{number:012}" for number, name in enumerate(["owner", "reader", "stranger"], 1)}
+CLIENTS = {
+    name: f"0c000000-0000-4000-8000-{number:012}" for number, name in enumerate(["owner", "reader", "stranger"], 1)
+}
 OBJECTS = {name: client.replace("0c", "0b", 1) for name, client in CLIENTS.items()}
 
 

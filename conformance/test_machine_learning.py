@@ -60,14 +60,29 @@ def test_this_client_does_not_survive_the_202_that_azure_answers(registries):
 def test_tags_by_patch(registries):
     from azure.mgmt.machinelearningservices import models
 
-    assert registries.update("ml", "contosoreg", models.PartialRegistryPartialTrackedResource(tags={"a": "b"})).tags == {"a": "b"}
+    assert registries.update(
+        "ml", "contosoreg", models.PartialRegistryPartialTrackedResource(tags={"a": "b"})
+    ).tags == {"a": "b"}
 
 
-@pytest.mark.parametrize("version, name", [("2022-10-01-preview", "privateEndpointConnections"), ("2025-12-01", "registryPrivateEndpointConnections")])
+@pytest.mark.parametrize(
+    "version, name",
+    [("2022-10-01-preview", "privateEndpointConnections"), ("2025-12-01", "registryPrivateEndpointConnections")],
+)
 def test_connections_have_the_name_of_their_version(azure, version, name):
-    azure.client(NetworkManagementClient, PLATFORM).private_endpoints.begin_create_or_update("network", "reg", {
-        "location": "westeurope", "properties": {"subnet": {"id": f"{HUB}/subnets/endpoints"}, "privateLinkServiceConnections": [
-            {"name": "reg", "properties": {"privateLinkServiceId": REGISTRY, "groupIds": ["amlregistry"]}}]}}).result()
+    azure.client(NetworkManagementClient, PLATFORM).private_endpoints.begin_create_or_update(
+        "network",
+        "reg",
+        {
+            "location": "westeurope",
+            "properties": {
+                "subnet": {"id": f"{HUB}/subnets/endpoints"},
+                "privateLinkServiceConnections": [
+                    {"name": "reg", "properties": {"privateLinkServiceId": REGISTRY, "groupIds": ["amlregistry"]}}
+                ],
+            },
+        },
+    ).result()
     _, _, registry = azure.arm("GET", REGISTRY, version)
     assert len(registry["properties"][name]) == 1
 
@@ -84,11 +99,12 @@ class TestMlClient:
         import os
 
         from azure.ai.ml import MLClient
-        from azure.ai.ml.constants import _common
 
         os.environ["ARM_CLOUD_METADATA_URL"] = f"{azure.base}/metadata/endpoints?api-version=2019-05-01"
         os.environ["REQUESTS_CA_BUNDLE"] = azure.ca
-        client = MLClient(azure.credential(), ML, "ml", cloud="AzureSim", enable_telemetry=False, connection_verify=azure.ca)
+        client = MLClient(
+            azure.credential(), ML, "ml", cloud="AzureSim", enable_telemetry=False, connection_verify=azure.ca
+        )
         yield client
         for name in ["ARM_CLOUD_METADATA_URL", "REQUESTS_CA_BUNDLE"]:
             os.environ.pop(name, None)

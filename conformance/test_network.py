@@ -1,11 +1,9 @@
 """azure-mgmt-network: networks, subnets, peerings, private endpoints, zone groups, interfaces."""
 
 import pytest
-from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.network import NetworkManagementClient
-from azure.mgmt.network import models
-from simulator import ML, PLATFORM, group, resource
+from simulator import ML, PLATFORM, resource
 
 HUB = resource("Microsoft.Network/virtualNetworks", "hub", "network")
 STORAGE = resource("Microsoft.Storage/storageAccounts", "sandboxdata", "sandbox")
@@ -38,7 +36,9 @@ def refused(call, status, code):
     return refusal.value
 
 
-def endpoint(name="pe1", target=STORAGE, group_id="blob", manual=False, message=None, subnet=f"{HUB}/subnets/endpoints"):
+def endpoint(
+    name="pe1", target=STORAGE, group_id="blob", manual=False, message=None, subnet=f"{HUB}/subnets/endpoints"
+):
     connection = {
         "name": name,
         "properties": {"privateLinkServiceId": target, "groupIds": [group_id], "requestMessage": message},
@@ -65,7 +65,10 @@ class TestVirtualNetworks:
 
     def test_locations_come_back_in_their_short_form(self, network):
         body = vnet(["10.51.0.0/16"], location="West Europe")
-        assert network.virtual_networks.begin_create_or_update("network", "spelled", body).result().location == "westeurope"
+        assert (
+            network.virtual_networks.begin_create_or_update("network", "spelled", body).result().location
+            == "westeurope"
+        )
 
     @pytest.mark.parametrize(
         "body, status, code",
@@ -94,11 +97,17 @@ class TestVirtualNetworks:
 
     def test_a_network_stays_where_it_is(self, network):
         body = vnet(["10.0.0.0/16"], location="northeurope")
-        refused(lambda: network.virtual_networks.begin_create_or_update("network", "hub", body), 409, "InvalidResourceLocation")
+        refused(
+            lambda: network.virtual_networks.begin_create_or_update("network", "hub", body),
+            409,
+            "InvalidResourceLocation",
+        )
 
     def test_a_group_that_is_not_there(self, network):
         refused(
-            lambda: network.virtual_networks.begin_create_or_update("nowhere", "n", vnet()), 404, "ResourceGroupNotFound"
+            lambda: network.virtual_networks.begin_create_or_update("nowhere", "n", vnet()),
+            404,
+            "ResourceGroupNotFound",
         )
 
     def test_subnets_are_checked_against_those_that_stand(self, network):
@@ -189,8 +198,10 @@ class TestPrivateEndpoints:
             (endpoint(group_id="nonsense"), "InvalidPrivateLinkServiceId"),
             (endpoint(subnet=f"{HUB}/subnets/none"), "SubnetNotFound"),
             (endpoint(subnet=f"{HUB}x/subnets/none"), "InvalidResourceReference"),
-            ({"location": "westeurope", "properties": {"subnet": {"id": f"{HUB}/subnets/endpoints"}}},
-             "PrivateEndpointMustHaveOneConnection"),
+            (
+                {"location": "westeurope", "properties": {"subnet": {"id": f"{HUB}/subnets/endpoints"}}},
+                "PrivateEndpointMustHaveOneConnection",
+            ),
         ],
     )
     def test_what_leads_nowhere_is_refused(self, network, body, code):
@@ -218,7 +229,9 @@ class TestPrivateEndpoints:
             "network", "reg", endpoint("reg", registry, "amlregistry")
         ).result()
         images = resource("Microsoft.ContainerRegistry/registries", "sandboximages", "sandbox")
-        acr = network.private_endpoints.begin_create_or_update("network", "acr", endpoint("acr", images, "registry")).result()
+        acr = network.private_endpoints.begin_create_or_update(
+            "network", "acr", endpoint("acr", images, "registry")
+        ).result()
         assert len(acr.custom_dns_configs) == 2 and len(made.custom_dns_configs) == 1
 
 
@@ -226,7 +239,9 @@ class TestOperations:
     def test_pollers_wait_for_what_takes_time(self, fresh, recorder):
         azure = fresh("latencies: {scaled: 0.003}\n")
         network = azure.client(NetworkManagementClient, PLATFORM, recorder=recorder)
-        poller = network.private_endpoints.begin_create_or_update("network", "slow", endpoint("slow"), polling_interval=1)
+        poller = network.private_endpoints.begin_create_or_update(
+            "network", "slow", endpoint("slow"), polling_interval=1
+        )
         assert poller.status() == "InProgress"
         assert network.private_endpoints.get("network", "slow").provisioning_state == "Creating"
         assert poller.result().provisioning_state == "Succeeded"
@@ -235,8 +250,12 @@ class TestOperations:
 
     def test_a_failed_operation_is_told_with_azures_words(self, fresh):
         azure = fresh()
-        fault = {"method": "PUT", "path": "/privateEndpoints/", "nth": 1,
-                 "effect": {"failOperation": {"code": "InternalServerError", "message": "An error occurred."}}}
+        fault = {
+            "method": "PUT",
+            "path": "/privateEndpoints/",
+            "nth": 1,
+            "effect": {"failOperation": {"code": "InternalServerError", "message": "An error occurred."}},
+        }
         assert azure.ask("POST", "/_sim/faults", fault)[0] < 300
         network = azure.client(NetworkManagementClient, PLATFORM)
         with pytest.raises(HttpResponseError) as failed:

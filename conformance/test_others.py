@@ -7,20 +7,24 @@ import time
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
-from azure.identity import ClientAssertionCredential, ClientSecretCredential
+from azure.identity import ClientAssertionCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.loganalytics import LogAnalyticsManagementClient
 from azure.mgmt.monitor import MonitorManagementClient
 from azure.mgmt.resourcegraph import ResourceGraphClient
 from azure.monitor.query import LogsQueryClient
-from simulator import CLIENTS, OBJECTS, PLATFORM, TENANT, group, resource
+from simulator import CLIENTS, OBJECTS, PLATFORM, TENANT, group
 
 
 class TestSignIn:
     def test_a_secret_gives_a_token_for_the_audience_asked_for(self, azure):
         token = azure.token("reader")
         claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-        assert (claims["aud"], claims["oid"], claims["tid"]) == ("https://management.azure.com", OBJECTS["reader"], TENANT)
+        assert (claims["aud"], claims["oid"], claims["tid"]) == (
+            "https://management.azure.com",
+            OBJECTS["reader"],
+            TENANT,
+        )
 
     @pytest.mark.parametrize(
         "more, code",
@@ -36,19 +40,36 @@ class TestSignIn:
         assert code in str(refusal.value) or "Unable to get authority configuration" in str(refusal.value)
 
     def assertion(self, azure, **claims):
-        claims = {"iss": "https://issuer.example", "sub": "system:serviceaccount:ml:runner",
-                  "aud": "api://AzureADTokenExchange", "exp": int(time.time()) + 600, **claims}
+        claims = {
+            "iss": "https://issuer.example",
+            "sub": "system:serviceaccount:ml:runner",
+            "aud": "api://AzureADTokenExchange",
+            "exp": int(time.time()) + 600,
+            **claims,
+        }
         encode = lambda part: base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
         token = f"{encode({'alg': 'RS256'})}.{encode(claims)}.c2lnbmF0dXJl"
-        return ClientAssertionCredential(TENANT, CLIENTS["owner"], lambda: token, authority=azure.base,
-                                         disable_instance_discovery=True, connection_verify=azure.ca)
+        return ClientAssertionCredential(
+            TENANT,
+            CLIENTS["owner"],
+            lambda: token,
+            authority=azure.base,
+            disable_instance_discovery=True,
+            connection_verify=azure.ca,
+        )
 
     def test_an_assertion_does_too(self, azure):
         assert self.assertion(azure).get_token("https://management.azure.com/.default").token
 
-    @pytest.mark.parametrize("claims, code", [
-        ({"iss": "https://other.example"}, "AADSTS700211"), ({"sub": "somebody"}, "AADSTS700213"),
-        ({"aud": "elsewhere"}, "AADSTS700212"), ({"exp": 1}, "AADSTS700024")])
+    @pytest.mark.parametrize(
+        "claims, code",
+        [
+            ({"iss": "https://other.example"}, "AADSTS700211"),
+            ({"sub": "somebody"}, "AADSTS700213"),
+            ({"aud": "elsewhere"}, "AADSTS700212"),
+            ({"exp": 1}, "AADSTS700024"),
+        ],
+    )
     def test_each_claim_of_an_assertion_is_looked_at(self, azure, claims, code):
         with pytest.raises(ClientAuthenticationError) as refusal:
             self.assertion(azure, **claims).get_token("https://management.azure.com/.default")
@@ -71,7 +92,9 @@ class TestSignIn:
 class TestRoles:
     def test_assignments_and_definitions(self, azure):
         roles = azure.client(AuthorizationManagementClient, PLATFORM)
-        mine = list(roles.role_assignments.list_for_scope(group("network"), filter=f"principalId eq '{OBJECTS['owner']}'"))
+        mine = list(
+            roles.role_assignments.list_for_scope(group("network"), filter=f"principalId eq '{OBJECTS['owner']}'")
+        )
         assert [a.principal_id for a in mine] == [OBJECTS["owner"]]
         owner = next(d for d in roles.role_definitions.list(group("network")) if d.role_name == "Owner")
         assert mine[0].role_definition_id.endswith(owner.name) and owner.permissions[0].actions == ["*"]
@@ -83,7 +106,10 @@ class TestRoles:
 
 
 class TestLogs:
-    QUERY = "StorageBlobLogs | project Resource=_ResourceId, Caller=CallerIpAddress | summarize Requests=count() by Resource, Caller"
+    QUERY = (
+        "StorageBlobLogs | project Resource=_ResourceId, Caller=CallerIpAddress"
+        " | summarize Requests=count() by Resource, Caller"
+    )
 
     @pytest.fixture(scope="class")
     def workspace(self, azure):
@@ -92,8 +118,13 @@ class TestLogs:
 
     @pytest.fixture(scope="class")
     def logs(self, azure):
-        return LogsQueryClient(azure.credential(), endpoint=azure.base, audience="https://api.loganalytics.io",
-                               connection_verify=azure.ca, retry_total=0)
+        return LogsQueryClient(
+            azure.credential(),
+            endpoint=azure.base,
+            audience="https://api.loganalytics.io",
+            connection_verify=azure.ca,
+            retry_total=0,
+        )
 
     def test_callers_are_told(self, logs, workspace):
         answer = logs.query_workspace(workspace, self.QUERY, timespan=datetime.timedelta(days=1))

@@ -2,7 +2,7 @@
 
 import pytest
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.privatedns import PrivateDnsManagementClient
 from simulator import PLATFORM, resource
 
@@ -44,7 +44,10 @@ class TestZones:
 
     @pytest.mark.parametrize("name", ["a..b", "a b.c", "-_-.", "x" * 64 + ".y"])
     def test_names_that_are_none(self, dns, name):
-        assert code_of(lambda: dns.private_zones.begin_create_or_update("dns", name, {"location": "global"}))[0] in (400, 404)
+        assert code_of(lambda: dns.private_zones.begin_create_or_update("dns", name, {"location": "global"}))[0] in (
+            400,
+            404,
+        )
 
     def test_only_if_it_is_new(self, dns):
         call = lambda: dns.private_zones.begin_create_or_update(
@@ -64,7 +67,10 @@ class TestLinks:
         assert changed.registration_enabled is True and changed.tags == {"a": "b"}
         zone = dns.private_zones.get("dns", "contoso.internal")
         assert (zone.number_of_virtual_network_links, zone.number_of_virtual_network_links_with_registration) == (1, 1)
-        assert code_of(lambda: dns.private_zones.begin_delete("dns", "contoso.internal")) == (409, "CannotDeleteResource")
+        assert code_of(lambda: dns.private_zones.begin_delete("dns", "contoso.internal")) == (
+            409,
+            "CannotDeleteResource",
+        )
         dns.virtual_network_links.begin_delete("dns", "contoso.internal", "hub").result()
         assert list(dns.virtual_network_links.list("dns", "contoso.internal")) == []
 
@@ -74,8 +80,14 @@ class TestLinks:
         assert code_of(call) == (400, "BadRequest")
 
     def test_redirection_only_for_private_link_zones(self, dns):
-        body = {"location": "global", "properties": {
-            "virtualNetwork": {"id": SPOKE}, "registrationEnabled": False, "resolutionPolicy": "NxDomainRedirect"}}
+        body = {
+            "location": "global",
+            "properties": {
+                "virtualNetwork": {"id": SPOKE},
+                "registrationEnabled": False,
+                "resolutionPolicy": "NxDomainRedirect",
+            },
+        }
         call = lambda: dns.virtual_network_links.begin_create_or_update("dns", "contoso.internal", "spoke", body)
         assert code_of(call) == (400, "BadRequest")
 
@@ -91,8 +103,12 @@ class TestRecordSets:
             ("CNAME", "alias", {"cnameRecord": {"cname": "www.contoso.internal"}}, "alias.contoso.internal."),
             ("MX", "mail", {"mxRecords": [{"preference": 10, "exchange": "m.x"}]}, "mail.contoso.internal."),
             ("PTR", "4", {"ptrRecords": [{"ptrdname": "www.contoso.internal"}]}, "4.contoso.internal."),
-            ("SRV", "_sip._tcp", {"srvRecords": [{"priority": 1, "weight": 2, "port": 3, "target": "t.x"}]},
-             "_sip._tcp.contoso.internal."),
+            (
+                "SRV",
+                "_sip._tcp",
+                {"srvRecords": [{"priority": 1, "weight": 2, "port": 3, "target": "t.x"}]},
+                "_sip._tcp.contoso.internal.",
+            ),
             ("TXT", "note", {"txtRecords": [{"value": ["a", "b"]}]}, "note.contoso.internal."),
         ],
     )
@@ -135,10 +151,18 @@ class TestRecordSets:
     def test_an_entity_tag_that_changed_stops_a_write(self, dns):
         body = {"properties": {"ttl": 60, "aRecords": [{"ipv4Address": "10.0.0.4"}]}}
         made = dns.record_sets.create_or_update("dns", "contoso.internal", "A", "tagged", body)
-        dns.record_sets.create_or_update("dns", "contoso.internal", "A", "tagged", {"properties": {**body["properties"], "ttl": 61}})
+        dns.record_sets.create_or_update(
+            "dns", "contoso.internal", "A", "tagged", {"properties": {**body["properties"], "ttl": 61}}
+        )
         with pytest.raises(HttpResponseError) as refusal:
             dns.record_sets.create_or_update(
-                "dns", "contoso.internal", "A", "tagged", body, etag=made.etag, match_condition=MatchConditions.IfNotModified
+                "dns",
+                "contoso.internal",
+                "A",
+                "tagged",
+                body,
+                etag=made.etag,
+                match_condition=MatchConditions.IfNotModified,
             )
         assert refusal.value.status_code == 412
 
@@ -154,5 +178,7 @@ class TestRecordSets:
         ],
     )
     def test_what_is_no_record_set_is_refused(self, dns, kind, name, properties):
-        call = lambda: [dns.record_sets.create_or_update("dns", "contoso.internal", kind, name, {"properties": properties})]
+        call = lambda: [
+            dns.record_sets.create_or_update("dns", "contoso.internal", kind, name, {"properties": properties})
+        ]
         assert code_of(call) == (400, "BadRequest")

@@ -1,11 +1,11 @@
-"""azure-mgmt-resource and its parts: groups, resources of all types, providers, subscriptions, locks, policies; and paths that
-lead nowhere."""
+"""azure-mgmt-resource and its parts: groups, resources of all types, providers, subscriptions, locks, policies; and paths
+that lead nowhere."""
 
 import pytest
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.mgmt.resource.resources import ResourceManagementClient
+from azure.core.exceptions import HttpResponseError
 from azure.mgmt.resource.locks import ManagementLockClient
 from azure.mgmt.resource.policy import PolicyClient
+from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.resource.subscriptions import SubscriptionClient
 from simulator import ML, PLATFORM, TENANT, group, resource
 
@@ -32,7 +32,10 @@ class TestGroups:
         assert (made.location, made.properties.provisioning_state) == ("westeurope", "Succeeded")
         assert resources.resource_groups.check_existence("new")
         assert resources.resource_groups.update("new", {"tags": {"c": "d"}}).tags == {"c": "d"}
-        assert code_of(lambda: [resources.resource_groups.create_or_update("new", {"location": "eastus"})]) == (409, "InvalidResourceGroupLocation")
+        assert code_of(lambda: [resources.resource_groups.create_or_update("new", {"location": "eastus"})]) == (
+            409,
+            "InvalidResourceGroupLocation",
+        )
         resources.resource_groups.begin_delete("new").result()
         assert not resources.resource_groups.check_existence("new")
 
@@ -48,8 +51,14 @@ class TestGroups:
         assert getattr(refusal.value, "status_code", 400) in (400, 404, 405)
 
     def test_none_without_a_location_or_in_an_unknown_one(self, resources):
-        assert code_of(lambda: [resources.resource_groups.create_or_update("x", {"tags": {}})]) == (400, "LocationRequired")
-        assert code_of(lambda: [resources.resource_groups.create_or_update("x", {"location": "mars"})]) == (400, "LocationNotAvailableForResourceType")
+        assert code_of(lambda: [resources.resource_groups.create_or_update("x", {"tags": {}})]) == (
+            400,
+            "LocationRequired",
+        )
+        assert code_of(lambda: [resources.resource_groups.create_or_update("x", {"location": "mars"})]) == (
+            400,
+            "LocationNotAvailableForResourceType",
+        )
 
     def test_that_of_a_registry_goes_only_with_it(self, azure):
         ml = azure.client(ResourceManagementClient, ML)
@@ -61,7 +70,12 @@ class TestResources:
     def test_listed_by_subscription_group_and_filter(self, resources):
         everything = [r.id for r in resources.resources.list()]
         assert HUB in everything and STORAGE in everything
-        assert [r.name for r in resources.resources.list_by_resource_group("network", filter="resourceType eq 'Microsoft.Network/virtualNetworks'")] == ["hub", "spoke"]
+        assert [
+            r.name
+            for r in resources.resources.list_by_resource_group(
+                "network", filter="resourceType eq 'Microsoft.Network/virtualNetworks'"
+            )
+        ] == ["hub", "spoke"]
         assert code_of(lambda: resources.resources.list(filter="nonsense")) == (400, "InvalidFilterInQueryString")
 
     def test_top_makes_pages(self, resources):
@@ -72,11 +86,15 @@ class TestResources:
         assert resources.resources.get_by_id(HUB, api_version="2025-01-01").name == "hub"
         assert resources.resources.check_existence_by_id(HUB, api_version="2025-01-01") is True
         assert resources.resources.check_existence_by_id(HUB + "x", api_version="2025-01-01") is False
-        changed = resources.resources.begin_update_by_id(STORAGE, {"tags": {"by": "id"}}, api_version="2025-01-01").result()
+        changed = resources.resources.begin_update_by_id(
+            STORAGE, {"tags": {"by": "id"}}, api_version="2025-01-01"
+        ).result()
         assert changed.tags == {"by": "id"}
 
     def test_tags_at_a_scope(self, resources):
-        merged = resources.tags.begin_update_at_scope(HUB, {"operation": "Merge", "properties": {"tags": {"x": "y"}}}).result()
+        merged = resources.tags.begin_update_at_scope(
+            HUB, {"operation": "Merge", "properties": {"tags": {"x": "y"}}}
+        ).result()
         assert merged.properties.tags["x"] == "y"
         assert resources.tags.get_at_scope(HUB).properties.tags == merged.properties.tags
 
@@ -101,19 +119,29 @@ class TestVersions:
     @pytest.mark.parametrize(
         "path, version",
         [
-            (HUB, "2026-03-01"), (HUB, "2026-01-01"), (HUB, "2018-10-01"),
-            (STORAGE, "2026-09-01"), (STORAGE, "2025-08-01"), (STORAGE, "2019-06-01"),
+            (HUB, "2026-03-01"),
+            (HUB, "2026-01-01"),
+            (HUB, "2018-10-01"),
+            (STORAGE, "2026-09-01"),
+            (STORAGE, "2025-08-01"),
+            (STORAGE, "2019-06-01"),
             (resource("Microsoft.ContainerRegistry/registries", "sandboximages", "sandbox"), "2026-09-01-preview"),
             (resource("Microsoft.ContainerRegistry/registries", "sandboximages", "sandbox"), "2019-12-01-preview"),
             (resource("Microsoft.MachineLearningServices/registries", "contosoreg", "ml", ML), "2022-10-01-preview"),
             (resource("Microsoft.MachineLearningServices/registries", "contosoreg", "ml", ML), "2023-04-01"),
             (resource("Microsoft.OperationalInsights/workspaces", "logs", "network"), "2025-07-01"),
-            (resource("Microsoft.Network/privateDnsZones", "privatelink.blob.core.windows.net", "sandbox"), "2018-09-01"),
+            (
+                resource("Microsoft.Network/privateDnsZones", "privatelink.blob.core.windows.net", "sandbox"),
+                "2018-09-01",
+            ),
             (f"{group('network')}", "2024-11-01"),
             (f"{group('network')}/providers/Microsoft.Authorization/locks", "2016-09-01"),
             (f"{group('network')}/providers/Microsoft.Authorization/policyAssignments", "2026-06-01"),
             (f"{group('network')}/providers/Microsoft.Authorization/policyAssignments", "2025-11-01"),
-            (resource("Microsoft.Network/privateEndpoints", "sandboxdata-blob", "sandbox") + "/privateDnsZoneGroups", "2022-01-01"),
+            (
+                resource("Microsoft.Network/privateEndpoints", "sandboxdata-blob", "sandbox") + "/privateDnsZoneGroups",
+                "2022-01-01",
+            ),
         ],
     )
     def test_what_azure_ever_shipped_is_served(self, azure, path, version):
@@ -126,8 +154,18 @@ class TestVersions:
             (HUB, "latest", 400, "NoRegisteredProviderFound"),
             (group("network"), "1999-01-01", 400, "InvalidApiVersionParameter"),
             (resource("Microsoft.Network/virtualNetwork", "hub", "network"), "2025-01-01", 404, "InvalidResourceType"),
-            (resource("Contoso.Network/virtualNetworks", "hub", "network"), "2025-01-01", 404, "InvalidResourceNamespace"),
-            (resource("Microsoft.Compute/virtualMachines", "vm", "network"), "2025-01-01", 501, "NotModelledByAzureSim"),
+            (
+                resource("Contoso.Network/virtualNetworks", "hub", "network"),
+                "2025-01-01",
+                404,
+                "InvalidResourceNamespace",
+            ),
+            (
+                resource("Microsoft.Compute/virtualMachines", "vm", "network"),
+                "2025-01-01",
+                501,
+                "NotModelledByAzureSim",
+            ),
             (resource("Microsoft.Network/loadBalancers", "lb", "network"), "2025-01-01", 501, "NotModelledByAzureSim"),
             (f"/subscriptions/{PLATFORM}/nowhere", "2022-12-01", 404, "NotFound"),
             ("/nowhere", "2022-12-01", 404, "MissingSubscription"),
@@ -143,10 +181,13 @@ class TestTenant:
         client = azure.client(SubscriptionClient)
         assert {s.subscription_id for s in client.subscriptions.list()} == {PLATFORM, ML}
         assert [t.tenant_id for t in client.tenants.list()] == [TENANT]
-        assert "westeurope" in [l.name for l in client.subscriptions.list_locations(PLATFORM)]
+        assert "westeurope" in [location.name for location in client.subscriptions.list_locations(PLATFORM)]
 
     def test_each_sees_its_own(self, azure):
-        seen = {who: {s.subscription_id for s in azure.client(SubscriptionClient, who=who).subscriptions.list()} for who in ["reader", "stranger"]}
+        seen = {
+            who: {s.subscription_id for s in azure.client(SubscriptionClient, who=who).subscriptions.list()}
+            for who in ["reader", "stranger"]
+        }
         assert seen == {"reader": {ML}, "stranger": set()}
 
 
@@ -155,7 +196,7 @@ class TestLocks:
         locks = azure.client(ManagementLockClient, PLATFORM)
         resources = azure.client(ResourceManagementClient, PLATFORM)
         locks.management_locks.create_or_update_at_resource_group_level("us", "keep", {"level": "CanNotDelete"})
-        assert [l.name for l in locks.management_locks.list_at_resource_group_level("us")] == ["keep"]
+        assert [lock.name for lock in locks.management_locks.list_at_resource_group_level("us")] == ["keep"]
         assert code_of(lambda: resources.resource_groups.begin_delete("us")) == (409, "ScopeLocked")
         locks.management_locks.delete_at_resource_group_level("us", "keep")
         assert list(locks.management_locks.list_at_resource_group_level("us")) == []
@@ -175,4 +216,6 @@ class TestRights:
         with pytest.raises(HttpResponseError) as refusal:
             reader.resource_groups.update("ml", {"tags": {}})
         assert refusal.value.status_code == 403 and "resourceGroups/write" in refusal.value.message
-        assert code_of(lambda: azure.client(ResourceManagementClient, PLATFORM, who="reader").resource_groups.list()) == (403, "AuthorizationFailed")
+        assert code_of(
+            lambda: azure.client(ResourceManagementClient, PLATFORM, who="reader").resource_groups.list()
+        ) == (403, "AuthorizationFailed")

@@ -1,5 +1,5 @@
-"""Each answer beside its client's model. What differs and is not in shapes.txt, with its reason, fails; so does a line there
-that no longer differs."""
+"""Each answer beside its client's model. What differs and is not in shapes.txt, with its reason, fails; so does a line
+there that no longer differs."""
 
 import pathlib
 
@@ -11,7 +11,6 @@ from azure.mgmt.containerregistry import models as images
 from azure.mgmt.loganalytics import models as logs
 from azure.mgmt.network import models as network
 from azure.mgmt.privatedns import models as dns
-from azure.mgmt.resource.locks import models as locks
 from azure.mgmt.resource.resources import models as resources
 from azure.mgmt.resource.subscriptions import models as subscriptions
 from azure.mgmt.storage import models as storage
@@ -50,8 +49,16 @@ READ = [
     (subscriptions.Subscription, SUBSCRIPTION, "2022-12-01"),
     (subscriptions.TenantIdDescription, "/tenants", "2022-12-01"),
     (subscriptions.Location, f"{SUBSCRIPTION}/locations", "2022-12-01"),
-    (authorization.RoleAssignment, f"{group('network')}/providers/Microsoft.Authorization/roleAssignments", "2022-04-01"),
-    (authorization.RoleDefinition, f"{group('network')}/providers/Microsoft.Authorization/roleDefinitions", "2022-04-01"),
+    (
+        authorization.RoleAssignment,
+        f"{group('network')}/providers/Microsoft.Authorization/roleAssignments",
+        "2022-04-01",
+    ),
+    (
+        authorization.RoleDefinition,
+        f"{group('network')}/providers/Microsoft.Authorization/roleDefinitions",
+        "2022-04-01",
+    ),
     (logs.Workspace, resource("Microsoft.OperationalInsights/workspaces", "logs", "network"), "2025-07-01"),
 ]
 

@@ -1,4 +1,5 @@
-"""azure-mgmt-storage and azure-storage-blob: accounts made, changed and closed; their connections; blobs through the data plane."""
+"""azure-mgmt-storage and azure-storage-blob: accounts made, changed and closed; their connections; blobs through the data
+plane."""
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
@@ -29,16 +30,26 @@ def rules(**more):
 
 class TestAccounts:
     def test_made_found_and_deleted(self, storage):
-        assert storage.storage_accounts.check_name_availability({"name": "newdata", "type": "Microsoft.Storage/storageAccounts"}).name_available
+        assert storage.storage_accounts.check_name_availability(
+            {"name": "newdata", "type": "Microsoft.Storage/storageAccounts"}
+        ).name_available
         made = storage.storage_accounts.begin_create("sandbox", "newdata", NEW).result()
         assert (made.provisioning_state, made.sku.name, made.kind) == ("Succeeded", "Standard_LRS", "StorageV2")
         assert made.primary_endpoints.blob == "https://newdata.blob.core.windows.net/"
         assert made.encryption.services.blob.enabled and made.key_creation_time.key1
-        taken = storage.storage_accounts.check_name_availability({"name": "newdata", "type": "Microsoft.Storage/storageAccounts"})
+        taken = storage.storage_accounts.check_name_availability(
+            {"name": "newdata", "type": "Microsoft.Storage/storageAccounts"}
+        )
         assert (taken.name_available, taken.reason) == (False, "AlreadyExists")
-        assert code_of(lambda: storage.storage_accounts.begin_create("network", "newdata", NEW)) == (409, "StorageAccountAlreadyTaken")
+        assert code_of(lambda: storage.storage_accounts.begin_create("network", "newdata", NEW)) == (
+            409,
+            "StorageAccountAlreadyTaken",
+        )
         assert "newdata" in [a.name for a in storage.storage_accounts.list()]
-        assert [k.key_name for k in storage.storage_accounts.list_keys("sandbox", "newdata").keys_property] == ["key1", "key2"]
+        assert [k.key_name for k in storage.storage_accounts.list_keys("sandbox", "newdata").keys_property] == [
+            "key1",
+            "key2",
+        ]
         storage.storage_accounts.delete("sandbox", "newdata")
         with pytest.raises(ResourceNotFoundError):
             storage.storage_accounts.get_properties("sandbox", "newdata")
@@ -51,18 +62,28 @@ class TestAccounts:
 
     def test_what_is_no_account(self, storage):
         for body in [{**NEW, "sku": {"name": "Gold"}}, {**NEW, "kind": "Bucket"}]:
-            assert code_of(lambda: storage.storage_accounts.begin_create("sandbox", "wrong", body)) == (400, "InvalidValuesForRequestParameters")
+            assert code_of(lambda: storage.storage_accounts.begin_create("sandbox", "wrong", body)) == (
+                400,
+                "InvalidValuesForRequestParameters",
+            )
 
     def test_changed_as_az_does_it(self, storage):
         before = storage.storage_accounts.get_properties("sandbox", "sandboxdata")
-        closed = storage.storage_accounts.update("sandbox", "sandboxdata", {
-            "properties": {"encryption": before.encryption, "publicNetworkAccess": "Disabled"}, "tags": {"a": "b"}})
+        closed = storage.storage_accounts.update(
+            "sandbox",
+            "sandboxdata",
+            {"properties": {"encryption": before.encryption, "publicNetworkAccess": "Disabled"}, "tags": {"a": "b"}},
+        )
         assert (closed.public_network_access, closed.tags) == ("Disabled", {"a": "b"})
-        opened = storage.storage_accounts.update("sandbox", "sandboxdata", {"properties": {"publicNetworkAccess": "Enabled"}})
+        opened = storage.storage_accounts.update(
+            "sandbox", "sandboxdata", {"properties": {"publicNetworkAccess": "Enabled"}}
+        )
         assert opened.encryption.key_source == "Microsoft.Storage"
 
     def test_an_account_that_is_there_is_put_again(self, storage):
-        again = storage.storage_accounts.begin_create("sandbox", "sandboxdata", {**NEW, "tags": {"put": "again"}}).result()
+        again = storage.storage_accounts.begin_create(
+            "sandbox", "sandboxdata", {**NEW, "tags": {"put": "again"}}
+        ).result()
         assert again.tags == {"put": "again"}
 
     def test_the_blob_service_is_read(self, storage):
@@ -70,9 +91,13 @@ class TestAccounts:
 
 
 class TestRules:
-    @pytest.mark.parametrize("value", ["10.0.0.4", "192.168.1.0/24", "203.0.113.0/31", "203.0.113.7/32", "nonsense", ""])
+    @pytest.mark.parametrize(
+        "value", ["10.0.0.4", "192.168.1.0/24", "203.0.113.0/31", "203.0.113.7/32", "nonsense", ""]
+    )
     def test_addresses_that_no_rule_takes(self, storage, value):
-        call = lambda: storage.storage_accounts.update("sandbox", "sandboxdata", rules(ipRules=[{"value": value, "action": "Allow"}]))
+        call = lambda: storage.storage_accounts.update(
+            "sandbox", "sandboxdata", rules(ipRules=[{"value": value, "action": "Allow"}])
+        )
         assert code_of(lambda: [call()]) == (400, "InvalidValuesForRequestParameters")
 
     def test_addresses_that_one_takes(self, storage):
@@ -83,13 +108,21 @@ class TestRules:
     def test_subnets_need_a_service_endpoint_and_come_back_with_a_state(self, azure, storage):
         network = azure.client(NetworkManagementClient, PLATFORM)
         name = f"{HUB}/subnets/gateway"
-        call = lambda: [storage.storage_accounts.update("sandbox", "sandboxdata", rules(virtualNetworkRules=[{"id": name}]))]
+        call = lambda: [
+            storage.storage_accounts.update("sandbox", "sandboxdata", rules(virtualNetworkRules=[{"id": name}]))
+        ]
         assert code_of(call) == (400, "NetworkAclsValidationFailure")
-        network.subnets.begin_create_or_update("network", "hub", "gateway", {"properties": {
-            "addressPrefix": "10.0.255.0/27", "serviceEndpoints": [{"service": "Microsoft.Storage"}]}}).result()
+        network.subnets.begin_create_or_update(
+            "network",
+            "hub",
+            "gateway",
+            {"properties": {"addressPrefix": "10.0.255.0/27", "serviceEndpoints": [{"service": "Microsoft.Storage"}]}},
+        ).result()
         after = storage.storage_accounts.update("sandbox", "sandboxdata", rules(virtualNetworkRules=[{"id": name}]))
         assert after.network_rule_set.virtual_network_rules[0].state == "Succeeded"
-        call = lambda: [storage.storage_accounts.update("sandbox", "sandboxdata", rules(virtualNetworkRules=[{"id": name + "x"}]))]
+        call = lambda: [
+            storage.storage_accounts.update("sandbox", "sandboxdata", rules(virtualNetworkRules=[{"id": name + "x"}]))
+        ]
         assert code_of(call) == (400, "NetworkAclsValidationFailure")
 
 
@@ -102,13 +135,31 @@ class TestConnections:
 
     def test_rejected_and_never_approved_again(self, storage, azure):
         network = azure.client(NetworkManagementClient, PLATFORM)
-        connection = {"name": "asks", "properties": {"privateLinkServiceId": STORAGE, "groupIds": ["blob"], "requestMessage": "please"}}
-        network.private_endpoints.begin_create_or_update("network", "asks", {"location": "westeurope", "properties": {
-            "subnet": {"id": f"{HUB}/subnets/endpoints"}, "manualPrivateLinkServiceConnections": [connection]}}).result()
-        pending = next(c for c in storage.private_endpoint_connections.list("sandbox", "sandboxdata") if c.name.startswith("asks"))
+        connection = {
+            "name": "asks",
+            "properties": {"privateLinkServiceId": STORAGE, "groupIds": ["blob"], "requestMessage": "please"},
+        }
+        network.private_endpoints.begin_create_or_update(
+            "network",
+            "asks",
+            {
+                "location": "westeurope",
+                "properties": {
+                    "subnet": {"id": f"{HUB}/subnets/endpoints"},
+                    "manualPrivateLinkServiceConnections": [connection],
+                },
+            },
+        ).result()
+        pending = next(
+            c for c in storage.private_endpoint_connections.list("sandbox", "sandboxdata") if c.name.startswith("asks")
+        )
         assert pending.private_link_service_connection_state.description == "please"
-        decide = lambda status: storage.private_endpoint_connections.put("sandbox", "sandboxdata", pending.name, {
-            "properties": {"privateLinkServiceConnectionState": {"status": status, "description": "by hand"}}})
+        decide = lambda status: storage.private_endpoint_connections.put(
+            "sandbox",
+            "sandboxdata",
+            pending.name,
+            {"properties": {"privateLinkServiceConnectionState": {"status": status, "description": "by hand"}}},
+        )
         assert decide("Rejected").private_link_service_connection_state.status == "Rejected"
         assert code_of(lambda: [decide("Approved")])[0] == 400
 
@@ -127,8 +178,11 @@ class TestBlobs:
 
         proxy = f"socks5h://{azure.networks['internet']['curlProxy']}"
         return BlobServiceClient(
-            "https://sandboximagesless.blob.core.windows.net", credential=azure.credential(), retry_total=0,
-            connection_verify=azure.ca, proxies={"https": proxy},
+            "https://sandboximagesless.blob.core.windows.net",
+            credential=azure.credential(),
+            retry_total=0,
+            connection_verify=azure.ca,
+            proxies={"https": proxy},
         )
 
     def test_containers_are_listed(self, azure, storage, service):
@@ -137,7 +191,9 @@ class TestBlobs:
         assert list(service.get_container_client("data").list_blobs()) == []
 
     def test_a_closed_account_says_so(self, azure, storage, service):
-        storage.storage_accounts.update("sandbox", "sandboximagesless", {"properties": {"publicNetworkAccess": "Disabled"}})
+        storage.storage_accounts.update(
+            "sandbox", "sandboximagesless", {"properties": {"publicNetworkAccess": "Disabled"}}
+        )
         with pytest.raises(HttpResponseError) as refusal:
             list(service.list_containers())
         assert (refusal.value.status_code, refusal.value.error_code) == (403, "AuthorizationFailure")
