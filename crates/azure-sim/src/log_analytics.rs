@@ -144,9 +144,9 @@ fn check_query(query: &str) -> Result<(), ArmError> {
         .trim_start()
         .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !begins || !closes(query) {
-        let mut error = ArmError::new(400, "BadArgumentError", "The request had some invalid properties");
-        error.inner = Some(json!({ "code": "SyntaxError", "message": "A recognition error occurred in the query." }));
-        return Err(error);
+        let said = "The request had some invalid properties";
+        let syntax = "A recognition error occurred in the query.";
+        return Err(ArmError::new(400, "BadArgumentError", said).nested("SyntaxError", syntax));
     }
     match TABLES.iter().any(|table| query.contains(table)) && query.contains("CallerIpAddress") {
         true => Ok(()),

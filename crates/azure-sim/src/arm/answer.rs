@@ -57,8 +57,6 @@ pub(crate) struct ArmError {
     /// `additionalInfo`.
     pub(crate) additional: Vec<Value>,
     pub(crate) retry_after: Option<u64>,
-    /// `innererror`.
-    pub(crate) inner: Option<Value>,
 }
 
 impl ArmError {
@@ -71,7 +69,6 @@ impl ArmError {
             details: Vec::new(),
             additional: Vec::new(),
             retry_after: None,
-            inner: None,
         }
     }
 
@@ -138,9 +135,6 @@ impl ArmError {
             if !items.is_empty() {
                 error[name] = Value::Array(items.clone());
             }
-        }
-        if let Some(inner) = &self.inner {
-            error["innererror"] = inner.clone();
         }
         error
     }

@@ -151,7 +151,10 @@ async fn a_deleted_link_can_outlive_its_operation() {
     assert_eq!(azure.get(&link, DNS).await.status, 200);
     azure.sim.advance(Duration::from_secs(41));
     assert_eq!(azure.get(&link, DNS).await.status, 404);
-    assert_eq!(azure.finish(&azure.delete(&id, DNS).await).await.text("/status"), "Succeeded");
+    assert_eq!(
+        azure.finish(&azure.delete(&id, DNS).await).await.text("/status"),
+        "Succeeded"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,7 +53,9 @@ async fn lists_in_pages_of_one_are_read_to_their_end() {
     let sandbox = bench.body(&sandbox_zone());
     for group in ["dns", "network"] {
         let zone = sandbox_zone().to_string().replace("/sandbox/", &format!("/{group}/"));
-        bench.simulator.put_by_hand(&zone, sandbox.clone());
+        let mut body = sandbox.clone();
+        body["id"] = json!(zone);
+        bench.simulator.put_by_hand(&zone, body);
     }
     let whole = bench.observe().await;
     bench.simulator.set_switches(|s| s.page_size = 1);
