@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::arm::path::parent_of;
-use crate::arm::{connections, networks, private_dns, private_endpoints, registry_accounts, zone_groups};
+use crate::arm::{connections, networks, private_endpoints, record_sets, registry_accounts, zone_groups};
 use crate::targets::{PRIVATE_ENDPOINT, TargetKind};
 use crate::world::World;
 
@@ -21,7 +21,7 @@ pub(crate) fn delete(world: &mut World, id: &str, now: Duration) -> bool {
             world.remove_tree(&id, now);
             let parent = parent_of(&id);
             if kind.starts_with("microsoft.network/privatednszones/") {
-                private_dns::refresh_zone(world, &parent, now);
+                record_sets::refresh_zone(world, &parent, now);
             }
         }
     }

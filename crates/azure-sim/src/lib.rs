@@ -15,7 +15,6 @@ pub mod journal;
 mod json;
 mod latency;
 mod log_analytics;
-mod metadata;
 mod operations;
 pub mod oracle;
 mod permissions;

@@ -10,6 +10,7 @@ mod directory;
 pub(crate) mod endpoint_addresses;
 mod firewall;
 pub(crate) mod locks;
+mod metadata;
 pub(crate) mod networks;
 mod paging;
 pub(crate) mod path;
@@ -64,9 +65,9 @@ pub(crate) fn serve(
     clock: &Clock,
     request: ArmRequest<'_>,
 ) -> (Answer, Option<String>) {
-    if crate::metadata::is_asked(request.path) {
+    if metadata::is_asked(request.path) {
         let version = parameter(request.query, "api-version");
-        let answer = crate::metadata::serve(request.method, version, request.base);
+        let answer = metadata::serve(request.method, version, request.base);
         return (answer.unwrap_or_else(|refusal| refusal.answer()), None);
     }
     let principal = match authenticate(control, clock, request.headers, request.base) {

@@ -10,13 +10,11 @@ use serde_json::{Value, json};
 use super::answer::{Answer, ArmError};
 use super::call::{Call, Headers};
 use super::path::name_of;
+use super::record_sets::{LINK, ZONE, refresh_zone};
 use crate::json::{flag, set, text};
 use crate::latency::Work;
 use crate::operations::Last;
 use crate::world::{World, key};
-
-pub(crate) const ZONE: &str = "microsoft.network/privatednszones";
-const LINK: &str = "microsoft.network/privatednszones/virtualnetworklinks";
 
 /// Answers requests for zones.
 pub(crate) fn serve_zone(call: &mut Call<'_>) -> Result<Answer, ArmError> {
@@ -100,26 +98,6 @@ fn zone_body(id: &str, tags: Value, state: &str) -> Value {
             "numberOfVirtualNetworkLinks": 0, "numberOfVirtualNetworkLinksWithRegistration": 0,
         },
     })
-}
-
-/// Counts a zone's records and links anew.
-pub(crate) fn refresh_zone(world: &mut World, zone: &str, now: Duration) {
-    let records = world.below(zone).filter(|r| r.kind != LINK).count();
-    let links: Vec<bool> = world
-        .below(zone)
-        .filter(|r| r.kind == LINK)
-        .map(|r| flag(&r.body, "/properties/registrationEnabled"))
-        .collect();
-    let registering = links.iter().filter(|registers| **registers).count();
-    world.edit(zone, now, |b| {
-        for (field, count) in [
-            ("numberOfRecordSets", records),
-            ("numberOfVirtualNetworkLinks", links.len()),
-            ("numberOfVirtualNetworkLinksWithRegistration", registering),
-        ] {
-            set(b, &["properties", field], json!(count));
-        }
-    });
 }
 
 /// Answers requests for links.

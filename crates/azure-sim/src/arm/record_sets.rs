@@ -10,9 +10,13 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, ArmError};
 use super::call::Call;
 use super::path::{name_of, parent_of};
-use super::private_dns::{ZONE, refresh_zone};
-use crate::json::{list, text};
+use crate::json::{flag, list, set, text};
 use crate::world::{Resource, World};
+
+/// Provider type of zones.
+pub(crate) const ZONE: &str = "microsoft.network/privatednszones";
+/// Provider type of their links.
+pub(crate) const LINK: &str = "microsoft.network/privatednszones/virtualnetworklinks";
 
 /// One type of record sets: how it is spelled, and the field of `properties` that holds its records.
 struct RecordType {
@@ -236,6 +240,26 @@ fn put(world: &mut World, zone: &str, record_type: &str, name: &str, properties:
     });
     world.put(&id, body, now);
     refresh_zone(world, &parent_of(&id), now);
+}
+
+/// Counts a zone's records and links anew.
+pub(crate) fn refresh_zone(world: &mut World, zone: &str, now: Duration) {
+    let records = world.below(zone).filter(|r| r.kind != LINK).count();
+    let links: Vec<bool> = world
+        .below(zone)
+        .filter(|r| r.kind == LINK)
+        .map(|r| flag(&r.body, "/properties/registrationEnabled"))
+        .collect();
+    let registering = links.iter().filter(|registers| **registers).count();
+    world.edit(zone, now, |b| {
+        for (field, count) in [
+            ("numberOfRecordSets", records),
+            ("numberOfVirtualNetworkLinks", links.len()),
+            ("numberOfVirtualNetworkLinksWithRegistration", registering),
+        ] {
+            set(b, &["properties", field], json!(count));
+        }
+    });
 }
 
 /// Writes an A record set over whatever is there.

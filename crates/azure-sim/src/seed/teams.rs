@@ -40,7 +40,7 @@ impl Builder<'_> {
             let addresses: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
             record_sets::write_addresses(&mut self.world, &id, name, (&addresses, 3600, json!({})), START);
         }
-        private_dns::refresh_zone(&mut self.world, &id, START);
+        record_sets::refresh_zone(&mut self.world, &id, START);
     }
 
     pub(super) fn endpoint(&mut self, endpoint: &EndpointSeed) {

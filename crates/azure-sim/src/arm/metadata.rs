@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::arm::answer::{Answer, ArmError};
+use super::answer::{Answer, ArmError};
 
 /// The audience of tokens for ARM in the public cloud, first in the list as there.
 const AUDIENCES: [&str; 2] = ["https://management.core.windows.net/", "https://management.azure.com/"];
@@ -19,7 +19,7 @@ pub(crate) fn is_asked(path: &str) -> bool {
 /// # Errors
 /// 400 without an api-version, as in Azure; 405 for a write.
 pub(crate) fn serve(method: &http::Method, version: Option<&str>, base: &str) -> Result<Answer, ArmError> {
-    let version = crate::arm::versions::required(version)?;
+    let version = super::versions::required(version)?;
     if method != http::Method::GET {
         return Err(ArmError::method(method, "metadata/endpoints"));
     }
