@@ -17,7 +17,7 @@ BUILD := $(CARGO) build --workspace
 
 .PHONY: help
 help: ## Show these words
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools: ## Provide kube-apiserver, etcd, kubectl, kstatus, cargo-deny, cargo-machete and typos (found, downloaded or built; cached for every checkout)
@@ -89,6 +89,11 @@ test: build ## Run every test, on a real control plane and the built programs
 	# Whole-binary tests mostly wait for servers and clocks: twice as many at once as there are cores leave neither idle.
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 	$(CARGO) test --workspace --no-fail-fast
+
+# The clients are installed once per machine, then it takes half a minute beside the build. ARGS='-k private_dns' picks tests.
+.PHONY: conformance
+conformance: build ## Ask azure-sim with the official Azure clients, unchanged: what they see is what Azure would show them
+	tools/conformance.sh $(ARGS)
 
 # The model's deeper configuration first, where there is one; then every plan of the campaign, whose count is the last line.
 # SREG_CAMPAIGN_ONLY='rollback/crash-after-effect/' runs those plans whose name contains that.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::arm::path::parent_of;
-use crate::arm::{connections, networks, private_dns, private_endpoints, registry_accounts, zone_groups};
+use crate::arm::{connections, networks, private_endpoints, record_sets, registry_accounts, zone_groups};
 use crate::targets::{PRIVATE_ENDPOINT, TargetKind};
 use crate::world::World;
 
@@ -15,14 +15,13 @@ pub(crate) fn delete(world: &mut World, id: &str, now: Duration) -> bool {
         PRIVATE_ENDPOINT => private_endpoints::remove(world, &id, now),
         "microsoft.network/privateendpoints/privatednszonegroups" => zone_groups::remove(world, &id, now),
         _ if kind.ends_with("/privateendpointconnections") => connections::disconnect(world, &id, now),
+        _ if kind.starts_with("microsoft.network/virtualnetworks") => networks::remove(world, &id, now),
         _ if TargetKind::of(&kind).is_some() => registry_accounts::remove_target(world, &id, now),
         _ => {
             world.remove_tree(&id, now);
             let parent = parent_of(&id);
             if kind.starts_with("microsoft.network/privatednszones/") {
-                private_dns::refresh_zone(world, &parent, now);
-            } else if kind.starts_with("microsoft.network/virtualnetworks/") {
-                networks::refresh(world, &parent, now);
+                record_sets::refresh_zone(world, &parent, now);
             }
         }
     }

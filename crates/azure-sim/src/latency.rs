@@ -37,10 +37,14 @@ pub(crate) enum Work {
     RegistryChange,
     /// Delete a registry, or take regions away.
     RegistryDeletion,
-    /// Change a container registry.
+    /// Create, change or delete a container registry.
     ContainerRegistry,
+    /// Create a storage account.
+    Storage,
     /// Change or delete a connection.
     Connection,
+    /// Delete a resource group.
+    ResourceGroup,
     /// Write or delete VNets, subnets, peerings.
     VirtualNetwork,
 }
@@ -57,7 +61,9 @@ impl Work {
             Work::RegistryChange => (30, 120),
             Work::RegistryDeletion => (60, 180),
             Work::ContainerRegistry => (20, 60),
+            Work::Storage => (15, 30),
             Work::Connection => (10, 30),
+            Work::ResourceGroup => (60, 180),
             Work::VirtualNetwork => (5, 15),
         }
     }

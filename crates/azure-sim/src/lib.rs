@@ -19,6 +19,7 @@ mod operations;
 pub mod oracle;
 mod permissions;
 mod received;
+mod regions;
 pub mod seed;
 pub mod serve;
 mod simulator;

@@ -1,6 +1,7 @@
-//! Log Analytics, as far as one question goes: who asked which target how often (azure.md §8.3, §8.4). No query language is
-//! understood: whatever is asked, the answer is one table of callers, gathered from the journal's streams and from callers
-//! that the seed or a test put there. The window is the request's `timespan`.
+//! Log Analytics, as far as one question goes: who asked which target how often (azure.md §8.3, §8.4). The query language is not
+//! understood: a query for callers is answered by one table of callers, gathered from the journal's streams and from callers
+//! that the seed or a test put there; any other is refused, as Azure would where it is none, else in the simulator's own name.
+//! The window is the request's `timespan`.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -69,6 +70,7 @@ pub(crate) fn serve(
     records: &[Record],
     (headers, customer, body): (&http::HeaderMap, &str, &[u8]),
 ) -> (Answer, Option<String>) {
+    const AUDIENCES: &[&str] = &["https://api.loganalytics.io", "https://api.loganalytics.azure.com"];
     let checked = crate::tokens::bearer(headers)
         .ok_or_else(|| {
             ArmError::new(
@@ -83,8 +85,8 @@ pub(crate) fn serve(
         Err(refusal) => return (refusal.answer(), None),
     };
     let object_id = Some(principal.object_id.clone());
-    if !audience.contains("loganalytics") {
-        let said = format!("The provided authentication is not valid for this resource: {audience}.");
+    if !AUDIENCES.contains(&audience.trim_end_matches('/')) && !crate::tokens::is_loopback(&audience) {
+        let said = format!("The token was issued for '{audience}', which is not this service.");
         return (ArmError::new(403, "InvalidTokenError", said).answer(), object_id);
     }
     let found = world
@@ -104,6 +106,9 @@ pub(crate) fn serve(
         let said = "Query is missing in the body of the request.";
         return (ArmError::new(400, "BadArgumentError", said).answer(), object_id);
     }
+    if let Err(refusal) = check_query(text(&asked, "/query")) {
+        return (refusal.answer(), object_id);
+    }
     let since = window(text(&asked, "/timespan")).map(|w| clock.timestamp().checked_sub(w).unwrap_or(Timestamp::MIN));
     let rows = callers(world, control, clock, records, since.unwrap_or(Timestamp::MIN));
     let columns = [
@@ -120,6 +125,62 @@ pub(crate) fn serve(
         ),
         object_id,
     )
+}
+
+/// Tables of a workspace that tell of callers.
+const TABLES: &[&str] = &[
+    "StorageBlobLogs",
+    "ContainerRegistryLoginEvents",
+    "ContainerRegistryRepositoryEvents",
+];
+
+/// Whether a query is one for callers.
+///
+/// # Errors
+/// 400 where it is no query at all: brackets or quotes that do not close, or a beginning that is none. 501 where it may be
+/// one, which only Azure could answer.
+fn check_query(query: &str) -> Result<(), ArmError> {
+    let begins = query
+        .trim_start()
+        .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !begins || !closes(query) {
+        let said = "The request had some invalid properties";
+        let syntax = "A recognition error occurred in the query.";
+        return Err(ArmError::new(400, "BadArgumentError", said).nested("SyntaxError", syntax));
+    }
+    match TABLES.iter().any(|table| query.contains(table)) && query.contains("CallerIpAddress") {
+        true => Ok(()),
+        false => Err(ArmError::not_modelled(
+            "queries other than for callers of storage and container registries",
+        )),
+    }
+}
+
+/// Whether every bracket and quote of a query closes. A backslash escapes outside of `@'…'`.
+fn closes(query: &str) -> bool {
+    let (mut open, mut quote, mut escapes, mut before) = (Vec::new(), None, true, ' ');
+    let mut characters = query.chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (Some(_), '\\') if escapes => {
+                characters.next();
+            }
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => (quote, escapes) = (Some(c), before != '@'),
+            (None, '(') => open.push(')'),
+            (None, '[') => open.push(']'),
+            (None, '{') => open.push('}'),
+            (None, ')' | ']' | '}') => {
+                if open.pop() != Some(c) {
+                    return false;
+                }
+            }
+            (None, _) => {}
+        }
+        before = c;
+    }
+    open.is_empty() && quote.is_none()
 }
 
 /// An ISO 8601 duration in its simple forms (`PT3600S`, `PT1H`, `P7D`).
@@ -210,6 +271,17 @@ fn client_address(world: &World, network: &str, leg: Leg) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn queries_for_callers_are_told_from_others_and_from_nonsense() {
+        let code = |query: &str| check_query(query).err().map(|e| e.code);
+        let callers = r"StorageBlobLogs | extend C = replace_regex(CallerIpAddress, @'^(\d+):\d+$', @'\1')";
+        assert_eq!(code(callers), None);
+        assert_eq!(code("AzureActivity | take 1").unwrap(), "NotModelledByAzureSim");
+        for nonsense in ["| take", "StorageBlobLogs | where (CallerIpAddress", "union 'x", "(]"] {
+            assert_eq!(code(nonsense).unwrap(), "BadArgumentError", "{nonsense}");
+        }
+    }
 
     #[test]
     fn windows_are_simple_iso_durations() {

@@ -44,8 +44,8 @@ pub(crate) struct Operation {
     pub(crate) ends: Duration,
     pub(crate) standing: Standing,
     pub(crate) last: Last,
-    /// The status URL answers the full resource, without `status`, at the end (U13).
-    pub(crate) full_object: bool,
+    /// Object id of the principal that started it; empty where the service itself did.
+    pub(crate) started_by: String,
     /// What it keeps busy: keys of a VNet, a subnet, a storage account.
     pub(crate) busy: Vec<Key>,
     effect: Option<Effect>,
@@ -88,7 +88,7 @@ pub(crate) struct Plan {
     pub(crate) resource: String,
     pub(crate) length: Duration,
     pub(crate) last: Last,
-    pub(crate) full_object: bool,
+    pub(crate) started_by: String,
     pub(crate) busy: Vec<Key>,
     pub(crate) effect: Effect,
 }
@@ -117,7 +117,7 @@ impl Operations {
             ends,
             standing: Standing::Running,
             last: plan.last,
-            full_object: plan.full_object,
+            started_by: plan.started_by,
             busy: plan.busy,
             effect: Some(plan.effect),
         };
@@ -190,7 +190,7 @@ mod tests {
             resource,
             length: Duration::from_secs(seconds),
             last: Last::NoContent,
-            full_object: false,
+            started_by: String::new(),
             busy: vec![],
             effect: Box::new(move |world, at| {
                 world.put(&written, json!({ "seen": world.resources.len() }), at);

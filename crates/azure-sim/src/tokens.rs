@@ -89,6 +89,15 @@ pub(crate) fn check(control: &Control, token: &str, clock: &Clock) -> Result<(Ar
     Ok((principal, grant.audience.clone()))
 }
 
+/// Whether an audience is a place on this machine, as clients that were only told where the simulator listens ask for.
+pub(crate) fn is_loopback(audience: &str) -> bool {
+    let host = url::Url::parse(audience)
+        .ok()
+        .and_then(|u| u.host_str().map(str::to_owned))
+        .unwrap_or_default();
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback())
+}
+
 /// The bearer token in an `Authorization` header.
 pub(crate) fn bearer(headers: &http::HeaderMap) -> Option<&str> {
     let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
@@ -190,6 +199,12 @@ fn check_assertion(principal: &Principal, assertion: &str, clock: &Clock) -> Res
     let known: Vec<_> = by_subject
         .filter(|f| f.issuer.as_deref().is_none_or(|i| i == issuer))
         .collect();
+    if known.is_empty() && principal.federated.iter().any(|f| f.subject == subject) {
+        let said = format!(
+            "AADSTS700211: No matching federated identity record found for presented assertion issuer '{issuer}'. Check your federated identity credential Subject, Audience and Issuer against the presented assertion."
+        );
+        return Err(refusal(401, "invalid_client", 700211, &said, clock));
+    }
     if known.is_empty() {
         let said = format!(
             "AADSTS700213: No matching federated identity record found for presented assertion subject '{subject}'. Check your federated identity credential Subject, Audience and Issuer against the presented assertion."

@@ -136,6 +136,8 @@ pub struct Switches {
     pub serialise_endpoints: bool,
     /// U23: Log Analytics shows callers' addresses with a port.
     pub caller_addresses_with_port: bool,
+    /// How many items a page of a list holds at most.
+    pub page_size: u32,
     /// How long a deleted zone link is still there after its operation ended, in simulated seconds (trap 15).
     pub link_deletion_lag_seconds: u64,
 }
@@ -210,6 +212,7 @@ impl Default for Switches {
             accounts_born_closed: true,
             serialise_endpoints: true,
             caller_addresses_with_port: false,
+            page_size: 100,
             link_deletion_lag_seconds: 0,
         }
     }
@@ -235,8 +238,8 @@ pub enum RegistryPut {
     Empty202AsyncOperation,
     /// 202, empty body, `Location` only; the poll answers 202, then 200 with the full registry.
     Empty202Location,
-    /// 202 with both headers; the status URL answers the full registry without `status`.
-    FullObjectPoll,
+    /// 202 with both headers: the status URL answers `status`, the `Location` ends in the full registry.
+    Empty202Both,
     /// 200 with the body at once.
     Immediate200,
 }

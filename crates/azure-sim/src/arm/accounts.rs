@@ -1,102 +1,19 @@
-//! Storage accounts and container registries: their network settings (azure.md §5) and the connections that all three kinds
-//! of targets have (§3.3). A storage PATCH is synchronous; a container registry's takes effect when its operation ends.
+//! What the three kinds of targets have in common: public access and tags in their bodies, and the connections of endpoints
+//! (azure.md §3.3).
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::answer::{Answer, ArmError};
 use super::call::{Call, Headers};
 use super::connections;
-use crate::json::{list, merge, set, text};
+use crate::json::{set, text};
 use crate::latency::Work;
 use crate::operations::Last;
 use crate::targets::TargetKind;
 use crate::world::ConnectionsApi;
 
-/// Fields of a storage account's `properties` that only the service writes.
-const STORAGE_OWNED: &[&str] = &[
-    "privateEndpointConnections",
-    "provisioningState",
-    "primaryEndpoints",
-    "creationTime",
-    "isHnsEnabled",
-];
-/// Fields of a container registry's `properties` that only the service writes.
-const ACR_OWNED: &[&str] = &[
-    "privateEndpointConnections",
-    "provisioningState",
-    "loginServer",
-    "creationDate",
-    "dataEndpointHostNames",
-];
-
-/// Answers requests for storage accounts.
-pub(crate) fn serve_storage(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    match call.method.as_str() {
-        "GET" => call.read(),
-        "PATCH" => patch_storage(call),
-        _ => Err(call.no_such_method()),
-    }
-}
-
-fn patch_storage(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    let id = call.path.text.clone();
-    let patch = call.body()?;
-    let Some(account) = call.world.get(&id) else {
-        return Err(ArmError::not_found(&id));
-    };
-    let mut body = account.body.clone();
-    let asked = patch
-        .get("properties")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
-    check_access(&asked, &["Enabled", "Disabled", "SecuredByPerimeter"])?;
-    for (name, value) in &asked {
-        match name.as_str() {
-            "networkAcls" => {
-                super::firewall::check_subnets(call, value)?;
-                let rules = network_acls(
-                    value,
-                    &body["properties"]["networkAcls"],
-                    call.world.switches.network_acls_merged,
-                )?;
-                set(&mut body, &["properties", "networkAcls"], rules);
-            }
-            owned if STORAGE_OWNED.contains(&owned) => {}
-            other => set(&mut body, &["properties", other], value.clone()),
-        }
-    }
-    write_tags(&mut body, &patch);
-    call.put(&id, body);
-    call.path_answer(200)
-}
-
-/// `networkAcls` replace what is there as a whole: a list left out is empty afterwards (U16 by switch).
-fn network_acls(asked: &Value, present: &Value, merged: bool) -> Result<Value, ArmError> {
-    let action = text(asked, "/defaultAction");
-    if !["Allow", "Deny"].contains(&action) {
-        let said = "Values for request parameters are invalid: networkAcls.defaultAction.";
-        return Err(ArmError::new(400, "InvalidValuesForRequestParameters", said));
-    }
-    let mut rules = match merged {
-        true => present.clone(),
-        false => json!({ "bypass": "AzureServices", "virtualNetworkRules": [], "ipRules": [], "ipv6Rules": [],
-            "resourceAccessRules": [] }),
-    };
-    for (name, value) in asked.as_object().into_iter().flatten().filter(|(_, v)| !v.is_null()) {
-        set(&mut rules, &[name.as_str()], value.clone());
-    }
-    for rule in ["ipRules", "virtualNetworkRules"] {
-        for entry in rules.get_mut(rule).and_then(Value::as_array_mut).into_iter().flatten() {
-            if text(entry, "/action").is_empty() {
-                set(entry, &["action"], json!("Allow"));
-            }
-        }
-    }
-    Ok(rules)
-}
-
-fn check_access(asked: &Map<String, Value>, values: &[&str]) -> Result<(), ArmError> {
+/// Refuses a value of `publicNetworkAccess` that the type does not have.
+pub(super) fn check_access(asked: &Map<String, Value>, values: &[&str]) -> Result<(), ArmError> {
     match asked.get("publicNetworkAccess").map(|v| v.as_str().unwrap_or("")) {
         Some(value) if !values.contains(&value) => Err(ArmError::new(
             400,
@@ -110,109 +27,11 @@ fn check_access(asked: &Map<String, Value>, values: &[&str]) -> Result<(), ArmEr
     }
 }
 
-fn write_tags(body: &mut Value, patch: &Value) {
+/// Writes the tags of a request that holds some.
+pub(super) fn write_tags(body: &mut Value, patch: &Value) {
     if let Some(tags) = patch.get("tags").filter(|t| t.is_object()) {
         set(body, &["tags"], tags.clone());
     }
-}
-
-/// Answers requests for container registries and their replications.
-pub(crate) fn serve_container_registry(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    match call.method.as_str() {
-        "GET" => call.read(),
-        "PATCH" if call.path.types.len() == 1 => patch_container_registry(call),
-        _ => Err(call.no_such_method()),
-    }
-}
-
-fn patch_container_registry(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    let id = call.path.text.clone();
-    let patch = call.body()?;
-    let Some(account) = call.world.get(&id) else {
-        return Err(ArmError::not_found(&id));
-    };
-    let before = account.body.clone();
-    if text(&before, "/properties/provisioningState") == "Updating" {
-        let said = format!(
-            "The registry {} is being updated by another operation.",
-            call.path.name()
-        );
-        return Err(ArmError::new(409, "AnotherOperationInProgress", said).retry_after(call.patience()));
-    }
-    let asked = patch
-        .get("properties")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
-    check_access(&asked, &["Enabled", "Disabled"])?;
-    let mut wanted = before.clone();
-    for (name, value) in asked.iter().filter(|(name, _)| !ACR_OWNED.contains(&name.as_str())) {
-        match wanted["properties"].get_mut(name.as_str()) {
-            Some(present) if name == "policies" => merge(present, value),
-            Some(_) | None => set(&mut wanted, &["properties", name.as_str()], value.clone()),
-        }
-    }
-    write_tags(&mut wanted, &patch);
-    check_container_registry(call, &before, &wanted)?;
-    call.edit(&id, |b| set(b, &["properties", "provisioningState"], json!("Updating")));
-    let (registry, changed) = (id.clone(), asked);
-    let tags = patch.get("tags").filter(|t| t.is_object()).cloned();
-    let operation = call.start(Work::ContainerRegistry, Last::Resource(id.clone()), move |world, at| {
-        world.edit(&registry, at, |body| {
-            for (name, value) in changed.iter().filter(|(name, _)| !ACR_OWNED.contains(&name.as_str())) {
-                match body["properties"].get_mut(name.as_str()) {
-                    Some(present) if name == "policies" => merge(present, value),
-                    Some(_) | None => set(body, &["properties", name.as_str()], value.clone()),
-                }
-            }
-            if let Some(tags) = tags {
-                set(body, &["tags"], tags);
-            }
-            set(body, &["properties", "provisioningState"], json!("Succeeded"));
-        });
-        super::registry_accounts::refresh_data_endpoints(world, &registry, at);
-        Ok(())
-    });
-    set(&mut wanted, &["properties", "provisioningState"], json!("Updating"));
-    Ok(call.poll_headers(Answer::new(200, wanted), &operation, Headers::AsyncOperation))
-}
-
-fn check_container_registry(call: &Call<'_>, before: &Value, wanted: &Value) -> Result<(), ArmError> {
-    let disabled = |b: &Value| text(b, "/properties/publicNetworkAccess") == "Disabled";
-    let export_off = |b: &Value| text(b, "/properties/policies/exportPolicy/status") == "disabled";
-    if disabled(wanted) && text(wanted, "/sku/name") != "Premium" {
-        let said = format!(
-            "Disabling public network access is not supported for the SKU {}.",
-            text(wanted, "/sku/name")
-        );
-        return Err(ArmError::new(400, "DisablingPublicNetworkAccessNotSupported", said));
-    }
-    let reopening = disabled(before) && !disabled(wanted) && export_off(wanted);
-    let closing_export = !export_off(before) && export_off(wanted) && !disabled(wanted);
-    if closing_export || (reopening && call.world.switches.export_policy_blocks_reopening) {
-        let said = "The export policy can be disabled only while public network access is disabled.";
-        return Err(ArmError::new(
-            400,
-            "ExportPolicyRequiresPublicNetworkAccessDisabled",
-            said,
-        ));
-    }
-    let rules = wanted.pointer("/properties/networkRuleSet");
-    if rules.is_some_and(|r| !["Allow", "Deny"].contains(&text(r, "/defaultAction"))) {
-        return Err(ArmError::new(
-            400,
-            "InvalidRequestContent",
-            "networkRuleSet.defaultAction is required.",
-        ));
-    }
-    if list(wanted, "/properties/networkRuleSet/ipRules").len() > 200 {
-        return Err(ArmError::new(
-            400,
-            "TooManyIpRules",
-            "A container registry holds at most 200 IP rules.",
-        ));
-    }
-    Ok(())
 }
 
 /// Answers requests for the connections of any target.

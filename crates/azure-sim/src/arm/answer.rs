@@ -35,7 +35,7 @@ impl Answer {
         }
     }
 
-    /// 200 with a list of resources, in one page.
+    /// 200 with a list of resources, all of it; `super::paging` cuts it into pages.
     pub(crate) fn list(items: Vec<Value>) -> Answer {
         Answer::new(200, json!({ "value": items }))
     }
@@ -106,6 +106,12 @@ impl ArmError {
                  https://aka.ms/ARMResourceNotFoundFix"
             ),
         )
+    }
+
+    /// 501 for what Azure has and the simulator does not; the code is the simulator's own.
+    pub(crate) fn not_modelled(what: &str) -> ArmError {
+        let said = format!("azure-sim, not Azure, refuses this: it does not model {what} (docs/azure-sim.md).");
+        ArmError::new(501, "NotModelledByAzureSim", said)
     }
 
     /// 400 with code `BadRequest`.

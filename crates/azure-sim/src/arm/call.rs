@@ -9,14 +9,15 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, ArmError};
-use super::path::{ArmPath, name_of};
+use super::path::ArmPath;
+use super::rendering::{etag_of, render};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::json::{guid, text};
 use crate::latency::Work;
 use crate::operations::{Last, Plan};
 use crate::permissions::{Principal, require, require_linked};
-use crate::world::{Key, Resource, World, key};
+use crate::world::{Key, World};
 
 /// By which header an operation is polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct Call<'a> {
     pub(crate) method: Method,
     pub(crate) path: &'a ArmPath,
     pub(crate) api_version: String,
+    /// All query parameters.
+    pub(crate) query: &'a [(String, String)],
     pub(crate) headers: &'a HeaderMap,
     /// `https://host:port` as the caller wrote it: where poll URLs lead.
     pub(crate) base: &'a str,
@@ -65,10 +68,19 @@ impl Call<'_> {
         }
     }
 
+    /// The first value of a query parameter, whatever the case of its name.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        super::parameter(self.query, name)
+    }
+
     /// GET of one resource or, for a collection path, the list.
     pub(crate) fn read(&self) -> Result<Answer, ArmError> {
         if self.path.is_collection() {
-            return Ok(Answer::list(self.listed()));
+            let parent = self.path.parent();
+            return match self.path.types.len() > 1 && self.world.get(&parent).is_none() {
+                true => Err(self.parent_missing(&parent)),
+                false => Ok(Answer::list(self.listed())),
+            };
         }
         match self.world.get(&self.path.text) {
             Some(resource) => Ok(Answer::new(200, render(self.world, resource))),
@@ -131,16 +143,15 @@ impl Call<'_> {
         last: Last,
         effect: impl FnOnce(&mut World, Duration) -> Result<(), Value> + Send + 'static,
     ) -> String {
-        self.start_with(work, last, Vec::new(), false, effect)
+        self.start_with(work, last, Vec::new(), effect)
     }
 
-    /// Starts an operation that keeps things busy, or whose status URL ends in the full object.
+    /// Starts an operation that keeps things busy.
     pub(crate) fn start_with(
         &mut self,
         work: Work,
         last: Last,
         busy: Vec<Key>,
-        full_object: bool,
         effect: impl FnOnce(&mut World, Duration) -> Result<(), Value> + Send + 'static,
     ) -> String {
         let number = self.control.operations.count().to_string();
@@ -162,7 +173,7 @@ impl Call<'_> {
             resource,
             length,
             last,
-            full_object,
+            started_by: self.principal.object_id.clone(),
             busy,
             effect,
         };
@@ -189,23 +200,52 @@ impl Call<'_> {
 
     /// Adds the headers to poll by.
     pub(crate) fn poll_headers(&self, mut answer: Answer, operation: &str, headers: Headers) -> Answer {
-        let url = |what: &str| {
-            format!(
-                "{}/subscriptions/{}/providers/{}/locations/westeurope/{what}/{operation}?api-version={}",
-                self.base,
-                self.path.subscription.as_deref().unwrap_or("none"),
-                self.path.namespace.as_deref().unwrap_or("Microsoft.Resources"),
-                self.api_version,
-            )
-        };
+        let (status, result) = self.poll_paths();
+        let url = |path: String| format!("{}{path}/{operation}?api-version={}", self.base, self.api_version);
         if matches!(headers, Headers::AsyncOperation | Headers::Both) {
-            answer = answer.with("azure-asyncoperation", url("operationStatuses"));
+            answer = answer.with("azure-asyncoperation", url(status));
         }
         if matches!(headers, Headers::Location | Headers::Both) {
-            answer = answer.with("location", url("operationResults"));
+            answer = answer.with("location", url(result));
         }
         answer.operation = Some(operation.to_owned());
         answer.with("retry-after", self.patience().to_string())
+    }
+
+    /// Where operations of the path's provider are polled: their status, and their result. Private DNS keeps them below the
+    /// resource group, the others below a location.
+    fn poll_paths(&self) -> (String, String) {
+        let subscription = format!("/subscriptions/{}", self.path.subscription.as_deref().unwrap_or("none"));
+        let Some(namespace) = self.path.namespace.as_deref() else {
+            return (
+                format!("{subscription}/operationStatuses"),
+                format!("{subscription}/operationResults"),
+            );
+        };
+        let kind = self.path.kind();
+        if kind.starts_with("microsoft.network/privatednszones") {
+            let group = self.path.group.as_deref().unwrap_or("none");
+            let scope = format!("{subscription}/resourceGroups/{group}/providers/{namespace}");
+            return (
+                format!("{scope}/privateDnsOperationStatuses"),
+                format!("{scope}/privateDnsOperationResults"),
+            );
+        }
+        let location = self
+            .world
+            .get(&self.path.text)
+            .map_or("", |r| text(&r.body, "/location"));
+        let location = if location.is_empty() { "westeurope" } else { location };
+        let scope = format!(
+            "{subscription}/providers/{namespace}/locations/{}",
+            crate::targets::region(location)
+        );
+        let status = if kind.starts_with("microsoft.network/") {
+            "operations"
+        } else {
+            "operationStatuses"
+        };
+        (format!("{scope}/{status}"), format!("{scope}/operationResults"))
     }
 
     /// `Retry-After` in seconds of the caller's clock.
@@ -266,69 +306,5 @@ fn mark_failed(world: &mut World, id: &str, at: Duration) {
         world.edit(id, at, |body| {
             crate::json::set(body, &["properties", "provisioningState"], json!("Failed"))
         });
-    }
-}
-
-/// The entity tag of a resource.
-pub(crate) fn etag_of(resource: &Resource) -> String {
-    format!(
-        "W/\"{}\"",
-        guid(&["etag", &key(&resource.id), &resource.etag.to_string()])
-    )
-}
-
-/// The resource as a GET answers it: with its entity tag where the kind has one, ids re-cased where the switch says so.
-pub(crate) fn render(world: &World, resource: &Resource) -> Value {
-    let mut body = resource.body.clone();
-    if resource.kind.starts_with("microsoft.network/") {
-        body["etag"] = json!(etag_of(resource));
-    }
-    if world.switches.recase_ids {
-        recase(&mut body);
-    }
-    body
-}
-
-/// Re-cases ids the way some resource providers do (azure.md §12, trap 18): names stay, the words around them change.
-fn recase(value: &mut Value) {
-    match value {
-        Value::String(text) if text.starts_with("/subscriptions/") => {
-            let name = name_of(text).to_owned();
-            let spelled = text.replace("/resourceGroups/", "/resourcegroups/");
-            *text = match spelled.rsplit_once("/providers/") {
-                Some((scope, rest)) => {
-                    let (front, _) = rest.rsplit_once('/').unwrap_or((rest, ""));
-                    format!("{scope}/providers/{}/{name}", lower_types(front))
-                }
-                None => spelled,
-            };
-        }
-        Value::Array(items) => items.iter_mut().for_each(recase),
-        Value::Object(fields) => fields.values_mut().for_each(recase),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Lower-cases namespace and type segments, leaving names.
-fn lower_types(front: &str) -> String {
-    let lower = |(index, segment): (usize, &str)| match index == 0 || index % 2 == 1 {
-        true => segment.to_ascii_lowercase(),
-        false => segment.to_owned(),
-    };
-    front.split('/').enumerate().map(lower).collect::<Vec<_>>().join("/")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recasing_changes_the_words_but_not_the_names() {
-        let mut body = json!({"id": "/subscriptions/S/resourceGroups/Ml/providers/Microsoft.Network/privateEndpoints/Hub/privateDnsZoneGroups/Default"});
-        recase(&mut body);
-        assert_eq!(
-            body["id"],
-            "/subscriptions/S/resourcegroups/Ml/providers/microsoft.network/privateendpoints/Hub/privatednszonegroups/Default"
-        );
     }
 }

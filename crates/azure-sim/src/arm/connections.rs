@@ -58,17 +58,25 @@ pub(crate) fn set_state(world: &mut World, endpoint_id: &str, status: &str, desc
         .to_owned();
     let mut state = json!({ "status": status, "description": description });
     state[action_field(kind)] = json!("None");
-    let body = json!({
+    let mut body = json!({
         "id": id, "name": name_of(&id),
         "type": format!("{}/privateEndpointConnections", super::versions::spelled(&super::path::kind_of(&target_id))),
-        "location": text(&endpoint.body, "/location"),
         "properties": {
-            "provisioningState": "Succeeded",
-            "privateEndpoint": {"id": endpoint.id, "subnetArmId": text(&endpoint.body, "/properties/subnet/id")},
-            "groupIds": [group],
+            "provisioningState": "Succeeded", "privateEndpoint": {"id": endpoint.id},
             "privateLinkServiceConnectionState": state,
         },
     });
+    if kind == TargetKind::Registry {
+        // Only machine learning names the endpoint's place and group.
+        set(&mut body, &["location"], json!(text(&endpoint.body, "/location")));
+        set(&mut body, &["properties", "groupIds"], json!([group]));
+        let subnet = text(&endpoint.body, "/properties/subnet/id");
+        set(
+            &mut body,
+            &["properties", "privateEndpoint", "subnetArmId"],
+            json!(subnet),
+        );
+    }
     let endpoint_id = endpoint.id.clone();
     world.put(&id, body, now);
     refresh_list(world, &target_id, now);
@@ -221,27 +229,47 @@ pub(crate) fn after_first_endpoint(world: &mut World, endpoint_id: &str, now: Du
     super::registry_accounts::refresh_data_endpoints(world, &target, now);
 }
 
+/// Groups of a storage account, with the zone of each; data lake's names only where there is a hierarchical namespace, but the
+/// group always.
+const STORAGE_GROUPS: &[&str] = &["blob", "dfs", "file", "queue", "table", "web"];
+
 /// Private link resources of a target: group ids, members, zones.
 pub(crate) fn private_link_resources(world: &World, target_id: &str) -> Vec<Value> {
-    let mut groups: Vec<Value> = Vec::new();
+    let Some(target) = world.get(target_id) else {
+        return Vec::new();
+    };
+    let kind = format!("{}/privateLinkResources", super::versions::spelled(&target.kind));
+    let group = |name: &str, members: Vec<String>, zone: String| {
+        json!({
+            "id": format!("{}/privateLinkResources/{name}", target.id), "name": name, "type": kind,
+            "properties": {"groupId": name, "requiredMembers": members, "requiredZoneNames": [zone]},
+        })
+    };
+    if TargetKind::of(&target.kind) == Some(TargetKind::Storage) {
+        let zone = |name: &str| format!("privatelink.{name}.core.windows.net");
+        return STORAGE_GROUPS
+            .iter()
+            .map(|name| group(name, vec![(*name).to_owned()], zone(name)))
+            .collect();
+    }
+    let mut groups: Vec<(String, Vec<String>, &str)> = Vec::new();
     for name in crate::targets::fqdns_of(world, target_id) {
-        match groups.iter_mut().find(|g| text(g, "/name") == name.group_id) {
-            Some(group) => {
-                if let Some(members) = group
-                    .pointer_mut("/properties/requiredMembers")
-                    .and_then(Value::as_array_mut)
-                {
-                    members.push(json!(name.member));
-                }
-            }
-            None => groups.push(json!({
-                "id": format!("{target_id}/privateLinkResources/{}", name.group_id), "name": name.group_id,
-                "properties": {"groupId": name.group_id, "requiredMembers": [name.member],
-                    "requiredZoneNames": [name.zone]},
-            })),
+        match groups.iter_mut().find(|(id, ..)| *id == name.group_id) {
+            Some((_, members, _)) => members.push(name.member),
+            None => groups.push((name.group_id, vec![name.member], name.zone)),
         }
     }
     groups
+        .into_iter()
+        .map(|(id, members, zone)| group(&id, members, zone.to_owned()))
+        .collect()
+}
+
+/// Whether Azure has this group of a target, though the simulator gives it no names.
+pub(crate) fn is_unmodelled_group(target: &crate::world::Resource, group: &str) -> bool {
+    let primary = group.to_ascii_lowercase();
+    let primary = primary.strip_suffix("_secondary").unwrap_or(&primary);
+    TargetKind::of(&target.kind) == Some(TargetKind::Storage) && STORAGE_GROUPS.contains(&primary)
 }
 
 /// Whether the endpoint's names are among the target's (its group id exists).

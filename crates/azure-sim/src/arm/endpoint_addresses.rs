@@ -59,13 +59,20 @@ pub(crate) fn assign(world: &mut World, endpoint_id: &str, now: Duration) -> Res
         };
         configurations.push(configuration(&nic_id, &subnet, name, address, index));
     }
+    let suffix = format!(
+        "{}.ax.internal.cloudapp.net",
+        &digest(&["internal names", &subnet])[..24]
+    );
     let nic = json!({
         "id": nic_id, "name": name_of(&nic_id), "type": "Microsoft.Network/networkInterfaces",
         "location": text(&body, "/location"),
         "properties": {
             "provisioningState": "Succeeded", "resourceGuid": guid(&["nic guid", &nic_id]),
-            "ipConfigurations": configurations, "dnsSettings": {"dnsServers": [], "appliedDnsServers": []},
-            "macAddress": "", "enableAcceleratedNetworking": false, "enableIPForwarding": false, "nicType": "Standard",
+            "ipConfigurations": configurations, "macAddress": "",
+            "dnsSettings": {"dnsServers": [], "appliedDnsServers": [], "internalDomainNameSuffix": suffix},
+            "enableAcceleratedNetworking": false, "enableIPForwarding": false, "disableTcpStateTracking": false,
+            "nicType": "Standard", "auxiliaryMode": "None", "auxiliarySku": "None", "vnetEncryptionSupported": false,
+            "hostedWorkloads": [], "tapConfigurations": [],
             "privateEndpoint": {"id": endpoint_id},
         },
     });

@@ -1,5 +1,6 @@
 //! What Azure demands of a firewall rule before it takes the write that names it, whether the rule is new or was there before: a
-//! subnet must exist, be settled, have a service endpoint for storage, and the writer must be allowed to join it.
+//! subnet must exist, be settled, have a service endpoint for storage, and the writer must be allowed to join it; an address
+//! must be a public one (Microsoft Learn, "Create an IP network rule for Azure Storage").
 
 use serde_json::Value;
 
@@ -7,9 +8,30 @@ use super::answer::ArmError;
 use super::call::Call;
 use super::path::name_of;
 use crate::json::{list, text};
+use crate::targets::parse_prefix;
 
-/// Refuses a storage account's rules as a whole where one of its subnets does not do.
-pub(crate) fn check_subnets(call: &Call<'_>, rules: &Value) -> Result<(), ArmError> {
+/// Refuses a storage account's rules as a whole where one of them does not do.
+pub(crate) fn check(call: &Call<'_>, rules: &Value) -> Result<(), ArmError> {
+    for rule in list(rules, "/ipRules") {
+        let (value, action) = (text(rule, "/value"), text(rule, "/action"));
+        if !is_public_range(value) || !["", "Allow"].contains(&action) {
+            let said = "Values for request parameters are invalid: networkAcls.ipRule[*].value. For more information, see - \
+                        https://aka.ms/storagenetworkruleset";
+            return Err(ArmError::new(400, "InvalidValuesForRequestParameters", said));
+        }
+    }
+    check_subnets(call, rules)
+}
+
+/// A single public address, or a public range of more than two.
+fn is_public_range(value: &str) -> bool {
+    let small = value.contains('/') && parse_prefix(value).is_none_or(|(_, bits)| bits > 30);
+    parse_prefix(value)
+        .is_some_and(|(base, _)| !small && !base.is_private() && !base.is_loopback() && !base.is_unspecified())
+}
+
+/// Refuses rules where one of their subnets does not do.
+fn check_subnets(call: &Call<'_>, rules: &Value) -> Result<(), ArmError> {
     for rule in list(rules, "/virtualNetworkRules") {
         let id = text(rule, "/id");
         let own = ("Microsoft.Storage/storageAccounts/write", call.path.text.as_str());

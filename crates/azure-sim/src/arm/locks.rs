@@ -18,9 +18,12 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     match call.method {
         Method::GET if call.path.is_collection() => {
             let scope = call.path.scope.clone();
+            let above = call
+                .parameter("$filter")
+                .is_some_and(|f| f.to_ascii_lowercase().contains("atscope()"));
             let found = call.world.of_kind(KIND).filter(|lock| {
                 let locked = scope_of(&lock.id);
-                within(&scope, &locked) || within(&locked, &scope)
+                within(&scope, &locked) || (!above && within(&locked, &scope))
             });
             Ok(Answer::list(found.map(|lock| lock.body.clone()).collect()))
         }

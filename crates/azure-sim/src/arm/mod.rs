@@ -1,22 +1,33 @@
 //! Azure Resource Manager: from an HTTP request to an answer. Order as in Azure: token, api-version, buckets, permission,
 //! subscription and resource group, then the provider. No I/O.
 
-pub(crate) mod accounts;
+mod accounts;
 pub(crate) mod answer;
 pub(crate) mod call;
 pub(crate) mod connections;
+mod container_registries;
+mod directory;
 pub(crate) mod endpoint_addresses;
 mod firewall;
 pub(crate) mod locks;
+mod metadata;
 pub(crate) mod networks;
+mod paging;
 pub(crate) mod path;
+mod peerings;
 pub(crate) mod policies;
+mod prefixes;
 pub(crate) mod private_dns;
 pub(crate) mod private_endpoints;
+pub(crate) mod record_sets;
 pub(crate) mod registries;
 pub(crate) mod registry_accounts;
+pub(crate) mod rendering;
+mod roles;
 pub(crate) mod scopes;
+mod storage;
 pub(crate) mod tags;
+mod validation;
 pub(crate) mod versions;
 pub(crate) mod zone_groups;
 
@@ -54,12 +65,17 @@ pub(crate) fn serve(
     clock: &Clock,
     request: ArmRequest<'_>,
 ) -> (Answer, Option<String>) {
+    if metadata::is_asked(request.path) {
+        let version = parameter(request.query, "api-version");
+        let answer = metadata::serve(request.method, version, request.base);
+        return (answer.unwrap_or_else(|refusal| refusal.answer()), None);
+    }
     let principal = match authenticate(control, clock, request.headers, request.base) {
         Ok(principal) => principal,
         Err(refusal) => {
             let challenge = format!(
-                "Bearer authorization_uri=\"https://login.microsoftonline.com/{}\", error=\"invalid_token\", error_description=\"{}\"",
-                control.tenant, refusal.code
+                "Bearer authorization_uri=\"{}/{}\", error=\"invalid_token\", error_description=\"{}\"",
+                request.base, control.tenant, refusal.code
             );
             return (refusal.answer().with("www-authenticate", challenge), None);
         }
@@ -69,6 +85,14 @@ pub(crate) fn serve(
     let answer = answer(world, control, clock, request, principal);
     world.actor = Actor::Service;
     (answer.unwrap_or_else(|refusal| refusal.answer()), Some(object_id))
+}
+
+/// The first value of a query parameter, whatever the case of its name.
+fn parameter<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    query
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, v)| v.as_str())
 }
 
 fn authenticate(control: &Control, clock: &Clock, headers: &HeaderMap, base: &str) -> Result<Arc<Principal>, ArmError> {
@@ -82,7 +106,7 @@ fn authenticate(control: &Control, clock: &Clock, headers: &HeaderMap, base: &st
         "https://management.core.windows.net",
         base,
     ];
-    match known.contains(&audience.trim_end_matches('/')) || is_loopback(&audience) {
+    match known.contains(&audience.trim_end_matches('/')) || crate::tokens::is_loopback(&audience) {
         true => Ok(principal),
         false => Err(ArmError::new(
             401,
@@ -92,14 +116,6 @@ fn authenticate(control: &Control, clock: &Clock, headers: &HeaderMap, base: &st
     }
 }
 
-fn is_loopback(audience: &str) -> bool {
-    let host = url::Url::parse(audience)
-        .ok()
-        .and_then(|u| u.host_str().map(str::to_owned))
-        .unwrap_or_default();
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback())
-}
-
 fn answer(
     world: &mut World,
     control: &mut Control,
@@ -107,29 +123,16 @@ fn answer(
     request: ArmRequest<'_>,
     principal: Arc<Principal>,
 ) -> Result<Answer, ArmError> {
-    let version = request
-        .query
-        .iter()
-        .find(|(n, _)| n.eq_ignore_ascii_case("api-version"))
-        .map(|(_, v)| v.as_str());
-    let invalid = || {
-        ArmError::new(
-            404,
-            "InvalidResourceType",
-            format!("The path '{}' is not valid.", request.path),
-        )
-    };
-    let path = ArmPath::parse(request.path).ok_or_else(invalid)?;
+    let version = parameter(request.query, "api-version");
+    let path = ArmPath::parse(request.path).ok_or_else(|| nowhere(request.path))?;
     let polled = poll_id(&path);
-    let bare = path.types.is_empty();
     let kind = path.kind();
-    match (&polled, bare && path.namespace.is_some()) {
-        (None, false) => versions::check(check_kind(&kind), version, world.switches.newest_api_versions)?,
-        (Some(_), _) | (None, true) => versions::check(
-            "microsoft.resources/subscriptions",
-            version.map(|_| "2022-12-01"),
-            false,
-        )?,
+    if polled.is_some() || is_provider(&path) {
+        versions::required(version)?;
+    } else if kind.is_empty() {
+        return Err(nowhere(request.path));
+    } else {
+        versions::check(check_kind(&kind), version, world.switches.newest_api_versions)?;
     }
     let left = throttle(control, clock, &request, &path, &principal)?;
     let mut call = Call {
@@ -141,6 +144,7 @@ fn answer(
         method: request.method.clone(),
         path: &path,
         api_version: version.unwrap_or("").to_owned(),
+        query: request.query,
         headers: request.headers,
         base: request.base,
         sent: std::borrow::Cow::Borrowed(request.body),
@@ -150,6 +154,18 @@ fn answer(
         Some((id, results)) => poll(&call, &id, results),
         None => permitted(&mut call, &kind),
     };
+    let asked = paging::Asked {
+        base: request.base,
+        path: request.path,
+        query: request.query,
+        kind: &kind,
+    };
+    let size = call.world.switches.page_size;
+    let answer = match *request.method == Method::GET && path.is_collection() {
+        true => answer.and_then(|answer| paging::page(answer, &asked, size)),
+        false => answer,
+    };
+    let answer = answer.map(|answer| registries::as_of_version(answer, &kind, version.unwrap_or("")));
     let call_type = CallType::of(request.method);
     answer.or_else(|refusal| Ok(refusal.answer())).map(|answer| {
         answer
@@ -159,8 +175,29 @@ fn answer(
 }
 
 /// Actions have no entry in the table of versions: they go by their resource.
+const ACTIONS: &[&str] = &["/removeregions", "/listkeys", "/listusages"];
+
 fn check_kind(kind: &str) -> &str {
-    kind.strip_suffix("/removeregions").unwrap_or(kind)
+    ACTIONS
+        .iter()
+        .find_map(|action| kind.strip_suffix(action))
+        .unwrap_or(kind)
+}
+
+/// Whether a path names a provider itself, or its registration.
+fn is_provider(path: &ArmPath) -> bool {
+    let registers = |types: &[String]| types.len() == 1 && types.iter().all(|t| t.eq_ignore_ascii_case("register"));
+    path.namespace.is_some() && path.names.is_empty() && (path.types.is_empty() || registers(&path.types))
+}
+
+/// 404 for a path that leads nowhere, as ARM words it.
+fn nowhere(path: &str) -> ArmError {
+    if path.to_ascii_lowercase().starts_with("/subscriptions/") {
+        let said = format!("The requested path '{path}' was not found.");
+        return ArmError::new(404, "NotFound", said);
+    }
+    let said = "The request did not have a subscription or a valid tenant level resource provider.";
+    ArmError::new(404, "MissingSubscription", said)
 }
 
 fn throttle(
@@ -206,8 +243,8 @@ fn poll_id(path: &ArmPath) -> Option<(String, bool)> {
     let (front, id) = path.text.rsplit_once('/')?;
     let what = front.rsplit('/').next()?;
     match what.to_ascii_lowercase().as_str() {
-        "operationstatuses" => Some((id.to_owned(), false)),
-        "operationresults" => Some((id.to_owned(), true)),
+        "operationstatuses" | "operations" | "privatednsoperationstatuses" => Some((id.to_owned(), false)),
+        "operationresults" | "privatednsoperationresults" => Some((id.to_owned(), true)),
         _ => None,
     }
 }
@@ -215,16 +252,15 @@ fn poll_id(path: &ArmPath) -> Option<(String, bool)> {
 fn poll(call: &Call<'_>, id: &str, results: bool) -> Result<Answer, ArmError> {
     let missing = || ArmError::new(404, "OperationNotFound", format!("The operation '{id}' was not found."));
     let operation = call.control.operations.get(id).ok_or_else(missing)?;
+    // Whoever started it polls it; others need the right to read what it works on.
+    if operation.started_by != call.principal.object_id {
+        let action = format!("{}/read", versions::spelled(&path::kind_of(&operation.resource)));
+        call.require(&action, &operation.resource)?;
+    }
     let patience = call.patience().to_string();
     if !results {
-        let done = operation.standing == Standing::Succeeded;
-        let mut body = match operation.full_object && done {
-            true => registries::full_object(call.world, &operation.resource),
-            false => operation.status_body(call.clock, call.now),
-        };
-        if !operation.full_object {
-            body["id"] = json!(call.path.text);
-        }
+        let mut body = operation.status_body(call.clock, call.now);
+        body["id"] = json!(call.path.text);
         let answer = Answer::new(200, body);
         let running = operation.standing == Standing::Running;
         return Ok(if running {
@@ -242,7 +278,7 @@ fn poll(call: &Call<'_>, id: &str, results: bool) -> Result<Answer, ArmError> {
         Standing::Succeeded => match &operation.last {
             Last::NoContent => Ok(Answer::empty(204)),
             Last::Resource(resource) => Ok(match call.world.get(resource) {
-                Some(resource) => Answer::new(200, call::render(call.world, resource)),
+                Some(resource) => Answer::new(200, rendering::render(call.world, resource)),
                 None => Answer::empty(204),
             }),
         },
@@ -258,9 +294,9 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         let said = format!("The subscription '{subscription}' could not be found.");
         return Err(ArmError::new(404, "SubscriptionNotFound", said));
     }
-    let unrestricted = call.path.text.eq_ignore_ascii_case("/subscriptions")
-        || (call.path.types.is_empty() && call.path.namespace.is_some())
-        || (call.method == Method::GET && scopes::asks_no_right(kind, call.path.is_collection()));
+    let unrestricted = call.path.subscription.is_none() && call.path.is_collection()
+        || (call.method == Method::GET
+            && (is_provider(call.path) || scopes::asks_no_right(kind, call.path.is_collection())));
     if !unrestricted {
         call.require(&action_of(call, kind), &call.path.text)?;
     }
@@ -278,6 +314,7 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
             };
         }
     }
+    validation::check(call, kind)?;
     check_registration(call)?;
     policies::modify(call)?;
     policies::check(call)?;
@@ -289,11 +326,19 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
 fn action_of(call: &Call<'_>, kind: &str) -> String {
     let spelled = match kind {
         "microsoft.resources/resourcegroups" => "Microsoft.Resources/subscriptions/resourceGroups".to_owned(),
+        "microsoft.resources/resources" => "Microsoft.Resources/subscriptions/resources".to_owned(),
+        "microsoft.resources/locations" => "Microsoft.Resources/subscriptions/locations".to_owned(),
         other => versions::spelled(check_kind(other)),
     };
     let verb = match call.method {
         Method::GET | Method::HEAD => "read",
         Method::DELETE => "delete",
+        Method::POST if kind.ends_with("/listkeys") => "listKeys/action",
+        Method::POST if kind.ends_with("/listusages") => "listUsages/read",
+        Method::POST if kind.ends_with("/checknameavailability") => "read",
+        Method::POST if is_provider(call.path) => {
+            return format!("{}/register/action", call.path.namespace.as_deref().unwrap_or(""));
+        }
         _ => "write",
     };
     format!("{spelled}/{verb}")
@@ -318,8 +363,20 @@ fn check_registration(call: &Call<'_>) -> Result<(), ArmError> {
 }
 
 fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
+    if call.method == Method::HEAD && !call.path.is_collection() {
+        return Ok(Answer::empty(if call.world.get(&call.path.text).is_some() {
+            204
+        } else {
+            404
+        }));
+    }
     match kind {
-        "microsoft.resources/subscriptions" => scopes::serve_subscription(call),
+        _ if is_provider(call.path) => directory::serve_provider(call),
+        "microsoft.resources/tenants" => directory::serve_tenants(call),
+        "microsoft.resources/subscriptions" => directory::serve_subscriptions(call),
+        "microsoft.resources/locations" => directory::serve_locations(call),
+        "microsoft.resources/providers" => directory::serve_providers(call),
+        "microsoft.resources/resources" => directory::serve_resources(call),
         "microsoft.resources/resourcegroups" => scopes::serve_group(call),
         "microsoft.resources/tags" => tags::serve(call),
         "microsoft.machinelearningservices/registries" => registries::serve(call),
@@ -329,18 +386,22 @@ fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         },
         "microsoft.network/privateendpoints" => private_endpoints::serve(call),
         "microsoft.network/privateendpoints/privatednszonegroups" => zone_groups::serve(call),
-        "microsoft.network/networkinterfaces" | "microsoft.operationalinsights/workspaces" => call.read_only(),
+        "microsoft.operationalinsights/workspaces" => call.read_only(),
+        "microsoft.network/networkinterfaces" => networks::serve_interface(call),
         "microsoft.network/virtualnetworks" => networks::serve_network(call),
         "microsoft.network/virtualnetworks/subnets" | "microsoft.network/virtualnetworks/virtualnetworkpeerings" => {
             networks::serve_child(call)
         }
         "microsoft.network/privatednszones" => private_dns::serve_zone(call),
         "microsoft.network/privatednszones/virtualnetworklinks" => private_dns::serve_link(call),
-        "microsoft.network/privatednszones/a" => private_dns::serve_record(call),
-        "microsoft.storage/storageaccounts" => accounts::serve_storage(call),
-        "microsoft.containerregistry/registries" | "microsoft.containerregistry/registries/replications" => {
-            accounts::serve_container_registry(call)
-        }
+        "microsoft.storage/storageaccounts"
+        | "microsoft.storage/storageaccounts/listkeys"
+        | "microsoft.storage/storageaccounts/blobservices"
+        | "microsoft.storage/checknameavailability" => storage::serve(call),
+        "microsoft.containerregistry/registries"
+        | "microsoft.containerregistry/registries/replications"
+        | "microsoft.containerregistry/registries/listusages"
+        | "microsoft.containerregistry/checknameavailability" => container_registries::serve(call),
         "microsoft.authorization/locks" => locks::serve(call),
         "microsoft.authorization/denyassignments" => scopes::serve_deny_assignments(call),
         "microsoft.authorization/policyassignments"
@@ -348,7 +409,8 @@ fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         | "microsoft.authorization/policysetdefinitions"
         | "microsoft.authorization/policyexemptions" => scopes::serve_policies(call),
         "microsoft.authorization/permissions" => scopes::serve_permissions(call),
-        _ if call.path.types.is_empty() => scopes::serve_provider(call),
+        "microsoft.authorization/roleassignments" | "microsoft.authorization/roledefinitions" => roles::serve(call),
+        _ if kind.starts_with("microsoft.network/privatednszones/") => record_sets::serve(call),
         _ if kind.ends_with("/privateendpointconnections") => accounts::serve_connection(call),
         _ if kind.ends_with("/privatelinkresources") => accounts::serve_link_resources(call),
         _ => Err(call.no_such_method()),

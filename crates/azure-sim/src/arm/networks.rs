@@ -1,5 +1,5 @@
 //! Virtual networks, subnets, peerings and network interfaces. Subnets and peerings are resources of their own and stand in
-//! the VNet's body too.
+//! the VNet's body too. Address arithmetic is in `super::prefixes`.
 
 use std::time::Duration;
 
@@ -7,15 +7,14 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, ArmError};
 use super::call::{Call, Headers};
-use super::path::name_of;
+use super::path::{name_of, parent_of};
+use super::{peerings, prefixes};
 use crate::json::{list, merge, set, text};
 use crate::latency::Work;
 use crate::operations::Last;
-use crate::targets::parse_prefix;
 use crate::world::{World, key};
 
-const SUBNET: &str = "microsoft.network/virtualnetworks/subnets";
-const PEERING: &str = "microsoft.network/virtualnetworks/virtualnetworkpeerings";
+pub(crate) const SUBNET: &str = "microsoft.network/virtualnetworks/subnets";
 
 /// Answers requests for virtual networks.
 pub(crate) fn serve_network(call: &mut Call<'_>) -> Result<Answer, ArmError> {
@@ -23,8 +22,11 @@ pub(crate) fn serve_network(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     match call.method.as_str() {
         "GET" => call.read(),
         "PUT" => {
+            call.check_preconditions()?;
             let body = call.body()?;
             let existed = call.world.get(&id).is_some();
+            // What is refused half-way is not written by half.
+            check_network(call.world, &id, &body)?;
             put_network(call.world, &id, &body, call.now)?;
             settle(call, &id, existed)
         }
@@ -50,6 +52,7 @@ pub(crate) fn serve_child(call: &mut Call<'_>) -> Result<Answer, ArmError> {
             if call.world.get(&network).is_none() {
                 return Err(call.parent_missing(&network));
             }
+            call.check_preconditions()?;
             let body = call.body()?;
             let existed = call.world.get(&id).is_some();
             match call.path.kind() == SUBNET {
@@ -64,9 +67,36 @@ pub(crate) fn serve_child(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     }
 }
 
+/// Answers requests for network interfaces: those here belong to private endpoints, which alone write and delete them.
+pub(crate) fn serve_interface(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+    match call.method.as_str() {
+        "GET" => call.read(),
+        "PUT" | "PATCH" if call.world.get(&call.path.text).is_none() => Err(ArmError::not_modelled(
+            "network interfaces that belong to no private endpoint",
+        )),
+        "PUT" | "PATCH" | "DELETE" => {
+            let Some(interface) = call.world.get(&call.path.text) else {
+                return Ok(Answer::empty(204));
+            };
+            let said = format!(
+                "Network interface {} is owned by private endpoint {} and cannot be changed or deleted.",
+                interface.id,
+                text(&interface.body, "/properties/privateEndpoint/id")
+            );
+            Err(ArmError::new(400, "CannotModifyNicAttachedToPrivateEndpoint", said))
+        }
+        _ => Err(call.no_such_method()),
+    }
+}
+
+/// The operation's end makes it `Succeeded`; until then the answer says `Updating`.
 fn settle(call: &mut Call<'_>, id: &str, existed: bool) -> Result<Answer, ArmError> {
     let operation = call.start(Work::VirtualNetwork, Last::Resource(id.to_owned()), |_, _| Ok(()));
-    call.accepted(if existed { 200 } else { 201 }, id, &operation, Headers::AsyncOperation)
+    let mut answer = call.accepted(if existed { 200 } else { 201 }, id, &operation, Headers::AsyncOperation)?;
+    if let Some(body) = answer.body.as_mut() {
+        set(body, &["properties", "provisioningState"], json!("Updating"));
+    }
+    Ok(answer)
 }
 
 fn delete(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
@@ -85,25 +115,89 @@ fn delete(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
     }
     let gone = id.to_owned();
     let operation = call.start(Work::VirtualNetwork, Last::NoContent, move |world, at| {
-        world.remove_tree(&gone, at);
-        let network = super::path::parent_of(&gone);
-        refresh(world, &network, at);
+        remove(world, &gone, at);
         Ok(())
     });
-    call.accepted_empty(&operation, Headers::Location)
+    call.accepted_empty(&operation, Headers::Both)
+}
+
+/// Removes a network, a subnet or a peering; networks that a lost peering led to learn of it.
+pub(crate) fn remove(world: &mut World, id: &str, at: Duration) {
+    let remotes = peerings::remotes_of(world, id);
+    world.remove_tree(id, at);
+    refresh(world, &parent_of(id), at);
+    for remote in remotes {
+        refresh(world, &remote, at);
+    }
+}
+
+/// Refuses a network that Azure would: without prefixes, with wrong or overlapping ones, with subnets that do not fit.
+fn check_network(world: &World, id: &str, body: &Value) -> Result<(), ArmError> {
+    let space = prefixes::strings(body, "/properties/addressSpace/addressPrefixes");
+    if space.is_empty() {
+        let said = format!("Address space is required for virtual network {}.", name_of(id));
+        return Err(ArmError::new(400, "AddressSpaceRequired", said));
+    }
+    prefixes::check(&space, id)?;
+    if let Some((a, b)) = prefixes::overlap(&space) {
+        let said = format!(
+            "Address prefixes {a} and {b} of virtual network {} overlap.",
+            name_of(id)
+        );
+        return Err(ArmError::new(400, "AddressPrefixesOverlap", said));
+    }
+    let mut taken: Vec<(String, Vec<String>)> = Vec::new();
+    for subnet in list(body, "/properties/subnets") {
+        let name = text(subnet, "/name").to_owned();
+        if name.is_empty() || taken.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
+            let said = format!("Subnets of virtual network {} need names of their own.", name_of(id));
+            return Err(ArmError::new(400, "InvalidRequestFormat", said));
+        }
+        let own = check_subnet(&space, &taken, &format!("{id}/subnets/{name}"), subnet)?;
+        taken.push((name, own));
+    }
+    // Subnets that the body leaves out stay, if they still fit.
+    for subnet in world.below(id).filter(|r| r.kind == SUBNET) {
+        let name = name_of(&subnet.id);
+        if !taken.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            taken.push((name.to_owned(), check_subnet(&space, &taken, &subnet.id, &subnet.body)?));
+        }
+    }
+    Ok(())
+}
+
+/// Prefixes of a subnet, if they lie in the network's space and meet no other subnet's.
+fn check_subnet(
+    space: &[String],
+    taken: &[(String, Vec<String>)],
+    id: &str,
+    body: &Value,
+) -> Result<Vec<String>, ArmError> {
+    let own = prefixes::of_subnet(body);
+    prefixes::check(&own, id)?;
+    let (name, network) = (name_of(id), name_of(&parent_of(id)).to_owned());
+    if own.is_empty() || !own.iter().all(|p| space.iter().any(|s| prefixes::within(p, s))) {
+        let said = format!("Subnet '{name}' is not valid in virtual network '{network}'.");
+        return Err(ArmError::new(400, "NetcfgInvalidSubnet", said));
+    }
+    let meets = |(other, theirs): &&(String, Vec<String>)| {
+        !other.eq_ignore_ascii_case(name) && own.iter().any(|p| theirs.iter().any(|t| prefixes::meet(p, t)))
+    };
+    if taken.iter().any(|other| meets(&other)) {
+        let said = format!(
+            "Subnet '{name}' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '{network}'."
+        );
+        return Err(ArmError::new(400, "NetcfgSubnetRangesOverlap", said));
+    }
+    Ok(own)
 }
 
 /// Writes a virtual network with the subnets and peerings of its body; children that the body leaves out stay.
+///
+/// # Errors
+/// What Azure refuses; of a seed's network too.
 pub(crate) fn put_network(world: &mut World, id: &str, body: &Value, now: Duration) -> Result<(), ArmError> {
-    for prefix in list(body, "/properties/addressSpace/addressPrefixes") {
-        if prefix.as_str().and_then(parse_prefix).is_none() {
-            return Err(ArmError::new(
-                400,
-                "InvalidCIDRNotation",
-                format!("The address prefix {prefix} is not valid."),
-            ));
-        }
-    }
+    check_network(world, id, body)?;
     let mut written = world.get(id).map_or(json!({ "properties": {} }), |n| n.body.clone());
     merge(&mut written, body);
     for (field, value) in [
@@ -113,46 +207,72 @@ pub(crate) fn put_network(world: &mut World, id: &str, body: &Value, now: Durati
     ] {
         set(&mut written, &[field], value);
     }
-    set(&mut written, &["properties", "provisioningState"], json!("Succeeded"));
-    set(
-        &mut written,
-        &["properties", "resourceGuid"],
-        json!(crate::json::guid(&["vnet", &key(id)])),
-    );
+    for (field, value) in [
+        ("provisioningState", json!("Succeeded")),
+        ("resourceGuid", json!(crate::json::guid(&["vnet", &key(id)]))),
+    ] {
+        set(&mut written, &["properties", field], value);
+    }
+    for (field, value) in [
+        ("enableDdosProtection", json!(false)),
+        ("privateEndpointVNetPolicies", json!("Disabled")),
+    ] {
+        if written["properties"].get(field).is_none_or(Value::is_null) {
+            set(&mut written, &["properties", field], value);
+        }
+    }
     world.put(id, written, now);
     for subnet in list(body, "/properties/subnets") {
         put_subnet(world, &format!("{id}/subnets/{}", text(subnet, "/name")), subnet, now)?;
     }
     for peering in list(body, "/properties/virtualNetworkPeerings") {
-        put_peering(
-            world,
-            &format!("{id}/virtualNetworkPeerings/{}", text(peering, "/name")),
-            peering,
-            now,
-        )?;
+        let peering_id = format!("{id}/virtualNetworkPeerings/{}", text(peering, "/name"));
+        put_peering(world, &peering_id, peering, now)?;
     }
     refresh(world, id, now);
     Ok(())
 }
 
 /// Writes a subnet.
+///
+/// # Errors
+/// Its prefixes are none, lie outside the network, or meet another subnet's.
 pub(crate) fn put_subnet(world: &mut World, id: &str, body: &Value, now: Duration) -> Result<(), ArmError> {
-    let prefix = text(body, "/properties/addressPrefix");
-    let prefixes = list(body, "/properties/addressPrefixes")
-        .iter()
-        .filter_map(Value::as_str);
-    let all: Vec<&str> = prefixes.chain((!prefix.is_empty()).then_some(prefix)).collect();
-    if all.is_empty() || all.iter().any(|p| parse_prefix(p).is_none()) {
-        return Err(ArmError::new(
-            400,
-            "InvalidCIDRNotation",
-            format!("The address prefix '{prefix}' of subnet {} is not valid.", name_of(id)),
-        ));
-    }
+    let network = parent_of(id);
+    let space = world.get(&network).map_or_else(Vec::new, |n| {
+        prefixes::strings(&n.body, "/properties/addressSpace/addressPrefixes")
+    });
+    let siblings = world
+        .below(&network)
+        .filter(|r| r.kind == SUBNET && key(&r.id) != key(id));
+    let taken: Vec<(String, Vec<String>)> = siblings
+        .map(|r| (name_of(&r.id).to_owned(), prefixes::of_subnet(&r.body)))
+        .collect();
+    check_subnet(&space, &taken, id, body)?;
     let mut properties = body["properties"].clone();
+    for (field, value) in [
+        ("privateEndpointNetworkPolicies", json!("Disabled")),
+        ("privateLinkServiceNetworkPolicies", json!("Enabled")),
+        ("delegations", json!([])),
+    ] {
+        if properties.get(field).is_none_or(Value::is_null) {
+            set(&mut properties, &[field], value);
+        }
+    }
+    for endpoint in properties
+        .get_mut("serviceEndpoints")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        set(endpoint, &["provisioningState"], json!("Succeeded"));
+        if list(endpoint, "/locations").is_empty() {
+            set(endpoint, &["locations"], json!(["*"]));
+        }
+    }
     set(&mut properties, &["provisioningState"], json!("Succeeded"));
-    if text(&properties, "/privateEndpointNetworkPolicies").is_empty() {
-        set(&mut properties, &["privateEndpointNetworkPolicies"], json!("Disabled"));
+    if let Some(fields) = properties.as_object_mut() {
+        fields.retain(|name, _| !["ipConfigurations", "privateEndpoints"].contains(&name.as_str()));
     }
     let written = json!({
         "id": id, "name": name_of(id), "type": "Microsoft.Network/virtualNetworks/subnets", "properties": properties,
@@ -161,21 +281,14 @@ pub(crate) fn put_subnet(world: &mut World, id: &str, body: &Value, now: Duratio
     Ok(())
 }
 
-/// Writes one side of a peering. It is `Connected` when the other side points back.
+/// Writes one side of a peering; both networks learn of it.
+///
+/// # Errors
+/// As [`peerings::put`].
 pub(crate) fn put_peering(world: &mut World, id: &str, body: &Value, now: Duration) -> Result<(), ArmError> {
+    peerings::put(world, id, body, now)?;
     let remote = text(body, "/properties/remoteVirtualNetwork/id").to_owned();
-    if remote.is_empty() {
-        return Err(ArmError::bad_request("A peering names its remoteVirtualNetwork."));
-    }
-    let mut properties = body["properties"].clone();
-    set(&mut properties, &["provisioningState"], json!("Succeeded"));
-    set(&mut properties, &["peeringState"], json!("Initiated"));
-    let written = json!({
-        "id": id, "name": name_of(id), "type": "Microsoft.Network/virtualNetworks/virtualNetworkPeerings",
-        "properties": properties,
-    });
-    world.put(id, written, now);
-    for network in [super::path::parent_of(id), remote] {
+    for network in [parent_of(id), remote] {
         refresh(world, &network, now);
     }
     Ok(())
@@ -183,23 +296,7 @@ pub(crate) fn put_peering(world: &mut World, id: &str, body: &Value, now: Durati
 
 /// Brings a VNet's body in line with its children, and the states of its peerings with the other sides.
 pub(crate) fn refresh(world: &mut World, network: &str, now: Duration) {
-    let peerings: Vec<(String, String)> = world
-        .below(network)
-        .filter(|r| r.kind == PEERING)
-        .map(|r| {
-            (
-                r.id.clone(),
-                text(&r.body, "/properties/remoteVirtualNetwork/id").to_owned(),
-            )
-        })
-        .collect();
-    for (id, remote) in peerings {
-        let back = world
-            .below(&remote)
-            .any(|r| r.kind == PEERING && key(text(&r.body, "/properties/remoteVirtualNetwork/id")) == key(network));
-        let state = if back { "Connected" } else { "Initiated" };
-        world.edit(&id, now, |b| set(b, &["properties", "peeringState"], json!(state)));
-    }
+    peerings::settle_states(world, network, now);
     let children = |kind: &str| -> Vec<Value> {
         world
             .below(network)
@@ -207,7 +304,7 @@ pub(crate) fn refresh(world: &mut World, network: &str, now: Duration) {
             .map(|r| r.body.clone())
             .collect()
     };
-    let (subnets, peerings) = (children(SUBNET), children(PEERING));
+    let (subnets, peerings) = (children(SUBNET), children(peerings::PEERING));
     world.edit(network, now, |b| {
         set(b, &["properties", "subnets"], Value::Array(subnets));
         set(b, &["properties", "virtualNetworkPeerings"], Value::Array(peerings));

@@ -55,10 +55,26 @@ impl ArmPath {
                 .map(|s| s.to_ascii_lowercase())
                 .collect::<Vec<_>>()
                 .join("/"),
-            None if self.text.to_ascii_lowercase().contains("/resourcegroups") => {
-                "microsoft.resources/resourcegroups".to_owned()
+            None => self.own_kind().unwrap_or("").to_owned(),
+        }
+    }
+
+    /// What a path without a provider names, which ARM itself answers; `None`: nothing.
+    fn own_kind(&self) -> Option<&'static str> {
+        let lower = self.text.to_ascii_lowercase();
+        let segments: Vec<&str> = lower.split('/').skip(1).collect();
+        match segments.as_slice() {
+            ["subscriptions"] | ["subscriptions", _] => Some("microsoft.resources/subscriptions"),
+            ["tenants"] => Some("microsoft.resources/tenants"),
+            ["providers"] | ["subscriptions", _, "providers"] => Some("microsoft.resources/providers"),
+            ["subscriptions", _, "locations"] => Some("microsoft.resources/locations"),
+            ["subscriptions", _, "resources"] | ["subscriptions", _, "resourcegroups", _, "resources"] => {
+                Some("microsoft.resources/resources")
             }
-            None => "microsoft.resources/subscriptions".to_owned(),
+            ["subscriptions", _, "resourcegroups"] | ["subscriptions", _, "resourcegroups", _] => {
+                Some("microsoft.resources/resourcegroups")
+            }
+            _ => None,
         }
     }
 
@@ -156,5 +172,27 @@ mod tests {
             ArmPath::parse("/subscriptions/s/resourceGroups/g/providers/Microsoft.Authorization/denyAssignments");
         assert_eq!(denied.unwrap().scope, "/subscriptions/s/resourceGroups/g");
         assert_eq!(ArmPath::parse("/subscriptions//x"), None);
+    }
+
+    #[test]
+    fn what_arm_answers_itself_is_told_apart_from_paths_that_lead_nowhere() {
+        let kind = |path: &str| ArmPath::parse(path).unwrap().kind();
+        for (path, expected) in [
+            ("/subscriptions/s/resources", "resources"),
+            ("/subscriptions/s/resourceGroups/g/resources", "resources"),
+            ("/subscriptions/s/locations", "locations"),
+            ("/subscriptions/s/providers", "providers"),
+            ("/providers", "providers"),
+            ("/tenants", "tenants"),
+        ] {
+            assert_eq!(kind(path), format!("microsoft.resources/{expected}"), "{path}");
+        }
+        for path in [
+            "/nothing",
+            "/subscriptions/s/nothing",
+            "/subscriptions/s/resourceGroups/g/x/y",
+        ] {
+            assert_eq!(kind(path), "", "{path}");
+        }
     }
 }

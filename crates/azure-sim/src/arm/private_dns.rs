@@ -1,20 +1,20 @@
-//! Private zones, their links and A records (azure.md §4.1). Zones and links are written by operations polled at `Location`;
-//! record sets are synchronous.
+//! Private zones and their links (azure.md §4.1), written by operations that are polled by either header; what such a zone
+//! holds is in `super::record_sets`.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, ArmError};
 use super::call::{Call, Headers};
-use super::path::{name_of, parent_of};
-use crate::json::{flag, list, set, text};
+use super::path::name_of;
+use super::record_sets::{LINK, ZONE, refresh_zone};
+use crate::json::{flag, set, text};
 use crate::latency::Work;
 use crate::operations::Last;
 use crate::world::{World, key};
-
-const ZONE: &str = "microsoft.network/privatednszones";
-const LINK: &str = "microsoft.network/privatednszones/virtualnetworklinks";
 
 /// Answers requests for zones.
 pub(crate) fn serve_zone(call: &mut Call<'_>) -> Result<Answer, ArmError> {
@@ -29,7 +29,7 @@ pub(crate) fn serve_zone(call: &mut Call<'_>) -> Result<Answer, ArmError> {
             if existed {
                 call.edit(&id, |b| set(b, &["tags"], tags_of(&body)));
             } else {
-                call.put(&id, zone_body(&id, tags_of(&body), "Creating"));
+                create_zone(call.world, &id, tags_of(&body), "Creating", call.now);
             }
             finish(call, Work::Zone, &id)
         }
@@ -62,7 +62,7 @@ fn delete_zone(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
         world.remove_tree(&zone, at);
         Ok(())
     });
-    call.accepted_empty(&operation, Headers::Location)
+    call.accepted_empty(&operation, Headers::Both)
 }
 
 /// 202 with an empty object and `Location`; at the end the resource is `Succeeded`.
@@ -77,29 +77,27 @@ fn finish(call: &mut Call<'_>, work: Work, id: &str) -> Result<Answer, ArmError>
         });
         Ok(())
     });
-    Ok(call.poll_headers(Answer::new(202, json!({})), &operation, Headers::Location))
+    Ok(call.poll_headers(Answer::new(202, json!({})), &operation, Headers::Both))
+}
+
+/// Makes a zone with the SOA that every zone has.
+pub(crate) fn create_zone(world: &mut World, id: &str, tags: Value, state: &str, now: Duration) {
+    world.put(id, zone_body(id, tags, state), now);
+    super::record_sets::write_authority(world, id, now);
+    refresh_zone(world, id, now);
 }
 
 /// The body of a new zone.
-pub(crate) fn zone_body(id: &str, tags: Value, state: &str) -> Value {
+fn zone_body(id: &str, tags: Value, state: &str) -> Value {
     json!({
         "id": id, "name": name_of(id), "type": "Microsoft.Network/privateDnsZones", "location": "global", "tags": tags,
         "properties": {
-            "provisioningState": state, "maxNumberOfRecordSets": 25000, "maxNumberOfVirtualNetworkLinks": 1000,
+            "provisioningState": state, "internalId": URL_SAFE_NO_PAD.encode(format!("ImmutableZoneIdentity;{};0", key(id))),
+            "maxNumberOfRecordSets": 25000, "maxNumberOfVirtualNetworkLinks": 1000,
             "maxNumberOfVirtualNetworkLinksWithRegistration": 100, "numberOfRecordSets": 1,
             "numberOfVirtualNetworkLinks": 0, "numberOfVirtualNetworkLinksWithRegistration": 0,
         },
     })
-}
-
-/// Counts a zone's records and links anew.
-pub(crate) fn refresh_zone(world: &mut World, zone: &str, now: Duration) {
-    let records = world.below(zone).filter(|r| r.kind == format!("{ZONE}/a")).count() + 1;
-    let links = world.below(zone).filter(|r| r.kind == LINK).count();
-    world.edit(zone, now, |b| {
-        set(b, &["properties", "numberOfRecordSets"], json!(records));
-        set(b, &["properties", "numberOfVirtualNetworkLinks"], json!(links));
-    });
 }
 
 /// Answers requests for links.
@@ -111,7 +109,14 @@ pub(crate) fn serve_link(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         "PATCH" => {
             call.check_preconditions()?;
             let body = call.body()?;
-            let policy = body.pointer("/properties/resolutionPolicy").cloned();
+            let policy = match body.pointer("/properties/resolutionPolicy") {
+                Some(_) => Some(json!(check_policy(call, &call.path.parent(), &body)?)),
+                None => None,
+            };
+            let registration = body
+                .pointer("/properties/registrationEnabled")
+                .filter(|r| r.is_boolean())
+                .cloned();
             let edited = call.edit(&id, |b| {
                 if body.get("tags").is_some() {
                     set(b, &["tags"], tags_of(&body));
@@ -119,8 +124,12 @@ pub(crate) fn serve_link(call: &mut Call<'_>) -> Result<Answer, ArmError> {
                 if let Some(policy) = policy {
                     set(b, &["properties", "resolutionPolicy"], policy);
                 }
+                if let Some(registration) = registration {
+                    set(b, &["properties", "registrationEnabled"], registration);
+                }
             });
             if edited {
+                refresh_zone(call.world, &call.path.parent(), call.now);
                 finish(call, Work::Link, &id)
             } else {
                 Err(ArmError::not_found(&id))
@@ -199,7 +208,7 @@ fn refuse_overlap(call: &mut Call<'_>, zone: &str, other: &str) -> Result<Answer
     let operation = call.start(Work::Link, Last::NoContent, move |_, _| {
         Err(json!({ "code": "BadRequest", "message": said }))
     });
-    Ok(call.poll_headers(Answer::new(202, json!({})), &operation, Headers::Location))
+    Ok(call.poll_headers(Answer::new(202, json!({})), &operation, Headers::Both))
 }
 
 fn check_policy(call: &Call<'_>, zone: &str, body: &Value) -> Result<String, ArmError> {
@@ -258,7 +267,7 @@ fn delete_link(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
     };
     if lag.is_zero() {
         let operation = call.start(Work::Link, Last::NoContent, gone);
-        return call.accepted_empty(&operation, Headers::Location);
+        return call.accepted_empty(&operation, Headers::Both);
     }
     // The operation is over before the link is gone (azure.md §12, trap 15).
     let operation = call.start(Work::Link, Last::NoContent, |_, _| Ok(()));
@@ -274,90 +283,13 @@ fn delete_link(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
             resource: id.to_owned(),
             length: after.saturating_sub(call.now),
             last: Last::NoContent,
-            full_object: false,
+            started_by: String::new(),
             busy: Vec::new(),
             effect: Box::new(gone),
         },
         call.now,
     );
-    call.accepted_empty(&operation, Headers::Location)
-}
-
-/// Answers requests for A records.
-pub(crate) fn serve_record(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    let (id, zone) = (call.path.text.clone(), call.path.parent());
-    match call.method.as_str() {
-        "GET" => call.read(),
-        "PUT" | "PATCH" => {
-            if call.world.get(&zone).is_none() {
-                return Err(call.parent_missing(&zone));
-            }
-            call.check_preconditions()?;
-            let body = call.body()?;
-            let existed = call.world.get(&id).is_some();
-            if call.method == http::Method::PATCH && !existed {
-                return Err(ArmError::not_found(&id));
-            }
-            let (addresses, ttl) = addresses_of(&body)?;
-            let metadata = body.pointer("/properties/metadata").cloned().unwrap_or(json!({}));
-            let name = call.path.name().to_owned();
-            write_record(call.world, &zone, &name, (&addresses, ttl, metadata), call.now);
-            let status = if existed { 200 } else { 201 };
-            match call.world.get(&id) {
-                Some(record) => Ok(Answer::new(status, super::call::render(call.world, record))),
-                None => Err(ArmError::not_found(&id)),
-            }
-        }
-        "DELETE" => {
-            if call.world.get(&id).is_none() {
-                return Ok(Answer::empty(204));
-            }
-            call.check_preconditions()?;
-            call.world.remove(&id, call.now);
-            refresh_zone(call.world, &zone, call.now);
-            Ok(Answer::empty(200))
-        }
-        _ => Err(call.no_such_method()),
-    }
-}
-
-fn addresses_of(body: &Value) -> Result<(Vec<String>, u64), ArmError> {
-    let records = list(body, "/properties/aRecords");
-    if records.is_empty() || records.len() > 20 {
-        return Err(ArmError::bad_request("A record set holds between 1 and 20 records."));
-    }
-    let addresses: Vec<String> = records.iter().map(|r| text(r, "/ipv4Address").to_owned()).collect();
-    if let Some(bad) = addresses.iter().find(|a| a.parse::<std::net::Ipv4Addr>().is_err()) {
-        return Err(ArmError::bad_request(format!(
-            "The value '{bad}' is not a valid IPv4 address."
-        )));
-    }
-    match body.pointer("/properties/ttl").and_then(Value::as_u64) {
-        Some(ttl @ 1..=2_147_483_647) => Ok((addresses, ttl)),
-        Some(_) | None => Err(ArmError::bad_request(
-            "A record set needs a TTL between 1 and 2147483647.",
-        )),
-    }
-}
-
-/// Writes an A record set over whatever is there.
-pub(crate) fn write_record(
-    world: &mut World,
-    zone: &str,
-    name: &str,
-    (addresses, ttl, metadata): (&[String], u64, Value),
-    now: Duration,
-) {
-    let zone_id = world.get(zone).map_or(zone.to_owned(), |z| z.id.clone());
-    let id = format!("{zone_id}/A/{name}");
-    let records: Vec<Value> = addresses.iter().map(|a| json!({ "ipv4Address": a })).collect();
-    let body = json!({
-        "id": id, "name": name, "type": "Microsoft.Network/privateDnsZones/A",
-        "properties": {"fqdn": format!("{name}.{}.", name_of(&zone_id)), "ttl": ttl, "aRecords": records,
-            "metadata": metadata, "isAutoRegistered": false},
-    });
-    world.put(&id, body, now);
-    refresh_zone(world, &parent_of(&id), now);
+    call.accepted_empty(&operation, Headers::Both)
 }
 
 fn require_global(body: &Value) -> Result<(), ArmError> {

@@ -57,13 +57,9 @@ fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         busy.push(key(&wanted.target));
     }
     let endpoint = id.clone();
-    let operation = call.start_with(
-        Work::Endpoint,
-        Last::Resource(id.clone()),
-        busy,
-        false,
-        move |world, at| finish(world, &endpoint, collides, at),
-    );
+    let operation = call.start_with(Work::Endpoint, Last::Resource(id.clone()), busy, move |world, at| {
+        finish(world, &endpoint, collides, at)
+    });
     super::policies::plan_zone_groups(call, &operation);
     call.accepted(
         if before.is_some() { 200 } else { 201 },
@@ -109,6 +105,15 @@ fn check(call: &Call<'_>, id: &str) -> Result<Wanted, ArmError> {
     }
     let asked = text(connection, "/properties/privateLinkServiceId");
     let target = call.world.get(asked).filter(|t| TargetKind::of(&t.kind).is_some());
+    let group = text(connection, "/properties/groupIds/0");
+    if let Some(target) = target
+        && !connections::group_exists(call.world, &body)
+        && connections::is_unmodelled_group(target, group)
+    {
+        return Err(ArmError::not_modelled(&format!(
+            "the group '{group}' of this storage account"
+        )));
+    }
     let Some(target) = target.filter(|_| connections::group_exists(call.world, &body)) else {
         return Err(ArmError::new(
             400,
@@ -240,7 +245,7 @@ fn write(call: &mut Call<'_>, id: &str, wanted: &Wanted, before: Option<&Value>)
     };
     let mut properties = json!({
         "provisioningState": if before.is_some() { "Updating" } else { "Creating" },
-        "resourceGuid": crate::json::guid(&["pe", &key(id)]),
+        "ipVersionType": "IPv4", "resourceGuid": crate::json::guid(&["pe", &key(id)]),
         "subnet": {"id": wanted.subnet},
         "privateLinkServiceConnections": [], "manualPrivateLinkServiceConnections": [],
         "ipConfigurations": list(&wanted.body, "/properties/ipConfigurations"),
@@ -311,11 +316,14 @@ pub(crate) fn connect(world: &mut World, id: &str, at: Duration) {
     let connected = connections::connection_id(world, id).is_some_and(|c| world.get(&c).is_some());
     if !connected && connections::status_of(&endpoint.body) != "Disconnected" {
         let pending = is_manual(&endpoint.body) || world.switches.approval_pending;
-        let (status, said) = match pending {
-            true => ("Pending", "Awaiting approval"),
-            false => ("Approved", "Auto-Approved"),
+        let asked = connection_of(&endpoint.body).map_or("", |c| text(c, "/properties/requestMessage"));
+        // What its owner reads while it waits is what was asked with.
+        let (status, said) = match (pending, asked) {
+            (true, "") => ("Pending", "Awaiting approval".to_owned()),
+            (true, asked) => ("Pending", asked.to_owned()),
+            (false, _) => ("Approved", "Auto-Approved".to_owned()),
         };
-        connections::set_state(world, id, status, said, at);
+        connections::set_state(world, id, status, &said, at);
         connections::after_first_endpoint(world, id, at);
     }
     connections::refresh_names(world, id, at);
@@ -341,7 +349,7 @@ fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     refuse_neighbours(call, &wanted, &id)?;
     call.edit(&id, |b| set(b, &["properties", "provisioningState"], json!("Deleting")));
     let (gone, busy) = (id.clone(), vec![key(&wanted.network), key(&wanted.subnet)]);
-    let operation = call.start_with(Work::Endpoint, Last::NoContent, busy, false, move |world, at| {
+    let operation = call.start_with(Work::Endpoint, Last::NoContent, busy, move |world, at| {
         remove(world, &gone, at);
         Ok(())
     });

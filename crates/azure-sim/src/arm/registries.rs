@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, ArmError};
-use super::call::{Call, Headers, render};
+use super::call::{Call, Headers};
 use super::path::name_of;
 use super::registry_accounts as accounts;
 use crate::json::{guid, list, set, text};
@@ -153,7 +153,8 @@ pub(crate) fn new_body(id: &str, asked: &Value, tenant: &str) -> Value {
         "id": id, "name": name, "type": "Microsoft.MachineLearningServices/registries", "location": location,
         "kind": null, "sku": {"name": "Basic", "tier": "Basic"}, "tags": tags,
         "identity": {"type": "SystemAssigned", "principalId": guid(&["registry identity", &key(id)]), "tenantId": tenant},
-        "systemData": {"createdAt": "2026-01-05T08:00:00.0000000+00:00", "createdByType": "Application"},
+        "systemData": {"createdAt": "2026-01-05T08:00:00.0000000+00:00", "createdByType": "Application",
+            "lastModifiedAt": "2026-01-05T08:00:00.0000000+00:00", "lastModifiedByType": "Application"},
         "properties": {
             "publicNetworkAccess": access,
             "discoveryUrl": format!("https://{primary}.api.azureml.ms/registrymanagement/v1.0/registries/{name}/discovery"),
@@ -332,12 +333,11 @@ fn answer_put(
         }
         return call.path_answer(status);
     }
-    let full = form == RegistryPut::FullObjectPoll;
-    let operation = call.start_with(work, last, Vec::new(), full, effect);
+    let operation = call.start(work, last, effect);
     let headers = match form {
         RegistryPut::Empty202AsyncOperation | RegistryPut::Immediate200 => Headers::AsyncOperation,
         RegistryPut::Empty202Location => Headers::Location,
-        RegistryPut::FullObjectPoll => Headers::Both,
+        RegistryPut::Empty202Both => Headers::Both,
     };
     call.accepted_empty(&operation, headers)
 }
@@ -422,7 +422,38 @@ pub(crate) fn by_name<'a>(world: &'a World, name: &str) -> Option<&'a crate::wor
         .find(|r| name_of(&r.id).eq_ignore_ascii_case(name))
 }
 
-/// The registry as a GET would answer it, for the poll form that has no `status`.
-pub(crate) fn full_object(world: &World, id: &str) -> Value {
-    world.get(id).map_or(Value::Null, |r| render(world, r))
+/// The answer in the words of the version that was asked for: before 2023-08-01 connections had another name, and before
+/// 2023-04-01 their state had the name that it has everywhere else ({bicep-types}).
+pub(crate) fn as_of_version(mut answer: Answer, kind: &str, version: &str) -> Answer {
+    if kind != crate::targets::REGISTRY || version >= "2023-08-01" {
+        return answer;
+    }
+    let Some(body) = answer.body.as_mut() else {
+        return answer;
+    };
+    let shown = match body.get_mut("value").and_then(Value::as_array_mut) {
+        Some(items) => items.iter_mut().collect(),
+        None => vec![body],
+    };
+    for properties in shown
+        .into_iter()
+        .filter_map(|r| r.get_mut("properties"))
+        .filter_map(Value::as_object_mut)
+    {
+        let Some(mut connections) = properties.remove("registryPrivateEndpointConnections") else {
+            continue;
+        };
+        let own = connections
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+            .filter_map(|c| c.get_mut("properties"));
+        for connection in own.filter_map(Value::as_object_mut).filter(|_| version < "2023-04-01") {
+            if let Some(state) = connection.remove("registryPrivateLinkServiceConnectionState") {
+                connection.insert("privateLinkServiceConnectionState".to_owned(), state);
+            }
+        }
+        properties.insert("privateEndpointConnections".to_owned(), connections);
+    }
+    answer
 }

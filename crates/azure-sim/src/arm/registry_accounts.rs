@@ -10,6 +10,9 @@ use crate::json::{digest, flag, guid, list, set, text};
 use crate::targets::{region, registry_guid};
 use crate::world::{World, key};
 
+/// When everything that the seed holds came to be.
+pub(crate) const BORN: &str = "2026-01-05T08:00:00.0000000Z";
+
 /// Id of the managed resource group of a registry.
 pub(crate) fn managed_group_id(registry_id: &str) -> String {
     let guid = guid(&["managed group", &key(registry_id)]);
@@ -154,12 +157,13 @@ fn account_name(registry_id: &str, what: &str) -> String {
 /// The body of a new storage account.
 pub(crate) fn storage_body(id: &str, location: &str, hierarchical: bool, access: &str) -> Value {
     let name = name_of(id);
+    let endpoint = |service: &str| format!("https://{name}.{service}.core.windows.net/");
     json!({
         "id": id, "name": name, "type": "Microsoft.Storage/storageAccounts", "location": location,
         "kind": "StorageV2", "sku": {"name": "Standard_LRS", "tier": "Standard"}, "tags": {},
         "properties": {
-            "provisioningState": "Succeeded", "creationTime": "2026-01-05T08:00:00.0000000Z",
-            "publicNetworkAccess": access,
+            "provisioningState": "Succeeded", "creationTime": BORN,
+            "keyCreationTime": {"key1": BORN, "key2": BORN}, "publicNetworkAccess": access,
             "networkAcls": {
                 "bypass": "AzureServices", "virtualNetworkRules": [], "ipRules": [], "ipv6Rules": [],
                 "resourceAccessRules": [], "defaultAction": "Allow",
@@ -168,10 +172,18 @@ pub(crate) fn storage_body(id: &str, location: &str, hierarchical: bool, access:
             "supportsHttpsTrafficOnly": true, "isHnsEnabled": hierarchical, "primaryLocation": region(location),
             "statusOfPrimary": "available", "accessTier": "Hot",
             "primaryEndpoints": {
-                "blob": format!("https://{name}.blob.core.windows.net/"),
-                "dfs": format!("https://{name}.dfs.core.windows.net/"),
+                "blob": endpoint("blob"), "dfs": endpoint("dfs"), "file": endpoint("file"), "queue": endpoint("queue"),
+                "table": endpoint("table"), "web": format!("https://{name}.z6.web.core.windows.net/"),
             },
-            "privateEndpointConnections": [],
+            "encryption": {
+                "keySource": "Microsoft.Storage", "requireInfrastructureEncryption": false,
+                "services": {
+                    "blob": {"enabled": true, "keyType": "Account", "lastEnabledTime": BORN},
+                    "file": {"enabled": true, "keyType": "Account", "lastEnabledTime": BORN},
+                },
+            },
+            "allowCrossTenantReplication": false, "defaultToOAuthAuthentication": false, "dnsEndpointType": "Standard",
+            "largeFileSharesState": "Disabled", "privateEndpointConnections": [],
         },
     })
 }
@@ -182,16 +194,18 @@ pub(crate) fn container_registry_body(id: &str, location: &str, sku: &str, acces
     json!({
         "id": id, "name": name, "type": "Microsoft.ContainerRegistry/registries", "location": location,
         "sku": {"name": sku, "tier": sku}, "tags": {},
+        "systemData": {"createdAt": BORN, "createdByType": "Application", "lastModifiedAt": BORN,
+            "lastModifiedByType": "Application"},
         "properties": {
             "loginServer": format!("{}.azurecr.io", name.to_ascii_lowercase()),
-            "creationDate": "2026-01-05T08:00:00.0000000Z", "provisioningState": "Succeeded",
+            "creationDate": BORN, "provisioningState": "Succeeded",
             "adminUserEnabled": false, "anonymousPullEnabled": false, "publicNetworkAccess": access,
             "networkRuleBypassOptions": "AzureServices", "networkRuleBypassAllowedForTasks": false,
             "networkRuleSet": {"defaultAction": "Allow", "ipRules": []},
             "dataEndpointEnabled": false, "dataEndpointHostNames": [],
             "policies": {
                 "quarantinePolicy": {"status": "disabled"}, "trustPolicy": {"type": "Notary", "status": "disabled"},
-                "retentionPolicy": {"days": 7, "status": "disabled"}, "exportPolicy": {"status": "enabled"},
+                "retentionPolicy": {"days": 7, "lastUpdatedTime": BORN, "status": "disabled"}, "exportPolicy": {"status": "enabled"},
                 "azureADAuthenticationAsArmPolicy": {"status": "enabled"},
             },
             "encryption": {"status": "disabled"}, "zoneRedundancy": "Disabled",
@@ -218,7 +232,9 @@ pub(crate) fn add_replica(world: &mut World, acr: &str, location: &str, now: Dur
     let body = json!({
         "id": id, "name": name, "type": "Microsoft.ContainerRegistry/registries/replications", "location": location,
         "tags": {},
-        "properties": {"provisioningState": "Succeeded", "status": {"displayStatus": "Ready"},
+        "systemData": {"createdAt": BORN, "createdByType": "Application", "lastModifiedAt": BORN,
+            "lastModifiedByType": "Application"},
+        "properties": {"provisioningState": "Succeeded", "status": {"displayStatus": "Ready", "timestamp": BORN},
             "regionEndpointEnabled": true, "zoneRedundancy": "Disabled"},
     });
     world.put(&id, body, now);
@@ -309,7 +325,8 @@ pub(crate) fn discovery(world: &World, registry_id: &str, tenant: &str) -> Value
         "registryName": text(&registry.body, "/name"), "tenantId": tenant, "primaryRegion": primary, "regions": regions,
         "subscriptionId": subscription_of(&registry.id),
         "resourceGroup": registry.id.split('/').nth(4).unwrap_or(""),
-        "workspaceName": text(&registry.body, "/name"), "primaryRegionResourceProviderUri": provider,
+        // Azure ends this one in a slash, and no other.
+        "workspaceName": text(&registry.body, "/name"), "primaryRegionResourceProviderUri": format!("{provider}/"),
         "registryFqdns": fqdns,
     })
 }

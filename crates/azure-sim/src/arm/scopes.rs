@@ -1,32 +1,15 @@
-//! Subscriptions, resource groups, providers, and what lies on scopes: deny assignments and policies.
+//! Resource groups, and what lies on scopes: deny assignments and policies.
 
 use serde_json::{Value, json};
 
 use super::answer::{Answer, ArmError};
-use super::call::Call;
+use super::call::{Call, Headers};
 use super::path::name_of;
-use super::versions::{NEWEST, SERVED};
 use crate::json::set;
+use crate::latency::Work;
+use crate::operations::Last;
 use crate::permissions::{allowed, deny_assignments_at};
-
-/// Answers requests for subscriptions.
-pub(crate) fn serve_subscription(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    if call.method != http::Method::GET {
-        return Err(call.no_such_method());
-    }
-    if !call.path.is_collection() {
-        return call.read();
-    }
-    let readable = call.world.of_kind("microsoft.resources/subscriptions").filter(|s| {
-        allowed(
-            call.world,
-            &call.principal,
-            "Microsoft.Resources/subscriptions/read",
-            &s.id,
-        )
-    });
-    Ok(Answer::list(readable.map(|s| s.body.clone()).collect()))
-}
+use crate::world::World;
 
 /// Answers requests for resource groups: reading, and the synchronous PUT.
 pub(crate) fn serve_group(call: &mut Call<'_>) -> Result<Answer, ArmError> {
@@ -44,19 +27,61 @@ pub(crate) fn serve_group(call: &mut Call<'_>) -> Result<Answer, ArmError> {
             Some(group) => Ok(Answer::new(200, group.body.clone())),
             None => Err(group_missing(call.path.group.as_deref().unwrap_or(""))),
         },
-        "HEAD" => Ok(Answer::empty(if call.world.get(&id).is_some() { 204 } else { 404 })),
-        "PUT" => {
-            let body = call.body()?;
-            let existed = call.world.get(&id).is_some();
-            let mut group = group_body(&id, crate::json::text(&body, "/location"));
-            if let Some(tags) = body.get("tags").filter(|t| t.is_object()) {
-                set(&mut group, &["tags"], tags.clone());
-            }
-            call.put(&id, group);
-            call.path_answer(if existed { 200 } else { 201 })
-        }
+        "PUT" | "PATCH" => write_group(call, &id),
+        "DELETE" => delete_group(call, &id),
         _ => Err(call.no_such_method()),
     }
+}
+
+fn write_group(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
+    let body = call.body()?;
+    let before = call.world.get(id).map(|g| g.body.clone());
+    let existed = before.is_some();
+    if !existed && call.method == http::Method::PATCH {
+        return Err(group_missing(call.path.group.as_deref().unwrap_or("")));
+    }
+    let mut group = before.unwrap_or_else(|| group_body(id, crate::json::text(&body, "/location")));
+    match body.get("tags").filter(|t| t.is_object()) {
+        Some(tags) => set(&mut group, &["tags"], tags.clone()),
+        None if call.method == http::Method::PUT => set(&mut group, &["tags"], json!({})),
+        None => {}
+    }
+    call.put(id, group);
+    call.path_answer(if existed { 200 } else { 201 })
+}
+
+/// A group goes with all that is in it; that of a registry goes only with its registry.
+fn delete_group(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
+    if call.world.get(id).is_none() {
+        return Err(group_missing(call.path.group.as_deref().unwrap_or("")));
+    }
+    if let Some(owner) = crate::permissions::registry_of_managed_group(call.world, id) {
+        let said = format!("The resource group '{id}' is managed by '{owner}' and cannot be deleted by itself.");
+        return Err(ArmError::new(403, "DenyAssignmentAuthorizationFailed", said));
+    }
+    let gone = id.to_owned();
+    let operation = call.start(Work::ResourceGroup, Last::NoContent, move |world, at| {
+        // Endpoints first, so that nothing is left that names a target which is gone.
+        let of_kind = |world: &World, wanted: fn(&str) -> bool| -> Vec<String> {
+            world
+                .below(&gone)
+                .filter(|r| wanted(&r.kind))
+                .map(|r| r.id.clone())
+                .collect()
+        };
+        for endpoint in of_kind(world, |kind| kind == crate::targets::PRIVATE_ENDPOINT) {
+            super::private_endpoints::remove(world, &endpoint, at);
+        }
+        for target in of_kind(world, |kind| crate::targets::TargetKind::of(kind).is_some()) {
+            super::registry_accounts::remove_target(world, &target, at);
+        }
+        for network in of_kind(world, |kind| kind == "microsoft.network/virtualnetworks") {
+            super::networks::remove(world, &network, at);
+        }
+        world.remove_tree(&gone, at);
+        Ok(())
+    });
+    call.accepted_empty(&operation, Headers::Location)
 }
 
 /// The body of a resource group.
@@ -74,42 +99,6 @@ pub(crate) fn group_missing(name: &str) -> ArmError {
         "ResourceGroupNotFound",
         format!("Resource group '{name}' could not be found."),
     )
-}
-
-/// Answers `GET …/providers/{namespace}`: whether it is registered, and its types with their versions.
-pub(crate) fn serve_provider(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    let asked = call.path.namespace.clone().unwrap_or_default();
-    let served = |s: &&super::versions::Served| s.namespace.eq_ignore_ascii_case(&asked);
-    let Some(namespace) = SERVED.iter().find(served).map(|s| s.namespace) else {
-        let said = format!("The resource namespace '{asked}' is invalid.");
-        return Err(ArmError::new(404, "InvalidResourceNamespace", said));
-    };
-    let newest = call.world.switches.newest_api_versions;
-    let types: Vec<Value> = SERVED
-        .iter()
-        .filter(served)
-        .map(|s| {
-            let newer = NEWEST
-                .iter()
-                .filter(|_| newest && s.name == "registries" && namespace.ends_with("LearningServices"));
-            let versions: Vec<&str> = newer.rev().chain(s.versions.iter().rev()).copied().collect();
-            json!({ "resourceType": s.name, "apiVersions": versions, "locations": ["West Europe", "North Europe"] })
-        })
-        .collect();
-    let subscription = call.path.subscription.clone().unwrap_or_default().to_ascii_lowercase();
-    let missing = call
-        .control
-        .unregistered
-        .get(&subscription)
-        .is_some_and(|u| u.contains(&namespace.to_ascii_lowercase()));
-    let scope = call.path.scope.clone();
-    let mut body =
-        json!({ "id": format!("{scope}/providers/{namespace}"), "namespace": namespace, "resourceTypes": types });
-    if call.path.subscription.is_some() {
-        body["registrationState"] = json!(if missing { "NotRegistered" } else { "Registered" });
-        body["registrationPolicy"] = json!("RegistrationRequired");
-    }
-    Ok(Answer::new(200, body))
 }
 
 /// Answers lists of deny assignments at a scope.

@@ -9,7 +9,7 @@ use super::answer::{Answer, ArmError};
 use super::call::{Call, Headers};
 use super::endpoint_addresses::names_of;
 use super::path::{name_of, parent_of};
-use super::private_dns;
+use super::record_sets;
 use crate::json::{guid, list, set, text};
 use crate::latency::Work;
 use crate::operations::Last;
@@ -174,7 +174,7 @@ fn records_of(group: &Value) -> Vec<String> {
 fn remove_records(world: &mut World, records: impl Iterator<Item = String>, now: Duration) {
     for record in records {
         world.remove(&record, now);
-        private_dns::refresh_zone(world, &parent_of(&record), now);
+        record_sets::refresh_zone(world, &parent_of(&record), now);
     }
 }
 
@@ -212,7 +212,7 @@ pub(crate) fn write_records(world: &mut World, endpoint_id: &str, now: Duration)
                     .collect();
                 let metadata = json!({ "creator": format!(
                     "created by private endpoint {} with resource guid {}", name_of(endpoint_id), guid(&["pe", endpoint_id])) });
-                private_dns::write_record(world, &zone, &name.record, (&addresses, TTL, metadata), now);
+                record_sets::write_addresses(world, &zone, &name.record, (&addresses, TTL, metadata), now);
                 sets.push(json!({
                     "recordType": "A", "recordSetName": name.record, "fqdn": name.private_fqdn(), "ttl": TTL,
                     "ipAddresses": addresses, "provisioningState": "Succeeded",

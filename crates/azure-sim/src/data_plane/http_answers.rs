@@ -188,8 +188,17 @@ fn storage_content(request: &Request<'_>) -> HttpAnswer {
     let query = request.head.uri.query().unwrap_or_default();
     if query.split('&').any(|pair| pair == "comp=list") {
         let endpoint = &request.fqdn;
+        // Without a container in the path it is containers that are listed.
+        let name = request.head.uri.path().trim_matches('/');
+        let (items, container) = match name.is_empty() {
+            true => ("Containers", String::new()),
+            false => (
+                "Blobs",
+                format!(" ContainerName=\"{}\"", name.replace(['&', '<', '>', '"'], "")),
+            ),
+        };
         let body = format!(
-            "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ServiceEndpoint=\"https://{endpoint}/\"><NextMarker /></EnumerationResults>"
+            "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ServiceEndpoint=\"https://{endpoint}/\"{container}><{items} /><NextMarker /></EnumerationResults>"
         );
         return HttpAnswer::new(StatusCode::OK, "application/xml", body);
     }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::building::{Builder, START};
 use super::{DenyAssignmentSeed, EndpointSeed, WorkspaceSeed, ZoneSeed};
 use crate::arm::path::name_of;
-use crate::arm::{private_dns, private_endpoints};
+use crate::arm::registry_accounts::BORN;
+use crate::arm::{private_dns, private_endpoints, record_sets};
 use crate::json::{guid, set};
 use crate::log_analytics::{Caller, customer_id};
 use crate::oracle::{registry_id, targets_of};
@@ -20,8 +21,7 @@ impl Builder<'_> {
             return;
         };
         let id = format!("{scope}/providers/Microsoft.Network/privateDnsZones/{}", zone.name);
-        self.world
-            .put(&id, private_dns::zone_body(&id, json!(zone.tags), "Succeeded"), START);
+        private_dns::create_zone(&mut self.world, &id, json!(zone.tags), "Succeeded", START);
         for link in &zone.links {
             let Some(network) = self.vnet(&format!("{field}.links"), link) else {
                 continue;
@@ -38,9 +38,9 @@ impl Builder<'_> {
         }
         for (name, addresses) in &zone.records {
             let addresses: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
-            private_dns::write_record(&mut self.world, &id, name, (&addresses, 3600, json!({})), START);
+            record_sets::write_addresses(&mut self.world, &id, name, (&addresses, 3600, json!({})), START);
         }
-        private_dns::refresh_zone(&mut self.world, &id, START);
+        record_sets::refresh_zone(&mut self.world, &id, START);
     }
 
     pub(super) fn endpoint(&mut self, endpoint: &EndpointSeed) {
@@ -75,7 +75,10 @@ impl Builder<'_> {
             "id": id, "name": endpoint.name, "type": "Microsoft.Network/privateEndpoints", "location": location, "tags": {},
             "properties": {
                 "provisioningState": "Succeeded", "subnet": {"id": subnet},
-                "privateLinkServiceConnections": [{"name": endpoint.name, "properties": {
+                "ipVersionType": "IPv4", "resourceGuid": guid(&["pe", &id.to_lowercase()]),
+                "privateLinkServiceConnections": [{"name": endpoint.name,
+                    "id": format!("{id}/privateLinkServiceConnections/{}", endpoint.name),
+                    "type": "Microsoft.Network/privateEndpoints/privateLinkServiceConnections", "properties": {
                     "provisioningState": "Succeeded", "privateLinkServiceId": target, "groupIds": [endpoint.group_id],
                     "privateLinkServiceConnectionState": {"status": "Pending", "description": ""}}}],
                 "manualPrivateLinkServiceConnections": [], "ipConfigurations": [], "networkInterfaces": [],
@@ -180,7 +183,8 @@ impl Builder<'_> {
             "id": id, "name": workspace.name, "type": "Microsoft.OperationalInsights/workspaces",
             "location": "westeurope", "tags": {},
             "properties": {"customerId": customer_id(&id), "provisioningState": "Succeeded", "retentionInDays": 30,
-                "sku": {"name": "PerGB2018"}},
+                "createdDate": BORN, "modifiedDate": BORN, "sku": {"name": "PerGB2018", "lastSkuUpdate": BORN},
+                "publicNetworkAccessForIngestion": "Enabled", "publicNetworkAccessForQuery": "Enabled"},
         });
         self.world.put(&id, body, START);
     }

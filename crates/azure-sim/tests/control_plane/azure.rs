@@ -93,11 +93,11 @@ impl Azure {
     }
 
     pub(crate) async fn sign_in(&self, client: &str, secret: &str) -> String {
-        self.sign_in_for("https://management.azure.com", client, secret).await
+        self.sign_in_for(client, secret, "https://management.azure.com").await
     }
 
-    /// The same with a token for another audience.
-    pub(crate) async fn sign_in_for(&self, audience: &str, client: &str, secret: &str) -> String {
+    /// A token for another service than ARM.
+    pub(crate) async fn sign_in_for(&self, client: &str, secret: &str, audience: &str) -> String {
         let form = format!(
             "grant_type=client_credentials&client_id={client}&client_secret={secret}&scope={audience}/.default"
         );

@@ -16,6 +16,8 @@ mod faults;
 mod https;
 mod locks;
 mod logs;
+mod manners;
+mod networks;
 mod nonsense;
 mod oracle;
 mod policies;

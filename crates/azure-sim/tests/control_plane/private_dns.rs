@@ -13,15 +13,23 @@ fn link_body(network: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn zones_and_links_are_polled_at_location_and_answer_an_empty_object() {
+async fn zones_and_links_are_polled_by_either_header_and_answer_an_empty_object() {
     let azure = Azure::new().await;
     let id = zone(BLOB);
     let started = azure.put(&id, DNS, json!({"location": "global"})).await;
     assert_eq!((started.status, started.body.clone()), (202, json!({})));
-    assert!(started.header("location").is_some() && started.header("azure-asyncoperation").is_none());
-    let polled = azure.poll(started.header("location").unwrap()).await;
+    let (status, result) = (
+        started.header("azure-asyncoperation").unwrap(),
+        started.header("location").unwrap(),
+    );
+    let below = "/resourceGroups/dns/providers/Microsoft.Network/privateDnsOperation";
+    assert!(status.contains(&format!("{below}Statuses/")), "{status}");
+    assert!(result.contains(&format!("{below}Results/")), "{result}");
+    let polled = azure.poll(result).await;
     assert_eq!((polled.status, polled.bytes.len()), (202, 0));
-    assert_eq!(azure.finish(&started).await.text("/name"), BLOB);
+    assert_eq!(azure.poll(status).await.text("/status"), "InProgress");
+    assert_eq!(azure.finish(&started).await.text("/status"), "Succeeded");
+    assert_eq!(azure.poll(result).await.text("/name"), BLOB);
     let link = format!("{id}/virtualNetworkLinks/hub");
     let started = azure.put(&link, DNS, link_body("hub")).await;
     assert_eq!(
@@ -68,7 +76,12 @@ async fn linking_a_network_to_a_second_zone_of_the_same_name_fails_late_with_bad
         .await;
     assert_eq!(started.status, 202);
     let ended = azure.finish(&started).await;
-    assert_eq!((ended.status, ended.code()), (400, "BadRequest"));
+    assert_eq!(
+        (ended.status, ended.text("/status"), ended.code()),
+        (200, "Failed", "BadRequest")
+    );
+    let result = azure.poll(started.header("location").unwrap()).await;
+    assert_eq!((result.status, result.code()), (400, "BadRequest"));
     assert!(ended.text("/error/message").contains("overlapping namespaces"));
     assert_eq!(azure.world(&format!("{id}/virtualNetworkLinks/sandbox")), Value::Null);
     let again = azure
@@ -134,11 +147,14 @@ async fn a_deleted_link_can_outlive_its_operation() {
     let busy = azure.delete(&id, DNS).await;
     assert_eq!((busy.status, busy.code()), (409, "CannotDeleteResource"));
     let started = azure.delete(&link, DNS).await;
-    assert_eq!(azure.finish(&started).await.status, 204);
+    assert_eq!(azure.finish(&started).await.text("/status"), "Succeeded");
     assert_eq!(azure.get(&link, DNS).await.status, 200);
     azure.sim.advance(Duration::from_secs(41));
     assert_eq!(azure.get(&link, DNS).await.status, 404);
-    assert_eq!(azure.finish(&azure.delete(&id, DNS).await).await.status, 204);
+    assert_eq!(
+        azure.finish(&azure.delete(&id, DNS).await).await.text("/status"),
+        "Succeeded"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,10 +81,22 @@ async fn api_versions_are_demanded_and_checked_by_type() {
             "ResourceNotFound",
         ),
         (
-            format!("{scope}/Microsoft.Network/loadBalancers/x"),
+            format!("{scope}/Microsoft.Network/loadBalancer/x"),
             NETWORK,
             404,
             "InvalidResourceType",
+        ),
+        (
+            format!("{scope}/Contoso.Network/loadBalancers/x"),
+            NETWORK,
+            404,
+            "InvalidResourceNamespace",
+        ),
+        (
+            format!("{scope}/Microsoft.Network/loadBalancers/x"),
+            NETWORK,
+            501,
+            "NotModelledByAzureSim",
         ),
         (
             format!("{scope}/Microsoft.Network/privateEndpoints/x"),

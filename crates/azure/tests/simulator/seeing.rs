@@ -48,6 +48,31 @@ async fn a_public_registry_is_seen_with_everything_behind_it() {
 }
 
 #[tokio::test]
+async fn lists_in_pages_of_one_are_read_to_their_end() {
+    let bench = Bench::new();
+    let sandbox = bench.body(&sandbox_zone());
+    for group in ["dns", "network"] {
+        let zone = sandbox_zone().to_string().replace("/sandbox/", &format!("/{group}/"));
+        let mut body = sandbox.clone();
+        body["id"] = json!(zone);
+        bench.simulator.put_by_hand(&zone, body);
+    }
+    let whole = bench.observe().await;
+    bench.simulator.set_switches(|s| s.page_size = 1);
+    let paged = bench.observe().await;
+    assert!(seen(&whole.zones_elsewhere).len() > 1, "{:?}", whole.zones_elsewhere);
+    assert_eq!(seen(&paged.zones_elsewhere), seen(&whole.zones_elsewhere));
+    assert_eq!(paged.endpoints.len(), whole.endpoints.len());
+    assert_eq!(seen(&paged.deny_assignments), seen(&whole.deny_assignments));
+    let followed = bench.simulator.journal().snapshot();
+    let followed = followed.iter().filter(|r| match &r.entry {
+        azure_sim::journal::Entry::Request(request) => request.path.contains("skipToken"),
+        _ => false,
+    });
+    assert!(followed.count() > 0, "no list had a second page");
+}
+
+#[tokio::test]
 async fn two_regions_with_hierarchical_storage_need_an_endpoint_for_each_group() {
     let bench = Bench::of(world("two-regions"), settings());
     let azure = bench.observe().await;

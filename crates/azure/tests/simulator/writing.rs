@@ -211,7 +211,7 @@ async fn closing_a_registry_keeps_fields_that_nobody_knows_however_azure_answers
     for form in [
         RegistryPut::Empty202AsyncOperation,
         RegistryPut::Empty202Location,
-        RegistryPut::FullObjectPoll,
+        RegistryPut::Empty202Both,
         RegistryPut::Immediate200,
     ] {
         let mut bench = Bench::new();

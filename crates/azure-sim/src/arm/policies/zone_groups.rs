@@ -45,7 +45,7 @@ pub(crate) fn plan_zone_groups(call: &mut Call<'_>, operation: &str) {
             resource: format!("{endpoint}/privateDnsZoneGroups/deployedByPolicy"),
             length: ends.saturating_add(delay).saturating_sub(call.now),
             last: Last::NoContent,
-            full_object: false,
+            started_by: String::new(),
             busy: Vec::new(),
             effect: Box::new(move |world, at| {
                 let actor = std::mem::replace(&mut world.actor, Actor::Policy);
