@@ -263,8 +263,10 @@ fn distinct(link: &PrivateLink) -> Result<(), CloudError> {
 fn check_versions(versions: &BTreeMap<String, ApiVersion>) -> Result<(), CloudError> {
     let is = |kind: &str, known: &str| kind.eq_ignore_ascii_case(known);
     for kind in versions.keys() {
-        let below = |known: &&str| kind.len() > known.len() && is_below(kind, known);
-        if !RESOURCE_TYPES.iter().any(|known| is(kind, known) || below(&known)) {
+        if !RESOURCE_TYPES
+            .iter()
+            .any(|known| is(kind, known) || is_below(kind, known))
+        {
             let reason = format!(
                 "the operator asks for no such type: write one of {}",
                 RESOURCE_TYPES.join(", ")

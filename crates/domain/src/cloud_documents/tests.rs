@@ -126,8 +126,8 @@ fn whatever_the_operator_may_ask_for_has_an_api_version_and_no_entry_is_left_ove
             assert!(cloud.api_versions.of(kind).is_some(), "{built_in}: {kind}");
         }
         for known in RESOURCE_TYPES {
-            let used = |kind: &&&str| kind.eq_ignore_ascii_case(known) || is_below(kind, known);
-            assert!(types.iter().any(|kind| used(&kind)), "nothing asks for {known}");
+            let used = |kind: &&str| kind.eq_ignore_ascii_case(known) || is_below(kind, known);
+            assert!(types.iter().any(used), "nothing asks for {known}");
         }
     }
 }
