@@ -72,7 +72,7 @@ build_both() {
   trap cleanup EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  say 'building the demo and its control plane side by side: about ten minutes on two cores, once per machine'
+  say 'building the demo and its control plane side by side: once per machine, some minutes'
   tools/control-plane.sh --print >"$scratch/assets" 2>"$scratch/plane" &
   plane=$!
   CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=100 CARGO_TERM_COLOR=never \

@@ -30,7 +30,8 @@ pub const LABEL_REGISTRY_UID: &str = "secureregistry.dev/registry-uid";
 pub const LABEL_VANTAGE_POINT: &str = "secureregistry.dev/vantage-point";
 /// Annotation on probes: since when their agent does not report. What such a probe says is as old as that.
 pub const ANNOTATION_SILENT_SINCE: &str = "secureregistry.dev/agent-silent-since";
-/// Annotation on the Lease that is a claim: its holder found no registry, and set about to create it.
+/// Annotation on the Lease that is a claim: its holder found no registry, and set about to create one that carries this value as the tag
+/// [`CREATED_TAG`].
 pub const ANNOTATION_CREATES_REGISTRY: &str = "secureregistry.dev/creates-registry";
 /// Annotation on `SecureRegistry` objects, `GENERATION/USER`: who made that generation of the spec, as the API server knew them. Admission
 /// policies see to it that of the current generation it says that, or nothing.
@@ -45,6 +46,8 @@ pub const OWNER_TAG: &str = "secureregistry-owner";
 
 /// Azure tag of a registry that says which object of which cluster holds it: `cluster/namespace/name/uid`.
 pub const CLAIM_TAG: &str = "secureregistry-claim";
+/// Tag on a registry that the operator created: the mark that the claim recorded before.
+pub const CREATED_TAG: &str = "secureregistry-created";
 
 /// Reserved name of the DNS zone group that we create below our own private endpoints.
 pub const ZONE_GROUP: &str = "secureregistry";

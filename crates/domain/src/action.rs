@@ -100,6 +100,8 @@ pub enum ClusterAction {
     RecordCreation {
         /// Name of the Lease.
         lease: String,
+        /// What the registry is to carry as its tag `secureregistry-created`.
+        mark: String,
     },
     /// Delete that Lease, if it is still ours.
     ReleaseClaim {

@@ -28,7 +28,7 @@ impl fmt::Display for ClusterAction {
                     "take over the claim on the registry (Lease {lease}) from an object that is gone"
                 )
             }
-            ClusterAction::RecordCreation { lease } => {
+            ClusterAction::RecordCreation { lease, mark: _ } => {
                 write!(f, "record that the registry is created by this object (Lease {lease})")
             }
             ClusterAction::ReleaseClaim { lease } => write!(f, "give back the claim on the registry (Lease {lease})"),

@@ -112,7 +112,6 @@ pub struct MachineLearning {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discovery_endpoint: Option<HttpsUrl>,
     /// Suffixes of hosts outside the targets' names that discovery sends clients to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_host_suffixes: Vec<Fqdn>,
 }
 

@@ -280,8 +280,13 @@ fn check_versions(versions: &BTreeMap<String, ApiVersion>) -> Result<(), CloudEr
         }
     }
     for (known, oldest, lacks) in OLDEST {
-        for (kind, version) in versions.iter().filter(|(kind, _)| is(kind, known)) {
-            if version.as_str() < oldest {
+        // A preview of the oldest date came before it, and a child knows what its parent knows.
+        let too_old = |version: &str| version < oldest || version == format!("{oldest}-preview");
+        for (kind, version) in versions
+            .iter()
+            .filter(|(kind, _)| is(kind, known) || is_below(kind, known))
+        {
+            if too_old(version.as_str()) {
                 let reason = format!("{version} is too old, write {oldest} or a newer one: {lacks}");
                 return Err(CloudError::field(format!("apiVersions.{kind}"), reason));
             }

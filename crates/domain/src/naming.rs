@@ -94,7 +94,7 @@ impl Belonging {
 }
 
 /// Value of a tag. Azure's tag names ignore case.
-fn tag<'a>(tags: &'a BTreeMap<String, String>, named: &str) -> Option<&'a str> {
+pub fn tag<'a>(tags: &'a BTreeMap<String, String>, named: &str) -> Option<&'a str> {
     let (_, value) = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(named))?;
     Some(value)
 }

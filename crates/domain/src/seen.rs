@@ -194,9 +194,9 @@ pub struct Claim {
     pub uid: String,
     /// Whether that object may still exist. One that is gone goes on holding what may be closed in its name.
     pub alive: bool,
-    /// The holder found no registry there, and set about to create it: what stands there now is closed because it made it so. It is
-    /// recorded before the creation, and lost when the claim changes hands.
-    pub creates: bool,
+    /// The holder found no registry there, and set about to create one that carries this mark as a tag. It is recorded before the
+    /// creation, and lost when another object takes the Lease over.
+    pub creates: Option<String>,
 }
 
 /// What forbids or undoes opening again, or may.

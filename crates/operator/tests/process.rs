@@ -1,7 +1,7 @@
 //! The built operator as a process, against a real API server and without any Azure: what it waits for and says so, who leads
 //! when the leader goes, and how it ends.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +26,17 @@ async fn install(plane: &ControlPlane, part: &str) -> Result<()> {
     Ok(())
 }
 
+/// A cloud where nobody answers.
+fn nowhere() -> Result<PathBuf> {
+    let path = std::env::temp_dir().join(format!("sreg-nowhere-{}.yaml", std::process::id()));
+    let port = "https://127.0.0.1:9";
+    let document = format!(
+        "name: nowhere\nextends: AzurePublic\nauthorityHost: {port}\nresourceManager: {{endpoint: {port}, audience: {port}}}\n"
+    );
+    std::fs::write(&path, document)?;
+    Ok(path)
+}
+
 /// An operator whose Azure is a port that nobody listens at.
 async fn operator(plane: &ControlPlane, name: &str) -> Result<Process> {
     let kubeconfig = plane
@@ -39,10 +50,7 @@ async fn operator(plane: &ControlPlane, name: &str) -> Result<Process> {
             "--azure-tenant-id=tenant",
             "--azure-client-id=client",
         ])
-        .args([
-            "--azure-arm-endpoint=https://127.0.0.1:9",
-            "--azure-authority-host=https://127.0.0.1:9",
-        ])
+        .arg(format!("--azure-cloud-file={}", nowhere()?.display()))
         .args([
             "--lease-duration=6s",
             "--lease-grace=4s",

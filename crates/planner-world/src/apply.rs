@@ -71,7 +71,7 @@ impl World {
             holder: format!("{}/{}", self.desired.object.namespace, self.desired.object.name),
             uid: self.desired.object.uid.clone(),
             alive: true,
-            creates: false,
+            creates: None,
         };
         let cluster = &mut self.seen.cluster;
         match action {
@@ -79,9 +79,11 @@ impl World {
                 return refused(step, "somebody else holds it");
             }
             ClusterAction::Claim { .. } => cluster.claim = Fact::Seen(me),
-            ClusterAction::RecordCreation { .. } => {
-                if let Fact::Seen(claim) = &mut cluster.claim {
-                    claim.creates = claim.uid == me.uid;
+            ClusterAction::RecordCreation { mark, .. } => {
+                if let Fact::Seen(claim) = &mut cluster.claim
+                    && claim.uid == me.uid
+                {
+                    claim.creates = Some(mark.clone());
                 }
             }
             ClusterAction::ReleaseClaim { .. } => {

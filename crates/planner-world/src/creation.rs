@@ -1,5 +1,6 @@
 //! A registry that the operator creates.
 
+use sreg_api::names::CREATED_TAG;
 use sreg_api::registry::CreateSpec;
 
 use super::*;
@@ -21,13 +22,21 @@ impl World {
         world
     }
 
-    /// Its claim says that this object creates the registry.
-    pub fn record_creation(&mut self) {
+    /// Its claim says that this object creates a registry with this mark.
+    pub fn record_creation(&mut self, mark: &str) {
         self.seen.cluster.claim = Fact::Seen(Claim {
             holder: format!("{}/{}", self.desired.object.namespace, self.desired.object.name),
             uid: self.desired.object.uid.clone(),
             alive: true,
-            creates: true,
+            creates: Some(mark.to_owned()),
         });
+    }
+
+    /// The registry carries this mark.
+    pub fn mark_creation(&mut self, mark: &str) {
+        if let Fact::Seen(registry) = &mut self.seen.azure.registry {
+            registry.tags.insert(CREATED_TAG.into(), mark.into());
+            settings::touch_registry(registry);
+        }
     }
 }

@@ -65,7 +65,7 @@ impl World {
             holder: holder.into(),
             uid: "another".into(),
             alive,
-            creates: false,
+            creates: None,
         });
     }
 }

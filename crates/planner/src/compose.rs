@@ -147,12 +147,15 @@ fn invalid(view: &View<'_>) -> Plan {
 }
 
 fn tell_what_is_wrong(view: &View<'_>, draft: &mut Draft) {
+    let violations = Violation::sentence(&view.desired.violations);
+    // Administrators are asked once for all that is missing.
+    let ungranted: Vec<String> = view.desired.ungranted.iter().map(ToString::to_string).collect();
     let told = [
-        (WaitReason::InvalidSpecStalled, &view.desired.violations),
-        (WaitReason::NotGrantedStalled, &view.desired.ungranted),
+        (WaitReason::InvalidSpecStalled, violations),
+        (WaitReason::NotGrantedStalled, ungranted.join("; ")),
     ];
     for (reason, wrong) in told.into_iter().filter(|(_, wrong)| !wrong.is_empty()) {
-        draft.waiting(reason, Violation::sentence(wrong));
+        draft.waiting(reason, wrong);
     }
 }
 

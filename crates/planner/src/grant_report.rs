@@ -78,6 +78,10 @@ fn effective(spec: &RegistryGrantSpec, there: Option<&NamesThere>) -> Said {
         let said = "Namespaces and VantagePoints cannot be listed, so whom it serves is not known".to_owned();
         return (Truth::Unknown, "NotRead", said);
     };
+    if !grant_violations(spec).is_empty() {
+        let said = "some entries grant nothing: see Ready".to_owned();
+        return (Truth::False, "NotUnderstood", said);
+    }
     let served: Vec<&str> = there.served(spec).collect();
     let gone = |known: &dyn Fn(&str) -> bool, names: &'_ [String]| -> Vec<String> {
         names.iter().filter(|name| !known(name)).cloned().collect()

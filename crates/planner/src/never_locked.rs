@@ -7,8 +7,9 @@
 //! | was closed by somebody else | only with an approval |
 
 use sreg_api::ChangeKind;
-use sreg_domain::Digest;
+use sreg_api::names::CREATED_TAG;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
+use sreg_domain::{Digest, naming};
 
 use crate::approvals;
 use crate::gates::approved;
@@ -26,14 +27,26 @@ pub(crate) fn digest(view: &View<'_>) -> Digest {
 
 /// Whether opening it takes an approval. A tag does not say who made it: anybody with rights on tags can write one.
 pub(crate) fn needs_approval(view: &View<'_>) -> bool {
-    !view.was_locked_by_us() && !creates(view)
+    !view.was_locked_by_us() && !was_created_here(view)
 }
 
-/// Whether the claim says that this object set about to create the registry. The Lease stands in the operator's namespace, where nobody
-/// else writes; it outlives an operator that dies beside the creation, and a status that somebody erases.
-pub(crate) fn creates(view: &View<'_>) -> bool {
+/// The mark that the claim records for a registry that this object set about to create. The Lease stands in the operator's namespace; it
+/// outlives an operator that dies beside the creation, and a status that somebody erases.
+pub(crate) fn creation_mark<'a>(view: &View<'a>) -> Option<&'a str> {
     let claim = view.seen.cluster.claim.seen();
-    claim.is_some_and(|claim| claim.creates && claim.uid == view.desired.object.uid)
+    claim
+        .filter(|claim| claim.uid == view.desired.object.uid)?
+        .creates
+        .as_deref()
+}
+
+/// Whether this registry is the one that this object created. That the claim records a mark says only that somebody set about it: Azure
+/// may have refused, and another may have created a registry of that name since.
+fn was_created_here(view: &View<'_>) -> bool {
+    let carried = view
+        .registry()
+        .and_then(|registry| naming::tag(&registry.tags, CREATED_TAG));
+    creation_mark(view).is_some_and(|mark| carried == Some(mark))
 }
 
 /// Why it is not opened, if it is not.

@@ -76,16 +76,20 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
         (true, Fact::Seen(principal)) => vec![principal.object_id.clone()],
         (true, unknown) => return draft.wait(not_known("our own principal in Azure", unknown)),
     };
+    let mark = never_locked::creation_mark(view);
     // Under Observe there is no claim, and nothing is carried out.
-    if !view.desired.observe_only && !never_locked::creates(view) {
-        let lease = naming::claim_name(id);
-        let record = cluster_step(StepKind::RecordCreation, ClusterAction::RecordCreation { lease });
-        return draft.first.push(vec![record]);
+    if mark.is_none() && !view.desired.observe_only {
+        let record = ClusterAction::RecordCreation {
+            lease: naming::claim_name(id),
+            mark: format!("{:x}", view.seen.nonce),
+        };
+        return draft.first.push(vec![cluster_step(StepKind::RecordCreation, record)]);
     }
     let mut tags = view.desired.tags_at_creation.clone();
     tags.extend(view.desired.tags.clone());
     tags.insert(names::OWNER_TAG.into(), view.desired.owner.clone());
     tags.extend(azure_claim::wanted(view));
+    tags.extend(mark.map(|mark| (names::CREATED_TAG.to_owned(), mark.to_owned())));
     draft.azure.push(azure_step(
         StepKind::CreateRegistry.on(id.name()),
         AzureAction::CreateRegistry {

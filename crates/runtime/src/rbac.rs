@@ -141,7 +141,7 @@ pub const OPERATOR_RULES: &[Rule] = &[
         &["leases"],
         &["get", "create", "patch", "delete"],
         Scope::OperatorNamespace,
-        "act: claims on Azure registries (create, delete); leader election (create, patch)",
+        "act: claims on Azure registries (create, patch, delete); leader election (create, patch)",
     ),
     rule(
         "",

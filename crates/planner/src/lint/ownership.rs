@@ -38,7 +38,9 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
     let (desired, seen) = (lint.desired, lint.seen);
     let azure = &seen.azure;
     match action {
-        AzureAction::CreateRegistry { id, locations, .. } => {
+        AzureAction::CreateRegistry {
+            id, locations, tags, ..
+        } => {
             let may =
                 *id == desired.registry && proof::is_gone(desired, seen) && desired.create.as_ref() == Some(locations);
             lint.demand("ownership", may, || {
@@ -47,7 +49,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                     step.action
                 )
             });
-            lint.demand("ownership", people::made_by_it(desired, seen), || {
+            lint.demand("ownership", people::is_marked_as_made(desired, seen, tags), || {
                 format!("{}: the claim does not say so yet", step.action)
             });
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sreg_api::ChangeKind;
+use sreg_api::names::CREATED_TAG;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::network_rules::rules_of;
@@ -170,10 +171,20 @@ pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
     snapshot.is_some_and(|snapshot| snapshot.holder == name) || seen.object.last.lock_has_begun()
 }
 
-/// Its claim says that it set about to create the registry.
-pub(super) fn made_by_it(desired: &Desired, seen: &Seen) -> bool {
-    let claim = seen.cluster.claim.seen();
-    claim.is_some_and(|claim| claim.creates && claim.uid == desired.object.uid)
+/// These tags of a registry carry the mark that its claim recorded before it was created.
+pub(super) fn is_marked_as_made(desired: &Desired, seen: &Seen, tags: &BTreeMap<String, String>) -> bool {
+    let claim = seen
+        .cluster
+        .claim
+        .seen()
+        .filter(|claim| claim.uid == desired.object.uid);
+    let mut carried = tags.iter().filter(|(name, _)| name.eq_ignore_ascii_case(CREATED_TAG));
+    claim.is_some_and(|claim| carried.any(|(_, value)| claim.creates.as_ref() == Some(value)))
+}
+
+fn made_by_it(desired: &Desired, seen: &Seen) -> bool {
+    let registry = seen.azure.registry.seen();
+    registry.is_some_and(|registry| is_marked_as_made(desired, seen, &registry.tags))
 }
 
 /// It was locked in this object's name, or made by it, or a person lets it be opened.

@@ -64,17 +64,23 @@ struct Missing {
     entry: String,
 }
 
-/// Ids of one kind in a sentence.
-const MOST_SUBJECTS: usize = 8;
-
 impl std::fmt::Display for Missing {
+    /// Ids that stand side by side are named once, so that what an administrator needs fits into one message.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown: Vec<&str> = self.subjects.iter().take(MOST_SUBJECTS).map(String::as_str).collect();
-        write!(f, "{} {}", self.verb, shown.join(", "))?;
-        match self.subjects.len().saturating_sub(MOST_SUBJECTS) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
+        let mut beside: Vec<(&str, Vec<&str>)> = Vec::new();
+        for subject in &self.subjects {
+            let (parent, name) = subject.rsplit_once('/').unwrap_or(("", subject));
+            match beside.iter_mut().find(|(known, _)| *known == parent) {
+                Some((_, names)) => names.push(name),
+                None => beside.push((parent, vec![name])),
+            }
         }
+        let shown = beside.iter().map(|(parent, names)| match names.as_slice() {
+            names if parent.is_empty() => names.join(", "),
+            [name] => format!("{parent}/{name}"),
+            names => format!("{parent}/{{{}}}", names.join(", ")),
+        });
+        write!(f, "{} {}", self.verb, shown.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -195,12 +201,15 @@ struct Refusals {
 }
 
 impl Refusals {
-    fn of<'a>(needs: impl IntoIterator<Item = Need<'a>>, grants: &Grants) -> Refusals {
+    fn of<'a>(needs: impl IntoIterator<Item = Need<'a>>, registry: &ArmId, grants: &Grants) -> Refusals {
         let mut refusals = Refusals::default();
         let (mut of_registry, mut of_others) = (Vec::new(), Vec::new());
+        let may_look = grants.allow_looking_at(registry);
         for Need { path, what } in needs.into_iter().filter(|need| !need.what.is_allowed(grants)) {
             let mut covering = what.covering(grants).into_iter();
+            // One that does not parse may be for others: whoever may look at nothing is told nothing of it.
             let odd = covering.find_map(|grant| Some((&grant.name, grant.requires.as_ref().err()?)));
+            let odd = odd.filter(|_| may_look);
             match (odd, &what) {
                 (Some((name, wrong)), _) => refusals.odd.push(Violation {
                     path,
@@ -283,12 +292,12 @@ impl Refusals {
 /// What an object names that its grants do not cover. It is taken from its own spec and from grants that serve its namespace, so that all
 /// of it is told at once; nothing of Azure is in it.
 pub(super) fn refused(desired: &Desired) -> Vec<Violation> {
-    Refusals::of(needs(desired), &desired.grants).into_violations(&desired.object.namespace)
+    Refusals::of(needs(desired), &desired.registry, &desired.grants).into_violations(&desired.object.namespace)
 }
 
 /// That the registry may not even be looked at. `None`: it may.
 pub(super) fn registry_refused(namespace: &str, registry: &ArmId, grants: &Grants) -> Option<Violation> {
-    let refusals = Refusals::of([look(registry)], grants).into_violations(namespace);
+    let refusals = Refusals::of([look(registry)], registry, grants).into_violations(namespace);
     refusals.into_iter().next()
 }
 

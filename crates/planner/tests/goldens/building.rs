@@ -128,7 +128,7 @@ pub fn cases() -> Vec<Case> {
                 spec.registry.managed_resource_group_access = ManagedResourceGroupAccess::GrantOperator;
             });
             nothing_is_there(&mut world);
-            world.record_creation();
+            world.record_creation("5eed");
             world
         }),
         (

@@ -3,7 +3,7 @@
 use sreg_api::BreakGlassPhase::{Active, Ignored};
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::PublicAccess;
-use sreg_domain::StepKind;
+use sreg_domain::{Disposition, StepKind};
 use sreg_planner::plan::WaitReason;
 
 use super::emergencies::{phase, told};
@@ -105,21 +105,57 @@ fn an_emergency_of_what_others_closed_is_told_before_what_it_takes() {
     );
 }
 
+/// The record alone says only that somebody set about to create it: Azure may have refused, and another may have made it since, closed, be
+/// it an object of the same name in another cluster.
 #[test]
-fn what_this_object_made_closed_it_opens_by_itself_but_not_what_only_carries_its_tag() {
-    for made in [true, false] {
+fn what_this_object_made_closed_it_opens_by_itself_but_not_what_only_carries_its_tags_or_only_its_record() {
+    for (recorded, carried, opens) in [
+        (Some("5eed"), Some("5eed"), true),
+        (Some("5eed"), None, false),
+        (Some("5eed"), Some("another"), false),
+        (None, Some("5eed"), false),
+    ] {
         let mut world = found_closed();
         let owner = world.desired.owner.clone();
-        if made {
-            world.record_creation();
-        } else if let Fact::Seen(registry) = &mut world.seen.azure.registry {
+        if let Fact::Seen(registry) = &mut world.seen.azure.registry {
             registry.tags.insert(OWNER_TAG.into(), owner);
             apply::touch_registry(registry);
+        }
+        if let Some(mark) = recorded {
+            world.record_creation(mark);
+        }
+        if let Some(mark) = carried {
+            world.mark_creation(mark);
         }
         world.break_glass(60);
         world.visit();
         world.visit();
-        assert_eq!(world.all_open(), made, "{}", world.message());
+        assert_eq!(world.all_open(), opens, "{recorded:?} {carried:?}: {}", world.message());
+    }
+}
+
+/// Azure refuses the creation; later somebody else creates a registry of that name, closed.
+#[test]
+fn a_creation_that_was_refused_opens_nothing_that_somebody_else_makes() {
+    let mut world = World::to_be_created();
+    world.thwarted(
+        "create-registry",
+        contrary::Contrary::Fails("RequestDisallowedByPolicy", 403, Disposition::Terminal),
+    );
+    for _ in 0..6 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    assert!(world.seen.cluster.claim.seen().unwrap().creates.is_some());
+    let mut theirs = locked();
+    theirs.settle(10);
+    world.seen.azure = theirs.seen.azure;
+    world.unthwart();
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    for _ in 0..20 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+        assert!(!world.all_open(), "{}", world.message());
     }
 }
 

@@ -232,7 +232,7 @@ fn an_emergency_is_told_by_itself_in_harmless_words() {
         holder: format!("team/{NASTY}"),
         uid: "another".into(),
         alive: true,
-        creates: false,
+        creates: None,
     });
     add(&mut world, "a", 30);
     world.visit();

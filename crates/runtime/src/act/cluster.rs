@@ -3,7 +3,7 @@
 //!
 //! | resource | verbs | where |
 //! | --- | --- | --- |
-//! | leases | get, create, delete | operator's namespace |
+//! | leases | get, create, patch, delete | operator's namespace |
 //! | configmaps | get, create, patch, delete | operator's namespace |
 //! | secureregistries | get, patch | everywhere served |
 //! | breakglasses/status, changeapprovals/status | patch | everywhere served |
@@ -41,7 +41,7 @@ use crate::observe::{SNAPSHOT_KEY, claim_of, is_alive, registries, snapshot_of};
 pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &ClusterAction) -> StepResult {
     let effect = match action {
         ClusterAction::Claim { lease, from } => claim(context, object, lease, from.as_deref()).await,
-        ClusterAction::RecordCreation { lease } => record_creation(context, object, lease).await,
+        ClusterAction::RecordCreation { lease, mark } => record_creation(context, object, lease, mark).await,
         ClusterAction::ReleaseClaim { lease } => release_claim(context, object, lease).await,
         ClusterAction::AddFinalizer => add_finalizer(context, object).await,
         ClusterAction::RemoveFinalizer => remove_finalizer(context, object).await,
@@ -175,7 +175,7 @@ fn to_micros(time: Timestamp) -> Timestamp {
 }
 
 /// Says in the claim that its holder creates the registry. Whoever takes the claim over makes a new Lease, which does not say so.
-async fn record_creation(context: &Context, object: &ObjectRef, name: &str) -> Result<Effect, Unwritten> {
+async fn record_creation(context: &Context, object: &ObjectRef, name: &str, mark: &str) -> Result<Effect, Unwritten> {
     let attempt = format!("record in lease {name} that the registry is created");
     let api = leases(context);
     let present = look(context, &attempt, api.get_opt(name)).await?;
@@ -187,7 +187,7 @@ async fn record_creation(context: &Context, object: &ObjectRef, name: &str) -> R
     let patch = Patch::Merge(json!({"metadata": {
         "uid": lease.metadata.uid,
         "resourceVersion": lease.metadata.resource_version,
-        "annotations": {ANNOTATION_CREATES_REGISTRY: "true"},
+        "annotations": {ANNOTATION_CREATES_REGISTRY: mark},
     }}));
     write(context, &attempt, api.patch(name, &PatchParams::default(), &patch)).await?;
     Ok(done())

@@ -107,6 +107,7 @@ fn cause(status: &kube::core::Status) -> Cause {
         _ if retry_after(status).is_some() => Cause::Busy,
         401 | 403 => Cause::Forbidden,
         400 | 405 | 413 | 415 | 422 => Cause::Refused,
+        500..=599 => Cause::Unreachable,
         _ => Cause::Conflict,
     }
 }

@@ -100,7 +100,7 @@ pub(crate) fn claim_of(lease: &Lease) -> Claim {
         holder,
         uid,
         alive: true,
-        creates: lease.annotations().contains_key(ANNOTATION_CREATES_REGISTRY),
+        creates: lease.annotations().get(ANNOTATION_CREATES_REGISTRY).cloned(),
     }
 }
 

@@ -299,6 +299,7 @@ async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
     let record = || {
         plan(vec![vec![cluster(ClusterAction::RecordCreation {
             lease: "claim".into(),
+            mark: "5eed".into(),
         })]])
     };
     let annotations =
@@ -310,7 +311,7 @@ async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
     );
     assert_eq!(annotations(), serde_json::Value::Null);
     assert_eq!(shown(&act(&context, &object, &record()).await)[0].1, "done");
-    assert_eq!(annotations()["secureregistry.dev/creates-registry"], "true");
+    assert_eq!(annotations()["secureregistry.dev/creates-registry"], "5eed");
     assert_eq!(
         shown(&act(&context, &object, &claim()).await)[0].1,
         "done",
