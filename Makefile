@@ -90,7 +90,8 @@ test: build ## Run every test, on a real control plane and the built programs
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 	$(CARGO) test --workspace --no-fail-fast
 
-# The clients are installed once per machine, then it takes half a minute beside the build. ARGS='-k private_dns' picks tests.
+# The clients are installed once per machine, then it takes half a minute beside the build. ARGS='-k private_dns' picks tests, ARGS=--with-az
+# adds az.
 .PHONY: conformance
 conformance: build ## Ask azure-sim with the official Azure clients, unchanged: what they see is what Azure would show them
 	tools/conformance.sh $(ARGS)

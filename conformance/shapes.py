@@ -1,5 +1,5 @@
-"""What an answer holds beside its client's model: keys that the model does not know, and keys that by the model the service
-always writes (read-only or required) and that the answer lacks."""
+"""What an answer holds beside its client's model: keys that the model does not know, and keys that by the model the
+service always writes (read-only or required) and that the answer lacks."""
 
 import re
 

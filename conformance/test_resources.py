@@ -1,5 +1,5 @@
-"""azure-mgmt-resource and its parts: groups, resources of all types, providers, subscriptions, locks, policies; and paths
-that lead nowhere."""
+"""azure-mgmt-resource and its parts: groups, resources of all types, providers, subscriptions, locks, policies; and
+paths that lead nowhere."""
 
 import pytest
 from azure.core.exceptions import HttpResponseError

@@ -1,5 +1,5 @@
-"""azure-mgmt-storage and azure-storage-blob: accounts made, changed and closed; their connections; blobs through the data
-plane."""
+"""azure-mgmt-storage and azure-storage-blob: accounts made, changed and closed; their connections; blobs through the
+data plane."""
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError

@@ -68,8 +68,23 @@ pub(crate) const REGIONS: &[(&str, &str)] = &[
     ("westus3", "West US 3"),
 ];
 
-/// Whether Azure has this region, whichever of its two names is written.
+/// Regions of the sovereign clouds, which the public cloud does not list.
+const SOVEREIGN: &[&str] = &[
+    "chinaeast",
+    "chinaeast2",
+    "chinaeast3",
+    "chinanorth",
+    "chinanorth2",
+    "chinanorth3",
+    "usdodcentral",
+    "usdodeast",
+    "usgovarizona",
+    "usgovtexas",
+    "usgovvirginia",
+];
+
+/// Whether Azure has this region in any of its clouds, whichever of its two names is written.
 pub(crate) fn is_known(location: &str) -> bool {
     let name = region(location);
-    REGIONS.iter().any(|(known, _)| *known == name)
+    REGIONS.iter().any(|(known, _)| *known == name) || SOVEREIGN.contains(&name.as_str())
 }

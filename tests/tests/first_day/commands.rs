@@ -17,15 +17,16 @@ use sreg_testkit::binary_path;
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// The pages, in the order in which somebody new reads them.
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "docs/install.md",
     "deploy/README.md",
     "README.md",
     "docs/break-glass.md",
+    "docs/azure-sim.md",
 ];
 
 /// Everything that is not run, by the page and the first line of its block.
-const NOT_RUN: [(&str, &str); 3] = [
+const NOT_RUN: [(&str, &str); 4] = [
     (
         "docs/install.md",
         "SUBSCRIPTION=$(az account show --query id --output tsv)",
@@ -35,6 +36,10 @@ const NOT_RUN: [(&str, &str); 3] = [
         "kubectl -n secure-registry-system rollout status deploy/secure-registry-operator",
     ),
     ("README.md", "make demo"),
+    (
+        "docs/azure-sim.md",
+        "cargo run -p azure-sim -- serve --seed examples/azure/demo.yaml --state-dir /tmp/azure",
+    ),
 ];
 
 /// One fenced block of commands.

@@ -256,3 +256,102 @@ async fn networks_show_their_subnets_and_a_used_subnet_cannot_go() {
         0
     );
 }
+
+const SANDBOX: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/sandbox/providers";
+
+#[tokio::test(start_paused = true)]
+async fn a_storage_account_is_made_whole_and_its_name_is_taken_for_everybody() {
+    let azure = Azure::new().await;
+    let id = format!("{SANDBOX}/Microsoft.Storage/storageAccounts/newdata");
+    let body = json!({"location": "westeurope", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}});
+    for (wrong, code) in [
+        (
+            json!({"location": "westeurope", "kind": "StorageV2"}),
+            "InvalidValuesForRequestParameters",
+        ),
+        (
+            json!({"kind": "StorageV2", "sku": {"name": "Standard_LRS"}}),
+            "LocationRequired",
+        ),
+    ] {
+        assert_eq!(azure.put(&id, STORAGE, wrong).await.code(), code);
+    }
+    let started = azure.put(&id, STORAGE, body.clone()).await;
+    assert_eq!((started.status, started.bytes.len()), (202, 0));
+    azure.finish(&started).await;
+    let made = azure.get(&id, STORAGE).await;
+    for pointer in [
+        "/properties/encryption/keySource",
+        "/properties/keyCreationTime/key1",
+        "/properties/primaryEndpoints/web",
+    ] {
+        assert_ne!(made.text(pointer), "", "{pointer}");
+    }
+    let elsewhere = format!("{ML}/resourceGroups/ml/providers/Microsoft.Storage/storageAccounts/newdata");
+    let taken = azure.put(&elsewhere, STORAGE, body).await;
+    assert_eq!((taken.status, taken.code()), (409, "StorageAccountAlreadyTaken"));
+    assert_eq!(azure.delete(&id, STORAGE).await.status, 200);
+    assert_eq!(azure.get(&id, STORAGE).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ip_rule_is_a_public_address_or_a_range_of_more_than_two() {
+    let azure = Azure::new().await;
+    let (storage, _) = azure.accounts();
+    let rules =
+        |value: &str| json!({"properties": {"networkAcls": {"defaultAction": "Deny", "ipRules": [{"value": value}]}}});
+    for refused in [
+        "10.0.0.4",
+        "172.16.0.0/24",
+        "203.0.113.0/31",
+        "203.0.113.7/32",
+        "nonsense",
+    ] {
+        let reply = azure.patch(&storage, STORAGE, rules(refused)).await;
+        assert_eq!(
+            (reply.status, reply.code()),
+            (400, "InvalidValuesForRequestParameters"),
+            "{refused}"
+        );
+    }
+    for taken in ["203.0.113.7", "203.0.113.0/30"] {
+        assert_eq!(
+            azure.patch(&storage, STORAGE, rules(taken)).await.status,
+            200,
+            "{taken}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_registry_is_made_and_deleted_by_operations() {
+    let azure = Azure::new().await;
+    let id = format!("{SANDBOX}/Microsoft.ContainerRegistry/registries/newimages");
+    let body = json!({"location": "westeurope", "sku": {"name": "Premium"}});
+    azure.done("PUT", &id, ACR, Some(body)).await;
+    let made = azure.get(&id, ACR).await;
+    assert_eq!(made.text("/properties/loginServer"), "newimages.azurecr.io");
+    let replicas = azure.get(&format!("{id}/replications"), ACR).await;
+    assert_eq!(replicas.list("/value").len(), 1);
+    azure.done("DELETE", &id, ACR, None).await;
+    assert_eq!(azure.get(&id, ACR).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_accounts_lack_what_only_machine_learning_writes() {
+    let azure = Azure::new().await;
+    let (storage, acr) = azure.accounts();
+    for (target, group, version) in [(&storage, "blob", STORAGE), (&acr, "registry", ACR)] {
+        azure.make_endpoint(&format!("of-{group}"), target, group).await;
+        let listed = azure
+            .get(&format!("{target}/privateEndpointConnections"), version)
+            .await;
+        let connection = &listed.body["value"][0];
+        assert!(connection.get("location").is_none(), "{connection}");
+        assert!(connection["properties"].get("groupIds").is_none(), "{connection}");
+        assert!(
+            connection["properties"]["privateEndpoint"].get("subnetArmId").is_none(),
+            "{connection}"
+        );
+    }
+}

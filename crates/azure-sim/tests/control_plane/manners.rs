@@ -82,7 +82,7 @@ async fn the_tenants_own_lists_are_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_come_in_pages_of_the_switchs_size_and_hold_everything_once() {
+async fn lists_come_in_pages_of_the_size_that_the_switch_says_and_hold_everything_once() {
     let azure = Azure::with(|seed| seed.switches.page_size = 2).await;
     let mut path = format!("{PLATFORM}/providers/Microsoft.Network/virtualNetworks?api-version={NETWORK}");
     let (mut names, mut pages) = (Vec::new(), 0);

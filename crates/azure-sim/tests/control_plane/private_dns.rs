@@ -340,3 +340,52 @@ async fn zone_groups_refuse_what_azure_refuses() {
     let moved = azure.put(&group, NETWORK, group_body(&other)).await;
     assert_eq!(moved.code(), "PrivateDnsZoneIdCannotBeChanged");
 }
+
+#[tokio::test(start_paused = true)]
+async fn record_sets_of_every_type_stand_beside_the_soa_and_are_patched_in_parts() {
+    let azure = Azure::new().await;
+    let id = azure.make_zone("contoso.internal", &[]).await;
+    for (kind, name, properties, fqdn) in [
+        (
+            "A",
+            "@",
+            json!({"aRecords": [{"ipv4Address": "10.0.0.4"}]}),
+            "contoso.internal.",
+        ),
+        (
+            "CNAME",
+            "www",
+            json!({"cnameRecord": {"cname": "x.y"}}),
+            "www.contoso.internal.",
+        ),
+        (
+            "TXT",
+            "note",
+            json!({"txtRecords": [{"value": ["a"]}]}),
+            "note.contoso.internal.",
+        ),
+    ] {
+        let mut body = json!({ "properties": properties });
+        body["properties"]["ttl"] = json!(60);
+        let made = azure.put(&format!("{id}/{kind}/{name}"), DNS, body).await;
+        assert_eq!((made.status, made.text("/properties/fqdn")), (201, fqdn));
+    }
+    let patched = azure
+        .patch(&format!("{id}/A/@"), DNS, json!({"properties": {"ttl": 90}}))
+        .await;
+    assert_eq!(patched.body["properties"]["ttl"], 90);
+    assert_eq!(patched.text("/properties/aRecords/0/ipv4Address"), "10.0.0.4");
+    let body = json!({"properties": {"ttl": 1, "aRecords": [{"ipv4Address": "10.0.0.4"}]}});
+    let beside = azure.put(&format!("{id}/A/www"), DNS, body).await;
+    assert_eq!(beside.status, 400, "a CNAME stands alone with its name");
+    let all = azure.get(&format!("{id}/ALL"), DNS).await;
+    assert_eq!(all.list("/value").len(), 4);
+    let suffixed = azure
+        .get(&format!("{id}/ALL"), &format!("{DNS}&$recordsetnamesuffix=te"))
+        .await;
+    assert_eq!(suffixed.list("/value").len(), 1);
+    assert_eq!(azure.delete(&format!("{id}/SOA/@"), DNS).await.status, 400);
+    assert_eq!(azure.world(&id)["properties"]["numberOfRecordSets"], 4);
+    let gone = azure.get(&format!("{}/ALL", zone("nowhere.internal")), DNS).await;
+    assert_eq!((gone.status, gone.code()), (404, "ParentResourceNotFound"));
+}
