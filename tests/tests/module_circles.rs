@@ -41,12 +41,10 @@ azure-sim::arm::connections → azure-sim::arm::registry_accounts: to be removed
 azure-sim::arm::endpoint_addresses → azure-sim::arm::connections: to be removed: `extend` and `shrink` are about connections
 azure-sim::simulator → azure-sim::control_api: to be removed: `serve.rs` can ask for `/_sim` before it asks the simulator
 azure-sim::simulator → azure-sim::data_plane: to be removed: `data_plane/faults.rs` is state of the simulator
-azure::arm::budget → azure::arm::error: to be removed: `THROTTLE_WAIT` belongs to the budget
 azure::arm::envelope → azure::arm::error: to be removed: the table of codes apart from the errors made from it
 azure::eyes → azure::client: to be removed: `Inner`, with what it keeps for a while, apart from the client that implements both traits
 azure::hands → azure::client: to be removed: as for the eyes
 azure::hands::narrowing → azure::hands::settings: to be removed: `verb` and `also_changed` belong into `hands/mod.rs`
-domain::desired → domain::naming: to be removed: `ClaimMark` apart from the names of endpoints
 domain::rights → domain::seen: to be removed: `matches_action` is about rights
 model::lockdown::coverage → model::lockdown::disturbance: to be removed: the tally apart from what it counts
 model::lockdown::state → model::lockdown::invariants: to be removed: `Ghost` is a part of the state

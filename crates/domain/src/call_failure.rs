@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::seen::{Ignorance, IgnoranceKind};
+use crate::ignorance::{Ignorance, IgnoranceKind};
 
 /// How long to wait for a lock where Azure names no time.
 pub const LOCK_WAIT: Duration = Duration::from_secs(15);

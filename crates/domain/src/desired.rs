@@ -11,10 +11,10 @@ use sreg_api::registry::{
     DeletionPolicy, DnsMode, LockdownGate, PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy,
 };
 
+use crate::claim_mark::ClaimMark;
 use crate::cloud::Cloud;
 use crate::grants::{Grants, Purpose};
 use crate::ids::{ArmId, Fqdn, Location};
-use crate::naming::ClaimMark;
 use crate::target::EndpointGroup;
 
 /// The wanted end state of one registry.

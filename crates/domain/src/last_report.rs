@@ -11,9 +11,9 @@ use sreg_api::status::{
 };
 use sreg_api::{ChangeKind, SecureRegistryStatus};
 
-use crate::naming::ClaimMark;
+use crate::attempt::Attempt;
+use crate::claim_mark::ClaimMark;
 use crate::reasons::WaitReason;
-use crate::seen::Attempt;
 use crate::{ArmId, Digest};
 
 /// The last report about an object, as far as it can be understood.

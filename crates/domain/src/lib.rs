@@ -4,8 +4,10 @@
 
 pub mod action;
 pub mod action_text;
+pub mod attempt;
 pub mod azure_text;
 pub mod call_failure;
+pub mod claim_mark;
 pub mod cloud;
 pub mod cloud_documents;
 pub mod desired;
@@ -13,6 +15,7 @@ pub mod digest;
 pub mod duration;
 pub mod grants;
 pub mod ids;
+pub mod ignorance;
 pub mod known;
 pub mod last_report;
 pub mod naming;

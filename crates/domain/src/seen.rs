@@ -14,12 +14,13 @@ use sreg_api::{BreakGlassStatus, ChangeApprovalStatus, ChangeKind, SecureRegistr
 
 use crate::LastReport;
 use crate::action::{Operation, Snapshot};
+pub use crate::attempt::{Attempt, Attempts};
 use crate::azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
 use crate::desired::Desired;
 use crate::digest::Digest;
 use crate::grants::{Grants, Purpose};
 use crate::ids::{ArmId, Fqdn, Location};
-use crate::reasons::WaitReason;
+pub use crate::ignorance::{Ignorance, IgnoranceKind};
 use crate::rights::Permissions;
 use crate::step::StepId;
 
@@ -73,58 +74,6 @@ impl<T> Fact<T> {
     pub fn not_read(because: &str) -> Fact<T> {
         Fact::Unknown(Ignorance::not_read(because))
     }
-}
-
-/// Why something is not known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ignorance {
-    /// What was attempted, such as `read /subscriptions/…`.
-    pub attempt: String,
-    /// What kind of failure it was.
-    pub kind: IgnoranceKind,
-    /// Azure's (or the API server's) own words.
-    pub message: String,
-    /// Azure's deepest error code.
-    pub code: Option<String>,
-    /// `x-ms-correlation-request-id`.
-    pub correlation_id: Option<String>,
-    /// When asking again makes sense.
-    pub retry_after: Option<Duration>,
-}
-
-impl Ignorance {
-    /// Not looked at, because something before it was not seen.
-    pub fn not_read(because: &str) -> Ignorance {
-        Ignorance {
-            attempt: String::new(),
-            kind: IgnoranceKind::NotRead,
-            message: because.to_owned(),
-            code: None,
-            correlation_id: None,
-            retry_after: None,
-        }
-    }
-}
-
-/// Kinds of not knowing; decides whether waiting can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum IgnoranceKind {
-    /// 401 or 403: rights are missing.
-    Forbidden,
-    /// The identity provider gives us no token: our credential is wrong, expired or not known there.
-    SignIn,
-    /// 429 or our own budget.
-    Throttled,
-    /// No answer in time, connection failed, 5xx.
-    Unreachable,
-    /// An answer that is no answer: HTML, truncated JSON, missing fields.
-    Nonsense,
-    /// Recently created or changed and not yet consistent.
-    Settling,
-    /// Not looked at.
-    NotRead,
-    /// The request was refused for another reason.
-    Refused,
 }
 
 /// Everything that one visit knows.
@@ -322,39 +271,6 @@ pub struct Memory {
     pub attempts: Attempts,
     /// Zones that our zone group below an endpoint was last seen to write to: where it is put back if the endpoint stays after all.
     pub zone_groups: BTreeMap<ArmId, Vec<ArmId>>,
-}
-
-/// Writes of this process that had no lasting effect yet, or may have none. Status shows those that are in trouble; here are all, so
-/// that who erases status starts nothing over.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Attempts {
-    /// Generation of the spec that they belong to.
-    pub generation: i64,
-    /// One for each step, a bounded number.
-    pub all: Vec<Attempt>,
-}
-
-/// What came of the tries of one step that has not succeeded yet, or whose effect may not last.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attempt {
-    /// What was tried.
-    pub step: StepId,
-    /// The resource that it was to change; `None` for a step in the cluster.
-    pub resource: Option<ArmId>,
-    /// Under which reason it is waited for.
-    pub reason: WaitReason,
-    /// Azure's error code, where it answered with one.
-    pub code: Option<String>,
-    /// Azure's words, and what to do; empty after a try that may yet show its effect.
-    pub message: String,
-    /// When it was tried first.
-    pub since: Timestamp,
-    /// When it was tried last.
-    pub at: Timestamp,
-    /// How often it was tried since then.
-    pub tries: i32,
-    /// When it is tried again.
-    pub next_try: Timestamp,
 }
 
 /// An open proof round.

@@ -24,7 +24,7 @@ pub enum Withheld {
     ComesFirst(String),
     /// The grants of the namespace cannot be read again.
     #[error(transparent)]
-    GrantsUnread(CallFailure),
+    GrantsUnread(Box<CallFailure>),
     /// They are others than those that the plan was made by.
     #[error("the grants of its namespace changed meanwhile")]
     GrantsChanged,
@@ -33,7 +33,7 @@ pub enum Withheld {
     ObjectGone,
     /// It cannot be read again.
     #[error("the object cannot be read again: {}", .0.message)]
-    ObjectUnread(CallFailure),
+    ObjectUnread(Box<CallFailure>),
     /// Another object of the same name is there.
     #[error("the object was made again under the same name")]
     ObjectMadeAgain,

@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 
 use sreg_api::names::CLAIM_TAG;
-use sreg_domain::naming::ClaimMark;
+use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::seen::RegistrySeen;
 use sreg_domain::{AzureAction, StepId, StepKind};
 

@@ -8,8 +8,9 @@
 
 use sreg_api::ChangeKind;
 use sreg_api::names::CREATED_TAG;
+use sreg_domain::Digest;
+use sreg_domain::claim_mark::tag;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
-use sreg_domain::{Digest, naming};
 
 use crate::approvals;
 use crate::gates::approved;
@@ -43,9 +44,7 @@ pub(crate) fn creation_mark<'a>(view: &View<'a>) -> Option<&'a str> {
 /// Whether this registry is the one that this object created. That the claim records a mark says only that somebody set about it: Azure
 /// may have refused, and another may have created a registry of that name since.
 fn was_created_here(view: &View<'_>) -> bool {
-    let carried = view
-        .registry()
-        .and_then(|registry| naming::tag(&registry.tags, CREATED_TAG));
+    let carried = view.registry().and_then(|registry| tag(&registry.tags, CREATED_TAG));
     creation_mark(view).is_some_and(|mark| carried == Some(mark))
 }
 

@@ -2,7 +2,7 @@
 
 use sreg_api::grant::RegistryOperation;
 use sreg_api::names::CLAIM_TAG;
-use sreg_domain::naming::ClaimMark;
+use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::{AzureAction, Purpose, StepId, StepKind};
 
 use super::{Lint, azure, people};

@@ -2,8 +2,8 @@
 
 use sreg_api::names::{CLAIM_TAG, OWNER_TAG, ZONE_GROUP};
 use sreg_api::registry::DnsMode;
+use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::naming::ClaimMark;
 use sreg_domain::seen::{Coverage, EndpointSeen, ZoneGroupPolicy};
 use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact, Seen, naming};
 

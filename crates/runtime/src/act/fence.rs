@@ -64,8 +64,8 @@ async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectN
     let now = match tokio::time::timeout(limit, read).await {
         Ok(Ok(Some(now))) => now,
         Ok(Ok(None)) => return Err(Withheld::ObjectGone),
-        Ok(Err(error)) => return Err(Withheld::ObjectUnread(failure(&attempt, &error))),
-        Err(_) => return Err(Withheld::ObjectUnread(unanswered(&attempt, limit))),
+        Ok(Err(error)) => return Err(Withheld::ObjectUnread(Box::new(failure(&attempt, &error)))),
+        Err(_) => return Err(Withheld::ObjectUnread(Box::new(unanswered(&attempt, limit)))),
     };
     if now.reference.uid != object.uid {
         return Err(Withheld::ObjectMadeAgain);

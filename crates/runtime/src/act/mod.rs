@@ -97,7 +97,7 @@ async fn carry_out<'a>(context: &Context, (object, plan): (&ObjectRef, &Plan), s
 /// asked by the fence.
 async fn granted_as_planned(context: &Context, object: &ObjectRef, plan: &Plan) -> Result<(), Withheld> {
     let now = grants::serving(context, &object.namespace).await;
-    let now = now.map_err(Withheld::GrantsUnread)?;
+    let now = now.map_err(|why| Withheld::GrantsUnread(Box::new(why)))?;
     if now == plan.assessment.grants {
         Ok(())
     } else {
