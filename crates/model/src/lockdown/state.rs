@@ -134,6 +134,7 @@ impl Planned {
         let mut later = self.clone();
         tick_world(Arc::make_mut(&mut later.world));
         later.seen.object = later.world.seen.object.clone();
+        later.seen.object.reread();
         later.seen.cluster = later.world.seen.cluster.clone();
         // What it remembers was judged when it planned; only the report still reads this.
         later.rekey();
