@@ -436,6 +436,20 @@ pub struct Snapshot {
     pub evidence_digest: Digest,
 }
 
+impl Snapshot {
+    /// Whether it is about the registry that is there now, and not about one of the same name that is gone: some account that it holds stands
+    /// behind this one too. Azure names the accounts of a new registry anew. Where accounts are not known on either side it is.
+    pub fn is_about(&self, accounts: &[&ArmId]) -> bool {
+        let mut held = self
+            .targets
+            .iter()
+            .filter(|(_, target)| target.kind != TargetKind::Registry)
+            .peekable();
+        let known = held.peek().is_some() && !accounts.is_empty();
+        !known || held.any(|(id, _)| accounts.iter().any(|account| account.key().eq_ignore_ascii_case(id)))
+    }
+}
+
 /// Network settings of one target before the lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -56,6 +56,8 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
             '>' => out.push('›'),
             '`' => out.push('\''),
             '(' if out.ends_with(']') => out.push_str(" ("),
+            // No command in a line that somebody pastes into a shell.
+            '(' | '{' if out.ends_with('$') => out.extend([' ', c]),
             c => out.push(c),
         }
     }
@@ -87,7 +89,7 @@ pub fn safe(text: &str) -> Cow<'_, str> {
 
 /// Whether [`harmless`] leaves the text as it is.
 pub fn is_harmless(text: &str) -> bool {
-    is_safe(text) && !text.contains(['<', '>', '`']) && !text.contains("](")
+    is_safe(text) && !text.contains(['<', '>', '`']) && !["](", "$(", "${"].iter().any(|sign| text.contains(sign))
 }
 
 /// Whether [`safe`] leaves the text as it is.
@@ -203,6 +205,10 @@ mod tests {
         );
         assert_eq!(words(" a\t\t b \u{a0}c\n", LONGEST), "a b c");
         assert_eq!(words("]\u{200b}(]\n(](", LONGEST), "]\u{fffd}(] (] (");
+        assert_eq!(
+            words("--scope /subscriptions/s/$(rm$IFS~)/${x}", LONGEST),
+            "--scope /subscriptions/s/$ (rm$IFS~)/$ {x}"
+        );
     }
 
     #[test]
@@ -245,7 +251,7 @@ mod tests {
 
     /// Texts in which what is forbidden stands often, alone and in runs.
     fn texts() -> impl Strategy<Value = String> {
-        let nasty: Vec<char> = NASTY.chars().chain("]( <>`\u{85}\u{a0}\u{ad}".chars()).collect();
+        let nasty: Vec<char> = NASTY.chars().chain("]($ {<>`\u{85}\u{a0}\u{ad}".chars()).collect();
         let one = prop_oneof![
             2 => prop::sample::select(nasty),
             2 => any::<char>(),
@@ -278,7 +284,7 @@ mod tests {
 
         #[test]
         fn an_ordinary_text_stays_as_it_is(text in "\\PC{0,40}") {
-            let ordinary = |c: &char| !is_forbidden(*c) && !"<>`(".contains(*c);
+            let ordinary = |c: &char| !is_forbidden(*c) && !"<>`({".contains(*c);
             let ordinary: String = text.chars().filter(ordinary).collect();
             prop_assert_eq!(harmless(&ordinary), ordinary.as_str());
             let tidy = joined(&ordinary).into_owned();

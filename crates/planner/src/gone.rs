@@ -8,6 +8,7 @@ use sreg_domain::seen::EndpointSeen;
 use sreg_domain::{ArmId, Fact};
 
 use crate::plan::Wait;
+use crate::tags;
 use crate::view::{View, may_pass, not_known};
 
 /// How sure it is.
@@ -35,7 +36,10 @@ pub(crate) fn registry(view: &View<'_>) -> Gone {
     if !view.seen.azure.registry.is_absent() {
         return Gone::No;
     }
-    let ours = |endpoint: &&EndpointSeen| endpoint.owner.as_deref() == Some(view.desired.owner.as_str());
+    // A tag alone may be a copy, or on what leads elsewhere.
+    let ours = |endpoint: &&EndpointSeen| {
+        endpoint.owner.as_deref() == Some(view.desired.owner.as_str()) && tags::leads_to_ours(view, endpoint)
+    };
     let mut unread = None;
     for (id, fact) in &view.seen.azure.endpoints {
         match fact {

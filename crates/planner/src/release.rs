@@ -22,10 +22,13 @@ use crate::removal::{self, Removal};
 use crate::view::{View, may_pass, not_known};
 use crate::{stranding, tags, teardown};
 
-/// Endpoints that are ours and carry our tag: name, subnet, target and group fit together as well. Only these are ever removed.
+/// Endpoints that are ours and carry our tag: name, subnet, target and group fit together as well, and they lead to this registry. Only
+/// these are ever removed.
 pub(crate) fn ours<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a ArmId, &'a EndpointSeen)> {
     let owner = view.desired.owner.as_str();
-    let marked = move |endpoint: &&EndpointSeen| Belonging::of_endpoint(owner, endpoint) == Belonging::Ours;
+    let marked = move |endpoint: &&EndpointSeen| {
+        Belonging::of_endpoint(owner, endpoint) == Belonging::Ours && tags::leads_to_ours(view, endpoint)
+    };
     view.seen
         .azure
         .endpoints

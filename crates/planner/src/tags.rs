@@ -135,19 +135,33 @@ fn besides(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
                 FindingReason::TagLost,
                 format!("private endpoint {id} has a name of ours, is no longer wanted and has lost its tag {OWNER_TAG}: it is left in place. To have it removed, tag it again: {}", merge_command(id, owner)),
             ),
+            Belonging::Ours if !leads_to_ours(view, endpoint) => draft.find(
+                FindingReason::OnlyTagged,
+                format!("private endpoint {id} carries our tag {OWNER_TAG} and leads to none of this registry's resources: an operator made it for another registry; it is left alone. Take the tag off, or put back whose it is: az tag update --resource-id {id} --operation Delete --tags {OWNER_TAG}={owner}"),
+            ),
             Belonging::TagLost | Belonging::Ours | Belonging::Theirs => {}
         }
     }
 }
 
-/// Whether an endpoint leads to the registry or to what stands behind it.
+/// Whether an endpoint leads to the registry or to what stands behind it, now or when that was last known. Its name and its tag do not say
+/// so: an endpoint of any object, in any cluster, has a name of ours, and whoever may write tags can give it our mark.
 pub(crate) fn leads_to_ours(view: &View<'_>, endpoint: &EndpointSeen) -> bool {
     let azure = &view.seen.azure;
-    endpoint.target.as_ref().is_some_and(|target| {
-        *target == view.desired.registry
-            || azure.storage.contains_key(target)
-            || azure.container_registries.contains_key(target)
-    })
+    let reported = view.last().endpoints.iter().any(|known| known.id == endpoint.id);
+    let snapshot = view.seen.cluster.snapshot.seen();
+    let before = |target: &ArmId| {
+        let mut targets = snapshot.into_iter().flat_map(|snapshot| snapshot.targets.keys());
+        targets.any(|id| id.eq_ignore_ascii_case(target.key()))
+    };
+    reported
+        || endpoint.target.as_ref().is_some_and(|target| {
+            *target == view.desired.registry
+                || azure.storage.contains_key(target)
+                || azure.container_registries.contains_key(target)
+                || azure.accounts_left.contains_key(target)
+                || before(target)
+        })
 }
 
 /// What somebody types to put our tag on a resource and keep all others.

@@ -107,7 +107,12 @@ impl<'a> View<'a> {
     /// Whether public access was closed in this object's name: the snapshot or status says so.
     pub(crate) fn was_locked_by_us(&self) -> bool {
         let snapshot = self.seen.cluster.snapshot.seen();
-        snapshot.is_some_and(|snapshot| snapshot.holder == self.holder()) || self.last().lock_has_begun()
+        let accounts = self.targets.storage.iter().chain(&self.targets.container_registries);
+        let accounts: Vec<&ArmId> = accounts.collect();
+        match snapshot.filter(|snapshot| snapshot.holder == self.holder()) {
+            Some(snapshot) => snapshot.is_about(&accounts),
+            None => self.last().lock_has_begun(),
+        }
     }
 
     /// `namespace/name`, as the claim names its holder.

@@ -141,6 +141,11 @@ fn violations_name_the_field_and_what_to_write_instead() {
             "is the operator's own",
         ),
         (
+            |s| s.registry.tags = [("secureregistry-Created".to_owned(), "5eed".to_owned())].into(),
+            "spec.registry.tags",
+            "is the operator's own",
+        ),
+        (
             |s| s.tags = [("a".repeat(513), "1".to_owned())].into(),
             "spec.tags",
             "more than 512 characters",

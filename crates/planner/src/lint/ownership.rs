@@ -1,6 +1,6 @@
 //! No step names a resource that is not ours, and none rests on something that could not be read.
 
-use sreg_api::names::{CLAIM_TAG, OWNER_TAG, ZONE_GROUP};
+use sreg_api::names::{CLAIM_TAG, CREATED_TAG, OWNER_TAG, ZONE_GROUP};
 use sreg_api::registry::DnsMode;
 use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::desired::EndpointPlace;
@@ -57,6 +57,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             let mark = desired.claim_mark().to_string();
             let is_ours = |key: &str, value: &String| match key {
                 CLAIM_TAG => *value == mark,
+                _ if key.eq_ignore_ascii_case(CREATED_TAG) => false,
                 _ => desired.tags.contains_key(key),
             };
             let names_us = |found: ClaimMark| found.has_name_of(&desired.claim_mark());
@@ -113,13 +114,15 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             });
         }
         AzureAction::DeleteEndpoint { id, owner } => {
-            let ours = azure
-                .endpoints
-                .get(id)
-                .and_then(Fact::seen)
-                .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner) && is_named_by_us(e));
+            let ours =
+                azure.endpoints.get(id).and_then(Fact::seen).is_some_and(|e| {
+                    e.owner.as_ref() == Some(&desired.owner) && is_named_by_us(e) && leads_here(lint, e)
+                });
             lint.demand("ownership", ours && *owner == desired.owner, || {
-                format!("{}: does not carry our tag and our name", step.action)
+                format!(
+                    "{}: does not carry our tag and our name, or leads elsewhere",
+                    step.action
+                )
             });
         }
         AzureAction::MergeTags { id, tags, owner } => {
@@ -181,6 +184,18 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
         }
         AzureAction::Edit { id, edit, .. } => edits(lint, step, id, edit),
     }
+}
+
+/// Whether it leads to this registry or an account of it: as Azure, the snapshot or the last report says.
+fn leads_here(lint: &Lint<'_>, endpoint: &EndpointSeen) -> bool {
+    let (desired, azure) = (lint.desired, &lint.seen.azure);
+    let Some(target) = &endpoint.target else { return false };
+    let accounts = azure.storage.keys().chain(azure.container_registries.keys());
+    let kept = lint.seen.cluster.snapshot.seen();
+    let kept = kept.is_some_and(|s| s.targets.keys().any(|id| id.to_lowercase() == target.key()));
+    let told = lint.seen.object.last.endpoints.iter().any(|e| e.id == endpoint.id);
+    let here = accounts.chain(azure.accounts_left.keys()).chain([&desired.registry]);
+    here.into_iter().any(|id| id == target) || kept || told
 }
 
 /// Whether an endpoint's name ends with the hash of what it leads to and where it stands.

@@ -167,8 +167,15 @@ fn edition(desired: &Desired) -> Option<DigestLine<'static>> {
 /// The snapshot or status says that it was locked in this object's name.
 pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
     let name = format!("{}/{}", desired.object.namespace, desired.object.name);
-    let snapshot = seen.cluster.snapshot.seen();
-    snapshot.is_some_and(|snapshot| snapshot.holder == name) || seen.object.last.lock_has_begun()
+    let regions = seen.azure.registry.seen().map_or(&[][..], |registry| &registry.regions);
+    let accounts = regions
+        .iter()
+        .flat_map(|r| r.storage.iter().chain(&r.container_registries));
+    let accounts: Vec<&ArmId> = accounts.flatten().collect();
+    let snapshot = seen.cluster.snapshot.seen().filter(|snapshot| snapshot.holder == name);
+    snapshot.map_or(seen.object.last.lock_has_begun(), |snapshot| {
+        snapshot.is_about(&accounts)
+    })
 }
 
 /// These tags of a registry carry the mark that its claim recorded before it was created.

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use sreg_api::SecureRegistrySpec;
-use sreg_api::names::{CLAIM_TAG, OWNER_TAG};
+use sreg_api::names::{CLAIM_TAG, CREATED_TAG, OWNER_TAG};
 
 use super::Checks;
 
-/// A resource holds fifty tags; one of them is ours.
-const MOST: usize = 49;
+/// A resource holds fifty tags; three of a registry's are ours.
+const MOST: usize = 47;
 /// Private DNS zones hold fifteen; one of them is ours.
 const MOST_IN_DNS: usize = 14;
 const LONGEST_NAME: usize = 512;
@@ -24,7 +24,7 @@ pub(super) fn check(spec: &SecureRegistrySpec, checks: &mut Checks) {
     if merged(&spec.tags, &spec.registry.tags).len() > MOST {
         checks.refuse(
             "spec.registry.tags",
-            format!("with spec.tags these are more than {MOST} tags: Azure takes 50, and one is the operator's"),
+            format!("with spec.tags these are more than {MOST} tags: Azure takes 50, and three are the operator's"),
         );
     }
     for place in &spec.endpoints {
@@ -61,7 +61,7 @@ fn wrong(name: &str, value: &str) -> Option<String> {
     if name.trim().is_empty() {
         return Some("has no name: write one".to_owned());
     }
-    if lower == OWNER_TAG || lower == CLAIM_TAG {
+    if [OWNER_TAG, CLAIM_TAG, CREATED_TAG].contains(&lower.as_str()) {
         return Some("is the operator's own: remove it".to_owned());
     }
     if name.chars().count() > LONGEST_NAME {

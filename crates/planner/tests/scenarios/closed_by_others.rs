@@ -182,3 +182,41 @@ fn who_made_the_registry_is_known_after_a_crash_and_without_status() {
     world.settle(20);
     assert_eq!(world.summary(), "Open", "{}", world.message());
 }
+
+/// The object locked it; somebody deleted it, and somebody else made a registry of that name, closed, with accounts of its own.
+#[test]
+fn what_stands_in_the_place_of_a_locked_registry_that_is_gone_is_opened_only_with_an_approval() {
+    for another in [true, false] {
+        let mut world = locked();
+        if another {
+            let fact = world.seen.azure.storage.remove(&storage("contosostore")).unwrap();
+            let Fact::Seen(mut account) = fact else {
+                panic!("it is there")
+            };
+            account.id = storage("anotherstore");
+            world.seen.azure.storage.insert(account.id.clone(), Fact::Seen(account));
+            let container_registry = world.seen.azure.container_registries.remove(&acr()).unwrap();
+            let Fact::Seen(mut account) = container_registry else {
+                panic!("it is there")
+            };
+            account.id = acr().to_string().replace("contosoacr", "anotheracr").parse().unwrap();
+            let id = account.id.clone();
+            world
+                .seen
+                .azure
+                .container_registries
+                .insert(id.clone(), Fact::Seen(account));
+            if let Fact::Seen(registry) = &mut world.seen.azure.registry {
+                for region in &mut registry.regions {
+                    region.storage = vec![Some(storage("anotherstore"))];
+                    region.container_registries = vec![Some(id.clone())];
+                }
+            }
+        }
+        world.break_glass(60);
+        world.visit();
+        world.visit();
+        let open = world.closed().values().filter(|closed| !**closed).count();
+        assert_eq!(open > 0, !another, "{}", world.message());
+    }
+}

@@ -6,7 +6,7 @@ use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::*;
 use sreg_domain::action::StepResult;
 use sreg_domain::seen::*;
-use sreg_domain::{Action, AzureAction, Disposition, Fact, StepKind};
+use sreg_domain::{Action, ArmId, AzureAction, Disposition, EndpointGroup, Fact, StepKind, naming};
 use sreg_planner::plan::{FindingReason, PathStanding};
 use sreg_planner::{Plan, render};
 
@@ -439,5 +439,54 @@ fn a_lost_tag_that_azure_does_not_take_again_is_not_called_put_back() {
         lost(&plan).contains("cannot be tagged again") && lost(&plan).contains("az tag update"),
         "{}",
         lost(&plan)
+    );
+}
+
+/// Another object's endpoint, in the same subnet, with a name that an operator gives: somebody wrote our mark over its own.
+#[test]
+fn an_endpoint_that_leads_to_another_registry_is_left_alone_though_it_carries_our_name_and_our_tag() {
+    let mut world = World::everyday();
+    world.respec(|o| o.spec.deletion_policy = sreg_api::registry::DeletionPolicy::DeleteEndpoints);
+    world.respec(|o| o.spec.public_access.desired = sreg_api::registry::PublicAccess::Enabled);
+    world.settle(60);
+    let theirs = storage("theirstore");
+    let place = world.desired.endpoints[0].clone();
+    let name = naming::endpoint_name(&theirs, &place.subnet, EndpointGroup::Blob);
+    let id: ArmId = format!(
+        "{}/providers/Microsoft.Network/privateEndpoints/{name}",
+        place.resource_group
+    )
+    .parse()
+    .unwrap();
+    let ours = world
+        .seen
+        .azure
+        .endpoints
+        .values()
+        .find_map(Fact::seen)
+        .unwrap()
+        .clone();
+    let endpoint = EndpointSeen {
+        id: id.clone(),
+        target: Some(theirs),
+        group_id: Some("blob".into()),
+        ..ours
+    };
+    world.seen.azure.endpoints.insert(id.clone(), Fact::Seen(endpoint));
+    world.settle(20);
+    let told = world
+        .seen
+        .object
+        .status
+        .findings
+        .iter()
+        .any(|f| f.reason == "OnlyTagged" && f.message.contains("leads to none of this registry"));
+    assert!(told, "{:#?}", world.seen.object.status.findings);
+    world.delete();
+    world.settle_anyhow(20);
+    assert!(
+        world.gone && world.seen.azure.endpoints[&id].seen().is_some(),
+        "{}",
+        world.message()
     );
 }
