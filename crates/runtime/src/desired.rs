@@ -28,10 +28,11 @@ pub(crate) async fn resolve_desired(context: &Context, now: &ObjectNow) -> Resul
         }
     }?;
     if let Some(why) = unread {
+        let status = why.status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
         desired.ungranted = vec![Violation {
             path: "spec".into(),
             message: format!(
-                "what its namespace is granted cannot be read, so nothing is read of Azure or written there: {why}"
+                "what its namespace is granted cannot be read, so nothing is read of Azure or written there: {why}{status}"
             ),
         }];
     }
