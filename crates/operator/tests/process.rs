@@ -2,6 +2,7 @@
 //! when the leader goes, and how it ends.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -28,7 +29,10 @@ async fn install(plane: &ControlPlane, part: &str) -> Result<()> {
 
 /// A cloud where nobody answers.
 fn nowhere() -> Result<PathBuf> {
-    let path = std::env::temp_dir().join(format!("sreg-nowhere-{}.yaml", std::process::id()));
+    // One for each operator: tests run side by side, and none may read what another is writing.
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("sreg-nowhere-{}-{number}.yaml", std::process::id()));
     let port = "https://127.0.0.1:9";
     let document = format!(
         "name: nowhere\nextends: AzurePublic\nauthorityHost: {port}\nresourceManager: {{endpoint: {port}, audience: {port}}}\n"

@@ -2,6 +2,7 @@
 //! a cloud whose endpoints are the simulator's.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -131,7 +132,12 @@ machineLearning:
   clientHostSuffixes: [experiments.azureml.net]
 "
     );
-    std::fs::write(&path, document).context("write the cloud's document")?;
+    // Each program that starts writes it, while others may be reading: it is there whole or not at all.
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let written = stand.path(&format!("cloud-{}.yaml", WRITTEN.fetch_add(1, Ordering::Relaxed)));
+    std::fs::write(&written, document)
+        .and_then(|()| std::fs::rename(&written, &path))
+        .context("write the cloud's document")?;
     Ok(path)
 }
 
