@@ -12,7 +12,7 @@ use crate::stand::{OPERATOR_NAMESPACE, PLACES, REGISTRY, Stand};
 pub struct End(BTreeMap<String, Value>);
 
 /// Not part of the end: drawn at random, or a matter of when.
-const PASSING: [&str; 24] = [
+const PASSING: [&str; 26] = [
     "etag",
     "resourceGuid",
     "systemData",
@@ -26,6 +26,9 @@ const PASSING: [&str; 24] = [
     "evidenceDigest",
     "history",
     "correlationId",
+    // The mark of a creation, in the registry's tag and in the claim.
+    "secureregistry-created",
+    "secureregistry.dev/creates-registry",
     "lastNameChangeTime",
     "sourceVersion",
     "firstSeenPublic",
