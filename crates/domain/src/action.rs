@@ -439,14 +439,16 @@ pub struct Snapshot {
 impl Snapshot {
     /// Whether it is about the registry that is there now, and not about one of the same name that is gone: some account that it holds stands
     /// behind this one too. Azure names the accounts of a new registry anew. Where accounts are not known on either side it is.
-    pub fn is_about(&self, accounts: &[&ArmId]) -> bool {
-        let mut held = self
+    pub fn is_about<'a>(&self, accounts: impl Iterator<Item = &'a ArmId>) -> bool {
+        let held: Vec<&String> = self
             .targets
             .iter()
             .filter(|(_, target)| target.kind != TargetKind::Registry)
-            .peekable();
-        let known = held.peek().is_some() && !accounts.is_empty();
-        !known || held.any(|(id, _)| accounts.iter().any(|account| account.key().eq_ignore_ascii_case(id)))
+            .map(|(id, _)| id)
+            .collect();
+        let mut accounts = accounts.peekable();
+        let known = !held.is_empty() && accounts.peek().is_some();
+        !known || accounts.any(|account| held.iter().any(|id| account.key().eq_ignore_ascii_case(id)))
     }
 }
 

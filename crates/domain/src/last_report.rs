@@ -133,8 +133,6 @@ pub struct ReportedEmergency {
     pub counts_from: Option<Timestamp>,
     /// When it ends or ended.
     pub until: Option<Timestamp>,
-    /// It is over.
-    pub ended: bool,
 }
 
 /// A transition.
@@ -294,7 +292,6 @@ fn emergency(used: &BreakGlassUse) -> ReportedEmergency {
         created_at: time(&used.created_at),
         counts_from: time(&used.counts_from),
         until: time(&used.until),
-        ended: used.ended,
     }
 }
 

@@ -444,6 +444,14 @@ pub struct RegistrySeen {
 }
 
 impl RegistrySeen {
+    /// Storage accounts and container registries that it names, once for each region.
+    pub fn accounts(&self) -> impl Iterator<Item = &ArmId> {
+        self.regions
+            .iter()
+            .flat_map(|region| region.storage.iter().chain(&region.container_registries))
+            .flatten()
+    }
+
     /// Leaves out accounts outside its managed resource group that no grant covers.
     #[must_use]
     pub fn as_far_as_granted(mut self, grants: &Grants) -> RegistrySeen {

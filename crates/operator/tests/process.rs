@@ -1,8 +1,7 @@
 //! The built operator as a process, against a real API server and without any Azure: what it waits for and says so, who leads
 //! when the leader goes, and how it ends.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -27,20 +26,6 @@ async fn install(plane: &ControlPlane, part: &str) -> Result<()> {
     Ok(())
 }
 
-/// A cloud where nobody answers.
-fn nowhere() -> Result<PathBuf> {
-    // One for each operator: tests run side by side, and none may read what another is writing.
-    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("sreg-nowhere-{}-{number}.yaml", std::process::id()));
-    let port = "https://127.0.0.1:9";
-    let document = format!(
-        "name: nowhere\nextends: AzurePublic\nauthorityHost: {port}\nresourceManager: {{endpoint: {port}, audience: {port}}}\n"
-    );
-    std::fs::write(&path, document)?;
-    Ok(path)
-}
-
 /// An operator whose Azure is a port that nobody listens at.
 async fn operator(plane: &ControlPlane, name: &str) -> Result<Process> {
     let kubeconfig = plane
@@ -54,7 +39,11 @@ async fn operator(plane: &ControlPlane, name: &str) -> Result<Process> {
             "--azure-tenant-id=tenant",
             "--azure-client-id=client",
         ])
-        .arg(format!("--azure-cloud-file={}", nowhere()?.display()))
+        .arg(concat!(
+            "--azure-cloud-file=",
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/nowhere.yaml"
+        ))
         .args([
             "--lease-duration=6s",
             "--lease-grace=4s",

@@ -32,14 +32,9 @@ fn refused(step: &Step, why: &str) -> StepResult {
 
 fn refused_as(step: &Step, code: &str, why: &str) -> StepResult {
     StepResult::Failed(CallFailure {
-        attempt: step.action.to_string(),
         code: Some(code.into()),
-        message: why.into(),
         status: Some(409),
-        correlation_id: None,
-        cause: Cause::Refused,
-        retry_after: None,
-        may_have_taken_effect: false,
+        ..CallFailure::local(step.action.to_string(), Cause::Refused, why)
     })
 }
 

@@ -9,17 +9,22 @@ impl World {
     /// Nothing is there, and the spec has it created.
     pub fn to_be_created() -> World {
         let mut world = World::everyday();
-        world.respec(|o| {
-            o.spec.registry.create = Some(CreateSpec {
-                location: "westeurope".into(),
-                additional_locations: Vec::new(),
-            })
-        });
+        world.have_it_created();
         world.seen.azure.registry = Fact::Absent;
         world.seen.azure.storage.clear();
         world.seen.azure.container_registries.clear();
         world.seen.azure.endpoints.clear();
         world
+    }
+
+    /// The spec has the registry created where there is none.
+    pub fn have_it_created(&mut self) {
+        self.respec(|o| {
+            o.spec.registry.create = Some(CreateSpec {
+                location: "westeurope".into(),
+                additional_locations: Vec::new(),
+            })
+        });
     }
 
     /// Its claim says that this object creates a registry with this mark.

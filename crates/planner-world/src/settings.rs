@@ -62,22 +62,22 @@ pub fn leave_out(
 ) -> Vec<LeftOut> {
     let refused = |value: &String| refuses.contains_key(value) && !present.contains(value);
     let out = rules.extract_if(.., |value| refused(value));
-    out.map(|value| LeftOut {
-        failure: CallFailure {
-            attempt: "restore public access of the account".into(),
-            code: Some("NetworkAclsValidationFailure".into()),
-            message: format!("Validation of network acls failure: {value} does not do"),
-            status: Some(400),
-            correlation_id: Some("c-1".into()),
-            retry_after: None,
-            may_have_taken_effect: false,
-            cause: if refuses[&value] {
-                Cause::Conflict
-            } else {
-                Cause::Refused
+    out.map(|value| {
+        let cause = if refuses[&value] {
+            Cause::Conflict
+        } else {
+            Cause::Refused
+        };
+        let message = format!("Validation of network acls failure: {value} does not do");
+        LeftOut {
+            failure: CallFailure {
+                code: Some("NetworkAclsValidationFailure".into()),
+                status: Some(400),
+                correlation_id: Some("c-1".into()),
+                ..CallFailure::local("restore public access of the account", cause, message)
             },
-        },
-        rule: NetworkRule { kind, value },
+            rule: NetworkRule { kind, value },
+        }
     })
     .collect()
 }

@@ -1,7 +1,11 @@
 //! A law of every test: whatever is told to people names no step, shows no Rust, can be pasted, and does nothing to whoever reads
 //! it, whoever's words it repeats. Step ids are keys of ours.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
+use sreg_api::conditions::{ConditionType, State};
+use sreg_api::status::{SecureRegistryStatus, WaitStatus};
+use sreg_domain::reasons::WaitReason;
 use sreg_domain::{Action, ClusterAction, StepKind, outside};
 use sreg_planner::{Plan, Report};
 use strum::IntoEnumIterator;
@@ -44,6 +48,20 @@ pub fn of_report(report: &Report) {
         assert!(event.note.len() <= 1024, "{}", event.note);
     }
     walk(&serde_json::to_value(&report.status).unwrap());
+    says_what_it_is_stalled_by(&report.status);
+}
+
+/// Whoever is called to a stalled object reads in `waitingFor` what it is stalled by, from the first status on that says so.
+fn says_what_it_is_stalled_by(status: &SecureRegistryStatus) {
+    let is_stalled =
+        |c: &Condition| c.type_ == ConditionType::Ready.to_string() && c.reason == State::Stalled.to_string();
+    let stalled_by = |w: &WaitStatus| w.reason.parse().is_ok_and(WaitReason::is_stalled);
+    assert!(
+        !status.conditions.iter().any(is_stalled) || status.waiting_for.iter().any(stalled_by),
+        "stalled by nothing: {:#?} {:#?}",
+        status.conditions,
+        status.waiting_for
+    );
 }
 
 fn walk(value: &Value) {

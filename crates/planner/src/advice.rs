@@ -354,14 +354,9 @@ mod tests {
 
     fn refused(code: &str, message: &str) -> CallFailure {
         CallFailure {
-            attempt: format!("create private endpoint {ENDPOINT}"),
             code: Some(code.into()),
-            message: message.into(),
             status: Some(403),
-            correlation_id: None,
-            cause: Cause::Refused,
-            retry_after: None,
-            may_have_taken_effect: false,
+            ..CallFailure::local(format!("create private endpoint {ENDPOINT}"), Cause::Refused, message)
         }
     }
 

@@ -145,8 +145,11 @@ fn of<'a>(view: &'a View<'_>, step: &StepId) -> Option<&'a Attempt> {
 
 /// Why a step is not tried now, if its last try was a short time ago.
 pub(crate) fn held(view: &View<'_>, step: &StepId) -> Option<Wait> {
-    let record = of(view, step)?;
-    let next = pausing_until(view.now, record)?;
+    held_by(of(view, step)?, view.now)
+}
+
+fn held_by(record: &Attempt, now: Timestamp) -> Option<Wait> {
+    let next = pausing_until(now, record)?;
     let message = format!("{}; tried again at {}", record.message, whole_seconds(next).0);
     Some(for_attempt(record, message))
 }
@@ -525,4 +528,15 @@ pub(crate) fn next_try(all: &[Attempt], failed: &[&StepId], now: Timestamp) -> O
 pub(crate) fn stalled(all: &[Attempt], step: &StepId) -> Option<String> {
     let record = all.iter().find(|r| r.step == *step && !passes(r))?;
     Some(record.message.clone())
+}
+
+/// What the next plan will wait for because a step has just failed and cannot be counted on. The plan that tried it could not know:
+/// without this, status would say `Stalled` and not name what for.
+pub(crate) fn stalled_waits<'a>(
+    all: &'a [Attempt],
+    steps: impl Iterator<Item = &'a StepId>,
+    now: Timestamp,
+) -> Vec<Wait> {
+    let record = |step: &StepId| all.iter().find(|r| r.step == *step && !passes(r));
+    steps.filter_map(|step| held_by(record(step)?, now)).collect()
 }

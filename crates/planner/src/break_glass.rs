@@ -242,7 +242,6 @@ mod tests {
             created_at: Some(at(minute)),
             counts_from: Some(at(minute)),
             until: Some(at(until)),
-            ended: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! From what came of a plan to what people and machines read: status, events, gauges, when to look again. Pure. A status can be
 //! built only from an outcome, and equal worlds give byte-equal status: former times and texts are kept while nothing changes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -117,6 +118,7 @@ pub fn report(input: ReportInput<'_>) -> Report {
         generation: desired.object.generation,
         all: attempts::remember(&view, plan, outcome, now),
     };
+    let plan = &with_failures(plan, outcome, &attempts, now);
     let verdict = verdict(&view, plan, outcome, &attempts);
     let (verdict, unsettled_since) = readiness::judge(&view, plan, verdict, now);
     let verdict = cut_off::told(&view, plan, verdict);
@@ -151,6 +153,19 @@ pub fn report(input: ReportInput<'_>) -> Report {
 pub(crate) struct Verdict {
     pub(crate) state: State,
     pub(crate) message: String,
+}
+
+/// The plan, waiting besides for what its own steps met when they were tried.
+fn with_failures<'a>(plan: &'a Plan, outcome: &Outcome, attempts: &Attempts, now: Timestamp) -> Cow<'a, Plan> {
+    let failed = failures(outcome).filter(|(step, _)| !step.action.is_upkeep());
+    let stalled = attempts::stalled_waits(&attempts.all, failed.map(|(step, _)| &step.step), now);
+    if stalled.is_empty() {
+        return Cow::Borrowed(plan);
+    }
+    let mut plan = plan.clone();
+    plan.waits.extend(stalled);
+    state::sort(&mut plan.waits);
+    Cow::Owned(plan)
 }
 
 fn failures(outcome: &Outcome) -> impl Iterator<Item = (&StepOutcome, &CallFailure)> {

@@ -107,10 +107,9 @@ impl<'a> View<'a> {
     /// Whether public access was closed in this object's name: the snapshot or status says so.
     pub(crate) fn was_locked_by_us(&self) -> bool {
         let snapshot = self.seen.cluster.snapshot.seen();
-        let accounts = self.targets.storage.iter().chain(&self.targets.container_registries);
-        let accounts: Vec<&ArmId> = accounts.collect();
+        let accounts = self.registry().into_iter().flat_map(RegistrySeen::accounts);
         match snapshot.filter(|snapshot| snapshot.holder == self.holder()) {
-            Some(snapshot) => snapshot.is_about(&accounts),
+            Some(snapshot) => snapshot.is_about(accounts),
             None => self.last().lock_has_begun(),
         }
     }

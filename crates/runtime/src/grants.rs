@@ -18,10 +18,10 @@ use sreg_api::names::GRANT_MANAGER;
 use sreg_api::{RegistryGrant, VantagePoint};
 use sreg_domain::{CallFailure, Grants};
 use sreg_planner::{FoundGrant, NamesThere, grant_conditions, grants_serving};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{Unwritten, failure, tell as tell_status, unanswered};
+use crate::act::{Unwritten, read, tell as tell_status};
 use crate::context::Context;
 
 fn api(context: &Context) -> Api<DynamicObject> {
@@ -49,27 +49,21 @@ fn found(grant: &DynamicObject) -> (String, FoundGrant) {
 }
 
 async fn listed(context: &Context) -> Result<Vec<DynamicObject>, CallFailure> {
-    let attempt = "list registrygrants";
-    let params = ListParams::default();
-    let (api, deadline) = (api(context), context.settings.read_deadline);
-    match timeout(deadline, api.list(&params)).await {
-        Ok(Ok(list)) => Ok(list.items),
-        // The kind is not installed (any more): nobody grants anything, and what is being deleted can go.
-        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Vec::new()),
-        Ok(Err(error)) => Err(failure(attempt, &error)),
-        Err(_) => Err(unanswered(attempt, deadline)),
-    }
+    // The kind is not installed (any more): nobody grants anything, and what is being deleted can go.
+    let list = async {
+        match api(context).list(&ListParams::default()).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+            answer => answer.map(|list| list.items),
+        }
+    };
+    read(context, "list registrygrants", list).await
 }
 
 async fn labels_of(context: &Context, namespace: &str) -> Result<BTreeMap<String, String>, CallFailure> {
-    let attempt = format!("read Namespace {namespace}");
     let api: Api<Namespace> = Api::all(context.client.clone());
-    let deadline = context.settings.read_deadline;
-    match timeout(deadline, api.get_metadata_opt(namespace)).await {
-        Ok(Ok(found)) => Ok(found.and_then(|found| found.metadata.labels).unwrap_or_default()),
-        Ok(Err(error)) => Err(failure(&attempt, &error)),
-        Err(_) => Err(unanswered(&attempt, deadline)),
-    }
+    let attempt = format!("read Namespace {namespace}");
+    let found = read(context, &attempt, api.get_metadata_opt(namespace)).await?;
+    Ok(found.and_then(|found| found.metadata.labels).unwrap_or_default())
 }
 
 /// Several grants that change together are told together.
@@ -121,19 +115,10 @@ async fn names_there(context: &Context) -> Option<NamesThere> {
             vantage_points: points.items.iter().map(ResourceExt::name_any).collect(),
         })
     };
-    match timeout(context.settings.read_deadline, attempt).await {
-        Ok(Ok(there)) => Some(there),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "cannot list Namespaces and VantagePoints, so whom RegistryGrants serve is not told");
-            None
-        }
-        Err(_) => {
-            tracing::warn!(
-                "no answer to a list of Namespaces and VantagePoints, so whom RegistryGrants serve is not told"
-            );
-            None
-        }
-    }
+    let there = read(context, "list Namespaces and VantagePoints", attempt).await;
+    there
+        .inspect_err(|error| tracing::warn!(%error, "whom RegistryGrants serve is not told"))
+        .ok()
 }
 
 async fn tell_all(context: &Context) -> Result<(), Unwritten> {

@@ -98,6 +98,8 @@ impl Stand {
             })
             .await
             .context("start azure-sim")?;
+        let cloud = programs::cloud_document(azure.arm_endpoint.as_str());
+        std::fs::write(folder.path().join(programs::CLOUD_FILE), cloud).context("write the cloud's document")?;
         let plane = ControlPlane::start().await?;
         let client = plane.admin_client().await?;
         let stand = Stand {

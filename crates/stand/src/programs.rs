@@ -2,7 +2,6 @@
 //! a cloud whose endpoints are the simulator's.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -55,7 +54,7 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .args(["--installation", "test"])
         .args(["--azure-credential", "workload-identity"])
         .arg("--azure-cloud-file")
-        .arg(cloud_file(stand)?)
+        .arg(stand.path(CLOUD_FILE))
         .arg(format!("--leader-elect={}", options.leader_elect))
         .args(["--log-filter", &options.log])
         .env("KUBECONFIG", kubeconfig)
@@ -102,7 +101,7 @@ pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool, env: &[(S
             "info",
         ])
         .arg("--azure-cloud-file")
-        .arg(cloud_file(stand)?)
+        .arg(stand.path(CLOUD_FILE))
         .arg("--probe-ca-file")
         .arg(stand.ca_file())
         .env("KUBECONFIG", kubeconfig);
@@ -116,11 +115,12 @@ pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool, env: &[(S
     }
 }
 
+/// Where the programs find the simulated Azure as a cloud.
+pub(crate) const CLOUD_FILE: &str = "cloud.yaml";
+
 /// The simulated Azure as a cloud: the public one's names and audiences, at the simulator's address.
-fn cloud_file(stand: &Stand) -> Result<PathBuf> {
-    let path = stand.path("cloud.yaml");
-    let sim = stand.azure.arm_endpoint.as_str();
-    let document = format!(
+pub(crate) fn cloud_document(sim: &str) -> String {
+    format!(
         "name: azure-sim
 extends: AzurePublic
 authorityHost: {sim}
@@ -131,14 +131,7 @@ machineLearning:
   discoveryEndpoint: {sim}
   clientHostSuffixes: [experiments.azureml.net]
 "
-    );
-    // Each program that starts writes it, while others may be reading: it is there whole or not at all.
-    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
-    let written = stand.path(&format!("cloud-{}.yaml", WRITTEN.fetch_add(1, Ordering::Relaxed)));
-    std::fs::write(&written, document)
-        .and_then(|()| std::fs::rename(&written, &path))
-        .context("write the cloud's document")?;
-    Ok(path)
+    )
 }
 
 /// How long the operator's token for Azure lives.

@@ -19,14 +19,6 @@ async fn visits_on(plane: &ControlPlane) -> Result<Vec<String>> {
     let kubeconfig = plane
         .kubeconfig_for_service_account("secure-registry-system", "secure-registry-operator")
         .await?;
-    // A cloud where nobody answers.
-    let folder = tempfile::tempdir()?;
-    let nowhere = folder.path().join("cloud.yaml");
-    let port = "https://127.0.0.1:9";
-    let document = format!(
-        "name: nowhere\nextends: AzurePublic\nauthorityHost: {port}\nresourceManager: {{endpoint: {port}, audience: {port}}}\n"
-    );
-    std::fs::write(&nowhere, document)?;
     let operator = Program::built("secure-registry-operator")?
         .args(["run", "--health-address=127.0.0.1:0", "--leader-elect=false"])
         .args([
@@ -35,7 +27,7 @@ async fn visits_on(plane: &ControlPlane) -> Result<Vec<String>> {
             "--azure-client-id=client",
         ])
         .arg("--azure-cloud-file")
-        .arg(&nowhere)
+        .arg(repository().join("crates/operator/tests/nowhere.yaml"))
         .env("AZURE_CLIENT_SECRET", "none")
         .env("KUBECONFIG", kubeconfig)
         .spawn()?;

@@ -1,12 +1,12 @@
 //! What came back: status, the few headers that matter, JSON. Whatever is no good answer is an error of that call.
 
-use sreg_domain::{CallFailure, Cause};
 use std::time::Duration;
 
 use azure_core::http::headers::{HeaderName, Headers};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use serde_json::Value;
+use sreg_domain::{CallFailure, Cause};
 
 use super::call::Call;
 use super::envelope::{self, Deepest};
@@ -155,14 +155,9 @@ impl Answer {
     /// An error of this call: the answer cannot be what was asked for.
     pub(crate) fn nonsense(&self, why: &str) -> CallFailure {
         CallFailure {
-            attempt: self.attempt.clone(),
-            cause: Cause::Nonsense,
             status: Some(self.status),
-            code: None,
-            message: why.to_owned(),
             correlation_id: Some(self.correlation_id.clone()),
-            retry_after: None,
-            may_have_taken_effect: false,
+            ..CallFailure::local(self.attempt.as_str(), Cause::Nonsense, why)
         }
     }
 }

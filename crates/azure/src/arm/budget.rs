@@ -13,11 +13,11 @@ use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use sreg_domain::call_failure::THROTTLE_WAIT;
 use tokio::sync::{Mutex as Queue, Notify};
 use tokio::time::Instant;
 
 use crate::settings::{Budget, Budgets};
-use sreg_domain::call_failure::THROTTLE_WAIT;
 
 /// Longest time that one throttled call keeps the subscription's others waiting: Azure's own buckets fill up within seconds, and what
 /// opens in an emergency does not wait for a tag.

@@ -1,11 +1,11 @@
 //! Lists: page after page, each reduced to what is kept of it before the next one is asked for, and bounded as a whole. A list
 //! that is too long is an error of its own: cut off, it would be taken for all there is.
 
-use sreg_domain::CallFailure;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
+use sreg_domain::CallFailure;
 use tokio::time::Instant;
 
 use super::{Answer, Arm, Call, error};

@@ -102,16 +102,11 @@ impl Look<'_> {
     ) -> Result<T, CallFailure> {
         match tokio::time::timeout_at(self.deadline, self.places.acquire()).await {
             Ok(Ok(_place)) => call.await,
-            Ok(Err(_)) | Err(_) => Err(CallFailure {
-                attempt: attempt.to_owned(),
-                cause: Cause::Unreachable,
-                status: None,
-                code: None,
-                message: "not asked: the visit's time was up".to_owned(),
-                correlation_id: None,
-                retry_after: None,
-                may_have_taken_effect: false,
-            }),
+            Ok(Err(_)) | Err(_) => Err(CallFailure::local(
+                attempt,
+                Cause::Unreachable,
+                "not asked: the visit's time was up",
+            )),
         }
     }
 
@@ -190,14 +185,8 @@ fn understood<T>(id: &ArmId, result: Result<T, &'static str>) -> Fact<T> {
 
 fn nonsense(id: &ArmId, why: &str) -> CallFailure {
     CallFailure {
-        attempt: format!("read {id}"),
-        cause: Cause::Nonsense,
         status: Some(200),
-        code: None,
-        message: why.to_owned(),
-        correlation_id: None,
-        retry_after: None,
-        may_have_taken_effect: false,
+        ..CallFailure::local(format!("read {id}"), Cause::Nonsense, why)
     }
 }
 

@@ -316,19 +316,12 @@ fn failure_of(error: CallFailure) -> CallFailure {
     const PASSES: [&str; 5] = ["updating", "not provisioned", "in progress", "try again", "retry"];
     let text = error.message.to_ascii_lowercase();
     let passes = PASSES.iter().any(|word| text.contains(word));
-    let cause = match error.cause {
-        _ if passes => Cause::Conflict,
-        Cause::Missing => Cause::Refused,
-        cause @ (Cause::Forbidden
-        | Cause::SignIn
-        | Cause::Throttled
-        | Cause::Busy
-        | Cause::Unreachable
-        | Cause::Nonsense
-        | Cause::Precondition
-        | Cause::Conflict
-        | Cause::TooLong
-        | Cause::Refused) => cause,
+    let cause = if passes {
+        Cause::Conflict
+    } else if error.cause == Cause::Missing {
+        Cause::Refused
+    } else {
+        error.cause
     };
     CallFailure { cause, ..error }.into_failure()
 }

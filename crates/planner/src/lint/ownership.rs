@@ -4,7 +4,7 @@ use sreg_api::names::{CLAIM_TAG, CREATED_TAG, OWNER_TAG, ZONE_GROUP};
 use sreg_api::registry::DnsMode;
 use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::{Coverage, EndpointSeen, ZoneGroupPolicy};
+use sreg_domain::seen::{Coverage, EndpointSeen, RegistrySeen, ZoneGroupPolicy};
 use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact, Seen, naming};
 
 use super::{Lint, azure, people, proof};
@@ -281,18 +281,8 @@ fn edits(lint: &mut Lint<'_>, step: &Step, id: &ArmId, edit: &Edit) {
             let read = (*id == lint.desired.registry && azure.registry.seen().is_some())
                 || azure.storage.get(id).and_then(Fact::seen).is_some()
                 || azure.container_registries.get(id).and_then(Fact::seen).is_some();
-            let named = azure.registry.seen().is_some_and(|r| {
-                r.id == *id
-                    || r.regions.iter().any(|region| {
-                        region
-                            .storage
-                            .iter()
-                            .chain(&region.container_registries)
-                            .flatten()
-                            .any(|t| t == id)
-                    })
-            });
-            read && named
+            let named = |r: &RegistrySeen| r.id == *id || r.accounts().any(|account| account == id);
+            read && azure.registry.seen().is_some_and(named)
         }
         Edit::AllowResource { resource, .. } => {
             let read = azure.shared_storage.get(id).and_then(Fact::seen).is_some();

@@ -10,7 +10,7 @@ use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
-use sreg_domain::seen::{LockSeen, PublicClient};
+use sreg_domain::seen::{LockSeen, PublicClient, RegistrySeen};
 use sreg_domain::{ArmId, Desired, Digest, Fact, RuleKind, Seen};
 
 use super::proof::{Names, closedness};
@@ -167,14 +167,10 @@ fn edition(desired: &Desired) -> Option<DigestLine<'static>> {
 /// The snapshot or status says that it was locked in this object's name.
 pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
     let name = format!("{}/{}", desired.object.namespace, desired.object.name);
-    let regions = seen.azure.registry.seen().map_or(&[][..], |registry| &registry.regions);
-    let accounts = regions
-        .iter()
-        .flat_map(|r| r.storage.iter().chain(&r.container_registries));
-    let accounts: Vec<&ArmId> = accounts.flatten().collect();
+    let accounts = seen.azure.registry.seen().into_iter().flat_map(RegistrySeen::accounts);
     let snapshot = seen.cluster.snapshot.seen().filter(|snapshot| snapshot.holder == name);
     snapshot.map_or(seen.object.last.lock_has_begun(), |snapshot| {
-        snapshot.is_about(&accounts)
+        snapshot.is_about(accounts)
     })
 }
 

@@ -65,12 +65,8 @@ pub(super) fn shared(seen: &Seen) -> BTreeSet<ArmId> {
     let Fact::Seen(registry) = &seen.azure.registry else {
         return BTreeSet::new();
     };
-    let accounts = registry
-        .regions
-        .iter()
-        .flat_map(|r| r.storage.iter().chain(&r.container_registries));
     let outside = |id: &&ArmId| id.resource_group_id() != registry.managed_resource_group;
-    accounts.flatten().filter(outside).cloned().collect()
+    registry.accounts().filter(outside).cloned().collect()
 }
 
 pub(super) fn all_closed(seen: &Seen) -> bool {

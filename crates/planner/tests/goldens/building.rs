@@ -264,15 +264,12 @@ pub fn cases() -> Vec<Case> {
             world.visit();
             let id = first_endpoint(&world);
             endpoint(&mut world).provisioning_state = "Failed".into();
+            let message = "disallowed by policy \"no endpoints\"";
             let failure = CallFailure {
-                attempt: "create private endpoint x".into(),
                 code: Some("RequestDisallowedByPolicy".into()),
-                message: "disallowed by policy \"no endpoints\"".into(),
                 status: Some(403),
                 correlation_id: Some("c-17".into()),
-                cause: Cause::Refused,
-                retry_after: None,
-                may_have_taken_effect: false,
+                ..CallFailure::local("create private endpoint x", Cause::Refused, message)
             };
             let mut failed = operation(&world, id, OperationState::Failed(failure));
             failed.operation.step = sreg_domain::StepKind::CreateEndpoint.on("hub/amlregistry contosoreg");

@@ -83,12 +83,7 @@ fn is_creation(step: &Step) -> bool {
 #[test]
 fn nothing_is_created_over_a_registry_of_which_something_lives() {
     let mut world = locked();
-    world.respec(|o| {
-        o.spec.registry.create = Some(CreateSpec {
-            location: "westeurope".into(),
-            additional_locations: Vec::new(),
-        });
-    });
+    world.have_it_created();
     world.seen.azure.registry = Fact::Absent;
     let creates = |plan: &Plan| plan.steps().any(is_creation);
     assert!(!creates(&world.plan()) && waits(&world.plan(), WaitReason::RegistryAbsentStalled).is_some());
@@ -106,12 +101,7 @@ fn a_registry_whose_accounts_are_still_there_is_not_gone() {
         (Fact::Absent, false),
     ] {
         let mut world = locked_to_be_removed();
-        world.respec(|o| {
-            o.spec.registry.create = Some(CreateSpec {
-                location: "westeurope".into(),
-                additional_locations: Vec::new(),
-            });
-        });
+        world.have_it_created();
         world.seen.azure.registry = Fact::Absent;
         world.seen.azure.accounts_left = [(storage("contosostore"), left.clone()), (acr(), Fact::Absent)].into();
         connections(&mut world, "Disconnected");

@@ -112,14 +112,11 @@ fn events(report: &Report) -> Vec<&str> {
 fn failing(step: &sreg_planner::Step, disposition: Disposition) -> StepOutcome {
     let (cause, retry_after) = world::contrary::cause_of(disposition);
     let failure = CallFailure {
-        attempt: step.action.to_string(),
         code: Some("RequestDisallowedByPolicy".into()),
-        message: "a policy says no".into(),
         status: Some(403),
         correlation_id: Some("c-1".into()),
-        cause,
         retry_after,
-        may_have_taken_effect: false,
+        ..CallFailure::local(step.action.to_string(), cause, "a policy says no")
     };
     StepOutcome {
         step: step.id.clone(),

@@ -67,18 +67,18 @@ fn azures_words_are_told_on_one_line_and_stay_the_same_while_only_their_ids_chan
     let plan = world.plan();
     let refused = |nth: u32| {
         let failure = |step: &sreg_planner::Step| CallFailure {
-            attempt: format!("create private endpoint {NASTY}"),
             code: Some(format!("Odd{NASTY}")),
-            message: format!("{NASTY} correlation id {nth:08}-0000"),
             status: Some(403),
             correlation_id: Some(format!("c-{nth}")),
-            retry_after: None,
-            may_have_taken_effect: false,
-            cause: if step.action.is_upkeep() {
-                Cause::Conflict
-            } else {
-                Cause::Refused
-            },
+            ..CallFailure::local(
+                format!("create private endpoint {NASTY}"),
+                if step.action.is_upkeep() {
+                    Cause::Conflict
+                } else {
+                    Cause::Refused
+                },
+                format!("{NASTY} correlation id {nth:08}-0000"),
+            )
         };
         let steps = plan.steps().map(|step| StepOutcome {
             step: step.id.clone(),

@@ -200,6 +200,21 @@ fn a_subnet_that_turns_out_to_be_full_is_said_at_once() {
 }
 
 #[test]
+fn the_visit_that_is_refused_already_says_what_it_is_stalled_by() {
+    let mut world = World::everyday();
+    let refused = Contrary::Fails("ReadOnlyDisabledSubscription", 409, Disposition::Terminal);
+    world.thwarted("create-endpoint hub/registry", refused);
+    while count(&world, "create-endpoint hub/registry") == 0 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    assert_eq!(world.state(), "Stalled");
+    let waits = &world.seen.object.status.waiting_for;
+    let first = waits.first().expect("something is waited for");
+    assert!(first.message.contains("ReadOnlyDisabledSubscription"), "{waits:#?}");
+}
+
+#[test]
 fn a_write_that_is_throttled_for_an_hour_does_not_put_off_the_end_of_a_break_glass() {
     let mut world = locked();
     world.break_glass(30);

@@ -202,14 +202,9 @@ fn retryable_codes_inside_an_operation_are_tried_again_and_others_hold_for_a_whi
             }
         }
         let failure = CallFailure {
-            attempt: "create private endpoint".into(),
             code: Some(code.into()),
-            message: "no".into(),
             status: Some(200),
-            correlation_id: None,
-            cause: Cause::Refused,
-            retry_after: None,
-            may_have_taken_effect: false,
+            ..CallFailure::local("create private endpoint", Cause::Refused, "no")
         };
         let operation = sreg_domain::Operation {
             step: sreg_domain::StepKind::CreateEndpoint.on("hub/registry contosoacr"),

@@ -18,7 +18,7 @@ use sreg_domain::{Digest, Withheld};
 use sreg_planner::plan::{Plan, Step};
 use sreg_planner::{Violation, lint, plan};
 
-use super::write::{failure, unanswered};
+use super::write::read;
 use crate::context::Context;
 use crate::desired::resolve_desired;
 use crate::observe::{self, ObjectNow};
@@ -59,14 +59,11 @@ async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, With
 
 async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectNow, Withheld> {
     let attempt = format!("read SecureRegistry {}/{}", object.namespace, object.name);
-    let read = observe::read_object(&context.client, &object.namespace, &object.name);
-    let limit = context.settings.read_deadline;
-    let now = match tokio::time::timeout(limit, read).await {
-        Ok(Ok(Some(now))) => now,
-        Ok(Ok(None)) => return Err(Withheld::ObjectGone),
-        Ok(Err(error)) => return Err(Withheld::ObjectUnread(Box::new(failure(&attempt, &error)))),
-        Err(_) => return Err(Withheld::ObjectUnread(Box::new(unanswered(&attempt, limit)))),
-    };
+    let call = observe::read_object(&context.client, &object.namespace, &object.name);
+    let now = read(context, &attempt, call)
+        .await
+        .map_err(|why| Withheld::ObjectUnread(Box::new(why)))?
+        .ok_or(Withheld::ObjectGone)?;
     if now.reference.uid != object.uid {
         return Err(Withheld::ObjectMadeAgain);
     }

@@ -19,7 +19,7 @@ use crate::grants;
 
 pub(crate) use cluster::{tell, tell_approval, tell_break_glass};
 pub use write::Unwritten;
-pub(crate) use write::{failure, send, time_for_a_write, unanswered};
+pub(crate) use write::{failure, read, send, time_for_a_write};
 
 /// Carries out what can be carried out now.
 pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome {

@@ -62,17 +62,26 @@ pub(crate) async fn write<T>(
         .map_err(|error| Unwritten::Failed(failure(attempt, &error)))
 }
 
-/// A read that a write depends on, within the read deadline.
+/// A read from the API server, within the read deadline.
+pub(crate) async fn read<T>(
+    context: &Context,
+    attempt: &str,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, CallFailure> {
+    let limit = context.settings.read_deadline;
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer.map_err(|error| failure(attempt, &error)),
+        Err(_) => Err(unanswered(attempt, limit)),
+    }
+}
+
+/// A read that a write depends on.
 pub(crate) async fn look<T>(
     context: &Context,
     attempt: &str,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, Unwritten> {
-    let limit = context.settings.read_deadline;
-    match tokio::time::timeout(limit, call).await {
-        Ok(answer) => answer.map_err(|error| Unwritten::Failed(failure(attempt, &error))),
-        Err(_) => Err(Unwritten::Failed(unanswered(attempt, limit))),
-    }
+    read(context, attempt, call).await.map_err(Unwritten::Failed)
 }
 
 /// No answer in time. It may have taken effect: the next visit looks.

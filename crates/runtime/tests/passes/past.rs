@@ -1,13 +1,13 @@
 //! The informer's cache from the past: from some moment on no watch tells anything, and a read that accepts an old answer gets
 //! one. What the operator closes it closes on what is so now.
 
-use sreg_domain::StepKind;
 use std::time::Duration;
 
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 use sreg_api::registry::PublicAccess;
 use sreg_api::{BreakGlass, SecureRegistry};
+use sreg_domain::StepKind;
 use sreg_domain::action::StepResult;
 use sreg_runtime::act::act;
 

@@ -145,16 +145,8 @@ async fn read(look: &Look<'_>, registry: &ArmId, scopes: &BTreeSet<&ArmId>) -> R
 
 fn not_understood(registry: &ArmId, assignment: &Value) -> CallFailure {
     let name = json::text(assignment, "/name").unwrap_or("of an initiative");
-    CallFailure {
-        attempt: format!("read the policies on {registry}"),
-        cause: Cause::Nonsense,
-        status: None,
-        code: None,
-        message: format!("the definition that policy assignment {name} names has an id that is none"),
-        correlation_id: None,
-        retry_after: None,
-        may_have_taken_effect: false,
-    }
+    let message = format!("the definition that policy assignment {name} names has an id that is none");
+    CallFailure::local(format!("read the policies on {registry}"), Cause::Nonsense, message)
 }
 
 async fn definitions(
@@ -181,16 +173,9 @@ async fn definitions(
         known.insert(id, meaning);
     }
     if postponed > 0 {
-        return Err(CallFailure {
-            attempt: format!("read the policies on {registry}"),
-            cause: Cause::Conflict,
-            status: None,
-            code: None,
-            message: format!("{postponed} more policy definitions are read by the next visits"),
-            correlation_id: None,
-            retry_after: None,
-            may_have_taken_effect: false,
-        });
+        let message = format!("{postponed} more policy definitions are read by the next visits");
+        let attempt = format!("read the policies on {registry}");
+        return Err(CallFailure::local(attempt, Cause::Conflict, message));
     }
     Ok(known)
 }
