@@ -42,7 +42,7 @@ use crate::rules::*;
     printcolumn(
         name = "Message",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        json_path = ".status.conditions[?(@.type==\"Effective\")].message",
         priority = 1
     ),
     validation = Rule::new(SHORT_NAME).message(SHORT_NAME_SAYS)

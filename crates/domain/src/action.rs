@@ -463,7 +463,7 @@ pub struct SnapshotTarget {
 }
 
 /// A long-running operation that was started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
     /// The step that started it.
     pub step: StepId,

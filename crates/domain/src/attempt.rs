@@ -1,6 +1,7 @@
 //! Writes that had no lasting effect yet: what came of them, and when each is tried again.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::ArmId;
 use crate::reasons::WaitReason;
@@ -8,7 +9,7 @@ use crate::step::StepId;
 
 /// Writes of this process that had no lasting effect yet, or may have none. Status shows those that are in trouble; here are all, so
 /// that who erases status starts nothing over.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attempts {
     /// Generation of the spec that they belong to.
     pub generation: i64,
@@ -17,7 +18,7 @@ pub struct Attempts {
 }
 
 /// What came of the tries of one step that has not succeeded yet, or whose effect may not last.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// What was tried.
     pub step: StepId,

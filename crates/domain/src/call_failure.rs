@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ignorance::{Ignorance, IgnoranceKind};
 
 /// How long to wait for a lock where Azure names no time.
@@ -13,7 +15,7 @@ pub const THROTTLE_WAIT: Duration = Duration::from_secs(10);
 const MISSING_WAIT: Duration = Duration::from_secs(30);
 
 /// What went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// Rights are missing.
     Forbidden,
@@ -40,7 +42,7 @@ pub enum Cause {
 }
 
 /// Why a call failed, in Azure's (or the API server's) words.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{attempt}: {message}")]
 pub struct CallFailure {
     /// What was attempted on which resource, such as `create private endpoint /subscriptions/…`.

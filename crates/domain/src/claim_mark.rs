@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use sreg_api::names::{self, CLAIM_TAG};
 
 /// Value of a tag. Azure's tag names ignore case.
@@ -12,7 +13,7 @@ pub fn tag<'a>(tags: &'a BTreeMap<String, String>, named: &str) -> Option<&'a st
 }
 
 /// Who holds a registry, as its claim tag says: an object of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimMark {
     /// Id of the cluster.
     pub cluster: String,

@@ -11,7 +11,7 @@ use crate::ids::Fqdn;
 use crate::target::EndpointGroup;
 
 /// One Azure cloud.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cloud {
     /// What it is called in logs and messages.
     pub name: String,
@@ -124,7 +124,7 @@ pub struct Storage {
 }
 
 /// Names of the targets, by endpoint group (azure.md §3.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrivateLink {
     /// `amlregistry` of the registry.
     pub aml_registry: PrivateLinkNames,
@@ -163,7 +163,7 @@ pub struct PrivateLinkNames {
 }
 
 /// API versions by resource type, which is compared in lower case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiVersions(BTreeMap<String, ApiVersion>);
 
 impl ApiVersions {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sreg_api::grant::RegistryOperation;
 use sreg_api::registry::{
     DeletionPolicy, DnsMode, LockdownGate, PublicAccess, RecentPublicClientsPolicy, ResolutionPolicy, RollbackPolicy,
@@ -18,7 +19,7 @@ use crate::ids::{ArmId, Fqdn, Location};
 use crate::target::EndpointGroup;
 
 /// The wanted end state of one registry.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Desired {
     /// The object that says so.
     pub object: ObjectRef,
@@ -27,6 +28,7 @@ pub struct Desired {
     /// Id of the cluster that the object lives in, and of the operator there ([`naming::cluster_id`](crate::naming::cluster_id)).
     pub cluster: String,
     /// The cloud's names.
+    #[serde(with = "shared_cloud")]
     pub cloud: Arc<Cloud>,
     /// The registry.
     pub registry: ArmId,
@@ -138,8 +140,25 @@ impl Desired {
     }
 }
 
+/// Copies of an object's wishes share the cloud; written down it stands in each.
+mod shared_cloud {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::cloud::Cloud;
+
+    pub(super) fn serialize<S: Serializer>(cloud: &Arc<Cloud>, serializer: S) -> Result<S::Ok, S::Error> {
+        cloud.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Cloud>, D::Error> {
+        Cloud::deserialize(deserializer).map(Arc::new)
+    }
+}
+
 /// One thing that is wrong with an object.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{path}: {message}")]
 pub struct Violation {
     /// Where in the object, such as `spec.endpoints[hub].subnetResourceId`.
@@ -164,7 +183,7 @@ impl Violation {
 }
 
 /// The object behind a wish.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRef {
     /// Namespace.
     pub namespace: String,
@@ -177,7 +196,7 @@ pub struct ObjectRef {
 }
 
 /// One place for private endpoints; every target gets one there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointPlace {
     /// Entry of the spec.
     pub name: String,
@@ -198,7 +217,7 @@ pub struct EndpointPlace {
 }
 
 /// Who makes names resolve.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dns {
     /// The mode.
     pub mode: DnsMode,
@@ -223,7 +242,7 @@ impl Dns {
 }
 
 /// A network whose clients must be able to connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientNetwork {
     /// Entry of the spec.
     pub name: String,
@@ -238,7 +257,7 @@ pub struct ClientNetwork {
 }
 
 /// Where a client network is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkPlace {
     /// A virtual network.
     VirtualNetwork(ArmId),
@@ -247,7 +266,7 @@ pub enum NetworkPlace {
 }
 
 /// What counts as proof.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
     /// Successes in a row, per path.
     pub consecutive_successes: u32,
@@ -262,7 +281,7 @@ pub struct Verification {
 }
 
 /// Where to look for recent public clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentPublicClients {
     /// Log Analytics workspace.
     pub workspace: ArmId,
@@ -275,7 +294,7 @@ pub struct RecentPublicClients {
 }
 
 /// A recurring window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Cron expression, already checked.
     pub schedule: String,

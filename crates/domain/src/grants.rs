@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sreg_api::grant::{AccountUse, NetworkUse, RegistryOperation};
 use strum::IntoEnumIterator;
 
 use crate::ids::ArmId;
 
 /// What an id is named for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Purpose {
     /// A registry.
     Registry(RegistryOperation),
@@ -43,7 +44,7 @@ impl Purpose {
 }
 
 /// What a grant demands of objects that name anything of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requirements {
     /// Name-changing writes wait for an approval.
     pub name_changes_approval: bool,
@@ -60,11 +61,12 @@ pub struct Requirements {
 }
 
 /// One grant, as far as it could be understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// Its name.
     pub name: String,
     /// What it covers: whatever is one of these ids or stands below it.
+    #[serde(with = "pairs")]
     pub scopes: BTreeMap<Purpose, Vec<ArmId>>,
     /// VantagePoints that may be used.
     pub vantage_points: BTreeSet<String>,
@@ -113,9 +115,42 @@ pub fn where_endpoint_stands(id: &ArmId, subnet: Option<&ArmId>) -> Vec<(Purpose
 }
 
 /// The grants that serve one namespace, by name. Every plan carries them, so copies share them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Grant>", into = "Vec<Grant>")]
 pub struct Grants {
     all: Arc<[Grant]>,
+}
+
+impl From<Vec<Grant>> for Grants {
+    fn from(all: Vec<Grant>) -> Grants {
+        Grants::new(all)
+    }
+}
+
+impl From<Grants> for Vec<Grant> {
+    fn from(grants: Grants) -> Vec<Grant> {
+        grants.all.to_vec()
+    }
+}
+
+/// JSON has texts for keys only: a map with others is a list of pairs there.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Purpose;
+    use crate::ids::ArmId;
+
+    type Scopes = BTreeMap<Purpose, Vec<ArmId>>;
+
+    pub(super) fn serialize<S: Serializer>(scopes: &Scopes, serializer: S) -> Result<S::Ok, S::Error> {
+        scopes.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Scopes, D::Error> {
+        Vec::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
+    }
 }
 
 /// Some grant covers it, and of each that does it is known what it demands.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Why something is not known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ignorance {
     /// What was attempted, such as `read /subscriptions/…`.
     pub attempt: String,
@@ -34,7 +36,7 @@ impl Ignorance {
 }
 
 /// Kinds of not knowing; decides whether waiting can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum IgnoranceKind {
     /// 401 or 403: rights are missing.
     Forbidden,

@@ -1,6 +1,7 @@
 //! The rights in Azure that our calls need: one table. The Azure client sends no call whose action is not in it; the roles in
 //! `deploy/azure`, the list in `docs/install.md` and the check before the first change of names are made from it.
 
+use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter};
 
 use crate::seen::matches_action;
@@ -336,11 +337,11 @@ pub fn is_declared(action: &str) -> bool {
 }
 
 /// What roles allow us on one scope, those above it included, as Azure lists it. Deny assignments are apart.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permissions(pub Vec<Permission>);
 
 /// What one role allows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permission {
     /// Allowed actions, with `*`.
     pub actions: Vec<String>,

@@ -29,7 +29,7 @@ use crate::step::StepId;
 pub const UNLISTED: &str = "unlisted";
 
 /// Something observed, known to be missing, or not known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact<T> {
     /// Read just now.
     Seen(T),
@@ -77,7 +77,7 @@ impl<T> Fact<T> {
 }
 
 /// Everything that one visit knows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seen {
     /// When the visit began, wall clock.
     pub at: Timestamp,
@@ -94,7 +94,7 @@ pub struct Seen {
 }
 
 /// The object itself.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ObjectSeen {
     /// Our finalizer is on it.
     pub has_finalizer: bool,
@@ -102,7 +102,8 @@ pub struct ObjectSeen {
     pub deleting: bool,
     /// Who edited its spec last, where that is known.
     pub spec_edited_by: Option<String>,
-    /// What its status said, read once. What is decided is decided by this.
+    /// What its status said, read once. What is decided is decided by this. Not written down: [`ObjectSeen::reread`] makes it anew.
+    #[serde(skip)]
     pub last: LastReport,
     /// That status as it stands there, for the report that rewrites it. Untrusted input; may be empty at any time.
     pub status: SecureRegistryStatus,
@@ -116,7 +117,7 @@ impl ObjectSeen {
 }
 
 /// The cluster's side.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClusterSeen {
     /// Who holds the claim on the Azure registry.
     pub claim: Fact<Claim>,
@@ -135,7 +136,7 @@ pub struct ClusterSeen {
 }
 
 /// Who holds the claim on an Azure registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// `namespace/name` of the holder.
     pub holder: String,
@@ -149,7 +150,7 @@ pub struct Claim {
 }
 
 /// What forbids or undoes opening again, or may.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Obstacle {
     /// What kind of thing it is.
     pub kind: ObstacleKind,
@@ -160,7 +161,7 @@ pub struct Obstacle {
 }
 
 /// What can forbid opening again, as far as Azure says so without being asked to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ObstacleKind {
     /// An assignment of a policy that speaks of public network access.
     PolicyAssignment,
@@ -169,7 +170,7 @@ pub enum ObstacleKind {
 }
 
 /// A vantage point.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VantagePointSeen {
     /// Its uid.
     pub uid: String,
@@ -190,7 +191,7 @@ pub struct VantagePointSeen {
 }
 
 /// A probe object.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbeSeen {
     /// Namespace that it lives in.
     pub namespace: String,
@@ -207,7 +208,7 @@ pub struct ProbeSeen {
 }
 
 /// An approval.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalSeen {
     /// Its name.
     pub name: String,
@@ -236,7 +237,7 @@ impl ApprovalSeen {
 }
 
 /// An emergency.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakGlassSeen {
     /// Its name.
     pub name: String,
@@ -255,7 +256,7 @@ pub struct BreakGlassSeen {
 }
 
 /// What this process remembers.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// The proof round that this process opened, if any.
     pub round: Option<Round>,
@@ -274,7 +275,7 @@ pub struct Memory {
 }
 
 /// An open proof round.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Round {
     /// Its random number.
     pub number: i64,
@@ -285,7 +286,7 @@ pub struct Round {
 }
 
 /// Azure's side.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AzureSeen {
     /// Who we are there.
     pub principal: Fact<Principal>,
@@ -373,7 +374,7 @@ impl AzureSeen {
 }
 
 /// A resource lock (`Microsoft.Authorization/locks`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockSeen {
     /// Its id, which begins with its scope.
     pub id: String,
@@ -409,7 +410,7 @@ impl LockSeen {
 }
 
 /// Who we are in Azure.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     /// Object id.
     pub object_id: String,
@@ -418,7 +419,7 @@ pub struct Principal {
 }
 
 /// The ML registry.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RegistrySeen {
     /// As Azure spells it.
     pub id: ArmId,
@@ -474,7 +475,7 @@ impl RegistrySeen {
 }
 
 /// One region of a registry. An id is `None` while Azure has not filled it in: the registry is not ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionSeen {
     /// Where.
     pub location: Location,
@@ -485,7 +486,7 @@ pub struct RegionSeen {
 }
 
 /// A storage account's network side (azure.md §5.1).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StorageSeen {
     /// As Azure spells it.
     pub id: ArmId,
@@ -522,7 +523,7 @@ pub struct StorageSeen {
 }
 
 /// A container registry's network side (azure.md §5.2).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerRegistrySeen {
     /// As Azure spells it.
     pub id: ArmId,
@@ -561,7 +562,7 @@ pub struct ContainerRegistrySeen {
 }
 
 /// A private endpoint with its NIC and zone groups (azure.md §3, §4.2).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndpointSeen {
     /// As Azure spells it.
     pub id: ArmId,
@@ -608,7 +609,7 @@ impl EndpointSeen {
 }
 
 /// One address of an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// `requiredMemberName`, such as `blob` or `registry_data_westeurope`.
     pub member: String,
@@ -619,7 +620,7 @@ pub struct Member {
 }
 
 /// A DNS zone group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneGroupSeen {
     /// ARM id.
     pub id: ArmId,
@@ -630,7 +631,7 @@ pub struct ZoneGroupSeen {
 }
 
 /// An assigned policy that makes zone groups (`deployIfNotExists`), and what it does about one endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneGroupPolicy {
     /// ARM id of the assignment.
     pub assignment: String,
@@ -641,7 +642,7 @@ pub struct ZoneGroupPolicy {
 }
 
 /// Whether a policy makes a zone group for an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Coverage {
     /// It does.
     Yes,
@@ -652,7 +653,7 @@ pub enum Coverage {
 }
 
 /// A subnet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetSeen {
     /// As Azure spells it.
     pub id: ArmId,
@@ -662,7 +663,7 @@ pub struct SubnetSeen {
 }
 
 /// A virtual network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualNetworkSeen {
     /// As Azure spells it.
     pub id: ArmId,
@@ -680,7 +681,7 @@ pub struct VirtualNetworkSeen {
 }
 
 /// Service endpoints of one subnet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceEndpoints {
     /// Name of the subnet.
     pub subnet: String,
@@ -691,7 +692,7 @@ pub struct ServiceEndpoints {
 }
 
 /// A private DNS zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneSeen {
     /// ARM id.
     pub id: ArmId,
@@ -706,7 +707,7 @@ pub struct ZoneSeen {
 }
 
 /// A virtual network link of a zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkSeen {
     /// ARM id.
     pub id: ArmId,
@@ -779,7 +780,7 @@ pub(crate) fn matches_action(pattern: &str, action: &str) -> bool {
 }
 
 /// Somebody who asked a target lately, whatever the address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicClient {
     /// Its address, without port.
     pub address: String,
@@ -788,7 +789,7 @@ pub struct PublicClient {
 }
 
 /// Fields of a target that changed with a write of ours, besides those that it names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlsoChanged {
     /// The target.
     pub resource: ArmId,
@@ -799,7 +800,7 @@ pub struct AlsoChanged {
 }
 
 /// An operation that status recorded, and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationSeen {
     /// As recorded.
     pub operation: Operation,
@@ -808,7 +809,7 @@ pub struct OperationSeen {
 }
 
 /// How a long-running operation stands (azure.md §6.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OperationState {
     /// Any status that is not terminal.
     Running {

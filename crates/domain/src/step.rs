@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 /// Every kind of step. The text of each is for status and the log; nothing decides by it.
@@ -112,7 +113,8 @@ impl StepKind {
 
 /// Names a step, such as `create-endpoint hub/blob contosostore`. Subjects hold names of resources, which Azure re-cases (azure.md
 /// §12): two that differ by case only are the same.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct StepId {
     /// What kind of step it is.
     pub kind: StepKind,
@@ -165,6 +167,18 @@ impl fmt::Display for StepId {
             (kind, "") => write!(f, "{kind}"),
             (kind, subject) => write!(f, "{kind} {subject}"),
         }
+    }
+}
+
+impl From<StepId> for String {
+    fn from(step: StepId) -> String {
+        step.to_string()
+    }
+}
+
+impl From<String> for StepId {
+    fn from(text: String) -> StepId {
+        StepId::from(text.as_str())
     }
 }
 

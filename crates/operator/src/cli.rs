@@ -40,6 +40,10 @@ pub enum Command {
     /// To install: `secure-registry-operator crd --image IMAGE | kubectl apply --server-side -f -`, or `kubectl apply -k` on a kustomization of
     /// your own over the base written with --out.
     Crd(CrdArgs),
+    /// Make the plans of recorded passes again, and compare them
+    ///
+    /// Reads what `run --record` wrote, and needs neither a cluster nor Azure. The exit status is 1 if a plan is another one now.
+    Replay(ReplayArgs),
 }
 
 /// Ends the help of every command that keeps running.
@@ -95,6 +99,14 @@ pub struct AgentArgs {
     /// How it speaks.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// Flags of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Recordings, or a folder of them
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
 }
 
 /// Flags of `crd`.
@@ -204,7 +216,7 @@ mod tests {
     fn what_is_generated_depends_on_whether_it_is_written_or_printed() {
         let parts = |typed: &[&str]| match Cli::parse_from([&["operator", "crd"], typed].concat()).command {
             Command::Crd(args) => args.parts(),
-            Command::Run(_) | Command::Agent(_) => Vec::new(),
+            Command::Run(_) | Command::Agent(_) | Command::Replay(_) => Vec::new(),
         };
         assert_eq!(parts(&[]), [Part::Crds, Part::Policies, Part::Rbac, Part::Base]);
         assert_eq!(parts(&["--out", "x"]).len(), 6);

@@ -6,5 +6,6 @@ pub mod cli;
 pub mod logging;
 pub mod manifests;
 pub mod process;
+pub mod replay;
 pub mod run;
 pub mod settings;

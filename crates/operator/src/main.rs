@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use secure_registry_operator::cli::{Cli, Command, CrdArgs};
-use secure_registry_operator::{agent, logging, manifests, process, run};
+use secure_registry_operator::{agent, logging, manifests, process, replay, run};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Run(args) => logging::start(&args.log).and_then(|()| serve(|shutdown| run::run(*args, shutdown))),
         Command::Agent(args) => logging::start(&args.log).and_then(|()| serve(|shutdown| agent::run(args, shutdown))),
         Command::Crd(args) => crd(&args),
+        Command::Replay(args) => replay::replay(&args.paths, &mut std::io::stdout().lock()),
     };
     process::exit_code(ended)
 }

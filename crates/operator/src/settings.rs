@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use sreg_api::names::{MANAGED_BY, OPERATOR_NAMESPACE};
+use sreg_api::names::{MANAGED_BY, OPERATOR_NAMESPACE, is_object_name};
 use sreg_domain::Cloud;
 use sreg_runtime::ControllerSettings;
 use sreg_runtime::agent::AgentSettings;
 use sreg_runtime::leadership::LeaseSettings;
+use sreg_runtime::memory::ObjectKey;
+use sreg_runtime::record::RecordSettings;
 use sreg_settings::{PlanArgs, SettingsError, duration, read_if_named};
 
 /// What is served, and how much at once.
@@ -35,6 +37,24 @@ pub struct ServeArgs {
     /// Objects worked on at once
     #[arg(long, value_name = "COUNT", env = "SREG_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
+    /// Write down, in this folder, what each pass over the object of --record-object saw and planned, without secrets: the last 200 passes,
+    /// for `replay` and for support
+    #[arg(long, value_name = "DIR", env = "SREG_RECORD", requires = "record_object")]
+    pub record: Option<PathBuf>,
+    /// The SecureRegistry whose passes are recorded
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "SREG_RECORD_OBJECT", requires = "record", value_parser = object_key)]
+    pub record_object: Option<ObjectKey>,
+}
+
+fn object_key(text: &str) -> Result<ObjectKey, String> {
+    let is_name = |name: &&str| is_object_name(name);
+    match text.split_once('/') {
+        Some((namespace, name)) if [namespace, name].iter().all(is_name) => Ok(ObjectKey {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }),
+        Some(_) | None => Err("write namespace and name of the object, such as ml-platform/contoso-models".to_owned()),
+    }
 }
 
 impl ServeArgs {
@@ -43,6 +63,8 @@ impl ServeArgs {
         let mut settings = ControllerSettings::new(&self.operator_namespace, self.plan.plan(cloud));
         settings.namespaces = (!self.namespaces.is_empty()).then(|| self.namespaces.clone());
         settings.concurrency = usize::from(self.concurrency);
+        let record = self.record.clone().zip(self.record_object.clone());
+        settings.record = record.map(|(folder, object)| RecordSettings { folder, object });
         settings
     }
 }

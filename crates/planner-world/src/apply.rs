@@ -165,6 +165,9 @@ impl World {
     }
 
     pub(super) fn azure(&mut self, step: &Step, action: &AzureAction) -> StepResult {
+        if action.is_opening() {
+            self.seen.memory.round = None;
+        }
         if action.changes_names() {
             self.seen.memory.since_name_change = Some(std::time::Duration::ZERO);
             self.seen.memory.name_changed = Some(std::time::Duration::ZERO);

@@ -256,7 +256,7 @@ fn of_opening(view: &View<'_>, approval: &ApprovalSeen) -> Option<ChangeApproval
         );
         return say(view, approval, ChangeApprovalPhase::Used, what);
     }
-    let needed = if never_locked::needs_approval(view) {
+    let needed = if never_locked::needs_approval(view) || never_locked::closed_before(view).next().is_some() {
         ""
     } else {
         ", though that needs no approval: it was locked in this object's name, or made by it"

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sreg_domain::ArmId;
 use sreg_domain::network_rules::with_rules_of_now;
 
-use crate::opening::{kept, open_settings};
+use crate::kept::{kept, open_settings};
 use crate::plan::AccessAssessment;
 use crate::view::{View, seen_network};
 

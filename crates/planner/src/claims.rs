@@ -112,7 +112,7 @@ fn held(view: &View<'_>, claim: &Claim, lease: &str) -> String {
     let holder = name_holder(claim);
     if claim.alive {
         format!(
-            "SecureRegistry {holder} owns this Azure registry: delete one of the two objects (this one: kubectl delete sreg {name} -n {namespace})"
+            "SecureRegistry {holder} owns this Azure registry: delete this object (kubectl delete sreg {name} -n {namespace}). Where it is to go on in the other's place, the other's owner deletes that one first, and an administrator lets namespace {namespace} take over (RegistryGrant, registries with operations: [TakeOver])"
         )
     } else {
         format!(

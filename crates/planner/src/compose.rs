@@ -23,7 +23,7 @@ use crate::evidence::Evidence;
 use crate::lint::{LintFinding, lint};
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
-use crate::plan::{Actor, Assessment, FindingReason, Plan, Step, WaitReason};
+use crate::plan::{AccessAssessment, Actor, Assessment, FindingReason, Plan, Step, WaitReason};
 use crate::view::{View, not_known};
 use crate::{
     approvals, attempts, azure_claim, claims, dns, drift, endpoints, evidence, finalizer, gates, lockdown, locked,
@@ -140,10 +140,18 @@ fn invalid(view: &View<'_>) -> Plan {
     draft.probes.extend(evidence::ask_no_more(view));
     let waves = waves(view, &mut draft);
     let assessment = Assessment {
-        access: view.access.clone(),
+        access: access_shown(view),
         ..Assessment::default()
     };
     finish(view, waves, draft, assessment)
+}
+
+/// How public access stands, for people; of a registry that an object of another cluster holds, nothing.
+fn access_shown(view: &View<'_>) -> Vec<AccessAssessment> {
+    match azure_claim::elsewhere(view) {
+        Some(_) => Vec::new(),
+        None => view.access.clone(),
+    }
 }
 
 fn tell_what_is_wrong(view: &View<'_>, draft: &mut Draft) {
@@ -194,7 +202,7 @@ fn live(view: &View<'_>) -> Plan {
     let mut draft = Draft::default();
     let may_write = claims::plan(view, &mut draft);
     let mut assessment = Assessment {
-        access: view.access.clone(),
+        access: access_shown(view),
         ..Assessment::default()
     };
     if !may_write {
@@ -482,26 +490,39 @@ fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>, assessment: &Assessm
 
 const SOON: Duration = Duration::from_secs(1);
 const PEOPLE: Duration = Duration::from_secs(60);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Azure is not asked more often how far it is while it refuses things.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 
 /// When something is due apart from steps; what Azure is busy with, no earlier than `asks`.
 fn due(view: &View<'_>, draft: &Draft, asks: Duration) -> Duration {
-    let settled = view.desired.drift_interval;
+    let patience = patience_with_people(view, draft);
+    let settled = view.desired.drift_interval.max(patience);
     let look = |reason: WaitReason| {
         let at_least = if reason.actor() == Actor::Azure {
             asks
         } else {
             Duration::ZERO
         };
-        look_at(view, reason).max(at_least)
+        look_at(view, reason).max(at_least).max(patience)
     };
     let by_waits = draft.waits.iter().map(|wait| look(wait.reason)).min();
     let looks = draft.looks.iter().copied().chain(attempts::looks(view, draft));
     let asked = looks.map(|look| look.max(SOON)).min();
     let all = [by_waits, asked, missed(view)];
     all.into_iter().flatten().fold(settled, Duration::min)
+}
+
+/// What only a person can end is looked at the more seldom the longer it has lasted; whoever ends it by the spec, an approval or a
+/// grant is seen at once. Not where clients depend on what is shut off, which drifts like any other.
+fn patience_with_people(view: &View<'_>, draft: &Draft) -> Duration {
+    let all_stalled = !draft.waits.is_empty() && draft.waits.iter().all(|wait| wait.reason.is_stalled());
+    if !all_stalled || state::is_shut_off(view) {
+        return Duration::ZERO;
+    }
+    let lasted = view.last_transition().map(|(_, since)| since).unwrap_or_default();
+    (lasted / 10).min(LONGEST_PATIENCE)
 }
 
 /// When to ask again for the registry, or one of its accounts, that Azure did not find once.

@@ -15,7 +15,7 @@ use sreg_domain::seen::ObstacleKind;
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
 use crate::draft::Draft;
-use crate::opening::switch;
+use crate::kept::switch;
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
 use crate::view::{View, named, seen_network, switch_of};
 use crate::{before_lock, opening};

@@ -18,10 +18,11 @@ pub fn grant_conditions(
     (former, generation): (&[Condition], i64),
     now: Timestamp,
 ) -> Vec<Condition> {
-    let nothing = || (Truth::False, "NotUnderstood", "it grants nothing: see Ready".to_owned());
+    let ready = ready(spec);
+    let nothing = || (Truth::False, "NotUnderstood", format!("it grants nothing: {}", ready.2));
     let effective = spec.map_or_else(|_| nothing(), |spec| effective(spec, there));
     let said = [
-        ("Ready", ready(spec)),
+        ("Ready", ready),
         ("Overlapping", overlaps((name, spec.ok()), all, there)),
         ("Effective", effective),
     ];

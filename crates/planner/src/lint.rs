@@ -152,6 +152,16 @@ fn opening(lint: &mut Lint<'_>) {
     lint.demand("opening", people::let_it_open(lint.desired, lint.seen), || {
         "it was closed by somebody else, and nobody approved opening it".into()
     });
+    let opened = lint.plan.steps().filter_map(azure).filter(|action| action.is_opening());
+    let others = opened.filter(|action| people::was_disabled_before(lint.seen, action.resource()));
+    if let Some(other) = others.last() {
+        lint.demand("opening", people::let_others_open(lint.desired, lint.seen), || {
+            format!(
+                "{} was disabled before the lock, and nobody approved opening it",
+                other.resource().name()
+            )
+        });
+    }
 }
 
 fn valid(lint: &mut Lint<'_>) {

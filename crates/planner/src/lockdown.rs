@@ -24,7 +24,7 @@ use sreg_domain::{
 
 use crate::draft::{Draft, azure_step, cluster_step};
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
-use crate::opening::kept;
+use crate::kept::{kept, settings_closed};
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
@@ -391,5 +391,5 @@ fn lost_resource_rules(view: &View<'_>, storage: &StorageSeen, draft: &mut Draft
 
 /// Whether what a snapshot holds would open a target.
 pub(crate) fn would_open(target: TargetKind, snapshot: &Snapshot, id: &sreg_domain::ArmId) -> bool {
-    kept(snapshot, id).is_some_and(|network| !opening::settings_closed(target, network))
+    kept(snapshot, id).is_some_and(|network| !settings_closed(target, network))
 }

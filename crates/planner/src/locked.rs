@@ -26,7 +26,7 @@ use crate::opening::{self, Cause};
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, PathStanding, Wait, WaitReason};
 use crate::view::{self, View};
-use crate::{blind, never_locked, obstacles};
+use crate::{blind, kept, never_locked, obstacles};
 
 /// After this many reopenings only a change of spec locks again.
 const MOST_ROLLBACKS: i32 = 3;
@@ -259,7 +259,7 @@ fn tell_what_is_not_restored(view: &View<'_>, draft: &mut Draft) {
     if snapshot.ignorance().is_some() || view.desired.observe_only {
         return;
     }
-    let kept = |access: &AccessAssessment| snapshot.seen().and_then(|s| opening::kept(s, &access.id));
+    let kept = |access: &AccessAssessment| snapshot.seen().and_then(|s| kept::kept(s, &access.id));
     let named = |chosen: &dyn Fn(&AccessAssessment) -> bool| {
         let chosen = view.access.iter().filter(|access| chosen(access));
         let names: Vec<String> = chosen.map(view::named).collect();
@@ -277,13 +277,13 @@ fn tell_what_is_not_restored(view: &View<'_>, draft: &mut Draft) {
             ),
         );
     }
-    let was_closed =
-        |access: &AccessAssessment| kept(access).is_some_and(|n| opening::settings_closed(access.target, n));
+    let was_closed = |access: &AccessAssessment| kept(access).is_some_and(|n| kept::settings_closed(access.target, n));
     if let Some(closed) = named(&was_closed) {
+        let digest = never_locked::digest(view);
         draft.find(
             FindingReason::NothingToRestore,
             format!(
-                "{closed} was closed already before the lock, so a BreakGlass leaves it closed; to open it as well in an emergency, open it in Azure, or set spec.publicAccess.desired: Enabled"
+                "{closed} was closed already before the lock, so a BreakGlass leaves it closed; to open it as well in an emergency, open it in Azure, or set spec.publicAccess.desired: Enabled and create a ChangeApproval with change: Opening and digest {digest}"
             ),
         );
     }

@@ -5,16 +5,18 @@
 //! | --- | --- |
 //! | was locked in this object's name (snapshot, or status), or made closed by it | as spec, break-glass or rollback say |
 //! | was closed by somebody else | only with an approval |
+//! | was locked in this object's name, and a target of it was closed before that | that target by the spec, and only with an approval; the others as above |
 
 use sreg_api::ChangeKind;
 use sreg_api::names::CREATED_TAG;
-use sreg_domain::Digest;
 use sreg_domain::claim_mark::tag;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
+use sreg_domain::{ArmId, Digest, TargetKind};
 
 use crate::approvals;
 use crate::gates::approved;
-use crate::plan::{Wait, WaitReason};
+use crate::kept::{kept, settings_closed};
+use crate::plan::{AccessAssessment, Wait, WaitReason};
 use crate::view::{View, not_known};
 
 /// What an approval of kind `Opening` covers: this object, and this registry.
@@ -53,6 +55,43 @@ pub(crate) fn held(view: &View<'_>) -> Option<Wait> {
     if !needs_approval(view) {
         return None;
     }
+    let name = view.desired.registry.name();
+    without_approval(
+        view,
+        &format!("registry {name} was not closed by this object, so it is opened"),
+    )
+}
+
+/// Whether others had closed this target before the lock of this object: the snapshot holds it closed.
+pub(crate) fn was_closed_before(view: &View<'_>, target: TargetKind, id: &ArmId) -> bool {
+    let snapshot = view.seen.cluster.snapshot.seen();
+    let before = snapshot.and_then(|snapshot| kept(snapshot, id));
+    before.is_some_and(|network| settings_closed(target, network)) && !was_created_here(view)
+}
+
+/// What others had closed before the lock, and is closed still.
+pub(crate) fn closed_before<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a AccessAssessment> {
+    let closed = view.access.iter().filter(|access| access.closed == Some(true));
+    closed.filter(|access| was_closed_before(view, access.target, &access.id))
+}
+
+/// Why what others had closed before the lock is not opened with the rest, if it is not.
+pub(crate) fn held_in_part(view: &View<'_>) -> Option<Wait> {
+    let closed: Vec<&str> = closed_before(view).map(|access| access.id.name()).collect();
+    if closed.is_empty() {
+        return None;
+    }
+    let one_or_all = if closed.len() == 1 { "it is" } else { "they are" };
+    without_approval(
+        view,
+        &format!(
+            "{} had been closed by others before this object's lock, so {one_or_all} opened",
+            closed.join(", ")
+        ),
+    )
+}
+
+fn without_approval(view: &View<'_>, what: &str) -> Option<Wait> {
     let digest = digest(view);
     match approved(view, ChangeKind::Opening, &digest) {
         Some(true) => None,
@@ -60,8 +99,7 @@ pub(crate) fn held(view: &View<'_>) -> Option<Wait> {
         Some(false) => Some(Wait::new(
             WaitReason::OpeningApproval,
             format!(
-                "registry {} was not closed by this object, so it is opened only with an approval: create a ChangeApproval with change: Opening and digest {digest}{}",
-                view.desired.registry.name(),
+                "{what} only with an approval: create a ChangeApproval with change: Opening and digest {digest}{}",
                 approvals::who_may(view, ChangeKind::Opening, &digest)
             ),
         )),

@@ -7,24 +7,25 @@
 //! | open, but less than before the lock: it denies where it allowed, or rules are missing | restore what the snapshot holds |
 //! | closed, snapshot holds settings that are open | restore them |
 //! | as before but for rules that Azure refused | told, with the command; tried again after a pause that grows |
-//! | closed, the snapshot holds closed settings | by spec: open it; else leave it, it was closed before the lock |
+//! | closed, the snapshot holds closed settings | others closed it before the lock: by spec, with an approval, open it; else leave it |
 //! | closed, no snapshot | open it |
 //! | closed, the snapshot cannot be read | wait; where it holds nonsense, open it, but not for a rollback |
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::action::Snapshot;
-use sreg_domain::network_rules::{rule_set_name, rules_missing, rules_of, with_rules_of_now};
+use sreg_domain::network_rules::{rules_missing, with_rules_of_now};
 use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{
-    ArmId, AzureAction, ClusterAction, DefaultAction, Desired, Edit, Fact, NetworkRule, PublicNetworkAccess, RuleKind,
-    Seen, StepKind, TargetKind, naming,
+    ArmId, AzureAction, ClusterAction, DefaultAction, Desired, Edit, Fact, NetworkRule, RuleKind, Seen, StepKind,
+    TargetKind, naming,
 };
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, azure_step, cluster_step};
+use crate::kept::{default_action, kept, settings_closed, switch};
 use crate::left_out::{self, LeftOutRules};
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
 use crate::view::{View, named, not_known, seen_digest, seen_network};
@@ -85,53 +86,6 @@ pub fn is_left_to_open(desired: &Desired, seen: &Seen) -> bool {
     !(known || gone) || view.access.iter().any(shut)
 }
 
-/// What the snapshot holds for a target.
-pub(crate) fn kept<'a>(snapshot: &'a Snapshot, id: &ArmId) -> Option<&'a Value> {
-    snapshot
-        .targets
-        .iter()
-        .find(|(key, _)| key.eq_ignore_ascii_case(id.key()))
-        .map(|(_, target)| &target.network)
-}
-
-/// Whether settings in Azure's shape are closed, by the rules of `view`.
-pub(crate) fn settings_closed(target: TargetKind, network: &Value) -> bool {
-    match (switch(network), target) {
-        (PublicNetworkAccess::Disabled, _) => true,
-        (PublicNetworkAccess::Enabled, TargetKind::Storage) => {
-            let nobody = !rules_of(target, network).iter().any(NetworkRule::goes_when_closed);
-            default_action(target, network) == DefaultAction::Deny && nobody
-        }
-        // Whatever a perimeter, or a word that nobody here knows, lets in: it is restored as it was.
-        (_, _) => false,
-    }
-}
-
-/// The switch in settings of Azure's shape; old resources lack it, which means enabled.
-pub(crate) fn switch(network: &Value) -> PublicNetworkAccess {
-    let text = network.get("publicNetworkAccess").and_then(Value::as_str);
-    text.filter(|t| !t.is_empty())
-        .map_or(PublicNetworkAccess::Enabled, PublicNetworkAccess::from)
-}
-
-/// What settings of Azure's shape do with those whom no rule names.
-fn default_action(target: TargetKind, network: &Value) -> DefaultAction {
-    let set = rule_set_name(target).and_then(|name| network.get(name));
-    let text = set.and_then(|s| s.get("defaultAction")).and_then(Value::as_str);
-    text.map_or(DefaultAction::Allow, DefaultAction::from)
-}
-
-/// Settings that are open, for a target of which nobody knows what it was before the lock.
-pub(crate) fn open_settings(target: TargetKind) -> Value {
-    match target {
-        TargetKind::Registry => json!({"publicNetworkAccess": "Enabled"}),
-        TargetKind::Storage => json!({"publicNetworkAccess": "Enabled", "networkAcls": {"defaultAction": "Allow"}}),
-        TargetKind::ContainerRegistry => {
-            json!({"publicNetworkAccess": "Enabled", "networkRuleSet": {"defaultAction": "Allow"}})
-        }
-    }
-}
-
 /// How much less open a target is than settings that were open.
 struct Lack {
     /// By its switch or its default action: `az acr update --public-network-enabled true` turns only the switch (azure.md §5.2).
@@ -171,7 +125,7 @@ fn wanted(view: &View<'_>, access: &AccessAssessment, snapshot: Option<&Snapshot
             let settings = with_rules_of_now(access.target, network, &now);
             (by_switch || missing).then_some(Edit::Restore(settings))
         }
-        (true, Some(_)) => (cause == Cause::Spec).then_some(Edit::Open),
+        (true, Some(_)) => (cause == Cause::Spec && never_locked::held_in_part(view).is_none()).then_some(Edit::Open),
         (true, None) => (cause != Cause::Rollback).then_some(Edit::Open),
         (false, _) => None,
     }
@@ -302,6 +256,9 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
             return;
         }
     };
+    if let Some(wait) = never_locked::held_in_part(view).filter(|_| cause == Cause::Spec) {
+        draft.wait(wait);
+    }
     if view.access.iter().any(|a| wanted(view, a, snapshot, cause).is_some()) {
         obstacles::tell(view, draft);
     }

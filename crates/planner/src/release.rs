@@ -45,6 +45,17 @@ pub(crate) fn without_tag<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a A
     endpoints.filter_map(move |(id, fact)| Some((id, fact.seen().filter(lost)?)))
 }
 
+/// Whether every endpoint that the spec wants for the same names is ready.
+fn is_succeeded(view: &View<'_>, wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> bool {
+    let group = endpoint.group_id.as_deref().unwrap_or_default();
+    let mut same = wanted
+        .all
+        .iter()
+        .filter(|w| Some(w.target) == endpoint.target.as_ref() && w.group.group_id().eq_ignore_ascii_case(group));
+    let seen = |id: &ArmId| view.seen.azure.endpoints.get(id).and_then(Fact::seen);
+    same.all(|w| seen(&w.id).is_some_and(EndpointSeen::is_ready))
+}
+
 /// Plans what becomes of endpoints that nobody wants.
 pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
     if !wanted.complete {
@@ -53,9 +64,15 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
     let left = ours(view).filter(|(id, _)| !wanted.all.iter().any(|w| w.id == **id));
     for (id, endpoint) in left {
         if !view.all_open() {
+            // Its successors have to be there before anybody is handed the command that deletes it.
+            let by_hand = if is_succeeded(view, wanted, endpoint) {
+                format!("; where nobody uses it: az network private-endpoint delete --ids {id}")
+            } else {
+                ". Clients still come through it: what is to take its place is not ready".to_owned()
+            };
             draft.find(
                 FindingReason::EndpointReleased,
-                format!("private endpoint {id} is no longer wanted; it is left in place because public access is not open and clients may use it. It goes once everything is open and no network loses an answer by it; where nobody uses it: az network private-endpoint delete --ids {id}"),
+                format!("private endpoint {id} is no longer wanted; it is left in place because public access is not open and clients may use it. It goes once everything is open and no network loses an answer by it{by_hand}"),
             );
             continue;
         }

@@ -341,7 +341,12 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
                 .filter(|f| matches!(f.reason, FindingReason::WouldDo | FindingReason::WouldWait))
                 .count();
             let access = Summary::of(&plan.assessment.access, view.targets.gap.is_none());
-            let access = summary::sentence(&access);
+            let but_for = if access == Summary::Locked {
+                view.but_for()
+            } else {
+                String::new()
+            };
+            let access = summary::sentence(&access) + &but_for;
             if would == 0 {
                 format!("observed: {access}; nothing would be done")
             } else {
@@ -426,7 +431,8 @@ fn gauges(view: &View<'_>, plan: &Plan, state: State, emergencies: &Emergencies)
         state,
         open_targets,
         waits,
-        locked: (view.all_closed() || view.any_open()).then(|| view.all_closed()),
+        locked: (!plan.assessment.access.is_empty() && (view.all_closed() || view.any_open()))
+            .then(|| view.all_closed()),
         break_glass: matches!(break_glass::standing(view), Standing::Active { .. })
             && break_glass::no_effect(view).is_none(),
         break_glass_uses: emergencies.begun.len(),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
+use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
 use sreg_domain::naming::Belonging;
 use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneSeen};
@@ -116,7 +116,7 @@ pub(crate) fn strands(
 
 /// A link that we made, and that the spec does not want.
 fn is_left_over(view: &View<'_>, lives: bool, zone: &ArmId, link: &LinkSeen) -> bool {
-    let ours = link.tags.get(OWNER_TAG) == Some(&view.desired.owner);
+    let ours = Belonging::of_link(&view.desired.owner, link) == Belonging::Ours;
     let mut places = view.desired.endpoints.iter();
     let wanted = places.any(|place| {
         let network = &link.virtual_network;

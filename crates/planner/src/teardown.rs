@@ -21,8 +21,9 @@ use std::time::Duration;
 use sreg_api::conditions::State;
 use sreg_api::names::{CLAIM_TAG, OWNER_TAG};
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
+use sreg_domain::naming::Belonging;
 use sreg_domain::seen::OperationSeen;
-use sreg_domain::{ClusterAction, Fact, StepKind, duration, naming};
+use sreg_domain::{ArmId, ClusterAction, Fact, StepKind, duration, naming};
 
 use crate::break_glass::{self, Standing};
 use crate::draft::{Draft, cluster_step};
@@ -192,10 +193,15 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             ),
             None => "whether public access is open cannot be told, and deleting them might strand clients".to_owned(),
         };
-        if release::ours(view).next().is_some() {
+        let left: Vec<&str> = release::ours(view).map(|(id, _)| id.as_str()).collect();
+        if !left.is_empty() {
+            let (name, namespace) = (&view.desired.object.name, &view.desired.object.namespace);
             draft.find(
                 FindingReason::LeftInPlace,
-                format!("private endpoints are left in place: {why}"),
+                format!(
+                    "private endpoints are left in place: {why}; the claim of {namespace}/{name} on the registry and the way back stay with them. To have them removed, declare {name} again in {namespace} with spec.publicAccess.desired: Enabled, and delete it once it is open; or, once no client needs them: az network private-endpoint delete --ids {}",
+                    left.join(" ")
+                ),
             );
         }
         return;
@@ -253,8 +259,12 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
 
 /// What the default leaves: told by what status knows, because nothing has to be looked at for it.
 fn retained(view: &View<'_>, draft: &mut Draft) {
-    let made = view.last().endpoints.iter();
-    let made: Vec<&str> = made.filter(|e| e.exists).map(|e| e.id.as_str()).collect();
+    let is_foreign = |id: &ArmId| {
+        let seen = view.seen.azure.endpoints.get(id).and_then(Fact::seen);
+        seen.is_some_and(|endpoint| !Belonging::of_endpoint(&view.desired.owner, endpoint).is_ours())
+    };
+    let made = view.last().endpoints.iter().filter(|e| e.exists && !is_foreign(&e.id));
+    let made: Vec<&str> = made.map(|e| e.id.as_str()).collect();
     let is_elsewhere = view.claim_of_another().is_some() || azure_claim::elsewhere(view).is_some();
     if made.is_empty() || view.desired.observe_only || is_elsewhere {
         return;

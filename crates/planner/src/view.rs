@@ -482,6 +482,7 @@ fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssess
                     ("publicNetworkAccess", storage.public_network_access.as_deref()),
                     ("defaultAction", storage.default_action.as_deref()),
                     ("bypass", storage.bypass.as_deref()),
+                    ("resourceAccessRules", resource_rules(storage).as_deref()),
                 ]),
             },
             Some(Fact::Absent | Fact::Unknown(_)) | None => unknown_access(TargetKind::Storage, id),
@@ -503,6 +504,12 @@ fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssess
         });
     }
     all
+}
+
+/// How many resource rules let somebody in, closed or not.
+fn resource_rules(storage: &StorageSeen) -> Option<String> {
+    let rules = storage.resource_access_rules.len();
+    (rules > 0).then(|| rules.to_string())
 }
 
 fn unknown_access(target: TargetKind, id: &ArmId) -> AccessAssessment {

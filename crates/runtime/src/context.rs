@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::leadership::LeadershipFence;
 use crate::memory::Memories;
 use crate::metrics::Metrics;
+use crate::record::RecordSettings;
 use crate::turns::Turns;
 
 /// Name that our events are reported under.
@@ -49,6 +50,8 @@ pub struct ControllerSettings {
     /// Let watches begin with a stream of what is there instead of a list: a third of the memory at start-up. API servers
     /// before 1.34 may not offer it: [`crate::api_server::offers_streaming_lists`] asks.
     pub streaming_lists: bool,
+    /// Write down what the passes over one object saw.
+    pub record: Option<RecordSettings>,
     /// What the planner is told.
     pub plan: PlanSettings,
 }
@@ -69,6 +72,7 @@ impl ControllerSettings {
             agent_lease_stale_after: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(20),
             streaming_lists: true,
+            record: None,
             plan,
         }
     }

@@ -28,6 +28,7 @@ pub mod observe;
 mod orphaned_break_glass;
 pub mod rbac;
 pub mod reconcile;
+pub mod record;
 mod triggers;
 mod turns;
 

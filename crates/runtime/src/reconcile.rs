@@ -129,6 +129,9 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         Ok(desired) => {
             let seen = observe(context, &object, now.seen.clone(), &desired).await;
             let plan = plan(&desired, &seen, seen.at);
+            if let Some(record) = &context.settings.record {
+                record.record(&desired, &seen, &plan).await;
+            }
             refuse_broken(&object, lint(&desired, &seen, &plan))?;
             let outcome = act(context, &object, &plan).await;
             log(&object, &plan, &outcome);

@@ -16,6 +16,7 @@ mod programs;
 pub mod worlds;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -63,8 +64,8 @@ pub struct StandOptions {
 pub struct Stand {
     /// The control plane.
     pub plane: ControlPlane,
-    /// The simulator; ask it for its world and journal.
-    pub azure: Running,
+    /// The simulator; ask it for its world and journal. Several stands may share one.
+    pub azure: Arc<Running>,
     /// An administrator's client.
     pub client: Client,
     /// The places looked from.
@@ -78,10 +79,7 @@ impl Stand {
     /// Starts control plane and simulator, installs CRDs, policies and RBAC, and makes ServiceAccounts and vantage points. No
     /// operator yet.
     pub async fn start(options: StandOptions) -> Result<Stand> {
-        let folder = tempfile::Builder::new()
-            .prefix("sreg-stand-")
-            .tempdir()
-            .context("make a folder")?;
+        let folder = folder()?;
         let tenant = options.seed.tenant_id.clone();
         let client_id = options
             .seed
@@ -104,12 +102,33 @@ impl Stand {
         let client = plane.admin_client().await?;
         let stand = Stand {
             plane,
-            azure,
+            azure: Arc::new(azure),
             client,
             vantages: options.vantages,
             folder,
             tenant,
             client_id,
+        };
+        stand.install().await?;
+        Ok(stand)
+    }
+
+    /// Another cluster, with the same things installed, that sees the same Azure as the same principal.
+    pub async fn beside(&self) -> Result<Stand> {
+        let folder = folder()?;
+        for file in [CA_FILE, programs::CLOUD_FILE] {
+            std::fs::copy(self.path(file), folder.path().join(file)).with_context(|| format!("copy {file}"))?;
+        }
+        let plane = ControlPlane::start().await?;
+        let client = plane.admin_client().await?;
+        let stand = Stand {
+            plane,
+            azure: Arc::clone(&self.azure),
+            client,
+            vantages: self.vantages.clone(),
+            folder,
+            tenant: self.tenant.clone(),
+            client_id: self.client_id.clone(),
         };
         stand.install().await?;
         Ok(stand)
@@ -258,7 +277,7 @@ impl Stand {
 
     /// The simulator's CA, as a file.
     pub fn ca_file(&self) -> PathBuf {
-        self.path("ca.pem")
+        self.path(CA_FILE)
     }
 
     /// The operator's client id in the simulated Azure.
@@ -270,6 +289,14 @@ impl Stand {
     pub fn tenant(&self) -> &str {
         &self.tenant
     }
+}
+
+/// The simulator's CA in its state folder.
+const CA_FILE: &str = "ca.pem";
+
+fn folder() -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("sreg-stand-").tempdir();
+    folder.context("make a folder")
 }
 
 /// The checkout's root.

@@ -8,6 +8,7 @@ mod attacks;
 mod bad_input;
 mod break_glass;
 mod clouds;
+mod clusters;
 mod deletion;
 mod grants;
 mod lying_agent;

@@ -32,7 +32,15 @@ impl Setting {
     }
 
     pub(crate) async fn new(options: StandOptions) -> Result<Setting> {
-        let stand = Stand::start(options).await?;
+        Setting::on(Stand::start(options).await?).await
+    }
+
+    /// The same in another cluster that sees the same Azure. Its operator has the same installation's name.
+    pub(crate) async fn beside(&self) -> Result<Setting> {
+        Setting::on(self.stand.beside().await?).await
+    }
+
+    async fn on(stand: Stand) -> Result<Setting> {
         stand.grant().await?;
         let agents = stand.start_agents(true).await?;
         let operator = Some(stand.start_operator(OperatorOptions::default()).await?);

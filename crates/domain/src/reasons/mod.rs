@@ -3,6 +3,7 @@
 mod findings;
 mod waits;
 
+use serde::{Deserialize, Serialize};
 pub use sreg_api::status::Actor;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 pub use waits::{LookAgain, Shown, WaitRow};
@@ -19,7 +20,22 @@ pub struct Explained {
 }
 
 /// Every reason for waiting. `*Stalled` reasons end only by a change of spec, rights or environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, EnumString, IntoStaticStr, Display)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
+    Display,
+    Serialize,
+    Deserialize,
+)]
 pub enum WaitReason {
     /// Something could not be read; nothing that depends on it is done.
     NotKnown,

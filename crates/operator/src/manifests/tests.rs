@@ -102,6 +102,13 @@ fn who_may_edit_a_registry_may_not_thereby_open_one() {
         .into_iter()
         .find(|m| m.path.ends_with("people.yaml"))
         .unwrap();
+    let added_to_the_clusters_own: Vec<&str> = people
+        .objects
+        .iter()
+        .filter(|role| role["metadata"]["labels"].to_string().contains("aggregate-to"))
+        .filter_map(|role| role["metadata"]["name"].as_str())
+        .collect();
+    assert_eq!(added_to_the_clusters_own, ["secureregistry-view"]);
     for role in people.objects {
         let added = role["metadata"]["labels"].to_string().contains("aggregate-to");
         for rule in role["rules"].as_array().unwrap() {

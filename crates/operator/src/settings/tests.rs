@@ -35,6 +35,21 @@ fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
 }
 
 #[test]
+fn a_recording_takes_a_folder_and_an_object() {
+    let typed = parse(&["--record", "/tmp/r", "--record-object", "ml-platform/contoso"]).unwrap();
+    let record = typed.serve.controller(public()).record.unwrap();
+    assert_eq!(
+        (record.folder.to_str(), record.object.name.as_str()),
+        (Some("/tmp/r"), "contoso")
+    );
+    for half in [&["--record", "/tmp/r"], &["--record-object", "a/b"]] {
+        assert!(parse(half).is_err(), "{half:?}");
+    }
+    let error = parse(&["--record", "/tmp/r", "--record-object", "contoso"]).unwrap_err();
+    assert!(error.to_string().contains("ml-platform/contoso-models"), "{error}");
+}
+
+#[test]
 fn namespaces_are_repeated_or_separated_by_commas() {
     let typed = parse(&["--namespace", "a,b", "--namespace", "c"]).unwrap();
     assert_eq!(typed.serve.controller(public()).namespaces.unwrap(), ["a", "b", "c"]);

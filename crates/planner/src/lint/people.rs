@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use serde_json::Value;
 use sreg_api::ChangeKind;
 use sreg_api::names::CREATED_TAG;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
@@ -190,15 +191,38 @@ fn made_by_it(desired: &Desired, seen: &Seen) -> bool {
     registry.is_some_and(|registry| is_marked_as_made(desired, seen, &registry.tags))
 }
 
-/// It was locked in this object's name, or made by it, or a person lets it be opened.
+/// It was locked in this object's name, or a person lets it be opened.
 pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
+    locked_in_its_name(desired, seen) || let_others_open(desired, seen)
+}
+
+/// The snapshot holds it as disabled before the lock, or as storage that let in nobody: others had done that.
+pub(super) fn was_disabled_before(seen: &Seen, id: &ArmId) -> bool {
+    let is = |word: &Value, text: &str| word.as_str().is_some_and(|word| word.eq_ignore_ascii_case(text));
+    let lets_in_nobody = |acls: &Value| {
+        let lists = ["ipRules", "ipv6Rules", "virtualNetworkRules"];
+        let empty = |list: &&str| acls[*list].as_array().is_none_or(Vec::is_empty);
+        is(&acls["defaultAction"], "Deny") && lists.iter().all(|list| empty(&list))
+    };
+    let snapshot = seen.cluster.snapshot.seen();
+    let mut held = snapshot.into_iter().flat_map(|snapshot| &snapshot.targets);
+    held.any(|(name, target)| {
+        let network = &target.network;
+        let switch = &network["publicNetworkAccess"];
+        let denies = (switch.is_null() || is(switch, "Enabled")) && lets_in_nobody(&network["networkAcls"]);
+        name.eq_ignore_ascii_case(id.key()) && (is(switch, "Disabled") || denies)
+    })
+}
+
+/// It was made by this object, or a person lets what others closed be opened.
+pub(super) fn let_others_open(desired: &Desired, seen: &Seen) -> bool {
     let made = made_by_it(desired, seen);
     let mut preimage = Preimage::of(DigestKind::Opening);
     preimage.add(DigestLine::Object(&desired.object.uid));
     preimage.add(DigestLine::Opens(&desired.registry));
     preimage.extend(edition(desired));
     let digest = preimage.digest();
-    locked_in_its_name(desired, seen) || made || is_given(desired, seen, ChangeKind::Opening, &digest)
+    made || is_given(desired, seen, ChangeKind::Opening, &digest)
 }
 
 /// The lock brings back one that held, or finishes one that has begun.

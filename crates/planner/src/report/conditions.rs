@@ -273,7 +273,7 @@ fn access_disabled(view: &View<'_>, plan: &Plan) -> Said {
             format!("{} {} is open ({})", open.target, open.id.name(), open.detail),
         );
     }
-    if view.all_closed() {
+    if view.all_closed() && !access.is_empty() {
         return say(
             Truth::True,
             "Closed",

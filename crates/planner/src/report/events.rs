@@ -101,6 +101,7 @@ pub(super) fn transitions(
     // Only what status now lists, so that what does not fit in there is not told with every visit.
     for (warning, reason, action) in [
         (true, FindingReason::EndpointReleased, "Release"),
+        (true, FindingReason::TakenOver, "Claim"),
         (true, FindingReason::RelockNeedsApproval, "BreakGlass"),
         (false, FindingReason::AlsoChanged, "Watch"),
     ] {

@@ -13,7 +13,7 @@ use sreg_api::status::{
 };
 use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::Attempt;
-use sreg_domain::{Digest, Fact, Outcome, naming};
+use sreg_domain::{Action, AzureAction, Digest, Fact, Outcome, naming};
 
 use super::emergencies::{BREAK_GLASS_ENDED, Emergencies};
 use super::summary::Summary;
@@ -367,8 +367,12 @@ fn approvals_wanted(view: &View<'_>, plan: &Plan) -> Vec<ApprovalWanted> {
         wanted.push(line(ChangeKind::Lockdown, digest, summary));
     }
     if plan.waits.iter().any(|w| w.reason == WaitReason::OpeningApproval) {
-        let closed = view.access.iter().filter(|a| a.closed == Some(true));
-        let closed: Vec<&str> = closed.map(|a| a.id.name()).collect();
+        let closed: Vec<&str> = if never_locked::needs_approval(view) {
+            let closed = view.access.iter().filter(|a| a.closed == Some(true));
+            closed.map(|a| a.id.name()).collect()
+        } else {
+            never_locked::closed_before(view).map(|a| a.id.name()).collect()
+        };
         let summary = format!("opens what this object did not close: {}", closed.join(", "));
         wanted.push(line(
             ChangeKind::Opening,
@@ -405,8 +409,14 @@ fn approvals_used(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Timestam
     let mut uses = view.seen.object.status.approvals_used.clone();
     let went = |s: &&StepOutcome| matches!(s.result, StepResult::Effect(Effect::Done { .. } | Effect::Started(_)));
     let closed = outcome.steps.iter().filter(went).any(|s| s.action.closes());
-    let opened = outcome.steps.iter().filter(went).any(|s| s.action.opens());
-    let opening = (opened && never_locked::needs_approval(view)).then(|| never_locked::digest(view));
+    let others_closed = |action: &Action| match action {
+        Action::Azure(AzureAction::Edit { target, id, .. }) if action.opens() => {
+            never_locked::needs_approval(view) || never_locked::was_closed_before(view, *target, id)
+        }
+        Action::Azure(_) | Action::Cluster(_) => false,
+    };
+    let opened = outcome.steps.iter().filter(went).any(|s| others_closed(&s.action));
+    let opening = opened.then(|| never_locked::digest(view));
     let openings = opening.as_ref().map(|digest| (ChangeKind::Opening, digest));
     let renamed = outcome.steps.iter().filter(went).any(|s| s.action.changes_names());
     let lockdown = plan.assessment.lockdown_digest.as_ref();

@@ -7,6 +7,7 @@ use sreg_api::status::{Access, EndpointStatus, SecureRegistryStatus, TargetAcces
 use sreg_domain::Fact;
 
 use super::summary::Summary;
+use crate::azure_claim;
 use crate::conditions::whole_seconds;
 use crate::plan::{AccessAssessment, Plan};
 use crate::view::View;
@@ -26,9 +27,10 @@ pub(super) fn keep_last_known(view: &View<'_>, plan: &Plan, status: &mut SecureR
     status.stale_since = (access || endpoints || paths).then(since);
 }
 
-/// Another object holds the registry: nothing of it is looked at for this one.
+/// Another object holds the registry, of this cluster or of another one: nothing of it is shown here.
 fn is_held_elsewhere(view: &View<'_>) -> bool {
-    view.claim_of_another().is_some() && !view.seen.object.deleting
+    let elsewhere = view.claim_of_another().is_some() || azure_claim::elsewhere(view).is_some();
+    elsewhere && !view.seen.object.deleting
 }
 
 /// Whoever may not look at a registry is shown nothing of it, also not what was known before.

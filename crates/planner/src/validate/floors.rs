@@ -7,11 +7,14 @@ use sreg_domain::{Desired, duration};
 /// Shortest intervals that specs are served with, whatever they ask for: what looking and asking often costs, all objects share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Floors {
-    /// Between two looks at a settled object.
+    /// Between two looks at a settled object. Five times as long under Observe: nothing is done there, however soon it is seen.
     pub drift_interval: Duration,
     /// Between two attempts of a probe.
     pub probe_interval: Duration,
 }
+
+/// So many times longer is the shortest interval of an object that is only observed.
+const OBSERVED: u32 = 5;
 
 impl Floors {
     /// Every interval is served as it is asked for: for tests, and for demonstrations.
@@ -32,7 +35,9 @@ impl Floors {
                 *asked = floor;
             }
         };
-        raise("spec.drift.interval", &mut desired.drift_interval, self.drift_interval);
+        let looks = if desired.observe_only { OBSERVED } else { 1 };
+        let floor = self.drift_interval.saturating_mul(looks);
+        raise("spec.drift.interval", &mut desired.drift_interval, floor);
         let proof = &mut desired.verification;
         raise("spec.verification.interval", &mut proof.interval, self.probe_interval);
         // A proof must be able to live for as long as it takes.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_domain::Outcome;
-use sreg_planner::conditions;
+use sreg_planner::{Recording, conditions, render};
 use strum::IntoEnumIterator;
 
 use crate::config;
@@ -108,6 +108,22 @@ proptest! {
         let again = world.report(&world.plan(), &Outcome::default());
         prop_assert_eq!(serde_json::to_value(&again.status).unwrap(), status);
         prop_assert!(again.events.is_empty(), "{:?}", again.events);
+    }
+
+    /// A recording that was written down and read again leads to the plan that was recorded.
+    #[test]
+    fn a_recorded_pass_is_planned_again_alike(story in stories()) {
+        let mut wrong: Option<String> = None;
+        story.tell_to(|moment| {
+            let Moment::Visit { before, plan, .. } = moment else { return };
+            let written = Recording::new("1", &before.desired, &before.seen_now(), plan).to_json().unwrap();
+            let read = Recording::from_json(&written).unwrap();
+            let again = read.plan_again();
+            if again != *plan || read.plan != render(plan) {
+                wrong.get_or_insert_with(|| format!("{}\nbut was:\n{}", render(&again), render(plan)));
+            }
+        });
+        prop_assert!(wrong.is_none(), "{}", wrong.unwrap());
     }
 
     /// Reporting an unchanged visit twice is byte-equal.

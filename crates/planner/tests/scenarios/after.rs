@@ -551,6 +551,37 @@ fn a_break_glass_opens_and_relocks_through_a_new_proof() {
     assert!(!report.gauges.break_glass);
 }
 
+/// Ended while the proof of the lock before it is young enough for any other purpose.
+#[test]
+fn the_lock_after_a_short_break_glass_is_proven_by_a_round_of_its_own() {
+    let mut world = locked();
+    world.pass(Duration::from_secs(30));
+    let round = world.seen.memory.round.clone().expect("the lock's own");
+    world.break_glass(30);
+    world.visit();
+    assert!(world.all_open());
+    world.seen.cluster.break_glasses = Fact::Seen(Vec::new());
+    let mut rounds = Vec::new();
+    for _ in 0..200 {
+        if world.all_closed() {
+            break;
+        }
+        let (plan, report) = world.visit();
+        if closes(&plan) {
+            rounds.push(world.seen.memory.round.as_ref().map(|round| round.number));
+        }
+        world.pass(report.requeue);
+    }
+    assert!(!rounds.is_empty());
+    for number in rounds {
+        assert_ne!(
+            number,
+            Some(round.number),
+            "the closing writes are about the round from before it"
+        );
+    }
+}
+
 #[test]
 fn a_break_glass_that_cannot_be_read_closes_and_opens_nothing() {
     let mut world = World::everyday();

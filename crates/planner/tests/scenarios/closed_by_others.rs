@@ -70,6 +70,61 @@ fn what_this_object_never_locked_is_opened_only_with_an_approval() {
     }
 }
 
+/// Storage was closed by others before this object locked the rest.
+fn locked_over_closed_storage() -> World {
+    let mut world = World::everyday();
+    world.suffer(scramble::Blow::CloseStorage);
+    world.settle(60);
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+    world.pass(Duration::from_secs(3600));
+    world
+}
+
+fn still_closed(world: &World) -> Vec<String> {
+    let closed = world.closed().into_iter().filter(|(_, closed)| *closed);
+    closed.map(|(name, _)| name).collect()
+}
+
+#[test]
+fn a_part_that_others_had_closed_before_the_lock_is_opened_by_the_spec_only_with_an_approval() {
+    let mut world = locked_over_closed_storage();
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    for _ in 0..4 {
+        world.visit();
+        world.pass(Duration::from_secs(1));
+    }
+    assert_eq!(still_closed(&world), ["contosostore"], "{}", world.message());
+    assert_eq!(world.state(), "AwaitingApproval", "{}", world.message());
+    assert!(
+        world.message().contains("contosostore had been closed by others"),
+        "{}",
+        world.message()
+    );
+    let wanted = &world.seen.object.status.approvals_wanted;
+    let opening = wanted.iter().find(|w| w.change == "Opening").unwrap();
+    assert!(opening.summary.ends_with(": contosostore"), "{}", opening.summary);
+    world.approve();
+    world.settle(10);
+    assert!(world.all_open());
+    assert_eq!(world.state(), "Open", "{}", world.message());
+    let used = &world.seen.object.status.approvals_used;
+    assert!(used.iter().any(|u| u.change == "Opening"), "{used:?}");
+}
+
+#[test]
+fn an_emergency_leaves_closed_what_others_had_closed_before_the_lock_and_says_what_opens_it() {
+    let mut world = locked_over_closed_storage();
+    world.visit();
+    let findings = &world.seen.object.status.findings;
+    let told = findings.iter().find(|f| f.reason == "NothingToRestore").unwrap();
+    assert!(told.message.contains("change: Opening and digest"), "{}", told.message);
+    world.break_glass(60);
+    world.approve();
+    world.visit();
+    world.visit();
+    assert_eq!(still_closed(&world), ["contosostore"], "{}", world.message());
+}
+
 #[test]
 fn an_approval_of_an_opening_is_told_how_it_stands() {
     use sreg_api::ChangeApprovalPhase::{Counts, Used};

@@ -251,6 +251,50 @@ fn what_another_object_holds_is_not_even_looked_at_for_whoever_only_observes() {
     assert!(world.message().contains("owners/models"), "{}", world.message());
 }
 
+/// The tag says whose it is; the rest was read with it, and is shown to nobody here.
+#[test]
+fn of_what_an_object_of_another_cluster_holds_nothing_but_whose_it_is_is_shown() {
+    let first = locked();
+    let mut second = in_another_cluster(&first);
+    for policy in [ManagementPolicy::Enforce, ManagementPolicy::Observe] {
+        second.respec(|o| o.spec.management_policy = policy);
+        let (_, report) = second.visit();
+        second.visit();
+        let status = &second.seen.object.status;
+        assert!(status.public_access.is_none(), "{policy:?}: {:?}", status.public_access);
+        assert!(status.endpoints.is_empty() && status.snapshot.is_none(), "{policy:?}");
+        assert_eq!(
+            (report.gauges.locked, report.gauges.open_targets.len()),
+            (None, 0),
+            "{policy:?}"
+        );
+        let shown = serde_json::to_string(status).unwrap();
+        for secret in ["contosostore", "contosoacr"] {
+            assert!(!shown.contains(secret), "{policy:?}: {shown}");
+        }
+        assert!(
+            second.message().contains("ml-platform/contoso-models"),
+            "{}",
+            second.message()
+        );
+    }
+}
+
+#[test]
+fn taking_over_from_another_cluster_is_told_as_an_event() {
+    let first = locked();
+    let mut second = in_another_cluster(&first);
+    second.regrant(None);
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let (_, report) = second.visit();
+        told.extend(report.events.into_iter().filter(|event| event.reason == "TakenOver"));
+        second.pass(Duration::from_secs(1));
+    }
+    let [event] = &told[..] else { panic!("{told:?}") };
+    assert!(event.note.contains("ml-platform/contoso-models"), "{}", event.note);
+}
+
 #[test]
 fn who_lost_a_registry_gets_nothing_back_by_a_wiped_tag_but_by_its_name_in_it() {
     let mut first = locked();

@@ -30,6 +30,7 @@ mod restoring;
 mod rights;
 mod separate_approver;
 mod settling;
+mod sharing;
 mod telling;
 mod way_back;
 

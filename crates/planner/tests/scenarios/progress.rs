@@ -100,6 +100,23 @@ fn a_new_emergency_begins_without_the_pauses_of_an_earlier_one() {
     assert!(world.seen.object.status.refusals.iter().all(|r| r.tries <= 1));
 }
 
+/// One emergency after another, each ended within seconds: that this operator opens what it has just closed is nobody's undoing.
+#[test]
+fn emergencies_in_a_row_are_no_sign_that_somebody_undoes_the_lock() {
+    let mut world = locked();
+    for _ in 0..6 {
+        world.break_glass(30);
+        world.until("BreakGlass", 5);
+        world.seen.cluster.break_glasses = Fact::Seen(Vec::new());
+        world.until("Locked", 30);
+        assert!(
+            world.seen.object.status.refusals.is_empty(),
+            "{:?}",
+            world.seen.object.status.refusals
+        );
+    }
+}
+
 #[test]
 fn a_tag_war_leaves_the_lock_locked_and_ready() {
     let mut world = locked();

@@ -113,11 +113,67 @@ fn bypass_and_resource_rules_that_came_while_it_was_locked_stay() {
     );
     let but_for = "closed to the public, but for 1 resource rules of storage contosostore";
     assert!(world.message().contains(but_for), "{}", world.message());
+    let status = &world.seen.object.status;
+    let disabled = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "PublicAccessDisabled")
+        .unwrap();
+    let targets = &status.public_access.as_ref().unwrap().targets;
+    let storage = targets.iter().find(|t| t.resource_id.contains("contosostore")).unwrap();
+    assert!(
+        disabled.message.contains("but for 1 resource rules"),
+        "{}",
+        disabled.message
+    );
+    assert!(storage.detail.contains("resourceAccessRules=1"), "{}", storage.detail);
     enable(&mut world);
     world.settle(10);
     assert_as_before(&world);
     assert_eq!(storage_of(&world).bypass.as_deref(), Some("AzureServices, Logging"));
     assert_eq!(storage_of(&world).resource_access_rules.len(), 1);
+}
+
+/// Wherever the lock is told, it is told with whom it does not keep out.
+#[test]
+fn a_lock_over_resource_rules_is_called_closed_nowhere_without_them() {
+    let mut world = World::everyday();
+    change_storage(&mut world, |s| {
+        s.resource_access_rules = vec!["/subscriptions/1/workspace".into()]
+    });
+    let mut told = Vec::new();
+    while world.state() != "Locked" {
+        let (_, report) = world.visit();
+        told.extend(
+            report
+                .events
+                .into_iter()
+                .filter(|e| e.reason == "Locked")
+                .map(|e| e.note),
+        );
+        world.pass(report.requeue);
+    }
+    let history = &world.seen.object.status.history;
+    told.extend(
+        history
+            .iter()
+            .filter(|h| h.state == "Locked")
+            .map(|h| h.message.clone()),
+    );
+    assert!(told.len() >= 2, "an event and a line of history: {told:?}");
+    for text in &told {
+        assert!(
+            text.contains("but for 1 resource rules of storage contosostore"),
+            "{text}"
+        );
+    }
+    world.respec(|o| o.spec.management_policy = ManagementPolicy::Observe);
+    world.settle(10);
+    assert!(
+        world.message().contains("but for 1 resource rules"),
+        "{}",
+        world.message()
+    );
 }
 
 #[test]

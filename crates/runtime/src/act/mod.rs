@@ -117,6 +117,10 @@ async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &A
             .then(|| context.memories.names_changed(&object.uid))
     };
     note();
+    // What was proven before an opening says nothing about what clients find after it: the next lock is proven anew.
+    if action.is_opening() {
+        context.memories.drop_round(&object.uid);
+    }
     // Hands keep the limit themselves; this one holds even if they do not.
     let result = match tokio::time::timeout(
         limit,

@@ -27,6 +27,7 @@ mod locks;
 mod observe;
 mod past;
 mod pausing;
+mod recording;
 mod simulation;
 mod stand;
 mod watching;

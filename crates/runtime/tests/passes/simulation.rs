@@ -250,6 +250,32 @@ async fn a_break_glass_opens_at_once_and_the_lock_comes_back_by_itself_even_afte
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_lock_after_a_short_break_glass_rests_on_evidence_of_its_own() {
+    let stand = Stand::quick();
+    let operator = stand.start();
+    locked(&stand).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stand.break_the_glass("30m");
+    stand
+        .until("open", Duration::from_secs(300), |stand| stand.state() == "BreakGlass")
+        .await;
+    stand.api.remove("breakglasses", NAMESPACE, "fire");
+    stand
+        .until("closed again", HOUR, |stand| stand.open_targets().is_empty())
+        .await;
+    locked(&stand).await;
+    operator.stop().await;
+    let history = stand.status()["history"].as_array().cloned().unwrap_or_default();
+    let mut evidence: Vec<&str> = history
+        .iter()
+        .filter_map(|line| line["evidenceDigest"].as_str())
+        .collect();
+    let locks = evidence.len();
+    evidence.dedup();
+    assert_eq!((locks, evidence.len()), (2, 2), "{history:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_break_glass_whose_object_is_deleted_promises_no_lock_any_more() {
     let stand = Stand::quick();
     let operator = stand.start();

@@ -1,0 +1,98 @@
+//! Plans of recorded passes, made again: what somebody sends in can be looked at without their cluster and their Azure.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use sreg_planner::{Recording, render};
+
+/// Prints each plan, and after it the recorded one where that differs. A folder stands for the recordings in it, oldest first.
+///
+/// # Errors
+/// A recording cannot be read, or a plan is another one now.
+pub fn replay(paths: &[PathBuf], out: &mut dyn Write) -> Result<()> {
+    let mut different = 0_usize;
+    for path in recordings(paths)? {
+        let text = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let recording = Recording::from_json(&text).with_context(|| {
+            let of = "a recording of `secure-registry-operator run --record` by this version";
+            format!("read {} as {of}", path.display())
+        })?;
+        let plan = render(&recording.plan_again());
+        writeln!(
+            out,
+            "# {} at {}\n{}",
+            path.display(),
+            recording.seen.at,
+            plan.trim_end()
+        )?;
+        if plan != recording.plan {
+            different += 1;
+            let version = &recording.operator_version;
+            writeln!(out, "# version {version} planned:\n{}", recording.plan.trim_end())?;
+        }
+    }
+    if different > 0 {
+        bail!("{different} of the plans are others than those recorded");
+    }
+    Ok(())
+}
+
+fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let within = of_folder(path).with_context(|| format!("list {}", path.display()))?;
+            if within.is_empty() {
+                bail!(
+                    "{} holds no recording: they are called pass-NUMBER.json",
+                    path.display()
+                );
+            }
+            all.extend(within);
+        } else {
+            all.push(path.clone());
+        }
+    }
+    Ok(all)
+}
+
+fn of_folder(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("pass-") && name.ends_with(".json") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(path: &Path) -> String {
+        let error = replay(&[path.to_path_buf()], &mut Vec::new()).unwrap_err();
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn what_is_no_recording_is_named_and_what_would_be_one_is_said() {
+        let folder = std::env::temp_dir().join(format!("replay-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let empty = error_of(&folder);
+        let file = folder.join("pass-00000001.json");
+        std::fs::write(&file, "{\"operatorVersion\": 1}").unwrap();
+        let (other, missing) = (error_of(&folder), error_of(&folder.join("nothing")));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(empty.contains("pass-NUMBER.json"), "{empty}");
+        assert!(
+            other.contains("pass-00000001.json") && other.contains("run --record"),
+            "{other}"
+        );
+        assert!(missing.contains("nothing"), "{missing}");
+    }
+}

@@ -1,0 +1,103 @@
+//! Recordings of whole passes: read again, each leads to its plan, and none holds a credential.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sreg_planner::{Recording, render};
+use sreg_runtime::memory::ObjectKey;
+use sreg_runtime::record::{KEPT, RecordSettings};
+
+use super::stand::{NAME, NAMESPACE, Stand};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        Folder(std::env::temp_dir().join(format!("sreg-recording-{name}-{}", std::process::id())))
+    }
+
+    fn recordings(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let read = |path: PathBuf| (path.clone(), std::fs::read(path).unwrap());
+        paths.into_iter().map(read).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn recorded(stand: &Stand, folder: &Folder) -> sreg_runtime::Context {
+    let mut context = stand.context();
+    context.settings.record = Some(RecordSettings {
+        folder: folder.0.clone(),
+        object: ObjectKey {
+            namespace: NAMESPACE.into(),
+            name: NAME.into(),
+        },
+    });
+    context
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_way_to_the_lock_is_recorded_and_planned_again_alike() {
+    let (stand, folder) = (Stand::quick(), Folder::new("way"));
+    let operator = stand.start_with(recorded(&stand, &folder));
+    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    operator.stop().await;
+    let recordings = folder.recordings();
+    let mut polled = false;
+    let mut closed = false;
+    for (path, text) in &recordings {
+        let recording = Recording::from_json(text).unwrap();
+        let again = render(&recording.plan_again());
+        assert_eq!(again, recording.plan, "{}", path.display());
+        let text = String::from_utf8_lossy(text);
+        polled |= text.contains("pollUrl");
+        assert!(
+            !text.contains("?api-version") && !text.contains("Bearer"),
+            "{}",
+            path.display()
+        );
+        closed |= recording.plan_again().steps().any(|step| step.action.closes());
+    }
+    assert!(polled && closed, "{} recordings", recordings.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_recordings_are_kept_and_what_is_somebody_elses_stays() {
+    let (stand, folder) = (Stand::quick(), Folder::new("kept"));
+    std::fs::create_dir_all(&folder.0).unwrap();
+    std::fs::write(folder.0.join("notes.txt"), "mine").unwrap();
+    for number in 1..=KEPT {
+        std::fs::write(folder.0.join(format!("pass-{number:08}.json")), "{}").unwrap();
+    }
+    let operator = stand.start_with(recorded(&stand, &folder));
+    stand.until("seen", HOUR, |stand| !stand.state().is_empty()).await;
+    operator.stop().await;
+    let names: Vec<String> = folder
+        .recordings()
+        .iter()
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert_eq!(names.len(), KEPT + 1, "{names:?}");
+    assert!(names.iter().any(|name| name.ends_with("notes.txt")));
+    assert!(!names.iter().any(|name| name.ends_with("pass-00000001.json")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_cannot_be_written_holds_nothing_up() {
+    let (stand, folder) = (Stand::quick(), Folder::new("file"));
+    std::fs::write(&folder.0, "no folder").unwrap();
+    let operator = stand.start_with(recorded(&stand, &folder));
+    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    operator.stop().await;
+    std::fs::remove_file(&folder.0).unwrap();
+}
