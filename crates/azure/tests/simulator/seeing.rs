@@ -518,4 +518,12 @@ async fn locks_of_endpoints_are_looked_for_only_where_something_is_about_to_be_r
         (locks.len(), locks[0].level.as_str(), locks[0].scope()),
         (1, "CanNotDelete", PLATFORM)
     );
+    // Its connection on the target's side goes with it: a lock there keeps both, whether the registry can be read or not.
+    bench.simulator.inject(fault(
+        "GET",
+        "registries/contosoreg?",
+        status(500, "InternalServerError", None),
+    ));
+    let azure = bench.observe().await;
+    assert!(azure.registry.ignorance().is_some() && azure.locks.contains_key(&target));
 }
