@@ -166,6 +166,8 @@ pub enum ObstacleKind {
     PolicyAssignment,
     /// The export policy of a container registry.
     ExportPolicy,
+    /// A network security perimeter that a storage account is associated with.
+    Perimeter,
 }
 
 /// A vantage point.
