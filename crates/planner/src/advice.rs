@@ -255,6 +255,8 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
     let scope = quoted_after(message, "linked scope(s) '")
         .or_else(|| quoted_after(message, "over scope '"))
         .unwrap_or(resource);
+    // Of several, each has to be granted; the next refusal names the next.
+    let scope = ids(scope).next().unwrap_or(scope);
     let part = |after: &str| {
         let lower = resource.to_ascii_lowercase();
         let from = lower.find(after)? + after.len();
@@ -282,7 +284,12 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
             "{principal}",
             quoted_after(message, "object id '").unwrap_or("OBJECT_ID"),
         ),
-        ("{role}", role.map_or("ROLE", |r| r.place.role())),
+        (
+            "{role}",
+            role.map(|r| r.place.role())
+                .or_else(|| built_in(action))
+                .unwrap_or("ROLE"),
+        ),
         ("{scope}", scope),
         ("{assignment}", assignment(message).unwrap_or("ASSIGNMENT")),
         ("{resource}", resource),
@@ -324,6 +331,14 @@ fn is_for(place: rights::Place, scope: &str) -> bool {
     };
     let mut kinds = rights::of(place).filter_map(|right| kind(right.action));
     kinds.any(|kind| scope.contains(&kind))
+}
+
+/// The role for an action that the operator needs for nothing of its own: identities that people gave a registry are sent back with it.
+fn built_in(action: &str) -> Option<&'static str> {
+    let action = action.to_ascii_lowercase();
+    action
+        .starts_with("microsoft.managedidentity/userassignedidentities/")
+        .then_some("Managed Identity Operator")
 }
 
 /// A right of the one place that stands for scopes like this one, if no other does.
@@ -446,6 +461,16 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with(&format!("--scope {workspace}")), "{text}");
+        let identity =
+            "/subscriptions/s/resourceGroups/ids/providers/Microsoft.ManagedIdentity/userAssignedIdentities/a";
+        let text = said(
+            "LinkedAuthorizationFailed",
+            &format!(
+                "has permission to perform action 'x/write' on scope '/y'; however, it does not have permission to perform action 'Microsoft.ManagedIdentity/userAssignedIdentities/assign/action' on the linked scope(s) '{identity},{identity}2' or the linked scope(s) are invalid."
+            ),
+        );
+        let command = format!("--role \"Managed Identity Operator\" --scope {identity}");
+        assert!(text.ends_with(&command), "{text}");
         let named: Vec<&str> = ids("see (/subscriptions/s/resourceGroups/a(b)/x), or /subscriptions/s/y).").collect();
         assert_eq!(named, ["/subscriptions/s/resourceGroups/a(b)/x", "/subscriptions/s/y"]);
     }
