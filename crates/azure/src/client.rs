@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::also_changed::OtherChanges;
 use crate::arm::Arm;
-use crate::eyes::{Definitions, Neighbours, Patience, Rights, no_definitions, no_rights};
+use crate::eyes::{Definitions, Neighbours, Patience, Perimeters, Rights, no_definitions, no_perimeters, no_rights};
 use crate::identity::Tokens;
 use crate::settings::{AzureSettings, ConnectError};
 use crate::{Eyes, Hands};
@@ -44,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) policies: Definitions,
     pub(crate) neighbours: Neighbours,
     pub(crate) rights: Rights,
+    pub(crate) perimeters: Perimeters,
     pub(crate) also_changed: OtherChanges,
     created: Mutex<HashMap<ArmId, Instant>>,
     /// Rules of firewalls that Azure refused a moment ago, by target and rule, until when, and why.
@@ -81,6 +82,7 @@ pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) 
         policies: no_definitions(),
         neighbours: Neighbours::default(),
         rights: no_rights(),
+        perimeters: no_perimeters(),
         also_changed: OtherChanges::default(),
         created: Mutex::default(),
         refused_rules: Mutex::default(),

@@ -50,6 +50,14 @@ impl Edited {
         edited
     }
 
+    /// The same without identities, those that Azure made among them.
+    pub(crate) fn without_identity(mut self) -> Edited {
+        if let Value::Object(body) = &mut self.body {
+            body.remove("identity");
+        }
+        self
+    }
+
     /// The same without what is there already: what is not sent cannot be refused.
     pub(crate) fn minimal(mut self, current: &Value) -> Edited {
         let now = &current["properties"];

@@ -173,9 +173,33 @@ fn segment(name: &str) -> Cow<'_, str> {
     })
 }
 
-/// Marks that follow a letter where it is not written as one character.
+/// Marks that follow a letter and are none themselves: what stands above a letter where it is not written as one character, and the
+/// signs without which Indic, Thai, Lao, Myanmar, Khmer and Tibetan words cannot be spelled. Azure takes them in names of resource groups.
 fn is_mark(c: char) -> bool {
-    ('\u{300}'..='\u{36f}').contains(&c)
+    const MARKS: [(char, char); 14] = [
+        ('\u{300}', '\u{36f}'),
+        ('\u{591}', '\u{5bd}'),
+        ('\u{64b}', '\u{65f}'),
+        ('\u{93c}', '\u{93c}'),
+        ('\u{94d}', '\u{94d}'),
+        ('\u{951}', '\u{954}'),
+        ('\u{e47}', '\u{e4e}'),
+        ('\u{ec8}', '\u{ece}'),
+        ('\u{f35}', '\u{f39}'),
+        ('\u{f82}', '\u{f87}'),
+        ('\u{1037}', '\u{103a}'),
+        ('\u{17c9}', '\u{17d3}'),
+        ('\u{1dc0}', '\u{1dff}'),
+        ('\u{3099}', '\u{309a}'),
+    ];
+    MARKS.iter().any(|(first, last)| (*first..=*last).contains(&c)) || is_indic_sign(c)
+}
+
+/// From Bengali to Sinhala the dot below a letter and the sign that takes its vowel away stand at the same place of each script's block.
+fn is_indic_sign(c: char) -> bool {
+    let code = u32::from(c);
+    let place = code % 0x80;
+    (0x980..0xd80).contains(&code) && matches!(place, 0x3c | 0x4d) || code == 0xdca
 }
 
 /// The text with `%xx` decoded, if it is one; a text that does not decode stays as it is.
@@ -434,7 +458,20 @@ mod tests {
                 Some(beside)
             );
         }
-        for name in ["sreg-hub-1", "Größe", "资源组", "a b", "a.b_c(d)"] {
+        let of_all_scripts = [
+            "rg-ที่ปรึกษา",
+            "उत्पादन-प्रयोग",
+            "উৎপাদন্",
+            "தமிழ்",
+            "සිංහල්",
+            "ខ្មែរ",
+            "မြန်မာ",
+            "か\u{3099}",
+        ];
+        for name in ["sreg-hub-1", "Größe", "资源组", "a b", "a.b_c(d)"]
+            .into_iter()
+            .chain(of_all_scripts)
+        {
             let link = zone.child("virtualNetworkLinks", name);
             assert_eq!(link.name(), name);
             assert_eq!(link.as_str().parse(), Ok(link), "{name}");

@@ -98,7 +98,7 @@ fn container_registry(registry: &mut ContainerRegistrySeen) {
     sort(&mut registry.data_endpoints);
     sort(&mut registry.ip_rules);
     sort(&mut registry.private_endpoints);
-    sort(&mut registry.replicas_in_the_making);
+    sort(&mut registry.replicas_in_passing);
     if let Some(replicas) = seen(&mut registry.replicas) {
         sort(replicas);
     }

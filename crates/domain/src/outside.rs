@@ -8,6 +8,7 @@
 //! | `<` and `>` | `‹` and `›`: no tag in HTML or Markdown |
 //! | a backtick | `'`: no code in Markdown, no command in a shell |
 //! | `](` | `] (`: no link in Markdown |
+//! | a bracket in a value of a command's option | the value in single quotes: a shell takes brackets for its own |
 //!
 //! What is taken out leaves a mark. Were it dropped, `alice` with an invisible character in it would read like `alice`, and a word that is
 //! none of Azure's like one that is. The price: the joiners that Persian, Indic scripts and some emoji use show as that mark.
@@ -50,7 +51,7 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
-    for c in safe(text).chars() {
+    for c in quoted_for_a_shell(&safe(text)).chars() {
         match c {
             '<' => out.push('‹'),
             '>' => out.push('›'),
@@ -89,7 +90,48 @@ pub fn safe(text: &str) -> Cow<'_, str> {
 
 /// Whether [`harmless`] leaves the text as it is.
 pub fn is_harmless(text: &str) -> bool {
-    is_safe(text) && !text.contains(['<', '>', '`']) && !["](", "$(", "${"].iter().any(|sign| text.contains(sign))
+    is_safe(text)
+        && !text.contains(['<', '>', '`'])
+        && !["](", "$(", "${"].iter().any(|sign| text.contains(sign))
+        && matches!(quoted_for_a_shell(text), Cow::Borrowed(_))
+}
+
+/// Values of options (`--ids VALUE`) that hold brackets, as a resource group's name may, in single quotes.
+fn quoted_for_a_shell(text: &str) -> Cow<'_, str> {
+    if !(text.contains("--") && text.contains('(')) {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut quoted, mut after_option) = (String::with_capacity(text.len()), false, false);
+    for part in text.split_inclusive(char::is_whitespace) {
+        let word = part.trim_end();
+        let value = without_brackets_around(word);
+        if after_option && value.contains('(') && !value.contains(['\'', '"', '$', '`']) {
+            out.extend(["'", value, "'", part.strip_prefix(value).unwrap_or_default()]);
+            quoted = true;
+        } else {
+            out.push_str(part);
+        }
+        if !word.is_empty() {
+            let option = word.strip_prefix("--").unwrap_or_default();
+            after_option = !option.is_empty() && option.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        }
+    }
+    if quoted { Cow::Owned(out) } else { Cow::Borrowed(text) }
+}
+
+/// The beginning of a word without what ends the sentence that it stands in: a bracket that the word does not open, a comma, a full stop.
+pub fn without_brackets_around(word: &str) -> &str {
+    let mut word = word;
+    loop {
+        let shorter = word.strip_suffix(['.', ':', ',', ';']).or_else(|| {
+            let closes_more = word.matches(')').count() > word.matches('(').count();
+            word.strip_suffix(')').filter(|_| closes_more)
+        });
+        match shorter {
+            Some(shorter) => word = shorter,
+            None => return word,
+        }
+    }
 }
 
 /// Whether [`safe`] leaves the text as it is.
@@ -212,6 +254,30 @@ mod tests {
     }
 
     #[test]
+    fn a_command_works_for_names_with_brackets() {
+        let group = "/subscriptions/s/resourceGroups/rg(prod)";
+        for (text, told) in [
+            (
+                format!("remove it: az lock delete --ids {group}/locks/a(1), or wait"),
+                format!("remove it: az lock delete --ids '{group}/locks/a(1)', or wait"),
+            ),
+            (
+                format!("see (az lock list --resource-group rg(prod) --scope {group})"),
+                format!("see (az lock list --resource-group 'rg(prod)' --scope '{group}')"),
+            ),
+            (format!("{group} stays (as it is)"), format!("{group} stays (as it is)")),
+            (
+                "--scope /s (lacks a right)".to_owned(),
+                "--scope /s (lacks a right)".to_owned(),
+            ),
+            ("--query \"length(@)\"".to_owned(), "--query \"length(@)\"".to_owned()),
+        ] {
+            assert_eq!(harmless(&text), told);
+            assert_eq!(harmless(&told), told, "once is enough");
+        }
+    }
+
+    #[test]
     fn a_key_keeps_every_sign_that_can_be_seen() {
         let url = "https://arm.test/op?a=<B>`c`[d](e)  f#location";
         assert_eq!(safe(url), url);
@@ -251,7 +317,7 @@ mod tests {
 
     /// Texts in which what is forbidden stands often, alone and in runs.
     fn texts() -> impl Strategy<Value = String> {
-        let nasty: Vec<char> = NASTY.chars().chain("]($ {<>`\u{85}\u{a0}\u{ad}".chars()).collect();
+        let nasty: Vec<char> = NASTY.chars().chain("--a ]($ {<>`\u{85}\u{a0}\u{ad}".chars()).collect();
         let one = prop_oneof![
             2 => prop::sample::select(nasty),
             2 => any::<char>(),

@@ -119,6 +119,11 @@ pub const RIGHTS: &[Right] = &[
     ),
     right(
         Place::ManagedGroup,
+        "Microsoft.Storage/storageAccounts/networkSecurityPerimeterConfigurations/read",
+        "know whether a network security perimeter lets somebody in though an account is closed",
+    ),
+    right(
+        Place::ManagedGroup,
         "Microsoft.Storage/storageAccounts/privateEndpointConnectionsApproval/action",
         "connect an endpoint without asking anybody; not needed with approval.mode: Manual",
     ),

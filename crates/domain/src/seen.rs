@@ -167,6 +167,8 @@ pub enum ObstacleKind {
     PolicyAssignment,
     /// The export policy of a container registry.
     ExportPolicy,
+    /// A network security perimeter that a storage account is associated with.
+    Perimeter,
 }
 
 /// A vantage point.
@@ -533,8 +535,8 @@ pub struct ContainerRegistrySeen {
     pub data_endpoints: Vec<Fqdn>,
     /// Regions that hold a replica, the home region included. `Unknown` where they could not be listed.
     pub replicas: Fact<Vec<Location>>,
-    /// Regions to which Azure is still adding a replica: nobody is sent there yet.
-    pub replicas_in_the_making: Vec<Location>,
+    /// Regions to which Azure is still adding a replica, or from which it is removing one: nobody is sent there yet, or any more.
+    pub replicas_in_passing: Vec<Location>,
     /// `publicNetworkAccess`.
     pub public_network_access: Option<PublicNetworkAccess>,
     /// `networkRuleSet.defaultAction`.

@@ -242,7 +242,7 @@ pub fn open_acr() -> ContainerRegistrySeen {
         login_server: Some("contosoacr.azurecr.io".parse().unwrap()),
         data_endpoints: Vec::new(),
         replicas: Fact::Seen(vec!["westeurope".into()]),
-        replicas_in_the_making: Vec::new(),
+        replicas_in_passing: Vec::new(),
         public_network_access: Some("Enabled".into()),
         default_action: Some("Allow".into()),
         ip_rules: Vec::new(),

@@ -75,7 +75,7 @@ impl World {
         seen
     }
 
-    /// What Eyes would find: locks at, above and below each target, endpoint and zone.
+    /// What Eyes would find: locks at, above and below each target, endpoint and zone, and what each endpoint leads to.
     fn locks_seen(&self) -> BTreeMap<ArmId, Fact<Vec<LockSeen>>> {
         let azure = &self.seen.azure;
         let holds = |id: &ArmId, lock: &LockSeen| {
@@ -87,6 +87,8 @@ impl World {
         let registry = azure.registry.seen().map(|r| &r.id);
         let targets = registry.into_iter().chain(azure.storage.keys());
         let targets = targets.chain(azure.container_registries.keys());
+        let endpoints = azure.endpoints.values().filter_map(Fact::seen);
+        let targets = targets.chain(endpoints.filter_map(|endpoint| endpoint.target.as_ref()));
         let scopes = targets.chain(azure.endpoints.keys()).chain(azure.zones.keys());
         let fact = |id: &ArmId| match &self.unread_locks {
             Some(why) => Fact::Unknown(why.clone()),

@@ -2,6 +2,7 @@
 //! filled in. A command that is right for one code is wrong for another: no right helps where a lock, a policy or a disabled
 //! subscription stands in the way. Where Azure names what is needed in its message, it is taken from there. Pure.
 
+use sreg_domain::outside::without_brackets_around;
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
 use sreg_domain::{CallFailure, Disposition, StepId, rights};
 
@@ -254,6 +255,8 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
     let scope = quoted_after(message, "linked scope(s) '")
         .or_else(|| quoted_after(message, "over scope '"))
         .unwrap_or(resource);
+    // Of several, each has to be granted; the next refusal names the next.
+    let scope = ids(scope).next().unwrap_or(scope);
     let part = |after: &str| {
         let lower = resource.to_ascii_lowercase();
         let from = lower.find(after)? + after.len();
@@ -268,6 +271,8 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
     // Some actions stand in several roles, whatever kind of resource they are asked of.
     let role = rights::RIGHTS.iter().filter(holds).find(|r| is_for(r.place, scope));
     let role = role.or_else(|| rights::RIGHTS.iter().filter(holds).find(|r| is_about(r.action, scope)));
+    // Who refuses without naming an action (Log Analytics) is known by the only role that is made for such a scope.
+    let role = role.or_else(|| only_role(scope).filter(|_| action.is_empty()));
     // What does not exist yet cannot be exempted.
     let governed = match resource.to_ascii_lowercase().find("/providers/") {
         Some(at) if refusal.creates => resource.get(..at).unwrap_or(resource),
@@ -279,7 +284,12 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
             "{principal}",
             quoted_after(message, "object id '").unwrap_or("OBJECT_ID"),
         ),
-        ("{role}", role.map_or("ROLE", |r| r.place.role())),
+        (
+            "{role}",
+            role.map(|r| r.place.role())
+                .or_else(|| built_in(action))
+                .unwrap_or("ROLE"),
+        ),
         ("{scope}", scope),
         ("{assignment}", assignment(message).unwrap_or("ASSIGNMENT")),
         ("{resource}", resource),
@@ -323,6 +333,21 @@ fn is_for(place: rights::Place, scope: &str) -> bool {
     kinds.any(|kind| scope.contains(&kind))
 }
 
+/// The role for an action that the operator needs for nothing of its own: identities that people gave a registry are sent back with it.
+fn built_in(action: &str) -> Option<&'static str> {
+    let action = action.to_ascii_lowercase();
+    action
+        .starts_with("microsoft.managedidentity/userassignedidentities/")
+        .then_some("Managed Identity Operator")
+}
+
+/// A right of the one place that stands for scopes like this one, if no other does.
+fn only_role(scope: &str) -> Option<&'static rights::Right> {
+    let mut fit = rights::RIGHTS.iter().filter(|right| is_for(right.place, scope));
+    let first = fit.next()?;
+    fit.all(|right| right.place == first.place).then_some(first)
+}
+
 fn quoted_after<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(before)?;
     rest.split('\'').next().filter(|found| !found.is_empty())
@@ -335,12 +360,13 @@ fn assignment(message: &str) -> Option<&str> {
     rest.split('"').next()
 }
 
-/// ARM ids in a text, as they stand there.
+/// ARM ids in a text, as they stand there. A resource group may have brackets in its name; those around an id are the sentence's.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|c: char| c.is_whitespace() || "'\"()[],;".contains(c));
+    let words = text.split(|c: char| c.is_whitespace() || "'\"[],;".contains(c));
+    let id = |word: &'_ str| word.to_ascii_lowercase().starts_with("/subscriptions/");
     words
-        .map(|word| word.trim_end_matches(['.', ':']))
-        .filter(|word| word.to_ascii_lowercase().starts_with("/subscriptions/"))
+        .map(|word| without_brackets_around(word.trim_start_matches('(')))
+        .filter(move |word| id(word))
 }
 
 #[cfg(test)]
@@ -413,6 +439,40 @@ mod tests {
         let (reason, text) = advise(&absent);
         assert_eq!(reason, WaitReason::ScopeAbsentStalled);
         assert!(text.contains("az group create --name net "), "{text}");
+    }
+
+    /// Log Analytics names no action, and a resource group may have brackets in its name (azure-cli#799).
+    #[test]
+    fn who_refuses_without_an_action_and_names_with_brackets_are_understood() {
+        let workspace =
+            "/subscriptions/s/resourceGroups/logs(prod)/providers/Microsoft.OperationalInsights/workspaces/w";
+        let why = Ignorance {
+            attempt: format!("query {workspace} for clients"),
+            kind: IgnoranceKind::Forbidden,
+            message: "The provided credentials have insufficient access to perform the requested operation".into(),
+            code: Some("InsufficientAccessError".into()),
+            correlation_id: None,
+            retry_after: None,
+        };
+        let (reason, text) = advise(&why);
+        assert_eq!(reason, WaitReason::PermissionStalled);
+        assert!(
+            text.contains(&format!("--role \"{}\"", rights::Place::Workspace.role())),
+            "{text}"
+        );
+        assert!(text.ends_with(&format!("--scope {workspace}")), "{text}");
+        let identity =
+            "/subscriptions/s/resourceGroups/ids/providers/Microsoft.ManagedIdentity/userAssignedIdentities/a";
+        let text = said(
+            "LinkedAuthorizationFailed",
+            &format!(
+                "has permission to perform action 'x/write' on scope '/y'; however, it does not have permission to perform action 'Microsoft.ManagedIdentity/userAssignedIdentities/assign/action' on the linked scope(s) '{identity},{identity}2' or the linked scope(s) are invalid."
+            ),
+        );
+        let command = format!("--role \"Managed Identity Operator\" --scope {identity}");
+        assert!(text.ends_with(&command), "{text}");
+        let named: Vec<&str> = ids("see (/subscriptions/s/resourceGroups/a(b)/x), or /subscriptions/s/y).").collect();
+        assert_eq!(named, ["/subscriptions/s/resourceGroups/a(b)/x", "/subscriptions/s/y"]);
     }
 
     #[test]

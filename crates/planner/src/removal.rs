@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | Azure is changing one of them | wait |
 //! | no grant covers its subnet, its resource group or its zones any more | it stays as it is; who can grant it is named |
-//! | a lock on the endpoint, on the zone or above | nothing is removed; the lock is named |
+//! | a lock on the endpoint, on the zone, on what it is connected to, or above | nothing is removed; the lock is named |
 //! | whether there are locks could not be read | nothing is removed |
 //! | the right to delete one of them is known to be missing | nothing is removed; the right is named |
 //! | neither, the zone group is there | it goes first |
@@ -156,11 +156,16 @@ pub(crate) fn is_approved(endpoint: &EndpointSeen) -> bool {
 fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId]) -> Result<Option<Wait>, Wait> {
     let mut unread_wait = None;
     let unread = Fact::not_read("nobody looked for resource locks");
-    for scope in std::iter::once(id).chain(zones) {
+    // With the endpoint Azure deletes its connection on the target's side (azure.md §3.4).
+    let target = endpoint.target.as_ref().filter(|_| is_approved(endpoint));
+    for scope in std::iter::once(id).chain(zones).chain(target) {
         match look_up(&view.seen.azure.locks, scope, &unread) {
             Fact::Seen(locks) => {
+                // What is locked below a target is something else there.
+                let reaches = |lock: &&LockSeen| target != Some(scope) || lock.covers(scope);
                 if let Some(lock) = locks
                     .iter()
+                    .filter(reaches)
                     .find(|lock| !lock.level.eq_ignore_ascii_case("NotSpecified"))
                 {
                     return Ok(Some(locked(id, lock)));

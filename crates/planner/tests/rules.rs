@@ -210,7 +210,7 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             let Some(Fact::Seen(container)) = w.seen.azure.container_registries.get_mut(&acr()) else {
                 panic!()
             };
-            container.replicas_in_the_making = vec![location("northeurope")];
+            container.replicas_in_passing = vec![location("northeurope")];
         }),
         ("discovery names another host", |w| {
             w.seen.azure.discovery = Fact::Seen(vec!["cert-westeurope.experiments.azureml.net".parse().unwrap()])

@@ -386,7 +386,8 @@ fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         },
         "microsoft.network/privateendpoints" => private_endpoints::serve(call),
         "microsoft.network/privateendpoints/privatednszonegroups" => zone_groups::serve(call),
-        "microsoft.operationalinsights/workspaces" => call.read_only(),
+        "microsoft.operationalinsights/workspaces"
+        | "microsoft.storage/storageaccounts/networksecurityperimeterconfigurations" => call.read_only(),
         "microsoft.network/networkinterfaces" => networks::serve_interface(call),
         "microsoft.network/virtualnetworks" => networks::serve_network(call),
         "microsoft.network/virtualnetworks/subnets" | "microsoft.network/virtualnetworks/virtualnetworkpeerings" => {

@@ -251,10 +251,23 @@ pub(super) fn cause(status: u16, deepest: Option<&Deepest>, vouched: bool) -> Ca
     }
 }
 
+/// Whether the resource belongs to another tenant than the token, as a network that is peered across tenants does: the token is as good
+/// as before for everything else, and a new one would be refused as well.
+pub(super) fn is_of_another_tenant(error: &CallFailure) -> bool {
+    let code = error.code.as_deref().unwrap_or_default();
+    code.eq_ignore_ascii_case("InvalidAuthenticationTokenTenant")
+}
+
 /// Whether a refusal says that somebody lacks a right: by its code, or in its words.
 fn speaks_of_rights(code: &str, message: &str) -> bool {
     let code = code.to_ascii_lowercase();
-    let codes = ["authoriz", "permission", "forbidden", "accessdenied"];
+    let codes = [
+        "authoriz",
+        "permission",
+        "forbidden",
+        "accessdenied",
+        "insufficientaccess",
+    ];
     let words = [
         "does not have authorization",
         "does not have permission",

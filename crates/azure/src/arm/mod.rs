@@ -169,7 +169,7 @@ impl Arm {
         let token = self.token_for(&call, scope, deadline).await?;
         let mut result = self.exchange(&call, &token, deadline).await;
         // Nothing was carried out on a 401; the token may have been revoked, and azure_identity would send it again.
-        if matches!(&result, Err(error) if error.status == Some(401)) {
+        if matches!(&result, Err(error) if error.status == Some(401) && !error::is_of_another_tenant(error)) {
             self.tokens.refused(scope, &token);
             let renewed = self.token_for(&call, scope, deadline).await?;
             if renewed != token {

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! registry ─┬─ storage, container registries ─┬─ endpoints (wanted by name, known by id, ours by tag) ─ NIC, zone groups ─ locks, rights
-//!           ├─ discovery                      └─ obstacles to reopening
+//!           ├─ discovery                      └─ perimeters, obstacles to reopening
 //!           └─ deny assignments, policies, locks, rights
 //! subnets, networks │ zones, zones elsewhere │ shared storage │ principal │ operations │ public clients
 //! then: neighbours │ policies that make zone groups, and the records below those they made
@@ -18,6 +18,7 @@ mod endpoints;
 mod locks;
 mod network;
 mod obstacles;
+mod perimeters;
 mod policies;
 mod public_clients;
 mod registry;
@@ -49,6 +50,7 @@ use crate::client::Inner;
 use crate::{identity, json, operations};
 
 pub(crate) use network::Neighbours;
+pub(crate) use perimeters::{Perimeters, unknown as no_perimeters};
 pub(crate) use policies::{Definitions, unread as no_definitions};
 pub(crate) use rights::{Rights, unknown as no_rights};
 

@@ -1,5 +1,5 @@
 //! What would stand in the way: deny assignments on the managed resource group (azure.md §1.6), and an export policy of the
-//! container registry, which forbids opening again (U17). Policies are apart.
+//! container registry, which forbids opening again (U17). Policies and perimeters are apart.
 
 use std::collections::BTreeMap;
 
@@ -64,12 +64,21 @@ fn deny_assignment(item: &Value) -> Result<DenyAssignment, &'static str> {
     })
 }
 
-/// Policies and export policies together; not knowing the policies is not knowing the obstacles.
+/// Policies, perimeters and export policies together; not knowing the policies or the perimeters is not knowing the obstacles.
 pub(super) fn together(
     policies: Fact<Vec<Obstacle>>,
+    perimeters: Fact<Vec<Obstacle>>,
     acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
 ) -> Fact<Vec<Obstacle>> {
+    let (Fact::Seen(_) | Fact::Absent) = perimeters else {
+        return if policies.ignorance().is_some() {
+            policies
+        } else {
+            perimeters
+        };
+    };
     policies.map(|mut obstacles| {
+        obstacles.extend(perimeters.seen().into_iter().flatten().cloned());
         obstacles.extend(acrs.iter().filter_map(|(id, acr)| export(id, acr.seen()?)));
         obstacles
     })

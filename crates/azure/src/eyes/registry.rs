@@ -14,7 +14,8 @@ use sreg_domain::seen::{
 use sreg_domain::{ArmId, EndpointGroup, Fqdn, Known, Location};
 
 use super::{
-    Look, discovery, each, endpoints, locks, obstacles, policies, public_clients, rights, targets, understood, unseen,
+    Look, discovery, each, endpoints, locks, obstacles, perimeters, policies, public_clients, rights, targets,
+    understood, unseen,
 };
 use crate::json;
 
@@ -118,8 +119,18 @@ pub(super) async fn with_everything_behind(
     };
     let all_ids: Vec<ArmId> = storage_ids.iter().chain(&acr_ids).cloned().collect();
     let managed = seen.managed_resource_group.as_ref();
-    let ((storage, acrs, endpoints, mut locks), over_targets, discovery, deny, assigned, clients, mut rights) = futures::join!(
+    let (
+        (storage, acrs, endpoints, mut locks),
+        perimeters,
+        over_targets,
+        discovery,
+        deny,
+        assigned,
+        clients,
+        mut rights,
+    ) = futures::join!(
         targets,
+        perimeters::around(look, storage_ids.iter().cloned()),
         locks::over(look, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
         discovery::hosts(look, desired, discovery_url.as_deref()),
         obstacles::deny_assignments(look, managed),
@@ -131,7 +142,7 @@ pub(super) async fn with_everything_behind(
     locks.extend(over_targets);
     let opened = policies::targets(seen, &storage, &acrs);
     let against = assigned.map(|assigned| policies::against(&assigned, &opened, Timestamp::now()));
-    let reopening_obstacles = obstacles::together(against, &acrs);
+    let reopening_obstacles = obstacles::together(against, perimeters, &acrs);
     Core {
         storage,
         container_registries: acrs,

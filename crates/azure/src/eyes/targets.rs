@@ -24,15 +24,15 @@ pub(super) async fn container_registry(access: &Look<'_>, look: &Look<'_>, id: A
         Ok(body) => body,
         Err(error) => return unseen(error),
     };
-    let (coming, replicas) = match replications {
+    let (passing, replicas) = match replications {
         Ok(items) => {
-            let (coming, made): (Vec<Value>, Vec<Value>) = items.into_iter().partition(is_in_the_making);
-            let coming = coming.iter().filter_map(|item| json::text(item, "/location"));
-            (coming.map(Location::from).collect(), replicas(&id, &body, &made))
+            let (passing, made): (Vec<Value>, Vec<Value>) = items.into_iter().partition(comes_or_goes);
+            let passing = passing.iter().filter_map(|item| json::text(item, "/location"));
+            (passing.map(Location::from).collect(), replicas(&id, &body, &made))
         }
         Err(error) => (Vec::new(), Fact::Unknown(error.into_ignorance())),
     };
-    understood(&id, container_registry_of(&id, &body, replicas, coming))
+    understood(&id, container_registry_of(&id, &body, replicas, passing))
 }
 
 fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> {
@@ -76,7 +76,7 @@ fn container_registry_of(
     asked: &ArmId,
     body: &Value,
     replicas: Fact<Vec<Location>>,
-    coming: Vec<Location>,
+    passing: Vec<Location>,
 ) -> Result<ContainerRegistrySeen, &'static str> {
     let properties = body
         .get("properties")
@@ -89,7 +89,7 @@ fn container_registry_of(
         login_server: json::fqdn(body, "/properties/loginServer"),
         data_endpoints: data_endpoints.ok_or("a data endpoint's name is none")?,
         replicas,
-        replicas_in_the_making: coming,
+        replicas_in_passing: passing,
         public_network_access: json::word(body, "/properties/publicNetworkAccess"),
         default_action: json::word(body, "/properties/networkRuleSet/defaultAction"),
         ip_rules: rules(body, "/properties/networkRuleSet/ipRules", "value"),
@@ -131,10 +131,11 @@ fn host(body: &Value, pointer: &str) -> Result<Option<Fqdn>, &'static str> {
         .ok_or("an endpoint of the account has no host")
 }
 
-/// Azure is still adding it. One without a region is left to [`replicas`], which says so.
-fn is_in_the_making(item: &Value) -> bool {
+/// Azure is still adding it, or already removing it. One without a region is left to [`replicas`], which says so.
+fn comes_or_goes(item: &Value) -> bool {
     let state = json::text(item, "/properties/provisioningState").unwrap_or_default();
-    state.eq_ignore_ascii_case("Creating") && json::text(item, "/location").is_some()
+    let is = ["Creating", "Deleting"].iter().any(|s| state.eq_ignore_ascii_case(s));
+    is && json::text(item, "/location").is_some()
 }
 
 /// Regions that hold a replica, the home region included.
@@ -191,6 +192,9 @@ mod tests {
         };
         assert_eq!(all, [Location::from("northeurope"), Location::from("westeurope")]);
         assert!(replicas(&id(), &body, &[json!({})]).ignorance().is_some());
+        let in_state = |state: &str| json!({"location": "northeurope", "properties": {"provisioningState": state}});
+        let passes = |state: &str| comes_or_goes(&in_state(state));
+        assert!(passes("Creating") && passes("deleting") && !passes("Succeeded") && !passes("Failed"));
         let seen = container_registry_of(
             &id(),
             &json!({"properties": {"dataEndpointHostNames": ["bad name"]}}),

@@ -4,7 +4,7 @@
 use azure_core::http::Method;
 use serde_json::Value;
 use sreg_domain::action::{Edit, Effect};
-use sreg_domain::{ArmId, Digest, TargetKind};
+use sreg_domain::{ArmId, CallFailure, Cause, Digest, TargetKind};
 
 use super::{Carried, Refusal, Work, narrowing, stale};
 use crate::also_changed;
@@ -18,13 +18,29 @@ pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: 
         // A registry's PATCH cannot carry it (azure.md §1.5); the others take the network settings alone.
         TargetKind::Registry => {
             let attempt = format!("{} {id}", verb(change));
-            rewrite(work, id, expected, Method::Put, attempt, |current| {
-                edit::apply_edit(kind, current, change)
-            })
-            .await
+            let whole = |current: &Value| edit::apply_edit(kind, current, change);
+            let written = rewrite(work, id, expected, Method::Put, attempt.clone(), whole).await;
+            match written {
+                Err(Refusal::Call(error)) if opens(change) && is_about_identities(&error) => {
+                    let without = |current: &Value| whole(current).map(Edited::without_identity);
+                    rewrite(work, id, expected, Method::Put, attempt, without).await
+                }
+                other => other,
+            }
         }
         TargetKind::Storage | TargetKind::ContainerRegistry => narrowing::edit(work, kind, id, change, expected).await,
     }
+}
+
+fn opens(change: &Edit) -> bool {
+    matches!(change, Edit::Open | Edit::Restore(_))
+}
+
+/// Whether a write was refused for identities that people gave the registry: sent back with the rest, each takes the right to assign it,
+/// and has to be there still. The way back does not hang on that: what is not sent stays as it is.
+fn is_about_identities(error: &CallFailure) -> bool {
+    let refused = matches!(error.cause, Cause::Forbidden | Cause::Refused | Cause::Missing);
+    refused && error.message.to_ascii_lowercase().contains("userassignedidentities")
 }
 
 /// Lists our principal in the registry's `assignedIdentities`.

@@ -78,6 +78,29 @@ async fn a_token_that_is_refused_is_replaced_and_the_call_sent_again() {
     assert_eq!(tokens, 2);
 }
 
+/// A network that is peered across tenants, or a subscription that moved to another one: a new token is refused as well.
+#[tokio::test]
+async fn a_token_is_kept_where_a_resource_belongs_to_another_tenant() {
+    let bench = Bench::new();
+    bench.simulator.inject(fault(
+        "GET",
+        "registries/contosoreg?",
+        status(401, "InvalidAuthenticationTokenTenant", None),
+    ));
+    let registry = bench.observe().await.registry;
+    let why = registry.ignorance().expect("not known");
+    assert_eq!(
+        (why.kind, why.code.as_deref()),
+        (IgnoranceKind::Forbidden, Some("InvalidAuthenticationTokenTenant"))
+    );
+    let records = bench.simulator.records_since(0);
+    let tokens = records
+        .iter()
+        .filter(|r| matches!(&r.entry, Entry::Request(q) if q.path.ends_with("/token")))
+        .count();
+    assert_eq!(tokens, 1);
+}
+
 #[tokio::test]
 async fn a_wrong_secret_is_a_sign_in_that_fails_and_asks_once() {
     let mut wrong = settings();

@@ -8,7 +8,7 @@ use serde_json::json;
 use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
 use sreg_azure::{Eyes, connect_through};
-use sreg_domain::seen::{Fact, IgnoranceKind};
+use sreg_domain::seen::{Fact, IgnoranceKind, ObstacleKind};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Known};
 
 use crate::simulated::*;
@@ -518,4 +518,60 @@ async fn locks_of_endpoints_are_looked_for_only_where_something_is_about_to_be_r
         (locks.len(), locks[0].level.as_str(), locks[0].scope()),
         (1, "CanNotDelete", PLATFORM)
     );
+    // Its connection on the target's side goes with it: a lock there keeps both, whether the registry can be read or not.
+    bench.simulator.inject(fault(
+        "GET",
+        "registries/contosoreg?",
+        status(500, "InternalServerError", None),
+    ));
+    let azure = bench.observe().await;
+    assert!(azure.registry.ignorance().is_some() && azure.locks.contains_key(&target));
+}
+
+/// An account whose switch says Disabled still lets in whom the rules of its perimeter name; its own body does not tell.
+#[tokio::test]
+async fn a_perimeter_around_an_account_is_seen_whatever_its_switch_says() {
+    let bench = Bench::new();
+    let azure = bench.observe().await;
+    assert_eq!(seen(&azure.reopening_obstacles), &[]);
+    let account = azure.storage.keys().next().unwrap().clone();
+    let configuration = format!("{account}/networkSecurityPerimeterConfigurations/guid.assoc");
+    let perimeter =
+        format!("{PLATFORM}/resourceGroups/nsp/providers/Microsoft.Network/networkSecurityPerimeters/around");
+    let body = json!({
+        "id": configuration,
+        "name": "guid.assoc",
+        "properties": {
+            "networkSecurityPerimeter": {"id": perimeter},
+            "resourceAssociation": {"name": "assoc", "accessMode": "Enforced"},
+        },
+    });
+    bench.simulator.put_by_hand(&configuration, body);
+    // A process that has seen none a moment ago believes that for a while.
+    let bench = Bench::of(bench.simulator.clone(), settings());
+    let azure = bench.observe().await;
+    let [obstacle] = seen(&azure.reopening_obstacles).as_slice() else {
+        panic!("{:?}", azure.reopening_obstacles)
+    };
+    assert_eq!(obstacle.kind, ObstacleKind::Perimeter);
+    let command = format!("az resource delete --ids {perimeter}/resourceAssociations/assoc");
+    assert!(obstacle.message.contains(&command), "{}", obstacle.message);
+
+    // Without the right nobody knows.
+    bench.simulator.inject(fault(
+        "GET",
+        "networkSecurityPerimeterConfigurations",
+        status(403, "AuthorizationFailed", None),
+    ));
+    assert_eq!(
+        kind(&bench.observe().await.reopening_obstacles),
+        IgnoranceKind::Forbidden
+    );
+    // A cloud that has no perimeters has none around an account.
+    bench.simulator.inject(fault(
+        "GET",
+        "networkSecurityPerimeterConfigurations",
+        status(404, "InvalidResourceType", None),
+    ));
+    assert_eq!(seen(&bench.observe().await.reopening_obstacles), &[]);
 }

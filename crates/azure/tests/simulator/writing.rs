@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use azure_sim::FaultEffect;
 use azure_sim::journal::Entry;
 use azure_sim::world::RegistryPut;
+use azure_sim::{FaultEffect, FaultRule};
 use serde_json::json;
 use sreg_azure::Hands;
 use sreg_domain::action::Edit;
@@ -530,4 +530,57 @@ async fn what_opens_waits_for_no_budget_of_ours() {
             "{target:?}: {opened:?}"
         );
     }
+}
+
+/// A registry is sent back whole, and each identity that people gave it takes the right to assign it, or is gone by now (aad-pod-identity#599).
+#[tokio::test]
+async fn a_registry_is_opened_though_nobody_may_assign_its_identities() {
+    let mut bench = Bench::new();
+    let identity =
+        format!("{PLATFORM}/resourceGroups/ids/providers/Microsoft.ManagedIdentity/userAssignedIdentities/a");
+    bench.simulator.change_by_hand(REGISTRY, |body| {
+        body["properties"]["publicNetworkAccess"] = json!("Disabled");
+        body["identity"]["type"] = json!("SystemAssigned,UserAssigned");
+        body["identity"]["userAssignedIdentities"] = json!({ identity.as_str(): {} });
+    });
+    bench.simulator.inject(FaultRule {
+        body_contains: Some("userAssignedIdentities".into()),
+        times: None,
+        nth: None,
+        ..fault(
+            "PUT",
+            "registries/contosoreg?",
+            FaultEffect::Status {
+                status: 403,
+                code: Some("LinkedAuthorizationFailed".into()),
+                message: Some(format!(
+                    "it does not have permission to perform action 'Microsoft.ManagedIdentity/userAssignedIdentities/assign/action' on the linked scope(s) '{identity}'"
+                )),
+                body: None,
+                retry_after: None,
+            },
+        )
+    });
+    let edit = |edit: Edit, expected: Digest| AzureAction::Edit {
+        target: TargetKind::Registry,
+        id: id(REGISTRY),
+        edit,
+        expected,
+    };
+    let expected = seen(&bench.observe().await.registry).digest.clone();
+    let refused = bench.carry_out(edit(Edit::Close, expected.clone())).await.unwrap_err();
+    assert_eq!(
+        refused.code.as_deref(),
+        Some("LinkedAuthorizationFailed"),
+        "closing waits for the right"
+    );
+    bench.complete(edit(Edit::Open, expected)).await;
+    let azure = bench.observe().await;
+    assert_eq!(seen(&azure.registry).public_network_access.as_deref(), Some("Enabled"));
+    bench.simulator.change_by_hand(REGISTRY, |body| {
+        assert!(
+            body["identity"]["userAssignedIdentities"][identity.as_str()].is_object(),
+            "{body}"
+        );
+    });
 }

@@ -424,7 +424,7 @@ fn hosts(desired: &Desired, seen: &Seen) -> Option<BTreeSet<String>> {
             hosts.insert(login.to_string());
             hosts.extend(registry.data_endpoints.iter().map(ToString::to_string));
             let (name, suffix) = login.as_str().split_once('.')?;
-            if !registry.replicas_in_the_making.is_empty() {
+            if !registry.replicas_in_passing.is_empty() {
                 return None;
             }
             let replicas = registry.replicas.seen().filter(|r| !r.is_empty())?;

@@ -20,18 +20,21 @@ pub(super) fn names_of(
 ) {
     let login = registry.login_server.as_ref();
     covered(view, (id, "login server"), login, names, place, gaps);
-    let coming = &registry.replicas_in_the_making;
+    let passing = &registry.replicas_in_passing;
     let missing = registry
         .data_endpoints
         .iter()
-        .filter(|host| !names.contains(host) && !coming.iter().any(|replica| is_of(host, replica)));
+        .filter(|host| !names.contains(host) && !passing.iter().any(|replica| is_of(host, replica)));
     gaps.extend(missing.map(|host| not_carried(view, id, host.as_str(), place)));
-    // Nobody is sent there yet. What is locked stays proven; what is not waits for the names.
+    // Nobody is sent there yet, or any more. What is locked stays proven; what is not waits for the names.
     if !view.all_closed() {
-        gaps.extend(coming.iter().map(|replica| {
+        gaps.extend(passing.iter().map(|replica| {
             Wait::new(
                 WaitReason::PathsUnknown,
-                format!("Azure is still adding a replica of {} in {replica}", id.name()),
+                format!(
+                    "Azure is still adding or removing a replica of {} in {replica}",
+                    id.name()
+                ),
             )
         }));
     }

@@ -74,6 +74,44 @@ fn what_a_lock_keeps_is_left_whole_and_the_lock_is_named_with_the_command() {
     }
 }
 
+/// Azure deletes the connection on the target's side with the endpoint, and a lock there keeps both (azurerm#17478).
+#[test]
+fn a_lock_on_what_it_is_connected_to_keeps_an_endpoint_whole() {
+    let target = storage("contosostore");
+    for (level, scope) in [
+        ("CanNotDelete", target.to_string()),
+        ("ReadOnly", target.to_string()),
+        ("CanNotDelete", target.resource_group_id().unwrap().to_string()),
+    ] {
+        let mut world = open();
+        world.locks = vec![lock_on(&scope, level)];
+        world.undeletable = leading_to(&world, &target);
+        world.delete();
+        let told = ends(&mut world);
+        assert_eq!(whole_and_half(&world).1, 0, "{scope} {level}: {:#?}", world.journal);
+        let id = leading_to(&world, &target).into_iter().next().unwrap();
+        let touched = world.journal.iter().any(|step| step.contains(id.name()));
+        assert!(!touched, "nothing of it is tried: {:#?}", world.journal);
+        let command = format!("az lock delete --ids {}", world.locks[0].id);
+        assert!(told.iter().any(|m| m.contains(&command)), "{told:#?}");
+    }
+    let mut world = open();
+    world.locks = vec![lock_on(&format!("{target}/blobServices/default"), "CanNotDelete")];
+    world.delete();
+    ends(&mut world);
+    assert_eq!(
+        whole_and_half(&world),
+        (0, 0),
+        "what is locked below it is something else"
+    );
+}
+
+fn leading_to(world: &World, target: &sreg_domain::ArmId) -> std::collections::BTreeSet<sreg_domain::ArmId> {
+    let standing = world.seen.azure.endpoints.iter();
+    let there = standing.filter(|(_, fact)| fact.seen().is_some_and(|e| e.target.as_ref() == Some(target)));
+    there.map(|(id, _)| id.clone()).collect()
+}
+
 #[test]
 fn an_endpoint_that_cannot_be_deleted_gets_its_zone_group_back_and_deletion_ends() {
     let mut world = open();

@@ -507,7 +507,7 @@ fn what_may_forbid_opening_again_holds_the_lock_while_it_cannot_be_read() {
 fn a_replica_that_azure_is_still_adding_disturbs_no_lock_that_holds_and_is_waited_for_before_one() {
     let adding = |world: &mut World, coming: Vec<sreg_domain::Location>| {
         if let Some(Fact::Seen(container)) = world.seen.azure.container_registries.get_mut(&acr()) {
-            container.replicas_in_the_making = coming;
+            container.replicas_in_passing = coming;
         }
     };
     let mut world = locked();
@@ -519,7 +519,7 @@ fn a_replica_that_azure_is_still_adding_disturbs_no_lock_that_holds_and_is_waite
     stays_open(&mut world, 40, Duration::from_secs(600));
     let told = |w: &sreg_planner::Wait| {
         w.message
-            .contains("still adding a replica of contosoacr in northeurope")
+            .contains("still adding or removing a replica of contosoacr in northeurope")
     };
     assert!(world.plan().waits.iter().any(told), "{:#?}", world.plan().waits);
     adding(&mut world, Vec::new());
