@@ -544,7 +544,10 @@ impl World {
         if asks && self.seen.azure.recent_public_clients.is_absent() {
             self.seen.azure.recent_public_clients = Fact::Seen(Vec::new());
         }
-        for id in &self.desired.sharing {
+        // The registry's own is one account, wherever it is named.
+        let own = |id: &&ArmId| self.seen.azure.storage.contains_key(*id);
+        let shared: Vec<&ArmId> = self.desired.sharing.iter().filter(|id| !own(id)).collect();
+        for id in shared {
             let mut seen = open_storage("workspace", false);
             seen.id = id.clone();
             self.seen

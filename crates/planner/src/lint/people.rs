@@ -202,7 +202,7 @@ pub(super) fn was_disabled_before(seen: &Seen, id: &ArmId) -> bool {
     let lets_in_nobody = |acls: &Value| {
         let lists = ["ipRules", "ipv6Rules", "virtualNetworkRules"];
         let empty = |list: &&str| acls[*list].as_array().is_none_or(Vec::is_empty);
-        is(&acls["defaultAction"], "Deny") && lists.iter().all(|list| empty(&list))
+        is(&acls["defaultAction"], "Deny") && lists.iter().all(empty)
     };
     let snapshot = seen.cluster.snapshot.seen();
     let mut held = snapshot.into_iter().flat_map(|snapshot| &snapshot.targets);
