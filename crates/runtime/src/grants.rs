@@ -2,16 +2,18 @@
 //! understood, so that whoever wrote one sees which entries grant nothing.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Resource, ResourceExt};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sreg_api::grant::{RegistryGrantSpec, RegistryGrantStatus};
 use sreg_api::names::GRANT_MANAGER;
@@ -98,21 +100,34 @@ pub(crate) async fn tell(context: Arc<Context>, shutdown: CancellationToken) {
     }
 }
 
+/// So many at once.
+const PAGE: u32 = 500;
+
+/// Page by page: what else people wrote on these objects is let go with its page.
+async fn names_and_labels<K>(api: &Api<K>) -> Result<BTreeMap<String, BTreeMap<String, String>>, kube::Error>
+where
+    K: Clone + Debug + DeserializeOwned + Resource<DynamicType = ()>,
+{
+    let (mut all, mut params) = (BTreeMap::new(), ListParams::default().limit(PAGE));
+    loop {
+        let page = api.list_metadata(&params).await?;
+        let named = page.items.into_iter();
+        all.extend(named.map(|object| (object.name_any(), object.metadata.labels.unwrap_or_default())));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+}
+
 /// What grants may name. `None`: it cannot be read, which the log says.
 async fn names_there(context: &Context) -> Option<NamesThere> {
     let attempt = async {
-        let params = ListParams::default();
         let namespaces: Api<Namespace> = Api::all(context.client.clone());
         let points: Api<VantagePoint> = Api::all(context.client.clone());
-        let namespaces = namespaces.list_metadata(&params).await?;
-        let points = points.list_metadata(&params).await?;
         Ok::<_, kube::Error>(NamesThere {
-            namespaces: namespaces
-                .items
-                .into_iter()
-                .map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()))
-                .collect(),
-            vantage_points: points.items.iter().map(ResourceExt::name_any).collect(),
+            namespaces: names_and_labels(&namespaces).await?,
+            vantage_points: names_and_labels(&points).await?.into_keys().collect(),
         })
     };
     let there = read(context, "list Namespaces and VantagePoints", attempt).await;

@@ -80,6 +80,7 @@ async fn a_public_registry_ends_locked_and_proven_and_then_nothing_is_written_an
         "READY",
         "AGE",
         "MESSAGE",
+        "GRANTS",
         "Locked",
         "3/3",
         "True",

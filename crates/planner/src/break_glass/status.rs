@@ -241,7 +241,7 @@ pub(crate) fn no_effect(view: &View<'_>) -> Option<String> {
     }
     if view.desired.public_access == PublicAccess::Enabled {
         return Some(format!(
-            "{registry} is open by its own spec (publicAccess.desired: Enabled)"
+            "{registry} is declared open by its own spec (publicAccess.desired: Enabled)"
         ));
     }
     if view.desired.observe_only {
