@@ -117,7 +117,7 @@ pub(crate) fn go_on_rolling_back(view: &View<'_>, draft: &mut Draft) -> bool {
     match until {
         Some(until) => {
             draft.looks.push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());
-            draft.waiting(WaitReason::RollbackBackoff, format!("opened again because {}: locking is tried again at {until}: repair that path until then; a change of spec tries at once", record.reason));
+            draft.waiting(WaitReason::RollbackBackoff, format!("opened again because {}: locking is tried again at {until}, if that path works by then; a change of spec, such as another rollback.gracePeriod, tries at once", record.reason));
         }
         None => draft.waiting(
             WaitReason::PathLostStalled,
