@@ -42,7 +42,11 @@ impl Named<'_> {
     /// What it would be used for, what it is, and which entry of a grant would allow it.
     fn refused(&self) -> Missing {
         let (verb, subject, entry) = match self {
-            Named::VantagePoint(name) => ("use VantagePoint", (*name).to_owned(), "vantagePoints; kubectl get vantagepoints shows what they are called".to_owned()),
+            Named::VantagePoint(name) => (
+                "use VantagePoint",
+                (*name).to_owned(),
+                "vantagePoints; kubectl get vantagepoints shows what they are called".to_owned(),
+            ),
             Named::Id(purpose, id) => {
                 let (verb, entry) = wording(*purpose);
                 (verb, id.to_string(), entry)

@@ -66,7 +66,7 @@ impl End {
             for object in stand.api.all(plural) {
                 all.insert(
                     format!("{plural} {}", text(&object, "name")),
-                    plain(&object, &addresses),
+                    told_closed_in_one_form(plain(&object, &addresses)),
                 );
             }
         }
@@ -136,6 +136,19 @@ fn closed_in_one_form(mut body: Value) -> Value {
         body["properties"]["publicNetworkAccess"] = "<closed>".into();
     }
     body
+}
+
+/// The same as a status tells it: which fields close it is for people.
+fn told_closed_in_one_form(mut object: Value) -> Value {
+    let targets = object
+        .pointer_mut("/status/publicAccess/targets")
+        .and_then(Value::as_array_mut);
+    for target in targets.into_iter().flatten() {
+        if target["access"] == "Closed" {
+            target["detail"] = "<closed>".into();
+        }
+    }
+    object
 }
 
 fn plain(value: &Value, addresses: &BTreeMap<String, String>) -> Value {
