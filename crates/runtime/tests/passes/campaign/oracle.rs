@@ -140,14 +140,13 @@ fn closed_in_one_form(mut body: Value) -> Value {
 
 /// The same as a status tells it: which fields close it is for people.
 fn told_closed_in_one_form(mut object: Value) -> Value {
-    let targets = object
-        .pointer_mut("/status/publicAccess/targets")
-        .and_then(Value::as_array_mut);
-    for target in targets.into_iter().flatten() {
-        if target["access"] == "Closed" {
-            target["detail"] = "<closed>".into();
-        }
+    let Some(Value::Array(targets)) = object.pointer_mut("/status/publicAccess/targets") else {
+        return object;
+    };
+    for target in targets.iter_mut().filter(|target| target["access"] == "Closed") {
+        target["detail"] = "<closed>".into();
     }
+    targets.sort_by_key(ToString::to_string);
     object
 }
 
