@@ -113,7 +113,9 @@ fn quoted_for_a_shell(text: &str) -> Cow<'_, str> {
         }
         if !word.is_empty() {
             let option = word.strip_prefix("--").unwrap_or_default();
-            after_option = !option.is_empty() && option.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+            let is_option = !option.is_empty() && option.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+            // `--ids` takes several.
+            after_option = is_option || (after_option && word.trim_start_matches('\'').starts_with("/subscriptions/"));
         }
     }
     if quoted { Cow::Owned(out) } else { Cow::Borrowed(text) }
@@ -301,6 +303,16 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn each_of_several_values_of_an_option_is_quoted() {
+        let id = |group: &str| format!("/subscriptions/s/resourceGroups/{group}/providers/p/t/n");
+        let (first, second) = (id("rg(prod)"), id("rg(test)"));
+        let told = format!("delete them: az resource delete --ids {first} {second} --verbose");
+        let quoted = format!("delete them: az resource delete --ids '{first}' '{second}' --verbose");
+        assert_eq!(harmless(&told), quoted);
+        assert_eq!(harmless(&quoted), quoted);
     }
 
     #[test]

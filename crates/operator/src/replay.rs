@@ -11,13 +11,17 @@ use sreg_planner::{Recording, render};
 /// # Errors
 /// A recording cannot be read, or a plan is another one now.
 pub fn replay(paths: &[PathBuf], out: &mut dyn Write) -> Result<()> {
-    let mut different = 0_usize;
+    let (mut different, mut illegible) = (0_usize, 0_usize);
     for path in recordings(paths)? {
-        let text = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        let recording = Recording::from_json(&text).with_context(|| {
-            let of = "a recording of `secure-registry-operator run --record` by this version";
-            format!("read {} as {of}", path.display())
-        })?;
+        let recording = match read(&path) {
+            Ok(recording) => recording,
+            // Others beside it may be of another version, and those are what somebody wants to see.
+            Err(error) => {
+                illegible += 1;
+                writeln!(out, "# {error:#}")?;
+                continue;
+            }
+        };
         let plan = render(&recording.plan_again());
         writeln!(
             out,
@@ -32,10 +36,18 @@ pub fn replay(paths: &[PathBuf], out: &mut dyn Write) -> Result<()> {
             writeln!(out, "# version {version} planned:\n{}", recording.plan.trim_end())?;
         }
     }
-    if different > 0 {
-        bail!("{different} of the plans are others than those recorded");
+    if different + illegible > 0 {
+        bail!("{different} of the plans are others than those recorded, and {illegible} recordings cannot be read");
     }
     Ok(())
+}
+
+fn read(path: &Path) -> Result<Recording> {
+    let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    Recording::from_json(&text).with_context(|| {
+        let of = "a recording of `secure-registry-operator run --record` by this version";
+        format!("read {} as {of}", path.display())
+    })
 }
 
 fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
@@ -75,8 +87,9 @@ mod tests {
     use super::*;
 
     fn error_of(path: &Path) -> String {
-        let error = replay(&[path.to_path_buf()], &mut Vec::new()).unwrap_err();
-        format!("{error:#}")
+        let mut out = Vec::new();
+        let error = replay(&[path.to_path_buf()], &mut out).unwrap_err();
+        format!("{}{error:#}", String::from_utf8_lossy(&out))
     }
 
     #[test]

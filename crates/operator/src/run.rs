@@ -13,6 +13,7 @@ use sreg_runtime::api_server::{cluster_id, offers_streaming_lists};
 use sreg_runtime::health::{Gate, Health, HealthServer};
 use sreg_runtime::leadership::{AlwaysHeld, Election, LeadershipFence, LeaseSettings};
 use sreg_runtime::metrics::Metrics;
+use sreg_runtime::record::{PassRecorder, RecordSettings};
 use sreg_runtime::{Context, ControllerSettings, controller};
 use sreg_settings::CLIENT_SECRET_VARIABLE;
 use tokio::sync::watch;
@@ -43,6 +44,7 @@ const AGENT_END: Duration = Duration::from_secs(5);
 struct Settings {
     identity: String,
     controller: ControllerSettings,
+    record: Option<RecordSettings>,
     azure: AzureSettings,
     lease: Option<LeaseSettings>,
     embedded: Option<AgentSettings>,
@@ -61,6 +63,7 @@ impl Settings {
         }
         Ok(Settings {
             controller,
+            record: args.serve.record(),
             embedded: args
                 .vantage_point
                 .as_deref()
@@ -216,7 +219,7 @@ impl Operator {
                 "the API server does not stream lists (Kubernetes before 1.34, or switched off): watches begin with plain lists"
             );
         }
-        let context = Arc::new(Context::new(
+        let mut context = Context::new(
             self.client.clone(),
             Arc::new(self.azure.clone()),
             Arc::new(self.azure.clone()),
@@ -224,7 +227,10 @@ impl Operator {
             Arc::clone(&self.metrics),
             settings,
             &self.settings.identity,
-        ));
+        );
+        let recorder = self.settings.record.clone().map(PassRecorder::start);
+        context.pass_recorder = recorder.transpose().context("start the recorder of passes")?;
+        let context = Arc::new(context);
         let stop_agent = CancellationToken::new();
         let mut agent = AbortOnDropHandle::new(self.embedded_agent(&stop_agent));
         let led = tokio::select! {

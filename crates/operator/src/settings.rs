@@ -37,8 +37,8 @@ pub struct ServeArgs {
     /// Objects worked on at once
     #[arg(long, value_name = "COUNT", env = "SREG_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
-    /// Write down, in this folder, what each pass over the object of --record-object saw and planned, without secrets: the last 200 passes,
-    /// for `replay` and for support
+    /// Write down, in this folder, what each pass over the object of --record-object saw and planned: the last 200 passes, for `replay` and for
+    /// support. Without credentials, but with the tags, ids, addresses and names that it saw
     #[arg(long, value_name = "DIR", env = "SREG_RECORD", requires = "record_object")]
     pub record: Option<PathBuf>,
     /// The SecureRegistry whose passes are recorded
@@ -63,9 +63,13 @@ impl ServeArgs {
         let mut settings = ControllerSettings::new(&self.operator_namespace, self.plan.plan(cloud));
         settings.namespaces = (!self.namespaces.is_empty()).then(|| self.namespaces.clone());
         settings.concurrency = usize::from(self.concurrency);
-        let record = self.record.clone().zip(self.record_object.clone());
-        settings.record = record.map(|(folder, object)| RecordSettings { folder, object });
         settings
+    }
+
+    /// Whose passes are recorded, and where.
+    pub fn record(&self) -> Option<RecordSettings> {
+        let record = self.record.clone().zip(self.record_object.clone());
+        record.map(|(folder, object)| RecordSettings { folder, object })
     }
 }
 

@@ -246,8 +246,9 @@ fn of_opening(view: &View<'_>, approval: &ApprovalSeen) -> Option<ChangeApproval
     let registry = &view.desired.object.name;
     let digest = never_locked::digest(view);
     if digest != approval.digest {
-        let why =
-            format!("void: it approves another opening; that of what {registry} never locked has digest {digest}");
+        let why = format!(
+            "void: it approves another opening; that of what {registry} did not close itself has digest {digest}"
+        );
         return say(view, approval, ChangeApprovalPhase::Void, why);
     }
     if used(view, approval).is_some() {
@@ -256,12 +257,21 @@ fn of_opening(view: &View<'_>, approval: &ApprovalSeen) -> Option<ChangeApproval
         );
         return say(view, approval, ChangeApprovalPhase::Used, what);
     }
-    let needed = if never_locked::needs_approval(view) || never_locked::closed_before(view).next().is_some() {
-        ""
+    let part: Vec<&str> = never_locked::closed_before(view)
+        .map(|access| access.id.name())
+        .collect();
+    let what = if never_locked::needs_approval(view) {
+        format!("{registry} may be opened, once its spec or a BreakGlass says so")
+    } else if part.is_empty() {
+        format!(
+            "{registry} may be opened, once its spec or a BreakGlass says so, though that needs no approval: it was locked in this object's name, or made by it"
+        )
     } else {
-        ", though that needs no approval: it was locked in this object's name, or made by it"
+        let part = part.join(", ");
+        format!(
+            "{part}, which others had closed before {registry} was locked, may be opened, once its spec says so; a BreakGlass leaves that closed"
+        )
     };
-    let what = format!("{registry} may be opened, once its spec or a BreakGlass says so{needed}");
     say(view, approval, ChangeApprovalPhase::Counts, what)
 }
 

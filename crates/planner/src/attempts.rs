@@ -434,27 +434,23 @@ pub(crate) fn remember(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Tim
         tried.push(&step.step);
         let before = take(&mut all, &step.step);
         all.push(after_a_try(view, step, ended, before, now));
-        if took_effect(step) {
-            all.retain(|record| !is_contrary(step, record));
-        }
+        all.retain(|record| !is_contrary(step, record));
     }
     let planned = |step: &StepId| plan.steps().any(|s| s.id == *step);
     all.retain(|r| tried.contains(&&r.step) || planned(&r.step) || still_counts(view, r, now));
     keep_latest(all, MOST)
 }
 
-fn took_effect(step: &StepOutcome) -> bool {
-    matches!(
-        step.result,
-        StepResult::Effect(Effect::Done { .. } | Effect::Started(_))
-    )
-}
-
-/// Whether a step undoes what a record was to bring about: what this operator opens, nobody has put back, and the reverse.
+/// Whether a step has undone what a record was to bring about: what this operator opens, nobody has put back, and the reverse. A write
+/// that nobody answered may still take effect.
 fn is_contrary(step: &StepOutcome, record: &Attempt) -> bool {
+    let done = matches!(step.result, StepResult::Effect(Effect::Done { .. }));
     let Action::Azure(action) = &step.action else {
         return false;
     };
+    if !done || is_unanswered(record) {
+        return false;
+    }
     let kind = record.step.kind;
     let opposes = (action.is_opening() && kind == StepKind::Close) || (action.is_closing() && kind.opens());
     opposes && record.resource.as_ref() == Some(action.resource())

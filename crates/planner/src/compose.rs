@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::desired::Violation;
 use sreg_domain::reasons::LookAgain;
@@ -515,13 +516,16 @@ fn due(view: &View<'_>, draft: &Draft, asks: Duration) -> Duration {
 }
 
 /// What only a person can end is looked at the more seldom the longer it has lasted; whoever ends it by the spec, an approval or a
-/// grant is seen at once. Not where clients depend on what is shut off, which drifts like any other.
+/// grant is seen at once. Not where anything is closed: clients depend on it, and it drifts like any other.
 fn patience_with_people(view: &View<'_>, draft: &Draft) -> Duration {
     let all_stalled = !draft.waits.is_empty() && draft.waits.iter().all(|wait| wait.reason.is_stalled());
-    if !all_stalled || state::is_shut_off(view) {
+    if !all_stalled || view.any_closed() || view.last().was_locked() {
         return Duration::ZERO;
     }
-    let lasted = view.last_transition().map(|(_, since)| since).unwrap_or_default();
+    let stalled_for = view
+        .last_transition()
+        .filter(|(state, _)| *state == Some(State::Stalled));
+    let lasted = stalled_for.map(|(_, since)| since).unwrap_or_default();
     (lasted / 10).min(LONGEST_PATIENCE)
 }
 

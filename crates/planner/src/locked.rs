@@ -279,11 +279,10 @@ fn tell_what_is_not_restored(view: &View<'_>, draft: &mut Draft) {
     }
     let was_closed = |access: &AccessAssessment| kept(access).is_some_and(|n| kept::settings_closed(access.target, n));
     if let Some(closed) = named(&was_closed) {
-        let digest = never_locked::digest(view);
         draft.find(
             FindingReason::NothingToRestore,
             format!(
-                "{closed} was closed already before the lock, so a BreakGlass leaves it closed; to open it as well in an emergency, open it in Azure, or set spec.publicAccess.desired: Enabled and create a ChangeApproval with change: Opening and digest {digest}"
+                "{closed} was closed already before the lock, so a BreakGlass leaves it closed; to open it as well in an emergency, open it in Azure, or set spec.publicAccess.desired: Enabled and approve the opening that status.approvalsWanted lists then (a ChangeApproval with change: Opening)"
             ),
         );
     }

@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::leadership::LeadershipFence;
 use crate::memory::Memories;
 use crate::metrics::Metrics;
-use crate::record::RecordSettings;
+use crate::record::PassRecorder;
 use crate::turns::Turns;
 
 /// Name that our events are reported under.
@@ -50,8 +50,6 @@ pub struct ControllerSettings {
     /// Let watches begin with a stream of what is there instead of a list: a third of the memory at start-up. API servers
     /// before 1.34 may not offer it: [`crate::api_server::offers_streaming_lists`] asks.
     pub streaming_lists: bool,
-    /// Write down what the passes over one object saw.
-    pub record: Option<RecordSettings>,
     /// What the planner is told.
     pub plan: PlanSettings,
 }
@@ -72,7 +70,6 @@ impl ControllerSettings {
             agent_lease_stale_after: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(20),
             streaming_lists: true,
-            record: None,
             plan,
         }
     }
@@ -104,6 +101,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// Whose pass comes next.
     pub turns: Turns,
+    /// Writes down what the passes over one object saw.
+    pub pass_recorder: Option<PassRecorder>,
 }
 
 impl Context {
@@ -134,6 +133,7 @@ impl Context {
             clock: Clock::system(),
             memories: Memories::default(),
             backoff: Backoff::default(),
+            pass_recorder: None,
         }
     }
 

@@ -129,8 +129,8 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         Ok(desired) => {
             let seen = observe(context, &object, now.seen.clone(), &desired).await;
             let plan = plan(&desired, &seen, seen.at);
-            if let Some(record) = &context.settings.record {
-                record.record(&desired, &seen, &plan).await;
+            if let Some(recorder) = &context.pass_recorder {
+                recorder.record(&desired, &seen, &plan);
             }
             refuse_broken(&object, lint(&desired, &seen, &plan))?;
             let outcome = act(context, &object, &plan).await;

@@ -37,7 +37,7 @@ fn without_flags_all_namespaces_are_served_by_an_elected_leader() {
 #[test]
 fn a_recording_takes_a_folder_and_an_object() {
     let typed = parse(&["--record", "/tmp/r", "--record-object", "ml-platform/contoso"]).unwrap();
-    let record = typed.serve.controller(public()).record.unwrap();
+    let record = typed.serve.record().unwrap();
     assert_eq!(
         (record.folder.to_str(), record.object.name.as_str()),
         (Some("/tmp/r"), "contoso")

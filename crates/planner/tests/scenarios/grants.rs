@@ -115,6 +115,26 @@ fn taking_anything_away_at_any_visit_on_the_way_to_the_lock_stops_it_there() {
     }
 }
 
+/// Looking costs reads that all share; clients depend on what is closed.
+#[test]
+fn what_only_a_person_can_end_is_looked_at_the_more_seldom_the_longer_it_lasts_unless_something_is_closed() {
+    let longest = |mut world: World| {
+        world.take_away(&[Purpose::Network(NetworkUse::Endpoints)]);
+        let mut looks = Vec::new();
+        for _ in 0..120 {
+            let (_, report) = world.visit();
+            assert_eq!(world.state(), "Stalled", "{}", world.message());
+            looks.push(report.requeue.as_secs());
+            world.pass(report.requeue);
+        }
+        (looks[1], looks.into_iter().max().unwrap())
+    };
+    let (first, open) = longest(World::everyday());
+    assert!(first <= 130 && open == 600, "{first} then {open}");
+    let (_, closed) = longest(locked());
+    assert!(closed <= 130, "{closed}");
+}
+
 #[test]
 fn a_vantage_point_that_is_not_granted_is_not_asked() {
     let mut world = World::everyday();

@@ -1,11 +1,12 @@
 //! Recordings of whole passes: read again, each leads to its plan, and none holds a credential.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sreg_planner::{Recording, render};
 use sreg_runtime::memory::ObjectKey;
-use sreg_runtime::record::{KEPT, RecordSettings};
+use sreg_runtime::record::{KEPT, PassRecorder, RecordSettings};
 
 use super::stand::{NAME, NAMESPACE, Stand};
 
@@ -36,14 +37,34 @@ impl Drop for Folder {
 
 fn recorded(stand: &Stand, folder: &Folder) -> sreg_runtime::Context {
     let mut context = stand.context();
-    context.settings.record = Some(RecordSettings {
+    let settings = RecordSettings {
         folder: folder.0.clone(),
         object: ObjectKey {
             namespace: NAMESPACE.into(),
             name: NAME.into(),
         },
-    });
+    };
+    context.pass_recorder = Some(PassRecorder::start(settings).unwrap());
     context
+}
+
+/// The writer has a thread of its own, in real time.
+fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn plans(recordings: &[(PathBuf, Vec<u8>)]) -> Vec<Recording> {
+    let read = |(path, text): &(PathBuf, Vec<u8>)| {
+        Recording::from_json(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    recordings.iter().map(read).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,23 +73,25 @@ async fn a_way_to_the_lock_is_recorded_and_planned_again_alike() {
     let operator = stand.start_with(recorded(&stand, &folder));
     stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
     operator.stop().await;
-    let recordings = folder.recordings();
+    let closes = |recording: &Recording| recording.plan_again().steps().any(|step| step.action.closes());
+    let recordings = eventually("a closing write is recorded", || {
+        let recordings = folder.recordings();
+        plans(&recordings).iter().any(closes).then_some(recordings)
+    });
     let mut polled = false;
-    let mut closed = false;
-    for (path, text) in &recordings {
-        let recording = Recording::from_json(text).unwrap();
-        let again = render(&recording.plan_again());
-        assert_eq!(again, recording.plan, "{}", path.display());
-        let text = String::from_utf8_lossy(text);
-        polled |= text.contains("pollUrl");
-        assert!(
-            !text.contains("?api-version") && !text.contains("Bearer"),
-            "{}",
-            path.display()
-        );
-        closed |= recording.plan_again().steps().any(|step| step.action.closes());
+    for (recording, (path, text)) in plans(&recordings).iter().zip(&recordings) {
+        assert_eq!(render(&recording.plan_again()), recording.plan, "{}", path.display());
+        let urls = recording.seen.azure.operations.iter().map(|o| &o.operation.poll_url);
+        let told = recording.seen.object.status.operations.iter().map(|o| &o.poll_url);
+        for url in urls.chain(told) {
+            polled = true;
+            assert!(!url.contains('?'), "{url}");
+        }
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{mode:o}");
+        assert!(!String::from_utf8_lossy(text).contains("Bearer"), "{}", path.display());
     }
-    assert!(polled && closed, "{} recordings", recordings.len());
+    assert!(polled, "{} recordings", recordings.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,12 +105,12 @@ async fn so_many_recordings_are_kept_and_what_is_somebody_elses_stays() {
     let operator = stand.start_with(recorded(&stand, &folder));
     stand.until("seen", HOUR, |stand| !stand.state().is_empty()).await;
     operator.stop().await;
-    let names: Vec<String> = folder
-        .recordings()
-        .iter()
-        .map(|(path, _)| path.display().to_string())
-        .collect();
-    assert_eq!(names.len(), KEPT + 1, "{names:?}");
+    let names = eventually("one is recorded, and one goes", || {
+        let recordings = folder.recordings();
+        let names: Vec<String> = recordings.iter().map(|(path, _)| path.display().to_string()).collect();
+        let moved = names.iter().any(|name| name.ends_with("pass-00000201.json"));
+        (moved && names.len() == KEPT + 1).then_some(names)
+    });
     assert!(names.iter().any(|name| name.ends_with("notes.txt")));
     assert!(!names.iter().any(|name| name.ends_with("pass-00000001.json")));
 }
