@@ -13,15 +13,19 @@ use sreg_stand::objects::REGISTRY;
 use sreg_stand::{NAMESPACE, OperatorOptions, Stand, repository, worlds};
 use sreg_testkit::binary_path;
 
+/// Where the operator records its passes, in the stand's folder.
+const RECORDED: &str = "recorded";
+
 /// Longest that one block may take.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// The pages, in the order in which somebody new reads them.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "docs/install.md",
     "deploy/README.md",
     "README.md",
     "docs/break-glass.md",
+    "docs/troubleshooting.md",
     "docs/azure-sim.md",
 ];
 
@@ -131,6 +135,7 @@ impl<'a> Shell<'a> {
             .env("PATH", format!("{}:{path}", self.programs.display()))
             .env("KUBECONFIG", self.stand.plane.admin_kubeconfig())
             .env("KUBECACHEDIR", self.stand.path("kubectl-cache"))
+            .env("RECORDED", self.stand.path(RECORDED))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -277,7 +282,14 @@ async fn every_command_of_readme_and_docs_runs_as_typed() -> Result<()> {
     let stand = Stand::start(worlds::demo()?).await?;
     stand.grant().await?;
     let _agents = stand.start_agents(true).await?;
-    let _operator = stand.start_operator(OperatorOptions::default()).await?;
+    let options = OperatorOptions {
+        args: vec![
+            format!("--record={}", stand.path(RECORDED).display()),
+            format!("--record-object={NAMESPACE}/{REGISTRY}"),
+        ],
+        ..OperatorOptions::default()
+    };
+    let _operator = stand.start_operator(options).await?;
     let mut shell = Shell::new(&stand)?;
     let mut run = 0;
     for page in PAGES {
