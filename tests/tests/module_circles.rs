@@ -49,7 +49,6 @@ domain::rights → domain::seen: to be removed: `matches_action` is about rights
 model::lockdown::coverage → model::lockdown::disturbance: to be removed: the tally apart from what it counts
 model::lockdown::state → model::lockdown::invariants: to be removed: `Ghost` is a part of the state
 planner::attempts → planner::break_glass: to be removed: the terms of a glass, given as an argument
-planner::attempts → planner::removal: to be removed: `is_approved` is a question to `EndpointSeen`
 planner::break_glass → planner::opening: to be removed: `is_restored` is a question to the view
 planner::differs → planner::endpoints: to be removed: `endpoints/differs.rs`, as nobody else asks it
 planner::endpoints → planner::dns: to be removed: `Wanted` apart from the plan for it, in a module that all five know

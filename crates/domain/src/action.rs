@@ -339,6 +339,13 @@ pub enum Edit {
     },
 }
 
+impl Edit {
+    /// Whether it opens public access.
+    pub fn opens(&self) -> bool {
+        matches!(self, Edit::Restore(_) | Edit::Open)
+    }
+}
+
 impl AzureAction {
     /// The private endpoint on whose end it works: itself, or its zone group. `None`: it removes nothing of one.
     pub fn removed_endpoint(&self) -> Option<ArmId> {
@@ -389,9 +396,9 @@ impl AzureAction {
         matches!(
             self,
             AzureAction::Edit {
-                edit: Edit::Restore(_) | Edit::Open,
+                edit,
                 ..
-            }
+            } if edit.opens()
         )
     }
 

@@ -599,8 +599,12 @@ pub struct EndpointSeen {
 impl EndpointSeen {
     /// Provisioned and approved.
     pub fn is_ready(&self) -> bool {
-        self.provisioning_state == ProvisioningState::Succeeded
-            && self.connection_status == Some(ConnectionStatus::Approved)
+        self.provisioning_state == ProvisioningState::Succeeded && self.is_approved()
+    }
+
+    /// Its connection is approved: clients may use it.
+    pub fn is_approved(&self) -> bool {
+        self.connection_status == Some(ConnectionStatus::Approved)
     }
 
     /// The zones that its zone groups write to, as far as these could be read; one twice where two groups do.

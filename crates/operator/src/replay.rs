@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use sreg_planner::{Recording, render};
+use sreg_runtime::record;
 
 /// Prints each plan, and after it the recorded one where that differs. A folder stands for the recordings in it, oldest first.
 ///
@@ -54,7 +55,7 @@ fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let within = of_folder(path).with_context(|| format!("list {}", path.display()))?;
+            let within = record::recordings(path).with_context(|| format!("list {}", path.display()))?;
             if within.is_empty() {
                 bail!(
                     "{} holds no recording: they are called pass-NUMBER.json",
@@ -69,19 +70,6 @@ fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-fn of_folder(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with("pass-") && name.ends_with(".json") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,13 +82,11 @@ mod tests {
 
     #[test]
     fn what_is_no_recording_is_named_and_what_would_be_one_is_said() {
-        let folder = std::env::temp_dir().join(format!("replay-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let empty = error_of(&folder);
-        let file = folder.join("pass-00000001.json");
-        std::fs::write(&file, "{\"operatorVersion\": 1}").unwrap();
-        let (other, missing) = (error_of(&folder), error_of(&folder.join("nothing")));
-        std::fs::remove_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let empty = error_of(folder);
+        std::fs::write(folder.join("pass-00000001.json"), "{\"operatorVersion\": 1}").unwrap();
+        let (other, missing) = (error_of(folder), error_of(&folder.join("nothing")));
         assert!(empty.contains("pass-NUMBER.json"), "{empty}");
         assert!(
             other.contains("pass-00000001.json") && other.contains("run --record"),

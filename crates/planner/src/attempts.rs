@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::conditions::State;
 use sreg_api::status::RefusalStatus;
 use sreg_domain::action::{Effect, StepOutcome, StepResult};
-use sreg_domain::seen::{Attempt, OperationSeen, OperationState};
+use sreg_domain::seen::{Attempt, EndpointSeen, OperationSeen, OperationState};
 use sreg_domain::{Action, ArmId, CallFailure, Desired, Disposition, Fact, Outcome, Seen, StepId, StepKind};
 
 use crate::conditions::{from_now, says_the_same, truncate, whole_seconds};
@@ -499,7 +499,7 @@ fn still_counts(view: &View<'_>, record: &Attempt, now: Timestamp) -> bool {
 /// What a record of a closing write, of a creation or of a deletion was to bring about is known not to be there.
 fn is_undone(view: &View<'_>, record: &Attempt) -> bool {
     let is = |id: &ArmId| record.resource.as_ref() == Some(id);
-    let failed = |fact: &Fact<sreg_domain::seen::EndpointSeen>| {
+    let failed = |fact: &Fact<EndpointSeen>| {
         let state = fact.seen().map(|e| e.provisioning_state.to_ascii_lowercase());
         matches!(state.as_deref(), Some("failed" | "canceled"))
     };
@@ -509,7 +509,7 @@ fn is_undone(view: &View<'_>, record: &Attempt) -> bool {
         return view.access.iter().any(|a| is(&a.id) && a.closed == Some(false));
     }
     if kind == StepKind::DeleteEndpoint {
-        return endpoints.any(|(_, fact)| fact.seen().is_some_and(crate::removal::is_approved));
+        return endpoints.any(|(_, fact)| fact.seen().is_some_and(EndpointSeen::is_approved));
     }
     kind == StepKind::CreateEndpoint && endpoints.any(|(_, fact)| failed(fact))
 }
@@ -542,8 +542,11 @@ pub(crate) fn next_try(all: &[Attempt], failed: &[&StepId], now: Timestamp) -> O
 
 /// What is said of a step that cannot be counted on.
 pub(crate) fn stalled(all: &[Attempt], step: &StepId) -> Option<String> {
-    let record = all.iter().find(|r| r.step == *step && !passes(r))?;
-    Some(record.message.clone())
+    Some(not_counted_on(all, step)?.message.clone())
+}
+
+fn not_counted_on<'a>(all: &'a [Attempt], step: &StepId) -> Option<&'a Attempt> {
+    all.iter().find(|r| r.step == *step && !passes(r))
 }
 
 /// What the next plan will wait for because a step has just failed and cannot be counted on. The plan that tried it could not know:
@@ -553,6 +556,7 @@ pub(crate) fn stalled_waits<'a>(
     steps: impl Iterator<Item = &'a StepId>,
     now: Timestamp,
 ) -> Vec<Wait> {
-    let record = |step: &StepId| all.iter().find(|r| r.step == *step && !passes(r));
-    steps.filter_map(|step| held_by(record(step)?, now)).collect()
+    steps
+        .filter_map(|step| held_by(not_counted_on(all, step)?, now))
+        .collect()
 }

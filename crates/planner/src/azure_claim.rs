@@ -87,6 +87,11 @@ pub(crate) fn elsewhere(view: &View<'_>) -> Option<ClaimMark> {
     }
 }
 
+/// Whether another object holds the registry, of this cluster or of another one.
+pub(crate) fn is_held_by_another(view: &View<'_>) -> bool {
+    view.claim_of_another().is_some() || elsewhere(view).is_some()
+}
+
 /// Whether the tag names this object.
 pub(crate) fn is_ours(view: &View<'_>) -> bool {
     standing(view) == Standing::Ours

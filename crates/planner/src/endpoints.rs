@@ -356,11 +356,7 @@ fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut 
         return draft.wait(room::with_need(view, w, wait));
     }
     // A failed creation leaves the endpoint behind (azure.md §3.4). One that was ever approved may have clients.
-    let approved = endpoint
-        .connection_status
-        .as_deref()
-        .is_some_and(|s| s.eq_ignore_ascii_case("Approved"));
-    if approved && !view.all_open() {
+    if endpoint.is_approved() && !view.all_open() {
         return draft.waiting(
             WaitReason::EndpointFailedStalled,
             format!("private endpoint {} is {}, yet its connection is approved: repair it in Azure (az network private-endpoint update --ids {})", w.label(), endpoint.provisioning_state, endpoint.id),

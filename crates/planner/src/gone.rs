@@ -44,7 +44,7 @@ pub(crate) fn registry(view: &View<'_>) -> Gone {
     for (id, fact) in &view.seen.azure.endpoints {
         match fact {
             Fact::Seen(_) => {
-                if fact.seen().filter(ours).is_some_and(is_connected) {
+                if fact.seen().filter(ours).is_some_and(EndpointSeen::is_approved) {
                     return Gone::Lives(Sign {
                         says: format!("the connection of private endpoint {} is still Approved", id.name()),
                         id: id.clone(),
@@ -75,11 +75,6 @@ pub(crate) fn registry(view: &View<'_>) -> Gone {
         }
     }
     unread.map_or(Gone::Yes, Gone::NotKnown)
-}
-
-fn is_connected(endpoint: &EndpointSeen) -> bool {
-    let status = endpoint.connection_status.as_deref().unwrap_or_default();
-    status.eq_ignore_ascii_case("Approved")
 }
 
 /// What a deletion waits for first: a registry that was moved looks the same as one that Azure has not deleted to the end.

@@ -79,7 +79,7 @@ pub(crate) fn next(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Remo
         Err(wait) => return Removal::Wait(wait),
     };
     match obstacle {
-        Some(wait) if whole || !is_approved(endpoint) => Removal::Stays(wait),
+        Some(wait) if whole || !endpoint.is_approved() => Removal::Stays(wait),
         Some(wait) => put_back(view, id, endpoint, wait),
         None if whole => Removal::Next(Box::new(Step {
             touches: touches(endpoint),
@@ -144,12 +144,6 @@ fn touches(endpoint: &EndpointSeen) -> Vec<String> {
     )]
 }
 
-/// Its connection is approved: clients may use it.
-pub(crate) fn is_approved(endpoint: &EndpointSeen) -> bool {
-    let status = endpoint.connection_status.as_deref().unwrap_or_default();
-    status.eq_ignore_ascii_case("Approved")
-}
-
 /// What keeps the endpoint: Azure's own refusal to delete it, which is not provoked a second time where names depend on it, a lock, or
 /// a right that is missing.
 /// `Err`: not known.
@@ -157,7 +151,7 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
     let mut unread_wait = None;
     let unread = Fact::not_read("nobody looked for resource locks");
     // With the endpoint Azure deletes its connection on the target's side (azure.md §3.4).
-    let target = endpoint.target.as_ref().filter(|_| is_approved(endpoint));
+    let target = endpoint.target.as_ref().filter(|_| endpoint.is_approved());
     for scope in std::iter::once(id).chain(zones).chain(target) {
         match look_up(&view.seen.azure.locks, scope, &unread) {
             Fact::Seen(locks) => {
@@ -181,7 +175,7 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
     if let Some(wait) = preflight::may_not_remove(view, id, has_zone_group) {
         return Ok(Some(wait));
     }
-    if let Some(refused) = attempts::refused(view, &deletion(id)).filter(|_| is_approved(endpoint)) {
+    if let Some(refused) = attempts::refused(view, &deletion(id)).filter(|_| endpoint.is_approved()) {
         let message = format!(
             "{}; private endpoint {} stays until it can be deleted (locks: az lock list --resource-group {} --output table), then delete it: az network private-endpoint delete --ids {id}",
             refused.message,
@@ -251,6 +245,6 @@ pub(crate) fn puts_back(desired: &Desired, seen: &Seen, action: &Action) -> bool
             .seen()
             .is_some_and(|groups| !groups.iter().any(|g| g.id == *id));
         let ours = endpoint.owner.as_ref() == Some(&desired.owner);
-        gone && ours && is_approved(endpoint) && *zones == zones_of(desired, seen, &parent, endpoint)
+        gone && ours && endpoint.is_approved() && *zones == zones_of(desired, seen, &parent, endpoint)
     })
 }

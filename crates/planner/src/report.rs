@@ -157,8 +157,8 @@ pub(crate) struct Verdict {
 
 /// The plan, waiting besides for what its own steps met when they were tried.
 fn with_failures<'a>(plan: &'a Plan, outcome: &Outcome, attempts: &Attempts, now: Timestamp) -> Cow<'a, Plan> {
-    let failed = failures(outcome).filter(|(step, _)| !step.action.is_upkeep());
-    let stalled = attempts::stalled_waits(&attempts.all, failed.map(|(step, _)| &step.step), now);
+    let failed = failures_that_matter(outcome).map(|(step, _)| &step.step);
+    let stalled = attempts::stalled_waits(&attempts.all, failed, now);
     if stalled.is_empty() {
         return Cow::Borrowed(plan);
     }
@@ -173,6 +173,11 @@ fn failures(outcome: &Outcome) -> impl Iterator<Item = (&StepOutcome, &CallFailu
         StepResult::Failed(failure) => Some((step, failure)),
         StepResult::Effect(_) | StepResult::Withheld(_) => None,
     })
+}
+
+/// Nobody depends on upkeep: the plan tells of it among its findings.
+fn failures_that_matter(outcome: &Outcome) -> impl Iterator<Item = (&StepOutcome, &CallFailure)> {
+    failures(outcome).filter(|(step, _)| !step.action.is_upkeep())
 }
 
 /// Steps that bring something about: one that only tells people does not change how the object stands, whatever comes of it.
@@ -192,16 +197,14 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome, attempts: &Attempts)
             message: message.unwrap_or_else(|| deleting(view, plan)),
         };
     }
-    // Nobody depends on upkeep: the plan tells of it among its findings.
-    let failures = || failures(outcome).filter(|(step, _)| !step.action.is_upkeep());
-    let stalled = failures().find_map(|(step, _)| attempts::stalled(&attempts.all, &step.step));
+    let stalled = failures_that_matter(outcome).find_map(|(step, _)| attempts::stalled(&attempts.all, &step.step));
     if let Some(message) = stalled {
         return Verdict {
             state: State::Stalled,
             message,
         };
     }
-    if let Some((_, failure)) = failures().next() {
+    if let Some((_, failure)) = failures_that_matter(outcome).next() {
         return Verdict {
             state: working(planned),
             message: format!("will try again: {}", in_azures_words(failure)),

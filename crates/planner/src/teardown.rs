@@ -265,8 +265,7 @@ fn retained(view: &View<'_>, draft: &mut Draft) {
     };
     let made = view.last().endpoints.iter().filter(|e| e.exists && !is_foreign(&e.id));
     let made: Vec<&str> = made.map(|e| e.id.as_str()).collect();
-    let is_elsewhere = view.claim_of_another().is_some() || azure_claim::elsewhere(view).is_some();
-    if made.is_empty() || view.desired.observe_only || is_elsewhere {
+    if made.is_empty() || view.desired.observe_only || azure_claim::is_held_by_another(view) {
         return;
     }
     let way_back = if view.any_closed() {

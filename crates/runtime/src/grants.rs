@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{Unwritten, read, tell as tell_status};
 use crate::context::Context;
+use crate::paging;
 
 fn api(context: &Context) -> Api<DynamicObject> {
     Api::all_with(context.client.clone(), &ApiResource::erase::<RegistryGrant>(&()))
@@ -103,21 +104,18 @@ pub(crate) async fn tell(context: Arc<Context>, shutdown: CancellationToken) {
 /// So many at once.
 const PAGE: u32 = 500;
 
-/// Page by page: what else people wrote on these objects is let go with its page.
+/// What else people wrote on these objects is let go.
 async fn names_and_labels<K>(api: &Api<K>) -> Result<BTreeMap<String, BTreeMap<String, String>>, kube::Error>
 where
     K: Clone + Debug + DeserializeOwned + Resource<DynamicType = ()>,
 {
-    let (mut all, mut params) = (BTreeMap::new(), ListParams::default().limit(PAGE));
-    loop {
-        let page = api.list_metadata(&params).await?;
-        let named = page.items.into_iter();
-        all.extend(named.map(|object| (object.name_any(), object.metadata.labels.unwrap_or_default())));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(all),
-        }
-    }
+    let mut all = BTreeMap::new();
+    let list = |params| async move { api.list_metadata(&params).await };
+    paging::each_item(PAGE, list, |object| {
+        all.insert(object.name_any(), object.metadata.labels.unwrap_or_default());
+    })
+    .await?;
+    Ok(all)
 }
 
 /// What grants may name. `None`: it cannot be read, which the log says.

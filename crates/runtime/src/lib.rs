@@ -26,6 +26,7 @@ pub mod memory;
 pub mod metrics;
 pub mod observe;
 mod orphaned_break_glass;
+mod paging;
 pub mod rbac;
 pub mod reconcile;
 pub mod record;

@@ -81,10 +81,7 @@ fn write(folder: &Path, recording: &Recording) -> io::Result<()> {
     let whole = folder.join(file_name(next));
     // A reader, or a process that ends meanwhile, finds no half of a file.
     let part = whole.with_extension("part");
-    match std::fs::remove_file(&part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    remove(&part)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -100,12 +97,26 @@ fn prune(folder: &Path) -> io::Result<()> {
     let too_many = numbers.len().saturating_sub(KEPT);
     let mut ended = Ok(());
     for number in numbers.into_iter().take(too_many) {
-        match std::fs::remove_file(folder.join(file_name(number))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => ended = Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        ended = remove(&folder.join(file_name(number))).and(ended);
     }
     ended
+}
+
+/// What is not there need not be removed.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The recordings in a folder, oldest first.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn recordings(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let numbers = numbers(folder)?.into_iter();
+    Ok(numbers.map(|number| folder.join(file_name(number))).collect())
 }
 
 /// Numbers of the recordings that are there, in order. What else stands in the folder is somebody else's.

@@ -98,19 +98,7 @@ impl Stand {
             .context("start azure-sim")?;
         let cloud = programs::cloud_document(azure.arm_endpoint.as_str());
         std::fs::write(folder.path().join(programs::CLOUD_FILE), cloud).context("write the cloud's document")?;
-        let plane = ControlPlane::start().await?;
-        let client = plane.admin_client().await?;
-        let stand = Stand {
-            plane,
-            azure: Arc::new(azure),
-            client,
-            vantages: options.vantages,
-            folder,
-            tenant,
-            client_id,
-        };
-        stand.install().await?;
-        Ok(stand)
+        Stand::over(Arc::new(azure), folder, options.vantages, (tenant, client_id)).await
     }
 
     /// Another cluster, with the same things installed, that sees the same Azure as the same principal.
@@ -119,16 +107,27 @@ impl Stand {
         for file in [CA_FILE, programs::CLOUD_FILE] {
             std::fs::copy(self.path(file), folder.path().join(file)).with_context(|| format!("copy {file}"))?;
         }
+        let operator = (self.tenant.clone(), self.client_id.clone());
+        Stand::over(Arc::clone(&self.azure), folder, self.vantages.clone(), operator).await
+    }
+
+    /// A new cluster with everything installed, over an Azure whose CA and document lie in the folder.
+    async fn over(
+        azure: Arc<Running>,
+        folder: TempDir,
+        vantages: Vec<Vantage>,
+        (tenant, client_id): (String, String),
+    ) -> Result<Stand> {
         let plane = ControlPlane::start().await?;
         let client = plane.admin_client().await?;
         let stand = Stand {
             plane,
-            azure: Arc::clone(&self.azure),
+            azure,
             client,
-            vantages: self.vantages.clone(),
+            vantages,
             folder,
-            tenant: self.tenant.clone(),
-            client_id: self.client_id.clone(),
+            tenant,
+            client_id,
         };
         stand.install().await?;
         Ok(stand)

@@ -137,19 +137,7 @@ async fn another_teams_endpoint_is_not_deleted_because_somebody_put_our_tag_on_i
     setting.apply(open).await?;
     setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
     let mark = simulator.journal().last();
-    setting.stand.registries().delete(NAME, &Default::default()).await?;
-    eventually(SETTLED, "the object to be gone", || async {
-        let left = setting
-            .stand
-            .registries()
-            .get_opt(NAME)
-            .await
-            .map_err(|e| e.to_string())?;
-        left.is_none()
-            .then_some(())
-            .ok_or_else(|| "it is still there".to_owned())
-    })
-    .await?;
+    setting.delete().await?;
     let left: Vec<String> = simulator.with_world(|world| {
         let endpoints = world.of_kind("microsoft.network/privateendpoints");
         endpoints.map(|e| e.id.to_string()).collect()

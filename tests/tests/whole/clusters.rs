@@ -2,20 +2,19 @@
 //! registry, a holder that was away finds out, and whoever moves loses nothing.
 
 use anyhow::{Context, Result, anyhow, ensure};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use sreg_api::names::OPERATOR_NAMESPACE;
 use sreg_api::{BreakGlassPhase, RegistryGrant, SecureRegistry};
 use sreg_stand::objects::ready;
 use sreg_stand::{NAMESPACE, OperatorOptions};
-use sreg_testkit::{Process, eventually};
 
 use crate::break_glass::{create, glass, person, told};
 use crate::setting::{NAME, SETTLED, Setting};
 
 /// Waits until the object there is stalled by another cluster's, and shows nothing of the registry.
-async fn stopped(setting: &Setting) -> Result<String> {
+async fn stopped(setting: &Setting) -> Result<()> {
     let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
     let (_, message) = ready(&object);
     ensure!(
@@ -27,29 +26,7 @@ async fn stopped(setting: &Setting) -> Result<String> {
         status.public_access.is_none() && status.endpoints.is_empty(),
         "shown: {status:?}"
     );
-    Ok(message)
-}
-
-async fn gone(setting: &Setting) -> Result<()> {
-    let api = setting.stand.registries();
-    api.delete(NAME, &DeleteParams::default())
-        .await
-        .context("delete the object")?;
-    eventually(SETTLED, "the object to be gone", || async {
-        match api.get_opt(NAME).await {
-            Ok(None) => Ok(()),
-            Ok(Some(object)) => Err(ready(&object).1),
-            Err(error) => Err(error.to_string()),
-        }
-    })
-    .await
-}
-
-async fn stop(operator: Option<Process>) -> Result<()> {
-    match operator {
-        Some(operator) => operator.terminate(SETTLED).await.map(drop).context("stop an operator"),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,7 +60,7 @@ async fn of_two_clusters_over_one_azure_the_second_touches_nothing_whatever_its_
         .await
         .context("edit the object")?;
     stopped(&second).await?;
-    gone(&second).await?;
+    second.delete().await?;
     let writes = first.writes_since(mark);
     ensure!(writes.is_empty(), "somebody wrote: {writes:?}");
     first.assert_locked_with_proof()?;
@@ -97,7 +74,8 @@ async fn a_registry_is_moved_to_another_cluster_while_the_first_one_is_away_and_
     first.apply(|_| ()).await?;
     let locked = first.locked().await?;
     // The first cluster's operator is cut off.
-    stop(first.operator.take()).await?;
+    let operator = first.operator.take().context("an operator runs")?;
+    operator.terminate(SETTLED).await.context("stop the operator")?;
     let second = first.beside().await?;
     let snapshot = locked
         .status
@@ -134,7 +112,7 @@ async fn a_registry_is_moved_to_another_cluster_while_the_first_one_is_away_and_
     let mark = first.stand.simulator().journal().last();
     first.operator = Some(first.stand.start_operator(OperatorOptions::default()).await?);
     stopped(&first).await?;
-    gone(&first).await?;
+    first.delete().await?;
     let writes = first.writes_since(mark);
     ensure!(writes.is_empty(), "somebody wrote: {writes:?}");
     second.assert_locked_with_proof()?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::PostParams;
 use serde_json::json;
 use sreg_api::SecureRegistry;
 use sreg_api::names::FINALIZER;
@@ -10,19 +10,6 @@ use sreg_stand::oracle;
 use sreg_testkit::eventually;
 
 use crate::setting::{NAME, SETTLED, Setting};
-
-async fn delete(setting: &Setting) -> Result<()> {
-    let api = setting.stand.registries();
-    api.delete(NAME, &DeleteParams::default()).await?;
-    eventually(SETTLED, "the object to be gone", || async {
-        match api.get_opt(NAME).await {
-            Ok(None) => Ok(()),
-            Ok(Some(object)) => Err(format!("{:?}", sreg_stand::objects::ready(&object))),
-            Err(error) => Err(error.to_string()),
-        }
-    })
-    .await
-}
 
 /// Open by its own spec, with its endpoints made.
 async fn open_with(deletion_policy: &str) -> Result<Setting> {
@@ -43,7 +30,7 @@ async fn deletion_with_retain_leaves_azure_as_it_is() -> Result<()> {
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     let mark = setting.stand.simulator().journal().last();
-    delete(&setting).await?;
+    setting.delete().await?;
     ensure!(
         setting.writes_since(mark).is_empty(),
         "{:?}",
@@ -97,7 +84,7 @@ async fn a_replaced_manifest_changes_nothing_gets_its_finalizer_back_and_still_e
     })
     .await?;
     setting.locked().await?;
-    delete(&setting).await?;
+    setting.delete().await?;
     ensure!(
         setting.writes_since(mark).is_empty(),
         "{:?}",
@@ -120,7 +107,7 @@ async fn in_a_namespace_that_is_terminating_deletion_ends_without_creating_anyth
         .admin_kubectl(&["create", "configmap", "late", "-n", sreg_stand::NAMESPACE])
         .await;
     ensure!(refused.is_err(), "the namespace still takes new objects");
-    delete(&setting).await?;
+    setting.delete().await?;
     ensure!(setting.our_endpoints().is_empty(), "{:?}", setting.our_endpoints());
     Ok(())
 }
@@ -128,7 +115,7 @@ async fn in_a_namespace_that_is_terminating_deletion_ends_without_creating_anyth
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_an_object_that_holds_its_registry_open_says_so_in_an_event() -> Result<()> {
     let setting = open_with("Retain").await?;
-    delete(&setting).await?;
+    setting.delete().await?;
     setting.noted("LeftOpen", "is left open: the spec desired it").await?;
     Ok(())
 }
@@ -144,7 +131,7 @@ async fn deletion_of_endpoints_while_open_removes_what_carries_our_mark_and_noth
             .with_world(|w| w.of_kind("microsoft.network/privatednszones").count())
     };
     let zones_before = zones();
-    delete(&setting).await?;
+    setting.delete().await?;
     ensure!(setting.our_endpoints().is_empty(), "{:?}", setting.our_endpoints());
     ensure!(zones() == zones_before, "zones are never deleted");
     let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
@@ -163,7 +150,7 @@ async fn deletion_of_endpoints_while_locked_degrades_to_retain_because_it_would_
         .await?;
     setting.locked().await?;
     let mark = setting.stand.simulator().journal().last();
-    delete(&setting).await?;
+    setting.delete().await?;
     ensure!(
         setting.writes_since(mark).is_empty(),
         "{:?}",

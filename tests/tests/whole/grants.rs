@@ -117,16 +117,7 @@ async fn an_editor_of_another_namespace_opens_sees_and_claims_nothing() -> Resul
     })
     .await?;
     // The owner deletes and declares anew: in between nobody else takes the registry.
-    let owner = setting.stand.registries();
-    owner.delete(NAME, &DeleteParams::default()).await?;
-    eventually(SETTLED, "the object to be gone", || async {
-        owner
-            .get_opt(NAME)
-            .await
-            .map_err(|e| e.to_string())?
-            .map_or(Ok(()), |_| Err("there".to_owned()))
-    })
-    .await?;
+    setting.delete().await?;
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     ensure!(

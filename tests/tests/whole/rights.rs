@@ -4,11 +4,9 @@ use anyhow::{Context, Result, ensure};
 use azure_sim::Simulator;
 use azure_sim::journal::Entry;
 use azure_sim::seed::RoleSeed;
-use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use sreg_api::BreakGlassPhase;
 use sreg_stand::{NAMESPACE, OPERATOR, StandOptions, oracle, repository, worlds};
-use sreg_testkit::eventually;
 
 use crate::break_glass::{create, glass, person, told};
 use crate::setting::{NAME, SETTLED, Setting};
@@ -110,16 +108,7 @@ async fn the_documented_roles_suffice_from_public_to_locked_through_an_emergency
         })
         .await?;
     setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
-    let api = setting.stand.registries();
-    api.delete(NAME, &DeleteParams::default()).await?;
-    eventually(SETTLED, "the object to be gone", || async {
-        match api.get_opt(NAME).await {
-            Ok(None) => Ok(()),
-            Ok(Some(object)) => Err(format!("{:?}", sreg_stand::objects::ready(&object))),
-            Err(error) => Err(error.to_string()),
-        }
-    })
-    .await?;
+    setting.delete().await?;
     ensure!(setting.our_endpoints().is_empty(), "{:?}", setting.our_endpoints());
     ensure!(refused(&setting).is_empty(), "{:?}", refused(&setting));
     Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use sreg_api::SecureRegistry;
@@ -76,6 +76,22 @@ impl Setting {
             .create(&PostParams::default(), object)
             .await
             .context("create the object")
+    }
+
+    /// Deletes the object and waits until it is gone.
+    pub(crate) async fn delete(&self) -> Result<()> {
+        let api = self.stand.registries();
+        api.delete(NAME, &DeleteParams::default())
+            .await
+            .context("delete the object")?;
+        eventually(SETTLED, "the object to be gone", || async {
+            match api.get_opt(NAME).await {
+                Ok(None) => Ok(()),
+                Ok(Some(object)) => Err(format!("{:?}", sreg_stand::objects::ready(&object))),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await
     }
 
     pub(crate) async fn locked(&self) -> Result<SecureRegistry> {

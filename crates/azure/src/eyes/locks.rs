@@ -33,11 +33,7 @@ pub(super) async fn on(
     for (id, endpoint) in seen.filter(leaving) {
         scopes.insert(id.clone());
         // Azure deletes the connection on the target's side too. Where there is none any more the target may be gone.
-        let connected = endpoint
-            .connection_status
-            .as_deref()
-            .is_some_and(|status| status.eq_ignore_ascii_case("Approved"));
-        scopes.extend(endpoint.target.clone().filter(|_| connected));
+        scopes.extend(endpoint.target.clone().filter(|_| endpoint.is_approved()));
         let groups = endpoint.zone_groups.seen().into_iter().flatten();
         scopes.extend(
             groups

@@ -21,7 +21,7 @@ pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: 
             let whole = |current: &Value| edit::apply_edit(kind, current, change);
             let written = rewrite(work, id, expected, Method::Put, attempt.clone(), whole).await;
             match written {
-                Err(Refusal::Call(error)) if opens(change) && is_about_identities(&error) => {
+                Err(Refusal::Call(error)) if change.opens() && is_about_identities(&error) => {
                     let without = |current: &Value| whole(current).map(Edited::without_identity);
                     rewrite(work, id, expected, Method::Put, attempt, without).await
                 }
@@ -30,10 +30,6 @@ pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: 
         }
         TargetKind::Storage | TargetKind::ContainerRegistry => narrowing::edit(work, kind, id, change, expected).await,
     }
-}
-
-fn opens(change: &Edit) -> bool {
-    matches!(change, Edit::Open | Edit::Restore(_))
 }
 
 /// Whether a write was refused for identities that people gave the registry: sent back with the rest, each takes the right to assign it,

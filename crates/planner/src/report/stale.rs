@@ -16,7 +16,8 @@ const UNKNOWN: &str = "Unknown";
 
 /// Puts back what was known of everything that this visit could not read.
 pub(super) fn keep_last_known(view: &View<'_>, plan: &Plan, status: &mut SecureRegistryStatus, now: Timestamp) {
-    if is_held_elsewhere(view) || !is_shown(view) {
+    let is_elsewhere = azure_claim::is_held_by_another(view) && !view.seen.object.deleting;
+    if is_elsewhere || !is_shown(view) {
         return blank(status);
     }
     let former = &view.seen.object.status;
@@ -25,12 +26,6 @@ pub(super) fn keep_last_known(view: &View<'_>, plan: &Plan, status: &mut SecureR
     let paths = keep_paths(view, plan, former, status);
     let since = || former.stale_since.clone().unwrap_or_else(|| whole_seconds(now));
     status.stale_since = (access || endpoints || paths).then(since);
-}
-
-/// Another object holds the registry, of this cluster or of another one: nothing of it is shown here.
-fn is_held_elsewhere(view: &View<'_>) -> bool {
-    let elsewhere = view.claim_of_another().is_some() || azure_claim::elsewhere(view).is_some();
-    elsewhere && !view.seen.object.deleting
 }
 
 /// Whoever may not look at a registry is shown nothing of it, also not what was known before.

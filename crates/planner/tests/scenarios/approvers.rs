@@ -44,13 +44,7 @@ fn an_approval_is_told_that_it_counts_that_it_was_used_and_that_it_is_void() {
     let mut notes = Vec::new();
     for _ in 0..60 {
         let (_, report) = world.visit();
-        notes.extend(
-            report
-                .events
-                .into_iter()
-                .filter(|e| e.reason == "Locked")
-                .map(|e| e.note),
-        );
+        notes.extend(notes_of(&report, "Locked"));
         world.pass(report.requeue);
     }
     assert_eq!(phase(&mut world), Used, "{}", message(&mut world));

@@ -288,11 +288,11 @@ fn taking_over_from_another_cluster_is_told_as_an_event() {
     let mut told = Vec::new();
     for _ in 0..4 {
         let (_, report) = second.visit();
-        told.extend(report.events.into_iter().filter(|event| event.reason == "TakenOver"));
+        told.extend(notes_of(&report, "TakenOver"));
         second.pass(Duration::from_secs(1));
     }
-    let [event] = &told[..] else { panic!("{told:?}") };
-    assert!(event.note.contains("ml-platform/contoso-models"), "{}", event.note);
+    let [note] = &told[..] else { panic!("{told:?}") };
+    assert!(note.contains("ml-platform/contoso-models"), "{note}");
 }
 
 #[test]

@@ -250,13 +250,7 @@ fn what_the_default_leaves_is_told() {
     let mut told = Vec::new();
     for _ in 0..10 {
         let (_, report) = world.visit();
-        told.extend(
-            report
-                .events
-                .into_iter()
-                .filter(|e| e.reason == "LeftInPlace")
-                .map(|e| e.note),
-        );
+        told.extend(notes_of(&report, "LeftInPlace"));
         if world.gone {
             break;
         }

@@ -55,7 +55,7 @@ pub(crate) fn live(world: &mut World, minutes: u64, reason: &str) -> Vec<String>
     let mut notes = Vec::new();
     while world.now < end {
         let (_, report) = world.visit();
-        notes.extend(report.events.into_iter().filter(|e| e.reason == reason).map(|e| e.note));
+        notes.extend(notes_of(&report, reason));
         world.pass(report.requeue);
     }
     notes
@@ -128,13 +128,7 @@ fn its_end_is_expired_until_the_registry_is_locked_again_with_new_evidence() {
     assert_eq!(phase(&mut world, "a"), Expired);
     for _ in 0..60 {
         let (_, report) = world.visit();
-        notes.extend(
-            report
-                .events
-                .into_iter()
-                .filter(|e| e.reason == "Locked")
-                .map(|e| e.note),
-        );
+        notes.extend(notes_of(&report, "Locked"));
         if world.state() == "Locked" && !notes.is_empty() {
             assert!(!report.gauges.relock_pending);
             break;

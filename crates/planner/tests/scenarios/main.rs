@@ -110,6 +110,12 @@ fn events(report: &Report) -> Vec<&str> {
     report.events.iter().map(|e| e.reason.as_str()).collect()
 }
 
+/// Notes of the events with this reason.
+fn notes_of(report: &Report, reason: &str) -> Vec<String> {
+    let events = report.events.iter().filter(|e| e.reason == reason);
+    events.map(|e| e.note.clone()).collect()
+}
+
 fn failing(step: &sreg_planner::Step, disposition: Disposition) -> StepOutcome {
     let (cause, retry_after) = world::contrary::cause_of(disposition);
     let failure = CallFailure {

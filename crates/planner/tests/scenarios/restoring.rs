@@ -144,13 +144,7 @@ fn a_lock_over_resource_rules_is_called_closed_nowhere_without_them() {
     let mut told = Vec::new();
     while world.state() != "Locked" {
         let (_, report) = world.visit();
-        told.extend(
-            report
-                .events
-                .into_iter()
-                .filter(|e| e.reason == "Locked")
-                .map(|e| e.note),
-        );
+        told.extend(notes_of(&report, "Locked"));
         world.pass(report.requeue);
     }
     let history = &world.seen.object.status.history;

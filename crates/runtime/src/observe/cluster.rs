@@ -33,6 +33,7 @@ use sreg_domain::{Desired, Digest, duration, naming};
 
 use super::{fact, read, read_object, vantage};
 use crate::context::Context;
+use crate::paging;
 
 /// Key of the snapshot within its ConfigMap.
 pub(crate) const SNAPSHOT_KEY: &str = "snapshot.json";
@@ -336,19 +337,15 @@ async fn live<K: Resource<DynamicType = ()>, T>(
         Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()));
     let attempt = format!("list {} in namespace {namespace}", K::plural(&()));
     let all = async {
-        let (mut kept, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
-        loop {
-            let page = api.list(&params).await?;
-            let live = page
-                .items
-                .into_iter()
-                .filter(|object| object.metadata.deletion_timestamp.is_none());
-            kept.extend(live.filter_map(&keep));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(kept),
+        let (api, mut kept) = (&api, Vec::new());
+        let list = |params| async move { api.list(&params).await };
+        paging::each_item(PAGE, list, |object: DynamicObject| {
+            if object.metadata.deletion_timestamp.is_none() {
+                kept.extend(keep(object));
             }
-        }
+        })
+        .await?;
+        Ok(kept)
     };
     read(context, attempt, all).await
 }
