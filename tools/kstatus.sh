@@ -13,30 +13,4 @@ root=${XDG_CACHE_HOME:-$HOME/.cache}/secure-registry-operator/kstatus
 . "$here/go-build.sh"
 
 hash=$(cat "$module/go.mod" "$module/go.sum" "$module/main.go" | sha256sum | cut -c1-12)
-program=$root/$hash/kstatus
-
-build() {
-  mkdir -p "$root"
-  exec 9>"$root/lock"
-  flock 9
-  if [[ -x $program ]]; then return; fi
-  scratch_folder=$(mktemp -d "$root/scratch.XXXXXX")
-  find_go
-  build_go kstatus "$scratch_folder/kstatus" . -trimpath -ldflags '-s -w'
-  mkdir -p "$root/$hash"
-  # The rename makes it appear whole or not at all.
-  mv -f "$scratch_folder/kstatus" "$program"
-  exec 9>&-
-}
-
-case ${1:---print} in
-  --locate) [[ -x $program ]] || die 'kstatus is not there; run `make tools`' ;;
-  --print)
-    trap cleanup EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
-    [[ -x $program ]] || build
-    ;;
-  *) die "unknown argument '$1'; usage: kstatus.sh [--print | --locate]" ;;
-esac
-printf '%s\n' "$program"
+provide_go_program "${1:---print}" kstatus "$root/$hash/kstatus" . -trimpath -ldflags '-s -w'

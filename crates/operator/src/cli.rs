@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use sreg_domain::BuiltInCloud;
-use sreg_settings::{AzureArgs, CloudArgs, LogArgs, built_in_cloud};
+use sreg_api::names::MANAGED_BY;
+use sreg_settings::{AzureArgs, CloudArgs, LogArgs};
 
-use crate::manifests::{Agent, Image, Installation, Part, ServiceAccount};
+use crate::manifests::{Agent, Installation, Part, ServiceAccount};
 use crate::settings::{HealthArgs, LeaderArgs, ProbeArgs, ServeArgs};
 
 /// Makes Azure Machine Learning registries private: creates the private endpoints, links the private DNS zones, proves from
@@ -35,10 +34,9 @@ pub enum Command {
     /// ConnectivityProbes, never to Azure Resource Manager. Run one per VantagePoint.
     #[command(after_help = EXIT_STATUS)]
     Agent(AgentArgs),
-    /// Print or write the manifests: CRDs, admission policies, RBAC, kustomize bases
+    /// Print or write the manifests that follow from code: CRDs, admission policies, RBAC
     ///
-    /// To install: `secure-registry-operator crd --image IMAGE | kubectl apply --server-side -f -`, or `kubectl apply -k` on a kustomization of
-    /// your own over the base written with --out.
+    /// To install operator and agents, use the Helm chart or the kustomize base, which hold these too.
     Crd(CrdArgs),
     /// Make the plans of recorded passes again, and compare them
     ///
@@ -121,8 +119,11 @@ pub struct CrdArgs {
     /// Who the operator is: the only one that policies let write probes and status
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = OPERATOR)]
     pub operator_service_account: ServiceAccount,
-    /// An agent; repeat it or separate by commas. The first one gets a kustomize base. The default is for replacing
-    /// secure-registry-agents, throughout, by the name of your vantage point
+    /// Rights on objects in these namespaces only, for `run --namespace`; repeat it or separate by commas. Default: everywhere
+    #[arg(long = "served-namespace", value_name = "NAMESPACE", value_delimiter = ',')]
+    pub served_namespaces: Vec<String>,
+    /// An agent; repeat it or separate by commas. The default is for replacing secure-registry-agents, throughout, by the name of your
+    /// vantage point
     #[arg(
         long = "agent",
         value_name = "VANTAGEPOINT=NAMESPACE/SERVICEACCOUNT",
@@ -130,62 +131,30 @@ pub struct CrdArgs {
         default_value = "secure-registry-agents=secure-registry-agents/secure-registry-agent"
     )]
     pub agents: Vec<Agent>,
-    /// Container image of operator and agent, by its whole name: registry host, repository, and a tag (not latest) or digest. Demanded
-    /// where Deployments are printed. Default with --out: a name below registry.example, where nothing is, for a kustomization to replace
-    #[arg(long, value_name = "IMAGE")]
-    pub image: Option<Image>,
-    /// The Azure cloud of operator and agent. A cloud of your own is a file, which an overlay mounts: docs/install.md
-    #[arg(
-        long,
-        value_name = "CLOUD",
-        default_value_t = BuiltInCloud::AzurePublic,
-        ignore_case = true,
-        value_parser = built_in_cloud()
-    )]
-    pub azure_cloud: BuiltInCloud,
+    /// Write the templates of the Helm chart below this folder instead, with names that its values choose
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "parts", "operator_service_account", "served_namespaces", "agents"])]
+    pub chart: Option<PathBuf>,
 }
-
-/// Stands in the committed base. No registry can have a host under `.example`: who forgets to replace it pulls nothing.
-const PLACEHOLDER: &str = concat!("registry.example/secure-registry-operator:", env!("CARGO_PKG_VERSION"));
 
 /// As in `sreg_api::names`; a test compares.
 const OPERATOR: &str = "secure-registry-system/secure-registry-operator";
 
 impl CrdArgs {
     /// What differs between installations.
-    ///
-    /// # Errors
-    /// Deployments are printed, for applying, and no image is named.
-    pub fn installation(&self) -> Result<Installation> {
-        let runs = |part: &Part| matches!(part, Part::Base | Part::Agent);
-        let image = match &self.image {
-            Some(image) => image.clone(),
-            None if self.out.is_none() && self.parts().iter().any(runs) => bail!(
-                "print Deployments: --image is missing: name the image of operator and agent, such as --image {PLACEHOLDER}, or leave them out (--part crds,policies,rbac)"
-            ),
-            None => PLACEHOLDER.parse().map_err(Error::msg)?,
-        };
-        Ok(Installation {
+    pub fn installation(&self) -> Installation {
+        Installation {
             operator: self.operator_service_account.clone(),
+            operator_roles: MANAGED_BY.to_owned(),
+            served_namespaces: self.served_namespaces.clone(),
             agents: self.agents.clone(),
-            image,
-            azure_cloud: self.azure_cloud,
-            token_exchange_audience: self.azure_cloud.cloud()?.token_exchange_audience,
-        })
+        }
     }
 
     /// What is to be generated, in the order in which it can be applied.
     pub fn parts(&self) -> Vec<Part> {
-        let all = [
-            Part::Crds,
-            Part::Policies,
-            Part::Editor,
-            Part::Rbac,
-            Part::Base,
-            Part::Agent,
-        ];
+        let all = [Part::Crds, Part::Policies, Part::Editor, Part::Rbac, Part::Agent];
         // What one `kubectl apply` can install: an agent's namespace and vantage point are still to be thought of.
-        let printed = [Part::Crds, Part::Policies, Part::Rbac, Part::Base];
+        let printed = [Part::Crds, Part::Policies, Part::Rbac];
         let chosen: &[Part] = match (&self.parts[..], &self.out) {
             ([], Some(_)) => &all,
             ([], None) => &printed,
@@ -218,38 +187,9 @@ mod tests {
             Command::Crd(args) => args.parts(),
             Command::Run(_) | Command::Agent(_) | Command::Replay(_) => Vec::new(),
         };
-        assert_eq!(parts(&[]), [Part::Crds, Part::Policies, Part::Rbac, Part::Base]);
-        assert_eq!(parts(&["--out", "x"]).len(), 6);
-        assert_eq!(parts(&["--part", "base,crds", "--out", "x"]), [Part::Crds, Part::Base]);
-    }
-
-    #[test]
-    fn deployments_are_printed_with_an_image_or_not_at_all() {
-        let image = |typed: &[&str]| {
-            let Command::Crd(args) = Cli::parse_from([&["operator", "crd"], typed].concat()).command else {
-                panic!("crd is another command")
-            };
-            args.installation()
-                .map(|it| it.image.to_string())
-                .map_err(|error| error.to_string())
-        };
-        for typed in [&[][..], &["--part", "agent"], &["--part", "crds,base"]] {
-            let said = image(typed).unwrap_err();
-            assert!(
-                said.contains("--image registry.example/secure-registry-operator:"),
-                "{said}"
-            );
-        }
-        let placeholder = Ok(PLACEHOLDER.to_owned());
-        assert_eq!(image(&["--part", "crds,policies,rbac"]), placeholder);
-        assert_eq!(image(&["--out", "x"]), placeholder);
-        assert_eq!(image(&["--image", "r.io/x:1"]), Ok("r.io/x:1".to_owned()));
-        for bad in ["operator:1", "r.io/x", "r.io/x:latest"] {
-            let refused = Cli::try_parse_from(["operator", "crd", "--image", bad])
-                .unwrap_err()
-                .to_string();
-            assert!(refused.contains("write the registry's host"), "{refused}");
-        }
+        assert_eq!(parts(&[]), [Part::Crds, Part::Policies, Part::Rbac]);
+        assert_eq!(parts(&["--out", "x"]).len(), 5);
+        assert_eq!(parts(&["--part", "rbac,crds", "--out", "x"]), [Part::Crds, Part::Rbac]);
     }
 
     #[test]

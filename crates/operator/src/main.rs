@@ -36,9 +36,12 @@ fn serve<F: Future<Output = Result<()>>>(work: impl FnOnce(CancellationToken) ->
 }
 
 fn crd(args: &CrdArgs) -> Result<()> {
-    let manifests = manifests::generate(&args.installation()?, &args.parts())?;
+    if let Some(folder) = &args.chart {
+        return manifests::write(folder, &manifests::chart::templates()?);
+    }
+    let manifests = manifests::generate(&args.installation(), &args.parts())?;
     match &args.out {
-        Some(folder) => manifests::write(folder, &manifests),
+        Some(folder) => manifests::write(folder, &manifests::files(&manifests)?),
         None => {
             let text = manifests::to_stream(&manifests)?;
             std::io::stdout()

@@ -30,7 +30,7 @@ fn the_committed_manifests_are_those_of_the_generator() {
     let Command::Crd(args) = Cli::parse_from(["secure-registry-operator", "crd", "--out", "deploy"]).command else {
         panic!("crd is another command")
     };
-    let manifests = manifests::generate(&args.installation().unwrap(), &args.parts()).unwrap();
+    let manifests = manifests::generate(&args.installation(), &args.parts()).unwrap();
     let fresh: Files = manifests
         .iter()
         .map(|it| (it.path.clone(), it.text().unwrap()))

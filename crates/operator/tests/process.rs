@@ -18,16 +18,34 @@ const OPERATOR: &str = env!("CARGO_BIN_EXE_secure-registry-operator");
 
 /// Parts of what ships, from the binary itself.
 async fn install(plane: &ControlPlane, part: &str) -> Result<()> {
+    install_with(plane, &["--part", part]).await
+}
+
+async fn install_with(plane: &ControlPlane, arguments: &[&str]) -> Result<()> {
     let manifests = std::process::Command::new(OPERATOR)
-        .args(["crd", "--image", "registry.example/operator:1", "--part", part])
+        .arg("crd")
+        .args(arguments)
         .output()?;
     ensure!(manifests.status.success(), "{manifests:?}");
     plane.apply_yaml(std::str::from_utf8(&manifests.stdout)?).await?;
     Ok(())
 }
 
+/// Who the operator is.
+async fn account(plane: &ControlPlane) -> Result<()> {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/base");
+    for file in ["namespace.yaml", "service-account.yaml"] {
+        plane.apply_path(base.join(file)).await?;
+    }
+    Ok(())
+}
+
 /// An operator whose Azure is a port that nobody listens at.
 async fn operator(plane: &ControlPlane, name: &str) -> Result<Process> {
+    operator_with(plane, name, &[]).await
+}
+
+async fn operator_with(plane: &ControlPlane, name: &str, arguments: &[&str]) -> Result<Process> {
     let kubeconfig = plane
         .kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT)
         .await?;
@@ -50,6 +68,7 @@ async fn operator(plane: &ControlPlane, name: &str) -> Result<Process> {
             "--lease-margin=1s",
             "--lease-read-interval=250ms",
         ])
+        .args(arguments)
         .env("AZURE_CLIENT_SECRET", "not-for-anybodys-eyes")
         .env("KUBECONFIG", kubeconfig)
         .spawn()
@@ -112,7 +131,8 @@ async fn works(plane: &ControlPlane, address: &str) -> Result<()> {
 #[tokio::test]
 async fn a_missing_definition_is_waited_for_and_named_and_does_not_keep_it_from_ending() -> Result<()> {
     let plane = ControlPlane::start().await?;
-    install(&plane, "rbac,base").await?;
+    account(&plane).await?;
+    install(&plane, "rbac").await?;
     let operator = operator(&plane, "operator").await?;
     let address = address(&operator).await?;
     let ready = || get(&address, "/readyz");
@@ -158,7 +178,8 @@ async fn a_missing_definition_is_waited_for_and_named_and_does_not_keep_it_from_
 #[tokio::test]
 async fn a_standby_takes_over_and_who_loses_the_lease_ends_with_status_3() -> Result<()> {
     let plane = ControlPlane::start().await?;
-    install(&plane, "crds,policies,rbac,base").await?;
+    account(&plane).await?;
+    install(&plane, "crds,policies,rbac").await?;
     let first = operator(&plane, "first").await?;
     let at_first = address(&first).await?;
     await_lead(&at_first).await?;
@@ -187,6 +208,35 @@ async fn a_standby_takes_over_and_who_loses_the_lease_ends_with_status_3() -> Re
         .find(|line| line.contains("the lease was taken by thief"));
     assert!(said.is_some(), "{:#?}", second.lines());
     Ok(())
+}
+
+/// As the overlay `namespaced` and the chart's `operator.watchNamespaces` have it.
+#[tokio::test]
+async fn an_operator_of_one_namespace_needs_rights_on_objects_there_only() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    account(&plane).await?;
+    plane
+        .apply_yaml("{apiVersion: v1, kind: Namespace, metadata: {name: ml-platform}}")
+        .await?;
+    install_with(&plane, &["--part=crds,policies,rbac", "--served-namespace=ml-platform"]).await?;
+    let user = format!("--as=system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_SERVICE_ACCOUNT}");
+    for (namespace, may) in [("ml-platform", "yes"), ("default", "no")] {
+        let asked = ["auth", "can-i", "list", "secureregistries", "-n", namespace, &user];
+        let output = plane.kubectl(&asked, plane.admin_kubeconfig()).await?;
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), may, "{namespace}");
+    }
+    let operator = operator_with(&plane, "operator", &["--namespace=ml-platform"]).await?;
+    let address = address(&operator).await?;
+    await_lead(&address).await?;
+    works(&plane, &address).await?;
+    let objects: Api<sreg_api::SecureRegistry> = Api::namespaced(plane.admin_client().await?, "ml-platform");
+    eventually(SOON, "a report", || async {
+        let object = objects.get("contoso-models").await?;
+        let status = object.status.context("no status")?;
+        ensure!(status.observed_generation == object.metadata.generation, "{status:?}");
+        Ok(())
+    })
+    .await
 }
 
 #[test]

@@ -267,7 +267,7 @@ async fn idle_connections_to_the_health_port_do_not_have_the_operator_restarted(
 async fn no_agent_is_generated_beside_the_operator_and_nobody_there_takes_a_claim_by_hand() -> Result<()> {
     for namespace in ["secure-registry-system", "default", "spoke-a-agent"] {
         let output = std::process::Command::new(binary_path("secure-registry-operator")?)
-            .args(["crd", "--part", "agent", "--image", "registry.example/operator:1"])
+            .args(["crd", "--part", "agent"])
             .args(["--agent", "spoke-a-agent=spoke-a-agent/agent"])
             .arg(format!("--agent=intruder={namespace}/agent"))
             .output()?;

@@ -1,14 +1,15 @@
-//! The manifests that ship, made from code: definitions, admission policies, RBAC and two kustomize bases. In go the names
-//! that differ between installations, out come files with a stable order of keys, so that what is committed can be
-//! compared byte by byte with what the generator says today. No I/O but [`write`].
+//! The manifests that follow from code: definitions, admission policies and RBAC. In go the names that differ between
+//! installations, out come files with a stable order of keys, so that what is committed can be compared byte by byte with what
+//! the generator says today. The Helm chart gets the same objects as templates ([`chart`]), and holds itself what no code knows:
+//! Deployments and whatever else runs them. No I/O but [`write`].
 
+pub mod chart;
 mod editor;
-mod image;
 mod policies;
 mod rbac;
-mod workloads;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,6 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use sreg_domain::BuiltInCloud;
-
-pub use image::Image;
 
 /// Names that may stand in a policy's expression without being quoted.
 fn is_label(text: &str) -> bool {
@@ -101,14 +99,12 @@ impl fmt::Display for Agent {
 pub struct Installation {
     /// Who the operator is to the API server.
     pub operator: ServiceAccount,
+    /// Name of the operator's roles and bindings, and how those that it has as a vantage point begin.
+    pub operator_roles: String,
+    /// Where the operator serves objects; empty: everywhere.
+    pub served_namespaces: Vec<String>,
     /// The agents: each may write the status of the probes in its own namespace.
     pub agents: Vec<Agent>,
-    /// The container image of operator and agent.
-    pub image: Image,
-    /// The cloud of operator and agent.
-    pub azure_cloud: BuiltInCloud,
-    /// Audience of the ServiceAccount token that the cloud exchanges for one of its own.
-    pub token_exchange_audience: String,
 }
 
 /// A folder of manifests.
@@ -122,9 +118,7 @@ pub enum Part {
     Editor,
     /// Roles and bindings of the operator; roles for people, to be bound.
     Rbac,
-    /// Kustomize base of the operator: namespace, ServiceAccount, Deployment.
-    Base,
-    /// Roles and bindings of agents, and a kustomize base: apart, because their namespaces come later.
+    /// Roles and bindings of agents: apart, because their namespaces come later.
     Agent,
 }
 
@@ -192,13 +186,13 @@ pub fn generate(installation: &Installation, parts: &[Part]) -> Result<Vec<Manif
             Part::Policies => manifests.extend(with_kustomization("policies", policies::manifests(installation))),
             Part::Editor => manifests.extend(with_kustomization("editor", vec![editor::manifest(installation)])),
             Part::Rbac => {
-                manifests.extend(with_kustomization("rbac/operator", vec![rbac::operator(installation)]));
+                let [role, binding] = rbac::served(installation);
+                let operator = vec![rbac::operator(installation), role, binding];
+                manifests.extend(with_kustomization("rbac/operator", operator));
                 manifests.extend(with_kustomization("rbac/people", vec![rbac::people()]));
             }
-            Part::Base => manifests.extend(workloads::operator(installation)),
             Part::Agent => {
                 manifests.extend(with_kustomization("rbac/agent", vec![rbac::agents(installation)]));
-                manifests.extend(workloads::agent(installation));
             }
         }
     }
@@ -210,14 +204,24 @@ pub fn generate(installation: &Installation, parts: &[Part]) -> Result<Vec<Manif
 /// # Errors
 /// As [`Manifest::text`].
 pub fn to_stream(manifests: &[Manifest]) -> Result<String> {
-    let mut objects: Vec<Value> = manifests
+    let objects: Vec<Value> = manifests
         .iter()
         .filter(|manifest| !manifest.is_kustomization())
         .flat_map(|manifest| manifest.objects.iter().cloned())
         .collect();
-    // What others stand in goes first; within that the order stays.
-    objects.sort_by_key(|object| object["kind"] != "Namespace");
     yaml::file(&objects)
+}
+
+/// Texts of files by their paths.
+pub type Files = BTreeMap<PathBuf, String>;
+
+/// The texts of `manifests`.
+///
+/// # Errors
+/// As [`Manifest::text`].
+pub fn files(manifests: &[Manifest]) -> Result<Files> {
+    let text = |manifest: &Manifest| Ok((manifest.path.clone(), manifest.text()?));
+    manifests.iter().map(text).collect()
 }
 
 /// Writes the files below `folder`, and removes the YAML files of earlier generations that are none of them, so that a
@@ -225,13 +229,13 @@ pub fn to_stream(manifests: &[Manifest]) -> Result<String> {
 ///
 /// # Errors
 /// A file or folder cannot be written.
-pub fn write(folder: &Path, manifests: &[Manifest]) -> Result<()> {
+pub fn write(folder: &Path, files: &Files) -> Result<()> {
     let mut folders: Vec<PathBuf> = Vec::new();
-    for manifest in manifests {
-        let path = folder.join(&manifest.path);
+    for (path, text) in files {
+        let path = folder.join(path);
         let parent = path.parent().unwrap_or(folder).to_owned();
         fs::create_dir_all(&parent).with_context(|| format!("make the folder {}", parent.display()))?;
-        fs::write(&path, manifest.text()?).with_context(|| format!("write {}", path.display()))?;
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         if !folders.contains(&parent) {
             folders.push(parent);
         }
@@ -239,7 +243,7 @@ pub fn write(folder: &Path, manifests: &[Manifest]) -> Result<()> {
     for parent in folders {
         for entry in fs::read_dir(&parent).with_context(|| format!("list {}", parent.display()))? {
             let path = entry.with_context(|| format!("list {}", parent.display()))?.path();
-            let ours = manifests.iter().any(|manifest| folder.join(&manifest.path) == path);
+            let ours = files.keys().any(|file| folder.join(file) == path);
             if !ours && is_generated(&path) {
                 fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
             }
@@ -251,7 +255,17 @@ pub fn write(folder: &Path, manifests: &[Manifest]) -> Result<()> {
 /// Only what carries our header is ours to remove.
 fn is_generated(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml")
-        && fs::read_to_string(path).is_ok_and(|text| text.starts_with(yaml::HEADER))
+        && fs::read_to_string(path).is_ok_and(|text| text.starts_with(yaml::HEADER) || text.starts_with(chart::HEADER))
+}
+
+/// Annotations that keep an object when whoever installed it takes its own back: Helm, Argo CD and Flux. With a definition all
+/// its objects would go, and with them the way back of what is locked.
+fn kept() -> Value {
+    json!({
+        "helm.sh/resource-policy": "keep",
+        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+        "kustomize.toolkit.fluxcd.io/prune": "disabled",
+    })
 }
 
 fn definitions() -> Result<Vec<Manifest>> {
@@ -259,7 +273,8 @@ fn definitions() -> Result<Vec<Manifest>> {
         .into_iter()
         .map(|definition| {
             let name = format!("crds/{}.yaml", definition.spec.names.plural);
-            let value = serde_json::to_value(&definition).with_context(|| format!("write {name} as JSON"))?;
+            let mut value = serde_json::to_value(&definition).with_context(|| format!("write {name} as JSON"))?;
+            value["metadata"]["annotations"] = kept();
             Ok(Manifest::new(name, vec![value]))
         })
         .collect()

@@ -6,35 +6,51 @@ use sreg_runtime::rbac::{AGENT_RULES, OPERATOR_RULES, Rule, Scope};
 
 use super::{Agent, Installation, Manifest, ServiceAccount, labels};
 
-/// Name of the operator's roles and bindings.
-const OPERATOR: &str = "secure-registry-operator";
-/// Name of what the operator may do as a vantage point.
-const EMBEDDED: &str = "secure-registry-operator-vantage-point";
+const RBAC: &str = "rbac.authorization.k8s.io";
+const RBAC_VERSION: &str = "rbac.authorization.k8s.io/v1";
+
 /// Begins the names of agents' roles and bindings.
 const AGENT: &str = "secure-registry-agent";
 
-/// What the operator may do. It is also the agent of the vantage point that is embedded in it, which stands in the operator's
-/// own namespace; what an agent may do by name, the operator may do anyway.
+/// What the operator may do in the cluster and in its namespace. It is also the agent of the vantage point that is embedded in
+/// it, which stands in the operator's own namespace; what an agent may do by name, the operator may do anyway.
 pub(super) fn operator(installation: &Installation) -> Manifest {
     let account = &installation.operator;
-    let at_home = |rule: &&Rule| rule.scope == Scope::OperatorNamespace;
+    let name = &installation.operator_roles;
+    let of = |scope: Scope| OPERATOR_RULES.iter().filter(move |rule| rule.scope == scope);
     let embedded = AGENT_RULES
         .iter()
         .filter(|rule| rule.scope == Scope::VantagePointNamespace && rule.resource_name.is_none());
-    let mut objects = everywhere(
-        OPERATOR,
-        account,
-        OPERATOR_RULES.iter().filter(|rule| !at_home(rule)),
-        "",
-    );
-    objects.extend(in_namespace(
-        OPERATOR,
-        account,
-        OPERATOR_RULES.iter().filter(at_home),
-        "",
-    ));
-    objects.extend(in_namespace(EMBEDDED, account, embedded, ""));
+    let mut objects = everywhere(name, account, of(Scope::Cluster), "");
+    objects.extend(in_namespace(name, account, of(Scope::OperatorNamespace), ""));
+    objects.extend(in_namespace(&format!("{name}-vantage-point"), account, embedded, ""));
     Manifest::new("rbac/operator/operator.yaml", objects)
+}
+
+/// What the operator may do where it serves objects: a role, and who has it where.
+pub(super) fn served(installation: &Installation) -> [Manifest; 2] {
+    let name = format!("{}-served", installation.operator_roles);
+    let account = &installation.operator;
+    let rules = OPERATOR_RULES.iter().filter(|rule| rule.scope == Scope::Served);
+    let role = json!({
+        "apiVersion": RBAC_VERSION,
+        "kind": "ClusterRole",
+        "metadata": {"name": name, "labels": labels("rbac")},
+        "rules": rules_of(rules, ""),
+    });
+    let everywhere = json!({"name": name, "labels": labels("rbac")});
+    let bindings = match installation.served_namespaces.as_slice() {
+        [] => vec![binding("Cluster", &everywhere, "ClusterRole", &name, account)],
+        named => {
+            let there = |namespace| json!({"name": name, "namespace": namespace, "labels": labels("rbac")});
+            let bind = |namespace| binding("", &there(namespace), "ClusterRole", &name, account);
+            named.iter().map(bind).collect()
+        }
+    };
+    [
+        Manifest::new("rbac/operator/served.yaml", vec![role]),
+        Manifest::new("rbac/operator/served-binding.yaml", bindings),
+    ]
 }
 
 /// What the agents may do.
@@ -117,7 +133,7 @@ fn role(name: &str, added_to: &[&str], allowed: &[Allowed<'_>]) -> Value {
         .map(|(resources, verbs)| json!({"apiGroups": [sreg_api::GROUP], "resources": resources, "verbs": verbs}))
         .collect();
     json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "apiVersion": RBAC_VERSION,
         "kind": "ClusterRole",
         "metadata": {"name": format!("secureregistry-{name}"), "labels": labels},
         "rules": rules,
@@ -131,7 +147,7 @@ fn everywhere<'a>(
     vantage_point: &str,
 ) -> Vec<Value> {
     let metadata = json!({"name": name, "labels": labels("rbac")});
-    role_and_binding("Cluster", &metadata, account, rules(allowed, vantage_point))
+    role_and_binding("Cluster", &metadata, account, rules_of(allowed, vantage_point))
 }
 
 fn in_namespace<'a>(
@@ -141,27 +157,31 @@ fn in_namespace<'a>(
     vantage_point: &str,
 ) -> Vec<Value> {
     let metadata = json!({"name": name, "namespace": account.namespace, "labels": labels("rbac")});
-    role_and_binding("", &metadata, account, rules(allowed, vantage_point))
+    role_and_binding("", &metadata, account, rules_of(allowed, vantage_point))
 }
 
 /// `prefix` is `Cluster` or nothing.
 fn role_and_binding(prefix: &str, metadata: &Value, account: &ServiceAccount, rules: Value) -> Vec<Value> {
-    let group = "rbac.authorization.k8s.io";
-    let version = format!("{group}/v1");
     let kind = format!("{prefix}Role");
+    let name = metadata["name"].as_str().unwrap_or_default();
     vec![
-        json!({"apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules}),
-        json!({
-            "apiVersion": version,
-            "kind": format!("{prefix}RoleBinding"),
-            "metadata": metadata,
-            "roleRef": {"apiGroup": group, "kind": kind, "name": metadata["name"]},
-            "subjects": [account.subject()],
-        }),
+        json!({"apiVersion": RBAC_VERSION, "kind": kind, "metadata": metadata, "rules": rules}),
+        binding(prefix, metadata, &kind, name, account),
     ]
 }
 
-fn rules<'a>(allowed: impl Iterator<Item = &'a Rule>, vantage_point: &str) -> Value {
+/// Gives `role` to an account; `prefix` is `Cluster` or nothing.
+fn binding(prefix: &str, metadata: &Value, kind: &str, role: &str, account: &ServiceAccount) -> Value {
+    json!({
+        "apiVersion": RBAC_VERSION,
+        "kind": format!("{prefix}RoleBinding"),
+        "metadata": metadata,
+        "roleRef": {"apiGroup": RBAC, "kind": kind, "name": role},
+        "subjects": [account.subject()],
+    })
+}
+
+fn rules_of<'a>(allowed: impl Iterator<Item = &'a Rule>, vantage_point: &str) -> Value {
     allowed
         .map(
             |Rule {

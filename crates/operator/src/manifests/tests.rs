@@ -4,18 +4,17 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-const EVERY_PART: [Part; 5] = [Part::Crds, Part::Policies, Part::Rbac, Part::Base, Part::Agent];
+const EVERY_PART: [Part; 5] = [Part::Crds, Part::Policies, Part::Editor, Part::Rbac, Part::Agent];
 
 fn installation() -> Installation {
     Installation {
         operator: "sreg-system/the-operator".parse().unwrap(),
+        operator_roles: "the-operator".to_owned(),
+        served_namespaces: Vec::new(),
         agents: vec![
             "hub=vantage-hub/hub-agent".parse().unwrap(),
             "spoke=vantage-spoke/agent".parse().unwrap(),
         ],
-        image: "registry.example/operator:1".parse().unwrap(),
-        azure_cloud: BuiltInCloud::AzurePublic,
-        token_exchange_audience: "api://AzureADTokenExchange".to_owned(),
     }
 }
 
@@ -144,66 +143,6 @@ fn the_operator_is_named_by_every_policy_that_trusts_it() {
 }
 
 #[test]
-fn another_cloud_is_told_to_operator_and_agent_and_in_the_token_of_the_operator() {
-    let china = Installation {
-        azure_cloud: BuiltInCloud::AzureChina,
-        token_exchange_audience: "api://AzureADTokenExchangeChina".to_owned(),
-        ..installation()
-    };
-    for (part, has_token) in [(Part::Base, true), (Part::Agent, false)] {
-        let deployment = |installation: &Installation| {
-            let manifests = generate(installation, &[part]).unwrap();
-            let mut objects = manifests.into_iter().flat_map(|manifest| manifest.objects);
-            let deployment = objects.find(|object| object["kind"] == "Deployment").unwrap();
-            deployment["spec"]["template"]["spec"].clone()
-        };
-        let pod = deployment(&china);
-        let env = pod["containers"][0]["env"].as_array().unwrap();
-        assert!(
-            env.contains(&json!({"name": "SREG_AZURE_CLOUD", "value": "AzureChina"})),
-            "{env:?}"
-        );
-        assert!(!deployment(&installation()).to_string().contains("SREG_AZURE_CLOUD"));
-        let audience = pod.pointer("/volumes/0/projected/sources/0/serviceAccountToken/audience");
-        let expected = has_token.then(|| json!("api://AzureADTokenExchangeChina"));
-        assert_eq!(audience, expected.as_ref());
-    }
-}
-
-#[test]
-fn an_agent_is_given_no_identity_in_azure() {
-    let manifests = generate(&installation(), &[Part::Agent]).unwrap();
-    for manifest in &manifests {
-        let text = manifest.text().unwrap();
-        // The webhook's label and annotations, its variables, and a token that Azure would trust.
-        for azure in [
-            "azure.workload.identity",
-            "AZURE_",
-            "AzureADTokenExchange",
-            "serviceAccountToken",
-            "azure",
-        ] {
-            assert!(!text.contains(azure), "{}: {azure}", manifest.path.display());
-        }
-    }
-    let operator = generate(&installation(), &[Part::Base]).unwrap();
-    for (manifests, kinds) in [
-        (&manifests, ["ServiceAccount", "Deployment"]),
-        (&operator, ["ServiceAccount", "Deployment"]),
-    ] {
-        let [account, deployment] = kinds.map(|kind| {
-            let objects = || manifests.iter().flat_map(|manifest| &manifest.objects);
-            objects().find(|object| object["kind"] == kind).unwrap()
-        });
-        // Both talk to the API server; what else would run as their account does not by itself.
-        assert_eq!(account["automountServiceAccountToken"], json!(false));
-        let pod = &deployment["spec"]["template"]["spec"];
-        assert_eq!(pod["automountServiceAccountToken"], json!(true));
-        assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
-    }
-}
-
-#[test]
 fn a_policy_without_a_binding_would_deny_nothing_so_each_has_one() {
     for manifest in generate(&installation(), &[Part::Policies]).unwrap() {
         if !manifest.is_kustomization() {
@@ -220,12 +159,12 @@ fn a_policy_without_a_binding_would_deny_nothing_so_each_has_one() {
 fn a_file_of_an_earlier_generation_goes_and_a_persons_own_file_stays() {
     let folder = tempfile::tempdir().unwrap();
     let manifests = generate(&installation(), &[Part::Agent]).unwrap();
-    write(folder.path(), &manifests).unwrap();
+    write(folder.path(), &files(&manifests).unwrap()).unwrap();
     let stale = folder.path().join("rbac/agent/gone.yaml");
     let own = folder.path().join("rbac/agent/own.yaml");
     fs::copy(folder.path().join("rbac/agent/agent.yaml"), &stale).unwrap();
     fs::write(&own, "kind: Role\n").unwrap();
-    write(folder.path(), &manifests).unwrap();
+    write(folder.path(), &files(&manifests).unwrap()).unwrap();
     assert!(!stale.exists() && own.exists());
 }
 
@@ -268,10 +207,16 @@ fn what_an_agent_may_do_by_name_the_operator_may_do_anyway() {
 }
 
 #[test]
-fn a_stream_holds_objects_only_and_namespaces_before_what_stands_in_them() {
+fn a_stream_holds_objects_only() {
     let text = to_stream(&manifests()).unwrap();
     assert!(!text.contains("Kustomization"));
-    let namespace = text.find("kind: Namespace").unwrap();
-    assert!(namespace < text.find("kind: ServiceAccount").unwrap() && namespace < text.find("kind: Role\n").unwrap());
-    assert!(text.contains("kind: CustomResourceDefinition") && text.contains("kind: Deployment"));
+    assert!(text.contains("kind: CustomResourceDefinition") && text.contains("kind: ClusterRole\n"));
+}
+
+#[test]
+fn every_definition_outlives_whoever_installed_it_and_nothing_else_does() {
+    for object in manifests().into_iter().flat_map(|manifest| manifest.objects) {
+        let kept = object["metadata"]["annotations"] == kept();
+        assert_eq!(kept, object["kind"] == "CustomResourceDefinition", "{object}");
+    }
 }
