@@ -10,7 +10,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)/debug
 # What the operator writes of itself, and what is rendered from the chart.
 GENERATED := crds policies editor rbac
-RENDERED := base agent
+RENDERED := base agent monitoring
 CHART := charts/secure-registry-operator
 
 # Always with --workspace: any other selection of packages resolves other features, and cargo would build half of the

@@ -27,3 +27,7 @@ for part in namespace service-account deployment; do
   render "$1/agent/$part.yaml" "agents/$part.yaml" \
     --set-json 'vantagePoints=[{"name": "secure-registry-agents", "spec": {"network": "OnPremises"}}]'
 done
+for part in service-monitor prometheus-rule dashboards; do
+  render "$1/monitoring/$part.yaml" "monitoring/$part.yaml" \
+    --set metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.dashboards.enabled=true
+done

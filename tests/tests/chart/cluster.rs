@@ -441,3 +441,41 @@ async fn an_api_server_takes_whatever_the_examples_render() -> Result<()> {
     }
     Ok(())
 }
+
+/// What the guide has people type, as it stands there: the block is not run with the guide's other ones, whose world is installed
+/// with kustomize.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guides_way_with_helm_works_as_typed() -> Result<()> {
+    let guide = std::fs::read_to_string(crate::repository().join("docs/install.md"))?;
+    let mut blocks = guide
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let block = blocks
+        .find(|block| block.starts_with("helm install "))
+        .context("a block of helm")?;
+    let plane = ControlPlane::start().await?;
+    for helm in Helm::both() {
+        let programs = tempfile::tempdir()?;
+        std::os::unix::fs::symlink(helm.program(), programs.path().join("helm"))?;
+        std::os::unix::fs::symlink(plane.assets().join("kubectl"), programs.path().join("kubectl"))?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        let uninstall = "helm uninstall secure-registry-operator --namespace secure-registry-system";
+        let output = Command::new("bash")
+            .args(["-euo", "pipefail", "-c", &format!("{block}{uninstall}\n")])
+            .current_dir(crate::repository())
+            .env("PATH", format!("{}:{path}", programs.path().display()))
+            .env("HOME", programs.path())
+            .env("KUBECONFIG", plane.admin_kubeconfig())
+            .env("TENANT_ID", "0a000000-0000-4000-8000-0000000000aa")
+            .env("CLIENT_ID", "0a000000-0000-4000-8000-0000000000bb")
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "Helm {}: {said}", helm.major);
+        ensure!(
+            said.contains("Nothing is served yet") && !said.contains("WARNING: image"),
+            "{said}"
+        );
+    }
+    Ok(())
+}

@@ -36,6 +36,11 @@ impl Helm {
         [4, 3].map(Helm::new)
     }
 
+    /// Where it is.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
     /// Runs it, with the cluster of `kubeconfig` or none.
     pub fn run(&self, kubeconfig: Option<&Path>, arguments: &[&str]) -> Output {
         let home = |name: &str| self.home.path().join(name);

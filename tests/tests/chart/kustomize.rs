@@ -91,6 +91,17 @@ fn who_spec_was_edited_by_is_the_same_policy() {
 }
 
 #[test]
+fn monitoring_is_the_same() {
+    let mut objects = kustomize("base");
+    objects.extend(kustomize("monitoring"));
+    same(
+        "deploy/monitoring",
+        objects,
+        "metrics: {serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, dashboards: {enabled: true}}",
+    );
+}
+
+#[test]
 fn every_overlay_is_an_example_of_the_chart() {
     let mut overlays = Vec::new();
     for entry in std::fs::read_dir(repository().join("deploy/overlays")).unwrap() {
