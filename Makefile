@@ -23,9 +23,10 @@ help: ## Show these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: ## Provide kube-apiserver, etcd, kubectl, kstatus, Helm, promtool, cargo-deny, cargo-machete and typos (found, downloaded or built; cached for every checkout)
+tools: ## Provide kube-apiserver, etcd, kubectl, kstatus, argohealth, Helm, promtool, cargo-deny, cargo-machete and typos (found, downloaded or built; cached for every checkout)
 	@tools/control-plane.sh --print
 	@tools/kstatus.sh --print
+	@tools/argohealth.sh --print
 	@tools/helm.sh --print 4
 	@tools/helm.sh --print 3
 	@tools/promtool.sh --print
@@ -106,6 +107,7 @@ check-breaks:
 test: build ## Run every test, on a real control plane and the built programs
 	@KUBEBUILDER_ASSETS=$$(tools/control-plane.sh --print); export KUBEBUILDER_ASSETS
 	tools/kstatus.sh --print >/dev/null
+	tools/argohealth.sh --print >/dev/null
 	tools/helm.sh --print 4 >/dev/null
 	tools/helm.sh --print 3 >/dev/null
 	tools/promtool.sh --print >/dev/null

@@ -27,7 +27,7 @@ pub use apply::{apply_path, apply_yaml};
 pub use audit::AuditEvent;
 pub use control_plane::ControlPlane;
 pub use eventually::{Verdict, eventually};
-pub use kstatus::kstatus;
+pub use kstatus::{argo_health, kstatus};
 pub use process::{Process, Program, binary_path};
 
 /// Makes ring the process's TLS provider, which kube and reqwest need before their first connection. May be called any

@@ -1,12 +1,14 @@
-//! What Flux and others read from our conditions, by the library that they use (`tools/kstatus`), not by our own idea of it: for
-//! every golden, and visit by visit from an object that nobody has looked at to its end.
+//! What Flux and others read from our conditions, by the library that they use (`tools/kstatus`), not by our own idea of it, and what
+//! Argo CD reads with the check that ships (`deploy/gitops`), in the interpreter that it has inside: for every golden, and visit by
+//! visit from an object that nobody has looked at to its end.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sreg_api::SecureRegistry;
 use sreg_api::crd::NEVER_OBSERVED;
-use sreg_testkit::kstatus;
+use sreg_testkit::{argo_health, kstatus};
 
 use super::*;
 
@@ -72,20 +74,37 @@ fn story(name: &str, world: &mut World, visits: usize) -> Vec<Reading> {
     readings
 }
 
+/// The same in Argo CD's words: it has none of its own for what is on its way out.
+fn in_argos_words(wanted: &str) -> &'static str {
+    match wanted {
+        "Current" => "Healthy",
+        "Failed" => "Degraded",
+        "InProgress" | "Terminating" => "Progressing",
+        other => panic!("kstatus has no {other}"),
+    }
+}
+
 fn compare(readings: &[Reading]) {
     let objects: Vec<Value> = readings.iter().map(|reading| reading.object.clone()).collect();
+    let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/gitops/argo-cd-health.lua");
     let verdicts = kstatus(&objects).unwrap();
-    let wrong: Vec<String> = readings
-        .iter()
-        .zip(verdicts)
-        .filter(|(reading, verdict)| verdict.split('\t').next() != Some(reading.wanted))
-        .map(|(reading, verdict)| {
-            format!(
-                "{}: kstatus says {verdict:?} instead of {} of\n{:#}",
-                reading.name, reading.wanted, reading.object["status"]["conditions"]
-            )
-        })
-        .collect();
+    let healths = argo_health(&check, &objects).unwrap();
+    let mut wrong = Vec::new();
+    for (reading, (verdict, health)) in readings.iter().zip(verdicts.into_iter().zip(healths)) {
+        for (who, said, wanted) in [
+            ("kstatus", verdict, reading.wanted),
+            ("Argo CD", health, in_argos_words(reading.wanted)),
+        ] {
+            let (status, message) = said.split_once('\t').unwrap_or((&said, ""));
+            if status != wanted || message.is_empty() {
+                let conditions = &reading.object["status"]["conditions"];
+                wrong.push(format!(
+                    "{}: {who} says {said:?} instead of {wanted} of\n{conditions:#}",
+                    reading.name
+                ));
+            }
+        }
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
