@@ -5,7 +5,8 @@
 //! api ◄── domain ◄── planner ◄── runtime ◄── operator
 //!            ▲── azure ◄────────────┤            │
 //!            ▲── probe ◄────────────┘            │     azure-sim, testkit, stand, model: only under tests
-//!                  azure, planner ◄── settings ◄─┘
+//!                  azure, planner ◄── settings ◄─┴─── cli
+//!                  azure, planner ◄── offline ◄──────┘
 //! ```
 
 // Clippy knows test functions, but not the functions they share.
@@ -32,6 +33,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "sreg-settings",
         &["sreg-api", "sreg-domain", "sreg-planner", "sreg-azure"],
+    ),
+    (
+        "sreg-offline",
+        &["sreg-api", "sreg-domain", "sreg-planner", "sreg-azure"],
+    ),
+    (
+        "sreg-cli",
+        &[
+            "sreg-api",
+            "sreg-domain",
+            "sreg-planner",
+            "sreg-azure",
+            "sreg-probe",
+            "sreg-settings",
+            "sreg-offline",
+        ],
     ),
     (
         "sreg-runtime",
@@ -115,6 +132,9 @@ const NOT_BELOW: &[(&str, &[&[&str]])] = &[
     ("sreg-azure", &[CONTROLLERS]),
     // A command line takes these flags without compiling a controller.
     ("sreg-settings", &[CONTROLLERS]),
+    // A plan without a cluster.
+    ("sreg-offline", &[CONTROLLERS]),
+    ("sreg-cli", &[CONTROLLERS]),
 ];
 
 struct Edge {

@@ -91,6 +91,14 @@ pub(crate) fn apply_edit(kind: TargetKind, current: &Value, edit: &Edit) -> Resu
     }
 }
 
+/// A target's network settings after an edit, as far as the edit is told: in the shape of `settings`, which is that of what was seen.
+/// `None`: the edit makes no sense for the target.
+pub fn settings_after(kind: TargetKind, settings: &Value, edit: &Edit) -> Option<Value> {
+    let current = json!({ "properties": settings });
+    let mut edited = apply_edit(kind, &current, edit).ok()?;
+    edited.body.get_mut("properties").map(Value::take)
+}
+
 fn registry(current: &Value, edit: &Edit) -> Result<Edited, EditError> {
     let access = match edit {
         Edit::Close => "Disabled",

@@ -28,6 +28,7 @@ use sreg_domain::seen::AzureSeen;
 use sreg_domain::{CallFailure, Known};
 
 pub use client::{AuthenticationError, AzureClient, connect, connect_through};
+pub use edit::settings_after;
 pub use settings::{AzureSettings, Budget, Budgets, ConnectError, CredentialKind};
 
 /// Looks at Azure. Never writes, never fails: what cannot be told is `Unknown(why)`.

@@ -70,11 +70,14 @@ pub use claims::is_held_elsewhere;
 pub use compose::{as_far_as_the_lint_lets, plan};
 pub use grant_report::grant_conditions;
 pub use lint::{LintFinding, lint};
+pub use lockdown::closing_ahead;
 pub use opening::{is_left_to_open, may_open};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
+pub use published::{DnsTexts, dns_texts};
 pub use recording::Recording;
 pub use render::render;
 pub use report::{EventNote, Gauges, Report, ReportInput, report, report_invalid};
 pub use validate::{
     Floors, FoundGrant, NamesThere, PlanSettings, Violation, grant_violations, grants_serving, validate, what_remains,
 };
+pub use view::seen_network;

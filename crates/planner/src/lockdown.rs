@@ -15,11 +15,13 @@
 
 use std::collections::BTreeMap;
 
+use sreg_api::registry::PublicAccess;
 use sreg_domain::action::{Snapshot, SnapshotTarget};
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::seen::{ContainerRegistrySeen, IgnoranceKind, StorageSeen};
 use sreg_domain::{
-    AzureAction, ClusterAction, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, StepId, StepKind, TargetKind, naming,
+    AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, Seen, StepId, StepKind,
+    TargetKind, naming,
 };
 
 use crate::draft::{Draft, azure_step, cluster_step};
@@ -29,7 +31,7 @@ use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
 use crate::view::View;
-use crate::{attempts, before_lock, blind, firewall, gates, obstacles, opening};
+use crate::{attempts, azure_claim, before_lock, blind, firewall, gates, obstacles, opening};
 
 /// Plans the way to the lock, as far as it can be gone now.
 pub(crate) fn plan(
@@ -208,6 +210,18 @@ fn closing(view: &View<'_>, draft: &mut Draft) {
         .into_iter()
         .filter(|(target, _)| *target == TargetKind::Registry || !(registry_alone || registry_busy));
     draft.closing.extend(now.map(|(_, step)| step));
+}
+
+/// The closing writes that wait for proof, for whoever reviews a plan before anything is carried out. The operator closes by
+/// [`plan`] alone.
+pub fn closing_ahead(desired: &Desired, seen: &Seen) -> Vec<Step> {
+    let ordered = seen.in_order();
+    let view = View::new(desired, &ordered, seen.at);
+    let is_wanted = desired.is_valid() && !desired.observe_only && desired.public_access == PublicAccess::Disabled;
+    if !is_wanted || seen.object.deleting || azure_claim::elsewhere(&view).is_some() {
+        return Vec::new();
+    }
+    open_targets(&view).filter_map(|access| close(&view, access)).collect()
 }
 
 fn open_targets<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a AccessAssessment> {

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use sreg_api::registry::DnsMode;
 use sreg_api::status::{DnsRecordStatus, PublishedDnsStatus};
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::{ClusterAction, Fact, StepKind, naming};
+use sreg_domain::{ClusterAction, Desired, Fact, Seen, StepKind, naming};
 
 use crate::draft::cluster_step;
 use crate::endpoints::{self, WantedEndpoints, members};
@@ -147,12 +147,50 @@ fn texts(view: &View<'_>) -> Option<BTreeMap<String, String>> {
     for place in external(view) {
         let records = records(view, &wanted, place)?;
         let entry = &place.name;
-        data.insert(format!("{entry}.zone"), zone(&records));
-        data.insert(format!("{entry}.names"), names(&records));
-        data.insert(format!("{entry}.forwarders"), forwarders(&records));
-        data.insert(format!("{entry}.hosts"), hosts(&records));
+        let told = DnsTexts::of(&records);
+        data.insert(format!("{entry}.zone"), told.zone);
+        data.insert(format!("{entry}.names"), told.names);
+        data.insert(format!("{entry}.forwarders"), told.forwarders);
+        data.insert(format!("{entry}.hosts"), told.hosts);
     }
     Some(data)
+}
+
+/// What DNS must answer for the clients of one entry, for each who can make it answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsTexts {
+    /// Who keeps the `privatelink.` zones.
+    pub zone: String,
+    /// Servers that do not ask public DNS for the public names.
+    pub names: String,
+    /// Servers that forward to one which answers from those zones.
+    pub forwarders: String,
+    /// Single machines.
+    pub hosts: String,
+}
+
+impl DnsTexts {
+    fn of(records: &[Record]) -> DnsTexts {
+        DnsTexts {
+            zone: zone(records),
+            names: names(records),
+            forwarders: forwarders(records),
+            hosts: hosts(records),
+        }
+    }
+}
+
+/// What DNS must answer for each entry of `spec.endpoints`, whoever makes it answer; an entry whose endpoints' names or addresses are
+/// not all known is left out.
+pub fn dns_texts(desired: &Desired, seen: &Seen) -> BTreeMap<String, DnsTexts> {
+    let ordered = seen.in_order();
+    let view = View::new(desired, &ordered, seen.at);
+    let wanted = endpoints::wanted(&view);
+    let known = desired.endpoints.iter().filter_map(|place| {
+        let records = records(&view, &wanted, place)?;
+        Some((place.name.clone(), DnsTexts::of(&records)))
+    });
+    known.collect()
 }
 
 fn zone(records: &[Record]) -> String {

@@ -549,7 +549,7 @@ pub(crate) fn seen_digest(seen: &Seen, target: TargetKind, id: &ArmId) -> Option
 }
 
 /// A target's network settings in Azure's shape: what the snapshot keeps.
-pub(crate) fn seen_network(seen: &Seen, target: TargetKind, id: &ArmId) -> Option<serde_json::Value> {
+pub fn seen_network(seen: &Seen, target: TargetKind, id: &ArmId) -> Option<serde_json::Value> {
     match target {
         TargetKind::Registry => {
             // Omitted means open, as on every Azure resource older than the property.

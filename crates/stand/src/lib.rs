@@ -27,7 +27,7 @@ use sreg_api::SecureRegistry;
 use sreg_testkit::{ControlPlane, Process, eventually};
 use tempfile::TempDir;
 
-pub use programs::OperatorOptions;
+pub use programs::{OperatorOptions, cloud_document};
 
 /// Namespace of the objects under test.
 pub const NAMESPACE: &str = "ml-platform";
@@ -245,6 +245,19 @@ impl Stand {
     /// The same with environment variables, such as a proxy.
     pub async fn start_agent_with(&self, vantage: &str, env: &[(String, String)]) -> Result<Process> {
         programs::agent(self, vantage, true, env).await
+    }
+
+    /// The environment of a program that asks the simulated Azure as the operator's principal, by the token that the operator was
+    /// started with.
+    pub fn azure_environment(&self) -> [(&'static str, PathBuf); 6] {
+        [
+            ("SREG_INSTALLATION", programs::INSTALLATION.into()),
+            ("SREG_AZURE_CLOUD_FILE", self.path(programs::CLOUD_FILE)),
+            ("SREG_AZURE_CA_FILE", self.ca_file()),
+            ("AZURE_TENANT_ID", self.tenant().into()),
+            ("AZURE_CLIENT_ID", self.client_id().into()),
+            ("AZURE_FEDERATED_TOKEN_FILE", self.path(programs::TOKEN_FILE)),
+        ]
     }
 
     /// Puts a new token for Azure in the place of the operator's, as a kubelet does.

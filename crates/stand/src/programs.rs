@@ -51,7 +51,7 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .named(options.name)
         .arg("run")
         .args(["--health-address", "127.0.0.1:0"])
-        .args(["--installation", "test"])
+        .args(["--installation", INSTALLATION])
         .args(["--azure-credential", "workload-identity"])
         .arg("--azure-cloud-file")
         .arg(stand.path(CLOUD_FILE))
@@ -115,11 +115,17 @@ pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool, env: &[(S
     }
 }
 
+/// Name of the operator's installation.
+pub(crate) const INSTALLATION: &str = "test";
+
+/// The operator's token for Azure, in the stand's folder.
+pub(crate) const TOKEN_FILE: &str = "azure-token";
+
 /// Where the programs find the simulated Azure as a cloud.
 pub(crate) const CLOUD_FILE: &str = "cloud.yaml";
 
 /// The simulated Azure as a cloud: the public one's names and audiences, at the simulator's address.
-pub(crate) fn cloud_document(sim: &str) -> String {
+pub fn cloud_document(sim: &str) -> String {
     format!(
         "name: azure-sim
 extends: AzurePublic
@@ -148,7 +154,7 @@ pub(crate) async fn azure_token(stand: &Stand) -> Result<PathBuf> {
             TOKEN_LIFE,
         )
         .await?;
-    let path = stand.path("azure-token");
+    let path = stand.path(TOKEN_FILE);
     // Appears whole, as a kubelet's does: the operator may read it at any moment.
     let next = stand.path("azure-token.next");
     std::fs::write(&next, format!("{token}\n")).context("write the token file")?;

@@ -9,6 +9,7 @@ mod bad_input;
 mod break_glass;
 mod clouds;
 mod clusters;
+mod command_line;
 mod deletion;
 mod grants;
 mod lying_agent;

@@ -1,0 +1,187 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sreg_settings::{PlanArgs, duration};
+
+use crate::account::AccountArgs;
+
+/// Looks at Azure Machine Learning registries that are to be private: what the secure-registry-operator would do about them, and why.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-secureregistry", version, max_term_width = 120, after_help = EXIT_STATUS)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what the operator will do about SecureRegistry objects of files, without a cluster
+    ///
+    /// Reads the files and Azure, writes nothing. RegistryGrants, VantagePoints and Namespaces among the files count as if they were
+    /// applied; what only a cluster can tell is told as such.
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(Box<PlanFlags>),
+    /// Try every path from where you stand, as an agent would, beside what it must lead to
+    ///
+    /// Each name is resolved without a cache, connected to, and asked as the operator's agents do: DNS, TCP, TLS, HTTP. It works once the
+    /// private endpoints have addresses, and proves nothing to the operator, who asks its agents.
+    #[command(after_help = VERIFY_STATUS)]
+    Verify(Box<VerifyFlags>),
+    /// Print the names of private endpoints with their addresses, for hosts files and DNS servers
+    Hosts(Box<HostsFlags>),
+}
+
+/// Ends the help.
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    nothing to do
+  1    an error, or the plan is not whole: something could not be read, or somebody has to act first
+  2    there is something to do
+  130  ended by Ctrl-C";
+
+/// Ends the help of `plan`.
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  # Before a pull request is merged: what will it do to Azure? Standard output is markdown.
+  sreg plan -f registries/ -o markdown
+
+  # One object of several, as whoever is logged in to the Azure CLI.
+  sreg plan -f registries/ ml-platform/contoso-models
+
+  # In a pipeline: go on only if nothing changes.
+  sreg plan -f registries/ -o json > plan.json
+
+Exit status:
+  0    nothing to do
+  1    an error, or the plan is not whole: something could not be read, or somebody has to act first
+  2    there is something to do
+  130  ended by Ctrl-C";
+
+/// Ends the help of `verify`.
+const VERIFY_STATUS: &str = "\
+Exit status:
+  0    every path passes
+  1    an error, or some path does not pass
+  130  ended by Ctrl-C";
+
+/// Which objects, of which files, and who reads Azure for them.
+#[derive(Debug, Args)]
+pub struct FromFiles {
+    /// Only these: NAME, NAMESPACE/NAME, or the ARM id of a registry. Default: every object in the files
+    #[arg(value_name = "OBJECT")]
+    pub objects: Vec<String>,
+    /// Files, folders, or - for standard input; repeat it for several
+    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Namespace of objects that name none
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    pub namespace: String,
+    /// Longest that Azure is read for one object
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub timeout: Duration,
+    /// Whose plan it is.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Which Azure, and as whom.
+    #[command(flatten)]
+    pub account: AccountArgs,
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanFlags {
+    /// For what.
+    #[command(flatten)]
+    pub from: FromFiles,
+    /// How it is written
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+/// Flags of `hosts`.
+#[derive(Debug, Args)]
+pub struct HostsFlags {
+    /// For what.
+    #[command(flatten)]
+    pub from: FromFiles,
+    /// For whom it is written
+    #[arg(long = "as", value_enum, value_name = "FORM", default_value_t = Form::Hosts)]
+    pub form: Form,
+    /// Only for this entry of spec.endpoints. Default: for each
+    #[arg(long, value_name = "ENTRY")]
+    pub endpoint: Option<String>,
+}
+
+/// For whom names and addresses are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Lines of a hosts file, for single machines.
+    Hosts,
+    /// Records of the privatelink zones, as BIND reads them.
+    Zone,
+    /// CNAMEs of the public names, for servers that do not ask public DNS.
+    Names,
+    /// BIND's forwarding of the public suffixes to a server that answers from the zones.
+    Forwarders,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyFlags {
+    /// For what.
+    #[command(flatten)]
+    pub from: FromFiles,
+    /// Only the paths of this entry of spec.clientNetworks. Default: each name once
+    #[arg(long, value_name = "ENTRY")]
+    pub network: Option<String>,
+    /// Only this name
+    #[arg(long, value_name = "HOST")]
+    pub fqdn: Option<String>,
+    /// Look through this SOCKS5 proxy, such as ssh -D, instead of from this machine
+    #[arg(long, value_name = "HOST:PORT")]
+    pub socks5_address: Option<String>,
+    /// Ask this DNS server instead of the machine's
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub resolver_address: Option<String>,
+    /// Certificate authorities (PEM) to trust beside the system's
+    #[arg(long, value_name = "FILE", env = "SREG_PROBE_CA_FILE")]
+    pub probe_ca_file: Option<PathBuf>,
+}
+
+/// How a command writes what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people at a terminal.
+    Text,
+    /// For programs.
+    Json,
+    /// For a pull request.
+    Markdown,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn files_and_objects_are_told_apart() {
+        let typed = ["sreg", "plan", "ml/a", "-f", "x.yaml", "-f", "y.yaml"];
+        let Command::Plan(plan) = Arguments::parse_from(typed).command else {
+            panic!("plan is another command")
+        };
+        assert_eq!((plan.from.objects.len(), plan.from.files.len()), (1, 2));
+        assert!(Arguments::try_parse_from(["sreg", "plan", "ml/a"]).is_err());
+    }
+}
