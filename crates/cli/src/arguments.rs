@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sreg_api::ChangeKind;
 use sreg_settings::{PlanArgs, duration};
 
 use crate::account::AccountArgs;
+use crate::cluster::ClusterArgs;
 
 /// Looks at Azure Machine Learning registries that are to be private: what the secure-registry-operator would do about them, and why.
 #[derive(Debug, Parser)]
@@ -34,6 +36,17 @@ pub enum Command {
     Verify(Box<VerifyFlags>),
     /// Print the names of private endpoints with their addresses, for hosts files and DNS servers
     Hosts(Box<HostsFlags>),
+    /// Show how objects of a cluster stand: one as a tree, all of a namespace as a table
+    Status(StatusFlags),
+    /// Say what an object of a cluster waits for, since when, and who must do what
+    Why(WhyFlags),
+    /// Approve the change that an object asks approval for, by a ChangeApproval
+    ///
+    /// Shows what it is and asks first. The approval names you, as the cluster knows you, and counts only for what its digest says.
+    Approve(ApproveFlags),
+    /// Open a registry for a while, by a BreakGlass, or end that early
+    #[command(after_help = BREAK_GLASS_EXAMPLES)]
+    BreakGlass(BreakGlassFlags),
 }
 
 /// Ends the help.
@@ -151,6 +164,74 @@ pub struct VerifyFlags {
     /// Certificate authorities (PEM) to trust beside the system's
     #[arg(long, value_name = "FILE", env = "SREG_PROBE_CA_FILE")]
     pub probe_ca_file: Option<PathBuf>,
+}
+
+/// Ends the help of `break-glass`.
+const BREAK_GLASS_EXAMPLES: &str = "\
+Examples:
+  sreg break-glass contoso-models --for 2h --reason 'incident 4711: builds cannot pull since 09:40'
+  sreg break-glass contoso-models --end";
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub struct StatusFlags {
+    /// NAME, NAMESPACE/NAME, or the ARM id of its registry. Default: all of the namespace
+    #[arg(value_name = "OBJECT")]
+    pub object: Option<String>,
+    /// Those of every namespace
+    #[arg(short = 'A', long, conflicts_with_all = ["object", "namespace"])]
+    pub all_namespaces: bool,
+    /// Where.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Flags of `why`.
+#[derive(Debug, Args)]
+pub struct WhyFlags {
+    /// NAME, NAMESPACE/NAME, or the ARM id of its registry
+    #[arg(value_name = "OBJECT")]
+    pub object: String,
+    /// Where.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Flags of `approve`.
+#[derive(Debug, Args)]
+pub struct ApproveFlags {
+    /// NAME, NAMESPACE/NAME, or the ARM id of its registry
+    #[arg(value_name = "OBJECT")]
+    pub object: String,
+    /// What is approved: NameChanges, Lockdown or Opening. Needed where several are asked for
+    #[arg(long, value_name = "CHANGE")]
+    pub change: Option<ChangeKind>,
+    /// Do not ask: what is approved was read before
+    #[arg(long)]
+    pub yes: bool,
+    /// Where.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Flags of `break-glass`.
+#[derive(Debug, Args)]
+pub struct BreakGlassFlags {
+    /// NAME, NAMESPACE/NAME, or the ARM id of its registry
+    #[arg(value_name = "OBJECT")]
+    pub object: String,
+    /// How long, from now
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, required_unless_present = "end", conflicts_with = "end")]
+    pub lasts: Option<Duration>,
+    /// Why, for the record: at least ten characters
+    #[arg(long, value_name = "TEXT", required_unless_present = "end", conflicts_with = "end")]
+    pub reason: Option<String>,
+    /// End those that are under way
+    #[arg(long)]
+    pub end: bool,
+    /// Where.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// How a command writes what it found.

@@ -1,15 +1,24 @@
 //! Objects of files with what will come of each: what every command begins with that needs no cluster.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
-use sreg_domain::{ArmId, Cloud};
+use sreg_azure::AzureClient;
+use sreg_domain::{ArmId, Cloud, Desired};
 use sreg_offline::{Declared, Documents, Prospect, desired, look, prospect};
 use sreg_planner::Violation;
+use sreg_planner::plan::WaitReason;
+use tokio::time::{Instant, sleep};
 
 use crate::arguments::FromFiles;
 use crate::progress::while_waiting;
+
+/// Before it is looked at again.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// What was not read after this one is not going to be.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// An object of a file, and what will come of it; or what is wrong with one that does not even say which registry it is about.
 pub(crate) type Prospective = (Declared, Result<Prospect, Vec<Violation>>);
@@ -29,15 +38,31 @@ pub(crate) async fn prospects(typed: &FromFiles, cloud: &Arc<Cloud>) -> Result<V
         let prospect = match desired(&documents, declared, &settings) {
             Ok(wanted) => {
                 let what = format!("reading Azure for {}", called(declared));
-                let looking = look(&client, &documents, wanted, Timestamp::now(), typed.timeout);
-                let (wanted, seen) = while_waiting(&what, looking).await;
-                Ok(prospect(&documents, wanted, seen))
+                let looking = until_read(&client, &documents, wanted, typed.timeout);
+                Ok(while_waiting(&what, looking).await)
             }
             Err(violations) => Err(violations),
         };
         prospects.push((declared.clone(), prospect));
     }
     Ok(prospects)
+}
+
+/// Azure throttles, and answers late: it is looked at again for what may pass, the pauses growing, as long as there is time.
+async fn until_read(client: &AzureClient, documents: &Documents, wanted: Desired, timeout: Duration) -> Prospect {
+    let end = Instant::now() + timeout;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let (wanted_now, seen) = look(client, documents, wanted.clone(), Timestamp::now(), left).await;
+        let prospect = prospect(documents, wanted_now, seen);
+        let may_pass = prospect.unanswered().any(|wait| wait.reason == WaitReason::NotKnown);
+        if !may_pass || pause > LONGEST_PAUSE || Instant::now() + pause >= end {
+            return prospect;
+        }
+        sleep(pause).await;
+        pause *= 2;
+    }
 }
 
 /// Standard input may be open for ever: it is read aside, so that Ctrl-C is heard.

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod arguments;
+mod cluster;
 mod files;
 mod names;
 mod plan;
@@ -91,6 +92,10 @@ async fn carry_out(arguments: Arguments) -> Result<Ended> {
         Command::Plan(typed) => plan::plan(&typed).await,
         Command::Verify(typed) => verify::verify(&typed).await,
         Command::Hosts(typed) => names::hosts(&typed).await,
+        Command::Status(typed) => cluster::status(&typed).await,
+        Command::Why(typed) => cluster::why(&typed).await,
+        Command::Approve(typed) => cluster::approve(&typed).await,
+        Command::BreakGlass(typed) => cluster::break_glass(&typed).await,
     }
 }
 

@@ -47,7 +47,11 @@ pub async fn look(
             claim: if is_held { Fact::Seen(claim) } else { Fact::Absent },
             vantage_points: vantage_points(documents, &desired),
             probes: names(&desired).map(|name| (name, Fact::Absent)).collect(),
-            snapshot: Fact::Absent,
+            snapshot: if is_held {
+                not_asked("read what was before a lock".to_owned())
+            } else {
+                Fact::Absent
+            },
             published_dns: Fact::Absent,
             approvals: Fact::Seen(Vec::new()),
             break_glasses: Fact::Seen(Vec::new()),

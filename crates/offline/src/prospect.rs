@@ -161,10 +161,11 @@ fn unasked(documents: &Documents, desired: &Desired, seen: &Seen) -> Vec<Unasked
     unasked
 }
 
-/// A wait that goes once every vantage point is there and reports is one for the cluster; so is every approval.
+/// A wait that goes once every vantage point is there and reports, and the snapshot is read, is one for the cluster; so is every approval.
 fn waits(desired: &Desired, seen: &Seen, planned: &Plan) -> Vec<ProspectWait> {
     let mut settled = seen.clone();
     settled.cluster.vantage_points = vantage_points_at_work(desired);
+    settled.cluster.snapshot = Fact::Absent;
     let remaining = plan(desired, &settled, seen.at).waits;
     let waits = planned.waits.iter().map(|wait| {
         let only_a_cluster_can_tell = is_approval(wait.reason) || !remaining.contains(wait);

@@ -13,7 +13,7 @@ use serde_json::json;
 use sreg_azure::{AzureClient, AzureSettings, CredentialKind, Hands, connect};
 use sreg_domain::{Action, Cloud, cloud_documents};
 use sreg_offline::{Documents, Prospect, Unasked, changes, desired, look, prospect};
-use sreg_planner::plan::WaitReason;
+use sreg_planner::plan::{Finding, FindingReason, WaitReason};
 use sreg_planner::{Floors, PlanSettings, Step};
 
 const LONGEST: Duration = Duration::from_secs(60);
@@ -159,6 +159,9 @@ async fn of_a_registry_that_was_built_and_locked_by_such_plans_nothing_is_left_t
     let locked = bench.prospect(&documents).await;
     assert!(!locked.has_changes(), "{:#?} {:#?}", locked.waves, locked.closing);
     assert_eq!(locked.unanswered().count(), 0, "{:#?}", locked.waits);
+    // Nobody looked whether anything is kept of what was before, so nothing is said of it.
+    let restores = |finding: &Finding| finding.reason == FindingReason::NothingToRestore;
+    assert!(!locked.findings.iter().any(restores), "{:#?}", locked.findings);
     let cluster = "CLUSTER".to_owned();
     assert!(locked.unasked.contains(&Unasked::ClaimTag { cluster }));
 }

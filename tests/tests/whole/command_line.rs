@@ -1,4 +1,4 @@
-//! The command line as people and pipelines run it: through the real kubectl, against azure-sim, without any cluster.
+//! The command line as people and pipelines run it: through the real kubectl, against azure-sim, without any cluster and with one.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,19 +8,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use azure_sim::seed::Seed;
-use azure_sim::{Running, ServeOptions, Simulator};
-use serde_json::Value;
-use sreg_stand::{cloud_document, repository};
+use azure_sim::{FaultEffect, FaultRule, Running, ServeOptions, Simulator};
+use serde_json::{Value, json};
+use sreg_stand::{NAMESPACE, Stand, cloud_document, repository};
 use sreg_testkit::binary_path;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::setting::{NAME, SETTLED, Setting};
 
 /// Longest that one command may take: nothing waits for ever.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A terminal whose kubectl finds the plugin, in the demo's Azure.
 struct Terminal {
-    azure: Running,
+    /// The simulated Azure, where no stand holds it.
+    azure: Option<Running>,
     folder: TempDir,
     env: BTreeMap<String, String>,
 }
@@ -37,6 +40,34 @@ impl Terminal {
         let azure = Simulator::new(seed).serve(options).await?;
         let path = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(path("cloud.yaml"), cloud_document(azure.arm_endpoint.as_str()))?;
+        let mut terminal = Terminal::in_folder(folder)?;
+        terminal.azure = Some(azure);
+        let path = |name: &str| terminal.folder.path().join(name).display().to_string();
+        let env = [
+            ("KUBECONFIG", path("no-cluster")),
+            ("SREG_AZURE_CLOUD_FILE", path("cloud.yaml")),
+            ("SREG_AZURE_CA_FILE", path("ca.pem")),
+            ("AZURE_TENANT_ID", "0a000000-0000-4000-8000-0000000000ff".to_owned()),
+            ("AZURE_CLIENT_ID", "0c000000-0000-4000-8000-000000000001".to_owned()),
+            ("AZURE_CLIENT_SECRET", "demo-secret-of-no-worth".to_owned()),
+        ];
+        terminal.env.extend(env.map(|(name, value)| (name.to_owned(), value)));
+        Ok(terminal)
+    }
+
+    /// A terminal of whoever has this kubeconfig.
+    fn at(stand: &Stand, kubeconfig: &Path) -> Result<Terminal> {
+        let mut terminal = Terminal::in_folder(tempfile::tempdir()?)?;
+        let env = stand
+            .azure_environment()
+            .into_iter()
+            .chain([("KUBECONFIG", kubeconfig.to_owned())]);
+        let env = env.map(|(name, value)| (name.to_owned(), value.display().to_string()));
+        terminal.env.extend(env);
+        Ok(terminal)
+    }
+
+    fn in_folder(folder: TempDir) -> Result<Terminal> {
         let programs = folder.path().join("programs");
         std::fs::create_dir(&programs)?;
         std::os::unix::fs::symlink(kubectl()?, programs.join("kubectl"))?;
@@ -45,16 +76,13 @@ impl Terminal {
         }
         let env = [
             ("PATH", format!("{}:/usr/bin:/bin", programs.display())),
-            ("HOME", path("home")),
-            ("KUBECONFIG", path("no-cluster")),
-            ("SREG_AZURE_CLOUD_FILE", path("cloud.yaml")),
-            ("SREG_AZURE_CA_FILE", path("ca.pem")),
-            ("AZURE_TENANT_ID", "0a000000-0000-4000-8000-0000000000ff".to_owned()),
-            ("AZURE_CLIENT_ID", "0c000000-0000-4000-8000-000000000001".to_owned()),
-            ("AZURE_CLIENT_SECRET", "demo-secret-of-no-worth".to_owned()),
+            ("HOME", folder.path().join("home").display().to_string()),
         ];
-        let env = env.map(|(name, value)| (name.to_owned(), value)).into();
-        Ok(Terminal { azure, folder, env })
+        Ok(Terminal {
+            azure: None,
+            env: env.map(|(name, value)| (name.to_owned(), value)).into(),
+            folder,
+        })
     }
 
     /// The same with what the environment holds instead; empty: not at all.
@@ -186,7 +214,8 @@ async fn kubectl_plans_for_files_without_a_cluster_and_writes_nothing() -> Resul
         markdown.out.starts_with("### ml-platform/contoso-models: changes\n"),
         "{markdown:#?}"
     );
-    let records = terminal.azure.simulator.records_since(0);
+    let azure = terminal.azure.as_ref().context("its own Azure")?;
+    let records = azure.simulator.records_since(0);
     let writes = records.iter().filter(|record| match &record.entry {
         azure_sim::journal::Entry::Request(request) => request.write,
         _ => false,
@@ -288,6 +317,42 @@ async fn whoever_is_not_signed_in_is_told_how_to() -> Result<()> {
     no_cli.run(&plan).await?.refused(&["az login"])
 }
 
+/// What Azure says once too often for a moment is asked again; what it goes on refusing is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_azure_that_throttles_is_asked_again_for_a_while() -> Result<()> {
+    let terminal = Terminal::new().await?;
+    let simulator = &terminal.azure.as_ref().context("its own Azure")?.simulator;
+    let throttled = |times| FaultRule {
+        name: None,
+        method: Some("GET".to_owned()),
+        path: Some("/registries/contosoreg?".to_owned()),
+        body_contains: None,
+        nth: None,
+        times,
+        probability: None,
+        seed: 0,
+        effect: FaultEffect::Status {
+            status: 429,
+            code: Some("TooManyRequests".to_owned()),
+            message: None,
+            body: None,
+            retry_after: Some(1),
+        },
+    };
+    simulator.inject(throttled(Some(3)));
+    terminal.run(&["sreg", "plan", "-f", "examples/demo"]).await?.ended(2)?;
+    simulator.inject(throttled(None));
+    let said = terminal
+        .run(&["sreg", "plan", "-f", "examples/demo", "--timeout", "4s"])
+        .await?
+        .ended(1)?;
+    ensure!(
+        said.out.contains("TooManyRequests") || said.out.contains("for Azure (NotKnown)"),
+        "{said:#?}"
+    );
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_and_paths_are_told_only_once_endpoints_have_addresses() -> Result<()> {
     let terminal = Terminal::new().await?;
@@ -310,6 +375,8 @@ async fn ctrl_c_ends_a_command_that_waits_for_its_input() -> Result<()> {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
+    // Waiting for a process closes its input, unless somebody holds it.
+    let _open = running.stdin.take();
     let mut said = BufReader::new(running.stderr.take().context("standard error")?).lines();
     let first = tokio::time::timeout(LIMIT, said.next_line()).await??;
     ensure!(first.as_deref() == Some("reading the files"), "{first:?}");
@@ -323,6 +390,90 @@ async fn ctrl_c_ends_a_command_that_waits_for_its_input() -> Result<()> {
     let ended = tokio::time::timeout(LIMIT, running.wait()).await??;
     ensure!(ended.code() == Some(130), "{ended:?}");
     Ok(())
+}
+
+/// From the wait for an approval to the lock, and through an emergency.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_is_looked_at_approved_and_opened_from_a_terminal() -> Result<()> {
+    let setting = Setting::demo().await?;
+    let gate = |object: &mut Value| object["spec"]["publicAccess"] = json!({"lockdown": {"waitFor": ["Approval"]}});
+    setting.apply(gate).await?;
+    setting.stand.await_state(NAME, &["AwaitingApproval"], SETTLED).await?;
+    let admin = Terminal::at(&setting.stand, setting.stand.plane.admin_kubeconfig())?;
+    let object = format!("{NAMESPACE}/{NAME}");
+    let id = setting.registry()?;
+    let why = admin
+        .run(&["kubectl", "secureregistry", "why", &object])
+        .await?
+        .ended(0)?;
+    for part in [
+        "is AwaitingApproval since 2",
+        "it waits for Approver (LockdownApproval)",
+        "to approve: sreg approve",
+    ] {
+        ensure!(why.out.contains(part), "{part:?} is missing: {why:#?}");
+    }
+    let unasked = admin.run(&["sreg", "approve", &object]).await?;
+    unasked.refused(&["repeat it with --yes", "Lockdown"])?;
+    admin
+        .run(&["sreg", "approve", &object, "--change", "Opening", "--yes"])
+        .await?
+        .refused(&["asks for no approval of Opening"])?;
+    admin.run(&["sreg", "approve", &id, "--yes"]).await?.ended(0)?;
+    setting.locked().await?;
+    setting.assert_locked_with_proof()?;
+    // What is applied is what the file says, but for the gate: nothing is left to do in Azure.
+    let plan = admin.run(&["sreg", "plan", "-f", "examples/demo"]).await?.ended(0)?;
+    ensure!(
+        plan.out.contains("nothing to do") && plan.out.contains("it is taken for this one"),
+        "{plan:#?}"
+    );
+    let status = admin.run(&["sreg", "status", NAME, "-n", NAMESPACE]).await?.ended(0)?;
+    ensure!(status.out.matches("public access disabled").count() == 3, "{status:#?}");
+    let table = admin.run(&["sreg", "status", "-A"]).await?.ended(0)?;
+    ensure!(
+        table
+            .out
+            .lines()
+            .any(|row| row.contains(NAME) && row.contains("Locked")),
+        "{table:#?}"
+    );
+    let reason = "incident 4711: builds cannot pull";
+    admin
+        .run(&["sreg", "break-glass", &object, "--for", "5m", "--reason", reason])
+        .await?
+        .ended(0)?;
+    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
+    admin.run(&["sreg", "break-glass", &object, "--end"]).await?.ended(0)?;
+    admin
+        .run(&["sreg", "break-glass", &object, "--end"])
+        .await?
+        .refused(&["no BreakGlass of", "is under way"])?;
+    setting.locked().await?;
+    who_cannot(&setting.stand, &admin, &object).await
+}
+
+async fn who_cannot(stand: &Stand, admin: &Terminal, object: &str) -> Result<()> {
+    admin
+        .run(&["sreg", "why", "nothing"])
+        .await?
+        .refused(&["no SecureRegistry nothing", "kubectl get secureregistries -A"])?;
+    let stranger = Terminal::at(stand, &stand.plane.kubeconfig_for_user("stranger", None)?)?;
+    stranger
+        .run(&["sreg", "why", object])
+        .await?
+        .refused(&["forbidden", "kubectl auth can-i"])?;
+    let nowhere = Terminal::at(stand, Path::new("/no/such/kubeconfig"))?;
+    nowhere
+        .run(&["sreg", "status"])
+        .await?
+        .refused(&["find the cluster", "--kubeconfig"])?;
+    let dead = "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: x, user: x}}]\nclusters: [{name: x, cluster: {server: \"https://127.0.0.1:1\"}}]\nusers: [{name: x, user: {token: t}}]\n";
+    let dead = admin.file("dead", dead)?;
+    let away = Terminal::at(stand, Path::new(&dead))?;
+    away.run(&["sreg", "status"])
+        .await?
+        .refused(&["does not answer", "kubectl cluster-info"])
 }
 
 /// A person who may read the registry and nothing else of it.

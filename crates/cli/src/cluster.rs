@@ -1,0 +1,195 @@
+//! Objects of a cluster, as whoever is logged in to it may read and write them. Everything that decides is in their status: here it is
+//! found, shown and, for approvals and emergencies, answered by an object of its own.
+
+mod approve;
+mod break_glass;
+mod show;
+
+pub(crate) use approve::approve;
+pub(crate) use break_glass::break_glass;
+pub(crate) use show::{status, why};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config, ResourceExt as _};
+use serde_json::Value;
+use sreg_api::{SecureRegistry, SecureRegistryStatus};
+use sreg_domain::ArmId;
+
+/// Which cluster.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct ClusterArgs {
+    /// Namespace of objects that are named without one. Default: that of the kubeconfig's context
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Context of the kubeconfig. Default: the current one
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The kubeconfig. Default: KUBECONFIG, else ~/.kube/config, else the cluster that this runs in
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// A cluster, and the namespace that is meant where none is named.
+pub(crate) struct Cluster {
+    client: Client,
+    namespace: String,
+}
+
+/// An object as it is shown: whatever does not parse is told, and hides no other.
+pub(crate) struct Object {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    registry: Option<String>,
+    pub(crate) status: Result<SecureRegistryStatus, String>,
+}
+
+/// Nothing waits for ever.
+const CONNECT: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(30);
+
+impl Cluster {
+    /// Finds the cluster. Nothing is sent yet.
+    pub(crate) async fn connect(args: &ClusterArgs) -> Result<Cluster> {
+        let config = config(args).await;
+        let mut config = config.context("find the cluster: name a kubeconfig by --kubeconfig or KUBECONFIG, or use -f FILE with plan, which needs none")?;
+        config.connect_timeout = Some(CONNECT);
+        config.read_timeout = Some(ANSWER);
+        config.write_timeout = Some(ANSWER);
+        // Who waits at a terminal is told at once.
+        config.default_retry = false;
+        let namespace = args
+            .namespace
+            .clone()
+            .unwrap_or_else(|| config.default_namespace.clone());
+        Ok(Cluster {
+            client: Client::try_from(config).context("make a client for the cluster")?,
+            namespace,
+        })
+    }
+
+    /// The object that somebody named by NAME, NAMESPACE/NAME or the id of its registry.
+    pub(crate) async fn object(&self, asked: &str) -> Result<Object> {
+        if let Ok(id) = asked.parse::<ArmId>() {
+            let all = self.objects(None).await?;
+            let mut found = all
+                .into_iter()
+                .filter(|object| object.registry.as_deref().map(str::parse) == Some(Ok(id.clone())));
+            return found
+                .next()
+                .ok_or_else(|| anyhow!("no SecureRegistry of this cluster is about {asked}"));
+        }
+        let (namespace, name) = asked.split_once('/').unwrap_or((&self.namespace, asked));
+        let what = format!("read SecureRegistry {namespace}/{name}");
+        let found = self
+            .registries(Some(namespace))
+            .get_opt(name)
+            .await
+            .map_err(|error| said(&what, &error))?;
+        let Some(found) = found else {
+            bail!(
+                "there is no SecureRegistry {name} in namespace {namespace}: kubectl get secureregistries -A lists them"
+            );
+        };
+        Ok(Object::of(found))
+    }
+
+    /// All objects of a namespace, or of every one.
+    pub(crate) async fn objects(&self, namespace: Option<&str>) -> Result<Vec<Object>> {
+        let listed = self.registries(namespace).list(&ListParams::default()).await;
+        let listed = listed.map_err(|error| said("list SecureRegistries", &error))?;
+        Ok(listed.items.into_iter().map(Object::of).collect())
+    }
+
+    fn registries(&self, namespace: Option<&str>) -> Api<DynamicObject> {
+        let kind = ApiResource::erase::<SecureRegistry>(&());
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
+            None => Api::all_with(self.client.clone(), &kind),
+        }
+    }
+
+    /// Who asks, as the API server knows them: approvals and emergencies must name that.
+    async fn user(&self) -> Result<String> {
+        let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let asked = api.create(&PostParams::default(), &SelfSubjectReview::default()).await;
+        let answer = asked.map_err(|error| said("ask the cluster who you are", &error))?;
+        let user = answer
+            .status
+            .and_then(|status| status.user_info)
+            .and_then(|user| user.username);
+        user.context("ask the cluster who you are: it did not say")
+    }
+}
+
+impl Object {
+    fn of(object: DynamicObject) -> Object {
+        let status = object
+            .data
+            .get("status")
+            .cloned()
+            .unwrap_or_else(|| Value::Object(Default::default()));
+        Object {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            registry: object
+                .data
+                .pointer("/spec/registry/resourceId")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            status: serde_json::from_value(status).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Its status, or why there is none to go by.
+    pub(crate) fn known(&self) -> Result<&SecureRegistryStatus> {
+        match &self.status {
+            Ok(status) => Ok(status),
+            Err(why) => bail!(
+                "the status of {}/{} is of another version ({why}): use the sreg of the operator's version",
+                self.namespace,
+                self.name
+            ),
+        }
+    }
+}
+
+async fn config(args: &ClusterArgs) -> Result<Config> {
+    let options = KubeConfigOptions {
+        context: args.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    Ok(match &args.kubeconfig {
+        Some(path) => {
+            let read = Kubeconfig::read_from(path).with_context(|| format!("read {}", path.display()))?;
+            Config::from_custom_kubeconfig(read, &options).await?
+        }
+        None if args.context.is_some() => Config::from_kubeconfig(&options).await?,
+        None => Config::infer().await?,
+    })
+}
+
+/// What the cluster said, and what to do next.
+fn said(attempt: &str, error: &kube::Error) -> anyhow::Error {
+    let kube::Error::Api(status) = error else {
+        return anyhow!(
+            "{attempt}: the cluster does not answer: {error}; kubectl cluster-info says whether it does at all"
+        );
+    };
+    let next = match status.code {
+        401 => "log in to the cluster again, as for kubectl",
+        403 => {
+            "whoever administers the cluster gives you that right: kubectl auth can-i --list shows those that you have"
+        }
+        404 => "its definitions are not installed in this cluster: docs/install.md",
+        _ => "see kubectl get events",
+    };
+    anyhow!("{attempt}: {}; {next}", status.message)
+}
