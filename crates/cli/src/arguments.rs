@@ -8,7 +8,7 @@ use sreg_api::ChangeKind;
 use sreg_settings::{PlanArgs, duration};
 
 use crate::account::AccountArgs;
-use crate::cluster::ClusterArgs;
+use crate::kubeconfig::ClusterArgs;
 
 /// Looks at Azure Machine Learning registries that are to be private: what the secure-registry-operator would do about them, and why.
 #[derive(Debug, Parser)]

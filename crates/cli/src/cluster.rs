@@ -9,33 +9,17 @@ pub(crate) use approve::approve;
 pub(crate) use break_glass::break_glass;
 pub(crate) use show::{status, why};
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use clap::Args;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 use sreg_api::{SecureRegistry, SecureRegistryStatus};
 use sreg_domain::ArmId;
 
-/// Which cluster.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Cluster")]
-pub struct ClusterArgs {
-    /// Namespace of objects that are named without one. Default: that of the kubeconfig's context
-    #[arg(short, long, value_name = "NAMESPACE")]
-    pub namespace: Option<String>,
-    /// Context of the kubeconfig. Default: the current one
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
-    /// The kubeconfig. Default: KUBECONFIG, else ~/.kube/config, else the cluster that this runs in
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-}
+use crate::kubeconfig::ClusterArgs;
 
 /// A cluster, and the namespace that is meant where none is named.
 pub(crate) struct Cluster {
@@ -58,7 +42,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 impl Cluster {
     /// Finds the cluster. Nothing is sent yet.
     pub(crate) async fn connect(args: &ClusterArgs) -> Result<Cluster> {
-        let config = config(args).await;
+        let config = args.config().await;
         let mut config = config.context("find the cluster: name a kubeconfig by --kubeconfig or KUBECONFIG, or use -f FILE with plan, which needs none")?;
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(ANSWER);
@@ -159,21 +143,6 @@ impl Object {
             ),
         }
     }
-}
-
-async fn config(args: &ClusterArgs) -> Result<Config> {
-    let options = KubeConfigOptions {
-        context: args.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    Ok(match &args.kubeconfig {
-        Some(path) => {
-            let read = Kubeconfig::read_from(path).with_context(|| format!("read {}", path.display()))?;
-            Config::from_custom_kubeconfig(read, &options).await?
-        }
-        None if args.context.is_some() => Config::from_kubeconfig(&options).await?,
-        None => Config::infer().await?,
-    })
 }
 
 /// What the cluster said, and what to do next.

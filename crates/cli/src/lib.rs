@@ -9,6 +9,7 @@ pub mod account;
 pub mod arguments;
 mod cluster;
 mod files;
+pub mod kubeconfig;
 mod names;
 mod plan;
 mod progress;

@@ -325,8 +325,8 @@ spec:
     fn a_mistake_names_the_file_the_document_and_the_field() {
         for (text, said) in [
             (
-                OBJECT.replace("managementPolicy", "managmentPolicy"),
-                "document 1: SecureRegistry contoso: spec.managmentPolicy is no field",
+                OBJECT.replace("managementPolicy", "managePolicy"),
+                "document 1: SecureRegistry contoso: spec.managePolicy is no field",
             ),
             (
                 OBJECT.replace("Observe", "Obey"),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use azure_sim::journal::{Entry, Record};
 use azure_sim::{Running, Seed, ServeOptions, Simulator};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -76,11 +77,8 @@ impl Bench {
 
     fn writes(&self) -> usize {
         let records = self.azure.simulator.records_since(0);
-        let requests = records.iter().filter_map(|record| match &record.entry {
-            azure_sim::journal::Entry::Request(request) => Some(request.write),
-            _ => None,
-        });
-        requests.filter(|write| *write).count()
+        let is_write = |record: &&Record| matches!(&record.entry, Entry::Request(request) if request.write);
+        records.iter().filter(is_write).count()
     }
 }
 

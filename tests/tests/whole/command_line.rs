@@ -7,6 +7,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use azure_sim::journal::{Entry, Record};
 use azure_sim::seed::Seed;
 use azure_sim::{FaultEffect, FaultRule, Running, ServeOptions, Simulator};
 use serde_json::{Value, json};
@@ -216,10 +217,8 @@ async fn kubectl_plans_for_files_without_a_cluster_and_writes_nothing() -> Resul
     );
     let azure = terminal.azure.as_ref().context("its own Azure")?;
     let records = azure.simulator.records_since(0);
-    let writes = records.iter().filter(|record| match &record.entry {
-        azure_sim::journal::Entry::Request(request) => request.write,
-        _ => false,
-    });
+    let is_write = |record: &&Record| matches!(&record.entry, Entry::Request(request) if request.write);
+    let writes = records.iter().filter(is_write);
     ensure!(writes.count() == 0, "a plan has written");
     Ok(())
 }

@@ -123,10 +123,7 @@ fn write_step(mark: &str, step: &PlannedStep, out: &mut String) -> fmt::Result {
 
 /// A text as it is, whatever else as JSON.
 pub(super) fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn write_waits<'a>(heading: &str, waits: impl Iterator<Item = &'a PlannedWait>, out: &mut String) -> fmt::Result {
