@@ -1,14 +1,10 @@
 """`az`, unchanged: the cloud registered by endpoint discovery, then what the guide has people type. Half a gigabyte of
 its own, so only where tools/conformance.sh was started with --with-az."""
 
-import json
-import os
-import subprocess
-
 import pytest
-from simulator import CLIENTS, ML, TENANT, resource
+from azure_cli import AZ, Az
+from simulator import CLIENTS, ML, resource
 
-AZ = os.environ.get("AZ_PYTHON")
 pytestmark = pytest.mark.skipif(not AZ, reason="--with-az was not given")
 
 HUB = resource("Microsoft.Network/virtualNetworks", "hub", "network")
@@ -19,27 +15,8 @@ REGISTRY = resource("Microsoft.MachineLearningServices/registries", "contosoreg"
 
 @pytest.fixture(scope="module")
 def az(azure, tmp_path_factory):
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path_factory.mktemp("home")),
-        "AZURE_CONFIG_DIR": str(tmp_path_factory.mktemp("az")),
-        "AZURE_CORE_COLLECT_TELEMETRY": "no",
-        "AZURE_CORE_INSTANCE_DISCOVERY": "false",
-        "REQUESTS_CA_BUNDLE": azure.ca,
-    }
-
-    def run(*words):
-        command = [AZ, "-m", "azure.cli", *words, "--output", "json"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"az {' '.join(words)}: {done.stderr}"
-        return json.loads(done.stdout) if done.stdout.strip() else None
-
-    run("cloud", "register", "--name", "AzureSim", "--endpoint-resource-manager", azure.base)
-    run("cloud", "set", "--name", "AzureSim")
-    secret = "owner-secret-of-no-worth"
-    run("login", "--service-principal", "--username", CLIENTS["owner"], "--password", secret, "--tenant", TENANT)
-    run("account", "set", "--subscription", "platform")
-    return run
+    folder = tmp_path_factory.mktemp("az")
+    return Az(azure.folder.name, azure.ca, folder, CLIENTS["owner"], "owner-secret-of-no-worth", "platform")
 
 
 def test_what_is_there_is_listed(az):

@@ -198,6 +198,7 @@ class TestPrivateEndpoints:
             (endpoint(group_id="nonsense"), "InvalidPrivateLinkServiceId"),
             (endpoint(subnet=f"{HUB}/subnets/none"), "SubnetNotFound"),
             (endpoint(subnet=f"{HUB}x/subnets/none"), "InvalidResourceReference"),
+            ({**endpoint(), "properties": {**endpoint()["properties"], "ipVersionType": "IPv5"}}, "InvalidRequestFormat"),
             (
                 {"location": "westeurope", "properties": {"subnet": {"id": f"{HUB}/subnets/endpoints"}}},
                 "PrivateEndpointMustHaveOneConnection",

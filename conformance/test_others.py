@@ -104,6 +104,64 @@ class TestRoles:
         assert [p.actions for p in roles.permissions.list_for_resource_group("network")] == [["*"]]
         assert list(roles.deny_assignments.list_for_scope(group("network"))) == []
 
+    GRANTED = "0d000000-0000-4000-8000-000000000001"
+
+    def grant(self, roles, role="Reader", scope=group("network"), name=GRANTED):
+        definition = next(d for d in roles.role_definitions.list(scope) if d.role_name == role)
+        given = {"roleDefinitionId": definition.id, "principalId": OBJECTS["stranger"], "principalType": "ServicePrincipal"}
+        return roles.role_assignments.create(scope, name, {"properties": given})
+
+    def test_a_role_that_is_given_holds_once_it_has_got_about_and_so_does_its_end(self, fresh):
+        azure = fresh("switches: {roleAssignmentDelaySeconds: 300}\n")
+        roles = azure.client(AuthorizationManagementClient, PLATFORM)
+        read = lambda: azure.arm("GET", group("network"), "2022-12-01", who="stranger")[0]
+        later = lambda: azure.ask("POST", "/_sim/clock", {"advanceSeconds": 301})
+        assert read() == 403
+        assert self.grant(roles).principal_id == OBJECTS["stranger"]
+        assert self.GRANTED in [a.name for a in roles.role_assignments.list_for_scope(group("network"))]
+        assert read() == 403, "listed at once, in force later"
+        later()
+        assert read() == 200
+        roles.role_assignments.delete(group("network"), self.GRANTED)
+        assert self.GRANTED not in [a.name for a in roles.role_assignments.list_for_scope(group("network"))]
+        assert read() == 200, "no longer listed, in force for a while"
+        later()
+        assert read() == 403
+
+    def test_what_is_no_assignment_is_refused(self, fresh):
+        roles = fresh().client(AuthorizationManagementClient, PLATFORM)
+        self.grant(roles)
+        for more, status, code in [
+            ({"name": "0d000000-0000-4000-8000-000000000002"}, 409, "RoleAssignmentExists"),
+            ({"name": "reader"}, 400, "InvalidRoleAssignmentId"),
+        ]:
+            with pytest.raises(HttpResponseError) as refusal:
+                self.grant(roles, **more)
+            assert (refusal.value.status_code, refusal.value.error.code) == (status, code)
+        for properties, code in [
+            ({"roleDefinitionId": "x/none", "principalId": OBJECTS["reader"]}, "RoleDefinitionDoesNotExist"),
+            ({"roleDefinitionId": "x/none", "principalId": "nobody"}, "PrincipalNotFound"),
+        ]:
+            with pytest.raises(HttpResponseError) as refusal:
+                roles.role_assignments.create(group("dns"), self.GRANTED, {"properties": properties})
+            assert refusal.value.error.code == code
+
+    def test_a_role_of_ones_own_is_made_given_and_kept_while_it_is_given(self, fresh):
+        azure = fresh()
+        roles = azure.client(AuthorizationManagementClient, PLATFORM)
+        name = "0d000000-0000-4000-8000-0000000000aa"
+        permissions = [{"actions": ["Microsoft.Resources/subscriptions/resourceGroups/read"], "notActions": []}]
+        body = {"properties": {"roleName": "Group reader", "permissions": permissions, "assignableScopes": [group("dns")]}}
+        assert roles.role_definitions.create_or_update(group("dns"), name, body).role_type == "CustomRole"
+        self.grant(roles, "Group reader", group("dns"))
+        assert azure.arm("GET", group("dns"), "2022-12-01", who="stranger")[0] == 200
+        with pytest.raises(HttpResponseError) as refusal:
+            roles.role_definitions.delete(group("dns"), name)
+        assert refusal.value.error.code == "RoleDefinitionHasAssignments"
+        roles.role_assignments.delete(group("dns"), self.GRANTED)
+        roles.role_definitions.delete(group("dns"), name)
+        assert "Group reader" not in [d.role_name for d in roles.role_definitions.list(group("dns"))]
+
 
 class TestLogs:
     QUERY = (

@@ -7,6 +7,7 @@ from azure.mgmt.resource.locks import ManagementLockClient
 from azure.mgmt.resource.policy import PolicyClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.resource.subscriptions import SubscriptionClient
+from azure.mgmt.storage import StorageManagementClient
 from simulator import ML, PLATFORM, TENANT, group, resource
 
 HUB = resource("Microsoft.Network/virtualNetworks", "hub", "network")
@@ -38,6 +39,12 @@ class TestGroups:
         )
         resources.resource_groups.begin_delete("new").result()
         assert not resources.resource_groups.check_existence("new")
+
+    def test_found_by_their_tags(self, resources):
+        resources.resource_groups.update("us", {"tags": {"found": "by tag"}})
+        found = resources.resource_groups.list(filter="tagName eq 'found' and tagValue eq 'by tag'")
+        assert [g.name for g in found] == ["us"]
+        assert list(resources.resource_groups.list(filter="tagName eq 'found' and tagValue eq 'x'")) == []
 
     def test_letters_outside_ascii(self, azure):
         ml = azure.client(ResourceManagementClient, ML)
@@ -78,6 +85,20 @@ class TestResources:
         ] == ["hub", "spoke"]
         assert code_of(lambda: resources.resources.list(filter="nonsense")) == (400, "InvalidFilterInQueryString")
 
+    @pytest.mark.parametrize(
+        "filter, names",
+        [
+            (
+                "resourceType eq 'Microsoft.Network/privateDnsZones' or resourceType eq 'Microsoft.Storage/storageAccounts'",
+                {"privatelink.blob.core.windows.net", "sandboxdata"},
+            ),
+            ("substringof('sandboxim', name)", {"sandboximages"}),
+            ("name eq 'hub' and location eq 'West Europe'", {"hub"}),
+        ],
+    )
+    def test_filters_of_several_conditions(self, resources, filter, names):
+        assert {r.name for r in resources.resources.list(filter=filter)} == names
+
     def test_top_makes_pages(self, resources):
         pages = [list(page) for page in resources.resources.list(top=1).by_page()]
         assert len(pages) > 2 and all(len(page) <= 1 for page in pages)
@@ -97,6 +118,8 @@ class TestResources:
         ).result()
         assert merged.properties.tags["x"] == "y"
         assert resources.tags.get_at_scope(HUB).properties.tags == merged.properties.tags
+        resources.tags.begin_delete_at_scope(HUB).result()
+        assert not resources.tags.get_at_scope(HUB).properties.tags
 
 
 class TestProviders:
@@ -169,6 +192,8 @@ class TestVersions:
             (resource("Microsoft.Network/loadBalancers", "lb", "network"), "2025-01-01", 501, "NotModelledByAzureSim"),
             (f"/subscriptions/{PLATFORM}/nowhere", "2022-12-01", 404, "NotFound"),
             ("/nowhere", "2022-12-01", 404, "MissingSubscription"),
+            ("/subscriptions//resourceGroups/network", "2022-12-01", 400, "InvalidSubscriptionId"),
+            (f"/subscriptions/{PLATFORM}/tagNames", "2022-12-01", 501, "NotModelledByAzureSim"),
         ],
     )
     def test_what_never_was_is_refused_and_what_is_not_modelled_says_so(self, azure, path, version, status, code):
@@ -202,11 +227,101 @@ class TestLocks:
         assert list(locks.management_locks.list_at_resource_group_level("us")) == []
 
 
+    def test_made_and_found_at_a_resource(self, azure):
+        """Of a resource without a parent the client leaves that part of the path empty."""
+        locks = azure.client(ManagementLockClient, PLATFORM).management_locks
+        hub = ["network", "Microsoft.Network", "", "virtualNetworks", "hub"]
+        made = locks.create_or_update_at_resource_level(*hub, "here", {"level": "CanNotDelete", "notes": "hands off"})
+        assert made.notes == "hands off" and "//" not in made.id
+        assert [lock.name for lock in locks.list_at_resource_level(*hub)] == ["here"]
+        locks.delete_at_resource_level(*hub, "here")
+        assert list(locks.list_at_resource_level(*hub)) == []
+
+
+ACCOUNT = "Microsoft.Storage/storageAccounts"
+TAGLESS = {"allOf": [{"field": "type", "equals": ACCOUNT}, {"field": "tags['owner']", "exists": "false"}]}
+
+
+def rule(effect, condition=None, **details):
+    then = {"effect": effect, **({"details": details["details"]} if "details" in details else {})}
+    condition = condition or {"field": "type", "equals": ACCOUNT}
+    return {"properties": {"policyType": "Custom", "mode": "All", "policyRule": {"if": condition, "then": then}}}
+
+
 class TestPolicies:
-    def test_assignments_are_listed(self, azure):
-        policies = azure.client(PolicyClient, PLATFORM)
-        assert list(policies.policy_assignments.list_for_resource_group("network")) == []
-        assert list(policies.policy_definitions.list()) == []
+    """Made with the official client, felt by the official client of storage."""
+
+    @pytest.fixture
+    def there(self, fresh):
+        self.azure = fresh()
+        accounts = self.azure.client(StorageManagementClient, PLATFORM).storage_accounts
+        return self.azure.client(PolicyClient, PLATFORM), accounts
+
+    def assign(self, policies, definition, **more):
+        made = policies.policy_definitions.create_or_update("tried", definition)
+        body = {"properties": {"policyDefinitionId": made.id}, **more}
+        return policies.policy_assignments.create(group("sandbox"), "tried", body)
+
+    def test_nothing_is_assigned_at_first_and_what_is_made_is_listed(self, there):
+        policies, _ = there
+        assert list(policies.policy_assignments.list_for_resource_group("sandbox")) == []
+        made = self.assign(policies, rule("audit"))
+        assert (made.scope, made.enforcement_mode) == (group("sandbox"), "Default")
+        assert [a.name for a in policies.policy_assignments.list_for_resource_group("sandbox")] == ["tried"]
+        assert [d.name for d in policies.policy_definitions.list()] == ["tried"]
+        policies.policy_assignments.delete(group("sandbox"), "tried")
+        assert list(policies.policy_assignments.list_for_resource_group("sandbox")) == []
+
+    def test_deny_stops_a_write_until_the_assignment_goes(self, there):
+        policies, accounts = there
+        self.assign(policies, rule("deny", TAGLESS))
+        write = lambda tags: accounts.update("sandbox", "sandboxdata", {"tags": tags})
+        assert code_of(lambda: [write({"a": "b"})]) == (403, "RequestDisallowedByPolicy")
+        assert write({"owner": "me"}).tags == {"owner": "me"}
+        policies.policy_assignments.delete(group("sandbox"), "tried")
+        assert write({"a": "b"}).tags == {"a": "b"}
+
+    def test_deny_action_stops_a_deletion(self, there):
+        policies, accounts = there
+        self.assign(policies, rule("denyAction", details={"actionNames": ["delete"]}))
+        assert code_of(lambda: [accounts.delete("sandbox", "sandboxdata")]) == (403, "RequestDisallowedByPolicy")
+        assert accounts.get_properties("sandbox", "sandboxdata").name == "sandboxdata"
+
+    def test_append_adds_and_denies_what_it_would_have_to_change(self, there):
+        policies, accounts = there
+        self.assign(policies, rule("append", details=[{"field": "tags['owner']", "value": "finance"}]))
+        assert accounts.update("sandbox", "sandboxdata", {"tags": {"a": "b"}}).tags == {"a": "b", "owner": "finance"}
+        call = lambda: [accounts.update("sandbox", "sandboxdata", {"tags": {"owner": "me"}})]
+        assert code_of(call) == (403, "RequestDisallowedByPolicy")
+
+    def test_modify_needs_an_identity_and_changes_what_is_sent(self, there):
+        policies, accounts = there
+        operation = {"operation": "addOrReplace", "field": f"{ACCOUNT}/publicNetworkAccess", "value": "Disabled"}
+        definition = rule("modify", details={"roleDefinitionIds": [], "operations": [operation]})
+        assert code_of(lambda: [self.assign(policies, definition)]) == (400, "ResourceIdentityRequired")
+        self.assign(policies, definition, identity={"type": "SystemAssigned"}, location="westeurope")
+        after = accounts.update("sandbox", "sandboxdata", {"properties": {"publicNetworkAccess": "Enabled"}})
+        assert after.public_network_access == "Disabled"
+
+    def test_an_exemption_frees_what_it_names(self, there):
+        policies, accounts = there
+        assignment = self.assign(policies, rule("deny", TAGLESS))
+        # This client has no exemptions.
+        exempt = {"properties": {"policyAssignmentId": assignment.id, "exemptionCategory": "Waiver"}}
+        path = f"{STORAGE}/providers/Microsoft.Authorization/policyExemptions/free"
+        assert self.azure.arm("PUT", path, "2022-07-01-preview", exempt)[0] == 201
+        assert accounts.update("sandbox", "sandboxdata", {"tags": {"a": "b"}}).tags == {"a": "b"}
+
+    @pytest.mark.parametrize(
+        "definition, code", [({"properties": {"policyRule": {}}}, "InvalidPolicyRule"), (rule(""), "InvalidPolicyRule")]
+    )
+    def test_what_is_no_policy_is_refused(self, there, definition, code):
+        assert code_of(lambda: [self.assign(there[0], definition)]) == (400, code)
+
+    def test_an_assignment_of_nothing_is_refused(self, there):
+        body = {"properties": {"policyDefinitionId": "/providers/Microsoft.Authorization/policyDefinitions/none"}}
+        call = lambda: [there[0].policy_assignments.create(group("sandbox"), "tried", body)]
+        assert code_of(call) == (404, "PolicyDefinitionNotFound")
 
 
 class TestRights:

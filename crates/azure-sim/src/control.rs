@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::latency::Latencies;
 use crate::operations::Operations;
-use crate::permissions::Principal;
+use crate::permissions::{Assignment, Principal};
 use crate::throttle::{Buckets, Throttling};
 use crate::tokens::Tokens;
 
@@ -15,6 +16,8 @@ use crate::tokens::Tokens;
 pub(crate) struct Control {
     pub(crate) tenant: String,
     pub(crate) principals: Vec<Arc<Principal>>,
+    /// Who has which role, and from when until when.
+    pub(crate) assignments: Vec<Assignment>,
     pub(crate) tokens: Tokens,
     pub(crate) operations: Operations,
     pub(crate) latencies: Latencies,
@@ -37,8 +40,20 @@ impl Control {
         token_lifetime_seconds: u64,
         unregistered: BTreeMap<String, BTreeSet<String>>,
     ) -> Control {
+        let given = |principal: &Arc<Principal>| {
+            let object_id = principal.object_id.clone();
+            let roles = principal.roles.clone().into_iter();
+            roles.map(move |role| Assignment {
+                principal: object_id.clone(),
+                role,
+                name: None,
+                from: Duration::ZERO,
+                removed: None,
+            })
+        };
         Control {
             tenant,
+            assignments: principals.iter().flat_map(given).collect(),
             principals,
             tokens: Tokens::new(token_lifetime_seconds),
             operations: Operations::default(),
@@ -56,6 +71,20 @@ impl Control {
     pub(crate) fn every_other_read(&mut self) -> bool {
         self.reads += 1;
         self.reads % 2 == 1
+    }
+
+    /// The principal with this object id, with the roles that it has at this time.
+    pub(crate) fn principal_at(&self, object_id: &str, now: Duration) -> Option<Arc<Principal>> {
+        let found = self.principal(object_id)?;
+        let own = self
+            .assignments
+            .iter()
+            .filter(|a| a.principal.eq_ignore_ascii_case(object_id) && a.holds(now));
+        let roles = own.map(|a| a.role.clone()).collect();
+        Some(Arc::new(Principal {
+            roles,
+            ..Principal::clone(&found)
+        }))
     }
 
     /// The principal with this object id.

@@ -9,6 +9,8 @@ mod control;
 mod control_api;
 pub mod data_plane;
 mod discovery;
+pub mod environment;
+mod exchange;
 pub mod faults;
 mod hands;
 pub mod journal;

@@ -1,9 +1,11 @@
-//! `azure-sim serve`: reads a seed, serves until SIGINT or SIGTERM.
+//! `azure-sim serve`: reads a seed, serves until SIGINT or SIGTERM. `azure-sim env`: how clients are told of it.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use azure_sim::environment::Audience;
 use azure_sim::{Running, Seed, ServeOptions, Simulator};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +32,27 @@ enum Command {
         #[arg(long)]
         state_dir: Option<PathBuf>,
     },
+    /// Print the lines of shell that point a client at a running simulator. Sign-in is by AZURE_CLIENT_ID and AZURE_CLIENT_SECRET.
+    Env {
+        /// Folder that `serve` was given as --state-dir.
+        #[arg(long)]
+        state_dir: PathBuf,
+        /// Whose configuration.
+        #[arg(long, value_enum)]
+        r#for: Client,
+    },
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Client {
+    /// The Azure command line.
+    Az,
+    /// Azure's SDKs.
+    Sdk,
+    /// Terraform's azurerm and azapi.
+    Terraform,
+    /// Tools that know the public cloud's own addresses only.
+    PublicCloud,
 }
 
 #[tokio::main]
@@ -41,11 +64,23 @@ async fn main() -> anyhow::Result<()> {
         .init();
     // A second installation only says that there is one.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let Command::Serve {
-        seed,
-        listen,
-        state_dir,
-    } = Arguments::parse().command;
+    let (seed, listen, state_dir) = match Arguments::parse().command {
+        Command::Serve {
+            seed,
+            listen,
+            state_dir,
+        } => (seed, listen, state_dir),
+        Command::Env { state_dir, r#for } => {
+            let audience = match r#for {
+                Client::Az => Audience::Az,
+                Client::Sdk => Audience::Sdk,
+                Client::Terraform => Audience::Terraform,
+                Client::PublicCloud => Audience::PublicCloud,
+            };
+            let lines = azure_sim::environment::shell_lines(&state_dir, audience)?;
+            return std::io::stdout().write_all(lines.as_bytes()).context("print");
+        }
+    };
     let mut terminated = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
     let seed = Seed::load(&seed).with_context(|| format!("load {}", seed.display()))?;

@@ -1,5 +1,7 @@
 //! Who may do what: roles of the seed, the grant of `assignedIdentities`, and deny assignments. Pure questions.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::arm::answer::ArmError;
@@ -16,6 +18,29 @@ pub(crate) struct Role {
     pub(crate) actions: Vec<String>,
     /// Actions taken away again.
     pub(crate) not_actions: Vec<String>,
+    /// Name of the definition that it was assigned by; none for a seed's.
+    pub(crate) definition: Option<String>,
+}
+
+/// A role, given to a principal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    /// Object id of whom it was given.
+    pub(crate) principal: String,
+    pub(crate) role: Role,
+    /// The GUID that it was made with; none for a seed's.
+    pub(crate) name: Option<String>,
+    /// From when on it holds.
+    pub(crate) from: Duration,
+    /// Taken away, and until when it holds nevertheless.
+    pub(crate) removed: Option<Duration>,
+}
+
+impl Assignment {
+    /// Whether it holds at this time.
+    pub(crate) fn holds(&self, now: Duration) -> bool {
+        self.from <= now && self.removed.is_none_or(|until| now < until)
+    }
 }
 
 /// Somebody who can sign in.
@@ -25,6 +50,7 @@ pub(crate) struct Principal {
     pub(crate) client_id: String,
     pub(crate) client_secret: Option<String>,
     pub(crate) federated: Vec<crate::seed::FederatedCredential>,
+    /// What it has now; see [`Assignment`].
     pub(crate) roles: Vec<Role>,
 }
 

@@ -2,20 +2,12 @@
 //! client needs to know stands in a file of the state folder.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -25,10 +17,9 @@ use url::Url;
 
 use crate::CertificateAuthority;
 use crate::data_plane::{self, NetworkPorts};
-use crate::simulator::{ConnectionDropped, Simulator};
+use crate::exchange::exchange;
+use crate::simulator::Simulator;
 
-/// Bodies above this are refused.
-const BODY_LIMIT: usize = 4 * 1024 * 1024;
 /// How long streams may take to end at a stop.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -181,41 +172,10 @@ async fn accept(
 }
 
 async fn connection(simulator: Simulator, stream: TcpStream, tls: TlsAcceptor, stop: CancellationToken) {
-    let ended = async {
-        stream.set_nodelay(true).ok();
-        let stream = tls.accept(stream).await?;
-        let cut = CancellationToken::new();
-        let service = service_fn(|request| answer(simulator.clone(), cut.clone(), request));
-        let server = auto::Builder::new(TokioExecutor::new());
-        tokio::select! {
-            served = server.serve_connection(TokioIo::new(stream), service) => served.map_err(std::io::Error::other),
-            () = cut.cancelled() => Ok(()),
-        }
-    };
     tokio::select! {
         () = stop.cancelled() => {}
-        ended = ended => if let Err(error) = ended {
+        ended = exchange(simulator, stream, tls) => if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
         }
     }
-}
-
-/// One exchange. A dropped answer cuts the whole connection, as a broken line would.
-async fn answer(
-    simulator: Simulator,
-    cut: CancellationToken,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
-        let mut refused = Response::new(Full::default());
-        *refused.status_mut() = http::StatusCode::PAYLOAD_TOO_LARGE;
-        return Ok(refused);
-    };
-    let response = simulator.handle(Request::from_parts(parts, body.to_bytes())).await;
-    if response.extensions().get::<ConnectionDropped>().is_some() {
-        cut.cancel();
-        std::future::pending::<()>().await;
-    }
-    Ok(response.map(Full::new))
 }

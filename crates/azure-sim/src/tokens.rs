@@ -85,7 +85,8 @@ pub(crate) fn check(control: &Control, token: &str, clock: &Clock) -> Result<(Ar
         );
         return Err(ArmError::new(401, "ExpiredAuthenticationToken", said));
     }
-    let principal = control.principal(&grant.object_id).ok_or_else(invalid)?;
+    let found = control.principal_at(&grant.object_id, clock.now());
+    let principal = found.ok_or_else(invalid)?;
     Ok((principal, grant.audience.clone()))
 }
 

@@ -138,6 +138,8 @@ pub struct Switches {
     pub caller_addresses_with_port: bool,
     /// How many items a page of a list holds at most.
     pub page_size: u32,
+    /// How long a change of a role assignment takes to get about, in simulated seconds.
+    pub role_assignment_delay_seconds: u64,
     /// How long a deleted zone link is still there after its operation ended, in simulated seconds (trap 15).
     pub link_deletion_lag_seconds: u64,
 }
@@ -213,6 +215,7 @@ impl Default for Switches {
             serialise_endpoints: true,
             caller_addresses_with_port: false,
             page_size: 100,
+            role_assignment_delay_seconds: 0,
             link_deletion_lag_seconds: 0,
         }
     }

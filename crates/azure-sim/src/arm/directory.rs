@@ -6,13 +6,12 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, ArmError};
 use super::call::Call;
+use super::filter::{Filter, OF_RESOURCES};
 use super::path::name_of;
 use super::rendering::render;
 use super::versions;
-use crate::json::text;
 use crate::permissions::allowed;
 use crate::regions::REGIONS;
-use crate::targets::region;
 use crate::world::{Resource, World};
 
 /// Answers `/tenants`: the caller's own.
@@ -59,8 +58,7 @@ pub(crate) fn serve_locations(call: &Call<'_>) -> Result<Answer, ArmError> {
     Ok(Answer::list(REGIONS.iter().map(location).collect()))
 }
 
-/// Answers lists of resources of every type, below a subscription or a resource group. `$filter` knows `resourceType`,
-/// `resourceGroup`, `location`, `name` and tags, each compared for equality.
+/// Answers lists of resources of every type, below a subscription or a resource group.
 ///
 /// # Errors
 /// 400 for a filter that nobody understands.
@@ -69,13 +67,12 @@ pub(crate) fn serve_resources(call: &Call<'_>) -> Result<Answer, ArmError> {
     let scope = call.path.text.rsplit_once('/').map_or("", |(scope, _)| scope);
     let wanted = call
         .parameter("$filter")
-        .map(conditions)
-        .transpose()?
-        .unwrap_or_default();
+        .map(|f| Filter::parse(f, OF_RESOURCES))
+        .transpose()?;
     let expands = call.parameter("$expand").unwrap_or("").to_ascii_lowercase();
     let fits = |r: &&Resource| {
         is_tracked(r)
-            && wanted.iter().all(|(field, value)| holds(r, field, value))
+            && wanted.as_ref().is_none_or(|filter| filter.passes(&r.kind, &r.body))
             && allowed(
                 call.world,
                 &call.principal,
@@ -113,60 +110,6 @@ fn brief(world: &World, resource: &Resource, expands: &str) -> Value {
             .unwrap_or(json!("Succeeded"));
     }
     item
-}
-
-/// A filter taken apart into field and value: `a eq 'b' and c eq 'd'`.
-pub(crate) fn conditions(filter: &str) -> Result<Vec<(String, String)>, ArmError> {
-    let invalid = || {
-        let said = format!("Invalid $filter '{filter}' specified in the query string.");
-        ArmError::new(400, "InvalidFilterInQueryString", said)
-    };
-    let condition = |part: &str| {
-        let (field, value) = part.trim().split_once(" eq ").ok_or_else(invalid)?;
-        let value = value
-            .trim()
-            .strip_prefix('\'')
-            .and_then(|v| v.strip_suffix('\''))
-            .ok_or_else(invalid)?;
-        Ok((field.trim().to_ascii_lowercase(), value.replace("''", "'")))
-    };
-    let mut all = filter.split(" and ").map(condition).collect::<Result<Vec<_>, _>>()?;
-    // A tag stands in two conditions.
-    if let [(name, tag), (of, value)] = all.as_slice()
-        && name == "tagname"
-        && of == "tagvalue"
-    {
-        all = vec![(format!("tag:{tag}"), value.clone())];
-    }
-    let known = ["resourcetype", "resourcegroup", "location", "name", "tagname"];
-    match all
-        .iter()
-        .all(|(field, _)| known.contains(&field.as_str()) || field.starts_with("tag:"))
-    {
-        true => Ok(all),
-        false => Err(invalid()),
-    }
-}
-
-fn holds(resource: &Resource, field: &str, value: &str) -> bool {
-    let tags = resource.body.get("tags").and_then(Value::as_object);
-    match field {
-        "resourcetype" => resource.kind.eq_ignore_ascii_case(value),
-        "resourcegroup" => resource
-            .id
-            .split('/')
-            .nth(4)
-            .is_some_and(|g| g.eq_ignore_ascii_case(value)),
-        "location" => region(text(&resource.body, "/location")) == region(value),
-        "name" => name_of(&resource.id).eq_ignore_ascii_case(value),
-        "tagname" => tags.is_some_and(|t| t.keys().any(|k| k.eq_ignore_ascii_case(value))),
-        _ => field.strip_prefix("tag:").is_some_and(|tag| {
-            tags.is_some_and(|t| {
-                t.iter()
-                    .any(|(k, v)| k.eq_ignore_ascii_case(tag) && v.as_str() == Some(value))
-            })
-        }),
-    }
 }
 
 /// Answers `…/providers`: all that are served.
@@ -228,37 +171,5 @@ fn only_read(call: &Call<'_>) -> Result<(), ArmError> {
     match call.method == Method::GET {
         true => Ok(()),
         false => Err(call.no_such_method()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_are_taken_apart_or_refused() {
-        let read = |filter: &str| conditions(filter).ok();
-        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(
-            read("resourceType eq 'Microsoft.Storage/x'"),
-            Some(vec![pair("resourcetype", "Microsoft.Storage/x")])
-        );
-        assert_eq!(
-            read("tagName eq 'a' and tagValue eq 'b'"),
-            Some(vec![pair("tag:a", "b")])
-        );
-        for nonsense in [
-            "",
-            "resourceType",
-            "resourceType eq x",
-            "colour eq 'x'",
-            "substringof('a', name)",
-        ] {
-            assert_eq!(
-                conditions(nonsense).unwrap_err().code,
-                "InvalidFilterInQueryString",
-                "{nonsense}"
-            );
-        }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod connections;
 mod container_registries;
 mod directory;
 pub(crate) mod endpoint_addresses;
+mod filter;
 mod firewall;
 pub(crate) mod locks;
 mod metadata;
@@ -23,7 +24,7 @@ pub(crate) mod record_sets;
 pub(crate) mod registries;
 pub(crate) mod registry_accounts;
 pub(crate) mod rendering;
-mod roles;
+pub(crate) mod roles;
 pub(crate) mod scopes;
 mod storage;
 pub(crate) mod tags;
@@ -130,6 +131,7 @@ fn answer(
     if polled.is_some() || is_provider(&path) {
         versions::required(version)?;
     } else if kind.is_empty() {
+        path.subscription.as_deref().map_or(Ok(()), check_subscription)?;
         return Err(nowhere(request.path));
     } else {
         versions::check(check_kind(&kind), version, world.switches.newest_api_versions)?;
@@ -190,9 +192,26 @@ fn is_provider(path: &ArmPath) -> bool {
     path.namespace.is_some() && path.names.is_empty() && (path.types.is_empty() || registers(&path.types))
 }
 
+/// Refuses what is no subscription's id, such as the word after one that was left out.
+fn check_subscription(subscription: &str) -> Result<(), ArmError> {
+    if uuid::Uuid::parse_str(subscription).is_ok() {
+        return Ok(());
+    }
+    let said = format!("The provided subscription identifier '{subscription}' is malformed or invalid.");
+    Err(ArmError::new(400, "InvalidSubscriptionId", said))
+}
+
+/// What ARM answers itself below a subscription or a resource group, and the simulator does not.
+const UNMODELLED_WORDS: &[&str] = &["exporttemplate", "moveresources", "tagnames", "validatemoveresources"];
+
 /// 404 for a path that leads nowhere, as ARM words it.
 fn nowhere(path: &str) -> ArmError {
-    if path.to_ascii_lowercase().starts_with("/subscriptions/") {
+    let lower = path.to_ascii_lowercase();
+    let known = |word: &&&str| lower.split('/').skip(3).any(|segment| segment == **word);
+    if let Some(word) = UNMODELLED_WORDS.iter().find(known) {
+        return ArmError::not_modelled(&format!("'{word}'"));
+    }
+    if lower.starts_with("/subscriptions/") {
         let said = format!("The requested path '{path}' was not found.");
         return ArmError::new(404, "NotFound", said);
     }
@@ -291,6 +310,7 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
     if let Some(subscription) = &subscription
         && call.world.get(&format!("/subscriptions/{subscription}")).is_none()
     {
+        check_subscription(subscription)?;
         let said = format!("The subscription '{subscription}' could not be found.");
         return Err(ArmError::new(404, "SubscriptionNotFound", said));
     }

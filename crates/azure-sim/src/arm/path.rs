@@ -3,7 +3,7 @@
 /// A request path below ARM, without its query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ArmPath {
-    /// The whole path as sent, no trailing slash.
+    /// The whole path as sent, without empty segments.
     pub(crate) text: String,
     /// Subscription id, as sent.
     pub(crate) subscription: Option<String>,
@@ -20,13 +20,14 @@ pub(crate) struct ArmPath {
 }
 
 impl ArmPath {
-    /// Takes a path apart. `None` when it is none of ARM's forms.
+    /// Takes a path apart. `None` when it is none of ARM's forms. Empty segments count for nothing, as in Azure: clients put a
+    /// whole id after a slash, and leave a parent's path empty.
     pub(crate) fn parse(path: &str) -> Option<ArmPath> {
-        let text = path.trim_end_matches('/').to_owned();
-        if text.contains("//") || !text.starts_with('/') {
+        if !path.starts_with('/') {
             return None;
         }
-        let segments: Vec<&str> = text.split('/').skip(1).collect();
+        let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+        let text: String = segments.iter().map(|s| format!("/{s}")).collect();
         let named = |at: usize, word: &str| segments.get(at).is_some_and(|s| s.eq_ignore_ascii_case(word));
         let subscription = named(0, "subscriptions").then(|| segments.get(1)).flatten();
         let group = named(2, "resourceGroups").then(|| segments.get(3)).flatten();
@@ -171,7 +172,25 @@ mod tests {
         let denied =
             ArmPath::parse("/subscriptions/s/resourceGroups/g/providers/Microsoft.Authorization/denyAssignments");
         assert_eq!(denied.unwrap().scope, "/subscriptions/s/resourceGroups/g");
-        assert_eq!(ArmPath::parse("/subscriptions//x"), None);
+        assert_eq!(ArmPath::parse("subscriptions/x"), None);
+    }
+
+    #[test]
+    fn empty_segments_count_for_nothing() {
+        let read = |path: &str| ArmPath::parse(path).unwrap();
+        let whole = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/hub";
+        for spelled in [
+            format!("/{whole}"),
+            format!("{whole}/"),
+            whole.replace("/virtualNetworks", "//virtualNetworks"),
+        ] {
+            assert_eq!(read(&spelled), read(whole), "{spelled}");
+        }
+        // A subscription left out is one with the name of what follows, and is refused as such.
+        assert_eq!(
+            read("/subscriptions//resourceGroups/g").subscription.as_deref(),
+            Some("resourceGroups")
+        );
     }
 
     #[test]

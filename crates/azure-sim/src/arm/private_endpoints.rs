@@ -76,6 +76,17 @@ fn check(call: &Call<'_>, id: &str) -> Result<Wanted, ArmError> {
         let said = "Creating private endpoints in the managed resource group of a registry is not permitted.";
         return Err(ArmError::new(403, "DenyAssignmentAuthorizationFailed", said));
     }
+    let version = text(&body, "/properties/ipVersionType");
+    if !["", "IPv4"].contains(&version) {
+        return Err(match ["IPv6", "DualStack"].contains(&version) {
+            true => ArmError::not_modelled(&format!("private endpoints with addresses of {version}")),
+            false => ArmError::new(
+                400,
+                "InvalidRequestFormat",
+                format!("'{version}' is no ipVersionType: IPv4, IPv6, DualStack."),
+            ),
+        });
+    }
     let own = ("Microsoft.Network/privateEndpoints/write", id);
     let subnet = check_subnet(call, &body, id)?;
     call.require_linked("Microsoft.Network/virtualNetworks/subnets/join/action", &subnet, own)?;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, ArmError};
 use super::call::{Call, Headers};
+use super::filter::{Filter, OF_GROUPS};
 use super::path::name_of;
 use crate::json::set;
 use crate::latency::Work;
@@ -17,10 +18,15 @@ pub(crate) fn serve_group(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     match call.method.as_str() {
         "GET" if call.path.is_collection() => {
             let prefix = call.path.text.rsplit_once('/').map_or("", |(p, _)| p).to_owned();
+            let wanted = call
+                .parameter("$filter")
+                .map(|f| Filter::parse(f, OF_GROUPS))
+                .transpose()?;
             let groups = call
                 .world
                 .below(&prefix)
-                .filter(|r| r.kind == "microsoft.resources/resourcegroups");
+                .filter(|r| r.kind == "microsoft.resources/resourcegroups")
+                .filter(|r| wanted.as_ref().is_none_or(|filter| filter.passes(&r.kind, &r.body)));
             Ok(Answer::list(groups.map(|g| g.body.clone()).collect()))
         }
         "GET" => match call.world.get(&id) {
@@ -133,7 +139,7 @@ pub(crate) fn asks_no_right(kind: &str, list: bool) -> bool {
 /// Answers policy assignments, definitions and exemptions: those that hold at the scope.
 pub(crate) fn serve_policies(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     if call.method != http::Method::GET {
-        return Err(call.no_such_method());
+        return super::policies::write(call);
     }
     if !call.path.is_collection() {
         return call.read();

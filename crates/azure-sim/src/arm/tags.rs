@@ -30,6 +30,10 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
             call.edit(&scope, |body| body["tags"] = tags);
             Ok(answer(call, &after))
         }
+        Method::DELETE => {
+            call.edit(&scope, |body| body["tags"] = json!({}));
+            Ok(Answer::empty(200))
+        }
         _ => Err(call.no_such_method()),
     }
 }

@@ -140,11 +140,14 @@ pub(crate) fn check(kind: &str, version: Option<&str>, newest: bool) -> Result<(
     ))
 }
 
+/// What ARM answers itself below a provider's namespace, and the simulator does not.
+const OF_PROVIDERS: &[&str] = &["providerpermissions", "resourcetypes", "unregister"];
+
 fn unknown_type(kind: &str, version: &str) -> ArmError {
-    if is_unmodelled(kind) {
+    let (asked, name) = kind.split_once('/').unwrap_or((kind, ""));
+    if is_unmodelled(kind) || OF_PROVIDERS.contains(&name) {
         return ArmError::not_modelled(&format!("the resource type '{kind}'"));
     }
-    let (asked, name) = kind.split_once('/').unwrap_or((kind, ""));
     if namespace(asked).is_none() {
         return ArmError::new(
             404,

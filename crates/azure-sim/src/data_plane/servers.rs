@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -173,6 +174,14 @@ impl Arrival {
 }
 
 impl Plane {
+    /// Serves the control plane under one of the cloud's own names, to the end of the stream.
+    pub(super) async fn serve_control_plane(&self, stream: TcpStream, name: String) -> anyhow::Result<()> {
+        let mut config = self.ca.server_config(&[name])?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let served = crate::exchange::exchange(self.sim.clone(), stream, Arc::new(config).into());
+        served.await.context("serve the control plane")
+    }
+
     /// The TLS configuration for these names, made at the first use.
     fn config_for(&self, names: &[String]) -> Result<Arc<ServerConfig>, CertificateError> {
         let mut configs = self.configs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

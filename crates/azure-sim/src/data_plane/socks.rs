@@ -41,6 +41,14 @@ pub(super) async fn serve_client(port: Port, mut stream: TcpStream) -> anyhow::R
         Socks5Command::UDPAssociate => return associate(&port, proto, target).await,
         Socks5Command::TCPBind => return Ok(proto.reply_error(&ReplyError::CommandNotSupported).await?),
     }
+    if let TargetAddr::Domain(name, 443) = &target
+        && port.takes_names
+        && is_clouds_own(name)
+    {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        proto.reply_success(BOUND).await?;
+        return port.plane.serve_control_plane(stream, name).await;
+    }
     let (address, number) = match destination(&port, &target) {
         Ok(found) => found,
         Err(error) => return Ok(proto.reply_error(&error).await?),
@@ -72,6 +80,20 @@ pub(super) async fn serve_client(port: Port, mut stream: TcpStream) -> anyhow::R
             Ok(())
         }
     }
+}
+
+/// Names under which the public cloud's own services are known: for tools that know no other cloud, and no other address of it.
+const CLOUDS_OWN: &[&str] = &[
+    "management.azure.com",
+    "login.microsoftonline.com",
+    "login.windows.net",
+    "api.loganalytics.io",
+    "api.loganalytics.azure.com",
+];
+
+fn is_clouds_own(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    CLOUDS_OWN.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// The address that a client wants to reach; names only where the port takes them.

@@ -404,29 +404,22 @@ impl Builder<'_> {
             },
         };
         let (mut actions, mut not_actions) = (role.actions.clone(), role.not_actions.clone());
-        match role.role.as_deref() {
-            Some("Owner") => actions.push("*".into()),
-            Some("Contributor") => {
-                actions.push("*".into());
-                not_actions.extend([
-                    "Microsoft.Authorization/*/write".into(),
-                    "Microsoft.Authorization/*/delete".into(),
-                ]);
-            }
-            Some("Reader") => actions.push("*/read".into()),
-            Some(other) => {
+        if let Some(name) = role.role.as_deref() {
+            let Some((allowed, taken_away)) = crate::arm::roles::built_in(name) else {
                 self.fault(
                     field,
-                    format!("role '{other}' is none of Owner, Contributor, Reader; list its actions"),
+                    format!("role '{name}' is none of Owner, Contributor, Reader; list its actions"),
                 );
                 return None;
-            }
-            None => {}
+            };
+            actions.extend(allowed);
+            not_actions.extend(taken_away);
         }
         Some(Role {
             scope,
             actions,
             not_actions,
+            definition: None,
         })
     }
 }

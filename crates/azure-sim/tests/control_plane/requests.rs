@@ -111,10 +111,16 @@ async fn api_versions_are_demanded_and_checked_by_type() {
             "ResourceGroupNotFound",
         ),
         (
-            "/subscriptions/none/resourceGroups/ml/providers/Microsoft.Network/privateEndpoints/x".into(),
+            "/subscriptions/0a000000-0000-4000-8000-00000000dead/resourceGroups/ml/providers/Microsoft.Network/privateEndpoints/x".into(),
             NETWORK,
             404,
             "SubscriptionNotFound",
+        ),
+        (
+            "/subscriptions//resourceGroups/ml/providers/Microsoft.Network/privateEndpoints/x".into(),
+            NETWORK,
+            400,
+            "InvalidSubscriptionId",
         ),
     ] {
         let reply = azure.get(&id, version).await;

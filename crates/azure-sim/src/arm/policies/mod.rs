@@ -1,8 +1,9 @@
-//! Azure Policy, as far as the operator meets it (azure.md §4.2, §6.3, §8.1): assignments that deny a write, that change what was
-//! sent before anybody sees it, and that make zone groups for new endpoints some time after them.
+//! Azure Policy, as far as the operator meets it (azure.md §4.2, §6.3, §8.1): assignments that deny a write or a deletion, that
+//! change what was sent before anybody sees it, and that make zone groups for new endpoints some time after them.
 
 mod conditions;
 mod modify;
+mod writing;
 mod zone_groups;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::permissions::within;
 use crate::world::{World, key};
 
 pub(crate) use modify::modify;
+pub(crate) use writing::write;
 pub(crate) use zone_groups::plan_zone_groups;
 
 /// Whether something on a scope holds for a resource. There is one tree of management groups, above everything.
@@ -110,19 +112,36 @@ fn applying<'a>(world: &'a World, resource: &Written, now: jiff::Timestamp) -> V
     all
 }
 
-/// Refuses a PUT or PATCH that an assigned policy denies.
+/// Refuses a PUT or PATCH that an assigned policy denies, and a DELETE whose action one denies.
 pub(crate) fn check(call: &Call<'_>) -> Result<(), ArmError> {
-    let Some(resource) = written(call)? else { return Ok(()) };
+    let deletes = call.method == http::Method::DELETE;
+    let resource = match deletes {
+        true => standing(call),
+        false => written(call)?,
+    };
+    let Some(resource) = resource else { return Ok(()) };
     let all = applying(call.world, &resource, call.clock.at(call.now));
-    match all.iter().find(|p| p.has_effect("deny")) {
-        Some(policy) => Err(refusal(
-            call,
-            &policy.assignment.id,
-            &policy.assignment.body,
-            policy.definition,
-        )),
+    let stops = |p: &&Applied<'_>| match deletes {
+        true => {
+            let names = list(&p.rule, "/then/details/actionNames");
+            p.has_effect("denyAction") && names.iter().any(|n| n.as_str() == Some("delete"))
+        }
+        false => p.has_effect("deny"),
+    };
+    match all.iter().find(stops) {
+        Some(policy) => Err(refusal(call, policy)),
         None => Ok(()),
     }
+}
+
+/// The resource that a DELETE would remove.
+fn standing(call: &Call<'_>) -> Option<Written> {
+    let found = call.world.get(&call.path.text)?;
+    Some(Written {
+        id: found.id.clone(),
+        kind: super::versions::spelled(&found.kind),
+        body: found.body.clone(),
+    })
 }
 
 /// Whether an assignment is enforced for a resource.
@@ -204,7 +223,9 @@ fn is_exempt(world: &World, assignment: &str, reference: &str, resource: &str, n
     })
 }
 
-fn refusal(call: &Call<'_>, assignment_id: &str, assignment: &Value, definition: &Value) -> ArmError {
+fn refusal(call: &Call<'_>, policy: &Applied<'_>) -> ArmError {
+    let (assignment_id, assignment) = (policy.assignment.id.as_str(), &policy.assignment.body);
+    let definition = policy.definition;
     let definition_id = text(definition, "/id");
     let mut looked_at = Vec::new();
     fields(&definition["properties"]["policyRule"]["if"], &mut looked_at);
@@ -224,7 +245,7 @@ fn refusal(call: &Call<'_>, assignment_id: &str, assignment: &Value, definition:
         "info": {
             "policyAssignmentId": assignment_id, "policyAssignmentName": name_of(assignment_id),
             "policyDefinitionId": definition_id, "policyDefinitionName": name_of(definition_id),
-            "policyDefinitionEffect": "deny", "evaluationDetails": {"evaluatedExpressions": expressions},
+            "policyDefinitionEffect": policy.effect, "evaluationDetails": {"evaluatedExpressions": expressions},
         },
     }));
     error
