@@ -52,17 +52,17 @@ class Recorder(SansIOHTTPPolicy):
 
 
 class Simulator:
-    """A running azure-sim with `changes` to its seed, as lines of YAML after those of world.yaml."""
+    """A running azure-sim with `changes` to its seed, as lines of YAML after those of world.yaml, or of another world."""
 
-    def __init__(self, changes=""):
+    def __init__(self, changes="", world=None, patience=20):
         self.folder = tempfile.TemporaryDirectory(prefix="azure-sim-")
         seed = pathlib.Path(self.folder.name, "seed.yaml")
-        seed.write_text((HERE / "world.yaml").read_text() + changes)
+        seed.write_text((world or (HERE / "world.yaml").read_text()) + changes)
         self.log = open(pathlib.Path(self.folder.name, "log"), "w+")
         command = [os.environ["AZURE_SIM"], "serve", "--seed", str(seed), "--state-dir", self.folder.name]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         state = pathlib.Path(self.folder.name, "azure-sim.json")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + patience
         while not state.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.log.seek(0)
