@@ -1,6 +1,6 @@
 //! What clients have to be told so that they ask a running simulator: shell lines for `az`, the SDKs, Terraform, and tools that know
-//! the public cloud only, made from the file that it writes when it starts. Who signs in is the reader's choice: `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET` of one of
-//! the seed's principals.
+//! the public cloud only, made from the file that it writes when it starts. Who signs in is the reader's choice: `AZURE_CLIENT_ID`
+//! and `AZURE_CLIENT_SECRET` of one of the seed's principals.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -34,6 +34,8 @@ pub(super) struct Builder<'a> {
     pub(super) seed: &'a Seed,
     pub(super) world: World,
     faults: Vec<SeedError>,
+    /// Names of registries, lower case: one each in the tenant.
+    registry_names: BTreeSet<String>,
 }
 
 /// Builds the world.
@@ -48,6 +50,7 @@ pub(crate) fn build(seed: &Seed) -> Beginning {
         seed,
         world,
         faults: Vec::new(),
+        registry_names: BTreeSet::new(),
     };
     builder.everything();
     let principals = builder.principals();
@@ -277,7 +280,7 @@ impl Builder<'_> {
             "{scope}/providers/Microsoft.MachineLearningServices/registries/{}",
             registry.name
         );
-        if registries::by_name(&self.world, &registry.name).is_some() {
+        if !self.registry_names.insert(registry.name.to_ascii_lowercase()) {
             self.fault(field, "the name is used twice in the tenant");
             return;
         }
@@ -304,6 +307,9 @@ impl Builder<'_> {
         if let Err(error) = registries::materialise(&mut self.world, &id, START) {
             self.fault(field, text(&error, "/message").to_owned());
         }
+        // Nobody asks how a world began; of a large one that would be more than the world itself.
+        self.world.unwritten.clear();
+        self.world.earlier_bodies.clear();
     }
 
     /// Object id of a principal by name; any other text is an object id.
