@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 use sreg_domain::action::Edit;
-use sreg_domain::network_rules::{rule_set_name, rules_of};
+use sreg_domain::network_rules::rules_of;
+use sreg_domain::target::row;
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
 use crate::json::{self, id, list, text, with_object};
@@ -40,7 +41,9 @@ impl Edited {
         let mut edited = self.clone();
         let out: Vec<String> = rules.iter().map(NetworkRule::key).collect();
         let properties = edited.body.get_mut("properties");
-        let set = rule_set_name(kind).and_then(|name| properties?.get_mut(name)?.as_object_mut());
+        let set = row(kind)
+            .rule_set
+            .and_then(|name| properties?.get_mut(name)?.as_object_mut());
         for (list, value) in set.into_iter().flatten() {
             let known = RuleKind::LISTS.into_iter().find(|(_, name, _)| name == list);
             if let (Some((kind, _, field)), Value::Array(entries)) = (known, value) {

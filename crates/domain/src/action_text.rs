@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::action::{Action, AzureAction, ClusterAction, Edit};
 use crate::ids::{ArmId, Location};
-use crate::target::{EndpointGroup, TargetKind};
+use crate::target::{EndpointGroup, TargetKind, row};
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,11 +167,7 @@ pub fn listed(tags: &BTreeMap<String, String>) -> String {
 
 /// What a target is called in a sentence.
 fn kind(target: TargetKind) -> &'static str {
-    match target {
-        TargetKind::Registry => "registry",
-        TargetKind::Storage => "storage account",
-        TargetKind::ContainerRegistry => "container registry",
-    }
+    row(target).noun
 }
 
 fn service(group: EndpointGroup, target: &ArmId) -> String {

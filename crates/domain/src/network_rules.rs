@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::target::TargetKind;
+use crate::azure_text::{DefaultAction, PublicNetworkAccess};
+use crate::target::{TargetKind, row};
 
 /// What a rule goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,18 +83,34 @@ impl fmt::Display for NetworkRule {
     }
 }
 
-/// Name of the rule set among a target's network settings; a registry has none.
-pub fn rule_set_name(target: TargetKind) -> Option<&'static str> {
-    match target {
-        TargetKind::Registry => None,
-        TargetKind::Storage => Some("networkAcls"),
-        TargetKind::ContainerRegistry => Some("networkRuleSet"),
+/// Whether a target lets nobody in from the public side. `switch`: `publicNetworkAccess`; omitted it means enabled. `default_action`:
+/// that of its rule set. `excepts`: rules let somebody in by address or network. `None`: a word is one that this version does not know.
+///
+/// `Disabled` closes every kind; denying everybody closes what its row says (azure.md §1.7), and of a container registry it leaves the
+/// switch `Enabled` for address rules. What a perimeter lets in is not closed by us: it goes on letting in whomever its rules name, and
+/// neither the default action nor the rules of the account count.
+pub fn is_closed(
+    kind: TargetKind,
+    switch: Option<&PublicNetworkAccess>,
+    default_action: Option<&DefaultAction>,
+    excepts: bool,
+) -> Option<bool> {
+    match switch {
+        Some(PublicNetworkAccess::Disabled) => Some(true),
+        Some(PublicNetworkAccess::SecuredByPerimeter) => Some(false),
+        Some(PublicNetworkAccess::Unknown(_)) => None,
+        None | Some(PublicNetworkAccess::Enabled) if !row(kind).closes_by_deny => Some(false),
+        None | Some(PublicNetworkAccess::Enabled) => match default_action {
+            Some(DefaultAction::Deny) => Some(!excepts),
+            None | Some(DefaultAction::Allow) => Some(false),
+            Some(DefaultAction::Unknown(_)) => None,
+        },
     }
 }
 
 /// Every rule in network settings of Azure's shape.
 pub fn rules_of(target: TargetKind, network: &Value) -> Vec<NetworkRule> {
-    let Some(set) = rule_set_name(target).and_then(|name| network.get(name)) else {
+    let Some(set) = row(target).rule_set.and_then(|name| network.get(name)) else {
         return Vec::new();
     };
     let lists = RuleKind::LISTS.into_iter();
@@ -117,7 +134,7 @@ pub fn rules_missing(target: TargetKind, before: &Value, now: &Value) -> Vec<Net
 /// account takes nobody's rule from it, whether it is in use or was added while the account was closed.
 pub fn with_rules_of_now(target: TargetKind, settings: &Value, now: &Value) -> Value {
     let mut kept = settings.clone();
-    let Some(name) = rule_set_name(target) else {
+    let Some(name) = row(target).rule_set else {
         return kept;
     };
     let known: Vec<String> = rules_of(target, settings).iter().map(NetworkRule::key).collect();

@@ -1,7 +1,7 @@
 //! Lists as the sets that they are. Azure and the API server give them in any order, and some items twice: whoever decides by a list
 //! first puts it in order, so that no plan, no digest and no message depends on it.
 
-use crate::seen::{ContainerRegistrySeen, EndpointSeen, Fact, RegistrySeen, Seen, StorageSeen, ZoneSeen};
+use crate::seen::{EndpointSeen, Fact, Seen, TargetDetails, TargetSeen, ZoneSeen};
 
 fn seen<T>(fact: &mut Fact<T>) -> Option<&mut T> {
     match fact {
@@ -25,11 +25,9 @@ impl Seen {
     pub fn in_order(&self) -> Seen {
         let mut all = self.clone();
         let azure = &mut all.azure;
-        seen(&mut azure.registry).into_iter().for_each(registry);
-        let accounts = azure.storage.values_mut().chain(azure.shared_storage.values_mut());
-        accounts.filter_map(seen).for_each(storage);
-        let registries = azure.container_registries.values_mut();
-        registries.filter_map(seen).for_each(container_registry);
+        let targets = azure.targets.iter_mut().map(|(_, fact)| fact);
+        let targets = targets.chain(azure.shared_storage.values_mut());
+        targets.filter_map(seen).for_each(target);
         azure.endpoints.values_mut().filter_map(seen).for_each(endpoint);
         azure.zones.values_mut().filter_map(seen).for_each(zone);
         azure
@@ -76,31 +74,27 @@ impl Seen {
     }
 }
 
-fn registry(registry: &mut RegistrySeen) {
-    for region in &mut registry.regions {
-        sort(&mut region.storage);
-        sort(&mut region.container_registries);
-    }
-    sort_by(&mut registry.regions, |region| region.location.clone());
-    sort(&mut registry.assigned_identities);
-    sort(&mut registry.private_endpoints);
-}
-
-fn storage(storage: &mut StorageSeen) {
-    sort(&mut storage.ip_rules);
-    sort(&mut storage.virtual_network_rules);
-    sort(&mut storage.resource_access_rules);
-    sort(&mut storage.secondary_hosts);
-    sort(&mut storage.private_endpoints);
-}
-
-fn container_registry(registry: &mut ContainerRegistrySeen) {
-    sort(&mut registry.data_endpoints);
-    sort(&mut registry.ip_rules);
-    sort(&mut registry.private_endpoints);
-    sort(&mut registry.replicas_in_passing);
-    if let Some(replicas) = seen(&mut registry.replicas) {
-        sort(replicas);
+fn target(target: &mut TargetSeen) {
+    sort(&mut target.ip_rules);
+    sort(&mut target.virtual_network_rules);
+    sort(&mut target.resource_access_rules);
+    sort(&mut target.private_endpoints);
+    match &mut target.details {
+        TargetDetails::Registry(registry) => {
+            for region in &mut registry.regions {
+                region.accounts.values_mut().for_each(sort);
+            }
+            sort_by(&mut registry.regions, |region| region.location.clone());
+            sort(&mut registry.assigned_identities);
+        }
+        TargetDetails::Storage(storage) => sort(&mut storage.secondary_hosts),
+        TargetDetails::ContainerRegistry(registry) => {
+            sort(&mut registry.data_endpoints);
+            sort(&mut registry.replicas_in_passing);
+            if let Some(replicas) = seen(&mut registry.replicas) {
+                sort(replicas);
+            }
+        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! What was seen: one value per visit. Every fact is `Seen`, `Absent` or `Unknown(why)`; nothing is deleted, locked or
 //! called healthy on `Unknown`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sreg_api::grant::AccountUse;
 use sreg_api::probe::{ConnectivityProbeSpec, ConnectivityProbeStatus};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_api::{BreakGlassStatus, ChangeApprovalStatus, ChangeKind, SecureRegistryStatus};
@@ -15,66 +14,22 @@ use sreg_api::{BreakGlassStatus, ChangeApprovalStatus, ChangeKind, SecureRegistr
 use crate::LastReport;
 use crate::action::{Operation, Snapshot};
 pub use crate::attempt::{Attempt, Attempts};
-use crate::azure_text::{ConnectionStatus, DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
+use crate::azure_text::{ConnectionStatus, ProvisioningState};
 use crate::desired::Desired;
 use crate::digest::Digest;
-use crate::grants::{Grants, Purpose};
+pub use crate::fact::Fact;
 use crate::ids::{ArmId, Fqdn, Location};
 pub use crate::ignorance::{Ignorance, IgnoranceKind};
 use crate::rights::Permissions;
 use crate::step::StepId;
+pub use crate::target_seen::{
+    ContainerRegistryDetails, NeededEndpoints, RegionSeen, RegistryDetails, StorageDetails, TargetDetails, TargetSeen,
+    Targets,
+};
 
 /// Name of an entry of [`AzureSeen::endpoints`] that stands for the endpoints of a resource group that could not be listed
 /// (`Unknown`) or does not exist (`Absent`).
 pub const UNLISTED: &str = "unlisted";
-
-/// Something observed, known to be missing, or not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fact<T> {
-    /// Read just now.
-    Seen(T),
-    /// Known not to exist. One 404 is not yet this for anything that somebody knows of.
-    Absent,
-    /// Could not be told.
-    Unknown(Ignorance),
-}
-
-impl<T> Fact<T> {
-    /// The value, if seen.
-    pub fn seen(&self) -> Option<&T> {
-        match self {
-            Fact::Seen(value) => Some(value),
-            Fact::Absent | Fact::Unknown(_) => None,
-        }
-    }
-
-    /// Whether it is known to be missing.
-    pub fn is_absent(&self) -> bool {
-        matches!(self, Fact::Absent)
-    }
-
-    /// Why it is not known.
-    pub fn ignorance(&self) -> Option<&Ignorance> {
-        match self {
-            Fact::Unknown(why) => Some(why),
-            Fact::Seen(_) | Fact::Absent => None,
-        }
-    }
-
-    /// Changes the value.
-    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Fact<U> {
-        match self {
-            Fact::Seen(value) => Fact::Seen(f(value)),
-            Fact::Absent => Fact::Absent,
-            Fact::Unknown(why) => Fact::Unknown(why),
-        }
-    }
-
-    /// Not looked at, because something before it was not seen.
-    pub fn not_read(because: &str) -> Fact<T> {
-        Fact::Unknown(Ignorance::not_read(because))
-    }
-}
 
 /// Everything that one visit knows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -292,12 +247,8 @@ pub struct Round {
 pub struct AzureSeen {
     /// Who we are there.
     pub principal: Fact<Principal>,
-    /// The registry.
-    pub registry: Fact<RegistrySeen>,
-    /// Its storage accounts.
-    pub storage: BTreeMap<ArmId, Fact<StorageSeen>>,
-    /// Its container registries (one, in practice).
-    pub container_registries: BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
+    /// The registry and the accounts behind it.
+    pub targets: Targets,
     /// Hosts that discovery returns.
     pub discovery: Fact<Vec<Fqdn>>,
     /// Deny assignments on the managed resource group.
@@ -305,7 +256,7 @@ pub struct AzureSeen {
     /// Our endpoints by their deterministic id: every wanted one, and those of ours found besides (no longer wanted). Where a
     /// resource group could not be listed, an `Unknown` under the name `unlisted` says that others may stand there.
     pub endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
-    /// Storage accounts and container registries that the registry named, where it is not found itself: whether they are still there.
+    /// Accounts that the registry named, where it is not found itself: whether they are still there.
     pub accounts_left: BTreeMap<ArmId, Fact<()>>,
     /// Subnets that the spec names.
     pub subnets: BTreeMap<ArmId, Fact<SubnetSeen>>,
@@ -323,8 +274,8 @@ pub struct AzureSeen {
     pub zone_group_policies: BTreeMap<ArmId, Fact<Vec<ZoneGroupPolicy>>>,
     /// A records (record name to addresses) of the zones that other people's zone groups write to; only with `dns.mode: Policy`.
     pub records_by_policy: BTreeMap<ArmId, Fact<BTreeMap<String, Vec<IpAddr>>>>,
-    /// Workspaces' storage accounts, for sharing.
-    pub shared_storage: BTreeMap<ArmId, Fact<StorageSeen>>,
+    /// Workspaces' storage accounts, for sharing: no targets of this registry.
+    pub shared_storage: BTreeMap<ArmId, Fact<TargetSeen>>,
     /// Who asked storage and container registry lately, by address, where the spec wants to know. Who of them did not come through
     /// our endpoints is for the planner to tell.
     pub recent_public_clients: Fact<Vec<PublicClient>>,
@@ -344,14 +295,22 @@ pub struct AzureSeen {
 }
 
 impl AzureSeen {
+    /// The registry itself.
+    pub fn registry(&self) -> &Fact<TargetSeen> {
+        self.targets.registry()
+    }
+
+    /// What only the registry has, where it was seen.
+    pub fn registry_details(&self) -> Option<&RegistryDetails> {
+        self.registry().seen()?.registry()
+    }
+
     /// Before anybody has looked.
     pub fn not_looked_at() -> AzureSeen {
         let why = "nobody has looked yet";
         AzureSeen {
             principal: Fact::not_read(why),
-            registry: Fact::not_read(why),
-            storage: BTreeMap::new(),
-            container_registries: BTreeMap::new(),
+            targets: Targets::default(),
             discovery: Fact::not_read(why),
             accounts_left: BTreeMap::new(),
             deny_assignments: Fact::not_read(why),
@@ -418,149 +377,6 @@ pub struct Principal {
     pub object_id: String,
     /// Tenant.
     pub tenant_id: String,
-}
-
-/// The ML registry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RegistrySeen {
-    /// As Azure spells it.
-    pub id: ArmId,
-    /// Primary region.
-    pub location: Location,
-    /// `properties.publicNetworkAccess`.
-    pub public_network_access: Option<PublicNetworkAccess>,
-    /// Tags.
-    pub tags: BTreeMap<String, String>,
-    /// Its managed resource group.
-    pub managed_resource_group: Option<ArmId>,
-    /// Regions, with what Azure created in each.
-    pub regions: Vec<RegionSeen>,
-    /// Accounts that it names, that stand outside its managed resource group and that no grant covers: left out of `regions`, and
-    /// neither read nor written. Whoever can write a registry can have it name anybody's.
-    pub ungranted_accounts: Vec<ArmId>,
-    /// `assignedIdentities[].principalId` of `managedResourceGroupSettings`.
-    pub assigned_identities: Vec<String>,
-    /// Private endpoints that are connected to it, whoever made them.
-    pub private_endpoints: Vec<ArmId>,
-    /// Digest of the body without server-owned and volatile fields.
-    pub digest: Digest,
-}
-
-impl RegistrySeen {
-    /// Storage accounts and container registries that it names, once for each region.
-    pub fn accounts(&self) -> impl Iterator<Item = &ArmId> {
-        self.regions
-            .iter()
-            .flat_map(|region| region.storage.iter().chain(&region.container_registries))
-            .flatten()
-    }
-
-    /// Leaves out accounts outside its managed resource group that no grant covers.
-    #[must_use]
-    pub fn as_far_as_granted(mut self, grants: &Grants) -> RegistrySeen {
-        let purpose = Purpose::Account(AccountUse::Shared);
-        let managed = self.managed_resource_group.as_ref();
-        let mut left_out = BTreeSet::new();
-        let accounts = self
-            .regions
-            .iter_mut()
-            .flat_map(|region| region.storage.iter_mut().chain(&mut region.container_registries));
-        for account in accounts {
-            let foreign = |id: &&ArmId| id.resource_group_id().as_ref() != managed && !grants.allow(purpose, id);
-            if account.as_ref().filter(foreign).is_some() {
-                left_out.extend(account.take());
-            }
-        }
-        self.ungranted_accounts.extend(left_out);
-        self
-    }
-}
-
-/// One region of a registry. An id is `None` while Azure has not filled it in: the registry is not ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegionSeen {
-    /// Where.
-    pub location: Location,
-    /// Storage accounts.
-    pub storage: Vec<Option<ArmId>>,
-    /// Container registries; the same one may appear in several regions.
-    pub container_registries: Vec<Option<ArmId>>,
-}
-
-/// A storage account's network side (azure.md §5.1).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StorageSeen {
-    /// As Azure spells it.
-    pub id: ArmId,
-    /// `publicNetworkAccess`; Azure omits it on old accounts, which then means `Enabled`.
-    pub public_network_access: Option<PublicNetworkAccess>,
-    /// `networkAcls.defaultAction`.
-    pub default_action: Option<DefaultAction>,
-    /// `networkAcls.bypass`.
-    pub bypass: Option<String>,
-    /// `networkAcls.ipRules[].value` and `ipv6Rules`.
-    pub ip_rules: Vec<String>,
-    /// `networkAcls.virtualNetworkRules[].id`.
-    pub virtual_network_rules: Vec<String>,
-    /// `networkAcls.resourceAccessRules[].resourceId`.
-    pub resource_access_rules: Vec<String>,
-    /// Hierarchical namespace.
-    pub hierarchical_namespace: bool,
-    /// Public names by group, from `primaryEndpoints`.
-    pub blob_host: Option<Fqdn>,
-    /// Same for dfs.
-    pub dfs_host: Option<Fqdn>,
-    /// Hosts of `secondaryEndpoints` for blob and dfs: read access to the paired region, in accounts with RA-GRS or RA-GZRS.
-    pub secondary_hosts: Vec<Fqdn>,
-    /// `allowSharedKeyAccess`; Azure takes it for allowed where it is left out.
-    pub shared_keys: bool,
-    /// `provisioningState`.
-    pub provisioning_state: Option<ProvisioningState>,
-    /// Private endpoints that are connected to it, whoever made them.
-    pub private_endpoints: Vec<ArmId>,
-    /// `networkAcls` and `publicNetworkAccess` as they are, for the snapshot.
-    pub network: serde_json::Value,
-    /// Digest of the body without volatile fields.
-    pub digest: Digest,
-}
-
-/// A container registry's network side (azure.md §5.2).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ContainerRegistrySeen {
-    /// As Azure spells it.
-    pub id: ArmId,
-    /// `loginServer`.
-    pub login_server: Option<Fqdn>,
-    /// `dataEndpointHostNames`; empty until dedicated data endpoints are on (the first endpoint turns them on).
-    pub data_endpoints: Vec<Fqdn>,
-    /// Regions that hold a replica, the home region included. `Unknown` where they could not be listed.
-    pub replicas: Fact<Vec<Location>>,
-    /// Regions to which Azure is still adding a replica, or from which it is removing one: nobody is sent there yet, or any more.
-    pub replicas_in_passing: Vec<Location>,
-    /// `publicNetworkAccess`.
-    pub public_network_access: Option<PublicNetworkAccess>,
-    /// `networkRuleSet.defaultAction`.
-    pub default_action: Option<DefaultAction>,
-    /// `networkRuleSet.ipRules[].value`.
-    pub ip_rules: Vec<String>,
-    /// `networkRuleBypassOptions`.
-    pub bypass: Option<String>,
-    /// `networkRuleBypassAllowedForTasks` is false: the bypass lets trusted services in, and tasks of the registry are none of them.
-    pub tasks_kept_out: bool,
-    /// `anonymousPullEnabled`: whoever reaches it may pull without signing in.
-    pub anonymous_pull: bool,
-    /// `adminUserEnabled`: one password for everything.
-    pub admin_user: bool,
-    /// `policies.exportPolicy.status`.
-    pub export_policy: Option<ExportPolicy>,
-    /// `provisioningState`.
-    pub provisioning_state: Option<ProvisioningState>,
-    /// Private endpoints that are connected to it, whoever made them.
-    pub private_endpoints: Vec<ArmId>,
-    /// `publicNetworkAccess` and `networkRuleSet` as they are, for the snapshot.
-    pub network: serde_json::Value,
-    /// Digest of the body without volatile fields.
-    pub digest: Digest,
 }
 
 /// A private endpoint with its NIC and zone groups (azure.md §3, §4.2).

@@ -41,7 +41,7 @@ pub fn rules_taken(action: &Action, seen: &Seen) -> Vec<NetworkRule> {
     else {
         return Vec::new();
     };
-    let network = seen_network(seen, *target, id).unwrap_or_default();
+    let network = seen_network(seen, id).unwrap_or_default();
     let mut rules = rules_of(*target, &network);
     rules.retain(NetworkRule::goes_when_closed);
     rules
@@ -61,15 +61,14 @@ fn in_azure(action: &AzureAction, seen: &Seen) -> Vec<FieldChange> {
             "tags": tags,
         })),
         AzureAction::SetTags { tags, removed, .. } => {
-            let there = seen.azure.registry.seen().map(|registry| registry.tags.clone());
+            let there = seen.azure.registry_details().map(|registry| registry.tags.clone());
             tagged(there.unwrap_or_default(), tags, removed)
         }
         AzureAction::MergeTags { id, tags, .. } => tagged(tags_of(seen, id), tags, &[]),
         AzureAction::GrantManagedGroupAccess { principal, .. } => {
             let there = seen
                 .azure
-                .registry
-                .seen()
+                .registry_details()
                 .map(|registry| registry.assigned_identities.clone());
             let old = there.unwrap_or_default();
             let new: Vec<String> = old.iter().cloned().chain([principal.clone()]).collect();
@@ -136,7 +135,7 @@ fn in_azure(action: &AzureAction, seen: &Seen) -> Vec<FieldChange> {
 
 fn edited(seen: &Seen, target: TargetKind, id: &ArmId, edit: &Edit) -> Vec<FieldChange> {
     let shared = || Some(seen.azure.shared_storage.get(id)?.seen()?.network.clone());
-    let Some(before) = seen_network(seen, target, id).or_else(shared) else {
+    let Some(before) = seen_network(seen, id).or_else(shared) else {
         return Vec::new();
     };
     match settings_after(target, &before, edit) {

@@ -64,7 +64,9 @@ pub async fn look(
 
 /// The object that a registry's tag names by namespace and name is taken for the one in the file.
 fn as_the_tag_says(mut desired: Desired, azure: &AzureSeen) -> (Desired, bool) {
-    let mark = azure.registry.seen().and_then(|registry| ClaimMark::of(&registry.tags));
+    let mark = azure
+        .registry_details()
+        .and_then(|registry| ClaimMark::of(&registry.tags));
     let object = &mut desired.object;
     let names_it = |mark: &ClaimMark| mark.namespace == object.namespace && mark.name == object.name;
     let Some(mark) = mark.filter(names_it) else {

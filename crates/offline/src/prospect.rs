@@ -5,7 +5,7 @@ use std::fmt;
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::{Fact, VantagePointSeen};
-use sreg_domain::{Action, AzureAction, Desired, Seen, StepKind};
+use sreg_domain::{Action, AzureAction, Desired, Seen, StepKind, TargetKind, TargetSeen};
 use sreg_planner::plan::{AccessAssessment, Finding, PathAssessment, Plan, Step, Wait, WaitReason};
 use sreg_planner::{closing_ahead, plan};
 
@@ -139,8 +139,11 @@ fn in_azure(plan: &Plan) -> Vec<Vec<Step>> {
 }
 
 fn set_tags(seen: &mut Seen, action: &Action) {
-    if let (Action::Azure(AzureAction::SetTags { tags, .. }), Fact::Seen(registry)) = (action, &mut seen.azure.registry)
-    {
+    let Action::Azure(AzureAction::SetTags { tags, .. }) = action else {
+        return;
+    };
+    let registries = seen.azure.targets.seen_of_mut(TargetKind::Registry);
+    for registry in registries.filter_map(TargetSeen::registry_mut) {
         registry.tags.extend(tags.clone());
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sreg_api::names::{OWNER_TAG, ZONE_GROUP};
 use sreg_domain::action::{StepOutcome, StepResult};
 use sreg_domain::seen::*;
+use sreg_domain::target::kind_of;
 use sreg_domain::{
     Action, ArmId, AzureAction, CallFailure, Cause, ClusterAction, Digest, Edit, Effect, EndpointGroup, Fact, RuleKind,
     TargetKind,
@@ -180,18 +181,14 @@ impl World {
                 ..
             } => self.create_registry(tags, locations, assigned_identities),
             AzureAction::SetTags { tags, removed, .. } => {
-                if let Fact::Seen(registry) = &mut self.seen.azure.registry {
+                change_registry(self, |registry| {
                     registry.tags.extend(tags.clone());
                     registry.tags.retain(|name, _| !removed.contains(name));
-                    touch_registry(registry);
-                }
+                });
             }
             AzureAction::MergeTags { id, tags, owner } => return self.merge_tags(step, id, tags, owner),
             AzureAction::GrantManagedGroupAccess { principal, .. } => {
-                if let Fact::Seen(registry) = &mut self.seen.azure.registry {
-                    registry.assigned_identities.push(principal.clone());
-                    touch_registry(registry);
-                }
+                change_registry(self, |registry| registry.assigned_identities.push(principal.clone()));
                 if let Fact::Seen(denials) = &mut self.seen.azure.deny_assignments {
                     denials
                         .iter_mut()
@@ -345,31 +342,27 @@ impl World {
         locations: &[sreg_domain::Location],
         identities: &[String],
     ) {
-        let mut registry = open_registry();
-        registry.public_network_access = Some("Disabled".into());
-        registry.tags = tags.clone();
-        registry.assigned_identities = identities.to_vec();
-        registry.regions = locations
-            .iter()
-            .map(|l| region(l.as_str(), &[storage(&format!("born{l}"))]))
-            .collect();
-        touch_registry(&mut registry);
-        for location in locations {
-            let mut account = open_storage(&format!("born{location}"), false);
-            account.public_network_access = Some("Disabled".into());
-            touch_storage(&mut account);
-            self.seen.azure.storage.insert(account.id.clone(), Fact::Seen(account));
+        let mut born = vec![open_registry(), open_acr()];
+        let of_location = |l: &sreg_domain::Location| open_storage(&format!("born{l}"), false);
+        born.extend(locations.iter().map(of_location));
+        for mut target in born {
+            target.public_network_access = Some("Disabled".into());
+            match &mut target.details {
+                TargetDetails::Registry(registry) => {
+                    registry.tags = tags.clone();
+                    registry.assigned_identities = identities.to_vec();
+                    registry.regions = locations
+                        .iter()
+                        .map(|l| region(l.as_str(), &[storage(&format!("born{l}"))]))
+                        .collect();
+                }
+                TargetDetails::Storage(_) => {}
+                TargetDetails::ContainerRegistry(container) => container.replicas = Fact::Seen(locations.to_vec()),
+            }
+            touch(&mut target);
+            self.seen.azure.targets.insert(target.id.clone(), Fact::Seen(target));
         }
-        let mut container = open_acr();
-        container.public_network_access = Some("Disabled".into());
-        container.replicas = Fact::Seen(locations.to_vec());
-        touch_acr(&mut container);
-        self.seen
-            .azure
-            .container_registries
-            .insert(container.id.clone(), Fact::Seen(container));
         self.seen.azure.discovery = Fact::Seen(locations.iter().map(|l| registry_name(l.as_str())).collect());
-        self.seen.azure.registry = Fact::Seen(registry);
         self.look_around();
     }
 
@@ -379,15 +372,10 @@ impl World {
             return;
         };
         let target = endpoint.target.clone().unwrap();
-        let group = [
-            EndpointGroup::AmlRegistry,
-            EndpointGroup::Blob,
-            EndpointGroup::Dfs,
-            EndpointGroup::ContainerRegistry,
-        ]
-        .into_iter()
-        .find(|g| Some(g.group_id()) == endpoint.group_id.as_deref() && g.target() == kind_of(&target))
-        .unwrap();
+        let kind = kind_of(&target).unwrap_or(TargetKind::Registry);
+        let group = EndpointGroup::all()
+            .find(|g| Some(g.group_id()) == endpoint.group_id.as_deref() && g.target() == kind)
+            .unwrap();
         let mut members = Vec::new();
         for (member, fqdn) in self.names(group, &target) {
             members.push(Member {
@@ -396,13 +384,15 @@ impl World {
                 address: self.next_address(),
             });
         }
-        if let Some(Fact::Seen(acr)) = self.seen.azure.container_registries.get_mut(&target) {
-            acr.data_endpoints = members
+        if let Some(acr) = self.seen.azure.targets.seen_mut(&target)
+            && acr.kind() == TargetKind::ContainerRegistry
+        {
+            acr.as_acr().data_endpoints = members
                 .iter()
                 .filter(|m| m.member.starts_with("registry_data"))
                 .flat_map(|m| m.fqdns.clone())
                 .collect();
-            touch_acr(acr);
+            touch(acr);
         }
         if let Some(Fact::Seen(endpoint)) = self.seen.azure.endpoints.get_mut(id) {
             endpoint.provisioning_state = "Succeeded".into();
@@ -478,81 +468,34 @@ impl World {
         let refuses = self.refuses.clone();
         let mut left_out = Vec::new();
         let azure = &mut self.seen.azure;
-        let is_shared = azure.shared_storage.contains_key(id);
-        match target {
-            TargetKind::Registry => {
-                let Fact::Seen(registry) = &mut azure.registry else {
-                    return stale();
-                };
-                if registry.digest != *expected {
-                    return stale();
-                }
-                registry.public_network_access = match edit {
-                    Edit::Close => Some("Disabled".into()),
-                    Edit::Open | Edit::AllowResource { .. } => Some("Enabled".into()),
-                    Edit::Restore(network) => text(network, "/publicNetworkAccess").map(Into::into),
-                };
-                touch_registry(registry);
-                if self.cascades && *edit == Edit::Close {
-                    azure.storage.values_mut().for_each(|fact| {
-                        if let Fact::Seen(s) = fact {
-                            s.public_network_access = Some("Disabled".into());
-                            touch_storage(s);
-                        }
-                    });
-                }
-            }
-            TargetKind::Storage => {
-                let map = if is_shared {
-                    &mut azure.shared_storage
-                } else {
-                    &mut azure.storage
-                };
-                let Some(Fact::Seen(storage)) = map.get_mut(id) else {
-                    return stale();
-                };
-                if storage.digest != *expected {
-                    return stale();
-                }
-                let resources = storage.resource_access_rules.clone();
-                let present = [
-                    storage.ip_rules.clone(),
-                    storage.virtual_network_rules.clone(),
-                    resources,
-                ]
-                .concat();
-                edit_storage(storage, edit);
-                left_out.extend(leave_out(&refuses, RuleKind::Ip, &mut storage.ip_rules, &present));
-                let subnets = &mut storage.virtual_network_rules;
-                left_out.extend(leave_out(&refuses, RuleKind::Subnet, subnets, &present));
-                let resources = &mut storage.resource_access_rules;
-                left_out.extend(leave_out(&refuses, RuleKind::Resource, resources, &present));
-                touch_storage(storage);
-            }
-            TargetKind::ContainerRegistry => {
-                let Some(Fact::Seen(acr)) = azure.container_registries.get_mut(id) else {
-                    return stale();
-                };
-                if acr.digest != *expected {
-                    return stale();
-                }
-                let present = acr.ip_rules.clone();
-                edit_acr(acr, edit);
-                left_out.extend(leave_out(&refuses, RuleKind::Ip, &mut acr.ip_rules, &present));
-                touch_acr(acr);
+        let shared = azure.shared_storage.get_mut(id).map(|fact| match fact {
+            Fact::Seen(account) => Some(account),
+            Fact::Absent | Fact::Unknown(_) => None,
+        });
+        let Some(seen) = shared.unwrap_or_else(|| azure.targets.seen_mut(id)) else {
+            return stale();
+        };
+        if seen.digest != *expected || seen.kind() != target {
+            return stale();
+        }
+        let resources = seen.resource_access_rules.clone();
+        let present = [seen.ip_rules.clone(), seen.virtual_network_rules.clone(), resources].concat();
+        settings::edit(seen, edit);
+        left_out.extend(leave_out(&refuses, RuleKind::Ip, &mut seen.ip_rules, &present));
+        let subnets = &mut seen.virtual_network_rules;
+        left_out.extend(leave_out(&refuses, RuleKind::Subnet, subnets, &present));
+        let resources = &mut seen.resource_access_rules;
+        left_out.extend(leave_out(&refuses, RuleKind::Resource, resources, &present));
+        touch(seen);
+        if self.cascades && target == TargetKind::Registry && *edit == Edit::Close {
+            for account in self.seen.azure.targets.seen_of_mut(TargetKind::Storage) {
+                account.public_network_access = Some("Disabled".into());
+                touch(account);
             }
         }
         StepResult::Effect(Effect::Done {
             also_changed: Vec::new(),
             left_out,
         })
-    }
-}
-
-fn kind_of(id: &ArmId) -> TargetKind {
-    match id.kind().as_str() {
-        "microsoft.storage/storageaccounts" => TargetKind::Storage,
-        "microsoft.containerregistry/registries" => TargetKind::ContainerRegistry,
-        _ => TargetKind::Registry,
     }
 }

@@ -10,9 +10,7 @@ impl World {
     pub fn to_be_created() -> World {
         let mut world = World::everyday();
         world.have_it_created();
-        world.seen.azure.registry = Fact::Absent;
-        world.seen.azure.storage.clear();
-        world.seen.azure.container_registries.clear();
+        world.seen.azure.targets = Targets::from_iter([(id(REGISTRY), Fact::Absent)]);
         world.seen.azure.endpoints.clear();
         world
     }
@@ -39,9 +37,8 @@ impl World {
 
     /// The registry carries this mark.
     pub fn mark_creation(&mut self, mark: &str) {
-        if let Fact::Seen(registry) = &mut self.seen.azure.registry {
+        change_registry(self, |registry| {
             registry.tags.insert(CREATED_TAG.into(), mark.into());
-            settings::touch_registry(registry);
-        }
+        });
     }
 }

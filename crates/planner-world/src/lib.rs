@@ -22,7 +22,7 @@ use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::*;
 use sreg_domain::{
     ArmId, BuiltInCloud, Cloud, Desired, Digest, EndpointGroup, Fact, Fqdn, Grants, Location, PublicNetworkAccess,
-    Seen, naming,
+    Seen, TargetKind, naming,
 };
 use sreg_planner::{Floors, PlanSettings, validate};
 
@@ -206,95 +206,97 @@ pub struct World {
 }
 
 pub fn region(name: &str, storage: &[ArmId]) -> RegionSeen {
+    let storage = storage.iter().cloned().map(Some).collect();
     RegionSeen {
         location: name.into(),
-        storage: storage.iter().cloned().map(Some).collect(),
-        container_registries: vec![Some(acr())],
+        accounts: BTreeMap::from([
+            (TargetKind::Storage, storage),
+            (TargetKind::ContainerRegistry, vec![Some(acr())]),
+        ]),
     }
 }
 
-pub fn open_storage(account: &str, hns: bool) -> StorageSeen {
-    let mut seen = StorageSeen {
-        id: storage(account),
+/// A target that is open to everybody.
+fn open_target(id: ArmId, details: TargetDetails) -> TargetSeen {
+    let mut seen = TargetSeen {
+        id,
         public_network_access: Some("Enabled".into()),
         default_action: Some("Allow".into()),
         bypass: Some("AzureServices".into()),
         ip_rules: Vec::new(),
         virtual_network_rules: Vec::new(),
         resource_access_rules: Vec::new(),
-        hierarchical_namespace: hns,
-        blob_host: Some(format!("{account}.blob.core.windows.net").parse().unwrap()),
-        dfs_host: Some(format!("{account}.dfs.core.windows.net").parse().unwrap()),
-        secondary_hosts: Vec::new(),
-        shared_keys: false,
+        names: BTreeMap::new(),
         provisioning_state: Some("Succeeded".into()),
         private_endpoints: Vec::new(),
         network: serde_json::Value::Null,
         digest: Digest::from_text(""),
+        details,
     };
-    apply::touch_storage(&mut seen);
+    if seen.kind() == TargetKind::Registry {
+        (seen.default_action, seen.bypass, seen.provisioning_state) = (None, None, None);
+    }
+    apply::touch(&mut seen);
     seen
 }
 
-pub fn open_acr() -> ContainerRegistrySeen {
-    let mut seen = ContainerRegistrySeen {
-        id: acr(),
-        login_server: Some("contosoacr.azurecr.io".parse().unwrap()),
+pub fn open_storage(account: &str, hns: bool) -> TargetSeen {
+    let details = StorageDetails {
+        hierarchical_namespace: hns,
+        secondary_hosts: Vec::new(),
+        shared_keys: false,
+    };
+    let mut seen = open_target(storage(account), TargetDetails::Storage(details));
+    let name = |side: &str| format!("{account}.{side}.core.windows.net").parse().unwrap();
+    seen.names = BTreeMap::from([(EndpointGroup::Blob, name("blob")), (EndpointGroup::Dfs, name("dfs"))]);
+    seen
+}
+
+pub fn open_acr() -> TargetSeen {
+    let details = ContainerRegistryDetails {
         data_endpoints: Vec::new(),
         replicas: Fact::Seen(vec!["westeurope".into()]),
         replicas_in_passing: Vec::new(),
-        public_network_access: Some("Enabled".into()),
-        default_action: Some("Allow".into()),
-        ip_rules: Vec::new(),
-        bypass: Some("AzureServices".into()),
         tasks_kept_out: false,
         anonymous_pull: false,
         admin_user: false,
         export_policy: None,
-        provisioning_state: Some("Succeeded".into()),
-        private_endpoints: Vec::new(),
-        network: serde_json::Value::Null,
-        digest: Digest::from_text(""),
     };
-    apply::touch_acr(&mut seen);
+    let mut seen = open_target(acr(), TargetDetails::ContainerRegistry(details));
+    let login_server = "contosoacr.azurecr.io".parse().unwrap();
+    seen.names = BTreeMap::from([(EndpointGroup::ContainerRegistry, login_server)]);
     seen
 }
 
-pub fn open_registry() -> RegistrySeen {
-    let mut seen = RegistrySeen {
-        id: id(REGISTRY),
+pub fn open_registry() -> TargetSeen {
+    let details = RegistryDetails {
         location: "westeurope".into(),
-        public_network_access: Some("Enabled".into()),
         tags: BTreeMap::from([("owner".to_owned(), "ml-platform".to_owned())]),
         managed_resource_group: Some(id(MANAGED)),
         regions: vec![region("westeurope", &[storage("contosostore")])],
         ungranted_accounts: Vec::new(),
         assigned_identities: Vec::new(),
-        private_endpoints: Vec::new(),
-        digest: Digest::from_text(""),
     };
-    apply::touch_registry(&mut seen);
-    seen
+    open_target(id(REGISTRY), TargetDetails::Registry(details))
 }
 
 /// The registry as an earlier visit has claimed it.
-pub fn claimed_registry(desired: &Desired) -> RegistrySeen {
+pub fn claimed_registry(desired: &Desired) -> TargetSeen {
     let mut seen = open_registry();
-    seen.tags.insert(CLAIM_TAG.to_owned(), desired.claim_mark().to_string());
-    apply::touch_registry(&mut seen);
+    let mark = desired.claim_mark().to_string();
+    seen.as_registry().tags.insert(CLAIM_TAG.to_owned(), mark);
+    apply::touch(&mut seen);
     seen
 }
 
 impl World {
     /// Somebody makes the registry's claim tag say this, or takes it away.
     pub fn tag_claim(&mut self, says: Option<&str>) {
-        if let Fact::Seen(registry) = &mut self.seen.azure.registry {
+        change_registry(self, |registry| {
             registry.tags.remove(CLAIM_TAG);
-            registry
-                .tags
-                .extend(says.map(|says| (CLAIM_TAG.to_owned(), says.to_owned())));
-            apply::touch_registry(registry);
-        }
+            let says = says.map(|says| (CLAIM_TAG.to_owned(), says.to_owned()));
+            registry.tags.extend(says);
+        });
     }
 }
 
@@ -353,9 +355,14 @@ impl World {
                 object_id: "operator".into(),
                 tenant_id: "tenant".into(),
             }),
-            registry: Fact::Seen(claimed_registry(&desired)),
-            storage: BTreeMap::from([(storage("contosostore"), Fact::Seen(open_storage("contosostore", false)))]),
-            container_registries: BTreeMap::from([(acr(), Fact::Seen(open_acr()))]),
+            targets: [
+                claimed_registry(&desired),
+                open_storage("contosostore", false),
+                open_acr(),
+            ]
+            .into_iter()
+            .map(|target| (target.id.clone(), Fact::Seen(target)))
+            .collect(),
             discovery: Fact::Seen(vec![registry_name("westeurope")]),
             deny_assignments: Fact::Seen(Vec::new()),
             endpoints: BTreeMap::new(),
@@ -435,17 +442,14 @@ impl World {
         let mut world = World::public(yaml);
         let azure = &mut world.seen.azure;
         azure
-            .storage
+            .targets
             .insert(storage("contosonorth"), Fact::Seen(open_storage("contosonorth", true)));
         azure.discovery = Fact::Seen(vec![registry_name("westeurope"), registry_name("northeurope")]);
-        if let Fact::Seen(registry) = &mut azure.registry {
-            registry.regions.push(region("northeurope", &[storage("contosonorth")]));
-            apply::touch_registry(registry);
-        }
-        if let Some(Fact::Seen(acr)) = azure.container_registries.get_mut(&acr()) {
-            acr.replicas = Fact::Seen(vec!["westeurope".into(), "northeurope".into()]);
-            apply::touch_acr(acr);
-        }
+        let north = region("northeurope", &[storage("contosonorth")]);
+        change_registry(&mut world, |registry| registry.regions.push(north));
+        change_acr(&mut world, |acr| {
+            acr.as_acr().replicas = Fact::Seen(vec!["westeurope".into(), "northeurope".into()]);
+        });
         world.look_around();
         world
     }
@@ -545,7 +549,7 @@ impl World {
             self.seen.azure.recent_public_clients = Fact::Seen(Vec::new());
         }
         // The registry's own is one account, wherever it is named.
-        let own = |id: &&ArmId| self.seen.azure.storage.contains_key(*id);
+        let own = |id: &&ArmId| self.seen.azure.targets.contains(id);
         let shared: Vec<&ArmId> = self.desired.sharing.iter().filter(|id| !own(id)).collect();
         for id in shared {
             let mut seen = open_storage("workspace", false);
@@ -590,31 +594,25 @@ impl World {
     /// Groups and targets that the registry has.
     pub fn groups(&self) -> Vec<(EndpointGroup, ArmId)> {
         let mut groups = vec![(EndpointGroup::AmlRegistry, self.desired.registry.clone())];
-        for (id, fact) in &self.seen.azure.storage {
-            groups.push((EndpointGroup::Blob, id.clone()));
-            if fact.seen().is_some_and(|s| s.hierarchical_namespace) {
+        for (id, fact) in self.seen.azure.targets.accounts() {
+            let storage = fact.seen().and_then(TargetSeen::storage);
+            if id.kind() == "microsoft.storage/storageaccounts" {
+                groups.push((EndpointGroup::Blob, id.clone()));
+            } else {
+                groups.push((EndpointGroup::ContainerRegistry, id.clone()));
+            }
+            if storage.is_some_and(|s| s.hierarchical_namespace) {
                 groups.push((EndpointGroup::Dfs, id.clone()));
             }
         }
-        groups.extend(
-            self.seen
-                .azure
-                .container_registries
-                .keys()
-                .map(|id| (EndpointGroup::ContainerRegistry, id.clone())),
-        );
         groups
     }
 
     /// The names that a target's group carries.
     pub fn names(&self, group: EndpointGroup, target: &ArmId) -> Vec<(String, Fqdn)> {
         let regions = || {
-            self.seen
-                .azure
-                .registry
-                .seen()
-                .map(|r| r.regions.clone())
-                .unwrap_or_default()
+            let registry = self.seen.azure.registry_details();
+            registry.map(|r| r.regions.clone()).unwrap_or_default()
         };
         match group {
             EndpointGroup::AmlRegistry if self.odd_registry_names => {
@@ -633,15 +631,9 @@ impl World {
                 format!("{}.dfs.core.windows.net", target.name()).parse().unwrap(),
             )],
             EndpointGroup::ContainerRegistry => {
-                let acr = self
-                    .seen
-                    .azure
-                    .container_registries
-                    .get(target)
-                    .and_then(Fact::seen)
-                    .unwrap();
-                let mut names = vec![("registry".to_owned(), acr.login_server.clone().unwrap())];
-                for replica in acr.replicas.seen().unwrap() {
+                let acr = self.seen.azure.targets.get(target).seen().unwrap();
+                let mut names = vec![("registry".to_owned(), acr.names[&group].clone())];
+                for replica in acr.container_registry().unwrap().replicas.seen().unwrap() {
                     names.push((
                         format!("registry_data_{replica}"),
                         format!("{}.{replica}.data.azurecr.io", target.name()).parse().unwrap(),
@@ -739,21 +731,14 @@ impl World {
         let azure = &self.seen.azure;
         let is = |v: &Option<PublicNetworkAccess>| *v == Some(PublicNetworkAccess::Disabled);
         let mut all = BTreeMap::new();
-        if let Fact::Seen(registry) = &azure.registry {
-            all.insert(registry.id.name().to_owned(), is(&registry.public_network_access));
-        }
-        for s in azure.storage.values().filter_map(Fact::seen) {
-            all.insert(
-                s.id.name().to_owned(),
-                is(&s.public_network_access)
-                    || (s.public_network_access.as_deref().is_none_or(|a| a == "Enabled")
-                        && s.default_action.as_deref() == Some("Deny")
-                        && s.ip_rules.is_empty()
-                        && s.virtual_network_rules.is_empty()),
-            );
-        }
-        for c in azure.container_registries.values().filter_map(Fact::seen) {
-            all.insert(c.id.name().to_owned(), is(&c.public_network_access));
+        for target in azure.targets.seen() {
+            let denies = target.storage().is_some()
+                && target.public_network_access.as_deref().is_none_or(|a| a == "Enabled")
+                && target.default_action.as_deref() == Some("Deny")
+                && target.ip_rules.is_empty()
+                && target.virtual_network_rules.is_empty();
+            let name = target.id.name().to_owned();
+            all.insert(name, is(&target.public_network_access) || denies);
         }
         all
     }

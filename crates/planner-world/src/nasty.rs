@@ -3,8 +3,8 @@
 
 use sreg_api::names::CLAIM_TAG;
 use sreg_api::probe::ProbeOutcome;
-use sreg_domain::Fact;
 use sreg_domain::seen::{Ignorance, IgnoranceKind, Seen};
+use sreg_domain::{Fact, TargetDetails};
 
 /// A line that looks like one of ours, a terminal's escape, a turned direction of writing, what nobody sees, markup.
 pub const NASTY: &str =
@@ -50,23 +50,21 @@ pub(super) fn speak(seen: &mut Seen) {
         approvals.iter_mut().for_each(|approval| say(&mut approval.approved_by));
     }
     let azure = &mut seen.azure;
-    if let Fact::Seen(registry) = &mut azure.registry {
-        // What nobody reads as a claim is written anew: another story.
-        let others = registry.tags.iter_mut().filter(|(name, _)| *name != CLAIM_TAG);
-        others.for_each(|(_, value)| say(value));
+    for target in azure.targets.iter_mut() {
+        let (_, Fact::Seen(target)) = target else { continue };
+        match &mut target.details {
+            TargetDetails::Registry(registry) => {
+                // What nobody reads as a claim is written anew: another story.
+                let others = registry.tags.iter_mut().filter(|(name, _)| *name != CLAIM_TAG);
+                others.for_each(|(_, value)| say(value));
+            }
+            TargetDetails::Storage(_) | TargetDetails::ContainerRegistry(_) => target.bypass = Some(NASTY.into()),
+        }
     }
     for endpoint in azure.endpoints.values_mut() {
         let Fact::Seen(endpoint) = endpoint else { continue };
         endpoint.connection_description = Some(NASTY.into());
         endpoint.tags.insert("note".into(), NASTY.into());
-    }
-    for account in azure.storage.values_mut() {
-        let Fact::Seen(account) = account else { continue };
-        account.bypass = Some(NASTY.into());
-    }
-    for registry in azure.container_registries.values_mut() {
-        let Fact::Seen(registry) = registry else { continue };
-        registry.bypass = Some(NASTY.into());
     }
     azure.odd.push(NASTY.into());
 }

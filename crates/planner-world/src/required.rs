@@ -37,19 +37,24 @@ impl World {
             .flatten()
             .map(ToString::to_string)
             .collect();
-        let regions = azure.registry.seen().into_iter().flat_map(|r| &r.regions);
+        let regions = azure.registry_details().into_iter().flat_map(|r| &r.regions);
         let by_region = regions.filter(|_| !self.odd_registry_names);
         names.extend(by_region.map(|r| registry_name(r.location.as_str()).to_string()));
-        for account in azure.storage.values().filter_map(Fact::seen) {
-            names.insert(format!("{}.blob.core.windows.net", account.id.name()));
-            if account.hierarchical_namespace {
-                names.insert(format!("{}.dfs.core.windows.net", account.id.name()));
+        for target in azure.targets.seen() {
+            let name = target.id.name();
+            match &target.details {
+                TargetDetails::Registry(_) => {}
+                TargetDetails::Storage(account) => {
+                    names.insert(format!("{name}.blob.core.windows.net"));
+                    let dfs = account.hierarchical_namespace;
+                    names.extend(dfs.then(|| format!("{name}.dfs.core.windows.net")));
+                }
+                TargetDetails::ContainerRegistry(registry) => {
+                    names.insert(format!("{name}.azurecr.io"));
+                    let replicas = registry.replicas.seen().into_iter().flatten();
+                    names.extend(replicas.map(|r| format!("{name}.{r}.data.azurecr.io")));
+                }
             }
-        }
-        for registry in azure.container_registries.values().filter_map(Fact::seen) {
-            names.insert(format!("{}.azurecr.io", registry.id.name()));
-            let replicas = registry.replicas.seen().into_iter().flatten();
-            names.extend(replicas.map(|r| format!("{}.{r}.data.azurecr.io", registry.id.name())));
         }
         names
     }

@@ -15,8 +15,7 @@ impl World {
         let managed = self
             .seen
             .azure
-            .registry
-            .seen()
+            .registry_details()
             .and_then(|r| r.managed_resource_group.clone());
         let mut scopes: Vec<ArmId> = vec![self.desired.registry.clone()];
         scopes.extend(managed);

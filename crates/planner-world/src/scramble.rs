@@ -123,7 +123,7 @@ impl World {
             Blow::EraseStatus => self.seen.object.status = Default::default(),
             Blow::Restart => self.restart(),
             Blow::OpenRegistry | Blow::CloseRegistry => {
-                if let Fact::Seen(registry) = &mut azure.registry {
+                for registry in azure.targets.seen_of_mut(TargetKind::Registry) {
                     registry.public_network_access = Some(
                         if blow == Blow::OpenRegistry {
                             "Enabled"
@@ -132,26 +132,22 @@ impl World {
                         }
                         .into(),
                     );
-                    apply::touch_registry(registry);
+                    apply::touch(registry);
                 }
             }
             Blow::OpenStorage | Blow::CloseStorage => {
-                for fact in azure.storage.values_mut() {
-                    if let Fact::Seen(storage) = fact {
-                        let open = blow == Blow::OpenStorage;
-                        storage.public_network_access = Some("Enabled".into());
-                        storage.default_action = Some(if open { "Allow" } else { "Deny" }.into());
-                        apply::touch_storage(storage);
-                    }
+                for storage in azure.targets.seen_of_mut(TargetKind::Storage) {
+                    let open = blow == Blow::OpenStorage;
+                    storage.public_network_access = Some("Enabled".into());
+                    storage.default_action = Some(if open { "Allow" } else { "Deny" }.into());
+                    apply::touch(storage);
                 }
             }
             Blow::OpenContainerRegistry => {
-                for fact in azure.container_registries.values_mut() {
-                    if let Fact::Seen(registry) = fact {
-                        registry.public_network_access = Some("Enabled".into());
-                        registry.default_action = Some("Allow".into());
-                        apply::touch_acr(registry);
-                    }
+                for registry in azure.targets.seen_of_mut(TargetKind::ContainerRegistry) {
+                    registry.public_network_access = Some("Enabled".into());
+                    registry.default_action = Some("Allow".into());
+                    apply::touch(registry);
                 }
             }
             Blow::RemoveEndpoint(at) => {
@@ -220,9 +216,10 @@ impl World {
                 }
             }
             Blow::Retag => {
-                if let Fact::Seen(registry) = &mut azure.registry {
-                    registry.tags.insert("owner".into(), "somebody".into());
-                    apply::touch_registry(registry);
+                for registry in azure.targets.seen_of_mut(TargetKind::Registry) {
+                    let tags = &mut registry.as_registry().tags;
+                    tags.insert("owner".into(), "somebody".into());
+                    apply::touch(registry);
                 }
             }
             Blow::NewReplica => self.add_replica(),
@@ -267,11 +264,9 @@ impl World {
             Blow::Misspec => self.misspec_drift(),
             Blow::Repair => self.repair(),
             Blow::SwitchOn => {
-                for fact in azure.container_registries.values_mut() {
-                    if let Fact::Seen(registry) = fact {
-                        registry.public_network_access = Some("Enabled".into());
-                        apply::touch_acr(registry);
-                    }
+                for registry in azure.targets.seen_of_mut(TargetKind::ContainerRegistry) {
+                    registry.public_network_access = Some("Enabled".into());
+                    apply::touch(registry);
                 }
             }
             Blow::Strangers => self.add_strangers(),
@@ -299,14 +294,12 @@ impl World {
     }
 
     fn let_in(&mut self) {
-        for fact in self.seen.azure.storage.values_mut() {
-            if let Fact::Seen(storage) = fact {
-                if !storage.ip_rules.iter().any(|rule| rule == LET_IN) {
-                    storage.ip_rules.push(LET_IN.into());
-                    storage.virtual_network_rules.push(hub_subnet());
-                }
-                apply::touch_storage(storage);
+        for storage in self.seen.azure.targets.seen_of_mut(TargetKind::Storage) {
+            if !storage.ip_rules.iter().any(|rule| rule == LET_IN) {
+                storage.ip_rules.push(LET_IN.into());
+                storage.virtual_network_rules.push(hub_subnet());
             }
+            apply::touch(storage);
         }
     }
 
@@ -325,9 +318,10 @@ impl World {
 
     /// The container registry gains a region, and its endpoints the address for it.
     fn add_replica(&mut self) {
-        let Some(Fact::Seen(registry)) = self.seen.azure.container_registries.get_mut(&acr()) else {
+        let Some(target) = self.seen.azure.targets.seen_mut(&acr()) else {
             return;
         };
+        let registry = target.as_acr();
         if registry
             .replicas
             .seen()
@@ -370,9 +364,7 @@ impl World {
                 }
             }
         }
-        if let Some(Fact::Seen(registry)) = self.seen.azure.container_registries.get_mut(&acr()) {
-            apply::touch_acr(registry);
-        }
+        change_acr(self, |_| {});
     }
 
     /// A zone group goes, and its records with it.
@@ -413,7 +405,7 @@ impl World {
         add(&mut all, "approvals", |s| s.cluster.approvals = gone());
         add(&mut all, "break-glasses", |s| s.cluster.break_glasses = gone());
         add(&mut all, "principal", |s| s.azure.principal = gone());
-        add(&mut all, "registry", |s| s.azure.registry = gone());
+        add(&mut all, "registry", |s| see_registry(&mut s.azure, gone()));
         add(&mut all, "discovery", |s| s.azure.discovery = gone());
         add(&mut all, "deny assignments", |s| s.azure.deny_assignments = gone());
         add(&mut all, "zones elsewhere", |s| s.azure.zones_elsewhere = gone());
@@ -436,9 +428,11 @@ impl World {
                 s.cluster.probes.insert(point.clone(), gone());
             });
         }
-        for id in self.seen.azure.storage.keys().cloned() {
+        let targets = &self.seen.azure.targets;
+        for (id, _) in targets.of(TargetKind::Storage) {
+            let id = id.clone();
             add(&mut all, &format!("storage {}", id.name()), move |s| {
-                s.azure.storage.insert(id.clone(), gone());
+                s.azure.targets.insert(id.clone(), gone());
             });
         }
         for id in self.seen.azure.shared_storage.keys().cloned() {
@@ -446,14 +440,14 @@ impl World {
                 s.azure.shared_storage.insert(id.clone(), gone());
             });
         }
-        for id in self.seen.azure.container_registries.keys().cloned() {
-            let key = id.clone();
+        for (id, _) in targets.of(TargetKind::ContainerRegistry) {
+            let (key, id) = (id.clone(), id.clone());
             add(&mut all, &format!("container registry {}", id.name()), move |s| {
-                s.azure.container_registries.insert(key.clone(), gone());
+                s.azure.targets.insert(key.clone(), gone());
             });
             add(&mut all, "replicas", move |s| {
-                if let Some(Fact::Seen(seen)) = s.azure.container_registries.get_mut(&id) {
-                    seen.replicas = gone();
+                if let Some(seen) = s.azure.targets.seen_mut(&id) {
+                    seen.as_acr().replicas = gone();
                 }
             });
         }

@@ -4,39 +4,50 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use sreg_domain::seen::*;
-use sreg_domain::{CallFailure, Cause, Digest, Edit, LeftOut, NetworkRule, RuleKind};
+use sreg_domain::target::row;
+use sreg_domain::{CallFailure, Cause, Digest, Edit, LeftOut, NetworkRule, PublicNetworkAccess, RuleKind};
 
-pub fn touch_registry(seen: &mut RegistrySeen) {
-    seen.digest = Digest::of_parts([format!(
-        "{:?} {:?} {:?} {:?}",
-        seen.public_network_access, seen.tags, seen.regions, seen.assigned_identities
-    )
-    .as_str()]);
-}
-
-pub fn touch_storage(seen: &mut StorageSeen) {
-    seen.network = json!({
-        "publicNetworkAccess": seen.public_network_access,
-        "networkAcls": {
-            "defaultAction": seen.default_action,
-            "bypass": seen.bypass,
-            "ipRules": seen.ip_rules.iter().map(|v| json!({"value": v, "action": "Allow"})).collect::<Vec<_>>(),
-            "virtualNetworkRules": seen.virtual_network_rules.iter().map(|v| json!({"id": v})).collect::<Vec<_>>(),
-            "resourceAccessRules": seen.resource_access_rules.iter().map(|v| json!({"resourceId": v})).collect::<Vec<_>>(),
+/// Network settings and digest follow what was changed.
+pub fn touch(seen: &mut TargetSeen) {
+    let access = &seen.public_network_access;
+    match &seen.details {
+        TargetDetails::Registry(registry) => {
+            let omitted = PublicNetworkAccess::Enabled;
+            seen.network = json!({"publicNetworkAccess": access.as_ref().unwrap_or(&omitted)});
+            let RegistryDetails {
+                tags,
+                regions,
+                assigned_identities,
+                ..
+            } = registry;
+            seen.digest =
+                Digest::of_parts([format!("{access:?} {tags:?} {regions:?} {assigned_identities:?}").as_str()]);
         }
-    });
-    seen.digest = Digest::of_json(&seen.network);
-}
-
-pub fn touch_acr(seen: &mut ContainerRegistrySeen) {
-    seen.network = json!({
-        "publicNetworkAccess": seen.public_network_access,
-        "networkRuleSet": {"defaultAction": seen.default_action, "ipRules": seen.ip_rules.iter().map(|v| json!({"value": v})).collect::<Vec<_>>()},
-    });
-    seen.digest = Digest::of_parts([
-        seen.network.to_string().as_str(),
-        &format!("{:?} {:?}", seen.data_endpoints, seen.replicas),
-    ]);
+        TargetDetails::Storage(_) => {
+            seen.network = json!({
+                "publicNetworkAccess": access,
+                "networkAcls": {
+                    "defaultAction": seen.default_action,
+                    "bypass": seen.bypass,
+                    "ipRules": seen.ip_rules.iter().map(|v| json!({"value": v, "action": "Allow"})).collect::<Vec<_>>(),
+                    "virtualNetworkRules": seen.virtual_network_rules.iter().map(|v| json!({"id": v})).collect::<Vec<_>>(),
+                    "resourceAccessRules": seen.resource_access_rules.iter().map(|v| json!({"resourceId": v})).collect::<Vec<_>>(),
+                }
+            });
+            seen.digest = Digest::of_json(&seen.network);
+        }
+        TargetDetails::ContainerRegistry(registry) => {
+            let rules: Vec<Value> = seen.ip_rules.iter().map(|v| json!({"value": v})).collect();
+            seen.network = json!({
+                "publicNetworkAccess": access,
+                "networkRuleSet": {"defaultAction": seen.default_action, "ipRules": rules},
+            });
+            seen.digest = Digest::of_parts([
+                seen.network.to_string().as_str(),
+                &format!("{:?} {:?}", registry.data_endpoints, registry.replicas),
+            ]);
+        }
+    }
 }
 
 pub fn text(value: &Value, pointer: &str) -> Option<String> {
@@ -82,51 +93,36 @@ pub fn leave_out(
     .collect()
 }
 
-pub fn edit_storage(storage: &mut StorageSeen, edit: &Edit) {
+/// What an edit makes of a target.
+pub fn edit(target: &mut TargetSeen, edit: &Edit) {
+    let rule_set = row(target.kind()).rule_set;
+    let action = |word: &str| rule_set.map(|_| word.into());
     match edit {
         Edit::Close => {
-            if storage.resource_access_rules.is_empty() {
-                storage.public_network_access = Some("Disabled".into());
+            if target.resource_access_rules.is_empty() {
+                target.public_network_access = Some("Disabled".into());
             }
-            storage.default_action = Some("Deny".into());
-            storage.ip_rules.clear();
-            storage.virtual_network_rules.clear();
+            target.default_action = action("Deny");
+            target.ip_rules.clear();
+            target.virtual_network_rules.clear();
         }
         Edit::Open => {
-            storage.public_network_access = Some("Enabled".into());
-            storage.default_action = Some("Allow".into());
+            target.public_network_access = Some("Enabled".into());
+            target.default_action = action("Allow");
         }
         Edit::Restore(network) => {
-            storage.public_network_access = text(network, "/publicNetworkAccess").map(Into::into);
-            storage.default_action = text(network, "/networkAcls/defaultAction").map(Into::into);
-            storage.ip_rules = texts(network, "/networkAcls/ipRules", "/value");
-            storage.virtual_network_rules = texts(network, "/networkAcls/virtualNetworkRules", "/id");
-            let resources = &mut storage.resource_access_rules;
-            let mut lost = texts(network, "/networkAcls/resourceAccessRules", "/resourceId");
-            lost.retain(|rule| !resources.contains(rule));
-            resources.append(&mut lost);
+            target.public_network_access = text(network, "/publicNetworkAccess").map(Into::into);
+            if let Some(rules) = rule_set.and_then(|name| network.get(name)) {
+                target.default_action = text(rules, "/defaultAction").map(Into::into);
+                target.ip_rules = texts(rules, "/ipRules", "/value");
+                target.virtual_network_rules = texts(rules, "/virtualNetworkRules", "/id");
+                let resources = &mut target.resource_access_rules;
+                let mut lost = texts(rules, "/resourceAccessRules", "/resourceId");
+                lost.retain(|rule| !resources.contains(rule));
+                resources.append(&mut lost);
+            }
         }
-        Edit::AllowResource { resource, .. } => storage.resource_access_rules.push(resource.to_string()),
+        Edit::AllowResource { resource, .. } => target.resource_access_rules.push(resource.to_string()),
     }
-    touch_storage(storage);
-}
-
-pub fn edit_acr(acr: &mut ContainerRegistrySeen, edit: &Edit) {
-    match edit {
-        Edit::Close => {
-            acr.public_network_access = Some("Disabled".into());
-            acr.default_action = Some("Deny".into());
-            acr.ip_rules.clear();
-        }
-        Edit::Open | Edit::AllowResource { .. } => {
-            acr.public_network_access = Some("Enabled".into());
-            acr.default_action = Some("Allow".into());
-        }
-        Edit::Restore(network) => {
-            acr.public_network_access = text(network, "/publicNetworkAccess").map(Into::into);
-            acr.default_action = text(network, "/networkRuleSet/defaultAction").map(Into::into);
-            acr.ip_rules = texts(network, "/networkRuleSet/ipRules", "/value");
-        }
-    }
-    touch_acr(acr);
+    touch(target);
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use sreg_domain::seen::{AzureSeen, LockSeen};
-use sreg_domain::{ArmId, Fact, Outcome, Seen};
+use sreg_domain::{ArmId, Fact, Outcome, Seen, TargetKind};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, Report, ReportInput, is_held_elsewhere, is_left_to_open, lint, may_open, plan, report};
 
-use super::{World, advice, nasty, words};
+use super::{OfKnownKind as _, World, advice, nasty, words};
 
 impl World {
     /// The plan for now. Every plan is linted.
@@ -62,8 +62,9 @@ impl World {
             let (_, forget) = &all[usize::from(*at) % all.len()];
             forget(&mut seen);
         }
-        if let Fact::Seen(registry) = seen.azure.registry {
-            seen.azure.registry = Fact::Seen(registry.as_far_as_granted(&self.desired.grants));
+        for registry in seen.azure.targets.seen_of_mut(TargetKind::Registry) {
+            let details = registry.as_registry();
+            *details = details.clone().as_far_as_granted(&self.desired.grants);
         }
         if !self.desired.may_be_looked_at() || is_held_elsewhere(&self.desired, &seen) {
             seen.azure = AzureSeen::not_looked_at();
@@ -84,9 +85,8 @@ impl World {
             below(&id, &scope) || below(&scope, &id)
         };
         let on = |id: &ArmId| self.locks.iter().filter(|lock| holds(id, lock)).cloned().collect();
-        let registry = azure.registry.seen().map(|r| &r.id);
-        let targets = registry.into_iter().chain(azure.storage.keys());
-        let targets = targets.chain(azure.container_registries.keys());
+        let registry = azure.registry().seen().map(|r| &r.id);
+        let targets = registry.into_iter().chain(azure.targets.accounts().map(|(id, _)| id));
         let endpoints = azure.endpoints.values().filter_map(Fact::seen);
         let targets = targets.chain(endpoints.filter_map(|endpoint| endpoint.target.as_ref()));
         let scopes = targets.chain(azure.endpoints.keys()).chain(azure.zones.keys());

@@ -19,8 +19,8 @@
 use std::collections::BTreeMap;
 
 use sreg_api::names::CLAIM_TAG;
+use sreg_domain::TargetSeen;
 use sreg_domain::claim_mark::ClaimMark;
-use sreg_domain::seen::RegistrySeen;
 use sreg_domain::{AzureAction, StepId, StepKind};
 
 use crate::draft::{Draft, azure_step};
@@ -126,7 +126,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
         }
         Standing::Free if view.desired.observe_only || goes_on(view) || is_unwritable(view) => true,
         Standing::Free => {
-            if let Some(registry) = view.registry() {
+            if let Some(registry) = view.seen.azure.registry().seen() {
                 if let Some(former) = foreigner(view) {
                     draft.find(FindingReason::TakenOver, taken_over(view, &former));
                 }
@@ -147,9 +147,8 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
 /// The tag was not taken, or did not last, as often as a person is asked to look: a policy keeps tags as it wants them. Then no cluster
 /// can see who holds the registry, and waiting longer helps nobody. From then on the tag is upkeep, and told as such.
 fn is_unwritable(view: &View<'_>) -> bool {
-    let registry = view
-        .registry()
-        .filter(|_| foreigner(view).is_none() && standing(view) == Standing::Free);
+    let registry = view.seen.azure.registry().seen();
+    let registry = registry.filter(|_| foreigner(view).is_none() && standing(view) == Standing::Free);
     registry.is_some_and(|registry| attempts::is_stalled(view, &step_name(registry)))
 }
 
@@ -158,7 +157,7 @@ pub(crate) fn counts_as_ours(view: &View<'_>) -> bool {
     is_ours(view) || is_unwritable(view)
 }
 
-fn step_name(registry: &RegistrySeen) -> StepId {
+fn step_name(registry: &TargetSeen) -> StepId {
     StepKind::ClaimInAzure.on(registry.id.name())
 }
 
@@ -172,7 +171,7 @@ pub(crate) fn wanted(view: &View<'_>) -> BTreeMap<String, String> {
     BTreeMap::from([(CLAIM_TAG.to_owned(), view.desired.claim_mark().to_string())])
 }
 
-fn claim(view: &View<'_>, registry: &RegistrySeen) -> Step {
+fn claim(view: &View<'_>, registry: &TargetSeen) -> Step {
     azure_step(
         step_name(registry),
         AzureAction::SetTags {
@@ -186,7 +185,7 @@ fn claim(view: &View<'_>, registry: &RegistrySeen) -> Step {
 
 /// Takes the tag away, where it names this object.
 pub(crate) fn release(view: &View<'_>) -> Option<Step> {
-    let registry = view.registry().filter(|_| is_ours(view))?;
+    let registry = view.seen.azure.registry().seen().filter(|_| is_ours(view))?;
     Some(azure_step(
         StepKind::ReleaseInAzure.on(registry.id.name()),
         AzureAction::SetTags {

@@ -24,7 +24,7 @@ fn held<'v>(view: &'v View<'_>, id: &ArmId) -> Option<&'v Value> {
 
 /// Network settings of a target as they were before the lock; `None`: they could not be read.
 pub(crate) fn settings(view: &View<'_>, access: &AccessAssessment) -> Option<Value> {
-    let now = seen_network(view.seen, access.target, &access.id);
+    let now = seen_network(view.seen, &access.id);
     match held(view, &access.id) {
         Some(held) if access.closed == Some(false) && !view.last().opened_by_hand() => {
             Some(with_rules_of_now(access.target, held, &now?))

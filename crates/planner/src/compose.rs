@@ -15,7 +15,7 @@ use sreg_api::registry::PublicAccess;
 use sreg_domain::desired::Violation;
 use sreg_domain::reasons::LookAgain;
 use sreg_domain::seen::{AlsoChanged, IgnoranceKind, OperationState};
-use sreg_domain::{Action, ClusterAction, Desired, Fact, Seen};
+use sreg_domain::{Action, ClusterAction, Desired, Seen};
 
 use crate::break_glass::{self, Standing};
 use crate::conditions::whole_seconds;
@@ -183,7 +183,7 @@ fn ungranted(view: &View<'_>) -> Plan {
 
 /// What cannot be read cannot be opened: who waits for that must be told, and it is looked at again soon.
 fn unread(view: &View<'_>, draft: &mut Draft) {
-    if let (Some(gap), false) = (&view.targets.gap, view.seen.azure.registry.is_absent()) {
+    if let (Some(gap), false) = (&view.targets.gap, view.seen.azure.registry().is_absent()) {
         draft.wait(gap.clone());
     }
     endpoints::unknown_targets(view, draft);
@@ -531,10 +531,7 @@ fn patience_with_people(view: &View<'_>, draft: &Draft) -> Duration {
 
 /// When to ask again for the registry, or one of its accounts, that Azure did not find once.
 fn missed(view: &View<'_>) -> Option<Duration> {
-    let azure = &view.seen.azure;
-    let storage = azure.storage.values().filter_map(Fact::ignorance);
-    let containers = azure.container_registries.values().filter_map(Fact::ignorance);
-    let unread = azure.registry.ignorance().into_iter().chain(storage).chain(containers);
+    let unread = view.seen.azure.targets.iter().filter_map(|(_, fact)| fact.ignorance());
     let settling = unread.filter(|why| why.kind == IgnoranceKind::Settling);
     settling
         .filter_map(|why| why.retry_after)

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::PublicAccess;
 use sreg_domain::last_report::ReportedCondition;
-use sreg_domain::{Action, ArmId, AzureAction, Edit, Fact};
+use sreg_domain::{Action, ArmId, AzureAction, Edit};
 
 use crate::break_glass::{self, Standing};
 use crate::plan::{Assessment, Finding, FindingReason, Step};
-use crate::view::View;
+use crate::view::{View, noun};
 use crate::{locked, state};
 
 /// What differs, one sentence each.
@@ -67,18 +67,14 @@ fn writes_to(action: &Action, id: &ArmId) -> bool {
 
 /// What was lost and no write of this visit brings back: its repair is refused, under way, or up to somebody else.
 fn unrepaired(view: &View<'_>, assessment: &Assessment, repaired: impl Fn(&ArmId) -> bool) -> Vec<String> {
-    let azure = &view.seen.azure;
-    let storage = view.targets.storage.iter();
-    let storage = storage.filter(|id| azure.storage.get(id).is_some_and(Fact::is_absent));
-    let containers = view.targets.container_registries.iter();
-    let containers = containers.filter(|id| azure.container_registries.get(id).is_some_and(Fact::is_absent));
-    let gone = |noun: &str, id: &ArmId| format!("{noun} {} does not exist any more", id.name());
+    let gone = view
+        .targets
+        .accounts
+        .iter()
+        .filter(|(_, id)| view.target(id).is_absent());
+    let gone = gone.map(|(kind, id)| format!("{} {} does not exist any more", noun(*kind), id.name()));
     let endpoints = state::lost_endpoints(view, assessment).filter(|lost| !repaired(lost.id()));
-    storage
-        .map(|id| gone("storage account", id))
-        .chain(containers.map(|id| gone("container registry", id)))
-        .chain(endpoints.map(|lost| lost.show()))
-        .collect()
+    gone.chain(endpoints.map(|lost| lost.show())).collect()
 }
 
 /// This generation was settled once, or has drifted since.

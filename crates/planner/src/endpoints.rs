@@ -24,13 +24,13 @@ use sreg_api::names::OWNER_TAG;
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming::Belonging;
 use sreg_domain::seen::{EndpointSeen, Member};
-use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepId, StepKind, TargetKind, naming};
+use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepId, StepKind, TargetKind, naming, needed_endpoints};
 
 use crate::attempts::Stubborn;
 use crate::dns::policy;
 use crate::draft::{Draft, azure_step};
 use crate::plan::{EndpointAssessment, FindingReason, WaitReason};
-use crate::view::{View, look_up, not_known, not_understood};
+use crate::view::{View, look_up, not_known, not_understood, noun};
 use crate::{attempts, differs, dns, names, preflight, release, tags};
 
 mod connections;
@@ -60,32 +60,22 @@ pub(crate) struct WantedEndpoints<'a> {
 
 /// Lists what must exist. Order: place, then registry, storage, container registry.
 pub(crate) fn wanted<'a>(view: &'a View<'_>) -> WantedEndpoints<'a> {
-    let mut all = Vec::new();
-    let mut complete = view.targets.gap.is_none();
-    for place in &view.desired.endpoints {
-        let mut add = |group, target: &'a ArmId| {
-            let id = id_of(view, place, target, group);
-            all.push(Wanted {
-                place,
-                group,
-                target,
-                id,
-            });
+    let accounts = view.targets.accounts.iter().map(|(kind, id)| (*kind, id));
+    let targets = std::iter::once((TargetKind::Registry, &view.desired.registry)).chain(accounts);
+    let needed = needed_endpoints(targets, &view.seen.azure.targets);
+    let at = |place: &'a EndpointPlace| {
+        let wanted = |(target, group): &(&'a ArmId, EndpointGroup)| Wanted {
+            place,
+            group: *group,
+            target,
+            id: id_of(view, place, target, *group),
         };
-        add(EndpointGroup::AmlRegistry, &view.desired.registry);
-        for storage in &view.targets.storage {
-            add(EndpointGroup::Blob, storage);
-            match view.seen.azure.storage.get(storage) {
-                Some(Fact::Seen(seen)) if seen.hierarchical_namespace => add(EndpointGroup::Dfs, storage),
-                Some(Fact::Seen(_)) => {}
-                Some(Fact::Absent | Fact::Unknown(_)) | None => complete = false,
-            }
-        }
-        for registry in &view.targets.container_registries {
-            add(EndpointGroup::ContainerRegistry, registry);
-        }
+        needed.all.iter().map(wanted).collect::<Vec<_>>()
+    };
+    WantedEndpoints {
+        all: view.desired.endpoints.iter().flat_map(at).collect(),
+        complete: view.targets.gap.is_none() && needed.complete,
     }
-    WantedEndpoints { all, complete }
 }
 
 /// The endpoint of a place for a target: the one that is there, whatever it was named by, else the one to be made.
@@ -243,40 +233,34 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
 }
 
 pub(crate) fn unknown_targets(view: &View<'_>, draft: &mut Draft) {
-    let unread = Fact::not_read("nobody looked at the storage account");
-    for id in &view.targets.storage {
-        let fact = look_up(&view.seen.azure.storage, id, &unread);
+    for (kind, id) in &view.targets.accounts {
+        let fact = view.target(id);
         if fact.is_absent() {
-            draft.waiting(WaitReason::TargetAbsentStalled, storage_gone(view, id));
+            draft.waiting(WaitReason::TargetAbsentStalled, account_gone(view, *kind, id));
         } else if fact.seen().is_none() {
-            draft.wait(not_known(&format!("storage account {}", id.name()), fact));
-        }
-    }
-    let unread = Fact::not_read("nobody looked at the container registry");
-    for id in &view.targets.container_registries {
-        let fact = look_up(&view.seen.azure.container_registries, id, &unread);
-        if fact.is_absent() {
-            draft.waiting(
-                WaitReason::TargetAbsentStalled,
-                format!(
-                    "container registry {id} does not exist any more, and registry {} still names it: Azure keeps no deleted container registry. See who deleted it: az monitor activity-log list --resource-id {id} --offset 30d. Ask Azure support, or create the registry anew; a BreakGlass still opens the others",
-                    view.desired.registry.name()
-                ),
-            );
-        } else if fact.seen().is_none() {
-            draft.wait(not_known(&format!("container registry {}", id.name()), fact));
+            draft.wait(not_known(&format!("{} {}", noun(*kind), id.name()), fact));
         }
     }
     not_understood(view, draft);
 }
 
-/// A deleted storage account can be restored for two weeks.
-fn storage_gone(view: &View<'_>, id: &ArmId) -> String {
+/// An account that the registry names and that does not exist any more: how to get it back.
+fn account_gone(view: &View<'_>, kind: TargetKind, id: &ArmId) -> String {
+    let way_back = match kind {
+        TargetKind::Storage => format!(
+            ". Azure keeps a deleted account for 14 days: look for it with az rest --method get --url \"/subscriptions/{}/providers/Microsoft.Storage/deletedAccounts?api-version=2023-05-01\", and restore it in the portal (Storage accounts, Restore) into {}",
+            id.subscription(),
+            id.resource_group().unwrap_or("its resource group"),
+        ),
+        TargetKind::Registry | TargetKind::ContainerRegistry => format!(
+            ": Azure keeps no deleted {}. See who deleted it: az monitor activity-log list --resource-id {id} --offset 30d. Ask Azure support, or create the registry anew",
+            noun(kind)
+        ),
+    };
     format!(
-        "storage account {id} does not exist any more, and registry {} still names it. Azure keeps a deleted account for 14 days: look for it with az rest --method get --url \"/subscriptions/{}/providers/Microsoft.Storage/deletedAccounts?api-version=2023-05-01\", and restore it in the portal (Storage accounts, Restore) into {}; a BreakGlass still opens the others",
-        view.desired.registry.name(),
-        id.subscription(),
-        id.resource_group().unwrap_or("its resource group"),
+        "{} {id} does not exist any more, and registry {} still names it{way_back}; a BreakGlass still opens the others",
+        noun(kind),
+        view.desired.registry.name()
     )
 }
 
@@ -338,13 +322,9 @@ fn not_ours(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> String 
 
 /// What the owner of the target can type.
 fn ask_approver(w: &Wanted<'_>) -> String {
-    let owner = match w.group.target() {
-        TargetKind::Registry => "the registry",
-        TargetKind::Storage => "the storage account",
-        TargetKind::ContainerRegistry => "the container registry",
-    };
+    let owner = noun(w.group.target());
     format!(
-        "private endpoint {} awaits approval by the owner of {owner}: az network private-endpoint-connection list --id {} --query \"[?contains(properties.privateEndpoint.id, '{}')].id\" -o tsv | xargs -I% az network private-endpoint-connection approve --id %",
+        "private endpoint {} awaits approval by the owner of the {owner}: az network private-endpoint-connection list --id {} --query \"[?contains(properties.privateEndpoint.id, '{}')].id\" -o tsv | xargs -I% az network private-endpoint-connection approve --id %",
         w.label(),
         w.target,
         w.id.name()

@@ -100,7 +100,7 @@ pub(crate) fn tell(view: &View<'_>, draft: &mut Draft) {
 pub(crate) fn without_effect(view: &View<'_>) -> Vec<String> {
     let closed = view.access.iter().filter(|a| a.closed == Some(true));
     let told = closed.filter_map(|access| {
-        let network = seen_network(view.seen, access.target, &access.id)?;
+        let network = seen_network(view.seen, &access.id)?;
         let mut rules = rules_of(access.target, &network);
         rules.retain(NetworkRule::goes_when_closed);
         let shown: Vec<String> = rules.iter().map(ToString::to_string).collect();
@@ -129,7 +129,7 @@ pub(crate) fn tell_of_policies(view: &View<'_>, draft: &mut Draft) {
         .iter()
         .filter(|a| a.closed == Some(false) && a.target == TargetKind::Storage);
     for access in open {
-        let Some(network) = seen_network(view.seen, access.target, &access.id) else {
+        let Some(network) = seen_network(view.seen, &access.id) else {
             continue;
         };
         let mut rules = rules_of(access.target, &network);
@@ -159,7 +159,7 @@ pub(crate) fn tell_of_policies(view: &View<'_>, draft: &mut Draft) {
 pub(crate) fn unknown_perimeter<'v>(view: &'v View<'_>) -> Option<&'v AccessAssessment> {
     let mut open = view.access.iter().filter(|a| a.closed == Some(false));
     let comes_back = view.last().relocks(view.any_closed());
-    open.find(|a| switch_of(view.seen, a.target, &a.id) == Some(&PublicNetworkAccess::SecuredByPerimeter))
+    open.find(|a| switch_of(view.seen, &a.id) == Some(&PublicNetworkAccess::SecuredByPerimeter))
         .filter(|_| !comes_back)
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn unknown_perimeter<'v>(view: &'v View<'_>) -> Option<&'v AccessAsse
 pub(crate) fn unproven_subnets(view: &View<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
     for access in view.access.iter().filter(|a| a.closed == Some(false)) {
-        let Some(network) = seen_network(view.seen, access.target, &access.id) else {
+        let Some(network) = seen_network(view.seen, &access.id) else {
             continue;
         };
         let kept = before_lock::before_opened_by_hand(view, &access.id);

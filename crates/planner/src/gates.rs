@@ -127,8 +127,9 @@ fn links_left(view: &View<'_>) -> Vec<Wait> {
 /// Accounts behind the registry that Azure did not make for it. Others use them, and nothing proves the others' paths.
 pub(crate) fn shared<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a ArmId> {
     let own = view.registry().and_then(|r| r.managed_resource_group.as_ref());
-    let all = view.targets.storage.iter().chain(&view.targets.container_registries);
-    all.filter(move |id| id.resource_group_id().as_ref() != own)
+    view.targets
+        .ids()
+        .filter(move |id| id.resource_group_id().as_ref() != own)
 }
 
 fn shared_accounts(view: &View<'_>, draft: &mut Draft) -> Vec<Wait> {

@@ -33,7 +33,7 @@ pub(crate) struct Sign {
 
 /// Asks both sources.
 pub(crate) fn registry(view: &View<'_>) -> Gone {
-    if !view.seen.azure.registry.is_absent() {
+    if !view.seen.azure.registry().is_absent() {
         return Gone::No;
     }
     // A tag alone may be a copy, or on what leads elsewhere.

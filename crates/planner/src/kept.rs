@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use sreg_domain::action::Snapshot;
-use sreg_domain::network_rules::{rule_set_name, rules_of};
+use sreg_domain::network_rules::{is_closed, rules_of};
+use sreg_domain::target::row;
 use sreg_domain::{ArmId, DefaultAction, NetworkRule, PublicNetworkAccess, TargetKind};
 
 /// What the snapshot holds for a target.
@@ -14,17 +15,12 @@ pub(crate) fn kept<'a>(snapshot: &'a Snapshot, id: &ArmId) -> Option<&'a Value> 
         .map(|(_, target)| &target.network)
 }
 
-/// Whether settings in Azure's shape are closed, by the rules of `view`.
+/// Whether settings in Azure's shape are closed, by the rule by which targets are.
 pub(crate) fn settings_closed(target: TargetKind, network: &Value) -> bool {
-    match (switch(network), target) {
-        (PublicNetworkAccess::Disabled, _) => true,
-        (PublicNetworkAccess::Enabled, TargetKind::Storage) => {
-            let nobody = !rules_of(target, network).iter().any(NetworkRule::goes_when_closed);
-            default_action(target, network) == DefaultAction::Deny && nobody
-        }
-        // Whatever a perimeter, or a word that nobody here knows, lets in: it is restored as it was.
-        (_, _) => false,
-    }
+    let excepts = rules_of(target, network).iter().any(NetworkRule::goes_when_closed);
+    let action = default_action(target, network);
+    // Whatever a perimeter, or a word that nobody here knows, lets in: it is restored as it was.
+    is_closed(target, Some(&switch(network)), Some(&action), excepts) == Some(true)
 }
 
 /// The switch in settings of Azure's shape; old resources lack it, which means enabled.
@@ -36,18 +32,16 @@ pub(crate) fn switch(network: &Value) -> PublicNetworkAccess {
 
 /// What settings of Azure's shape do with those whom no rule names.
 pub(crate) fn default_action(target: TargetKind, network: &Value) -> DefaultAction {
-    let set = rule_set_name(target).and_then(|name| network.get(name));
+    let set = row(target).rule_set.and_then(|name| network.get(name));
     let text = set.and_then(|s| s.get("defaultAction")).and_then(Value::as_str);
     text.map_or(DefaultAction::Allow, DefaultAction::from)
 }
 
 /// Settings that are open, for a target of which nobody knows what it was before the lock.
 pub(crate) fn open_settings(target: TargetKind) -> Value {
-    match target {
-        TargetKind::Registry => json!({"publicNetworkAccess": "Enabled"}),
-        TargetKind::Storage => json!({"publicNetworkAccess": "Enabled", "networkAcls": {"defaultAction": "Allow"}}),
-        TargetKind::ContainerRegistry => {
-            json!({"publicNetworkAccess": "Enabled", "networkRuleSet": {"defaultAction": "Allow"}})
-        }
+    let mut settings = json!({"publicNetworkAccess": "Enabled"});
+    if let Some(rule_set) = row(target).rule_set {
+        settings[rule_set] = json!({"defaultAction": "Allow"});
     }
+    settings
 }

@@ -126,11 +126,8 @@ fn closing(lint: &mut Lint<'_>) {
         lint.break_rule("proof", missing);
     }
     for (step, action) in closing {
-        if let AzureAction::Edit {
-            target, id, expected, ..
-        } = action
-        {
-            let now = crate::view::seen_digest(lint.seen, *target, id);
+        if let AzureAction::Edit { id, expected, .. } = action {
+            let now = crate::view::seen_digest(lint.seen, id);
             lint.demand("proof", now.as_ref() == Some(expected), || {
                 format!("{} expects another world than was seen", step.action)
             });
@@ -264,7 +261,7 @@ fn settled(lint: &mut Lint<'_>) {
             format!("no steps, no waits, yet {state:?}")
         });
     }
-    let unread = matches!(lint.seen.azure.registry, Fact::Unknown(_));
+    let unread = matches!(lint.seen.azure.registry(), Fact::Unknown(_));
     let ready = [State::Locked, State::Open, State::Observed];
     lint.demand(
         "settled",

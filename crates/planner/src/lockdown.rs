@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::action::{Snapshot, SnapshotTarget};
 use sreg_domain::network_rules::rules_of;
-use sreg_domain::seen::{ContainerRegistrySeen, IgnoranceKind, StorageSeen};
+use sreg_domain::seen::{ContainerRegistryDetails, IgnoranceKind, StorageDetails, TargetDetails, TargetSeen};
 use sreg_domain::{
-    AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, Seen, StepId, StepKind,
-    TargetKind, naming,
+    ArmId, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, Seen, StepId,
+    StepKind, TargetKind, naming,
 };
 
 use crate::draft::{Draft, azure_step, cluster_step};
@@ -259,7 +259,7 @@ pub(crate) fn closing_step(access: &AccessAssessment) -> StepId {
 }
 
 fn close(view: &View<'_>, access: &AccessAssessment) -> Option<Step> {
-    let expected = crate::view::seen_digest(view.seen, access.target, &access.id)?;
+    let expected = crate::view::seen_digest(view.seen, &access.id)?;
     Some(azure_step(
         closing_step(access),
         AzureAction::Edit {
@@ -276,54 +276,68 @@ pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
     for message in firewall::without_effect(view) {
         draft.find(FindingReason::OtherWaysIn, message);
     }
-    for storage in view.seen.azure.storage.values().filter_map(Fact::seen) {
-        let bypass = storage
-            .bypass
-            .as_deref()
-            .filter(|b| !b.is_empty() && !b.eq_ignore_ascii_case("None"));
-        if let Some(bypass) = bypass {
-            draft.find(
-                FindingReason::BypassKept,
-                format!("storage {} keeps bypass {bypass}", storage.id.name()),
-            );
-        }
-        resource_rules_kept(storage, draft);
-        for message in other_ways_into_storage(storage) {
-            draft.find(FindingReason::OtherWaysIn, message);
-        }
-        lost_resource_rules(view, storage, draft);
-        if !storage.secondary_hosts.is_empty() {
-            let hosts: Vec<&str> = storage.secondary_hosts.iter().map(Fqdn::as_str).collect();
-            draft.find(
-                FindingReason::SecondaryHosts,
-                format!(
-                    "storage {} has secondary hosts ({}): nothing proves them, and they close with it",
-                    storage.id.name(),
-                    hosts.join(", ")
-                ),
-            );
-        }
-    }
-    for registry in view.seen.azure.container_registries.values().filter_map(Fact::seen) {
-        for message in other_ways_into_images(registry) {
-            draft.find(FindingReason::OtherWaysIn, message);
-        }
-        if let Some(bypass) = registry.bypass.as_deref().filter(|b| !b.eq_ignore_ascii_case("None")) {
-            let tasks = if registry.tasks_kept_out {
-                "; tasks of the registry do not come in by it (networkRuleBypassAllowedForTasks is false)"
-            } else {
-                ""
-            };
-            draft.find(
-                FindingReason::BypassKept,
-                format!("container registry {} keeps bypass {bypass}{tasks}", registry.id.name()),
-            );
+    for target in view.seen.azure.targets.seen() {
+        match &target.details {
+            TargetDetails::Registry(_) => {}
+            TargetDetails::Storage(storage) => kept_open_of_storage(view, target, storage, draft),
+            TargetDetails::ContainerRegistry(registry) => kept_open_of_images(target, registry, draft),
         }
     }
 }
 
+/// Whom its firewall lets in whatever its rules say.
+fn bypass(target: &TargetSeen) -> Option<&str> {
+    let bypass = target.bypass.as_deref();
+    bypass.filter(|bypass| !bypass.eq_ignore_ascii_case("None"))
+}
+
+fn kept_open_of_storage(view: &View<'_>, target: &TargetSeen, storage: &StorageDetails, draft: &mut Draft) {
+    let name = target.id.name();
+    if let Some(bypass) = bypass(target).filter(|bypass| !bypass.is_empty()) {
+        draft.find(
+            FindingReason::BypassKept,
+            format!("storage {name} keeps bypass {bypass}"),
+        );
+    }
+    resource_rules_kept(target, draft);
+    if storage.shared_keys {
+        draft.find(FindingReason::OtherWaysIn, format!(
+            "storage {name} accepts account keys, and whatever is signed with them, from every network that reaches it; if nobody uses them: az storage account update --ids {} --allow-shared-key-access false",
+            target.id
+        ));
+    }
+    lost_resource_rules(view, target, draft);
+    if !storage.secondary_hosts.is_empty() {
+        let hosts: Vec<&str> = storage.secondary_hosts.iter().map(Fqdn::as_str).collect();
+        draft.find(
+            FindingReason::SecondaryHosts,
+            format!(
+                "storage {name} has secondary hosts ({}): nothing proves them, and they close with it",
+                hosts.join(", ")
+            ),
+        );
+    }
+}
+
+fn kept_open_of_images(target: &TargetSeen, registry: &ContainerRegistryDetails, draft: &mut Draft) {
+    for message in other_ways_into_images(&target.id, registry) {
+        draft.find(FindingReason::OtherWaysIn, message);
+    }
+    if let Some(bypass) = bypass(target) {
+        let tasks = if registry.tasks_kept_out {
+            "; tasks of the registry do not come in by it (networkRuleBypassAllowedForTasks is false)"
+        } else {
+            ""
+        };
+        draft.find(
+            FindingReason::BypassKept,
+            format!("container registry {} keeps bypass {bypass}{tasks}", target.id.name()),
+        );
+    }
+}
+
 /// Rules on the registry's own storage: none of our objects asks for those (`registry::plan_sharing`), and closing leaves them.
-fn resource_rules_kept(storage: &StorageSeen, draft: &mut Draft) {
+fn resource_rules_kept(storage: &TargetSeen, draft: &mut Draft) {
     if storage.resource_access_rules.is_empty() {
         return;
     }
@@ -351,21 +365,9 @@ fn resource_rules_kept(storage: &StorageSeen, draft: &mut Draft) {
     );
 }
 
-/// What a closed account lets in by other means than its network, and what opens with it again.
-fn other_ways_into_storage(storage: &StorageSeen) -> Vec<String> {
-    let (name, id) = (storage.id.name(), &storage.id);
-    let mut ways = Vec::new();
-    if storage.shared_keys {
-        ways.push(format!(
-            "storage {name} accepts account keys, and whatever is signed with them, from every network that reaches it; if nobody uses them: az storage account update --ids {id} --allow-shared-key-access false"
-        ));
-    }
-    ways
-}
-
-/// The same of a container registry.
-fn other_ways_into_images(registry: &ContainerRegistrySeen) -> Vec<String> {
-    let (name, subscription) = (registry.id.name(), registry.id.subscription());
+/// What a closed container registry lets in by other means than its network, and what opens with it again.
+fn other_ways_into_images(id: &ArmId, registry: &ContainerRegistryDetails) -> Vec<String> {
+    let (name, subscription) = (id.name(), id.subscription());
     let mut ways = Vec::new();
     if registry.anonymous_pull {
         ways.push(format!(
@@ -381,7 +383,7 @@ fn other_ways_into_images(registry: &ContainerRegistrySeen) -> Vec<String> {
 }
 
 /// Rules for resources that stood there before the lock and are gone: closing keeps them, but for those that Azure refuses.
-fn lost_resource_rules(view: &View<'_>, storage: &StorageSeen, draft: &mut Draft) {
+fn lost_resource_rules(view: &View<'_>, storage: &TargetSeen, draft: &mut Draft) {
     let snapshot = view.seen.cluster.snapshot.seen();
     let Some(before) = snapshot.and_then(|s| kept(s, &storage.id)) else {
         return;

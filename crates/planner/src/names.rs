@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use sreg_api::registry::ResolutionPolicy;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::ZoneSeen;
-use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Fact, Fqdn};
+use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Fact, Fqdn, TargetKind};
 
 use crate::askers::{self, Askers};
 use crate::endpoints::{Wanted, WantedEndpoints};
@@ -32,14 +32,10 @@ fn asking(view: &View<'_>, zone: &ArmId, links: &[ArmId]) -> Option<Askers> {
 
 /// The public names of a target, as far as they are known before it has an endpoint. `None`: they are not.
 fn public_names(view: &View<'_>, group: EndpointGroup, target: &ArmId) -> Option<Vec<String>> {
-    let azure = &view.seen.azure;
-    let storage = || azure.storage.get(target).and_then(Fact::seen);
-    let registry = || azure.container_registries.get(target).and_then(Fact::seen);
-    let names: Vec<&Fqdn> = match group {
-        EndpointGroup::AmlRegistry => azure.discovery.seen()?.iter().collect(),
-        EndpointGroup::Blob => vec![storage()?.blob_host.as_ref()?],
-        EndpointGroup::Dfs => vec![storage()?.dfs_host.as_ref()?],
-        EndpointGroup::ContainerRegistry => vec![registry()?.login_server.as_ref()?],
+    let names: Vec<&Fqdn> = if group.target() == TargetKind::Registry {
+        view.seen.azure.discovery.seen()?.iter().collect()
+    } else {
+        vec![view.target(target).seen()?.names.get(&group)?]
     };
     let mut names: Vec<String> = names.into_iter().map(ToString::to_string).collect();
     names.sort();

@@ -81,7 +81,7 @@ pub fn is_left_to_open(desired: &Desired, seen: &Seen) -> bool {
     };
     let snapshot = seen.cluster.snapshot.seen();
     let known = view.targets.gap.is_none() && view.access.iter().all(|a| a.closed.is_some());
-    let gone = seen.azure.registry.is_absent();
+    let gone = seen.azure.registry().is_absent();
     let shut = |access| wanted(&view, access, snapshot, cause).is_some();
     !(known || gone) || view.access.iter().any(shut)
 }
@@ -96,7 +96,7 @@ struct Lack {
 
 /// What a target lacks of what it was. One that somebody has opened wider meanwhile lacks nothing. `None`: it was not read.
 fn lack(view: &View<'_>, access: &AccessAssessment, before: &Value) -> Option<Lack> {
-    let now = seen_network(view.seen, access.target, &access.id)?;
+    let now = seen_network(view.seen, &access.id)?;
     let denies = |network: &Value| default_action(access.target, network) == DefaultAction::Deny;
     let narrower = denies(&now) && !denies(before);
     let wider = !denies(&now) && denies(before);
@@ -121,7 +121,7 @@ fn wanted(view: &View<'_>, access: &AccessAssessment, snapshot: Option<&Snapshot
             let pausing = left_out::known(view, &access.id, &rules).is_some_and(|left| view.now < left.next);
             let missing = !rules.is_empty() && !pausing;
             // Rules that somebody has added since, whether they are in use or had to wait for the opening, are a decision about who comes in.
-            let now = seen_network(view.seen, access.target, &access.id)?;
+            let now = seen_network(view.seen, &access.id)?;
             let settings = with_rules_of_now(access.target, network, &now);
             (by_switch || missing).then_some(Edit::Restore(settings))
         }
@@ -279,7 +279,7 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
             draft.wait(wait);
             continue;
         }
-        let Some(expected) = seen_digest(view.seen, access.target, &access.id) else {
+        let Some(expected) = seen_digest(view.seen, &access.id) else {
             continue;
         };
         draft.opening.push(azure_step(

@@ -17,7 +17,7 @@ use sreg_domain::{ArmId, Digest, EndpointGroup, Fact, Fqdn};
 use crate::draft::Draft;
 use crate::endpoints::{Wanted, WantedEndpoints, members};
 use crate::plan::{FindingReason, Wait, WaitReason};
-use crate::view::{View, look_up, not_known};
+use crate::view::{View, not_known};
 
 mod container_registry;
 
@@ -168,52 +168,22 @@ fn uncovered(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlac
         &names(EndpointGroup::AmlRegistry, &view.desired.registry),
         &mut gaps,
     );
-    let unread = Fact::not_read("nobody looked at the storage account");
-    for id in &view.targets.storage {
-        let Fact::Seen(storage) = look_up(&view.seen.azure.storage, id, &unread) else {
-            continue;
-        };
-        let blob = names(EndpointGroup::Blob, id);
-        covered(
-            view,
-            (id, "blob host"),
-            storage.blob_host.as_ref(),
-            &blob,
-            place,
-            &mut gaps,
-        );
-        if storage.hierarchical_namespace {
-            let dfs = names(EndpointGroup::Dfs, id);
-            covered(
-                view,
-                (id, "dfs host"),
-                storage.dfs_host.as_ref(),
-                &dfs,
-                place,
-                &mut gaps,
-            );
+    for id in view.targets.ids() {
+        let Fact::Seen(target) = view.target(id) else { continue };
+        for group in EndpointGroup::all().filter(|group| target.has_group(*group)) {
+            let names = names(group, id);
+            covered(view, (id, group), target.names.get(&group), &names, place, &mut gaps);
+            if let Some(registry) = target.container_registry() {
+                container_registry::data_endpoints(view, id, registry, &names, place, &mut gaps);
+            }
         }
-    }
-    let unread = Fact::not_read("nobody looked at the container registry");
-    for id in &view.targets.container_registries {
-        let Fact::Seen(registry) = look_up(&view.seen.azure.container_registries, id, &unread) else {
-            continue;
-        };
-        container_registry::names_of(
-            view,
-            id,
-            registry,
-            &names(EndpointGroup::ContainerRegistry, id),
-            place,
-            &mut gaps,
-        );
     }
     gaps
 }
 
 fn covered(
     view: &View<'_>,
-    (id, what): (&ArmId, &str),
+    (id, group): (&ArmId, EndpointGroup),
     host: Option<&Fqdn>,
     names: &[Fqdn],
     place: &EndpointPlace,
@@ -222,7 +192,7 @@ fn covered(
     match host {
         None => gaps.push(Wait::new(
             WaitReason::PathsUnknown,
-            format!("Azure does not report the {what} of {}", id.name()),
+            format!("Azure does not report the {} of {}", group.name_noun(), id.name()),
         )),
         Some(host) if names.contains(host) => {}
         Some(host) => gaps.push(not_covered(view, host.as_str(), place)),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use sreg_api::registry::DnsMode;
 use sreg_domain::rights::{self, Place};
+use sreg_domain::target::row;
 use sreg_domain::{ArmId, Fact, TargetKind};
 
 use crate::draft::Draft;
@@ -144,7 +145,7 @@ fn needed(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
 /// Our principal is about to be listed in `assignedIdentities`, from which its rights on the managed resource group come.
 fn comes_with_the_exemption(view: &View<'_>) -> bool {
     let principal = view.seen.azure.principal.seen().map(|p| p.object_id.as_str());
-    let listed = |r: &&sreg_domain::seen::RegistrySeen| {
+    let listed = |r: &&sreg_domain::seen::RegistryDetails| {
         r.assigned_identities
             .iter()
             .any(|i| principal.is_some_and(|p| p.eq_ignore_ascii_case(i)))
@@ -161,34 +162,22 @@ pub(crate) enum Verdict {
 
 /// Whether an endpoint may be connected to its target. A manual request is approved by somebody else.
 pub(crate) fn may_connect(view: &View<'_>, wanted: &Wanted<'_>) -> Verdict {
-    let action = match wanted.group.target() {
-        TargetKind::Registry => {
-            "Microsoft.MachineLearningServices/registries/PrivateEndpointConnectionsApproval/action"
-        }
-        TargetKind::Storage => "Microsoft.Storage/storageAccounts/PrivateEndpointConnectionsApproval/action",
-        TargetKind::ContainerRegistry => {
-            "Microsoft.ContainerRegistry/registries/PrivateEndpointConnectionsApproval/action"
-        }
-    };
+    let resource_type = row(wanted.group.target()).resource_type;
+    let action = format!("{resource_type}/PrivateEndpointConnectionsApproval/action");
     if wanted.place.manual_request.is_some() {
         return Verdict::Free;
     }
     verdict(
         view,
         wanted.target,
-        action,
+        &action,
         &format!("private endpoint {} on", wanted.label()),
     )
 }
 
 /// Whether a target's network settings may be written.
 pub(crate) fn may_write(view: &View<'_>, target: TargetKind, id: &ArmId) -> Verdict {
-    let action = match target {
-        TargetKind::Registry => "Microsoft.MachineLearningServices/registries/write",
-        TargetKind::Storage => "Microsoft.Storage/storageAccounts/write",
-        TargetKind::ContainerRegistry => "Microsoft.ContainerRegistry/registries/write",
-    };
-    verdict(view, id, action, "closing")
+    verdict(view, id, &format!("{}/write", row(target).resource_type), "closing")
 }
 
 fn verdict(view: &View<'_>, target: &ArmId, action: &str, what: &str) -> Verdict {

@@ -13,8 +13,8 @@
 use std::collections::BTreeMap;
 
 use sreg_api::names;
-use sreg_domain::seen::RegistrySeen;
-use sreg_domain::{ArmId, AzureAction, ClusterAction, Edit, Fact, StepKind, TargetKind, naming};
+use sreg_domain::seen::RegistryDetails;
+use sreg_domain::{ArmId, AzureAction, ClusterAction, Edit, Fact, StepKind, TargetKind, TargetSeen, naming};
 
 use crate::azure_claim;
 use crate::draft::{Draft, azure_step, cluster_step};
@@ -25,7 +25,7 @@ use crate::view::{View, look_up, not_known};
 
 /// Plans the registry's own resource. `false`: nothing that needs it may be planned.
 pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
-    let fact = &view.seen.azure.registry;
+    let fact = view.seen.azure.registry();
     let name = view.desired.registry.name();
     if view.running(&view.desired.registry).is_some() {
         draft.waiting(
@@ -102,13 +102,13 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
 }
 
 /// Tags of the spec that are missing or differ. Azure compares tag names without case.
-pub(crate) fn tags_to_set(wanted: &BTreeMap<String, String>, registry: &RegistrySeen) -> BTreeMap<String, String> {
+pub(crate) fn tags_to_set(wanted: &BTreeMap<String, String>, registry: &RegistryDetails) -> BTreeMap<String, String> {
     naming::tags_to_set(wanted, &registry.tags)
 }
 
 /// Our principal still has to be listed.
 pub(crate) fn grant_is_missing(view: &View<'_>) -> bool {
-    let listed = |registry: &RegistrySeen| {
+    let listed = |registry: &RegistryDetails| {
         view.seen.azure.principal.seen().is_some_and(|p| {
             registry
                 .assigned_identities
@@ -119,7 +119,7 @@ pub(crate) fn grant_is_missing(view: &View<'_>) -> bool {
     view.desired.grant_operator && view.registry().is_some_and(|r| !listed(r))
 }
 
-fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
+fn upkeep(view: &View<'_>, registry: &TargetSeen, draft: &mut Draft) {
     if view.running(&registry.id).is_some() {
         return;
     }
@@ -138,7 +138,10 @@ fn upkeep(view: &View<'_>, registry: &RegistrySeen, draft: &mut Draft) {
     }
     let mut wanted = view.desired.tags.clone();
     wanted.extend(azure_claim::missing(view));
-    let tags = tags_to_set(&wanted, registry);
+    let tags = registry
+        .registry()
+        .map(|details| tags_to_set(&wanted, details))
+        .unwrap_or_default();
     if !tags.is_empty() {
         draft.upkeep.push(azure_step(
             StepKind::SetTags.on(registry.id.name()),
@@ -158,7 +161,7 @@ const MANAGED_GROUPS: &str = "azureml-rg-";
 /// Whether an account stands behind this registry, or in a resource group that Azure made for one.
 fn is_of_a_registry(view: &View<'_>, id: &ArmId) -> bool {
     let group = id.resource_group().unwrap_or_default().to_ascii_lowercase();
-    view.targets.storage.contains(id) || group.starts_with(MANAGED_GROUPS)
+    view.targets.ids().any(|account| account == id) || group.starts_with(MANAGED_GROUPS)
 }
 
 /// Rules on workspaces' storage that let the registry in (azure.md §9). What is missing here holds nothing up.

@@ -134,11 +134,13 @@ fn others_on_its_target(
     let azure = &view.seen.azure;
     let target = endpoint.target.as_ref()?;
     let group = EndpointGroup::of_group_id(endpoint.group_id.as_deref()?)?;
-    let connected = match group.target() {
-        TargetKind::Registry => &azure.registry.seen()?.private_endpoints,
-        TargetKind::Storage => &azure.storage.get(target)?.seen()?.private_endpoints,
-        TargetKind::ContainerRegistry => &azure.container_registries.get(target)?.seen()?.private_endpoints,
+    let kind = group.target();
+    let seen = if kind == TargetKind::Registry {
+        azure.registry()
+    } else {
+        azure.targets.get(target)
     };
+    let connected = &seen.seen().filter(|seen| seen.kind() == kind)?.private_endpoints;
     let is_ours = |id: &ArmId| {
         let seen = azure.endpoints.get(id).and_then(Fact::seen);
         let belongs = seen.is_some_and(|e| Belonging::of_endpoint(&view.desired.owner, e).is_ours());

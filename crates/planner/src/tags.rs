@@ -157,8 +157,7 @@ pub(crate) fn leads_to_ours(view: &View<'_>, endpoint: &EndpointSeen) -> bool {
     reported
         || endpoint.target.as_ref().is_some_and(|target| {
             *target == view.desired.registry
-                || azure.storage.contains_key(target)
-                || azure.container_registries.contains_key(target)
+                || azure.targets.contains(target)
                 || azure.accounts_left.contains_key(target)
                 || before(target)
         })

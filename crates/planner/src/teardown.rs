@@ -23,6 +23,7 @@ use sreg_api::names::{CLAIM_TAG, OWNER_TAG};
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
 use sreg_domain::naming::Belonging;
 use sreg_domain::seen::OperationSeen;
+use sreg_domain::target::kind_of;
 use sreg_domain::{ArmId, ClusterAction, Fact, StepKind, duration, naming};
 
 use crate::break_glass::{self, Standing};
@@ -30,7 +31,7 @@ use crate::draft::{Draft, cluster_step};
 use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::removal::{self, Removal};
-use crate::view::{View, may_pass, not_known};
+use crate::view::{View, may_pass, not_known, noun};
 use crate::{attempts, azure_claim, evidence, published, release, stranding};
 
 /// Plans the end. Answers the waves.
@@ -319,22 +320,11 @@ fn access_may_become_known(view: &View<'_>) -> Option<crate::plan::Wait> {
         return None;
     }
     let azure = &view.seen.azure;
-    if azure.registry.ignorance().is_some_and(may_pass) {
-        return Some(not_known(
-            &format!("registry {}", view.desired.registry.name()),
-            &azure.registry,
-        ));
-    }
-    let storage = azure
-        .storage
-        .iter()
-        .find(|(_, fact)| fact.ignorance().is_some_and(may_pass));
-    let registries = azure
-        .container_registries
-        .iter()
-        .find(|(_, fact)| fact.ignorance().is_some_and(may_pass));
-    let storage = storage.map(|(id, fact)| not_known(&format!("storage account {}", id.name()), fact));
-    storage.or_else(|| registries.map(|(id, fact)| not_known(&format!("container registry {}", id.name()), fact)))
+    let registry = (&view.desired.registry, azure.registry());
+    let mut all = std::iter::once(registry).chain(azure.targets.accounts());
+    let (id, fact) = all.find(|(_, fact)| fact.ignorance().is_some_and(may_pass))?;
+    let what = kind_of(id).map_or("target", noun);
+    Some(not_known(&format!("{what} {}", id.name()), fact))
 }
 
 fn probes(view: &View<'_>, draft: &mut Draft) -> Vec<Step> {

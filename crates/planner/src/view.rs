@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sreg_api::conditions::State;
-use sreg_domain::seen::{
-    Attempt, Claim, ContainerRegistrySeen, Ignorance, IgnoranceKind, OperationSeen, RegistrySeen, StorageSeen,
-};
+use sreg_domain::seen::{Attempt, Claim, Ignorance, IgnoranceKind, OperationSeen, RegistryDetails};
+use sreg_domain::target::row;
 use sreg_domain::{
-    ArmId, CallFailure, DefaultAction, Desired, Digest, Fact, LastReport, PublicNetworkAccess, Seen, TargetKind,
+    ArmId, CallFailure, Desired, Digest, Fact, LastReport, PublicNetworkAccess, Seen, TargetKind, TargetSeen,
 };
 
 use crate::advice::{advise, is_scope_absent};
@@ -39,15 +38,20 @@ pub(crate) struct View<'a> {
     pub(crate) attempts: Vec<Attempt>,
 }
 
-/// The three things behind the registry, as the registry reports them.
+/// What stands behind the registry, as the registry reports it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Targets {
-    /// Storage accounts, once each, in order of id.
-    pub(crate) storage: Vec<ArmId>,
-    /// Container registries, once each: the same one may serve several regions.
-    pub(crate) container_registries: Vec<ArmId>,
-    /// Why the lists are not (known to be) complete.
+    /// Accounts with their kinds, once each, by kind and id.
+    pub(crate) accounts: Vec<(TargetKind, ArmId)>,
+    /// Why they are not (known to be) all.
     pub(crate) gap: Option<Wait>,
+}
+
+impl Targets {
+    /// Ids of the accounts, by kind and id.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &ArmId> {
+        self.accounts.iter().map(|(_, id)| id)
+    }
 }
 
 impl<'a> View<'a> {
@@ -64,8 +68,14 @@ impl<'a> View<'a> {
         }
     }
 
-    pub(crate) fn registry(&self) -> Option<&'a RegistrySeen> {
-        self.seen.azure.registry.seen()
+    /// What only the registry has.
+    pub(crate) fn registry(&self) -> Option<&'a RegistryDetails> {
+        self.seen.azure.registry_details()
+    }
+
+    /// How a target was seen.
+    pub(crate) fn target(&self, id: &ArmId) -> &'a Fact<TargetSeen> {
+        self.seen.azure.targets.get(id)
     }
 
     /// The claim is ours, if anybody's.
@@ -107,7 +117,7 @@ impl<'a> View<'a> {
     /// Whether public access was closed in this object's name: the snapshot or status says so.
     pub(crate) fn was_locked_by_us(&self) -> bool {
         let snapshot = self.seen.cluster.snapshot.seen();
-        let accounts = self.registry().into_iter().flat_map(RegistrySeen::accounts);
+        let accounts = self.registry().into_iter().flat_map(RegistryDetails::accounts);
         match snapshot.filter(|snapshot| snapshot.holder == self.holder()) {
             Some(snapshot) => snapshot.is_about(accounts),
             None => self.last().lock_has_begun(),
@@ -121,18 +131,13 @@ impl<'a> View<'a> {
 
     /// What "closed" is not said without: resource rules let somebody into the registry's own storage all the same.
     pub(crate) fn but_for(&self) -> String {
-        let storage = self.targets.storage.iter();
-        let storage = storage.filter_map(|id| self.seen.azure.storage.get(id)?.seen());
-        let kept = storage.filter(|storage| !storage.resource_access_rules.is_empty());
-        let kept: Vec<String> = kept
-            .map(|s| {
-                format!(
-                    "{} resource rules of storage {}",
-                    s.resource_access_rules.len(),
-                    s.id.name()
-                )
-            })
-            .collect();
+        let accounts = self.targets.ids().filter_map(|id| self.target(id).seen());
+        let kept = accounts.filter(|account| !account.resource_access_rules.is_empty());
+        let rules = |account: &TargetSeen| {
+            let (rules, name) = (account.resource_access_rules.len(), account.id.name());
+            format!("{rules} resource rules of {} {name}", account.kind())
+        };
+        let kept: Vec<String> = kept.map(rules).collect();
         if kept.is_empty() {
             String::new()
         } else {
@@ -320,37 +325,21 @@ fn is_stuck(seen: &Seen, now: Timestamp) -> bool {
 }
 
 fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
-    let Fact::Seen(registry) = &seen.azure.registry else {
+    let Some(registry) = seen.azure.registry_details() else {
         return Targets {
             gap: Some(not_known(
                 &format!("registry {}", desired.registry.name()),
-                &seen.azure.registry,
+                seen.azure.registry(),
             )),
             ..Targets::default()
         };
     };
-    let mut targets = Targets::default();
-    let mut incomplete: Vec<&str> = Vec::new();
-    for region in &registry.regions {
-        let both = !region.storage.is_empty() && !region.container_registries.is_empty();
-        if !both
-            || region
-                .storage
-                .iter()
-                .chain(&region.container_registries)
-                .any(Option::is_none)
-        {
-            incomplete.push(region.location.as_str());
-        }
-        targets.storage.extend(region.storage.iter().flatten().cloned());
-        targets
-            .container_registries
-            .extend(region.container_registries.iter().flatten().cloned());
-    }
-    targets.storage.sort();
-    targets.storage.dedup();
-    targets.container_registries.sort();
-    targets.container_registries.dedup();
+    let mut targets = Targets {
+        accounts: registry.distinct_accounts(),
+        gap: None,
+    };
+    let incomplete = registry.regions.iter().filter(|region| !region.is_complete());
+    let incomplete: Vec<&str> = incomplete.map(|region| region.location.as_str()).collect();
     if let Some(account) = registry.ungranted_accounts.first() {
         targets.gap = Some(Wait::new(
             WaitReason::NotGrantedStalled,
@@ -386,56 +375,14 @@ fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
     targets
 }
 
-/// Whether the switch closes a target. `None`: it says what this version does not know. Omitted it means enabled, and what a
-/// perimeter lets in is not closed by us: it goes on letting in whomever its rules name.
-fn switched_off(access: Option<&PublicNetworkAccess>) -> Option<bool> {
-    match access {
-        Some(PublicNetworkAccess::Disabled) => Some(true),
-        None | Some(PublicNetworkAccess::Enabled | PublicNetworkAccess::SecuredByPerimeter) => Some(false),
-        Some(PublicNetworkAccess::Unknown(_)) => None,
-    }
-}
-
-/// Whether the registry itself is closed.
-pub(crate) fn registry_closed(registry: &RegistrySeen) -> Option<bool> {
-    switched_off(registry.public_network_access.as_ref())
-}
-
-/// Closed by `Disabled`, or by `Deny` with nobody excepted by address or network (azure.md §1.7). In a perimeter neither the
-/// default action nor the rules of the account count.
-pub(crate) fn storage_closed(storage: &StorageSeen) -> Option<bool> {
-    let nobody = storage.ip_rules.is_empty() && storage.virtual_network_rules.is_empty();
-    match &storage.public_network_access {
-        None | Some(PublicNetworkAccess::Enabled) => match &storage.default_action {
-            Some(DefaultAction::Deny) => Some(nobody),
-            None | Some(DefaultAction::Allow) => Some(false),
-            Some(DefaultAction::Unknown(_)) => None,
-        },
-        access => switched_off(access.as_ref()),
-    }
-}
-
-/// Whether a container registry is closed: only the switch counts, `Deny` alone leaves it `Enabled` for address rules.
-pub(crate) fn container_registry_closed(registry: &ContainerRegistrySeen) -> Option<bool> {
-    switched_off(registry.public_network_access.as_ref())
-}
-
 /// What the switch of a target says; `None`: not read, or not said.
-pub(crate) fn switch_of<'a>(seen: &'a Seen, target: TargetKind, id: &ArmId) -> Option<&'a PublicNetworkAccess> {
-    let azure = &seen.azure;
-    match target {
-        TargetKind::Registry => azure.registry.seen()?.public_network_access.as_ref(),
-        TargetKind::Storage => azure.storage.get(id)?.seen()?.public_network_access.as_ref(),
-        TargetKind::ContainerRegistry => {
-            let registry = azure.container_registries.get(id)?.seen()?;
-            registry.public_network_access.as_ref()
-        }
-    }
+pub(crate) fn switch_of<'a>(seen: &'a Seen, id: &ArmId) -> Option<&'a PublicNetworkAccess> {
+    seen.azure.targets.get(id).seen()?.public_network_access.as_ref()
 }
 
 /// Targets that were read, and whose words this version does not know: neither closed nor opened, and a person is told.
 pub(crate) fn not_understood(view: &View<'_>, draft: &mut Draft) {
-    let read = |a: &&AccessAssessment| seen_digest(view.seen, a.target, &a.id).is_some();
+    let read = |a: &&AccessAssessment| seen_digest(view.seen, &a.id).is_some();
     for odd in view.access.iter().filter(|a| a.closed.is_none()).filter(read) {
         draft.waiting(
             WaitReason::SettingNotUnderstoodStalled,
@@ -449,11 +396,7 @@ pub(crate) fn not_understood(view: &View<'_>, draft: &mut Draft) {
 
 /// A target as people call it.
 pub(crate) fn noun(target: TargetKind) -> &'static str {
-    match target {
-        TargetKind::Registry => "registry",
-        TargetKind::Storage => "storage account",
-        TargetKind::ContainerRegistry => "container registry",
-    }
+    row(target).noun
 }
 
 /// The same with its name.
@@ -462,63 +405,36 @@ pub(crate) fn named(access: &AccessAssessment) -> String {
 }
 
 fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssessment> {
-    let mut all = vec![match &seen.azure.registry {
-        Fact::Seen(registry) => AccessAssessment {
-            target: TargetKind::Registry,
-            id: registry.id.clone(),
-            closed: registry_closed(registry),
-            detail: show(&[("publicNetworkAccess", registry.public_network_access.as_deref())]),
-        },
+    let fact = seen.azure.registry();
+    let registry = match fact {
+        Fact::Seen(registry) => assess(TargetKind::Registry, &registry.id, fact),
         Fact::Absent => return Vec::new(),
-        Fact::Unknown(_) => unknown_access(TargetKind::Registry, &desired.registry),
-    }];
-    for id in &targets.storage {
-        all.push(match seen.azure.storage.get(id) {
-            Some(Fact::Seen(storage)) => AccessAssessment {
-                target: TargetKind::Storage,
-                id: id.clone(),
-                closed: storage_closed(storage),
-                detail: show(&[
-                    ("publicNetworkAccess", storage.public_network_access.as_deref()),
-                    ("defaultAction", storage.default_action.as_deref()),
-                    ("bypass", storage.bypass.as_deref()),
-                    ("resourceAccessRules", resource_rules(storage).as_deref()),
-                ]),
-            },
-            Some(Fact::Absent | Fact::Unknown(_)) | None => unknown_access(TargetKind::Storage, id),
-        });
-    }
-    for id in &targets.container_registries {
-        all.push(match seen.azure.container_registries.get(id) {
-            Some(Fact::Seen(registry)) => AccessAssessment {
-                target: TargetKind::ContainerRegistry,
-                id: id.clone(),
-                closed: container_registry_closed(registry),
-                detail: show(&[
-                    ("publicNetworkAccess", registry.public_network_access.as_deref()),
-                    ("defaultAction", registry.default_action.as_deref()),
-                    ("bypass", registry.bypass.as_deref()),
-                ]),
-            },
-            Some(Fact::Absent | Fact::Unknown(_)) | None => unknown_access(TargetKind::ContainerRegistry, id),
-        });
-    }
-    all
+        Fact::Unknown(_) => assess(TargetKind::Registry, &desired.registry, fact),
+    };
+    let accounts = targets.accounts.iter();
+    let accounts = accounts.map(|(kind, id)| assess(*kind, id, seen.azure.targets.get(id)));
+    std::iter::once(registry).chain(accounts).collect()
 }
 
-/// How many resource rules let somebody in, closed or not.
-fn resource_rules(storage: &StorageSeen) -> Option<String> {
-    let rules = storage.resource_access_rules.len();
-    (rules > 0).then(|| rules.to_string())
-}
-
-fn unknown_access(target: TargetKind, id: &ArmId) -> AccessAssessment {
+fn assess(kind: TargetKind, id: &ArmId, fact: &Fact<TargetSeen>) -> AccessAssessment {
     AccessAssessment {
-        target,
+        target: kind,
         id: id.clone(),
-        closed: None,
-        detail: String::new(),
+        closed: fact.seen().and_then(TargetSeen::closed),
+        detail: fact.seen().map(settings).unwrap_or_default(),
     }
+}
+
+/// What decides whether a target is closed, and who comes in all the same.
+fn settings(target: &TargetSeen) -> String {
+    let rules = target.resource_access_rules.len();
+    let rules = (rules > 0).then(|| rules.to_string());
+    show(&[
+        ("publicNetworkAccess", target.public_network_access.as_deref()),
+        ("defaultAction", target.default_action.as_deref()),
+        ("bypass", target.bypass.as_deref()),
+        ("resourceAccessRules", rules.as_deref()),
+    ])
 }
 
 fn show(fields: &[(&str, Option<&str>)]) -> String {
@@ -530,46 +446,13 @@ fn show(fields: &[(&str, Option<&str>)]) -> String {
 }
 
 /// What a target's body looked like when the plan was made.
-pub(crate) fn seen_digest(seen: &Seen, target: TargetKind, id: &ArmId) -> Option<Digest> {
-    match target {
-        TargetKind::Registry => seen.azure.registry.seen().map(|r| r.digest.clone()),
-        TargetKind::Storage => seen
-            .azure
-            .storage
-            .get(id)
-            .and_then(Fact::seen)
-            .map(|s| s.digest.clone()),
-        TargetKind::ContainerRegistry => seen
-            .azure
-            .container_registries
-            .get(id)
-            .and_then(Fact::seen)
-            .map(|c| c.digest.clone()),
-    }
+pub(crate) fn seen_digest(seen: &Seen, id: &ArmId) -> Option<Digest> {
+    seen.azure.targets.get(id).seen().map(|target| target.digest.clone())
 }
 
 /// A target's network settings in Azure's shape: what the snapshot keeps.
-pub fn seen_network(seen: &Seen, target: TargetKind, id: &ArmId) -> Option<serde_json::Value> {
-    match target {
-        TargetKind::Registry => {
-            // Omitted means open, as on every Azure resource older than the property.
-            let access = seen.azure.registry.seen()?.public_network_access.clone();
-            let access = access.unwrap_or(PublicNetworkAccess::Enabled);
-            Some(serde_json::json!({ "publicNetworkAccess": access }))
-        }
-        TargetKind::Storage => seen
-            .azure
-            .storage
-            .get(id)
-            .and_then(Fact::seen)
-            .map(|s| s.network.clone()),
-        TargetKind::ContainerRegistry => seen
-            .azure
-            .container_registries
-            .get(id)
-            .and_then(Fact::seen)
-            .map(|c| c.network.clone()),
-    }
+pub fn seen_network(seen: &Seen, id: &ArmId) -> Option<serde_json::Value> {
+    seen.azure.targets.get(id).seen().map(|target| target.network.clone())
 }
 
 /// Who holds a claim, for people.

@@ -207,10 +207,8 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
         }),
         ("new replica", |w| w.suffer(Blow::NewReplica)),
         ("a replica that is still added", |w| {
-            let Some(Fact::Seen(container)) = w.seen.azure.container_registries.get_mut(&acr()) else {
-                panic!()
-            };
-            container.replicas_in_passing = vec![location("northeurope")];
+            let container = w.seen.azure.targets.seen_mut(&acr()).unwrap();
+            container.as_acr().replicas_in_passing = vec![location("northeurope")];
         }),
         ("discovery names another host", |w| {
             w.seen.azure.discovery = Fact::Seen(vec!["cert-westeurope.experiments.azureml.net".parse().unwrap()])
@@ -251,7 +249,7 @@ fn a_subnet_that_nobody_answers_for_is_refused_also_in_a_lock_that_comes_back_to
     let mut spoilt = world.clone();
     let stranger = vnet("stranger").child("subnets", "build").to_string();
     change_storage(&mut spoilt, |s| s.virtual_network_rules = vec![stranger]);
-    let StorageSeen { id, network, .. } = storage_of(&spoilt).clone();
+    let TargetSeen { id, network, .. } = storage_of(&spoilt).clone();
     if let Fact::Seen(snapshot) = &mut spoilt.seen.cluster.snapshot {
         snapshot.targets.get_mut(&id.to_string()).unwrap().network = network;
     }
@@ -263,7 +261,7 @@ fn a_subnet_that_nobody_answers_for_is_refused_also_in_a_lock_that_comes_back_to
 }
 
 fn edit(world: &World, edit: Edit) -> Step {
-    let expected = world.seen.azure.registry.seen().unwrap().digest.clone();
+    let expected = world.seen.azure.registry().seen().unwrap().digest.clone();
     let action = AzureAction::Edit {
         target: TargetKind::Registry,
         id: id(REGISTRY),
@@ -545,10 +543,9 @@ fn an_endpoint_whose_networks_ask_another_zone_is_named_while_everything_is_open
         .for_each(|zone| *zone = Fact::Absent);
     assert!(broken(&world).contains(&"answers"));
     // What was lost while something is closed is made again all the same.
-    let Fact::Seen(registry) = &mut world.seen.azure.registry else {
-        panic!()
-    };
+    let registry = registry_of(&mut world).unwrap();
     registry.public_network_access = Some("Disabled".into());
+    apply::touch(registry);
     assert!(!broken(&world).contains(&"answers"));
 }
 
@@ -636,7 +633,7 @@ fn a_fault_in_what_builds_or_removes_keeps_nobody_from_the_way_back() {
     let (world, plan) = emergency();
     let (endpoint, _) = world.seen.azure.endpoints.iter().next().unwrap();
     let account = storage("contosostore");
-    let expected = world.seen.azure.storage[&account].seen().unwrap().digest.clone();
+    let expected = world.seen.azure.targets.get(&account).seen().unwrap().digest.clone();
     let faults = [
         AzureAction::DeleteEndpoint {
             id: endpoint.clone(),

@@ -98,20 +98,12 @@ impl Absences {
         } else {
             TWICE
         };
-        self.one(&registry, &mut azure.registry, Some(evidence), now);
-        for (id, fact) in &mut azure.storage {
-            self.one(id, fact, Some(NAMED), now);
+        for (id, fact) in azure.targets.iter_mut() {
+            let needed = if *id == registry { evidence } else { NAMED };
+            self.one(id, fact, Some(needed), now);
         }
-        for (id, fact) in &mut azure.container_registries {
-            self.one(id, fact, Some(NAMED), now);
-        }
-        if azure.registry.seen().is_some() {
-            self.accounts = azure
-                .storage
-                .keys()
-                .chain(azure.container_registries.keys())
-                .cloned()
-                .collect();
+        if azure.registry().seen().is_some() {
+            self.accounts = azure.targets.accounts().map(|(id, _)| id.clone()).collect();
         }
         self.all(&mut azure.accounts_left, true, now);
         self.endpoints(witnesses.desired, &told, azure, now);
@@ -214,12 +206,11 @@ fn told(witnesses: &Witnesses<'_>, azure: &AzureSeen) -> Told {
     let existed = |state: &str| !matches!(state, "" | "Absent" | "Unknown");
     let recorded = status.endpoints.iter().filter(|e| existed(&e.provisioning_state));
     let recorded: BTreeSet<ArmId> = recorded.filter_map(|e| e.resource_id.parse().ok()).collect();
-    let registry = azure.registry.seen().into_iter().flat_map(|r| &r.private_endpoints);
-    let storage = azure.storage.values().filter_map(Fact::seen);
-    let storage = storage.flat_map(|s| &s.private_endpoints);
-    let containers = azure.container_registries.values().filter_map(Fact::seen);
-    let containers = containers.flat_map(|c| &c.private_endpoints);
-    let connected = registry.chain(storage).chain(containers).cloned();
+    let connected = azure
+        .targets
+        .seen()
+        .flat_map(|target| &target.private_endpoints)
+        .cloned();
     let targets = status
         .public_access
         .as_ref()

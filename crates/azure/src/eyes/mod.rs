@@ -41,7 +41,8 @@ use sreg_domain::outside::{LONGEST_NAME, words};
 use sreg_domain::seen::{
     AzureSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, OperationSeen, OperationState, Principal, ZoneSeen,
 };
-use sreg_domain::{ArmId, CallFailure, Cause, Known};
+use sreg_domain::target::kind_of;
+use sreg_domain::{ArmId, CallFailure, Cause, Known, TargetKind};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -251,23 +252,17 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
     let elsewhere = zones::with_those_of_endpoints(&look, desired, &core.endpoints, elsewhere).await;
     let all_zones = zones.values().filter_map(Fact::seen);
     let all_zones = all_zones.chain(elsewhere.seen().into_iter().flatten());
-    let wanted = registry::wanted_targets(&desired.registry, &core.storage, &core.container_registries);
+    let wanted = registry::wanted_endpoints(desired, &core.targets);
     let (neighbours, zone_group_policies, records_by_policy) = futures::join!(
         network::neighbours(&look, &virtual_networks, all_zones),
         policies::zone_groups(&look, desired, &wanted, &core.endpoints, &virtual_networks),
         zones::records_by_policy(&look, desired, &core.endpoints),
     );
-    let accounts = core.storage.keys().chain(core.container_registries.keys());
-    let written: BTreeSet<ArmId> = accounts
-        .chain(shared.keys())
-        .chain([&desired.registry])
-        .cloned()
-        .collect();
+    let targets = core.targets.iter().map(|(id, _)| id);
+    let written: BTreeSet<ArmId> = targets.chain(shared.keys()).cloned().collect();
     let mut seen = AzureSeen {
         principal,
-        registry: core.registry,
-        storage: core.storage,
-        container_registries: core.container_registries,
+        targets: core.targets,
         discovery: core.discovery,
         deny_assignments: core.deny_assignments,
         endpoints: core.endpoints,
@@ -379,12 +374,12 @@ fn distrust_fresh_absence(inner: &Inner, seen: &mut AzureSeen) {
     let fresh = |id: &ArmId| running.contains(id) || inner.created_recently(id);
     settle(&mut seen.endpoints, &fresh);
     settle(&mut seen.zones, &fresh);
-    if seen.registry.is_absent()
-        && running
-            .iter()
-            .any(|id| id.kind() == "microsoft.machinelearningservices/registries")
-    {
-        seen.registry = Fact::Unknown(settling("read the registry".to_owned(), "it is being created"));
+    let is_registry = |id: &ArmId| kind_of(id) == Some(TargetKind::Registry);
+    if running.iter().any(is_registry) {
+        let registries = seen.targets.iter_mut().filter(|(id, _)| is_registry(id));
+        for (_, absent) in registries.filter(|(_, fact)| fact.is_absent()) {
+            *absent = Fact::Unknown(settling("read the registry".to_owned(), "it is being created"));
+        }
     }
     for (zone, fact) in &mut seen.zones {
         let Fact::Seen(ZoneSeen { links, .. }) = fact else {

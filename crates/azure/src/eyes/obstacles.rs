@@ -1,10 +1,8 @@
 //! What would stand in the way: deny assignments on the managed resource group (azure.md §1.6), and an export policy of the
 //! container registry, which forbids opening again (U17). Policies and perimeters are apart.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
-use sreg_domain::seen::{ContainerRegistrySeen, DenyAssignment, Fact, Obstacle, ObstacleKind};
+use sreg_domain::seen::{DenyAssignment, Fact, Obstacle, ObstacleKind, TargetSeen, Targets};
 use sreg_domain::{ArmId, ExportPolicy};
 
 use super::Look;
@@ -68,7 +66,7 @@ fn deny_assignment(item: &Value) -> Result<DenyAssignment, &'static str> {
 pub(super) fn together(
     policies: Fact<Vec<Obstacle>>,
     perimeters: Fact<Vec<Obstacle>>,
-    acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
+    targets: &Targets,
 ) -> Fact<Vec<Obstacle>> {
     let (Fact::Seen(_) | Fact::Absent) = perimeters else {
         return if policies.ignorance().is_some() {
@@ -79,13 +77,14 @@ pub(super) fn together(
     };
     policies.map(|mut obstacles| {
         obstacles.extend(perimeters.seen().into_iter().flatten().cloned());
-        obstacles.extend(acrs.iter().filter_map(|(id, acr)| export(id, acr.seen()?)));
+        obstacles.extend(targets.seen().filter_map(export));
         obstacles
     })
 }
 
-fn export(id: &ArmId, acr: &ContainerRegistrySeen) -> Option<Obstacle> {
-    let (status, message) = match acr.export_policy.as_ref()? {
+fn export(target: &TargetSeen) -> Option<Obstacle> {
+    let id = &target.id;
+    let (status, message) = match target.container_registry()?.export_policy.as_ref()? {
         ExportPolicy::Unknown(status) => (
             status.to_ascii_lowercase(),
             format!(

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sreg_domain::desired::Desired;
 use sreg_domain::rights::Permissions;
 use sreg_domain::seen::{
-    ContainerRegistrySeen, DenyAssignment, EndpointSeen, Fact, LockSeen, Obstacle, PublicClient, RegionSeen,
-    RegistrySeen, StorageSeen,
+    DenyAssignment, EndpointSeen, Fact, LockSeen, Obstacle, PublicClient, RegionSeen, RegistryDetails, TargetDetails,
+    TargetSeen, Targets,
 };
-use sreg_domain::{ArmId, EndpointGroup, Fqdn, Known, Location};
+use sreg_domain::target::kind_of;
+use sreg_domain::{ArmId, EndpointGroup, Fqdn, Known, PublicNetworkAccess, TargetKind, needed_endpoints};
 
 use super::{
     Look, discovery, each, endpoints, locks, obstacles, perimeters, policies, public_clients, rights, targets,
@@ -24,9 +25,7 @@ const AN_ACCOUNT: Duration = Duration::from_secs(8);
 
 /// The registry, what Azure made behind it, and our endpoints on all of them.
 pub(super) struct Core {
-    pub(super) registry: Fact<RegistrySeen>,
-    pub(super) storage: BTreeMap<ArmId, Fact<StorageSeen>>,
-    pub(super) container_registries: BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
+    pub(super) targets: Targets,
     pub(super) discovery: Fact<Vec<Fqdn>>,
     pub(super) deny_assignments: Fact<Vec<DenyAssignment>>,
     pub(super) endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
@@ -47,12 +46,15 @@ pub(super) async fn with_everything_behind(
     let body = access.read(&desired.registry).await;
     let registry = match &body {
         Ok(body) => {
-            let seen = registry(&desired.registry, body).map(|seen| seen.as_far_as_granted(&desired.grants));
-            understood(&desired.registry, seen)
+            let seen = details(body).map(|details| details.as_far_as_granted(&desired.grants));
+            understood(
+                &desired.registry,
+                seen.map(|details| registry(&desired.registry, body, details)),
+            )
         }
         Err(error) => unseen(error.clone()),
     };
-    let Fact::Seen(seen) = &registry else {
+    let Some(seen) = registry.seen().and_then(TargetSeen::registry) else {
         let because = "the registry was not seen";
         let (endpoints, accounts_left, mut rights) = futures::join!(
             endpoints::all(look, desired, &[], BTreeSet::new(), &known.endpoints),
@@ -62,8 +64,7 @@ pub(super) async fn with_everything_behind(
         let locks = locks::on(look, desired, &endpoints, &BTreeSet::new()).await;
         rights.extend(rights::to_remove(look, removable(&locks), &rights).await);
         return Core {
-            storage: BTreeMap::new(),
-            container_registries: BTreeMap::new(),
+            targets: Targets::from_iter([(desired.registry.clone(), registry)]),
             discovery: Fact::not_read(because),
             deny_assignments: Fact::not_read(because),
             locks,
@@ -72,65 +73,46 @@ pub(super) async fn with_everything_behind(
             recent_public_clients: public_clients::not_asked_or(desired, because),
             reopening_obstacles: Fact::not_read(because),
             rights,
-            registry,
         };
     };
     let discovery_url = body
         .as_ref()
         .ok()
         .and_then(|b| json::string(b, "/properties/discoveryUrl"));
-    let storage_ids: BTreeSet<ArmId> = seen
-        .regions
-        .iter()
-        .flat_map(|r| r.storage.iter().flatten().cloned())
-        .collect();
-    let acr_ids: BTreeSet<ArmId> = seen
-        .regions
-        .iter()
-        .flat_map(|r| r.container_registries.iter().flatten().cloned())
-        .collect();
+    let accounts = seen.distinct_accounts();
+    let ids = |of: TargetKind| {
+        accounts
+            .iter()
+            .filter(move |(kind, _)| *kind == of)
+            .map(|(_, id)| id.clone())
+    };
     let targets = async {
         // One account that hangs does not keep the others closed.
-        let accounts = if access.urgent {
+        let patient = if access.urgent {
             access.no_longer_than(AN_ACCOUNT)
         } else {
             access.no_longer_than(Duration::MAX)
         };
-        let (storage, acrs) = futures::join!(
-            each(storage_ids.iter().cloned(), |id| targets::storage(&accounts, id)),
-            each(acr_ids.iter().cloned(), |id| targets::container_registry(
-                &accounts, look, id
+        let (storage, container_registries) = futures::join!(
+            each(ids(TargetKind::Storage), |id| targets::storage(&patient, id)),
+            each(ids(TargetKind::ContainerRegistry), |id| targets::container_registry(
+                &patient, look, id
             )),
         );
-        let wanted = wanted_targets(&desired.registry, &storage, &acrs);
-        let connected = seen
-            .private_endpoints
-            .iter()
-            .chain(
-                storage
-                    .values()
-                    .filter_map(Fact::seen)
-                    .flat_map(|s| &s.private_endpoints),
-            )
-            .chain(acrs.values().filter_map(Fact::seen).flat_map(|a| &a.private_endpoints));
+        let itself = (desired.registry.clone(), registry.clone());
+        let all = std::iter::once(itself).chain(storage).chain(container_registries);
+        let targets: Targets = all.collect();
+        let wanted = wanted_endpoints(desired, &targets);
+        let connected = targets.seen().flat_map(|target| &target.private_endpoints);
         let endpoints = endpoints::all(look, desired, &wanted, connected.cloned().collect(), &known.endpoints).await;
         let locks = locks::on(look, desired, &endpoints, &endpoints::ids(desired, &wanted)).await;
-        (storage, acrs, endpoints, locks)
+        (targets, endpoints, locks)
     };
-    let all_ids: Vec<ArmId> = storage_ids.iter().chain(&acr_ids).cloned().collect();
+    let all_ids: Vec<ArmId> = accounts.iter().map(|(_, id)| id.clone()).collect();
     let managed = seen.managed_resource_group.as_ref();
-    let (
-        (storage, acrs, endpoints, mut locks),
-        perimeters,
-        over_targets,
-        discovery,
-        deny,
-        assigned,
-        clients,
-        mut rights,
-    ) = futures::join!(
+    let ((targets, endpoints, mut locks), perimeters, over_targets, discovery, deny, assigned, clients, mut rights) = futures::join!(
         targets,
-        perimeters::around(look, storage_ids.iter().cloned()),
+        perimeters::around(look, ids(TargetKind::Storage)),
         locks::over(look, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
         discovery::hosts(look, desired, discovery_url.as_deref()),
         obstacles::deny_assignments(look, managed),
@@ -140,12 +122,11 @@ pub(super) async fn with_everything_behind(
     );
     rights.extend(rights::to_remove(look, removable(&locks), &rights).await);
     locks.extend(over_targets);
-    let opened = policies::targets(seen, &storage, &acrs);
+    let opened = policies::targets(&targets);
     let against = assigned.map(|assigned| policies::against(&assigned, &opened, Timestamp::now()));
-    let reopening_obstacles = obstacles::together(against, perimeters, &acrs);
+    let reopening_obstacles = obstacles::together(against, perimeters, &targets);
     Core {
-        storage,
-        container_registries: acrs,
+        targets,
         discovery,
         deny_assignments: deny,
         endpoints,
@@ -154,7 +135,6 @@ pub(super) async fn with_everything_behind(
         recent_public_clients: clients,
         reopening_obstacles,
         rights,
-        registry,
     }
 }
 
@@ -165,45 +145,51 @@ fn removable(locks: &BTreeMap<ArmId, Fact<Vec<LockSeen>>>) -> impl Iterator<Item
 
 /// What the registry named, where it is not found itself.
 async fn left(look: &Look<'_>, known: &Known, absent: bool) -> BTreeMap<ArmId, Fact<()>> {
-    const KINDS: [&str; 2] = [
-        "microsoft.storage/storageaccounts",
-        "microsoft.containerregistry/registries",
-    ];
-    let accounts = known.accounts.iter();
-    let asked = accounts
-        .filter(|id| absent && KINDS.contains(&id.kind().as_str()))
-        .cloned();
+    let is_account = |id: &ArmId| kind_of(id).is_some_and(|kind| kind != TargetKind::Registry);
+    let accounts = known.accounts.iter().filter(|id| absent && is_account(id));
+    let asked = accounts.cloned();
     each(asked, |id| async move { look.fact(&id, |_| Ok(())).await }).await
 }
 
-/// What gets an endpoint at each place: the registry, each storage account (dfs where the namespace is hierarchical), the
-/// container registry.
-pub(super) fn wanted_targets(
-    registry: &ArmId,
-    storage: &BTreeMap<ArmId, Fact<StorageSeen>>,
-    acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
-) -> Vec<(ArmId, EndpointGroup)> {
-    let mut wanted = vec![(registry.clone(), EndpointGroup::AmlRegistry)];
-    for (id, account) in storage {
-        wanted.push((id.clone(), EndpointGroup::Blob));
-        if account.seen().is_some_and(|a| a.hierarchical_namespace) {
-            wanted.push((id.clone(), EndpointGroup::Dfs));
-        }
-    }
-    wanted.extend(acrs.keys().map(|id| (id.clone(), EndpointGroup::ContainerRegistry)));
-    wanted
+/// What gets an endpoint at each place, by what was seen of the targets.
+pub(super) fn wanted_endpoints(desired: &Desired, targets: &Targets) -> Vec<(ArmId, EndpointGroup)> {
+    let details = targets.registry().seen().and_then(TargetSeen::registry);
+    let accounts = details.map(RegistryDetails::distinct_accounts).unwrap_or_default();
+    let accounts = accounts.iter().map(|(kind, id)| (*kind, id));
+    let all = std::iter::once((TargetKind::Registry, &desired.registry)).chain(accounts);
+    let needed = needed_endpoints(all, targets).all.into_iter();
+    needed.map(|(id, group)| (id.clone(), group)).collect()
 }
 
-/// A registry's body, understood.
-pub(super) fn registry(asked: &ArmId, body: &Value) -> Result<RegistrySeen, &'static str> {
+/// A registry's body, with its details understood.
+pub(super) fn registry(asked: &ArmId, body: &Value, details: RegistryDetails) -> TargetSeen {
+    let access: Option<PublicNetworkAccess> = json::word(body, "/properties/publicNetworkAccess");
+    TargetSeen {
+        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
+        // Omitted means open, as on every Azure resource older than the property.
+        network: json!({"publicNetworkAccess": access.as_ref().unwrap_or(&PublicNetworkAccess::Enabled)}),
+        public_network_access: access,
+        default_action: None,
+        bypass: None,
+        ip_rules: Vec::new(),
+        virtual_network_rules: Vec::new(),
+        resource_access_rules: Vec::new(),
+        names: BTreeMap::new(),
+        provisioning_state: None,
+        private_endpoints: endpoints::connected(body),
+        digest: json::digest(body),
+        details: TargetDetails::Registry(details),
+    }
+}
+
+/// What only a registry has.
+fn details(body: &Value) -> Result<RegistryDetails, &'static str> {
     if !body["properties"].is_object() {
         return Err("the registry has no properties");
     }
     let location = json::text(body, "/location").ok_or("the registry has no location")?;
-    Ok(RegistrySeen {
-        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
+    Ok(RegistryDetails {
         location: location.into(),
-        public_network_access: json::word(body, "/properties/publicNetworkAccess"),
         tags: json::tags(body),
         managed_resource_group: json::id(body, "/properties/managedResourceGroup/resourceId"),
         regions: json::list(body, "/properties/regionDetails")
@@ -215,37 +201,42 @@ pub(super) fn registry(asked: &ArmId, body: &Value) -> Result<RegistrySeen, &'st
             .iter()
             .filter_map(|i| json::string(i, "/principalId"))
             .collect(),
-        private_endpoints: endpoints::connected(body),
-        digest: json::digest(body),
     })
 }
 
-fn region(region: &Value) -> Result<RegionSeen, &'static str> {
-    let location: Location = json::text(region, "/location")
-        .ok_or("a region of the registry has no location")?
-        .into();
-    // User-created accounts are not creatable any more but may still be read (§1.3).
-    let storage = accounts(
-        region,
+/// Where a region lists its accounts of each kind. User-created accounts are not creatable any more but may still be read (§1.3).
+const LISTS: [(TargetKind, &str, [&str; 2]); 2] = [
+    (
+        TargetKind::Storage,
         "/storageAccountDetails",
         ["systemCreatedStorageAccount", "userCreatedStorageAccount"],
-        "microsoft.storage/storageaccounts",
-    )?;
-    let container_registries = accounts(
-        region,
+    ),
+    (
+        TargetKind::ContainerRegistry,
         "/acrDetails",
         ["systemCreatedAcrAccount", "userCreatedAcrAccount"],
-        "microsoft.containerregistry/registries",
-    )?;
-    Ok(RegionSeen {
-        location,
-        storage,
-        container_registries,
-    })
+    ),
+];
+
+fn region(region: &Value) -> Result<RegionSeen, &'static str> {
+    let location = json::text(region, "/location").ok_or("a region of the registry has no location")?;
+    let mut seen = RegionSeen {
+        location: location.into(),
+        accounts: BTreeMap::new(),
+    };
+    for (kind, pointer, fields) in LISTS {
+        seen.accounts.insert(kind, accounts(region, pointer, fields, kind)?);
+    }
+    Ok(seen)
 }
 
 /// One id per account; `None` while Azure has not filled it in.
-fn accounts(region: &Value, pointer: &str, fields: [&str; 2], kind: &str) -> Result<Vec<Option<ArmId>>, &'static str> {
+fn accounts(
+    region: &Value,
+    pointer: &str,
+    fields: [&str; 2],
+    kind: TargetKind,
+) -> Result<Vec<Option<ArmId>>, &'static str> {
     let ids = json::list(region, pointer).iter().map(|entry| {
         let account = fields
             .iter()
@@ -257,7 +248,7 @@ fn accounts(region: &Value, pointer: &str, fields: [&str; 2], kind: &str) -> Res
             Some(id) => id
                 .parse::<ArmId>()
                 .ok()
-                .filter(|id| id.kind() == kind)
+                .filter(|id| kind_of(id) == Some(kind))
                 .map(Some)
                 .ok_or("an account of the registry has an id that is none"),
             None => Ok(None),
@@ -268,8 +259,6 @@ fn accounts(region: &Value, pointer: &str, fields: [&str; 2], kind: &str) -> Res
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const ID: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/registries/r";
@@ -279,16 +268,20 @@ mod tests {
         let body = json!({"id": ID, "location": "West Europe", "properties": {"regionDetails": [
             {"location": "westeurope", "storageAccountDetails": [{"systemCreatedStorageAccount": {"armResourceId": null}}],
              "acrDetails": [{"systemCreatedAcrAccount": {"armResourceId": {"resourceId": "/subscriptions/s/resourceGroups/m/providers/Microsoft.ContainerRegistry/registries/c"}}}]}]}});
-        let seen = registry(&ID.parse().unwrap(), &body).unwrap();
-        assert_eq!(seen.location.as_str(), "westeurope");
-        assert_eq!(seen.regions[0].storage, [None]);
-        assert_eq!(seen.regions[0].container_registries[0].as_ref().unwrap().name(), "c");
+        let details = details(&body).unwrap();
+        assert_eq!(details.location.as_str(), "westeurope");
+        let region = &details.regions[0];
+        assert_eq!(region.of(TargetKind::Storage), [None]);
+        assert_eq!(
+            region.of(TargetKind::ContainerRegistry)[0].as_ref().unwrap().name(),
+            "c"
+        );
+        let seen = registry(&ID.parse().unwrap(), &body, details);
         assert_eq!(seen.public_network_access, None);
     }
 
     #[test]
     fn nonsense_is_refused_with_a_reason() {
-        let id: ArmId = ID.parse().unwrap();
         for body in [
             json!({}),
             json!({"location": "x"}),
@@ -296,7 +289,7 @@ mod tests {
             json!({"location": "x", "properties": {"regionDetails": [{}]}}),
             json!({"location": "x", "properties": {"regionDetails": [{"location": "y", "acrDetails": [{"systemCreatedAcrAccount": {"armResourceId": {"resourceId": "../x"}}}]}]}}),
         ] {
-            assert!(registry(&id, &body).is_err(), "{body}");
+            assert!(details(&body).is_err(), "{body}");
         }
     }
 }

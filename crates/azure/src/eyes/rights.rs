@@ -10,7 +10,7 @@ use sreg_api::registry::DnsMode;
 use sreg_domain::ArmId;
 use sreg_domain::desired::Desired;
 use sreg_domain::rights::{self, Permission, Permissions, Place};
-use sreg_domain::seen::{Fact, RegistrySeen};
+use sreg_domain::seen::{Fact, RegistryDetails};
 
 use super::remembered::Remembered;
 use super::{Look, understood};
@@ -74,7 +74,7 @@ fn permission(item: &Value) -> Result<Permission, &'static str> {
 pub(super) async fn where_we_write(
     look: &Look<'_>,
     desired: &Desired,
-    registry: Option<&RegistrySeen>,
+    registry: Option<&RegistryDetails>,
 ) -> BTreeMap<ArmId, Fact<Permissions>> {
     if desired.observe_only {
         return BTreeMap::new();
@@ -101,7 +101,7 @@ pub(super) async fn to_remove<'a>(
 }
 
 /// Where the plan looks for rights. A zone that we may have to make does not exist yet: its group is asked.
-fn scopes(desired: &Desired, registry: Option<&RegistrySeen>) -> BTreeMap<ArmId, Place> {
+fn scopes(desired: &Desired, registry: Option<&RegistryDetails>) -> BTreeMap<ArmId, Place> {
     let mut scopes = BTreeMap::from([(desired.registry.clone(), Place::Registry)]);
     let managed = registry.and_then(|r| r.managed_resource_group.clone());
     scopes.extend(managed.map(|group| (group, Place::ManagedGroup)));

@@ -1,10 +1,10 @@
-//! Storage accounts and container registries: their network side (azure.md §5).
+//! The accounts behind a registry: their network side (azure.md §5).
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use sreg_domain::seen::{ContainerRegistrySeen, Fact, StorageSeen};
-use sreg_domain::{ArmId, Fqdn, Location};
+use sreg_domain::seen::{ContainerRegistryDetails, Fact, StorageDetails, TargetDetails, TargetSeen};
+use sreg_domain::{ArmId, EndpointGroup, Fqdn, Location};
 
 use super::{Look, understood, unseen};
 use crate::arm::Call;
@@ -12,12 +12,12 @@ use crate::arm::Leaving;
 use crate::json;
 
 /// One storage account.
-pub(super) async fn storage(look: &Look<'_>, id: ArmId) -> Fact<StorageSeen> {
+pub(super) async fn storage(look: &Look<'_>, id: ArmId) -> Fact<TargetSeen> {
     look.fact(&id, |body| storage_of(&id, body)).await
 }
 
 /// One container registry with its replicas.
-pub(super) async fn container_registry(access: &Look<'_>, look: &Look<'_>, id: ArmId) -> Fact<ContainerRegistrySeen> {
+pub(super) async fn container_registry(access: &Look<'_>, look: &Look<'_>, id: ArmId) -> Fact<TargetSeen> {
     let list = Call::list(look.arm(), &id, "replications");
     let (body, replications) = futures::join!(access.read(&id), look.list(list));
     let body = match body {
@@ -35,7 +35,7 @@ pub(super) async fn container_registry(access: &Look<'_>, look: &Look<'_>, id: A
     understood(&id, container_registry_of(&id, &body, replicas, passing))
 }
 
-fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> {
+fn storage_of(asked: &ArmId, body: &Value) -> Result<TargetSeen, &'static str> {
     let properties = body
         .get("properties")
         .filter(|p| p.is_object())
@@ -43,17 +43,12 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> 
     let rules = |name: &str, field: &str| rules(body, &format!("/properties/networkAcls/{name}"), field);
     let mut ip_rules = rules("ipRules", "value");
     ip_rules.extend(rules("ipv6Rules", "value"));
-    Ok(StorageSeen {
-        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
-        public_network_access: json::word(body, "/properties/publicNetworkAccess"),
-        default_action: json::word(body, "/properties/networkAcls/defaultAction"),
-        bypass: json::string(body, "/properties/networkAcls/bypass"),
-        ip_rules,
-        virtual_network_rules: rules("virtualNetworkRules", "id"),
-        resource_access_rules: rules("resourceAccessRules", "resourceId"),
+    let names = [
+        (EndpointGroup::Blob, host(body, "/properties/primaryEndpoints/blob")?),
+        (EndpointGroup::Dfs, host(body, "/properties/primaryEndpoints/dfs")?),
+    ];
+    let details = StorageDetails {
         hierarchical_namespace: properties["isHnsEnabled"].as_bool().unwrap_or(false),
-        blob_host: host(body, "/properties/primaryEndpoints/blob")?,
-        dfs_host: host(body, "/properties/primaryEndpoints/dfs")?,
         secondary_hosts: [
             host(body, "/properties/secondaryEndpoints/blob")?,
             host(body, "/properties/secondaryEndpoints/dfs")?,
@@ -62,6 +57,19 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> 
         .flatten()
         .collect(),
         shared_keys: properties.get("allowSharedKeyAccess").and_then(Value::as_bool) != Some(false),
+    };
+    Ok(TargetSeen {
+        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
+        public_network_access: json::word(body, "/properties/publicNetworkAccess"),
+        default_action: json::word(body, "/properties/networkAcls/defaultAction"),
+        bypass: json::string(body, "/properties/networkAcls/bypass"),
+        ip_rules,
+        virtual_network_rules: rules("virtualNetworkRules", "id"),
+        resource_access_rules: rules("resourceAccessRules", "resourceId"),
+        names: names
+            .into_iter()
+            .filter_map(|(group, name)| Some((group, name?)))
+            .collect(),
         provisioning_state: json::word(body, "/properties/provisioningState"),
         private_endpoints: super::endpoints::connected(body),
         network: json!({
@@ -69,6 +77,7 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<StorageSeen, &'static str> 
             "networkAcls": properties.get("networkAcls"),
         }),
         digest: json::digest(body),
+        details: TargetDetails::Storage(details),
     })
 }
 
@@ -77,30 +86,36 @@ fn container_registry_of(
     body: &Value,
     replicas: Fact<Vec<Location>>,
     passing: Vec<Location>,
-) -> Result<ContainerRegistrySeen, &'static str> {
+) -> Result<TargetSeen, &'static str> {
     let properties = body
         .get("properties")
         .filter(|p| p.is_object())
         .ok_or("the container registry has no properties")?;
     let hosts = json::list(body, "/properties/dataEndpointHostNames").iter();
     let data_endpoints: Option<Vec<Fqdn>> = hosts.map(|h| h.as_str()?.parse().ok()).collect();
-    Ok(ContainerRegistrySeen {
-        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
-        login_server: json::fqdn(body, "/properties/loginServer"),
+    let is = |field: &str, expected: bool| properties.get(field).and_then(Value::as_bool) == Some(expected);
+    let details = ContainerRegistryDetails {
         data_endpoints: data_endpoints.ok_or("a data endpoint's name is none")?,
         replicas,
         replicas_in_passing: passing,
+        tasks_kept_out: is("networkRuleBypassAllowedForTasks", false),
+        anonymous_pull: is("anonymousPullEnabled", true),
+        admin_user: is("adminUserEnabled", true),
+        export_policy: json::word(body, "/properties/policies/exportPolicy/status"),
+    };
+    let login_server = json::fqdn(body, "/properties/loginServer");
+    Ok(TargetSeen {
+        id: json::id(body, "/id").unwrap_or_else(|| asked.clone()),
         public_network_access: json::word(body, "/properties/publicNetworkAccess"),
         default_action: json::word(body, "/properties/networkRuleSet/defaultAction"),
-        ip_rules: rules(body, "/properties/networkRuleSet/ipRules", "value"),
         bypass: json::string(body, "/properties/networkRuleBypassOptions"),
-        tasks_kept_out: properties
-            .get("networkRuleBypassAllowedForTasks")
-            .and_then(Value::as_bool)
-            == Some(false),
-        anonymous_pull: properties.get("anonymousPullEnabled").and_then(Value::as_bool) == Some(true),
-        admin_user: properties.get("adminUserEnabled").and_then(Value::as_bool) == Some(true),
-        export_policy: json::word(body, "/properties/policies/exportPolicy/status"),
+        ip_rules: rules(body, "/properties/networkRuleSet/ipRules", "value"),
+        virtual_network_rules: Vec::new(),
+        resource_access_rules: Vec::new(),
+        names: login_server
+            .map(|name| (EndpointGroup::ContainerRegistry, name))
+            .into_iter()
+            .collect(),
         provisioning_state: json::word(body, "/properties/provisioningState"),
         private_endpoints: super::endpoints::connected(body),
         network: json!({
@@ -108,6 +123,7 @@ fn container_registry_of(
             "networkRuleSet": properties.get("networkRuleSet"),
         }),
         digest: json::digest(body),
+        details: TargetDetails::ContainerRegistry(details),
     })
 }
 
@@ -171,12 +187,18 @@ mod tests {
         let seen = storage_of(&id(), &body).unwrap();
         assert_eq!(seen.ip_rules, ["1.2.3.4", r#"{"odd":1}"#, "::1"]);
         assert_eq!(seen.network, json!({"publicNetworkAccess": null, "networkAcls": acls}));
-        assert_eq!(seen.dfs_host.unwrap().as_str(), "a.dfs.core.windows.net");
-        assert!(seen.hierarchical_namespace && seen.secondary_hosts.is_empty());
+        assert_eq!(seen.names[&EndpointGroup::Dfs].as_str(), "a.dfs.core.windows.net");
+        let details = seen.storage().unwrap();
+        assert!(details.hierarchical_namespace && details.secondary_hosts.is_empty());
         let secondary = json!({"blob": "https://a-secondary.blob.core.windows.net/", "queue": "https://a-secondary.queue.core.windows.net/"});
         let geo = storage_of(&id(), &json!({"properties": {"secondaryEndpoints": secondary}})).unwrap();
         assert_eq!(
-            geo.secondary_hosts.iter().map(Fqdn::as_str).collect::<Vec<_>>(),
+            geo.storage()
+                .unwrap()
+                .secondary_hosts
+                .iter()
+                .map(Fqdn::as_str)
+                .collect::<Vec<_>>(),
             ["a-secondary.blob.core.windows.net"]
         );
         assert!(storage_of(&id(), &json!({})).is_err());

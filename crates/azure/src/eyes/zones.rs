@@ -49,7 +49,7 @@ pub(super) async fn records_by_policy(
         let mut places = desired.endpoints.iter().filter(|p| p.dns.mode == DnsMode::Policy);
         places.any(|place| endpoint.subnet.as_ref() == Some(&place.subnet))
     };
-    let names = GROUPS.map(|group| desired.cloud.zone(group));
+    let names = zone_names(desired);
     let there = endpoints.values().filter_map(Fact::seen).filter(by_policy);
     let named = there
         .flat_map(EndpointSeen::zones)
@@ -73,7 +73,7 @@ pub(super) async fn elsewhere(look: &Look<'_>, desired: &Desired) -> Fact<Vec<Zo
     if desired.endpoints.is_empty() {
         return Fact::Seen(Vec::new());
     }
-    let names = GROUPS.map(|group| desired.cloud.zone(group));
+    let names = zone_names(desired);
     let wanted: BTreeSet<ArmId> = named(desired).collect();
     let (deciding, informing) = subscriptions(desired, &wanted);
     let is_another = |id: &ArmId| names.iter().any(|n| n.eq_ignore_ascii_case(id.name())) && !wanted.contains(id);
@@ -114,14 +114,11 @@ pub(super) async fn with_those_of_endpoints(
     Fact::Seen(zones)
 }
 
-/// Every group of the cloud, in every DNS mode: an endpoint changes names also where others keep the zones, and whether the storage
-/// has a `dfs` name is not known yet.
-const GROUPS: [EndpointGroup; 4] = [
-    EndpointGroup::AmlRegistry,
-    EndpointGroup::Blob,
-    EndpointGroup::Dfs,
-    EndpointGroup::ContainerRegistry,
-];
+/// Names of zones for every group of the cloud, in every DNS mode: an endpoint changes names also where others keep the zones, and
+/// whether the storage has a `dfs` name is not known yet.
+fn zone_names(desired: &Desired) -> Vec<String> {
+    EndpointGroup::all().map(|group| desired.cloud.zone(group)).collect()
+}
 
 /// Subscriptions of the spec's zones and linked networks, and the others that it involves.
 fn subscriptions(desired: &Desired, zones: &BTreeSet<ArmId>) -> (BTreeSet<String>, BTreeSet<String>) {

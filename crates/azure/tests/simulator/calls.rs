@@ -69,7 +69,15 @@ async fn a_token_that_is_refused_is_replaced_and_the_call_sent_again() {
         "registries/contosoreg?",
         status(401, "InvalidAuthenticationToken", None),
     ));
-    assert!(seen(&bench.observe().await.registry).managed_resource_group.is_some());
+    assert!(
+        bench
+            .observe()
+            .await
+            .registry_details()
+            .unwrap()
+            .managed_resource_group
+            .is_some()
+    );
     let records = bench.simulator.records_since(0);
     let tokens = records
         .iter()
@@ -87,8 +95,8 @@ async fn a_token_is_kept_where_a_resource_belongs_to_another_tenant() {
         "registries/contosoreg?",
         status(401, "InvalidAuthenticationTokenTenant", None),
     ));
-    let registry = bench.observe().await.registry;
-    let why = registry.ignorance().expect("not known");
+    let azure = bench.observe().await;
+    let why = azure.registry().ignorance().expect("not known");
     assert_eq!(
         (why.kind, why.code.as_deref()),
         (IgnoranceKind::Forbidden, Some("InvalidAuthenticationTokenTenant"))
@@ -107,7 +115,7 @@ async fn a_wrong_secret_is_a_sign_in_that_fails_and_asks_once() {
     wrong.credential = sreg_azure::CredentialKind::ClientSecret("wrong".to_owned().into());
     let bench = Bench::with(wrong);
     let azure = bench.observe().await;
-    let why = azure.registry.ignorance().unwrap();
+    let why = azure.registry().ignorance().unwrap();
     assert_eq!(why.kind, IgnoranceKind::SignIn);
     assert_eq!(why.code.as_deref(), Some("AADSTS7000215"), "{why:?}");
     assert_eq!(why.attempt, "sign in to Azure", "no resource is to blame");
@@ -170,7 +178,7 @@ async fn a_lock_waits_alone_while_throttling_pauses_the_subscription() {
     );
     assert_eq!(bench.writes(), before);
     assert!(
-        bench.observe().await.registry.seen().is_some(),
+        bench.observe().await.registry().seen().is_some(),
         "reads have a bucket of their own"
     );
 }

@@ -50,7 +50,7 @@ fn refusal(status: u16, code: &str, message: &str) -> FaultEffect {
 /// The storage account of the registry, as it reads now.
 async fn storage(bench: &Bench) -> (ArmId, sreg_domain::Digest) {
     let azure = bench.observe().await;
-    let (id, fact) = azure.storage.iter().next().unwrap();
+    let (id, fact) = azure.targets.of(TargetKind::Storage).next().unwrap();
     (id.clone(), seen(fact).digest.clone())
 }
 
@@ -254,7 +254,7 @@ async fn a_resource_rule_that_does_not_come_back_while_closing_is_named_and_rest
         body["properties"]["publicNetworkAccess"] = json!("Enabled");
         body["properties"]["networkAcls"] = acls(&[], &[&good, &bad]);
     });
-    let kept = seen(&bench.observe().await.storage[&id]).network.clone();
+    let kept = seen(bench.observe().await.targets.get(&id)).network.clone();
     let not_valid = refusal(400, "InvalidValuesForRequestParameters", "not valid");
     bench
         .simulator
@@ -331,11 +331,11 @@ async fn a_perimeter_is_left_by_closing_and_restored_as_it_was() {
         body["properties"]["publicNetworkAccess"] = json!("SecuredByPerimeter");
         body["properties"]["networkAcls"] = acls(&[], &[workspace]);
     });
-    let kept = seen(&bench.observe().await.storage[&id]).network.clone();
+    let kept = seen(bench.observe().await.targets.get(&id)).network.clone();
     let (_, effect) = edit(&bench, Edit::Close).await;
     assert!(left_out(effect).is_empty());
     assert_eq!(bench.body(&id)["properties"]["publicNetworkAccess"], "Disabled");
     let (_, effect) = edit(&bench, Edit::Restore(kept.clone())).await;
     assert!(left_out(effect).is_empty());
-    assert_eq!(seen(&bench.observe().await.storage[&id]).network, kept);
+    assert_eq!(seen(bench.observe().await.targets.get(&id)).network, kept);
 }

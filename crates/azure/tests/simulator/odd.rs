@@ -92,7 +92,7 @@ async fn no_answer_however_odd_is_taken_for_knowledge() {
         let known = known(&["https://management.azure.com/op"]);
         let azure = client.observe(&desired(), &known, Duration::from_secs(30)).await;
         let told = [
-            azure.registry.ignorance().is_some(),
+            azure.registry().ignorance().is_some(),
             azure.principal.ignorance().is_some(),
             azure.zones_elsewhere.ignorance().is_some(),
             azure.endpoints.values().all(|e| e.ignorance().is_some()) && !azure.endpoints.is_empty(),
@@ -110,7 +110,7 @@ async fn a_silent_azure_ends_the_visit_at_its_deadline() {
         .observe(&desired(), &Known::default(), Duration::from_secs(45))
         .await;
     assert!(start.elapsed() <= Duration::from_secs(46), "{:?}", start.elapsed());
-    assert_eq!(kind(&azure.registry), IgnoranceKind::Unreachable);
+    assert_eq!(kind(azure.registry()), IgnoranceKind::Unreachable);
     assert!(azure.subnets.values().all(|s| s.ignorance().is_some()));
 }
 

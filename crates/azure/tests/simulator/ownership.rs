@@ -6,7 +6,7 @@ use azure_sim::Seed;
 use serde_json::{Value, json};
 use sreg_domain::naming::{endpoint_name, link_name};
 use sreg_domain::seen::{AzureSeen, Fact};
-use sreg_domain::{ArmId, AzureAction, Effect, EndpointGroup};
+use sreg_domain::{ArmId, AzureAction, Effect, EndpointGroup, TargetKind};
 
 use crate::simulated::*;
 use crate::steps::*;
@@ -225,11 +225,14 @@ fn unknown(azure: &AzureSeen) -> Vec<String> {
     let mut told = |what: &str, ignorance: Option<&sreg_domain::Ignorance>| {
         all.extend(ignorance.map(|why| format!("{what}: {why:?}")));
     };
-    told("registry", azure.registry.ignorance());
+    told("registry", azure.registry().ignorance());
     told("denials", azure.deny_assignments.ignorance());
     told("elsewhere", azure.zones_elsewhere.ignorance());
     told("obstacles", azure.reopening_obstacles.ignorance());
-    azure.storage.values().for_each(|f| told("storage", f.ignorance()));
+    azure
+        .targets
+        .accounts()
+        .for_each(|(_, f)| told("account", f.ignorance()));
     for fact in azure.endpoints.values() {
         told("endpoint", fact.ignorance());
         told("members", fact.seen().and_then(|e| e.members.ignorance()));
@@ -251,7 +254,7 @@ async fn other_peoples_odd_objects_stop_nothing_of_ours() {
     assert_eq!(unknown(&before), [""; 0]);
     let blob = zone(EndpointGroup::Blob);
     clutter(&bench, &blob);
-    let account = before.storage.keys().next().unwrap();
+    let account = before.targets.of(TargetKind::Storage).next().unwrap().0;
     bench.simulator.change_by_hand(account.as_str(), |body| {
         let connections = body["properties"]["privateEndpointConnections"].as_array_mut().unwrap();
         connections.push(
@@ -293,7 +296,7 @@ async fn other_peoples_odd_objects_stop_nothing_of_ours() {
         "{links:?}"
     );
     // Somebody is connected, though nobody can say who.
-    let connected = &seen(&after.storage[account]).private_endpoints;
+    let connected = &seen(after.targets.get(account)).private_endpoints;
     assert!(connected.iter().any(|id| id.name() == "c"), "{connected:?}");
     let odd = after.odd.join("\n");
     for told in ["nothing", "null-network", "no-id", "deny assignment"] {

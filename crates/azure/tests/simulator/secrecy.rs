@@ -52,7 +52,10 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
     let azure = client
         .observe(&desired(), &Known::default(), Duration::from_secs(30))
         .await;
-    let registry = azure.registry.seen().unwrap_or_else(|| panic!("{:?}", azure.registry));
+    let registry = azure
+        .registry()
+        .seen()
+        .unwrap_or_else(|| panic!("{:?}", azure.registry()));
     assert!(azure.discovery.seen().is_some(), "{:?}", azure.discovery);
     let close = AzureAction::Edit {
         target: TargetKind::Registry,
@@ -80,13 +83,13 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
     let azure = client
         .observe(&desired(), &Known::default(), Duration::from_secs(30))
         .await;
-    assert!(azure.registry.seen().is_some(), "{:?}", azure.registry);
+    assert!(azure.registry().seen().is_some(), "{:?}", azure.registry());
     std::fs::write(&token_file, "assertion-of-no-worth").unwrap();
     let refused = connect(federated)
         .unwrap()
         .observe(&desired(), &Known::default(), Duration::from_secs(30))
         .await;
-    let why = refused.registry.ignorance().unwrap();
+    let why = refused.registry().ignorance().unwrap();
     assert_eq!(why.code.as_deref(), Some("AADSTS50027"), "{why:?}");
 
     // A server that this CA did not sign for is not talked to.
@@ -102,7 +105,7 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
         .unwrap()
         .observe(&desired(), &Known::default(), Duration::from_secs(30))
         .await;
-    assert!(stranger.registry.ignorance().is_some());
+    assert!(stranger.registry().ignorance().is_some());
     running.shutdown().await;
 
     let said = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();

@@ -9,7 +9,7 @@ use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
 use sreg_azure::{Eyes, connect_through};
 use sreg_domain::seen::{Fact, IgnoranceKind, ObstacleKind};
-use sreg_domain::{ArmId, AzureAction, EndpointGroup, Known};
+use sreg_domain::{ArmId, AzureAction, EndpointGroup, Known, TargetKind};
 
 use crate::simulated::*;
 use crate::steps::*;
@@ -19,16 +19,17 @@ async fn a_public_registry_is_seen_with_everything_behind_it() {
     let bench = Bench::new();
     let azure = bench.observe().await;
     assert_eq!(seen(&azure.principal).object_id, OBJECT);
-    let registry = seen(&azure.registry);
+    let registry = seen(azure.registry());
     assert_eq!(registry.public_network_access.as_deref(), Some("Enabled"));
-    assert_eq!(registry.regions.len(), 1);
-    assert!(registry.managed_resource_group.is_some());
-    assert_eq!((azure.storage.len(), azure.container_registries.len()), (1, 1));
-    let storage = seen(azure.storage.values().next().unwrap());
-    assert!(storage.blob_host.is_some());
-    let acr = seen(azure.container_registries.values().next().unwrap());
-    assert_eq!(seen(&acr.replicas).len(), 1);
-    assert!(acr.login_server.is_some());
+    let details = registry.registry().unwrap();
+    assert_eq!(details.regions.len(), 1);
+    assert!(details.managed_resource_group.is_some());
+    assert_eq!(counts(&azure), (1, 1));
+    let storage = only(&azure, TargetKind::Storage);
+    assert!(storage.names.contains_key(&EndpointGroup::Blob));
+    let acr = only(&azure, TargetKind::ContainerRegistry);
+    assert_eq!(replicas(&azure), 1);
+    assert!(acr.names.contains_key(&EndpointGroup::ContainerRegistry));
     assert!(!seen(&azure.discovery).is_empty());
     assert!(!seen(&azure.deny_assignments).is_empty());
     assert_eq!(seen(&azure.reopening_obstacles), &Vec::new());
@@ -76,18 +77,14 @@ async fn lists_in_pages_of_one_are_read_to_their_end() {
 async fn two_regions_with_hierarchical_storage_need_an_endpoint_for_each_group() {
     let bench = Bench::of(world("two-regions"), settings());
     let azure = bench.observe().await;
-    assert_eq!((azure.storage.len(), azure.container_registries.len()), (2, 1));
+    assert_eq!(counts(&azure), (2, 1));
     assert!(
         azure
-            .storage
-            .values()
-            .map(seen)
-            .all(|s| s.hierarchical_namespace && s.dfs_host.is_some())
+            .targets
+            .seen_of(TargetKind::Storage)
+            .all(|s| s.storage().unwrap().hierarchical_namespace && s.names.contains_key(&EndpointGroup::Dfs))
     );
-    assert_eq!(
-        seen(&seen(azure.container_registries.values().next().unwrap()).replicas).len(),
-        2
-    );
+    assert_eq!(replicas(&azure), 2);
     assert_eq!(azure.endpoints.len(), 1 + 2 * 2 + 1);
 }
 
@@ -310,7 +307,7 @@ async fn a_policy_that_denies_and_an_export_policy_are_obstacles() {
     let obstacles = seen(&azure.reopening_obstacles);
     assert_eq!(obstacles.len(), 1, "{obstacles:?}");
     assert!(obstacles[0].message.contains("No public registries"));
-    let acr = azure.container_registries.keys().next().unwrap();
+    let acr = azure.targets.of(TargetKind::ContainerRegistry).next().unwrap().0;
     bench.simulator.change_by_hand(acr.as_str(), |b| {
         b["properties"]["policies"]["exportPolicy"]["status"] = json!("disabled")
     });
@@ -324,7 +321,16 @@ async fn a_policy_that_denies_and_an_export_policy_are_obstacles() {
         *b = text.parse().unwrap();
     });
     let azure = bench.observe().await;
-    assert_ne!(azure.container_registries.keys().next().unwrap().as_str(), acr.as_str());
+    assert_ne!(
+        azure
+            .targets
+            .of(TargetKind::ContainerRegistry)
+            .next()
+            .unwrap()
+            .0
+            .as_str(),
+        acr.as_str()
+    );
     assert_eq!(seen(&azure.reopening_obstacles), &obstacles);
     bench.simulator.inject(fault(
         "GET",
@@ -401,17 +407,12 @@ async fn nonsense_is_an_ignorance_of_that_fact_alone() {
         let bench = Bench::new();
         bench.simulator.inject(fault("GET", "storageAccounts", effect.clone()));
         let azure = bench.observe().await;
-        let why = azure
-            .storage
-            .values()
-            .next()
-            .unwrap()
-            .ignorance()
-            .unwrap_or_else(|| panic!("{effect:?}"))
-            .clone();
+        let (_, account) = azure.targets.of(TargetKind::Storage).next().unwrap();
+        let why = account.ignorance().unwrap_or_else(|| panic!("{effect:?}")).clone();
         assert_eq!(why.kind, expected, "{effect:?}");
         assert!(why.correlation_id.is_some(), "{effect:?}");
-        assert!(azure.registry.seen().is_some() && azure.container_registries.values().all(|a| a.seen().is_some()));
+        let mut others = azure.targets.of(TargetKind::ContainerRegistry);
+        assert!(azure.registry().seen().is_some() && others.all(|(_, fact)| fact.seen().is_some()));
     }
 }
 
@@ -451,8 +452,14 @@ fn locked(bench: &Bench, scope: &str, level: &str) {
 async fn locks_over_the_registry_and_its_accounts_are_seen_wherever_they_are_set() {
     let bench = Bench::new();
     let azure = bench.observe().await;
-    let storage = azure.storage.keys().next().unwrap().clone();
-    let acr = azure.container_registries.keys().next().unwrap().clone();
+    let storage = azure.targets.of(TargetKind::Storage).next().unwrap().0.clone();
+    let acr = azure
+        .targets
+        .of(TargetKind::ContainerRegistry)
+        .next()
+        .unwrap()
+        .0
+        .clone();
     for target in [&id(REGISTRY), &storage, &acr] {
         assert_eq!(seen(&azure.locks[target]), &[], "{target}");
     }
@@ -494,7 +501,7 @@ async fn locks_that_may_not_be_read_are_not_taken_for_none() {
         });
         let azure = bench.observe().await;
         assert!(azure.locks.len() >= 3 && azure.locks.values().all(|locks| locks.ignorance().is_some()));
-        assert!(azure.registry.seen().is_some() && azure.reopening_obstacles.seen().is_some());
+        assert!(azure.registry().seen().is_some() && azure.reopening_obstacles.seen().is_some());
     }
 }
 
@@ -525,7 +532,7 @@ async fn locks_of_endpoints_are_looked_for_only_where_something_is_about_to_be_r
         status(500, "InternalServerError", None),
     ));
     let azure = bench.observe().await;
-    assert!(azure.registry.ignorance().is_some() && azure.locks.contains_key(&target));
+    assert!(azure.registry().ignorance().is_some() && azure.locks.contains_key(&target));
 }
 
 /// An account whose switch says Disabled still lets in whom the rules of its perimeter name; its own body does not tell.
@@ -534,7 +541,7 @@ async fn a_perimeter_around_an_account_is_seen_whatever_its_switch_says() {
     let bench = Bench::new();
     let azure = bench.observe().await;
     assert_eq!(seen(&azure.reopening_obstacles), &[]);
-    let account = azure.storage.keys().next().unwrap().clone();
+    let account = azure.targets.of(TargetKind::Storage).next().unwrap().0.clone();
     let configuration = format!("{account}/networkSecurityPerimeterConfigurations/guid.assoc");
     let perimeter =
         format!("{PLATFORM}/resourceGroups/nsp/providers/Microsoft.Network/networkSecurityPerimeters/around");

@@ -3,7 +3,7 @@
 use azure_sim::{FaultEffect, FaultRule};
 use sreg_domain::naming::{endpoint_name, link_name};
 use sreg_domain::seen::{AzureSeen, Fact, IgnoranceKind};
-use sreg_domain::{ArmId, AzureAction, EndpointGroup, TargetKind};
+use sreg_domain::{ArmId, AzureAction, EndpointGroup, TargetKind, TargetSeen};
 
 use crate::simulated::*;
 
@@ -13,6 +13,23 @@ pub fn seen<T>(fact: &Fact<T>) -> &T {
         Fact::Absent => panic!("absent"),
         Fact::Unknown(why) => panic!("unknown: {why:?}"),
     }
+}
+
+/// The first target of a kind that was seen.
+pub fn only(azure: &AzureSeen, kind: TargetKind) -> &TargetSeen {
+    seen(azure.targets.of(kind).next().unwrap().1)
+}
+
+/// How many storage accounts and container registries there are.
+pub fn counts(azure: &AzureSeen) -> (usize, usize) {
+    let of = |kind| azure.targets.of(kind).count();
+    (of(TargetKind::Storage), of(TargetKind::ContainerRegistry))
+}
+
+/// How many replicas the container registry has.
+pub fn replicas(azure: &AzureSeen) -> usize {
+    let details = only(azure, TargetKind::ContainerRegistry).container_registry();
+    seen(&details.unwrap().replicas).len()
 }
 
 pub fn kind<T>(fact: &Fact<T>) -> IgnoranceKind {
@@ -46,13 +63,9 @@ pub fn status(status: u16, code: &str, retry_after: Option<u64>) -> FaultEffect 
 /// The three targets with their groups, as the registry reports them.
 pub fn targets(azure: &AzureSeen) -> Vec<(ArmId, EndpointGroup)> {
     let mut all = vec![(id(REGISTRY), EndpointGroup::AmlRegistry)];
-    all.extend(azure.storage.keys().map(|id| (id.clone(), EndpointGroup::Blob)));
-    all.extend(
-        azure
-            .container_registries
-            .keys()
-            .map(|id| (id.clone(), EndpointGroup::ContainerRegistry)),
-    );
+    let of = |kind, group| azure.targets.of(kind).map(move |(id, _)| (id.clone(), group));
+    all.extend(of(TargetKind::Storage, EndpointGroup::Blob));
+    all.extend(of(TargetKind::ContainerRegistry, EndpointGroup::ContainerRegistry));
     all
 }
 
@@ -111,10 +124,5 @@ pub fn link(group: EndpointGroup, name: &str) -> AzureAction {
 }
 
 pub fn digest(azure: &AzureSeen, target: &ArmId, group: EndpointGroup) -> (TargetKind, sreg_domain::Digest) {
-    let digest = match group.target() {
-        TargetKind::Registry => seen(&azure.registry).digest.clone(),
-        TargetKind::Storage => seen(&azure.storage[target]).digest.clone(),
-        TargetKind::ContainerRegistry => seen(&azure.container_registries[target]).digest.clone(),
-    };
-    (group.target(), digest)
+    (group.target(), seen(azure.targets.get(target)).digest.clone())
 }

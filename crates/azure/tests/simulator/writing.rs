@@ -50,9 +50,9 @@ async fn secure_and_close(bench: &mut Bench) {
         assert_eq!(seen(&zone.links).iter().filter(|l| l.completed).count(), 2);
         assert!(!seen(&zone.records).is_empty());
     }
-    let acr = seen(azure.container_registries.values().next().unwrap());
+    let acr = only(&azure, TargetKind::ContainerRegistry);
     assert_eq!(
-        acr.data_endpoints.len(),
+        acr.container_registry().unwrap().data_endpoints.len(),
         1,
         "the first endpoint turns data endpoints on"
     );
@@ -70,11 +70,14 @@ async fn secure_and_close(bench: &mut Bench) {
             .await;
     }
     let azure = bench.observe().await;
-    assert_eq!(seen(&azure.registry).public_network_access.as_deref(), Some("Disabled"));
-    let storage = seen(azure.storage.values().next().unwrap());
+    assert_eq!(
+        seen(azure.registry()).public_network_access.as_deref(),
+        Some("Disabled")
+    );
+    let storage = only(&azure, TargetKind::Storage);
     assert_eq!(storage.public_network_access.as_deref(), Some("Disabled"));
     assert_eq!(storage.default_action.as_deref(), Some("Deny"));
-    let acr = seen(azure.container_registries.values().next().unwrap());
+    let acr = only(&azure, TargetKind::ContainerRegistry);
     assert_eq!(
         (acr.public_network_access.as_deref(), acr.default_action.as_deref()),
         (Some("Disabled"), Some("Deny"))
@@ -151,7 +154,7 @@ async fn a_zone_group_written_again_brings_back_records_that_somebody_deleted() 
 #[tokio::test]
 async fn a_registry_changed_since_the_plan_is_not_written() {
     let bench = Bench::new();
-    let expected = seen(&bench.observe().await.registry).digest.clone();
+    let expected = seen(bench.observe().await.registry()).digest.clone();
     bench.simulator.change_by_hand(REGISTRY, |body| {
         body["properties"]["mlFlowRegistryUri"] = json!("changed")
     });
@@ -164,7 +167,7 @@ async fn a_registry_changed_since_the_plan_is_not_written() {
     assert!(matches!(bench.carry_out(close(expected)).await, Ok(Effect::Stale(_))));
     assert_eq!(bench.writes(), 0);
     // A new connection of somebody else's does not make it stale.
-    let expected = seen(&bench.observe().await.registry).digest.clone();
+    let expected = seen(bench.observe().await.registry()).digest.clone();
     bench.simulator.change_by_hand(REGISTRY, |body| {
         body["properties"]["registryPrivateEndpointConnections"] = json!([{"id": "x"}]);
         body["systemData"]["lastModifiedAt"] = json!("now");
@@ -192,7 +195,7 @@ async fn what_a_policy_undoes_on_its_way_is_answered_as_done_and_found_open_agai
         &assignment,
         json!({"id": assignment, "name": "open", "properties": {"policyDefinitionId": definition}}),
     );
-    let expected = seen(&bench.observe().await.registry).digest.clone();
+    let expected = seen(bench.observe().await.registry()).digest.clone();
     bench
         .complete(AzureAction::Edit {
             target: TargetKind::Registry,
@@ -203,7 +206,7 @@ async fn what_a_policy_undoes_on_its_way_is_answered_as_done_and_found_open_agai
         .await;
     assert_eq!(bench.writes(), 1);
     let azure = bench.observe().await;
-    assert_eq!(seen(&azure.registry).public_network_access.as_deref(), Some("Enabled"));
+    assert_eq!(seen(azure.registry()).public_network_access.as_deref(), Some("Enabled"));
 }
 
 #[tokio::test]
@@ -226,7 +229,7 @@ async fn closing_a_registry_keeps_fields_that_nobody_knows_however_azure_answers
             body["properties"]["syndicatedRegistries"] = json!(["kept"]);
             body["properties"]["futureField"] = json!({"kept": 1});
         });
-        let expected = seen(&bench.observe().await.registry).digest.clone();
+        let expected = seen(bench.observe().await.registry()).digest.clone();
         let edit = AzureAction::Edit {
             target: TargetKind::Registry,
             id: id(REGISTRY),
@@ -261,7 +264,7 @@ async fn closing_a_registry_keeps_fields_that_nobody_knows_however_azure_answers
 async fn a_change_by_someone_else_within_the_write_is_reported() {
     let bench = Bench::new();
     let azure = bench.observe().await;
-    let (storage, fact) = azure.storage.iter().next().unwrap();
+    let (storage, fact) = azure.targets.of(TargetKind::Storage).next().unwrap();
     let expected = seen(fact).digest.clone();
     let change = FaultEffect::ChangeFirst {
         id: None,
@@ -289,7 +292,7 @@ async fn what_else_changed_is_told_after_a_write_and_after_an_operation() {
     let mut bench = Bench::new();
     let azure = bench.observe().await;
     assert_eq!(azure.also_changed, []);
-    let (storage, fact) = azure.storage.iter().next().unwrap();
+    let (storage, fact) = azure.targets.of(TargetKind::Storage).next().unwrap();
     let change = |kind, id: &ArmId, expected: &Digest| AzureAction::Edit {
         target: kind,
         id: id.clone(),
@@ -303,7 +306,7 @@ async fn what_else_changed_is_told_after_a_write_and_after_an_operation() {
         .complete(change(TargetKind::Storage, storage, &seen(fact).digest))
         .await;
 
-    let close = change(TargetKind::Registry, &id(REGISTRY), &seen(&azure.registry).digest);
+    let close = change(TargetKind::Registry, &id(REGISTRY), &seen(azure.registry()).digest);
     let Ok(Effect::Started(operation)) = bench.carry_out(close).await else {
         panic!("closing a registry is an operation")
     };
@@ -369,7 +372,7 @@ async fn endpoints_are_found_by_tag_and_removed_group_first() {
     secure_names(&mut bench).await;
     bench.desired.registry = id(&REGISTRY.replace("contosoreg", "gone"));
     let azure = bench.observe().await;
-    assert!(azure.registry.is_absent());
+    assert!(azure.registry().is_absent());
     assert_eq!(
         azure.endpoints.len(),
         3,
@@ -395,7 +398,7 @@ async fn endpoints_are_found_by_tag_and_removed_group_first() {
 #[tokio::test]
 async fn tags_are_added_and_others_kept() {
     let mut bench = Bench::new();
-    let expected = seen(&bench.observe().await.registry).digest.clone();
+    let expected = seen(bench.observe().await.registry()).digest.clone();
     let tags = BTreeMap::from([("owner".to_owned(), "ml".to_owned())]);
     bench
         .complete(AzureAction::SetTags {
@@ -409,14 +412,15 @@ async fn tags_are_added_and_others_kept() {
         bench.body(&id(REGISTRY))["tags"],
         json!({"team": "ml-platform", "owner": "ml"})
     );
-    let expected = seen(&bench.observe().await.registry).digest.clone();
+    let expected = seen(bench.observe().await.registry()).digest.clone();
     let grant = AzureAction::GrantManagedGroupAccess {
         id: id(REGISTRY),
         principal: OBJECT.into(),
         expected,
     };
     bench.complete(grant).await;
-    assert_eq!(seen(&bench.observe().await.registry).assigned_identities, [OBJECT]);
+    let azure = bench.observe().await;
+    assert_eq!(azure.registry_details().unwrap().assigned_identities, [OBJECT]);
 }
 
 #[tokio::test]
@@ -435,14 +439,11 @@ async fn a_registry_is_created_closed_and_never_over_another() {
     bench.complete(create("newreg")).await;
     bench.desired.registry = id(&REGISTRY.replace("contosoreg", "newreg"));
     let azure = bench.observe().await;
-    let registry = seen(&azure.registry);
+    let registry = seen(azure.registry());
     assert_eq!(registry.public_network_access.as_deref(), Some("Disabled"));
-    assert_eq!(registry.regions.len(), 2);
-    assert_eq!((azure.storage.len(), azure.container_registries.len()), (2, 1));
-    assert_eq!(
-        seen(&seen(azure.container_registries.values().next().unwrap()).replicas).len(),
-        2
-    );
+    assert_eq!(registry.registry().unwrap().regions.len(), 2);
+    assert_eq!(counts(&azure), (2, 1));
+    assert_eq!(replicas(&azure), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -455,8 +456,8 @@ async fn a_write_waits_for_its_budget_before_it_reads_and_not_after() {
     let bench = Bench::with(scarce);
     let azure = bench.observe().await;
     let (storage, acr) = (
-        azure.storage.keys().next().unwrap(),
-        azure.container_registries.keys().next().unwrap(),
+        azure.targets.of(TargetKind::Storage).next().unwrap().0,
+        azure.targets.of(TargetKind::ContainerRegistry).next().unwrap().0,
     );
     let close = |id: &ArmId, group| {
         let (target, expected) = digest(&azure, id, group);
@@ -506,7 +507,7 @@ async fn what_opens_waits_for_no_budget_of_ours() {
         id: id(REGISTRY),
         tags: BTreeMap::from([("owner".into(), "ml".into())]),
         removed: Vec::new(),
-        expected: seen(&closed.registry).digest.clone(),
+        expected: seen(closed.registry()).digest.clone(),
     };
     assert_eq!(bench.carry_out(tags).await.unwrap_err().status, Some(429));
     let other = id(&REGISTRY.replace("contosoreg", "newreg"));
@@ -567,7 +568,7 @@ async fn a_registry_is_opened_though_nobody_may_assign_its_identities() {
         edit,
         expected,
     };
-    let expected = seen(&bench.observe().await.registry).digest.clone();
+    let expected = seen(bench.observe().await.registry()).digest.clone();
     let refused = bench.carry_out(edit(Edit::Close, expected.clone())).await.unwrap_err();
     assert_eq!(
         refused.code.as_deref(),
@@ -576,7 +577,7 @@ async fn a_registry_is_opened_though_nobody_may_assign_its_identities() {
     );
     bench.complete(edit(Edit::Open, expected)).await;
     let azure = bench.observe().await;
-    assert_eq!(seen(&azure.registry).public_network_access.as_deref(), Some("Enabled"));
+    assert_eq!(seen(azure.registry()).public_network_access.as_deref(), Some("Enabled"));
     bench.simulator.change_by_hand(REGISTRY, |body| {
         assert!(
             body["identity"]["userAssignedIdentities"][identity.as_str()].is_object(),

@@ -17,9 +17,8 @@ use super::disturbance::{Disturbance, set_alive};
 use super::state::{Pass, State};
 use super::state_key::plan_key;
 use super::{Lockdown, invariants};
-use crate::world::apply::touch_acr;
-use crate::world::id;
 use crate::world::scramble::Blow;
+use crate::world::{change_acr, id};
 
 type Change = (&'static str, fn(&mut State));
 
@@ -85,17 +84,7 @@ const WORLD: &[Change] = &[
     ("registry", |s| s.world_mut().suffer(Blow::OpenRegistry)),
     ("storage", |s| s.world_mut().suffer(Blow::OpenStorage)),
     ("container registry", |s| {
-        let registry = seen(
-            s.world_mut()
-                .seen
-                .azure
-                .container_registries
-                .values_mut()
-                .next()
-                .unwrap(),
-        );
-        registry.public_network_access = Some("Disabled".into());
-        touch_acr(registry);
+        change_acr(s.world_mut(), |acr| acr.public_network_access = Some("Disabled".into()));
     }),
     ("replicas", |s| s.world_mut().suffer(Blow::NewReplica)),
     ("endpoint", |s| {

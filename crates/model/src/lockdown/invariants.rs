@@ -99,21 +99,18 @@ pub(crate) enum Permission {
 fn required(world: &World) -> BTreeMap<String, Option<String>> {
     let azure = &world.seen.azure;
     let mut names: Vec<String> = Vec::new();
-    if let Fact::Seen(registry) = &azure.registry {
-        names.extend(
-            registry
-                .regions
-                .iter()
-                .map(|r| registry_name(r.location.as_str()).to_string()),
-        );
-    }
+    let regions = azure
+        .registry_details()
+        .into_iter()
+        .flat_map(|registry| &registry.regions);
+    names.extend(regions.map(|r| registry_name(r.location.as_str()).to_string()));
     names.extend(azure.discovery.seen().into_iter().flatten().map(ToString::to_string));
-    for storage in azure.storage.values().filter_map(Fact::seen) {
-        names.extend(storage.blob_host.iter().map(ToString::to_string));
-    }
-    for acr in azure.container_registries.values().filter_map(Fact::seen) {
-        names.extend(acr.login_server.iter().map(ToString::to_string));
-        let replicas = acr.replicas.seen().into_iter().flatten();
+    for target in azure.targets.seen() {
+        let asked = |group: &EndpointGroup| *group != EndpointGroup::Dfs;
+        let reported = target.names.iter().filter(|(group, _)| asked(group));
+        names.extend(reported.map(|(_, name)| name.to_string()));
+        let replicas = target.container_registry().and_then(|acr| acr.replicas.seen());
+        let replicas = replicas.into_iter().flatten();
         names.extend(replicas.map(|place| format!("contosoacr.{place}.data.azurecr.io")));
     }
     let address = |name: &str| {
@@ -159,7 +156,7 @@ fn granted(world: &World) -> bool {
 
 /// The registry's claim tag names another object.
 pub(crate) fn tag_names_another(world: &World) -> bool {
-    let tags = world.seen.azure.registry.seen().map(|registry| &registry.tags);
+    let tags = world.seen.azure.registry_details().map(|registry| &registry.tags);
     let says = tags.and_then(|tags| tags.get(CLAIM_TAG));
     says.is_some_and(|says| *says != world.desired.claim_mark().to_string())
 }

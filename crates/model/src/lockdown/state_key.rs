@@ -378,9 +378,7 @@ fn hash_probe(probe: &ProbeSeen, numbers: &mut Numbers, hasher: &mut impl Hasher
 fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
     let AzureSeen {
         principal: _,
-        registry,
-        storage,
-        container_registries,
+        targets,
         discovery: _,
         deny_assignments: _,
         // On their own: names depend on them.
@@ -403,12 +401,8 @@ fn hash_azure(azure: &AzureSeen, hasher: &mut impl Hasher) {
         operations: _,
         also_changed: _,
     } = azure;
-    known(registry, hasher).map(|r| r.digest.as_str()).hash(hasher);
-    for fact in storage.values() {
-        known(fact, hasher).map(|s| s.digest.as_str()).hash(hasher);
-    }
-    for fact in container_registries.values() {
-        known(fact, hasher).map(|c| c.digest.as_str()).hash(hasher);
+    for (_, fact) in targets.iter() {
+        known(fact, hasher).map(|target| target.digest.as_str()).hash(hasher);
     }
     for (id, fact) in zones {
         id.key().hash(hasher);

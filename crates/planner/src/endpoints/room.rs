@@ -1,7 +1,7 @@
 //! Addresses that endpoints need in their subnet. Azure would leave a failed endpoint behind where there are too few.
 
 use sreg_domain::seen::SubnetSeen;
-use sreg_domain::{ArmId, EndpointGroup, Fact};
+use sreg_domain::{ArmId, EndpointGroup, Fact, TargetSeen};
 
 use super::{Wanted, creation, wanted};
 use crate::attempts;
@@ -16,7 +16,7 @@ fn addresses_of(view: &View<'_>, w: &Wanted<'_>) -> usize {
         EndpointGroup::AmlRegistry => one_at_least(view.registry().map_or(1, |r| r.regions.len())),
         EndpointGroup::Blob | EndpointGroup::Dfs => 1,
         EndpointGroup::ContainerRegistry => {
-            let seen = view.seen.azure.container_registries.get(w.target).and_then(Fact::seen);
+            let seen = view.target(w.target).seen().and_then(TargetSeen::container_registry);
             let replicas = seen.and_then(|r| r.replicas.seen()).map_or(1, Vec::len);
             one_at_least(replicas).saturating_add(1)
         }

@@ -70,12 +70,7 @@ fn serves(endpoint: &EndpointSeen, group: EndpointGroup, target: &ArmId) -> bool
 fn others_on(desired: &Desired, seen: &Seen, endpoint: &EndpointSeen) -> bool {
     let azure = &seen.azure;
     let Some(target) = &endpoint.target else { return false };
-    let registry = azure.registry.seen().filter(|_| *target == desired.registry);
-    let storage = azure.storage.get(target).and_then(Fact::seen);
-    let container = azure.container_registries.get(target).and_then(Fact::seen);
-    let connected = registry.map(|r| &r.private_endpoints);
-    let connected = connected.or(storage.map(|s| &s.private_endpoints));
-    let connected = connected.or(container.map(|c| &c.private_endpoints));
+    let connected = azure.targets.get(target).seen().map(|target| &target.private_endpoints);
     let ours = |id: &ArmId| {
         let endpoint = azure.endpoints.get(id).and_then(Fact::seen);
         endpoint.is_some_and(|e| is_made_by_us(e, &desired.owner))

@@ -10,7 +10,7 @@ use crate::plan::WaitReason;
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     let (desired, seen) = (lint.desired, lint.seen);
-    let Some(registry) = seen.azure.registry.seen() else {
+    let Some(registry) = seen.azure.registry_details() else {
         return;
     };
     let mark = ClaimMark::of(&registry.tags);

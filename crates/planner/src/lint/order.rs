@@ -219,7 +219,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
         .steps()
         .any(|s| matches!(s.action, Action::Cluster(ClusterAction::DeleteSnapshot { .. })));
     let closed = proof::closedness(lint.seen).is_some_and(|all| all.values().any(|closed| *closed != Some(false)));
-    let lives = lint.seen.azure.registry.is_absent() && !proof::is_gone(lint.desired, lint.seen);
+    let lives = lint.seen.azure.registry().is_absent() && !proof::is_gone(lint.desired, lint.seen);
     let needed = forgets && (closed || lives);
     lint.demand("teardown", !needed, || {
         "the snapshot goes while something is closed, or may be".into()

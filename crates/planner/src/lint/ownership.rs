@@ -4,7 +4,7 @@ use sreg_api::names::{CLAIM_TAG, CREATED_TAG, OWNER_TAG, ZONE_GROUP};
 use sreg_api::registry::DnsMode;
 use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::{Coverage, EndpointSeen, RegistrySeen, ZoneGroupPolicy};
+use sreg_domain::seen::{Coverage, EndpointSeen, RegistryDetails, ZoneGroupPolicy};
 use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact, Seen, naming};
 
 use super::{Lint, azure, people, proof};
@@ -62,15 +62,14 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             };
             let names_us = |found: ClaimMark| found.has_name_of(&desired.claim_mark());
             let held = azure
-                .registry
-                .seen()
+                .registry_details()
                 .and_then(|r| ClaimMark::of(&r.tags))
                 .is_some_and(names_us);
             let goes = removed.is_empty() || (*removed == [CLAIM_TAG] && held && seen.object.deleting);
             let keys = tags.iter().all(|(key, value)| is_ours(key, value)) && goes;
             lint.demand(
                 "ownership",
-                *id == desired.registry && azure.registry.seen().is_some() && keys,
+                *id == desired.registry && azure.registry().seen().is_some() && keys,
                 || format!("{}: not our tags", step.action),
             );
         }
@@ -98,8 +97,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             });
             let needed = proof::needed(desired, seen)
                 .map_or(*target == desired.registry, |n| n.contains(&(*group, target.clone())))
-                || azure.storage.contains_key(target)
-                || azure.container_registries.contains_key(target);
+                || (*target != desired.registry && azure.targets.contains(target));
             let absent = azure.endpoints.get(id).is_some_and(Fact::is_absent);
             lint.demand(
                 "ownership",
@@ -190,12 +188,11 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
 fn leads_here(lint: &Lint<'_>, endpoint: &EndpointSeen) -> bool {
     let (desired, azure) = (lint.desired, &lint.seen.azure);
     let Some(target) = &endpoint.target else { return false };
-    let accounts = azure.storage.keys().chain(azure.container_registries.keys());
     let kept = lint.seen.cluster.snapshot.seen();
     let kept = kept.is_some_and(|s| s.targets.keys().any(|id| id.to_lowercase() == target.key()));
     let told = lint.seen.object.last.endpoints.iter().any(|e| e.id == endpoint.id);
-    let here = accounts.chain(azure.accounts_left.keys()).chain([&desired.registry]);
-    here.into_iter().any(|id| id == target) || kept || told
+    let here = *target == desired.registry || azure.accounts_left.contains_key(target);
+    here || azure.targets.contains(target) || kept || told
 }
 
 /// Whether an endpoint's name ends with the hash of what it leads to and where it stands.
@@ -278,15 +275,14 @@ fn edits(lint: &mut Lint<'_>, step: &Step, id: &ArmId, edit: &Edit) {
     let azure = &lint.seen.azure;
     let ours = match edit {
         Edit::Close | Edit::Restore(_) | Edit::Open => {
-            let read = (*id == lint.desired.registry && azure.registry.seen().is_some())
-                || azure.storage.get(id).and_then(Fact::seen).is_some()
-                || azure.container_registries.get(id).and_then(Fact::seen).is_some();
-            let named = |r: &RegistrySeen| r.id == *id || r.accounts().any(|account| account == id);
-            read && azure.registry.seen().is_some_and(named)
+            let read = azure.targets.get(id).seen().is_some();
+            let is_registry = azure.registry().seen().is_some_and(|registry| registry.id == *id);
+            let named = |r: &RegistryDetails| r.accounts().any(|account| account == id);
+            read && (is_registry || azure.registry_details().is_some_and(named))
         }
         Edit::AllowResource { resource, .. } => {
             let read = azure.shared_storage.get(id).and_then(Fact::seen).is_some();
-            let behind = id.key().contains("/resourcegroups/azureml-rg-") || azure.storage.contains_key(id);
+            let behind = id.key().contains("/resourcegroups/azureml-rg-") || azure.targets.contains(id);
             !behind && *resource == lint.desired.registry && lint.desired.sharing.contains(id) && read
         }
     };

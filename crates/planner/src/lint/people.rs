@@ -11,7 +11,7 @@ use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
-use sreg_domain::seen::{LockSeen, PublicClient, RegistrySeen};
+use sreg_domain::seen::{LockSeen, PublicClient, RegistryDetails};
 use sreg_domain::{ArmId, Desired, Digest, Fact, RuleKind, Seen};
 
 use super::proof::{Names, closedness};
@@ -168,7 +168,11 @@ fn edition(desired: &Desired) -> Option<DigestLine<'static>> {
 /// The snapshot or status says that it was locked in this object's name.
 pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
     let name = format!("{}/{}", desired.object.namespace, desired.object.name);
-    let accounts = seen.azure.registry.seen().into_iter().flat_map(RegistrySeen::accounts);
+    let accounts = seen
+        .azure
+        .registry_details()
+        .into_iter()
+        .flat_map(RegistryDetails::accounts);
     let snapshot = seen.cluster.snapshot.seen().filter(|snapshot| snapshot.holder == name);
     snapshot.map_or(seen.object.last.lock_has_begun(), |snapshot| {
         snapshot.is_about(accounts)
@@ -187,7 +191,7 @@ pub(super) fn is_marked_as_made(desired: &Desired, seen: &Seen, tags: &BTreeMap<
 }
 
 fn made_by_it(desired: &Desired, seen: &Seen) -> bool {
-    let registry = seen.azure.registry.seen();
+    let registry = seen.azure.registry_details();
     registry.is_some_and(|registry| is_marked_as_made(desired, seen, &registry.tags))
 }
 

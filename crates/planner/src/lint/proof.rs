@@ -11,8 +11,12 @@ use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
-use sreg_domain::seen::{EndpointSeen, ProbeSeen, Round};
-use sreg_domain::{ArmId, DefaultAction, Desired, Digest, EndpointGroup, Fact, PublicNetworkAccess, Seen, naming};
+use sreg_domain::seen::{EndpointSeen, ProbeSeen, RegionSeen, Round, TargetDetails};
+use sreg_domain::{
+    ArmId, DefaultAction, Desired, Digest, EndpointGroup, Fact, PublicNetworkAccess, Seen, TargetKind, TargetSeen,
+    naming,
+};
+use strum::IntoEnumIterator as _;
 
 use crate::plan::Plan;
 use crate::view::may_pass;
@@ -25,36 +29,35 @@ fn off(access: &Option<PublicNetworkAccess>) -> Option<bool> {
     }
 }
 
+/// Whether a target lets nobody in. Of all kinds only storage is closed without its switch too, by a rule set that lets nobody in.
+fn lets_nobody_in(target: &TargetSeen) -> Option<bool> {
+    let rules = target.ip_rules.len() + target.virtual_network_rules.len();
+    match &target.public_network_access {
+        None | Some(PublicNetworkAccess::Enabled) if target.storage().is_some() => match &target.default_action {
+            Some(DefaultAction::Unknown(_)) => None,
+            action => Some(*action == Some(DefaultAction::Deny) && rules == 0),
+        },
+        access => off(access),
+    }
+}
+
 /// Targets as the registry names them, each with its closedness; `None` while the registry is not complete.
 pub(super) fn closedness(seen: &Seen) -> Option<BTreeMap<ArmId, Option<bool>>> {
-    let registry = seen.azure.registry.seen()?;
-    let mut all = BTreeMap::from([(registry.id.clone(), off(&registry.public_network_access))]);
-    if registry.regions.is_empty() {
+    let registry = seen.azure.registry().seen()?;
+    let regions = &registry.registry()?.regions;
+    if regions.is_empty() {
         return None;
     }
-    for region in &registry.regions {
-        if region.storage.is_empty() || region.container_registries.is_empty() {
+    let mut all = BTreeMap::from([(registry.id.clone(), lets_nobody_in(registry))]);
+    for region in regions {
+        let named = |kind: TargetKind| kind == TargetKind::Registry || !region.of(kind).is_empty();
+        if !TargetKind::iter().all(named) {
             return None;
         }
-        for id in &region.storage {
+        for id in region.accounts.values().flatten() {
             let id = id.as_ref()?;
-            let closed = seen.azure.storage.get(id).and_then(Fact::seen).and_then(|s| {
-                let rules = s.ip_rules.len() + s.virtual_network_rules.len();
-                let denies = match &s.default_action {
-                    Some(DefaultAction::Unknown(_)) => None,
-                    action => Some(*action == Some(DefaultAction::Deny) && rules == 0),
-                };
-                match &s.public_network_access {
-                    None | Some(PublicNetworkAccess::Enabled) => denies,
-                    access => off(access),
-                }
-            });
-            all.insert(id.clone(), closed);
-        }
-        for id in &region.container_registries {
-            let id = id.as_ref()?;
-            let seen = seen.azure.container_registries.get(id).and_then(Fact::seen);
-            all.insert(id.clone(), seen.and_then(|c| off(&c.public_network_access)));
+            let account = seen.azure.targets.get(id).seen();
+            all.insert(id.clone(), account.and_then(lets_nobody_in));
         }
     }
     Some(all)
@@ -62,7 +65,7 @@ pub(super) fn closedness(seen: &Seen) -> Option<BTreeMap<ArmId, Option<bool>>> {
 
 /// Accounts that the registry names and that stand outside its managed resource group.
 pub(super) fn shared(seen: &Seen) -> BTreeSet<ArmId> {
-    let Fact::Seen(registry) = &seen.azure.registry else {
+    let Some(registry) = seen.azure.registry_details() else {
         return BTreeSet::new();
     };
     let outside = |id: &&ArmId| id.resource_group_id() != registry.managed_resource_group;
@@ -94,7 +97,7 @@ pub(super) fn is_gone(desired: &Desired, seen: &Seen) -> bool {
     };
     let may_be_there = |fact: &Fact<()>| fact.seen().is_some() || fact.ignorance().is_some_and(may_pass);
     let azure = &seen.azure;
-    azure.registry.is_absent()
+    azure.registry().is_absent()
         && !azure.endpoints.values().any(lives)
         && !azure
             .accounts_left
@@ -302,23 +305,28 @@ fn settled(desired: &Desired, seen: &Seen) -> bool {
     elapsed.min(seen.memory.name_changed.unwrap_or(Duration::MAX)) >= desired.verification.dns_settle
 }
 
+/// Accounts that a region names, with their kinds.
+fn accounts(region: &RegionSeen) -> impl Iterator<Item = (TargetKind, &ArmId)> {
+    let kinds = region.accounts.iter();
+    kinds.flat_map(|(kind, ids)| ids.iter().flatten().map(move |id| (*kind, id)))
+}
+
 /// (group, target) of every endpoint that a place needs.
 pub(super) fn needed(desired: &Desired, seen: &Seen) -> Option<Vec<(EndpointGroup, ArmId)>> {
     let mut all = vec![(EndpointGroup::AmlRegistry, desired.registry.clone())];
-    for region in &seen.azure.registry.seen()?.regions {
-        for id in region.storage.iter().flatten() {
-            all.push((EndpointGroup::Blob, id.clone()));
-            if seen.azure.storage.get(id)?.seen()?.hierarchical_namespace {
-                all.push((EndpointGroup::Dfs, id.clone()));
+    for region in &seen.azure.registry_details()?.regions {
+        for (kind, id) in accounts(region) {
+            match kind {
+                TargetKind::Registry => all.push((EndpointGroup::AmlRegistry, id.clone())),
+                TargetKind::Storage => {
+                    all.push((EndpointGroup::Blob, id.clone()));
+                    if seen.azure.targets.get(id).seen()?.storage()?.hierarchical_namespace {
+                        all.push((EndpointGroup::Dfs, id.clone()));
+                    }
+                }
+                TargetKind::ContainerRegistry => all.push((EndpointGroup::ContainerRegistry, id.clone())),
             }
         }
-        all.extend(
-            region
-                .container_registries
-                .iter()
-                .flatten()
-                .map(|id| (EndpointGroup::ContainerRegistry, id.clone())),
-        );
     }
     all.sort();
     all.dedup();
@@ -363,7 +371,7 @@ fn members_by_place(desired: &Desired, seen: &Seen) -> Option<BTreeMap<String, N
 }
 
 fn subject(desired: &Desired, seen: &Seen) -> Digest {
-    let regions = seen.azure.registry.seen().into_iter().flat_map(|r| &r.regions);
+    let regions = seen.azure.registry_details().into_iter().flat_map(|r| &r.regions);
     let mut preimage = Preimage::of(DigestKind::Subject);
     preimage.extend(regions.map(|r| DigestLine::Region(&r.location)));
     for place in &desired.endpoints {
@@ -410,25 +418,30 @@ fn hosts(desired: &Desired, seen: &Seen) -> Option<BTreeSet<String>> {
         .filter(|host| !desired.waived_hosts.contains_key(*host))
         .map(ToString::to_string)
         .collect();
-    for region in &seen.azure.registry.seen()?.regions {
-        for id in region.storage.iter().flatten() {
-            let storage = seen.azure.storage.get(id)?.seen()?;
-            hosts.insert(storage.blob_host.as_ref()?.to_string());
-            if storage.hierarchical_namespace {
-                hosts.insert(storage.dfs_host.as_ref()?.to_string());
+    for region in &seen.azure.registry_details()?.regions {
+        for (_, id) in accounts(region) {
+            let target = seen.azure.targets.get(id).seen()?;
+            let host = |group: EndpointGroup| Some(target.names.get(&group)?.to_string());
+            match &target.details {
+                TargetDetails::Registry(_) => hosts.extend(host(EndpointGroup::AmlRegistry)),
+                TargetDetails::Storage(storage) => {
+                    hosts.insert(host(EndpointGroup::Blob)?);
+                    if storage.hierarchical_namespace {
+                        hosts.insert(host(EndpointGroup::Dfs)?);
+                    }
+                }
+                TargetDetails::ContainerRegistry(registry) => {
+                    let login = host(EndpointGroup::ContainerRegistry)?;
+                    let (name, suffix) = login.split_once('.')?;
+                    if !registry.replicas_in_passing.is_empty() {
+                        return None;
+                    }
+                    let replicas = registry.replicas.seen().filter(|r| !r.is_empty())?;
+                    hosts.extend(replicas.iter().map(|r| format!("{name}.{r}.data.{suffix}")));
+                    hosts.extend(registry.data_endpoints.iter().map(ToString::to_string));
+                    hosts.insert(login);
+                }
             }
-        }
-        for id in region.container_registries.iter().flatten() {
-            let registry = seen.azure.container_registries.get(id)?.seen()?;
-            let login = registry.login_server.as_ref()?;
-            hosts.insert(login.to_string());
-            hosts.extend(registry.data_endpoints.iter().map(ToString::to_string));
-            let (name, suffix) = login.as_str().split_once('.')?;
-            if !registry.replicas_in_passing.is_empty() {
-                return None;
-            }
-            let replicas = registry.replicas.seen().filter(|r| !r.is_empty())?;
-            hosts.extend(replicas.iter().map(|r| format!("{name}.{r}.data.{suffix}")));
         }
     }
     Some(hosts)

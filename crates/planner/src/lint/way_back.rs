@@ -1,8 +1,8 @@
 //! What a closing write takes away, and whether the snapshot keeps it: worked out from what is seen alone.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sreg_domain::network_rules::rules_of;
-use sreg_domain::{ArmId, Fact, NetworkRule, PublicNetworkAccess, Seen, TargetKind};
+use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, Seen, TargetKind};
 
 use super::proof::{all_open, closedness};
 
@@ -60,18 +60,10 @@ pub(super) fn before_opened_by_hand(seen: &Seen, id: &ArmId) -> Vec<String> {
 
 /// Kind and network settings of a target as they are.
 pub(super) fn network_now(seen: &Seen, id: &ArmId) -> (TargetKind, Value) {
-    let azure = &seen.azure;
-    let storage = azure
-        .storage
-        .get(id)
-        .and_then(Fact::seen)
-        .map(|s| (TargetKind::Storage, s.network.clone()));
-    let containers = azure.container_registries.get(id).and_then(Fact::seen);
-    let containers = || containers.map(|c| (TargetKind::ContainerRegistry, c.network.clone()));
-    let access = || azure.registry.seen().and_then(|r| r.public_network_access.clone());
-    storage
-        .or_else(containers)
-        .unwrap_or_else(|| (TargetKind::Registry, json!({"publicNetworkAccess": access()})))
+    let target = seen.azure.targets.get(id).seen();
+    target.map_or((TargetKind::Registry, Value::Null), |target| {
+        (target.kind(), target.network.clone())
+    })
 }
 
 pub(super) fn in_perimeter(network: &Value) -> bool {

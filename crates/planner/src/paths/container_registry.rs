@@ -1,25 +1,23 @@
-//! Names of a container registry: its login server, and a data endpoint for each replica. Azure adds the names of a new replica to
+//! Names that only a container registry has, beside its login server: a data endpoint for each replica. Azure adds the names of a new replica to
 //! the endpoints by itself (azure.md §3.2): whoever removed the endpoint of a locked registry for one would cut off all the others.
 
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::ContainerRegistrySeen;
+use sreg_domain::seen::ContainerRegistryDetails;
 use sreg_domain::{ArmId, Fact, Fqdn, Location};
 
-use super::{covered, unread};
+use super::unread;
 use crate::plan::{Wait, WaitReason};
 use crate::view::View;
 
-/// What of a container registry no endpoint of the place carries.
-pub(super) fn names_of(
+/// Data endpoints of a container registry that no endpoint of the place carries.
+pub(super) fn data_endpoints(
     view: &View<'_>,
     id: &ArmId,
-    registry: &ContainerRegistrySeen,
+    registry: &ContainerRegistryDetails,
     names: &[Fqdn],
     place: &EndpointPlace,
     gaps: &mut Vec<Wait>,
 ) {
-    let login = registry.login_server.as_ref();
-    covered(view, (id, "login server"), login, names, place, gaps);
     let passing = &registry.replicas_in_passing;
     let missing = registry
         .data_endpoints

@@ -9,6 +9,7 @@ use strum::IntoEnumIterator;
 use super::{Verdict, stale};
 use crate::break_glass::{self, Standing};
 use crate::conditions::{Draft, Truth, trio};
+use crate::endpoints;
 use crate::evidence::first_failure;
 use crate::plan::{EndpointAssessment, PathStanding, Plan};
 use crate::view::View;
@@ -129,8 +130,11 @@ fn say(truth: Truth, reason: &str, message: impl Into<String>) -> Said {
 }
 
 fn registry_found(view: &View<'_>) -> Said {
-    match &view.seen.azure.registry {
-        Fact::Seen(registry) => say(Truth::True, "Found", format!("in {}", registry.location)),
+    match view.seen.azure.registry() {
+        Fact::Seen(target) => {
+            let location = target.registry().map_or("", |registry| registry.location.as_str());
+            say(Truth::True, "Found", format!("in {location}"))
+        }
         Fact::Absent => say(Truth::False, "Absent", "the registry does not exist in Azure"),
         Fact::Unknown(why) => say(Truth::Unknown, "NotKnown", why.message.clone()),
     }
@@ -148,7 +152,7 @@ fn endpoints_ready(view: &View<'_>, plan: &Plan) -> Said {
     if endpoints.is_empty()
         || view.targets.gap.is_some()
         || endpoints.iter().any(|e| e.ready.is_none())
-        || hidden_side(view)
+        || !endpoints::wanted(view).complete
     {
         return say(Truth::Unknown, "NotKnown", "not every endpoint could be read");
     }
@@ -182,14 +186,6 @@ fn not_ready(view: &View<'_>, line: &EndpointAssessment) -> (&'static str, Strin
         reason,
         format!("the connection of private endpoint {label} is {connection}{said}"),
     )
-}
-
-/// Whether a storage account may have a dfs side that nobody has seen.
-fn hidden_side(view: &View<'_>) -> bool {
-    view.targets
-        .storage
-        .iter()
-        .any(|id| view.seen.azure.storage.get(id).and_then(Fact::seen).is_none())
 }
 
 fn dns_ready(view: &View<'_>, plan: &Plan) -> Said {

@@ -4,7 +4,8 @@
 
 use jiff::Timestamp;
 use sreg_api::status::{Access, EndpointStatus, SecureRegistryStatus, TargetAccessStatus};
-use sreg_domain::Fact;
+use sreg_domain::target::{has_optional_group, kind_of};
+use sreg_domain::{ArmId, Fact};
 
 use super::summary::Summary;
 use crate::azure_claim;
@@ -59,7 +60,7 @@ fn keep_access(view: &View<'_>, former: &SecureRegistryStatus, status: &mut Secu
             kept = true;
         }
     }
-    if view.seen.azure.registry.ignorance().is_some() {
+    if is_unread(view.seen.azure.registry()) {
         for former in &before.targets {
             let listed = |t: &TargetAccessStatus| t.resource_id.eq_ignore_ascii_case(&former.resource_id);
             if former.access != Access::Unknown && !access.targets.iter().any(listed) {
@@ -94,8 +95,11 @@ fn keep_endpoints(view: &View<'_>, former: &SecureRegistryStatus, status: &mut S
             kept = true;
         }
     }
-    let azure = &view.seen.azure;
-    let targets_unread = azure.registry.ignorance().is_some() || azure.storage.values().any(is_unread);
+    let targets = &view.seen.azure.targets;
+    let mut accounts = targets.accounts();
+    // The others have the same endpoints, read or not.
+    let hides = |id: &ArmId| kind_of(id).is_some_and(has_optional_group);
+    let targets_unread = is_unread(targets.registry()) || accounts.any(|(id, fact)| is_unread(fact) && hides(id));
     for before in former.endpoints.iter().filter(|_| targets_unread) {
         if !status.endpoints.iter().any(|e| same(e, before)) {
             status.endpoints.push(before.clone());
@@ -121,10 +125,9 @@ fn is_unread<T>(fact: &Fact<T>) -> bool {
 fn keep_paths(view: &View<'_>, plan: &Plan, former: &SecureRegistryStatus, status: &mut SecureRegistryStatus) -> bool {
     let azure = &view.seen.azure;
     let endpoints = azure.endpoints.values();
-    let unread = is_unread(&azure.registry)
-        || is_unread(&azure.discovery)
-        || azure.storage.values().any(is_unread)
-        || azure.container_registries.values().any(is_unread)
+    let unread = is_unread(&azure.discovery)
+        || is_unread(azure.registry())
+        || azure.targets.iter().any(|(_, fact)| is_unread(fact))
         || endpoints.clone().any(is_unread)
         || endpoints.filter_map(Fact::seen).any(|e| is_unread(&e.members));
     let total = |text: &Option<String>| -> Option<usize> { text.as_deref()?.split_once('/')?.1.parse().ok() };

@@ -11,12 +11,6 @@ use super::{Checks, VNET_SHAPE, request_message, tags};
 
 const SUBNET_SHAPE: &str = "a subnet: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/virtualNetworks/VNET/subnets/SUBNET";
 const GROUP_SHAPE: &str = "a resource group: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP";
-const GROUPS: [EndpointGroup; 4] = [
-    EndpointGroup::AmlRegistry,
-    EndpointGroup::Blob,
-    EndpointGroup::Dfs,
-    EndpointGroup::ContainerRegistry,
-];
 
 /// All entries that could be parsed; what is wrong with the others is in `checks`.
 pub(super) fn endpoints(spec: &SecureRegistrySpec, cloud: &Cloud, checks: &mut Checks) -> Vec<EndpointPlace> {
@@ -155,8 +149,7 @@ fn dns(
                 )?,
                 None => own_group,
             };
-            GROUPS
-                .into_iter()
+            EndpointGroup::all()
                 .map(|g| (g, group.provider("Microsoft.Network/privateDnsZones", &cloud.zone(g))))
                 .collect()
         }

@@ -1,8 +1,8 @@
 //! What is not found, what is gone, what cannot go.
 
 use sreg_api::registry::*;
-use sreg_domain::Fact;
 use sreg_domain::seen::*;
+use sreg_domain::{Fact, TargetKind};
 
 use crate::world::*;
 use crate::worlds::*;
@@ -22,27 +22,30 @@ pub fn cases() -> Vec<Case> {
             "a_registry_that_is_not_found_though_a_connection_is_approved_stalls",
             || {
                 let mut world = locked();
-                world.seen.azure.registry = Fact::Absent;
+                see_registry(&mut world.seen.azure, Fact::Absent);
                 world
             },
         ),
         ("a_subscription_that_does_not_exist_is_for_people", || {
             fresh(|w| {
-                w.seen.azure.registry = Fact::Unknown(Ignorance {
-                    attempt: format!("read {REGISTRY}"),
-                    kind: IgnoranceKind::Refused,
-                    message: "The subscription could not be found.".into(),
-                    code: Some("SubscriptionNotFound".into()),
-                    correlation_id: Some("c-1".into()),
-                    retry_after: None,
-                })
+                see_registry(
+                    &mut w.seen.azure,
+                    Fact::Unknown(Ignorance {
+                        attempt: format!("read {REGISTRY}"),
+                        kind: IgnoranceKind::Refused,
+                        message: "The subscription could not be found.".into(),
+                        code: Some("SubscriptionNotFound".into()),
+                        correlation_id: Some("c-1".into()),
+                        retry_after: None,
+                    }),
+                )
             })
         }),
         ("accounts_that_azure_never_names_are_for_people", || {
             let mut world = World::everyday();
-            if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-                registry.regions[0].storage = Vec::new();
-            }
+            change_registry(&mut world, |registry| {
+                registry.regions[0].accounts.remove(&TargetKind::Storage);
+            });
             for _ in 0..20 {
                 world.visit();
                 world.pass(std::time::Duration::from_secs(60));
@@ -51,12 +54,12 @@ pub fn cases() -> Vec<Case> {
         }),
         ("a_storage_account_that_somebody_deleted_is_for_people", || {
             let mut world = locked();
-            world.seen.azure.storage.insert(storage("contosostore"), Fact::Absent);
+            world.seen.azure.targets.insert(storage("contosostore"), Fact::Absent);
             world
         }),
         ("a_container_registry_that_somebody_deleted_is_for_people", || {
             let mut world = locked();
-            world.seen.azure.container_registries.insert(acr(), Fact::Absent);
+            world.seen.azure.targets.insert(acr(), Fact::Absent);
             world
         }),
         ("a_connection_that_is_gone_is_told_while_locked", || {
@@ -104,9 +107,7 @@ pub fn cases() -> Vec<Case> {
 
 fn gated_on_shared(acknowledged: Vec<SharedAccountSpec>) -> World {
     let mut world = gated(|spec| spec.shared_accounts = acknowledged);
-    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-        registry.managed_resource_group = Some(id(&format!("{SUB}/resourceGroups/azureml-rg-another")));
-        apply::touch_registry(registry);
-    }
+    let another = id(&format!("{SUB}/resourceGroups/azureml-rg-another"));
+    change_registry(&mut world, |registry| registry.managed_resource_group = Some(another));
     world
 }

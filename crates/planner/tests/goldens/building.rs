@@ -3,7 +3,7 @@
 use sreg_api::grant::{NetworkUse, RegistryOperation};
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{CallFailure, Cause, EndpointGroup, Fact, Grants, Purpose};
+use sreg_domain::{CallFailure, Cause, EndpointGroup, Fact, Grants, Purpose, TargetKind};
 use sreg_planner::plan::FindingReason;
 
 use crate::world::contrary::Contrary;
@@ -23,7 +23,7 @@ fn thwarted(step: &str, contrary: Contrary, visits: usize) -> World {
 }
 
 fn nothing_is_there(world: &mut World) {
-    world.seen.azure.registry = Fact::Absent;
+    see_registry(&mut world.seen.azure, Fact::Absent);
     world.seen.azure.endpoints.values_mut().for_each(|e| *e = Fact::Absent);
 }
 
@@ -137,16 +137,16 @@ pub fn cases() -> Vec<Case> {
         ),
         ("a_registry_without_accounts_is_waited_for", || {
             fresh(|w| {
-                if let Fact::Seen(registry) = &mut w.seen.azure.registry {
-                    registry.regions[0].storage = vec![None];
-                }
+                change_registry(w, |registry| {
+                    registry.regions[0].accounts.insert(TargetKind::Storage, vec![None]);
+                });
             })
         }),
         ("a_registry_that_may_not_be_read_says_what_to_grant", || {
-            fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::Forbidden))
+            fresh(|w| see_registry(&mut w.seen.azure, unknown(IgnoranceKind::Forbidden)))
         }),
         ("a_credential_that_is_refused_is_for_whoever_runs_the_operator", || {
-            fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::SignIn))
+            fresh(|w| see_registry(&mut w.seen.azure, unknown(IgnoranceKind::SignIn)))
         }),
         ("a_write_without_an_answer_is_sent_again_after_a_pause", || {
             thwarted("create-endpoint", Contrary::Unanswered, 3)
@@ -169,18 +169,18 @@ pub fn cases() -> Vec<Case> {
         }),
         ("before_the_first_look_nothing_is_known", || {
             let mut world = World::everyday();
-            world.seen.azure.registry = unknown(IgnoranceKind::Unreachable);
+            see_registry(&mut world.seen.azure, unknown(IgnoranceKind::Unreachable));
             world
         }),
         ("a_registry_that_cannot_be_read_is_not_known", || {
-            fresh(|w| w.seen.azure.registry = unknown(IgnoranceKind::Unreachable))
+            fresh(|w| see_registry(&mut w.seen.azure, unknown(IgnoranceKind::Unreachable)))
         }),
         ("tags_and_exemption_are_set_one_after_the_other", || {
             let mut world = with_spec(|spec| {
                 spec.registry.managed_resource_group_access = ManagedResourceGroupAccess::GrantOperator;
                 spec.registry.tags.insert("costCenter".into(), "4711".into());
             });
-            world.seen.azure.registry = Fact::Seen(open_registry());
+            see_registry(&mut world.seen.azure, Fact::Seen(open_registry()));
             world
         }),
         ("sharing_adds_a_rule_to_the_workspaces_storage", || {

@@ -111,21 +111,15 @@ pub fn cases() -> Vec<Case> {
         }),
         ("what_closing_does_not_close_is_a_finding_with_its_command", || {
             let mut world = locked();
-            for storage in world.seen.azure.storage.values_mut() {
-                if let Fact::Seen(storage) = storage {
-                    storage.shared_keys = true;
-                    storage.ip_rules = vec!["203.0.113.7".into()];
-                    apply::touch_storage(storage);
-                }
-            }
-            for registry in world.seen.azure.container_registries.values_mut() {
-                if let Fact::Seen(registry) = registry {
-                    registry.anonymous_pull = true;
-                    registry.admin_user = true;
-                    registry.ip_rules = vec!["203.0.113.7".into()];
-                    apply::touch_acr(registry);
-                }
-            }
+            change_storage(&mut world, |storage| {
+                storage.as_storage().shared_keys = true;
+                storage.ip_rules = vec!["203.0.113.7".into()];
+            });
+            change_acr(&mut world, |registry| {
+                registry.as_acr().anonymous_pull = true;
+                registry.as_acr().admin_user = true;
+                registry.ip_rules = vec!["203.0.113.7".into()];
+            });
             world
         }),
         (
@@ -181,7 +175,7 @@ pub fn cases() -> Vec<Case> {
         }),
         ("an_outage_after_the_lock_is_called_one", || {
             let mut world = locked();
-            world.seen.azure.registry = unknown(IgnoranceKind::Unreachable);
+            see_registry(&mut world.seen.azure, unknown(IgnoranceKind::Unreachable));
             world
         }),
         ("the_lockdown_waits_for_its_window", || {
@@ -487,10 +481,10 @@ pub fn cases() -> Vec<Case> {
         }),
         ("secondary_hosts_of_a_storage_are_named_and_hold_nothing_up", || {
             let mut world = gated(|_| {});
-            let storage = world.seen.azure.storage.get_mut(&storage("contosostore")).unwrap();
-            if let Fact::Seen(storage) = storage {
-                storage.secondary_hosts = vec!["contosostore-secondary.blob.core.windows.net".parse().unwrap()];
-            }
+            change_storage(&mut world, |storage| {
+                let host = "contosostore-secondary.blob.core.windows.net";
+                storage.as_storage().secondary_hosts = vec![host.parse().unwrap()];
+            });
             world
         }),
         ("what_else_changed_with_a_write_is_told", || {

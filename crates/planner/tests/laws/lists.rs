@@ -3,11 +3,12 @@
 
 use proptest::prelude::*;
 use sreg_domain::seen::*;
-use sreg_domain::{Action, ArmId, ClusterAction, Fact, Seen};
+use sreg_domain::{Action, ArmId, ClusterAction, Fact, Seen, TargetKind};
 use sreg_planner::{plan, render};
 
 use crate::config;
 use crate::stories::stories;
+use crate::world::OfKnownKind as _;
 
 /// Puts a list into another order: backwards, then begun elsewhere.
 fn mix<T>(list: &mut [T], by: usize) {
@@ -42,41 +43,29 @@ fn mix_json(value: &mut serde_json::Value, by: usize) {
     }
 }
 
-fn mix_registry(registry: &mut RegistrySeen, by: usize) {
-    for region in &mut registry.regions {
-        mix_and_double(&mut region.storage, by);
-        mix_and_double(&mut region.container_registries, by);
-    }
-    mix(&mut registry.regions, by);
-    mix_and_double(&mut registry.assigned_identities, by);
-    mix_and_double(&mut registry.private_endpoints, by);
-}
-
 fn mix_targets(azure: &mut AzureSeen, by: usize) {
-    for storage in azure
-        .storage
-        .values_mut()
-        .chain(azure.shared_storage.values_mut())
-        .filter_map(seen)
-    {
-        for list in [
-            &mut storage.ip_rules,
-            &mut storage.virtual_network_rules,
-            &mut storage.resource_access_rules,
-        ] {
-            mix(list, by);
-        }
-        mix_and_double(&mut storage.secondary_hosts, by);
-        mix_and_double(&mut storage.private_endpoints, by);
-        mix_json(&mut storage.network, by);
-    }
-    for registry in azure.container_registries.values_mut().filter_map(seen) {
-        mix_and_double(&mut registry.data_endpoints, by);
-        mix_and_double(&mut registry.private_endpoints, by);
-        mix(&mut registry.ip_rules, by);
-        mix_json(&mut registry.network, by);
-        if let Some(replicas) = seen(&mut registry.replicas) {
-            mix_and_double(replicas, by);
+    let targets = azure.targets.iter_mut().map(|(_, fact)| fact);
+    for target in targets.chain(azure.shared_storage.values_mut()).filter_map(seen) {
+        mix(&mut target.ip_rules, by);
+        mix(&mut target.virtual_network_rules, by);
+        mix(&mut target.resource_access_rules, by);
+        mix_and_double(&mut target.private_endpoints, by);
+        mix_json(&mut target.network, by);
+        match &mut target.details {
+            TargetDetails::Registry(registry) => {
+                for accounts in registry.regions.iter_mut().flat_map(|r| r.accounts.values_mut()) {
+                    mix_and_double(accounts, by);
+                }
+                mix(&mut registry.regions, by);
+                mix_and_double(&mut registry.assigned_identities, by);
+            }
+            TargetDetails::Storage(storage) => mix_and_double(&mut storage.secondary_hosts, by),
+            TargetDetails::ContainerRegistry(registry) => {
+                mix_and_double(&mut registry.data_endpoints, by);
+                if let Some(replicas) = seen(&mut registry.replicas) {
+                    mix_and_double(replicas, by);
+                }
+            }
         }
     }
 }
@@ -123,9 +112,6 @@ fn mix_names(azure: &mut AzureSeen, by: usize) {
 fn mixed(from: &Seen, by: usize) -> Seen {
     let mut all = from.clone();
     let azure = &mut all.azure;
-    if let Some(registry) = seen(&mut azure.registry) {
-        mix_registry(registry, by);
-    }
     mix_targets(azure, by);
     mix_names(azure, by);
     for list in [seen(&mut azure.reopening_obstacles)].into_iter().flatten() {
@@ -168,17 +154,11 @@ fn respelled(from: &Seen) -> Seen {
             group.zones = group.zones.iter().map(shout).collect();
         }
     }
-    if let Some(registry) = seen(&mut azure.registry) {
+    for registry in azure.targets.seen_of_mut(TargetKind::Registry) {
         registry.private_endpoints = registry.private_endpoints.iter().map(shout).collect();
-        for region in &mut registry.regions {
-            for id in region
-                .storage
-                .iter_mut()
-                .chain(&mut region.container_registries)
-                .flatten()
-            {
-                *id = shout(id);
-            }
+        let regions = registry.as_registry().regions.iter_mut();
+        for id in regions.flat_map(|r| r.accounts.values_mut()).flatten().flatten() {
+            *id = shout(id);
         }
     }
     all

@@ -262,10 +262,7 @@ impl Witness {
             Action::Cluster(_) => None,
         });
         let ours = |id: &ArmId| {
-            let target = *id == desired.registry
-                || azure.storage.contains_key(id)
-                || azure.container_registries.contains_key(id)
-                || desired.sharing.contains(id);
+            let target = *id == desired.registry || azure.targets.contains(id) || desired.sharing.contains(id);
             let endpoint = |id: &ArmId| {
                 let seen = azure.endpoints.get(id);
                 let free = seen.is_none_or(Fact::is_absent);

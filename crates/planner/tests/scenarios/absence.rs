@@ -2,7 +2,7 @@
 
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{ArmId, AzureAction, ClusterAction, Fact};
+use sreg_domain::{ArmId, AzureAction, ClusterAction, Fact, TargetKind};
 use sreg_planner::Step;
 use sreg_planner::plan::WaitReason;
 
@@ -40,7 +40,7 @@ fn locked_to_be_removed() -> World {
 #[test]
 fn a_registry_that_was_moved_takes_neither_endpoints_nor_the_way_back_along() {
     let mut world = locked_to_be_removed();
-    world.seen.azure.registry = Fact::Absent;
+    see_registry(&mut world.seen.azure, Fact::Absent);
     let (plan, _) = world.visit();
     let told =
         waits(&plan, WaitReason::RegistryAbsentStalled).unwrap_or_else(|| panic!("{}", sreg_planner::render(&plan)));
@@ -54,7 +54,7 @@ fn a_registry_that_was_moved_takes_neither_endpoints_nor_the_way_back_along() {
 #[test]
 fn a_registry_that_is_gone_takes_its_endpoints_along() {
     let mut world = locked_to_be_removed();
-    world.seen.azure.registry = Fact::Absent;
+    see_registry(&mut world.seen.azure, Fact::Absent);
     connections(&mut world, "Disconnected");
     world.delete();
     world.settle(20);
@@ -64,7 +64,7 @@ fn a_registry_that_is_gone_takes_its_endpoints_along() {
 #[test]
 fn while_an_endpoint_cannot_be_read_nobody_knows_that_the_registry_is_gone() {
     let mut world = locked_to_be_removed();
-    world.seen.azure.registry = Fact::Absent;
+    see_registry(&mut world.seen.azure, Fact::Absent);
     connections(&mut world, "Disconnected");
     *world.seen.azure.endpoints.values_mut().next().unwrap() = unknown(IgnoranceKind::Unreachable);
     world.delete();
@@ -84,7 +84,7 @@ fn is_creation(step: &Step) -> bool {
 fn nothing_is_created_over_a_registry_of_which_something_lives() {
     let mut world = locked();
     world.have_it_created();
-    world.seen.azure.registry = Fact::Absent;
+    see_registry(&mut world.seen.azure, Fact::Absent);
     let creates = |plan: &Plan| plan.steps().any(is_creation);
     assert!(!creates(&world.plan()) && waits(&world.plan(), WaitReason::RegistryAbsentStalled).is_some());
     connections(&mut world, "Disconnected");
@@ -102,7 +102,7 @@ fn a_registry_whose_accounts_are_still_there_is_not_gone() {
     ] {
         let mut world = locked_to_be_removed();
         world.have_it_created();
-        world.seen.azure.registry = Fact::Absent;
+        see_registry(&mut world.seen.azure, Fact::Absent);
         world.seen.azure.accounts_left = [(storage("contosostore"), left.clone()), (acr(), Fact::Absent)].into();
         connections(&mut world, "Disconnected");
         let plan = world.plan();
@@ -134,7 +134,7 @@ fn a_registry_whose_accounts_are_still_there_is_not_gone() {
 #[test]
 fn endpoints_of_a_deleted_registry_go_once_azure_has_deleted_its_accounts() {
     let mut world = locked_to_be_removed();
-    world.seen.azure.registry = Fact::Absent;
+    see_registry(&mut world.seen.azure, Fact::Absent);
     world.seen.azure.accounts_left = [(storage("contosostore"), Fact::Seen(())), (acr(), Fact::Seen(()))].into();
     world.delete();
     for _ in 0..8 {
@@ -160,7 +160,7 @@ fn an_account_that_others_use_too_is_no_sign_of_life_of_the_registry() {
         };
         o.spec.shared_accounts = vec![shared];
     });
-    world.seen.azure.registry = Fact::Absent;
+    see_registry(&mut world.seen.azure, Fact::Absent);
     world.seen.azure.accounts_left = [(storage("contosostore"), Fact::Seen(())), (acr(), Fact::Absent)].into();
     connections(&mut world, "Disconnected");
     world.delete();
@@ -174,7 +174,7 @@ fn an_account_that_others_use_too_is_no_sign_of_life_of_the_registry() {
 #[test]
 fn a_deleted_storage_account_is_told_with_how_to_restore_it_and_the_others_can_be_opened() {
     let mut world = locked();
-    world.seen.azure.storage.insert(storage("contosostore"), Fact::Absent);
+    world.seen.azure.targets.insert(storage("contosostore"), Fact::Absent);
     let (plan, _) = world.visit();
     let told =
         waits(&plan, WaitReason::TargetAbsentStalled).unwrap_or_else(|| panic!("{}", sreg_planner::render(&plan)));
@@ -194,9 +194,9 @@ fn a_deleted_storage_account_is_told_with_how_to_restore_it_and_the_others_can_b
 fn accounts_that_azure_never_names_are_a_matter_for_people_after_a_while() {
     for missing in [Vec::<Option<ArmId>>::new(), vec![None]] {
         let mut world = World::everyday();
-        if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-            registry.regions[0].storage = missing;
-        }
+        change_registry(&mut world, |registry| {
+            registry.regions[0].accounts.insert(TargetKind::Storage, missing);
+        });
         let mut stalled_at = None;
         for minute in 0..40 {
             let (plan, _) = world.visit();
@@ -215,10 +215,8 @@ fn accounts_that_azure_never_names_are_a_matter_for_people_after_a_while() {
 #[test]
 fn an_account_that_is_not_the_registrys_own_holds_the_lock_until_somebody_has_acknowledged_it() {
     let mut world = World::everyday();
-    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-        registry.managed_resource_group = Some(id(&format!("{SUB}/resourceGroups/azureml-rg-another")));
-        apply::touch_registry(registry);
-    }
+    let another = id(&format!("{SUB}/resourceGroups/azureml-rg-another"));
+    change_registry(&mut world, |registry| registry.managed_resource_group = Some(another));
     stays_open(&mut world, 60, Duration::from_secs(600));
     let plan = world.plan();
     let told: Vec<&str> = plan
@@ -344,14 +342,17 @@ fn a_window_that_never_opens_is_a_mistake_of_the_spec() {
 #[test]
 fn a_subscription_that_does_not_exist_is_a_mistake_of_the_spec() {
     let mut world = World::everyday();
-    world.seen.azure.registry = Fact::Unknown(Ignorance {
-        attempt: format!("read {REGISTRY}"),
-        kind: IgnoranceKind::Refused,
-        message: "The subscription could not be found.".into(),
-        code: Some("SubscriptionNotFound".into()),
-        correlation_id: Some("c-1".into()),
-        retry_after: None,
-    });
+    see_registry(
+        &mut world.seen.azure,
+        Fact::Unknown(Ignorance {
+            attempt: format!("read {REGISTRY}"),
+            kind: IgnoranceKind::Refused,
+            message: "The subscription could not be found.".into(),
+            code: Some("SubscriptionNotFound".into()),
+            correlation_id: Some("c-1".into()),
+            retry_after: None,
+        }),
+    );
     world.visit();
     world.visit();
     assert_eq!(world.state(), "Stalled", "{}", world.message());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sreg_api::probe::ProbeOutcome;
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{Action, AzureAction, Edit, Fact, StepKind};
+use sreg_domain::{Action, AzureAction, Edit, Fact, StepKind, TargetKind};
 use sreg_planner::plan::WaitReason;
 
 use super::*;
@@ -15,30 +15,26 @@ use crate::world::*;
 #[test]
 fn off_and_on_again_leaves_no_residue() {
     let mut world = World::everyday();
-    for fact in world.seen.azure.storage.values_mut() {
-        let Fact::Seen(storage) = fact else { continue };
+    for storage in world.seen.azure.targets.seen_of_mut(TargetKind::Storage) {
         storage.default_action = Some("Deny".into());
         storage.ip_rules = vec!["203.0.113.7".into()];
         storage.bypass = Some("Logging, Metrics".into());
-        apply::touch_storage(storage);
+        apply::touch(storage);
     }
-    let before = (world.seen.azure.storage.clone(), world.seen.azure.registry.clone());
+    let before = world.seen.azure.targets.clone();
     world.settle(60);
     assert!(world.all_closed());
     world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
     let (_, report) = world.settle(20);
     assert_eq!((world.state().as_str(), report.gauges.locked), ("Open", Some(false)));
-    assert_eq!(world.seen.azure.storage, before.0);
-    assert_eq!(world.seen.azure.registry, before.1);
+    let all = &world.seen.azure.targets;
+    assert!(
+        all.of(TargetKind::Storage).eq(before.of(TargetKind::Storage)),
+        "{all:?}"
+    );
+    assert_eq!(all.registry(), before.registry());
     assert!(world.seen.cluster.snapshot.is_absent());
-    let acr = world
-        .seen
-        .azure
-        .container_registries
-        .values()
-        .next()
-        .and_then(Fact::seen)
-        .unwrap();
+    let acr = acr_of(&world);
     assert_eq!(
         (acr.public_network_access.as_deref(), acr.default_action.as_deref()),
         (Some("Enabled"), Some("Allow"))
@@ -385,10 +381,9 @@ fn a_rollback_opens_once_and_leaves_later_closings_alone() {
     world.until("AwaitingAction", 40);
     assert!(world.all_open());
     world.visit();
-    let Fact::Seen(registry) = &mut world.seen.azure.registry else {
-        panic!("no registry")
-    };
+    let registry = registry_of(&mut world).unwrap();
     registry.public_network_access = Some("Disabled".into());
+    apply::touch(registry);
     for _ in 0..3 {
         let (plan, _) = world.visit();
         assert!(

@@ -3,8 +3,9 @@
 use sreg_api::BreakGlassPhase::{Active, Ignored};
 use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::PublicAccess;
-use sreg_domain::{Disposition, StepKind};
+use sreg_domain::{ArmId, Disposition, StepKind, TargetKind};
 use sreg_planner::plan::WaitReason;
+use std::collections::BTreeMap;
 
 use super::emergencies::{phase, told};
 use super::*;
@@ -188,10 +189,9 @@ fn what_this_object_made_closed_it_opens_by_itself_but_not_what_only_carries_its
     ] {
         let mut world = found_closed();
         let owner = world.desired.owner.clone();
-        if let Fact::Seen(registry) = &mut world.seen.azure.registry {
+        change_registry(&mut world, |registry| {
             registry.tags.insert(OWNER_TAG.into(), owner);
-            apply::touch_registry(registry);
-        }
+        });
         if let Some(mark) = recorded {
             world.record_creation(mark);
         }
@@ -245,7 +245,7 @@ fn who_made_the_registry_is_known_after_a_crash_and_without_status() {
         }
         world.visit();
     }
-    assert!(world.seen.azure.registry.seen().is_some());
+    assert!(world.seen.azure.registry().seen().is_some());
     world.settle(60);
     assert_eq!(world.state(), "Locked", "{}", world.message());
     world.suffer(scramble::Blow::EraseStatus);
@@ -260,29 +260,26 @@ fn what_stands_in_the_place_of_a_locked_registry_that_is_gone_is_opened_only_wit
     for another in [true, false] {
         let mut world = locked();
         if another {
-            let fact = world.seen.azure.storage.remove(&storage("contosostore")).unwrap();
-            let Fact::Seen(mut account) = fact else {
-                panic!("it is there")
-            };
-            account.id = storage("anotherstore");
-            world.seen.azure.storage.insert(account.id.clone(), Fact::Seen(account));
-            let container_registry = world.seen.azure.container_registries.remove(&acr()).unwrap();
-            let Fact::Seen(mut account) = container_registry else {
-                panic!("it is there")
-            };
-            account.id = acr().to_string().replace("contosoacr", "anotheracr").parse().unwrap();
-            let id = account.id.clone();
-            world
-                .seen
-                .azure
-                .container_registries
-                .insert(id.clone(), Fact::Seen(account));
-            if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-                for region in &mut registry.regions {
-                    region.storage = vec![Some(storage("anotherstore"))];
-                    region.container_registries = vec![Some(id.clone())];
-                }
+            let another_acr: ArmId = acr().to_string().replace("contosoacr", "anotheracr").parse().unwrap();
+            let renamed = [
+                (storage("contosostore"), storage("anotherstore")),
+                (acr(), another_acr.clone()),
+            ];
+            for (former, id) in renamed {
+                let Some(Fact::Seen(mut account)) = world.seen.azure.targets.remove(&former) else {
+                    panic!("it is there")
+                };
+                account.id = id.clone();
+                world.seen.azure.targets.insert(id, Fact::Seen(account));
             }
+            change_registry(&mut world, |registry| {
+                for region in &mut registry.regions {
+                    region.accounts = BTreeMap::from([
+                        (TargetKind::Storage, vec![Some(storage("anotherstore"))]),
+                        (TargetKind::ContainerRegistry, vec![Some(another_acr.clone())]),
+                    ]);
+                }
+            });
         }
         world.break_glass(60);
         world.visit();

@@ -45,7 +45,7 @@ fn refused_for_good() -> contrary::Contrary {
 }
 
 fn tag(world: &World) -> Option<&str> {
-    let registry = world.seen.azure.registry.seen()?;
+    let registry = world.seen.azure.registry_details()?;
     registry.tags.get(CLAIM_TAG).map(String::as_str)
 }
 

@@ -65,7 +65,7 @@ const MISHAPS: [Mishap; 7] = [
     (
         "the storage account is gone",
         |w| {
-            w.seen.azure.storage.insert(storage("contosostore"), Fact::Absent);
+            w.seen.azure.targets.insert(storage("contosostore"), Fact::Absent);
             let id = endpoint_of(w, "contosostore");
             if let Some(Fact::Seen(endpoint)) = w.seen.azure.endpoints.get_mut(&id) {
                 endpoint.connection_status = Some("Disconnected".into());
@@ -116,7 +116,7 @@ fn whoever_a_locked_registry_keeps_out_is_named_with_the_way_out() {
 #[test]
 fn of_whom_nobody_can_tell_whether_they_are_cut_off_is_named_too() {
     let mut world = locked();
-    world.seen.azure.registry = Fact::Absent;
+    see_registry(&mut world.seen.azure, Fact::Absent);
     world.visit();
     let said = world.message();
     assert_eq!(world.state(), "Stalled", "{said}");
@@ -211,12 +211,7 @@ fn names_that_nobody_has_published_yet_are_no_lost_path() {
     });
     world.suffer(Blow::CloseRegistry);
     world.suffer(Blow::CloseStorage);
-    for fact in world.seen.azure.container_registries.values_mut() {
-        if let Fact::Seen(acr) = fact {
-            acr.public_network_access = Some("Disabled".into());
-            apply::touch_acr(acr);
-        }
-    }
+    change_acr(&mut world, |acr| acr.public_network_access = Some("Disabled".into()));
     world.until("AwaitingAction", 40);
     assert!(world.all_closed());
     for _ in 0..20 {

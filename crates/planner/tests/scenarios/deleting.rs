@@ -88,7 +88,7 @@ fn deletion_ends_though_nothing_may_be_read() {
         let mut world = locked();
         world.respec(|o| o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints);
         world.delete();
-        world.seen.azure.registry = unknown(kind);
+        see_registry(&mut world.seen.azure, unknown(kind));
         world.seen.azure.endpoints.values_mut().for_each(|e| *e = unknown(kind));
         world.seen.cluster.claim = unknown(kind);
         for _ in 0..5 {
@@ -212,9 +212,7 @@ fn an_endpoint_stays_where_somebody_elses_would_leave_our_linked_networks_withou
     let theirs = id(&format!(
         "{SUB}/resourceGroups/team-x/providers/Microsoft.Network/privateEndpoints/theirs"
     ));
-    if let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) {
-        account.private_endpoints = vec![theirs];
-    }
+    change_storage(&mut world, |account| account.private_endpoints = vec![theirs]);
     world.delete();
     let mut told = Vec::new();
     for _ in 0..40 {

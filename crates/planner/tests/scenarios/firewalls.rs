@@ -233,10 +233,9 @@ fn a_word_that_nobody_knows_neither_locks_nor_opens_and_is_told() {
     type Change = fn(&mut World);
     let odd: [(&str, Change); 4] = [
         ("registry", |world| {
-            if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-                registry.public_network_access = Some("DisabledOnTuesdays".into());
-                apply::touch_registry(registry);
-            }
+            let registry = registry_of(world).unwrap();
+            registry.public_network_access = Some("DisabledOnTuesdays".into());
+            apply::touch(registry);
         }),
         ("storage", |world| {
             change_storage(world, |s| s.public_network_access = Some("DisabledOnTuesdays".into()))

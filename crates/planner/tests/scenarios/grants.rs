@@ -7,7 +7,7 @@ use sreg_api::BreakGlassPhase::Ignored;
 use sreg_api::grant::{AccountUse, NetworkUse, RegistryOperation};
 use sreg_api::registry::{DeletionPolicy, ManagementPolicy, PublicAccess, RollbackPolicy, RollbackSpec};
 use sreg_domain::grants::Requirements;
-use sreg_domain::{Action, Grant, Grants, Purpose};
+use sreg_domain::{Action, Grant, Grants, Purpose, TargetKind};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::emergencies::{phase, told};
@@ -433,11 +433,12 @@ fn an_account_of_others_that_a_registry_names_is_neither_read_connected_closed_n
         world
             .seen
             .azure
-            .storage
+            .targets
             .insert(theirs.clone(), sreg_domain::Fact::Seen(account));
-        if let sreg_domain::Fact::Seen(registry) = &mut world.seen.azure.registry {
-            registry.regions[0].storage.push(Some(theirs.clone()));
-        }
+        change_registry(world, |registry| {
+            let accounts = registry.regions[0].accounts.entry(TargetKind::Storage).or_default();
+            accounts.push(Some(theirs.clone()));
+        });
     };
     for wish in [PublicAccess::Enabled, PublicAccess::Disabled] {
         let mut world = World::everyday();

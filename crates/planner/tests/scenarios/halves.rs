@@ -1,8 +1,8 @@
 //! Removal leaves no half: an endpoint goes with its zone group, or stays with it.
 
 use sreg_api::registry::*;
-use sreg_domain::Fact;
 use sreg_domain::seen::*;
+use sreg_domain::{Fact, TargetKind};
 use sreg_planner::plan::{Finding, WaitReason};
 
 use super::*;
@@ -481,10 +481,8 @@ fn endpoints_that_a_list_of_connections_still_names_are_not_taken_for_somebody_e
     });
     world.settle(60);
     let ours: Vec<_> = world.seen.azure.endpoints.keys().cloned().collect();
-    for account in world.seen.azure.storage.values_mut() {
-        if let Fact::Seen(account) = account {
-            account.private_endpoints.clone_from(&ours);
-        }
+    for account in world.seen.azure.targets.seen_of_mut(TargetKind::Storage) {
+        account.private_endpoints.clone_from(&ours);
     }
     world.delete();
     ends(&mut world);
@@ -523,10 +521,7 @@ fn a_dropped_entry_takes_no_record_that_somebody_elses_endpoint_lives_by() {
     let theirs = id(&format!(
         "{SUB}/resourceGroups/team-x/providers/Microsoft.Network/privateEndpoints/theirs"
     ));
-    let Some(Fact::Seen(account)) = world.seen.azure.storage.get_mut(&storage("contosostore")) else {
-        panic!()
-    };
-    account.private_endpoints = vec![theirs];
+    change_storage(&mut world, |account| account.private_endpoints = vec![theirs]);
     let address = "10.77.0.9".parse().unwrap();
     far_blob(&mut world).records = Fact::Seen([("contosostore".to_owned(), vec![address])].into());
     world.settle_anyhow(30);

@@ -6,7 +6,7 @@ use sreg_api::BreakGlassPhase::*;
 use sreg_api::conditions::ConditionType;
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{AzureAction, ClusterAction, Fact};
+use sreg_domain::{AzureAction, ClusterAction, Fact, TargetKind};
 use sreg_planner::plan::WaitReason;
 
 use super::emergencies::{add, glasses, live, phase, told};
@@ -215,20 +215,17 @@ fn what_cannot_be_read_in_an_emergency_is_named_and_looked_at_again_soon() {
     let mut world = locked();
     world.misspec(bad_window);
     add(&mut world, "a", 30);
-    let before = world.seen.azure.storage.clone();
-    world
-        .seen
-        .azure
-        .storage
-        .values_mut()
-        .for_each(|s| *s = unknown(IgnoranceKind::Throttled));
+    let before = world.seen.azure.targets.clone();
+    see_all(&mut world, TargetKind::Storage, unknown(IgnoranceKind::Throttled));
     let plan = world.plan();
     assert!(azure_steps(&plan) == 2, "the others are opened");
     world.visit();
     let plan = world.plan();
     let wait = plan.waits.iter().find(|w| w.reason == WaitReason::NotKnown).unwrap();
     assert!(wait.message.contains("read something") && plan.next_look <= Duration::from_secs(15));
-    world.seen.azure.storage = before;
+    let account = storage("contosostore");
+    let before = before.get(&account).clone();
+    world.seen.azure.targets.insert(account, before);
     live(&mut world, 1, "");
     assert!(world.all_open());
 }

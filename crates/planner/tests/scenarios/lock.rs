@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{Fact, StepKind};
+use sreg_domain::{ArmId, Fact, StepKind, TargetKind};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::*;
@@ -214,18 +214,17 @@ fn a_new_replica_voids_the_proof() {
     assert_eq!(world.seen.object.status.paths_verified.as_deref(), Some("15/15"));
 }
 
-fn registry_of(world: &mut World) -> &mut RegistrySeen {
-    let Fact::Seen(registry) = &mut world.seen.azure.registry else {
-        panic!("no registry")
-    };
-    registry
+fn registry_of(world: &mut World) -> &mut RegistryDetails {
+    world.seen.azure.targets.seen_mut(&id(REGISTRY)).unwrap().as_registry()
 }
 
-fn acr_of(world: &mut World) -> &mut ContainerRegistrySeen {
-    let Some(Fact::Seen(registry)) = world.seen.azure.container_registries.get_mut(&acr()) else {
-        panic!("no container registry")
-    };
-    registry
+fn storage_accounts(world: &mut World) -> &mut Vec<Option<ArmId>> {
+    let region = &mut registry_of(world).regions[0];
+    region.accounts.entry(TargetKind::Storage).or_default()
+}
+
+fn acr_of(world: &mut World) -> &mut ContainerRegistryDetails {
+    world.seen.azure.targets.seen_mut(&acr()).unwrap().as_acr()
 }
 
 /// Everything was proven, and would be closed now. Then Azure reports something that no endpoint carries, or no longer reports what
@@ -253,15 +252,13 @@ fn whatever_azure_reports_anew_voids_the_proof() {
                 .push(region("northeurope", &[storage("contosostore")]))
         }),
         ("a storage account", |w| {
-            registry_of(w).regions[0].storage.push(Some(storage("contosonorth")))
+            storage_accounts(w).push(Some(storage("contosonorth")))
         }),
         ("a storage account that is not named yet", |w| {
-            registry_of(w).regions[0].storage.push(None)
+            storage_accounts(w).push(None)
         }),
         ("a hierarchical namespace", |w| {
-            if let Some(Fact::Seen(account)) = w.seen.azure.storage.get_mut(&storage("contosostore")) {
-                account.hierarchical_namespace = true;
-            }
+            change_storage(w, |account| account.as_storage().hierarchical_namespace = true)
         }),
     ];
     let mut ready = World::everyday();
@@ -506,9 +503,7 @@ fn what_may_forbid_opening_again_holds_the_lock_while_it_cannot_be_read() {
 #[test]
 fn a_replica_that_azure_is_still_adding_disturbs_no_lock_that_holds_and_is_waited_for_before_one() {
     let adding = |world: &mut World, coming: Vec<sreg_domain::Location>| {
-        if let Some(Fact::Seen(container)) = world.seen.azure.container_registries.get_mut(&acr()) {
-            container.replicas_in_passing = coming;
-        }
+        acr_of(world).replicas_in_passing = coming;
     };
     let mut world = locked();
     adding(&mut world, vec![location("northeurope")]);
@@ -531,9 +526,7 @@ fn a_replica_that_azure_is_still_adding_disturbs_no_lock_that_holds_and_is_waite
 #[test]
 fn a_replica_that_no_endpoint_carries_sends_nobody_to_remove_one_while_locked() {
     let mut world = locked();
-    if let Some(Fact::Seen(container)) = world.seen.azure.container_registries.get_mut(&acr()) {
-        container.replicas = Fact::Seen(vec![location("westeurope"), location("northeurope")]);
-    }
+    acr_of(&mut world).replicas = Fact::Seen(vec![location("westeurope"), location("northeurope")]);
     let plan = world.plan();
     let told = plan
         .waits
@@ -565,9 +558,7 @@ fn what_shuts_the_way_back_after_the_lock_is_told_before_anybody_needs_it() {
 #[test]
 fn container_registry_tasks_that_bypass_does_not_let_in_are_named() {
     let mut world = World::everyday();
-    if let Fact::Seen(container) = world.seen.azure.container_registries.get_mut(&acr()).unwrap() {
-        container.tasks_kept_out = true;
-    }
+    acr_of(&mut world).tasks_kept_out = true;
     world.settle(60);
     let plan = world.plan();
     let told = |f: &sreg_planner::plan::Finding| {

@@ -90,7 +90,8 @@ fn whoever_approves_sees_the_paths_that_pass_and_when_they_were_last_proven() {
 
 /// Azure is away for so long.
 fn away(world: &mut World, seconds: u64) -> Vec<String> {
-    let registry = std::mem::replace(&mut world.seen.azure.registry, unknown(IgnoranceKind::Throttled));
+    let registry = world.seen.azure.registry().clone();
+    see_registry(&mut world.seen.azure, unknown(IgnoranceKind::Throttled));
     let endpoints = world.seen.azure.endpoints.clone();
     for fact in world.seen.azure.endpoints.values_mut() {
         *fact = unknown(IgnoranceKind::Unreachable);
@@ -102,7 +103,7 @@ fn away(world: &mut World, seconds: u64) -> Vec<String> {
         told.extend(report.events.into_iter().map(|e| e.reason));
         world.pass(report.requeue.min(Duration::from_secs(5)));
     }
-    world.seen.azure.registry = registry;
+    see_registry(&mut world.seen.azure, registry);
     world.seen.azure.endpoints = endpoints;
     told
 }
@@ -141,7 +142,7 @@ fn an_outage_is_called_one_and_what_was_known_stays_shown_with_its_time() {
         );
     }
     let status = during.clone();
-    world.seen.azure.registry = unknown(IgnoranceKind::Throttled);
+    see_registry(&mut world.seen.azure, unknown(IgnoranceKind::Throttled));
     for fact in world.seen.azure.endpoints.values_mut() {
         *fact = unknown(IgnoranceKind::Unreachable);
     }

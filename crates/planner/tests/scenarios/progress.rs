@@ -361,12 +361,10 @@ fn a_credential_that_is_refused_is_one_wait_of_its_own_and_the_same_from_visit_t
     };
     let blind = |world: &mut World, n: u32| {
         let azure = &mut world.seen.azure;
-        azure.registry = Fact::Unknown(refused(n));
+        see_registry(azure, Fact::Unknown(refused(n)));
         azure.discovery = Fact::Unknown(refused(n + 1));
-        azure
-            .storage
-            .values_mut()
-            .for_each(|f| *f = Fact::Unknown(refused(n + 2)));
+        let account = storage("contosostore");
+        azure.targets.insert(account, Fact::Unknown(refused(n + 2)));
         azure
             .endpoints
             .values_mut()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sreg_api::registry::*;
 use sreg_domain::action::Operation;
 use sreg_domain::seen::*;
-use sreg_domain::{AzureAction, Disposition, Fact, StepKind};
+use sreg_domain::{AzureAction, Disposition, Fact, StepKind, TargetKind};
 use sreg_planner::plan::{FindingReason, WaitReason};
 
 use super::emergencies::{add, live, phase};
@@ -173,14 +173,9 @@ fn a_lock_over_resource_rules_is_called_closed_nowhere_without_them() {
 #[test]
 fn an_emergency_opens_what_is_there_while_a_region_is_being_added() {
     let mut world = locked();
-    if let Fact::Seen(registry) = &mut world.seen.azure.registry {
-        registry.regions.push(RegionSeen {
-            location: "northeurope".into(),
-            storage: vec![None],
-            container_registries: vec![Some(acr())],
-        });
-        apply::touch_registry(registry);
-    }
+    let mut north = region("northeurope", &[]);
+    north.accounts.insert(TargetKind::Storage, vec![None]);
+    change_registry(&mut world, |registry| registry.regions.push(north));
     world.pass(Duration::from_secs(3600));
     add(&mut world, "a", 60);
     world.until("BreakGlass", 5);
@@ -422,16 +417,14 @@ fn a_lock_that_comes_back_waits_for_no_window_and_no_public_clients() {
 #[test]
 fn a_visit_that_cannot_read_hides_neither_drift_nor_lock() {
     let mut world = locked();
-    let seen = world.seen.azure.storage.clone();
-    for fact in world.seen.azure.storage.values_mut() {
-        *fact = unknown(IgnoranceKind::Throttled);
-    }
+    let seen = storage_of(&world).clone();
+    see_all(&mut world, TargetKind::Storage, unknown(IgnoranceKind::Throttled));
     world.visit();
     assert!(
         world.seen.object.status.stale_since.is_some(),
         "what is shown is called old"
     );
-    world.seen.azure.storage = seen;
+    see_all(&mut world, TargetKind::Storage, Fact::Seen(seen));
     world.suffer(Blow::OpenStorage);
     let (_, report) = world.visit();
     let told = events(&report);
@@ -443,16 +436,14 @@ fn a_visit_that_cannot_read_hides_neither_drift_nor_lock() {
     let mut told = Vec::new();
     for _ in 0..60 {
         let unreadable = world.all_closed() && !told.contains(&"Blind".to_owned());
-        let seen = world.seen.azure.storage.clone();
+        let seen = storage_of(&world).clone();
         if unreadable {
-            for fact in world.seen.azure.storage.values_mut() {
-                *fact = unknown(IgnoranceKind::Throttled);
-            }
+            see_all(&mut world, TargetKind::Storage, unknown(IgnoranceKind::Throttled));
             told.push("Blind".into());
         }
         let (_, report) = world.visit();
         if unreadable {
-            world.seen.azure.storage = seen;
+            see_all(&mut world, TargetKind::Storage, Fact::Seen(seen));
         }
         told.extend(report.events.iter().map(|e| e.reason.clone()));
         if world.state() == "Locked" && told.contains(&"Blind".to_owned()) {

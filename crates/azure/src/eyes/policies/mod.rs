@@ -13,10 +13,9 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sreg_domain::rights::Permissions;
-use sreg_domain::seen::{
-    ContainerRegistrySeen, Fact, Ignorance, IgnoranceKind, Obstacle, ObstacleKind, RegistrySeen, StorageSeen,
-};
-use sreg_domain::{ArmId, CallFailure, Cause, rights};
+use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, Obstacle, ObstacleKind, RegionSeen, TargetSeen, Targets};
+use sreg_domain::target::{kind_of, row};
+use sreg_domain::{ArmId, CallFailure, Cause, TargetKind, rights};
 
 use self::judge::{Assigned, Definition, Meaning, Verdict, meaning_of};
 use self::rule::Subject;
@@ -216,52 +215,49 @@ fn path(id: &str) -> Option<String> {
 }
 
 /// What will have to be opened again: the registry, and what Azure made behind it.
-pub(super) fn targets(
-    registry: &RegistrySeen,
-    storage: &BTreeMap<ArmId, Fact<StorageSeen>>,
-    acrs: &BTreeMap<ArmId, Fact<ContainerRegistrySeen>>,
-) -> Vec<Target> {
-    let place = |id: &ArmId| {
-        let holds = |ids: &[Option<ArmId>]| ids.iter().flatten().any(|i| i == id);
-        let mut regions = registry.regions.iter();
-        regions.find(|r| holds(&r.storage)).map(|r| r.location.to_string())
+pub(super) fn targets(targets: &Targets) -> Vec<Target> {
+    let registry = targets.registry().seen().and_then(TargetSeen::registry);
+    let location = |id: &ArmId, kind: TargetKind| {
+        let registry = registry?;
+        let here = |region: &&RegionSeen| region.of(kind).iter().flatten().any(|named| named == id);
+        match kind {
+            TargetKind::Registry => Some(registry.location.to_string()),
+            TargetKind::Storage => registry.regions.iter().find(here).map(|r| r.location.to_string()),
+            // One of them serves all regions.
+            TargetKind::ContainerRegistry => None,
+        }
     };
-    let target = |id: &ArmId, location: Option<String>, properties: Value| Target {
-        id: id.clone(),
-        then: Subject {
-            kind: id.kind(),
-            name: id.name().to_owned(),
-            location,
-            properties,
-        },
+    let target = |(id, fact): (&ArmId, &Fact<TargetSeen>)| {
+        let kind = kind_of(id)?;
+        let seen = fact.seen();
+        let id = seen
+            .filter(|_| kind == TargetKind::Registry)
+            .map_or(id, |seen| &seen.id);
+        Some(Target {
+            id: id.clone(),
+            then: Subject {
+                kind: id.kind(),
+                name: id.name().to_owned(),
+                location: location(id, kind),
+                properties: opened(seen.map(|seen| &seen.network), row(kind).rule_set),
+            },
+        })
     };
-    let mut all = vec![target(
-        &registry.id,
-        Some(registry.location.to_string()),
-        json!({"publicNetworkAccess": "Enabled"}),
-    )];
-    let accounts = storage
-        .iter()
-        .map(|(id, fact)| (id, fact.seen().map(|s| &s.network), "networkAcls"));
-    let registries = acrs
-        .iter()
-        .map(|(id, fact)| (id, fact.seen().map(|a| &a.network), "networkRuleSet"));
-    for (id, network, rules) in accounts.chain(registries) {
-        all.push(target(id, place(id), opened(network, rules)));
-    }
-    all
+    targets.iter().filter_map(target).collect()
 }
 
 /// The network settings that opening will write: what is there now if it is open, else wide open.
-fn opened(network: Option<&Value>, rules: &str) -> Value {
+fn opened(network: Option<&Value>, rule_set: Option<&str>) -> Value {
+    let mut settings = json!({"publicNetworkAccess": "Enabled"});
+    let Some(name) = rule_set else { return settings };
     let is = |pointer: &str, value: &str| {
         let there = network.and_then(|n| json::text(n, pointer));
         there.is_some_and(|v| v.eq_ignore_ascii_case(value))
     };
     let closed = is("/publicNetworkAccess", "Disabled") || is("/publicNetworkAccess", "SecuredByPerimeter");
-    let rule_set = network.map(|n| n[rules].clone()).filter(|r| !closed && r.is_object());
-    let rule_set = rule_set.unwrap_or_else(|| json!({"defaultAction": "Allow"}));
-    json!({"publicNetworkAccess": "Enabled", rules: rule_set})
+    let rules = network.map(|n| n[name].clone()).filter(|r| !closed && r.is_object());
+    settings[name] = rules.unwrap_or_else(|| json!({"defaultAction": "Allow"}));
+    settings
 }
 
 /// What forbids or undoes the opening of these targets, each with what to do about it.
