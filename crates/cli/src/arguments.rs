@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use sreg_api::ChangeKind;
 use sreg_settings::{PlanArgs, duration};
 
@@ -47,6 +48,11 @@ pub enum Command {
     /// Open a registry for a while, by a BreakGlass, or end that early
     #[command(after_help = BREAK_GLASS_EXAMPLES)]
     BreakGlass(BreakGlassFlags),
+    /// Print a shell's completions
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsFlags),
+    /// Write manual pages
+    Manual(ManualFlags),
 }
 
 /// Ends the help.
@@ -232,6 +238,28 @@ pub struct BreakGlassFlags {
     /// Where.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+}
+
+/// Ends the help of `completions`.
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(sreg completions bash)
+  sreg completions fish > ~/.config/fish/completions/sreg.fish";
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsFlags {
+    /// Whose
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Flags of `manual`.
+#[derive(Debug, Args)]
+pub struct ManualFlags {
+    /// Where they are written: sreg.1, and one for each command
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// How a command writes what it found.

@@ -10,6 +10,7 @@ pub mod arguments;
 mod cluster;
 mod files;
 pub mod kubeconfig;
+mod manual;
 mod names;
 mod plan;
 mod progress;
@@ -93,6 +94,8 @@ async fn carry_out(arguments: Arguments) -> Result<Ended> {
         Command::Plan(typed) => plan::plan(&typed).await,
         Command::Verify(typed) => verify::verify(&typed).await,
         Command::Hosts(typed) => names::hosts(&typed).await,
+        Command::Completions(typed) => manual::completions(typed.shell),
+        Command::Manual(typed) => manual::manual(&typed.folder),
         Command::Status(typed) => cluster::status(&typed).await,
         Command::Why(typed) => cluster::why(&typed).await,
         Command::Approve(typed) => cluster::approve(&typed).await,

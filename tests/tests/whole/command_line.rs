@@ -316,6 +316,30 @@ async fn whoever_is_not_signed_in_is_told_how_to() -> Result<()> {
     no_cli.run(&plan).await?.refused(&["az login"])
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn completions_and_manual_pages_know_every_command() -> Result<()> {
+    let terminal = Terminal::new().await?;
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = terminal.run(&["sreg", "completions", shell]).await?.ended(0)?;
+        ensure!(
+            script.out.contains("break-glass") && script.out.contains("filename"),
+            "{shell}: {script:#?}"
+        );
+    }
+    let folder = terminal.folder.path().join("man");
+    terminal
+        .run(&["sreg", "manual", &folder.display().to_string()])
+        .await?
+        .ended(0)?;
+    for page in ["sreg.1", "sreg-plan.1", "sreg-why.1", "sreg-break-glass.1"] {
+        ensure!(
+            std::fs::read_to_string(folder.join(page))?.contains(".TH"),
+            "{page} is no manual page"
+        );
+    }
+    Ok(())
+}
+
 /// What Azure says once too often for a moment is asked again; what it goes on refusing is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_azure_that_throttles_is_asked_again_for_a_while() -> Result<()> {
