@@ -78,29 +78,3 @@ pub enum State {
     /// The object is being deleted.
     Deleting,
 }
-
-impl State {
-    /// Whether somebody is cut off or waits for an opening, so that the next look comes before those at other objects.
-    pub fn is_urgent(self) -> bool {
-        match self {
-            State::Opening | State::Degraded | State::PathLost | State::BreakGlass => true,
-            State::Unknown
-            | State::AzureUnreachable
-            | State::Progressing
-            | State::CreatingEndpoints
-            | State::ConfiguringDns
-            | State::Settling
-            | State::Proving
-            | State::Locking
-            | State::AwaitingConnectionApproval
-            | State::AwaitingApproval
-            | State::AwaitingWindow
-            | State::AwaitingAction
-            | State::Locked
-            | State::Open
-            | State::Observed
-            | State::Stalled
-            | State::Deleting => false,
-        }
-    }
-}

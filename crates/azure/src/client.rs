@@ -16,9 +16,9 @@ use url::Url;
 
 use crate::also_changed::OtherChanges;
 use crate::arm::Arm;
-use crate::eyes::{Definitions, Neighbours, Patience, Perimeters, Rights, no_definitions, no_perimeters, no_rights};
+use crate::eyes::{Definitions, Neighbours, Perimeters, Rights, no_definitions, no_perimeters, no_rights};
 use crate::identity::Tokens;
-use crate::settings::{AzureSettings, ConnectError};
+use crate::settings::{AzureSettings, ConnectError, Patience};
 use crate::{Eyes, Hands};
 
 /// After our own successful create a 404 may be a lagging read for this long (azure.md §1.4 names 30–45 s).
@@ -161,25 +161,7 @@ impl Inner {
 
 #[async_trait]
 impl Eyes for AzureClient {
-    async fn observe(&self, desired: &Desired, known: &Known, deadline: Duration) -> AzureSeen {
-        let patience = Patience {
-            deadline: Instant::now() + deadline,
-            for_the_rest: None,
-        };
-        crate::eyes::observe(&self.inner, desired, known, patience).await
-    }
-
-    async fn observe_to_open(
-        &self,
-        desired: &Desired,
-        known: &Known,
-        deadline: Duration,
-        for_the_rest: Duration,
-    ) -> AzureSeen {
-        let patience = Patience {
-            deadline: Instant::now() + deadline,
-            for_the_rest: Some(for_the_rest),
-        };
+    async fn observe(&self, desired: &Desired, known: &Known, patience: Patience) -> AzureSeen {
         crate::eyes::observe(&self.inner, desired, known, patience).await
     }
 }

@@ -29,26 +29,14 @@ use sreg_domain::{CallFailure, Known};
 
 pub use client::{AuthenticationError, AzureClient, connect, connect_through};
 pub use edit::settings_after;
-pub use settings::{AzureSettings, Budget, Budgets, ConnectError, CredentialKind};
+pub use settings::{AzureSettings, Budget, Budgets, ConnectError, CredentialKind, Lane, Patience};
 
 /// Looks at Azure. Never writes, never fails: what cannot be told is `Unknown(why)`.
 #[async_trait]
 pub trait Eyes: Send + Sync {
     /// Everything that a plan for `desired` needs to know of Azure, read live and in parallel; `known` is looked at
-    /// whatever Azure's lists say. Ends by `deadline` with whatever is known by then.
-    async fn observe(&self, desired: &Desired, known: &Known, deadline: Duration) -> AzureSeen;
-
-    /// The same where public access is to be opened: whatever that does not need is waited for no longer than `for_the_rest`.
-    async fn observe_to_open(
-        &self,
-        desired: &Desired,
-        known: &Known,
-        deadline: Duration,
-        for_the_rest: Duration,
-    ) -> AzureSeen {
-        let _ = for_the_rest;
-        self.observe(desired, known, deadline).await
-    }
+    /// whatever Azure's lists say. Ends in time with whatever is known by then.
+    async fn observe(&self, desired: &Desired, known: &Known, patience: Patience) -> AzureSeen;
 }
 
 /// Changes Azure. Decides nothing.

@@ -8,7 +8,6 @@
 //!
 //! A recorded `Location` is told apart by its fragment, which is never sent.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,7 +17,7 @@ use sreg_domain::seen::OperationState;
 use sreg_domain::{ArmId, CallFailure, Cause, StepId};
 use tokio::time::Instant;
 
-use crate::arm::{Answer, Arm, Call, Class, Leaving, deepest};
+use crate::arm::{Answer, Arm, Call, Class, Leaving, Payer, deepest};
 
 /// A status that could not be read for so long is lost; Azure keeps them for about a day.
 const UNREADABLE_FOR: Duration = Duration::from_secs(4 * 3600);
@@ -62,7 +61,7 @@ fn provisioning_state(body: Option<&Value>) -> Option<&str> {
 }
 
 /// Asks how an operation stands. A URL that does not lead to our ARM is not asked: it would get our token.
-pub(crate) async fn poll(arm: &Arm, operation: &Operation, namespace: &Arc<str>, deadline: Instant) -> OperationState {
+pub(crate) async fn poll(arm: &Arm, operation: &Operation, payer: &Payer, deadline: Instant) -> OperationState {
     let Some(mut url) = arm.own_url(&operation.poll_url) else {
         return OperationState::Lost;
     };
@@ -72,7 +71,7 @@ pub(crate) async fn poll(arm: &Arm, operation: &Operation, namespace: &Arc<str>,
     let budget = Some((operation.resource.subscription().to_owned(), Class::Read));
     let call = Call::get(url, &attempt, budget, None)
         .tolerating_error_bodies()
-        .on_behalf_of(namespace);
+        .on_behalf_of(payer);
     match arm.send(call, deadline).await {
         Ok(answer) => interpret(operation, &answer),
         Err(error) if by_location && is_final(&error) => OperationState::Failed(

@@ -52,6 +52,38 @@ impl AzureSettings {
     }
 }
 
+/// How long a look at Azure may take, and how much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For all of it: what is not known by then is not known.
+    pub within: Duration,
+    /// Public access is to be opened: for whatever that does not need.
+    pub for_the_rest: Option<Duration>,
+    /// Which tokens it may use.
+    pub lane: Lane,
+}
+
+impl Patience {
+    /// For a look at what nobody waits for.
+    pub fn ordinary(within: Duration) -> Patience {
+        Patience {
+            within,
+            for_the_rest: None,
+            lane: Lane::Ordinary,
+        }
+    }
+}
+
+/// Which tokens of a budget a call may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lane {
+    /// Those of all.
+    #[default]
+    Ordinary,
+    /// Those that are kept back too: somebody is cut off, or waits for an opening.
+    Urgent,
+}
+
 /// What we prove our identity with.
 #[derive(Debug, Clone)]
 pub enum CredentialKind {

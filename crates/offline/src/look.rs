@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sreg_api::VantagePoint;
-use sreg_azure::Eyes;
+use sreg_azure::{Eyes, Patience};
 use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::seen::{
     AzureSeen, Claim, ClusterSeen, Fact, Ignorance, IgnoranceKind, Memory, ObjectSeen, VantagePointSeen,
@@ -24,7 +24,8 @@ pub async fn look(
     deadline: Duration,
 ) -> (Desired, Seen) {
     let azure = if desired.may_be_looked_at() {
-        eyes.observe(&desired, &Known::default(), deadline).await
+        eyes.observe(&desired, &Known::default(), Patience::ordinary(deadline))
+            .await
     } else {
         AzureSeen::not_looked_at()
     };

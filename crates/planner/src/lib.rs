@@ -71,6 +71,7 @@ pub use compose::{as_far_as_the_lint_lets, plan};
 pub use grant_report::grant_conditions;
 pub use lint::{LintFinding, lint};
 pub use lockdown::closing_ahead;
+pub use locked::may_have_lost_a_path;
 pub use opening::{is_left_to_open, may_open};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
 pub use published::{DnsTexts, dns_texts};

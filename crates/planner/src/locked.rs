@@ -14,10 +14,10 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sreg_api::probe::Hop;
+use sreg_api::probe::{Hop, ProbeOutcome};
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_domain::last_report::Rollback;
-use sreg_domain::{ArmId, Desired, Fact, duration};
+use sreg_domain::{ArmId, Desired, Fact, Seen, duration};
 
 use crate::draft::Draft;
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
@@ -195,6 +195,29 @@ pub(crate) fn is_lost(view: &View<'_>, paths: &Paths, evidence: &Evidence) -> bo
         return false;
     };
     view.all_closed() && round.age < since && !lost(view, paths, evidence).is_empty()
+}
+
+/// Whether clients of what was locked may be cut off, as far as object and cluster tell: an agent says that a path fails, or is silent.
+/// Asked before Azure is, so that what it takes to find out does not stand behind everything else.
+pub fn may_have_lost_a_path(desired: &Desired, seen: &Seen) -> bool {
+    let cluster = &seen.cluster;
+    let fails = |point: &str| {
+        let status = cluster
+            .probes
+            .get(point)
+            .and_then(Fact::seen)
+            .and_then(|probe| probe.status.as_ref());
+        status.is_some_and(|found| found.results.iter().any(|path| path.outcome == ProbeOutcome::Failed))
+    };
+    let silent = |point: &str| {
+        let point = cluster.vantage_points.get(point).and_then(Fact::seen);
+        point.is_some_and(|point| !matches!(point.alive, Fact::Seen(true)))
+    };
+    let mut networks = desired
+        .client_networks
+        .iter()
+        .map(|network| network.vantage_point.as_str());
+    seen.object.last.was_locked() && networks.any(|point| fails(point) || silent(point))
 }
 
 /// A loss that one vantage point alone tells of.

@@ -121,6 +121,15 @@ pub struct Assessment {
     pub grants: Grants,
 }
 
+impl Assessment {
+    /// Whether any target is closed to the public; `None`: not all of them could be read.
+    pub fn is_any_closed(&self) -> Option<bool> {
+        let closed = self.access.iter().any(|access| access.closed == Some(true));
+        let all_read = !self.access.is_empty() && self.access.iter().all(|access| access.closed.is_some());
+        (closed || all_read).then_some(closed)
+    }
+}
+
 /// A change of names that waits for its approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameChange {

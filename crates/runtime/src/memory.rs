@@ -49,6 +49,8 @@ struct Entry {
     round: Option<OpenRound>,
     /// Since when a path is lost.
     lost: Option<Instant>,
+    /// Something of it was closed to the public, when that could last be read: clients depend on their paths.
+    closed: bool,
     /// Last name change, or when this process first saw the object.
     names_changed: Instant,
     /// A name change was made or seen, and `names_changed` is when.
@@ -107,6 +109,7 @@ impl Memories {
             key: key.clone(),
             round: None,
             lost: None,
+            closed: false,
             names_changed: Instant::now(),
             changed: false,
             names: BTreeMap::new(),
@@ -157,6 +160,18 @@ impl Memories {
         self.change(uid, |entry| {
             entry.lost = lost.then(|| entry.lost.unwrap_or_else(Instant::now));
         });
+    }
+
+    /// Whether anything is closed to the public, as a visit has just seen it; `None`: it could not be read.
+    pub fn closed(&self, uid: &str, closed: Option<bool>) {
+        self.change(uid, |entry| entry.closed = closed.unwrap_or(entry.closed));
+    }
+
+    /// Whether clients of this object depend on their private paths.
+    pub fn depends_on_paths(&self, object: &ObjectKey) -> bool {
+        self.objects()
+            .values()
+            .any(|entry| entry.key == *object && entry.closed)
     }
 
     /// A write after which names may answer differently has been sent.

@@ -27,6 +27,7 @@ use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
 use crate::observe::{ObjectNow, observe, read_object, registries};
 use crate::orphaned_break_glass;
+use crate::turns::Urgency;
 
 /// Why a pass broke off. Waiting and failing steps are no errors: the report tells of them.
 #[derive(Debug, thiserror::Error)]
@@ -146,10 +147,9 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             let report = report(input);
             context.memories.attempted(&object.uid, report.attempts.clone());
             context.memories.path_is_lost(&object.uid, plan.assessment.path_is_lost);
-            let waits_to_open = || may_open(&desired, &seen) && is_left_to_open(&desired, &seen);
-            if plan.assessment.state.is_some_and(State::is_urgent) || waits_to_open() {
-                context.turns.hasten(key.clone());
-            }
+            context.memories.closed(&object.uid, plan.assessment.is_any_closed());
+            let waits_to_open = may_open(&desired, &seen) && is_left_to_open(&desired, &seen);
+            context.turns.hasten(key.clone(), urgency(&plan, waits_to_open));
             (report, outcome, result)
         }
         Err(violations) => {
@@ -177,6 +177,16 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     context.metrics.object(&key, &report.gauges, context.clock.now());
     context.backoff.forget(&object.uid);
     Ok((Action::requeue(jittered(report.requeue)), result))
+}
+
+/// How urgent the next look is.
+fn urgency(plan: &Plan, waits_to_open: bool) -> Urgency {
+    match plan.assessment.state {
+        _ if waits_to_open => Urgency::Opening,
+        Some(State::Opening | State::BreakGlass) => Urgency::Opening,
+        Some(State::Degraded | State::PathLost) => Urgency::LostPath,
+        Some(_) | None => Urgency::Ordinary,
+    }
 }
 
 /// The planner's rules are checked once more, apart from how the plan was made: a plan that breaks one is not carried out.

@@ -17,6 +17,7 @@ use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 use sreg_api::names::LABEL_REGISTRY_UID;
+use sreg_api::probe::ProbeOutcome;
 use sreg_api::{BreakGlass, ChangeApproval, ConnectivityProbe, RegistryGrant, VantagePoint};
 use sreg_domain::Fact;
 
@@ -24,6 +25,7 @@ use crate::context::Context;
 use crate::damping::{Wake, damped};
 use crate::memory::ObjectKey;
 use crate::observe::{Watched, alive};
+use crate::turns::Urgency;
 
 /// How many objects a list brings at once, where there is no streaming: each may be as large as the API server takes.
 const PAGE: u32 = 50;
@@ -67,7 +69,7 @@ pub(crate) fn objects(
             return ready(None);
         };
         if object.is_to_be_open && before.is_none_or(|before| !before.is_to_be_open) {
-            context.turns.hasten(ObjectKey::of(&object));
+            context.turns.hasten(ObjectKey::of(&object), Urgency::Opening);
         }
         let lost_status = before.is_some_and(|before| before.has_status && !object.has_status);
         ready((is_new || lost_status).then_some(Ok(object)))
@@ -104,7 +106,7 @@ pub(crate) fn related(
                     everywhere(&probes),
                     "connectivityprobes",
                     key_of_answer,
-                    Wakes::Owners(owner_by_label),
+                    Wakes::WhoseProbe,
                 ),
                 agents(context),
             ),
@@ -129,7 +131,7 @@ pub(crate) fn related(
             Wakes::Owners(owner_by_name),
         )
         .map(|(_, key)| key)
-        .inspect(move |key| hastened.turns.hasten(key.clone()))
+        .inspect(move |key| hastened.turns.hasten(key.clone(), Urgency::Opening))
         .boxed(),
         kind(
             context,
@@ -177,12 +179,28 @@ fn agents(context: &Arc<Context>) -> impl Stream<Item = Wake> + Send + use<> {
             let before = known.insert(point.clone(), alive);
             if before.is_some_and(|before| before != alive) {
                 let users = context.memories.looking_from(&point).into_iter();
+                let users = users.inspect(|key| hasten_if_cut_off(&context, key, !alive));
                 keys.extend(users.map(|key| (format!("the Lease of VantagePoint {point}"), key)));
             }
         }
         Some((stream::iter(keys), (context, known)))
     });
     looks.flatten()
+}
+
+/// Who may have lost a path does not stand behind those who have not. Before any damping: of an object that is woken already the next
+/// pass becomes urgent.
+fn hasten_if_cut_off(context: &Context, object: &ObjectKey, says_so: bool) {
+    if says_so && context.memories.depends_on_paths(object) {
+        context.turns.hasten(object.clone(), Urgency::LostPath);
+    }
+}
+
+/// Whether an agent says that a path fails.
+fn tells_of_a_loss(probe: &DynamicObject) -> bool {
+    let results = probe.data.pointer("/status/results").and_then(Value::as_array);
+    let failed = |result: &Value| result["outcome"] == ProbeOutcome::Failed.as_str();
+    results.is_some_and(|results| results.iter().any(failed))
 }
 
 fn resource<K: Resource<DynamicType = ()>>() -> ApiResource {
@@ -202,12 +220,8 @@ fn key_of_spec(object: &DynamicObject) -> u64 {
 }
 
 fn owner_by_label(context: &Context, probe: &DynamicObject) -> Vec<ObjectKey> {
-    probe
-        .labels()
-        .get(LABEL_REGISTRY_UID)
-        .and_then(|uid| context.memories.key_of(uid))
-        .into_iter()
-        .collect()
+    let uid = probe.labels().get(LABEL_REGISTRY_UID);
+    uid.and_then(|uid| context.memories.key_of(uid)).into_iter().collect()
 }
 
 fn users_of_vantage_point(context: &Context, point: &DynamicObject) -> Vec<ObjectKey> {
@@ -231,26 +245,43 @@ fn owner_by_name(_: &Context, object: &DynamicObject) -> Vec<ObjectKey> {
 enum Wakes {
     /// The objects that it belonged to when it was last seen.
     Owners(fn(&Context, &DynamicObject) -> Vec<ObjectKey>),
+    /// The object whose paths a probe tries; before others, where one fails of what is closed.
+    WhoseProbe,
     /// Every object that is known by then: a grant may serve any namespace, also one that it did not serve before.
     Everybody,
 }
 
 impl Wakes {
     /// What has to be remembered of a related object.
-    fn note(self, context: &Context, object: &DynamicObject) -> Vec<ObjectKey> {
-        match self {
+    fn note(self, context: &Context, object: &DynamicObject) -> Noted {
+        let owners = match self {
             Wakes::Owners(owners) => owners(context, object),
+            Wakes::WhoseProbe => owner_by_label(context, object),
             Wakes::Everybody => Vec::new(),
+        };
+        Noted {
+            owners,
+            tells_of_a_loss: matches!(self, Wakes::WhoseProbe) && tells_of_a_loss(object),
         }
     }
 
     /// Whom to wake, by what was remembered.
-    fn keys(self, context: &Context, noted: Vec<ObjectKey>) -> Vec<ObjectKey> {
-        match self {
-            Wakes::Owners(_) => noted,
+    fn keys(self, context: &Context, noted: Noted) -> Vec<ObjectKey> {
+        let keys = match self {
+            Wakes::Owners(_) | Wakes::WhoseProbe => noted.owners,
             Wakes::Everybody => context.memories.all_keys(),
-        }
+        };
+        keys.iter()
+            .for_each(|key| hasten_if_cut_off(context, key, noted.tells_of_a_loss));
+        keys
     }
+}
+
+/// What is remembered of a related object.
+#[derive(Clone, Default)]
+struct Noted {
+    owners: Vec<ObjectKey>,
+    tells_of_a_loss: bool,
 }
 
 fn kind(
@@ -260,7 +291,7 @@ fn kind(
     key: fn(&DynamicObject) -> u64,
     wakes: Wakes,
 ) -> impl Stream<Item = Wake> + Send + use<> {
-    let mut known: Known<Vec<ObjectKey>> = Known::default();
+    let mut known: Known<Noted> = Known::default();
     let context = Arc::clone(context);
     let events = watch(api, config(&context)).default_backoff();
     events.flat_map(move |event| {

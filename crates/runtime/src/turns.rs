@@ -1,15 +1,17 @@
-//! Whose pass comes next, where there are more than may run at once. Whoever waits for an emergency comes first and finds turns
-//! that are kept back for that; namespaces share the others, so that no number of objects in one keeps another waiting.
+//! Whose pass comes next, where there are more than may run at once. Whoever waits for an opening comes first, then whoever may be cut
+//! off, and each finds turns that are kept back for that; namespaces share the others, so that no number of objects in one keeps another
+//! waiting.
 //!
 //! | lane | turns | one namespace | who is next |
 //! | --- | --- | --- | --- |
-//! | urgent | three quarters | half of all | of the namespace with the fewest urgent passes under way, then who waits longest |
-//! | ordinary | three quarters | three quarters of those | the same, once nobody urgent can go |
+//! | openings | three quarters | half of all | of the namespace with the fewest passes of this lane under way, then who waits longest |
+//! | lost paths | three quarters, and with ordinary ones seven eighths | half of all | the same, once no opening can go |
+//! | ordinary | three quarters | three quarters of those | the same, once nobody of the others can go |
 //!
-//! An object is urgent from when a person asks for an opening, or its last pass left something urgent to do, until its next pass
-//! begins.
+//! An object is urgent from when a person asks for an opening, somebody tells of a lost path, or its last pass left something urgent to
+//! do, until its next pass begins.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -18,9 +20,11 @@ use crate::memory::ObjectKey;
 
 /// How much a pass matters to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Urgency {
-    /// A break-glass, an opening, or a path that was lost.
-    Urgent,
+pub(crate) enum Urgency {
+    /// Somebody waits for an opening: by break-glass, spec or rollback.
+    Opening,
+    /// A path of what is closed was lost, or may be.
+    LostPath,
     /// Everything else.
     Ordinary,
 }
@@ -45,8 +49,8 @@ struct Queue {
     closed: bool,
     arrivals: u64,
     waiting: Vec<Waiter>,
-    /// Objects whose next pass is urgent.
-    urgent: HashSet<ObjectKey>,
+    /// Objects whose next pass is urgent, and why.
+    urgent: HashMap<ObjectKey, Urgency>,
     /// Passes under way, by lane and namespace; none is kept with zero.
     running: HashMap<(Urgency, String), usize>,
 }
@@ -96,9 +100,9 @@ impl Turns {
         }
     }
 
-    /// The next pass of this object is urgent, also one that waits for its turn already.
-    pub(crate) fn hasten(&self, object: ObjectKey) {
-        self.shared.queue().urgent.insert(object);
+    /// The next pass of this object is so urgent at least, also one that waits for its turn already.
+    pub(crate) fn hasten(&self, object: ObjectKey, urgency: Urgency) {
+        self.shared.queue().hasten(object, urgency);
         self.shared.hand_out();
     }
 
@@ -152,9 +156,7 @@ impl Shared {
 impl Turn {
     /// The pass broke off: what was urgent about it still is.
     pub(crate) fn broke_off(self) {
-        if self.lane.0 == Urgency::Urgent {
-            self.shared.queue().urgent.insert(self.object.clone());
-        }
+        self.shared.queue().hasten(self.object.clone(), self.lane.0);
     }
 }
 
@@ -179,12 +181,15 @@ impl Queue {
         self.running.values().sum()
     }
 
+    fn hasten(&mut self, object: ObjectKey, urgency: Urgency) {
+        if urgency != Urgency::Ordinary {
+            let known = self.urgent.entry(object).or_insert(urgency);
+            *known = urgency.min(*known);
+        }
+    }
+
     fn lane(&self, object: &ObjectKey) -> (Urgency, String) {
-        let urgency = if self.urgent.contains(object) {
-            Urgency::Urgent
-        } else {
-            Urgency::Ordinary
-        };
+        let urgency = self.urgent.get(object).copied().unwrap_or(Urgency::Ordinary);
         (urgency, object.namespace.clone())
     }
 
@@ -201,16 +206,18 @@ impl Queue {
         }
         let of_a_lane = all - all.div_ceil(4).min(all - 1);
         let of_one_namespace = |urgency| match urgency {
-            Urgency::Urgent => all.div_ceil(2),
+            Urgency::Opening | Urgency::LostPath => all.div_ceil(2),
             Urgency::Ordinary => of_a_lane - of_a_lane / 4,
         };
-        let ordinary_may = self.in_lane(Urgency::Ordinary) < of_a_lane;
-        let urgent_may = self.in_lane(Urgency::Urgent) < of_a_lane;
+        let (openings, lost) = (self.in_lane(Urgency::Opening), self.in_lane(Urgency::LostPath));
+        let ordinary = self.in_lane(Urgency::Ordinary);
+        let leaves_some_to_openings = lost + ordinary < all - all / 8;
         let running = |lane: &(Urgency, String)| self.running.get(lane).copied().unwrap_or_default();
         let may = |lane: &(Urgency, String)| {
             let lane_may = match lane.0 {
-                Urgency::Urgent => urgent_may,
-                Urgency::Ordinary => ordinary_may,
+                Urgency::Opening => openings < of_a_lane,
+                Urgency::LostPath => lost < of_a_lane && leaves_some_to_openings,
+                Urgency::Ordinary => ordinary < of_a_lane && leaves_some_to_openings,
             };
             running(lane) < of_one_namespace(lane.0) && lane_may
         };
@@ -255,7 +262,11 @@ mod tests {
     }
 
     fn urgent_crowd(turns: &Turns, namespace: &str) -> Vec<Turn> {
-        (0..80).for_each(|number| turns.hasten(object(namespace, number)));
+        urgent_crowd_of(turns, namespace, Urgency::Opening)
+    }
+
+    fn urgent_crowd_of(turns: &Turns, namespace: &str, urgency: Urgency) -> Vec<Turn> {
+        (0..80).for_each(|number| turns.hasten(object(namespace, number), urgency));
         crowd(turns, namespace)
     }
 
@@ -280,7 +291,7 @@ mod tests {
         let running = ask(&turns, object("a", 0)).ok().unwrap();
         let ordinary = ask(&turns, object("a", 1)).unwrap_err();
         let becomes_urgent = ask(&turns, object("b", 0)).unwrap_err();
-        turns.hasten(object("b", 0));
+        turns.hasten(object("b", 0), Urgency::Opening);
         drop(running);
         let ordinary = again(ordinary).unwrap_err();
         drop(again(becomes_urgent).ok().unwrap());
@@ -290,14 +301,57 @@ mod tests {
     #[test]
     fn an_object_is_urgent_until_its_pass_begins_and_again_where_that_breaks_off() {
         let turns = Turns::new(1);
-        turns.hasten(object("a", 0));
+        turns.hasten(object("a", 0), Urgency::LostPath);
         let urgent = ask(&turns, object("a", 0)).ok().unwrap();
         assert!(turns.shared.queue().urgent.is_empty());
         urgent.broke_off();
-        assert!(turns.shared.queue().urgent.contains(&object("a", 0)));
+        assert_eq!(
+            turns.shared.queue().urgent.get(&object("a", 0)),
+            Some(&Urgency::LostPath)
+        );
         turns.forget(&object("a", 0));
         ask(&turns, object("a", 0)).ok().unwrap().broke_off();
         assert!(turns.shared.queue().urgent.is_empty());
+    }
+
+    #[test]
+    fn lost_paths_find_turns_that_are_kept_back_and_leave_some_to_openings() {
+        let turns = Turns::new(16);
+        let ordinary = (crowd(&turns, "crowd"), crowd(&turns, "other"));
+        let lost = urgent_crowd_of(&turns, "crowd", Urgency::LostPath);
+        assert_eq!(lost.len(), 2, "of sixteen twelve are ordinary");
+        let openings = urgent_crowd(&turns, "victim");
+        assert_eq!(openings.len(), 2, "and two are nobody else's");
+        drop((ordinary, lost, openings));
+
+        let lost = ["a", "b"].map(|namespace| urgent_crowd_of(&turns, namespace, Urgency::LostPath));
+        assert_eq!(
+            lost.each_ref().map(Vec::len),
+            [8, 4],
+            "nor do they take all by themselves"
+        );
+    }
+
+    #[test]
+    fn an_opening_comes_before_lost_paths_and_those_before_all_else() {
+        let turns = Turns::new(1);
+        let running = ask(&turns, object("a", 0)).ok().unwrap();
+        let ordinary = ask(&turns, object("a", 1)).unwrap_err();
+        let lost = ask(&turns, object("b", 0)).unwrap_err();
+        let opening = ask(&turns, object("c", 0)).unwrap_err();
+        turns.hasten(object("b", 0), Urgency::LostPath);
+        turns.hasten(object("c", 0), Urgency::Opening);
+        turns.hasten(object("c", 0), Urgency::LostPath);
+        drop(running);
+        let lost = again(lost).unwrap_err();
+        drop(
+            again(opening)
+                .ok()
+                .expect("what tells of a lost path as well is no less urgent"),
+        );
+        let ordinary = again(ordinary).unwrap_err();
+        drop(again(lost).ok().unwrap());
+        assert!(again(ordinary).is_ok());
     }
 
     #[test]

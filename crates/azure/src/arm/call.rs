@@ -1,13 +1,11 @@
 //! One call before it is sent: method, URL, body, what it attempts in words, and whose budget it uses.
 
-use std::sync::Arc;
-
 use azure_core::http::Method;
 use serde_json::Value;
 use sreg_domain::{ArmId, rights};
 use url::Url;
 
-use super::{Arm, Class, NotSent};
+use super::{Arm, Class, NotSent, Payer};
 
 /// One call.
 #[derive(Debug, Clone)]
@@ -25,8 +23,8 @@ pub(crate) struct Call {
     pub(crate) action: Option<String>,
     /// Whose budget it uses; `None` outside ARM.
     pub(crate) budget: Option<(String, Class)>,
-    /// For whose object it is: budgets are shared between namespaces.
-    pub(crate) namespace: Arc<str>,
+    /// For whom it is made: budgets are shared between namespaces.
+    pub(crate) payer: Payer,
     /// Its budget was taken before, so that nothing is waited for between a read and this write.
     pub(crate) prepaid: bool,
     /// A 2xx body may carry `error` and still be an answer: polls, and partial results of Log Analytics.
@@ -45,7 +43,7 @@ impl Call {
             attempt: attempt.to_owned(),
             action: action.map(str::to_owned),
             budget,
-            namespace: Arc::default(),
+            payer: Payer::default(),
             prepaid: false,
             error_is_an_answer: false,
         }
@@ -127,9 +125,9 @@ impl Call {
         self
     }
 
-    /// The same, for an object of this namespace.
-    pub(crate) fn on_behalf_of(mut self, namespace: &Arc<str>) -> Call {
-        self.namespace = Arc::clone(namespace);
+    /// The same, made for them.
+    pub(crate) fn on_behalf_of(mut self, payer: &Payer) -> Call {
+        self.payer = payer.clone();
         self
     }
 

@@ -2,7 +2,6 @@
 //! that is too long is an error of its own: cut off, it would be taken for all there is.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use serde_json::Value;
 use sreg_domain::CallFailure;
@@ -54,11 +53,7 @@ impl Arm {
         deadline: Instant,
         mut keep: impl FnMut(Value) -> Option<T> + Send,
     ) -> Result<Vec<T>, CallFailure> {
-        let (attempt, budget, namespace) = (
-            first.attempt.clone(),
-            first.budget.clone(),
-            Arc::clone(&first.namespace),
-        );
+        let (attempt, budget, payer) = (first.attempt.clone(), first.budget.clone(), first.payer.clone());
         let (mut kept, mut visited, mut read, mut call) = (Vec::new(), BTreeSet::new(), Read::default(), first);
         loop {
             visited.insert(call.url.clone());
@@ -79,7 +74,7 @@ impl Arm {
             if read.pages >= MOST_PAGES {
                 return Err(error::too_long(&attempt, &format!("more than {MOST_PAGES} pages")));
             }
-            call = Call::get(url, &attempt, budget.clone(), None).on_behalf_of(&namespace);
+            call = Call::get(url, &attempt, budget.clone(), None).on_behalf_of(&payer);
         }
     }
 }
@@ -112,8 +107,9 @@ mod tests {
     use sreg_domain::seen::IgnoranceKind;
 
     use super::*;
+    use crate::arm::Payer;
     use crate::identity::Tokens;
-    use crate::settings::{AzureSettings, CredentialKind};
+    use crate::settings::{AzureSettings, CredentialKind, Lane};
 
     /// A list of so many pages of so many items, each so long; the last page says so.
     #[derive(Debug)]
@@ -160,7 +156,8 @@ mod tests {
         let tokens = Tokens::new(&settings, transport.clone()).unwrap();
         let arm = Arm::new(&settings, tokens, transport.clone());
         let scope = "/subscriptions/s/resourceGroups/g".parse().unwrap();
-        let call = Call::list(&arm, &scope, "providers/Microsoft.Network/privateDnsZones").on_behalf_of(&"ml".into());
+        let call = Call::list(&arm, &scope, "providers/Microsoft.Network/privateDnsZones")
+            .on_behalf_of(&Payer::new("ml", Lane::Ordinary));
         let deadline = Instant::now() + Duration::from_secs(60);
         let kept = arm.list(call, deadline, |item| item["page"].as_u64()).await;
         (kept, transport.asked.load(Ordering::SeqCst))

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use url::Url;
 
 pub(crate) use answer::Answer;
-pub(crate) use budget::Class;
+pub(crate) use budget::{Class, Payer};
 pub(crate) use call::Call;
 pub(crate) use envelope::deepest;
 pub(crate) use error::{Leaving, cause_of_code};
@@ -127,17 +127,17 @@ impl Arm {
         (plain && url.origin() == self.endpoint().origin()).then_some(url)
     }
 
-    /// Takes the budget of a write that follows a read at once, for an object of this namespace.
+    /// Takes the budget of a write that follows a read at once.
     pub(crate) async fn reserve_write(
         &self,
         id: &ArmId,
         attempt: &str,
-        namespace: &str,
+        payer: &Payer,
         deadline: Instant,
     ) -> Result<(), CallFailure> {
         let taken = self
             .buckets
-            .take(id.subscription(), Class::Write, namespace, deadline)
+            .take(id.subscription(), Class::Write, payer, deadline)
             .await;
         taken.map_err(|pause| error::over_budget(attempt, pause))
     }
@@ -156,12 +156,12 @@ impl Arm {
             return Err(error::undeclared(&call));
         }
         debug_assert!(
-            call.budget.is_none() || !call.namespace.is_empty(),
+            call.budget.is_none() || !call.payer.namespace.is_empty(),
             "{}: nobody's call: it would wait in a line of its own",
             call.attempt
         );
         if let Some((subscription, class)) = call.budget.as_ref().filter(|_| !call.prepaid)
-            && let Err(pause) = self.buckets.take(subscription, *class, &call.namespace, deadline).await
+            && let Err(pause) = self.buckets.take(subscription, *class, &call.payer, deadline).await
         {
             return Err(error::over_budget(&call.attempt, pause));
         }

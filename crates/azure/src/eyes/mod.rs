@@ -46,8 +46,9 @@ use sreg_domain::{ArmId, CallFailure, Cause, Known, TargetKind};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::arm::{Answer, Arm, Call, Leaving};
+use crate::arm::{Answer, Arm, Call, Leaving, Payer};
 use crate::client::Inner;
+use crate::settings::Patience;
 use crate::{identity, json, operations};
 
 pub(crate) use network::Neighbours;
@@ -63,21 +64,12 @@ pub(super) struct Look<'a> {
     inner: &'a Inner,
     deadline: Instant,
     places: Arc<Semaphore>,
-    /// For whose object it is.
-    namespace: Arc<str>,
+    /// For whom it is done.
+    payer: Payer,
     /// Somebody waits for public access to be opened: what that needs does not queue behind anything else.
     urgent: bool,
     /// What was left out of lists.
     odd: Arc<Mutex<BTreeSet<String>>>,
-}
-
-/// How long a visit waits for what it looks at.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    /// For all of it.
-    pub(crate) deadline: Instant,
-    /// Public access is to be opened: for whatever that does not need.
-    pub(crate) for_the_rest: Option<Duration>,
 }
 
 impl Look<'_> {
@@ -121,7 +113,7 @@ impl Look<'_> {
                 .checked_add(most)
                 .map_or(self.deadline, |at| at.min(self.deadline)),
             places: self.places.clone(),
-            namespace: Arc::clone(&self.namespace),
+            payer: self.payer.clone(),
             urgent: self.urgent,
             odd: self.odd.clone(),
         }
@@ -130,7 +122,7 @@ impl Look<'_> {
     /// A resource.
     async fn read(&self, id: &ArmId) -> Result<Value, CallFailure> {
         let attempt = format!("read {id}");
-        let call = Call::read(self.arm(), id).on_behalf_of(&self.namespace);
+        let call = Call::read(self.arm(), id).on_behalf_of(&self.payer);
         // No budget of ours, spent on other things or paused by them, keeps anybody from the way back.
         let call = if self.urgent { call.prepaid() } else { call };
         let answer = self.in_turn(&attempt, self.arm().send(call, self.deadline)).await?;
@@ -158,14 +150,14 @@ impl Look<'_> {
     /// All pages of a list, of each item what `keep` makes of it: the rest goes before the next page comes.
     async fn list_of<T>(&self, call: Call, keep: impl FnMut(Value) -> Option<T> + Send) -> Result<Vec<T>, CallFailure> {
         let attempt = call.attempt.clone();
-        let call = call.on_behalf_of(&self.namespace);
+        let call = call.on_behalf_of(&self.payer);
         self.in_turn(&attempt, self.arm().list(call, self.deadline, keep)).await
     }
 
     /// Any call with a token for any scope.
     async fn send(&self, call: Call, scope: &str) -> Result<Answer, CallFailure> {
         let attempt = call.attempt.clone();
-        let call = call.on_behalf_of(&self.namespace);
+        let call = call.on_behalf_of(&self.payer);
         self.in_turn(&attempt, self.arm().send_with(call, scope, self.deadline))
             .await
     }
@@ -216,14 +208,19 @@ fn settling(attempt: String, message: &str) -> Ignorance {
 
 /// Looks at everything.
 pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, patience: Patience) -> AzureSeen {
-    let Patience { deadline, for_the_rest } = patience;
-    let namespace: Arc<str> = desired.object.namespace.as_str().into();
+    let Patience {
+        within,
+        for_the_rest,
+        lane,
+    } = patience;
+    let deadline = Instant::now() + within;
+    let payer = Payer::new(&desired.object.namespace, lane);
     let places = || Arc::new(Semaphore::new(inner.settings.concurrency.max(1)));
     let look = Look {
         inner,
         deadline: for_the_rest.map_or(deadline, |most| deadline.min(Instant::now() + most)),
         places: places(),
-        namespace: Arc::clone(&namespace),
+        payer: payer.clone(),
         urgent: false,
         odd: Arc::default(),
     };
@@ -232,7 +229,7 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         inner,
         deadline,
         places: for_the_rest.map_or_else(|| look.places.clone(), |_| places()),
-        namespace,
+        payer,
         urgent: for_the_rest.is_some(),
         odd: look.odd.clone(),
     };
@@ -312,7 +309,7 @@ async fn poll(look: &Look<'_>, operation: &Operation) -> OperationSeen {
     let attempt = format!("read the state of the operation on {}", operation.resource);
     let state = look
         .in_turn(&attempt, async {
-            Ok(operations::poll(look.arm(), operation, &look.namespace, look.deadline).await)
+            Ok(operations::poll(look.arm(), operation, &look.payer, look.deadline).await)
         })
         .await;
     let state = state.unwrap_or(OperationState::Unreadable { retry_after: None });

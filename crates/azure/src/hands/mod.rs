@@ -8,8 +8,6 @@ mod settings;
 mod tags;
 mod zones;
 
-use std::sync::Arc;
-
 use azure_core::http::Method;
 use serde_json::Value;
 use sreg_domain::StepId;
@@ -17,16 +15,17 @@ use sreg_domain::action::{AzureAction, Effect};
 use sreg_domain::{ArmId, CallFailure, Cause};
 use tokio::time::Instant;
 
-use crate::arm::{Answer, Arm, Call, Leaving};
+use crate::arm::{Answer, Arm, Call, Leaving, Payer};
 use crate::client::Inner;
 use crate::operations;
+use crate::settings::Lane;
 
 /// One step being carried out.
 pub(super) struct Work<'a> {
     inner: &'a Inner,
     step: &'a StepId,
-    /// For whose object it is.
-    namespace: Arc<str>,
+    /// For whom it is done.
+    payer: Payer,
     deadline: Instant,
     /// It opens public access: no budget of ours, spent on other things or paused by them, keeps anybody from the way back.
     urgent: bool,
@@ -40,10 +39,15 @@ pub(crate) async fn carry_out(
     action: &AzureAction,
     deadline: Instant,
 ) -> Result<Effect, CallFailure> {
+    let lane = if action.is_opening() {
+        Lane::Urgent
+    } else {
+        Lane::Ordinary
+    };
     let work = Work {
         inner,
         step,
-        namespace: namespace.into(),
+        payer: Payer::new(namespace, lane),
         deadline,
         urgent: action.is_opening(),
     };
@@ -155,7 +159,7 @@ impl Work<'_> {
     }
 
     async fn read(&self, id: &ArmId) -> Result<Value, CallFailure> {
-        let call = Call::read(self.arm(), id).on_behalf_of(&self.namespace);
+        let call = Call::read(self.arm(), id).on_behalf_of(&self.payer);
         let call = if self.urgent { call.prepaid() } else { call };
         self.arm().send(call, self.deadline).await?.object()
     }
@@ -173,9 +177,7 @@ impl Work<'_> {
         if self.urgent {
             return Ok(());
         }
-        self.arm()
-            .reserve_write(id, attempt, &self.namespace, self.deadline)
-            .await
+        self.arm().reserve_write(id, attempt, &self.payer, self.deadline).await
     }
 
     /// Sends a write; what it started is left to itself.
@@ -190,7 +192,7 @@ impl Work<'_> {
     }
 
     fn write(&self, method: Method, id: &ArmId, body: Value, attempt: String) -> Call {
-        Call::write(self.arm(), method, id, body, attempt).on_behalf_of(&self.namespace)
+        Call::write(self.arm(), method, id, body, attempt).on_behalf_of(&self.payer)
     }
 
     /// Sends a write whose budget was taken, where it needs any, before the read that it rests on.
@@ -233,7 +235,7 @@ impl Work<'_> {
 
     /// Deletes; gone already is done.
     async fn delete(&self, id: &ArmId) -> Carried {
-        let call = Call::delete(self.arm(), id).on_behalf_of(&self.namespace);
+        let call = Call::delete(self.arm(), id).on_behalf_of(&self.payer);
         match self.arm().send(call, self.deadline).await {
             Ok(answer) => Ok(self.effect(id, &answer)),
             Err(error) if error.cause == Cause::Missing => Ok(done()),

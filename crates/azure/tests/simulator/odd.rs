@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request, StatusCode};
 use jiff::Timestamp;
-use sreg_azure::{Eyes, connect_through};
+use sreg_azure::{Eyes, Patience, connect_through};
 use sreg_domain::action::Operation;
 use sreg_domain::seen::{IgnoranceKind, OperationState};
 use sreg_domain::{AzureAction, Effect, EndpointGroup, Known, StepKind};
@@ -90,7 +90,9 @@ async fn no_answer_however_odd_is_taken_for_knowledge() {
     ] {
         let client = connect_through(settings(), Odd::new(status, Some(body))).unwrap();
         let known = known(&["https://management.azure.com/op"]);
-        let azure = client.observe(&desired(), &known, Duration::from_secs(30)).await;
+        let azure = client
+            .observe(&desired(), &known, Patience::ordinary(Duration::from_secs(30)))
+            .await;
         let told = [
             azure.registry().ignorance().is_some(),
             azure.principal.ignorance().is_some(),
@@ -107,7 +109,11 @@ async fn a_silent_azure_ends_the_visit_at_its_deadline() {
     let client = connect_through(settings(), Odd::new(200, None)).unwrap();
     let start = Instant::now();
     let azure = client
-        .observe(&desired(), &Known::default(), Duration::from_secs(45))
+        .observe(
+            &desired(),
+            &Known::default(),
+            Patience::ordinary(Duration::from_secs(45)),
+        )
         .await;
     assert!(start.elapsed() <= Duration::from_secs(46), "{:?}", start.elapsed());
     assert_eq!(kind(azure.registry()), IgnoranceKind::Unreachable);
@@ -143,7 +149,9 @@ async fn our_token_is_sent_to_no_other_host() {
         "nonsense",
     ];
     let known = known(&urls);
-    let azure = client.observe(&desired(), &known, Duration::from_secs(30)).await;
+    let azure = client
+        .observe(&desired(), &known, Patience::ordinary(Duration::from_secs(30)))
+        .await;
     assert!(
         azure.operations.iter().all(|o| o.state == OperationState::Lost),
         "{:?}",
@@ -169,7 +177,11 @@ async fn a_list_that_never_ends_is_nonsense() {
     let transport = Odd::new(200, Some(endless));
     let client = connect_through(settings(), transport.clone()).unwrap();
     let azure = client
-        .observe(&desired(), &Known::default(), Duration::from_secs(30))
+        .observe(
+            &desired(),
+            &Known::default(),
+            Patience::ordinary(Duration::from_secs(30)),
+        )
         .await;
     assert_eq!(kind(&azure.zones_elsewhere), IgnoranceKind::Nonsense);
     assert!(transport.calls.load(Ordering::SeqCst) < 100);

@@ -11,7 +11,7 @@ use azure_sim::ServeOptions;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use simulated::{CLIENT, REGISTRY, SECRET, TENANT, cloud, demo, desired, id};
-use sreg_azure::{AzureSettings, CredentialKind, Eyes, Hands, connect};
+use sreg_azure::{AzureSettings, CredentialKind, Eyes, Hands, Patience, connect};
 use sreg_domain::action::Edit;
 use sreg_domain::cloud::HttpsUrl;
 use sreg_domain::{AzureAction, Cloud, Known, StepKind, TargetKind};
@@ -50,7 +50,11 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
     settings.ca_pem = Some(running.ca_pem.clone().into_bytes());
     let client = connect(settings.clone()).unwrap();
     let azure = client
-        .observe(&desired(), &Known::default(), Duration::from_secs(30))
+        .observe(
+            &desired(),
+            &Known::default(),
+            Patience::ordinary(Duration::from_secs(30)),
+        )
         .await;
     let registry = azure
         .registry()
@@ -81,13 +85,21 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
     };
     let client = connect(federated.clone()).unwrap();
     let azure = client
-        .observe(&desired(), &Known::default(), Duration::from_secs(30))
+        .observe(
+            &desired(),
+            &Known::default(),
+            Patience::ordinary(Duration::from_secs(30)),
+        )
         .await;
     assert!(azure.registry().seen().is_some(), "{:?}", azure.registry());
     std::fs::write(&token_file, "assertion-of-no-worth").unwrap();
     let refused = connect(federated)
         .unwrap()
-        .observe(&desired(), &Known::default(), Duration::from_secs(30))
+        .observe(
+            &desired(),
+            &Known::default(),
+            Patience::ordinary(Duration::from_secs(30)),
+        )
         .await;
     let why = refused.registry().ignorance().unwrap();
     assert_eq!(why.code.as_deref(), Some("AADSTS50027"), "{why:?}");
@@ -103,7 +115,11 @@ async fn over_https_with_a_private_ca_nothing_secret_is_logged_at_any_level() {
     );
     let stranger = connect(untrusting)
         .unwrap()
-        .observe(&desired(), &Known::default(), Duration::from_secs(30))
+        .observe(
+            &desired(),
+            &Known::default(),
+            Patience::ordinary(Duration::from_secs(30)),
+        )
         .await;
     assert!(stranger.registry().ignorance().is_some());
     running.shutdown().await;

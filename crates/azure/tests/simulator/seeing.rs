@@ -7,7 +7,7 @@ use azure_sim::{FaultEffect, FaultRule};
 use serde_json::json;
 use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
-use sreg_azure::{Eyes, connect_through};
+use sreg_azure::{Eyes, Patience, connect_through};
 use sreg_domain::seen::{Fact, IgnoranceKind, ObstacleKind};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Known, TargetKind};
 
@@ -434,7 +434,11 @@ async fn an_absence_is_not_believed_while_something_is_being_created() {
     };
     let fresh = connect_through(settings(), Arc::new(InProcess(other.simulator.clone()))).unwrap();
     let azure = fresh
-        .observe(&other.desired, &Known::default(), Duration::from_secs(60))
+        .observe(
+            &other.desired,
+            &Known::default(),
+            Patience::ordinary(Duration::from_secs(60)),
+        )
         .await;
     assert!(
         azure.endpoints[&endpoint].is_absent(),

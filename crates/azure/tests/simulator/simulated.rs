@@ -18,7 +18,7 @@ use azure_sim::{ConnectionDropped, Seed, Simulator};
 use bytes::Bytes;
 use secrecy::SecretString;
 use sreg_api::registry::{DeletionPolicy, DnsMode, PublicAccess, ResolutionPolicy, RollbackPolicy};
-use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Eyes, Hands, connect_through};
+use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Eyes, Hands, Patience, connect_through};
 use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Verification};
 use sreg_domain::seen::{AzureSeen, OperationState};
 use sreg_domain::{
@@ -155,7 +155,7 @@ impl Bench {
 
     pub async fn observe(&self) -> AzureSeen {
         self.client
-            .observe(&self.desired, &self.known, Duration::from_secs(60))
+            .observe(&self.desired, &self.known, Patience::ordinary(Duration::from_secs(60)))
             .await
     }
 

@@ -245,6 +245,57 @@ fn what_a_grant_demands_holds_and_is_told_where_the_spec_says_less() {
     assert_eq!(world.state(), "Locked");
 }
 
+/// Which grants an object stands on is shown as they are now, also while what is left is not enough.
+#[test]
+fn status_names_the_grants_that_are_left_to_a_locked_object() {
+    let mut world = locked();
+    let (mut registry, mut networks) = (everything(&world.object), everything(&world.object));
+    let mut unrelated = everything(&world.object);
+    registry.name = "registry".into();
+    registry
+        .scopes
+        .retain(|purpose, _| matches!(purpose, Purpose::Registry(_)));
+    registry.vantage_points.clear();
+    networks.name = "networks".into();
+    networks
+        .scopes
+        .retain(|purpose, _| !matches!(purpose, Purpose::Registry(_)));
+    unrelated.name = "unrelated".into();
+    unrelated
+        .scopes
+        .retain(|purpose, _| matches!(purpose, Purpose::LogAnalyticsWorkspace));
+    unrelated.vantage_points.clear();
+    let mut stands_on = |grants: &[&Grant], wanted: Option<&str>, state: &str| {
+        world.regrant(Some(Grants::new(grants.iter().map(|grant| (*grant).clone()).collect())));
+        for _ in 0..4 {
+            let (plan, report) = world.visit();
+            assert_eq!(azure_writes(&plan), 0, "{}", sreg_planner::render(&plan));
+            world.pass(report.requeue);
+        }
+        let status = &world.seen.object.status;
+        assert_eq!(
+            (status.grants.as_deref(), world.state().as_str()),
+            (wanted, state),
+            "{}",
+            world.message()
+        );
+        assert!(world.all_closed());
+        status.clone()
+    };
+    stands_on(
+        &[&registry, &networks, &unrelated],
+        Some("networks, registry"),
+        "Locked",
+    );
+    let looked_at = stands_on(&[&registry, &unrelated], Some("registry"), "Stalled");
+    assert!(looked_at.public_access.is_some());
+    // Without a look at the registry nothing is shown, nor on what it would stand.
+    let untold = stands_on(&[&networks], None, "Stalled");
+    assert_eq!((untold.public_access, untold.endpoints.len()), (None, 0));
+    stands_on(&[], None, "Stalled");
+    stands_on(&[&registry, &networks], Some("networks, registry"), "Locked");
+}
+
 #[test]
 fn evidence_that_could_not_live_as_long_as_a_grant_demands_is_refused() {
     let mut world = World::everyday();

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use rand::Rng;
 use sreg_api::SecureRegistryStatus;
 use sreg_api::names::ZONE_GROUP;
+use sreg_azure::{Lane, Patience};
 use sreg_domain::action::Operation;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::outside::{LONGEST, LONGEST_NAME, words};
@@ -21,7 +22,7 @@ use sreg_domain::seen::{
     AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen,
 };
 use sreg_domain::{ArmId, Desired, Digest, Known, Seen};
-use sreg_planner::{is_held_elsewhere, is_left_to_open, may_open};
+use sreg_planner::{is_held_elsewhere, is_left_to_open, may_have_lost_a_path, may_open};
 use tokio::time::Instant;
 
 use crate::absence::Witnesses;
@@ -74,10 +75,15 @@ pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, de
 /// status says of public access is not asked: it may be of an hour ago.
 async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired, known: &Known, seen: &mut Seen) {
     let deadline = context.settings.observe_deadline;
-    let patience = context.settings.patience_to_open;
-    let mut looking = context.eyes.observe(desired, known, deadline);
+    let for_the_rest = context.settings.patience_to_open;
+    let cut_off = may_have_lost_a_path(desired, seen);
+    let whole = Patience {
+        lane: if cut_off { Lane::Urgent } else { Lane::Ordinary },
+        ..Patience::ordinary(deadline)
+    };
+    let mut looking = context.eyes.observe(desired, known, whole);
     while !may_open(desired, seen) {
-        match tokio::time::timeout(patience, &mut looking).await {
+        match tokio::time::timeout(for_the_rest, &mut looking).await {
             Ok(azure) => {
                 seen.azure = azure;
                 return;
@@ -89,10 +95,15 @@ async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired,
     }
     drop(looking);
     let began = Instant::now();
-    seen.azure = context.eyes.observe_to_open(desired, known, deadline, patience).await;
-    let all_was_read = began.elapsed() < patience;
+    let to_open = Patience {
+        within: deadline,
+        for_the_rest: Some(for_the_rest),
+        lane: Lane::Urgent,
+    };
+    seen.azure = context.eyes.observe(desired, known, to_open).await;
+    let all_was_read = began.elapsed() < for_the_rest;
     if !all_was_read && !is_left_to_open(desired, seen) {
-        seen.azure = context.eyes.observe(desired, known, deadline).await;
+        seen.azure = context.eyes.observe(desired, known, whole).await;
     }
 }
 

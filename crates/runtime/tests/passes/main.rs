@@ -23,6 +23,7 @@ mod gated;
 mod grants;
 mod hanging;
 mod invalid;
+mod lanes;
 mod locks;
 mod observe;
 mod past;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use sreg_azure::Eyes;
+use sreg_azure::{Eyes, Patience};
 use sreg_domain::seen::AzureSeen;
 use sreg_domain::{Desired, Known};
 
@@ -181,11 +181,11 @@ struct Poisoned(sreg_azure::AzureClient);
 
 #[async_trait]
 impl Eyes for Poisoned {
-    async fn observe(&self, desired: &Desired, known: &Known, deadline: Duration) -> AzureSeen {
+    async fn observe(&self, desired: &Desired, known: &Known, patience: Patience) -> AzureSeen {
         match desired.object.name.as_str() {
             "poison" => panic!("the sight of it"),
             "tar" => std::future::pending().await,
-            _ => self.0.observe(desired, known, deadline).await,
+            _ => self.0.observe(desired, known, patience).await,
         }
     }
 }
