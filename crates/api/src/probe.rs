@@ -62,7 +62,7 @@ pub struct ConnectivityProbeSpec {
     /// Addresses of the DNS servers that the network is configured with. Each of them is asked in each attempt, beside the
     /// vantage point's own resolvers: some client asks it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(max = 45)))]
+    #[schemars(length(max = 20), inner(length(max = 45)))]
     pub dns_servers: Vec<String>,
     /// The paths to try.
     #[schemars(length(max = 128))]
@@ -166,7 +166,7 @@ pub struct PathResult {
     pub cname_chain: Vec<String>,
     /// DNS servers that gave no usable answer (silence, SERVFAIL, refusal) in the last attempt, while others did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(max = 64)))]
+    #[schemars(length(max = 20), inner(length(max = 64)))]
     pub silent_dns_servers: Vec<String>,
     /// Successes in a row in this round, up to `spec.consecutiveSuccesses`.
     pub successes: i32,

@@ -115,6 +115,7 @@ impl Desired {
             namespace: self.object.namespace.clone(),
             name: self.object.name.clone(),
             uid: self.object.uid.clone(),
+            registry: ClaimMark::registry_digest(&self.registry),
         }
     }
 

@@ -351,10 +351,10 @@ impl LockSeen {
         at.and_then(|at| self.id.get(..at)).unwrap_or(&self.id)
     }
 
-    /// Whether it stands on this resource, or above it.
+    /// Whether it stands on this resource, or above it. One of whose scope we make no sense may.
     pub fn covers(&self, id: &ArmId) -> bool {
         let Ok(scope) = self.scope().parse::<ArmId>() else {
-            return false;
+            return true;
         };
         let below = id.key().strip_prefix(scope.key());
         below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

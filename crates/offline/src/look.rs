@@ -67,7 +67,7 @@ pub async fn look(
 fn as_the_tag_says(mut desired: Desired, azure: &AzureSeen) -> (Desired, bool) {
     let mark = azure
         .registry_details()
-        .and_then(|registry| ClaimMark::of(&registry.tags));
+        .and_then(|registry| ClaimMark::of(&desired.registry, &registry.tags));
     let object = &mut desired.object;
     let names_it = |mark: &ClaimMark| mark.namespace == object.namespace && mark.name == object.name;
     let Some(mark) = mark.filter(names_it) else {

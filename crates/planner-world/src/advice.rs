@@ -5,7 +5,7 @@ use sreg_planner::plan::{Actor, Wait, WaitReason};
 
 /// Commands of the Azure CLI that messages may name, with the options that they take here. Each was compared with the CLI's own
 /// definitions.
-const AZ: [(&str, &[&str]); 35] = [
+const AZ: [(&str, &[&str]); 36] = [
     ("account show", &["--subscription", "--query"]),
     (
         "acr network-rule add",
@@ -46,6 +46,7 @@ const AZ: [(&str, &[&str]); 35] = [
         "network vnet subnet update",
         &["--ids", "--private-endpoint-network-policies", "--address-prefixes"],
     ),
+    ("network vnet update", &["--ids", "--dns-servers"]),
     (
         "policy assignment create",
         &[

@@ -18,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::SecureRegistry;
 use sreg_api::names::CLAIM_TAG;
 use sreg_api::vantage_point::VantageNetwork;
+use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::desired::NetworkPlace;
 use sreg_domain::seen::*;
 use sreg_domain::{
@@ -197,8 +198,8 @@ pub struct World {
     pub nasty: bool,
     /// Locks: id and level.
     pub locks: Vec<LockSeen>,
-    /// Why locks cannot be read.
-    pub unread_locks: Option<Ignorance>,
+    /// What is answered to whoever asks for locks, instead of the locks.
+    pub locks_answer: Option<Fact<Vec<LockSeen>>>,
     /// Endpoints that Azure does not delete.
     pub undeletable: BTreeSet<ArmId>,
     /// Every step that was carried out.
@@ -290,6 +291,11 @@ pub fn claimed_registry(desired: &Desired) -> TargetSeen {
 }
 
 impl World {
+    /// What the claim tag says where an object, `cluster/namespace/name/uid`, holds the registry.
+    pub fn mark_of(&self, object: &str) -> String {
+        format!("{object}/{}", ClaimMark::registry_digest(&self.desired.registry))
+    }
+
     /// Somebody makes the registry's claim tag say this, or takes it away.
     pub fn tag_claim(&mut self, says: Option<&str>) {
         change_registry(self, |registry| {
@@ -425,7 +431,7 @@ impl World {
             dns_policies: Fact::Seen(vec![policies::DnsPolicy::of_all()]),
             nasty: false,
             locks: Vec::new(),
-            unread_locks: None,
+            locks_answer: None,
             undeletable: BTreeSet::new(),
             journal: Vec::new(),
         };

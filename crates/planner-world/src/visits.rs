@@ -90,10 +90,7 @@ impl World {
         let endpoints = azure.endpoints.values().filter_map(Fact::seen);
         let targets = targets.chain(endpoints.filter_map(|endpoint| endpoint.target.as_ref()));
         let scopes = targets.chain(azure.endpoints.keys()).chain(azure.zones.keys());
-        let fact = |id: &ArmId| match &self.unread_locks {
-            Some(why) => Fact::Unknown(why.clone()),
-            None => Fact::Seen(on(id)),
-        };
+        let fact = |id: &ArmId| self.locks_answer.clone().unwrap_or_else(|| Fact::Seen(on(id)));
         scopes.map(|id| (id.clone(), fact(id))).collect()
     }
 

@@ -20,12 +20,21 @@ const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
 pub(crate) struct Askers {
     /// Linked, or to be linked.
     pub(crate) linked: BTreeSet<ArmId>,
-    /// By DNS servers in a linked network.
+    /// By DNS servers in a linked network, or in one that asks itself.
     through: BTreeMap<ArmId, ArmId>,
     /// Client networks outside Azure, which forward to a linked network.
     offices: BTreeSet<String>,
-    /// Peered with a linked network, and not to be read: their DNS servers may stand there.
-    perhaps: BTreeMap<ArmId, ArmId>,
+    /// Peered with a linked network, and nobody knows where their DNS servers forward to.
+    perhaps: BTreeMap<ArmId, Doubt>,
+}
+
+/// Why a network may ask a zone.
+#[derive(Debug, Clone, PartialEq)]
+struct Doubt {
+    /// The linked network that it is peered with.
+    peer: ArmId,
+    /// Its DNS servers are known, and stand in no network that is: an office, an appliance. `false`: they may not be read.
+    servers_elsewhere: bool,
 }
 
 impl Askers {
@@ -54,12 +63,13 @@ impl Askers {
                 .map(|office| format!("{office} (forwards from outside Azure)")),
         );
         let perhaps = self.perhaps.iter();
-        all.extend(perhaps.map(|(n, via)| {
-            format!(
-                "perhaps {} (peered with {}, its DNS servers may not be read)",
-                n.name(),
-                via.name()
-            )
+        all.extend(perhaps.map(|(n, doubt)| {
+            let why = if doubt.servers_elsewhere {
+                "its DNS servers stand in no network that is known, and may forward there"
+            } else {
+                "its DNS servers may not be read"
+            };
+            format!("perhaps {} (peered with {}, {why})", n.name(), doubt.peer.name())
         }));
         all.join(", ")
     }
@@ -81,17 +91,39 @@ pub(crate) fn of(view: &View<'_>, linked: BTreeSet<ArmId>) -> Result<Askers, Wai
     if linked.is_empty() {
         return Ok(askers);
     }
-    for (id, fact) in all_networks(view).filter(|(id, _)| !linked.contains(*id)) {
+    let mut asking = linked.clone();
+    // Servers may forward to servers: whoever asks a network that asks, asks as well.
+    loop {
+        let others = all_networks(view).filter(|(id, _)| !asking.contains(*id));
+        let found: Vec<(ArmId, ArmId)> = others
+            .filter_map(|(id, fact)| Some((id.clone(), servers_stand_in(view, fact.seen()?, &asking)?.clone())))
+            .collect();
+        if found.is_empty() {
+            break;
+        }
+        asking.extend(found.iter().map(|(id, _)| id.clone()));
+        askers.through.extend(found);
+    }
+    for (id, fact) in all_networks(view).filter(|(id, _)| !asking.contains(*id)) {
+        let peer = || linked.iter().find(|asker| is_peer(view, asker, id));
         match fact {
-            Fact::Seen(network) => {
-                if let Some(via) = servers_stand_in(view, network, &linked) {
-                    askers.through.insert(id.clone(), via.clone());
-                }
+            Fact::Seen(network) if servers_stand_nowhere(view, network) => {
+                let doubt = peer().map(|peer| Doubt {
+                    peer: peer.clone(),
+                    servers_elsewhere: true,
+                });
+                askers.perhaps.extend(doubt.map(|doubt| (id.clone(), doubt)));
             }
-            Fact::Absent => {}
-            Fact::Unknown(why) => match linked.iter().find(|asker| is_peer(view, asker, id)) {
+            Fact::Seen(_) | Fact::Absent => {}
+            Fact::Unknown(why) => match peer() {
                 Some(_) if may_pass(why) => return Err(not_known(&format!("the DNS servers of {id}"), fact)),
-                Some(via) => drop(askers.perhaps.insert(id.clone(), via.clone())),
+                Some(peer) => {
+                    let doubt = Doubt {
+                        peer: peer.clone(),
+                        servers_elsewhere: false,
+                    };
+                    askers.perhaps.insert(id.clone(), doubt);
+                }
                 None => {}
             },
         }
@@ -135,18 +167,24 @@ fn holds(network: &VirtualNetworkSeen, address: IpAddr) -> bool {
     prefixes.into_iter().any(|prefix| prefix.holds(address))
 }
 
-/// The linked network in which a DNS server of this one stands. Prefixes repeat across Azure: only one that is peered counts, or any
+/// The network, of these, in which a DNS server of this one stands. Prefixes repeat across Azure: only one that is peered counts, or any
 /// where this one's peerings cannot tell.
-fn servers_stand_in<'a>(
-    view: &View<'_>,
-    asking: &VirtualNetworkSeen,
-    linked: &'a BTreeSet<ArmId>,
-) -> Option<&'a ArmId> {
+fn servers_stand_in<'a>(view: &View<'_>, asking: &VirtualNetworkSeen, among: &'a BTreeSet<ArmId>) -> Option<&'a ArmId> {
     let reached = |id: &&ArmId| asking.peers.is_empty() || asking.peers.contains(id);
     let holds_one = |id: &&ArmId| {
         network(view, id).is_some_and(|n| servers(asking).any(|server| holds(n, server) && !holds(asking, server)))
     };
-    linked.iter().filter(reached).find(holds_one)
+    among.iter().filter(reached).find(holds_one)
+}
+
+/// A DNS server of this network is neither Azure's own nor in a network that is known.
+fn servers_stand_nowhere(view: &View<'_>, asking: &VirtualNetworkSeen) -> bool {
+    let known = |server: IpAddr| {
+        server == AZURE_DNS
+            || holds(asking, server)
+            || all_networks(view).any(|(_, n)| n.seen().is_some_and(|n| holds(n, server)))
+    };
+    servers(asking).any(|server| !known(server))
 }
 
 /// Whether a link of this network counts for its machines: it asks Azure's DNS, or a server of its own.

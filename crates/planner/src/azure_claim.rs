@@ -47,7 +47,7 @@ pub(crate) fn standing(view: &View<'_>) -> Standing {
         return Standing::NotKnown;
     };
     let ours = view.desired.claim_mark();
-    match ClaimMark::of(&registry.tags) {
+    match ClaimMark::of(&view.desired.registry, &registry.tags) {
         Some(mark) if mark.has_name_of(&ours) => Standing::Ours,
         Some(mark) if mark.cluster != ours.cluster && !may_take_over(view) => Standing::Elsewhere(mark),
         // That somebody wiped the tag gives nothing back to whoever had lost the registry.
@@ -70,7 +70,8 @@ pub(crate) fn lost_to(view: &View<'_>) -> Option<ClaimMark> {
 
 /// The object of another cluster that the tag names, whoever may take over from it.
 fn foreigner(view: &View<'_>) -> Option<ClaimMark> {
-    let mark = ClaimMark::of(&view.registry()?.tags)?;
+    let registry = view.registry()?;
+    let mark = ClaimMark::of(&view.desired.registry, &registry.tags)?;
     (mark.cluster != view.desired.cluster).then_some(mark)
 }
 

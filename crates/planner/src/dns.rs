@@ -177,13 +177,14 @@ fn links_are_free(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, draft: &
         .iter()
         .filter(|o| o.id != *zone && o.id.name().eq_ignore_ascii_case(zone.name()))
     {
-        let Fact::Seen(linked) = &other.links else {
-            draft.wait(not_known(
-                &format!("links of private DNS zone {}", other.id),
-                &other.links,
-            ));
-            free = both(free, None);
-            continue;
+        let linked = match &other.links {
+            Fact::Seen(linked) => linked.as_slice(),
+            Fact::Absent => &[],
+            unknown @ Fact::Unknown(_) => {
+                draft.wait(not_known(&format!("links of private DNS zone {}", other.id), unknown));
+                free = both(free, None);
+                continue;
+            }
         };
         for network in linked
             .iter()

@@ -154,11 +154,14 @@ fn dns_servers_unknown(view: &View<'_>) -> Option<Wait> {
     let network = view.desired.client_networks.iter().find(unknown)?;
     let what = format!("the DNS servers of client network {}", network.name);
     let unread = Fact::not_read("nobody looked at it yet");
-    Some(match &network.place {
-        NetworkPlace::VirtualNetwork(id) => {
-            not_known(&what, view.seen.azure.virtual_networks.get(id).unwrap_or(&unread))
-        }
-        NetworkPlace::OnPremises(_) => not_known(&what, &unread),
+    let fact = match &network.place {
+        NetworkPlace::VirtualNetwork(id) => view.seen.azure.virtual_networks.get(id),
+        NetworkPlace::OnPremises(_) => None,
+    };
+    let nonsense = fact.and_then(Fact::seen).and_then(dns_servers::nonsense);
+    Some(match nonsense {
+        Some(why) => Wait::new(WaitReason::DnsServersNotUnderstoodStalled, why),
+        None => not_known(&what, fact.unwrap_or(&unread)),
     })
 }
 

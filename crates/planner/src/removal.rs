@@ -165,7 +165,13 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
                     return Ok(Some(locked(id, lock)));
                 }
             }
-            Fact::Absent => {}
+            Fact::Absent if is_gone(view, scope) => {}
+            // Azure lists no locks of what it does not find. It is there, as far as anybody knows: locks over it may be as well.
+            Fact::Absent => {
+                let unread =
+                    Fact::<()>::not_read("Azure answered that the resource does not exist, and other answers name it");
+                unread_wait.get_or_insert_with(|| not_known(&format!("resource locks on {scope}"), &unread));
+            }
             unknown @ Fact::Unknown(_) => {
                 unread_wait.get_or_insert_with(|| not_known(&format!("resource locks on {scope}"), unknown));
             }
@@ -185,6 +191,20 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
         return Ok(Some(Wait { message, ..refused }));
     }
     unread_wait.map_or(Ok(None), Err)
+}
+
+/// Whether a zone or a target does not exist any more, on enough evidence.
+fn is_gone(view: &View<'_>, id: &ArmId) -> bool {
+    let azure = &view.seen.azure;
+    let zone = azure.zones.get(id).map(Fact::is_absent);
+    let elsewhere = || {
+        let mut zones = azure.zones_elsewhere.seen().into_iter().flatten();
+        zones.find(|zone| zone.id == *id).map(|zone| zone.links.is_absent())
+    };
+    let left = || azure.accounts_left.get(id).map(Fact::is_absent);
+    zone.or_else(elsewhere)
+        .or_else(left)
+        .unwrap_or_else(|| azure.targets.get(id).is_absent())
 }
 
 fn locked(id: &ArmId, lock: &LockSeen) -> Wait {

@@ -193,10 +193,10 @@ fn successor<'a, 'w>(wanted: &'a WantedEndpoints<'w>, endpoint: &EndpointSeen) -
 /// Some network asks a zone, or may. One that falls back to the public answer loses nothing with a record while everything is open.
 fn is_asked(view: &View<'_>, id: &ArmId) -> bool {
     let azure = &view.seen.azure;
-    let linked = |zone: &ZoneSeen| {
-        zone.links
-            .seen()
-            .is_none_or(|links| !links.iter().all(LinkSeen::falls_back))
+    let linked = |zone: &ZoneSeen| match &zone.links {
+        Fact::Seen(links) => !links.iter().all(LinkSeen::falls_back),
+        Fact::Absent => false,
+        Fact::Unknown(_) => true,
     };
     match azure.zones.get(id) {
         Some(Fact::Seen(zone)) => linked(zone),

@@ -5,7 +5,7 @@
 //! | what is not found | believed after |
 //! | --- | --- |
 //! | what nobody knows of | the first answer; a registry, a resource group: two, 5 s apart |
-//! | what this process saw, what status or a connection tells of | three answers, the last at least 30 s after the first |
+//! | what this process saw, what status, a connection, a list or a peering tells of | three answers, the last at least 30 s after the first |
 //! | a storage account or container registry that the registry names | three answers, the last at least 3 minutes after the first |
 //! | what this process has removed itself | the first answer |
 //!
@@ -111,6 +111,12 @@ impl Absences {
         self.all(&mut azure.subnets, any, now);
         self.all(&mut azure.virtual_networks, any, now);
         self.all(&mut azure.zones, any, now);
+        self.all(&mut azure.neighbours, true, now);
+        if let Fact::Seen(zones) = &mut azure.zones_elsewhere {
+            for zone in zones {
+                self.one(&zone.id, &mut zone.links, Some(KNOWN), now);
+            }
+        }
         self.all(&mut azure.records_by_policy, any, now);
         self.all(&mut azure.shared_storage, false, now);
     }

@@ -8,10 +8,10 @@ use futures::future::join_all;
 use serde_json::Value;
 use sreg_domain::ArmId;
 use sreg_domain::desired::{Desired, NetworkPlace};
-use sreg_domain::seen::{Fact, IgnoranceKind, ServiceEndpoints, SubnetSeen, VirtualNetworkSeen, ZoneSeen};
+use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, ServiceEndpoints, SubnetSeen, VirtualNetworkSeen, ZoneSeen};
 use tokio::time::Instant;
 
-use super::Look;
+use super::{Look, settling};
 use crate::json;
 
 /// Every network that the spec names.
@@ -81,10 +81,12 @@ fn size(prefix: &str) -> Option<usize> {
     1_usize.checked_shl(32_u32.checked_sub(bits)?)
 }
 
-/// Networks read in one visit because they may resolve through others: a hub can have hundreds of spokes.
+/// Networks read in one visit because they may resolve through others: a hub can have hundreds of spokes. Later visits read the others.
 const MOST_NEIGHBOURS: usize = 48;
-/// They change seldom and only say whom a change of names touches.
-const REMEMBERED: Duration = Duration::from_secs(600);
+/// They change seldom and only say whom a change of names touches: after that they are read again.
+const FRESH: Duration = Duration::from_secs(600);
+/// What is not read again in time, because so many others are, still counts that long.
+const KEPT_LONGEST: Duration = Duration::from_secs(3600);
 
 /// What was read of neighbours lately.
 #[derive(Debug, Default)]
@@ -93,26 +95,30 @@ pub(crate) struct Neighbours {
 }
 
 impl Neighbours {
-    fn recall(&self, id: &ArmId) -> Option<Fact<VirtualNetworkSeen>> {
+    /// What is known of a neighbour, and how old that is.
+    fn recall(&self, id: &ArmId) -> Option<(Duration, Fact<VirtualNetworkSeen>)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, fact) = known.get(id)?;
-        (at.elapsed() < REMEMBERED).then(|| fact.clone())
+        Some((at.elapsed(), fact.clone())).filter(|(age, _)| *age < KEPT_LONGEST)
     }
 
+    /// An absence is not kept: it has to be said several times.
     fn keep(&self, id: &ArmId, fact: &Fact<VirtualNetworkSeen>) {
         let lasts = match fact {
-            Fact::Seen(_) | Fact::Absent => true,
+            Fact::Seen(_) => true,
+            Fact::Absent => false,
             Fact::Unknown(why) => why.kind == IgnoranceKind::Forbidden,
         };
         if lasts {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
+            known.retain(|_, (at, _)| at.elapsed() < KEPT_LONGEST);
             known.insert(id.clone(), (Instant::now(), fact.clone()));
         }
     }
 }
 
-/// Networks that the spec does not name: those that are linked to a zone of its names, then those that are peered with any.
+/// Networks that the spec does not name: those that are linked to a zone of its names, then those that are peered with any. Each of
+/// them is in the answer; of those for which this visit had no room, that they were not read yet.
 pub(super) async fn neighbours(
     look: &Look<'_>,
     named: &BTreeMap<ArmId, Fact<VirtualNetworkSeen>>,
@@ -123,7 +129,8 @@ pub(super) async fn neighbours(
         .map(|link| link.virtual_network.clone())
         .filter(|id| !named.contains_key(id))
         .collect();
-    let mut all = read_some(look, linked.into_iter().take(MOST_NEIGHBOURS)).await;
+    let mut room = MOST_NEIGHBOURS;
+    let mut all = read_some(look, linked, &mut room).await;
     let peers_of = |facts: &BTreeMap<ArmId, Fact<VirtualNetworkSeen>>| -> BTreeSet<ArmId> {
         facts
             .values()
@@ -135,24 +142,49 @@ pub(super) async fn neighbours(
     let more: BTreeSet<ArmId> = peers
         .filter(|id| !named.contains_key(id) && !all.contains_key(id))
         .collect();
-    let room = MOST_NEIGHBOURS.saturating_sub(all.len());
-    all.extend(read_some(look, more.into_iter().take(room)).await);
+    all.extend(read_some(look, more, &mut room).await);
     all
 }
 
-async fn read_some(look: &Look<'_>, ids: impl Iterator<Item = ArmId>) -> BTreeMap<ArmId, Fact<VirtualNetworkSeen>> {
-    let read = ids.map(|id| async {
-        let fact = match look.inner.neighbours.recall(&id) {
-            Some(fact) => fact,
-            None => {
-                let fact = virtual_network(look, id.clone()).await;
-                look.inner.neighbours.keep(&id, &fact);
-                fact
+/// Reads what is not known or not fresh, so many as there is room for: first what is not known at all, then the oldest.
+async fn read_some(
+    look: &Look<'_>,
+    ids: BTreeSet<ArmId>,
+    room: &mut usize,
+) -> BTreeMap<ArmId, Fact<VirtualNetworkSeen>> {
+    let mut facts = BTreeMap::new();
+    let mut stale = Vec::new();
+    for id in ids {
+        match look.inner.neighbours.recall(&id) {
+            Some((age, fact)) => {
+                if age >= FRESH {
+                    stale.push((age, id.clone()));
+                }
+                facts.insert(id, fact);
             }
-        };
+            None => {
+                facts.insert(id.clone(), Fact::Unknown(not_read_yet(&id)));
+                stale.push((Duration::MAX, id));
+            }
+        }
+    }
+    stale.sort_by(|(a, _), (b, _)| b.cmp(a));
+    stale.truncate(*room);
+    *room = room.saturating_sub(stale.len());
+    let read = stale.into_iter().map(|(_, id)| async {
+        let fact = virtual_network(look, id.clone()).await;
+        look.inner.neighbours.keep(&id, &fact);
         (id, fact)
     });
-    join_all(read).await.into_iter().collect()
+    facts.extend(join_all(read).await);
+    facts
+}
+
+fn not_read_yet(id: &ArmId) -> Ignorance {
+    settling(
+        format!("read {id}"),
+        "so many networks are linked or peered here that the next visits read the others",
+    )
 }
 
 fn texts(body: &Value, pointer: &str) -> Vec<String> {

@@ -88,7 +88,7 @@ pub(super) async fn elsewhere(look: &Look<'_>, desired: &Desired) -> Fact<Vec<Zo
 }
 
 /// Adds the zones in which endpoints of ours hold records and that nothing else led to: an entry that the spec dropped may have stood
-/// in a subscription that it does not name any more. One that is gone has no links; what cannot be read is left out.
+/// in a subscription that it does not name any more. The links of one that is gone are `Absent`; what cannot be read is left out.
 pub(super) async fn with_those_of_endpoints(
     look: &Look<'_>,
     desired: &Desired,
@@ -106,7 +106,7 @@ pub(super) async fn with_those_of_endpoints(
     let read = written.into_iter().map(|id| async {
         match links(look, id).await {
             Ok(links) => Some(another(id.clone(), None, Fact::Seen(links))),
-            Err(error) if error.cause == Cause::Missing => Some(another(id.clone(), None, Fact::Seen(Vec::new()))),
+            Err(error) if error.cause == Cause::Missing => Some(another(id.clone(), None, Fact::Absent)),
             Err(_) => None,
         }
     });
@@ -137,14 +137,11 @@ async fn deciding_in(
 ) -> Result<Vec<ZoneSeen>, CallFailure> {
     let zones = zones_of(look, subscription, is_another).await?;
     let read = zones.into_iter().map(|(id, owner)| async {
-        let links = match links(look, &id).await {
-            Ok(links) => Fact::Seen(links),
-            Err(error) if error.cause == Cause::Missing => return None,
-            Err(error) => Fact::Unknown(error.into_ignorance()),
-        };
-        Some(another(id, owner, links))
+        // The list has it, so a "not found" is one word against another: how often it is said decides.
+        let links = links(look, &id).await.map_or_else(unseen, Fact::Seen);
+        another(id, owner, links)
     });
-    Ok(join_all(read).await.into_iter().flatten().collect())
+    Ok(join_all(read).await)
 }
 
 async fn informing_in(

@@ -1,5 +1,6 @@
 //! What the client sees of a simulated Azure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde_json::json;
 use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
 use sreg_azure::{Eyes, Patience, connect_through};
-use sreg_domain::seen::{Fact, IgnoranceKind, ObstacleKind};
+use sreg_domain::seen::{Fact, IgnoranceKind, ObstacleKind, VirtualNetworkSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Known, TargetKind};
 
 use crate::simulated::*;
@@ -285,6 +286,50 @@ async fn zones_that_cannot_be_read_are_unknown_only_where_ours_are() {
     let dns = &mut bench.desired.endpoints[0].dns;
     (dns.mode, dns.zones, dns.links) = (DnsMode::External, Default::default(), Vec::new());
     assert_eq!(seen(&bench.observe().await.zones_elsewhere), &[]);
+}
+
+/// A hub has hundreds of spokes: a visit reads some of them, says which it has not read, and the next visits read those.
+#[tokio::test]
+async fn no_peered_network_is_left_out_however_many_there_are() {
+    const SPOKES: usize = 60;
+    let bench = Bench::new();
+    let spoke = |at: usize| network(&format!("spoke-{at:02}"));
+    for at in 0..SPOKES {
+        let id = spoke(at);
+        let body = json!({"id": id.as_str(), "name": id.name(), "type": "Microsoft.Network/virtualNetworks",
+            "location": "westeurope", "properties": {"provisioningState": "Succeeded",
+            "addressSpace": {"addressPrefixes": [format!("10.77.{at}.0/24")]}}});
+        bench.simulator.put_by_hand(id.as_str(), body);
+    }
+    let hub = bench.desired.endpoints[0].virtual_network.clone();
+    let peering = |at: usize| json!({"name": spoke(at).name(), "properties": {"peeringState": "Connected", "remoteVirtualNetwork": {"id": spoke(at).as_str()}}});
+    let mut body = bench.body(&hub);
+    body["properties"]["virtualNetworkPeerings"] = (0..SPOKES).map(peering).collect();
+    bench.simulator.put_by_hand(hub.as_str(), body);
+    let first = bench.observe().await.neighbours;
+    let known = |neighbours: &BTreeMap<ArmId, Fact<VirtualNetworkSeen>>| {
+        (0..SPOKES)
+            .filter(|at| neighbours[&spoke(*at)].seen().is_some())
+            .count()
+    };
+    assert!((40..SPOKES).contains(&known(&first)), "{}", known(&first));
+    let unread = (0..SPOKES).filter(|at| first[&spoke(*at)].ignorance().is_some());
+    assert_eq!(unread.count(), SPOKES - known(&first));
+    assert_eq!(known(&bench.observe().await.neighbours), SPOKES);
+}
+
+/// The list has the zone: one "not found" for its links takes no network's answers away.
+#[tokio::test]
+async fn links_that_are_said_not_to_be_there_are_told_as_that_and_not_as_none() {
+    let bench = Bench::new();
+    let links = format!("{}/virtualNetworkLinks", sandbox_zone());
+    let gone = status(404, "ResourceNotFound", None);
+    bench.simulator.inject(fault("GET", &links, gone));
+    let azure = bench.observe().await;
+    let [zone] = &seen(&azure.zones_elsewhere)[..] else {
+        panic!("{:?}", azure.zones_elsewhere)
+    };
+    assert!(zone.links.is_absent(), "{:?}", zone.links);
 }
 
 #[tokio::test]

@@ -69,6 +69,8 @@ pub enum WaitReason {
     AgentSilent,
     /// A vantage point's agent lives and can judge no path, for so long that it will not pass.
     VantagePointBlindStalled,
+    /// Azure shows DNS servers for a network that no agent can ask.
+    DnsServersNotUnderstoodStalled,
     /// A proof round is open.
     ProofPending,
     /// A required path fails.

@@ -186,6 +186,11 @@ impl WaitReason {
                 "A vantage point's agent lives, and its own way out is broken: it can judge no path.",
                 "Repair its proxy or resolver (`kubectl get vantagepoint NAME -o yaml`); `kubectl get connectivityprobes -A -o yaml` shows what it sees.",
             ).stalled().early(),
+            DnsServersNotUnderstoodStalled => row(
+                (Actor::User, 14, As(State::Stalled), After(60)),
+                "Azure shows DNS servers for a client network that no agent can ask: one that is no address, or more than twenty.",
+                "Correct them: `az network vnet update --ids ID --dns-servers ADDRESS …`.",
+            ).stalled().early(),
             ProofPending => row(
                 (Actor::Agent, 23, As(State::Proving), ProbeInterval),
                 "A proof round is open.",

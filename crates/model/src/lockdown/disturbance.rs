@@ -134,8 +134,8 @@ pub const ALL: &[Disturbance] = &[
     Disturbance::Delete,
 ];
 
-/// What the claim tag says where another cluster's object holds the registry.
-const ANOTHERS_MARK: &str = "0123456789abcdef/ml-platform/contoso-models/99999999-2222-3333-4444-555555555555";
+/// Another cluster's object, as the claim tag names it.
+const ANOTHER: &str = "0123456789abcdef/ml-platform/contoso-models/99999999-2222-3333-4444-555555555555";
 
 /// Who was kept out by another's claim gets it back.
 pub(crate) fn give_back(world: &mut World) {
@@ -241,7 +241,10 @@ impl Lockdown {
             Disturbance::NewReplica => state.world_mut().suffer(Blow::NewReplica),
             Disturbance::WipeTags => state.world_mut().suffer(Blow::WipeTags),
             Disturbance::TakeGrants => state.world_mut().regrant(Some(Grants::default())),
-            Disturbance::ClaimInAzure => state.world_mut().tag_claim(Some(ANOTHERS_MARK)),
+            Disturbance::ClaimInAzure => {
+                let mark = state.world.mark_of(ANOTHER);
+                state.world_mut().tag_claim(Some(&mark));
+            }
             Disturbance::ClaimInCluster => state.world_mut().claimed_by("others/models"),
             Disturbance::CopyTag => state.world_mut().copy_our_tag(),
             Disturbance::Delete => {

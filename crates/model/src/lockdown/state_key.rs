@@ -183,7 +183,7 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         addresses: _,
         nasty: _,
         locks: _,
-        unread_locks: _,
+        locks_answer: _,
         dns_policies: _,
         undeletable: _,
         journal: _,

@@ -63,7 +63,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             let names_us = |found: ClaimMark| found.has_name_of(&desired.claim_mark());
             let held = azure
                 .registry_details()
-                .and_then(|r| ClaimMark::of(&r.tags))
+                .and_then(|r| ClaimMark::of(&desired.registry, &r.tags))
                 .is_some_and(names_us);
             let goes = removed.is_empty() || (*removed == [CLAIM_TAG] && held && seen.object.deleting);
             let keys = tags.iter().all(|(key, value)| is_ours(key, value)) && goes;

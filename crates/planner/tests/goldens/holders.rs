@@ -9,9 +9,10 @@ use crate::worlds::*;
 const ANOTHER: &str =
     "0c0c0c0c-0000-4000-8000-000000000002/ml-platform/contoso-models/22222222-2222-3333-4444-555555555555";
 
-/// The registry's claim tag says something else.
-fn tagged(mut world: World, says: Option<&str>) -> World {
-    world.tag_claim(says);
+/// The registry's claim tag names another object, or none.
+fn tagged(mut world: World, by: Option<&str>) -> World {
+    let mark = by.map(|object| world.mark_of(object));
+    world.tag_claim(mark.as_deref());
     world
 }
 

@@ -47,6 +47,13 @@ pub fn cases() -> Vec<Case> {
             world.until("Stalled", 40);
             world
         }),
+        ("dns_servers_that_nobody_can_ask_are_for_people", || {
+            let mut world = gated(|_| {});
+            if let Some(Fact::Seen(spoke)) = world.seen.azure.virtual_networks.get_mut(&vnet("spoke")) {
+                spoke.dns_servers = vec!["10.0.0.4".into(), "dc-1.corp.example".into()];
+            }
+            world
+        }),
         ("a_host_that_no_endpoint_carries_is_named", || {
             let mut world = gated(|_| {});
             world.seen.azure.discovery = Fact::Seen(vec![

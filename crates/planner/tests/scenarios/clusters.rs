@@ -184,6 +184,22 @@ fn a_claim_tag_that_is_wiped_is_put_back_and_one_that_nobody_wrote_is_nobodys() 
     }
 }
 
+/// A job that copies tags from one registry to others, or a template that was exported with them.
+#[test]
+fn a_mark_that_was_copied_from_another_registry_keeps_nobody_from_an_emergency_and_is_written_over() {
+    let mut world = locked();
+    let object = "others/models/99999999-2222-3333-4444-555555555555";
+    world.tag_claim(Some(&format!("{OTHER}/{object}/0a1b2c3d")));
+    world.break_glass(60);
+    world.visit();
+    world.visit();
+    assert!(world.all_open(), "{}", world.message());
+    world.pass(Duration::from_secs(3700));
+    world.settle(60);
+    assert!(tag(&world).is_some_and(|tag| tag.starts_with(CLUSTER)));
+    assert_eq!(world.state(), "Locked", "{}", world.message());
+}
+
 #[test]
 fn an_emergency_waits_for_no_tag_where_this_object_locked() {
     let mut world = locked();
@@ -338,9 +354,8 @@ fn who_lost_a_registry_gets_nothing_back_by_a_wiped_tag_but_by_its_name_in_it() 
 fn a_locked_registry_that_is_taken_over_is_called_locked_only_once_it_was_looked_at() {
     let mut world = locked();
     world.suffer(scramble::Blow::EraseStatus);
-    world.tag_claim(Some(&format!(
-        "{OTHER}/others/models/99999999-2222-3333-4444-555555555555"
-    )));
+    let other = world.mark_of(&format!("{OTHER}/others/models/99999999-2222-3333-4444-555555555555"));
+    world.tag_claim(Some(&other));
     let (plan, _) = world.visit();
     assert_eq!(azure_writes(&plan).len(), 1, "{}", sreg_planner::render(&plan));
     assert_eq!(world.state(), "Progressing");

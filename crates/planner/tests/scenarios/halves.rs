@@ -106,6 +106,37 @@ fn a_lock_on_what_it_is_connected_to_keeps_an_endpoint_whole() {
     );
 }
 
+/// Azure answers "not found" now and then for what is there: a lock may be there as well.
+#[test]
+fn nothing_is_removed_while_the_locks_of_what_is_there_are_said_not_to_be_found() {
+    let mut world = open();
+    let endpoint = world.seen.azure.endpoints.keys().next().unwrap().to_string();
+    world.locks = vec![lock_on(&endpoint, "CanNotDelete")];
+    world.locks_answer = Some(Fact::Absent);
+    world.delete();
+    for _ in 0..12 {
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    assert_eq!(whole_and_half(&world), whole_and_half(&open()), "{:#?}", world.journal);
+    world.locks_answer = None;
+    let told = ends(&mut world);
+    assert_eq!(whole_and_half(&world), (1, 0), "{:#?}", world.journal);
+    let command = format!("az lock delete --ids {}", world.locks[0].id);
+    assert!(told.iter().any(|m| m.contains(&command)), "{told:#?}");
+}
+
+/// What is gone has no locks, and keeps nothing from being removed.
+#[test]
+fn endpoints_go_although_a_zone_of_theirs_is_gone() {
+    let mut world = open();
+    let zone = world.seen.azure.zones.keys().next().unwrap().clone();
+    world.seen.azure.zones.insert(zone, Fact::Absent);
+    world.delete();
+    ends(&mut world);
+    assert_eq!(whole_and_half(&world), (0, 0), "{:#?}", world.journal);
+}
+
 fn leading_to(world: &World, target: &sreg_domain::ArmId) -> std::collections::BTreeSet<sreg_domain::ArmId> {
     let standing = world.seen.azure.endpoints.iter();
     let there = standing.filter(|(_, fact)| fact.seen().is_some_and(|e| e.target.as_ref() == Some(target)));

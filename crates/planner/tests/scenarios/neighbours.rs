@@ -95,6 +95,36 @@ fn a_peered_network_that_may_not_be_read_is_named_as_perhaps_touched() {
     assert!(told.contains("perhaps lab (peered with hub"), "{told}");
 }
 
+/// Spokes ask domain controllers in a network of their own, which forward to the hub (cloud-adoption-framework#1009).
+#[test]
+fn networks_that_ask_servers_which_ask_the_hub_are_named_too() {
+    let mut world = World::everyday();
+    held(&mut world);
+    for (name, prefix, servers, peers) in [
+        ("identity", "10.160.0.0/16", "10.0.0.4", &["hub", "shop"][..]),
+        ("shop", "10.170.0.0/16", "10.160.0.4", &["identity"]),
+        ("plant", "10.180.0.0/16", "192.0.2.53", &["hub"]),
+    ] {
+        let mut network = lab(&[servers]);
+        network.id = vnet(name);
+        network.address_space = vec![prefix.into()];
+        network.peers = peers.iter().map(|peer| vnet(peer)).collect();
+        world.seen.azure.neighbours.insert(vnet(name), Fact::Seen(network));
+        peer(&mut world, "hub", name);
+    }
+    for _ in 0..6 {
+        world.visit();
+    }
+    let told = summary(&world);
+    for part in [
+        "identity (its DNS servers stand in hub)",
+        "shop (its DNS servers stand in identity)",
+        "perhaps plant (peered with hub, its DNS servers stand in no network that is known",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
 #[test]
 fn nobody_approves_while_a_peered_network_does_not_answer() {
     let world = beside_a_lab(unknown(IgnoranceKind::Throttled));

@@ -156,14 +156,14 @@ fn a_lock_that_is_set_while_locked_is_told_with_the_command_and_an_emergency_ope
 #[test]
 fn locks_that_cannot_be_read_hold_the_lock_name_the_right_and_void_none_that_holds() {
     let forbidden = |world: &mut World, kind: IgnoranceKind| {
-        world.unread_locks = Some(sreg_domain::seen::Ignorance {
+        world.locks_answer = Some(Fact::Unknown(sreg_domain::seen::Ignorance {
             attempt: format!("list locks of {REGISTRY}"),
             kind,
             message: "does not have authorization to perform action 'Microsoft.Authorization/locks/read'".into(),
             code: Some("AuthorizationFailed".into()),
             correlation_id: None,
             retry_after: None,
-        });
+        }));
     };
     for kind in [IgnoranceKind::Forbidden, IgnoranceKind::Unreachable] {
         let mut world = World::everyday();

@@ -115,7 +115,7 @@ impl Standing {
                 silent_dns_servers: attempt
                     .silent_servers
                     .iter()
-                    .take(16)
+                    .take(20)
                     .map(|server| words(server, 64).into_owned())
                     .collect(),
                 successes,
