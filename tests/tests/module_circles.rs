@@ -65,7 +65,6 @@ planner::release → planner::teardown: to be removed: `lasts` and `PATIENCE` ap
 planner::lint::proof → planner::lint::ownership: to be removed: `endpoint_of` belongs into `lint.rs`
 planner::lint::proof → planner::lint::people: to be removed: `lint.rs` can ask both, or keep `closedness` and `shared`
 planner::lint::proof → planner::lint::way_back: to be removed: as for `people`
-runtime::grants → runtime::act: to be removed: `tell` writes a status for anybody, and stands above `act`
 ";
 
 /// Which modules side by side refer to each other, and where.

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sreg_api::probe::ConnectivityProbeSpec;
 use sreg_api::registry::ResolutionPolicy;
-use sreg_api::{BreakGlassStatus, ChangeApprovalStatus};
 
 use crate::call_failure::CallFailure;
 use crate::digest::Digest;
@@ -75,12 +74,7 @@ impl Action {
     pub fn only_tells(&self) -> bool {
         matches!(
             self,
-            Action::Cluster(
-                ClusterAction::TellBreakGlass { .. }
-                    | ClusterAction::TellApproval { .. }
-                    | ClusterAction::MarkProbe { .. }
-                    | ClusterAction::PublishDns { .. }
-            )
+            Action::Cluster(ClusterAction::MarkProbe { .. } | ClusterAction::PublishDns { .. })
         )
     }
 }
@@ -146,28 +140,6 @@ pub enum ClusterAction {
     DeletePublishedDns {
         /// Name of the ConfigMap.
         config_map: String,
-    },
-    /// Write the status of a BreakGlass: it tells people, and nothing depends on it.
-    TellBreakGlass {
-        /// Namespace.
-        namespace: String,
-        /// Name.
-        name: String,
-        /// Uid: a successor of the same name is another one.
-        uid: String,
-        /// The whole status.
-        status: BreakGlassStatus,
-    },
-    /// Write the status of a ChangeApproval: it tells people, and nothing depends on it.
-    TellApproval {
-        /// Namespace.
-        namespace: String,
-        /// Name.
-        name: String,
-        /// Uid: a successor of the same name is another one.
-        uid: String,
-        /// The whole status.
-        status: ChangeApprovalStatus,
     },
     /// Mark a probe whose agent does not report, or take that mark away: it tells people, and nothing depends on it.
     MarkProbe {

@@ -53,9 +53,6 @@ impl fmt::Display for ClusterAction {
                 "ask all agents to prove their paths anew ({} ConnectivityProbes)",
                 probes.len()
             ),
-            ClusterAction::TellBreakGlass { namespace, name, .. } => {
-                write!(f, "write the status of BreakGlass {namespace}/{name}")
-            }
             ClusterAction::PublishDns { config_map, data } if data.is_empty() => {
                 write!(f, "delete what DNS must answer (ConfigMap {config_map})")
             }
@@ -64,9 +61,6 @@ impl fmt::Display for ClusterAction {
             }
             ClusterAction::PublishDns { config_map, .. } => {
                 write!(f, "publish what DNS must answer (ConfigMap {config_map})")
-            }
-            ClusterAction::TellApproval { namespace, name, .. } => {
-                write!(f, "write the status of ChangeApproval {namespace}/{name}")
             }
             ClusterAction::MarkProbe {
                 namespace,

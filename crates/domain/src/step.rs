@@ -79,10 +79,6 @@ pub enum StepKind {
     PublishDns,
     /// Deletes that.
     DeletePublishedDns,
-    /// Writes the status of a BreakGlass.
-    TellBreakGlass,
-    /// Writes the status of a ChangeApproval.
-    TellApproval,
     /// One of another version: its subject is the whole name, so that what is recorded of it is not lost.
     Other,
 }

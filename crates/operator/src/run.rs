@@ -14,7 +14,7 @@ use sreg_runtime::health::{Gate, Health, HealthServer};
 use sreg_runtime::leadership::{AlwaysHeld, Election, LeadershipFence, LeaseSettings};
 use sreg_runtime::metrics::Metrics;
 use sreg_runtime::record::{PassRecorder, RecordSettings};
-use sreg_runtime::{Context, ControllerSettings, controller};
+use sreg_runtime::{Context, ControllerSettings, controllers};
 use sreg_settings::CLIENT_SECRET_VARIABLE;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,15 +23,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::RunArgs;
 use crate::process;
-
-/// What the operator reads and writes.
-const KINDS: [&str; 5] = [
-    "secureregistries",
-    "vantagepoints",
-    "connectivityprobes",
-    "breakglasses",
-    "changeapprovals",
-];
 
 /// How long fetching the first token may take, and the pause before the next attempt.
 const TOKEN_DEADLINE: Duration = Duration::from_secs(20);
@@ -126,7 +117,7 @@ impl Operator {
     async fn work(&self) -> Result<()> {
         let proving = self.prove_credential();
         let working = async {
-            if !process::kinds_served(&self.client, &KINDS, &self.health, &self.shutdown).await {
+            if !process::kinds_served(&self.client, &controllers::KINDS, &self.health, &self.shutdown).await {
                 return Ok(());
             }
             let Some(cluster) = self.cluster().await else {
@@ -234,7 +225,7 @@ impl Operator {
         let stop_agent = CancellationToken::new();
         let mut agent = AbortOnDropHandle::new(self.embedded_agent(&stop_agent));
         let led = tokio::select! {
-            led = controller::run(context, self.shutdown.clone()) => led.context("reconcile"),
+            led = controllers::run(context, self.shutdown.clone()) => led.context("reconcile"),
             ended = &mut agent => return ended.context("run the embedded vantage point")?,
         };
         self.metrics.leader(false);

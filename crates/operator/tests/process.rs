@@ -121,7 +121,7 @@ async fn works(plane: &ControlPlane, address: &str) -> Result<()> {
         let (_, metrics) = get(address, "/metrics").await?;
         let mut passes = metrics
             .lines()
-            .filter(|line| line.starts_with("secureregistry_passes_total"));
+            .filter(|line| line.starts_with("secureregistry_passes_total{controller=\"secureregistries\""));
         ensure!(passes.any(|line| !line.ends_with(" 0")), "none yet");
         Ok(())
     })

@@ -112,18 +112,6 @@ impl World {
                     age: std::time::Duration::ZERO,
                 });
             }
-            ClusterAction::TellBreakGlass { uid, status, .. } => {
-                if let Fact::Seen(all) = &mut cluster.break_glasses {
-                    let told = all.iter_mut().filter(|b| b.uid == *uid);
-                    told.for_each(|b| b.status = Some(status.clone()));
-                }
-            }
-            ClusterAction::TellApproval { name, uid, status, .. } => {
-                if let Fact::Seen(all) = &mut cluster.approvals {
-                    let told = all.iter_mut().filter(|a| a.uid == *uid && a.name == *name);
-                    told.for_each(|a| a.status = Some(status.clone()));
-                }
-            }
             ClusterAction::MarkProbe { name, silent_since, .. } => {
                 for fact in cluster.probes.values_mut() {
                     if let Fact::Seen(probe) = fact

@@ -110,7 +110,7 @@ impl World {
                 change,
                 digest,
                 approved_by: "joe".into(),
-                uid: "uid".into(),
+                uid: format!("uid-{}", asked.digest),
                 status: None,
             });
         }

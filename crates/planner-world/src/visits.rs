@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use sreg_domain::seen::{AzureSeen, LockSeen};
 use sreg_domain::{ArmId, Fact, Outcome, Seen, TargetKind};
 use sreg_planner::plan::WaitReason;
-use sreg_planner::{Plan, Report, ReportInput, is_held_elsewhere, is_left_to_open, lint, may_open, plan, report};
+use sreg_planner::{
+    Decided, Plan, Report, ReportInput, is_held_elsewhere, is_left_to_open, lint, may_open, plan, report,
+};
 
 use super::{OfKnownKind as _, World, advice, nasty, words};
 
@@ -121,6 +123,7 @@ impl World {
         let outcome = self.carry_out(&plan);
         let report = before.report(&plan, &outcome);
         self.seen.object.status = report.status.clone();
+        self.tell(&report.decided);
         self.seen.memory.attempts = report.attempts.clone();
         let lost_for = self.seen.memory.lost_for.unwrap_or_default();
         self.seen.memory.lost_for = plan.assessment.path_is_lost.then_some(lost_for);
@@ -129,6 +132,20 @@ impl World {
         self.unread.clear();
         self.answer();
         (plan, report)
+    }
+
+    /// What a visit decided is written into the statuses of those that it is about.
+    pub fn tell(&mut self, decided: &Decided) {
+        if let Fact::Seen(all) = &mut self.seen.cluster.break_glasses {
+            for glass in all {
+                glass.status = decided.break_glasses.get(&glass.uid).cloned().or(glass.status.take());
+            }
+        }
+        if let Fact::Seen(all) = &mut self.seen.cluster.approvals {
+            for approval in all {
+                approval.status = decided.approvals.get(&approval.uid).cloned().or(approval.status.take());
+            }
+        }
     }
 
     /// The process dies after the plan's writes and before its report: another one comes, which remembers nothing.

@@ -9,40 +9,44 @@
 //! | what it names was done | Used; the one of a lock goes on counting for a lock that comes back |
 //! | something else would be done now | Void |
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::names::ANNOTATION_SPEC_EDITED_BY;
 use sreg_api::{ChangeApprovalPhase, ChangeApprovalStatus, ChangeKind};
+use sreg_domain::Digest;
 use sreg_domain::last_report::UsedApproval;
 use sreg_domain::seen::ApprovalSeen;
-use sreg_domain::{ClusterAction, Digest, Fact, StepKind};
 
 use crate::break_glass::{self, Standing, why_no_registry};
 use crate::conditions::{truncate, whole_seconds};
-use crate::draft::{Draft, cluster_step};
+use crate::draft::Draft;
 use crate::gates::{approved, needs_approval};
-use crate::plan::{Assessment, Finding, FindingReason, Step, Wait, WaitReason};
+use crate::plan::{Assessment, Finding, FindingReason, Wait, WaitReason};
 use crate::view::View;
 use crate::{never_locked, obstacles, opening};
 
 const LONGEST_MESSAGE: usize = 1024;
 
-/// Steps for those whose status says something else than what is true.
-pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait], findings: &[Finding]) -> Vec<Step> {
-    let Fact::Seen(all) = &view.seen.cluster.approvals else {
-        return Vec::new();
-    };
+/// The status of each, by uid; what it says already where nothing new is known.
+pub(crate) fn statuses(
+    view: &View<'_>,
+    assessment: &Assessment,
+    waits: &[Wait],
+    findings: &[Finding],
+) -> BTreeMap<String, ChangeApprovalStatus> {
     // Of these little is judged: what was told stays.
     if view.seen.object.deleting || !view.desired.is_valid() {
-        return Vec::new();
+        return BTreeMap::new();
     }
     let listed = is_listed(waits, findings);
-    let told = |approval: &ApprovalSeen| {
+    let decided = |approval: &ApprovalSeen| {
         let judged = || match approval.change {
             ChangeKind::Lockdown => of_lockdown(view, assessment, listed, approval),
             ChangeKind::NameChanges => of_name_changes(view, assessment, waits, approval),
             ChangeKind::Opening => of_opening(view, approval),
         };
-        let status = match uncounted(view, approval) {
+        match uncounted(view, approval) {
             Some(why) => {
                 let phase = match used(view, approval) {
                     Some(_) => ChangeApprovalPhase::Used,
@@ -51,20 +55,23 @@ pub(crate) fn tell(view: &View<'_>, assessment: &Assessment, waits: &[Wait], fin
                 say(view, approval, phase, format!("does not count: {why}"))
             }
             None => judged(),
-        }?;
-        (approval.status.as_ref() != Some(&status)).then(|| step(&view.desired.object.namespace, approval, status))
+        }
     };
-    all.iter().filter_map(told).collect()
+    let all = view.seen.cluster.approvals.seen().into_iter().flatten();
+    all.filter_map(|approval| {
+        let status = decided(approval).or_else(|| approval.status.clone())?;
+        Some((approval.uid.clone(), status))
+    })
+    .collect()
 }
 
-/// What an approval is told whose `SecureRegistry` does not exist, or names no registry (`violation`). `None`: it says that already,
-/// or what it says stays true.
-pub fn tell_approval_without_registry(
+/// The status of an approval whose `SecureRegistry` does not exist, or names no registry (`violation`). `None`: what it says stays.
+pub fn approval_without_registry(
     namespace: &str,
     approval: &ApprovalSeen,
     registry: &str,
     violation: Option<&str>,
-) -> Option<Step> {
+) -> Option<ChangeApprovalStatus> {
     let stays = approval
         .status
         .as_ref()
@@ -73,24 +80,11 @@ pub fn tell_approval_without_registry(
         return None;
     }
     let why = why_no_registry(namespace, registry, violation);
-    let status = ChangeApprovalStatus {
+    Some(ChangeApprovalStatus {
         phase: ChangeApprovalPhase::Pending,
         used_at: None,
         message: truncate(&format!("approves nothing: {why}"), LONGEST_MESSAGE),
-    };
-    (approval.status.as_ref() != Some(&status)).then(|| step(namespace, approval, status))
-}
-
-fn step(namespace: &str, approval: &ApprovalSeen, status: ChangeApprovalStatus) -> Step {
-    cluster_step(
-        StepKind::TellApproval.on(&approval.name),
-        ClusterAction::TellApproval {
-            namespace: namespace.to_owned(),
-            name: approval.name.clone(),
-            uid: approval.uid.clone(),
-            status,
-        },
-    )
+    })
 }
 
 /// When an approval was used, as status remembers.

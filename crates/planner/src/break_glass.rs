@@ -15,8 +15,8 @@ use crate::view::View;
 
 mod status;
 
-pub use status::tell_without_registry;
-pub(crate) use status::{no_effect, nobody_may_open, tell, up_to_people, why_no_registry};
+pub use status::{break_glass_without_registry, end_without_registry};
+pub(crate) use status::{no_effect, nobody_may_open, statuses, up_to_people, why_no_registry};
 
 /// How emergencies stand.
 #[derive(Debug, Clone, PartialEq)]

@@ -460,7 +460,7 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
     } else {
         SOON
     };
-    add_telling(view, &mut waves, &assessment, &draft);
+    add_telling(view, &mut waves);
     Plan {
         waves,
         waits: draft.waits,
@@ -471,17 +471,13 @@ fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut asse
     }
 }
 
-/// Break-glasses and approvals are told how they stand, and whoever runs external DNS what to answer, last, so that this holds
-/// nothing up; in a teardown the finalizer goes last. Closing
-/// writes stand alone: what is to be told then is told a visit later.
-fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>, assessment: &Assessment, draft: &Draft) {
+/// Whoever runs external DNS is told what to answer, and a probe that its agent is silent, last, so that this holds nothing up; in a
+/// teardown the finalizer goes last. Closing writes stand alone: what is to be told then is told a visit later.
+fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>) {
     if waves.iter().flatten().any(|step| step.action.closes()) {
         return;
     }
-    let mut telling = break_glass::tell(view, &draft.waits, &draft.findings);
-    telling.extend(approvals::tell(view, assessment, &draft.waits, &draft.findings));
-    telling.extend(published::step(view));
-    telling.extend(silence::tell(view));
+    let telling: Vec<Step> = published::step(view).into_iter().chain(silence::tell(view)).collect();
     if telling.is_empty() {
         return;
     }

@@ -64,8 +64,8 @@ mod teardown;
 mod view;
 mod window;
 
-pub use approvals::tell_approval_without_registry;
-pub use break_glass::tell_without_registry;
+pub use approvals::approval_without_registry;
+pub use break_glass::{break_glass_without_registry, end_without_registry};
 pub use claims::is_held_elsewhere;
 pub use compose::{as_far_as_the_lint_lets, plan};
 pub use grant_report::grant_conditions;
@@ -77,7 +77,7 @@ pub use plan::{Assessment, Finding, Plan, Step, Wait};
 pub use published::{DnsTexts, dns_texts};
 pub use recording::Recording;
 pub use render::render;
-pub use report::{EventNote, Gauges, Report, ReportInput, report, report_invalid};
+pub use report::{Decided, EventNote, Gauges, Report, ReportInput, report, report_invalid};
 pub use validate::{
     Floors, FoundGrant, NamesThere, PlanSettings, Violation, grant_violations, grants_serving, validate, what_remains,
 };

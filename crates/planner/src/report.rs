@@ -11,11 +11,11 @@ use sreg_api::SecureRegistry;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::registry::DeletionPolicy;
 use sreg_api::status::{BreakGlassUse, SecureRegistryStatus};
+use sreg_api::{BreakGlassStatus, ChangeApprovalStatus};
 use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::Attempts;
 use sreg_domain::{Action, CallFailure, Desired, Outcome, Seen, StepId, TargetKind};
 
-use crate::attempts;
 use crate::break_glass::{self, Standing};
 use crate::conditions::{self as condition_merge, Draft, Truth, whole_seconds};
 use crate::evidence::first_failure;
@@ -23,6 +23,7 @@ use crate::plan::{Actor, FindingReason, Plan, Wait, WaitReason};
 use crate::state;
 use crate::validate::Violation;
 use crate::view::{View, in_azures_words};
+use crate::{approvals, attempts};
 
 mod conditions;
 mod cut_off;
@@ -67,6 +68,18 @@ pub struct Report {
     pub gauges: Gauges,
     /// What this process remembers of its writes until the next visit.
     pub attempts: Attempts,
+    /// How those stand that name this object.
+    pub decided: Decided,
+}
+
+/// The statuses that a visit decided for the objects that name its own, by uid. They are written apart from it, by whoever watches
+/// those objects: nothing waits for them. One that is missing keeps what it says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Decided {
+    /// Of BreakGlasses.
+    pub break_glasses: BTreeMap<String, BreakGlassStatus>,
+    /// Of ChangeApprovals.
+    pub approvals: BTreeMap<String, ChangeApprovalStatus>,
 }
 
 /// One event.
@@ -144,6 +157,10 @@ pub fn report(input: ReportInput<'_>) -> Report {
         events,
         requeue: patient(requeue(plan, outcome, &attempts, now), &status, now),
         gauges: gauges(&view, plan, verdict.state, &emergencies),
+        decided: Decided {
+            break_glasses: break_glass::statuses(&view, &plan.waits, &plan.findings),
+            approvals: approvals::statuses(&view, &plan.assessment, &plan.waits, &plan.findings),
+        },
         attempts,
         status,
     }
@@ -484,6 +501,7 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
         requeue: Duration::from_secs(600),
         gauges: gauges_of_old(&former, now),
         attempts: Attempts::default(),
+        decided: Decided::default(),
     }
 }
 

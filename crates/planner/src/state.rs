@@ -198,10 +198,8 @@ fn by_write(action: &Action) -> Option<(u8, State)> {
             ClusterAction::AddFinalizer
             | ClusterAction::DeleteSnapshot { .. }
             | ClusterAction::ApplyProbe(_)
-            | ClusterAction::TellBreakGlass { .. }
             | ClusterAction::PublishDns { .. }
             | ClusterAction::DeletePublishedDns { .. }
-            | ClusterAction::TellApproval { .. }
             | ClusterAction::MarkProbe { .. }
             | ClusterAction::DeleteProbe { .. },
         ) => None,

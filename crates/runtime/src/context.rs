@@ -1,5 +1,5 @@
 //! What every pass needs: clients, settings, memory and the clock. Made once by whoever composes the process; the tests put
-//! other Eyes, Hands, leadership and clock in.
+//! other Eyes, Hands, leadership and clock in. What only writes to the cluster takes a [`ClusterWriter`] out of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use sreg_azure::{Eyes, Hands};
 use sreg_planner::PlanSettings;
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
+use crate::decisions::Decisions;
 use crate::leadership::LeadershipFence;
-use crate::memory::Memories;
+use crate::memory::{Memories, ObjectKey};
 use crate::metrics::Metrics;
 use crate::record::PassRecorder;
 use crate::turns::Turns;
+use crate::writer::ClusterWriter;
 
 /// Name that our events are reported under.
 pub const REPORTER: &str = "secure-registry-operator";
@@ -97,10 +98,10 @@ pub struct Context {
     pub recorder: Recorder,
     /// What this process remembers.
     pub memories: Memories,
-    /// Failures in a row, per object.
-    pub backoff: Backoff,
-    /// Whose pass comes next.
+    /// Which pass over a `SecureRegistry` comes next.
     pub turns: Turns,
+    /// What those passes decided of BreakGlasses and ChangeApprovals.
+    pub(crate) decisions: Decisions,
     /// Writes down what the passes over one object saw.
     pub pass_recorder: Option<PassRecorder>,
 }
@@ -132,19 +133,23 @@ impl Context {
             settings,
             clock: Clock::system(),
             memories: Memories::default(),
-            backoff: Backoff::default(),
+            decisions: Decisions::default(),
             pass_recorder: None,
         }
     }
 
-    /// An object is gone: nothing about it is kept.
-    pub fn forget(&self, uid: &str) {
-        if let Some(key) = self.memories.key_of(uid) {
-            self.metrics.forget(&key);
-            self.turns.forget(&key);
-        }
+    /// What writes to the cluster.
+    pub fn writer(&self) -> ClusterWriter {
+        let deadlines = (self.settings.read_deadline, self.settings.write_deadline);
+        ClusterWriter::new(self.client.clone(), Arc::clone(&self.leadership), deadlines)
+    }
+
+    /// A `SecureRegistry` is gone: nothing about it is kept, and those that name it hear of it.
+    pub fn forget(&self, uid: &str, key: &ObjectKey) {
+        self.metrics.forget(key);
+        self.turns.forget(key);
         self.memories.forget(uid);
-        self.backoff.forget(uid);
+        self.decisions.forget(uid, key);
     }
 
     /// The same with another clock.

@@ -4,12 +4,10 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
-use sreg_api::SecureRegistry;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::outside;
-use sreg_planner::Report;
+use sreg_planner::EventNote;
 
-use crate::act::time_for_a_write;
 use crate::context::Context;
 
 /// Longest note that the API takes, in bytes.
@@ -17,10 +15,14 @@ const LONGEST_NOTE: usize = 1024;
 /// Longest reason and action.
 const LONGEST_WORD: usize = 128;
 
-/// Publishes all events of a report.
-pub(crate) async fn publish(context: &Context, object: &ObjectRef, report: &Report) {
-    let regarding = regarding(object);
-    for transition in &report.events {
+/// Publishes events about an object of this kind.
+pub(crate) async fn publish<K: Resource<DynamicType = ()>>(
+    context: &Context,
+    object: &ObjectRef,
+    events: &[EventNote],
+) {
+    let regarding = regarding::<K>(object);
+    for transition in events {
         let event = Event {
             type_: if transition.warning {
                 EventType::Warning
@@ -32,7 +34,9 @@ pub(crate) async fn publish(context: &Context, object: &ObjectRef, report: &Repo
             note: Some(cut(&transition.note, LONGEST_NOTE)),
             secondary: None,
         };
-        let Ok(limit) = time_for_a_write(context) else { return };
+        let Ok(limit) = context.writer().time_for_a_write() else {
+            return;
+        };
         // The shared recorder counts events of one reason together and keeps the first one's note.
         let recorder = if transition.alone {
             Recorder::new(context.client.clone(), context.reporter.clone())
@@ -47,10 +51,10 @@ pub(crate) async fn publish(context: &Context, object: &ObjectRef, report: &Repo
     }
 }
 
-fn regarding(object: &ObjectRef) -> ObjectReference {
+fn regarding<K: Resource<DynamicType = ()>>(object: &ObjectRef) -> ObjectReference {
     ObjectReference {
-        api_version: Some(SecureRegistry::api_version(&()).into_owned()),
-        kind: Some(SecureRegistry::kind(&()).into_owned()),
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
         namespace: Some(object.namespace.clone()),
         name: Some(object.name.clone()),
         uid: Some(object.uid.clone()),

@@ -23,9 +23,12 @@ use sreg_planner::{FoundGrant, NamesThere, grant_conditions, grants_serving};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{Unwritten, read, tell as tell_status};
 use crate::context::Context;
+use crate::controller::{Pass, PassError, Passes};
+use crate::memory::ObjectKey;
+use crate::metrics::PassResult;
 use crate::paging;
+use crate::writer::{StatusOf, Unwritten};
 
 fn api(context: &Context) -> Api<DynamicObject> {
     Api::all_with(context.client.clone(), &ApiResource::erase::<RegistryGrant>(&()))
@@ -59,13 +62,13 @@ async fn listed(context: &Context) -> Result<Vec<DynamicObject>, CallFailure> {
             answer => answer.map(|list| list.items),
         }
     };
-    read(context, "list registrygrants", list).await
+    context.writer().read("list registrygrants", list).await
 }
 
 async fn labels_of(context: &Context, namespace: &str) -> Result<BTreeMap<String, String>, CallFailure> {
     let api: Api<Namespace> = Api::all(context.client.clone());
     let attempt = format!("read Namespace {namespace}");
-    let found = read(context, &attempt, api.get_metadata_opt(namespace)).await?;
+    let found = context.writer().read(&attempt, api.get_metadata_opt(namespace)).await?;
     Ok(found.and_then(|found| found.metadata.labels).unwrap_or_default())
 }
 
@@ -76,8 +79,13 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// Namespaces and VantagePoints come and go: whom a grant serves is looked at again so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
-/// Tells every grant how it is understood, whenever one changes, until `shutdown`. Only the leader may call it.
-pub(crate) async fn tell(context: Arc<Context>, shutdown: CancellationToken) {
+/// Tells every grant how it is understood, whenever one changes, until `shutdown`. What one grants depends on all the others, so that
+/// all are told in one pass. Only the leader may call it.
+pub(crate) async fn tell(context: Arc<Context>, passes: Passes, shutdown: CancellationToken) {
+    let all = ObjectKey {
+        namespace: String::new(),
+        name: "all".to_owned(),
+    };
     let config = watcher::Config::default();
     let mut changes = watcher::watcher(api(&context), config).default_backoff().boxed();
     let mut due = Instant::now();
@@ -91,7 +99,9 @@ pub(crate) async fn tell(context: Arc<Context>, shutdown: CancellationToken) {
                 None => return,
             },
             () = sleep_until(due) => {
-                let told = tell_all(&context).await;
+                let turn = passes.turns.take(all.clone()).await;
+                let told = passes.guard(&context, tell_all(&context)).await;
+                drop(turn);
                 if let Err(why) = &told {
                     tracing::warn!(%why, "cannot tell RegistryGrants how they are understood, trying again");
                 }
@@ -128,14 +138,17 @@ async fn names_there(context: &Context) -> Option<NamesThere> {
             vantage_points: names_and_labels(&points).await?.into_keys().collect(),
         })
     };
-    let there = read(context, "list Namespaces and VantagePoints", attempt).await;
+    let there = context
+        .writer()
+        .read("list Namespaces and VantagePoints", attempt)
+        .await;
     there
         .inspect_err(|error| tracing::warn!(%error, "whom RegistryGrants serve is not told"))
         .ok()
 }
 
-async fn tell_all(context: &Context) -> Result<(), Unwritten> {
-    let listed = listed(context).await.map_err(Unwritten::Failed)?;
+async fn tell_all(context: &Context) -> Result<Pass, PassError> {
+    let listed = listed(context).await.map_err(|why| PassError::Read(Box::new(why)))?;
     let there = names_there(context).await;
     let all: Vec<(String, FoundGrant)> = listed.iter().map(found).collect();
     let understood: Vec<(&str, &RegistryGrantSpec)> = all
@@ -166,7 +179,8 @@ async fn tell_all(context: &Context) -> Result<(), Unwritten> {
         // One that cannot be told keeps none of the others untold.
         told = told.and(write(context, grant, generation, &former, conditions).await);
     }
-    told
+    told?;
+    Ok(Pass::again_after(LOOK_AGAIN, PassResult::Settled))
 }
 
 async fn write(
@@ -184,7 +198,13 @@ async fn write(
         return Ok(());
     }
     let (name, uid) = (grant.name_any(), grant.uid().unwrap_or_default());
-    tell_status::<RegistryGrant>(context, (None, &name, &uid), GRANT_MANAGER, json!(status))
+    let of = StatusOf {
+        namespace: None,
+        name: &name,
+        uid: &uid,
+    };
+    context
+        .writer()
+        .write_status::<RegistryGrant>(of, GRANT_MANAGER, json!(status))
         .await
-        .map(drop)
 }

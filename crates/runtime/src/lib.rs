@@ -1,9 +1,10 @@
 //! Controllers: observe, act, reconcile; the agent; leases, metrics, health.
 //!
 //! ```text
-//!                 controller.rs ── watches, concurrency, backoff, panics
-//!                       │
-//!                 reconcile.rs  ── one pass over one object, top to bottom
+//! controllers.rs ── which controllers run: secure_registry.rs, requests.rs
+//!       │           each in the harness of controller.rs: watch, turns, backoff, deadline, panics
+//!       │
+//!       └─────────► reconcile.rs ── one pass over one SecureRegistry, top to bottom
 //!        ┌──────────┬───┴───────────┬──────────────┐
 //!     observe/   (planner)         act/        (planner)
 //!     reads      validate, plan    writes      report
@@ -16,7 +17,9 @@ pub mod api_server;
 pub mod backoff;
 pub mod context;
 pub mod controller;
+pub mod controllers;
 mod damping;
+mod decisions;
 mod desired;
 pub mod events;
 mod grants;
@@ -25,12 +28,15 @@ pub mod leadership;
 pub mod memory;
 pub mod metrics;
 pub mod observe;
-mod orphaned_break_glass;
 mod paging;
 pub mod rbac;
 pub mod reconcile;
 pub mod record;
+mod requests;
+mod secure_registry;
 mod triggers;
 mod turns;
+mod watch;
+pub mod writer;
 
 pub use context::{Clock, Context, ControllerSettings};

@@ -4,8 +4,8 @@
 //!
 //! | name | type | labels | meaning |
 //! | --- | --- | --- | --- |
-//! | `secureregistry_passes_total` | counter | `result` | passes over objects, by how they ended |
-//! | `secureregistry_pass_duration_seconds` | histogram | | time that a pass took |
+//! | `secureregistry_passes_total` | counter | `controller`, `result` | passes over objects, by how they ended |
+//! | `secureregistry_pass_duration_seconds` | histogram | `controller` | time that a pass took |
 //! | `secureregistry_steps_total` | counter | `action`, `result` | steps carried out, by what they do and what came of it |
 //! | `secureregistry_probe_wakes_damped_total` | counter | | passes that agents asked for and that were put off, because they write faster than they are asked |
 //! | `secureregistry_leader` | gauge | | 1 while this process leads, else 0 |
@@ -67,8 +67,14 @@ pub enum PassResult {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
+struct PassLabels {
+    controller: &'static str,
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabel {
+    controller: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,13 +86,16 @@ struct StepLabels {
 /// Everything that is counted. Shared by all parts of the process; every method returns at once.
 pub struct Metrics {
     registry: Registry,
-    passes: Family<ResultLabel, Counter>,
-    pass_duration: Histogram,
+    passes: Family<PassLabels, Counter>,
+    pass_duration: Family<ControllerLabel, Histogram, fn() -> Histogram>,
     steps: Family<StepLabels, Counter>,
     probe_wakes_damped: Counter,
     leader: Gauge,
     objects: Arc<Objects>,
 }
+
+/// What controllers call themselves.
+const CONTROLLERS: [&str; 4] = ["secureregistries", "breakglasses", "changeapprovals", "registrygrants"];
 
 /// A fast pass reads from caches only; a slow one carries out a wave of steps.
 const PASS_SECONDS: [f64; 10] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0];
@@ -101,8 +110,10 @@ impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("secureregistry");
-        let passes = Family::<ResultLabel, Counter>::default();
-        let pass_duration = Histogram::new(PASS_SECONDS);
+        let passes = Family::<PassLabels, Counter>::default();
+        let pass_duration = Family::<ControllerLabel, Histogram, fn() -> Histogram>::new_with_constructor(|| {
+            Histogram::new(PASS_SECONDS)
+        });
         let steps = Family::<StepLabels, Counter>::default();
         let leader = Gauge::default();
         let objects = Arc::new(Objects::default());
@@ -126,8 +137,10 @@ impl Metrics {
         );
         registry.register_collector(Box::new(Arc::clone(&objects)));
         // A rate can only be taken of a series that was there before its first event.
-        for result in PassResult::iter() {
-            drop(passes.get_or_create(&ResultLabel { result: result.into() }));
+        for controller in CONTROLLERS {
+            for result in PassResult::iter().map(Into::into) {
+                drop(passes.get_or_create(&PassLabels { controller, result }));
+            }
         }
         Metrics {
             registry,
@@ -140,10 +153,12 @@ impl Metrics {
         }
     }
 
-    /// A pass ended.
-    pub fn pass(&self, result: PassResult, took: Duration) {
-        self.passes.get_or_create(&ResultLabel { result: result.into() }).inc();
-        self.pass_duration.observe(took.as_secs_f64());
+    /// A pass of this controller ended.
+    pub fn pass(&self, controller: &'static str, result: PassResult, took: Duration) {
+        let result = result.into();
+        self.passes.get_or_create(&PassLabels { controller, result }).inc();
+        let duration = self.pass_duration.get_or_create(&ControllerLabel { controller });
+        duration.observe(took.as_secs_f64());
     }
 
     /// What is known of an object; replaces what was said of it before.
@@ -428,15 +443,19 @@ mod tests {
     #[test]
     fn passes_steps_and_leadership_are_counted() {
         let metrics = Metrics::new();
-        metrics.pass(PassResult::DeadlineExceeded, Duration::from_millis(40));
+        metrics.pass(
+            "secureregistries",
+            PassResult::DeadlineExceeded,
+            Duration::from_millis(40),
+        );
         metrics.step("close", "done");
         metrics.step("close", "done");
         metrics.leader(true);
         let text = metrics.encode();
         for line in [
-            r#"secureregistry_passes_total{result="deadline_exceeded"} 1"#,
-            r#"secureregistry_passes_total{result="settled"} 0"#,
-            r#"secureregistry_pass_duration_seconds_bucket{le="0.05"} 1"#,
+            r#"secureregistry_passes_total{controller="secureregistries",result="deadline_exceeded"} 1"#,
+            r#"secureregistry_passes_total{controller="breakglasses",result="settled"} 0"#,
+            r#"secureregistry_pass_duration_seconds_bucket{le="0.05",controller="secureregistries"} 1"#,
             r#"secureregistry_steps_total{action="close",result="done"} 2"#,
             "secureregistry_leader 1",
             "# EOF",

@@ -64,7 +64,7 @@ pub const OPERATOR_RULES: &[Rule] = &[
         &["secureregistries"],
         &["get", "list", "watch"],
         Scope::Served,
-        "triggers; observe reads the object live",
+        "its watch; observe and requests read the object live",
     ),
     rule(
         GROUP,
@@ -85,14 +85,14 @@ pub const OPERATOR_RULES: &[Rule] = &[
         &["breakglasses", "changeapprovals"],
         &["list", "watch"],
         Scope::Served,
-        "triggers; observe",
+        "triggers; observe; requests watch them",
     ),
     rule(
         GROUP,
         &["breakglasses/status", "changeapprovals/status"],
         &["patch"],
         Scope::Served,
-        "act: tells each how it stands, by apply",
+        "requests: tell each how it stands, by apply",
     ),
     rule(
         GROUP,

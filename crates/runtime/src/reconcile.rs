@@ -1,124 +1,34 @@
 //! One pass over one object, top to bottom: observe → validate → plan → act → report. This driver decides nothing and fits a
 //! page; what varies is in the steps. Goes in: a name. Comes out: when to look again, or why the pass broke off.
 
-use std::time::Duration;
-
-use kube::Resource;
-use kube::api::{Patch, PatchParams};
-use kube::runtime::controller::Action;
 use serde_json::json;
 use sreg_api::conditions::{ConditionType, State};
 use sreg_api::names::STATUS_MANAGER;
 use sreg_api::{SecureRegistry, SecureRegistryStatus};
 use sreg_domain::action::{ClusterAction, StepResult};
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::{Action as StepAction, CallFailure, Effect, Outcome, Withheld};
+use sreg_domain::{Action, Effect, Outcome};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{
     LintFinding, Plan, Report, ReportInput, Violation, is_left_to_open, lint, may_open, plan, report, report_invalid,
 };
 
-use crate::act::{Unwritten, act, failure, send};
-use crate::backoff::jittered;
+use crate::act::act;
 use crate::context::Context;
+use crate::controller::{Pass, PassError};
+use crate::decisions::Decision;
 use crate::desired::resolve_desired;
 use crate::events;
 use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
-use crate::observe::{ObjectNow, observe, read_object, registries};
-use crate::orphaned_break_glass;
+use crate::observe::{ObjectNow, observe, read_object};
 use crate::turns::Urgency;
-
-/// Why a pass broke off. Waiting and failing steps are no errors: the report tells of them.
-#[derive(Debug, thiserror::Error)]
-pub enum PassError {
-    /// The object could not be read.
-    #[error("read SecureRegistry {object}")]
-    Read {
-        /// `namespace/name`.
-        object: String,
-        /// What the API server said.
-        #[source]
-        source: kube::Error,
-    },
-    /// The API server did not answer in time.
-    #[error("read SecureRegistry {object}: no answer in time")]
-    Unanswered {
-        /// `namespace/name`.
-        object: String,
-    },
-    /// The status was not written.
-    #[error("report on SecureRegistry {object}")]
-    WriteStatus {
-        /// `namespace/name`.
-        object: String,
-        /// What the API server said.
-        #[source]
-        source: Box<CallFailure>,
-    },
-    /// Leadership was not held when the status was to be written.
-    #[error("report on SecureRegistry {object}: {why}")]
-    NotLeading {
-        /// `namespace/name`.
-        object: String,
-        /// What leadership said.
-        why: Withheld,
-    },
-    /// The plan breaks a rule: a defect of ours, and nothing of it was carried out.
-    #[error("carry out the plan for SecureRegistry {object}: it breaks the rule {rule:?}: {message}")]
-    BrokenPlan {
-        /// `namespace/name`.
-        object: String,
-        /// Which rule.
-        rule: &'static str,
-        /// What breaks it.
-        message: String,
-    },
-    /// The pass took too long.
-    #[error("pass not finished after {after:?}")]
-    Deadline {
-        /// The settings' pass deadline.
-        after: Duration,
-    },
-    /// The pass panicked: a defect of ours, of no consequence for other objects.
-    #[error("pass panicked: {message}")]
-    Panicked {
-        /// What the panic said.
-        message: String,
-    },
-}
-
-impl PassError {
-    /// How metrics count it.
-    pub fn result(&self) -> PassResult {
-        match self {
-            PassError::Read { .. }
-            | PassError::Unanswered { .. }
-            | PassError::WriteStatus { .. }
-            | PassError::BrokenPlan { .. } => PassResult::Failed,
-            PassError::NotLeading { .. } => PassResult::NotLeader,
-            PassError::Deadline { .. } => PassResult::DeadlineExceeded,
-            PassError::Panicked { .. } => PassResult::Panicked,
-        }
-    }
-
-    /// From a closed set, for logs.
-    pub fn category(&self) -> &'static str {
-        match self {
-            PassError::Read { .. } | PassError::Unanswered { .. } => "read",
-            PassError::WriteStatus { .. } => "status",
-            PassError::NotLeading { .. } => "leadership",
-            PassError::BrokenPlan { .. } => "plan",
-            PassError::Deadline { .. } => "deadline",
-            PassError::Panicked { .. } => "panic",
-        }
-    }
-}
+use crate::writer::StatusOf;
 
 /// One pass. Says when to look again and, for metrics, how it ended.
-pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<(Action, PassResult), PassError> {
+pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Pass, PassError> {
     let Some(now) = read(context, namespace, name).await? else {
-        return Ok((Action::await_change(), PassResult::Gone));
+        return Ok(Pass::until_it_changes(PassResult::Gone));
     };
     let object = now.reference.clone();
     let key = ObjectKey {
@@ -145,6 +55,9 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
                 now: context.clock.now(),
             };
             let report = report(input);
+            // Not waited for: whoever writes the statuses of those that name this object does so by itself.
+            let decision = Decision::Judged(report.decided.clone());
+            context.decisions.decide(&object.uid, &key, decision);
             context.memories.attempted(&object.uid, report.attempts.clone());
             context.memories.path_is_lost(&object.uid, plan.assessment.path_is_lost);
             context.memories.closed(&object.uid, plan.assessment.is_any_closed());
@@ -154,7 +67,8 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         }
         Err(violations) => {
             let first = violations.first().map(ToString::to_string).unwrap_or_default();
-            orphaned_break_glass::tell(context, &object.namespace, &object.name, Some(&first)).await;
+            let decision = Decision::Unusable(first);
+            context.decisions.decide(&object.uid, &key, decision);
             (
                 invalid(context, &now, &violations),
                 Outcome::default(),
@@ -164,19 +78,16 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     };
     if is_released(&outcome) {
         // The last chance to say what is left behind. A namespace that is terminating takes no events: then the log has it.
-        events::publish(context, &object, &report).await;
-        context.forget(&object.uid);
-        // What was said of a lock that comes back is not true any more.
-        orphaned_break_glass::tell_of_absence(context, &object.namespace, &object.name).await;
-        return Ok((Action::await_change(), PassResult::Gone));
+        events::publish::<SecureRegistry>(context, &object, &report.events).await;
+        context.forget(&object.uid, &key);
+        return Ok(Pass::until_it_changes(PassResult::Gone));
     }
     write_status(context, &object, &now.seen.status, &report.status).await?;
     // Only once it is written: a pass that could not write it comes again, and finds the same.
     tell_standstill(&object, &now.seen.status, &report.status);
-    events::publish(context, &object, &report).await;
+    events::publish::<SecureRegistry>(context, &object, &report.events).await;
     context.metrics.object(&key, &report.gauges, context.clock.now());
-    context.backoff.forget(&object.uid);
-    Ok((Action::requeue(jittered(report.requeue)), result))
+    Ok(Pass::again_after(report.requeue, result))
 }
 
 /// How urgent the next look is.
@@ -203,15 +114,10 @@ fn refuse_broken(object: &ObjectRef, broken: Vec<LintFinding>) -> Result<(), Pas
 
 /// Reads the object live. `None`: it is gone, and nothing is left to do.
 async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<ObjectNow>, PassError> {
-    let object = || format!("{namespace}/{name}");
-    let read = read_object(&context.client, namespace, name);
-    match tokio::time::timeout(context.settings.read_deadline, read).await {
-        Ok(now) => now.map_err(|source| PassError::Read {
-            object: object(),
-            source,
-        }),
-        Err(_) => Err(PassError::Unanswered { object: object() }),
-    }
+    let writer = context.writer();
+    let attempt = format!("read SecureRegistry {namespace}/{name}");
+    let read = writer.read(&attempt, read_object(&context.client, namespace, name));
+    read.await.map_err(|failure| PassError::Read(Box::new(failure)))
 }
 
 fn invalid(context: &Context, now: &ObjectNow, violations: &[Violation]) -> Report {
@@ -291,49 +197,28 @@ fn tell_standstill(object: &ObjectRef, before: &SecureRegistryStatus, now: &Secu
 /// Whether our finalizer went in this pass: with it the object, and whatever could be reported on.
 fn is_released(outcome: &Outcome) -> bool {
     outcome.steps.iter().any(|step| {
-        step.action == StepAction::Cluster(ClusterAction::RemoveFinalizer)
+        step.action == Action::Cluster(ClusterAction::RemoveFinalizer)
             && matches!(step.result, StepResult::Effect(Effect::Done { .. }))
     })
 }
 
-/// One apply, with the uid, and none where nothing differs. Untyped, because a typed answer of an object that does not parse
-/// would be an error after the write.
+/// One apply, and none where nothing differs.
 async fn write_status(
     context: &Context,
     object: &ObjectRef,
     written: &SecureRegistryStatus,
     status: &SecureRegistryStatus,
-) -> Result<bool, PassError> {
+) -> Result<(), PassError> {
     if status == written {
-        return Ok(false);
+        return Ok(());
     }
-    let name = || format!("{}/{}", object.namespace, object.name);
-    let attempt = format!("write status of SecureRegistry {}", name());
-    let body = json!({
-        "apiVersion": SecureRegistry::api_version(&()),
-        "kind": SecureRegistry::kind(&()),
-        "metadata": {"name": object.name, "namespace": object.namespace, "uid": object.uid},
-        "status": status,
-    });
-    let params = PatchParams::apply(STATUS_MANAGER).force();
-    let api = registries(&context.client, &object.namespace);
-    match send(
-        context,
-        &attempt,
-        api.patch_status(&object.name, &params, &Patch::Apply(body)),
-    )
-    .await
-    {
-        Ok(Ok(_)) => Ok(true),
-        Ok(Err(kube::Error::Api(answer))) if answer.is_not_found() => Ok(false),
-        Ok(Err(error)) => Err(PassError::WriteStatus {
-            object: name(),
-            source: Box::new(failure(&attempt, &error)),
-        }),
-        Err(Unwritten::Failed(source)) => Err(PassError::WriteStatus {
-            object: name(),
-            source: Box::new(source),
-        }),
-        Err(Unwritten::Withheld(why)) => Err(PassError::NotLeading { object: name(), why }),
-    }
+    let of = StatusOf {
+        namespace: Some(&object.namespace),
+        name: &object.name,
+        uid: &object.uid,
+    };
+    let writer = context.writer();
+    Ok(writer
+        .write_status::<SecureRegistry>(of, STATUS_MANAGER, json!(status))
+        .await?)
 }

@@ -1,19 +1,14 @@
-//! Which changes start a pass. The root watch passes on what people change, not our own status writes; related kinds are
-//! turned into the object that they belong to. Deletions always count, also those that happened while no watch was open:
-//! what a new list lacks is gone. Only keys are kept, no objects.
+//! What else than its own change makes a pass over a `SecureRegistry` due: related objects are turned into the one that they belong to.
+//! Only keys are kept of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::ready;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::runtime::reflector::{ObjectRef, store::Writer};
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 use sreg_api::names::LABEL_REGISTRY_UID;
@@ -24,70 +19,12 @@ use sreg_domain::Fact;
 use crate::context::Context;
 use crate::damping::{Wake, damped};
 use crate::memory::ObjectKey;
-use crate::observe::{Watched, alive};
+use crate::observe::alive;
 use crate::turns::Urgency;
-
-/// How many objects a list brings at once, where there is no streaming: each may be as large as the API server takes.
-const PAGE: u32 = 50;
-
-fn config(context: &Context) -> watcher::Config {
-    let config = watcher::Config::default().page_size(PAGE);
-    if context.settings.streaming_lists {
-        config.streaming_lists()
-    } else {
-        config
-    }
-}
-
-/// Objects that need a pass because they were changed by somebody, or lost their status. Forgets what is gone.
-pub(crate) fn objects(
-    context: Arc<Context>,
-    api: Api<Watched>,
-    writer: Writer<Watched>,
-) -> impl Stream<Item = Result<Watched, watcher::Error>> + Send {
-    let events = watch(api, config(&context))
-        .default_backoff()
-        .modify(Watched::let_go)
-        .reflect(writer);
-    let mut known: Known<Option<Shown>> = Known::default();
-    events.filter_map(move |event| {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => return ready(complain("secureregistries", &error)),
-        };
-        let change = known.take(event, |object| {
-            let shown = Shown {
-                has_status: object.has_status,
-                is_to_be_open: object.is_to_be_open,
-            };
-            (object.metadata.clone(), object.key, Some(shown))
-        });
-        for (uid, _) in &change.gone {
-            context.forget(uid);
-        }
-        let Some((object, Difference { is_new, before, .. })) = change.object else {
-            return ready(None);
-        };
-        if object.is_to_be_open && before.is_none_or(|before| !before.is_to_be_open) {
-            context.turns.hasten(ObjectKey::of(&object), Urgency::Opening);
-        }
-        let lost_status = before.is_some_and(|before| before.has_status && !object.has_status);
-        ready((is_new || lost_status).then_some(Ok(object)))
-    })
-}
-
-/// What was last shown of an object, besides what people change.
-#[derive(Debug, Clone, Copy)]
-struct Shown {
-    has_status: bool,
-    is_to_be_open: bool,
-}
+use crate::watch::{Known, complain, config, digest};
 
 /// Objects that need a pass because something that they depend on changed.
-pub(crate) fn related(
-    context: &Arc<Context>,
-    namespace: Option<&str>,
-) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
+pub(crate) fn related(context: &Arc<Context>, namespace: Option<&str>) -> impl Stream<Item = ObjectKey> + Send + use<> {
     let everywhere = |resource: &ApiResource| Api::<DynamicObject>::all_with(context.client.clone(), resource);
     let served = |resource: &ApiResource| match namespace {
         Some(namespace) => Api::namespaced_with(context.client.clone(), namespace, resource),
@@ -153,7 +90,6 @@ pub(crate) fn related(
         .boxed(),
     ])
     .filter(move |key| ready(scope.as_ref().is_none_or(|scope| *scope == key.namespace)))
-    .map(|key| ObjectRef::new(&key.name).within(&key.namespace))
 }
 
 /// No Lease is looked at more often than this for its own sake, nor more seldom: who renews is seen to within the latter.
@@ -293,7 +229,7 @@ fn kind(
 ) -> impl Stream<Item = Wake> + Send + use<> {
     let mut known: Known<Noted> = Known::default();
     let context = Arc::clone(context);
-    let events = watch(api, config(&context)).default_backoff();
+    let events = watcher(api, config(context.settings.streaming_lists)).default_backoff();
     events.flat_map(move |event| {
         let woken: Vec<Wake> = match event {
             Ok(event) => {
@@ -315,187 +251,4 @@ fn kind(
         };
         stream::iter(woken)
     })
-}
-
-/// The watch goes on by itself, with backoff.
-fn complain<T>(plural: &str, error: &watcher::Error) -> Option<T> {
-    tracing::warn!(kind = plural, error = words(error), "watch interrupted, trying again");
-    None
-}
-
-/// The API server's own sentence where there is one: the whole status object helps nobody.
-fn words(error: &watcher::Error) -> String {
-    let cause = match error {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => cause,
-        watcher::Error::WatchError(status) => return status.message.clone(),
-        watcher::Error::NoResourceVersion => return error.to_string(),
-    };
-    if let kube::Error::Api(status) = cause {
-        status.message.clone()
-    } else {
-        cause.to_string()
-    }
-}
-
-fn digest(value: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// What is known of a kind's objects: by uid a key to tell a change by, and a note.
-struct Known<N> {
-    objects: HashMap<String, (u64, N)>,
-    /// While a list runs: what it has not shown yet.
-    missing: HashSet<String>,
-}
-
-impl<N> Default for Known<N> {
-    fn default() -> Self {
-        Known {
-            objects: HashMap::new(),
-            missing: HashSet::new(),
-        }
-    }
-}
-
-/// What an event brought.
-struct Change<K, N> {
-    object: Option<(K, Difference<N>)>,
-    /// Uids and notes of objects that are gone.
-    gone: Vec<(String, N)>,
-}
-
-struct Difference<N> {
-    /// The key differs from the one before, or there was none.
-    is_new: bool,
-    before: N,
-    now: N,
-}
-
-impl<N: Clone + Default> Known<N> {
-    fn take<K>(&mut self, event: Event<K>, look: impl FnOnce(&K) -> (ObjectMeta, u64, N)) -> Change<K, N> {
-        match event {
-            Event::Apply(object) | Event::InitApply(object) => {
-                let (meta, key, now) = look(&object);
-                let uid = meta.uid.unwrap_or_default();
-                self.missing.remove(&uid);
-                let before = self.objects.insert(uid, (key, now.clone()));
-                let is_new = before.as_ref().is_none_or(|(known, _)| *known != key);
-                let before = before.map(|(_, note)| note).unwrap_or_default();
-                Change {
-                    object: Some((object, Difference { is_new, before, now })),
-                    gone: Vec::new(),
-                }
-            }
-            Event::Delete(object) => {
-                let (meta, _, now) = look(&object);
-                let uid = meta.uid.unwrap_or_default();
-                self.missing.remove(&uid);
-                self.objects.remove(&uid);
-                Change {
-                    object: None,
-                    gone: vec![(uid, now)],
-                }
-            }
-            Event::Init => {
-                self.missing = self.objects.keys().cloned().collect();
-                Change {
-                    object: None,
-                    gone: Vec::new(),
-                }
-            }
-            Event::InitDone => {
-                let gone = self.missing.drain().filter_map(|uid| self.objects.remove_entry(&uid));
-                Change {
-                    object: None,
-                    gone: gone.map(|(uid, (_, note))| (uid, note)).collect(),
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object(uid: &str, generation: i64) -> ObjectMeta {
-        ObjectMeta {
-            uid: Some(uid.into()),
-            generation: Some(generation),
-            ..ObjectMeta::default()
-        }
-    }
-
-    fn take(known: &mut Known<i64>, event: Event<ObjectMeta>) -> (bool, Vec<(String, i64)>) {
-        let look = |meta: &ObjectMeta| {
-            (
-                meta.clone(),
-                digest(meta.generation),
-                meta.generation.unwrap_or_default(),
-            )
-        };
-        let change = known.take(event, look);
-        (
-            change.object.is_some_and(|(_, difference)| difference.is_new),
-            change.gone,
-        )
-    }
-
-    #[test]
-    fn what_people_change_starts_a_pass_and_our_own_status_does_not() {
-        let object = |meta: serde_json::Value, status: &str| -> u64 {
-            let text = serde_json::json!({"metadata": meta, "status": status});
-            let mut object: Watched = serde_json::from_value(text).unwrap();
-            object.let_go();
-            object.key
-        };
-        let plain = object(serde_json::json!({"generation": 1, "resourceVersion": "5"}), "");
-        let ours = object(serde_json::json!({"generation": 1, "resourceVersion": "6"}), "another");
-        assert_eq!(plain, ours);
-        for theirs in [
-            serde_json::json!({"generation": 2}),
-            serde_json::json!({"generation": 1, "finalizers": ["a/b"]}),
-            serde_json::json!({"generation": 1, "deletionTimestamp": "2026-01-01T00:00:00Z"}),
-            serde_json::json!({"generation": 1, "labels": {"wave": "1"}}),
-            serde_json::json!({"generation": 1, "annotations": {"look": "now"}}),
-        ] {
-            assert_ne!(object(theirs.clone(), ""), plain, "{theirs}");
-        }
-    }
-
-    #[test]
-    fn a_change_counts_once_and_a_deletion_always() {
-        let mut known = Known::default();
-        assert!(take(&mut known, Event::Apply(object("a", 1))).0);
-        assert!(
-            !take(&mut known, Event::Apply(object("a", 1))).0,
-            "our own status write"
-        );
-        assert!(take(&mut known, Event::Apply(object("a", 2))).0);
-        assert_eq!(
-            take(&mut known, Event::Delete(object("a", 2))).1,
-            vec![("a".to_owned(), 2)]
-        );
-        assert!(
-            take(&mut known, Event::Apply(object("a", 2))).0,
-            "seen again after a deletion it is new"
-        );
-    }
-
-    #[test]
-    fn what_a_new_list_lacks_was_deleted_while_nobody_watched() {
-        let mut known = Known::default();
-        take(&mut known, Event::Apply(object("a", 1)));
-        take(&mut known, Event::Apply(object("b", 5)));
-        take(&mut known, Event::Init);
-        assert!(
-            !take(&mut known, Event::InitApply(object("a", 1))).0,
-            "unchanged, so a new list is no storm"
-        );
-        assert_eq!(take(&mut known, Event::InitDone).1, vec![("b".to_owned(), 5)]);
-    }
 }

@@ -9,7 +9,7 @@ use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::EndpointSeen;
 use sreg_domain::{Action, AzureAction, CallFailure, Cause, ClusterAction, Fact, Seen, StepKind, Withheld};
 use sreg_planner::plan::WaitReason;
-use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
+use sreg_planner::{Plan, Report, ReportInput, Step, lint, plan, report, validate};
 
 use super::coverage::Happening;
 use super::invariants::{self, Permission};
@@ -301,14 +301,14 @@ impl Lockdown {
         if state.leader != k || state.world.gone {
             return;
         }
-        let status = report(ReportInput {
+        let Report { status, decided, .. } = report(ReportInput {
             desired: &planned.world.desired,
             seen: &planned.seen,
             plan: &planned.plan,
             outcome: &planned.outcome(),
             now: state.world.now,
-        })
-        .status;
+        });
+        state.world_mut().tell(&decided);
         if planned.world.all_closed() {
             state.ghost.locked.get_or_insert(0);
         }

@@ -8,16 +8,17 @@
 //! | the longest time was over before it began | UsedUp |
 //! | its time is over | Expired |
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use sreg_api::registry::PublicAccess;
 use sreg_api::{BreakGlassPhase, BreakGlassStatus};
+use sreg_domain::duration;
 use sreg_domain::seen::BreakGlassSeen;
-use sreg_domain::{ClusterAction, Fact, StepKind, duration};
 
 use super::{Term, after, is_spent, terms};
 use crate::conditions::{truncate, whole_seconds};
-use crate::draft::cluster_step;
-use crate::plan::{Actor, Finding, FindingReason, Step, Wait, WaitReason};
+use crate::plan::{Actor, Finding, FindingReason, Wait, WaitReason};
 use crate::view::View;
 use crate::{attempts, azure_claim, never_locked, opening};
 
@@ -31,35 +32,18 @@ fn say(phase: BreakGlassPhase, until: Option<Timestamp>, message: impl AsRef<str
     }
 }
 
-fn step(namespace: &str, glass: &BreakGlassSeen, status: BreakGlassStatus) -> Option<Step> {
-    (glass.status.as_ref() != Some(&status)).then(|| {
-        cluster_step(
-            StepKind::TellBreakGlass.on(&glass.name),
-            ClusterAction::TellBreakGlass {
-                namespace: namespace.to_owned(),
-                name: glass.name.clone(),
-                uid: glass.uid.clone(),
-                status,
-            },
-        )
-    })
-}
-
-/// Steps for those whose status says something else than what is true.
-pub(crate) fn tell(view: &View<'_>, waits: &[Wait], findings: &[Finding]) -> Vec<Step> {
-    let Fact::Seen(all) = &view.seen.cluster.break_glasses else {
-        return Vec::new();
-    };
+/// The status of each, by uid; what it says already where nothing new is known.
+pub(crate) fn statuses(view: &View<'_>, waits: &[Wait], findings: &[Finding]) -> BTreeMap<String, BreakGlassStatus> {
+    let all = view.seen.cluster.break_glasses.seen().into_iter().flatten();
     let terms = terms(view.desired, view.seen, view.now);
-    let namespace = &view.desired.object.namespace;
-    all.iter()
-        .filter_map(|glass| {
-            let term = terms
-                .iter()
-                .find(|t| t.glass.uid == glass.uid && t.glass.name == glass.name);
-            step(namespace, glass, status(view, glass, term, waits, findings)?)
-        })
-        .collect()
+    all.filter_map(|glass| {
+        let term = terms
+            .iter()
+            .find(|t| t.glass.uid == glass.uid && t.glass.name == glass.name);
+        let decided = status(view, glass, term, waits, findings);
+        Some((glass.uid.clone(), decided.or_else(|| glass.status.clone())?))
+    })
+    .collect()
 }
 
 /// What somebody has to end before the registry can be locked, the most telling first. What only time or Azure ends is not told here:
@@ -306,22 +290,25 @@ pub(crate) fn why_no_registry(namespace: &str, registry: &str, violation: Option
     }
 }
 
-/// What a break-glass is told whose registry object does not exist, or names no registry: nobody else speaks for it.
-pub fn tell_without_registry(
+/// When one ends that no pass of its registry judges. An end that was told once is never moved.
+pub fn end_without_registry(glass: &BreakGlassSeen) -> Timestamp {
+    let told = glass.status.as_ref().and_then(|s| s.until.as_ref());
+    told.map_or(after(glass.created_at, glass.duration), |until| until.0)
+}
+
+/// The status of a break-glass whose registry object does not exist, or names no registry (`violation`), so that no pass judges it.
+/// `None`: what it says stays.
+pub fn break_glass_without_registry(
     namespace: &str,
     glass: &BreakGlassSeen,
     registry: &str,
     violation: Option<&str>,
     now: Timestamp,
-) -> Option<Step> {
+) -> Option<BreakGlassStatus> {
     use BreakGlassPhase::{Active, Expired, Ignored, Pending, Spent, UsedUp};
     let why = why_no_registry(namespace, registry, violation);
-    let told = glass.status.as_ref();
-    // An end that was told once is never moved.
-    let end = told
-        .and_then(|s| s.until.as_ref())
-        .map_or(after(glass.created_at, glass.duration), |until| until.0);
-    let status = match told.map(|s| s.phase) {
+    let end = end_without_registry(glass);
+    let status = match glass.status.as_ref().map(|s| s.phase) {
         Some(Expired | UsedUp | Spent) => return None,
         // It may have opened; whoever cannot read what is wanted closes nothing either.
         Some(Active) if now < end => say(
@@ -346,5 +333,5 @@ pub fn tell_without_registry(
             format!("ended at {} without effect: {why}", whole_seconds(end).0),
         ),
     };
-    step(namespace, glass, status)
+    Some(status)
 }

@@ -188,9 +188,7 @@ pub(super) fn teardown(lint: &mut Lint<'_>) {
                 | ClusterAction::RemoveFinalizer
                 | ClusterAction::DeleteSnapshot { .. }
                 | ClusterAction::DeletePublishedDns { .. }
-                | ClusterAction::TellBreakGlass { .. }
                 | ClusterAction::PublishDns { .. }
-                | ClusterAction::TellApproval { .. }
                 | ClusterAction::MarkProbe { .. }
                 | ClusterAction::DeleteProbe { .. } => true,
                 ClusterAction::Claim { .. }

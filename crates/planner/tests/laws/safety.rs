@@ -151,8 +151,6 @@ fn takes_or_writes(action: &Action) -> bool {
             | ClusterAction::ApplyProbe(_)
             | ClusterAction::OpenRound { .. }
             | ClusterAction::PublishDns { .. }
-            | ClusterAction::TellBreakGlass { .. }
-            | ClusterAction::TellApproval { .. }
             | ClusterAction::MarkProbe { .. } => false,
         },
     }

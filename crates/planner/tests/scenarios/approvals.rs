@@ -34,7 +34,7 @@ fn approve(world: &mut World, change: ChangeKind, digest: &str) {
             change,
             digest: Digest::from_text(digest),
             approved_by: "joe".into(),
-            uid: "uid".into(),
+            uid: format!("uid-{}", approvals.len()),
             status: None,
         });
     }

@@ -6,9 +6,9 @@ use sreg_api::BreakGlassPhase::{self, *};
 use sreg_api::BreakGlassStatus;
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{Disposition, Fact, Outcome};
+use sreg_domain::{Disposition, Fact};
 use sreg_planner::plan::{FindingReason, WaitReason};
-use sreg_planner::tell_without_registry;
+use sreg_planner::{break_glass_without_registry, end_without_registry};
 
 use super::*;
 use crate::world::*;
@@ -258,30 +258,36 @@ fn one_from_the_future_and_one_from_before_the_lock_say_so() {
 }
 
 #[test]
-fn what_cannot_be_told_holds_up_neither_opening_nor_the_next_visit() {
+fn one_whose_status_nobody_writes_opens_and_ends_like_any_other() {
     let mut world = locked();
     world.pass(Duration::from_secs(60));
     add(&mut world, "a", 30);
-    let plan = world.plan();
-    let tells = |step: &sreg_planner::Step| step.action.only_tells();
-    assert!(plan.waves.last().unwrap().iter().all(tells) && !plan.waves[0].iter().any(tells));
-    let before = world.clone();
-    let mut outcome = Outcome::default();
-    for step in plan.steps() {
-        outcome.steps.push(if tells(step) {
-            failing(step, Disposition::Forbidden)
-        } else {
-            world.apply(step)
-        });
+    let mut told = locked();
+    told.pass(Duration::from_secs(60));
+    add(&mut told, "a", 30);
+    for _ in 0..60 {
+        let (plan, report) = world.visit();
+        let (same, reported) = told.visit();
+        assert_eq!((&plan.waves, report.requeue), (&same.waves, reported.requeue));
+        assert_eq!(report.decided.break_glasses.keys().collect::<Vec<_>>(), ["uid-a"]);
+        glasses(&mut world)[0].status = None;
+        world.pass(report.requeue);
+        told.pass(report.requeue);
     }
-    assert!(world.all_open());
-    let report = before.report(&plan, &outcome);
-    assert_eq!(
-        report.status.conditions[0].reason, "Opening",
-        "{}",
-        report.status.conditions[0].message
-    );
-    assert!(report.requeue <= plan.next_look);
+    assert!(world.all_closed() && told.all_closed());
+}
+
+#[test]
+fn a_status_that_was_erased_is_decided_again() {
+    let mut world = locked();
+    world.pass(Duration::from_secs(60));
+    add(&mut world, "a", 30);
+    world.until("BreakGlass", 10);
+    world.visit();
+    let active = told(&mut world, "a");
+    glasses(&mut world)[0].status = None;
+    world.visit();
+    assert_eq!((active.phase, told(&mut world, "a")), (Active, active));
 }
 
 #[test]
@@ -329,21 +335,16 @@ fn where_nothing_is_to_be_opened_it_says_why_and_is_no_use() {
 fn without_a_registry_object_it_is_told_that_nothing_happens() {
     let world = locked();
     let mut lonely = glass(&world, "a", 30);
-    let tell = |glass: &BreakGlassSeen, now| tell_without_registry("ml", glass, "typo", None, now);
-    let status = |step: Option<sreg_planner::Step>| {
-        let Action::Cluster(sreg_domain::ClusterAction::TellBreakGlass { status, .. }) = step.unwrap().action else {
-            panic!("something else than telling")
-        };
-        status
-    };
-    let first = status(tell(&lonely, world.now));
+    let tell = |glass: &BreakGlassSeen, now| break_glass_without_registry("ml", glass, "typo", None, now);
+    let first = tell(&lonely, world.now).unwrap();
     assert!(
         first.phase == Pending && first.message.contains("there is no SecureRegistry typo"),
         "{first:?}"
     );
-    lonely.status = Some(first);
-    assert_eq!(tell(&lonely, world.now + Duration::from_secs(60)), None);
-    let last = status(tell(&lonely, world.now + Duration::from_secs(1801)));
+    lonely.status = Some(first.clone());
+    assert_eq!(tell(&lonely, world.now + Duration::from_secs(60)), Some(first));
+    assert_eq!(end_without_registry(&lonely), world.now + Duration::from_secs(1800));
+    let last = tell(&lonely, world.now + Duration::from_secs(1801)).unwrap();
     assert!(
         last.phase == Expired && last.message.contains("without effect"),
         "{last:?}"
@@ -358,16 +359,17 @@ fn without_a_registry_object_it_is_told_that_nothing_happens() {
         )),
         message: "being deleted".into(),
     });
-    let left = status(tell(&lonely, world.now));
+    let left = tell(&lonely, world.now).unwrap();
     assert!(
         left.phase == Ignored
             && left.until == lonely.status.as_ref().unwrap().until
             && left.message.contains("public access stays as it is"),
         "{left:?}"
     );
-    let broken = tell_without_registry("ml", &glass(&world, "b", 30), "models", Some("spec: no"), world.now);
+    let broken = break_glass_without_registry("ml", &glass(&world, "b", 30), "models", Some("spec: no"), world.now);
     assert!(
-        status(broken)
+        broken
+            .unwrap()
             .message
             .contains("is not valid and must be repaired first: spec: no")
     );

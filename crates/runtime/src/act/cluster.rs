@@ -6,7 +6,6 @@
 //! | leases | get, create, patch, delete | operator's namespace |
 //! | configmaps | get, create, patch, delete | operator's namespace |
 //! | secureregistries | get, patch | everywhere served |
-//! | breakglasses/status, changeapprovals/status | patch | everywhere served |
 //! | connectivityprobes | create, get, patch, delete | the vantage points' namespaces |
 
 use std::collections::BTreeMap;
@@ -22,35 +21,48 @@ use kube::Resource;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 use sreg_api::names::{
-    ANNOTATION_CREATES_REGISTRY, ANNOTATION_SILENT_SINCE, APPROVAL_MANAGER, BREAK_GLASS_MANAGER, FINALIZER,
-    FINALIZER_MANAGER, LABEL_MANAGED_BY, LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER,
-    PUBLISHED_DNS_MANAGER, SILENCE_MANAGER, SNAPSHOT_MANAGER,
+    ANNOTATION_CREATES_REGISTRY, ANNOTATION_SILENT_SINCE, FINALIZER, FINALIZER_MANAGER, LABEL_MANAGED_BY,
+    LABEL_REGISTRY_UID, LABEL_VANTAGE_POINT, MANAGED_BY, PROBE_MANAGER, PUBLISHED_DNS_MANAGER, SILENCE_MANAGER,
+    SNAPSHOT_MANAGER,
 };
-use sreg_api::{BreakGlass, BreakGlassStatus, ChangeApproval, ChangeApprovalStatus, ConnectivityProbe, SecureRegistry};
+use sreg_api::{ConnectivityProbe, SecureRegistry};
 use sreg_domain::Effect;
 use sreg_domain::action::{ClusterAction, ProbeWrite, Snapshot, StepResult};
 use sreg_domain::desired::ObjectRef;
-use sreg_domain::outside::{LONGEST, words};
 
-use super::write::{Unwritten, done, failure, look, send, write};
 use crate::context::Context;
 use crate::leadership::Moment;
 use crate::observe::{SNAPSHOT_KEY, claim_of, is_alive, registries, snapshot_of};
+use crate::writer::{ClusterWriter, Unwritten, failure};
+
+/// What writing needs besides: where the operator's own objects live, the time that is written, and how many writes run at once.
+struct Cluster<'a> {
+    writer: ClusterWriter,
+    operator_namespace: &'a str,
+    now: Timestamp,
+    at_once: usize,
+}
 
 /// Carries out one effect.
 pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &ClusterAction) -> StepResult {
+    let cluster = &Cluster {
+        writer: context.writer(),
+        operator_namespace: &context.settings.operator_namespace,
+        now: context.clock.now(),
+        at_once: context.settings.step_concurrency.max(1),
+    };
     let effect = match action {
-        ClusterAction::Claim { lease, from } => claim(context, object, lease, from.as_deref()).await,
-        ClusterAction::RecordCreation { lease, mark } => record_creation(context, object, lease, mark).await,
-        ClusterAction::ReleaseClaim { lease } => release_claim(context, object, lease).await,
-        ClusterAction::AddFinalizer => add_finalizer(context, object).await,
-        ClusterAction::RemoveFinalizer => remove_finalizer(context, object).await,
-        ClusterAction::WriteSnapshot { config_map, snapshot } => write_snapshot(context, config_map, snapshot).await,
+        ClusterAction::Claim { lease, from } => claim(cluster, object, lease, from.as_deref()).await,
+        ClusterAction::RecordCreation { lease, mark } => record_creation(cluster, object, lease, mark).await,
+        ClusterAction::ReleaseClaim { lease } => release_claim(cluster, object, lease).await,
+        ClusterAction::AddFinalizer => add_finalizer(cluster, object).await,
+        ClusterAction::RemoveFinalizer => remove_finalizer(cluster, object).await,
+        ClusterAction::WriteSnapshot { config_map, snapshot } => write_snapshot(cluster, config_map, snapshot).await,
         ClusterAction::DeleteSnapshot { config_map } | ClusterAction::DeletePublishedDns { config_map } => {
-            delete_config_map(context, config_map).await
+            delete_config_map(cluster, config_map).await
         }
-        ClusterAction::PublishDns { config_map, data } => publish_dns(context, config_map, data).await,
-        ClusterAction::ApplyProbe(probe) => apply_probe(context, object, probe).await,
+        ClusterAction::PublishDns { config_map, data } => publish_dns(cluster, config_map, data).await,
+        ClusterAction::ApplyProbe(probe) => apply_probe(cluster, object, probe).await,
         ClusterAction::OpenRound {
             number,
             subject,
@@ -59,7 +71,7 @@ pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &Cl
             let opened = Moment::now();
             // The first write already voids the round before; if this one breaks off, none is open.
             context.memories.drop_round(&object.uid);
-            let written = apply_probes(context, object, probes).await;
+            let written = apply_probes(cluster, object, probes).await;
             if written.is_ok() {
                 context
                     .memories
@@ -67,24 +79,12 @@ pub(super) async fn carry_out(context: &Context, object: &ObjectRef, action: &Cl
             }
             written
         }
-        ClusterAction::TellBreakGlass {
-            namespace,
-            name,
-            uid,
-            status,
-        } => tell_break_glass(context, (namespace, name, uid), status).await,
-        ClusterAction::TellApproval {
-            namespace,
-            name,
-            uid,
-            status,
-        } => tell_approval(context, (namespace, name, uid), status).await,
         ClusterAction::MarkProbe {
             namespace,
             name,
             silent_since,
-        } => mark_probe(context, (namespace, name), *silent_since).await,
-        ClusterAction::DeleteProbe { namespace, name } => delete_probe(context, object, namespace, name).await,
+        } => mark_probe(cluster, (namespace, name), *silent_since).await,
+        ClusterAction::DeleteProbe { namespace, name } => delete_probe(cluster, object, namespace, name).await,
     };
     effect.map_or_else(StepResult::from, StepResult::Effect)
 }
@@ -93,12 +93,12 @@ fn identity(object: &ObjectRef) -> String {
     format!("{}/{}/{}", object.namespace, object.name, object.uid)
 }
 
-fn leases(context: &Context) -> Api<Lease> {
-    Api::namespaced(context.client.clone(), &context.settings.operator_namespace)
+fn leases(cluster: &Cluster<'_>) -> Api<Lease> {
+    Api::namespaced(cluster.writer.client.clone(), cluster.operator_namespace)
 }
 
-fn config_maps(context: &Context) -> Api<ConfigMap> {
-    Api::namespaced(context.client.clone(), &context.settings.operator_namespace)
+fn config_maps(cluster: &Cluster<'_>) -> Api<ConfigMap> {
+    Api::namespaced(cluster.writer.client.clone(), cluster.operator_namespace)
 }
 
 /// Deletes exactly what was read.
@@ -115,20 +115,20 @@ fn exactly(meta: &ObjectMeta) -> DeleteParams {
 
 /// A delete: what is gone already is done.
 async fn delete<T>(
-    context: &Context,
+    cluster: &Cluster<'_>,
     attempt: &str,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<Effect, Unwritten> {
-    match send(context, attempt, call).await? {
-        Ok(_) => Ok(done()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(done()),
+    match cluster.writer.send(attempt, call).await? {
+        Ok(_) => Ok(Effect::done()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Effect::done()),
         Err(error) => Err(Unwritten::Failed(failure(attempt, &error))),
     }
 }
 
 /// One object per Azure registry, taken by create: of two that try, one wins. It is taken over only from the holder that the plan
 /// names, after that one was looked for once more.
-async fn claim(context: &Context, object: &ObjectRef, name: &str, from: Option<&str>) -> Result<Effect, Unwritten> {
+async fn claim(cluster: &Cluster<'_>, object: &ObjectRef, name: &str, from: Option<&str>) -> Result<Effect, Unwritten> {
     let attempt = format!("create lease {name}");
     let lease = Lease {
         metadata: ObjectMeta {
@@ -138,35 +138,40 @@ async fn claim(context: &Context, object: &ObjectRef, name: &str, from: Option<&
         },
         spec: Some(LeaseSpec {
             holder_identity: Some(identity(object)),
-            acquire_time: Some(MicroTime(to_micros(context.clock.now()))),
+            acquire_time: Some(MicroTime(to_micros(cluster.now))),
             ..LeaseSpec::default()
         }),
     };
-    let api = leases(context);
-    match send(context, &attempt, api.create(&PostParams::default(), &lease)).await? {
-        Ok(_) => return Ok(done()),
+    let api = leases(cluster);
+    match cluster
+        .writer
+        .send(&attempt, api.create(&PostParams::default(), &lease))
+        .await?
+    {
+        Ok(_) => return Ok(Effect::done()),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {}
         Err(error) => return Err(Unwritten::Failed(failure(&attempt, &error))),
     }
-    let Some(present) = look(context, &attempt, api.get_opt(name)).await? else {
+    let Some(present) = cluster.writer.look(&attempt, api.get_opt(name)).await? else {
         return Ok(Effect::Stale(format!("lease {name} was there and is gone")));
     };
     let held = claim_of(&present);
     if held.uid == object.uid {
-        return Ok(done());
+        return Ok(Effect::done());
     }
-    if from != Some(held.uid.as_str()) || is_alive(context, &held).await {
+    if from != Some(held.uid.as_str()) || is_alive(&cluster.writer, &held).await {
         return Ok(Effect::Stale(format!("lease {name} is held by {}", held.holder)));
     }
     let attempt = format!("delete lease {name} of {}, which no longer exists", held.holder);
-    delete(context, &attempt, api.delete(name, &exactly(&present.metadata))).await?;
-    write(
-        context,
-        &format!("create lease {name}"),
-        api.create(&PostParams::default(), &lease),
-    )
-    .await?;
-    Ok(done())
+    delete(cluster, &attempt, api.delete(name, &exactly(&present.metadata))).await?;
+    cluster
+        .writer
+        .write(
+            &format!("create lease {name}"),
+            api.create(&PostParams::default(), &lease),
+        )
+        .await?;
+    Ok(Effect::done())
 }
 
 /// The API server keeps microseconds.
@@ -175,10 +180,15 @@ fn to_micros(time: Timestamp) -> Timestamp {
 }
 
 /// Says in the claim that its holder creates the registry. Whoever takes the claim over makes a new Lease, which does not say so.
-async fn record_creation(context: &Context, object: &ObjectRef, name: &str, mark: &str) -> Result<Effect, Unwritten> {
+async fn record_creation(
+    cluster: &Cluster<'_>,
+    object: &ObjectRef,
+    name: &str,
+    mark: &str,
+) -> Result<Effect, Unwritten> {
     let attempt = format!("record in lease {name} that the registry is created");
-    let api = leases(context);
-    let present = look(context, &attempt, api.get_opt(name)).await?;
+    let api = leases(cluster);
+    let present = cluster.writer.look(&attempt, api.get_opt(name)).await?;
     let Some(lease) = present.filter(|lease| claim_of(lease).uid == object.uid) else {
         return Ok(Effect::Stale(format!(
             "lease {name} is not held by this object any more"
@@ -189,20 +199,23 @@ async fn record_creation(context: &Context, object: &ObjectRef, name: &str, mark
         "resourceVersion": lease.metadata.resource_version,
         "annotations": {ANNOTATION_CREATES_REGISTRY: mark},
     }}));
-    write(context, &attempt, api.patch(name, &PatchParams::default(), &patch)).await?;
-    Ok(done())
+    cluster
+        .writer
+        .write(&attempt, api.patch(name, &PatchParams::default(), &patch))
+        .await?;
+    Ok(Effect::done())
 }
 
-async fn release_claim(context: &Context, object: &ObjectRef, name: &str) -> Result<Effect, Unwritten> {
+async fn release_claim(cluster: &Cluster<'_>, object: &ObjectRef, name: &str) -> Result<Effect, Unwritten> {
     let attempt = format!("delete lease {name}");
-    let api = leases(context);
-    let present = look(context, &attempt, api.get_opt(name)).await?;
+    let api = leases(cluster);
+    let present = cluster.writer.look(&attempt, api.get_opt(name)).await?;
     match present {
         Some(lease) if claim_of(&lease).uid == object.uid => {
-            delete(context, &attempt, api.delete(name, &exactly(&lease.metadata))).await
+            delete(cluster, &attempt, api.delete(name, &exactly(&lease.metadata))).await
         }
         // Nobody's, or somebody else's: either way not ours any more.
-        Some(_) | None => Ok(done()),
+        Some(_) | None => Ok(Effect::done()),
     }
 }
 
@@ -216,59 +229,59 @@ fn finalizers(object: &ObjectRef, finalizers: &[&str]) -> Patch<serde_json::Valu
     }))
 }
 
-async fn add_finalizer(context: &Context, object: &ObjectRef) -> Result<Effect, Unwritten> {
+async fn add_finalizer(cluster: &Cluster<'_>, object: &ObjectRef) -> Result<Effect, Unwritten> {
     let attempt = format!("put finalizer {FINALIZER} on {}/{}", object.namespace, object.name);
     let params = PatchParams::apply(FINALIZER_MANAGER).force();
-    let api = registries(&context.client, &object.namespace);
-    write(
-        context,
-        &attempt,
-        api.patch(&object.name, &params, &finalizers(object, &[FINALIZER])),
-    )
-    .await?;
-    Ok(done())
+    let api = registries(&cluster.writer.client, &object.namespace);
+    cluster
+        .writer
+        .write(
+            &attempt,
+            api.patch(&object.name, &params, &finalizers(object, &[FINALIZER])),
+        )
+        .await?;
+    Ok(Effect::done())
 }
 
-async fn remove_finalizer(context: &Context, object: &ObjectRef) -> Result<Effect, Unwritten> {
+async fn remove_finalizer(cluster: &Cluster<'_>, object: &ObjectRef) -> Result<Effect, Unwritten> {
     let attempt = format!("take finalizer {FINALIZER} off {}/{}", object.namespace, object.name);
     let params = PatchParams::apply(FINALIZER_MANAGER).force();
-    let api = registries(&context.client, &object.namespace);
-    let answer = match send(
-        context,
-        &attempt,
-        api.patch(&object.name, &params, &finalizers(object, &[])),
-    )
-    .await?
+    let api = registries(&cluster.writer.client, &object.namespace);
+    let answer = match cluster
+        .writer
+        .send(&attempt, api.patch(&object.name, &params, &finalizers(object, &[])))
+        .await?
     {
         Ok(answer) => answer,
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(done()),
-        Err(error) => match look(context, &attempt, api.get_opt(&object.name)).await? {
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(Effect::done()),
+        Err(error) => match cluster.writer.look(&attempt, api.get_opt(&object.name)).await? {
             Some(present) if present.metadata.uid.as_ref() == Some(&object.uid) => {
                 return Err(Unwritten::Failed(failure(&attempt, &error)));
             }
-            Some(_) | None => return Ok(done()),
+            Some(_) | None => return Ok(Effect::done()),
         },
     };
     // Apply takes away only what this manager alone put there. A backup that was restored, or a manifest that was saved and
     // applied again, owns it as well.
     let mut left = answer.metadata.finalizers.unwrap_or_default();
     if !left.iter().any(|finalizer| finalizer == FINALIZER) {
-        return Ok(done());
+        return Ok(Effect::done());
     }
     left.retain(|finalizer| finalizer != FINALIZER);
     let exactly_this = json!({"metadata": {
         "uid": object.uid, "resourceVersion": answer.metadata.resource_version, "finalizers": left,
     }});
-    write(
-        context,
-        &attempt,
-        api.patch(&object.name, &PatchParams::default(), &Patch::Merge(exactly_this)),
-    )
-    .await?;
-    Ok(done())
+    cluster
+        .writer
+        .write(
+            &attempt,
+            api.patch(&object.name, &PatchParams::default(), &Patch::Merge(exactly_this)),
+        )
+        .await?;
+    Ok(Effect::done())
 }
 
-async fn write_snapshot(context: &Context, name: &str, snapshot: &Snapshot) -> Result<Effect, Unwritten> {
+async fn write_snapshot(cluster: &Cluster<'_>, name: &str, snapshot: &Snapshot) -> Result<Effect, Unwritten> {
     let attempt = format!("write ConfigMap {name}");
     let text = serde_json::to_string_pretty(snapshot)
         .map_err(|error| Unwritten::Failed(failure(&attempt, &kube::Error::SerdeError(error))))?;
@@ -282,14 +295,12 @@ async fn write_snapshot(context: &Context, name: &str, snapshot: &Snapshot) -> R
         ..ConfigMap::default()
     };
     let params = PatchParams::apply(SNAPSHOT_MANAGER).force();
-    let written = write(
-        context,
-        &attempt,
-        config_maps(context).patch(name, &params, &Patch::Apply(&map)),
-    )
-    .await?;
+    let written = cluster
+        .writer
+        .write(&attempt, config_maps(cluster).patch(name, &params, &Patch::Apply(&map)))
+        .await?;
     match snapshot_of(&written) {
-        Ok(kept) if kept == *snapshot => Ok(done()),
+        Ok(kept) if kept == *snapshot => Ok(Effect::done()),
         Ok(_) | Err(_) => Ok(Effect::Stale(format!(
             "ConfigMap {name} holds something else than was written"
         ))),
@@ -297,18 +308,18 @@ async fn write_snapshot(context: &Context, name: &str, snapshot: &Snapshot) -> R
 }
 
 /// Whoever wrote it: it belongs to the Azure registry, and so to the object that holds the claim on that.
-async fn delete_config_map(context: &Context, name: &str) -> Result<Effect, Unwritten> {
+async fn delete_config_map(cluster: &Cluster<'_>, name: &str) -> Result<Effect, Unwritten> {
     let attempt = format!("delete ConfigMap {name}");
-    let api = config_maps(context);
-    let present = look(context, &attempt, api.get_opt(name)).await?;
-    let Some(map) = present else { return Ok(done()) };
-    delete(context, &attempt, api.delete(name, &exactly(&map.metadata))).await
+    let api = config_maps(cluster);
+    let present = cluster.writer.look(&attempt, api.get_opt(name)).await?;
+    let Some(map) = present else { return Ok(Effect::done()) };
+    delete(cluster, &attempt, api.delete(name, &exactly(&map.metadata))).await
 }
 
 /// What people read.
-async fn publish_dns(context: &Context, name: &str, data: &BTreeMap<String, String>) -> Result<Effect, Unwritten> {
+async fn publish_dns(cluster: &Cluster<'_>, name: &str, data: &BTreeMap<String, String>) -> Result<Effect, Unwritten> {
     if data.is_empty() {
-        return delete_config_map(context, name).await;
+        return delete_config_map(cluster, name).await;
     }
     let attempt = format!("write ConfigMap {name}");
     let map = ConfigMap {
@@ -321,80 +332,23 @@ async fn publish_dns(context: &Context, name: &str, data: &BTreeMap<String, Stri
         ..ConfigMap::default()
     };
     let params = PatchParams::apply(PUBLISHED_DNS_MANAGER).force();
-    let api = config_maps(context);
-    write(context, &attempt, api.patch(name, &params, &Patch::Apply(&map))).await?;
-    Ok(done())
+    let api = config_maps(cluster);
+    cluster
+        .writer
+        .write(&attempt, api.patch(name, &params, &Patch::Apply(&map)))
+        .await?;
+    Ok(Effect::done())
 }
 
-/// With the uid, so that a successor of the same name is not told of another one's end. One that is gone needs no telling.
-pub(crate) async fn tell_break_glass(
-    context: &Context,
-    (namespace, name, uid): (&str, &str, &str),
-    status: &BreakGlassStatus,
-) -> Result<Effect, Unwritten> {
-    tell::<BreakGlass>(
-        context,
-        (Some(namespace), name, uid),
-        BREAK_GLASS_MANAGER,
-        json!(status),
-    )
-    .await
-}
-
-/// The same for an approval.
-pub(crate) async fn tell_approval(
-    context: &Context,
-    (namespace, name, uid): (&str, &str, &str),
-    status: &ChangeApprovalStatus,
-) -> Result<Effect, Unwritten> {
-    tell::<ChangeApproval>(context, (Some(namespace), name, uid), APPROVAL_MANAGER, json!(status)).await
-}
-
-/// Writes the whole status of an object that only tells people; `None` for the namespace of one that stands in none. One that changed
-/// meanwhile is told anew by whoever looks at it next.
-pub(crate) async fn tell<K: Resource<DynamicType = ()>>(
-    context: &Context,
-    (namespace, name, uid): (Option<&str>, &str, &str),
-    manager: &str,
-    status: serde_json::Value,
-) -> Result<Effect, Unwritten> {
-    let within = namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
-    let attempt = format!("write status of {} {within}{name}", K::kind(&()));
-    let mut body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": name, "uid": uid},
-        "status": status,
-    });
-    let params = PatchParams::apply(manager).force();
-    let resource = ApiResource::erase::<K>(&());
-    let client = context.client.clone();
-    let api: Api<DynamicObject> = match namespace {
-        Some(namespace) => {
-            body["metadata"]["namespace"] = json!(namespace);
-            Api::namespaced_with(client, namespace, &resource)
-        }
-        None => Api::all_with(client, &resource),
-    };
-    match send(context, &attempt, api.patch_status(name, &params, &Patch::Apply(body))).await? {
-        Ok(_) => Ok(done()),
-        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(done()),
-        Err(kube::Error::Api(answer)) if answer.is_conflict() => {
-            Ok(Effect::Stale(words(&answer.message, LONGEST).into_owned()))
-        }
-        Err(error) => Err(Unwritten::Failed(failure(&attempt, &error))),
-    }
-}
-
-fn probes(context: &Context, namespace: &str) -> Api<DynamicObject> {
+fn probes(cluster: &Cluster<'_>, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(
-        context.client.clone(),
+        cluster.writer.client.clone(),
         namespace,
         &ApiResource::erase::<ConnectivityProbe>(&()),
     )
 }
 
-async fn apply_probe(context: &Context, object: &ObjectRef, probe: &ProbeWrite) -> Result<Effect, Unwritten> {
+async fn apply_probe(cluster: &Cluster<'_>, object: &ObjectRef, probe: &ProbeWrite) -> Result<Effect, Unwritten> {
     let attempt = format!("apply ConnectivityProbe {}/{}", probe.namespace, probe.name);
     let body = json!({
         "apiVersion": ConnectivityProbe::api_version(&()),
@@ -411,18 +365,19 @@ async fn apply_probe(context: &Context, object: &ObjectRef, probe: &ProbeWrite) 
         "spec": probe.spec,
     });
     let params = PatchParams::apply(PROBE_MANAGER).force();
-    write(
-        context,
-        &attempt,
-        probes(context, &probe.namespace).patch(&probe.name, &params, &Patch::Apply(body)),
-    )
-    .await?;
-    Ok(done())
+    cluster
+        .writer
+        .write(
+            &attempt,
+            probes(cluster, &probe.namespace).patch(&probe.name, &params, &Patch::Apply(body)),
+        )
+        .await?;
+    Ok(Effect::done())
 }
 
 /// Merged and not applied: one that is gone must not come back for the sake of a mark.
 async fn mark_probe(
-    context: &Context,
+    cluster: &Cluster<'_>,
     (namespace, name): (&str, &str),
     silent_since: Option<Timestamp>,
 ) -> Result<Effect, Unwritten> {
@@ -433,21 +388,22 @@ async fn mark_probe(
         field_manager: Some(SILENCE_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    write(
-        context,
-        &attempt,
-        probes(context, namespace).patch(name, &params, &Patch::Merge(body)),
-    )
-    .await?;
-    Ok(done())
+    cluster
+        .writer
+        .write(
+            &attempt,
+            probes(cluster, namespace).patch(name, &params, &Patch::Merge(body)),
+        )
+        .await?;
+    Ok(Effect::done())
 }
 
 /// All of them, or the first reason why not.
-async fn apply_probes(context: &Context, object: &ObjectRef, probes: &[ProbeWrite]) -> Result<Effect, Unwritten> {
-    let at_once = context.settings.step_concurrency.max(1);
-    let writes: Vec<_> = probes.iter().map(|probe| apply_probe(context, object, probe)).collect();
+async fn apply_probes(cluster: &Cluster<'_>, object: &ObjectRef, probes: &[ProbeWrite]) -> Result<Effect, Unwritten> {
+    let at_once = cluster.at_once;
+    let writes: Vec<_> = probes.iter().map(|probe| apply_probe(cluster, object, probe)).collect();
     let mut writes = stream::iter(writes).buffer_unordered(at_once);
-    let mut result = Ok(done());
+    let mut result = Ok(Effect::done());
     while let Some(written) = writes.next().await {
         if let Err(why) = written {
             result = result.and(Err(why));
@@ -456,11 +412,18 @@ async fn apply_probes(context: &Context, object: &ObjectRef, probes: &[ProbeWrit
     result
 }
 
-async fn delete_probe(context: &Context, object: &ObjectRef, namespace: &str, name: &str) -> Result<Effect, Unwritten> {
+async fn delete_probe(
+    cluster: &Cluster<'_>,
+    object: &ObjectRef,
+    namespace: &str,
+    name: &str,
+) -> Result<Effect, Unwritten> {
     let attempt = format!("delete ConnectivityProbe {namespace}/{name}");
-    let api = probes(context, namespace);
-    let present = look(context, &attempt, api.get_opt(name)).await?;
-    let Some(probe) = present else { return Ok(done()) };
+    let api = probes(cluster, namespace);
+    let present = cluster.writer.look(&attempt, api.get_opt(name)).await?;
+    let Some(probe) = present else {
+        return Ok(Effect::done());
+    };
     if probe
         .metadata
         .labels
@@ -481,5 +444,5 @@ async fn delete_probe(context: &Context, object: &ObjectRef, namespace: &str, na
         preconditions: Some(preconditions),
         ..DeleteParams::default()
     };
-    delete(context, &attempt, api.delete(name, &params)).await
+    delete(cluster, &attempt, api.delete(name, &params)).await
 }

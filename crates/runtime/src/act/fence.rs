@@ -18,7 +18,6 @@ use sreg_domain::{Digest, Withheld};
 use sreg_planner::plan::{Plan, Step};
 use sreg_planner::{Violation, lint, plan};
 
-use super::write::read;
 use crate::context::Context;
 use crate::desired::resolve_desired;
 use crate::observe::{self, ObjectNow};
@@ -60,7 +59,9 @@ async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, With
 async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectNow, Withheld> {
     let attempt = format!("read SecureRegistry {}/{}", object.namespace, object.name);
     let call = observe::read_object(&context.client, &object.namespace, &object.name);
-    let now = read(context, &attempt, call)
+    let now = context
+        .writer()
+        .read(&attempt, call)
         .await
         .map_err(|why| Withheld::ObjectUnread(Box::new(why)))?
         .ok_or(Withheld::ObjectGone)?;

@@ -5,7 +5,6 @@
 mod cluster;
 mod fence;
 mod names;
-mod write;
 
 use futures::StreamExt;
 use futures::stream;
@@ -16,10 +15,7 @@ use sreg_planner::plan::{Plan, Step};
 
 use crate::context::Context;
 use crate::grants;
-
-pub(crate) use cluster::{tell, tell_approval, tell_break_glass};
-pub use write::Unwritten;
-pub(crate) use write::{failure, read, send, time_for_a_write};
+use crate::writer::unanswered;
 
 /// Carries out what can be carried out now.
 pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome {
@@ -106,7 +102,7 @@ async fn granted_as_planned(context: &Context, object: &ObjectRef, plan: &Plan) 
 }
 
 async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &AzureAction) -> StepResult {
-    let limit = match write::time_for_a_write(context) {
+    let limit = match context.writer().time_for_a_write() {
         Ok(limit) => limit,
         Err(why) => return StepResult::Withheld(why),
     };
@@ -130,7 +126,7 @@ async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &A
     {
         Ok(Ok(effect)) => StepResult::Effect(effect),
         Ok(Err(failure)) => StepResult::Failed(failure),
-        Err(_) => StepResult::Failed(write::unanswered(&format!("{action} ({})", action.resource()), limit)),
+        Err(_) => StepResult::Failed(unanswered(&format!("{action} ({})", action.resource()), limit)),
     };
     note();
     if let Some(removed) = action.removes()

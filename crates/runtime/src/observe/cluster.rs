@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
@@ -34,6 +35,7 @@ use sreg_domain::{Desired, Digest, duration, naming};
 use super::{fact, read, read_object, vantage};
 use crate::context::Context;
 use crate::paging;
+use crate::writer::ClusterWriter;
 
 /// Key of the snapshot within its ConfigMap.
 pub(crate) const SNAPSHOT_KEY: &str = "snapshot.json";
@@ -81,7 +83,7 @@ async fn claim(context: &Context, object: &ObjectRef, name: &str) -> Fact<Claim>
         Err(why) => return Fact::Unknown(why),
     };
     let claim = claim_of(&lease);
-    let alive = claim.uid == object.uid || is_alive(context, &claim).await;
+    let alive = claim.uid == object.uid || is_alive(&context.writer(), &claim).await;
     Fact::Seen(Claim { alive, ..claim })
 }
 
@@ -106,7 +108,7 @@ pub(crate) fn claim_of(lease: &Lease) -> Claim {
 }
 
 /// Whether the holder of a claim still exists. Only a clear answer of the API server says that it does not.
-pub(crate) async fn is_alive(context: &Context, claim: &Claim) -> bool {
+pub(crate) async fn is_alive(writer: &ClusterWriter, claim: &Claim) -> bool {
     let Some((namespace, name)) = claim.holder.split_once('/') else {
         return true;
     };
@@ -115,7 +117,10 @@ pub(crate) async fn is_alive(context: &Context, claim: &Claim) -> bool {
         return true;
     }
     let attempt = format!("read SecureRegistry {}", claim.holder);
-    match read(context, attempt, read_object(&context.client, namespace, name)).await {
+    match writer
+        .read(&attempt, read_object(&writer.client, namespace, name))
+        .await
+    {
         Ok(Some(holder)) => holder.reference.uid == claim.uid,
         Ok(None) => false,
         Err(_) => true,
@@ -255,67 +260,37 @@ pub(crate) fn snapshot_of(map: &ConfigMap) -> Result<Snapshot, serde_json::Error
 
 /// Approvals for this object. One that is being deleted is withdrawn.
 async fn approvals(context: &Context, object: &ObjectRef) -> Fact<Vec<ApprovalSeen>> {
-    approvals_for(context, &object.namespace, &object.name)
-        .await
-        .map_or_else(Fact::Unknown, Fact::Seen)
-}
-
-/// Approvals of a namespace that name this `SecureRegistry`, whether it exists or not.
-pub(crate) async fn approvals_for(
-    context: &Context,
-    namespace: &str,
-    registry: &str,
-) -> Result<Vec<ApprovalSeen>, Ignorance> {
-    let ours = |object| approval_of(object).filter(|(names, _)| names == registry);
-    let ours = live::<ChangeApproval, _>(context, namespace, ours).await?;
-    Ok(ours.into_iter().map(|(_, approval)| approval).collect())
+    live::<ChangeApproval, _>(context, object, approval_of).await
 }
 
 /// The object that an approval names, and what it approves. `None`: it does not parse.
-fn approval_of(object: DynamicObject) -> Option<(String, ApprovalSeen)> {
-    let DynamicObject { metadata, mut data, .. } = object;
-    let mut part = |key: &str| data.get_mut(key).map(Value::take).unwrap_or_default();
-    let spec: ChangeApprovalSpec = serde_json::from_value(part("spec")).ok()?;
+pub(crate) fn approval_of(metadata: &ObjectMeta, spec: Value, status: Value) -> Option<(String, ApprovalSeen)> {
+    let spec: ChangeApprovalSpec = serde_json::from_value(spec).ok()?;
     let approval = ApprovalSeen {
-        name: metadata.name.unwrap_or_default(),
+        name: metadata.name.clone()?,
         change: spec.change,
         digest: Digest::from_text(&spec.digest),
         // Whole: who it was must not look like somebody else.
         approved_by: harmless(&spec.approved_by).into_owned(),
-        uid: metadata.uid.unwrap_or_default(),
-        status: serde_json::from_value(part("status")).ok(),
+        uid: metadata.uid.clone()?,
+        status: serde_json::from_value(status).ok(),
     };
     Some((spec.secure_registry_name, approval))
 }
 
 /// Break-glasses for this object. Deleting one ends it.
 pub(super) async fn break_glasses(context: &Context, object: &ObjectRef) -> Fact<Vec<BreakGlassSeen>> {
-    break_glasses_for(context, &object.namespace, &object.name)
-        .await
-        .map_or_else(Fact::Unknown, Fact::Seen)
-}
-
-/// Break-glasses of a namespace that name this `SecureRegistry`, whether it exists or not.
-pub(crate) async fn break_glasses_for(
-    context: &Context,
-    namespace: &str,
-    registry: &str,
-) -> Result<Vec<BreakGlassSeen>, Ignorance> {
-    let ours = |object| break_glass_of(object).filter(|(names, _)| names == registry);
-    let ours = live::<BreakGlass, _>(context, namespace, ours).await?;
-    Ok(ours.into_iter().map(|(_, glass)| glass).collect())
+    live::<BreakGlass, _>(context, object, break_glass_of).await
 }
 
 /// The object that a break-glass names, and what it asks for. `None`: it does not parse.
-fn break_glass_of(object: DynamicObject) -> Option<(String, BreakGlassSeen)> {
-    let DynamicObject { metadata, mut data, .. } = object;
-    let mut part = |key: &str| data.get_mut(key).map(Value::take).unwrap_or_default();
-    let spec: BreakGlassSpec = serde_json::from_value(part("spec")).ok()?;
+pub(crate) fn break_glass_of(metadata: &ObjectMeta, spec: Value, status: Value) -> Option<(String, BreakGlassSeen)> {
+    let spec: BreakGlassSpec = serde_json::from_value(spec).ok()?;
     let glass = BreakGlassSeen {
-        name: metadata.name.unwrap_or_default(),
-        uid: metadata.uid.unwrap_or_default(),
-        status: serde_json::from_value(part("status")).ok(),
-        created_at: metadata.creation_timestamp?.0,
+        name: metadata.name.clone()?,
+        uid: metadata.uid.clone()?,
+        status: serde_json::from_value(status).ok(),
+        created_at: metadata.creation_timestamp.as_ref()?.0,
         duration: duration::parse(&spec.duration)?,
         reason: words(&spec.reason, LONGEST_REASON).into_owned(),
         requested_by: harmless(&spec.requested_by).into_owned(),
@@ -326,28 +301,29 @@ fn break_glass_of(object: DynamicObject) -> Option<(String, BreakGlassSeen)> {
 /// How many objects are asked for at once: each may be as large as the API server takes, and many passes ask.
 const PAGE: u32 = 20;
 
-/// What is kept of each object of one kind in a namespace, without what is being deleted. Whatever else people wrote into it is let
-/// go with its page.
+/// Those of one kind that name the object, without what is being deleted. Whatever else people wrote is let go with its page.
 async fn live<K: Resource<DynamicType = ()>, T>(
     context: &Context,
-    namespace: &str,
-    keep: impl Fn(DynamicObject) -> Option<T>,
-) -> Result<Vec<T>, Ignorance> {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()));
+    object: &ObjectRef,
+    parse: impl Fn(&ObjectMeta, Value, Value) -> Option<(String, T)>,
+) -> Fact<Vec<T>> {
+    let (client, namespace) = (context.client.clone(), &object.namespace);
+    let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &ApiResource::erase::<K>(&()));
     let attempt = format!("list {} in namespace {namespace}", K::plural(&()));
     let all = async {
         let (api, mut kept) = (&api, Vec::new());
         let list = |params| async move { api.list(&params).await };
-        paging::each_item(PAGE, list, |object: DynamicObject| {
-            if object.metadata.deletion_timestamp.is_none() {
-                kept.extend(keep(object));
-            }
+        paging::each_item(PAGE, list, |found: DynamicObject| {
+            let DynamicObject { metadata, mut data, .. } = found;
+            let mut part = |key: &str| data.get_mut(key).map(Value::take).unwrap_or_default();
+            let parsed = parse(&metadata, part("spec"), part("status"));
+            let ours = parsed.filter(|(names, _)| *names == object.name && metadata.deletion_timestamp.is_none());
+            kept.extend(ours.map(|(_, ours)| ours));
         })
         .await?;
         Ok(kept)
     };
-    read(context, attempt, all).await
+    read(context, attempt, all).await.map_or_else(Fact::Unknown, Fact::Seen)
 }
 
 fn nonsense(attempt: String, error: &serde_json::Error) -> Ignorance {
@@ -371,9 +347,15 @@ mod tests {
     const NASTY: &str = "no\r\nLocked\u{1b}[2K\u{202e}x<script/>";
     const HARMLESS: &str = "no Locked\u{fffd}[2K\u{fffd}x‹script/›";
 
+    fn metadata() -> ObjectMeta {
+        serde_json::from_value(
+            json!({"name": "x", "namespace": "n", "uid": "u", "creationTimestamp": "2026-11-23T10:00:00Z"}),
+        )
+        .unwrap()
+    }
+
     fn object(spec: Value, status: Value) -> DynamicObject {
-        let meta = json!({"name": "x", "namespace": "n", "uid": "u", "creationTimestamp": "2026-11-23T10:00:00Z"});
-        serde_json::from_value(json!({"metadata": meta, "spec": spec, "status": status})).unwrap()
+        serde_json::from_value(json!({"metadata": metadata(), "spec": spec, "status": status})).unwrap()
     }
 
     #[test]
@@ -416,14 +398,14 @@ mod tests {
     fn what_people_give_as_reason_and_name_is_harmless_and_a_name_stays_another_one() {
         let glass =
             json!({"secureRegistryName": "r", "reason": NASTY, "requestedBy": "ali\u{200b}ce", "duration": "1h"});
-        let (_, glass) = break_glass_of(object(glass, Value::Null)).unwrap();
+        let (_, glass) = break_glass_of(&metadata(), glass, Value::Null).unwrap();
         assert_eq!(
             (glass.reason.as_str(), glass.requested_by.as_str()),
             (HARMLESS, "ali\u{fffd}ce")
         );
         let approval =
             json!({"secureRegistryName": "r", "change": "Lockdown", "digest": "0123456789abcdef", "approvedBy": NASTY});
-        let (_, approval) = approval_of(object(approval, Value::Null)).unwrap();
+        let (_, approval) = approval_of(&metadata(), approval, Value::Null).unwrap();
         assert!(approval.approved_by.ends_with("x‹script/›") && !approval.approved_by.contains('\n'));
     }
 }

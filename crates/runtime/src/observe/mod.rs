@@ -28,8 +28,8 @@ use tokio::time::Instant;
 use crate::absence::Witnesses;
 use crate::context::Context;
 
-pub(crate) use cluster::{SNAPSHOT_KEY, approvals_for, break_glasses_for, claim_of, is_alive, snapshot_of};
-pub use object::{ObjectNow, Watched, read_object, registries};
+pub(crate) use cluster::{SNAPSHOT_KEY, approval_of, break_glass_of, claim_of, is_alive, snapshot_of};
+pub use object::{ObjectNow, read_object, registries};
 pub(crate) use vantage::alive;
 
 /// Largest round number: JavaScript's largest safe integer, as the probe's schema says.

@@ -1,17 +1,12 @@
 //! The object itself, read live at the start of each pass. Spec and status are parsed apart and leniently: a spec that does
 //! not parse is a fact about that object, and a status that does not parse counts as erased.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
-use sreg_api::crd::NEVER_OBSERVED;
 use sreg_api::registry::{
     DeletionPolicy, DriftSpec, ManagedResourceGroupAccess, ManagementPolicy, PublicAccess, PublicAccessSpec,
     RegistrySpec, VerificationSpec,
@@ -130,93 +125,6 @@ pub async fn read_object(client: &kube::Client, namespace: &str, name: &str) -> 
         .and_then(ObjectNow::new))
 }
 
-/// A `SecureRegistry` as the watch keeps it: who it is, whether it was reported on, and whether it is to be open. Specs are read
-/// live at each visit, so the cache stays small whatever people write, and no object, however broken, can stop the watch.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Watched {
-    /// Its metadata; [without what people may make large](Watched::let_go) once it is kept.
-    pub metadata: ObjectMeta,
-    /// Tells one state of what people write from another.
-    #[serde(skip)]
-    pub key: u64,
-    /// Whether a status stands there that somebody wrote.
-    #[serde(default, rename = "status", deserialize_with = "somebody_wrote")]
-    pub has_status: bool,
-    /// Whether its spec asks for public access: whoever comes to ask for that waits for it.
-    #[serde(default, rename = "spec", deserialize_with = "asks_for_public_access")]
-    pub is_to_be_open: bool,
-}
-
-fn asks_for_public_access<'de, D: Deserializer<'de>>(spec: D) -> Result<bool, D::Error> {
-    let desired = Value::deserialize(spec)?
-        .pointer("/publicAccess/desired")
-        .map(PublicAccess::deserialize);
-    Ok(matches!(desired, Some(Ok(PublicAccess::Enabled))))
-}
-
-/// The API server fills in a status where nobody wrote one: `observedGeneration: -1` and nothing else.
-fn somebody_wrote<'de, D: Deserializer<'de>>(status: D) -> Result<bool, D::Error> {
-    Ok(match Value::deserialize(status)? {
-        Value::Null => false,
-        Value::Object(fields) => fields
-            .iter()
-            .any(|(name, value)| name != "observedGeneration" || value.as_i64() != Some(NEVER_OBSERVED)),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => true,
-    })
-}
-
-impl Watched {
-    /// Takes the key, and lets go of labels, annotations and managed fields: they are as large as their writers please.
-    pub fn let_go(&mut self) {
-        let meta = &mut self.metadata;
-        let mut hasher = DefaultHasher::new();
-        (
-            meta.generation,
-            meta.deletion_timestamp.is_some(),
-            &meta.finalizers,
-            &meta.labels,
-            &meta.annotations,
-        )
-            .hash(&mut hasher);
-        self.key = hasher.finish();
-        (
-            meta.labels,
-            meta.annotations,
-            meta.managed_fields,
-            meta.owner_references,
-        ) = (None, None, None, None);
-    }
-}
-
-impl Resource for Watched {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind(dt: &()) -> Cow<'_, str> {
-        SecureRegistry::kind(dt)
-    }
-
-    fn group(dt: &()) -> Cow<'_, str> {
-        SecureRegistry::group(dt)
-    }
-
-    fn version(dt: &()) -> Cow<'_, str> {
-        SecureRegistry::version(dt)
-    }
-
-    fn plural(dt: &()) -> Cow<'_, str> {
-        SecureRegistry::plural(dt)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,26 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn no_object_can_stop_the_watch() {
-        let broken = json!({"metadata": {"name": "a", "uid": "u"}, "spec": [1, 2], "status": "what"});
-        let watched: Watched = serde_json::from_value(broken).unwrap();
-        assert!(watched.has_status);
-    }
-
-    #[test]
-    fn a_status_that_only_the_api_server_filled_in_is_none() {
-        for (status, written) in [
-            (json!(null), false),
-            (json!({}), false),
-            (json!({"observedGeneration": -1}), false),
-            (json!({"observedGeneration": 1}), true),
-            (json!({"observedGeneration": -1, "conditions": []}), true),
-            (json!(7), true),
-        ] {
-            let object = json!({"metadata": {"name": "a", "uid": "u"}, "status": status});
-            let watched: Watched = serde_json::from_value(object).unwrap();
-            assert_eq!(watched.has_status, written, "{status}");
-        }
+    fn a_status_that_only_the_api_server_filled_in_counts_as_erased() {
         let spec = json!({"registry": {"resourceId": "/subscriptions/x"}});
         let now = ObjectNow::new(object(json!({"spec": spec, "status": {"observedGeneration": -1}}))).unwrap();
         assert_eq!(now.seen.status, SecureRegistryStatus::default());

@@ -29,6 +29,7 @@ mod observe;
 mod past;
 mod pausing;
 mod recording;
+mod requests;
 mod simulation;
 mod stand;
 mod watching;

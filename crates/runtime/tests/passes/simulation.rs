@@ -205,9 +205,11 @@ async fn a_pass_that_panics_or_hangs_does_not_hold_up_other_objects() {
     locked(&stand).await;
     let metrics = operator.context.metrics.encode();
     let count = |result: &str| {
-        let line = metrics
-            .lines()
-            .find(|line| line.starts_with(&format!("secureregistry_passes_total{{result=\"{result}\"}}")));
+        let line = metrics.lines().find(|line| {
+            line.starts_with(&format!(
+                "secureregistry_passes_total{{controller=\"secureregistries\",result=\"{result}\"}}"
+            ))
+        });
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
             .unwrap_or_default()
     };

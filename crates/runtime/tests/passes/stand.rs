@@ -12,7 +12,7 @@ use sreg_azure::AzureClient;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::{BuiltInCloud, Desired, Grants, Seen};
 use sreg_planner::{Floors, FoundGrant, Plan, PlanSettings, grants_serving, lint, plan, validate};
-use sreg_runtime::controller;
+use sreg_runtime::controllers;
 use sreg_runtime::leadership::LeadershipFence;
 use sreg_runtime::metrics::Metrics;
 use sreg_runtime::observe::{observe, read_object};
@@ -299,7 +299,7 @@ impl Stand {
     pub fn start_with(&self, context: Context) -> Operator {
         let context = Arc::new(context);
         let stop = CancellationToken::new();
-        let running = controller::run(Arc::clone(&context), stop.clone());
+        let running = controllers::run(Arc::clone(&context), stop.clone());
         let task = tokio::spawn(async move { running.await.unwrap() });
         Operator { context, stop, task }
     }
