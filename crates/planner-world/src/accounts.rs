@@ -65,7 +65,7 @@ pub fn acr_of(world: &World) -> &TargetSeen {
 pub fn change_registry(world: &mut World, change: impl FnOnce(&mut RegistryDetails)) {
     if let Some(registry) = registry_of(world) {
         change(registry.as_registry());
-        apply::touch(registry);
+        settings::touch(registry);
     }
 }
 
@@ -80,6 +80,6 @@ pub fn change_acr(world: &mut World, change: impl FnOnce(&mut TargetSeen)) {
 fn change_target(world: &mut World, id: &ArmId, change: impl FnOnce(&mut TargetSeen)) {
     if let Some(target) = world.seen.azure.targets.seen_mut(id) {
         change(target);
-        apply::touch(target);
+        settings::touch(target);
     }
 }
