@@ -69,7 +69,7 @@ fn paths<'a>(typed: &VerifyFlags, prospect: &'a Prospect) -> BTreeMap<&'a str, (
     let all = prospect.paths.iter();
     let wanted = all.filter(|path| asked(&typed.network, &path.network) && asked(&typed.fqdn, &path.path.fqdn));
     let with_servers = wanted.map(|path| {
-        let networks = &prospect.desired.client_networks;
+        let networks = prospect.desired.client_networks();
         // Only whoever says where they stand is asked by that network's own servers.
         let of = networks
             .iter()

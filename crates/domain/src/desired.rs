@@ -18,7 +18,8 @@ use crate::grants::{Grants, Purpose};
 use crate::ids::{ArmId, Fqdn, Location};
 use crate::target::EndpointGroup;
 
-/// The wanted end state of one registry.
+/// What one object asks for its registry: all of it, or of an object that is broken only what looking at the registry, the way back
+/// and an orderly end need. Both have the fields here; [`Desired::spec`] tells them apart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Desired {
     /// The object that says so.
@@ -32,11 +33,34 @@ pub struct Desired {
     pub cloud: Arc<Cloud>,
     /// The registry.
     pub registry: ArmId,
-    /// Create it there if it does not exist: primary region first.
+    /// The end state of public access.
+    pub public_access: PublicAccess,
+    /// Zero writes to Azure, ever.
+    pub observe_only: bool,
+    /// The object is being deleted.
+    pub leaving: bool,
+    /// What deletion does.
+    pub deletion: DeletionPolicy,
+    /// Longest time that break-glasses may hold the registry open, extensions included.
+    pub max_break_glass: Duration,
+    /// A grant demands that approvals come from someone other than the last person to edit the spec.
+    pub separate_approver: bool,
+    /// The grants that serve its namespace.
+    pub grants: Grants,
+    /// Names of the grants that cover something that it names.
+    pub stands_on: Vec<String>,
+    /// What is to be built, proven and closed; or why nothing of that is done.
+    pub spec: Result<Box<Spec>, Wrong>,
+}
+
+/// The spec of an object that breaks no rule, and of which all that it names is granted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Create the registry there if it does not exist: primary region first.
     pub create: Option<Vec<Location>>,
     /// Tags that we keep on the registry.
     pub tags: BTreeMap<String, String>,
-    /// Tags of the registry if we create it, besides [`Desired::tags`].
+    /// Tags of the registry if we create it, besides [`Spec::tags`].
     pub tags_at_creation: BTreeMap<String, String>,
     /// List our principal in `managedResourceGroupSettings.assignedIdentities`.
     pub grant_operator: bool,
@@ -54,10 +78,6 @@ pub struct Desired {
     pub verification: Verification,
     /// Name-changing writes wait for a `ChangeApproval`.
     pub approve_name_changes: bool,
-    /// A grant demands that approvals come from someone other than the last person to edit the spec.
-    pub separate_approver: bool,
-    /// The end state of public access.
-    pub public_access: PublicAccess,
     /// What the lock waits for besides proof.
     pub gates: Vec<LockdownGate>,
     /// When locking is allowed; set if `gates` contains `Window`.
@@ -70,30 +90,52 @@ pub struct Desired {
     pub sharing: Vec<ArmId>,
     /// Time between visits of a settled object, before jitter.
     pub drift_interval: Duration,
-    /// Zero writes to Azure, ever.
-    pub observe_only: bool,
-    /// The object is being deleted.
-    pub leaving: bool,
-    /// What deletion does.
-    pub deletion: DeletionPolicy,
-    /// Longest time that break-glasses may hold the registry open, extensions included.
-    pub max_break_glass: Duration,
-    /// Rules that the object breaks. If any, nothing is built, closed or removed for it: only its identity, its registry, whether
-    /// anything may be written and whether public access is wanted hold, for looking at the registry and for the way back.
-    pub violations: Vec<Violation>,
-    /// The grants that serve its namespace.
-    pub grants: Grants,
-    /// What it names and none of them covers. If anything, it is carried out as little as one that breaks rules; where its registry is
-    /// among it, nothing of Azure is even read.
-    pub ungranted: Vec<Violation>,
-    /// Names of the grants that cover something that it names.
-    pub stands_on: Vec<String>,
     /// A grant demands that changes of names are approved, also those that deleting the object makes.
     pub approval_demanded: bool,
-    /// What they demand beyond its own spec, in sentences; it is part of the fields above already.
+    /// What grants demand beyond the object's own spec, in sentences; it is part of the fields above already.
     pub demanded: Vec<String>,
     /// Pauses that are longer than the spec asks for, because what one object costs, all share.
     pub raised: Vec<String>,
+}
+
+/// What is wrong with an object: one thing at least.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrong {
+    violations: Vec<Violation>,
+    ungranted: Vec<Violation>,
+}
+
+impl Wrong {
+    /// The object breaks these rules, and names these things that no grant covers. `None`: nothing is wrong.
+    pub fn of(violations: Vec<Violation>, ungranted: Vec<Violation>) -> Option<Wrong> {
+        let any = !(violations.is_empty() && ungranted.is_empty());
+        any.then_some(Wrong { violations, ungranted })
+    }
+
+    /// Rules that the object breaks.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// What it names and no grant covers. Where its registry is among it, nothing of Azure is even read.
+    pub fn ungranted(&self) -> &[Violation] {
+        &self.ungranted
+    }
+
+    /// Only grants are missing.
+    pub fn is_only_ungranted(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// Which rules the object breaks, else what it is not granted, in one sentence.
+    pub fn sentence(&self) -> String {
+        let wrong = if self.violations.is_empty() {
+            &self.ungranted
+        } else {
+            &self.violations
+        };
+        Violation::sentence(wrong)
+    }
 }
 
 impl Desired {
@@ -103,9 +145,34 @@ impl Desired {
         self.separate_approver.then_some(self.object.generation)
     }
 
+    /// The spec, unless the object is broken.
+    pub fn whole(&self) -> Option<&Spec> {
+        self.spec.as_deref().ok()
+    }
+
     /// The object breaks no rule, and all that it names is granted.
-    pub fn is_valid(&self) -> bool {
-        self.violations.is_empty() && self.ungranted.is_empty()
+    pub fn is_whole(&self) -> bool {
+        self.spec.is_ok()
+    }
+
+    /// What is wrong with it, in one sentence. `None`: nothing.
+    pub fn what_is_wrong(&self) -> Option<String> {
+        self.spec.as_ref().err().map(Wrong::sentence)
+    }
+
+    /// Rules that it breaks; none if it is whole, or only not granted what it names.
+    pub fn violations(&self) -> &[Violation] {
+        self.spec.as_ref().err().map_or(&[], Wrong::violations)
+    }
+
+    /// Where endpoints stand; nowhere that is known of a broken object.
+    pub fn endpoints(&self) -> &[EndpointPlace] {
+        self.whole().map_or(&[], |spec| spec.endpoints.as_slice())
+    }
+
+    /// Who must connect; nobody that is known of a broken object.
+    pub fn client_networks(&self) -> &[ClientNetwork] {
+        self.whole().map_or(&[], |spec| spec.client_networks.as_slice())
     }
 
     /// What the registry's claim tag says while this object holds it.
@@ -128,16 +195,6 @@ impl Desired {
     pub fn may_be_opened(&self) -> bool {
         let open = Purpose::Registry(RegistryOperation::Open);
         self.grants.allow(open, &self.registry)
-    }
-
-    /// Which rules the object breaks, in one sentence. `None`: none.
-    pub fn what_is_wrong(&self) -> Option<String> {
-        let wrong = if self.violations.is_empty() {
-            &self.ungranted
-        } else {
-            &self.violations
-        };
-        (!self.is_valid()).then(|| Violation::sentence(wrong))
     }
 }
 

@@ -80,7 +80,7 @@ fn as_the_tag_says(mut desired: Desired, azure: &AzureSeen) -> (Desired, bool) {
 
 fn names(desired: &Desired) -> impl Iterator<Item = String> {
     desired
-        .client_networks
+        .client_networks()
         .iter()
         .map(|network| network.vantage_point.clone())
 }

@@ -160,7 +160,7 @@ fn unasked(documents: &Documents, desired: &Desired, seen: &Seen) -> Vec<Unasked
     };
     let mut unasked: Vec<Unasked> = grants.into_iter().collect();
     unasked.extend([claim, Unasked::People]);
-    unasked.extend((!desired.client_networks.is_empty()).then_some(Unasked::Proof));
+    unasked.extend((!desired.client_networks().is_empty()).then_some(Unasked::Proof));
     unasked
 }
 
@@ -189,7 +189,7 @@ fn is_approval(reason: WaitReason) -> bool {
 }
 
 fn vantage_points_at_work(desired: &Desired) -> std::collections::BTreeMap<String, Fact<VantagePointSeen>> {
-    let networks = desired.client_networks.iter();
+    let networks = desired.client_networks().iter();
     let points = networks.map(|network| {
         let (kind, virtual_network) = match &network.place {
             NetworkPlace::VirtualNetwork(id) => (VantageNetwork::VirtualNetwork, Some(id.clone())),

@@ -236,6 +236,6 @@ fn the_examples_for_production_are_taken_with_their_grants() {
         },
     };
     let desired = desired(&documents, &documents.registries[0], &settings).unwrap();
-    assert!(desired.is_valid(), "{:?}", desired.what_is_wrong());
+    assert!(desired.is_whole(), "{:?}", desired.what_is_wrong());
     assert!(fs::exists(&documents.registries[0].path).unwrap());
 }

@@ -16,18 +16,18 @@ impl World {
         }
         // What is there does not go because nobody may use it any more.
         let everything;
-        let desired = if self.desired.client_networks.is_empty() {
+        let desired = if self.desired.client_networks().is_empty() {
             everything = super::wished(&self.object, None);
             &everything
         } else {
             &self.desired
         };
-        let client = desired.client_networks.iter().find(|n| n.name == network).unwrap();
+        let client = desired.client_networks().iter().find(|n| n.name == network).unwrap();
         // An office asks the hub's forwarder.
         let asks = match &client.place {
             NetworkPlace::VirtualNetwork(id) => id.clone(),
             NetworkPlace::OnPremises(_) => desired
-                .endpoints
+                .endpoints()
                 .iter()
                 .find(|e| e.name == client.endpoint)
                 .unwrap()
@@ -70,7 +70,12 @@ impl World {
             let (Fact::Seen(probe), false) = (fact, self.silent.contains(point)) else {
                 continue;
             };
-            let Some(network) = self.desired.client_networks.iter().find(|n| n.vantage_point == *point) else {
+            let Some(network) = self
+                .desired
+                .client_networks()
+                .iter()
+                .find(|n| n.vantage_point == *point)
+            else {
                 continue;
             };
             let needed = probe.spec.consecutive_successes;

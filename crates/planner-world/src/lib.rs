@@ -354,7 +354,7 @@ impl World {
     pub fn public(yaml: &str) -> World {
         let object = object(yaml);
         let desired = wished(&object, None);
-        assert_eq!(desired.violations, []);
+        assert_eq!(desired.what_is_wrong(), None);
         let now: Timestamp = START.parse().unwrap();
         let azure = AzureSeen {
             principal: Fact::Seen(Principal {
@@ -468,14 +468,14 @@ impl World {
                 object.spec.drift.interval = "10m".into();
             }
         });
-        assert_eq!(self.desired.violations, []);
+        assert_eq!(self.desired.what_is_wrong(), None);
         self.look_around();
     }
 
     /// Changes the spec so that it breaks a rule.
     pub fn misspec(&mut self, change: impl FnOnce(&mut SecureRegistry)) {
         self.declare(change);
-        assert!(!self.desired.is_valid());
+        assert!(!self.desired.is_whole());
     }
 
     /// Changes the spec; what is granted decides whether that may be carried out.
@@ -513,7 +513,7 @@ impl World {
 
     /// What Eyes would add: everything that the spec names is looked at, found or absent.
     pub fn look_around(&mut self) {
-        for place in &self.desired.endpoints {
+        for place in self.desired.endpoints() {
             let known = SubnetSeen {
                 id: place.subnet.clone(),
                 free_addresses: Some(200),
@@ -523,7 +523,7 @@ impl World {
                 .subnets
                 .entry(place.subnet.clone())
                 .or_insert(Fact::Seen(known));
-            let clients = self.desired.client_networks.iter().filter_map(|c| match &c.place {
+            let clients = self.desired.client_networks().iter().filter_map(|c| match &c.place {
                 NetworkPlace::VirtualNetwork(id) => Some(id),
                 NetworkPlace::OnPremises(_) => None,
             });
@@ -550,13 +550,15 @@ impl World {
                 self.seen.azure.endpoints.entry(id).or_insert(Fact::Absent);
             }
         }
-        let asks = self.desired.verification.recent_public_clients.is_some();
+        let spec = self.desired.whole();
+        let asks = spec.is_some_and(|spec| spec.verification.recent_public_clients.is_some());
         if asks && self.seen.azure.recent_public_clients.is_absent() {
             self.seen.azure.recent_public_clients = Fact::Seen(Vec::new());
         }
         // The registry's own is one account, wherever it is named.
         let own = |id: &&ArmId| self.seen.azure.targets.contains(id);
-        let shared: Vec<&ArmId> = self.desired.sharing.iter().filter(|id| !own(id)).collect();
+        let shared = spec.into_iter().flat_map(|spec| &spec.sharing);
+        let shared: Vec<&ArmId> = shared.filter(|id| !own(id)).collect();
         for id in shared {
             let mut seen = open_storage("workspace", false);
             seen.id = id.clone();
@@ -566,7 +568,7 @@ impl World {
                 .entry(id.clone())
                 .or_insert(Fact::Seen(seen));
         }
-        for network in &self.desired.client_networks {
+        for network in self.desired.client_networks() {
             let name = network.vantage_point.as_str();
             let fact = match &network.place {
                 NetworkPlace::VirtualNetwork(id) => point(name, VantageNetwork::VirtualNetwork, Some(id.clone())),

@@ -129,7 +129,7 @@ impl World {
 
     /// Somebody repairs a spec that breaks a rule.
     pub fn repair(&mut self) {
-        if !self.desired.is_valid() {
+        if !self.desired.is_whole() {
             self.respec(|_| ());
         }
     }

@@ -85,7 +85,11 @@ impl World {
     /// What Eyes would tell of assignments, for each endpoint that has no zone group.
     pub(super) fn zone_group_policies(&self) -> BTreeMap<ArmId, Fact<Vec<ZoneGroupPolicy>>> {
         let mut all = BTreeMap::new();
-        let places = self.desired.endpoints.iter().filter(|p| p.dns.mode == DnsMode::Policy);
+        let places = self
+            .desired
+            .endpoints()
+            .iter()
+            .filter(|p| p.dns.mode == DnsMode::Policy);
         for place in places {
             for (group, target) in self.groups() {
                 let id = self.endpoint_id(place, group, &target);
@@ -124,7 +128,11 @@ impl World {
     pub(super) fn records_by_policy(&self) -> Records {
         let endpoints = self.seen.azure.endpoints.values().filter_map(Fact::seen);
         let by_policy = endpoints.filter(|e| {
-            let mut places = self.desired.endpoints.iter().filter(|p| p.dns.mode == DnsMode::Policy);
+            let mut places = self
+                .desired
+                .endpoints()
+                .iter()
+                .filter(|p| p.dns.mode == DnsMode::Policy);
             places.any(|p| e.subnet.as_ref() == Some(&p.subnet))
         });
         let groups = by_policy.flat_map(|e| e.zone_groups.seen().into_iter().flatten());

@@ -13,10 +13,15 @@ pub type Needs = BTreeMap<String, BTreeSet<String>>;
 impl World {
     /// What the clients of a network need.
     pub fn needs(&self, network: &str) -> Needs {
-        let client = self.desired.client_networks.iter().find(|n| n.name == network).unwrap();
+        let client = self
+            .desired
+            .client_networks()
+            .iter()
+            .find(|n| n.name == network)
+            .unwrap();
         let place = self
             .desired
-            .endpoints
+            .endpoints()
             .iter()
             .find(|e| e.name == client.endpoint)
             .unwrap();

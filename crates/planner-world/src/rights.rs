@@ -19,7 +19,7 @@ impl World {
             .and_then(|r| r.managed_resource_group.clone());
         let mut scopes: Vec<ArmId> = vec![self.desired.registry.clone()];
         scopes.extend(managed);
-        for place in &self.desired.endpoints {
+        for place in self.desired.endpoints() {
             scopes.extend([place.resource_group.clone(), place.subnet.clone()]);
             scopes.extend(place.dns.links.iter().cloned());
             scopes.extend(place.dns.zones.values().cloned());

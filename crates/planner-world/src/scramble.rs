@@ -236,7 +236,7 @@ impl World {
                 }
             }
             Blow::Break(network, name) => {
-                let networks = &self.desired.client_networks;
+                let networks = &self.desired.client_networks();
                 let Some(network) = networks.get(usize::from(network) % networks.len().max(1)) else {
                     return;
                 };

@@ -20,7 +20,7 @@ use sreg_domain::seen::ApprovalSeen;
 
 use crate::break_glass::{self, Standing, why_no_registry};
 use crate::conditions::{truncate, whole_seconds};
-use crate::draft::Draft;
+use crate::contribution::Contribution;
 use crate::gates::{approved, needs_approval};
 use crate::plan::{Assessment, Finding, FindingReason, Wait, WaitReason};
 use crate::view::View;
@@ -36,7 +36,7 @@ pub(crate) fn statuses(
     findings: &[Finding],
 ) -> BTreeMap<String, ChangeApprovalStatus> {
     // Of these little is judged: what was told stays.
-    if view.seen.object.deleting || !view.desired.is_valid() {
+    if view.seen.object.deleting || !view.desired.is_whole() {
         return BTreeMap::new();
     }
     let listed = is_listed(waits, findings);
@@ -335,20 +335,21 @@ fn uncounted(view: &View<'_>, approval: &ApprovalSeen) -> Option<String> {
 }
 
 /// Says while a break-glass is in force that the lock after it will wait for an approval which is not there.
-pub(crate) fn warn_of_relock(view: &View<'_>, assessment: &Assessment, draft: &mut Draft) {
+pub(crate) fn warn_of_relock(view: &View<'_>, assessment: &Assessment) -> Contribution {
+    let mut draft = Contribution::default();
     let Standing::Active { name, until, .. } = break_glass::standing(view) else {
-        return;
+        return draft;
     };
     // Said before it is over: what would refuse the lock after it, or the next opening.
     if opening::is_restored(view) && break_glass::no_effect(view).is_none() {
-        obstacles::tell(view, draft);
+        draft.add(obstacles::tell(view));
     }
     let approvable = needs_approval(view) && obstacles::to_all_closing(view).is_empty();
     let Some(digest) = assessment.lockdown_digest.as_ref().filter(|_| approvable) else {
-        return;
+        return draft;
     };
     if break_glass::no_effect(view).is_some() || approved(view, ChangeKind::Lockdown, digest) != Some(false) {
-        return;
+        return draft;
     }
     let all = view.seen.cluster.approvals.seen().into_iter().flatten();
     let void: Vec<String> = all
@@ -370,4 +371,5 @@ pub(crate) fn warn_of_relock(view: &View<'_>, assessment: &Assessment, draft: &m
             whole_seconds(until).0
         ),
     );
+    draft
 }

@@ -10,7 +10,7 @@ use sreg_domain::{ArmId, Fact};
 
 use crate::plan::Wait;
 use crate::prefix::Prefix;
-use crate::view::{View, may_pass, not_known};
+use crate::view::{WholeView, may_pass, not_known};
 
 /// Azure's own resolver, which answers in the view of the network that asks.
 const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
@@ -86,7 +86,7 @@ impl Askers {
 
 /// Everybody who asks where these networks are linked. `Err`: a network that is peered with one of them could not be read, which
 /// time may cure.
-pub(crate) fn of(view: &View<'_>, linked: BTreeSet<ArmId>) -> Result<Askers, Wait> {
+pub(crate) fn of(view: &WholeView<'_>, linked: BTreeSet<ArmId>) -> Result<Askers, Wait> {
     let mut askers = Askers::default();
     if linked.is_empty() {
         return Ok(askers);
@@ -128,7 +128,7 @@ pub(crate) fn of(view: &View<'_>, linked: BTreeSet<ArmId>) -> Result<Askers, Wai
             },
         }
     }
-    let offices = view.desired.client_networks.iter().filter(|c| match &c.place {
+    let offices = view.spec.client_networks.iter().filter(|c| match &c.place {
         NetworkPlace::OnPremises(_) => serves(view, &c.endpoint, &linked),
         NetworkPlace::VirtualNetwork(_) => false,
     });
@@ -138,23 +138,23 @@ pub(crate) fn of(view: &View<'_>, linked: BTreeSet<ArmId>) -> Result<Askers, Wai
 }
 
 /// An office forwards to a network of the entry that it is served by.
-fn serves(view: &View<'_>, entry: &str, linked: &BTreeSet<ArmId>) -> bool {
-    let mut places = view.desired.endpoints.iter().filter(|p| p.name == entry);
+fn serves(view: &WholeView<'_>, entry: &str, linked: &BTreeSet<ArmId>) -> bool {
+    let mut places = view.spec.endpoints.iter().filter(|p| p.name == entry);
     places.any(|p| linked.contains(&p.virtual_network) || p.dns.links.iter().any(|n| linked.contains(n)))
 }
 
-fn all_networks<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a ArmId, &'a Fact<VirtualNetworkSeen>)> {
+fn all_networks<'a>(view: &'a WholeView<'_>) -> impl Iterator<Item = (&'a ArmId, &'a Fact<VirtualNetworkSeen>)> {
     let azure = &view.seen.azure;
     azure.virtual_networks.iter().chain(&azure.neighbours)
 }
 
-fn network<'a>(view: &'a View<'_>, id: &ArmId) -> Option<&'a VirtualNetworkSeen> {
+fn network<'a>(view: &'a WholeView<'_>, id: &ArmId) -> Option<&'a VirtualNetworkSeen> {
     let azure = &view.seen.azure;
     let fact = azure.virtual_networks.get(id).or_else(|| azure.neighbours.get(id))?;
     fact.seen()
 }
 
-fn is_peer(view: &View<'_>, network_id: &ArmId, other: &ArmId) -> bool {
+fn is_peer(view: &WholeView<'_>, network_id: &ArmId, other: &ArmId) -> bool {
     network(view, network_id).is_some_and(|n| n.peers.contains(other))
 }
 
@@ -169,7 +169,11 @@ fn holds(network: &VirtualNetworkSeen, address: IpAddr) -> bool {
 
 /// The network, of these, in which a DNS server of this one stands. Prefixes repeat across Azure: only one that is peered counts, or any
 /// where this one's peerings cannot tell.
-fn servers_stand_in<'a>(view: &View<'_>, asking: &VirtualNetworkSeen, among: &'a BTreeSet<ArmId>) -> Option<&'a ArmId> {
+fn servers_stand_in<'a>(
+    view: &WholeView<'_>,
+    asking: &VirtualNetworkSeen,
+    among: &'a BTreeSet<ArmId>,
+) -> Option<&'a ArmId> {
     let reached = |id: &&ArmId| asking.peers.is_empty() || asking.peers.contains(id);
     let holds_one = |id: &&ArmId| {
         network(view, id).is_some_and(|n| servers(asking).any(|server| holds(n, server) && !holds(asking, server)))
@@ -178,7 +182,7 @@ fn servers_stand_in<'a>(view: &View<'_>, asking: &VirtualNetworkSeen, among: &'a
 }
 
 /// A DNS server of this network is neither Azure's own nor in a network that is known.
-fn servers_stand_nowhere(view: &View<'_>, asking: &VirtualNetworkSeen) -> bool {
+fn servers_stand_nowhere(view: &WholeView<'_>, asking: &VirtualNetworkSeen) -> bool {
     let known = |server: IpAddr| {
         server == AZURE_DNS
             || holds(asking, server)
@@ -193,7 +197,7 @@ pub(crate) fn asks_in_its_own_view(network: &VirtualNetworkSeen) -> bool {
 }
 
 /// Names of the networks in which the DNS servers of this one stand.
-pub(crate) fn networks_of_servers(view: &View<'_>, asking: &VirtualNetworkSeen) -> Vec<String> {
+pub(crate) fn networks_of_servers(view: &WholeView<'_>, asking: &VirtualNetworkSeen) -> Vec<String> {
     let reached = |id: &ArmId| asking.peers.is_empty() || asking.peers.contains(id);
     let known = all_networks(view).filter_map(|(id, fact)| Some((id, fact.seen()?)));
     let there = known.filter(|(id, n)| reached(id) && servers(asking).any(|server| holds(n, server)));

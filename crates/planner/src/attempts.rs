@@ -26,7 +26,7 @@ use sreg_domain::seen::{Attempt, EndpointSeen, OperationSeen, OperationState};
 use sreg_domain::{Action, ArmId, CallFailure, Desired, Disposition, Fact, Outcome, Seen, StepId, StepKind};
 
 use crate::conditions::{from_now, says_the_same, truncate, whole_seconds};
-use crate::draft::Draft;
+use crate::contribution::{Contribution, Held};
 use crate::plan::{FindingReason, Plan, Step, Wait, WaitReason};
 use crate::view::{View, in_azures_words, is_final};
 use crate::{break_glass, left_out, refusals};
@@ -222,8 +222,8 @@ pub(crate) fn held_state(view: &View<'_>) -> Option<State> {
     held.find_map(|record| brought_about(record.step.kind))
 }
 
-/// When the pauses end that something in the draft waits for, so that nobody sleeps over them.
-pub(crate) fn looks<'a>(view: &'a View<'_>, draft: &'a Draft) -> impl Iterator<Item = Duration> + 'a {
+/// When the pauses end that something which was said waits for, so that nobody sleeps over them.
+pub(crate) fn looks<'a>(view: &'a View<'_>, draft: &'a Contribution) -> impl Iterator<Item = Duration> + 'a {
     let waits = || draft.waits.iter().flat_map(|wait| &wait.about);
     let findings = || draft.findings.iter().flat_map(|finding| &finding.about);
     let waited_for = move |r: &&Attempt| waits().chain(findings()).any(|step| *step == r.step);
@@ -232,33 +232,40 @@ pub(crate) fn looks<'a>(view: &'a View<'_>, draft: &'a Draft) -> impl Iterator<I
     ends.filter_map(|end| Duration::try_from(end.duration_since(view.now)).ok())
 }
 
-/// Takes out of a draft what was tried a short time ago, and waits for it instead. What nothing waits for is told, no more.
-pub(crate) fn hold(view: &View<'_>, draft: &mut Draft) {
-    for wait in take_held(view, &mut draft.azure, &mut draft.held) {
-        draft.wait(wait);
-    }
-    let held = take_held(view, &mut draft.upkeep, &mut draft.held);
+/// Holds what was tried a short time ago, and waits for it instead.
+pub(crate) fn hold(view: &View<'_>, steps: Vec<Step>) -> Held {
+    let (mut held, waits) = take_held(view, steps);
+    waits.into_iter().for_each(|wait| held.said.wait(wait));
+    held
+}
+
+/// The same of upkeep: nothing waits for that, so it is told, no more.
+pub(crate) fn hold_upkeep(view: &View<'_>, steps: Vec<Step>) -> Held {
+    let (mut held, waits) = take_held(view, steps);
     for Wait {
         message,
         about,
         reason: _,
-    } in held
+    } in waits
     {
-        draft.find_about(FindingReason::UpkeepFailing, message, about);
+        held.said.find_about(FindingReason::UpkeepFailing, message, about);
     }
+    held
 }
 
-fn take_held(view: &View<'_>, steps: &mut Vec<Step>, taken: &mut Vec<Action>) -> Vec<Wait> {
+fn take_held(view: &View<'_>, steps: Vec<Step>) -> (Held, Vec<Wait>) {
+    let mut taken = Held::default();
     let mut waits = Vec::new();
-    steps.retain(|step| {
-        let Some(wait) = held(view, &step.id) else {
-            return true;
-        };
-        waits.push(wait);
-        taken.push(step.action.clone());
-        false
-    });
-    waits
+    for step in steps {
+        match held(view, &step.id) {
+            None => taken.free.push(step),
+            Some(wait) => {
+                waits.push(wait);
+                taken.back.push(step);
+            }
+        }
+    }
+    (taken, waits)
 }
 
 /// When the pause after the last try ends, if it has not. What was written into status by whomever holds nothing for longer than the

@@ -23,7 +23,7 @@ use sreg_domain::TargetSeen;
 use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::{AzureAction, StepId, StepKind};
 
-use crate::draft::{Draft, azure_step};
+use crate::contribution::{Contribution, Next, azure_step};
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
 use crate::view::View;
 use crate::{attempts, claims};
@@ -113,19 +113,20 @@ pub(crate) fn lets_open(view: &View<'_>) -> bool {
 }
 
 fn may_take_over(view: &View<'_>) -> bool {
-    !was_ours(view) && view.desired.is_valid() && claims::take_over_is_granted(view)
+    !was_ours(view) && view.desired.is_whole() && claims::take_over_is_granted(view)
 }
 
-/// Plans the tag. `false`: nothing else may be planned, but what this object locked may be opened.
-pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
-    match standing(view) {
+/// Plans the tag. Where nothing else may be planned, what this object locked may still be opened.
+pub(crate) fn plan(view: &View<'_>) -> (Contribution, Next) {
+    let mut draft = Contribution::default();
+    let next = match standing(view) {
         // Under Observe nothing is written that another could fight over.
-        Standing::NotKnown | Standing::Ours => true,
+        Standing::NotKnown | Standing::Ours => Next::GoOn,
         Standing::Elsewhere(mark) => {
             draft.wait(held(view, &mark));
-            false
+            Next::Stop
         }
-        Standing::Free if view.desired.observe_only || goes_on(view) || is_unwritable(view) => true,
+        Standing::Free if view.desired.observe_only || goes_on(view) || is_unwritable(view) => Next::GoOn,
         Standing::Free => {
             if let Some(registry) = view.seen.azure.registry().seen() {
                 if let Some(former) = foreigner(view) {
@@ -140,9 +141,10 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
                     );
                 }
             }
-            false
+            Next::Stop
         }
-    }
+    };
+    (draft, next)
 }
 
 /// The tag was not taken, or did not last, as often as a person is asked to look: a policy keeps tags as it wants them. Then no cluster

@@ -16,7 +16,7 @@ use sreg_domain::duration;
 
 use crate::evidence::{Evidence, asking};
 use crate::plan::{Wait, WaitReason};
-use crate::view::View;
+use crate::view::WholeView;
 
 /// A proxy that restarts is back by then.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -29,7 +29,7 @@ struct Blind<'a> {
 }
 
 /// Why no path of some vantage point can be judged, to be said while the proof is waited for.
-pub(crate) fn why(view: &View<'_>, evidence: &Evidence) -> Option<String> {
+pub(crate) fn why(view: &WholeView<'_>, evidence: &Evidence) -> Option<String> {
     let Blind { network, says, .. } = all(view, evidence).next()?;
     Some(format!(
         "from VantagePoint {} no path can be judged: {says}",
@@ -38,7 +38,7 @@ pub(crate) fn why(view: &View<'_>, evidence: &Evidence) -> Option<String> {
 }
 
 /// Waits for those that have seen nothing for too long.
-pub(crate) fn waits(view: &View<'_>, evidence: &Evidence) -> Vec<Wait> {
+pub(crate) fn waits(view: &WholeView<'_>, evidence: &Evidence) -> Vec<Wait> {
     if !lasts(view) {
         return Vec::new();
     }
@@ -62,14 +62,14 @@ pub(crate) fn waits(view: &View<'_>, evidence: &Evidence) -> Vec<Wait> {
 }
 
 /// Proving has gone on for so long, or has been called stalled for this before.
-fn lasts(view: &View<'_>) -> bool {
+fn lasts(view: &WholeView<'_>) -> bool {
     let told = view.last().waited_for(WaitReason::VantagePointBlindStalled);
     let long = |(state, since): (Option<State>, Duration)| state == Some(State::Proving) && since >= PATIENCE;
     told || view.last_transition().is_some_and(long)
 }
 
-fn all<'a>(view: &'a View<'_>, evidence: &'a Evidence) -> impl Iterator<Item = Blind<'a>> {
-    view.desired.client_networks.iter().filter_map(move |network| {
+fn all<'a>(view: &'a WholeView<'_>, evidence: &'a Evidence) -> impl Iterator<Item = Blind<'a>> {
+    view.spec.client_networks.iter().filter_map(move |network| {
         let probe = asking(view, &network.vantage_point, &evidence.probes)?;
         let status = probe.status.as_ref()?;
         let answers = status.observed_generation == Some(probe.generation) && evidence.hears(&network.vantage_point);

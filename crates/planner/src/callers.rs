@@ -10,9 +10,9 @@
 
 use std::net::IpAddr;
 
-use sreg_domain::desired::NetworkPlace;
+use sreg_domain::desired::{NetworkPlace, Spec};
 use sreg_domain::seen::{PublicClient, ServiceEndpoints, VirtualNetworkSeen};
-use sreg_domain::{ArmId, Desired, Fact, Seen};
+use sreg_domain::{ArmId, Fact, Seen};
 
 use crate::prefix::{Prefix, is_public};
 
@@ -39,8 +39,8 @@ impl Outsider<'_> {
 }
 
 /// Callers that nobody accepted cutting off, in order of address and target.
-pub(crate) fn outsiders<'a>(desired: &Desired, seen: &'a Seen, clients: &'a [PublicClient]) -> Vec<Outsider<'a>> {
-    let accept = desired.verification.recent_public_clients.iter();
+pub(crate) fn outsiders<'a>(spec: &Spec, seen: &'a Seen, clients: &'a [PublicClient]) -> Vec<Outsider<'a>> {
+    let accept = spec.verification.recent_public_clients.iter();
     let accepted: Vec<Prefix> = accept
         .flat_map(|wish| &wish.accept)
         .filter_map(|a| Prefix::parse(a))
@@ -53,7 +53,7 @@ pub(crate) fn outsiders<'a>(desired: &Desired, seen: &'a Seen, clients: &'a [Pub
         let why = match address {
             None => "its address is none".to_owned(),
             Some(address) if is_public(address) => String::new(),
-            Some(address) => private(desired, seen, address, &client.target)?,
+            Some(address) => private(spec, seen, address, &client.target)?,
         };
         Some(Outsider { client, why })
     };
@@ -66,7 +66,7 @@ pub(crate) fn outsiders<'a>(desired: &Desired, seen: &'a Seen, clients: &'a [Pub
 }
 
 /// Why a caller with a private address counts; `None`: it comes from a client network, through our endpoints.
-fn private(desired: &Desired, seen: &Seen, address: IpAddr, target: &ArmId) -> Option<String> {
+fn private(spec: &Spec, seen: &Seen, address: IpAddr, target: &ArmId) -> Option<String> {
     let holds = |prefixes: &[String]| {
         prefixes
             .iter()
@@ -74,7 +74,7 @@ fn private(desired: &Desired, seen: &Seen, address: IpAddr, target: &ArmId) -> O
             .any(|p| p.holds(address))
     };
     let mut home = false;
-    for network in &desired.client_networks {
+    for network in &spec.client_networks {
         match &network.place {
             NetworkPlace::OnPremises(prefixes) => home |= holds(prefixes),
             NetworkPlace::VirtualNetwork(id) => {
@@ -111,10 +111,10 @@ fn serves(service: &str, target: &ArmId) -> bool {
 
 /// A client network whose prefixes are not known, so that a private address may be one of its own.
 pub(crate) fn unread_network<'a>(
-    desired: &'a Desired,
+    spec: &'a Spec,
     seen: &'a Seen,
 ) -> Option<(&'a ArmId, Option<&'a Fact<VirtualNetworkSeen>>)> {
-    desired.client_networks.iter().find_map(|network| match &network.place {
+    spec.client_networks.iter().find_map(|network| match &network.place {
         NetworkPlace::VirtualNetwork(id) => match seen.azure.virtual_networks.get(id) {
             Some(Fact::Seen(_) | Fact::Absent) => None,
             other => Some((id, other)),

@@ -18,13 +18,19 @@ use sreg_api::grant::RegistryOperation;
 use sreg_domain::seen::Claim;
 use sreg_domain::{ClusterAction, Desired, Fact, Purpose, Seen, StepKind, naming};
 
-use crate::draft::{Draft, cluster_step};
+use crate::contribution::{Contribution, Next, cluster_step};
 use crate::finalizer;
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::view::{View, name_holder, not_known};
 
-/// Plans claim and finalizer. `false`: nothing else may be planned.
-pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
+/// Plans claim and finalizer.
+pub(crate) fn plan(view: &View<'_>) -> (Contribution, Next) {
+    let mut draft = Contribution::default();
+    let next = claim(view, &mut draft);
+    (draft, next)
+}
+
+fn claim(view: &View<'_>, draft: &mut Contribution) -> Next {
     let finalizer = finalizer::step;
     let lease = naming::claim_name(&view.desired.registry);
     if view.desired.observe_only {
@@ -34,17 +40,17 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
                 WaitReason::ClaimedElsewhereStalled,
                 held(view, claim, &lease),
             ));
-            return false;
+            return Next::Stop;
         }
-        if !view.seen.object.has_finalizer && !view.desired.client_networks.is_empty() {
+        if !view.seen.object.has_finalizer && !view.desired.client_networks().is_empty() {
             draft.first.push(vec![finalizer()]);
         }
-        return true;
+        return Next::GoOn;
     }
     match &view.seen.cluster.claim {
         Fact::Unknown(_) => {
             draft.wait(not_known(&format!("claim {lease}"), &view.seen.cluster.claim));
-            return false;
+            return Next::Stop;
         }
         Fact::Seen(claim) if claim.uid == view.desired.object.uid => {}
         // Two objects of one name cannot live at once, so the holder is gone.
@@ -69,7 +75,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
                 WaitReason::ClaimedElsewhereStalled,
                 held(view, claim, &lease),
             ));
-            return false;
+            return Next::Stop;
         }
         Fact::Absent => {
             let step = ClusterAction::Claim { lease, from: None };
@@ -79,7 +85,7 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
     if !view.seen.object.has_finalizer {
         draft.first.push(vec![finalizer()]);
     }
-    true
+    Next::GoOn
 }
 
 /// Whether another object holds the registry, so that nothing of it is looked at for this one. One that is being deleted looks for what
@@ -97,7 +103,7 @@ pub(crate) fn of_another<'a>(view: &'a View<'_>) -> Option<&'a Claim> {
 
 /// Whether administrators let this namespace go on with what an object of another name left.
 pub(crate) fn may_take_over(view: &View<'_>, claim: &Claim) -> bool {
-    !claim.alive && view.desired.is_valid() && take_over_is_granted(view)
+    !claim.alive && view.desired.is_whole() && take_over_is_granted(view)
 }
 
 /// Whether a grant lets this namespace go on with the registry in another's stead.

@@ -1,34 +1,32 @@
-//! `plan`: gates in order, each adding steps, waits and findings; then the order of waves, the state and when to look again.
+//! `plan`: stages in order, each with its own steps, waits and findings; what holds steps back; then the order of waves, the state and
+//! when to look again.
 //!
 //! ```text
 //! deleting? ─► teardown
-//! breaks a rule? ─► look, and open (spec, break-glass)
-//! claim, finalizer ─► registry ─► endpoints ─► DNS ─► endpoints no longer wanted ─► sharing ─► approval of name changes
-//!   ─► probes ─► public access: open it (spec, break-glass, rollback) | hold it | lock it | keep it locked
+//! broken? ─► look, and open (spec, break-glass)
+//! claim, finalizer ─► registry ─► endpoints ─► DNS ─► endpoints no longer wanted ─► sharing ─► tags
+//!   ─► holds ─► probes ─► public access: open it (spec, break-glass, rollback) | hold it | lock it | keep it locked
 //! ```
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sreg_api::conditions::State;
-use sreg_api::registry::PublicAccess;
-use sreg_domain::desired::Violation;
-use sreg_domain::reasons::LookAgain;
-use sreg_domain::seen::{AlsoChanged, IgnoranceKind, OperationState};
+use sreg_domain::desired::{Violation, Wrong};
+use sreg_domain::seen::AlsoChanged;
 use sreg_domain::{Action, ClusterAction, Desired, Seen};
 
-use crate::break_glass::{self, Standing};
-use crate::conditions::whole_seconds;
-use crate::draft::Draft;
+use crate::contribution::{Contribution, Held, Next};
+use crate::endpoints::WantedEndpoints;
 use crate::evidence::Evidence;
+use crate::holds::Hold;
 use crate::lint::{LintFinding, lint};
-use crate::opening::{self, Cause};
 use crate::paths::Paths;
-use crate::plan::{AccessAssessment, Actor, Assessment, FindingReason, Plan, Step, WaitReason};
-use crate::view::{View, not_known};
+use crate::plan::{AccessAssessment, Assessment, FindingReason, Plan, Step, WaitReason};
+use crate::view::{View, WholeView};
+use crate::waves::waves;
 use crate::{
-    approvals, attempts, azure_claim, claims, dns, drift, endpoints, evidence, finalizer, gates, lockdown, locked,
-    name_changes, paths, preflight, published, registry, release, settling, silence, state, tags, teardown,
+    approvals, attempts, azure_claim, break_glass, claims, dns, drift, endpoints, evidence, finalizer, gates, locked,
+    next_look, paths, public_access, published, registry, release, silence, state, tags, teardown,
 };
 
 /// What to do about one registry now. Pure and total. A plan that would write to Azure against a rule of the lint is refused: the
@@ -36,14 +34,11 @@ use crate::{
 pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Plan {
     let ordered = seen.in_order();
     let view = View::new(desired, &ordered, now);
-    let plan = if seen.object.deleting {
-        end(&view)
-    } else if desired.is_valid() {
-        live(&view)
-    } else if desired.may_be_looked_at() {
-        invalid(&view)
-    } else {
-        ungranted(&view)
+    let plan = match &desired.spec {
+        _ if seen.object.deleting => end(&view),
+        Ok(spec) => live(&view.with(spec)),
+        Err(wrong) if desired.may_be_looked_at() => broken(&view, wrong),
+        Err(wrong) => ungranted(&view, wrong),
     };
     finalizer::put_back(&view, judged(&view, plan))
 }
@@ -100,51 +95,60 @@ fn reduced(view: &View<'_>, plan: &Plan, opening: &[&Step], broken: &LintFinding
     } else {
         "only public access is opened, and nothing else is written"
     };
-    let mut draft = Draft {
+    let mut said = Contribution {
         waits: plan.waits.clone(),
         findings: plan.findings.clone(),
-        ..Draft::default()
+        ..Contribution::default()
     };
-    draft.waiting(
+    said.waiting(
         WaitReason::PlanRefusedStalled,
         format!(
             "a defect of the operator: its plan breaks the rule {:?} ({}); {written}; please report it, with what kubectl get sreg {} -n {} -o yaml says",
             broken.rule, broken.message, view.desired.object.name, view.desired.object.namespace
         ),
     );
-    finish(view, waves, draft, plan.assessment.clone())
+    finish(view, waves, said, &[], plan.assessment.clone())
 }
 
 fn end(view: &View<'_>) -> Plan {
-    let mut draft = Draft::default();
-    let waves = teardown::plan(view, &mut draft);
+    let (said, waves) = teardown::plan(view);
     let assessment = Assessment {
         access: view.access.clone(),
         ..Assessment::default()
     };
-    finish(view, waves, draft, assessment)
+    finish(view, waves, said, &[], assessment)
 }
 
 /// Nothing of an object that breaks a rule is carried out. But what is closed in its name can be opened, in an emergency or because
 /// it legibly says so: whoever is on call may not be able to repair the rest. A registry that it never held is left alone.
-fn invalid(view: &View<'_>) -> Plan {
-    let mut draft = Draft::default();
-    tell_what_is_wrong(view, &mut draft);
+fn broken(view: &View<'_>, wrong: &Wrong) -> Plan {
+    let mut said = what_is_wrong(wrong);
     if let Some(mark) = azure_claim::elsewhere(view) {
-        draft.wait(azure_claim::held(view, &mark));
-    } else if view.is_held() && claims::plan(view, &mut draft) {
-        unread(view, &mut draft);
-        if !open(view, &mut draft) {
-            stays_open(view, &mut draft);
+        said.wait(azure_claim::held(view, &mark));
+    } else if view.is_held() {
+        let (claimed, next) = claims::plan(view);
+        said.add(claimed);
+        if next == Next::GoOn {
+            said.add(open_broken(view));
         }
     }
-    draft.probes.extend(evidence::ask_no_more(view));
-    let waves = waves(view, &mut draft);
+    said.probes.extend(evidence::ask_no_more(view));
+    let waves = waves(view, &mut said);
     let assessment = Assessment {
         access: access_shown(view),
         ..Assessment::default()
     };
-    finish(view, waves, draft, assessment)
+    finish(view, waves, said, &[], assessment)
+}
+
+fn open_broken(view: &View<'_>) -> Contribution {
+    let mut said = unread(view);
+    let (opening, next) = public_access::open(view);
+    said.add(opening);
+    if next == Next::GoOn {
+        said.add(public_access::stays_open(view));
+    }
+    said
 }
 
 /// How public access stands, for people; of a registry that an object of another cluster holds, nothing.
@@ -155,86 +159,188 @@ fn access_shown(view: &View<'_>) -> Vec<AccessAssessment> {
     }
 }
 
-fn tell_what_is_wrong(view: &View<'_>, draft: &mut Draft) {
-    let violations = Violation::sentence(&view.desired.violations);
+fn what_is_wrong(wrong: &Wrong) -> Contribution {
+    let violations = Violation::sentence(wrong.violations());
     // Administrators are asked once for all that is missing.
-    let ungranted: Vec<String> = view.desired.ungranted.iter().map(ToString::to_string).collect();
+    let ungranted: Vec<String> = wrong.ungranted().iter().map(ToString::to_string).collect();
     let told = [
         (WaitReason::InvalidSpecStalled, violations),
         (WaitReason::NotGrantedStalled, ungranted.join("; ")),
     ];
+    let mut said = Contribution::default();
     for (reason, wrong) in told.into_iter().filter(|(_, wrong)| !wrong.is_empty()) {
-        draft.waiting(reason, wrong);
+        said.waiting(reason, wrong);
     }
+    said
 }
 
 /// Nobody granted its registry to its namespace: nothing of Azure is read, nothing is written, and what it holds it goes on holding.
-fn ungranted(view: &View<'_>) -> Plan {
-    let mut draft = Draft::default();
-    tell_what_is_wrong(view, &mut draft);
+fn ungranted(view: &View<'_>, wrong: &Wrong) -> Plan {
+    let said = what_is_wrong(wrong);
     let asked_no_more = evidence::ask_no_more(view);
     let waves = if asked_no_more.is_empty() {
         Vec::new()
     } else {
         vec![asked_no_more]
     };
-    finish(view, waves, draft, Assessment::default())
+    finish(view, waves, said, &[], Assessment::default())
 }
 
 /// What cannot be read cannot be opened: who waits for that must be told, and it is looked at again soon.
-fn unread(view: &View<'_>, draft: &mut Draft) {
+fn unread(view: &View<'_>) -> Contribution {
+    let mut said = Contribution::default();
     if let (Some(gap), false) = (&view.targets.gap, view.seen.azure.registry().is_absent()) {
-        draft.wait(gap.clone());
+        said.wait(gap.clone());
     }
-    endpoints::unknown_targets(view, draft);
+    said.add(endpoints::unknown_targets(view));
+    said
 }
 
-/// The registry's claim tag does not name this object yet, or names an object of another cluster.
-fn unclaimed(view: &View<'_>, mut draft: Draft, assessment: Assessment) -> Plan {
-    attempts::hold(view, &mut draft);
-    if azure_claim::lets_open(view) {
-        open(view, &mut draft);
-    }
-    let waves = waves(view, &mut draft);
-    finish(view, waves, draft, assessment)
-}
-
-fn live(view: &View<'_>) -> Plan {
-    let mut draft = Draft::default();
-    let may_write = claims::plan(view, &mut draft);
+fn live(view: &WholeView<'_>) -> Plan {
     let mut assessment = Assessment {
         access: access_shown(view),
         ..Assessment::default()
     };
-    if !may_write {
-        return finish(view, Vec::new(), draft, assessment);
+    let (mut said, next) = claims::plan(view);
+    if next == Next::Stop {
+        return finish(view, Vec::new(), said, &[], assessment);
     }
-    if !azure_claim::plan(view, &mut draft) {
-        return unclaimed(view, draft, assessment);
+    let (claimed, next) = azure_claim::plan(view);
+    said.add(claimed);
+    if next == Next::Stop {
+        let opening = azure_claim::lets_open(view).then(|| public_access::open(view).0);
+        return without_names(view, said, opening.unwrap_or_default(), assessment);
     }
-    let found = registry::plan(view, &mut draft);
+    let (found, next) = registry::plan(view);
+    said.add(found);
     let wanted = endpoints::wanted(view);
     let paths = paths::required(view, &wanted);
     let proof = evidence::gather(view, &paths);
-    assessment.endpoints = endpoints::assess(view, &wanted);
+    assess(view, &wanted, &paths, &proof, &mut assessment);
+    said.add(paths::tell_waived(view, &wanted));
+    said.add(what_grants_do(view));
+    if next == Next::Stop {
+        // Upkeep and creation; and what is shut can be opened though not all of the registry is there.
+        return without_names(view, said, public_access::open(view).0, assessment);
+    }
+    said.add(endpoints::plan(view, &wanted));
+    let (names, dns_ready) = dns::plan(view, &wanted, (&paths, &proof));
+    said.add(names);
+    assessment.dns_ready = dns_ready;
+    said.add(release::plan(view, &wanted));
+    said.add(registry::plan_sharing(view));
+    said.add(tags::plan(view, &wanted));
+    said.add(oddities(view));
+    let held = hold_back(view, &wanted, &mut said, &mut assessment);
+    said.add(proof.plan_probes(view, dns_ready));
+    let mut said = public_access::plan(view, &paths, &proof, &assessment, said);
+    said.add(approvals::warn_of_relock(view, &assessment));
+    let waves = waves(view, &mut said);
+    finish(view, waves, said, &held, assessment)
+}
+
+/// The registry's claim tag does not name this object yet, or names an object of another cluster; or the registry is not all there.
+fn without_names(view: &View<'_>, mut said: Contribution, opening: Contribution, assessment: Assessment) -> Plan {
+    let mut held = set_back(&mut said, |steps| attempts::hold(view, steps)).back;
+    held.extend(hold_upkeep(view, &mut said));
+    said.add(opening);
+    let waves = waves(view, &mut said);
+    finish(view, waves, said, &actions(held), assessment)
+}
+
+/// What holds planned writes back, in this order: each is asked only of what all before it let go on.
+const HOLDS: [Hold; 6] = [
+    // First, or people would be asked for rights and approvals of what is not tried now anyway.
+    Hold::TriedLately,
+    // Before approvals: nobody is asked to approve what could not be done. It holds all or nothing, so that none below it matters then.
+    Hold::LacksRights,
+    // Before turns: what waits for people must not take the turn of what may go on.
+    Hold::NotApproved,
+    // Before the record: what only waits for its turn is not about to change names.
+    Hold::RemovesAnother,
+    // Before the record as well, for the same reason.
+    Hold::ZoneIsMissing,
+    // Last: status records what the next visit writes, and nothing else.
+    Hold::NotRecorded,
+];
+
+/// Asks all holds. Answers what differs all the same, though it is not repaired now.
+fn hold_back(
+    view: &WholeView<'_>,
+    wanted: &WantedEndpoints<'_>,
+    said: &mut Contribution,
+    assessment: &mut Assessment,
+) -> Vec<Action> {
+    let mut differs = Vec::new();
+    for hold in HOLDS {
+        let held = set_back(said, |steps| hold.of(view, wanted, steps));
+        assessment.name_changes.extend(held.asked);
+        assessment.approved_changes.extend(held.approved);
+        match hold {
+            Hold::TriedLately => {
+                differs.extend(held.back);
+                differs.extend(hold_upkeep(view, said));
+            }
+            Hold::NotRecorded => assessment.names_about_to_change = actions(held.back),
+            Hold::LacksRights | Hold::NotApproved | Hold::RemovesAnother | Hold::ZoneIsMissing => {}
+        }
+    }
+    actions(differs)
+}
+
+/// Asks one hold of all steps that go on so far, and says what it says.
+fn set_back(said: &mut Contribution, hold: impl FnOnce(Vec<Step>) -> Held) -> Held {
+    let mut held = hold(std::mem::take(&mut said.azure));
+    said.azure = std::mem::take(&mut held.free);
+    said.add(std::mem::take(&mut held.said));
+    if let Some(moot) = held.moot {
+        said.waits.retain(|wait| wait.reason != moot);
+    }
+    held
+}
+
+fn hold_upkeep(view: &View<'_>, said: &mut Contribution) -> Vec<Step> {
+    let held = attempts::hold_upkeep(view, std::mem::take(&mut said.upkeep));
+    said.upkeep = held.free;
+    said.add(held.said);
+    held.back
+}
+
+fn actions(steps: Vec<Step>) -> Vec<Action> {
+    steps.into_iter().map(|step| step.action).collect()
+}
+
+/// What is known before anything is planned.
+fn assess(
+    view: &WholeView<'_>,
+    wanted: &WantedEndpoints<'_>,
+    paths: &Paths,
+    proof: &Evidence,
+    assessment: &mut Assessment,
+) {
+    assessment.endpoints = endpoints::assess(view, wanted);
     assessment.tags_compliant = view
         .registry()
-        .map(|r| registry::tags_to_set(&view.desired.tags, r).is_empty());
+        .map(|r| registry::tags_to_set(&view.spec.tags, r).is_empty());
     assessment.subject = paths.subject.clone();
     assessment.paths_known = paths.gaps.is_empty() && paths.subject.is_some();
     assessment.evidence = proof.complete.clone();
-    assessment.path_is_lost = locked::is_lost(view, &paths, &proof);
-    assessment.paths = proof.assess(view, &paths);
-    assessment.lockdown_digest = gates::lockdown_digest(view, &paths);
-    paths::tell_waived(view, &wanted, &mut draft);
-    for demanded in &view.desired.demanded {
-        draft.find(FindingReason::GrantDemands, demanded.clone());
+    assessment.path_is_lost = locked::is_lost(view, paths, proof);
+    assessment.paths = proof.assess(view, paths);
+    assessment.lockdown_digest = gates::lockdown_digest(view, paths);
+}
+
+/// What grants, and the operator's own limits, make of the spec.
+fn what_grants_do(view: &WholeView<'_>) -> Contribution {
+    let mut said = Contribution::default();
+    for demanded in &view.spec.demanded {
+        said.find(FindingReason::GrantDemands, demanded.clone());
     }
-    for raised in &view.desired.raised {
-        draft.find(FindingReason::IntervalRaised, raised.clone());
+    for raised in &view.spec.raised {
+        said.find(FindingReason::IntervalRaised, raised.clone());
     }
     if !view.desired.may_be_opened() && !view.desired.observe_only {
-        draft.find(
+        said.find(
             FindingReason::OpeningNotGranted,
             format!(
                 "a BreakGlass will have no effect: {}",
@@ -242,38 +348,19 @@ fn live(view: &View<'_>) -> Plan {
             ),
         );
     }
-    if found {
-        endpoints::plan(view, &wanted, &mut draft);
-        assessment.dns_ready = dns::plan(view, &wanted, (&paths, &proof), &mut draft);
-        release::plan(view, &wanted, &mut draft);
-        registry::plan_sharing(view, &mut draft);
-        tags::plan(view, &wanted, &mut draft);
-        for odd in &view.seen.azure.odd {
-            draft.find(FindingReason::LeftOut, odd.clone());
-        }
-        for also in &view.seen.azure.also_changed {
-            draft.find(FindingReason::AlsoChanged, also_changed(also));
-        }
-        attempts::hold(view, &mut draft);
-        preflight::hold(view, &wanted, &mut draft);
-        (assessment.name_changes, assessment.approved_changes) = name_changes::hold(view, &wanted, &mut draft);
-        release::one_at_a_time(view, &mut draft);
-        dns::answerable::hold(view, &wanted, &mut draft);
-        assessment.names_about_to_change = settling::record_first(view, &mut draft);
-        proof.plan_probes(view, assessment.dns_ready, &mut draft);
-        access(view, (&paths, &proof), &assessment, &mut draft);
-        approvals::warn_of_relock(view, &assessment, &mut draft);
-    } else {
-        // Upkeep and creation; and what is shut can be opened though not all of the registry is there.
-        attempts::hold(view, &mut draft);
-        open(view, &mut draft);
+    said
+}
+
+/// What Azure told besides what was asked.
+fn oddities(view: &View<'_>) -> Contribution {
+    let mut said = Contribution::default();
+    for odd in &view.seen.azure.odd {
+        said.find(FindingReason::LeftOut, odd.clone());
     }
-    let aside = std::mem::take(&mut draft.aside);
-    for wait in aside {
-        draft.wait(wait);
+    for also in &view.seen.azure.also_changed {
+        said.find(FindingReason::AlsoChanged, also_changed(also));
     }
-    let waves = waves(view, &mut draft);
-    finish(view, waves, draft, assessment)
+    said
 }
 
 /// Fields named in one message; status is no place for long lists.
@@ -294,177 +381,36 @@ fn also_changed(also: &AlsoChanged) -> String {
     )
 }
 
-/// Public access: who may open it comes before who wants it closed.
-fn access(view: &View<'_>, (paths, proof): (&Paths, &Evidence), assessment: &Assessment, draft: &mut Draft) {
-    if open(view, draft) {
-        return;
-    }
-    if view.desired.observe_only {
-        would_close(view, draft);
-    }
-    if locked::plan_rollback(view, paths, proof, draft) {
-        return;
-    }
-    if view.all_closed() {
-        locked::plan((paths, proof), &assessment.paths, assessment.dns_ready, view, draft);
-    } else {
-        lockdown::plan(view, paths, proof, &assessment.paths, draft);
-    }
-}
-
-/// Opens for whoever says so already: the spec, a break-glass, a rollback that status has recorded. `true`: nothing is closed.
-fn open(view: &View<'_>, draft: &mut Draft) -> bool {
-    let emergency = break_glass::standing(view);
-    // The end of each is told when it comes, also where another one goes on.
-    let ends = break_glass::terms(view.desired, view.seen, view.now);
-    let ends = ends
-        .iter()
-        .filter(|term| term.runs(view.now))
-        .map(|term| term.until.duration_since(view.now));
-    draft
-        .looks
-        .extend(ends.filter_map(|left| Duration::try_from(left).ok()));
-    if let Standing::UsedUp { name } = &emergency {
-        draft.find(
-            FindingReason::BreakGlassEnded,
-            format!("BreakGlass {name} has used up the longest time that registries may be held open"),
-        );
-    }
-    if !view.desired.may_be_opened() {
-        if emergency == Standing::NotKnown {
-            draft.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses));
-        }
-        return view.desired.public_access == PublicAccess::Enabled;
-    }
-    if view.desired.public_access == PublicAccess::Enabled {
-        opening::plan(view, Cause::Spec, draft);
-        opening::forget_snapshot(view, draft);
-        return true;
-    }
-    match emergency {
-        Standing::Active {
-            name,
-            requested_by,
-            reason,
-            ..
-        } => {
-            if view.desired.observe_only {
-                draft.waiting(
-                    WaitReason::BreakGlassStalled,
-                    format!("BreakGlass {name} by {requested_by} ({reason}) has no effect: under managementPolicy: Observe nothing is written to Azure; set spec.managementPolicy: Enforce, or open it in Azure"),
-                );
-            }
-            opening::plan(view, Cause::BreakGlass, draft);
-            opening::forget_snapshot(view, draft);
-            return true;
-        }
-        Standing::NotKnown => draft.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses)),
-        Standing::None | Standing::UsedUp { .. } => {}
-    }
-    locked::go_on_rolling_back(view, draft)
-}
-
-/// Under Observe: what an end of a break-glass leaves to others, and what would be closed.
-fn would_close(view: &View<'_>, draft: &mut Draft) {
-    stays_open(view, draft);
-    for open in view.access.iter().filter(|a| a.closed == Some(false)) {
-        draft.find(
-            FindingReason::WouldDo,
-            format!(
-                "would close {} {} once every path is proven",
-                open.target,
-                open.id.name()
-            ),
-        );
-    }
-}
-
-/// A break-glass that is over, after which nothing is locked again before somebody acts.
-fn stays_open(view: &View<'_>, draft: &mut Draft) {
-    let next = if view.desired.observe_only {
-        "under managementPolicy: Observe nothing locks it again; set spec.managementPolicy: Enforce, or close it by hand".to_owned()
-    } else if view.desired.violations.is_empty() && !view.desired.ungranted.is_empty() {
-        "it is locked again once the grants let its namespace name all that it names: whoever administers them, kubectl edit registrygrant"
-            .to_owned()
-    } else {
-        format!(
-            "it is locked again once what is wrong in its spec is put right: kubectl edit sreg {} -n {}",
-            view.desired.object.name, view.desired.object.namespace
-        )
-    };
-    if let Some((name, until)) = break_glass::left_open(view) {
-        let until = whole_seconds(until).0;
-        draft.waiting(
-            WaitReason::BreakGlassStalled,
-            format!("BreakGlass {name} ended at {until} and public access is still open: {next}"),
-        );
-    }
-}
-
-fn waves(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
-    if view.desired.observe_only {
-        observe(draft)
-    } else {
-        draft.waves()
-    }
-}
-
-/// Under Observe nothing is written to Azure: what would be is a finding. Probes are written, so that paths can be told.
-fn observe(draft: &mut Draft) -> Vec<Vec<Step>> {
-    let mut waves = std::mem::take(&mut draft.first);
-    waves.push(std::mem::take(&mut draft.probes));
-    let would: Vec<String> = draft
-        .opening
-        .drain(..)
-        .chain(draft.put_back.drain(..))
-        .chain(draft.azure.drain(..))
-        .chain(draft.upkeep.drain(..))
-        .chain(draft.closing.drain(..))
-        .map(|step| step.action.to_string())
-        .collect();
-    draft.cluster.clear();
-    for step in would {
-        draft.find(FindingReason::WouldDo, format!("would {step}"));
-    }
-    let waits = std::mem::take(&mut draft.waits);
-    for wait in waits {
-        if wait.reason == WaitReason::NotKnown || wait.reason.is_stalled() {
-            draft.wait(wait);
-        } else {
-            draft.find(
-                FindingReason::WouldWait,
-                format!("would wait ({}): {}", wait.reason, wait.message),
-            );
-        }
-    }
-    waves.retain(|wave| !wave.is_empty());
-    waves
-}
-
-fn finish(view: &View<'_>, mut waves: Vec<Vec<Step>>, mut draft: Draft, mut assessment: Assessment) -> Plan {
-    state::sort(&mut draft.waits);
-    draft
-        .findings
+/// `held`: what differs though it is not repaired now.
+fn finish(
+    view: &View<'_>,
+    mut waves: Vec<Vec<Step>>,
+    mut said: Contribution,
+    held: &[Action],
+    mut assessment: Assessment,
+) -> Plan {
+    state::sort(&mut said.waits);
+    said.findings
         .sort_by(|a, b| (a.reason, &a.message).cmp(&(b.reason, &b.message)));
     let steps: Vec<&Step> = waves.iter().flatten().collect();
     assessment.grants = view.desired.grants.clone();
-    assessment.state = Some(state::judge(view, &steps, &draft.waits, &assessment));
-    let held: Vec<&Action> = assessment.names_about_to_change.iter().chain(&draft.held).collect();
-    assessment.drift = drift::found(view, &steps, &held, &assessment, &draft.findings);
+    assessment.state = Some(state::judge(view, &steps, &said.waits, &assessment));
+    let held: Vec<&Action> = assessment.names_about_to_change.iter().chain(held).collect();
+    assessment.drift = drift::found(view, &steps, &held, &assessment, &said.findings);
     for drifted in &assessment.drift {
-        draft.find(FindingReason::Drift, drifted.clone());
+        said.find(FindingReason::Drift, drifted.clone());
     }
-    let due = due(view, &draft, AFTER_A_FAILURE);
+    let due = next_look::due(view, &said, next_look::AFTER_A_FAILURE);
     let next_look = if steps.is_empty() {
-        self::due(view, &draft, Duration::ZERO)
+        next_look::due(view, &said, Duration::ZERO)
     } else {
-        SOON
+        next_look::SOON
     };
     add_telling(view, &mut waves);
     Plan {
         waves,
-        waits: draft.waits,
-        findings: draft.findings,
+        waits: said.waits,
+        findings: said.findings,
         next_look,
         due,
         assessment,
@@ -483,84 +429,4 @@ fn add_telling(view: &View<'_>, waves: &mut Vec<Vec<Step>>) {
     }
     let at = if view.seen.object.deleting { 0 } else { waves.len() };
     waves.insert(at, telling);
-}
-
-const SOON: Duration = Duration::from_secs(1);
-const PEOPLE: Duration = Duration::from_secs(60);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
-
-/// Azure is not asked more often how far it is while it refuses things.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
-
-/// When something is due apart from steps; what Azure is busy with, no earlier than `asks`.
-fn due(view: &View<'_>, draft: &Draft, asks: Duration) -> Duration {
-    let patience = patience_with_people(view, draft);
-    let settled = view.desired.drift_interval.max(patience);
-    let look = |reason: WaitReason| {
-        let at_least = if reason.actor() == Actor::Azure {
-            asks
-        } else {
-            Duration::ZERO
-        };
-        look_at(view, reason).max(at_least).max(patience)
-    };
-    let by_waits = draft.waits.iter().map(|wait| look(wait.reason)).min();
-    let looks = draft.looks.iter().copied().chain(attempts::looks(view, draft));
-    let asked = looks.map(|look| look.max(SOON)).min();
-    let all = [by_waits, asked, missed(view)];
-    all.into_iter().flatten().fold(settled, Duration::min)
-}
-
-/// What only a person can end is looked at the more seldom the longer it has lasted; whoever ends it by the spec, an approval or a
-/// grant is seen at once. Not where anything is closed: clients depend on it, and it drifts like any other.
-fn patience_with_people(view: &View<'_>, draft: &Draft) -> Duration {
-    let all_stalled = !draft.waits.is_empty() && draft.waits.iter().all(|wait| wait.reason.is_stalled());
-    if !all_stalled || view.any_closed() || view.last().was_locked() {
-        return Duration::ZERO;
-    }
-    let stalled_for = view
-        .last_transition()
-        .filter(|(state, _)| *state == Some(State::Stalled));
-    let lasted = stalled_for.map(|(_, since)| since).unwrap_or_default();
-    (lasted / 10).min(LONGEST_PATIENCE)
-}
-
-/// When to ask again for the registry, or one of its accounts, that Azure did not find once.
-fn missed(view: &View<'_>) -> Option<Duration> {
-    let unread = view.seen.azure.targets.iter().filter_map(|(_, fact)| fact.ignorance());
-    let settling = unread.filter(|why| why.kind == IgnoranceKind::Settling);
-    settling
-        .filter_map(|why| why.retry_after)
-        .map(|after| after.max(SOON))
-        .min()
-}
-
-fn look_at(view: &View<'_>, reason: WaitReason) -> Duration {
-    let probes = view.desired.verification.interval;
-    let probes = probes.clamp(Duration::from_millis(250), PEOPLE);
-    match reason.row().look {
-        LookAgain::After(seconds) => Duration::from_secs(seconds),
-        LookAgain::AsAzureAsks => azure_asks(view),
-        LookAgain::ProbeInterval => probes,
-        LookAgain::ProbeIntervalAtLeast(seconds) => probes.max(Duration::from_secs(seconds)),
-        LookAgain::DriftInterval | LookAgain::ByItself => view.desired.drift_interval,
-    }
-}
-
-/// As often as Azure asks for; else the more seldom the longer nothing has moved: what takes Azure a minute is seen within
-/// seconds, what only a person will end costs a look a minute.
-fn azure_asks(view: &View<'_>) -> Duration {
-    let asked = view.seen.azure.operations.iter().filter_map(|o| match &o.state {
-        OperationState::Running { retry_after } | OperationState::Unreadable { retry_after } => *retry_after,
-        OperationState::Succeeded | OperationState::Failed(_) | OperationState::Lost => None,
-    });
-    let unsettled = view.last().unsettled_since;
-    let unsettled = unsettled.and_then(|since| Duration::try_from(view.now.duration_since(since)).ok());
-    let waited = unsettled
-        .or_else(|| view.last_transition().map(|(_, since)| since))
-        .unwrap_or_default();
-    asked
-        .min()
-        .unwrap_or_else(|| (waited / 30).max(Duration::from_secs(3)))
-        .clamp(SOON, PEOPLE)
 }

@@ -3,12 +3,13 @@
 
 use sreg_domain::seen::EndpointSeen;
 
-use crate::draft::Draft;
+use crate::contribution::Contribution;
 use crate::endpoints::Wanted;
 use crate::plan::FindingReason;
 
 /// Tells what of an endpoint differs from what the spec says, and what to do.
-pub(crate) fn endpoint(w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
+pub(crate) fn endpoint(w: &Wanted<'_>, endpoint: &EndpointSeen) -> Contribution {
+    let mut draft = Contribution::default();
     let entry = &w.place.name;
     let again = format!(
         "or, while public access is open, delete it (az network private-endpoint delete --ids {}), and it is made again",
@@ -32,4 +33,5 @@ pub(crate) fn endpoint(w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draf
             format!("private endpoint {} stands in {subnet}, and spec.endpoints[{entry}].subnetResourceId names {}: name the former to keep it, {again}", w.label(), w.place.subnet),
         );
     }
+    draft
 }

@@ -19,12 +19,12 @@ use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneGroupSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepKind, naming};
 
 use crate::askers;
-use crate::draft::{Draft, azure_step};
+use crate::contribution::{Contribution, azure_step};
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::evidence::Evidence;
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Step, WaitReason};
-use crate::view::{View, look_up, not_known};
+use crate::view::{WholeView, look_up, not_known};
 use crate::{names, tags};
 
 pub(crate) mod answerable;
@@ -37,26 +37,30 @@ use records::records_of;
 
 /// Plans DNS of all places. Answers whether it is complete; `None` where that cannot be told.
 pub(crate) fn plan(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     wanted: &WantedEndpoints<'_>,
     proof: (&Paths, &Evidence),
-    draft: &mut Draft,
-) -> Option<bool> {
+) -> (Contribution, Option<bool>) {
+    let mut draft = Contribution::default();
     let mut verdict = if wanted.complete { Some(true) } else { None };
-    for place in &view.desired.endpoints {
+    for place in &view.spec.endpoints {
         let here: Vec<&Wanted<'_>> = wanted.all.iter().filter(|w| w.place.name == place.name).collect();
         let ready = match place.dns.mode {
-            DnsMode::Managed | DnsMode::Existing => ours(view, place, &here, draft),
-            DnsMode::Policy => policy::plan(view, &here, draft),
-            DnsMode::External => external(view, place, (wanted, &here), proof, draft),
+            DnsMode::Managed | DnsMode::Existing => ours(view, place, &here, &mut draft),
+            DnsMode::Policy => policy::plan(view, &here, &mut draft),
+            DnsMode::External => external(view, place, (wanted, &here), proof, &mut draft),
         };
         verdict = both(verdict, ready);
     }
-    verdict
+    (draft, verdict)
 }
 
 /// Zone groups of an endpoint; `None`, and waited for, where they cannot be read.
-fn zone_groups<'a>(w: &Wanted<'_>, endpoint: &'a EndpointSeen, draft: &mut Draft) -> Option<&'a [ZoneGroupSeen]> {
+fn zone_groups<'a>(
+    w: &Wanted<'_>,
+    endpoint: &'a EndpointSeen,
+    draft: &mut Contribution,
+) -> Option<&'a [ZoneGroupSeen]> {
     match &endpoint.zone_groups {
         Fact::Seen(groups) => Some(groups),
         Fact::Absent => Some(&[]),
@@ -77,7 +81,7 @@ fn both(a: Option<bool>, b: Option<bool>) -> Option<bool> {
     }
 }
 
-fn ours(view: &View<'_>, place: &EndpointPlace, here: &[&Wanted<'_>], draft: &mut Draft) -> Option<bool> {
+fn ours(view: &WholeView<'_>, place: &EndpointPlace, here: &[&Wanted<'_>], draft: &mut Contribution) -> Option<bool> {
     let mut verdict = Some(true);
     links_without_effect(view, place, draft);
     let groups: BTreeSet<EndpointGroup> = here.iter().map(|w| w.group).collect();
@@ -98,11 +102,11 @@ fn ours(view: &View<'_>, place: &EndpointPlace, here: &[&Wanted<'_>], draft: &mu
 }
 
 fn zone_of_group(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     place: &EndpointPlace,
     zone: &ArmId,
     here: &[&Wanted<'_>],
-    draft: &mut Draft,
+    draft: &mut Contribution,
 ) -> Option<bool> {
     let unread = Fact::not_read("nobody looked at the zone");
     let fact = look_up(&view.seen.azure.zones, zone, &unread);
@@ -134,7 +138,13 @@ fn zone_of_group(
     both(free.map(|_| true), both(records, linked))
 }
 
-fn absent_zone(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, free: Option<bool>, draft: &mut Draft) {
+fn absent_zone(
+    view: &WholeView<'_>,
+    place: &EndpointPlace,
+    zone: &ArmId,
+    free: Option<bool>,
+    draft: &mut Contribution,
+) {
     if place.dns.mode == DnsMode::Existing {
         return draft.waiting(
             WaitReason::ZoneAbsentStalled,
@@ -160,7 +170,7 @@ fn absent_zone(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, free: Optio
 }
 
 /// A network can be linked to one zone of a name only (azure.md §4.1): where it already is, that zone has to be used.
-fn links_are_free(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, draft: &mut Draft) -> Option<bool> {
+fn links_are_free(view: &WholeView<'_>, place: &EndpointPlace, zone: &ArmId, draft: &mut Contribution) -> Option<bool> {
     let elsewhere = match &view.seen.azure.zones_elsewhere {
         Fact::Seen(zones) => zones.as_slice(),
         Fact::Absent => &[],
@@ -202,13 +212,13 @@ fn links_are_free(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, draft: &
 }
 
 fn links(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     place: &EndpointPlace,
     zone: &ArmId,
     seen: &ZoneSeen,
     free: bool,
     records: bool,
-    draft: &mut Draft,
+    draft: &mut Contribution,
 ) -> Option<bool> {
     let linked = match &seen.links {
         Fact::Seen(linked) => linked.as_slice(),
@@ -259,7 +269,14 @@ fn links(
 }
 
 /// A link of ours gets the policy that the spec wants; another one is told.
-fn right_policy(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: &LinkSeen, may: bool, draft: &mut Draft) {
+fn right_policy(
+    view: &WholeView<'_>,
+    place: &EndpointPlace,
+    zone: &ArmId,
+    link: &LinkSeen,
+    may: bool,
+    draft: &mut Contribution,
+) {
     let policy = place.dns.resolution_policy;
     let (wanted, found) = (policy.as_str(), link.resolution_policy.as_deref().unwrap_or("Default"));
     if found.eq_ignore_ascii_case(wanted) {
@@ -291,7 +308,13 @@ fn right_policy(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: &Lin
     ));
 }
 
-fn link_step(kind: StepKind, view: &View<'_>, place: &EndpointPlace, zone: &ArmId, link: (&ArmId, &ArmId)) -> Step {
+fn link_step(
+    kind: StepKind,
+    view: &WholeView<'_>,
+    place: &EndpointPlace,
+    zone: &ArmId,
+    link: (&ArmId, &ArmId),
+) -> Step {
     let (id, network) = link;
     let policy = place.dns.resolution_policy;
     Step {
@@ -310,7 +333,7 @@ fn link_step(kind: StepKind, view: &View<'_>, place: &EndpointPlace, zone: &ArmI
 }
 
 /// A network whose DNS servers all stand elsewhere never asks Azure's DNS in its own view: a link changes nothing for it.
-fn links_without_effect(view: &View<'_>, place: &EndpointPlace, draft: &mut Draft) {
+fn links_without_effect(view: &WholeView<'_>, place: &EndpointPlace, draft: &mut Contribution) {
     for network in &place.dns.links {
         let Some(Fact::Seen(seen)) = view.seen.azure.virtual_networks.get(network) else {
             continue;
@@ -335,7 +358,14 @@ fn links_without_effect(view: &View<'_>, place: &EndpointPlace, draft: &mut Draf
     }
 }
 
-fn missing_link(view: &View<'_>, place: &EndpointPlace, zone: &ArmId, network: &ArmId, may: bool, draft: &mut Draft) {
+fn missing_link(
+    view: &WholeView<'_>,
+    place: &EndpointPlace,
+    zone: &ArmId,
+    network: &ArmId,
+    may: bool,
+    draft: &mut Contribution,
+) {
     let id = zone.child("virtualNetworkLinks", &naming::link_name(network));
     if view.running(&id).is_some() {
         return draft.waiting(

@@ -27,10 +27,10 @@ use sreg_domain::seen::{EndpointSeen, Member};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepId, StepKind, TargetKind, naming, needed_endpoints};
 
 use crate::attempts::Stubborn;
+use crate::contribution::{Contribution, azure_step};
 use crate::dns::policy;
-use crate::draft::{Draft, azure_step};
 use crate::plan::{EndpointAssessment, FindingReason, WaitReason};
-use crate::view::{View, look_up, not_known, not_understood, noun};
+use crate::view::{View, WholeView, look_up, not_known, not_understood, noun};
 use crate::{attempts, differs, dns, names, preflight, release, tags};
 
 mod connections;
@@ -59,7 +59,7 @@ pub(crate) struct WantedEndpoints<'a> {
 }
 
 /// Lists what must exist. Order: place, then registry, storage, container registry.
-pub(crate) fn wanted<'a>(view: &'a View<'_>) -> WantedEndpoints<'a> {
+pub(crate) fn wanted<'a>(view: &'a WholeView<'_>) -> WantedEndpoints<'a> {
     let accounts = view.targets.accounts.iter().map(|(kind, id)| (*kind, id));
     let targets = std::iter::once((TargetKind::Registry, &view.desired.registry)).chain(accounts);
     let needed = needed_endpoints(targets, &view.seen.azure.targets);
@@ -73,13 +73,13 @@ pub(crate) fn wanted<'a>(view: &'a View<'_>) -> WantedEndpoints<'a> {
         needed.all.iter().map(wanted).collect::<Vec<_>>()
     };
     WantedEndpoints {
-        all: view.desired.endpoints.iter().flat_map(at).collect(),
+        all: view.spec.endpoints.iter().flat_map(at).collect(),
         complete: view.targets.gap.is_none() && needed.complete,
     }
 }
 
 /// The endpoint of a place for a target: the one that is there, whatever it was named by, else the one to be made.
-fn id_of(view: &View<'_>, place: &EndpointPlace, target: &ArmId, group: EndpointGroup) -> ArmId {
+fn id_of(view: &WholeView<'_>, place: &EndpointPlace, target: &ArmId, group: EndpointGroup) -> ArmId {
     let name = naming::endpoint_name_at(place, &view.desired.registry, target, group);
     let new = place
         .resource_group
@@ -133,7 +133,7 @@ impl<'a> Standing<'a> {
 }
 
 /// Judges one endpoint.
-pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> Standing<'a> {
+pub(crate) fn standing<'a>(view: &'a WholeView<'_>, id: &ArmId, target: &ArmId) -> Standing<'a> {
     let endpoint = match view.seen.azure.endpoints.get(id) {
         None | Some(Fact::Unknown(_)) => return Standing::NotKnown,
         Some(Fact::Absent) if view.running(id).is_some() => return Standing::Changing,
@@ -169,14 +169,14 @@ pub(crate) fn standing<'a>(view: &'a View<'_>, id: &ArmId, target: &ArmId) -> St
 }
 
 /// Names and addresses of an endpoint that is ready; `None` while they are not known or empty.
-pub(crate) fn members<'a>(view: &'a View<'_>, wanted: &Wanted<'_>) -> Option<&'a Vec<Member>> {
+pub(crate) fn members<'a>(view: &'a WholeView<'_>, wanted: &Wanted<'_>) -> Option<&'a Vec<Member>> {
     let endpoint = standing(view, &wanted.id, wanted.target).ready()?;
     let members = endpoint.members.seen()?;
     members.iter().any(|m| !m.fqdns.is_empty()).then_some(members)
 }
 
 /// One line per wanted endpoint.
-pub(crate) fn assess(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Vec<EndpointAssessment> {
+pub(crate) fn assess(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Vec<EndpointAssessment> {
     let line = |w: &Wanted<'_>| EndpointAssessment {
         place: w.place.name.clone(),
         group: w.group,
@@ -212,8 +212,8 @@ impl Busy {
 }
 
 /// Plans creation and repair of all endpoints.
-pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
-    unknown_targets(view, draft);
+pub(crate) fn plan(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Contribution {
+    let mut draft = unknown_targets(view);
     let mut busy = Busy::default();
     for w in &wanted.all {
         match standing(view, &w.id, w.target) {
@@ -223,16 +223,19 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
         }
     }
     for w in &wanted.all {
-        one(view, w, &mut busy, draft);
+        one(view, w, &mut busy, &mut draft);
         let seen = view.seen.azure.endpoints.get(&w.id).and_then(Fact::seen);
         if let Some(endpoint) = seen.filter(|e| e.owner.as_ref() == Some(&view.desired.owner)) {
-            differs::endpoint(w, endpoint, draft);
+            draft.add(differs::endpoint(w, endpoint));
         }
     }
-    subnets_differ(view, draft);
+    subnets_differ(view, &mut draft);
+    draft
 }
 
-pub(crate) fn unknown_targets(view: &View<'_>, draft: &mut Draft) {
+/// Waits for accounts behind the registry that could not be read, or say what nobody here understands.
+pub(crate) fn unknown_targets(view: &View<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     for (kind, id) in &view.targets.accounts {
         let fact = view.target(id);
         if fact.is_absent() {
@@ -241,7 +244,8 @@ pub(crate) fn unknown_targets(view: &View<'_>, draft: &mut Draft) {
             draft.wait(not_known(&format!("{} {}", noun(*kind), id.name()), fact));
         }
     }
-    not_understood(view, draft);
+    not_understood(view).into_iter().for_each(|wait| draft.wait(wait));
+    draft
 }
 
 /// An account that the registry names and that does not exist any more: how to get it back.
@@ -264,7 +268,7 @@ fn account_gone(view: &View<'_>, kind: TargetKind, id: &ArmId) -> String {
     )
 }
 
-fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
+fn one(view: &WholeView<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Contribution) {
     let unread = Fact::not_read("nobody looked at the endpoint");
     let fact = look_up(&view.seen.azure.endpoints, &w.id, &unread);
     match standing(view, &w.id, w.target) {
@@ -293,7 +297,7 @@ fn one(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
 }
 
 /// Why an endpoint that has our name is not ours, and what somebody can do. It may have clients: nobody is told to remove it.
-fn not_ours(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> String {
+fn not_ours(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> String {
     let other = endpoint.owner.as_deref().filter(|owner| *owner != view.desired.owner);
     let elsewhere = format!(
         "put the endpoints of entry {} into another resource group (spec.endpoints[{}].resourceGroupResourceId)",
@@ -331,7 +335,7 @@ fn ask_approver(w: &Wanted<'_>) -> String {
     )
 }
 
-fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
+fn repair(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) {
     if let Some(wait) = attempts::held(view, &creation(w)) {
         return draft.wait(room::with_need(view, w, wait));
     }
@@ -360,7 +364,7 @@ fn repair(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut 
             format!("private endpoint {} was made {tries} times and failed each time: {said}; put that right, and delete it to have it made again at once (az network private-endpoint delete --ids {}); else it is made again at {until}", w.label(), endpoint.id),
         );
     }
-    release::remove_to_make_again(view, &w.id, endpoint, draft);
+    draft.add(release::remove_to_make_again(view, &w.id, endpoint));
 }
 
 /// Name of the step that creates an endpoint.
@@ -369,7 +373,7 @@ pub(crate) fn creation(w: &Wanted<'_>) -> StepId {
 }
 
 /// Another endpoint of ours that holds the names of this one in the same zone, while they cannot be moved.
-fn holder_of_its_names<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a ArmId> {
+fn holder_of_its_names<'a>(view: &'a WholeView<'_>, w: &Wanted<'_>) -> Option<&'a ArmId> {
     let zone = w.place.dns.zones.get(&w.group).filter(|_| w.place.dns.is_ours())?;
     let holds = |(id, endpoint): &(&ArmId, &EndpointSeen)| {
         let same =
@@ -382,7 +386,7 @@ fn holder_of_its_names<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a Arm
     release::ours(view).find(holds).map(|(id, _)| id)
 }
 
-fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
+fn create(view: &WholeView<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Contribution) {
     if let Some(wait) = attempts::held(view, &creation(w)) {
         return draft.wait(room::with_need(view, w, wait));
     }
@@ -447,7 +451,10 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
             return busy.with(w);
         }
     }
-    match policy::may_make(view, w, draft) {
+    if let Some(unseen) = policy::unseen(view, w) {
+        draft.find(FindingReason::ZoneGroupPolicyNotSeen, unseen);
+    }
+    match policy::may_make(view, w) {
         preflight::Verdict::Free => {}
         preflight::Verdict::Denied(wait) => return draft.wait(wait),
         preflight::Verdict::NotKnown(wait) => {
@@ -489,7 +496,7 @@ fn create(view: &View<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Draft) {
 }
 
 /// Where this endpoint is to stand, something that may be it under another name, and that could not be read.
-fn unread_beside<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a Fact<EndpointSeen>> {
+fn unread_beside<'a>(view: &'a WholeView<'_>, w: &Wanted<'_>) -> Option<&'a Fact<EndpointSeen>> {
     let wanted = wanted(view).all;
     let mut beside = view.seen.azure.endpoints.iter().filter(|(id, fact)| {
         fact.ignorance().is_some() && id.resource_group_id().as_ref() == Some(&w.place.resource_group)
@@ -499,10 +506,10 @@ fn unread_beside<'a>(view: &'a View<'_>, w: &Wanted<'_>) -> Option<&'a Fact<Endp
 }
 
 /// Components of a registry were seen to fail from another subnet than the workspace's (azure.md §1.7).
-fn subnets_differ(view: &View<'_>, draft: &mut Draft) {
-    for (at, place) in view.desired.endpoints.iter().enumerate() {
+fn subnets_differ(view: &WholeView<'_>, draft: &mut Contribution) {
+    for (at, place) in view.spec.endpoints.iter().enumerate() {
         let other = view
-            .desired
+            .spec
             .endpoints
             .iter()
             .take(at)

@@ -16,11 +16,11 @@ use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::{ProbeSeen, Round, VantagePointSeen};
 use sreg_domain::{ClusterAction, Digest, Fact, StepKind, naming};
 
+use crate::contribution::{Contribution, cluster_step};
 use crate::dns_servers;
-use crate::draft::{Draft, cluster_step};
 use crate::paths::{Paths, Required};
 use crate::plan::{PathAssessment, PathStanding, Step, Wait, WaitReason};
-use crate::view::{View, look_up, not_known};
+use crate::view::{View, WholeView, look_up, not_known};
 
 /// Largest round number that JSON numbers carry safely.
 const LARGEST_ROUND: i64 = 9_007_199_254_740_991;
@@ -53,11 +53,11 @@ pub(crate) struct Evidence {
 }
 
 /// Gathers what probes say about the required paths.
-pub(crate) fn gather(view: &View<'_>, paths: &Paths) -> Evidence {
+pub(crate) fn gather(view: &WholeView<'_>, paths: &Paths) -> Evidence {
     let mut probes = BTreeMap::new();
     let mut waits = Vec::new();
     let mut fit = BTreeSet::new();
-    for network in &view.desired.client_networks {
+    for network in &view.spec.client_networks {
         match vantage_point(view, network) {
             Ok(point) => {
                 if let Some(subject) = &paths.subject {
@@ -92,7 +92,7 @@ pub(crate) fn gather(view: &View<'_>, paths: &Paths) -> Evidence {
     }
 }
 
-fn vantage_point<'a>(view: &'a View<'_>, network: &ClientNetwork) -> Result<&'a VantagePointSeen, Wait> {
+fn vantage_point<'a>(view: &'a WholeView<'_>, network: &ClientNetwork) -> Result<&'a VantagePointSeen, Wait> {
     let name = &network.vantage_point;
     let missing = |message: String| Wait::new(WaitReason::VantagePointMissing, message);
     let point = match view.seen.cluster.vantage_points.get(name) {
@@ -145,7 +145,7 @@ fn silence(network: &ClientNetwork, point: &VantagePointSeen) -> Option<Wait> {
 }
 
 fn wanted_probe(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     network: &ClientNetwork,
     point: &VantagePointSeen,
     subject: &Digest,
@@ -164,10 +164,10 @@ fn wanted_probe(
         service_account_name: point.service_account.clone(),
         subject: subject.to_string(),
         round: 0,
-        interval_milliseconds: i64::try_from(view.desired.verification.interval.as_millis())
+        interval_milliseconds: i64::try_from(view.spec.verification.interval.as_millis())
             .unwrap_or(i64::MAX)
             .clamp(100, 86_400_000),
-        consecutive_successes: i32::try_from(view.desired.verification.consecutive_successes)
+        consecutive_successes: i32::try_from(view.spec.verification.consecutive_successes)
             .unwrap_or(10)
             .clamp(1, 10),
         dns_servers: dns_servers::of(view.seen, network).unwrap_or_default(),
@@ -206,7 +206,7 @@ fn wanted_probe(
 
 /// The probe, if it asks exactly what we want.
 pub(crate) fn asking<'a>(
-    view: &'a View<'_>,
+    view: &'a WholeView<'_>,
     vantage_point: &str,
     probes: &BTreeMap<String, ProbeWrite>,
 ) -> Option<&'a ProbeSeen> {
@@ -215,7 +215,12 @@ pub(crate) fn asking<'a>(
     (probe.spec == wanted.spec && probe.namespace == wanted.namespace && probe.name == wanted.name).then_some(probe)
 }
 
-fn look(view: &View<'_>, required: &Required, probes: &BTreeMap<String, ProbeWrite>, fit: &BTreeSet<&str>) -> Look {
+fn look(
+    view: &WholeView<'_>,
+    required: &Required,
+    probes: &BTreeMap<String, ProbeWrite>,
+    fit: &BTreeSet<&str>,
+) -> Look {
     let point = &required.vantage_point;
     let nothing = |why: &str| Look::Nothing(why.to_owned());
     if !fit.contains(point.as_str()) {
@@ -278,19 +283,19 @@ fn judge(required: &Required, result: &PathResult, locked: bool) -> Look {
 }
 
 /// The round in our memory, if it proves what must be proven, is fresh, and every probe carries it.
-fn valid_round(view: &View<'_>, paths: &Paths, probes: &BTreeMap<String, ProbeWrite>) -> Option<Round> {
+fn valid_round(view: &WholeView<'_>, paths: &Paths, probes: &BTreeMap<String, ProbeWrite>) -> Option<Round> {
     let round = view.seen.memory.round.as_ref()?;
     let subject = paths.subject.as_ref()?;
-    let carried = view.desired.client_networks.iter().all(|network| {
+    let carried = view.spec.client_networks.iter().all(|network| {
         asking(view, &network.vantage_point, probes).is_some_and(|probe| probe.spec.round == round.number)
     });
     let counts =
-        round.number > 0 && round.subject == *subject && round.age <= view.desired.verification.max_age && carried;
+        round.number > 0 && round.subject == *subject && round.age <= view.spec.verification.max_age && carried;
     counts.then(|| round.clone())
 }
 
-fn complete(view: &View<'_>, paths: &Paths, looks: &[Look], round: &Round, waits: &[Wait]) -> Option<Digest> {
-    let needed = view.desired.verification.consecutive_successes;
+fn complete(view: &WholeView<'_>, paths: &Paths, looks: &[Look], round: &Round, waits: &[Wait]) -> Option<Digest> {
+    let needed = view.spec.verification.consecutive_successes;
     let proven = looks
         .iter()
         .all(|look| matches!(look, Look::Passes(times) if *times >= needed));
@@ -336,9 +341,9 @@ impl Evidence {
     }
 
     /// Whether the open round can still conclude before its evidence is too old.
-    pub(crate) fn can_conclude(&self, view: &View<'_>) -> bool {
+    pub(crate) fn can_conclude(&self, view: &WholeView<'_>) -> bool {
         let Some(round) = &self.round else { return false };
-        let verification = &view.desired.verification;
+        let verification = &view.spec.verification;
         let missing = |look: &Look| match look {
             Look::Passes(times) => verification.consecutive_successes.saturating_sub(*times),
             Look::Nothing(_) | Look::Fails(..) => verification.consecutive_successes,
@@ -350,7 +355,7 @@ impl Evidence {
     }
 
     /// The step that opens a round with all probes.
-    pub(crate) fn open_round(&self, view: &View<'_>, subject: &Digest) -> Step {
+    pub(crate) fn open_round(&self, view: &WholeView<'_>, subject: &Digest) -> Step {
         let number = (view.seen.nonce & LARGEST_ROUND).max(1);
         let probes = self.probes.values().cloned().map(|mut write| {
             write.spec.round = number;
@@ -367,7 +372,8 @@ impl Evidence {
     /// Probes outside rounds: those that do not ask what they should, and those that nobody wants any more. Nothing new is asked
     /// while names are still ours to complete: a question asked too early leaves the public answer in the caches of forwarders
     /// for as long as a public CNAME lives, up to an hour (azure.md §3.2).
-    pub(crate) fn plan_probes(&self, view: &View<'_>, dns_ready: Option<bool>, draft: &mut Draft) {
+    pub(crate) fn plan_probes(&self, view: &WholeView<'_>, dns_ready: Option<bool>) -> Contribution {
+        let mut draft = Contribution::default();
         let too_early = view.names_are_ours() && dns_ready != Some(true) && !view.all_closed();
         let unread = Fact::not_read("nobody looked at the probe yet");
         for (point, wanted) in &self.probes {
@@ -384,17 +390,18 @@ impl Evidence {
             }
         }
         for (point, probe) in &view.seen.cluster.probes {
-            let named = view.desired.client_networks.iter().any(|n| n.vantage_point == *point);
+            let named = view.spec.client_networks.iter().any(|n| n.vantage_point == *point);
             if let (false, Fact::Seen(probe)) = (named, probe) {
                 draft.probes.push(deletion(point, probe));
             }
         }
+        draft
     }
 
     /// Every required path and how it stands. Before the lock only proof in the open round counts; after it, that it goes on
     /// passing. Fewer failures in a row than a round would count are weather.
-    pub(crate) fn assess(&self, view: &View<'_>, paths: &Paths) -> Vec<PathAssessment> {
-        let needed = view.desired.verification.consecutive_successes;
+    pub(crate) fn assess(&self, view: &WholeView<'_>, paths: &Paths) -> Vec<PathAssessment> {
+        let needed = view.spec.verification.consecutive_successes;
         let locked = view.all_closed();
         let standing = |look: &Look| match look {
             Look::Nothing(why) => PathStanding::Unknown(why.clone()),
@@ -416,7 +423,7 @@ impl Evidence {
 }
 
 /// Where a person sees all that the agents saw.
-pub(crate) fn look_closer(view: &View<'_>) -> String {
+pub(crate) fn look_closer(view: &WholeView<'_>) -> String {
     format!(
         "kubectl get connectivityprobes -A -l {LABEL_REGISTRY_UID}={} -o yaml",
         view.desired.object.uid

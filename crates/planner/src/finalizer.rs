@@ -7,7 +7,7 @@
 use sreg_domain::action::{Effect, StepResult};
 use sreg_domain::{Action, ClusterAction, Outcome, StepKind};
 
-use crate::draft::cluster_step;
+use crate::contribution::cluster_step;
 use crate::plan::{Plan, Step};
 use crate::view::View;
 

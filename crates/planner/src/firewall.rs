@@ -14,10 +14,10 @@ use sreg_domain::preimage::{DigestLine, Preimage};
 use sreg_domain::seen::ObstacleKind;
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
-use crate::draft::Draft;
+use crate::contribution::Contribution;
 use crate::kept::switch;
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
-use crate::view::{View, named, seen_network, switch_of};
+use crate::view::{View, WholeView, named, seen_network, switch_of};
 use crate::{before_lock, opening};
 
 /// What the lock takes away from one target.
@@ -28,7 +28,7 @@ struct Loses<'a> {
 }
 
 /// Target by target, as it was before the lock: the same whether the lock is ahead, half done or done.
-fn losses<'a>(view: &'a View<'_>) -> Vec<Loses<'a>> {
+fn losses<'a>(view: &'a WholeView<'_>) -> Vec<Loses<'a>> {
     let of = |access: &'a AccessAssessment| {
         let network = before_lock::settings(view, access)?;
         let mut rules = rules_of(access.target, &network);
@@ -44,7 +44,7 @@ fn losses<'a>(view: &'a View<'_>) -> Vec<Loses<'a>> {
 }
 
 /// What of it an approval covers.
-pub(crate) fn add_losses(view: &View<'_>, preimage: &mut Preimage) {
+pub(crate) fn add_losses(view: &WholeView<'_>, preimage: &mut Preimage) {
     for Loses {
         access,
         rules,
@@ -60,7 +60,7 @@ pub(crate) fn add_losses(view: &View<'_>, preimage: &mut Preimage) {
 }
 
 /// The same for people, one sentence a target.
-pub(crate) fn told(view: &View<'_>) -> Vec<(FindingReason, String)> {
+pub(crate) fn told(view: &WholeView<'_>) -> Vec<(FindingReason, String)> {
     let mut told = Vec::new();
     for Loses {
         access,
@@ -90,14 +90,16 @@ pub(crate) fn told(view: &View<'_>) -> Vec<(FindingReason, String)> {
 }
 
 /// Says it before the lock.
-pub(crate) fn tell(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn tell(view: &WholeView<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     for (reason, message) in told(view) {
         draft.find(reason, message);
     }
+    draft
 }
 
 /// Rules on what is closed: they let nobody in, and opening again keeps them. Whoever added them may believe otherwise.
-pub(crate) fn without_effect(view: &View<'_>) -> Vec<String> {
+pub(crate) fn without_effect(view: &WholeView<'_>) -> Vec<String> {
     let closed = view.access.iter().filter(|a| a.closed == Some(true));
     let told = closed.filter_map(|access| {
         let network = seen_network(view.seen, &access.id)?;
@@ -118,11 +120,12 @@ pub(crate) fn without_effect(view: &View<'_>) -> Vec<String> {
 
 /// Storage stays `Enabled` when it is closed, so that its resource rules go on (azure.md §1.7); where a policy speaks of public
 /// access it may allow nothing but `Disabled`. Said before the lock, which else would stop half-way.
-pub(crate) fn tell_of_policies(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn tell_of_policies(view: &WholeView<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     let obstacles = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
     let mut policies = obstacles.filter(|o| o.kind == ObstacleKind::PolicyAssignment);
     let Some(policy) = policies.next().map(|o| &o.message) else {
-        return;
+        return draft;
     };
     let open = view
         .access
@@ -153,6 +156,7 @@ pub(crate) fn tell_of_policies(view: &View<'_>, draft: &mut Draft) {
             ),
         );
     }
+    draft
 }
 
 /// A perimeter that is in force on something that the lock would close: nobody here knows whom it lets in.
@@ -164,7 +168,7 @@ pub(crate) fn unknown_perimeter<'v>(view: &'v View<'_>) -> Option<&'v AccessAsse
 }
 
 /// Subnets of networks that nothing proves and nobody waived: their clients come in by a rule that the lock takes away.
-pub(crate) fn unproven_subnets(view: &View<'_>) -> Vec<Wait> {
+pub(crate) fn unproven_subnets(view: &WholeView<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
     for access in view.access.iter().filter(|a| a.closed == Some(false)) {
         let Some(network) = seen_network(view.seen, &access.id) else {
@@ -196,7 +200,7 @@ fn network_of(rule: &NetworkRule) -> Option<ArmId> {
     rule.value.parse::<ArmId>().ok()?.parent()
 }
 
-fn is_known(view: &View<'_>, network: &ArmId) -> bool {
+fn is_known(view: &WholeView<'_>, network: &ArmId) -> bool {
     let client = |c: &ClientNetwork| c.place == NetworkPlace::VirtualNetwork(network.clone());
-    view.desired.client_networks.iter().any(client) || view.desired.waived.contains_key(network)
+    view.spec.client_networks.iter().any(client) || view.spec.waived.contains_key(network)
 }

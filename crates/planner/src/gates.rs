@@ -26,14 +26,14 @@ use sreg_domain::{ArmId, Digest, Fact, duration, naming};
 
 use crate::approvals;
 use crate::callers::{Outsider, outsiders, unread_network};
+use crate::contribution::Contribution;
 use crate::dns_servers;
-use crate::draft::Draft;
 use crate::firewall;
 use crate::obstacles;
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::settling::since_name_change;
-use crate::view::{View, named, not_known};
+use crate::view::{View, WholeView, named, not_known};
 use crate::window;
 
 /// Whether a change is approved by digest. `None`: approvals could not be read.
@@ -47,14 +47,15 @@ pub(crate) fn approved(view: &View<'_>, change: ChangeKind, digest: &Digest) -> 
 
 /// Whether the lock waits for an approval: the spec wants one, or something would forbid opening again.
 pub(crate) fn needs_approval(view: &View<'_>) -> bool {
-    view.desired.gates.contains(&LockdownGate::Approval)
+    view.whole()
+        .is_some_and(|whole| whole.spec.gates.contains(&LockdownGate::Approval))
         || !obstacles::known(view).is_empty()
         || firewall::unknown_perimeter(view).is_some()
 }
 
 /// What an approval of kind `Lockdown` covers: closing every target, the required paths, and what would forbid the way back.
 /// It does not depend on which targets are closed already, so it survives a lock that is half done.
-pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> {
+pub(crate) fn lockdown_digest(view: &WholeView<'_>, paths: &Paths) -> Option<Digest> {
     if view.targets.gap.is_some() || !paths.gaps.is_empty() || paths.all.is_empty() || obstacles::unread(view).is_some()
     {
         return None;
@@ -68,11 +69,11 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
         network: &r.network,
         fqdn: &r.path.fqdn,
     }));
-    preimage.extend(desired.client_networks.iter().map(DigestLine::Network));
-    preimage.extend(desired.waived.keys().map(DigestLine::UnprovenNetwork));
+    preimage.extend(view.spec.client_networks.iter().map(DigestLine::Network));
+    preimage.extend(view.spec.waived.keys().map(DigestLine::UnprovenNetwork));
     preimage.extend(shared(view).map(DigestLine::SharedAccount));
     preimage.extend(
-        desired
+        view.spec
             .waived_hosts
             .keys()
             .map(|host| DigestLine::UnprovenHost(host.as_str())),
@@ -83,7 +84,7 @@ pub(crate) fn lockdown_digest(view: &View<'_>, paths: &Paths) -> Option<Digest> 
 }
 
 /// Waits for every gate that is not open. Empty: the lock may go on.
-pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
+pub(crate) fn closed(view: &WholeView<'_>, paths: &Paths, draft: &mut Contribution) -> Vec<Wait> {
     let mut waits = links_left(view);
     waits.extend(shared_accounts(view, draft));
     waits.extend(firewall::unproven_subnets(view));
@@ -97,10 +98,10 @@ pub(crate) fn closed(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<W
 
 /// Networks that this object once linked and that its spec has forgotten: they still ask our zones, and nothing proves their paths.
 /// What other objects link to a zone that is shared is theirs to prove.
-fn links_left(view: &View<'_>) -> Vec<Wait> {
+fn links_left(view: &WholeView<'_>) -> Vec<Wait> {
     let known = |network: &ArmId| {
         let client = |c: &ClientNetwork| c.place == NetworkPlace::VirtualNetwork(network.clone());
-        view.desired.client_networks.iter().any(client) || view.desired.waived.contains_key(network)
+        view.spec.client_networks.iter().any(client) || view.spec.waived.contains_key(network)
     };
     let zones = view.seen.azure.zones.values().filter_map(Fact::seen);
     let links = zones.filter_map(|zone| zone.links.seen()).flatten();
@@ -125,17 +126,17 @@ fn links_left(view: &View<'_>) -> Vec<Wait> {
 }
 
 /// Accounts behind the registry that Azure did not make for it. Others use them, and nothing proves the others' paths.
-pub(crate) fn shared<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a ArmId> {
+pub(crate) fn shared<'a>(view: &'a WholeView<'_>) -> impl Iterator<Item = &'a ArmId> {
     let own = view.registry().and_then(|r| r.managed_resource_group.as_ref());
     view.targets
         .ids()
         .filter(move |id| id.resource_group_id().as_ref() != own)
 }
 
-fn shared_accounts(view: &View<'_>, draft: &mut Draft) -> Vec<Wait> {
+fn shared_accounts(view: &WholeView<'_>, draft: &mut Contribution) -> Vec<Wait> {
     let mut waits = Vec::new();
     for id in shared(view) {
-        match view.desired.shared_accounts.get(id) {
+        match view.spec.shared_accounts.get(id) {
             Some(reason) => draft.find(
                 FindingReason::SharedAccount,
                 format!("{id} is not the registry's own; the lock closes it for everybody who uses it (acknowledged: {reason})"),
@@ -149,9 +150,9 @@ fn shared_accounts(view: &View<'_>, draft: &mut Draft) -> Vec<Wait> {
 }
 
 /// Networks whose DNS servers are not known: one of them may answer publicly.
-fn dns_servers_unknown(view: &View<'_>) -> Option<Wait> {
+fn dns_servers_unknown(view: &WholeView<'_>) -> Option<Wait> {
     let unknown = |network: &&ClientNetwork| dns_servers::of(view.seen, network).is_none();
-    let network = view.desired.client_networks.iter().find(unknown)?;
+    let network = view.spec.client_networks.iter().find(unknown)?;
     let what = format!("the DNS servers of client network {}", network.name);
     let unread = Fact::not_read("nobody looked at it yet");
     let fact = match &network.place {
@@ -166,12 +167,12 @@ fn dns_servers_unknown(view: &View<'_>) -> Option<Wait> {
 }
 
 /// How much of `dnsSettle` is left.
-pub(crate) fn settle_left(view: &View<'_>) -> Duration {
-    let needed = view.desired.verification.dns_settle;
+pub(crate) fn settle_left(view: &WholeView<'_>) -> Duration {
+    let needed = view.spec.verification.dns_settle;
     needed.saturating_sub(since_name_change(view).unwrap_or(Duration::ZERO))
 }
 
-fn settling(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
+fn settling(view: &WholeView<'_>, draft: &mut Contribution) -> Option<Wait> {
     let left = settle_left(view);
     if left.is_zero() {
         return None;
@@ -181,7 +182,7 @@ fn settling(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
         WaitReason::DnsSettling,
         format!(
             "names changed, or were not all known, less than dnsSettle ({}) ago: caches may hold former answers until {}",
-            duration::show(view.desired.verification.dns_settle),
+            duration::show(view.spec.verification.dns_settle),
             crate::conditions::from_now(view.now, left)
         ),
     ))
@@ -204,14 +205,14 @@ fn who_came(found: &[Outsider<'_>], window: Duration) -> String {
 }
 
 /// Who came lately without going through our endpoints.
-fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
-    let wanted = view.desired.verification.recent_public_clients.as_ref()?;
+fn public_clients(view: &WholeView<'_>, draft: &mut Contribution) -> Option<Wait> {
+    let wanted = view.spec.verification.recent_public_clients.as_ref()?;
     let told = |wait: Wait| (wait.reason, wait.message);
     let (reason, message) = match &view.seen.azure.recent_public_clients {
         Fact::Seen(clients) => {
-            let found = outsiders(view.desired, view.seen, clients);
+            let found = outsiders(view.spec, view.seen, clients);
             let told_from_private = |o: &Outsider<'_>| !o.why.is_empty();
-            match (found.first()?, unread_network(view.desired, view.seen)) {
+            match (found.first()?, unread_network(view.spec, view.seen)) {
                 (first, Some((id, fact))) if told_from_private(first) => {
                     let unread = Fact::not_read("nobody looked at it yet");
                     told(not_known(&format!("the prefixes of {id}"), fact.unwrap_or(&unread)))
@@ -244,11 +245,11 @@ fn public_clients(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
 }
 
 /// Whether the way back is known, and what people have to say of it.
-fn way_back(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
+fn way_back(view: &WholeView<'_>, paths: &Paths, draft: &mut Contribution) -> Vec<Wait> {
     if let Some(wait) = obstacles::unread(view) {
         return vec![wait];
     }
-    obstacles::tell(view, draft);
+    draft.add(obstacles::tell(view));
     let refused = obstacles::to_all_closing(view);
     if !refused.is_empty() {
         // Once it may be closed there is something else to approve.
@@ -257,11 +258,11 @@ fn way_back(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Vec<Wait> {
     approval(view, paths, draft).into_iter().collect()
 }
 
-fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
+fn approval(view: &WholeView<'_>, paths: &Paths, draft: &mut Contribution) -> Option<Wait> {
     let obstacles = obstacles::known(view);
-    firewall::tell_of_policies(view, draft);
+    draft.add(firewall::tell_of_policies(view));
     let perimeter = firewall::unknown_perimeter(view);
-    if obstacles.is_empty() && perimeter.is_none() && !view.desired.gates.contains(&LockdownGate::Approval) {
+    if obstacles.is_empty() && perimeter.is_none() && !view.spec.gates.contains(&LockdownGate::Approval) {
         return None;
     }
     // While paths are not known there is nothing to approve; the paths' own wait says so.
@@ -292,15 +293,15 @@ fn approval(view: &View<'_>, paths: &Paths, draft: &mut Draft) -> Option<Wait> {
 }
 
 /// Of which targets an approval closes nothing, because Azure would refuse it.
-fn stays_open(view: &View<'_>) -> String {
+fn stays_open(view: &WholeView<'_>) -> String {
     match obstacles::not_closed(view) {
         names if names.is_empty() => String::new(),
         names => format!("; {} would stay open, the others would be closed", names.join(", ")),
     }
 }
 
-fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
-    if !view.desired.gates.contains(&LockdownGate::Window) || view.last().relocks(view.any_closed()) {
+fn window_gate(view: &WholeView<'_>, draft: &mut Contribution) -> Option<Wait> {
+    if !view.spec.gates.contains(&LockdownGate::Window) || view.last().relocks(view.any_closed()) {
         return None;
     }
     let closed = |opens: Option<jiff::Timestamp>| {
@@ -309,7 +310,7 @@ fn window_gate(view: &View<'_>, draft: &mut Draft) -> Option<Wait> {
         None => Wait::new(WaitReason::WindowNeverOpensStalled, "the lockdown window never opens: correct spec.publicAccess.lockdown.window (a date such as 31 February does not come)".to_owned()),
     }
     };
-    let Some(wanted) = &view.desired.window else {
+    let Some(wanted) = &view.spec.window else {
         return Some(closed(None));
     };
     match window::standing(wanted, view.now) {

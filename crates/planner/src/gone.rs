@@ -58,7 +58,12 @@ pub(crate) fn registry(view: &View<'_>) -> Gone {
         }
     }
     // Of accounts that others use too Azure keeps everything when the registry goes.
-    let own = |id: &ArmId| !view.desired.shared_accounts.contains_key(id);
+    let is_shared = |id: &ArmId| {
+        view.desired
+            .whole()
+            .is_some_and(|spec| spec.shared_accounts.contains_key(id))
+    };
+    let own = |id: &ArmId| !is_shared(id);
     for (id, fact) in view.seen.azure.accounts_left.iter().filter(|(id, _)| own(id)) {
         match fact {
             Fact::Seen(()) => {

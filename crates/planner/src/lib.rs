@@ -27,10 +27,10 @@ mod break_glass;
 mod callers;
 mod claims;
 mod compose;
+mod contribution;
 mod differs;
 mod dns;
 mod dns_servers;
-mod draft;
 mod drift;
 mod endpoints;
 mod evidence;
@@ -39,17 +39,20 @@ mod firewall;
 mod gates;
 mod gone;
 mod grant_report;
+mod holds;
 mod kept;
 mod lockdown;
 mod locked;
 mod name_changes;
 mod names;
 mod never_locked;
+mod next_look;
 mod obstacles;
 mod opening;
 mod paths;
 mod prefix;
 mod preflight;
+mod public_access;
 mod published;
 mod refusals;
 mod registry;
@@ -62,6 +65,7 @@ mod stranding;
 mod tags;
 mod teardown;
 mod view;
+mod waves;
 mod window;
 
 pub use approvals::approval_without_registry;
@@ -80,5 +84,6 @@ pub use render::render;
 pub use report::{Decided, EventNote, Gauges, Report, ReportInput, report, report_invalid};
 pub use validate::{
     Floors, FoundGrant, NamesThere, PlanSettings, Violation, grant_violations, grants_serving, validate, what_remains,
+    what_remains_without_grants,
 };
 pub use view::seen_network;

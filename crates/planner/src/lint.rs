@@ -162,7 +162,7 @@ fn opening(lint: &mut Lint<'_>) {
 }
 
 fn valid(lint: &mut Lint<'_>) {
-    if lint.desired.is_valid() || lint.seen.object.deleting {
+    if lint.desired.is_whole() || lint.seen.object.deleting {
         return;
     }
     let wanted = lint.desired.public_access == PublicAccess::Enabled;

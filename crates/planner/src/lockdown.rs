@@ -24,46 +24,44 @@ use sreg_domain::{
     StepKind, TargetKind, naming,
 };
 
-use crate::draft::{Draft, azure_step, cluster_step};
+use crate::contribution::{Contribution, azure_step, cluster_step};
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
 use crate::kept::{kept, settings_closed};
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::preflight::{Verdict, may_write};
-use crate::view::View;
+use crate::view::{View, WholeView};
 use crate::{attempts, azure_claim, before_lock, blind, firewall, gates, obstacles, opening};
 
 /// Plans the way to the lock, as far as it can be gone now.
 pub(crate) fn plan(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     paths: &Paths,
     evidence: &Evidence,
     standings: &[PathAssessment],
-    draft: &mut Draft,
-) {
-    limits(draft);
-    kept_open(view, draft);
-    firewall::tell(view, draft);
-    let blocked = draft.has_steps() || !draft.waits.is_empty();
-    let waits = what_holds(view, paths, evidence, standings, draft);
-    if blocked {
+    so_far: &Contribution,
+) -> Contribution {
+    let mut draft = limits();
+    draft.add(kept_open(view));
+    draft.add(firewall::tell(view));
+    let mut waits = what_holds(view, paths, evidence, standings, &mut draft);
+    if so_far.is_at_work() {
         // What comes later is told only where a person can act on it already.
-        waits
-            .into_iter()
-            .filter(|wait| wait.reason.row().early)
-            .for_each(|wait| draft.wait(wait));
-        return;
+        waits.retain(|wait| wait.reason.row().early);
+        waits.into_iter().for_each(|wait| draft.wait(wait));
+    } else if !waits.is_empty() {
+        waits.into_iter().for_each(|wait| draft.wait(wait));
+    } else if let Some(obstacles) = nothing_can_be_closed(view) {
+        obstacles.into_iter().for_each(|wait| draft.wait(wait));
+    } else if let Some(subject) = &paths.subject {
+        prove_and_close(view, evidence, subject, &mut draft);
     }
-    if !waits.is_empty() {
-        return waits.into_iter().for_each(|wait| draft.wait(wait));
-    }
-    if let Some(obstacles) = nothing_can_be_closed(view) {
-        return obstacles.into_iter().for_each(|wait| draft.wait(wait));
-    }
-    let Some(subject) = &paths.subject else { return };
+    draft
+}
+
+fn prove_and_close(view: &WholeView<'_>, evidence: &Evidence, subject: &Digest, draft: &mut Contribution) {
     if !(evidence.round.is_some() && evidence.can_conclude(view)) {
         draft.cluster.push(evidence.open_round(view, subject));
-        draft.probes.clear();
         return;
     }
     match &evidence.complete {
@@ -74,11 +72,11 @@ pub(crate) fn plan(
 
 /// Every reason that holds the lock, apart from other steps and waits.
 fn what_holds(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     paths: &Paths,
     evidence: &Evidence,
     standings: &[PathAssessment],
-    draft: &mut Draft,
+    draft: &mut Contribution,
 ) -> Vec<Wait> {
     let mut waits: Vec<Wait> = paths.gaps.clone();
     if paths.gaps.is_empty() && paths.all.is_empty() {
@@ -99,8 +97,8 @@ fn what_holds(
     waits
 }
 
-fn still_to_prove(view: &View<'_>, evidence: &Evidence) -> String {
-    let needed = view.desired.verification.consecutive_successes;
+fn still_to_prove(view: &WholeView<'_>, evidence: &Evidence) -> String {
+    let needed = view.spec.verification.consecutive_successes;
     let proven = evidence
         .looks
         .iter()
@@ -116,14 +114,16 @@ fn still_to_prove(view: &View<'_>, evidence: &Evidence) -> String {
 }
 
 /// Known limits of private registries (azure.md §1.7).
-pub(crate) fn limits(draft: &mut Draft) {
+pub(crate) fn limits() -> Contribution {
+    let mut draft = Contribution::default();
     draft.find(
         FindingReason::PrivateRegistryLimits,
         "once private: Studio shows only models, environments cannot be built in the registry (build in a workspace, then share), components cannot be shared from a workspace, and metadata may still be listed publicly",
     );
+    draft
 }
 
-fn close_with(view: &View<'_>, proof: &Digest, draft: &mut Draft) {
+fn close_with(view: &WholeView<'_>, proof: &Digest, draft: &mut Contribution) {
     match &view.seen.cluster.snapshot {
         // What cannot be read is replaced while it matters to nobody.
         Fact::Unknown(why) if why.kind == IgnoranceKind::Nonsense && view.all_open() => {}
@@ -157,7 +157,7 @@ fn close_with(view: &View<'_>, proof: &Digest, draft: &mut Draft) {
 }
 
 /// What must be kept before closing.
-fn wanted_snapshot(view: &View<'_>, proof: &Digest) -> Option<Snapshot> {
+fn wanted_snapshot(view: &WholeView<'_>, proof: &Digest) -> Option<Snapshot> {
     let mut targets = BTreeMap::new();
     for access in &view.access {
         targets.insert(
@@ -188,7 +188,7 @@ fn same_snapshot(a: &Snapshot, b: &Snapshot) -> bool {
 
 /// The closing writes: the registry alone first, because Azure may close the others with it; then what is still open. A target
 /// that cannot be closed does not hold up the others.
-fn closing(view: &View<'_>, draft: &mut Draft) {
+fn closing(view: &WholeView<'_>, draft: &mut Contribution) {
     let mut steps: Vec<(TargetKind, Step)> = Vec::new();
     for access in open_targets(view) {
         match obstacle(view, access) {
@@ -217,24 +217,27 @@ fn closing(view: &View<'_>, draft: &mut Draft) {
 pub fn closing_ahead(desired: &Desired, seen: &Seen) -> Vec<Step> {
     let ordered = seen.in_order();
     let view = View::new(desired, &ordered, seen.at);
-    let is_wanted = desired.is_valid() && !desired.observe_only && desired.public_access == PublicAccess::Disabled;
-    if !is_wanted || seen.object.deleting || azure_claim::elsewhere(&view).is_some() {
+    let is_wanted = !desired.observe_only && desired.public_access == PublicAccess::Disabled;
+    let whole = view.whole().filter(|_| is_wanted && !seen.object.deleting);
+    let Some(whole) = whole.filter(|_| azure_claim::elsewhere(&view).is_none()) else {
         return Vec::new();
-    }
-    open_targets(&view).filter_map(|access| close(&view, access)).collect()
+    };
+    open_targets(&whole)
+        .filter_map(|access| close(&whole, access))
+        .collect()
 }
 
-fn open_targets<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a AccessAssessment> {
+fn open_targets<'a>(view: &'a WholeView<'_>) -> impl Iterator<Item = &'a AccessAssessment> {
     view.access.iter().filter(|a| a.closed == Some(false))
 }
 
 /// Why none of the open targets could be closed however well proven, if so: then nothing is proven for it.
-fn nothing_can_be_closed(view: &View<'_>) -> Option<Vec<Wait>> {
+fn nothing_can_be_closed(view: &WholeView<'_>) -> Option<Vec<Wait>> {
     open_targets(view).map(|access| obstacle(view, access)).collect()
 }
 
 /// Why a target cannot be closed now.
-fn obstacle(view: &View<'_>, access: &AccessAssessment) -> Option<Wait> {
+fn obstacle(view: &WholeView<'_>, access: &AccessAssessment) -> Option<Wait> {
     if view.running(&access.id).is_some() {
         return Some(Wait::new(
             WaitReason::OperationInProgress,
@@ -258,7 +261,7 @@ pub(crate) fn closing_step(access: &AccessAssessment) -> StepId {
     StepKind::Close.on(format!("{} {}", access.target, access.id.name()))
 }
 
-fn close(view: &View<'_>, access: &AccessAssessment) -> Option<Step> {
+fn close(view: &WholeView<'_>, access: &AccessAssessment) -> Option<Step> {
     let expected = crate::view::seen_digest(view.seen, &access.id)?;
     Some(azure_step(
         closing_step(access),
@@ -272,17 +275,19 @@ fn close(view: &View<'_>, access: &AccessAssessment) -> Option<Step> {
 }
 
 /// Who still comes in once storage and container registry are closed, and which hosts close unproven: reported, never touched.
-pub(crate) fn kept_open(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn kept_open(view: &WholeView<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     for message in firewall::without_effect(view) {
         draft.find(FindingReason::OtherWaysIn, message);
     }
     for target in view.seen.azure.targets.seen() {
         match &target.details {
             TargetDetails::Registry(_) => {}
-            TargetDetails::Storage(storage) => kept_open_of_storage(view, target, storage, draft),
-            TargetDetails::ContainerRegistry(registry) => kept_open_of_images(target, registry, draft),
+            TargetDetails::Storage(storage) => kept_open_of_storage(view, target, storage, &mut draft),
+            TargetDetails::ContainerRegistry(registry) => kept_open_of_images(target, registry, &mut draft),
         }
     }
+    draft
 }
 
 /// Whom its firewall lets in whatever its rules say.
@@ -291,7 +296,7 @@ fn bypass(target: &TargetSeen) -> Option<&str> {
     bypass.filter(|bypass| !bypass.eq_ignore_ascii_case("None"))
 }
 
-fn kept_open_of_storage(view: &View<'_>, target: &TargetSeen, storage: &StorageDetails, draft: &mut Draft) {
+fn kept_open_of_storage(view: &WholeView<'_>, target: &TargetSeen, storage: &StorageDetails, draft: &mut Contribution) {
     let name = target.id.name();
     if let Some(bypass) = bypass(target).filter(|bypass| !bypass.is_empty()) {
         draft.find(
@@ -319,7 +324,7 @@ fn kept_open_of_storage(view: &View<'_>, target: &TargetSeen, storage: &StorageD
     }
 }
 
-fn kept_open_of_images(target: &TargetSeen, registry: &ContainerRegistryDetails, draft: &mut Draft) {
+fn kept_open_of_images(target: &TargetSeen, registry: &ContainerRegistryDetails, draft: &mut Contribution) {
     for message in other_ways_into_images(&target.id, registry) {
         draft.find(FindingReason::OtherWaysIn, message);
     }
@@ -337,7 +342,7 @@ fn kept_open_of_images(target: &TargetSeen, registry: &ContainerRegistryDetails,
 }
 
 /// Rules on the registry's own storage: none of our objects asks for those (`registry::plan_sharing`), and closing leaves them.
-fn resource_rules_kept(storage: &TargetSeen, draft: &mut Draft) {
+fn resource_rules_kept(storage: &TargetSeen, draft: &mut Contribution) {
     if storage.resource_access_rules.is_empty() {
         return;
     }
@@ -383,7 +388,7 @@ fn other_ways_into_images(id: &ArmId, registry: &ContainerRegistryDetails) -> Ve
 }
 
 /// Rules for resources that stood there before the lock and are gone: closing keeps them, but for those that Azure refuses.
-fn lost_resource_rules(view: &View<'_>, storage: &TargetSeen, draft: &mut Draft) {
+fn lost_resource_rules(view: &WholeView<'_>, storage: &TargetSeen, draft: &mut Contribution) {
     let snapshot = view.seen.cluster.snapshot.seen();
     let Some(before) = snapshot.and_then(|s| kept(s, &storage.id)) else {
         return;

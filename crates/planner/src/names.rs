@@ -17,10 +17,10 @@ use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Fact, Fqdn, TargetKind};
 use crate::askers::{self, Askers};
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::plan::{Wait, WaitReason};
-use crate::view::{View, not_known};
+use crate::view::{WholeView, not_known};
 
 /// Who asks a zone: those linked now, those that we link, and whoever resolves through them. `None`: not fully known.
-fn asking(view: &View<'_>, zone: &ArmId, links: &[ArmId]) -> Option<Askers> {
+fn asking(view: &WholeView<'_>, zone: &ArmId, links: &[ArmId]) -> Option<Askers> {
     let mut all: BTreeSet<ArmId> = links.iter().cloned().collect();
     if let Some(Fact::Seen(zone)) = view.seen.azure.zones.get(zone)
         && let Fact::Seen(linked) = &zone.links
@@ -31,7 +31,7 @@ fn asking(view: &View<'_>, zone: &ArmId, links: &[ArmId]) -> Option<Askers> {
 }
 
 /// The public names of a target, as far as they are known before it has an endpoint. `None`: they are not.
-fn public_names(view: &View<'_>, group: EndpointGroup, target: &ArmId) -> Option<Vec<String>> {
+fn public_names(view: &WholeView<'_>, group: EndpointGroup, target: &ArmId) -> Option<Vec<String>> {
     let names: Vec<&Fqdn> = if group.target() == TargetKind::Registry {
         view.seen.azure.discovery.seen()?.iter().collect()
     } else {
@@ -43,12 +43,12 @@ fn public_names(view: &View<'_>, group: EndpointGroup, target: &ArmId) -> Option
 }
 
 /// Who asks a zone of this name, wherever it is: one that we write to, or anybody's.
-fn holders(view: &View<'_>, zone: &str) -> Result<Askers, Wait> {
+fn holders(view: &WholeView<'_>, zone: &str) -> Result<Askers, Wait> {
     askers::of(view, linked(view, zone)?)
 }
 
 /// Networks that are linked to a zone of this name.
-fn linked(view: &View<'_>, zone: &str) -> Result<BTreeSet<ArmId>, Wait> {
+fn linked(view: &WholeView<'_>, zone: &str) -> Result<BTreeSet<ArmId>, Wait> {
     let azure = &view.seen.azure;
     let same = |id: &ArmId| id.name().eq_ignore_ascii_case(zone);
     let mut holders = BTreeSet::new();
@@ -79,7 +79,7 @@ fn linked(view: &View<'_>, zone: &str) -> Result<BTreeSet<ArmId>, Wait> {
 }
 
 /// The first endpoint on a target turns its public names into CNAMEs to `privatelink.` (azure.md §3.2).
-pub(crate) fn touched_by_endpoint(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<String> {
+pub(crate) fn touched_by_endpoint(view: &WholeView<'_>, wanted: &Wanted<'_>) -> Vec<String> {
     let names = public_names(view, wanted.group, wanted.target).map_or_else(
         || format!("the names of {}", wanted.target.name()),
         |names| names.join(", "),
@@ -107,7 +107,7 @@ pub(crate) fn touched_by_endpoint(view: &View<'_>, wanted: &Wanted<'_>) -> Vec<S
 }
 
 /// Records appear (or vanish) for everybody who asks the zone.
-pub(crate) fn touched_by_zone_group(view: &View<'_>, wanted: &Wanted<'_>, zone: &ArmId) -> Vec<String> {
+pub(crate) fn touched_by_zone_group(view: &WholeView<'_>, wanted: &Wanted<'_>, zone: &ArmId) -> Vec<String> {
     let change = format!("records of {} change in {} for", wanted.target.name(), zone.name());
     match asking(view, zone, &wanted.place.dns.links) {
         Some(askers) if askers.is_empty() => Vec::new(),
@@ -138,7 +138,7 @@ pub(crate) struct Covered {
 }
 
 /// What approves a step: building what the spec wants, or releasing one endpoint that it no longer wants.
-pub(crate) fn covered(view: &View<'_>, wanted: &WantedEndpoints<'_>, action: &Action) -> Result<Covered, Wait> {
+pub(crate) fn covered(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, action: &Action) -> Result<Covered, Wait> {
     let removed = match action {
         Action::Azure(action) => action.removed_endpoint(),
         Action::Cluster(_) => None,
@@ -149,7 +149,7 @@ pub(crate) fn covered(view: &View<'_>, wanted: &WantedEndpoints<'_>, action: &Ac
     }
 }
 
-fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wait> {
+fn building(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wait> {
     if !wanted.complete {
         return Err(not_yet("which endpoints are needed"));
     }
@@ -164,7 +164,7 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
         let mut networks = linked(view, &view.desired.cloud.zone(w.group))?;
         // Those that we link ask from the beginning, so that nothing changes when they do.
         let places = view
-            .desired
+            .spec
             .endpoints
             .iter()
             .filter(|p| p.dns.zones.contains_key(&w.group));
@@ -190,7 +190,7 @@ fn building(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Result<Covered, Wa
     })
 }
 
-fn releasing(view: &View<'_>, id: &ArmId) -> Result<Covered, Wait> {
+fn releasing(view: &WholeView<'_>, id: &ArmId) -> Result<Covered, Wait> {
     let unseen = || not_yet(&format!("private endpoint {}", id.name()));
     let endpoint = view
         .seen

@@ -12,7 +12,7 @@ use sreg_domain::preimage::{DigestLine, Preimage};
 use sreg_domain::seen::LockSeen;
 use sreg_domain::{ArmId, Fact};
 
-use crate::draft::Draft;
+use crate::contribution::Contribution;
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
 use crate::view::{View, look_up, named, not_known};
 
@@ -124,8 +124,10 @@ pub(crate) fn to_all_closing(view: &View<'_>) -> Vec<Wait> {
 }
 
 /// Says it. It may come after the lock, so that whoever is on call should not hear of it from a refused opening.
-pub(crate) fn tell(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn tell(view: &View<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     for obstacle in known(view) {
         draft.find(FindingReason::ReopeningForbidden, obstacle);
     }
+    draft
 }

@@ -24,7 +24,7 @@ use sreg_domain::{
 };
 
 use crate::break_glass::{self, Standing};
-use crate::draft::{Draft, azure_step, cluster_step};
+use crate::contribution::{Contribution, Next, azure_step, cluster_step};
 use crate::kept::{default_action, kept, settings_closed, switch};
 use crate::left_out::{self, LeftOutRules};
 use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
@@ -69,7 +69,7 @@ pub fn may_open(desired: &Desired, seen: &Seen) -> bool {
         && desired.may_be_opened()
         && cause(&view).is_some()
         && view.is_held()
-        && claims::plan(&view, &mut Draft::default())
+        && claims::plan(&view).1 == Next::GoOn
 }
 
 /// Whether, by what Azure says now, something is left to open: it is less open than it was, or nobody knows.
@@ -158,7 +158,8 @@ fn rules_left_out<'v>(view: &'v View<'_>) -> Vec<(&'v AccessAssessment, Vec<Netw
 }
 
 /// Names the rules that could not be put back, why, and what a person can do.
-pub(crate) fn tell_left_out(view: &View<'_>, next: &str, draft: &mut Draft) {
+pub(crate) fn tell_left_out(view: &View<'_>, next: &str) -> Contribution {
+    let mut draft = Contribution::default();
     for (access, rules, left) in rules_left_out(view) {
         let missing: Vec<String> = rules.iter().map(ToString::to_string).collect();
         draft
@@ -175,6 +176,7 @@ pub(crate) fn tell_left_out(view: &View<'_>, next: &str, draft: &mut Draft) {
             ),
         );
     }
+    draft
 }
 
 /// Commands in a message; the others are like them.
@@ -235,15 +237,14 @@ pub(crate) fn unread_snapshot(view: &View<'_>, fact: &Fact<Snapshot>) -> Wait {
 }
 
 /// Plans the writes that open what is shut.
-pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
+pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
+    let mut draft = Contribution::default();
     if let Some(wait) = never_locked::held(view).filter(|_| view.any_closed()) {
-        return draft.wait(wait);
+        draft.wait(wait);
+        return draft;
     }
-    tell_left_out(
-        view,
-        "repair that, and it is put back by itself, or put it back by hand",
-        draft,
-    );
+    let next = "repair that, and it is put back by itself, or put it back by hand";
+    draft.add(tell_left_out(view, next));
     let snapshot = match &view.seen.cluster.snapshot {
         Fact::Seen(snapshot) => Some(snapshot),
         Fact::Absent => None,
@@ -253,14 +254,14 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
             if view.any_closed() {
                 draft.wait(unread_snapshot(view, unknown));
             }
-            return;
+            return draft;
         }
     };
     if let Some(wait) = never_locked::held_in_part(view).filter(|_| cause == Cause::Spec) {
         draft.wait(wait);
     }
     if view.access.iter().any(|a| wanted(view, a, snapshot, cause).is_some()) {
-        obstacles::tell(view, draft);
+        draft.add(obstacles::tell(view));
     }
     for access in &view.access {
         let Some(edit) = wanted(view, access, snapshot, cause) else {
@@ -292,10 +293,12 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause, draft: &mut Draft) {
             },
         ));
     }
+    draft
 }
 
 /// Once everything is as open as it was, what was before the lock is of no use: the next lock keeps what it finds then.
-pub(crate) fn forget_snapshot(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn forget_snapshot(view: &View<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     // Rules that Azure refused are kept: they may still be put back.
     let useless = view.all_open()
         && !is_shut(view)
@@ -309,4 +312,5 @@ pub(crate) fn forget_snapshot(view: &View<'_>, draft: &mut Draft) {
             ClusterAction::DeleteSnapshot { config_map },
         ));
     }
+    draft
 }

@@ -14,10 +14,10 @@ use sreg_domain::desired::EndpointPlace;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::{ArmId, Digest, EndpointGroup, Fact, Fqdn};
 
-use crate::draft::Draft;
+use crate::contribution::Contribution;
 use crate::endpoints::{Wanted, WantedEndpoints, members};
 use crate::plan::{FindingReason, Wait, WaitReason};
-use crate::view::{View, not_known};
+use crate::view::{WholeView, not_known};
 
 mod container_registry;
 
@@ -43,10 +43,10 @@ pub(crate) struct Paths {
 }
 
 /// Works out what must be proven.
-pub(crate) fn required(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Paths {
+pub(crate) fn required(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Paths {
     let subject = subject(view, wanted);
     let mut all = Vec::new();
-    for network in &view.desired.client_networks {
+    for network in &view.spec.client_networks {
         let mut by_name: BTreeMap<String, Required> = BTreeMap::new();
         for w in wanted.all.iter().filter(|w| w.place.name == network.endpoint) {
             for path in paths_of(view, w) {
@@ -68,7 +68,7 @@ pub(crate) fn required(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Paths {
     }
 }
 
-fn paths_of(view: &View<'_>, w: &Wanted<'_>) -> Vec<ProbePath> {
+fn paths_of(view: &WholeView<'_>, w: &Wanted<'_>) -> Vec<ProbePath> {
     let mut by_name: BTreeMap<&Fqdn, ProbePath> = BTreeMap::new();
     for member in members(view, w).into_iter().flatten() {
         for fqdn in &member.fqdns {
@@ -95,7 +95,7 @@ fn paths_of(view: &View<'_>, w: &Wanted<'_>) -> Vec<ProbePath> {
         .collect()
 }
 
-fn subject(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Option<Digest> {
+fn subject(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Option<Digest> {
     if !wanted.complete || wanted.all.is_empty() {
         return None;
     }
@@ -112,7 +112,7 @@ fn subject(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Option<Digest> {
     Some(preimage.digest())
 }
 
-fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<Wait> {
+fn gaps(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<Wait> {
     let mut gaps = Vec::new();
     let mut unknown = |message: String| {
         let wait = Wait::new(WaitReason::PathsUnknown, message);
@@ -128,7 +128,7 @@ fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<
             unknown(format!("the names of private endpoint {} are not known yet", w.label()));
         }
     }
-    for network in &view.desired.client_networks {
+    for network in &view.spec.client_networks {
         let here = all.iter().filter(|r| r.network == network.name).count();
         if here > MOST_PATHS {
             unknown(format!(
@@ -140,8 +140,8 @@ fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<
     if !gaps.is_empty() {
         return gaps;
     }
-    for place in &view.desired.endpoints {
-        if view.desired.client_networks.iter().any(|n| n.endpoint == place.name) {
+    for place in &view.spec.endpoints {
+        if view.spec.client_networks.iter().any(|n| n.endpoint == place.name) {
             gaps.extend(uncovered(view, wanted, place));
         }
     }
@@ -149,7 +149,7 @@ fn gaps(view: &View<'_>, wanted: &WantedEndpoints<'_>, all: &[Required]) -> Vec<
 }
 
 /// Names that Azure reports and that no endpoint of the place carries.
-fn uncovered(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlace) -> Vec<Wait> {
+fn uncovered(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlace) -> Vec<Wait> {
     let names = |group: EndpointGroup, target: &ArmId| -> Vec<Fqdn> {
         let of_target = wanted
             .all
@@ -182,7 +182,7 @@ fn uncovered(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlac
 }
 
 fn covered(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     (id, group): (&ArmId, EndpointGroup),
     host: Option<&Fqdn>,
     names: &[Fqdn],
@@ -199,7 +199,7 @@ fn covered(
     }
 }
 
-fn not_covered(view: &View<'_>, host: &str, place: &EndpointPlace) -> Wait {
+fn not_covered(view: &WholeView<'_>, host: &str, place: &EndpointPlace) -> Wait {
     Wait::new(
         WaitReason::HostNotCovered,
         format!(
@@ -212,7 +212,7 @@ fn not_covered(view: &View<'_>, host: &str, place: &EndpointPlace) -> Wait {
 
 /// What brings a name into an endpoint that Azure added after it was made. While anything is closed, whoever deleted the endpoint for
 /// that would cut off everybody who uses its other names.
-fn made_anew(view: &View<'_>, place: &EndpointPlace) -> String {
+fn made_anew(view: &WholeView<'_>, place: &EndpointPlace) -> String {
     let group = &place.resource_group;
     let list = format!(
         "az network private-endpoint list --resource-group {} --subscription {} --output table",
@@ -231,7 +231,7 @@ fn made_anew(view: &View<'_>, place: &EndpointPlace) -> String {
 }
 
 /// Names of the registry follow no pattern that anybody may rely on (U5): what discovery returns is what clients ask for.
-fn discovered_and_not_covered(view: &View<'_>, host: &Fqdn, place: &EndpointPlace) -> Wait {
+fn discovered_and_not_covered(view: &WholeView<'_>, host: &Fqdn, place: &EndpointPlace) -> Wait {
     Wait::new(
         WaitReason::HostNotCovered,
         format!(
@@ -243,15 +243,16 @@ fn discovered_and_not_covered(view: &View<'_>, host: &Fqdn, place: &EndpointPlac
 }
 
 /// Tells which hosts nobody proves because the spec waives them, and which waivers are about nothing.
-pub(crate) fn tell_waived(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
+pub(crate) fn tell_waived(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     let Fact::Seen(discovered) = &view.seen.azure.discovery else {
-        return;
+        return draft;
     };
     let carried = |host: &Fqdn| {
         let members = wanted.all.iter().filter_map(|w| members(view, w)).flatten();
         members.flat_map(|m| &m.fqdns).any(|name| name == host)
     };
-    for (host, reason) in &view.desired.waived_hosts {
+    for (host, reason) in &view.spec.waived_hosts {
         let message = if !discovered.contains(host) {
             format!("spec.unprovenHosts lists {host}, which discovery does not return: remove it")
         } else if carried(host) {
@@ -263,16 +264,17 @@ pub(crate) fn tell_waived(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: 
         };
         draft.find(FindingReason::HostWaived, message);
     }
+    draft
 }
 
-fn registry_names(view: &View<'_>, place: &EndpointPlace, names: &[Fqdn], gaps: &mut Vec<Wait>) {
+fn registry_names(view: &WholeView<'_>, place: &EndpointPlace, names: &[Fqdn], gaps: &mut Vec<Wait>) {
     let name = view.desired.registry.name();
     match &view.seen.azure.discovery {
         Fact::Seen(hosts) if !hosts.is_empty() => {
             gaps.extend(
                 hosts
                     .iter()
-                    .filter(|h| !names.contains(h) && !view.desired.waived_hosts.contains_key(*h))
+                    .filter(|h| !names.contains(h) && !view.spec.waived_hosts.contains_key(*h))
                     .map(|h| discovered_and_not_covered(view, h, place)),
             );
         }

@@ -9,20 +9,21 @@ use sreg_domain::rights::{self, Place};
 use sreg_domain::target::row;
 use sreg_domain::{ArmId, Fact, TargetKind};
 
-use crate::draft::Draft;
+use crate::contribution::Held;
 use crate::endpoints::{Wanted, WantedEndpoints};
-use crate::plan::{FindingReason, Wait, WaitReason};
-use crate::view::{View, not_known};
+use crate::plan::{FindingReason, Step, Wait, WaitReason};
+use crate::view::{View, WholeView, not_known};
 
 /// Rights by scope, and the role that holds them.
 type Needed = BTreeMap<ArmId, (Place, Vec<&'static str>)>;
 
 /// Holds what builds while a right is missing that something later would need. Once something is closed, or is open to nobody but
 /// through what is repaired here, each write is tried by itself.
-pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
-    let changes_names = draft.azure.iter().any(|step| step.action.changes_names());
+pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Vec<Step>) -> Held {
+    let mut held = Held::free(steps);
+    let changes_names = held.free.iter().any(|step| step.action.changes_names());
     if view.desired.observe_only || view.any_closed() || !changes_names {
-        return;
+        return held;
     }
     let mut missing: Needed = BTreeMap::new();
     for (scope, (place, actions)) in needed(view, wanted) {
@@ -33,7 +34,7 @@ pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
                     missing.insert(scope, (place, lacking));
                 }
             }
-            Some(Fact::Unknown(why)) => draft.find(
+            Some(Fact::Unknown(why)) => held.said.find(
                 FindingReason::RightsNotKnown,
                 format!(
                     "whether the operator's identity has the rights that it needs on {scope} could not be told ({}): going on without",
@@ -45,13 +46,15 @@ pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
     }
     if !missing.is_empty() {
         // Azure's own creation of the registry and our exemption in it are what rights may come from.
-        draft.azure.clear();
-        draft.waits.retain(|wait| wait.reason != WaitReason::ResourceBusy);
-        draft.waiting(WaitReason::PermissionStalled, lacking(view, &missing));
+        held.back = std::mem::take(&mut held.free);
+        held.moot = Some(WaitReason::ResourceBusy);
+        held.said
+            .waiting(WaitReason::PermissionStalled, lacking(view, &missing));
     }
+    held
 }
 
-fn lacking(view: &View<'_>, missing: &Needed) -> String {
+fn lacking(view: &WholeView<'_>, missing: &Needed) -> String {
     let grants: Vec<String> = missing
         .iter()
         .map(|(scope, (place, actions))| grant(view, *place, scope, actions))
@@ -91,7 +94,7 @@ pub(crate) fn may_not_remove(view: &View<'_>, endpoint: &ArmId, has_zone_group: 
 }
 
 /// Every right that the way from here to the lock needs, by scope. What only reads shows by itself that it may not.
-fn needed(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
+fn needed(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
     let mut needed: Needed = BTreeMap::new();
     let mut add = |scope: Option<ArmId>, place: Place, wants: &dyn Fn(&str) -> bool| {
         let Some(scope) = scope else { return };
@@ -113,7 +116,7 @@ fn needed(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
         let managed = view.registry().and_then(|r| r.managed_resource_group.clone());
         add(managed, Place::ManagedGroup, &targets);
     }
-    for place in &view.desired.endpoints {
+    for place in &view.spec.endpoints {
         let ours = place.dns.is_ours();
         let endpoints = |action: &str| ours || !action.contains("/privateDnsZoneGroups/");
         add(Some(place.resource_group.clone()), Place::Endpoints, &endpoints);
@@ -143,14 +146,14 @@ fn needed(view: &View<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
 }
 
 /// Our principal is about to be listed in `assignedIdentities`, from which its rights on the managed resource group come.
-fn comes_with_the_exemption(view: &View<'_>) -> bool {
+fn comes_with_the_exemption(view: &WholeView<'_>) -> bool {
     let principal = view.seen.azure.principal.seen().map(|p| p.object_id.as_str());
     let listed = |r: &&sreg_domain::seen::RegistryDetails| {
         r.assigned_identities
             .iter()
             .any(|i| principal.is_some_and(|p| p.eq_ignore_ascii_case(i)))
     };
-    view.desired.grant_operator && view.registry().filter(listed).is_none()
+    view.spec.grant_operator && view.registry().filter(listed).is_none()
 }
 
 /// Whether an attempt would be refused.
@@ -161,7 +164,7 @@ pub(crate) enum Verdict {
 }
 
 /// Whether an endpoint may be connected to its target. A manual request is approved by somebody else.
-pub(crate) fn may_connect(view: &View<'_>, wanted: &Wanted<'_>) -> Verdict {
+pub(crate) fn may_connect(view: &WholeView<'_>, wanted: &Wanted<'_>) -> Verdict {
     let resource_type = row(wanted.group.target()).resource_type;
     let action = format!("{resource_type}/PrivateEndpointConnectionsApproval/action");
     if wanted.place.manual_request.is_some() {
@@ -176,11 +179,11 @@ pub(crate) fn may_connect(view: &View<'_>, wanted: &Wanted<'_>) -> Verdict {
 }
 
 /// Whether a target's network settings may be written.
-pub(crate) fn may_write(view: &View<'_>, target: TargetKind, id: &ArmId) -> Verdict {
+pub(crate) fn may_write(view: &WholeView<'_>, target: TargetKind, id: &ArmId) -> Verdict {
     verdict(view, id, &format!("{}/write", row(target).resource_type), "closing")
 }
 
-fn verdict(view: &View<'_>, target: &ArmId, action: &str, what: &str) -> Verdict {
+fn verdict(view: &WholeView<'_>, target: &ArmId, action: &str, what: &str) -> Verdict {
     let managed = view.registry().and_then(|r| r.managed_resource_group.as_ref());
     let inside = managed.is_none_or(|group| target.resource_group_id().as_ref() == Some(group));
     if *target == view.desired.registry || !inside {

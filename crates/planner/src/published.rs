@@ -18,10 +18,10 @@ use sreg_api::status::{DnsRecordStatus, PublishedDnsStatus};
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::{ClusterAction, Desired, Fact, Seen, StepKind, naming};
 
-use crate::draft::cluster_step;
+use crate::contribution::cluster_step;
 use crate::endpoints::{self, WantedEndpoints, members};
 use crate::plan::Step;
-use crate::view::View;
+use crate::view::{View, WholeView};
 
 /// Seconds that an answer may be kept, as in the zones that Azure writes.
 const TTL: u32 = 10;
@@ -56,7 +56,11 @@ impl Record {
 }
 
 /// What must be answered for an entry. `None` while an endpoint's names or addresses are not known.
-pub(crate) fn records(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &EndpointPlace) -> Option<Vec<Record>> {
+pub(crate) fn records(
+    view: &WholeView<'_>,
+    wanted: &WantedEndpoints<'_>,
+    place: &EndpointPlace,
+) -> Option<Vec<Record>> {
     if !wanted.complete {
         return None;
     }
@@ -83,13 +87,14 @@ pub(crate) fn records(view: &View<'_>, wanted: &WantedEndpoints<'_>, place: &End
     Some(addresses.into_iter().map(record).collect()).filter(|all: &Vec<Record>| !all.is_empty())
 }
 
-fn external<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a EndpointPlace> {
-    let places = view.desired.endpoints.iter();
+fn external<'a>(view: &'a WholeView<'_>) -> impl Iterator<Item = &'a EndpointPlace> {
+    let places = view.spec.endpoints.iter();
     places.filter(|place| place.dns.mode == DnsMode::External)
 }
 
 /// What status shows.
 pub(crate) fn status(view: &View<'_>) -> Option<PublishedDnsStatus> {
+    let view = &view.whole()?;
     external(view).next()?;
     let wanted = endpoints::wanted(view);
     let mut lines = Vec::new();
@@ -117,10 +122,10 @@ pub(crate) fn status(view: &View<'_>) -> Option<PublishedDnsStatus> {
 pub(crate) fn step(view: &View<'_>) -> Option<Step> {
     let published = &view.seen.cluster.published_dns;
     // Whoever does not hold the registry has published nothing.
-    if view.seen.object.deleting || !view.claim_is_ours() || !view.desired.is_valid() {
+    if view.seen.object.deleting || !view.claim_is_ours() {
         return None;
     }
-    let data = texts(view)?;
+    let data = texts(&view.whole()?)?;
     let stands = match published {
         Fact::Unknown(_) => return None,
         Fact::Absent => data.is_empty(),
@@ -141,7 +146,7 @@ pub(crate) fn deletion(view: &View<'_>) -> Option<Step> {
 }
 
 /// Everything that the ConfigMap holds. `None` while it is not fully known; empty where no entry is External.
-fn texts(view: &View<'_>) -> Option<BTreeMap<String, String>> {
+fn texts(view: &WholeView<'_>) -> Option<BTreeMap<String, String>> {
     let wanted = endpoints::wanted(view);
     let mut data = BTreeMap::new();
     for place in external(view) {
@@ -185,8 +190,11 @@ impl DnsTexts {
 pub fn dns_texts(desired: &Desired, seen: &Seen) -> BTreeMap<String, DnsTexts> {
     let ordered = seen.in_order();
     let view = View::new(desired, &ordered, seen.at);
+    let Some(view) = view.whole() else {
+        return BTreeMap::new();
+    };
     let wanted = endpoints::wanted(&view);
-    let known = desired.endpoints.iter().filter_map(|place| {
+    let known = view.spec.endpoints.iter().filter_map(|place| {
         let records = records(&view, &wanted, place)?;
         Some((place.name.clone(), DnsTexts::of(&records)))
     });

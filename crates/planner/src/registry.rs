@@ -17,14 +17,15 @@ use sreg_domain::seen::RegistryDetails;
 use sreg_domain::{ArmId, AzureAction, ClusterAction, Edit, Fact, StepKind, TargetKind, TargetSeen, naming};
 
 use crate::azure_claim;
-use crate::draft::{Draft, azure_step, cluster_step};
+use crate::contribution::{Contribution, Next, azure_step, cluster_step};
 use crate::gone::{self, Gone};
 use crate::never_locked;
 use crate::plan::{FindingReason, Wait, WaitReason};
-use crate::view::{View, look_up, not_known};
+use crate::view::{WholeView, look_up, not_known};
 
-/// Plans the registry's own resource. `false`: nothing that needs it may be planned.
-pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
+/// Plans the registry's own resource. Where it is not (all) there, nothing that needs it may be planned.
+pub(crate) fn plan(view: &WholeView<'_>) -> (Contribution, Next) {
+    let mut draft = Contribution::default();
     let fact = view.seen.azure.registry();
     let name = view.desired.registry.name();
     if view.running(&view.desired.registry).is_some() {
@@ -33,26 +34,30 @@ pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> bool {
             format!("Azure is still changing registry {name}"),
         );
     }
-    match fact {
+    let next = match fact {
         Fact::Unknown(_) => {
             draft.wait(not_known(&format!("registry {name}"), fact));
-            false
+            Next::Stop
         }
         Fact::Absent => {
-            absent(view, draft);
-            false
+            absent(view, &mut draft);
+            Next::Stop
         }
         Fact::Seen(registry) => {
-            upkeep(view, registry, draft);
-            if let Some(gap) = &view.targets.gap {
-                draft.wait(gap.clone());
+            upkeep(view, registry, &mut draft);
+            match &view.targets.gap {
+                Some(gap) => {
+                    draft.wait(gap.clone());
+                    Next::Stop
+                }
+                None => Next::GoOn,
             }
-            view.targets.gap.is_none()
         }
-    }
+    };
+    (draft, next)
 }
 
-fn absent(view: &View<'_>, draft: &mut Draft) {
+fn absent(view: &WholeView<'_>, draft: &mut Contribution) {
     let id = &view.desired.registry;
     match gone::registry(view) {
         Gone::Yes => {}
@@ -62,7 +67,7 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
             return draft.waiting(WaitReason::RegistryAbsentStalled, gone::moved(view, &sign));
         }
     }
-    let Some(locations) = &view.desired.create else {
+    let Some(locations) = &view.spec.create else {
         return draft.waiting(
             WaitReason::RegistryAbsentStalled,
             format!("registry {id} does not exist: create it, add spec.registry.create to have it created, or correct resourceId"),
@@ -71,7 +76,7 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
     if view.running(id).is_some() {
         return;
     }
-    let assigned_identities = match (view.desired.grant_operator, &view.seen.azure.principal) {
+    let assigned_identities = match (view.spec.grant_operator, &view.seen.azure.principal) {
         (false, _) => Vec::new(),
         (true, Fact::Seen(principal)) => vec![principal.object_id.clone()],
         (true, unknown) => return draft.wait(not_known("our own principal in Azure", unknown)),
@@ -85,8 +90,8 @@ fn absent(view: &View<'_>, draft: &mut Draft) {
         };
         return draft.first.push(vec![cluster_step(StepKind::RecordCreation, record)]);
     }
-    let mut tags = view.desired.tags_at_creation.clone();
-    tags.extend(view.desired.tags.clone());
+    let mut tags = view.spec.tags_at_creation.clone();
+    tags.extend(view.spec.tags.clone());
     tags.insert(names::OWNER_TAG.into(), view.desired.owner.clone());
     tags.extend(azure_claim::wanted(view));
     tags.extend(mark.map(|mark| (names::CREATED_TAG.to_owned(), mark.to_owned())));
@@ -107,7 +112,7 @@ pub(crate) fn tags_to_set(wanted: &BTreeMap<String, String>, registry: &Registry
 }
 
 /// Our principal still has to be listed.
-pub(crate) fn grant_is_missing(view: &View<'_>) -> bool {
+pub(crate) fn grant_is_missing(view: &WholeView<'_>) -> bool {
     let listed = |registry: &RegistryDetails| {
         view.seen.azure.principal.seen().is_some_and(|p| {
             registry
@@ -116,10 +121,10 @@ pub(crate) fn grant_is_missing(view: &View<'_>) -> bool {
                 .any(|id| id.eq_ignore_ascii_case(&p.object_id))
         })
     };
-    view.desired.grant_operator && view.registry().is_some_and(|r| !listed(r))
+    view.spec.grant_operator && view.registry().is_some_and(|r| !listed(r))
 }
 
-fn upkeep(view: &View<'_>, registry: &TargetSeen, draft: &mut Draft) {
+fn upkeep(view: &WholeView<'_>, registry: &TargetSeen, draft: &mut Contribution) {
     if view.running(&registry.id).is_some() {
         return;
     }
@@ -136,7 +141,7 @@ fn upkeep(view: &View<'_>, registry: &TargetSeen, draft: &mut Draft) {
             unknown @ (Fact::Absent | Fact::Unknown(_)) => draft.wait(not_known("our own principal in Azure", unknown)),
         }
     }
-    let mut wanted = view.desired.tags.clone();
+    let mut wanted = view.spec.tags.clone();
     wanted.extend(azure_claim::missing(view));
     let tags = registry
         .registry()
@@ -159,15 +164,16 @@ fn upkeep(view: &View<'_>, registry: &TargetSeen, draft: &mut Draft) {
 const MANAGED_GROUPS: &str = "azureml-rg-";
 
 /// Whether an account stands behind this registry, or in a resource group that Azure made for one.
-fn is_of_a_registry(view: &View<'_>, id: &ArmId) -> bool {
+fn is_of_a_registry(view: &WholeView<'_>, id: &ArmId) -> bool {
     let group = id.resource_group().unwrap_or_default().to_ascii_lowercase();
     view.targets.ids().any(|account| account == id) || group.starts_with(MANAGED_GROUPS)
 }
 
 /// Rules on workspaces' storage that let the registry in (azure.md §9). What is missing here holds nothing up.
-pub(crate) fn plan_sharing(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn plan_sharing(view: &WholeView<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     let unread = Fact::not_read("nobody looked at the workspace's storage");
-    for id in &view.desired.sharing {
+    for id in &view.spec.sharing {
         if is_of_a_registry(view, id) {
             draft.aside.push(Wait::new(WaitReason::RefusedStalled, format!(
                     "storage account {id} stands behind a registry, whose lock is not to be opened by a rule: name a workspace's storage under spec.sharing"
@@ -228,4 +234,5 @@ pub(crate) fn plan_sharing(view: &View<'_>, draft: &mut Draft) {
             }
         }
     }
+    draft
 }

@@ -15,11 +15,11 @@ use sreg_domain::naming::Belonging;
 use sreg_domain::seen::EndpointSeen;
 use sreg_domain::{Action, ArmId, Fact};
 
-use crate::draft::Draft;
+use crate::contribution::{Contribution, Held};
 use crate::endpoints::WantedEndpoints;
-use crate::plan::{FindingReason, Wait, WaitReason};
+use crate::plan::{FindingReason, Step, Wait, WaitReason};
 use crate::removal::{self, Removal};
-use crate::view::{View, may_pass, not_known};
+use crate::view::{View, WholeView, may_pass, not_known};
 use crate::{stranding, tags, teardown};
 
 /// Endpoints that are ours and carry our tag: name, subnet, target and group fit together as well, and they lead to this registry. Only
@@ -46,7 +46,7 @@ pub(crate) fn without_tag<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a A
 }
 
 /// Whether every endpoint that the spec wants for the same names is ready.
-fn is_succeeded(view: &View<'_>, wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> bool {
+fn is_succeeded(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> bool {
     let group = endpoint.group_id.as_deref().unwrap_or_default();
     let mut same = wanted
         .all
@@ -57,9 +57,10 @@ fn is_succeeded(view: &View<'_>, wanted: &WantedEndpoints<'_>, endpoint: &Endpoi
 }
 
 /// Plans what becomes of endpoints that nobody wants.
-pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
+pub(crate) fn plan(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     if !wanted.complete {
-        return;
+        return draft;
     }
     let left = ours(view).filter(|(id, _)| !wanted.all.iter().any(|w| w.id == **id));
     for (id, endpoint) in left {
@@ -100,21 +101,25 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
             Removal::Stays(wait) => draft.aside.push(wait),
         }
     }
+    draft
 }
 
 /// Plans the end of an endpoint that has to be made again.
-pub(crate) fn remove_to_make_again(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, draft: &mut Draft) {
+pub(crate) fn remove_to_make_again(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Contribution {
+    let mut draft = Contribution::default();
     match removal::next(view, id, endpoint) {
         Removal::Next(step) => draft.azure.push(*step),
         Removal::PutBack(step) => draft.put_back.push(*step),
         Removal::Wait(wait) | Removal::Stays(wait) => draft.wait(wait),
     }
+    draft
 }
 
 /// Of removals only the first in each network goes on: Azure changes one endpoint there at a time and refuses the others until it
 /// is done (azure.md §3.4). One that cannot be read just now may be the one that it changes, wherever it stands; for that a deletion
 /// waits no longer than [`teardown::PATIENCE`], then Azure may refuse.
-pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn one_at_a_time(view: &View<'_>, steps: Vec<Step>) -> Held {
+    let mut held = Held::default();
     let endpoint = |id: &ArmId| view.seen.azure.endpoints.get(id).and_then(Fact::seen);
     let network = |id: &ArmId| endpoint(id).and_then(|e| e.subnet.as_ref()).and_then(ArmId::parent);
     let leaving = ours(view).filter(|(id, endpoint)| removal::is_leaving(view, id, endpoint));
@@ -123,13 +128,13 @@ pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
     let hidden = endpoints
         .find(|(_, fact)| is_hidden(fact))
         .filter(|_| !teardown::lasts(view, teardown::PATIENCE));
-    for step in std::mem::take(&mut draft.azure) {
+    for step in steps {
         let removed = match &step.action {
             Action::Azure(action) => action.removed_endpoint(),
             Action::Cluster(_) => None,
         };
         let Some(network) = removed.as_ref().and_then(network) else {
-            draft.azure.push(step);
+            held.free.push(step);
             continue;
         };
         if let Some((hidden, fact)) = hidden {
@@ -143,15 +148,16 @@ pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
             );
             // No lock waits for the removal of what nobody wants.
             let waits = if view.seen.object.deleting {
-                &mut draft.waits
+                &mut held.said.waits
             } else {
-                &mut draft.aside
+                &mut held.said.aside
             };
             waits.push(wait);
+            held.back.push(step);
         } else if busy.insert(network.clone()) {
-            draft.azure.push(step);
+            held.free.push(step);
         } else {
-            draft.waiting(
+            held.said.waiting(
                 WaitReason::ResourceBusy,
                 format!(
                     "to {} waits until Azure has removed another one in {}",
@@ -159,8 +165,10 @@ pub(crate) fn one_at_a_time(view: &View<'_>, draft: &mut Draft) {
                     network.name()
                 ),
             );
+            held.back.push(step);
         }
     }
+    held
 }
 
 /// It, or its zone group, cannot be read just now.

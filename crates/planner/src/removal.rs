@@ -18,7 +18,7 @@ use sreg_domain::grants::where_endpoint_stands;
 use sreg_domain::seen::{EndpointSeen, LockSeen};
 use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Grant, Purpose, Seen, StepId, StepKind};
 
-use crate::draft::azure_step;
+use crate::contribution::azure_step;
 use crate::plan::{Step, Wait, WaitReason};
 use crate::view::{View, look_up, not_known};
 use crate::{attempts, preflight};
@@ -244,7 +244,7 @@ fn zones_of(desired: &Desired, seen: &Seen, id: &ArmId, endpoint: &EndpointSeen)
         return zones.clone();
     }
     let group = endpoint.group_id.as_deref().and_then(EndpointGroup::of_group_id);
-    let places = desired.endpoints.iter().filter(|place| place.dns.is_ours());
+    let places = desired.endpoints().iter().filter(|place| place.dns.is_ours());
     let place = places
         .into_iter()
         .find(|place| Some(&place.subnet) == endpoint.subnet.as_ref());

@@ -10,11 +10,12 @@
 use std::time::Duration;
 
 use sreg_api::conditions::ConditionType;
-use sreg_domain::{Action, Desired, Seen};
+use sreg_domain::Seen;
+use sreg_domain::desired::Spec;
 
-use crate::draft::Draft;
+use crate::contribution::Held;
 use crate::plan::{Step, WaitReason};
-use crate::view::View;
+use crate::view::WholeView;
 
 /// Whether a status calls endpoints and DNS ready: then it is taken at its word about when names last changed.
 fn vouches(seen: &Seen) -> bool {
@@ -29,10 +30,10 @@ fn recorded(seen: &Seen) -> Option<Duration> {
 }
 
 /// How long ago names last changed by a write of ours, as far as anybody knows; `None`: nobody does.
-pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
+pub(crate) fn since_name_change(view: &WholeView<'_>) -> Option<Duration> {
     let memory = &view.seen.memory;
     // What a crash may have hidden came at most that much later than what is recorded.
-    let hidden = memory.name_changed.map_or(recent(view.desired), |_| Duration::ZERO);
+    let hidden = memory.name_changed.map_or(recent(view.spec), |_| Duration::ZERO);
     recorded(view.seen)
         .filter(|_| vouches(view.seen))
         .map(|since| since.saturating_sub(hidden))
@@ -43,25 +44,29 @@ pub(crate) fn since_name_change(view: &View<'_>) -> Option<Duration> {
 
 /// Whether status would hide a change of names from the next process: it calls everything ready, and the change that it records
 /// is so old that the settling of the next one would end too early.
-pub(crate) fn would_be_hidden(desired: &Desired, seen: &Seen) -> bool {
-    let settles = !desired.verification.dns_settle.is_zero();
-    settles && vouches(seen) && recorded(seen).is_none_or(|since| since > recent(desired))
+pub(crate) fn would_be_hidden(spec: &Spec, seen: &Seen) -> bool {
+    let settles = !spec.verification.dns_settle.is_zero();
+    settles && vouches(seen) && recorded(seen).is_none_or(|since| since > recent(spec))
 }
 
 /// A recorded change speaks for those that follow it within this time, so that a row of writes is recorded once.
-pub(crate) fn recent(desired: &Desired) -> Duration {
-    (desired.verification.dns_settle / 10).max(Duration::from_secs(30))
+pub(crate) fn recent(spec: &Spec) -> Duration {
+    (spec.verification.dns_settle / 10).max(Duration::from_secs(30))
 }
 
-/// Holds name-changing steps for one visit where status must record them first: those held.
-pub(crate) fn record_first(view: &View<'_>, draft: &mut Draft) -> Vec<Action> {
+/// Holds name-changing steps for one visit where status must record them first.
+pub(crate) fn record_first(view: &WholeView<'_>, steps: Vec<Step>) -> Held {
     let changes = |step: &Step| step.action.changes_names();
-    if view.desired.observe_only || !draft.azure.iter().any(changes) || !would_be_hidden(view.desired, view.seen) {
-        return Vec::new();
+    if view.desired.observe_only || !steps.iter().any(changes) || !would_be_hidden(view.spec, view.seen) {
+        return Held::free(steps);
     }
-    let held = draft.azure.extract_if(.., |step| changes(step));
-    let held = held.map(|step| step.action).collect();
-    draft.waiting(
+    let (back, free) = steps.into_iter().partition(changes);
+    let mut held = Held {
+        free,
+        back,
+        ..Held::default()
+    };
+    held.said.waiting(
         WaitReason::NamesAboutToChange,
         "names are about to change: status records it before the first write",
     );

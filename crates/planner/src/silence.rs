@@ -6,7 +6,7 @@ use sreg_domain::seen::VantagePointSeen;
 use sreg_domain::{ClusterAction, Fact, StepKind};
 
 use crate::conditions::whole_seconds;
-use crate::draft::cluster_step;
+use crate::contribution::cluster_step;
 use crate::plan::Step;
 use crate::view::View;
 

@@ -64,7 +64,11 @@ pub(crate) fn lost_endpoints<'a>(
         if approved.is_some_and(|a| a.eq_ignore_ascii_case("Approved")) {
             return None;
         }
-        let networks = view.desired.client_networks.iter().filter(|n| n.endpoint == line.place);
+        let networks = view
+            .desired
+            .client_networks()
+            .iter()
+            .filter(|n| n.endpoint == line.place);
         Some(LostEndpoint {
             line,
             networks: networks.map(|n| n.name.as_str()).collect(),

@@ -12,7 +12,7 @@ use sreg_domain::{ArmId, EndpointGroup, Fact, TargetKind};
 
 use crate::endpoints::{Wanted, WantedEndpoints, standing};
 use crate::plan::{Wait, WaitReason};
-use crate::view::View;
+use crate::view::{View, WholeView};
 
 /// Networks that would be left without an answer.
 pub(crate) struct Stranded {
@@ -117,7 +117,7 @@ pub(crate) fn strands(
 /// A link that we made, and that the spec does not want.
 fn is_left_over(view: &View<'_>, lives: bool, zone: &ArmId, link: &LinkSeen) -> bool {
     let ours = Belonging::of_link(&view.desired.owner, link) == Belonging::Ours;
-    let mut places = view.desired.endpoints.iter();
+    let mut places = view.desired.endpoints().iter();
     let wanted = places.any(|place| {
         let network = &link.virtual_network;
         place.dns.zones.values().any(|z| z == zone) && place.dns.links.contains(network)
@@ -158,7 +158,11 @@ fn wanted_on_its_target(wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -
 }
 
 /// Why an endpoint that is replaced keeps its records for now: the one that takes its place has none yet.
-pub(crate) fn until_replaced(view: &View<'_>, wanted: &WantedEndpoints<'_>, endpoint: &EndpointSeen) -> Option<Wait> {
+pub(crate) fn until_replaced(
+    view: &WholeView<'_>,
+    wanted: &WantedEndpoints<'_>,
+    endpoint: &EndpointSeen,
+) -> Option<Wait> {
     let next = successor(wanted, endpoint)?;
     let ready = standing(view, &next.id, next.target).ready();
     ready.is_none().then(|| {

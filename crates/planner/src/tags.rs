@@ -19,13 +19,14 @@ use sreg_domain::seen::{EndpointSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, Fact, StepKind};
 
 use crate::attempts;
-use crate::draft::{Draft, azure_step};
+use crate::contribution::{Contribution, azure_step};
 use crate::endpoints::WantedEndpoints;
 use crate::plan::FindingReason;
-use crate::view::View;
+use crate::view::{View, WholeView};
 
 /// Plans the tags of everything that we made.
-pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
+pub(crate) fn plan(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Contribution {
+    let mut draft = Contribution::default();
     for w in &wanted.all {
         let endpoint = view.seen.azure.endpoints.get(&w.id).and_then(Fact::seen);
         if let Some(endpoint) = endpoint {
@@ -36,26 +37,27 @@ pub(crate) fn plan(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
                 (&w.id, &endpoint.tags),
                 &w.place.tags,
                 belonging,
-                draft,
+                &mut draft,
             );
         }
     }
-    for place in &view.desired.endpoints {
+    for place in &view.spec.endpoints {
         for zone in place
             .dns
             .zones
             .values()
             .filter_map(|id| view.seen.azure.zones.get(id)?.seen())
         {
-            zone_and_links(view, place, zone, draft);
+            zone_and_links(view, place, zone, &mut draft);
         }
     }
     if wanted.complete {
-        besides(view, wanted, draft);
+        besides(view, wanted, &mut draft);
     }
+    draft
 }
 
-fn zone_and_links(view: &View<'_>, place: &EndpointPlace, zone: &ZoneSeen, draft: &mut Draft) {
+fn zone_and_links(view: &WholeView<'_>, place: &EndpointPlace, zone: &ZoneSeen, draft: &mut Contribution) {
     let tags = in_dns(place);
     if zone.owner.as_deref() == Some(view.desired.owner.as_str()) {
         let label = format!("{} {}", place.name, zone.id.name());
@@ -79,12 +81,12 @@ pub(crate) fn in_dns(place: &EndpointPlace) -> BTreeMap<String, String> {
 }
 
 fn one(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     label: &str,
     (id, there): (&ArmId, &BTreeMap<String, String>),
     wanted: &BTreeMap<String, String>,
     belonging: Belonging,
-    draft: &mut Draft,
+    draft: &mut Contribution,
 ) {
     if !belonging.is_ours() || view.running(id).is_some() {
         return;
@@ -121,7 +123,7 @@ fn one(
 }
 
 /// Endpoints that nobody wants, and of which the tag or the name alone speaks for us.
-fn besides(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
+fn besides(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Contribution) {
     let seen = view.seen.azure.endpoints.iter();
     for (id, endpoint) in seen.filter_map(|(id, fact)| Some((id, fact.seen()?))) {
         let is_wanted = wanted.all.iter().any(|w| w.id == *id);

@@ -27,33 +27,39 @@ use sreg_domain::target::kind_of;
 use sreg_domain::{ArmId, ClusterAction, Fact, StepKind, duration, naming};
 
 use crate::break_glass::{self, Standing};
-use crate::draft::{Draft, cluster_step};
+use crate::contribution::{Contribution, cluster_step};
 use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Step, WaitReason};
 use crate::removal::{self, Removal};
 use crate::view::{View, may_pass, not_known, noun};
 use crate::{attempts, azure_claim, evidence, published, release, stranding};
 
-/// Plans the end. Answers the waves.
-pub(crate) fn plan(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
-    left_open(view, draft);
+/// Plans the end, in waves.
+pub(crate) fn plan(view: &View<'_>) -> (Contribution, Vec<Vec<Step>>) {
+    let mut draft = Contribution::default();
+    left_open(view, &mut draft);
     if !view.seen.object.has_finalizer {
-        return Vec::new();
+        return (draft, Vec::new());
     }
-    azure(view, draft);
-    attempts::hold(view, draft);
-    release::one_at_a_time(view, draft);
+    azure(view, &mut draft);
+    // What is not tried now does not take the turn of what is.
+    let tried = attempts::hold(view, std::mem::take(&mut draft.azure));
+    let turns = release::one_at_a_time(view, tried.free);
+    draft.azure = turns.free;
+    draft.add(tried.said);
+    draft.waits.extend(turns.said.waits);
+    draft.aside.extend(turns.said.aside);
     draft.azure.append(&mut draft.put_back);
-    draft.probes = probes(view, draft);
-    give_up(view, draft);
+    draft.probes = probes(view, &mut draft);
+    give_up(view, &mut draft);
     let mut waves = vec![std::mem::take(&mut draft.probes), std::mem::take(&mut draft.azure)];
     if waves.iter().all(Vec::is_empty) && draft.waits.is_empty() {
-        waves = release_cluster(view, draft);
+        waves = release_cluster(view, &mut draft);
     } else if waves.get(1).is_some_and(Vec::is_empty) && draft.waits.is_empty() {
-        waves.extend(release_cluster(view, draft));
+        waves.extend(release_cluster(view, &mut draft));
     }
     waves.retain(|wave| !wave.is_empty());
-    waves
+    (draft, waves)
 }
 
 /// How long a deletion tries, and how much longer for each endpoint: Azure takes up to eleven minutes for one (azure.md §3.4).
@@ -72,7 +78,7 @@ pub(crate) fn lasts(view: &View<'_>, longer_than: Duration) -> bool {
 
 /// What cannot be removed in good time (a resource lock, a policy that denies it, Azure out of reach, a probe that may not be
 /// deleted) is left in place: a namespace is never held hostage.
-fn give_up(view: &View<'_>, draft: &mut Draft) {
+fn give_up(view: &View<'_>, draft: &mut Contribution) {
     let patience = patience(view);
     let steps = draft
         .azure
@@ -90,7 +96,7 @@ fn give_up(view: &View<'_>, draft: &mut Draft) {
     draft.waits.clear();
 }
 
-fn leave(draft: &mut Draft, after: Duration, left: &[String]) {
+fn leave(draft: &mut Contribution, after: Duration, left: &[String]) {
     draft.find(
         FindingReason::LeftInPlace,
         format!(
@@ -102,7 +108,7 @@ fn leave(draft: &mut Draft, after: Duration, left: &[String]) {
 }
 
 /// Whoever deletes an object that holds its registry open must know that nobody closes it any more.
-fn left_open(view: &View<'_>, draft: &mut Draft) {
+fn left_open(view: &View<'_>, draft: &mut Contribution) {
     if !view.any_open() || view.claim_of_another().is_some() {
         return;
     }
@@ -123,7 +129,7 @@ fn left_open(view: &View<'_>, draft: &mut Draft) {
     );
 }
 
-fn azure(view: &View<'_>, draft: &mut Draft) {
+fn azure(view: &View<'_>, draft: &mut Contribution) {
     let wanted = view.desired.deletion == DeletionPolicy::DeleteEndpoints && !view.desired.observe_only;
     if !wanted {
         return retained(view, draft);
@@ -134,7 +140,7 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
             format!("private endpoints are left in place: the object is not valid: {wrong}"),
         );
     }
-    if view.desired.approval_demanded {
+    if view.desired.whole().is_some_and(|spec| spec.approval_demanded) {
         return draft.find(
             FindingReason::LeftInPlace,
             "private endpoints are left in place: a RegistryGrant demands that changes of names are approved, and a deletion asks nobody; drop their entries from spec.endpoints first",
@@ -259,7 +265,7 @@ fn azure(view: &View<'_>, draft: &mut Draft) {
 }
 
 /// What the default leaves: told by what status knows, because nothing has to be looked at for it.
-fn retained(view: &View<'_>, draft: &mut Draft) {
+fn retained(view: &View<'_>, draft: &mut Contribution) {
     let is_foreign = |id: &ArmId| {
         let seen = view.seen.azure.endpoints.get(id).and_then(Fact::seen);
         seen.is_some_and(|endpoint| !Belonging::of_endpoint(&view.desired.owner, endpoint).is_ours())
@@ -296,7 +302,7 @@ fn may_still_be_told(view: &View<'_>) -> bool {
 
 /// Zones and links may serve others and are never deleted. Without records they answer that there is no such name, for as long as the
 /// public names still lead to them (azure.md §3.2).
-fn links_stay(view: &View<'_>, draft: &mut Draft) {
+fn links_stay(view: &View<'_>, draft: &mut Contribution) {
     for zone in view.seen.azure.zones.values().filter_map(Fact::seen) {
         let links = zone.links.seen().map(Vec::as_slice).unwrap_or_default();
         let asking = links.iter().filter(|link| !link.falls_back());
@@ -327,7 +333,7 @@ fn access_may_become_known(view: &View<'_>) -> Option<crate::plan::Wait> {
     Some(not_known(&format!("{what} {}", id.name()), fact))
 }
 
-fn probes(view: &View<'_>, draft: &mut Draft) -> Vec<Step> {
+fn probes(view: &View<'_>, draft: &mut Contribution) -> Vec<Step> {
     let mut steps = Vec::new();
     for (point, fact) in &view.seen.cluster.probes {
         match fact {
@@ -346,9 +352,9 @@ fn probes(view: &View<'_>, draft: &mut Draft) -> Vec<Step> {
 }
 
 /// The claim tag goes with the claim. One that cannot be removed is told, and holds nothing up; what passes is waited for.
-fn in_azure(view: &View<'_>, draft: &mut Draft) -> Option<Step> {
+fn in_azure(view: &View<'_>, draft: &mut Contribution) -> Option<Step> {
     let step = azure_claim::release(view)?;
-    let may_write = view.desired.is_valid() && !view.desired.observe_only;
+    let may_write = view.desired.is_whole() && !view.desired.observe_only;
     let why = match attempts::held(view, &step.id) {
         _ if !may_write => "nothing is written to Azure for an object that is not valid, or only observes".to_owned(),
         None => return Some(step),
@@ -371,7 +377,7 @@ fn in_azure(view: &View<'_>, draft: &mut Draft) -> Option<Step> {
 }
 
 /// Waits for those of our ConfigMaps that could not be read, if there are any and asking again can help.
-fn unread(view: &View<'_>, draft: &mut Draft) -> bool {
+fn unread(view: &View<'_>, draft: &mut Contribution) -> bool {
     let (cluster, registry) = (&view.seen.cluster, &view.desired.registry);
     if lasts(view, patience(view)) {
         return false;
@@ -389,7 +395,7 @@ fn unread(view: &View<'_>, draft: &mut Draft) -> bool {
     published.or(snapshot).is_some()
 }
 
-fn release_cluster(view: &View<'_>, draft: &mut Draft) -> Vec<Vec<Step>> {
+fn release_cluster(view: &View<'_>, draft: &mut Contribution) -> Vec<Vec<Step>> {
     let mut waves = Vec::new();
     let registry = &view.desired.registry;
     let ours = match &view.seen.cluster.claim {

@@ -10,7 +10,7 @@
 //! | `clientNetworks[].endpoint` | the entry that links the network, else the only entry, else a violation |
 //!
 //! An object that breaks a rule is not carried out, but it must come to an end when it is deleted, and what it had locked must
-//! be opened in an emergency, also when whoever is on call cannot repair it: it becomes the least that both need.
+//! be opened in an emergency, also when whoever is on call cannot repair it: what both need remains of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,6 +20,8 @@ use std::time::Duration;
 pub use floors::Floors;
 pub(crate) use grants::overlapping;
 pub use grants::{FoundGrant, NamesThere, grant_violations, grants_serving};
+use remains::remains;
+pub use remains::{what_remains, what_remains_without_grants};
 use sreg_api::SecureRegistry;
 use sreg_api::names;
 use sreg_api::registry::{
@@ -29,7 +31,7 @@ use sreg_api::registry::{
 use sreg_api::rules::{self, DurationBounds};
 pub use sreg_domain::desired::Violation;
 use sreg_domain::desired::{
-    ClientNetwork, EndpointPlace, NetworkPlace, ObjectRef, RecentPublicClients, Verification, Window,
+    ClientNetwork, EndpointPlace, NetworkPlace, ObjectRef, RecentPublicClients, Spec, Verification, Window, Wrong,
 };
 use sreg_domain::{ArmId, Cloud, Desired, Grants, duration, naming};
 
@@ -40,6 +42,7 @@ mod floors;
 mod granted;
 mod grants;
 mod places;
+mod remains;
 mod tags;
 mod waivers;
 
@@ -100,51 +103,30 @@ const STORAGE_SHAPE: &str = "a storage account: /subscriptions/SUBSCRIPTION/reso
 const VNET_SHAPE: &str = "a virtual network: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Network/virtualNetworks/NAME";
 const WORKSPACE_SHAPE: &str = "a Log Analytics workspace: /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME";
 
-/// Turns an object into what is desired, as far as the grants that serve its namespace allow it and as strictly as they demand. One
-/// that breaks rules, or names what no grant covers, becomes the least that it needs, with everything that is wrong with it in
-/// [`Desired::violations`] and [`Desired::ungranted`]; an error only where it does not even name its registry. An object that is being
-/// deleted always gives a `Desired`, so that its finalizer can go.
+/// Turns an object into what is desired, as far as the grants that serve its namespace allow it and as strictly as they demand. Of one
+/// that breaks rules, or names what no grant covers, only [what remains](what_remains) is left, with everything that is wrong with it;
+/// an error only where it does not even name its registry. An object that is being deleted always gives a `Desired`, so that its
+/// finalizer can go.
 pub fn validate(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants) -> Result<Desired, Vec<Violation>> {
     let mut checks = Checks::default();
-    let parsed = parse(object, settings, grants, &mut checks);
-    let Some(desired) = parsed.filter(|_| checks.found.is_empty()) else {
+    let registry = registry_id(object, &mut checks);
+    let spec = parse(object, settings, &mut checks).filter(|_| checks.found.is_empty());
+    let Some((registry, spec)) = registry.zip(spec) else {
         return what_remains(object, settings, grants, checks.found);
     };
+    let desired = desired(object, settings, grants, registry, Ok(Box::new(spec)));
     let refused = granted::refused(&desired);
     let forbidden = granted::forbidden(&desired, &object.spec);
-    if !refused.is_empty() || !forbidden.is_empty() {
+    if let Some(wrong) = Wrong::of(forbidden, refused) {
         let stands_on = granted::names_standing(&desired);
-        let what_remains = least(object, settings, grants, desired.registry, (forbidden, refused));
-        return Ok(Desired {
-            stands_on,
-            ..what_remains
-        });
+        let remains = remains(object, settings, grants, desired.registry, wrong);
+        return Ok(Desired { stands_on, ..remains });
     }
     let desired = settings.floors.raise(granted::demanded(desired, &mut checks));
     if checks.found.is_empty() {
         Ok(desired)
     } else {
         what_remains(object, settings, grants, checks.found)
-    }
-}
-
-/// The least that an object needs which breaks these rules.
-pub fn what_remains(
-    object: &SecureRegistry,
-    settings: &PlanSettings,
-    grants: &Grants,
-    violations: Vec<Violation>,
-) -> Result<Desired, Vec<Violation>> {
-    let mut checks = Checks::default();
-    let id = registry_id(object, &mut checks);
-    match id.or_else(|| object.metadata.deletion_timestamp.is_some().then(nowhere)) {
-        Some(registry) => {
-            let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-            let refused = granted::registry_refused(namespace, &registry, grants);
-            let wrong = (violations, refused.into_iter().collect());
-            Ok(least(object, settings, grants, registry, wrong))
-        }
-        None => Err(violations),
     }
 }
 
@@ -166,13 +148,16 @@ fn object_ref(object: &SecureRegistry) -> ObjectRef {
     }
 }
 
-fn parse(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants, checks: &mut Checks) -> Option<Desired> {
+fn parse(object: &SecureRegistry, settings: &PlanSettings, checks: &mut Checks) -> Option<Spec> {
     let spec = &object.spec;
-    let reference = object_ref(object);
-    let registry = registry_id(object, checks);
     let endpoints = places::endpoints(spec, &settings.cloud, checks);
     tags::check(spec, checks);
-    if reference.name.len() > names::LONGEST_NAME {
+    if object
+        .metadata
+        .name
+        .as_ref()
+        .is_some_and(|name| name.len() > names::LONGEST_NAME)
+    {
         checks.refuse(
             "metadata.name",
             format!(
@@ -226,12 +211,7 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants, chec
         &spec.drift.interval,
         rules::DRIFT_INTERVAL_BOUNDS,
     );
-    Some(Desired {
-        owner: naming::owner_mark(&settings.installation, &reference.namespace, &reference.name),
-        object: reference,
-        cluster: settings.cluster.clone(),
-        cloud: Arc::clone(&settings.cloud),
-        registry: registry?,
+    Some(Spec {
         create: spec.registry.create.as_ref().map(|create| {
             let all = std::iter::once(&create.location).chain(&create.additional_locations);
             let mut locations = Vec::new();
@@ -258,36 +238,25 @@ fn parse(object: &SecureRegistry, settings: &PlanSettings, grants: &Grants, chec
             .name_changes
             .as_ref()
             .is_some_and(|n| n.wait_for.contains(&NameChangesGate::Approval)),
-        public_access: spec.public_access.desired,
         gates: lockdown.wait_for,
         window,
         rollback: rollback.on_failure,
         grace_period: grace_period?,
         sharing,
         drift_interval: drift_interval?,
-        observe_only: spec.management_policy == ManagementPolicy::Observe,
-        leaving: object.metadata.deletion_timestamp.is_some(),
-        deletion: spec.deletion_policy,
-        max_break_glass: settings.max_break_glass,
-        violations: Vec::new(),
-        grants: grants.clone(),
-        ungranted: Vec::new(),
-        stands_on: Vec::new(),
         approval_demanded: false,
-        separate_approver: false,
         demanded: Vec::new(),
         raised: Vec::new(),
     })
 }
 
-/// What is left of an object that breaks rules: on deletion release what the cluster holds, open where that is wanted, else leave
-/// Azure as it is.
-fn least(
+/// The only place where a `Desired` is made. What grants demand, and which, is put in by those who ask them.
+fn desired(
     object: &SecureRegistry,
     settings: &PlanSettings,
     grants: &Grants,
     registry: ArmId,
-    (violations, ungranted): (Vec<Violation>, Vec<Violation>),
+    spec: Result<Box<Spec>, Wrong>,
 ) -> Desired {
     let reference = object_ref(object);
     Desired {
@@ -295,54 +264,16 @@ fn least(
         object: reference,
         cluster: settings.cluster.clone(),
         cloud: Arc::clone(&settings.cloud),
-        stands_on: granted::of_registry(&registry, grants),
-        separate_approver: granted::separate_approver(grants),
         registry,
-        create: None,
-        tags: BTreeMap::new(),
-        tags_at_creation: BTreeMap::new(),
-        grant_operator: false,
-        endpoints: Vec::new(),
-        client_networks: Vec::new(),
-        waived: BTreeMap::new(),
-        waived_hosts: BTreeMap::new(),
-        shared_accounts: BTreeMap::new(),
-        verification: Verification {
-            consecutive_successes: 3,
-            interval: Duration::from_secs(30),
-            max_age: Duration::from_secs(600),
-            dns_settle: Duration::from_secs(3600),
-            recent_public_clients: None,
-        },
-        approve_name_changes: false,
         public_access: object.spec.public_access.desired,
-        gates: Vec::new(),
-        window: None,
-        rollback: Default::default(),
-        grace_period: Duration::ZERO,
-        sharing: Vec::new(),
-        drift_interval: Duration::from_secs(600),
         observe_only: object.spec.management_policy == ManagementPolicy::Observe,
         leaving: object.metadata.deletion_timestamp.is_some(),
         deletion: object.spec.deletion_policy,
         max_break_glass: settings.max_break_glass,
-        violations,
+        separate_approver: false,
         grants: grants.clone(),
-        ungranted,
-        approval_demanded: false,
-        demanded: Vec::new(),
-        raised: Vec::new(),
-    }
-}
-
-/// An id that no registry has: stands where an invalid object names none.
-fn nowhere() -> ArmId {
-    let subscription = "/subscriptions/00000000-0000-0000-0000-000000000000";
-    let id = format!("{subscription}/resourceGroups/none/providers/Microsoft.MachineLearningServices/registries/none");
-    match id.parse() {
-        Ok(id) => id,
-        // The text above is a constant; a test parses it.
-        Err(_) => unreachable!("a constant id parses"),
+        stands_on: Vec::new(),
+        spec,
     }
 }
 
@@ -621,12 +552,4 @@ fn request_message(place: &sreg_api::registry::EndpointSpec) -> Option<String> {
             .clone()
             .unwrap_or_else(|| "requested by secure-registry-operator".into())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_id_that_stands_for_none_parses() {
-        assert_eq!(super::nowhere().name(), "none");
-    }
 }

@@ -1,10 +1,12 @@
 //! What all gates look at: desired and seen together, with what follows from both: which targets there are, which are closed, what
 //! Azure is busy with. Pure.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sreg_api::conditions::State;
+use sreg_domain::desired::Spec;
 use sreg_domain::seen::{Attempt, Claim, Ignorance, IgnoranceKind, OperationSeen, RegistryDetails};
 use sreg_domain::target::row;
 use sreg_domain::{
@@ -14,7 +16,6 @@ use sreg_domain::{
 use crate::advice::{advise, is_scope_absent};
 use crate::attempts;
 use crate::conditions::truncate;
-use crate::draft::Draft;
 use crate::plan::{AccessAssessment, Wait, WaitReason};
 
 /// Codes that Azure means to be tried again, wherever they turn up (azure.md §3.4, §6.3).
@@ -27,6 +28,14 @@ const RETRYABLE: [&str; 6] = [
     "TooManyRequests",
 ];
 
+/// Of an object whose spec cannot be carried out: what its agents found is told as with the CRD's default.
+const NEEDED_BY_DEFAULT: u32 = 3;
+
+const ASKED_BY_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Time between visits of an object that nothing is done for.
+const BROKEN_INTERVAL: Duration = Duration::from_secs(600);
+
 /// One visit: what is wanted, what was seen, and what follows at once.
 pub(crate) struct View<'a> {
     pub(crate) desired: &'a Desired,
@@ -36,6 +45,22 @@ pub(crate) struct View<'a> {
     pub(crate) access: Vec<AccessAssessment>,
     /// Writes that had no lasting effect yet.
     pub(crate) attempts: Vec<Attempt>,
+}
+
+/// The view of a whole object: all of [`View`], and its spec. What builds, proves and closes asks for one, so that nothing of that can be
+/// planned for an object that is broken.
+#[derive(Clone, Copy)]
+pub(crate) struct WholeView<'a> {
+    view: &'a View<'a>,
+    pub(crate) spec: &'a Spec,
+}
+
+impl<'a> Deref for WholeView<'a> {
+    type Target = View<'a>;
+
+    fn deref(&self) -> &View<'a> {
+        self.view
+    }
 }
 
 /// What stands behind the registry, as the registry reports it.
@@ -68,6 +93,33 @@ impl<'a> View<'a> {
         }
     }
 
+    /// With the spec, unless the object is broken.
+    pub(crate) fn whole(&self) -> Option<WholeView<'_>> {
+        self.desired.whole().map(|spec| self.with(spec))
+    }
+
+    /// The same with the object's own spec.
+    pub(crate) fn with<'v>(&'v self, spec: &'v Spec) -> WholeView<'v> {
+        WholeView { view: self, spec }
+    }
+
+    /// How many successes in a row are a proof; of a broken object, which proves nothing any more, as many as one that says nothing asks.
+    pub(crate) fn successes_needed(&self) -> u32 {
+        self.whole()
+            .map_or(NEEDED_BY_DEFAULT, |whole| whole.spec.verification.consecutive_successes)
+    }
+
+    /// Pause between two attempts of a probe.
+    pub(crate) fn probe_interval(&self) -> Duration {
+        self.whole()
+            .map_or(ASKED_BY_DEFAULT, |whole| whole.spec.verification.interval)
+    }
+
+    /// Time between visits of a settled object, before jitter.
+    pub(crate) fn drift_interval(&self) -> Duration {
+        self.whole().map_or(BROKEN_INTERVAL, |whole| whole.spec.drift_interval)
+    }
+
     /// What only the registry has.
     pub(crate) fn registry(&self) -> Option<&'a RegistryDetails> {
         self.seen.azure.registry_details()
@@ -89,7 +141,7 @@ impl<'a> View<'a> {
 
     /// Zone groups, records and links of every entry are ours to write.
     pub(crate) fn names_are_ours(&self) -> bool {
-        self.desired.endpoints.iter().all(|place| place.dns.is_ours())
+        self.desired.endpoints().iter().all(|place| place.dns.is_ours())
     }
 
     /// The claim of another object, where it has the registry.
@@ -104,7 +156,7 @@ impl<'a> View<'a> {
             let snapshot = self.seen.cluster.snapshot.seen();
             snapshot.is_some_and(|s| s.holder == self.holder())
         };
-        let obeys = self.desired.is_valid() || self.desired.observe_only;
+        let obeys = self.desired.is_whole() || self.desired.observe_only;
         obeys
             || match &self.seen.cluster.claim {
                 Fact::Absent => locked_by_us(),
@@ -381,17 +433,22 @@ pub(crate) fn switch_of<'a>(seen: &'a Seen, id: &ArmId) -> Option<&'a PublicNetw
 }
 
 /// Targets that were read, and whose words this version does not know: neither closed nor opened, and a person is told.
-pub(crate) fn not_understood(view: &View<'_>, draft: &mut Draft) {
+pub(crate) fn not_understood(view: &View<'_>) -> Vec<Wait> {
     let read = |a: &&AccessAssessment| seen_digest(view.seen, &a.id).is_some();
-    for odd in view.access.iter().filter(|a| a.closed.is_none()).filter(read) {
-        draft.waiting(
+    let odd = view.access.iter().filter(|a| a.closed.is_none()).filter(read);
+    let wait = |odd: &AccessAssessment| {
+        Wait::new(
             WaitReason::SettingNotUnderstoodStalled,
             format!(
                 "{} {} says {}, which this version of the operator does not know: it is neither closed nor opened; set publicNetworkAccess to Enabled or Disabled (az resource update --ids {} --set properties.publicNetworkAccess=Enabled), or use a version that knows it",
-                noun(odd.target), odd.id.name(), odd.detail, odd.id
+                noun(odd.target),
+                odd.id.name(),
+                odd.detail,
+                odd.id
             ),
-        );
-    }
+        )
+    };
+    odd.map(wait).collect()
 }
 
 /// A target as people call it.

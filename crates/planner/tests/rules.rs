@@ -44,7 +44,7 @@ fn let_somebody_in(world: &mut World) {
 }
 
 fn block_public_clients(world: &mut World) {
-    world.desired.verification.recent_public_clients = Some(RecentPublicClients {
+    world.desired.spec.as_mut().unwrap().verification.recent_public_clients = Some(RecentPublicClients {
         workspace: id(&format!(
             "{SUB}/resourceGroups/ops/providers/Microsoft.OperationalInsights/workspaces/logs"
         )),
@@ -86,30 +86,34 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
             };
             w.seen.cluster.break_glasses = Fact::Seen(vec![glass]);
         }),
-        ("no clients", |w| w.desired.client_networks.clear()),
+        ("no clients", |w| {
+            w.desired.spec.as_mut().unwrap().client_networks.clear()
+        }),
         ("evidence of another client", |w| {
-            w.desired.client_networks.pop();
+            w.desired.spec.as_mut().unwrap().client_networks.pop();
         }),
         ("another client", |w| {
-            let mut more = w.desired.client_networks[0].clone();
+            let mut more = w.desired.client_networks()[0].clone();
             more.name = "new".into();
             more.vantage_point = "new-agent".into();
-            w.desired.client_networks.push(more);
+            w.desired.spec.as_mut().unwrap().client_networks.push(more);
         }),
         ("unsettled", |w| {
-            w.desired.verification.dns_settle = Duration::from_secs(1_000_000)
+            w.desired.spec.as_mut().unwrap().verification.dns_settle = Duration::from_secs(1_000_000)
         }),
-        ("not approved", |w| w.desired.gates = vec![LockdownGate::Approval]),
+        ("not approved", |w| {
+            w.desired.spec.as_mut().unwrap().gates = vec![LockdownGate::Approval]
+        }),
         ("window closed", |w| {
-            w.desired.gates = vec![LockdownGate::Window];
-            w.desired.window = Some(Window {
+            w.desired.spec.as_mut().unwrap().gates = vec![LockdownGate::Window];
+            w.desired.spec.as_mut().unwrap().window = Some(Window {
                 schedule: "0 3 1 1 *".into(),
                 time_zone: "UTC".into(),
                 duration: Duration::from_secs(60),
             });
         }),
         ("window that nobody told", |w| {
-            w.desired.gates = vec![LockdownGate::Window]
+            w.desired.spec.as_mut().unwrap().gates = vec![LockdownGate::Window]
         }),
         ("a client at a public address", |w| {
             block_public_clients(w);
@@ -125,7 +129,7 @@ fn a_closing_write_is_refused_when_any_part_of_the_proof_is_gone() {
         }),
         ("public clients not asked for", block_public_clients),
         ("approval of another change", |w| {
-            w.desired.gates = vec![LockdownGate::Approval];
+            w.desired.spec.as_mut().unwrap().gates = vec![LockdownGate::Approval];
             let other = ApprovalSeen {
                 name: "a".into(),
                 change: sreg_api::ChangeKind::Lockdown,
@@ -381,7 +385,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
     let mut begun = fresh.clone();
     begun.visit();
     let mut unapproved = begun.clone();
-    unapproved.desired.approve_name_changes = true;
+    unapproved.desired.spec.as_mut().unwrap().approve_name_changes = true;
     note(
         "approval",
         rules(&unapproved.desired, &unapproved.seen_now(), &begun.plan()),
@@ -390,7 +394,7 @@ fn every_rule_has_a_plan_that_breaks_it() {
 
     let all_at_once = {
         let mut plan = fresh.plan();
-        let place = fresh.desired.endpoints[0].clone();
+        let place = fresh.desired.endpoints()[0].clone();
         for (group, target) in fresh.groups() {
             let id = fresh.endpoint_id(&place, group, &target);
             let action = AzureAction::CreateEndpoint {
@@ -556,7 +560,7 @@ fn a_link_before_its_records_and_a_second_write_on_one_resource_are_named() {
         world.visit();
     }
     let plan = world.plan();
-    let place = &world.desired.endpoints[0];
+    let place = &world.desired.endpoints()[0];
     let zone = place.dns.zones.values().next().unwrap();
     let link = AzureAction::LinkZone {
         id: zone.child("virtualNetworkLinks", "x"),
@@ -693,6 +697,6 @@ fn an_endpoint_whose_names_no_policy_is_seen_to_make_is_refused() {
     let mut without = world.clone();
     without.dns_policies = Fact::Seen(Vec::new());
     assert_eq!(rules(&without.desired, &without.seen_now(), &plan), ["names"]);
-    without.desired.endpoints[0].dns.policies_assumed = true;
+    without.desired.spec.as_mut().unwrap().endpoints[0].dns.policies_assumed = true;
     assert_eq!(rules(&without.desired, &without.seen_now(), &plan), [""; 0]);
 }

@@ -39,7 +39,7 @@ pub(super) async fn all(
 ) -> BTreeMap<ArmId, Fact<EndpointSeen>> {
     let mut ids = ids(desired, wanted);
     ids.extend(known.iter().filter(|id| id.kind() == LOWER_KIND).cloned());
-    let groups: BTreeSet<ArmId> = desired.endpoints.iter().map(|p| p.resource_group.clone()).collect();
+    let groups: BTreeSet<ArmId> = desired.endpoints().iter().map(|p| p.resource_group.clone()).collect();
     let list = |group| others(look, desired, group, &ids);
     let (mut endpoints, listings, (left, unread)) = futures::join!(
         super::each(ids.iter().cloned(), |id| one(look, id)),
@@ -61,7 +61,7 @@ pub(super) fn ids(desired: &Desired, wanted: &[(ArmId, EndpointGroup)]) -> BTree
         let ids = wanted.iter().map(|w| p.resource_group.provider(KIND, &name(w)));
         ids.collect::<Vec<_>>()
     };
-    desired.endpoints.iter().flat_map(at).collect()
+    desired.endpoints().iter().flat_map(at).collect()
 }
 
 /// Resource groups that the spec no longer names and where an endpoint of ours still stands, as connections tell; and what could not be

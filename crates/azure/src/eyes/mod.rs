@@ -233,17 +233,20 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         urgent: for_the_rest.is_some(),
         odd: look.odd.clone(),
     };
+    let sharing = desired
+        .whole()
+        .into_iter()
+        .flat_map(|spec| spec.sharing.iter().cloned());
     let (core, principal, subnets, virtual_networks, zones, elsewhere, shared, polled) = futures::join!(
         registry::with_everything_behind(&access, &look, desired, known),
         principal(&look),
-        each(
-            desired.endpoints.iter().map(|p| p.subnet.clone()),
-            |id| network::subnet(&look, id)
-        ),
+        each(desired.endpoints().iter().map(|p| p.subnet.clone()), |id| {
+            network::subnet(&look, id)
+        }),
         each(network::named(desired), |id| network::virtual_network(&look, id)),
         each(zones::named(desired), |id| zones::zone(&look, desired, id)),
         zones::elsewhere(&look, desired),
-        each(desired.sharing.iter().cloned(), |id| targets::storage(&look, id)),
+        each(sharing, |id| targets::storage(&look, id)),
         join_all(known.operations.iter().map(|o| poll(&look, o))),
     );
     let elsewhere = zones::with_those_of_endpoints(&look, desired, &core.endpoints, elsewhere).await;

@@ -17,14 +17,15 @@ use crate::json;
 /// Every network that the spec names.
 pub(super) fn named(desired: &Desired) -> impl Iterator<Item = ArmId> {
     let places = desired
-        .endpoints
+        .endpoints()
         .iter()
         .flat_map(|p| p.dns.links.iter().chain([&p.virtual_network]));
-    let clients = desired.client_networks.iter().filter_map(|c| match &c.place {
+    let waived = desired.whole().into_iter().flat_map(|spec| spec.waived.keys());
+    let clients = desired.client_networks().iter().filter_map(|c| match &c.place {
         NetworkPlace::VirtualNetwork(id) => Some(id),
         NetworkPlace::OnPremises(_) => None,
     });
-    places.chain(clients).chain(desired.waived.keys()).cloned()
+    places.chain(clients).chain(waived).cloned()
 }
 
 /// One subnet.

@@ -34,10 +34,14 @@ pub(super) trait CallerSource: Send + Sync {
 
 /// The fact where the registry itself was not seen.
 pub(super) fn not_asked_or(desired: &Desired, because: &str) -> Fact<Vec<PublicClient>> {
-    match desired.verification.recent_public_clients {
+    match asked(desired) {
         Some(_) => Fact::not_read(because),
         None => Fact::Absent,
     }
+}
+
+fn asked(desired: &Desired) -> Option<&RecentPublicClients> {
+    desired.whole()?.verification.recent_public_clients.as_ref()
 }
 
 /// A client whose address the logs do not tell.
@@ -45,7 +49,7 @@ const NO_ADDRESS: &str = "unknown address";
 
 /// Recent callers; `Absent` unless the spec asks.
 pub(super) async fn recent(look: &Look<'_>, desired: &Desired, targets: &[ArmId]) -> Fact<Vec<PublicClient>> {
-    let Some(wish) = &desired.verification.recent_public_clients else {
+    let Some(wish) = asked(desired) else {
         return Fact::Absent;
     };
     if targets.is_empty() {

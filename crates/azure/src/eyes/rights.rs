@@ -105,7 +105,7 @@ fn scopes(desired: &Desired, registry: Option<&RegistryDetails>) -> BTreeMap<Arm
     let mut scopes = BTreeMap::from([(desired.registry.clone(), Place::Registry)]);
     let managed = registry.and_then(|r| r.managed_resource_group.clone());
     scopes.extend(managed.map(|group| (group, Place::ManagedGroup)));
-    for place in &desired.endpoints {
+    for place in desired.endpoints() {
         scopes.insert(place.resource_group.clone(), Place::Endpoints);
         scopes.insert(place.subnet.clone(), Place::Networks);
         if place.dns.is_ours() {

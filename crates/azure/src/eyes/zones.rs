@@ -18,7 +18,7 @@ use crate::json;
 
 /// Zones that the spec names or that we create.
 pub(super) fn named(desired: &Desired) -> impl Iterator<Item = ArmId> {
-    desired.endpoints.iter().flat_map(|p| p.dns.zones.values().cloned())
+    desired.endpoints().iter().flat_map(|p| p.dns.zones.values().cloned())
 }
 
 /// One zone with its links and A records.
@@ -46,7 +46,7 @@ pub(super) async fn records_by_policy(
     endpoints: &BTreeMap<ArmId, Fact<EndpointSeen>>,
 ) -> BTreeMap<ArmId, Fact<BTreeMap<String, Vec<IpAddr>>>> {
     let by_policy = |endpoint: &&EndpointSeen| {
-        let mut places = desired.endpoints.iter().filter(|p| p.dns.mode == DnsMode::Policy);
+        let mut places = desired.endpoints().iter().filter(|p| p.dns.mode == DnsMode::Policy);
         places.any(|place| endpoint.subnet.as_ref() == Some(&place.subnet))
     };
     let names = zone_names(desired);
@@ -70,7 +70,7 @@ const MOST_FOR_INFORMATION: usize = 32;
 /// What is not told in a subscription of the spec's zones and linked networks is `Unknown`: a network of ours may be linked there.
 /// Elsewhere these zones only say whom an endpoint touches: what may not or cannot be read there is left out, and nothing waits.
 pub(super) async fn elsewhere(look: &Look<'_>, desired: &Desired) -> Fact<Vec<ZoneSeen>> {
-    if desired.endpoints.is_empty() {
+    if desired.endpoints().is_empty() {
         return Fact::Seen(Vec::new());
     }
     let names = zone_names(desired);
@@ -123,7 +123,7 @@ fn zone_names(desired: &Desired) -> Vec<String> {
 /// Subscriptions of the spec's zones and linked networks, and the others that it involves.
 fn subscriptions(desired: &Desired, zones: &BTreeSet<ArmId>) -> (BTreeSet<String>, BTreeSet<String>) {
     let of = |id: &ArmId| id.subscription().to_owned();
-    let links = desired.endpoints.iter().flat_map(|p| &p.dns.links);
+    let links = desired.endpoints().iter().flat_map(|p| &p.dns.links);
     let deciding: BTreeSet<String> = zones.iter().chain(links).map(of).collect();
     let involved = network::named(desired).chain([desired.registry.clone()]);
     let informing = involved.map(|id| of(&id)).filter(|s| !deciding.contains(s)).collect();
@@ -188,7 +188,7 @@ async fn zones_of(
 /// The links that the spec wants of a zone: their ids and networks.
 fn wanted_links(desired: &Desired, zone: &ArmId) -> BTreeMap<ArmId, ArmId> {
     let places = desired
-        .endpoints
+        .endpoints()
         .iter()
         .filter(|p| p.dns.zones.values().any(|z| z == zone));
     let networks = places.flat_map(|place| &place.dns.links);

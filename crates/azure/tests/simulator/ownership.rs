@@ -112,8 +112,11 @@ fn abroad() -> (azure_sim::Simulator, ArmId, ArmId) {
 async fn names_of_any_alphabet_are_read_written_and_linked() {
     let (simulator, group, network) = abroad();
     let mut bench = Bench::of(simulator, settings());
-    bench.desired.endpoints[0].resource_group = group.clone();
-    bench.desired.endpoints[0].dns.links.push(network.clone());
+    bench.desired.spec.as_mut().unwrap().endpoints[0].resource_group = group.clone();
+    bench.desired.spec.as_mut().unwrap().endpoints[0]
+        .dns
+        .links
+        .push(network.clone());
     let azure = bench.observe().await;
     assert!(azure.virtual_networks[&network].seen().is_some(), "{azure:?}");
     let mut made = Vec::new();

@@ -221,7 +221,7 @@ async fn the_zone_of_another_team_is_seen_with_the_networks_that_it_cuts_off() {
     let mut bench = Bench::new();
     assert_eq!(linked(&bench.observe().await), [network("sandbox")]);
     for mode in [DnsMode::Policy, DnsMode::External] {
-        let dns = &mut bench.desired.endpoints[0].dns;
+        let dns = &mut bench.desired.spec.as_mut().unwrap().endpoints[0].dns;
         dns.mode = mode;
         dns.zones.clear();
         dns.links.clear();
@@ -244,7 +244,7 @@ async fn the_zones_of_an_endpoint_whose_entry_was_dropped_are_seen_wherever_they
     bench
         .simulator
         .inject(fault("GET", &listing, status(403, "AuthorizationFailed", None)));
-    for place in &mut bench.desired.endpoints {
+    for place in &mut bench.desired.spec.as_mut().unwrap().endpoints {
         place.dns.mode = DnsMode::External;
         place.dns.zones.clear();
         place.dns.links.clear();
@@ -283,7 +283,7 @@ async fn zones_that_cannot_be_read_are_unknown_only_where_ours_are() {
         "a network of ours may be linked"
     );
     let mut bench = deny(links);
-    let dns = &mut bench.desired.endpoints[0].dns;
+    let dns = &mut bench.desired.spec.as_mut().unwrap().endpoints[0].dns;
     (dns.mode, dns.zones, dns.links) = (DnsMode::External, Default::default(), Vec::new());
     assert_eq!(seen(&bench.observe().await.zones_elsewhere), &[]);
 }
@@ -301,7 +301,7 @@ async fn no_peered_network_is_left_out_however_many_there_are() {
             "addressSpace": {"addressPrefixes": [format!("10.77.{at}.0/24")]}}});
         bench.simulator.put_by_hand(id.as_str(), body);
     }
-    let hub = bench.desired.endpoints[0].virtual_network.clone();
+    let hub = bench.desired.endpoints()[0].virtual_network.clone();
     let peering = |at: usize| json!({"name": spoke(at).name(), "properties": {"peeringState": "Connected", "remoteVirtualNetwork": {"id": spoke(at).as_str()}}});
     let mut body = bench.body(&hub);
     body["properties"]["virtualNetworkPeerings"] = (0..SPOKES).map(peering).collect();
@@ -408,12 +408,13 @@ async fn clients_from_public_addresses_are_found_in_the_logs_of_every_target() {
         "{}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/logs",
         PLATFORM
     );
-    bench.desired.verification.recent_public_clients = Some(sreg_domain::desired::RecentPublicClients {
-        workspace: id(&workspace),
-        window: Duration::from_secs(3600),
-        policy: sreg_api::registry::RecentPublicClientsPolicy::Block,
-        accept: vec![],
-    });
+    bench.desired.spec.as_mut().unwrap().verification.recent_public_clients =
+        Some(sreg_domain::desired::RecentPublicClients {
+            workspace: id(&workspace),
+            window: Duration::from_secs(3600),
+            policy: sreg_api::registry::RecentPublicClientsPolicy::Block,
+            accept: vec![],
+        });
     let silent = bench.observe().await.recent_public_clients;
     assert!(
         silent.ignorance().is_some_and(|why| why.message.contains("no logs")),

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use sreg_api::registry::{DeletionPolicy, DnsMode, PublicAccess, ResolutionPolicy, RollbackPolicy};
 use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Eyes, Hands, Patience, connect_through};
-use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Verification};
+use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Spec, Verification};
 use sreg_domain::seen::{AzureSeen, OperationState};
 use sreg_domain::{
     ArmId, AzureAction, BuiltInCloud, CallFailure, Cloud, Effect, EndpointGroup, Grants, Known, StepKind,
@@ -231,6 +231,21 @@ pub fn desired() -> Desired {
         owner: OWNER.into(),
         cloud: cloud(),
         registry: id(REGISTRY),
+        public_access: PublicAccess::Disabled,
+        observe_only: false,
+        leaving: false,
+        deletion: DeletionPolicy::Retain,
+        max_break_glass: Duration::from_secs(3600),
+        separate_approver: false,
+        grants: Grants::default(),
+        stands_on: Vec::new(),
+        spec: Ok(Box::new(spec(place))),
+        cluster: "0c0c0c0c-0000-4000-8000-000000000001".into(),
+    }
+}
+
+fn spec(place: EndpointPlace) -> Spec {
+    Spec {
         create: None,
         tags: BTreeMap::new(),
         tags_at_creation: BTreeMap::new(),
@@ -248,25 +263,14 @@ pub fn desired() -> Desired {
             recent_public_clients: None,
         },
         approve_name_changes: false,
-        public_access: PublicAccess::Disabled,
         gates: Vec::new(),
         window: None,
         rollback: RollbackPolicy::Hold,
         grace_period: Duration::from_secs(900),
         sharing: Vec::new(),
         drift_interval: Duration::from_secs(600),
-        observe_only: false,
-        leaving: false,
-        deletion: DeletionPolicy::Retain,
-        max_break_glass: Duration::from_secs(3600),
-        violations: Vec::new(),
-        grants: Grants::default(),
-        ungranted: Vec::new(),
-        stands_on: Vec::new(),
         approval_demanded: false,
-        separate_approver: false,
         demanded: Vec::new(),
         raised: Vec::new(),
-        cluster: "0c0c0c0c-0000-4000-8000-000000000001".into(),
     }
 }

@@ -70,7 +70,7 @@ pub fn targets(azure: &AzureSeen) -> Vec<(ArmId, EndpointGroup)> {
 }
 
 pub fn create_endpoint(target: &ArmId, group: EndpointGroup) -> AzureAction {
-    let place = &desired().endpoints[0];
+    let place = desired().endpoints()[0].clone();
     AzureAction::CreateEndpoint {
         id: place.resource_group.provider(
             "Microsoft.Network/privateEndpoints",

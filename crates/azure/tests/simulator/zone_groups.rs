@@ -55,7 +55,7 @@ fn assign(bench: &Bench, condition: Value, zone: &ArmId, given: Value) -> String
 }
 
 fn by_policy(bench: &mut Bench, manual: bool) {
-    let place = &mut bench.desired.endpoints[0];
+    let place = &mut bench.desired.spec.as_mut().unwrap().endpoints[0];
     place.dns.mode = DnsMode::Policy;
     place.dns.zones.clear();
     place.dns.links.clear();

@@ -146,7 +146,7 @@ impl ObjectPlan {
         ObjectPlan {
             principal: seen.azure.principal.seen().map(|principal| principal.object_id.clone()),
             comes: comes(prospect),
-            violations: wrong(&desired.violations),
+            violations: wrong(desired.violations()),
             access: prospect.access.iter().map(access).collect(),
             waves: prospect
                 .waves
@@ -188,7 +188,7 @@ impl ObjectPlan {
 }
 
 fn comes(prospect: &Prospect) -> Comes {
-    if !prospect.desired.violations.is_empty() {
+    if !prospect.desired.violations().is_empty() {
         Comes::Invalid
     } else if prospect.has_changes() {
         Comes::Changes
@@ -235,7 +235,7 @@ fn planned(step: &Step, prospect: &Prospect) -> PlannedStep {
 }
 
 fn proven_from(desired: &Desired) -> Vec<ProvenFrom> {
-    let networks = desired.client_networks.iter();
+    let networks = desired.client_networks().iter();
     let proven = networks.map(|network| ProvenFrom {
         network: network.name.clone(),
         place: match &network.place {

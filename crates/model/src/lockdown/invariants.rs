@@ -189,7 +189,7 @@ pub(crate) fn why_not_delete(state: &State, action: &Action) -> Option<String> {
         return Some("another object holds the registry".into());
     }
     let groups = world.groups();
-    let mut made = world.desired.endpoints.iter().flat_map(|place| {
+    let mut made = world.desired.endpoints().iter().flat_map(|place| {
         let id = |(group, target): &(EndpointGroup, ArmId)| world.endpoint_id(place, *group, target);
         groups.iter().map(id)
     });
@@ -230,7 +230,7 @@ pub(crate) fn why_not_close(state: &State, operator: usize) -> Option<String> {
     let Some((number, age)) = ghost.rounds[operator] else {
         return Some("this process opened no round".into());
     };
-    if TICK * u32::from(age) > world.desired.verification.max_age {
+    if TICK * u32::from(age) > world.desired.spec.as_ref().unwrap().verification.max_age {
         return Some("the round is too old".into());
     }
     let subject = subject(world);
@@ -240,10 +240,16 @@ pub(crate) fn why_not_close(state: &State, operator: usize) -> Option<String> {
             ghost.measured
         ));
     }
-    if TICK * u32::from(ghost.since_names) < world.desired.verification.dns_settle {
+    if TICK * u32::from(ghost.since_names) < world.desired.spec.as_ref().unwrap().verification.dns_settle {
         return Some("names changed by a write of ours within dnsSettle".into());
     }
-    let gated = world.desired.gates.contains(&LockdownGate::Approval);
+    let gated = world
+        .desired
+        .spec
+        .as_ref()
+        .unwrap()
+        .gates
+        .contains(&LockdownGate::Approval);
     if gated && ghost.approved != Some(approvable(world)) {
         return Some("these paths are not approved".into());
     }
@@ -259,7 +265,7 @@ pub(crate) fn permission(state: &State) -> Permission {
         Permission::Spec
     } else if break_glass(world) {
         Permission::BreakGlass
-    } else if world.desired.rollback == RollbackPolicy::Reopen && state.ghost.rolling_back {
+    } else if world.desired.spec.as_ref().unwrap().rollback == RollbackPolicy::Reopen && state.ghost.rolling_back {
         Permission::Rollback
     } else {
         Permission::Nothing
@@ -268,22 +274,23 @@ pub(crate) fn permission(state: &State) -> Permission {
 
 /// How long one agent alone has to say that a path is lost.
 fn pause_of_one(world: &World) -> Duration {
-    let verification = &world.desired.verification;
+    let verification = &world.desired.spec.as_ref().unwrap().verification;
     let confirming = verification.interval * (verification.consecutive_successes - 1);
     let rounds_left = (verification.max_age - confirming) / 2;
     rounds_left
-        .min(world.desired.grace_period / 3)
+        .min(world.desired.spec.as_ref().unwrap().grace_period / 3)
         .min(Duration::from_secs(300))
 }
 
 /// A path was really reported lost, in a round that this process opened after a lock that is young enough.
 pub(crate) fn confirmed(state: &State, operator: usize) -> bool {
     let (world, ghost) = (&state.world, &state.ghost);
-    let chosen = world.desired.rollback == RollbackPolicy::Reopen && !world.seen.object.deleting;
+    let chosen = world.desired.spec.as_ref().unwrap().rollback == RollbackPolicy::Reopen && !world.seen.object.deleting;
     match (ghost.locked, ghost.rounds[operator]) {
         (Some(locked), Some((number, age))) => {
             let lasted = state.operators[operator].memory.lost_for.unwrap_or_default();
-            let within = (TICK * u32::from(locked)).saturating_sub(lasted) <= world.desired.grace_period;
+            let within =
+                (TICK * u32::from(locked)).saturating_sub(lasted) <= world.desired.spec.as_ref().unwrap().grace_period;
             let told = match ghost.failed.iter().filter(|round| **round == Some(number)).count() {
                 0 => false,
                 1 => lasted >= pause_of_one(world),

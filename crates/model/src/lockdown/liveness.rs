@@ -168,7 +168,14 @@ impl Lockdown {
 
     /// The approver approves what the operator asks for, if anything.
     pub(crate) fn approve(&self, state: &mut State) {
-        let asked = state.world.desired.gates.contains(&LockdownGate::Approval);
+        let asked = state
+            .world
+            .desired
+            .spec
+            .as_ref()
+            .unwrap()
+            .gates
+            .contains(&LockdownGate::Approval);
         if !asked || self.flaw == Flaw::NobodyApproves {
             return;
         }

@@ -272,11 +272,11 @@ impl fmt::Debug for State {
 
 /// Ages beyond this are not told apart: one tick longer than any duration that they are compared with.
 pub(crate) fn old(world: &World) -> u32 {
-    let verification = &world.desired.verification;
+    let verification = &world.desired.spec.as_ref().unwrap().verification;
     let longest = [
         verification.max_age,
         verification.dns_settle,
-        world.desired.grace_period,
+        world.desired.spec.as_ref().unwrap().grace_period,
         TICK,
     ];
     let longest = longest.into_iter().max().unwrap_or(TICK);

@@ -107,7 +107,7 @@ fn status(
                 format!(
                     "holds public access of {registry} open until {until}{}; then it is locked again, once {}every path is proven anew; delete this BreakGlass to end it earlier{}{stays}",
                     cut(view, term),
-                    if view.desired.is_valid() {
+                    if view.desired.is_whole() {
                         ""
                     } else {
                         "its SecureRegistry is valid and "

@@ -11,13 +11,13 @@ use sreg_api::registry::DnsMode;
 use sreg_domain::seen::ZoneSeen;
 use sreg_domain::{Action, ArmId, AzureAction, Fact};
 
-use crate::draft::Draft;
+use crate::contribution::Held;
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::plan::{Step, Wait, WaitReason};
-use crate::view::View;
+use crate::view::WholeView;
 
 /// Why an endpoint is not made: its records could not be written where its networks ask, and only somebody else changes that.
-pub(crate) fn cannot_be_answered(view: &View<'_>, w: &Wanted<'_>) -> Option<Wait> {
+pub(crate) fn cannot_be_answered(view: &WholeView<'_>, w: &Wanted<'_>) -> Option<Wait> {
     if is_free(view, w) {
         return None;
     }
@@ -33,9 +33,9 @@ pub(crate) fn cannot_be_answered(view: &View<'_>, w: &Wanted<'_>) -> Option<Wait
 }
 
 /// Holds endpoints whose zone we make until it is seen: a write that says nothing and does nothing would else cost names.
-pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Draft) {
+pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Vec<Step>) -> Held {
     if view.desired.observe_only {
-        return;
+        return Held::free(steps);
     }
     let early = |step: &Step| {
         let Action::Azure(AzureAction::CreateEndpoint { id, .. }) = &step.action else {
@@ -48,19 +48,21 @@ pub(crate) fn hold(view: &View<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Dr
             .is_some_and(|zone| zone.seen().is_some());
         (!there && !is_free(view, w)).then(|| waits(w))
     };
-    let mut held = Vec::new();
-    draft.azure.retain(|step| match early(step) {
-        Some(wait) => {
-            held.push(wait);
-            false
+    let mut held = Held::default();
+    for step in steps {
+        match early(&step) {
+            Some(wait) => {
+                held.said.wait(wait);
+                held.back.push(step);
+            }
+            None => held.free.push(step),
         }
-        None => true,
-    });
-    held.into_iter().for_each(|wait| draft.wait(wait));
+    }
+    held
 }
 
 /// Others keep the records; or something is closed: clients depend on endpoints then, and what was lost is made again all the same.
-fn is_free(view: &View<'_>, w: &Wanted<'_>) -> bool {
+fn is_free(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
     !w.place.dns.is_ours() || view.any_closed()
 }
 
@@ -75,7 +77,7 @@ fn waits(w: &Wanted<'_>) -> Wait {
 }
 
 /// A network of the place asks another zone of that name, or may.
-fn others_are_asked(view: &View<'_>, w: &Wanted<'_>, zone: &ArmId) -> bool {
+fn others_are_asked(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> bool {
     let elsewhere = match &view.seen.azure.zones_elsewhere {
         Fact::Seen(zones) => zones.as_slice(),
         Fact::Absent => &[],

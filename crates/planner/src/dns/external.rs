@@ -6,24 +6,24 @@ use sreg_api::probe::Hop;
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming;
 
-use crate::draft::Draft;
+use crate::contribution::Contribution;
 use crate::endpoints::{Wanted, WantedEndpoints, members};
 use crate::evidence::{Evidence, Look};
 use crate::paths::Paths;
 use crate::plan::WaitReason;
 use crate::published;
-use crate::view::View;
+use crate::view::WholeView;
 
 /// Names in a message; the ConfigMap has all.
 const MOST_NAMED: usize = 2;
 
 /// Probes decide: names are right when every path of the place gets past its dns hop.
 pub(super) fn external(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     place: &EndpointPlace,
     (wanted, here): (&WantedEndpoints<'_>, &[&Wanted<'_>]),
     proof: (&Paths, &Evidence),
-    draft: &mut Draft,
+    draft: &mut Contribution,
 ) -> Option<bool> {
     if here.iter().any(|w| members(view, w).is_none()) {
         return Some(false);

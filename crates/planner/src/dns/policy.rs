@@ -21,11 +21,11 @@ use sreg_domain::{ArmId, EndpointGroup, Fact, ProvisioningState, duration};
 
 use super::records::{differing, wanted_records};
 use super::{both, zone_groups};
-use crate::draft::Draft;
+use crate::contribution::Contribution;
 use crate::endpoints::{Wanted, members, standing, wanted};
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::preflight::Verdict;
-use crate::view::{View, look_up, not_known};
+use crate::view::{WholeView, look_up, not_known};
 
 /// What the assignments do about an endpoint.
 enum Cover {
@@ -36,7 +36,7 @@ enum Cover {
     No(Vec<String>),
 }
 
-fn cover(view: &View<'_>, w: &Wanted<'_>) -> Cover {
+fn cover(view: &WholeView<'_>, w: &Wanted<'_>) -> Cover {
     let unread = Fact::not_read("nobody looked at what is assigned");
     let fact = look_up(&view.seen.azure.zone_group_policies, &w.id, &unread);
     let Fact::Seen(policies) = fact else {
@@ -62,7 +62,7 @@ fn cover(view: &View<'_>, w: &Wanted<'_>) -> Cover {
     Cover::No(lacks.collect())
 }
 
-fn is_manual(view: &View<'_>, w: &Wanted<'_>) -> bool {
+fn is_manual(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
     let there = view.seen.azure.endpoints.get(&w.id).and_then(Fact::seen);
     there.map_or(w.place.manual_request.is_some(), |endpoint| endpoint.manual)
 }
@@ -71,30 +71,32 @@ fn kind(manual: bool) -> &'static str {
     if manual { "manual" } else { "automatic" }
 }
 
+/// Says of an endpoint whose zone group is left to a policy, and that is made whatever is seen of one, that none was seen.
+pub(crate) fn unseen(view: &WholeView<'_>, w: &Wanted<'_>) -> Option<String> {
+    if w.place.dns.mode != DnsMode::Policy || !is_made_anyway(view, w) {
+        return None;
+    }
+    match cover(view, w) {
+        Cover::Yes => None,
+        Cover::NotKnown(fact) => Some(format!(
+            "whether a policy makes the zone group of private endpoint {} could not be told ({}): it is made all the same",
+            w.label(),
+            fact.ignorance().map_or("nobody looked", |why| why.message.as_str())
+        )),
+        Cover::No(lacks) => Some(format!("{}: it is made all the same", uncovered(view, w, &lacks))),
+    }
+}
+
+fn is_made_anyway(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
+    w.place.dns.policies_assumed || view.any_closed()
+}
+
 /// Whether an endpoint may be made: its first zone group, and all of its entry, are somebody else's to make.
-pub(crate) fn may_make(view: &View<'_>, w: &Wanted<'_>, draft: &mut Draft) -> Verdict {
-    if w.place.dns.mode != DnsMode::Policy {
+pub(crate) fn may_make(view: &WholeView<'_>, w: &Wanted<'_>) -> Verdict {
+    if w.place.dns.mode != DnsMode::Policy || is_made_anyway(view, w) {
         return Verdict::Free;
     }
     let own = cover(view, w);
-    if w.place.dns.policies_assumed || view.any_closed() {
-        match &own {
-            Cover::Yes => {}
-            Cover::NotKnown(fact) => draft.find(
-                FindingReason::ZoneGroupPolicyNotSeen,
-                format!(
-                    "whether a policy makes the zone group of private endpoint {} could not be told ({}): it is made all the same",
-                    w.label(),
-                    fact.ignorance().map_or("nobody looked", |why| why.message.as_str())
-                ),
-            ),
-            Cover::No(lacks) => draft.find(
-                FindingReason::ZoneGroupPolicyNotSeen,
-                format!("{}: it is made all the same", uncovered(view, w, lacks)),
-            ),
-        }
-        return Verdict::Free;
-    }
     match own {
         Cover::NotKnown(fact) => {
             let wait = not_known(&format!("policy assignments of {}", w.place.resource_group), &fact);
@@ -128,14 +130,14 @@ pub(crate) fn may_make(view: &View<'_>, w: &Wanted<'_>, draft: &mut Draft) -> Ve
 }
 
 /// Nothing is half built for names that do not come.
-fn all_of_entry_are_covered(view: &View<'_>, w: &Wanted<'_>) -> bool {
+fn all_of_entry_are_covered(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
     let absent = |id: &ArmId| view.seen.azure.endpoints.get(id).is_some_and(Fact::is_absent);
     let all = wanted(view).all;
     let mut entry = all.iter().filter(|o| o.place.name == w.place.name && absent(&o.id));
     entry.all(|other| matches!(cover(view, other), Cover::Yes))
 }
 
-fn uncovered(view: &View<'_>, w: &Wanted<'_>, lacks: &[String]) -> String {
+fn uncovered(view: &WholeView<'_>, w: &Wanted<'_>, lacks: &[String]) -> String {
     let near = match lacks {
         [] => String::new(),
         lacks => format!(" ({})", lacks.join("; ")),
@@ -150,7 +152,7 @@ fn uncovered(view: &View<'_>, w: &Wanted<'_>, lacks: &[String]) -> String {
 }
 
 /// What a person can do where no policy serves an endpoint.
-fn who_acts(view: &View<'_>, w: &Wanted<'_>) -> String {
+fn who_acts(view: &WholeView<'_>, w: &Wanted<'_>) -> String {
     let (group, place) = (w.group.group_id(), w.place);
     let manual = is_manual(view, w);
     let definition = match w.group {
@@ -178,7 +180,7 @@ fn or_state(w: &Wanted<'_>) -> String {
 }
 
 /// Judges zone groups and records of a place.
-pub(super) fn plan(view: &View<'_>, here: &[&Wanted<'_>], draft: &mut Draft) -> Option<bool> {
+pub(super) fn plan(view: &WholeView<'_>, here: &[&Wanted<'_>], draft: &mut Contribution) -> Option<bool> {
     let mut verdict = Some(true);
     for w in here {
         let ready = match standing(view, &w.id, w.target).ready() {
@@ -190,7 +192,7 @@ pub(super) fn plan(view: &View<'_>, here: &[&Wanted<'_>], draft: &mut Draft) -> 
     verdict
 }
 
-fn one(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) -> Option<bool> {
+fn one(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) -> Option<bool> {
     let groups = zone_groups(w, endpoint, draft)?;
     let succeeded = |g: &&ZoneGroupSeen| g.provisioning_state == ProvisioningState::Succeeded;
     match groups.iter().find(succeeded) {
@@ -207,7 +209,7 @@ fn one(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Dra
 const POLICY_IS_LATE: Duration = Duration::from_secs(30 * 60);
 
 /// Time may bring a zone group; after that, or where no policy ever makes one, a person has to.
-fn missing_group(view: &View<'_>, w: &Wanted<'_>, groups: &[ZoneGroupSeen], draft: &mut Draft) {
+fn missing_group(view: &WholeView<'_>, w: &Wanted<'_>, groups: &[ZoneGroupSeen], draft: &mut Contribution) {
     let since = view.seen.memory.since_name_change.unwrap_or_default();
     let (label, who) = (w.label(), who_acts(view, w));
     let mut stalled = |message: String| draft.waiting(WaitReason::DnsByPolicyStalled, message);
@@ -247,7 +249,7 @@ fn missing_group(view: &View<'_>, w: &Wanted<'_>, groups: &[ZoneGroupSeen], draf
 const RECORDS_LAG: Duration = Duration::from_secs(60);
 
 /// What a policy calls compliant is a zone group; what clients need are its records.
-fn records(view: &View<'_>, w: &Wanted<'_>, group: &ZoneGroupSeen, draft: &mut Draft) -> Option<bool> {
+fn records(view: &WholeView<'_>, w: &Wanted<'_>, group: &ZoneGroupSeen, draft: &mut Contribution) -> Option<bool> {
     // The endpoint gate says what is missing.
     let members = members(view, w)?;
     let name = view.desired.cloud.zone(w.group);

@@ -11,10 +11,10 @@ use sreg_domain::seen::{EndpointSeen, Member, ZoneGroupSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, Fact, StepKind};
 
 use super::zone_groups;
-use crate::draft::{Draft, azure_step};
+use crate::contribution::{Contribution, azure_step};
 use crate::endpoints::{Standing, Wanted, members, standing};
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
-use crate::view::{View, not_known};
+use crate::view::{WholeView, not_known};
 use crate::{names, tags};
 
 /// How late records may be after their zone group was written.
@@ -22,7 +22,7 @@ const RECORDS_LAG: Duration = Duration::from_secs(20);
 
 /// What a zone must answer for an endpoint: record name to addresses.
 pub(super) fn wanted_records(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     w: &Wanted<'_>,
     members: &[Member],
 ) -> BTreeMap<String, BTreeSet<IpAddr>> {
@@ -59,11 +59,11 @@ pub(super) fn differing<'a>(
 
 /// The zone group of one endpoint and its records.
 pub(super) fn records_of(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     w: &Wanted<'_>,
     zone: &ArmId,
     seen: &ZoneSeen,
-    draft: &mut Draft,
+    draft: &mut Contribution,
 ) -> Option<bool> {
     let endpoint = match standing(view, &w.id, w.target) {
         Standing::Ready(endpoint) => endpoint,
@@ -104,7 +104,7 @@ pub(super) fn records_of(
 /// A record that holds other addresses: another endpoint's, in a zone that is not ours or of an endpoint that we know. Only what
 /// a vanished endpoint left behind in our own zone is overwritten.
 fn may_not_overwrite(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     w: &Wanted<'_>,
     zone: &ArmId,
     seen: &ZoneSeen,
@@ -168,7 +168,7 @@ fn may_not_overwrite(
 }
 
 /// A zone that we may have made and whose tag somebody removed: its name does not tell.
-fn made_by_us(view: &View<'_>, w: &Wanted<'_>, zone: &ArmId, seen: &ZoneSeen) -> String {
+fn made_by_us(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId, seen: &ZoneSeen) -> String {
     if w.place.dns.mode == DnsMode::Managed && seen.owner.is_none() {
         let command = tags::merge_command(zone, &view.desired.owner);
         format!("; if the zone was made for this object and has lost its tag, put it back: {command}")
@@ -178,13 +178,13 @@ fn made_by_us(view: &View<'_>, w: &Wanted<'_>, zone: &ArmId, seen: &ZoneSeen) ->
 }
 
 fn zone_group(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     w: &Wanted<'_>,
     endpoint: &EndpointSeen,
     groups: &[ZoneGroupSeen],
     zone: &ArmId,
     complete: bool,
-    draft: &mut Draft,
+    draft: &mut Contribution,
 ) -> Option<bool> {
     let own = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
     let fits = |g: &&ZoneGroupSeen| g.zones.contains(zone);
@@ -239,11 +239,11 @@ fn zone_group(
 }
 
 /// How much longer records that are missing may merely be late.
-fn lag_left(view: &View<'_>) -> Duration {
+fn lag_left(view: &WholeView<'_>) -> Duration {
     RECORDS_LAG.saturating_sub(view.seen.memory.since_name_change.unwrap_or_default())
 }
 
-fn put_zone_group(view: &View<'_>, w: &Wanted<'_>, own: ArmId, zone: &ArmId) -> Step {
+fn put_zone_group(view: &WholeView<'_>, w: &Wanted<'_>, own: ArmId, zone: &ArmId) -> Step {
     Step {
         touches: names::touched_by_zone_group(view, w, zone),
         ..azure_step(
@@ -258,12 +258,12 @@ fn put_zone_group(view: &View<'_>, w: &Wanted<'_>, own: ArmId, zone: &ArmId) -> 
 
 /// A zone group exists and points elsewhere. Ours is made again, with a gap in between, so only while everything is open.
 fn misplaced(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     w: &Wanted<'_>,
     own: &ArmId,
     groups: &[ZoneGroupSeen],
     zone: &ArmId,
-    draft: &mut Draft,
+    draft: &mut Contribution,
 ) -> Option<bool> {
     let foreign = groups.iter().find(|g| g.id != *own);
     match foreign {

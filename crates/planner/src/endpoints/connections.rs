@@ -3,13 +3,13 @@
 use sreg_domain::seen::EndpointSeen;
 
 use super::Wanted;
-use crate::draft::Draft;
+use crate::contribution::Contribution;
 use crate::plan::WaitReason;
 use crate::release;
-use crate::view::View;
+use crate::view::WholeView;
 
 /// What becomes of an endpoint whose connection is neither approved nor pending.
-pub(super) fn refused(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
+pub(super) fn refused(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) {
     let status = endpoint.connection_status.as_deref().unwrap_or("unknown");
     if status.eq_ignore_ascii_case("Disconnected") {
         return make_again(view, w, endpoint, draft);
@@ -45,11 +45,11 @@ pub(super) fn refused(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, 
 ///
 /// One that nobody can connect through is removed, and made again by a later visit. While anything is closed that is left to a person:
 /// its records go with it, and whoever still has an answer from elsewhere would lose that.
-fn make_again(view: &View<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Draft) {
+fn make_again(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) {
     // One whose tag somebody removed gets it back first.
     let tagged = endpoint.owner.as_deref() == Some(view.desired.owner.as_str());
     if view.all_open() && tagged {
-        return release::remove_to_make_again(view, &w.id, endpoint, draft);
+        return draft.add(release::remove_to_make_again(view, &w.id, endpoint));
     }
     draft.waiting(
         WaitReason::ConnectionRemovedStalled,

@@ -27,7 +27,7 @@ fn records_until_replaced(lint: &mut Lint<'_>) {
             .and_then(Fact::seen);
         let Some(endpoint) = endpoint else { continue };
         let pairs = proof::needed(desired, seen).unwrap_or_default();
-        let places = desired.endpoints.iter();
+        let places = desired.endpoints().iter();
         let wanted: Vec<_> = places
             .flat_map(|place| pairs.iter().map(move |(group, target)| (place, *group, target)))
             .filter(|(_, group, target)| serves(endpoint, *group, target))
@@ -105,7 +105,7 @@ fn zone_before_endpoint(lint: &mut Lint<'_>) {
         let writes = |place: &&EndpointPlace| {
             place.subnet == *subnet && matches!(place.dns.mode, DnsMode::Managed | DnsMode::Existing)
         };
-        for place in desired.endpoints.iter().filter(writes) {
+        for place in desired.endpoints().iter().filter(writes) {
             let zone = place.dns.zones.get(group);
             let there = zone.and_then(|zone| seen.azure.zones.get(zone)).and_then(Fact::seen);
             lint.demand("answers", there.is_some(), || {

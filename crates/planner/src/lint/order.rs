@@ -25,7 +25,12 @@ fn recorded_before_names_change(lint: &mut Lint<'_>) {
         step.action.changes_names() && !removal::puts_back(lint.desired, lint.seen, &step.action)
     };
     let changes = lint.plan.steps().any(new);
-    let hidden = changes && !lint.seen.object.deleting && crate::settling::would_be_hidden(lint.desired, lint.seen);
+    let hidden = changes
+        && !lint.seen.object.deleting
+        && lint
+            .desired
+            .whole()
+            .is_some_and(|spec| crate::settling::would_be_hidden(spec, lint.seen));
     lint.demand("order", !hidden, || {
         "names change before status has recorded that they will".into()
     });
@@ -58,7 +63,7 @@ fn serial(lint: &mut Lint<'_>) {
     let (desired, seen) = (lint.desired, lint.seen);
     let mut busy: BTreeMap<ArmId, usize> = BTreeMap::new();
     let mut taken = BTreeSet::new();
-    for place in &desired.endpoints {
+    for place in desired.endpoints() {
         for (group, target) in proof::needed(desired, seen).unwrap_or_default() {
             let state = super::ownership::endpoint_of(desired, seen, place, group, &target)
                 .map(|e| e.provisioning_state.to_ascii_lowercase());
@@ -127,7 +132,7 @@ fn records_before_links(lint: &mut Lint<'_>) {
             continue;
         };
         for place in desired
-            .endpoints
+            .endpoints()
             .iter()
             .filter(|p| p.dns.zones.values().any(|z| *z == zone))
         {

@@ -28,7 +28,7 @@ fn gets_names(lint: &Lint<'_>, (id, subnet, group): (&ArmId, &ArmId, EndpointGro
         p.covers == Coverage::Yes && named
     };
     let policies = lint.seen.azure.zone_group_policies.get(id).and_then(Fact::seen);
-    let mut places = lint.desired.endpoints.iter().filter(|p| p.subnet == *subnet);
+    let mut places = lint.desired.endpoints().iter().filter(|p| p.subnet == *subnet);
     proof::closedness(lint.seen).is_none_or(|all| all.values().any(|closed| *closed == Some(true)))
         || policies.is_some_and(|all| all.iter().any(makes))
         || places.all(|p| p.dns.mode != DnsMode::Policy || p.dns.policies_assumed)
@@ -37,12 +37,14 @@ fn gets_names(lint: &Lint<'_>, (id, subnet, group): (&ArmId, &ArmId, EndpointGro
 fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
     let (desired, seen) = (lint.desired, lint.seen);
     let azure = &seen.azure;
+    let spec = desired.whole();
     match action {
         AzureAction::CreateRegistry {
             id, locations, tags, ..
         } => {
-            let may =
-                *id == desired.registry && proof::is_gone(desired, seen) && desired.create.as_ref() == Some(locations);
+            let may = *id == desired.registry
+                && proof::is_gone(desired, seen)
+                && spec.is_some_and(|s| s.create.as_ref() == Some(locations));
             lint.demand("ownership", may, || {
                 format!(
                     "{}: the registry exists, may exist, or is not to be created",
@@ -58,7 +60,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             let is_ours = |key: &str, value: &String| match key {
                 CLAIM_TAG => *value == mark,
                 _ if key.eq_ignore_ascii_case(CREATED_TAG) => false,
-                _ => desired.tags.contains_key(key),
+                _ => spec.is_some_and(|s| s.tags.contains_key(key)),
             };
             let names_us = |found: ClaimMark| found.has_name_of(&desired.claim_mark());
             let held = azure
@@ -77,7 +79,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             let ours = azure.principal.seen().is_some_and(|p| p.object_id == *principal);
             lint.demand(
                 "ownership",
-                *id == desired.registry && desired.grant_operator && ours,
+                *id == desired.registry && spec.is_some_and(|s| s.grant_operator) && ours,
                 || format!("{}: not asked for", step.action),
             );
         }
@@ -89,7 +91,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             owner,
             ..
         } => {
-            let wanted = desired.endpoints.iter().any(|place| {
+            let wanted = desired.endpoints().iter().any(|place| {
                 place.subnet == *subnet
                     && id.resource_group_id().as_ref() == Some(&place.resource_group)
                     && id.key().ends_with(&hash_of(target, subnet, group.group_id()))
@@ -126,7 +128,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
         AzureAction::MergeTags { id, tags, owner } => {
             let known = |key: &String, value: &String| match key.as_str() {
                 OWNER_TAG => value == owner,
-                _ => desired.endpoints.iter().any(|p| p.tags.get(key) == Some(value)),
+                _ => desired.endpoints().iter().any(|p| p.tags.get(key) == Some(value)),
             };
             let may =
                 *owner == desired.owner && tags.iter().all(|(key, value)| known(key, value)) && may_be_tagged(lint, id);
@@ -134,7 +136,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
         }
         AzureAction::CreateZone { id, .. } => {
             let wanted = desired
-                .endpoints
+                .endpoints()
                 .iter()
                 .any(|p| p.dns.mode == DnsMode::Managed && p.dns.zones.values().any(|z| z == id));
             let absent = azure.zones.get(id).is_some_and(Fact::is_absent);
@@ -146,7 +148,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             id, virtual_network, ..
         } => {
             let zone = id.parent();
-            let wanted = desired.endpoints.iter().any(|p| {
+            let wanted = desired.endpoints().iter().any(|p| {
                 p.dns.is_ours()
                     && p.dns.links.contains(virtual_network)
                     && p.dns.zones.values().any(|z| Some(z) == zone.as_ref())
@@ -163,7 +165,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             });
         }
         AzureAction::PutZoneGroup { id, zones } => {
-            let places = &desired.endpoints;
+            let places = desired.endpoints();
             let wanted = zones.iter().all(|zone| {
                 places
                     .iter()
@@ -283,7 +285,10 @@ fn edits(lint: &mut Lint<'_>, step: &Step, id: &ArmId, edit: &Edit) {
         Edit::AllowResource { resource, .. } => {
             let read = azure.shared_storage.get(id).and_then(Fact::seen).is_some();
             let behind = id.key().contains("/resourcegroups/azureml-rg-") || azure.targets.contains(id);
-            !behind && *resource == lint.desired.registry && lint.desired.sharing.contains(id) && read
+            !behind
+                && *resource == lint.desired.registry
+                && lint.desired.whole().is_some_and(|s| s.sharing.contains(id))
+                && read
         }
     };
     lint.demand("ownership", ours, || {

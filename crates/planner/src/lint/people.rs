@@ -8,7 +8,7 @@ use serde_json::Value;
 use sreg_api::ChangeKind;
 use sreg_api::names::CREATED_TAG;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
-use sreg_domain::desired::NetworkPlace;
+use sreg_domain::desired::{NetworkPlace, Spec};
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::{LockSeen, PublicClient, RegistryDetails};
@@ -22,24 +22,25 @@ use crate::window::{self, Standing};
 /// Everything that people have yet to say.
 pub(super) fn missing<'a>(
     desired: &Desired,
+    spec: &Spec,
     seen: &Seen,
     targets: impl Iterator<Item = (&'a ArmId, &'a Option<bool>)>,
     places: &BTreeMap<String, Names>,
 ) -> Vec<String> {
-    let wanted = |gate: LockdownGate| desired.gates.contains(&gate);
+    let wanted = |gate: LockdownGate| spec.gates.contains(&gate);
     let targets: Vec<&ArmId> = targets.map(|(id, _)| id).collect();
-    let digest = approval_digest(desired, seen, &targets, places);
+    let digest = approval_digest(desired, spec, seen, &targets, places);
     let in_window = || {
-        let window = desired.window.as_ref();
+        let window = spec.window.as_ref();
         window.is_some_and(|w| matches!(window::standing(w, seen.at), Standing::Open(_)))
     };
     let demands = [
         (
-            approved(desired, seen, &targets, &digest),
+            approved(desired, spec, seen, &targets, &digest),
             "the lockdown is not approved",
         ),
         (
-            subnets_are_known(desired, seen, &targets),
+            subnets_are_known(spec, seen, &targets),
             "an account lets in a subnet of a network that is neither client nor waived",
         ),
         (
@@ -47,7 +48,7 @@ pub(super) fn missing<'a>(
             "the lockdown window is closed",
         ),
         (
-            nobody_is_cut_off(desired, seen),
+            nobody_is_cut_off(spec, seen),
             "clients came, or may have come, by another way than our endpoints",
         ),
     ];
@@ -56,24 +57,29 @@ pub(super) fn missing<'a>(
 }
 
 /// What an approval must name: every target, every path, whatever forbids the way back.
-fn approval_digest(desired: &Desired, seen: &Seen, targets: &[&ArmId], places: &BTreeMap<String, Names>) -> Digest {
+fn approval_digest(
+    desired: &Desired,
+    spec: &Spec,
+    seen: &Seen,
+    targets: &[&ArmId],
+    places: &BTreeMap<String, Names>,
+) -> Digest {
     let mut preimage = Preimage::of(DigestKind::Lockdown);
     preimage.add(DigestLine::Object(&desired.object.uid));
     preimage.extend(edition(desired));
     preimage.extend(targets.iter().map(|id| DigestLine::Closes(id)));
-    for network in &desired.client_networks {
+    for network in &spec.client_networks {
         let names = places.get(&network.endpoint).into_iter().flatten();
         preimage.extend(names.map(|(name, _)| DigestLine::Path {
             network: &network.name,
             fqdn: name,
         }));
     }
-    preimage.extend(desired.client_networks.iter().map(DigestLine::Network));
-    preimage.extend(desired.waived.keys().map(DigestLine::UnprovenNetwork));
+    preimage.extend(spec.client_networks.iter().map(DigestLine::Network));
+    preimage.extend(spec.waived.keys().map(DigestLine::UnprovenNetwork));
     preimage.extend(super::proof::shared(seen).iter().map(DigestLine::SharedAccount));
     preimage.extend(
-        desired
-            .waived_hosts
+        spec.waived_hosts
             .keys()
             .map(|host| DigestLine::UnprovenHost(host.as_str())),
     );
@@ -97,11 +103,11 @@ fn approval_digest(desired: &Desired, seen: &Seen, targets: &[&ArmId], places: &
 
 /// Every subnet that an open account lets in is of a client network or waived; one that somebody opened by hand may have those again
 /// that it had before.
-fn subnets_are_known(desired: &Desired, seen: &Seen, targets: &[&ArmId]) -> bool {
+fn subnets_are_known(spec: &Spec, seen: &Seen, targets: &[&ArmId]) -> bool {
     let known = |network: &ArmId| {
-        let mut clients = desired.client_networks.iter();
+        let mut clients = spec.client_networks.iter();
         let client = clients.any(|c| c.place == NetworkPlace::VirtualNetwork(network.clone()));
-        client || desired.waived.contains_key(network)
+        client || spec.waived.contains_key(network)
     };
     let open = targets.iter().filter(|id| is_closed(seen, id) == Some(false));
     open.into_iter().all(|id| {
@@ -133,7 +139,7 @@ fn locks_over<'s>(seen: &'s Seen, target: &ArmId) -> Option<Vec<&'s LockSeen>> {
     }
 }
 
-fn approved(desired: &Desired, seen: &Seen, targets: &[&ArmId], digest: &Digest) -> bool {
+fn approved(desired: &Desired, spec: &Spec, seen: &Seen, targets: &[&ArmId], digest: &Digest) -> bool {
     let obstacles = match &seen.azure.reopening_obstacles {
         Fact::Seen(obstacles) => !obstacles.is_empty(),
         Fact::Absent => false,
@@ -144,7 +150,7 @@ fn approved(desired: &Desired, seen: &Seen, targets: &[&ArmId], digest: &Digest)
     let locked = locks.iter().any(|over| !over.is_empty());
     let open_perimeter = |id: &&ArmId| is_closed(seen, id) == Some(false) && in_perimeter(&network_now(seen, id).1);
     let perimeter = !goes_on(seen) && targets.iter().any(open_perimeter);
-    let needed = obstacles || locked || perimeter || desired.gates.contains(&LockdownGate::Approval);
+    let needed = obstacles || locked || perimeter || spec.gates.contains(&LockdownGate::Approval);
     !needed || is_given(desired, seen, ChangeKind::Lockdown, digest)
 }
 
@@ -235,8 +241,8 @@ fn goes_on(seen: &Seen) -> bool {
     seen.object.last.relocks(any_closed)
 }
 
-fn nobody_is_cut_off(desired: &Desired, seen: &Seen) -> bool {
-    let Some(asked) = &desired.verification.recent_public_clients else {
+fn nobody_is_cut_off(spec: &Spec, seen: &Seen) -> bool {
+    let Some(asked) = &spec.verification.recent_public_clients else {
         return true;
     };
     let holds = |prefixes: &[String], client: &PublicClient| {
@@ -247,7 +253,7 @@ fn nobody_is_cut_off(desired: &Desired, seen: &Seen) -> bool {
     let is_private = |c: &PublicClient| c.address.parse().is_ok_and(|address| !is_public(address));
     // Through an endpoint of ours: from a client network, and not from a subnet that has another private way.
     let through_ours = |client: &PublicClient| {
-        let networks = desired.client_networks.iter().map(|n| &n.place);
+        let networks = spec.client_networks.iter().map(|n| &n.place);
         let mut homes = networks.filter_map(|place| match place {
             NetworkPlace::OnPremises(prefixes) => holds(prefixes, client).then_some(false),
             NetworkPlace::VirtualNetwork(id) => {

@@ -9,7 +9,7 @@ use sreg_api::conditions::ConditionType;
 use sreg_api::probe::{PathResult, ProbeOutcome};
 use sreg_api::registry::{PublicAccess, RollbackPolicy};
 use sreg_api::vantage_point::VantageNetwork;
-use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace};
+use sreg_domain::desired::{ClientNetwork, EndpointPlace, NetworkPlace, Spec};
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::{EndpointSeen, ProbeSeen, RegionSeen, Round, TargetDetails};
 use sreg_domain::{
@@ -96,13 +96,18 @@ pub(super) fn is_gone(desired: &Desired, seen: &Seen) -> bool {
         Fact::Unknown(_) => true,
     };
     let may_be_there = |fact: &Fact<()>| fact.seen().is_some() || fact.ignorance().is_some_and(may_pass);
+    let is_shared = |id: &ArmId| {
+        desired
+            .whole()
+            .is_some_and(|spec| spec.shared_accounts.contains_key(id))
+    };
     let azure = &seen.azure;
     azure.registry().is_absent()
         && !azure.endpoints.values().any(lives)
         && !azure
             .accounts_left
             .iter()
-            .any(|(id, fact)| !desired.shared_accounts.contains_key(id) && may_be_there(fact))
+            .any(|(id, fact)| !is_shared(id) && may_be_there(fact))
 }
 
 /// A break-glass that has not run out by itself; the cap and a lock after it only shorten it. For opening: what keeps from closing
@@ -124,9 +129,9 @@ pub(super) fn break_glass_in_force(desired: &Desired, seen: &Seen) -> bool {
 /// The user chose Reopen, and either a rollback is recorded for this spec, or a lock is young and a new round says that a path is lost:
 /// several vantage points do, or one has done for as long as its pause lasts.
 pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
-    if desired.rollback != RollbackPolicy::Reopen {
+    let Some(spec) = desired.whole().filter(|spec| spec.rollback == RollbackPolicy::Reopen) else {
         return false;
-    }
+    };
     let last = &seen.object.last;
     let unfinished = last
         .rollback
@@ -137,7 +142,7 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
         // Of a clock that is ahead: it cannot be older than now.
         .map(|at| Duration::try_from(seen.at.duration_since(at)).unwrap_or_default());
     if let (Some(unfinished), Some(age)) = (unfinished, age)
-        && age <= crate::locked::pause(desired.grace_period, unfinished.count)
+        && age <= crate::locked::pause(spec.grace_period, unfinished.count)
     {
         return true;
     }
@@ -147,9 +152,9 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
     let (Some(since), Some(round)) = (since, &seen.memory.round) else {
         return false;
     };
-    let needed = i32::try_from(desired.verification.consecutive_successes).unwrap_or(i32::MAX);
+    let needed = i32::try_from(spec.verification.consecutive_successes).unwrap_or(i32::MAX);
     let wanted = |probe: &&ProbeSeen| {
-        let mut networks = desired.client_networks.iter();
+        let mut networks = spec.client_networks.iter();
         networks.any(|n| n.vantage_point == probe.spec.vantage_point)
     };
     let lost = seen
@@ -170,14 +175,14 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
             })
         });
     let lasted = seen.memory.lost_for.unwrap_or_default();
-    let verification = &desired.verification;
+    let verification = &spec.verification;
     // What is left of the round after its first attempts; half of it, so that the round still counts in the end.
     let left = verification.max_age.saturating_sub(
         verification
             .interval
             .saturating_mul(verification.consecutive_successes.saturating_sub(1)),
     );
-    let pause = (left / 2).min(desired.grace_period / 3).min(Duration::from_secs(300));
+    let pause = (left / 2).min(spec.grace_period / 3).min(Duration::from_secs(300));
     let accounts: BTreeSet<_> = lost
         .map(|probe| (&probe.namespace, &probe.spec.service_account_name))
         .collect();
@@ -187,11 +192,14 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
         _ => true,
     };
     let began = since.saturating_sub(lasted);
-    began <= desired.grace_period && round.age < since && round.age <= verification.max_age && told
+    began <= spec.grace_period && round.age < since && round.age <= verification.max_age && told
 }
 
 /// Everything that is missing for a closing write.
 pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String> {
+    let Some(spec) = desired.whole() else {
+        return vec!["the object is not valid".to_owned()];
+    };
     let mut missing = Vec::new();
     let mut demand = |holds: bool, what: &str| {
         if !holds {
@@ -199,7 +207,6 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
         }
     };
     demand(!seen.object.deleting, "the object is being deleted");
-    demand(desired.is_valid(), "the object is not valid");
     demand(!desired.observe_only, "Observe writes nothing");
     demand(
         desired.public_access == PublicAccess::Disabled,
@@ -215,16 +222,16 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
         "a break-glass is or may be in force",
     );
     demand(
-        !desired.client_networks.is_empty() && !desired.endpoints.is_empty(),
+        !spec.client_networks.is_empty() && !spec.endpoints.is_empty(),
         "there is nothing to prove",
     );
-    demand(settled(desired, seen), "names have not settled");
+    demand(settled(spec, seen), "names have not settled");
     demand(
-        links_are_known(desired, seen),
+        links_are_known(desired, spec, seen),
         "a network that we linked is neither proven nor waived",
     );
     demand(
-        shared(seen).iter().all(|id| desired.shared_accounts.contains_key(id)),
+        shared(seen).iter().all(|id| spec.shared_accounts.contains_key(id)),
         "an account that others use is not acknowledged",
     );
     let targets = closedness(seen);
@@ -241,7 +248,7 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
         .memory
         .round
         .as_ref()
-        .filter(|r| r.age <= desired.verification.max_age && r.number > 0);
+        .filter(|r| r.age <= spec.verification.max_age && r.number > 0);
     match (round, members_by_place(desired, seen)) {
         (Some(round), Some(members)) => {
             demand(
@@ -256,11 +263,12 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
             );
             missing.extend(super::people::missing(
                 desired,
+                spec,
                 seen,
                 targets.iter().flatten(),
                 &members,
             ));
-            missing.extend(unproven(desired, seen, round, &members));
+            missing.extend(unproven(desired, spec, seen, round, &members));
         }
         (None, _) => missing.push("no fresh round is open".into()),
         (_, None) => missing.push("endpoints are not all ready with names and addresses".into()),
@@ -270,12 +278,12 @@ pub(super) fn missing(desired: &Desired, seen: &Seen, plan: &Plan) -> Vec<String
 }
 
 /// No link by our hand to a network that is neither client nor waived.
-fn links_are_known(desired: &Desired, seen: &Seen) -> bool {
+fn links_are_known(desired: &Desired, spec: &Spec, seen: &Seen) -> bool {
     let zones = seen.azure.zones.values().filter_map(Fact::seen);
     let mut links = zones.filter_map(|zone| zone.links.seen()).flatten();
     links.all(|link| {
         let network = &link.virtual_network;
-        let proven = desired
+        let proven = spec
             .client_networks
             .iter()
             .any(|c| matches!(&c.place, NetworkPlace::VirtualNetwork(id) if id == network));
@@ -284,11 +292,11 @@ fn links_are_known(desired: &Desired, seen: &Seen) -> bool {
         theirs
             || !link.id.name().eq_ignore_ascii_case(&naming::link_name(network))
             || proven
-            || desired.waived.contains_key(network)
+            || spec.waived.contains_key(network)
     })
 }
 
-fn settled(desired: &Desired, seen: &Seen) -> bool {
+fn settled(spec: &Spec, seen: &Seen) -> bool {
     let last = &seen.object.last;
     let recorded = last
         .last_name_change
@@ -298,11 +306,11 @@ fn settled(desired: &Desired, seen: &Seen) -> bool {
     let hidden = seen
         .memory
         .name_changed
-        .map_or(crate::settling::recent(desired), |_| Duration::ZERO);
+        .map_or(crate::settling::recent(spec), |_| Duration::ZERO);
     let recorded = recorded.map(|since| since.saturating_sub(hidden));
     let elapsed = recorded.or(seen.memory.since_name_change).unwrap_or_default();
     // A change that this process knows of is never outweighed by what an older status says.
-    elapsed.min(seen.memory.name_changed.unwrap_or(Duration::MAX)) >= desired.verification.dns_settle
+    elapsed.min(seen.memory.name_changed.unwrap_or(Duration::MAX)) >= spec.verification.dns_settle
 }
 
 /// Accounts that a region names, with their kinds.
@@ -351,7 +359,7 @@ pub(super) type Names = BTreeMap<String, BTreeSet<String>>;
 fn members_by_place(desired: &Desired, seen: &Seen) -> Option<BTreeMap<String, Names>> {
     let needed = needed(desired, seen)?;
     let mut places = BTreeMap::new();
-    for place in &desired.endpoints {
+    for place in desired.endpoints() {
         let mut names = Names::new();
         for (group, target) in &needed {
             let members = ready(desired, seen, place, *group, target)?.members.seen()?;
@@ -374,7 +382,7 @@ fn subject(desired: &Desired, seen: &Seen) -> Digest {
     let regions = seen.azure.registry_details().into_iter().flat_map(|r| &r.regions);
     let mut preimage = Preimage::of(DigestKind::Subject);
     preimage.extend(regions.map(|r| DigestLine::Region(&r.location)));
-    for place in &desired.endpoints {
+    for place in desired.endpoints() {
         for (group, target) in needed(desired, seen).unwrap_or_default() {
             let Some(endpoint) = ready(desired, seen, place, group, &target) else {
                 continue;
@@ -393,7 +401,7 @@ fn evidence(desired: &Desired, round: &Round, places: &BTreeMap<String, Names>) 
     let mut preimage = Preimage::of(DigestKind::Evidence);
     preimage.add(DigestLine::Round(round.number));
     preimage.add(DigestLine::Subject(&round.subject));
-    for network in &desired.client_networks {
+    for network in desired.client_networks() {
         for (name, addresses) in places.get(&network.endpoint).into_iter().flatten() {
             let addresses: Vec<String> = addresses.iter().cloned().collect();
             preimage.add(DigestLine::Proven {
@@ -408,14 +416,14 @@ fn evidence(desired: &Desired, round: &Round, places: &BTreeMap<String, Names>) 
 }
 
 /// Hosts that Azure reports, that clients will ask for and that nobody waived. Only hosts of discovery can be waived.
-fn hosts(desired: &Desired, seen: &Seen) -> Option<BTreeSet<String>> {
+fn hosts(spec: &Spec, seen: &Seen) -> Option<BTreeSet<String>> {
     let mut hosts: BTreeSet<String> = seen
         .azure
         .discovery
         .seen()
         .filter(|h| !h.is_empty())?
         .iter()
-        .filter(|host| !desired.waived_hosts.contains_key(*host))
+        .filter(|host| !spec.waived_hosts.contains_key(*host))
         .map(ToString::to_string)
         .collect();
     for region in &seen.azure.registry_details()?.regions {
@@ -447,12 +455,18 @@ fn hosts(desired: &Desired, seen: &Seen) -> Option<BTreeSet<String>> {
     Some(hosts)
 }
 
-fn unproven(desired: &Desired, seen: &Seen, round: &Round, places: &BTreeMap<String, Names>) -> Vec<String> {
-    let Some(hosts) = hosts(desired, seen) else {
+fn unproven(
+    desired: &Desired,
+    spec: &Spec,
+    seen: &Seen,
+    round: &Round,
+    places: &BTreeMap<String, Names>,
+) -> Vec<String> {
+    let Some(hosts) = hosts(spec, seen) else {
         return vec!["the hosts that clients ask for are not known".into()];
     };
     let mut missing = Vec::new();
-    for network in &desired.client_networks {
+    for network in &spec.client_networks {
         let Some(names) = places.get(&network.endpoint).filter(|n| !n.is_empty()) else {
             missing.push(format!("{} has no endpoints", network.name));
             continue;
@@ -466,14 +480,14 @@ fn unproven(desired: &Desired, seen: &Seen, round: &Round, places: &BTreeMap<Str
         missing.extend(
             names
                 .iter()
-                .filter_map(|(name, addresses)| unproven_path(desired, seen, round, network, name, addresses)),
+                .filter_map(|(name, addresses)| unproven_path((desired, spec), seen, round, network, name, addresses)),
         );
     }
     missing
 }
 
 fn unproven_path(
-    desired: &Desired,
+    (desired, spec): (&Desired, &Spec),
     seen: &Seen,
     round: &Round,
     network: &ClientNetwork,
@@ -517,7 +531,7 @@ fn unproven_path(
     if !asks {
         return no("its probe asks something else");
     }
-    let needed = i32::try_from(desired.verification.consecutive_successes).unwrap_or(i32::MAX);
+    let needed = i32::try_from(spec.verification.consecutive_successes).unwrap_or(i32::MAX);
     let proven = probe.status.as_ref().is_some_and(|s| {
         let echoes = s.observed_generation == Some(probe.generation)
             && s.round == round.number

@@ -7,11 +7,11 @@ use sreg_domain::{ArmId, Fact, Fqdn, Location};
 
 use super::unread;
 use crate::plan::{Wait, WaitReason};
-use crate::view::View;
+use crate::view::WholeView;
 
 /// Data endpoints of a container registry that no endpoint of the place carries.
 pub(super) fn data_endpoints(
-    view: &View<'_>,
+    view: &WholeView<'_>,
     id: &ArmId,
     registry: &ContainerRegistryDetails,
     names: &[Fqdn],
@@ -60,7 +60,7 @@ fn is_of(name: &Fqdn, replica: &Location) -> bool {
     name.as_str().contains(&format!(".{replica}.data."))
 }
 
-fn not_carried(view: &View<'_>, id: &ArmId, what: &str, place: &EndpointPlace) -> Wait {
+fn not_carried(view: &WholeView<'_>, id: &ArmId, what: &str, place: &EndpointPlace) -> Wait {
     let remade = if view.all_open() {
         "; or delete the endpoint while public access is open, and it is made again"
     } else {

@@ -30,7 +30,7 @@ fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> 
             message: "no RegistryGrant lets this namespace look at the registry".into(),
         };
     }
-    if !view.desired.is_valid() && needs_spec(kind) {
+    if !view.desired.is_whole() && needs_spec(kind) {
         return not_judged(kind, view);
     }
     let (ready, reconciling, stalled) = trio(verdict.state);
@@ -142,7 +142,7 @@ fn registry_found(view: &View<'_>) -> Said {
 
 fn endpoints_ready(view: &View<'_>, plan: &Plan) -> Said {
     let endpoints = &plan.assessment.endpoints;
-    if view.desired.endpoints.is_empty() {
+    if view.desired.endpoints().is_empty() {
         return say(Truth::True, "NoneWanted", "the spec wants no private endpoints");
     }
     if let Some(waiting) = endpoints.iter().find(|e| e.ready == Some(false)) {
@@ -152,7 +152,7 @@ fn endpoints_ready(view: &View<'_>, plan: &Plan) -> Said {
     if endpoints.is_empty()
         || view.targets.gap.is_some()
         || endpoints.iter().any(|e| e.ready.is_none())
-        || !endpoints::wanted(view).complete
+        || !view.whole().is_some_and(|whole| endpoints::wanted(&whole).complete)
     {
         return say(Truth::Unknown, "NotKnown", "not every endpoint could be read");
     }
@@ -189,7 +189,7 @@ fn not_ready(view: &View<'_>, line: &EndpointAssessment) -> (&'static str, Strin
 }
 
 fn dns_ready(view: &View<'_>, plan: &Plan) -> Said {
-    if view.desired.endpoints.is_empty() {
+    if view.desired.endpoints().is_empty() {
         return say(Truth::True, "NoneWanted", "the spec wants no private endpoints");
     }
     let missing = plan.assessment.endpoints.iter().find(|e| e.ready == Some(false));
@@ -240,7 +240,7 @@ fn verified(view: &View<'_>, plan: &Plan) -> Said {
     }
     if view
         .desired
-        .client_networks
+        .client_networks()
         .iter()
         .any(|n| !paths.iter().any(|p| p.network == n.name))
     {
@@ -280,10 +280,8 @@ fn access_disabled(view: &View<'_>, plan: &Plan) -> Said {
 }
 
 fn tags(view: &View<'_>, plan: &Plan) -> Said {
-    match plan.assessment.tags_compliant.or_else(|| {
-        view.registry()
-            .map(|r| crate::registry::tags_to_set(&view.desired.tags, r).is_empty())
-    }) {
+    let compliant = || Some(crate::registry::tags_to_set(&view.desired.whole()?.tags, view.registry()?).is_empty());
+    match plan.assessment.tags_compliant.or_else(compliant) {
         Some(true) => say(Truth::True, "Compliant", "tags of the spec are on the registry"),
         Some(false) => say(Truth::False, "Differ", "tags of the spec are missing or differ"),
         None => say(Truth::Unknown, "NotKnown", "the registry could not be read"),

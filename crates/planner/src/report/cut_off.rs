@@ -31,7 +31,7 @@ impl<'a> Clients<'a> {
 
     /// In the order of the spec.
     fn networks(&self, view: &View<'a>) -> String {
-        let all = view.desired.client_networks.iter().map(|n| n.name.as_str());
+        let all = view.desired.client_networks().iter().map(|n| n.name.as_str());
         let here: Vec<&str> = all.filter(|n| self.networks.contains(n)).collect();
         here.join(", ")
     }
@@ -112,14 +112,14 @@ fn clients<'a>(view: &'a View<'_>, plan: &'a Plan) -> (Clients<'a>, Clients<'a>)
         }
     }
     for (point, result) in reported(view) {
-        let networks = view.desired.client_networks.iter();
+        let networks = view.desired.client_networks().iter();
         for network in networks.filter(|n| n.vantage_point == point) {
             lost.miss(&network.name, &result.fqdn);
         }
     }
     // Which paths there are may not be known just now: what carried names before is in doubt, unless an agent says that it passes.
     if !plan.assessment.paths_known {
-        for network in &view.desired.client_networks {
+        for network in view.desired.client_networks() {
             let lines = view.seen.object.status.endpoints.iter();
             let here = lines
                 .filter(|line| line.name == network.endpoint)
@@ -139,7 +139,7 @@ fn clients<'a>(view: &'a View<'_>, plan: &'a Plan) -> (Clients<'a>, Clients<'a>)
 /// Losses that agents report, by vantage point. Which paths are required may not be known just now, where something cannot be read;
 /// what agents found on those that they were asked for is.
 pub(super) fn reported<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a str, &'a PathResult)> {
-    let needed = view.desired.verification.consecutive_successes;
+    let needed = view.successes_needed();
     let probes = view.seen.cluster.probes.iter();
     let answered = probes.filter_map(|(point, probe)| {
         let probe = probe.seen()?;

@@ -163,7 +163,7 @@ fn end_of(view: &View<'_>, waits: &[Wait], over: &BreakGlassUse, running: &[&Ter
         )
     } else if view.desired.observe_only {
         format!("under managementPolicy: Observe nothing locks {registry} again")
-    } else if !view.desired.is_valid() {
+    } else if !view.desired.is_whole() {
         format!("{registry} is locked again once its SecureRegistry is valid")
     } else if let Some(wait) = break_glass::up_to_people(waits).next() {
         format!("{registry} is not locked again before this is done: {}", wait.message)

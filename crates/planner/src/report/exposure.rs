@@ -42,7 +42,7 @@ pub(super) fn exposure(
         former
     };
     // A management policy that cannot be read is taken for Observe, which lifts no lock.
-    let observed = view.desired.observe_only && view.desired.is_valid();
+    let observed = view.desired.observe_only && view.desired.is_whole();
     let lifted = view.desired.public_access == PublicAccess::Enabled || observed;
     exposure.by_spec |= view.any_open() && lifted;
     // What was not recorded by whoever came before begins with what is known.

@@ -91,7 +91,7 @@ pub(super) fn status(
     stale::keep_last_known(view, plan, &mut status, now);
     status.exposure = exposure::exposure(view, outcome, former.exposure.as_ref(), now);
     status.rollback = rollback(view, plan, status.exposure.as_ref(), now);
-    let judged = view.desired.is_valid() || !stale::is_shown(view);
+    let judged = view.desired.is_whole() || !stale::is_shown(view);
     if view.seen.object.deleting || !judged {
         keep_what_was_not_judged(former, &mut status);
     }
@@ -392,7 +392,12 @@ fn public_clients(view: &View<'_>) -> Vec<PublicClientStatus> {
         .seen()
         .filter(|_| !view.all_closed());
     let clients = known.map(Vec::as_slice).unwrap_or_default();
-    let mut lines: Vec<PublicClientStatus> = callers::outsiders(view.desired, view.seen, clients)
+    let outsiders = |clients| {
+        let spec = view.desired.whole();
+        spec.map(|spec| callers::outsiders(spec, view.seen, clients))
+            .unwrap_or_default()
+    };
+    let mut lines: Vec<PublicClientStatus> = outsiders(clients)
         .into_iter()
         .map(|outsider| PublicClientStatus {
             address: truncate(&outsider.client.address, LONGEST_LINE),
@@ -474,18 +479,18 @@ fn lockdown_summary(view: &View<'_>, plan: &Plan) -> String {
         }
     };
     let targets = listed(view.access.iter().map(|a| a.id.name()).collect());
-    let networks = listed(view.desired.client_networks.iter().map(|n| n.name.as_str()).collect());
-    let waived = listed(view.desired.waived.keys().map(sreg_domain::ArmId::name).collect());
-    let hosts = listed(
-        view.desired
-            .waived_hosts
-            .keys()
-            .map(sreg_domain::Fqdn::as_str)
-            .collect(),
-    );
+    let networks = listed(view.desired.client_networks().iter().map(|n| n.name.as_str()).collect());
+    let spec = view.desired.whole();
+    let waived = spec.into_iter().flat_map(|spec| spec.waived.keys());
+    let waived = listed(waived.map(sreg_domain::ArmId::name).collect());
+    let hosts = spec.into_iter().flat_map(|spec| spec.waived_hosts.keys());
+    let hosts = listed(hosts.map(sreg_domain::Fqdn::as_str).collect());
     let obstacles = obstacles::known(view);
     let obstacles = listed(obstacles.iter().map(String::as_str).collect());
-    let firewalls = crate::firewall::told(view);
+    let firewalls = view
+        .whole()
+        .map(|whole| crate::firewall::told(&whole))
+        .unwrap_or_default();
     let firewalls = listed(firewalls.iter().map(|(_, told)| told.as_str()).collect());
     let stay = match obstacles::not_closed(view) {
         names if names.is_empty() => String::new(),
@@ -513,7 +518,7 @@ fn last_name_change(
     let holds =
         |all: &[Condition], kind: ConditionType| all.iter().any(|c| c.type_ == kind.to_string() && c.status == "True");
     let both = |all: &[Condition]| holds(all, ConditionType::EndpointsReady) && holds(all, ConditionType::DnsReady);
-    let arrived = both(conditions) && !both(&former.conditions) && !view.desired.endpoints.is_empty();
+    let arrived = both(conditions) && !both(&former.conditions) && !view.desired.endpoints().is_empty();
     if wrote || !plan.assessment.names_about_to_change.is_empty() {
         return Some(whole_seconds(now));
     }
@@ -586,7 +591,6 @@ fn has_held(view: &View<'_>, exposure: Option<&ExposureStatus>, now: Timestamp) 
         return false;
     }
     let locked_at = exposure.and_then(|e| e.locked_at.as_ref());
-    locked_at.is_some_and(|at| {
-        Duration::try_from(now.duration_since(at.0)).is_ok_and(|since| since > view.desired.grace_period)
-    })
+    let grace = view.desired.whole().map_or(Duration::ZERO, |spec| spec.grace_period);
+    locked_at.is_some_and(|at| Duration::try_from(now.duration_since(at.0)).is_ok_and(|since| since > grace))
 }

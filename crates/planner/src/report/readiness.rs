@@ -64,7 +64,7 @@ fn was_called_locked(view: &View<'_>) -> bool {
         && last.was_locked()
         && !view.any_open()
         && desired.public_access == PublicAccess::Disabled
-        && desired.is_valid()
+        && desired.is_whole()
         && !desired.observe_only
         && !view.seen.object.deleting
 }

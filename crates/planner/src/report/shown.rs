@@ -32,7 +32,7 @@ pub(super) fn passing<'a>(view: &'a View<'_>, vantage_point: &str, fqdn: &str) -
     let cluster = &view.seen.cluster;
     let point = cluster.vantage_points.get(vantage_point).and_then(Fact::seen);
     point.filter(|point| point.alive == Fact::Seen(true))?;
-    let needed = view.desired.verification.consecutive_successes;
+    let needed = view.successes_needed();
     let status = cluster.probes.get(vantage_point)?.seen()?.status.as_ref()?;
     status.results.iter().find(|result| {
         let often = u32::try_from(result.successes).is_ok_and(|successes| successes >= needed);

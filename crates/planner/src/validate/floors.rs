@@ -25,9 +25,12 @@ impl Floors {
 
     /// Raises what is shorter, and says so.
     pub(super) fn raise(&self, mut desired: Desired) -> Desired {
+        let Ok(spec) = &mut desired.spec else {
+            return desired;
+        };
         let mut raise = |path: &str, asked: &mut Duration, floor: Duration| {
             if *asked < floor {
-                desired.raised.push(format!(
+                spec.raised.push(format!(
                     "{path} is {}, and {} holds: this operator serves no shorter one",
                     duration::show(*asked),
                     duration::show(floor)
@@ -37,8 +40,8 @@ impl Floors {
         };
         let looks = if desired.observe_only { OBSERVED } else { 1 };
         let floor = self.drift_interval.saturating_mul(looks);
-        raise("spec.drift.interval", &mut desired.drift_interval, floor);
-        let proof = &mut desired.verification;
+        raise("spec.drift.interval", &mut spec.drift_interval, floor);
+        let proof = &mut spec.verification;
         raise("spec.verification.interval", &mut proof.interval, self.probe_interval);
         // A proof must be able to live for as long as it takes.
         proof.max_age = proof

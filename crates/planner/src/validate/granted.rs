@@ -7,7 +7,7 @@ use serde_json::Value;
 use sreg_api::SecureRegistrySpec;
 use sreg_api::grant::{AccountUse, NetworkUse, RegistryOperation};
 use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
-use sreg_domain::desired::{NetworkPlace, Violation};
+use sreg_domain::desired::{NetworkPlace, Spec, Violation};
 use sreg_domain::grants::Requirements;
 use sreg_domain::{ArmId, Desired, Grant, Grants, Purpose, duration};
 
@@ -133,6 +133,7 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
     };
     let registry = |path: &str, operation| id(path.to_owned(), Purpose::Registry(operation), &desired.registry);
     let mut all = vec![look(&desired.registry)];
+    let Some(spec) = desired.whole() else { return all };
     if !desired.observe_only {
         // Whatever is built, also for a registry that is to stay open, is built to make it private.
         all.push(registry("spec.managementPolicy", RegistryOperation::Lock));
@@ -140,16 +141,16 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
     if !desired.observe_only && desired.public_access == PublicAccess::Enabled {
         all.push(registry("spec.publicAccess.desired", RegistryOperation::Open));
     }
-    if desired.create.is_some() && !desired.observe_only {
+    if spec.create.is_some() && !desired.observe_only {
         all.push(registry("spec.registry.create", RegistryOperation::Create));
     }
-    if desired.rollback == RollbackPolicy::Reopen {
+    if spec.rollback == RollbackPolicy::Reopen {
         all.push(registry(
             "spec.publicAccess.rollback.onFailure",
             RegistryOperation::Open,
         ));
     }
-    for place in &desired.endpoints {
+    for place in &spec.endpoints {
         let path = format!("spec.endpoints[{}]", place.name);
         let network = |field: &str, used, network| id(format!("{path}.{field}"), Purpose::Network(used), network);
         all.push(network("subnetResourceId", NetworkUse::Endpoints, &place.subnet));
@@ -166,7 +167,7 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
         let links = place.dns.links.iter();
         all.extend(links.map(|link| network("dns.linkVirtualNetworks", NetworkUse::Links, link)));
     }
-    for client in &desired.client_networks {
+    for client in &spec.client_networks {
         let path = format!("spec.clientNetworks[{}]", client.name);
         if let NetworkPlace::VirtualNetwork(network) = &client.place {
             let purpose = Purpose::Network(NetworkUse::Clients);
@@ -177,16 +178,16 @@ fn needs(desired: &Desired) -> Vec<Need<'_>> {
             what: Named::VantagePoint(&client.vantage_point),
         });
     }
-    let waived = desired.waived.keys();
+    let waived = spec.waived.keys();
     let clients = Purpose::Network(NetworkUse::Clients);
     all.extend(waived.map(|network| id("spec.unprovenNetworks".to_owned(), clients, network)));
-    let shared = desired.shared_accounts.keys();
+    let shared = spec.shared_accounts.keys();
     let lockdown = Purpose::Account(AccountUse::Shared);
     all.extend(shared.map(|account| id("spec.sharedAccounts".to_owned(), lockdown, account)));
-    let sharing = desired.sharing.iter();
+    let sharing = spec.sharing.iter();
     let share = Purpose::Account(AccountUse::Sharing);
     all.extend(sharing.map(|account| id("spec.sharing".to_owned(), share, account)));
-    if let Some(recent) = &desired.verification.recent_public_clients {
+    if let Some(recent) = &spec.verification.recent_public_clients {
         let path = "spec.verification.recentPublicClients.logAnalyticsWorkspaceResourceId";
         all.push(id(path.to_owned(), Purpose::LogAnalyticsWorkspace, &recent.workspace));
     }
@@ -380,12 +381,16 @@ fn is_set<'a>(value: &Value, mut path: impl Iterator<Item = &'a str> + Clone) ->
 pub(super) fn demanded(mut desired: Desired, checks: &mut Checks) -> Desired {
     let standing: Vec<Grant> = standing(&desired).into_values().cloned().collect();
     desired.stands_on = standing.iter().map(|grant| grant.name.clone()).collect();
+    let Ok(spec) = &mut desired.spec else {
+        return desired;
+    };
     for grant in &standing {
         if let Ok(requires) = &grant.requires {
-            demand(&mut desired, &grant.name, requires);
+            desired.separate_approver |= requires.separate_approver;
+            demand(spec, &grant.name, requires);
         }
     }
-    let Desired { verification, .. } = &desired;
+    let verification = &spec.verification;
     if verification.max_age < verification.interval.saturating_mul(verification.consecutive_successes) {
         checks.refuse(
             "spec.verification.maxAge",
@@ -398,22 +403,21 @@ pub(super) fn demanded(mut desired: Desired, checks: &mut Checks) -> Desired {
     desired
 }
 
-fn demand(desired: &mut Desired, grant: &str, requires: &Requirements) {
+fn demand(spec: &mut Spec, grant: &str, requires: &Requirements) {
     let mut told = Vec::new();
-    desired.approval_demanded |= requires.name_changes_approval;
-    if requires.name_changes_approval && !desired.approve_name_changes {
-        desired.approve_name_changes = true;
+    spec.approval_demanded |= requires.name_changes_approval;
+    if requires.name_changes_approval && !spec.approve_name_changes {
+        spec.approve_name_changes = true;
         told.push("nameChanges.waitFor: [Approval]".to_owned());
     }
-    if requires.lockdown_approval && !desired.gates.contains(&LockdownGate::Approval) {
-        desired.gates.push(LockdownGate::Approval);
+    if requires.lockdown_approval && !spec.gates.contains(&LockdownGate::Approval) {
+        spec.gates.push(LockdownGate::Approval);
         told.push("publicAccess.lockdown.waitFor: [Approval]".to_owned());
     }
     if requires.separate_approver {
-        desired.separate_approver = true;
         told.push("ChangeApprovals by someone other than the last person to edit the spec".to_owned());
     }
-    let verification = &mut desired.verification;
+    let verification = &mut spec.verification;
     if verification.dns_settle < requires.minimum_dns_settle {
         verification.dns_settle = requires.minimum_dns_settle;
         told.push(format!(
@@ -429,7 +433,7 @@ fn demand(desired: &mut Desired, grant: &str, requires: &Requirements) {
         ));
     }
     if !told.is_empty() {
-        desired.demanded.push(format!(
+        spec.demanded.push(format!(
             "RegistryGrant {grant} demands what the spec does not: {}",
             told.join(", ")
         ));

@@ -79,7 +79,7 @@ pub fn operation(world: &World, resource: ArmId, state: OperationState) -> Opera
 }
 
 pub fn first_endpoint(world: &World) -> ArmId {
-    let place = &world.desired.endpoints[0];
+    let place = &world.desired.endpoints()[0];
     let (group, target) = world.groups()[0].clone();
     world.endpoint_id(place, group, &target)
 }

@@ -43,7 +43,7 @@ fn reason(before: &World, plan: &Plan) -> Option<&'static str> {
         (!before.all_closed(), "something is open"),
         (emergency(before), "a break-glass is in force"),
         (
-            desired.client_networks.iter().any(|n| cut_off(&n.name)),
+            desired.client_networks().iter().any(|n| cut_off(&n.name)),
             "a client is cut off",
         ),
         (!before.liars.is_empty(), "an agent says that a client is cut off"),

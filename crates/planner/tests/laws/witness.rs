@@ -125,8 +125,8 @@ impl Witness {
                 render(plan)
             ));
         }
-        let most =
-            8 + 12 * (before.groups().len() * before.desired.endpoints.len() + before.desired.client_networks.len());
+        let most = 8 + 12
+            * (before.groups().len() * before.desired.endpoints().len() + before.desired.client_networks().len());
         if plan.steps().count() > most {
             self.object(format!("more than {most} steps\n{}", render(plan)));
         }
@@ -137,7 +137,7 @@ impl Witness {
         if world.seen.object.deleting || desired.observe_only || desired.public_access != PublicAccess::Disabled {
             return Some("nobody wants it closed now".into());
         }
-        if !desired.is_valid() {
+        if !desired.is_whole() {
             return Some("its spec breaks a rule".into());
         }
         if emergency(world) {
@@ -147,10 +147,10 @@ impl Witness {
             return Some("this process opened no round".into());
         };
         let age = Duration::try_from(world.now.duration_since(opened)).unwrap_or_default();
-        if age > desired.verification.max_age {
+        if age > desired.spec.as_ref().unwrap().verification.max_age {
             return Some(format!("the round is {age:?} old"));
         }
-        for network in &desired.client_networks {
+        for network in desired.client_networks() {
             let needs = world.needs(&network.name);
             if self.measured.get(&network.name) != Some(&(number, needs)) {
                 return Some(format!(
@@ -160,12 +160,13 @@ impl Witness {
             }
         }
         let settled = self.names_changed.is_none_or(|at| {
-            Duration::try_from(world.now.duration_since(at)).is_ok_and(|since| since >= desired.verification.dns_settle)
+            Duration::try_from(world.now.duration_since(at))
+                .is_ok_and(|since| since >= desired.spec.as_ref().unwrap().verification.dns_settle)
         });
         if !settled {
             return Some("a write of ours changed names within dnsSettle".into());
         }
-        (desired.gates.contains(&LockdownGate::Approval) && !self.approved(world))
+        (desired.spec.as_ref().unwrap().gates.contains(&LockdownGate::Approval) && !self.approved(world))
             .then(|| "this is not approved".into())
     }
 
@@ -179,7 +180,11 @@ impl Witness {
     }
 
     fn may_open(&self, world: &World) -> bool {
-        let rollback = world.desired.rollback == RollbackPolicy::Reopen && self.rolling_back;
+        let rollback = world
+            .desired
+            .whole()
+            .is_some_and(|spec| spec.rollback == RollbackPolicy::Reopen)
+            && self.rolling_back;
         !world.seen.object.deleting
             && !world.desired.observe_only
             && (world.desired.public_access == PublicAccess::Enabled || emergency(world) || rollback)
@@ -199,7 +204,7 @@ impl Witness {
         for wanted in &after.seen.object.status.approvals_wanted {
             self.asked.insert(wanted.digest.clone(), all_needs(before));
         }
-        for network in &after.desired.client_networks {
+        for network in after.desired.client_networks() {
             let point = &network.vantage_point;
             let honest = !after.silent.contains(point) && !after.liars.contains_key(point);
             let probe = after.seen.cluster.probes.get(point).and_then(Fact::seen);
@@ -220,7 +225,8 @@ impl Witness {
         let count = |world: &World| world.seen.object.status.rollback.as_ref().map_or(0, |r| r.count);
         if count(after) > count(before) {
             let number = self.round.map(|(number, _)| number);
-            let needed = i32::try_from(before.desired.verification.consecutive_successes).unwrap();
+            let needed =
+                i32::try_from(before.desired.spec.as_ref().unwrap().verification.consecutive_successes).unwrap();
             let probes = before.seen.cluster.probes.values().filter_map(Fact::seen);
             let statuses = probes
                 .filter_map(|p| p.status.as_ref())
@@ -229,7 +235,13 @@ impl Witness {
                 .into_iter()
                 .any(|s| s.results.iter().any(|r| r.failures >= needed));
             let said = plan.findings.iter().any(|f| f.reason == FindingReason::RolledBack);
-            if !(lost && said && before.desired.rollback == RollbackPolicy::Reopen) {
+            if !(lost
+                && said
+                && before
+                    .desired
+                    .whole()
+                    .is_some_and(|spec| spec.rollback == RollbackPolicy::Reopen))
+            {
                 self.object(format!("{}: a rollback nobody confirmed\n{}", before.now, render(plan)));
             }
             self.rolling_back = true;
@@ -262,7 +274,9 @@ impl Witness {
             Action::Cluster(_) => None,
         });
         let ours = |id: &ArmId| {
-            let target = *id == desired.registry || azure.targets.contains(id) || desired.sharing.contains(id);
+            let target = *id == desired.registry
+                || azure.targets.contains(id)
+                || desired.whole().is_some_and(|spec| spec.sharing.contains(id));
             let endpoint = |id: &ArmId| {
                 let seen = azure.endpoints.get(id);
                 let free = seen.is_none_or(Fact::is_absent);
@@ -272,7 +286,12 @@ impl Witness {
                     .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner));
                 free || marked || (unmarked && self.ours.contains(id))
             };
-            let zone = |id: &ArmId| desired.endpoints.iter().any(|p| p.dns.zones.values().any(|z| z == id));
+            let zone = |id: &ArmId| {
+                desired
+                    .endpoints()
+                    .iter()
+                    .any(|p| p.dns.zones.values().any(|z| z == id))
+            };
             match id.kind().as_str() {
                 "microsoft.network/privateendpoints" => endpoint(id),
                 "microsoft.network/privateendpoints/privatednszonegroups" => {
@@ -290,7 +309,7 @@ impl Witness {
 }
 
 fn all_needs(world: &World) -> Vec<Needs> {
-    let networks = world.desired.client_networks.iter();
+    let networks = world.desired.client_networks().iter();
     networks
         .map(|n| {
             world

@@ -227,8 +227,14 @@ fn what_a_grant_demands_holds_and_is_told_where_the_spec_says_less() {
     );
     // One that demands nothing covers the same: it takes nothing away from what the other demands.
     world.regrant(Some(Grants::new(vec![everything(&world.object), strict])));
-    assert_eq!(world.desired.verification.dns_settle, Duration::from_secs(3600));
-    assert_eq!(world.desired.verification.consecutive_successes, 3);
+    assert_eq!(
+        world.desired.spec.as_ref().unwrap().verification.dns_settle,
+        Duration::from_secs(3600)
+    );
+    assert_eq!(
+        world.desired.spec.as_ref().unwrap().verification.consecutive_successes,
+        3
+    );
     let (plan, _) = world.until("AwaitingApproval", 60);
     let told = plan
         .findings
@@ -462,7 +468,7 @@ fn sharing_and_shared_accounts_take_grants_of_their_own() {
                 reason: "they know".into(),
             }];
         });
-        assert!(world.desired.is_valid());
+        assert!(world.desired.is_whole());
         world.regrant(Some(everything_but(&world.object, &[Purpose::Account(taken)])));
         let wrong = world.desired.what_is_wrong().unwrap();
         assert!(wrong.starts_with(&format!("{path}: ")), "{wrong}");

@@ -396,7 +396,7 @@ fn nothing_of_an_endpoint_is_removed_without_the_right_to_delete_all_of_it() {
         world.delete();
         let told = ends(&mut world);
         assert_eq!(whole_and_half(&world), (3, 0), "{missing}: {:#?}", world.journal);
-        let group = &world.desired.endpoints[0].resource_group;
+        let group = &world.desired.endpoints()[0].resource_group;
         let says = |m: &String| {
             m.contains(&format!("--scope {group} (lacks {missing})")) && m.contains("az role assignment create")
         };
@@ -485,7 +485,7 @@ fn an_endpoint_stays_while_the_one_that_takes_its_place_cannot_be_made() {
 fn an_endpoint_that_finds_no_room_beside_the_one_it_replaces_says_how_to_make_some() {
     let mut world = open();
     let former = world.seen.azure.endpoints.keys().next().unwrap().clone();
-    let subnet = world.desired.endpoints[0].subnet.clone();
+    let subnet = world.desired.endpoints()[0].subnet.clone();
     world.respec(|o| {
         o.spec.endpoints[0].resource_group_resource_id = Some(format!("{SUB}/resourceGroups/net-other"));
     });

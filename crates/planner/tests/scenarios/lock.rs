@@ -369,7 +369,7 @@ fn an_existing_hub_zone_is_used_and_adopted() {
             container_registry: zone("privatelink.azurecr.io"),
         });
     });
-    for zone in world.desired.endpoints[0].dns.zones.values() {
+    for zone in world.desired.endpoints()[0].dns.zones.values() {
         let link = LinkSeen {
             tags: Default::default(),
             id: zone.child("virtualNetworkLinks", "theirs"),

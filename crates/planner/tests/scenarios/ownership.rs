@@ -161,7 +161,7 @@ fn what_only_carries_our_tag_is_never_written_or_deleted_and_said() {
         for name in ["copied", &format!("copied-{ours}"), &format!("{ours}-2")] {
             let (id, mut copy) = copy_of(&world, name);
             if name.ends_with("-2") {
-                copy.subnet = Some(world.desired.endpoints[0].subnet.clone());
+                copy.subnet = Some(world.desired.endpoints()[0].subnet.clone());
             }
             world.seen.azure.endpoints.insert(id, Fact::Seen(copy));
         }
@@ -450,7 +450,7 @@ fn an_endpoint_that_leads_to_another_registry_is_left_alone_though_it_carries_ou
     world.respec(|o| o.spec.public_access.desired = sreg_api::registry::PublicAccess::Enabled);
     world.settle(60);
     let theirs = storage("theirstore");
-    let place = world.desired.endpoints[0].clone();
+    let place = world.desired.endpoints()[0].clone();
     let name = naming::endpoint_name(&theirs, &place.subnet, EndpointGroup::Blob);
     let id: ArmId = format!(
         "{}/providers/Microsoft.Network/privateEndpoints/{name}",

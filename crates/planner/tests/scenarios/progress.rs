@@ -288,7 +288,7 @@ fn a_window_that_opens_is_not_slept_over_because_something_failed() {
     world.suffer(scramble::Blow::Retag);
     let (plan, report) = world.visit();
     assert!(report.requeue <= plan.due, "{:?} {:?}", report.requeue, plan.due);
-    assert!(report.requeue <= world.desired.drift_interval);
+    assert!(report.requeue <= world.desired.spec.as_ref().unwrap().drift_interval);
 }
 
 #[test]

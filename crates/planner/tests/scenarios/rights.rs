@@ -31,7 +31,7 @@ fn rights_that_are_missing_anywhere_are_told_at_once_and_nothing_is_built_before
     for action in MISSING {
         assert!(wait.message.contains(action), "{}", wait.message);
     }
-    for scope in [&world.desired.endpoints[0].subnet, &id(MANAGED)] {
+    for scope in [&world.desired.endpoints()[0].subnet, &id(MANAGED)] {
         let command = format!(
             "az role assignment create --assignee-object-id operator --assignee-principal-type ServicePrincipal --role \"Secure Registry Operator: {}\" --scope {scope}",
             if scope.kind() == "resourcegroups" {
@@ -97,7 +97,7 @@ fn a_right_that_is_lost_while_locked_holds_up_no_repair() {
 fn rights_that_cannot_be_looked_at_are_told_and_hold_nothing_up() {
     let mut world = World::everyday();
     world.allowed_all_but(&[]);
-    let group = world.desired.endpoints[0].resource_group.clone();
+    let group = world.desired.endpoints()[0].resource_group.clone();
     world
         .seen
         .azure

@@ -194,7 +194,7 @@ fn retryable_codes_inside_an_operation_are_tried_again_and_others_hold_for_a_whi
             .map(|(id, _)| id.clone())
             .unwrap();
         // Everything but this one is there already.
-        let place = world.desired.endpoints[0].clone();
+        let place = world.desired.endpoints()[0].clone();
         for (group, target) in world.groups() {
             let other = world.endpoint_id(&place, group, &target);
             if other != id {

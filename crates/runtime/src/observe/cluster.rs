@@ -43,7 +43,7 @@ pub(crate) const SNAPSHOT_KEY: &str = "snapshot.json";
 /// Reads everything at once.
 pub(super) async fn observe(context: &Context, object: &ObjectRef, desired: &Desired) -> ClusterSeen {
     let named: BTreeSet<String> = desired
-        .client_networks
+        .client_networks()
         .iter()
         .map(|network| network.vantage_point.clone())
         .collect();

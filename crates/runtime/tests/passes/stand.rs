@@ -308,7 +308,7 @@ impl Stand {
     pub async fn look(&self, context: &Context) -> (ObjectRef, Desired, Seen, Plan) {
         let now = read_object(&self.api.client(), NAMESPACE, NAME).await.unwrap().unwrap();
         let desired = validate(&now.object, &context.settings.plan, &grants()).unwrap();
-        assert_eq!((&now.unparsed, desired.violations.as_slice()), (&None, [].as_slice()));
+        assert_eq!((&now.unparsed, desired.what_is_wrong()), (&None, None));
         let seen = observe(context, &now.reference, now.seen.clone(), &desired).await;
         let plan = plan(&desired, &seen, seen.at);
         let broken = lint(&desired, &seen, &plan);

@@ -36,7 +36,7 @@ pub(in crate::eyes) async fn zone_groups(
     seen: &BTreeMap<ArmId, Fact<EndpointSeen>>,
     networks: &BTreeMap<ArmId, Fact<VirtualNetworkSeen>>,
 ) -> BTreeMap<ArmId, Fact<Vec<ZoneGroupPolicy>>> {
-    let places = desired.endpoints.iter().filter(|p| p.dns.mode == DnsMode::Policy);
+    let places = desired.endpoints().iter().filter(|p| p.dns.mode == DnsMode::Policy);
     let without: Vec<(&EndpointPlace, Vec<Endpoint>)> = places
         .map(|place| (place, without_group(place, desired, wanted, seen)))
         .filter(|(_, endpoints)| !endpoints.is_empty())
