@@ -1,10 +1,11 @@
 //! Alerts and dashboards ask for metrics that exist, and each alert has a section in the guide.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 use sreg_api::conditions::State;
-use sreg_runtime::metrics::Metrics;
+use sreg_runtime::metrics::{Metrics, PassResult};
 
 use crate::{chart, repository};
 
@@ -13,6 +14,7 @@ fn series() -> BTreeSet<String> {
     let scraped = Metrics::new();
     // A family is told of from its first series on.
     scraped.step("close", "done");
+    scraped.pass("secureregistries", PassResult::Settled, Duration::from_secs(1));
     let mut names = BTreeSet::new();
     for line in scraped.encode().lines() {
         let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else {

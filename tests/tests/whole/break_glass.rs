@@ -237,7 +237,7 @@ async fn a_break_glass_opens_outlives_its_operator_is_cut_at_the_longest_time_an
         .plane
         .admin_kubectl(&["get", "breakglass", "-n", NAMESPACE])
         .await?;
-    for word in ["REGISTRY", "REQUESTED BY", "PHASE", "UNTIL", "Spent", "Pending"] {
+    for word in ["REGISTRY", "REQUESTED BY", "PHASE", "UNTIL", "Spent", "Expired"] {
         ensure!(text.contains(word), "`kubectl get breakglass` lacks {word}:\n{text}");
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sreg_api::names::CLAIM_TAG;
 use sreg_api::registry::{LockdownGate, PublicAccess, RollbackPolicy};
+use sreg_domain::desired::Spec;
 use sreg_domain::{Action, ArmId, AzureAction, EndpointGroup, Fact};
 
 use super::state::{State, TICK};
@@ -226,11 +227,14 @@ pub(crate) fn why_not_close(state: &State, operator: usize) -> Option<String> {
     if break_glass(world) {
         return Some("a break-glass is in force".into());
     }
+    let Some(spec) = world.desired.whole() else {
+        return Some("nothing of a broken object is carried out".into());
+    };
     let ghost = &state.ghost;
     let Some((number, age)) = ghost.rounds[operator] else {
         return Some("this process opened no round".into());
     };
-    if TICK * u32::from(age) > world.desired.spec.as_ref().unwrap().verification.max_age {
+    if TICK * u32::from(age) > spec.verification.max_age {
         return Some("the round is too old".into());
     }
     let subject = subject(world);
@@ -240,16 +244,10 @@ pub(crate) fn why_not_close(state: &State, operator: usize) -> Option<String> {
             ghost.measured
         ));
     }
-    if TICK * u32::from(ghost.since_names) < world.desired.spec.as_ref().unwrap().verification.dns_settle {
+    if TICK * u32::from(ghost.since_names) < spec.verification.dns_settle {
         return Some("names changed by a write of ours within dnsSettle".into());
     }
-    let gated = world
-        .desired
-        .spec
-        .as_ref()
-        .unwrap()
-        .gates
-        .contains(&LockdownGate::Approval);
+    let gated = spec.gates.contains(&LockdownGate::Approval);
     if gated && ghost.approved != Some(approvable(world)) {
         return Some("these paths are not approved".into());
     }
@@ -265,35 +263,39 @@ pub(crate) fn permission(state: &State) -> Permission {
         Permission::Spec
     } else if break_glass(world) {
         Permission::BreakGlass
-    } else if world.desired.spec.as_ref().unwrap().rollback == RollbackPolicy::Reopen && state.ghost.rolling_back {
+    } else if world.desired.whole().is_some_and(reopens) && state.ghost.rolling_back {
         Permission::Rollback
     } else {
         Permission::Nothing
     }
 }
 
+fn reopens(spec: &Spec) -> bool {
+    spec.rollback == RollbackPolicy::Reopen
+}
+
 /// How long one agent alone has to say that a path is lost.
-fn pause_of_one(world: &World) -> Duration {
-    let verification = &world.desired.spec.as_ref().unwrap().verification;
+fn pause_of_one(spec: &Spec) -> Duration {
+    let verification = &spec.verification;
     let confirming = verification.interval * (verification.consecutive_successes - 1);
     let rounds_left = (verification.max_age - confirming) / 2;
-    rounds_left
-        .min(world.desired.spec.as_ref().unwrap().grace_period / 3)
-        .min(Duration::from_secs(300))
+    rounds_left.min(spec.grace_period / 3).min(Duration::from_secs(300))
 }
 
 /// A path was really reported lost, in a round that this process opened after a lock that is young enough.
 pub(crate) fn confirmed(state: &State, operator: usize) -> bool {
     let (world, ghost) = (&state.world, &state.ghost);
-    let chosen = world.desired.spec.as_ref().unwrap().rollback == RollbackPolicy::Reopen && !world.seen.object.deleting;
+    let Some(spec) = world.desired.whole() else {
+        return false;
+    };
+    let chosen = reopens(spec) && !world.seen.object.deleting;
     match (ghost.locked, ghost.rounds[operator]) {
         (Some(locked), Some((number, age))) => {
             let lasted = state.operators[operator].memory.lost_for.unwrap_or_default();
-            let within =
-                (TICK * u32::from(locked)).saturating_sub(lasted) <= world.desired.spec.as_ref().unwrap().grace_period;
+            let within = (TICK * u32::from(locked)).saturating_sub(lasted) <= spec.grace_period;
             let told = match ghost.failed.iter().filter(|round| **round == Some(number)).count() {
                 0 => false,
-                1 => lasted >= pause_of_one(world),
+                1 => lasted >= pause_of_one(spec),
                 _ => true,
             };
             chosen && within && age < locked && told

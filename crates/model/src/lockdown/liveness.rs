@@ -168,14 +168,8 @@ impl Lockdown {
 
     /// The approver approves what the operator asks for, if anything.
     pub(crate) fn approve(&self, state: &mut State) {
-        let asked = state
-            .world
-            .desired
-            .spec
-            .as_ref()
-            .unwrap()
-            .gates
-            .contains(&LockdownGate::Approval);
+        let spec = state.world.desired.whole();
+        let asked = spec.is_some_and(|spec| spec.gates.contains(&LockdownGate::Approval));
         if !asked || self.flaw == Flaw::NobodyApproves {
             return;
         }

@@ -272,13 +272,12 @@ impl fmt::Debug for State {
 
 /// Ages beyond this are not told apart: one tick longer than any duration that they are compared with.
 pub(crate) fn old(world: &World) -> u32 {
-    let verification = &world.desired.spec.as_ref().unwrap().verification;
-    let longest = [
-        verification.max_age,
-        verification.dns_settle,
-        world.desired.spec.as_ref().unwrap().grace_period,
-        TICK,
-    ];
+    // A broken object has no durations, and is compared with its own once it is whole again.
+    let Some(spec) = world.desired.whole() else {
+        return FLOOR.unsigned_abs();
+    };
+    let verification = &spec.verification;
+    let longest = [verification.max_age, verification.dns_settle, spec.grace_period, TICK];
     let longest = longest.into_iter().max().unwrap_or(TICK);
     u32::try_from(longest.as_secs() / TICK.as_secs()).unwrap() + 1
 }

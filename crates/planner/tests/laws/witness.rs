@@ -225,8 +225,12 @@ impl Witness {
         let count = |world: &World| world.seen.object.status.rollback.as_ref().map_or(0, |r| r.count);
         if count(after) > count(before) {
             let number = self.round.map(|(number, _)| number);
-            let needed =
-                i32::try_from(before.desired.spec.as_ref().unwrap().verification.consecutive_successes).unwrap();
+            // Of a broken object nobody knows how many it asks for: at least one failure was reported all the same.
+            let needed = before
+                .desired
+                .whole()
+                .map_or(1, |spec| spec.verification.consecutive_successes);
+            let needed = i32::try_from(needed).unwrap();
             let probes = before.seen.cluster.probes.values().filter_map(Fact::seen);
             let statuses = probes
                 .filter_map(|p| p.status.as_ref())
