@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 
+from simulator import shell_lines
+
 AZ = os.environ.get("AZ_PYTHON")
 
 
@@ -17,8 +19,7 @@ class Az:
             "AZURE_CORE_INSTANCE_DISCOVERY": "false",
             "REQUESTS_CA_BUNDLE": ca,
         }
-        command = [os.environ["AZURE_SIM"], "env", "--state-dir", str(state_folder), "--for", "az"]
-        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        lines = shell_lines(state_folder, "az")
         function = 'az() { "$AZ_PYTHON" -m azure.cli "$@" --output none; }\n'
         sign_in = {"AZURE_CLIENT_ID": client, "AZURE_CLIENT_SECRET": secret, "AZ_PYTHON": AZ}
         done = subprocess.run(

@@ -31,6 +31,12 @@ def resource(kind, name, in_group, subscription=PLATFORM):
     return f"{group(in_group, subscription)}/providers/{kind}/{name}"
 
 
+def shell_lines(state_folder, audience):
+    """What `azure-sim env` prints."""
+    command = [os.environ["AZURE_SIM"], "env", "--state-dir", str(state_folder), "--for", audience]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 class Recorder(SansIOHTTPPolicy):
     """Keeps every answer of ARM as it came over the wire, before any model."""
 

@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 
 import pytest
-from simulator import CLIENTS, ML, PLATFORM
+from simulator import CLIENTS, ML, PLATFORM, resource, shell_lines
 
 CUSTODIAN = os.environ.get("CUSTODIAN")
 pytestmark = pytest.mark.skipif(not CUSTODIAN, reason="--with-custodian was not given")
@@ -28,8 +28,7 @@ POLICIES = [
 @pytest.fixture
 def found(azure, tmp_path):
     """Runs all policies on a subscription: of each the names of what it found."""
-    command = [os.environ["AZURE_SIM"], "env", "--state-dir", azure.folder.name, "--for", "public-cloud"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = shell_lines(azure.folder.name, "public-cloud")
     policies = tmp_path / "policies.json"
     policies.write_text(json.dumps({"policies": POLICIES}))
 
@@ -57,7 +56,7 @@ def test_it_finds_exactly_what_is_open(azure, found):
     assert (here["storage"], here["images"]) == (["sandboxdata"], ["sandboximages"])
     assert here["storage-by-rules"] == ["sandboxdata"]
     assert here["networks"] == ["hub", "sandbox", "spoke"] and here["groups"] == ["dns", "network", "sandbox", "us"]
-    account = f"/subscriptions/{PLATFORM}/resourceGroups/sandbox/providers/Microsoft.Storage/storageAccounts/sandboxdata"
+    account = resource("Microsoft.Storage/storageAccounts", "sandboxdata", "sandbox")
     closed = {"publicNetworkAccess": "Disabled", "networkAcls": {"defaultAction": "Deny"}}
     assert azure.arm("PATCH", account, "2025-01-01", {"properties": closed})[0] == 200
     after = found(PLATFORM)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from simulator import CLIENTS, ML, PLATFORM
+from simulator import CLIENTS, ML, PLATFORM, shell_lines
 
 SIGN_IN = {"AZURE_CLIENT_ID": CLIENTS["owner"], "AZURE_CLIENT_SECRET": "owner-secret-of-no-worth"}
 
@@ -27,14 +27,9 @@ print(*sorted(s.subscription_id for s in client.subscriptions.list()))
 """
 
 
-def printed(azure, audience):
-    command = [os.environ["AZURE_SIM"], "env", "--state-dir", azure.folder.name, "--for", audience]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 @pytest.mark.parametrize("audience, program", [("sdk", SDK), ("public-cloud", PUBLIC)])
 def test_clients_that_start_where_its_lines_were_evaluated_find_the_world(azure, audience, program):
-    script = printed(azure, audience) + 'exec "$PYTHON" -c "$PROGRAM"'
+    script = shell_lines(azure.folder.name, audience) + 'exec "$PYTHON" -c "$PROGRAM"'
     environment = {"PATH": os.environ["PATH"], "PYTHON": sys.executable, "PROGRAM": program, **SIGN_IN}
     done = subprocess.run(["bash", "-euc", script], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -242,8 +242,8 @@ ACCOUNT = "Microsoft.Storage/storageAccounts"
 TAGLESS = {"allOf": [{"field": "type", "equals": ACCOUNT}, {"field": "tags['owner']", "exists": "false"}]}
 
 
-def rule(effect, condition=None, **details):
-    then = {"effect": effect, **({"details": details["details"]} if "details" in details else {})}
+def rule(effect, condition=None, **more):
+    then = {"effect": effect, **more}
     condition = condition or {"field": "type", "equals": ACCOUNT}
     return {"properties": {"policyType": "Custom", "mode": "All", "policyRule": {"if": condition, "then": then}}}
 

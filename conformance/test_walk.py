@@ -58,6 +58,8 @@ class World:
         exports = [line.removeprefix("export ") for line in environment.read_text().splitlines()]
         self.environment = dict(line.split("=", 1) for line in exports)
         self.environment["PATH"] = self.environment["PATH"].replace("$PATH", os.environ["PATH"])
+        # kubectl keeps what it discovers below it.
+        self.environment["HOME"] = str(self.folder)
         told = json.loads((self.folder / "azure-sim.json").read_text())
         self.arm, self.ca = told["armEndpoint"], told["caFile"]
 

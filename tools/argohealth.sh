@@ -12,5 +12,4 @@ module=$here/argohealth
 root=${XDG_CACHE_HOME:-$HOME/.cache}/secure-registry-operator/argohealth
 . "$here/go-build.sh"
 
-hash=$(cat "$module/go.mod" "$module/go.sum" "$module/main.go" | sha256sum | cut -c1-12)
-provide_go_program "${1:---print}" argohealth "$root/$hash/argohealth" . -trimpath -ldflags '-s -w'
+provide_own_program "${1:---print}" argohealth

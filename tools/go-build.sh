@@ -142,3 +142,10 @@ provide_go_program() { # <--print | --locate> <name> <path> <package> <flags…>
   esac
   printf '%s\n' "$path"
 }
+
+# The same for a program of ours: the module is one file, and is built anew when that changes.
+provide_own_program() { # <--print | --locate> <name>
+  local hash
+  hash=$(cat "$module/go.mod" "$module/go.sum" "$module/main.go" | sha256sum | cut -c1-12)
+  provide_go_program "$1" "$2" "$root/$hash/$2" . -trimpath -ldflags '-s -w'
+}

@@ -9,15 +9,18 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 /// Whose configuration is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Audience {
-    /// `az`: a cloud of its own, registered by endpoint discovery.
+    // A cloud of its own, registered by endpoint discovery.
+    /// The Azure command line.
     Az,
-    /// The SDKs of Azure: variables that `EnvironmentCredential` and its kin read.
+    // Variables that `EnvironmentCredential` and its kin read.
+    /// Azure's SDKs.
     Sdk,
     /// Terraform's azurerm and azapi.
     Terraform,
-    /// Tools that know the public cloud's own addresses only: a proxy that leads from there.
+    // A proxy that leads from there.
+    /// Tools that know the public cloud's own addresses only.
     PublicCloud,
 }
 

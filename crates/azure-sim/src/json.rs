@@ -22,6 +22,11 @@ pub(crate) fn flag(body: &Value, pointer: &str) -> bool {
     body.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
 }
 
+/// The value at a path of object keys.
+pub(crate) fn get<'a>(body: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(body, |at, name| at.get(name))
+}
+
 /// Sets a value at a path of object keys, making the objects on the way. Anything in the way that is no object is replaced.
 pub(crate) fn set(body: &mut Value, path: &[&str], value: Value) {
     let Some((first, rest)) = path.split_first() else {

@@ -39,20 +39,8 @@ enum Command {
         state_dir: PathBuf,
         /// Whose configuration.
         #[arg(long, value_enum)]
-        r#for: Client,
+        r#for: Audience,
     },
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Client {
-    /// The Azure command line.
-    Az,
-    /// Azure's SDKs.
-    Sdk,
-    /// Terraform's azurerm and azapi.
-    Terraform,
-    /// Tools that know the public cloud's own addresses only.
-    PublicCloud,
 }
 
 #[tokio::main]
@@ -71,13 +59,7 @@ async fn main() -> anyhow::Result<()> {
             state_dir,
         } => (seed, listen, state_dir),
         Command::Env { state_dir, r#for } => {
-            let audience = match r#for {
-                Client::Az => Audience::Az,
-                Client::Sdk => Audience::Sdk,
-                Client::Terraform => Audience::Terraform,
-                Client::PublicCloud => Audience::PublicCloud,
-            };
-            let lines = azure_sim::environment::shell_lines(&state_dir, audience)?;
+            let lines = azure_sim::environment::shell_lines(&state_dir, r#for)?;
             return std::io::stdout().write_all(lines.as_bytes()).context("print");
         }
     };

@@ -1,6 +1,5 @@
 //! As whom Azure is asked: as whoever is logged in to the Azure CLI, unless the environment holds an identity, as pipelines have it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use sreg_azure::{AzureClient, AzureSettings, connect};
 use sreg_domain::Cloud;
-use sreg_settings::{AzureArgs, CLIENT_SECRET_VARIABLE, CloudArgs, Credential, SettingsError};
-use url::Url;
+use sreg_settings::{CLIENT_SECRET_VARIABLE, ConnectionArgs, Credential, SettingsError};
 
 /// Which Azure, and as whom.
 #[derive(Debug, Clone, Args)]
@@ -18,28 +16,13 @@ pub struct AccountArgs {
     /// Tenant that tokens are asked of. Default: that of the Azure CLI's login
     #[arg(long, value_name = "GUID", env = "AZURE_TENANT_ID")]
     pub azure_tenant_id: Option<String>,
-    /// Application (client) id; for managed-identity: of a user-assigned identity
-    #[arg(long, value_name = "GUID", env = "AZURE_CLIENT_ID")]
-    pub azure_client_id: Option<String>,
     /// How to prove who you are. Default: workload-identity where the environment names a client id and a federated token, client-secret
     /// where it names a client id and AZURE_CLIENT_SECRET, else azure-cli
     #[arg(long, value_enum, value_name = "KIND", env = "SREG_AZURE_CREDENTIAL")]
     pub azure_credential: Option<Credential>,
-    /// Federated token of workload-identity
-    #[arg(long, value_name = "FILE", env = "AZURE_FEDERATED_TOKEN_FILE")]
-    pub azure_federated_token_file: Option<PathBuf>,
-    /// File that holds the secret of client-secret
-    #[arg(long, value_name = "FILE", env = "SREG_AZURE_CLIENT_SECRET_FILE")]
-    pub azure_client_secret_file: Option<PathBuf>,
-    /// Which cloud.
+    /// The rest.
     #[command(flatten)]
-    pub cloud: CloudArgs,
-    /// Authority that issues tokens. Default: the cloud's
-    #[arg(long, value_name = "URL", env = "AZURE_AUTHORITY_HOST")]
-    pub azure_authority_host: Option<Url>,
-    /// Certificate authorities (PEM) to trust instead of the system's when talking to Azure
-    #[arg(long, value_name = "FILE", env = "SREG_AZURE_CA_FILE")]
-    pub azure_ca_file: Option<PathBuf>,
+    pub connection: ConnectionArgs,
 }
 
 /// Longest that a sign-in may take: the Azure CLI is a slow program.
@@ -63,11 +46,14 @@ impl AccountArgs {
 
     /// What the environment holds, unless somebody chose.
     fn credential(&self, has_secret: bool) -> Credential {
-        let has_client = self.azure_client_id.is_some();
+        let connection = &self.connection;
+        let has_client = connection.azure_client_id.is_some();
         match self.azure_credential {
             Some(chosen) => chosen,
-            None if has_client && self.azure_federated_token_file.is_some() => Credential::WorkloadIdentity,
-            None if has_client && (has_secret || self.azure_client_secret_file.is_some()) => Credential::ClientSecret,
+            None if has_client && connection.azure_federated_token_file.is_some() => Credential::WorkloadIdentity,
+            None if has_client && (has_secret || connection.azure_client_secret_file.is_some()) => {
+                Credential::ClientSecret
+            }
             None => Credential::AzureCli,
         }
     }
@@ -89,17 +75,8 @@ impl AccountArgs {
                 missing: "--azure-tenant-id or AZURE_TENANT_ID",
             });
         }
-        let account = AzureArgs {
-            azure_tenant_id: self.azure_tenant_id.clone().unwrap_or_default(),
-            azure_client_id: self.azure_client_id.clone(),
-            azure_credential: credential,
-            azure_federated_token_file: self.azure_federated_token_file.clone(),
-            azure_client_secret_file: self.azure_client_secret_file.clone(),
-            cloud: self.cloud.clone(),
-            azure_authority_host: self.azure_authority_host.clone(),
-            azure_ca_file: self.azure_ca_file.clone(),
-        };
-        account.settings(cloud, secret)
+        let tenant = self.azure_tenant_id.as_deref().unwrap_or_default();
+        self.connection.settings(cloud, tenant, credential, secret)
     }
 
     fn what_next(&self, credential: Credential) -> String {

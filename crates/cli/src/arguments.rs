@@ -55,16 +55,24 @@ pub enum Command {
     Manual(ManualFlags),
 }
 
-/// Ends the help.
-const EXIT_STATUS: &str = "\
+/// What the exit status of a plan says.
+macro_rules! exit_status {
+    () => {
+        "\
 Exit status:
   0    nothing to do
   1    an error, or the plan is not whole: something could not be read, or somebody has to act first
   2    there is something to do
-  130  ended by Ctrl-C";
+  130  ended by Ctrl-C"
+    };
+}
+
+/// Ends the help.
+const EXIT_STATUS: &str = exit_status!();
 
 /// Ends the help of `plan`.
-const PLAN_EXAMPLES: &str = "\
+const PLAN_EXAMPLES: &str = concat!(
+    "\
 Examples:
   # Before a pull request is merged: what will it do to Azure? Standard output is markdown.
   sreg plan -f registries/ -o markdown
@@ -75,11 +83,9 @@ Examples:
   # In a pipeline: go on only if nothing changes.
   sreg plan -f registries/ -o json > plan.json
 
-Exit status:
-  0    nothing to do
-  1    an error, or the plan is not whole: something could not be read, or somebody has to act first
-  2    there is something to do
-  130  ended by Ctrl-C";
+",
+    exit_status!()
+);
 
 /// Ends the help of `verify`.
 const VERIFY_STATUS: &str = "\

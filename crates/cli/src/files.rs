@@ -48,6 +48,18 @@ pub(crate) async fn prospects(typed: &FromFiles, cloud: &Arc<Cloud>) -> Result<V
     Ok(prospects)
 }
 
+/// What every command but `plan` begins with: the object's name, and what will come of it.
+///
+/// # Errors
+/// It does not say which registry it is about.
+pub(crate) fn known((declared, prospect): Prospective) -> Result<(String, Prospect)> {
+    let name = called(&declared);
+    match prospect {
+        Ok(prospect) => Ok((name, prospect)),
+        Err(_) => bail!("{name} does not say which registry it is about: sreg plan tells what to write"),
+    }
+}
+
 /// Azure throttles, and answers late: it is looked at again for what may pass, the pauses growing, as long as there is time.
 async fn until_read(client: &AzureClient, documents: &Documents, wanted: Desired, timeout: Duration) -> Prospect {
     let end = Instant::now() + timeout;

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use sreg_planner::{DnsTexts, dns_texts};
 
 use crate::arguments::{Form, HostsFlags};
-use crate::files::{called, prospects};
+use crate::files::{known, prospects};
 use crate::{Ended, print};
 
 /// Prints them for every object that was asked for.
@@ -14,13 +14,10 @@ use crate::{Ended, print};
 /// # Errors
 /// As for `plan`; or no endpoint has its names and addresses yet.
 pub(crate) async fn hosts(typed: &HostsFlags) -> Result<Ended> {
-    let cloud = typed.from.account.cloud.cloud()?;
+    let cloud = typed.from.account.connection.cloud.cloud()?;
     let mut text = String::new();
-    for (declared, prospect) in prospects(&typed.from, &cloud).await? {
-        let name = called(&declared);
-        let Ok(prospect) = prospect else {
-            bail!("{name} does not say which registry it is about: sreg plan tells what to write");
-        };
+    for each in prospects(&typed.from, &cloud).await? {
+        let (name, prospect) = known(each)?;
         let mut known = dns_texts(&prospect.desired, &prospect.seen);
         known.retain(|entry, _| typed.endpoint.as_ref().is_none_or(|asked| asked == entry));
         if known.is_empty() {

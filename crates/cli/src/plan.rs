@@ -16,7 +16,7 @@ use crate::{Ended, print};
 /// # Errors
 /// Files cannot be read, an object that was named is not in them, or nobody signs in to Azure.
 pub(crate) async fn plan(typed: &PlanFlags) -> Result<Ended> {
-    let cloud = typed.from.account.cloud.cloud()?;
+    let cloud = typed.from.account.connection.cloud.cloud()?;
     let prospects = prospects(&typed.from, &cloud).await?;
     let objects = prospects.iter().map(|(declared, prospect)| match prospect {
         Ok(prospect) => ObjectPlan::new(declared, prospect),

@@ -14,7 +14,7 @@ use sreg_settings::read_if_named;
 use tokio::time::Instant;
 
 use crate::arguments::VerifyFlags;
-use crate::files::{called, prospects};
+use crate::files::{known, prospects};
 use crate::progress::while_waiting;
 use crate::{Ended, print};
 
@@ -26,14 +26,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// As for `plan`; or nobody knows yet what the paths must lead to.
 pub(crate) async fn verify(typed: &VerifyFlags) -> Result<Ended> {
-    let cloud = typed.from.account.cloud.cloud()?;
+    let cloud = typed.from.account.connection.cloud.cloud()?;
     let via = via(typed, &cloud)?;
     let (mut text, mut all_pass) = (String::new(), true);
-    for (declared, prospect) in prospects(&typed.from, &cloud).await? {
-        let name = called(&declared);
-        let Ok(prospect) = prospect else {
-            bail!("{name} does not say which registry it is about: sreg plan tells what to write");
-        };
+    for each in prospects(&typed.from, &cloud).await? {
+        let (name, prospect) = known(each)?;
         let paths = paths(typed, &prospect);
         if paths.is_empty() {
             bail!(

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::action::{Action, AzureAction, ClusterAction, Edit};
 use crate::ids::{ArmId, Location};
-use crate::target::{EndpointGroup, TargetKind, row};
+use crate::target::{EndpointGroup, row};
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,7 +139,7 @@ impl fmt::Display for AzureAction {
                 write!(f, "have the records of private endpoint {} removed", endpoint_of(id))
             }
             AzureAction::Edit { target, id, edit, .. } => {
-                let what = format!("{} {}", kind(*target), id.name());
+                let what = format!("{} {}", row(*target).noun, id.name());
                 match edit {
                     Edit::Close => write!(f, "close public access of {what}"),
                     Edit::Open => write!(f, "open public access of {what}"),
@@ -157,11 +157,6 @@ impl fmt::Display for AzureAction {
 pub fn listed(tags: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
     pairs.join(", ")
-}
-
-/// What a target is called in a sentence.
-fn kind(target: TargetKind) -> &'static str {
-    row(target).noun
 }
 
 fn service(group: EndpointGroup, target: &ArmId) -> String {

@@ -24,6 +24,14 @@ impl<T> Fact<T> {
         }
     }
 
+    /// The value, if seen, to change it.
+    pub fn seen_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Fact::Seen(value) => Some(value),
+            Fact::Absent | Fact::Unknown(_) => None,
+        }
+    }
+
     /// Whether it is known to be missing.
     pub fn is_absent(&self) -> bool {
         matches!(self, Fact::Absent)

@@ -3,13 +3,6 @@
 
 use crate::seen::{EndpointSeen, Fact, Seen, TargetDetails, TargetSeen, ZoneSeen};
 
-fn seen<T>(fact: &mut Fact<T>) -> Option<&mut T> {
-    match fact {
-        Fact::Seen(value) => Some(value),
-        Fact::Absent | Fact::Unknown(_) => None,
-    }
-}
-
 fn sort<T: Ord>(list: &mut Vec<T>) {
     list.sort();
     list.dedup();
@@ -27,32 +20,36 @@ impl Seen {
         let azure = &mut all.azure;
         let targets = azure.targets.iter_mut().map(|(_, fact)| fact);
         let targets = targets.chain(azure.shared_storage.values_mut());
-        targets.filter_map(seen).for_each(target);
-        azure.endpoints.values_mut().filter_map(seen).for_each(endpoint);
-        azure.zones.values_mut().filter_map(seen).for_each(zone);
+        targets.filter_map(Fact::seen_mut).for_each(target);
+        azure
+            .endpoints
+            .values_mut()
+            .filter_map(Fact::seen_mut)
+            .for_each(endpoint);
+        azure.zones.values_mut().filter_map(Fact::seen_mut).for_each(zone);
         azure
             .zone_group_policies
             .values_mut()
-            .filter_map(seen)
+            .filter_map(Fact::seen_mut)
             .for_each(|all| sort_by(all, |p| (p.assignment.clone(), p.covers, p.zone.clone())));
         azure
             .records_by_policy
             .values_mut()
-            .filter_map(seen)
+            .filter_map(Fact::seen_mut)
             .for_each(|records| records.values_mut().for_each(sort));
-        if let Some(zones) = seen(&mut azure.zones_elsewhere) {
+        if let Some(zones) = azure.zones_elsewhere.seen_mut() {
             zones.iter_mut().for_each(zone);
             sort_by(zones, |zone| zone.id.clone());
         }
-        if let Some(hosts) = seen(&mut azure.discovery) {
+        if let Some(hosts) = azure.discovery.seen_mut() {
             sort(hosts);
         }
-        if let Some(obstacles) = seen(&mut azure.reopening_obstacles) {
+        if let Some(obstacles) = azure.reopening_obstacles.seen_mut() {
             sort(obstacles);
         }
-        let locks = azure.locks.values_mut().filter_map(seen);
+        let locks = azure.locks.values_mut().filter_map(Fact::seen_mut);
         locks.for_each(|locks| sort_by(locks, |lock| (lock.id.clone(), lock.level.clone())));
-        if let Some(denials) = seen(&mut azure.deny_assignments) {
+        if let Some(denials) = azure.deny_assignments.seen_mut() {
             sort_by(denials, |denial| format!("{denial:?}"));
         }
         azure.operations.sort_by_key(|o| {
@@ -64,10 +61,10 @@ impl Seen {
             )
         });
         sort(&mut azure.odd);
-        if let Some(approvals) = seen(&mut all.cluster.approvals) {
+        if let Some(approvals) = all.cluster.approvals.seen_mut() {
             sort_by(approvals, |approval| approval.name.clone());
         }
-        if let Some(emergencies) = seen(&mut all.cluster.break_glasses) {
+        if let Some(emergencies) = all.cluster.break_glasses.seen_mut() {
             sort_by(emergencies, |e| (e.created_at, e.name.clone(), e.uid.clone()));
         }
         all
@@ -91,7 +88,7 @@ fn target(target: &mut TargetSeen) {
         TargetDetails::ContainerRegistry(registry) => {
             sort(&mut registry.data_endpoints);
             sort(&mut registry.replicas_in_passing);
-            if let Some(replicas) = seen(&mut registry.replicas) {
+            if let Some(replicas) = registry.replicas.seen_mut() {
                 sort(replicas);
             }
         }
@@ -99,23 +96,25 @@ fn target(target: &mut TargetSeen) {
 }
 
 fn endpoint(endpoint: &mut EndpointSeen) {
-    if let Some(members) = seen(&mut endpoint.members) {
+    if let Some(members) = endpoint.members.seen_mut() {
         members.iter_mut().for_each(|member| sort(&mut member.fqdns));
         sort_by(members, |member| {
             (member.member.clone(), member.address, member.fqdns.clone())
         });
     }
-    if let Some(groups) = seen(&mut endpoint.zone_groups) {
+    if let Some(groups) = endpoint.zone_groups.seen_mut() {
         groups.iter_mut().for_each(|group| sort(&mut group.zones));
         sort_by(groups, |group| group.id.clone());
     }
 }
 
 fn zone(zone: &mut ZoneSeen) {
-    if let Some(links) = seen(&mut zone.links) {
+    if let Some(links) = zone.links.seen_mut() {
         sort_by(links, |link| link.id.clone());
     }
-    for addresses in seen(&mut zone.records)
+    for addresses in zone
+        .records
+        .seen_mut()
         .into_iter()
         .flat_map(|records| records.values_mut())
     {

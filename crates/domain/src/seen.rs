@@ -302,7 +302,7 @@ impl AzureSeen {
 
     /// What only the registry has, where it was seen.
     pub fn registry_details(&self) -> Option<&RegistryDetails> {
-        self.registry().seen()?.registry()
+        self.targets.registry_details()
     }
 
     /// Before anybody has looked.

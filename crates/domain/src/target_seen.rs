@@ -260,6 +260,11 @@ impl Targets {
         registries.next().map_or(unread(TargetKind::Registry), |(_, fact)| fact)
     }
 
+    /// What only the registry has, where it was seen.
+    pub fn registry_details(&self) -> Option<&RegistryDetails> {
+        self.registry().seen()?.registry()
+    }
+
     /// A target; one at which nobody looked is not known.
     pub fn get(&self, id: &ArmId) -> &Fact<TargetSeen> {
         let unread = || unread(kind_of(id).unwrap_or(TargetKind::Registry));
@@ -314,19 +319,13 @@ impl Targets {
 
     /// A target that was seen, to change it.
     pub fn seen_mut(&mut self, id: &ArmId) -> Option<&mut TargetSeen> {
-        match self.0.get_mut(id)? {
-            Fact::Seen(target) => Some(target),
-            Fact::Absent | Fact::Unknown(_) => None,
-        }
+        self.0.get_mut(id)?.seen_mut()
     }
 
     /// Those of one kind that were seen, to change them.
     pub fn seen_of_mut(&mut self, kind: TargetKind) -> impl Iterator<Item = &mut TargetSeen> {
         let of_kind = self.0.iter_mut().filter(move |(id, _)| kind_of(id) == Some(kind));
-        of_kind.filter_map(|(_, fact)| match fact {
-            Fact::Seen(target) => Some(target),
-            Fact::Absent | Fact::Unknown(_) => None,
-        })
+        of_kind.filter_map(|(_, fact)| fact.seen_mut())
     }
 }
 

@@ -72,7 +72,7 @@ fn in_azure(action: &AzureAction, seen: &Seen) -> Vec<FieldChange> {
                 .map(|registry| registry.assigned_identities.clone());
             let old = there.unwrap_or_default();
             let new: Vec<String> = old.iter().cloned().chain([principal.clone()]).collect();
-            different(
+            between(
                 "managedResourceGroupSettings.assignedIdentities",
                 &json!(old),
                 &json!(new),
@@ -105,12 +105,9 @@ fn in_azure(action: &AzureAction, seen: &Seen) -> Vec<FieldChange> {
             tags,
             owner,
         } => match link(seen, id) {
-            Some(there) => different(
+            Some(there) => between(
                 "resolutionPolicy",
-                &there
-                    .resolution_policy
-                    .as_ref()
-                    .map_or(Value::Null, |policy| json!(policy)),
+                &json!(there.resolution_policy),
                 &json!(resolution_policy),
             ),
             None => made(json!({
@@ -118,16 +115,16 @@ fn in_azure(action: &AzureAction, seen: &Seen) -> Vec<FieldChange> {
             })),
         },
         AzureAction::PutZoneGroup { id, zones } => {
-            let old = zone_group(seen, id).map_or(Value::Null, |group| json!(group.zones));
-            different("privateDnsZones", &old, &json!(zones))
+            let old = json!(zone_group(seen, id).map(|group| &group.zones));
+            between("privateDnsZones", &old, &json!(zones))
         }
         AzureAction::DeleteZoneGroup { id } => {
-            let zones = zone_group(seen, id).map_or(Value::Null, |group| json!(group.zones));
-            different("privateDnsZones", &zones, &Value::Null)
+            let zones = json!(zone_group(seen, id).map(|group| &group.zones));
+            between("privateDnsZones", &zones, &Value::Null)
         }
         AzureAction::DeleteEndpoint { id, .. } => {
             let subnet = endpoint(seen, id).and_then(|endpoint| endpoint.subnet.as_ref());
-            different("subnet", &json!(subnet), &Value::Null)
+            between("subnet", &json!(subnet), &Value::Null)
         }
         AzureAction::Edit { target, id, edit, .. } => edited(seen, *target, id, edit),
     }
@@ -147,10 +144,6 @@ fn edited(seen: &Seen, target: TargetKind, id: &ArmId, edit: &Edit) -> Vec<Field
 /// A resource that is not there yet: every field is new.
 fn made(fields: Value) -> Vec<FieldChange> {
     between("", &Value::Null, &fields)
-}
-
-fn different(field: &str, old: &Value, new: &Value) -> Vec<FieldChange> {
-    between(field, old, new)
 }
 
 /// Fields of the second that differ from those of the first: objects field by field, lists as a whole. A field that the second does not

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
 use sreg_domain::grants::Requirements;
 use sreg_domain::{ArmId, Desired, Grant, Grants, Purpose};
-use sreg_planner::{PlanSettings, Violation, grants_serving, validate};
+use sreg_planner::{PlanSettings, Violation, grants_serving, texts, validate};
 
 use crate::documents::{Declared, Documents};
 
@@ -63,14 +62,5 @@ fn assumed(declared: &Declared) -> Grant {
         scopes: Purpose::all().map(|purpose| (purpose, scopes.clone())).collect(),
         vantage_points,
         requires: Ok(Requirements::default()),
-    }
-}
-
-fn texts(value: &Value, found: &mut impl FnMut(&str)) {
-    match value {
-        Value::String(text) => found(text),
-        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-        Value::Object(fields) => fields.values().for_each(|field| texts(field, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -34,6 +34,19 @@ struct Bench {
     settings: PlanSettings,
 }
 
+fn plan_settings(cloud: Arc<Cloud>) -> PlanSettings {
+    PlanSettings {
+        installation: "default".to_owned(),
+        cluster: String::new(),
+        cloud,
+        max_break_glass: Duration::from_secs(3600),
+        floors: Floors {
+            drift_interval: Duration::ZERO,
+            probe_interval: Duration::ZERO,
+        },
+    }
+}
+
 impl Bench {
     async fn new() -> Bench {
         let mut seed = Seed::load(&repository().join("examples/azure/demo.yaml")).unwrap();
@@ -48,16 +61,7 @@ impl Bench {
         Bench {
             azure,
             client: connect(settings).unwrap(),
-            settings: PlanSettings {
-                installation: "default".to_owned(),
-                cluster: String::new(),
-                cloud,
-                max_break_glass: Duration::from_secs(3600),
-                floors: Floors {
-                    drift_interval: Duration::ZERO,
-                    probe_interval: Duration::ZERO,
-                },
-            },
+            settings: plan_settings(cloud),
         }
     }
 
@@ -225,16 +229,7 @@ async fn each_step_tells_field_by_field_what_it_changes() {
 #[test]
 fn the_examples_for_production_are_taken_with_their_grants() {
     let documents = example("production");
-    let settings = PlanSettings {
-        installation: "default".to_owned(),
-        cluster: String::new(),
-        cloud: Arc::new(sreg_domain::BuiltInCloud::AzurePublic.cloud().unwrap()),
-        max_break_glass: Duration::from_secs(3600),
-        floors: Floors {
-            drift_interval: Duration::ZERO,
-            probe_interval: Duration::ZERO,
-        },
-    };
+    let settings = plan_settings(Arc::new(sreg_domain::BuiltInCloud::AzurePublic.cloud().unwrap()));
     let desired = desired(&documents, &documents.registries[0], &settings).unwrap();
     assert!(desired.is_whole(), "{:?}", desired.what_is_wrong());
     assert!(fs::exists(&documents.registries[0].path).unwrap());

@@ -47,7 +47,7 @@ impl Settings {
         let secret = std::env::var(CLIENT_SECRET_VARIABLE).ok();
         let lease = args.leader.lease(&args.serve.operator_namespace, &identity);
         lease.as_ref().map(LeaseSettings::check).transpose()?;
-        let cloud = args.azure.cloud.cloud()?;
+        let cloud = args.azure.connection.cloud.cloud()?;
         let mut controller = args.serve.controller(Arc::clone(&cloud));
         if let Some(lease) = &lease {
             controller.write_deadline = controller.write_deadline.min(lease.longest_write());

@@ -40,6 +40,18 @@ pub fn see_registry(azure: &mut AzureSeen, fact: Fact<TargetSeen>) {
     azure.targets.insert(id(REGISTRY), fact);
 }
 
+/// Azure's answer to a read of the registry where its subscription does not exist, or not for us.
+pub fn no_such_subscription() -> Fact<TargetSeen> {
+    Fact::Unknown(Ignorance {
+        attempt: format!("read {REGISTRY}"),
+        kind: IgnoranceKind::Refused,
+        message: "The subscription could not be found.".into(),
+        code: Some("SubscriptionNotFound".into()),
+        correlation_id: Some("c-1".into()),
+        retry_after: None,
+    })
+}
+
 /// Says of every target of one kind how it is seen.
 pub fn see_all(world: &mut World, kind: TargetKind, fact: Fact<TargetSeen>) {
     let targets = &mut world.seen.azure.targets;

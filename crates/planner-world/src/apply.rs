@@ -456,10 +456,7 @@ impl World {
         let refuses = self.refuses.clone();
         let mut left_out = Vec::new();
         let azure = &mut self.seen.azure;
-        let shared = azure.shared_storage.get_mut(id).map(|fact| match fact {
-            Fact::Seen(account) => Some(account),
-            Fact::Absent | Fact::Unknown(_) => None,
-        });
+        let shared = azure.shared_storage.get_mut(id).map(Fact::seen_mut);
         let Some(seen) = shared.unwrap_or_else(|| azure.targets.seen_mut(id)) else {
             return stale();
         };

@@ -171,10 +171,7 @@ impl World {
     /// The zone group of the endpoint for this group.
     pub fn group_by_policy(&mut self, group: EndpointGroup) -> &mut ZoneGroupSeen {
         let endpoints = self.seen.azure.endpoints.values_mut();
-        let mut seen = endpoints.filter_map(|fact| match fact {
-            Fact::Seen(e) => Some(e),
-            Fact::Absent | Fact::Unknown(_) => None,
-        });
+        let mut seen = endpoints.filter_map(Fact::seen_mut);
         let endpoint = seen.find(|e| e.group_id.as_deref() == Some(group.group_id())).unwrap();
         match &mut endpoint.zone_groups {
             Fact::Seen(groups) => &mut groups[0],

@@ -21,7 +21,7 @@ use sreg_domain::{ClusterAction, Desired, Fact, Purpose, Seen, StepKind, naming}
 use crate::contribution::{Contribution, Next, cluster_step};
 use crate::finalizer;
 use crate::plan::{FindingReason, Wait, WaitReason};
-use crate::view::{View, name_holder, not_known};
+use crate::view::{View, not_known};
 
 /// Plans claim and finalizer.
 pub(crate) fn plan(view: &View<'_>) -> (Contribution, Next) {
@@ -115,7 +115,7 @@ pub(crate) fn take_over_is_granted(view: &View<'_>) -> bool {
 /// Who holds the registry, and how that ends.
 fn held(view: &View<'_>, claim: &Claim, lease: &str) -> String {
     let (name, namespace) = (&view.desired.object.name, &view.desired.object.namespace);
-    let holder = name_holder(claim);
+    let holder = claim.holder.as_str();
     if claim.alive {
         format!(
             "SecureRegistry {holder} owns this Azure registry: delete this object (kubectl delete sreg {name} -n {namespace}). Where it is to go on in the other's place, the other's owner deletes that one first, and an administrator lets namespace {namespace} take over (RegistryGrant, registries with operations: [TakeOver])"

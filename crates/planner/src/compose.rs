@@ -176,13 +176,9 @@ fn what_is_wrong(wrong: &Wrong) -> Contribution {
 
 /// Nobody granted its registry to its namespace: nothing of Azure is read, nothing is written, and what it holds it goes on holding.
 fn ungranted(view: &View<'_>, wrong: &Wrong) -> Plan {
-    let said = what_is_wrong(wrong);
-    let asked_no_more = evidence::ask_no_more(view);
-    let waves = if asked_no_more.is_empty() {
-        Vec::new()
-    } else {
-        vec![asked_no_more]
-    };
+    let mut said = what_is_wrong(wrong);
+    said.probes.extend(evidence::ask_no_more(view));
+    let waves = waves(view, &mut said);
     finish(view, waves, said, &[], Assessment::default())
 }
 

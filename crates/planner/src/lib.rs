@@ -83,7 +83,7 @@ pub use recording::Recording;
 pub use render::render;
 pub use report::{Decided, EventNote, Gauges, Report, ReportInput, report, report_invalid};
 pub use validate::{
-    Floors, FoundGrant, NamesThere, PlanSettings, Violation, grant_violations, grants_serving, validate, what_remains,
-    what_remains_without_grants,
+    Floors, FoundGrant, NamesThere, PlanSettings, Violation, grant_violations, grants_serving, texts, validate,
+    what_remains, what_remains_without_grants,
 };
 pub use view::seen_network;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use floors::Floors;
 pub(crate) use grants::overlapping;
-pub use grants::{FoundGrant, NamesThere, grant_violations, grants_serving};
+pub use grants::{FoundGrant, NamesThere, grant_violations, grants_serving, texts};
 use remains::remains;
 pub use remains::{what_remains, what_remains_without_grants};
 use sreg_api::SecureRegistry;

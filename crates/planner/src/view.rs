@@ -511,8 +511,3 @@ pub(crate) fn seen_digest(seen: &Seen, id: &ArmId) -> Option<Digest> {
 pub fn seen_network(seen: &Seen, id: &ArmId) -> Option<serde_json::Value> {
     seen.azure.targets.get(id).seen().map(|target| target.network.clone())
 }
-
-/// Who holds a claim, for people.
-pub(crate) fn name_holder(claim: &Claim) -> &str {
-    &claim.holder
-}

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::controller::{self, Controller, Passes};
 use crate::grants;
-use crate::requests::{BreakGlasses, ChangeApprovals, Requests};
+use crate::requests::{BreakGlasses, ChangeApprovals, Request, Requests};
 use crate::secure_registry::SecureRegistries;
 
 /// The kinds that controllers watch: readiness waits until the API server serves them. Grants may be missing: then nobody grants anything.
@@ -52,10 +52,10 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) -> Result<(
     let grace = context.settings.shutdown_grace;
     let serving = controller::run(registries, &shutdown);
     let mut telling = JoinSet::new();
-    telling.spawn(again("breakglasses", shutdown.clone(), move |stop| {
+    telling.spawn(again(BreakGlasses::NAME, shutdown.clone(), move |stop| {
         controller::run(Arc::clone(&glasses), stop)
     }));
-    telling.spawn(again("changeapprovals", shutdown.clone(), move |stop| {
+    telling.spawn(again(ChangeApprovals::NAME, shutdown.clone(), move |stop| {
         controller::run(Arc::clone(&approvals), stop)
     }));
     telling.spawn(again("registrygrants", shutdown.clone(), move |stop| {

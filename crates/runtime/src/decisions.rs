@@ -42,10 +42,13 @@ impl Default for Decisions {
 impl Decisions {
     /// A pass over `key` decided this. News only if it is something else than before.
     pub(crate) fn decide(&self, uid: &str, key: &ObjectKey, decision: Decision) {
-        let before = self.lock().insert(uid.to_owned(), decision.clone());
-        if before.as_ref() != Some(&decision) {
-            self.tell(key);
+        let mut all = self.lock();
+        if all.get(uid) == Some(&decision) {
+            return;
         }
+        all.insert(uid.to_owned(), decision);
+        drop(all);
+        self.tell(key);
     }
 
     /// What was decided last. `None`: no pass of this process has looked at it yet.

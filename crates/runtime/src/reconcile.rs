@@ -21,7 +21,7 @@ use crate::desired::resolve_desired;
 use crate::events;
 use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
-use crate::observe::{ObjectNow, observe, read_object};
+use crate::observe::{ObjectNow, observe, read_live};
 use crate::turns::Urgency;
 use crate::writer::StatusOf;
 
@@ -54,9 +54,9 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
                 outcome: &outcome,
                 now: context.clock.now(),
             };
-            let report = report(input);
+            let mut report = report(input);
             // Not waited for: whoever writes the statuses of those that name this object does so by itself.
-            let decision = Decision::Judged(report.decided.clone());
+            let decision = Decision::Judged(std::mem::take(&mut report.decided));
             context.decisions.decide(&object.uid, &key, decision);
             context.memories.attempted(&object.uid, report.attempts.clone());
             context.memories.path_is_lost(&object.uid, plan.assessment.path_is_lost);
@@ -114,10 +114,8 @@ fn refuse_broken(object: &ObjectRef, broken: Vec<LintFinding>) -> Result<(), Pas
 
 /// Reads the object live. `None`: it is gone, and nothing is left to do.
 async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<ObjectNow>, PassError> {
-    let writer = context.writer();
-    let attempt = format!("read SecureRegistry {namespace}/{name}");
-    let read = writer.read(&attempt, read_object(&context.client, namespace, name));
-    read.await.map_err(|failure| PassError::Read(Box::new(failure)))
+    let read = read_live(&context.writer(), namespace, name).await;
+    read.map_err(|failure| PassError::Read(Box::new(failure)))
 }
 
 fn invalid(context: &Context, now: &ObjectNow, violations: &[Violation]) -> Report {

@@ -28,7 +28,7 @@ use crate::controller::{Controller, Kept, Pass, PassError, Passes, Watched};
 use crate::decisions::Decision;
 use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
-use crate::observe::read_object;
+use crate::observe::read_live;
 use crate::watch::digest;
 use crate::writer::StatusOf;
 
@@ -114,11 +114,7 @@ impl<R: Request> Requests<R> {
         (uid, seen): (&str, &R::Seen),
         registry: &ObjectKey,
     ) -> Result<(Option<R::Status>, Option<Timestamp>), PassError> {
-        let (writer, ObjectKey { namespace, name }) = (self.context.writer(), registry);
-        let attempt = format!("read SecureRegistry {namespace}/{name}");
-        let read = writer
-            .read(&attempt, read_object(&writer.client, namespace, name))
-            .await;
+        let read = read_live(&self.context.writer(), &registry.namespace, &registry.name).await;
         let found = read.map_err(|failure| PassError::Read(Box::new(failure)))?;
         let alone = |violation: Option<&str>| {
             let now = self.context.clock.now();

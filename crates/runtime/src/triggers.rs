@@ -234,7 +234,7 @@ fn kind(
         let woken: Vec<Wake> = match event {
             Ok(event) => {
                 let change = known.take(event, |object| {
-                    (object.metadata.clone(), key(object), wakes.note(&context, object))
+                    (object.metadata.uid.clone(), key(object), wakes.note(&context, object))
                 });
                 let uid = |object: &DynamicObject| object.uid().unwrap_or_default();
                 let changed = change.object.filter(|(_, change)| change.is_new);

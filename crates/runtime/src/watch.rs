@@ -157,7 +157,7 @@ pub(crate) fn changes<T: Kept>(
         };
         let change = known.take(event, |object| {
             let note = (ObjectKey::of(object), Arc::clone(&object.kept));
-            (object.metadata.clone(), object.key, Some(note))
+            (object.metadata.uid.clone(), object.key, Some(note))
         });
         for (uid, note) in change.gone {
             if let Some((key, _)) = note {
@@ -240,11 +240,15 @@ pub(crate) struct Difference<N> {
 
 impl<N: Clone + Default> Known<N> {
     /// Takes an event in.
-    pub(crate) fn take<K>(&mut self, event: Event<K>, look: impl FnOnce(&K) -> (ObjectMeta, u64, N)) -> Change<K, N> {
+    pub(crate) fn take<K>(
+        &mut self,
+        event: Event<K>,
+        look: impl FnOnce(&K) -> (Option<String>, u64, N),
+    ) -> Change<K, N> {
         match event {
             Event::Apply(object) | Event::InitApply(object) => {
-                let (meta, key, now) = look(&object);
-                let uid = meta.uid.unwrap_or_default();
+                let (uid, key, now) = look(&object);
+                let uid = uid.unwrap_or_default();
                 self.missing.remove(&uid);
                 let before = self.objects.insert(uid, (key, now.clone()));
                 let is_new = before.as_ref().is_none_or(|(known, _)| *known != key);
@@ -255,8 +259,8 @@ impl<N: Clone + Default> Known<N> {
                 }
             }
             Event::Delete(object) => {
-                let (meta, _, now) = look(&object);
-                let uid = meta.uid.unwrap_or_default();
+                let (uid, _, now) = look(&object);
+                let uid = uid.unwrap_or_default();
                 self.missing.remove(&uid);
                 self.objects.remove(&uid);
                 Change {
@@ -297,7 +301,7 @@ mod tests {
     fn take(known: &mut Known<i64>, event: Event<ObjectMeta>) -> (bool, Vec<(String, i64)>) {
         let look = |meta: &ObjectMeta| {
             (
-                meta.clone(),
+                meta.uid.clone(),
                 digest(meta.generation),
                 meta.generation.unwrap_or_default(),
             )

@@ -160,12 +160,21 @@ pub struct AzureArgs {
     /// Tenant that tokens are asked of
     #[arg(long, value_name = "GUID", env = "AZURE_TENANT_ID")]
     pub azure_tenant_id: String,
-    /// Application (client) id; for managed-identity: of a user-assigned identity
-    #[arg(long, value_name = "GUID", env = "AZURE_CLIENT_ID")]
-    pub azure_client_id: Option<String>,
     /// How to prove our identity. client-secret takes the secret from AZURE_CLIENT_SECRET or --azure-client-secret-file
     #[arg(long, value_enum, value_name = "KIND", env = "SREG_AZURE_CREDENTIAL", default_value_t = Credential::WorkloadIdentity)]
     pub azure_credential: Credential,
+    /// The rest.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Which Azure, and what a credential needs: the same for whatever asks it, whichever tenant and credential are its defaults.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Azure")]
+pub struct ConnectionArgs {
+    /// Application (client) id; for managed-identity: of a user-assigned identity
+    #[arg(long, value_name = "GUID", env = "AZURE_CLIENT_ID")]
+    pub azure_client_id: Option<String>,
     /// Federated token of workload-identity, read anew for each use
     #[arg(long, value_name = "FILE", env = "AZURE_FEDERATED_TOKEN_FILE")]
     pub azure_federated_token_file: Option<PathBuf>,
@@ -197,20 +206,41 @@ pub enum Credential {
 }
 
 impl AzureArgs {
+    /// What the client for Azure is told, see [`ConnectionArgs::settings`].
+    ///
+    /// # Errors
+    /// A file cannot be read, or something that the credential needs is missing.
+    pub fn settings(&self, cloud: Arc<Cloud>, secret: Option<String>) -> Result<AzureSettings, SettingsError> {
+        let AzureArgs {
+            azure_tenant_id,
+            azure_credential,
+            connection,
+        } = self;
+        connection.settings(cloud, azure_tenant_id, *azure_credential, secret)
+    }
+}
+
+impl ConnectionArgs {
     /// What the client for Azure is told. `secret` is the content of [`CLIENT_SECRET_VARIABLE`], which a file that is named
     /// goes before.
     ///
     /// # Errors
     /// A file cannot be read, or something that the credential needs is missing.
-    pub fn settings(&self, cloud: Arc<Cloud>, secret: Option<String>) -> Result<AzureSettings, SettingsError> {
-        let mut settings = AzureSettings::new(cloud, &self.azure_tenant_id, self.credential(secret)?);
+    pub fn settings(
+        &self,
+        cloud: Arc<Cloud>,
+        tenant: &str,
+        credential: Credential,
+        secret: Option<String>,
+    ) -> Result<AzureSettings, SettingsError> {
+        let mut settings = AzureSettings::new(cloud, tenant, self.credential(credential, secret)?);
         settings.authority_host.clone_from(&self.azure_authority_host);
         settings.ca_pem = read_if_named("--azure-ca-file", self.azure_ca_file.as_deref())?;
         settings.client_id.clone_from(&self.azure_client_id);
         Ok(settings)
     }
 
-    fn credential(&self, secret: Option<String>) -> Result<CredentialKind, SettingsError> {
+    fn credential(&self, chosen: Credential, secret: Option<String>) -> Result<CredentialKind, SettingsError> {
         let needs_client_id = |credential| match &self.azure_client_id {
             Some(_) => Ok(()),
             None => Err(SettingsError::Missing {
@@ -218,7 +248,7 @@ impl AzureArgs {
                 missing: "--azure-client-id or AZURE_CLIENT_ID",
             }),
         };
-        match self.azure_credential {
+        match chosen {
             Credential::WorkloadIdentity => {
                 let credential = "workload-identity";
                 needs_client_id(credential)?;

@@ -18,7 +18,7 @@ fn parse(more: &[&str]) -> Result<Everything, clap::Error> {
 
 fn azure(more: &[&str], secret: Option<&str>) -> Result<AzureSettings, SettingsError> {
     let typed = parse(more).unwrap().azure;
-    typed.settings(typed.cloud.cloud()?, secret.map(str::to_owned))
+    typed.settings(typed.connection.cloud.cloud()?, secret.map(str::to_owned))
 }
 
 fn public() -> Arc<Cloud> {

@@ -29,6 +29,7 @@ pub use control_plane::ControlPlane;
 pub use eventually::{Verdict, eventually};
 pub use kstatus::{argo_health, kstatus};
 pub use process::{Process, Program, binary_path};
+pub use programs::assets;
 
 /// Makes ring the process's TLS provider, which kube and reqwest need before their first connection. May be called any
 /// number of times, by any test; [`ControlPlane`] does it by itself.

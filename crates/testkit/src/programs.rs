@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 ///
 /// # Errors
 /// They are not all there; the message says to run `make tools`.
-pub(crate) fn assets() -> Result<PathBuf> {
+pub fn assets() -> Result<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/control-plane.sh");
     let answer = Command::new(&script)
         .arg("--locate")

@@ -1,7 +1,6 @@
 //! Kustomize renders the same objects as the chart: each overlay of `deploy/overlays` has an example of values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -11,14 +10,7 @@ use crate::{chart, documents, key, repository};
 
 /// What `kubectl kustomize` makes of a folder below `deploy`.
 fn kustomize(folder: &str) -> Vec<Value> {
-    let assets = std::env::var("KUBEBUILDER_ASSETS").unwrap_or_else(|_| {
-        let located = Command::new(repository().join("tools/control-plane.sh"))
-            .arg("--locate")
-            .output()
-            .unwrap();
-        String::from_utf8(located.stdout).unwrap().trim().to_owned()
-    });
-    let output = Command::new(Path::new(&assets).join("kubectl"))
+    let output = Command::new(sreg_testkit::assets().unwrap().join("kubectl"))
         .arg("kustomize")
         .arg(repository().join("deploy").join(folder))
         .output()

@@ -44,17 +44,24 @@ fn at<'a>(values: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(values, |value, key| &value[key])
 }
 
+/// Something below it is documented.
+fn has_parts(said: &[(String, String)], path: &str) -> bool {
+    said.iter().any(|(other, _)| other.starts_with(&format!("{path}.")))
+}
+
 #[test]
 fn the_table_of_values_is_that_of_the_file() {
     let defaults = defaults();
     let mut table = String::from("| value | default | what |\n| --- | --- | --- |\n");
-    for (path, said) in comments(&text("values.yaml")) {
-        let value = at(&defaults, &path);
+    let all = comments(&text("values.yaml"));
+    for (path, said) in &all {
+        let value = at(&defaults, path);
         // What is documented by its parts has no default of its own.
-        let parts = comments(&text("values.yaml"))
-            .iter()
-            .any(|(other, _)| other.starts_with(&format!("{path}.")));
-        let shown = if parts { String::new() } else { format!("`{value}`") };
+        let shown = if has_parts(&all, path) {
+            String::new()
+        } else {
+            format!("`{value}`")
+        };
         table.push_str(&format!("| `{path}` | {shown} | {said} |\n"));
     }
     let readme = text("README.md");
@@ -98,11 +105,10 @@ fn every_value_stands_in_the_schema_and_the_other_way_round() {
 fn every_value_says_what_it_is() {
     fn undocumented(path: &str, value: &Value, said: &[(String, String)], wrong: &mut Vec<String>) {
         let documented = |path: &str| said.iter().any(|(other, _)| other == path);
-        let below = |path: &str| said.iter().any(|(other, _)| other.starts_with(&format!("{path}.")));
         let Some(map) = value.as_object() else { return };
         for (key, value) in map {
             let path = format!("{path}{key}");
-            if below(&path) {
+            if has_parts(said, &path) {
                 undocumented(&format!("{path}."), value, said, wrong);
             } else if !documented(&path) {
                 wrong.push(path);

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use azure_sim::journal::{Entry, Record};
 use azure_sim::seed::Seed;
 use azure_sim::{FaultEffect, FaultRule, Running, ServeOptions, Simulator};
 use serde_json::{Value, json};
-use sreg_stand::{NAMESPACE, Stand, cloud_document, repository};
+use sreg_stand::{NAMESPACE, Stand, cloud_document, oracle, repository};
 use sreg_testkit::binary_path;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -71,7 +70,7 @@ impl Terminal {
     fn in_folder(folder: TempDir) -> Result<Terminal> {
         let programs = folder.path().join("programs");
         std::fs::create_dir(&programs)?;
-        std::os::unix::fs::symlink(kubectl()?, programs.join("kubectl"))?;
+        std::os::unix::fs::symlink(sreg_testkit::assets()?.join("kubectl"), programs.join("kubectl"))?;
         for program in ["kubectl-secureregistry", "sreg"] {
             std::os::unix::fs::symlink(binary_path(program)?, programs.join(program))?;
         }
@@ -130,14 +129,6 @@ impl Terminal {
         std::fs::write(&path, text)?;
         Ok(path.display().to_string())
     }
-}
-
-fn kubectl() -> Result<PathBuf> {
-    let located = std::process::Command::new(repository().join("tools/control-plane.sh"))
-        .arg("--locate")
-        .output()?;
-    let text = String::from_utf8(located.stdout)?;
-    Ok(Path::new(text.lines().last().unwrap_or_default()).join("kubectl"))
 }
 
 #[derive(Debug)]
@@ -216,10 +207,8 @@ async fn kubectl_plans_for_files_without_a_cluster_and_writes_nothing() -> Resul
         "{markdown:#?}"
     );
     let azure = terminal.azure.as_ref().context("its own Azure")?;
-    let records = azure.simulator.records_since(0);
-    let is_write = |record: &&Record| matches!(&record.entry, Entry::Request(request) if request.write);
-    let writes = records.iter().filter(is_write);
-    ensure!(writes.count() == 0, "a plan has written");
+    let writes = oracle::writes_since(&azure.simulator.records_since(0), 0);
+    ensure!(writes.is_empty(), "a plan has written: {writes:?}");
     Ok(())
 }
 
@@ -264,7 +253,6 @@ async fn objects_are_chosen_by_name_by_namespace_and_by_the_id_of_their_registry
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_planned_says_why_and_what_to_do_next() -> Result<()> {
     let terminal = Terminal::new().await?;
-    let plan = |file: &str| ["sreg", "plan", "-f", file].map(str::to_owned).to_vec();
     let example = std::fs::read_to_string(repository().join("examples/demo/secureregistry.yaml"))?;
     let typo = terminal.file("typo.yaml", &example.replace("clientNetworks:", "clientNetwork:"))?;
     let no_yaml = terminal.file("no.yaml", &format!("{example}\n  - [\n"))?;
@@ -277,9 +265,7 @@ async fn what_cannot_be_planned_says_why_and_what_to_do_next() -> Result<()> {
         (&no_yaml, &["no.yaml as YAML"]),
         ("examples/azure", &["no SecureRegistry in examples/azure"]),
     ] {
-        let typed = plan(file);
-        let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
-        terminal.run(&typed).await?.refused(says)?;
+        terminal.run(&["sreg", "plan", "-f", file]).await?.refused(says)?;
     }
     let invalid = example.replace(
         "endpoints:\n    - name: hub",

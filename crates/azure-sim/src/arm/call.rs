@@ -126,6 +126,13 @@ impl Call<'_> {
         self.world.edit(id, self.now, edit)
     }
 
+    /// Deletes the path's resource at once: 200 with what was there, else 204.
+    pub(crate) fn delete(&mut self) -> Answer {
+        let found = self.world.get(&self.path.text).map(|r| r.body.clone());
+        self.world.remove(&self.path.text, self.now);
+        found.map_or_else(|| Answer::empty(204), |body| Answer::new(200, body))
+    }
+
     /// Checks an action of the caller.
     pub(crate) fn require(&self, action: &str, scope: &str) -> Result<(), ArmError> {
         require(self.world, &self.principal, action, scope)

@@ -314,15 +314,11 @@ fn write_definition(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 }
 
 fn delete_definition(call: &mut Call<'_>) -> Result<Answer, ArmError> {
-    let (path, id, now) = (call.path.text.clone(), call.path.name().to_owned(), call.now);
+    let id = call.path.name().to_owned();
     let uses = |a: &Assignment| a.removed.is_none() && a.role.definition.as_deref() == Some(id.as_str());
     if call.control.assignments.iter().any(uses) {
         let said = "There are existing role assignments referencing role (code: RoleDefinitionHasAssignments).";
         return Err(ArmError::new(400, "RoleDefinitionHasAssignments", said));
     }
-    let Some(found) = call.world.get(&path).map(|r| r.body.clone()) else {
-        return Ok(Answer::empty(204));
-    };
-    call.world.remove(&path, now);
-    Ok(Answer::new(200, found))
+    Ok(call.delete())
 }

@@ -153,7 +153,7 @@ async fn left(look: &Look<'_>, known: &Known, absent: bool) -> BTreeMap<ArmId, F
 
 /// What gets an endpoint at each place, by what was seen of the targets.
 pub(super) fn wanted_endpoints(desired: &Desired, targets: &Targets) -> Vec<(ArmId, EndpointGroup)> {
-    let details = targets.registry().seen().and_then(TargetSeen::registry);
+    let details = targets.registry_details();
     let accounts = details.map(RegistryDetails::distinct_accounts).unwrap_or_default();
     let accounts = accounts.iter().map(|(kind, id)| (*kind, id));
     let all = std::iter::once((TargetKind::Registry, &desired.registry)).chain(accounts);

@@ -27,8 +27,6 @@ pub(super) struct Work<'a> {
     /// For whom it is done.
     payer: Payer,
     deadline: Instant,
-    /// It opens public access: no budget of ours, spent on other things or paused by them, keeps anybody from the way back.
-    urgent: bool,
 }
 
 /// Carries out one action.
@@ -49,7 +47,6 @@ pub(crate) async fn carry_out(
         step,
         payer: Payer::new(namespace, lane),
         deadline,
-        urgent: action.is_opening(),
     };
     let result = match action {
         AzureAction::CreateRegistry {
@@ -158,9 +155,14 @@ impl Work<'_> {
         &self.inner.arm
     }
 
+    /// It opens public access: no budget of ours, spent on other things or paused by them, keeps anybody from the way back.
+    fn urgent(&self) -> bool {
+        self.payer.lane == Lane::Urgent
+    }
+
     async fn read(&self, id: &ArmId) -> Result<Value, CallFailure> {
         let call = Call::read(self.arm(), id).on_behalf_of(&self.payer);
-        let call = if self.urgent { call.prepaid() } else { call };
+        let call = if self.urgent() { call.prepaid() } else { call };
         self.arm().send(call, self.deadline).await?.object()
     }
 
@@ -174,7 +176,7 @@ impl Work<'_> {
 
     /// Takes the budget of a write that follows a read at once.
     async fn reserve_write(&self, id: &ArmId, attempt: &str) -> Result<(), CallFailure> {
-        if self.urgent {
+        if self.urgent() {
             return Ok(());
         }
         self.arm().reserve_write(id, attempt, &self.payer, self.deadline).await

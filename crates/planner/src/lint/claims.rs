@@ -13,7 +13,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     let Some(registry) = seen.azure.registry_details() else {
         return;
     };
-    let mark = ClaimMark::of(&lint.desired.registry, &registry.tags);
+    let mark = ClaimMark::of(&desired.registry, &registry.tags);
     let ours = desired.claim_mark();
     if mark.as_ref().is_some_and(|mark| mark.has_name_of(&ours)) {
         return;

@@ -63,7 +63,8 @@ fn illegible(name: &str, error: &str, spec: &Value) -> Grant {
     }
 }
 
-fn texts(value: &Value, found: &mut impl FnMut(&str)) {
+/// Every text in a JSON value, however deep.
+pub fn texts(value: &Value, found: &mut impl FnMut(&str)) {
     match value {
         Value::String(text) => found(text),
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),

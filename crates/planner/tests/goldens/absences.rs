@@ -27,19 +27,7 @@ pub fn cases() -> Vec<Case> {
             },
         ),
         ("a_subscription_that_does_not_exist_is_for_people", || {
-            fresh(|w| {
-                see_registry(
-                    &mut w.seen.azure,
-                    Fact::Unknown(Ignorance {
-                        attempt: format!("read {REGISTRY}"),
-                        kind: IgnoranceKind::Refused,
-                        message: "The subscription could not be found.".into(),
-                        code: Some("SubscriptionNotFound".into()),
-                        correlation_id: Some("c-1".into()),
-                        retry_after: None,
-                    }),
-                )
-            })
+            fresh(|w| see_registry(&mut w.seen.azure, no_such_subscription()))
         }),
         ("accounts_that_azure_never_names_are_for_people", || {
             let mut world = World::everyday();

@@ -22,13 +22,6 @@ fn mix_and_double<T: Clone>(list: &mut Vec<T>, by: usize) {
     list.extend(list.first().cloned());
 }
 
-fn seen<T>(fact: &mut Fact<T>) -> Option<&mut T> {
-    match fact {
-        Fact::Seen(value) => Some(value),
-        Fact::Absent | Fact::Unknown(_) => None,
-    }
-}
-
 fn mix_json(value: &mut serde_json::Value, by: usize) {
     match value {
         serde_json::Value::Array(items) => {
@@ -45,7 +38,10 @@ fn mix_json(value: &mut serde_json::Value, by: usize) {
 
 fn mix_targets(azure: &mut AzureSeen, by: usize) {
     let targets = azure.targets.iter_mut().map(|(_, fact)| fact);
-    for target in targets.chain(azure.shared_storage.values_mut()).filter_map(seen) {
+    for target in targets
+        .chain(azure.shared_storage.values_mut())
+        .filter_map(Fact::seen_mut)
+    {
         mix(&mut target.ip_rules, by);
         mix(&mut target.virtual_network_rules, by);
         mix(&mut target.resource_access_rules, by);
@@ -62,7 +58,7 @@ fn mix_targets(azure: &mut AzureSeen, by: usize) {
             TargetDetails::Storage(storage) => mix_and_double(&mut storage.secondary_hosts, by),
             TargetDetails::ContainerRegistry(registry) => {
                 mix_and_double(&mut registry.data_endpoints, by);
-                if let Some(replicas) = seen(&mut registry.replicas) {
+                if let Some(replicas) = registry.replicas.seen_mut() {
                     mix_and_double(replicas, by);
                 }
             }
@@ -71,40 +67,40 @@ fn mix_targets(azure: &mut AzureSeen, by: usize) {
 }
 
 fn mix_names(azure: &mut AzureSeen, by: usize) {
-    for endpoint in azure.endpoints.values_mut().filter_map(seen) {
-        for member in seen(&mut endpoint.members).into_iter().flatten() {
+    for endpoint in azure.endpoints.values_mut().filter_map(Fact::seen_mut) {
+        for member in endpoint.members.seen_mut().into_iter().flatten() {
             mix_and_double(&mut member.fqdns, by);
         }
-        if let Some(members) = seen(&mut endpoint.members) {
+        if let Some(members) = endpoint.members.seen_mut() {
             mix_and_double(members, by);
         }
-        for group in seen(&mut endpoint.zone_groups).into_iter().flatten() {
+        for group in endpoint.zone_groups.seen_mut().into_iter().flatten() {
             mix_and_double(&mut group.zones, by);
         }
-        if let Some(groups) = seen(&mut endpoint.zone_groups) {
+        if let Some(groups) = endpoint.zone_groups.seen_mut() {
             mix(groups, by);
         }
     }
-    let elsewhere = seen(&mut azure.zones_elsewhere);
-    let zones = azure.zones.values_mut().filter_map(seen);
+    let elsewhere = azure.zones_elsewhere.seen_mut();
+    let zones = azure.zones.values_mut().filter_map(Fact::seen_mut);
     for zone in zones.chain(elsewhere.into_iter().flatten()) {
-        if let Some(links) = seen(&mut zone.links) {
+        if let Some(links) = zone.links.seen_mut() {
             mix_and_double(links, by);
         }
-        for addresses in seen(&mut zone.records).into_iter().flat_map(|r| r.values_mut()) {
+        for addresses in zone.records.seen_mut().into_iter().flat_map(|r| r.values_mut()) {
             mix_and_double(addresses, by);
         }
     }
-    for policies in azure.zone_group_policies.values_mut().filter_map(seen) {
+    for policies in azure.zone_group_policies.values_mut().filter_map(Fact::seen_mut) {
         mix_and_double(policies, by);
     }
-    for records in azure.records_by_policy.values_mut().filter_map(seen) {
+    for records in azure.records_by_policy.values_mut().filter_map(Fact::seen_mut) {
         records.values_mut().for_each(|addresses| mix_and_double(addresses, by));
     }
-    if let Some(zones) = seen(&mut azure.zones_elsewhere) {
+    if let Some(zones) = azure.zones_elsewhere.seen_mut() {
         mix(zones, by);
     }
-    if let Some(hosts) = seen(&mut azure.discovery) {
+    if let Some(hosts) = azure.discovery.seen_mut() {
         mix_and_double(hosts, by);
     }
 }
@@ -114,20 +110,20 @@ fn mixed(from: &Seen, by: usize) -> Seen {
     let azure = &mut all.azure;
     mix_targets(azure, by);
     mix_names(azure, by);
-    for list in [seen(&mut azure.reopening_obstacles)].into_iter().flatten() {
+    for list in [azure.reopening_obstacles.seen_mut()].into_iter().flatten() {
         mix(list, by);
     }
-    if let Some(denials) = seen(&mut azure.deny_assignments) {
+    if let Some(denials) = azure.deny_assignments.seen_mut() {
         mix(denials, by);
     }
-    for locks in azure.locks.values_mut().filter_map(seen) {
+    for locks in azure.locks.values_mut().filter_map(Fact::seen_mut) {
         mix_and_double(locks, by);
     }
     mix(&mut azure.operations, by);
-    if let Some(approvals) = seen(&mut all.cluster.approvals) {
+    if let Some(approvals) = all.cluster.approvals.seen_mut() {
         mix(approvals, by);
     }
-    if let Some(emergencies) = seen(&mut all.cluster.break_glasses) {
+    if let Some(emergencies) = all.cluster.break_glasses.seen_mut() {
         mix(emergencies, by);
     }
     all
@@ -138,18 +134,18 @@ fn respelled(from: &Seen) -> Seen {
     let shout = |id: &ArmId| -> ArmId { id.as_str().to_uppercase().parse().unwrap() };
     let mut all = from.clone();
     let azure = &mut all.azure;
-    for zone in azure.zones.values_mut().filter_map(seen) {
-        for link in seen(&mut zone.links).into_iter().flatten() {
+    for zone in azure.zones.values_mut().filter_map(Fact::seen_mut) {
+        for link in zone.links.seen_mut().into_iter().flatten() {
             link.id = shout(&link.id);
             link.virtual_network = shout(&link.virtual_network);
         }
     }
-    for endpoint in azure.endpoints.values_mut().filter_map(seen) {
+    for endpoint in azure.endpoints.values_mut().filter_map(Fact::seen_mut) {
         endpoint.id = shout(&endpoint.id);
         endpoint.subnet = endpoint.subnet.as_ref().map(shout);
         endpoint.target = endpoint.target.as_ref().map(shout);
         endpoint.group_id = endpoint.group_id.as_ref().map(|group| group.to_uppercase());
-        for group in seen(&mut endpoint.zone_groups).into_iter().flatten() {
+        for group in endpoint.zone_groups.seen_mut().into_iter().flatten() {
             group.id = shout(&group.id);
             group.zones = group.zones.iter().map(shout).collect();
         }

@@ -137,9 +137,9 @@ impl Witness {
         if world.seen.object.deleting || desired.observe_only || desired.public_access != PublicAccess::Disabled {
             return Some("nobody wants it closed now".into());
         }
-        if !desired.is_whole() {
+        let Some(spec) = desired.whole() else {
             return Some("its spec breaks a rule".into());
-        }
+        };
         if emergency(world) {
             return Some("a break-glass is in force".into());
         }
@@ -147,7 +147,7 @@ impl Witness {
             return Some("this process opened no round".into());
         };
         let age = Duration::try_from(world.now.duration_since(opened)).unwrap_or_default();
-        if age > desired.spec.as_ref().unwrap().verification.max_age {
+        if age > spec.verification.max_age {
             return Some(format!("the round is {age:?} old"));
         }
         for network in desired.client_networks() {
@@ -160,14 +160,12 @@ impl Witness {
             }
         }
         let settled = self.names_changed.is_none_or(|at| {
-            Duration::try_from(world.now.duration_since(at))
-                .is_ok_and(|since| since >= desired.spec.as_ref().unwrap().verification.dns_settle)
+            Duration::try_from(world.now.duration_since(at)).is_ok_and(|since| since >= spec.verification.dns_settle)
         });
         if !settled {
             return Some("a write of ours changed names within dnsSettle".into());
         }
-        (desired.spec.as_ref().unwrap().gates.contains(&LockdownGate::Approval) && !self.approved(world))
-            .then(|| "this is not approved".into())
+        (spec.gates.contains(&LockdownGate::Approval) && !self.approved(world)).then(|| "this is not approved".into())
     }
 
     /// Somebody approved a digest that was shown for exactly these paths.

@@ -342,17 +342,7 @@ fn a_window_that_never_opens_is_a_mistake_of_the_spec() {
 #[test]
 fn a_subscription_that_does_not_exist_is_a_mistake_of_the_spec() {
     let mut world = World::everyday();
-    see_registry(
-        &mut world.seen.azure,
-        Fact::Unknown(Ignorance {
-            attempt: format!("read {REGISTRY}"),
-            kind: IgnoranceKind::Refused,
-            message: "The subscription could not be found.".into(),
-            code: Some("SubscriptionNotFound".into()),
-            correlation_id: Some("c-1".into()),
-            retry_after: None,
-        }),
-    );
+    see_registry(&mut world.seen.azure, no_such_subscription());
     world.visit();
     world.visit();
     assert_eq!(world.state(), "Stalled", "{}", world.message());

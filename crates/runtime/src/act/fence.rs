@@ -57,11 +57,7 @@ async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, With
 }
 
 async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectNow, Withheld> {
-    let attempt = format!("read SecureRegistry {}/{}", object.namespace, object.name);
-    let call = observe::read_object(&context.client, &object.namespace, &object.name);
-    let now = context
-        .writer()
-        .read(&attempt, call)
+    let now = observe::read_live(&context.writer(), &object.namespace, &object.name)
         .await
         .map_err(|why| Withheld::ObjectUnread(Box::new(why)))?
         .ok_or(Withheld::ObjectGone)?;

@@ -32,7 +32,7 @@ use sreg_domain::seen::{
 };
 use sreg_domain::{Desired, Digest, duration, naming};
 
-use super::{fact, read, read_object, vantage};
+use super::{fact, read, read_live, vantage};
 use crate::context::Context;
 use crate::paging;
 use crate::writer::ClusterWriter;
@@ -116,11 +116,7 @@ pub(crate) async fn is_alive(writer: &ClusterWriter, claim: &Claim) -> bool {
     if !names::is_dns_subdomain(namespace) || !names::is_dns_subdomain(name) {
         return true;
     }
-    let attempt = format!("read SecureRegistry {}", claim.holder);
-    match writer
-        .read(&attempt, read_object(&writer.client, namespace, name))
-        .await
-    {
+    match read_live(writer, namespace, name).await {
         Ok(Some(holder)) => holder.reference.uid == claim.uid,
         Ok(None) => false,
         Err(_) => true,

@@ -29,6 +29,7 @@ use crate::absence::Witnesses;
 use crate::context::Context;
 
 pub(crate) use cluster::{SNAPSHOT_KEY, approval_of, break_glass_of, claim_of, is_alive, snapshot_of};
+pub(crate) use object::read_live;
 pub use object::{ObjectNow, read_object, registries};
 pub(crate) use vantage::alive;
 

@@ -12,10 +12,12 @@ use sreg_api::registry::{
     RegistrySpec, VerificationSpec,
 };
 use sreg_api::{SecureRegistry, SecureRegistrySpec, SecureRegistryStatus, names};
-use sreg_domain::LastReport;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::outside::harmless;
 use sreg_domain::seen::ObjectSeen;
+use sreg_domain::{CallFailure, LastReport};
+
+use crate::writer::ClusterWriter;
 
 /// An object as it is now.
 #[derive(Debug, Clone)]
@@ -123,6 +125,18 @@ pub async fn read_object(client: &kube::Client, namespace: &str, name: &str) -> 
         .get_opt(name)
         .await?
         .and_then(ObjectNow::new))
+}
+
+/// The same within the deadline of a read, with an error that says what was attempted.
+pub(crate) async fn read_live(
+    writer: &ClusterWriter,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<ObjectNow>, CallFailure> {
+    let attempt = format!("read SecureRegistry {namespace}/{name}");
+    writer
+        .read(&attempt, read_object(&writer.client, namespace, name))
+        .await
 }
 
 #[cfg(test)]

@@ -82,6 +82,14 @@ impl Applied<'_> {
     }
 }
 
+/// `policyRule` of a definition, with its parameters put in.
+fn rule_of(definition: &Value, parameters: &Value) -> Value {
+    value(
+        &definition["properties"]["policyRule"],
+        &resolved(definition, parameters),
+    )
+}
+
 /// Every policy that applies to a resource.
 fn applying<'a>(world: &'a World, resource: &Written, now: jiff::Timestamp) -> Vec<Applied<'a>> {
     let mut all = Vec::new();
@@ -91,10 +99,7 @@ fn applying<'a>(world: &'a World, resource: &Written, now: jiff::Timestamp) -> V
         }
         let given = &assignment.body["properties"]["parameters"];
         for (definition, reference, parameters) in assigned(world, &assignment.body, given) {
-            let rule = value(
-                &definition["properties"]["policyRule"],
-                &resolved(definition, &parameters),
-            );
+            let rule = rule_of(definition, &parameters);
             let effect = overridden(&assignment.body, &reference);
             let effect = effect.unwrap_or_else(|| text(&rule, "/then/effect").to_owned());
             if holds(&rule["if"], &resource.kind, &resource.body)
@@ -134,7 +139,7 @@ pub(crate) fn check(call: &Call<'_>) -> Result<(), ArmError> {
     }
 }
 
-/// The resource that a DELETE would remove.
+/// The resource at the path, as it stands.
 fn standing(call: &Call<'_>) -> Option<Written> {
     let found = call.world.get(&call.path.text)?;
     Some(Written {

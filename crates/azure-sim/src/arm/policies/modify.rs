@@ -10,7 +10,7 @@ use super::conditions::tag_of;
 use super::{applying, refusal, written};
 use crate::arm::answer::ArmError;
 use crate::arm::call::Call;
-use crate::json::{list, set, text};
+use crate::json::{get, list, set, text};
 use crate::world::key;
 
 /// Changes what a PUT or PATCH sends as the assigned policies say.
@@ -60,7 +60,7 @@ fn path_of<'a>(field: &'a str, kind: &str, tags_only: bool) -> Option<Vec<&'a st
 fn append(path: &[&str], value: &Value, sent: &mut Value) -> Result<bool, ()> {
     let every = path.last().and_then(|last| last.strip_suffix("[*]"));
     let Some(name) = every else {
-        return match path.iter().try_fold(&*sent, |at, segment| at.get(segment)) {
+        return match get(sent, path) {
             None => {
                 set(sent, path, value.clone());
                 Ok(true)
@@ -73,7 +73,7 @@ fn append(path: &[&str], value: &Value, sent: &mut Value) -> Result<bool, ()> {
     if let Some(last) = whole.last_mut() {
         *last = name;
     }
-    let there = whole.iter().try_fold(&*sent, |at, segment| at.get(segment));
+    let there = get(sent, &whole);
     let mut members = there.and_then(Value::as_array).cloned().unwrap_or_default();
     if members.contains(value) {
         return Ok(false);
@@ -88,7 +88,7 @@ fn carry_out(operation: &Value, sent: &mut Value, kind: &str, tags_only: bool) -
     let Some(path) = path_of(text(operation, "/field"), kind, tags_only) else {
         return false;
     };
-    let there = path.iter().try_fold(&*sent, |at, segment| at.get(segment));
+    let there = get(sent, &path);
     let value = &operation["value"];
     match text(operation, "/operation").to_ascii_lowercase().as_str() {
         "addorreplace" if there != Some(value) => set(sent, &path, value.clone()),

@@ -30,12 +30,7 @@ pub(crate) fn write(call: &mut Call<'_>) -> Result<Answer, ArmError> {
                 .any(|t| call.path.kind().ends_with(&format!("/{t}")));
             call.path_answer(if existed && !always_made { 200 } else { 201 })
         }
-        Method::DELETE => {
-            let found = call.world.get(&id).map(|r| r.body.clone());
-            let now = call.now;
-            call.world.remove(&id, now);
-            Ok(found.map_or_else(|| Answer::empty(204), |body| Answer::new(200, body)))
-        }
+        Method::DELETE => Ok(call.delete()),
         _ => Err(call.no_such_method()),
     }
 }
@@ -127,11 +122,7 @@ fn carry_identity(call: &Call<'_>, written: &mut Value) -> Result<(), ArmError> 
     let given = &written["properties"]["parameters"];
     let needs = super::assigned(call.world, written, given)
         .into_iter()
-        .any(|(definition, _, parameters)| {
-            let rule = &definition["properties"]["policyRule"];
-            let rule = super::value(rule, &super::resolved(definition, &parameters));
-            acts(text(&rule, "/then/effect"))
-        });
+        .any(|(definition, _, parameters)| acts(text(&super::rule_of(definition, &parameters), "/then/effect")));
     if needs && ["", "None"].contains(&kind) {
         let said = "Policy assignments must include a 'managed identity' when assigning 'DeployIfNotExists' or 'Modify' \
                     policy definitions. Please see https://aka.ms/azurepolicyremediation for usage details.";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Applied, Written, applying};
+use super::{Applied, applying, standing};
 use crate::arm::call::Call;
 use crate::arm::connections;
 use crate::arm::path::name_of;
@@ -19,14 +19,7 @@ const EVALUATION_DELAY: Duration = Duration::from_secs(600);
 
 /// Plans what assigned policies will do for the endpoint that this call has written, `operation` being the call's own.
 pub(crate) fn plan_zone_groups(call: &mut Call<'_>, operation: &str) {
-    let Some(endpoint) = call.world.get(&call.path.text) else {
-        return;
-    };
-    let written = Written {
-        id: endpoint.id.clone(),
-        kind: crate::arm::versions::spelled(&endpoint.kind),
-        body: endpoint.body.clone(),
-    };
+    let Some(written) = standing(call) else { return };
     let policies = applying(call.world, &written, call.clock.at(call.now));
     let makes = |p: &Applied<'_>| {
         p.has_effect("deployIfNotExists")

@@ -216,7 +216,7 @@ fn path(id: &str) -> Option<String> {
 
 /// What will have to be opened again: the registry, and what Azure made behind it.
 pub(super) fn targets(targets: &Targets) -> Vec<Target> {
-    let registry = targets.registry().seen().and_then(TargetSeen::registry);
+    let registry = targets.registry_details();
     let location = |id: &ArmId, kind: TargetKind| {
         let registry = registry?;
         let here = |region: &&RegionSeen| region.of(kind).iter().flatten().any(|named| named == id);
