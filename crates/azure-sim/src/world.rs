@@ -136,6 +136,8 @@ pub struct Switches {
     pub serialise_endpoints: bool,
     /// U23: Log Analytics shows callers' addresses with a port.
     pub caller_addresses_with_port: bool,
+    /// U35: to whoever may not read all that a list holds it comes short, in place of a refusal.
+    pub short_lists: bool,
     /// How many items a page of a list holds at most.
     pub page_size: u32,
     /// How long a change of a role assignment takes to get about, in simulated seconds.
@@ -214,6 +216,7 @@ impl Default for Switches {
             accounts_born_closed: true,
             serialise_endpoints: true,
             caller_addresses_with_port: false,
+            short_lists: false,
             page_size: 100,
             role_assignment_delay_seconds: 0,
             link_deletion_lag_seconds: 0,

@@ -16,7 +16,10 @@ use url::Url;
 
 use crate::also_changed::OtherChanges;
 use crate::arm::Arm;
-use crate::eyes::{Definitions, Neighbours, Perimeters, Rights, no_definitions, no_perimeters, no_rights};
+use crate::eyes::{
+    Definitions, DenyAssignments, Neighbours, Perimeters, Rights, no_definitions, no_deny_assignments, no_perimeters,
+    no_rights,
+};
 use crate::identity::Tokens;
 use crate::settings::{AzureSettings, ConnectError, Patience};
 use crate::{Eyes, Hands};
@@ -45,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) neighbours: Neighbours,
     pub(crate) rights: Rights,
     pub(crate) perimeters: Perimeters,
+    pub(crate) deny_assignments: DenyAssignments,
     pub(crate) also_changed: OtherChanges,
     created: Mutex<HashMap<ArmId, Instant>>,
     /// Rules of firewalls that Azure refused a moment ago, by target and rule, until when, and why.
@@ -83,6 +87,7 @@ pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) 
         neighbours: Neighbours::default(),
         rights: no_rights(),
         perimeters: no_perimeters(),
+        deny_assignments: no_deny_assignments(),
         also_changed: OtherChanges::default(),
         created: Mutex::default(),
         refused_rules: Mutex::default(),

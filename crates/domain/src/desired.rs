@@ -1,7 +1,7 @@
 //! What is desired: the spec after validation, defaults resolved, names parsed. Made by `sreg_planner::validate`, the only
 //! input of the planner about wishes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,6 +184,13 @@ impl Desired {
             uid: self.object.uid.clone(),
             registry: ClaimMark::registry_digest(&self.registry),
         }
+    }
+
+    /// Subscriptions of the spec's zones and linked networks: another zone there may be one that a network of the spec asks.
+    pub fn zone_subscriptions(&self) -> BTreeSet<ArmId> {
+        let zones = self.endpoints.iter().flat_map(|place| place.dns.zones.values());
+        let links = self.endpoints.iter().flat_map(|place| &place.dns.links);
+        zones.chain(links).map(ArmId::subscription_id).collect()
     }
 
     /// Whether Azure may be asked about the registry.

@@ -49,9 +49,8 @@ impl Seen {
         }
         let locks = azure.locks.values_mut().filter_map(Fact::seen_mut);
         locks.for_each(|locks| sort_by(locks, |lock| (lock.id.clone(), lock.level.clone())));
-        if let Some(denials) = azure.deny_assignments.seen_mut() {
-            sort_by(denials, |denial| format!("{denial:?}"));
-        }
+        let denials = azure.deny_assignments.values_mut().filter_map(Fact::seen_mut);
+        denials.for_each(|denials| sort_by(denials, |denial| format!("{denial:?}")));
         azure.operations.sort_by_key(|o| {
             let operation = &o.operation;
             (

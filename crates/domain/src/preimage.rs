@@ -74,6 +74,8 @@ pub enum DigestLine<'a> {
     Obstacle(&'a str),
     /// A resource lock: over which target, its id, its level.
     ResourceLock(&'a ArmId, &'a str, &'a str),
+    /// A deny assignment: over which target, its id.
+    DenyAssignment(&'a ArmId, &'a str),
     /// A rule that the lock takes away: of which target, its key.
     LetsIn(&'a ArmId, &'a str),
     /// A target in a network security perimeter.
@@ -138,6 +140,9 @@ impl DigestLine<'_> {
                 &lock.to_ascii_lowercase(),
                 &level.to_ascii_lowercase(),
             ]),
+            DigestLine::DenyAssignment(target, id) => {
+                words(&["deny assignment", target.key(), &id.to_ascii_lowercase()])
+            }
             DigestLine::LetsIn(target, rule) => words(&["lets in", target.key(), rule]),
             DigestLine::Perimeter(target) => words(&["perimeter", target.key()]),
             DigestLine::Endpoint(id, target, subnet, names) => {
@@ -345,6 +350,7 @@ mod tests {
             DigestLine::SharedAccount(_) => "shared account",
             DigestLine::Obstacle(_) => "obstacle",
             DigestLine::ResourceLock(..) => "resource lock",
+            DigestLine::DenyAssignment(..) => "deny assignment",
             DigestLine::LetsIn(..) => "lets in",
             DigestLine::Perimeter(_) => "perimeter",
             DigestLine::Endpoint(..) => "endpoint",

@@ -71,13 +71,6 @@ pub struct Right {
     pub story: &'static str,
 }
 
-impl Right {
-    /// Whether `managementPolicy: Observe` needs it too.
-    pub fn only_reads(&self) -> bool {
-        self.action.ends_with("/read")
-    }
-}
-
 /// Reads whether a change may be undone later.
 pub const READ_POLICY_ASSIGNMENTS: &str = "Microsoft.Authorization/policyAssignments/read";
 
@@ -106,6 +99,11 @@ pub const RIGHTS: &[Right] = &[
         Place::Registry,
         "Microsoft.Authorization/locks/read",
         "know which lock forbids closing it, and opening it again",
+    ),
+    right(
+        Place::Registry,
+        "Microsoft.Authorization/denyAssignments/read",
+        "know which deny assignment forbids closing it, and opening it again",
     ),
     right(
         Place::ManagedGroup,
@@ -155,7 +153,7 @@ pub const RIGHTS: &[Right] = &[
     right(
         Place::ManagedGroup,
         "Microsoft.Authorization/denyAssignments/read",
-        "know before an attempt what the managed resource group forbids",
+        "know before an attempt what is forbidden there, and whether an account could be opened again",
     ),
     right(
         Place::ManagedGroup,
@@ -211,6 +209,11 @@ pub const RIGHTS: &[Right] = &[
         Place::Endpoints,
         "Microsoft.Authorization/locks/read",
         "know what a lock keeps from being deleted",
+    ),
+    right(
+        Place::Endpoints,
+        "Microsoft.Authorization/denyAssignments/read",
+        "know what a deny assignment keeps from being made or deleted",
     ),
     right(
         Place::Networks,
@@ -339,6 +342,12 @@ pub fn of(place: Place) -> impl Iterator<Item = &'static Right> {
 /// Whether the table holds an action. A call whose action is missing here would be missing in everybody's role.
 pub fn is_declared(action: &str) -> bool {
     RIGHTS.iter().any(|right| right.action.eq_ignore_ascii_case(action))
+}
+
+/// An action of the table as Azure spells it.
+pub fn spelled(action: &str) -> Option<&'static str> {
+    let mut all = RIGHTS.iter().map(|right| right.action);
+    all.find(|known| known.eq_ignore_ascii_case(action))
 }
 
 /// What roles allow us on one scope, those above it included, as Azure lists it. Deny assignments are apart.

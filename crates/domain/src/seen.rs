@@ -251,8 +251,9 @@ pub struct AzureSeen {
     pub targets: Targets,
     /// Hosts that discovery returns.
     pub discovery: Fact<Vec<Fqdn>>,
-    /// Deny assignments on the managed resource group.
-    pub deny_assignments: Fact<Vec<DenyAssignment>>,
+    /// Deny assignments at, above or below the registry, each of its accounts, and the resource groups in which endpoints are made or
+    /// may be about to be removed.
+    pub deny_assignments: BTreeMap<ArmId, Fact<Vec<DenyAssignment>>>,
     /// Our endpoints by their deterministic id: every wanted one, and those of ours found besides (no longer wanted). Where a
     /// resource group could not be listed, an `Unknown` under the name `unlisted` says that others may stand there.
     pub endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
@@ -281,6 +282,11 @@ pub struct AzureSeen {
     pub recent_public_clients: Fact<Vec<PublicClient>>,
     /// What would forbid opening again (denying policies, ACR export policy); sentences for people.
     pub reopening_obstacles: Fact<Vec<Obstacle>>,
+    /// Policies that forbid deleting what may be about to be removed, or its zone group, by endpoint. What is no key was not asked for.
+    pub removal_obstacles: BTreeMap<ArmId, Fact<Vec<Obstacle>>>,
+    /// Policies that forbid the form in which an account with resource rules is closed, by account: known where those against opening
+    /// are.
+    pub closing_obstacles: BTreeMap<ArmId, Vec<Obstacle>>,
     /// Locks at, above or below the registry and each of its accounts, which have to be closed and opened, and what may be about to be
     /// removed: endpoints of ours, and the zones that hold their records. What is not a key was not asked for.
     pub locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
@@ -313,7 +319,7 @@ impl AzureSeen {
             targets: Targets::default(),
             discovery: Fact::not_read(why),
             accounts_left: BTreeMap::new(),
-            deny_assignments: Fact::not_read(why),
+            deny_assignments: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             subnets: BTreeMap::new(),
             virtual_networks: BTreeMap::new(),
@@ -325,6 +331,8 @@ impl AzureSeen {
             shared_storage: BTreeMap::new(),
             recent_public_clients: Fact::not_read(why),
             reopening_obstacles: Fact::not_read(why),
+            removal_obstacles: BTreeMap::new(),
+            closing_obstacles: BTreeMap::new(),
             locks: BTreeMap::new(),
             rights: BTreeMap::new(),
             operations: Vec::new(),
@@ -404,6 +412,8 @@ pub struct EndpointSeen {
     pub connection_status: Option<ConnectionStatus>,
     /// What the approver said.
     pub connection_description: Option<String>,
+    /// Its network interfaces, which Azure deletes with it.
+    pub network_interfaces: Vec<ArmId>,
     /// Members with their public names and addresses, from the NIC, then `customDnsConfigs`, then record sets (§3.2).
     pub members: Fact<Vec<Member>>,
     /// DNS zone groups below it, whoever made them.
@@ -552,34 +562,60 @@ impl LinkSeen {
 }
 
 /// A deny assignment (azure.md §1.6).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DenyAssignment {
+    /// Its id.
+    pub id: String,
     /// `properties.denyAssignmentName`.
     pub name: String,
+    /// What it stands on: `/`, a management group, or an ARM id.
+    pub scope: String,
+    /// It does not hold for what lies below its scope.
+    pub not_below: bool,
     /// Per permission: actions and notActions.
     pub permissions: Vec<(Vec<String>, Vec<String>)>,
     /// Principals that it does not touch.
     pub excluded_principals: Vec<String>,
+    /// Groups are among the principals that it does not touch: who is a member of them is not told here.
+    pub excludes_groups: bool,
     /// It applies to everyone, or to these principals.
     pub principals: Vec<String>,
+    /// Groups are among the principals that it applies to.
+    pub names_groups: bool,
 }
 
 impl DenyAssignment {
     /// Object id by which Azure says "everyone".
     pub const EVERYONE: &'static str = "00000000-0000-0000-0000-000000000000";
 
-    /// Whether it forbids this principal this action. Wildcards match any run of characters, as in Azure's roles.
-    pub fn denies(&self, principal: &str, action: &str) -> bool {
+    /// Whether it stands on this resource, or above it. A scope that is no ARM id is one above everything that is asked about.
+    pub fn covers(&self, id: &ArmId) -> bool {
+        let Ok(scope) = self.scope.parse::<ArmId>() else {
+            return true;
+        };
+        let below = id.key().strip_prefix(scope.key());
+        below.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && !self.not_below))
+    }
+
+    /// Whether it forbids somebody this action.
+    pub fn is_about(&self, action: &str) -> bool {
+        self.permissions.iter().any(|(actions, not_actions)| {
+            actions.iter().any(|a| matches_action(a, action)) && !not_actions.iter().any(|a| matches_action(a, action))
+        })
+    }
+
+    /// Whether it forbids this principal this action. Wildcards match any run of characters, as in Azure's roles. `None`: groups are
+    /// named, and whether we are in one of them is not told here.
+    pub fn forbids(&self, principal: &str, action: &str) -> Option<bool> {
         let named = |list: &[String]| list.iter().any(|p| p.eq_ignore_ascii_case(principal));
-        let applies = self.principals.is_empty()
-            || self.principals.iter().any(|p| p == Self::EVERYONE)
-            || named(&self.principals);
-        applies
-            && !named(&self.excluded_principals)
-            && self.permissions.iter().any(|(actions, not_actions)| {
-                actions.iter().any(|a| matches_action(a, action))
-                    && !not_actions.iter().any(|a| matches_action(a, action))
-            })
+        let about = self.is_about(action);
+        let everyone = self.principals.is_empty() || self.principals.iter().any(|p| p == Self::EVERYONE);
+        match everyone || named(&self.principals) {
+            _ if !about || named(&self.excluded_principals) => Some(false),
+            false if !self.names_groups => Some(false),
+            true if !self.excludes_groups => Some(true),
+            true | false => None,
+        }
     }
 }
 

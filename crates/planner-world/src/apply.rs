@@ -39,6 +39,26 @@ fn refused_as(step: &Step, code: &str, why: &str) -> StepResult {
     })
 }
 
+/// The network interface that Azure makes for an endpoint, beside it.
+fn network_interface_of(endpoint: &ArmId) -> Option<ArmId> {
+    let name = format!("{}.nic", endpoint.name());
+    Some(
+        endpoint
+            .resource_group_id()?
+            .provider("Microsoft.Network/networkInterfaces", &name),
+    )
+}
+
+/// The right that a write takes.
+fn action_of(action: &AzureAction) -> String {
+    let deletes = matches!(
+        action,
+        AzureAction::DeleteEndpoint { .. } | AzureAction::DeleteZoneGroup { .. }
+    );
+    let verb = if deletes { "delete" } else { "write" };
+    format!("{}/{verb}", action.resource().kind())
+}
+
 impl World {
     /// Carries out one step.
     pub fn apply(&mut self, step: &Step) -> StepOutcome {
@@ -47,7 +67,13 @@ impl World {
             Action::Azure(action) => {
                 self.writes.push((self.now, action.resource().clone()));
                 let read_only = |lock: &&LockSeen| lock.level == "ReadOnly" && lock.covers(action.resource());
+                let denied = |denial: &&DenyAssignment| {
+                    denial.covers(action.resource()) && denial.forbids("operator", &action_of(action)) == Some(true)
+                };
                 match self.contrary_to(&step.id.to_string()) {
+                    _ if self.denials.iter().any(|denial| denied(&denial)) => {
+                        refused_as(step, "DenyAssignmentAuthorizationFailed", "the access is denied")
+                    }
                     _ if self.locks.iter().any(|lock| read_only(&lock)) => refused_as(step, "ScopeLocked", "no write"),
                     Some(contrary) => self.thwart(step, action, contrary),
                     None => self.azure(step, action),
@@ -177,11 +203,8 @@ impl World {
             AzureAction::MergeTags { id, tags, owner } => return self.merge_tags(step, id, tags, owner),
             AzureAction::GrantManagedGroupAccess { principal, .. } => {
                 change_registry(self, |registry| registry.assigned_identities.push(principal.clone()));
-                if let Fact::Seen(denials) = &mut self.seen.azure.deny_assignments {
-                    denials
-                        .iter_mut()
-                        .for_each(|d| d.excluded_principals.push(principal.clone()));
-                }
+                let managed = self.denials.iter_mut().filter(|denial| denial.scope == MANAGED);
+                managed.for_each(|denial| denial.excluded_principals.push(principal.clone()));
             }
             AzureAction::CreateEndpoint {
                 id,
@@ -208,6 +231,7 @@ impl World {
                     manual: manual_request.is_some(),
                     connection_status: None,
                     connection_description: None,
+                    network_interfaces: network_interface_of(id).into_iter().collect(),
                     members: Fact::Absent,
                     zone_groups: Fact::Seen(Vec::new()),
                     digest: Digest::of_parts([id.key()]),

@@ -136,6 +136,7 @@ impl World {
         self.contrary.clear();
         self.refuses.clear();
         self.locks.clear();
+        self.denials.clear();
     }
 
     /// What somebody puts back.

@@ -200,10 +200,28 @@ pub struct World {
     pub locks: Vec<LockSeen>,
     /// What is answered to whoever asks for locks, instead of the locks.
     pub locks_answer: Option<Fact<Vec<LockSeen>>>,
+    /// Deny assignments, wherever they stand.
+    pub denials: Vec<DenyAssignment>,
+    /// Why deny assignments cannot be read.
+    pub unread_denials: Option<Ignorance>,
     /// Endpoints that Azure does not delete.
     pub undeletable: BTreeSet<ArmId>,
     /// Every step that was carried out.
     pub journal: Vec<String>,
+}
+
+/// What a deployment stack that denies writes and deletions sets on one of its resources.
+pub fn stack_on(scope: &str) -> DenyAssignment {
+    DenyAssignment {
+        id: format!("{scope}/providers/Microsoft.Authorization/denyAssignments/stack"),
+        name: format!(
+            "Deny assignment 'stack' created by Deployment Stack '{SUB}/providers/Microsoft.Resources/deploymentStacks/platform'."
+        ),
+        scope: scope.to_owned(),
+        permissions: vec![(vec!["*/write".into(), "*/delete".into()], Vec::new())],
+        principals: vec![DenyAssignment::EVERYONE.into()],
+        ..DenyAssignment::default()
+    }
 }
 
 pub fn region(name: &str, storage: &[ArmId]) -> RegionSeen {
@@ -370,7 +388,7 @@ impl World {
             .map(|target| (target.id.clone(), Fact::Seen(target)))
             .collect(),
             discovery: Fact::Seen(vec![registry_name("westeurope")]),
-            deny_assignments: Fact::Seen(Vec::new()),
+            deny_assignments: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             accounts_left: BTreeMap::new(),
             subnets: BTreeMap::new(),
@@ -383,6 +401,8 @@ impl World {
             shared_storage: BTreeMap::new(),
             recent_public_clients: Fact::Absent,
             reopening_obstacles: Fact::Seen(Vec::new()),
+            removal_obstacles: BTreeMap::new(),
+            closing_obstacles: BTreeMap::new(),
             locks: BTreeMap::new(),
             rights: BTreeMap::new(),
             operations: Vec::new(),
@@ -432,6 +452,8 @@ impl World {
             nasty: false,
             locks: Vec::new(),
             locks_answer: None,
+            denials: Vec::new(),
+            unread_denials: None,
             undeletable: BTreeSet::new(),
             journal: Vec::new(),
         };

@@ -19,6 +19,8 @@ impl World {
             .and_then(|r| r.managed_resource_group.clone());
         let mut scopes: Vec<ArmId> = vec![self.desired.registry.clone()];
         scopes.extend(managed);
+        scopes.push(self.desired.registry.subscription_id());
+        scopes.extend(self.desired.zone_subscriptions());
         for place in self.desired.endpoints() {
             scopes.extend([place.resource_group.clone(), place.subnet.clone()]);
             scopes.extend(place.dns.links.iter().cloned());

@@ -310,6 +310,9 @@ impl World {
             Some(id) if at.is_multiple_of(2) => (id.to_string(), "CanNotDelete"),
             _ => (format!("{}/resourceGroups/net-hub", SUB), "CanNotDelete"),
         };
+        if at.is_multiple_of(5) {
+            return self.denials.push(stack_on(&scope));
+        }
         self.locks.push(LockSeen {
             id: format!("{scope}/providers/Microsoft.Authorization/locks/hands-off"),
             level: level.into(),
@@ -407,7 +410,9 @@ impl World {
         add(&mut all, "principal", |s| s.azure.principal = gone());
         add(&mut all, "registry", |s| see_registry(&mut s.azure, gone()));
         add(&mut all, "discovery", |s| s.azure.discovery = gone());
-        add(&mut all, "deny assignments", |s| s.azure.deny_assignments = gone());
+        add(&mut all, "deny assignments", |s| {
+            s.azure.deny_assignments.values_mut().for_each(|fact| *fact = gone());
+        });
         add(&mut all, "zones elsewhere", |s| s.azure.zones_elsewhere = gone());
         add(&mut all, "public clients", |s| s.azure.recent_public_clients = gone());
         add(&mut all, "obstacles", |s| s.azure.reopening_obstacles = gone());

@@ -30,6 +30,7 @@ impl World {
             manual: false,
             connection_status: Some("Approved".into()),
             connection_description: None,
+            network_interfaces: Vec::new(),
             members: Fact::Seen(vec![Member {
                 member: "blob".into(),
                 fqdns: vec![format!("{RECORD}.blob.core.windows.net").parse().unwrap()],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sreg_domain::seen::{AzureSeen, LockSeen};
+use sreg_domain::seen::{AzureSeen, DenyAssignment, LockSeen};
 use sreg_domain::{ArmId, Fact, Outcome, Seen, TargetKind};
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{
@@ -56,6 +56,7 @@ impl World {
         };
         seen.object.reread();
         seen.azure.locks = self.locks_seen();
+        seen.azure.deny_assignments = self.denials_seen();
         seen.azure.zone_group_policies = self.zone_group_policies();
         seen.azure.records_by_policy = self.records_by_policy();
         seen.memory.zone_groups.extend(self.zone_groups());
@@ -91,9 +92,29 @@ impl World {
         let targets = registry.into_iter().chain(azure.targets.accounts().map(|(id, _)| id));
         let endpoints = azure.endpoints.values().filter_map(Fact::seen);
         let targets = targets.chain(endpoints.filter_map(|endpoint| endpoint.target.as_ref()));
-        let scopes = targets.chain(azure.endpoints.keys()).chain(azure.zones.keys());
+        let standing = azure.endpoints.values().filter_map(Fact::seen);
+        let interfaces = standing.flat_map(|endpoint| &endpoint.network_interfaces);
+        let scopes = targets
+            .chain(azure.endpoints.keys())
+            .chain(azure.zones.keys())
+            .chain(interfaces);
         let fact = |id: &ArmId| self.locks_answer.clone().unwrap_or_else(|| Fact::Seen(on(id)));
         scopes.map(|id| (id.clone(), fact(id))).collect()
+    }
+
+    /// The same of deny assignments, for targets and for the resource groups of endpoints.
+    fn denials_seen(&self) -> BTreeMap<ArmId, Fact<Vec<DenyAssignment>>> {
+        let azure = &self.seen.azure;
+        let registry = std::iter::once(&self.desired.registry);
+        let targets = registry.chain(azure.targets.accounts().map(|(id, _)| id));
+        let wanted = self.desired.endpoints.iter().map(|place| place.resource_group.clone());
+        let left = azure.endpoints.keys().filter_map(ArmId::resource_group_id);
+        let fact = match &self.unread_denials {
+            Some(why) => Fact::Unknown(why.clone()),
+            None => Fact::Seen(self.denials.clone()),
+        };
+        let scopes = targets.cloned().chain(wanted).chain(left);
+        scopes.map(|scope| (scope, fact.clone())).collect()
     }
 
     fn zone_groups(&self) -> BTreeMap<ArmId, Vec<ArmId>> {

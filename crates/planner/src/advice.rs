@@ -25,9 +25,21 @@ pub struct Row {
 pub const ROWS: &[Row] = &[
     Row {
         codes: &["DenyAssignmentAuthorizationFailed"],
+        says: names_a_stack,
+        reason: WaitReason::DenyAssignmentStalled,
+        advice: "no right helps against a deployment stack's deny settings; whoever owns the stack (az resource show --ids {stack}) deploys it again with --deny-settings-excluded-principals {principal}",
+    },
+    Row {
+        codes: &["DenyAssignmentAuthorizationFailed"],
         says: anything,
         reason: WaitReason::DenyAssignmentStalled,
-        advice: "set spec.registry.managedResourceGroupAccess: GrantOperator, or list the operator's principal in managedResourceGroupSettings.assignedIdentities",
+        advice: "no right helps against a deny assignment: on the registry's managed resource group set spec.registry.managedResourceGroupAccess: GrantOperator, or list principal {principal} in managedResourceGroupSettings.assignedIdentities; elsewhere whoever made it exempts that principal; see who that is: az rest --method get --url \"{denial}?api-version=2022-04-01\"",
+    },
+    Row {
+        codes: &["LinkedAuthorizationFailed"],
+        says: is_of_another_tenant,
+        reason: WaitReason::RefusedStalled,
+        advice: "no role in the operator's own tenant {tenant} helps: subscription {linked} belongs to another one; set spec.endpoints[].approval.mode: Manual and have its owner approve, or run the operator as a principal of both tenants (see which one has it: az account show --subscription {linked} --query tenantId)",
     },
     Row {
         codes: &["AuthorizationFailed", "LinkedAuthorizationFailed"],
@@ -147,6 +159,14 @@ pub const ROWS: &[Row] = &[
 
 fn anything(_: &str) -> bool {
     true
+}
+
+fn names_a_stack(message: &str) -> bool {
+    message.contains("Deployment Stack '/")
+}
+
+fn is_of_another_tenant(message: &str) -> bool {
+    message.contains("is not authorized to access linked subscription")
 }
 
 /// What a policy judges by, where the operator's client has said that at the end of Azure's message.
@@ -269,7 +289,9 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
         !asked.is_empty() && known.ends_with(&asked)
     };
     // Some actions stand in several roles, whatever kind of resource they are asked of.
-    let role = rights::RIGHTS.iter().filter(holds).find(|r| is_for(r.place, scope));
+    let of_place = |place: &rights::Place| rights::of(*place).find(holds);
+    let role = groups_of_places(scope).iter().find_map(of_place);
+    let role = role.or_else(|| rights::RIGHTS.iter().filter(holds).find(|r| is_for(r.place, scope)));
     let role = role.or_else(|| rights::RIGHTS.iter().filter(holds).find(|r| is_about(r.action, scope)));
     // Who refuses without naming an action (Log Analytics) is known by the only role that is made for such a scope.
     let role = role.or_else(|| only_role(scope).filter(|_| action.is_empty()));
@@ -278,6 +300,8 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
         Some(at) if refusal.creates => resource.get(..at).unwrap_or(resource),
         Some(_) | None => resource,
     };
+    let denial = quoted_after(message, "and Id '").zip(quoted_after(message, "at scope '"));
+    let denial = denial.map(|(id, scope)| format!("{scope}/providers/Microsoft.Authorization/denyAssignments/{id}"));
     let subnet = ids(message).find(|id| id.to_ascii_lowercase().contains("/subnets/"));
     [
         (
@@ -291,6 +315,16 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
                 .unwrap_or("ROLE"),
         ),
         ("{scope}", scope),
+        (
+            "{stack}",
+            quoted_after(message, "Deployment Stack '").unwrap_or("STACK_ID"),
+        ),
+        ("{denial}", denial.as_deref().unwrap_or("DENY_ASSIGNMENT_ID")),
+        ("{tenant}", quoted_after(message, "tenant '").unwrap_or("TENANT_ID")),
+        (
+            "{linked}",
+            quoted_after(message, "linked subscription '").unwrap_or("SUBSCRIPTION"),
+        ),
         ("{assignment}", assignment(message).unwrap_or("ASSIGNMENT")),
         ("{resource}", resource),
         ("{governed}", governed),
@@ -319,6 +353,16 @@ fn is_about(action: &str, scope: &str) -> bool {
     let (action, scope) = (action.to_ascii_lowercase(), scope.to_ascii_lowercase());
     let provider = action.split('/').next().unwrap_or_default();
     !scope.contains("/providers/") || scope.contains(&format!("/providers/{provider}/"))
+}
+
+/// Roles that are assigned on scopes like this one, where it is a subscription or a resource group.
+fn groups_of_places(scope: &str) -> &'static [rights::Place] {
+    use rights::Place::{Endpoints, ManagedGroup, Subscription, Zones};
+    match scope.trim_matches('/').split('/').count() {
+        2 => &[Subscription],
+        4 => &[Endpoints, Zones, ManagedGroup],
+        _ => &[],
+    }
 }
 
 /// A role that is made for what stands in this scope.
@@ -390,26 +434,182 @@ mod tests {
         advise(&refused(code, message)).1
     }
 
+    const STACK: &str = "/subscriptions/s/resourceGroups/net/providers/Microsoft.Resources/deploymentStacks/platform";
+
+    /// For each row what Azure says with such a code, and which of its words the advice has to hold.
+    const AS_AZURE_WRITES: &[(&str, &str, &str)] = &[
+        (
+            "DenyAssignmentAuthorizationFailed",
+            "The client 'c' with object id 'me' has permission to perform action 'Microsoft.Network/privateEndpoints/write' on scope 'ENDPOINT'; however, the access is denied because of the deny assignment with name 'Deny assignment '55c8dc03' created by Deployment Stack 'STACK'.' and Id '55c8dc03' at scope 'ENDPOINT'.",
+            "az resource show --ids STACK) deploys it again with --deny-settings-excluded-principals me",
+        ),
+        (
+            "DenyAssignmentAuthorizationFailed",
+            "The client 'c' with object id 'me' has permission to perform action 'Microsoft.Storage/storageAccounts/write' on scope 'ENDPOINT'; however, the access is denied because of the deny assignment with name 'System deny assignment' and Id '7ab1' at scope '/subscriptions/s/resourceGroups/m'.",
+            "--url \"/subscriptions/s/resourceGroups/m/providers/Microsoft.Authorization/denyAssignments/7ab1?api-version=",
+        ),
+        (
+            "LinkedAuthorizationFailed",
+            "The client has permission to perform action 'Microsoft.Storage/storageAccounts/privateEndpointConnectionsApproval/action' on scope 'ENDPOINT', however the current tenant '0a-tenant' is not authorized to access linked subscription '0b-other'.",
+            "tenant 0a-tenant helps: subscription 0b-other belongs to another one",
+        ),
+        (
+            "AuthorizationFailed",
+            "The client 'c' with object id 'me' does not have authorization to perform action 'Microsoft.Network/privateEndpoints/write' over scope 'ENDPOINT' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+            "--assignee-object-id me --assignee-principal-type ServicePrincipal --role \"Secure Registry Operator: private endpoints\" --scope ENDPOINT",
+        ),
+        (
+            "RequestDisallowedByPolicy",
+            "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/a/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter])",
+            "spec.tags",
+        ),
+        (
+            "RequestDisallowedByPolicy",
+            "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"names\",\"id\":\"/a/names\"}}]'. (denied by policy \"names\" by name)",
+            "nameTemplate",
+        ),
+        (
+            "RequestDisallowedByPolicy",
+            "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"guard\",\"id\":\"/a/guard\"},\"policyDefinition\":{\"name\":\"d\",\"id\":\"/d/d\"}}]'.",
+            "--policy-assignment /a/guard --scope ENDPOINT",
+        ),
+        (
+            "ScopeLocked",
+            "The scope 'ENDPOINT' cannot perform write operation because following scope(s) are locked: '/subscriptions/s/resourceGroups/net'. Please remove the lock and try again.",
+            "az lock list --resource-group net --subscription s",
+        ),
+        (
+            "ReadOnlyDisabledSubscription",
+            "The subscription 's' is disabled and therefore marked as read only. You cannot perform any write actions on this subscription until it is re-enabled.",
+            "az account show --subscription s ",
+        ),
+        (
+            "RequestDisallowedByAzure",
+            "Resource 'pe' was disallowed by Azure: This policy maintains a set of best available regions where your subscription can deploy resources.",
+            "support",
+        ),
+        (
+            "MissingSubscriptionRegistration",
+            "The subscription is not registered to use namespace 'Microsoft.Network'. See https://aka.ms/rps-not-found for how to register subscriptions.",
+            "--namespace Microsoft.Network --subscription s",
+        ),
+        (
+            "SubscriptionNotFound",
+            "The subscription 's' could not be found.",
+            "--subscription s ",
+        ),
+        (
+            "ResourceGroupNotFound",
+            "Resource group 'net' could not be found.",
+            "az group create --name net ",
+        ),
+        (
+            "InvalidAuthenticationTokenTenant",
+            "The access token is from the wrong issuer 'https://sts.windows.net/a/'. It must match the tenant 'https://sts.windows.net/b/' associated with this subscription.",
+            "az account show --subscription s --query tenantId",
+        ),
+        (
+            "InvalidAuthenticationToken",
+            "The access token is invalid.",
+            "kubectl get deployment",
+        ),
+        (
+            "NoRegisteredProviderFound",
+            "No registered resource provider found for location 'westeurope' and API version '2024-05-01' for type 'privateEndpoints'.",
+            "--namespace Microsoft.Network --subscription s",
+        ),
+        (
+            "DisablingPublicNetworkAccessNotSupported",
+            "Disabling public network access is not supported for the SKU Basic.",
+            "az resource update --ids ENDPOINT",
+        ),
+        (
+            "PrivateEndpointCannotBeCreatedInSubnetThatHasNetworkPoliciesEnabled",
+            "Private endpoint ENDPOINT cannot be created in a subnet /subscriptions/s/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v/subnets/e since it has private endpoint network policies enabled.",
+            "--ids /subscriptions/s/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v/subnets/e ",
+        ),
+        (
+            "PrivateEndpointQuotaExceeded",
+            "Cannot create more than 1000 private endpoints for this subscription in this region.",
+            "az network private-endpoint list --subscription s",
+        ),
+        (
+            "NetworkSecurityPerimeterAssociationConflict",
+            "The resource is associated with a network security perimeter.",
+            "--url \"ENDPOINT/networkSecurityPerimeterConfigurations?",
+        ),
+    ];
+
     #[test]
     fn nothing_that_azure_names_is_left_to_fill_in() {
-        for row in ROWS {
-            let code = row.codes[0].replace('*', "X");
-            let judged = ["tags[a]", "name"].map(|by| format!("(denied by policy \"p\" by {by})"));
-            let judged = judged.iter().find(|by| (row.says)(by)).map_or("", String::as_str);
-            let subnet = format!("{ENDPOINT}/subnets/s");
-            let text = said(
-                &code,
-                &format!(
-                    "of {subnet} with object id 'me' action 'Microsoft.Network/privateEndpoints/write' over scope '{ENDPOINT}' \"policyAssignment\":{{\"id\":\"/a\"}} {judged}"
-                ),
-            );
+        let named = |text: &str| text.replace("ENDPOINT", ENDPOINT).replace("STACK", STACK);
+        for (code, message, holds) in AS_AZURE_WRITES {
+            let text = said(code, &named(message));
+            assert!(text.contains(&named(holds)), "{code}: {text}");
             // What only a person knows.
             let unknown = ["LOCK", "LOCATION", "OBJECT_ID"];
             let text = unknown.iter().fold(text, |text, word| text.replace(word, ""));
             let text = text.replace("pe-{registry}-{group}-{hash}", "");
-            let named = ["RESOURCE", "ROLE", "ASSIGNMENT", "SUBSCRIPTION", "PROVIDER", "SUBNET"];
-            let left = named.iter().find(|word| text.contains(*word));
-            assert!(!text.contains('{') && left.is_none(), "{text}");
+            let names = [
+                "RESOURCE",
+                "ROLE",
+                "ASSIGNMENT",
+                "SUBSCRIPTION",
+                "PROVIDER",
+                "SUBNET",
+                "STACK_ID",
+                "TENANT",
+            ];
+            let left = names.iter().find(|word| text.contains(*word));
+            assert!(!text.contains('{') && left.is_none(), "{code}: {text}");
+        }
+        for each in ROWS {
+            let is = |(code, message, _): &&(&str, &str, &str)| {
+                row(code, message).is_some_and(|row| std::ptr::eq(row.advice, each.advice))
+            };
+            assert!(
+                AS_AZURE_WRITES.iter().any(|said| is(&said)),
+                "nothing is said by {:?}",
+                each.codes
+            );
+        }
+    }
+
+    /// Some places stand on groups or subscriptions, whose ids tell nothing of what is in them.
+    #[test]
+    fn a_list_that_may_not_be_read_names_the_role_that_is_made_for_its_scope() {
+        for (action, scope, place) in [
+            (
+                "Microsoft.Network/privateDnsZones/read",
+                "/subscriptions/s",
+                rights::Place::Subscription,
+            ),
+            (
+                "Microsoft.Authorization/policyAssignments/read",
+                "/subscriptions/s",
+                rights::Place::Subscription,
+            ),
+            (
+                "Microsoft.Authorization/denyAssignments/read",
+                "/subscriptions/s/resourceGroups/net",
+                rights::Place::Endpoints,
+            ),
+            ("Microsoft.Authorization/locks/read", ENDPOINT, rights::Place::Endpoints),
+        ] {
+            let why = Ignorance {
+                attempt: format!("list x of {scope}"),
+                kind: IgnoranceKind::Forbidden,
+                message: format!(
+                    "no role allows action '{action}' over scope '{scope}', and without that Azure may answer with a list that is short or empty"
+                ),
+                code: None,
+                correlation_id: None,
+                retry_after: None,
+            };
+            let (reason, text) = advise(&why);
+            assert_eq!(reason, WaitReason::PermissionStalled);
+            let command = format!("--role \"{}\" --scope {scope}", place.role());
+            assert!(text.ends_with(&command), "{action}: {text}");
         }
     }
 

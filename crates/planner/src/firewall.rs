@@ -11,7 +11,6 @@
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::preimage::{DigestLine, Preimage};
-use sreg_domain::seen::ObstacleKind;
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
 use crate::contribution::Contribution;
@@ -118,20 +117,20 @@ pub(crate) fn without_effect(view: &WholeView<'_>) -> Vec<String> {
     told.collect()
 }
 
-/// Storage stays `Enabled` when it is closed, so that its resource rules go on (azure.md §1.7); where a policy speaks of public
-/// access it may allow nothing but `Disabled`. Said before the lock, which else would stop half-way.
+/// Storage stays `Enabled` when it is closed, so that its resource rules go on (azure.md §1.7); a policy may allow nothing but
+/// `Disabled`. Said before the lock, which else would stop half-way.
 pub(crate) fn tell_of_policies(view: &WholeView<'_>) -> Contribution {
     let mut draft = Contribution::default();
-    let obstacles = view.seen.azure.reopening_obstacles.seen().into_iter().flatten();
-    let mut policies = obstacles.filter(|o| o.kind == ObstacleKind::PolicyAssignment);
-    let Some(policy) = policies.next().map(|o| &o.message) else {
-        return draft;
-    };
     let open = view
         .access
         .iter()
         .filter(|a| a.closed == Some(false) && a.target == TargetKind::Storage);
     for access in open {
+        let policies = view.seen.azure.closing_obstacles.get(&access.id).into_iter().flatten();
+        let policies: Vec<&str> = policies.map(|o| o.message.as_str()).collect();
+        if policies.is_empty() {
+            continue;
+        }
         let Some(network) = seen_network(view.seen, &access.id) else {
             continue;
         };
@@ -146,13 +145,13 @@ pub(crate) fn tell_of_policies(view: &WholeView<'_>) -> Contribution {
         draft.find(
             FindingReason::ClosingForbidden,
             format!(
-                "closing keeps storage account {name} Enabled with defaultAction Deny, because Disabled would stop its {count} resource rules, and a policy may allow nothing but Disabled ({policy}): remove the rules (az storage account network-rule remove --account-name {name} --resource-group {group} --subscription {subscription} --resource-id {first} --tenant-id TENANT), or exempt the account (az policy exemption create --name {name} --exemption-category Waiver --scope {id} --policy-assignment ASSIGNMENT)",
+                "closing keeps storage account {name} Enabled with defaultAction Deny, because Disabled would stop its {count} resource rules, which a policy does not allow: remove the rules (az storage account network-rule remove --account-name {name} --resource-group {group} --subscription {subscription} --resource-id {first} --tenant-id TENANT), or exempt the account: {policies}",
                 name = access.id.name(),
                 count = rules.len(),
                 group = access.id.resource_group().unwrap_or_default(),
                 subscription = access.id.subscription(),
                 first = first.value,
-                id = access.id,
+                policies = policies.join("; "),
             ),
         );
     }

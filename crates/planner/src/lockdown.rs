@@ -29,7 +29,6 @@ use crate::evidence::{Evidence, Look, first_failure, look_closer};
 use crate::kept::{kept, settings_closed};
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
-use crate::preflight::{Verdict, may_write};
 use crate::view::{View, WholeView};
 use crate::{attempts, azure_claim, before_lock, blind, firewall, gates, obstacles, opening};
 
@@ -247,13 +246,7 @@ fn obstacle(view: &WholeView<'_>, access: &AccessAssessment) -> Option<Wait> {
     if let Some(wait) = obstacles::to_closing(view, access) {
         return Some(wait);
     }
-    if let Some(wait) = attempts::held(view, &closing_step(access)) {
-        return Some(wait);
-    }
-    match may_write(view, access.target, &access.id) {
-        Verdict::Free => None,
-        Verdict::Denied(wait) | Verdict::NotKnown(wait) => Some(wait),
-    }
+    attempts::held(view, &closing_step(access))
 }
 
 /// Name of the step that closes a target.

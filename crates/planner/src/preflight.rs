@@ -1,21 +1,24 @@
-//! What would be refused anyway. Deny assignments on the managed resource group are read before anything is attempted there;
-//! listing the operator's principal in `assignedIdentities` exempts it (azure.md §1.6). Rights are looked at before the first write
+//! What would be refused anyway. Deny assignments are read before anything is attempted: those that Azure keeps on the managed resource
+//! group, from which listing the operator's principal in `assignedIdentities` exempts it (azure.md §1.6), and those that a deployment
+//! stack or somebody else has set on the registry, its accounts, or where the endpoints stand. Rights are looked at before the first write
 //! that changes names for anybody: all that are missing anywhere are told at once, and nothing is half built without them.
 
 use std::collections::BTreeMap;
 
+use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
 use sreg_domain::rights::{self, Place};
+use sreg_domain::seen::DenyAssignment;
 use sreg_domain::target::row;
 use sreg_domain::{ArmId, Fact, TargetKind};
 
 use crate::contribution::Held;
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
-use crate::view::{View, WholeView, not_known};
+use crate::view::{View, WholeView, look_up, not_known};
 
-/// Rights by scope, and the role that holds them.
-type Needed = BTreeMap<ArmId, (Place, Vec<&'static str>)>;
+/// Rights by scope and by the role that holds them.
+type Needed = BTreeMap<(ArmId, Place), Vec<&'static str>>;
 
 /// Holds what builds while a right is missing that something later would need. Once something is closed, or is open to nobody but
 /// through what is repaired here, each write is tried by itself.
@@ -26,12 +29,12 @@ pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Ve
         return held;
     }
     let mut missing: Needed = BTreeMap::new();
-    for (scope, (place, actions)) in needed(view, wanted) {
+    for ((scope, place), actions) in needed(view, wanted) {
         match view.seen.azure.rights.get(&scope) {
             Some(Fact::Seen(permissions)) => {
                 let lacking: Vec<&str> = actions.into_iter().filter(|a| !permissions.allow(a)).collect();
                 if !lacking.is_empty() {
-                    missing.insert(scope, (place, lacking));
+                    missing.insert((scope, place), lacking);
                 }
             }
             Some(Fact::Unknown(why)) => held.said.find(
@@ -57,7 +60,7 @@ pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Ve
 fn lacking(view: &WholeView<'_>, missing: &Needed) -> String {
     let grants: Vec<String> = missing
         .iter()
-        .map(|(scope, (place, actions))| grant(view, *place, scope, actions))
+        .map(|((scope, place), actions)| grant(view, *place, scope, actions))
         .collect();
     format!(
         "the operator's identity lacks rights, and nothing is built before it has them; grant the roles of deploy/azure: {}",
@@ -93,15 +96,36 @@ pub(crate) fn may_not_remove(view: &View<'_>, endpoint: &ArmId, has_zone_group: 
         )))
 }
 
-/// Every right that the way from here to the lock needs, by scope. What only reads shows by itself that it may not.
+/// Why an endpoint cannot go as a whole: a deny assignment forbids deleting it, or its zone group where it has one of ours.
+pub(crate) fn is_denied_removal(view: &View<'_>, endpoint: &ArmId, has_zone_group: bool) -> Option<Wait> {
+    let group = endpoint.resource_group_id()?;
+    let zone_group = endpoint.child("privateDnsZoneGroups", ZONE_GROUP);
+    let of_zone_group = || denied(view, &group, &zone_group, REMOVING_RECORDS).filter(|_| has_zone_group);
+    let denial = denied(view, &group, endpoint, REMOVING).or_else(of_zone_group)?;
+    Some(Wait::new(
+        WaitReason::DenyAssignmentStalled,
+        format!(
+            "private endpoint {} cannot be removed: {} forbids it, and nothing of it is removed meanwhile; {}",
+            endpoint.name(),
+            denial_named(denial),
+            exemption(view, denial)
+        ),
+    ))
+}
+
+/// Why nobody knows that, if so.
+pub(crate) fn unread_denials_of_removal(view: &View<'_>, endpoint: &ArmId) -> Option<Wait> {
+    let group = endpoint.resource_group_id()?;
+    unread_denials(view, &group, endpoint, REMOVING)
+}
+
+/// Every right that the way from here to the lock needs, by scope. Those to read too: to whoever may not, a list may come short.
 fn needed(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
     let mut needed: Needed = BTreeMap::new();
     let mut add = |scope: Option<ArmId>, place: Place, wants: &dyn Fn(&str) -> bool| {
         let Some(scope) = scope else { return };
-        let actions = rights::of(place)
-            .filter(|r| !r.only_reads() && wants(r.action))
-            .map(|r| r.action);
-        let (_, listed) = needed.entry(scope).or_insert_with(|| (place, Vec::new()));
+        let actions = rights::of(place).map(|r| r.action).filter(|action| wants(action));
+        let listed = needed.entry((scope, place)).or_default();
         for action in actions {
             if !listed.contains(&action) {
                 listed.push(action);
@@ -118,7 +142,7 @@ fn needed(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
     }
     for place in &view.spec.endpoints {
         let ours = place.dns.is_ours();
-        let endpoints = |action: &str| ours || !action.contains("/privateDnsZoneGroups/");
+        let endpoints = |action: &str| ours || action.ends_with("/read") || !action.contains("/privateDnsZoneGroups/");
         add(Some(place.resource_group.clone()), Place::Endpoints, &endpoints);
         add(Some(place.subnet.clone()), Place::Networks, &|action| {
             action.ends_with("/subnets/join/action")
@@ -142,6 +166,15 @@ fn needed(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
             }
         }
     }
+    let above = view.desired.registry.subscription_id();
+    add(Some(above), Place::Subscription, &|action| {
+        action == rights::READ_POLICY_ASSIGNMENTS
+    });
+    for subscription in view.desired.zone_subscriptions() {
+        add(Some(subscription), Place::Subscription, &|action| {
+            action.contains("/privateDnsZones/")
+        });
+    }
     needed
 }
 
@@ -163,56 +196,127 @@ pub(crate) enum Verdict {
     NotKnown(Wait),
 }
 
-/// Whether an endpoint may be connected to its target. A manual request is approved by somebody else.
+/// Whether an endpoint may be made and connected to its target. A manual request is approved by somebody else.
 pub(crate) fn may_connect(view: &WholeView<'_>, wanted: &Wanted<'_>) -> Verdict {
     let resource_type = row(wanted.group.target()).resource_type;
-    let action = format!("{resource_type}/PrivateEndpointConnectionsApproval/action");
+    let approval = &format!("{resource_type}/PrivateEndpointConnectionsApproval/action");
+    let label = wanted.label();
+    let group = &wanted.place.resource_group;
+    if let Some(denial) = denied(view, group, &wanted.id, MAKING) {
+        return Verdict::Denied(refused(view, &label, denial, MAKING));
+    }
     if wanted.place.manual_request.is_some() {
         return Verdict::Free;
     }
-    verdict(
-        view,
-        wanted.target,
-        &action,
-        &format!("private endpoint {} on", wanted.label()),
+    if let Some(denial) = denied(view, wanted.target, wanted.target, approval) {
+        let what = format!("{label} on {}", wanted.target.name());
+        return Verdict::Denied(refused(view, &what, denial, approval));
+    }
+    // Azure keeps one on the managed resource group (azure.md §1.6). Elsewhere what is not known is tried.
+    let managed = view.registry().and_then(|r| r.managed_resource_group.as_ref());
+    let inside = managed.is_none_or(|group| wanted.target.resource_group_id().as_ref() == Some(group));
+    match unread_denials(view, wanted.target, wanted.target, approval) {
+        Some(wait) if inside && *wanted.target != view.desired.registry => Verdict::NotKnown(wait),
+        Some(_) | None => Verdict::Free,
+    }
+}
+
+fn refused(view: &View<'_>, what: &str, denial: &DenyAssignment, action: &str) -> Wait {
+    Wait::new(
+        WaitReason::DenyAssignmentStalled,
+        format!(
+            "private endpoint {what} is forbidden by {} ({action}): {}",
+            denial_named(denial),
+            exemption(view, denial)
+        ),
     )
 }
 
-/// Whether a target's network settings may be written.
-pub(crate) fn may_write(view: &WholeView<'_>, target: TargetKind, id: &ArmId) -> Verdict {
-    verdict(view, id, &format!("{}/write", row(target).resource_type), "closing")
+/// The action of a write to a target's network settings.
+pub(crate) fn writing(target: TargetKind) -> String {
+    format!("{}/write", row(target).resource_type)
 }
 
-fn verdict(view: &WholeView<'_>, target: &ArmId, action: &str, what: &str) -> Verdict {
+const REMOVING: &str = "Microsoft.Network/privateEndpoints/delete";
+const REMOVING_RECORDS: &str = "Microsoft.Network/privateEndpoints/privateDnsZoneGroups/delete";
+const MAKING: &str = "Microsoft.Network/privateEndpoints/write";
+
+/// Deny assignments, as they were listed at a scope, that forbid us an action on a resource (`true`), or may. Those that are about to
+/// exempt us do not count.
+pub(crate) fn denials<'v>(
+    view: &'v View<'_>,
+    listed_at: &ArmId,
+    id: &'v ArmId,
+    action: String,
+) -> impl Iterator<Item = (&'v DenyAssignment, bool)> {
+    let listed = view.seen.azure.deny_assignments.get(listed_at).and_then(Fact::seen);
+    let us = view.seen.azure.principal.seen();
+    let exempting = comes_with_the_exemption(view);
+    let over = listed.into_iter().flatten();
+    let over = over.filter(move |denial| denial.covers(id) && !(exempting && is_managed(view, denial)));
+    over.filter_map(move |denial| match denial.forbids(&us?.object_id, &action) {
+        Some(true) => Some((denial, true)),
+        Some(false) => None,
+        None => Some((denial, false)),
+    })
+}
+
+/// One that is known to forbid it.
+pub(crate) fn denied<'v>(
+    view: &'v View<'_>,
+    listed_at: &ArmId,
+    id: &'v ArmId,
+    action: &str,
+) -> Option<&'v DenyAssignment> {
+    denials(view, listed_at, id, action.to_owned()).find_map(|(denial, certain)| certain.then_some(denial))
+}
+
+/// Why nobody knows whether one forbids an action there, if so.
+pub(crate) fn unread_denials(view: &View<'_>, listed_at: &ArmId, id: &ArmId, action: &str) -> Option<Wait> {
+    let nobody = Fact::not_read("nobody looked for them yet");
+    let listed = look_up(&view.seen.azure.deny_assignments, listed_at, &nobody);
+    if listed.ignorance().is_some() {
+        return Some(not_known(&format!("deny assignments on {listed_at}"), listed));
+    }
+    let mut over = listed.seen().into_iter().flatten();
+    let concerns = over.any(|denial| denial.covers(id) && denial.is_about(action));
+    let principal = &view.seen.azure.principal;
+    (concerns && principal.seen().is_none()).then(|| not_known("our own principal in Azure", principal))
+}
+
+/// Azure keeps it on the managed resource group, where the registry says whom it exempts.
+fn is_managed(view: &View<'_>, denial: &DenyAssignment) -> bool {
     let managed = view.registry().and_then(|r| r.managed_resource_group.as_ref());
-    let inside = managed.is_none_or(|group| target.resource_group_id().as_ref() == Some(group));
-    if *target == view.desired.registry || !inside {
-        return Verdict::Free;
-    }
-    let assignments = match &view.seen.azure.deny_assignments {
-        Fact::Seen(assignments) => assignments.as_slice(),
-        Fact::Absent => &[],
-        unknown => return Verdict::NotKnown(not_known("deny assignments of the managed resource group", unknown)),
-    };
-    if assignments.is_empty() {
-        return Verdict::Free;
-    }
-    let principal = match &view.seen.azure.principal {
-        Fact::Seen(principal) => principal,
-        unknown @ (Fact::Absent | Fact::Unknown(_)) => {
-            return Verdict::NotKnown(not_known("our own principal in Azure", unknown));
-        }
-    };
-    match assignments.iter().find(|a| a.denies(&principal.object_id, action)) {
-        None => Verdict::Free,
-        Some(assignment) => Verdict::Denied(Wait::new(
-            WaitReason::DenyAssignmentStalled,
-            format!(
-                "{what} {} is forbidden by the deny assignment {:?} ({action}): set spec.registry.managedResourceGroupAccess: GrantOperator, or list principal {} in managedResourceGroupSettings.assignedIdentities",
-                target.name(),
-                assignment.name,
-                principal.object_id
-            ),
-        )),
+    let scope: Option<ArmId> = denial.scope.parse().ok();
+    let inside = |group: &ArmId| scope.as_ref().and_then(ArmId::resource_group_id).as_ref() == Some(group);
+    stack(denial).is_none() && managed.is_some_and(inside)
+}
+
+/// The deployment stack that set it, as its name tells.
+fn stack(denial: &DenyAssignment) -> Option<&str> {
+    let (_, stack) = denial.name.split_once("Deployment Stack")?;
+    Some(stack.trim_matches([' ', '\'', '"', '.']))
+}
+
+/// Which it is.
+pub(crate) fn denial_named(denial: &DenyAssignment) -> String {
+    format!("the deny assignment {:?} on {}", denial.name, denial.scope)
+}
+
+/// What helps against it: no right does.
+pub(crate) fn exemption(view: &View<'_>, denial: &DenyAssignment) -> String {
+    let principal = view.seen.azure.principal.seen();
+    let principal = principal.map_or("OBJECT_ID", |p| p.object_id.as_str());
+    match stack(denial) {
+        _ if is_managed(view, denial) => format!(
+            "set spec.registry.managedResourceGroupAccess: GrantOperator, or list principal {principal} in managedResourceGroupSettings.assignedIdentities"
+        ),
+        Some(stack) if stack.starts_with('/') => format!(
+            "no right helps; whoever owns the deployment stack (az resource show --ids {stack}) deploys it again with --deny-settings-excluded-principals {principal}"
+        ),
+        Some(_) | None => format!(
+            "no right helps; whoever made it exempts principal {principal}; see who that is: az rest --method get --url \"{}?api-version=2022-04-01\"",
+            denial.id
+        ),
     }
 }

@@ -6,16 +6,19 @@
 //! | --- | --- |
 //! | Azure is changing one of them | wait |
 //! | no grant covers its subnet, its resource group or its zones any more | it stays as it is; who can grant it is named |
-//! | a lock on the endpoint, on the zone, on what it is connected to, or above | nothing is removed; the lock is named |
+//! | a lock on the endpoint, on its network interface, on the zone, on what it is connected to, or above | nothing is removed; the lock is named |
 //! | whether there are locks could not be read | nothing is removed |
 //! | the right to delete one of them is known to be missing | nothing is removed; the right is named |
+//! | a deny assignment forbids deleting one of them | nothing is removed; it is named |
+//! | a policy with the effect `denyAction` forbids deleting one of them, or may | nothing is removed; it is named |
+//! | one of these could not be read | nothing is removed; where a right is missing, the endpoint stays for good |
 //! | neither, the zone group is there | it goes first |
 //! | neither, the zone group is gone | the endpoint |
 //! | the endpoint could not be deleted, may not be, or is locked, and its zone group is gone | the zone group is put back, then it stays |
 
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::grants::where_endpoint_stands;
-use sreg_domain::seen::{EndpointSeen, LockSeen};
+use sreg_domain::seen::{EndpointSeen, LockSeen, Obstacle};
 use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Grant, Purpose, Seen, StepId, StepKind};
 
 use crate::contribution::azure_step;
@@ -152,7 +155,8 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
     let unread = Fact::not_read("nobody looked for resource locks");
     // With the endpoint Azure deletes its connection on the target's side (azure.md §3.4).
     let target = endpoint.target.as_ref().filter(|_| endpoint.is_approved());
-    for scope in std::iter::once(id).chain(zones).chain(target) {
+    let own = std::iter::once(id).chain(&endpoint.network_interfaces);
+    for scope in own.chain(zones).chain(target) {
         match look_up(&view.seen.azure.locks, scope, &unread) {
             Fact::Seen(locks) => {
                 // What is locked below a target is something else there.
@@ -178,8 +182,21 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
         }
     }
     let has_zone_group = endpoint.zone_groups.seen().is_none_or(|groups| !groups.is_empty());
-    if let Some(wait) = preflight::may_not_remove(view, id, has_zone_group) {
+    let denied = preflight::is_denied_removal(view, id, has_zone_group);
+    if let Some(wait) = preflight::may_not_remove(view, id, has_zone_group).or(denied) {
         return Ok(Some(wait));
+    }
+    unread_wait = unread_wait.or_else(|| preflight::unread_denials_of_removal(view, id));
+    match view
+        .seen
+        .azure
+        .removal_obstacles
+        .get(id)
+        .map(|policies| by_policy(id, policies))
+    {
+        Some(Ok(Some(wait))) => return Ok(Some(wait)),
+        Some(Err(wait)) => unread_wait = unread_wait.or(Some(wait)),
+        Some(Ok(None)) | None => {}
     }
     if let Some(refused) = attempts::refused(view, &deletion(id)).filter(|_| endpoint.is_approved()) {
         let message = format!(
@@ -190,7 +207,29 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
         );
         return Ok(Some(Wait { message, ..refused }));
     }
-    unread_wait.map_or(Ok(None), Err)
+    match unread_wait {
+        // Whoever deletes the object does not wait until somebody grants a right.
+        Some(wait) if wait.reason == WaitReason::PermissionStalled => Ok(Some(wait)),
+        unread => unread.map_or(Ok(None), Err),
+    }
+}
+
+/// A policy with the effect denyAction forbids it, or may.
+fn by_policy(id: &ArmId, obstacles: &Fact<Vec<Obstacle>>) -> Result<Option<Wait>, Wait> {
+    if obstacles.ignorance().is_some() {
+        return Err(not_known(&format!("policies that may forbid deleting {id}"), obstacles));
+    }
+    let first = obstacles.seen().into_iter().flatten().next();
+    Ok(first.map(|obstacle| {
+        Wait::new(
+            WaitReason::RefusedStalled,
+            format!(
+                "private endpoint {} cannot be removed, and nothing of it is removed meanwhile: {}",
+                id.name(),
+                obstacle.message
+            ),
+        )
+    }))
 }
 
 /// Whether a zone or a target does not exist any more, on enough evidence.

@@ -193,6 +193,33 @@ async fn a_missing_right_is_403_and_names_action_and_scope() {
     assert_eq!(azure.get(&vnet("hub"), NETWORK).await.code(), "AuthorizationFailed");
 }
 
+/// U35: nobody knows which of the two Azure does.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_a_role_does_not_cover_is_refused_or_comes_short() {
+    let azure = Azure::with(|seed| {
+        seed.principals[0].roles = vec![RoleSeed {
+            role: Some("Reader".into()),
+            scope: vnet("hub"),
+            ..RoleSeed::default()
+        }];
+    })
+    .await;
+    let all = vnet("hub").rsplit_once('/').unwrap().0.to_owned();
+    assert_eq!(azure.get(&all, NETWORK).await.code(), "AuthorizationFailed");
+    azure.sim.set_switches(|s| s.short_lists = true);
+    let short = azure.get(&all, NETWORK).await;
+    assert_eq!(short.status, 200, "{}", short.body);
+    let ids: Vec<&str> = short.body["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|item| item["id"].as_str())
+        .collect();
+    assert_eq!(ids, [vnet("hub")]);
+    // What stands alone is refused all the same.
+    assert_eq!(azure.get(&vnet("spoke-a"), NETWORK).await.code(), "AuthorizationFailed");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_empty_bucket_is_429_with_retry_after_and_refills_with_simulated_time() {
     let azure = Azure::with(|seed| {

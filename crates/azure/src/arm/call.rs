@@ -21,6 +21,8 @@ pub(crate) struct Call {
     /// The action that its caller needs the right to, as [`rights::RIGHTS`] declares it; `None`: none of its own, such as a next
     /// page or the state of an operation. Deletions and writes name theirs by kind and verb.
     pub(crate) action: Option<String>,
+    /// The scope whose items it lists: whoever may not read all of them there may get a list that is short, and no refusal.
+    pub(crate) listed: Option<ArmId>,
     /// Whose budget it uses; `None` outside ARM.
     pub(crate) budget: Option<(String, Class)>,
     /// For whom it is made: budgets are shared between namespaces.
@@ -42,6 +44,7 @@ impl Call {
             body: None,
             attempt: attempt.to_owned(),
             action: action.map(str::to_owned),
+            listed: None,
             budget,
             payer: Payer::default(),
             prepaid: false,
@@ -87,13 +90,16 @@ impl Call {
             Some(kind) => kind.to_ascii_lowercase(),
             None => format!("{}/{}", scope.kind(), below.to_ascii_lowercase()),
         };
-        Call::at(
-            arm,
-            (&format!("{scope}/{below}"), &kind),
-            &format!("list {below} of {scope}"),
-            (scope.subscription(), Class::Read),
-            &format!("{kind}/read"),
-        )
+        Call {
+            listed: Some(scope.clone()),
+            ..Call::at(
+                arm,
+                (&format!("{scope}/{below}"), &kind),
+                &format!("list {below} of {scope}"),
+                (scope.subscription(), Class::Read),
+                &format!("{kind}/read"),
+            )
+        }
     }
 
     /// A write of a resource.

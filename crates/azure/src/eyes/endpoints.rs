@@ -136,24 +136,24 @@ async fn one(look: &Look<'_>, id: ArmId) -> Fact<EndpointSeen> {
     };
     let interfaces = json::list(&body, "/properties/networkInterfaces").iter();
     let interfaces: Option<Vec<ArmId>> = interfaces.map(|n| json::id(n, "/id")).collect();
-    let Some(interfaces) = interfaces else {
+    let Some(ids) = interfaces else {
         return understood(&id, Err("a network interface of the endpoint has an id that is none"));
     };
     let list = Call::list(look.arm(), &id, "privateDnsZoneGroups");
-    let (interfaces, groups) = futures::join!(join_all(interfaces.iter().map(|i| look.read(i))), look.list(list));
+    let (interfaces, groups) = futures::join!(join_all(ids.iter().map(|i| look.read(i))), look.list(list));
     let zone_groups = match &groups {
         Ok(items) => understood(&id, items.iter().map(zone_group).collect()),
         Err(error) => Fact::Unknown(error.clone().into_ignorance()),
     };
     let cloud = &look.inner.settings.cloud;
     let members = members(cloud, (&id, &body), &interfaces, groups.as_deref().unwrap_or_default());
-    understood(&id, endpoint(&id, &body, members, zone_groups))
+    understood(&id, endpoint(&id, &body, (members, ids), zone_groups))
 }
 
 fn endpoint(
     asked: &ArmId,
     body: &Value,
-    members: Fact<Vec<Member>>,
+    (members, network_interfaces): (Fact<Vec<Member>>, Vec<ArmId>),
     zone_groups: Fact<Vec<ZoneGroupSeen>>,
 ) -> Result<EndpointSeen, &'static str> {
     let all_automatic = json::list(body, "/properties/privateLinkServiceConnections");
@@ -181,6 +181,7 @@ fn endpoint(
         // The target's owner writes it for people: nothing compares it.
         connection_description: json::text(connection, "/properties/privateLinkServiceConnectionState/description")
             .map(|said| words(said, LONGEST_REASON).into_owned()),
+        network_interfaces,
         members,
         zone_groups,
         digest: json::digest(body),
@@ -389,13 +390,13 @@ mod tests {
             "groupIds": ["blob"], "privateLinkServiceConnectionState": {"status": "Pending", "description": "please"}}}]);
         let body = json!({"location": "westeurope", "tags": {"SecureRegistry-Owner": "i/n/r"}, "properties": {
             "provisioningState": "Succeeded", "privateLinkServiceConnections": [], "manualPrivateLinkServiceConnections": connection}});
-        let seen = endpoint(&id(), &body, Fact::Absent, Fact::Absent).unwrap();
+        let seen = endpoint(&id(), &body, (Fact::Absent, Vec::new()), Fact::Absent).unwrap();
         assert!(seen.manual && !seen.is_ready());
         assert_eq!(
             (seen.owner.as_deref(), seen.group_id.as_deref()),
             (Some("i/n/r"), Some("blob"))
         );
         assert_eq!(seen.connection_status.as_deref(), Some("Pending"));
-        assert!(endpoint(&id(), &json!({}), Fact::Absent, Fact::Absent).is_err());
+        assert!(endpoint(&id(), &json!({}), (Fact::Absent, Vec::new()), Fact::Absent).is_err());
     }
 }

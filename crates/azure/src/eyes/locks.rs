@@ -1,6 +1,6 @@
 //! Resource locks. Those over the registry and its accounts may forbid closing them, and opening them again: they are read at every visit,
 //! because anybody may set one. Those on what may be about to be removed (our endpoints that nobody wants any more, or that have
-//! to be made again, the zones in which they hold records, and what they are connected to) are read only for these.
+//! to be made again, their network interfaces, the zones in which they hold records, and what they are connected to) are read only for these.
 //!
 //! A list without a filter holds the locks at, above and below its scope; each of them keeps the resource from being deleted.
 
@@ -32,6 +32,7 @@ pub(super) async fn on(
     let mut scopes = BTreeSet::new();
     for (id, endpoint) in seen.filter(leaving) {
         scopes.insert(id.clone());
+        scopes.extend(endpoint.network_interfaces.iter().cloned());
         // Azure deletes the connection on the target's side too. Where there is none any more the target may be gone.
         scopes.extend(endpoint.target.clone().filter(|_| endpoint.is_approved()));
         let groups = endpoint.zone_groups.seen().into_iter().flatten();

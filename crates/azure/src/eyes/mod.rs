@@ -52,6 +52,7 @@ use crate::settings::Patience;
 use crate::{identity, json, operations};
 
 pub(crate) use network::Neighbours;
+pub(crate) use obstacles::{DenyAssignments, unknown as no_deny_assignments};
 pub(crate) use perimeters::{Perimeters, unknown as no_perimeters};
 pub(crate) use policies::{Definitions, unread as no_definitions};
 pub(crate) use rights::{Rights, unknown as no_rights};
@@ -70,6 +71,8 @@ pub(super) struct Look<'a> {
     urgent: bool,
     /// What was left out of lists.
     odd: Arc<Mutex<BTreeSet<String>>>,
+    /// What roles allow us on the scopes that this visit asked about: each is asked once.
+    asked: Arc<rights::Asked>,
 }
 
 impl Look<'_> {
@@ -116,6 +119,7 @@ impl Look<'_> {
             payer: self.payer.clone(),
             urgent: self.urgent,
             odd: self.odd.clone(),
+            asked: Arc::clone(&self.asked),
         }
     }
 
@@ -147,8 +151,27 @@ impl Look<'_> {
         self.list_of(call, Some).await
     }
 
-    /// All pages of a list, of each item what `keep` makes of it: the rest goes before the next page comes.
+    /// All pages of a list, of each item what `keep` makes of it: the rest goes before the next page comes. Believed only where roles
+    /// allow us to read what it lists: else it may be short.
     async fn list_of<T>(&self, call: Call, keep: impl FnMut(Value) -> Option<T> + Send) -> Result<Vec<T>, CallFailure> {
+        let (attempt, scope, action) = (call.attempt.clone(), call.listed.clone(), call.action.clone());
+        let short = async {
+            match (&scope, &action) {
+                (Some(scope), Some(action)) => self.may_be_short(&attempt, scope, action).await,
+                _ => None,
+            }
+        };
+        let (items, short) = futures::join!(self.list_as_it_comes(call, keep), short);
+        // What Azure refuses is told in its own words.
+        items.and_then(|items| short.map_or(Ok(items), Err))
+    }
+
+    /// The same, whatever of it we may not see.
+    async fn list_as_it_comes<T>(
+        &self,
+        call: Call,
+        keep: impl FnMut(Value) -> Option<T> + Send,
+    ) -> Result<Vec<T>, CallFailure> {
         let attempt = call.attempt.clone();
         let call = call.on_behalf_of(&self.payer);
         self.in_turn(&attempt, self.arm().list(call, self.deadline, keep)).await
@@ -223,6 +246,7 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         payer: payer.clone(),
         urgent: false,
         odd: Arc::default(),
+        asked: Arc::default(),
     };
     // Calls that hang hold places: what an opening needs has its own.
     let access = Look {
@@ -232,6 +256,7 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         payer,
         urgent: for_the_rest.is_some(),
         odd: look.odd.clone(),
+        asked: Arc::clone(&look.asked),
     };
     let sharing = desired
         .whole()
@@ -277,6 +302,8 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         shared_storage: shared,
         recent_public_clients: core.recent_public_clients,
         reopening_obstacles: core.reopening_obstacles,
+        removal_obstacles: core.removal_obstacles,
+        closing_obstacles: core.closing_obstacles,
         locks: core.locks,
         rights: core.rights,
         also_changed: inner.also_changed.of(&written),

@@ -1,64 +1,97 @@
-//! What would stand in the way: deny assignments on the managed resource group (azure.md §1.6), and an export policy of the
-//! container registry, which forbids opening again (U17). Policies and perimeters are apart.
+//! What would stand in the way: deny assignments (azure.md §1.6), whether Azure keeps them on the managed resource group or a deployment
+//! stack has set them elsewhere, and an export policy of the container registry, which forbids opening again (U17). Policies and
+//! perimeters are apart.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 use sreg_domain::seen::{DenyAssignment, Fact, Obstacle, ObstacleKind, TargetSeen, Targets};
 use sreg_domain::{ArmId, ExportPolicy};
 
-use super::Look;
+use super::remembered::Remembered;
+use super::{Look, each, understood};
 use crate::arm::Call;
 use crate::arm::Leaving;
 use crate::json;
 
-/// Deny assignments at the managed resource group.
-pub(super) async fn deny_assignments(look: &Look<'_>, managed: Option<&ArmId>) -> Fact<Vec<DenyAssignment>> {
-    let Some(managed) = managed else {
-        return Fact::not_read("the registry has no managed resource group yet");
-    };
-    let call = Call::list(look.arm(), managed, "providers/Microsoft.Authorization/denyAssignments");
-    match look.list(call.query("$filter", "atScope()")).await {
+/// How long it is believed that there is none: somebody may deploy a stack at any time.
+const AGE: Duration = Duration::from_secs(300);
+/// Deny assignments by scope.
+pub(crate) type DenyAssignments = Remembered<ArmId, Vec<DenyAssignment>>;
+
+/// Nothing is known yet.
+pub(crate) fn unknown() -> DenyAssignments {
+    Remembered::for_so_long(AGE)
+}
+
+/// Deny assignments at, above and below each scope.
+pub(super) async fn deny_assignments(
+    look: &Look<'_>,
+    scopes: impl Iterator<Item = ArmId>,
+) -> BTreeMap<ArmId, Fact<Vec<DenyAssignment>>> {
+    each(scopes, |scope| at(look, scope)).await
+}
+
+async fn at(look: &Look<'_>, scope: ArmId) -> Fact<Vec<DenyAssignment>> {
+    let known = &look.inner.deny_assignments;
+    if let Some(known) = known.get(&scope) {
+        return Fact::Seen(known);
+    }
+    let call = Call::list(look.arm(), &scope, "providers/Microsoft.Authorization/denyAssignments");
+    match look.list(call).await {
         Ok(items) => {
-            let understand = |item: &Value| match deny_assignment(item) {
-                Ok(assignment) => Some(assignment),
-                Err(why) => {
-                    look.left_out(managed, item, why);
-                    None
-                }
-            };
-            Fact::Seen(items.iter().filter_map(understand).collect())
+            // One that is not understood may forbid anything.
+            let fact: Fact<Vec<DenyAssignment>> = understood(&scope, items.iter().map(deny_assignment).collect());
+            // One that somebody has to change is looked at again with each visit.
+            if let Some(none) = fact.seen().filter(|all| all.is_empty()) {
+                known.put(scope, none.clone());
+            }
+            fact
         }
         Err(error) => Fact::Unknown(error.into_ignorance()),
     }
 }
 
 fn deny_assignment(item: &Value) -> Result<DenyAssignment, &'static str> {
-    let texts = |value: &Value, pointer: &str| -> Vec<String> {
-        json::list(value, pointer)
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect()
+    let texts = |value: &Value, pointer: &str| -> Option<Vec<String>> {
+        let list = json::list(value, pointer).iter();
+        list.map(|text| text.as_str().map(str::to_owned)).collect()
     };
-    let ids = |pointer: &str| {
-        json::list(item, pointer)
-            .iter()
-            .filter_map(|p| json::string(p, "/id"))
-            .collect()
+    let principals = |pointer: &str| -> Option<Vec<String>> {
+        let list = json::list(item, pointer).iter();
+        list.map(|principal| json::string(principal, "/id")).collect()
+    };
+    let groups = |pointer: &str| {
+        let is_group = |p: &Value| json::text(p, "/type").is_some_and(|t| t.eq_ignore_ascii_case("Group"));
+        json::list(item, pointer).iter().any(is_group)
     };
     if !item["properties"]["permissions"].is_array() {
         return Err("a deny assignment has no permissions");
     }
+    let permissions = json::list(item, "/properties/permissions").iter();
+    let permissions = permissions.map(|p| Some((texts(p, "/actions")?, texts(p, "/notActions")?)));
+    let id = json::string(item, "/id").unwrap_or_default();
+    let scope = json::string(item, "/properties/scope").unwrap_or_else(|| {
+        let at = id.to_ascii_lowercase().rfind("/providers/microsoft.authorization/");
+        at.and_then(|at| id.get(..at)).unwrap_or_default().to_owned()
+    });
     Ok(DenyAssignment {
         name: json::text(item, "/properties/denyAssignmentName")
             .or_else(|| json::text(item, "/name"))
             .unwrap_or_default()
             .to_owned(),
-        permissions: json::list(item, "/properties/permissions")
-            .iter()
-            .map(|p| (texts(p, "/actions"), texts(p, "/notActions")))
-            .collect(),
-        excluded_principals: ids("/properties/excludePrincipals"),
-        principals: ids("/properties/principals"),
+        id,
+        scope,
+        not_below: item["properties"]["doNotApplyToChildScopes"] == Value::Bool(true),
+        permissions: permissions
+            .collect::<Option<_>>()
+            .ok_or("a deny assignment forbids what is no action")?,
+        excluded_principals: principals("/properties/excludePrincipals")
+            .ok_or("a deny assignment excludes who is no principal")?,
+        excludes_groups: groups("/properties/excludePrincipals"),
+        principals: principals("/properties/principals").ok_or("a deny assignment names who is no principal")?,
+        names_groups: groups("/properties/principals"),
     })
 }
 
@@ -116,13 +149,70 @@ mod tests {
 
     use super::*;
 
+    const WRITE: &str = "Microsoft.Storage/storageAccounts/write";
+    const STORAGE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a";
+
+    fn assignment(change: impl Fn(&mut Value)) -> DenyAssignment {
+        let mut item = json!({"id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Authorization/denyAssignments/d", "name": "d",
+            "properties": {"denyAssignmentName": "managed", "permissions": [{"actions": ["*/write"], "notActions": ["x"]}],
+                "principals": [{"id": DenyAssignment::EVERYONE, "type": "SystemDefined"}], "excludePrincipals": [{"id": "me", "type": "ServicePrincipal"}]}});
+        change(&mut item);
+        deny_assignment(&item).unwrap()
+    }
+
     #[test]
     fn deny_assignments_are_read_with_their_exclusions() {
-        let item = json!({"name": "n", "properties": {"denyAssignmentName": "managed", "permissions": [{"actions": ["*/write"], "notActions": ["x"]}],
-            "principals": [{"id": DenyAssignment::EVERYONE}], "excludePrincipals": [{"id": "me"}]}});
-        let seen = deny_assignment(&item).unwrap();
-        assert!(seen.denies("you", "Microsoft.Storage/storageAccounts/write"));
-        assert!(!seen.denies("ME", "Microsoft.Storage/storageAccounts/write"));
-        assert!(deny_assignment(&json!({"properties": {}})).is_err());
+        let seen = assignment(|_| {});
+        assert_eq!(seen.forbids("you", WRITE), Some(true));
+        assert_eq!(seen.forbids("ME", WRITE), Some(false));
+        assert_eq!(
+            seen.forbids("you", "Microsoft.Storage/storageAccounts/read"),
+            Some(false)
+        );
+        let group = json!([{"id": "people", "type": "Group"}]);
+        let among = assignment(|item| item["properties"]["excludePrincipals"] = group.clone());
+        assert_eq!(among.forbids("you", WRITE), None, "who is in the group is not told");
+        let only = assignment(|item| item["properties"]["principals"] = group.clone());
+        assert_eq!(
+            (only.forbids("you", WRITE), only.forbids("me", WRITE)),
+            (None, Some(false))
+        );
+        let others = assignment(|item| item["properties"]["principals"] = json!([{"id": "others", "type": "User"}]));
+        assert_eq!(others.forbids("you", WRITE), Some(false));
+    }
+
+    #[test]
+    fn a_deny_assignment_holds_for_its_scope_and_what_is_below_unless_it_says_otherwise() {
+        let storage: ArmId = STORAGE.parse().unwrap();
+        let at = |scope: &str, not_below: bool| {
+            let seen = assignment(|item| {
+                item["properties"]["scope"] = json!(scope);
+                item["properties"]["doNotApplyToChildScopes"] = json!(not_below);
+            });
+            seen.covers(&storage)
+        };
+        assert!(assignment(|_| {}).covers(&storage), "its id tells the scope");
+        for scope in [
+            "/",
+            "/providers/Microsoft.Management/managementGroups/root",
+            "/subscriptions/S",
+            STORAGE,
+        ] {
+            assert!(at(scope, false), "{scope}");
+        }
+        assert!(at(STORAGE, true) && !at("/subscriptions/s/resourceGroups/g", true));
+        assert!(!at(&format!("{STORAGE}/blobServices/default"), false) && !at(&format!("{STORAGE}2"), false));
+    }
+
+    #[test]
+    fn a_deny_assignment_that_is_not_understood_is_none_that_forbids_nothing() {
+        for odd in [
+            json!({"properties": {}}),
+            json!({"properties": {"permissions": [{"actions": [7]}]}}),
+            json!({"properties": {"permissions": [], "principals": [{}]}}),
+            json!({"properties": {"permissions": [], "excludePrincipals": [null]}}),
+        ] {
+            assert!(deny_assignment(&odd).is_err(), "{odd}");
+        }
     }
 }

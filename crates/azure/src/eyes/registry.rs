@@ -12,7 +12,7 @@ use sreg_domain::seen::{
     TargetSeen, Targets,
 };
 use sreg_domain::target::kind_of;
-use sreg_domain::{ArmId, EndpointGroup, Fqdn, Known, PublicNetworkAccess, TargetKind, needed_endpoints};
+use sreg_domain::{ArmId, EndpointGroup, Fqdn, Known, Location, PublicNetworkAccess, TargetKind, needed_endpoints};
 
 use super::{
     Look, discovery, each, endpoints, locks, obstacles, perimeters, policies, public_clients, rights, targets,
@@ -27,12 +27,14 @@ const AN_ACCOUNT: Duration = Duration::from_secs(8);
 pub(super) struct Core {
     pub(super) targets: Targets,
     pub(super) discovery: Fact<Vec<Fqdn>>,
-    pub(super) deny_assignments: Fact<Vec<DenyAssignment>>,
+    pub(super) deny_assignments: BTreeMap<ArmId, Fact<Vec<DenyAssignment>>>,
     pub(super) endpoints: BTreeMap<ArmId, Fact<EndpointSeen>>,
     pub(super) accounts_left: BTreeMap<ArmId, Fact<()>>,
     pub(super) locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
     pub(super) recent_public_clients: Fact<Vec<PublicClient>>,
     pub(super) reopening_obstacles: Fact<Vec<Obstacle>>,
+    pub(super) removal_obstacles: BTreeMap<ArmId, Fact<Vec<Obstacle>>>,
+    pub(super) closing_obstacles: BTreeMap<ArmId, Vec<Obstacle>>,
     pub(super) rights: BTreeMap<ArmId, Fact<Permissions>>,
 }
 
@@ -63,15 +65,19 @@ pub(super) async fn with_everything_behind(
         );
         let locks = locks::on(look, desired, &endpoints, &BTreeSet::new()).await;
         rights.extend(rights::to_remove(look, removable(&locks), &rights).await);
+        let groups = endpoint_groups(desired, &locks);
+        let removal_obstacles = policies::against_removal(look, leaving(&endpoints, &locks)).await;
         return Core {
             targets: Targets::from_iter([(desired.registry.clone(), registry)]),
             discovery: Fact::not_read(because),
-            deny_assignments: Fact::not_read(because),
+            deny_assignments: obstacles::deny_assignments(look, groups.into_iter()).await,
             locks,
             endpoints,
             accounts_left,
             recent_public_clients: public_clients::not_asked_or(desired, because),
             reopening_obstacles: Fact::not_read(because),
+            removal_obstacles,
+            closing_obstacles: BTreeMap::new(),
             rights,
         };
     };
@@ -109,20 +115,32 @@ pub(super) async fn with_everything_behind(
         (targets, endpoints, locks)
     };
     let all_ids: Vec<ArmId> = accounts.iter().map(|(_, id)| id.clone()).collect();
-    let managed = seen.managed_resource_group.as_ref();
-    let ((targets, endpoints, mut locks), perimeters, over_targets, discovery, deny, assigned, clients, mut rights) = futures::join!(
+    // Shared accounts may stand in other groups, of other subscriptions: each has policies of its own.
+    let groups: BTreeSet<ArmId> = all_ids.iter().filter_map(ArmId::resource_group_id).collect();
+    let groups = groups.into_iter().chain(seen.managed_resource_group.clone()).collect();
+    let ((targets, endpoints, mut locks), perimeters, over_targets, discovery, mut deny, assigned, clients, mut rights) = futures::join!(
         targets,
         perimeters::around(look, ids(TargetKind::Storage)),
         locks::over(look, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
         discovery::hosts(look, desired, discovery_url.as_deref()),
-        obstacles::deny_assignments(look, managed),
-        policies::assigned(look, &desired.registry, managed),
+        obstacles::deny_assignments(look, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
+        policies::assigned(look, &desired.registry, &groups),
         public_clients::recent(look, desired, &all_ids),
         rights::where_we_write(look, desired, Some(seen)),
     );
-    rights.extend(rights::to_remove(look, removable(&locks), &rights).await);
+    let groups = endpoint_groups(desired, &locks);
+    let (to_remove, over_endpoints, removal_obstacles) = futures::join!(
+        rights::to_remove(look, removable(&locks), &rights),
+        obstacles::deny_assignments(look, groups.into_iter()),
+        policies::against_removal(look, leaving(&endpoints, &locks)),
+    );
+    rights.extend(to_remove);
+    deny.extend(over_endpoints);
     locks.extend(over_targets);
     let opened = policies::targets(&targets);
+    let against_closing = assigned
+        .seen()
+        .map(|all| policies::against_closing(all, &opened, Timestamp::now()));
     let against = assigned.map(|assigned| policies::against(&assigned, &opened, Timestamp::now()));
     let reopening_obstacles = obstacles::together(against, perimeters, &targets);
     Core {
@@ -134,6 +152,8 @@ pub(super) async fn with_everything_behind(
         locks,
         recent_public_clients: clients,
         reopening_obstacles,
+        removal_obstacles,
+        closing_obstacles: against_closing.unwrap_or_default(),
         rights,
     }
 }
@@ -141,6 +161,21 @@ pub(super) async fn with_everything_behind(
 /// Endpoints that may be about to be removed: those whose locks were looked for.
 fn removable(locks: &BTreeMap<ArmId, Fact<Vec<LockSeen>>>) -> impl Iterator<Item = &ArmId> {
     locks.keys().filter(|id| id.kind() == endpoints::LOWER_KIND)
+}
+
+fn leaving(
+    endpoints: &BTreeMap<ArmId, Fact<EndpointSeen>>,
+    locks: &BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
+) -> Vec<(ArmId, Location)> {
+    let there = removable(locks).filter_map(|id| Some((id.clone(), endpoints.get(id)?.seen()?.location.clone())));
+    there.collect()
+}
+
+/// Resource groups in which endpoints are made, or may be about to be removed.
+fn endpoint_groups(desired: &Desired, locks: &BTreeMap<ArmId, Fact<Vec<LockSeen>>>) -> BTreeSet<ArmId> {
+    let wanted = desired.endpoints.iter().map(|place| place.resource_group.clone());
+    let leaving = removable(locks).filter_map(ArmId::resource_group_id);
+    wanted.chain(leaving).collect()
 }
 
 /// What the registry named, where it is not found itself.

@@ -2,18 +2,20 @@
 //! believed for some minutes; where a right is missing it is asked again with every visit, because somebody may grant it.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::Value;
 use sreg_api::registry::DnsMode;
-use sreg_domain::ArmId;
 use sreg_domain::desired::Desired;
 use sreg_domain::rights::{self, Permission, Permissions, Place};
 use sreg_domain::seen::{Fact, RegistryDetails};
+use sreg_domain::{ArmId, CallFailure, Cause};
+use tokio::sync::OnceCell;
 
 use super::remembered::Remembered;
-use super::{Look, understood};
+use super::{Look, nonsense};
 use crate::arm::Call;
 use crate::arm::Leaving;
 use crate::json;
@@ -22,6 +24,9 @@ use crate::json;
 const AGE: Duration = Duration::from_secs(300);
 /// Permissions by scope.
 pub(crate) type Rights = Remembered<ArmId, Permissions>;
+
+/// What one visit asked, by scope.
+pub(super) type Asked = Mutex<BTreeMap<ArmId, Arc<OnceCell<Result<Permissions, CallFailure>>>>>;
 
 /// Nothing is known yet.
 pub(crate) fn unknown() -> Rights {
@@ -35,25 +40,70 @@ impl Look<'_> {
         scope: &ArmId,
         suffices: impl Fn(&Permissions) -> bool,
     ) -> Fact<Permissions> {
-        let cache = &self.inner.rights;
-        if let Some(known) = cache.get(scope).filter(&suffices) {
-            return Fact::Seen(known);
-        }
-        let call = Call::list(self.arm(), scope, "providers/Microsoft.Authorization/permissions");
-        match self.list(call).await {
-            Ok(items) => {
-                let fact = understood(
-                    scope,
-                    items.iter().map(permission).collect::<Result<_, _>>().map(Permissions),
-                );
-                if let Some(permissions) = fact.seen().filter(|p| suffices(p)) {
-                    cache.put(scope.clone(), permissions.clone());
-                }
-                fact
-            }
+        match self.allowed(scope, suffices).await {
+            Ok(permissions) => Fact::Seen(permissions),
             Err(error) => Fact::Unknown(error.into_ignorance()),
         }
     }
+
+    async fn allowed(
+        &self,
+        scope: &ArmId,
+        suffices: impl Fn(&Permissions) -> bool,
+    ) -> Result<Permissions, CallFailure> {
+        let cache = &self.inner.rights;
+        if let Some(known) = cache.get(scope).filter(&suffices) {
+            return Ok(known);
+        }
+        let once = {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(asked.entry(scope.clone()).or_default())
+        };
+        let answer = once.get_or_init(|| self.ask(scope)).await.clone();
+        if let Some(permissions) = answer.as_ref().ok().filter(|p| suffices(p)) {
+            cache.put(scope.clone(), permissions.clone());
+        }
+        answer
+    }
+
+    async fn ask(&self, scope: &ArmId) -> Result<Permissions, CallFailure> {
+        let call = Call::list(self.arm(), scope, "providers/Microsoft.Authorization/permissions");
+        let items = self.list_as_it_comes(call, Some).await?;
+        let permissions: Result<_, _> = items.iter().map(permission).collect();
+        permissions.map(Permissions).map_err(|why| nonsense(scope, why))
+    }
+
+    /// Why a list of what stands at a scope may lack something, if so: to whoever may not read all of it Azure may answer what is
+    /// left of it, and no refusal (azure.md §11, U35).
+    pub(super) async fn may_be_short(&self, attempt: &str, scope: &ArmId, action: &str) -> Option<CallFailure> {
+        let may_read = |permissions: &Permissions| permissions.allow(action);
+        // What is granted above holds below, and is mostly known already.
+        let above = std::iter::successors(Some(scope.clone()), above);
+        let mut known = above.filter_map(|scope| self.inner.rights.get(&scope));
+        if known.any(|permissions| may_read(&permissions)) {
+            return None;
+        }
+        match self.allowed(scope, may_read).await {
+            Ok(permissions) if may_read(&permissions) => None,
+            Ok(_) => Some(CallFailure::local(attempt, Cause::Forbidden, blind(scope, action))),
+            Err(error) => Some(error),
+        }
+    }
+}
+
+/// What is said where a list would not be believed.
+pub(super) fn blind(scope: &ArmId, action: &str) -> String {
+    let action = rights::spelled(action).unwrap_or(action);
+    format!(
+        "no role allows action '{action}' over scope '{scope}', and without that Azure may answer with a list that is short or empty"
+    )
+}
+
+/// The scope above one: a resource's group, and the subscription.
+fn above(scope: &ArmId) -> Option<ArmId> {
+    let subscription = Some(scope.subscription_id()).filter(|above| above != scope);
+    let group = scope.resource_group_id().filter(|group| group != scope);
+    group.or(subscription)
 }
 
 fn permission(item: &Value) -> Result<Permission, &'static str> {
@@ -117,5 +167,12 @@ fn scopes(desired: &Desired, registry: Option<&RegistryDetails>) -> BTreeMap<Arm
             scopes.extend(zones.map(|scope| (scope, Place::Zones)));
         }
     }
+    scopes.extend(
+        desired
+            .zone_subscriptions()
+            .into_iter()
+            .chain([desired.registry.subscription_id()])
+            .map(|scope| (scope, Place::Subscription)),
+    );
     scopes
 }

@@ -13,6 +13,7 @@ mod odd;
 mod ownership;
 mod policies;
 mod seeing;
+mod short;
 mod simulated;
 mod steps;
 mod writing;

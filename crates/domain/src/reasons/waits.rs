@@ -328,8 +328,8 @@ impl WaitReason {
             ).stalled(),
             DenyAssignmentStalled => row(
                 (Actor::User, 5, As(State::Stalled), After(120)),
-                "A deny assignment of Azure's own forbids the write; no role helps.",
-                "Set `spec.registry.managedResourceGroupAccess: GrantOperator`.",
+                "A deny assignment forbids the write, now or when it is undone; no role helps.",
+                "Azure's own, on the managed resource group: set `spec.registry.managedResourceGroupAccess: GrantOperator`. A deployment stack's: whoever owns the stack excludes the operator's principal; the message names both.",
             ).stalled(),
             PermissionStalled => row(
                 (Actor::User, 1, As(State::Stalled), After(120)),

@@ -11,7 +11,7 @@ use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::{NetworkPlace, Spec};
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
-use sreg_domain::seen::{LockSeen, PublicClient, RegistryDetails};
+use sreg_domain::seen::{DenyAssignment, LockSeen, PublicClient, RegistryDetails};
 use sreg_domain::{ArmId, Desired, Digest, Fact, RuleKind, Seen};
 
 use super::proof::{Names, closedness};
@@ -92,6 +92,8 @@ fn approval_digest(
                 .iter()
                 .map(|lock| DigestLine::ResourceLock(id, &lock.id, &lock.level)),
         );
+        let denials = denials_over(seen, id).unwrap_or_default();
+        preimage.extend(denials.iter().map(|denial| DigestLine::DenyAssignment(id, &denial.id)));
         let Before { rules, perimeter } = before(seen, id);
         rules
             .iter()
@@ -139,6 +141,32 @@ fn locks_over<'s>(seen: &'s Seen, target: &ArmId) -> Option<Vec<&'s LockSeen>> {
     }
 }
 
+/// Deny assignments because of which Azure may refuse to open a target again. `None`: nobody could look, or knows whom it would refuse.
+fn denials_over<'s>(seen: &'s Seen, target: &ArmId) -> Option<Vec<&'s DenyAssignment>> {
+    let write = match target.kind().as_str() {
+        "microsoft.storage/storageaccounts" => "Microsoft.Storage/storageAccounts/write",
+        "microsoft.containerregistry/registries" => "Microsoft.ContainerRegistry/registries/write",
+        _ => "Microsoft.MachineLearningServices/registries/write",
+    };
+    let over: Vec<&DenyAssignment> = match seen.azure.deny_assignments.get(target)? {
+        Fact::Seen(denials) => denials
+            .iter()
+            .filter(|denial| denial.covers(target) && denial.is_about(write))
+            .collect(),
+        Fact::Absent => Vec::new(),
+        Fact::Unknown(_) => return None,
+    };
+    match &seen.azure.principal {
+        _ if over.is_empty() => Some(over),
+        Fact::Seen(us) => Some(
+            over.into_iter()
+                .filter(|denial| denial.forbids(&us.object_id, write) != Some(false))
+                .collect(),
+        ),
+        Fact::Absent | Fact::Unknown(_) => None,
+    }
+}
+
 fn approved(desired: &Desired, spec: &Spec, seen: &Seen, targets: &[&ArmId], digest: &Digest) -> bool {
     let obstacles = match &seen.azure.reopening_obstacles {
         Fact::Seen(obstacles) => !obstacles.is_empty(),
@@ -147,7 +175,9 @@ fn approved(desired: &Desired, spec: &Spec, seen: &Seen, targets: &[&ArmId], dig
     };
     let locks: Option<Vec<_>> = targets.iter().map(|id| locks_over(seen, id)).collect();
     let Some(locks) = locks else { return false };
-    let locked = locks.iter().any(|over| !over.is_empty());
+    let denials: Option<Vec<_>> = targets.iter().map(|id| denials_over(seen, id)).collect();
+    let Some(denials) = denials else { return false };
+    let locked = locks.iter().any(|over| !over.is_empty()) || denials.iter().any(|over| !over.is_empty());
     let open_perimeter = |id: &&ArmId| is_closed(seen, id) == Some(false) && in_perimeter(&network_now(seen, id).1);
     let perimeter = !goes_on(seen) && targets.iter().any(open_perimeter);
     let needed = obstacles || locked || perimeter || spec.gates.contains(&LockdownGate::Approval);

@@ -494,7 +494,10 @@ fn lockdown_summary(view: &View<'_>, plan: &Plan) -> String {
     let firewalls = listed(firewalls.iter().map(|(_, told)| told.as_str()).collect());
     let stay = match obstacles::not_closed(view) {
         names if names.is_empty() => String::new(),
-        names => format!(" (but {}, which a resource lock keeps open)", names.join(", ")),
+        names => format!(
+            " (but {}, which a resource lock or a deny assignment keeps open)",
+            names.join(", ")
+        ),
     };
     format!(
         "close public access of {targets}{stay} once all {} paths from {networks} are proven; waived networks: {waived}; waived hosts: {hosts}; forbids opening again: {obstacles}; cut off by firewalls: {firewalls}",

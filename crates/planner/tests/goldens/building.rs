@@ -213,7 +213,7 @@ pub fn cases() -> Vec<Case> {
         }),
         ("a_deny_assignment_stalls_its_target_and_says_what_to_grant", || {
             let mut world = World::everyday();
-            world.seen.azure.deny_assignments = denied("Microsoft.Storage/*");
+            world.denials = denied("Microsoft.Storage/*");
             world.visit();
             world.visit();
             world

@@ -14,7 +14,7 @@ const BEGINS: &str = "<!-- from the tables of reasons: `make generate` -->\n";
 const ENDS: &str = "<!-- end -->\n";
 
 /// What advice leaves to fill in.
-const FILLED_IN: [&str; 13] = [
+const FILLED_IN: [&str; 17] = [
     "principal",
     "role",
     "scope",
@@ -28,6 +28,10 @@ const FILLED_IN: [&str; 13] = [
     "lock",
     "location",
     "object id",
+    "stack",
+    "denial",
+    "tenant",
+    "linked",
 ];
 
 /// As people are called in `status.waitingFor`.

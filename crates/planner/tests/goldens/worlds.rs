@@ -59,13 +59,16 @@ pub fn with_spec(change: impl FnOnce(&mut SecureRegistrySpec)) -> World {
     world
 }
 
-pub fn denied(kind: &str) -> Fact<Vec<DenyAssignment>> {
-    Fact::Seen(vec![DenyAssignment {
+pub fn denied(kind: &str) -> Vec<DenyAssignment> {
+    vec![DenyAssignment {
+        id: format!("{MANAGED}/providers/Microsoft.Authorization/denyAssignments/managed"),
         name: "managed by Azure ML".into(),
+        scope: MANAGED.into(),
         permissions: vec![(vec![kind.into()], vec!["*/read".into()])],
         excluded_principals: Vec::new(),
         principals: vec![DenyAssignment::EVERYONE.into()],
-    }])
+        ..DenyAssignment::default()
+    }]
 }
 
 pub fn operation(world: &World, resource: ArmId, state: OperationState) -> OperationSeen {

@@ -113,7 +113,7 @@ fn mixed(from: &Seen, by: usize) -> Seen {
     for list in [azure.reopening_obstacles.seen_mut()].into_iter().flatten() {
         mix(list, by);
     }
-    if let Some(denials) = azure.deny_assignments.seen_mut() {
+    for denials in azure.deny_assignments.values_mut().filter_map(Fact::seen_mut) {
         mix(denials, by);
     }
     for locks in azure.locks.values_mut().filter_map(Fact::seen_mut) {

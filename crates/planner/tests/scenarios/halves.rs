@@ -35,13 +35,16 @@ fn whole_and_half(world: &World) -> (usize, usize) {
 
 /// Scopes from which a lock reaches the endpoints or their records.
 fn scopes(world: &World) -> Vec<String> {
-    let endpoint = world.seen.azure.endpoints.keys().next().unwrap().to_string();
+    let endpoint = world.seen.azure.endpoints.values().find_map(Fact::seen).unwrap();
+    let interface = endpoint.network_interfaces[0].to_string();
+    let endpoint = endpoint.id.to_string();
     let zone = world.seen.azure.zones.keys().next().unwrap();
     vec![
         SUB.to_owned(),
         zone.resource_group_id().unwrap().to_string(),
         zone.to_string(),
         endpoint,
+        interface,
     ]
 }
 
@@ -381,6 +384,26 @@ fn nothing_is_removed_while_nobody_knows_whether_it_is_locked() {
         .for_each(|fact| *fact = unknown(IgnoranceKind::Unreachable));
     let plan = sreg_planner::plan(&world.desired, &seen, world.now);
     assert_eq!(azure_steps(&plan), 0, "{}", sreg_planner::render(&plan));
+}
+
+#[test]
+fn what_a_policy_keeps_is_left_whole_and_the_exemption_is_named() {
+    for known in [true, false] {
+        let mut world = open();
+        let keeps = match known {
+            true => Fact::Seen(vec![obstacle(
+                "policy assignment \"keep\" denies deleting pe by \"keep\"; to exempt: az policy exemption create --name secure-registry --exemption-category Waiver --policy-assignment /a --scope /s",
+            )]),
+            false => unknown(IgnoranceKind::Forbidden),
+        };
+        let endpoints = world.seen.azure.endpoints.keys().cloned();
+        world.seen.azure.removal_obstacles = endpoints.map(|id| (id, keeps.clone())).collect();
+        world.delete();
+        let told = ends(&mut world);
+        assert_eq!(whole_and_half(&world), (3, 0), "{:#?}", world.journal);
+        let says = |m: &String| m.contains("cannot be removed") && m.contains("az policy exemption create");
+        assert!(!known || told.iter().any(says), "{told:#?}");
+    }
 }
 
 const DELETIONS: [&str; 2] = [

@@ -11,6 +11,7 @@ mod closed_by_others;
 mod clusters;
 mod cut_off;
 mod deleting;
+mod denials;
 mod emergencies;
 mod firewalls;
 mod grants;

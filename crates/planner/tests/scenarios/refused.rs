@@ -74,13 +74,18 @@ fn a_closing_write_that_is_refused_is_tried_more_and_more_seldom() {
 #[test]
 fn what_may_not_be_closed_anyway_is_not_proven_again_and_again() {
     let mut world = World::everyday();
-    world.seen.azure.deny_assignments = Fact::Seen(vec![DenyAssignment {
+    world.denials = vec![DenyAssignment {
+        id: format!("{MANAGED}/providers/Microsoft.Authorization/denyAssignments/managed"),
         name: "managed by the service".into(),
+        scope: MANAGED.into(),
         permissions: vec![(vec!["*/write".into()], vec!["Microsoft.Network/*".into()])],
         principals: vec![DenyAssignment::EVERYONE.into()],
-        excluded_principals: Vec::new(),
-    }]);
-    world.until("Stalled", 80);
+        ..DenyAssignment::default()
+    }];
+    // What would not open again either is acknowledged first.
+    world.until("AwaitingApproval", 80);
+    world.approve();
+    world.until("Stalled", 20);
     let access = world.seen.object.status.public_access.clone().unwrap();
     assert_eq!(access.summary, "Open: storage, containerRegistry");
     let before = world.journal.len();

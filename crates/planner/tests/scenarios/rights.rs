@@ -50,6 +50,39 @@ fn rights_that_are_missing_anywhere_are_told_at_once_and_nothing_is_built_before
 }
 
 #[test]
+fn a_right_without_which_a_list_may_be_short_is_told_before_anything_is_built() {
+    for (missing, role) in [
+        ("Microsoft.Authorization/locks/read", "registry"),
+        ("Microsoft.Authorization/denyAssignments/read", "private endpoints"),
+        (
+            "Microsoft.Authorization/policyAssignments/read",
+            "look at a subscription",
+        ),
+        ("Microsoft.Network/privateDnsZones/read", "look at a subscription"),
+        (
+            "Microsoft.ContainerRegistry/registries/replications/read",
+            "managed resource group",
+        ),
+    ] {
+        let mut world = World::everyday();
+        world.allowed_all_but(&[missing]);
+        for _ in 0..4 {
+            let (plan, report) = world.visit();
+            assert_eq!(azure_steps(&plan), 0, "{missing}: {}", sreg_planner::render(&plan));
+            world.pass(report.requeue);
+        }
+        let plan = world.plan();
+        let wait = plan.waits.iter().find(|w| w.reason == WaitReason::PermissionStalled);
+        let told = &wait.unwrap_or_else(|| panic!("{missing}: {:?}", plan.waits)).message;
+        let of_role = told.split("; ").find(|part| part.contains(&format!(": {role}\"")));
+        assert!(of_role.is_some_and(|part| part.contains(missing)), "{missing}: {told}");
+        world.allowed_all_but(&[]);
+        world.settle(60);
+        assert_eq!(world.state(), "Locked", "{missing}: {}", world.message());
+    }
+}
+
+#[test]
 fn approvals_by_somebody_else_need_no_right_to_approve() {
     let mut world = World::everyday();
     world.allowed_all_but(&["*/privateEndpointConnectionsApproval/action"]);

@@ -40,11 +40,13 @@ pub(crate) struct Member {
 /// What a policy definition means for us.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Meaning {
-    /// It neither speaks of public network access nor makes zone groups.
+    /// It neither speaks of public network access, nor makes zone groups, nor forbids deletions.
     Irrelevant,
     Speaks(Definition),
     /// It deploys zone groups for private endpoints.
     MakesZoneGroups(Definition),
+    /// It forbids deletions (`denyAction`).
+    ForbidsDeletion(Definition),
     /// An initiative: its members, and its parameters with their defaults.
     Set(Vec<Member>, Value),
 }
@@ -71,7 +73,9 @@ pub(super) fn meaning_of(definition: &Value) -> Meaning {
     let deploys = json::text(rule, "/then/details/type").unwrap_or_default();
     let makes_zone_groups = deploys.eq_ignore_ascii_case(ZONE_GROUPS);
     let speaks = SETTINGS.iter().any(|word| words.contains(word));
-    if mode.ends_with(".data") || !(makes_zone_groups || speaks) {
+    let all = format!("{words}{}", properties["parameters"].to_string().to_ascii_lowercase());
+    let forbids_deletion = all.contains("denyaction");
+    if mode.ends_with(".data") || !(makes_zone_groups || speaks || forbids_deletion) {
         return Meaning::Irrelevant;
     }
     let title = json::text(properties, "/displayName").or_else(|| json::text(definition, "/name"));
@@ -82,8 +86,10 @@ pub(super) fn meaning_of(definition: &Value) -> Meaning {
     };
     if makes_zone_groups {
         Meaning::MakesZoneGroups(definition)
-    } else {
+    } else if speaks {
         Meaning::Speaks(definition)
+    } else {
+        Meaning::ForbidsDeletion(definition)
     }
 }
 
@@ -106,7 +112,9 @@ fn consequence(effect: Option<&str>, rule: &Value) -> Option<Verdict> {
     let touches = SETTINGS.iter().any(|word| details.contains(word));
     match effect.map(str::to_ascii_lowercase).as_deref() {
         Some("audit" | "auditifnotexists" | "disabled" | "manual" | "addtonetworkgroup" | "mutate") => None,
-        Some("deny" | "denyaction") => Some(Verdict::Refuses),
+        Some("deny") => Some(Verdict::Refuses),
+        // It looks at deletions alone.
+        Some("denyaction") => None,
         Some("modify" | "append" | "deployifnotexists") if !touches || leaves_open(rule) => None,
         Some("modify" | "append" | "deployifnotexists") => Some(Verdict::Undoes),
         Some(_) | None => Some(Verdict::Perhaps),
@@ -123,7 +131,9 @@ fn leaves_open(rule: &Value) -> bool {
     };
     let ours = |write: &&&Value| {
         let field = json::text(write, "/field").unwrap_or_default().to_ascii_lowercase();
-        SETTINGS.iter().any(|word| field.contains(word)) || field.starts_with('[')
+        // Which of Azure's own services come in all the same is no part of what is closed and opened.
+        let bypass = field.ends_with(".bypass");
+        (SETTINGS.iter().any(|word| field.contains(word)) && !bypass) || field.starts_with('[')
     };
     let open = |write: &&Value| {
         let value = json::text(write, "/value").unwrap_or_default();
@@ -156,6 +166,26 @@ impl Assigned<'_> {
             (Truth::No, _) | (_, None) => None,
             (Truth::Yes, verdict) => verdict,
             (Truth::Maybe, Some(_)) => Some(Verdict::Perhaps),
+        }
+    }
+
+    /// Whether it refuses to have a target deleted. `None`: it does not.
+    pub(super) fn forbids_deletion(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> Option<Verdict> {
+        let reference = self.member.map_or("", |(member, _)| member.reference.as_str());
+        let in_force = in_force(self.assignment, target);
+        if in_force == Truth::No || is_exempt(self.assignment, reference, target, exemptions, now) {
+            return None;
+        }
+        let forbids = match self.effect(reference, target) {
+            None => Truth::Maybe,
+            Some(effect) => Truth::from(effect.eq_ignore_ascii_case("denyAction")),
+        };
+        let parameters = |name: &str| self.parameter(name);
+        let condition = rule::holds(&self.definition.rule["if"], &target.then, &parameters);
+        match Truth::all([in_force, forbids, condition].into_iter()) {
+            Truth::No => None,
+            Truth::Yes => Some(Verdict::Refuses),
+            Truth::Maybe => Some(Verdict::Perhaps),
         }
     }
 

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::{Assignments, against, path};
+use super::super::{Assignments, against, against_closing, path};
 use super::*;
 
 const SUBSCRIPTION: &str = "/subscriptions/s";
@@ -219,6 +219,9 @@ fn what_changes_the_setting_back_is_an_obstacle_too() {
         .len(),
         0
     );
+    let bypass = json!({"operations": [{"operation": "addOrReplace",
+        "field": "Microsoft.Storage/storageAccounts/networkAcls.bypass", "value": "AzureServices"}]});
+    assert_eq!(with(bypass, "modify").len(), 0, "it lets nobody of the public out");
     let append = json!([{"field": "Microsoft.Storage/storageAccounts/networkAcls.defaultAction", "value": "Deny"}]);
     assert_eq!(with(append, "append").len(), 1);
     let deployment = json!({"deployment": {"properties": {"template": {"publicNetworkAccess": "Disabled"}}}});
@@ -256,4 +259,33 @@ fn only_policy_paths_are_asked_and_names_have_any_letters() {
     ] {
         assert_eq!(path(bad), None, "{bad}");
     }
+}
+
+/// Storage with resource rules is closed as `Enabled` with `Deny`: what speaks of another setting, or of another kind, does not mind.
+#[test]
+fn the_form_in_which_an_account_with_rules_is_closed_is_judged_for_itself() {
+    let mut with_rules = store();
+    with_rules.then.properties["networkAcls"] = json!({"defaultAction": "Allow",
+        "resourceAccessRules": [{"tenantId": "t", "resourceId": "/subscriptions/s/workspace"}]});
+    let told = |target: &Target, definition: &Value| {
+        let assignments = Assignments {
+            assigned: [("a".to_owned(), assignment(json!({})))].into(),
+            meanings: [(DEFINITION.to_owned(), meaning_of(definition))].into(),
+            exemptions: Vec::new(),
+            exemptions_known: true,
+        };
+        let against = against_closing(&assignments, std::slice::from_ref(target), Timestamp::now());
+        against.into_values().flatten().map(|o| o.message).collect::<Vec<_>>()
+    };
+    let only_disabled = definition("deny");
+    assert!(told(&with_rules, &only_disabled)[0].contains("denies closing store"));
+    assert_eq!(told(&store(), &only_disabled).len(), 0, "it is closed as Disabled");
+    let mut only_deny = definition("deny");
+    only_deny["properties"]["policyRule"]["if"]["allOf"][1] =
+        json!({"field": "Microsoft.Storage/storageAccounts/networkAcls.defaultAction", "notEquals": "Deny"});
+    assert_eq!(told(&with_rules, &only_deny).len(), 0);
+    let mut of_registries = definition("deny");
+    of_registries["properties"]["policyRule"]["if"]["allOf"][0]["equals"] =
+        json!("Microsoft.ContainerRegistry/registries");
+    assert_eq!(told(&with_rules, &of_registries).len(), 0);
 }

@@ -12,10 +12,11 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use sreg_api::names::ZONE_GROUP;
 use sreg_domain::rights::Permissions;
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, Obstacle, ObstacleKind, RegionSeen, TargetSeen, Targets};
 use sreg_domain::target::{kind_of, row};
-use sreg_domain::{ArmId, CallFailure, Cause, TargetKind, rights};
+use sreg_domain::{ArmId, CallFailure, Cause, Location, TargetKind, rights};
 
 use self::judge::{Assigned, Definition, Meaning, Verdict, meaning_of};
 use self::rule::Subject;
@@ -51,10 +52,10 @@ pub(super) struct Assignments {
     exemptions_known: bool,
 }
 
-/// Reads what is assigned at the scopes, all of one subscription, and above them; `first` is what people are told of.
-pub(super) async fn assigned(look: &Look<'_>, first: &ArmId, more: Option<&ArmId>) -> Fact<Assignments> {
-    let scopes: BTreeSet<&ArmId> = [Some(first), more].into_iter().flatten().collect();
-    if let Some(why) = blind(look, &scopes, first).await {
+/// Reads what is assigned at the scopes, and above them; `first` is what people are told of.
+pub(super) async fn assigned(look: &Look<'_>, first: &ArmId, more: &BTreeSet<ArmId>) -> Fact<Assignments> {
+    let scopes: BTreeSet<&ArmId> = std::iter::once(first).chain(more).collect();
+    if let Some(why) = blind(look, &scopes).await {
         return Fact::Unknown(why);
     }
     match read(look, first, &scopes).await {
@@ -63,10 +64,10 @@ pub(super) async fn assigned(look: &Look<'_>, first: &ArmId, more: Option<&ArmId
     }
 }
 
-/// Why we would not see what is assigned, if so. Asked at the scopes themselves and at the subscription above them.
-async fn blind(look: &Look<'_>, scopes: &BTreeSet<&ArmId>, registry: &ArmId) -> Option<Ignorance> {
-    let above = registry.subscription_id();
-    let asked: BTreeSet<&ArmId> = scopes.iter().copied().chain([&above]).collect();
+/// Why we would not see what is assigned, if so. Asked at the scopes themselves and at the subscriptions above them.
+async fn blind(look: &Look<'_>, scopes: &BTreeSet<&ArmId>) -> Option<Ignorance> {
+    let above: BTreeSet<ArmId> = scopes.iter().map(|scope| scope.subscription_id()).collect();
+    let asked: BTreeSet<&ArmId> = scopes.iter().copied().chain(&above).collect();
     let may_look = |permissions: &Permissions| permissions.allow(rights::READ_POLICY_ASSIGNMENTS);
     let answers = join_all(
         asked
@@ -86,10 +87,7 @@ async fn blind(look: &Look<'_>, scopes: &BTreeSet<&ArmId>, registry: &ArmId) -> 
     Some(Ignorance {
         attempt: format!("list the policy assignments of {scope}"),
         kind: IgnoranceKind::Forbidden,
-        message: format!(
-            "no role allows {} there, and without it Azure answers with an empty list",
-            rights::READ_POLICY_ASSIGNMENTS
-        ),
+        message: super::rights::blind(scope, rights::READ_POLICY_ASSIGNMENTS),
         code: None,
         correlation_id: None,
         retry_after: None,
@@ -125,7 +123,7 @@ async fn read(look: &Look<'_>, registry: &ArmId, scopes: &BTreeSet<&ArmId>) -> R
         }
     }
     meanings.extend(definitions(look, registry, members).await?);
-    let concerns = |m: &Meaning| matches!(m, Meaning::Speaks(_) | Meaning::MakesZoneGroups(_));
+    let concerns = |m: &Meaning| !matches!(m, Meaning::Irrelevant | Meaning::Set(..));
     let mut exemptions = Vec::new();
     let mut exemptions_known = true;
     if meanings.values().any(concerns) {
@@ -262,6 +260,91 @@ fn opened(network: Option<&Value>, rule_set: Option<&str>) -> Value {
 
 /// What forbids or undoes the opening of these targets, each with what to do about it.
 pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timestamp) -> Vec<Obstacle> {
+    hits(assignments, targets, now, "opening")
+}
+
+/// What forbids or undoes the form in which an account with resource rules is closed, by account: it stays `Enabled` with
+/// `defaultAction: Deny`, because `Disabled` would stop these rules (azure.md §1.7). All others are closed as `Disabled`.
+pub(super) fn against_closing(
+    assignments: &Assignments,
+    targets: &[Target],
+    now: Timestamp,
+) -> BTreeMap<ArmId, Vec<Obstacle>> {
+    let forms = targets.iter().filter_map(closed_with_rules);
+    let judged = forms.map(|form| (form.id.clone(), hits(assignments, &[form], now, "closing")));
+    judged.filter(|(_, hits)| !hits.is_empty()).collect()
+}
+
+fn closed_with_rules(target: &Target) -> Option<Target> {
+    const RULES: &str = "/networkAcls/resourceAccessRules";
+    let rules = json::list(&target.then.properties, RULES);
+    (!rules.is_empty()).then(|| {
+        let mut form = target.clone();
+        let acls = &mut form.then.properties["networkAcls"];
+        acls["defaultAction"] = json!("Deny");
+        acls["ipRules"] = json!([]);
+        acls["virtualNetworkRules"] = json!([]);
+        form
+    })
+}
+
+/// What forbids deleting endpoints or their zone groups, which go together or not at all.
+pub(super) async fn against_removal(
+    look: &Look<'_>,
+    endpoints: Vec<(ArmId, Location)>,
+) -> BTreeMap<ArmId, Fact<Vec<Obstacle>>> {
+    let groups: BTreeSet<ArmId> = endpoints.iter().filter_map(|(id, _)| id.resource_group_id()).collect();
+    let read = groups.into_iter().map(|group| async move {
+        let assigned = assigned(look, &group, &BTreeSet::new()).await;
+        (group, assigned)
+    });
+    let read: BTreeMap<ArmId, Fact<Assignments>> = join_all(read).await.into_iter().collect();
+    let now = Timestamp::now();
+    let judged = endpoints.into_iter().filter_map(|(id, location)| {
+        let fact = match read.get(&id.resource_group_id()?)? {
+            Fact::Seen(all) => Fact::Seen(keeping(all, &id, &location, now)),
+            Fact::Absent => Fact::Absent,
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+        };
+        Some((id, fact))
+    });
+    judged.collect()
+}
+
+/// The policies that keep an endpoint or its zone group.
+fn keeping(assignments: &Assignments, endpoint: &ArmId, location: &Location, now: Timestamp) -> Vec<Obstacle> {
+    let zone_group = endpoint.child("privateDnsZoneGroups", ZONE_GROUP);
+    let parts = [endpoint, &zone_group].map(|id| Target {
+        id: id.clone(),
+        then: Subject {
+            kind: id.kind(),
+            name: id.name().to_owned(),
+            location: Some(location.to_string()),
+            // Nothing of it is known to such a policy but what it is and where.
+            properties: Value::Null,
+        },
+    });
+    let mut obstacles = Vec::new();
+    for assignment in assignments.assigned.values() {
+        for policy in policies(assignment, &assignments.meanings, |meaning| match meaning {
+            Meaning::ForbidsDeletion(definition) => Some(definition),
+            Meaning::Irrelevant | Meaning::Speaks(_) | Meaning::MakesZoneGroups(_) | Meaning::Set(..) => None,
+        }) {
+            let verdicts = parts
+                .iter()
+                .filter_map(|part| Some((policy.forbids_deletion(part, &assignments.exemptions, now)?, &part.id)));
+            if let Some((verdict, id)) = verdicts.min() {
+                obstacles.push(obstacle(&policy, verdict, &[id], "deleting"));
+            }
+        }
+    }
+    obstacles.sort();
+    obstacles.dedup();
+    obstacles
+}
+
+/// What stands against a write to targets, which are as they will be after it.
+fn hits(assignments: &Assignments, targets: &[Target], now: Timestamp, write: &str) -> Vec<Obstacle> {
     let mut obstacles = Vec::new();
     for assignment in assignments.assigned.values() {
         for policy in policies(assignment, &assignments.meanings, speaks) {
@@ -272,7 +355,7 @@ pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timest
             hit.sort();
             if let Some(worst) = hit.first().map(|(verdict, _)| *verdict) {
                 let ids: Vec<&ArmId> = hit.iter().map(|(_, id)| *id).collect();
-                obstacles.push(obstacle(&policy, worst, &ids));
+                obstacles.push(obstacle(&policy, worst, &ids, write));
             }
         }
     }
@@ -285,7 +368,7 @@ pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timest
 fn speaks(meaning: &Meaning) -> Option<&Definition> {
     match meaning {
         Meaning::Speaks(definition) => Some(definition),
-        Meaning::Irrelevant | Meaning::MakesZoneGroups(_) | Meaning::Set(..) => None,
+        Meaning::Irrelevant | Meaning::MakesZoneGroups(_) | Meaning::ForbidsDeletion(_) | Meaning::Set(..) => None,
     }
 }
 
@@ -321,7 +404,7 @@ fn policies<'a>(
     }
 }
 
-fn obstacle(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId]) -> Obstacle {
+fn obstacle(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId], write: &str) -> Obstacle {
     // Where Azure does not say which it is, whoever owns it has to.
     let id = json::text(policy.assignment, "/id").filter(|id| !id.is_empty());
     let id = id.map_or_else(|| "ASSIGNMENT".to_owned(), str::to_ascii_lowercase);
@@ -329,9 +412,9 @@ fn obstacle(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId]) -> Obstacle
         .or_else(|| json::text(policy.assignment, "/name"))
         .unwrap_or("unnamed");
     let (verdict, does) = match verdict {
-        Verdict::Refuses => ("refuses", "denies opening"),
-        Verdict::Undoes => ("undoes", "undoes the opening of"),
-        Verdict::Perhaps => ("perhaps", "may deny or undo the opening of"),
+        Verdict::Refuses => ("refuses", format!("denies {write}")),
+        Verdict::Undoes => ("undoes", format!("undoes the {write} of")),
+        Verdict::Perhaps => ("perhaps", format!("may deny or undo the {write} of")),
     };
     // Azure may spell ids in another case next time, and list them in another order.
     let keys: BTreeSet<&str> = ids.iter().map(|id| id.key()).collect();

@@ -44,7 +44,7 @@ pub(in crate::eyes) async fn zone_groups(
     let groups: BTreeSet<&ArmId> = without.iter().map(|(place, _)| &place.resource_group).collect();
     let read = groups
         .into_iter()
-        .map(|group| async move { (group, assigned(look, group, None).await) });
+        .map(|group| async move { (group, assigned(look, group, &BTreeSet::new()).await) });
     let assignments: BTreeMap<&ArmId, Fact<Assignments>> = join_all(read).await.into_iter().collect();
     let now = Timestamp::now();
     let mut all = BTreeMap::new();
@@ -137,7 +137,7 @@ fn concerning(
 fn makes_zone_groups(meaning: &Meaning) -> Option<&Definition> {
     match meaning {
         Meaning::MakesZoneGroups(definition) => Some(definition),
-        Meaning::Irrelevant | Meaning::Speaks(_) | Meaning::Set(..) => None,
+        Meaning::Irrelevant | Meaning::Speaks(_) | Meaning::ForbidsDeletion(_) | Meaning::Set(..) => None,
     }
 }
 
