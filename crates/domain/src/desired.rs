@@ -188,8 +188,8 @@ impl Desired {
 
     /// Subscriptions of the spec's zones and linked networks: another zone there may be one that a network of the spec asks.
     pub fn zone_subscriptions(&self) -> BTreeSet<ArmId> {
-        let zones = self.endpoints.iter().flat_map(|place| place.dns.zones.values());
-        let links = self.endpoints.iter().flat_map(|place| &place.dns.links);
+        let zones = self.endpoints().iter().flat_map(|place| place.dns.zones.values());
+        let links = self.endpoints().iter().flat_map(|place| &place.dns.links);
         zones.chain(links).map(ArmId::subscription_id).collect()
     }
 

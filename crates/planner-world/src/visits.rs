@@ -107,7 +107,11 @@ impl World {
         let azure = &self.seen.azure;
         let registry = std::iter::once(&self.desired.registry);
         let targets = registry.chain(azure.targets.accounts().map(|(id, _)| id));
-        let wanted = self.desired.endpoints.iter().map(|place| place.resource_group.clone());
+        let wanted = self
+            .desired
+            .endpoints()
+            .iter()
+            .map(|place| place.resource_group.clone());
         let left = azure.endpoints.keys().filter_map(ArmId::resource_group_id);
         let fact = match &self.unread_denials {
             Some(why) => Fact::Unknown(why.clone()),

@@ -179,14 +179,14 @@ fn needed(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
 }
 
 /// Our principal is about to be listed in `assignedIdentities`, from which its rights on the managed resource group come.
-fn comes_with_the_exemption(view: &WholeView<'_>) -> bool {
+fn comes_with_the_exemption(view: &View<'_>) -> bool {
     let principal = view.seen.azure.principal.seen().map(|p| p.object_id.as_str());
     let listed = |r: &&sreg_domain::seen::RegistryDetails| {
         r.assigned_identities
             .iter()
             .any(|i| principal.is_some_and(|p| p.eq_ignore_ascii_case(i)))
     };
-    view.spec.grant_operator && view.registry().filter(listed).is_none()
+    view.whole().is_some_and(|whole| whole.spec.grant_operator) && view.registry().filter(listed).is_none()
 }
 
 /// Whether an attempt would be refused.

@@ -173,7 +173,7 @@ fn leaving(
 
 /// Resource groups in which endpoints are made, or may be about to be removed.
 fn endpoint_groups(desired: &Desired, locks: &BTreeMap<ArmId, Fact<Vec<LockSeen>>>) -> BTreeSet<ArmId> {
-    let wanted = desired.endpoints.iter().map(|place| place.resource_group.clone());
+    let wanted = desired.endpoints().iter().map(|place| place.resource_group.clone());
     let leaving = removable(locks).filter_map(ArmId::resource_group_id);
     wanted.chain(leaving).collect()
 }

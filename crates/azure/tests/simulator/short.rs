@@ -131,7 +131,11 @@ async fn rights_are_asked_once_for_each_scope_and_not_again_with_every_visit() {
 async fn deny_assignments_are_seen_on_the_registry_its_accounts_and_where_the_endpoints_stand() {
     let scopes = |bench: &Bench, azure: &AzureSeen| -> Vec<ArmId> {
         let targets = targets(azure).into_iter().map(|(id, _)| id);
-        let places = bench.desired.endpoints.iter().map(|place| place.resource_group.clone());
+        let places = bench
+            .desired
+            .endpoints()
+            .iter()
+            .map(|place| place.resource_group.clone());
         targets.chain(places).collect()
     };
     let bench = Bench::new();

@@ -402,13 +402,13 @@ async fn denied(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await
 }
 
+/// What could not be opened again is acknowledged by people, then everything else is closed.
 async fn half_locked(stage: &Stage<'_>) -> Result<(), String> {
-    stage
-        .until("closed but for the storage account", 60 * MINUTE, |stand| {
-            let open = stand.open_targets();
-            open.len() == 1 && open[0].contains("/storageAccounts/") && stand.state() == "Stalled"
-        })
-        .await
+    let closed = |stand: &Stand| {
+        let open = stand.open_targets();
+        open.len() == 1 && open[0].contains("/storageAccounts/") && stand.state() == "Stalled"
+    };
+    approved(stage, "Lockdown", 60 * MINUTE, closed).await
 }
 
 /// The lock is stuck half-way when the emergency comes: what was closed opens again, and in the end everything is closed.
@@ -464,6 +464,17 @@ fn names_waiting_for_approval(object: &mut Value) {
 
 /// People approve what is asked for; were the digest to change without need, the end would show a second approval.
 async fn approval(stage: &Stage<'_>, change: &str) -> Result<(), String> {
+    let locked = |stand: &Stand| stand.open_targets().is_empty() && stand.state() == "Locked";
+    approved(stage, change, 30 * MINUTE, locked).await
+}
+
+/// They do so until it is done.
+async fn approved(
+    stage: &Stage<'_>,
+    change: &str,
+    within: Duration,
+    done: impl Fn(&Stand) -> bool,
+) -> Result<(), String> {
     let asked_for = |stand: &Stand| -> Value {
         let status = stand.status();
         let wanted = status["approvalsWanted"].as_array().into_iter().flatten();
@@ -472,7 +483,7 @@ async fn approval(stage: &Stage<'_>, change: &str) -> Result<(), String> {
     };
     for number in 1..=3 {
         stage
-            .until("asking", 30 * MINUTE, |stand| {
+            .until("asking", within, |stand| {
                 stand.state() == "AwaitingApproval" && asked_for(stand).is_string()
             })
             .await?;
@@ -485,12 +496,11 @@ async fn approval(stage: &Stage<'_>, change: &str) -> Result<(), String> {
                 "spec": {"secureRegistryName": NAME, "change": change, "digest": digest, "approvedBy": "boss"},
             }),
         );
-        let done = |stand: &Stand| stand.open_targets().is_empty() && stand.state() == "Locked";
-        if stage.hopefully(10 * MINUTE, done).await {
+        if stage.hopefully(10 * MINUTE, &done).await {
             return Ok(());
         }
     }
-    Err("approved three times, and still open".into())
+    Err("approved three times, and still not done".into())
 }
 
 /// Just before the approval somebody deletes a link, and the operator makes it again: names settle anew.
