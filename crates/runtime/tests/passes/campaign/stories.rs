@@ -397,23 +397,30 @@ async fn drift(stage: &Stage<'_>) -> Result<(), String> {
 }
 
 async fn denied(stage: &Stage<'_>) -> Result<(), String> {
-    half_locked(stage).await?;
+    half_locked_in_spite_of_a_denial(stage).await?;
     lift_denial(stage.act("lift the denial"));
     stage.locked().await
 }
 
-/// What could not be opened again is acknowledged by people, then everything else is closed.
+fn is_half_locked(stand: &Stand) -> bool {
+    let open = stand.open_targets();
+    open.len() == 1 && open[0].contains("/storageAccounts/") && stand.state() == "Stalled"
+}
+
 async fn half_locked(stage: &Stage<'_>) -> Result<(), String> {
-    let closed = |stand: &Stand| {
-        let open = stand.open_targets();
-        open.len() == 1 && open[0].contains("/storageAccounts/") && stand.state() == "Stalled"
-    };
-    approved(stage, "Lockdown", 60 * MINUTE, closed).await
+    stage
+        .until("closed but for the storage account", 60 * MINUTE, is_half_locked)
+        .await
+}
+
+/// What could not be opened again is acknowledged by people, then everything else is closed.
+async fn half_locked_in_spite_of_a_denial(stage: &Stage<'_>) -> Result<(), String> {
+    approved(stage, "Lockdown", 60 * MINUTE, is_half_locked).await
 }
 
 /// The lock is stuck half-way when the emergency comes: what was closed opens again, and in the end everything is closed.
 async fn break_glass_half_way(stage: &Stage<'_>) -> Result<(), String> {
-    half_locked(stage).await?;
+    half_locked_in_spite_of_a_denial(stage).await?;
     break_it(stage).await?;
     lift_denial(stage.act("lift the denial"));
     stage.locked().await
