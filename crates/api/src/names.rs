@@ -33,6 +33,9 @@ pub const ANNOTATION_SILENT_SINCE: &str = "secureregistry.dev/agent-silent-since
 /// Annotation on the Lease that is a claim: its holder found no registry, and set about to create one that carries this value as the tag
 /// [`CREATED_TAG`].
 pub const ANNOTATION_CREATES_REGISTRY: &str = "secureregistry.dev/creates-registry";
+/// Annotation on `SecureRegistry` objects: when somebody asked for a look at once. Any change of an annotation starts one; this is what
+/// `sreg reconcile` changes.
+pub const ANNOTATION_RECONCILE_REQUESTED_AT: &str = "secureregistry.dev/reconcile-requested-at";
 /// Annotation on `SecureRegistry` objects, `GENERATION/USER`: who made that generation of the spec, as the API server knew them. Admission
 /// policies see to it that of the current generation it says that, or nothing.
 pub const ANNOTATION_SPEC_EDITED_BY: &str = "secureregistry.dev/spec-edited-by";

@@ -37,6 +37,11 @@ pub enum Command {
     Verify(Box<VerifyFlags>),
     /// Print the names of private endpoints with their addresses, for hosts files and DNS servers
     Hosts(Box<HostsFlags>),
+    /// Print the names that clients of a registry ask for, as its discovery lists them, with the endpoint that carries each
+    ///
+    /// This is the call that clients make first. A name that no endpoint carries cannot be reached privately.
+    #[command(after_help = FQDNS_EXAMPLES)]
+    Fqdns(Box<FqdnsFlags>),
     /// Show how objects of a cluster stand: one as a tree, all of a namespace as a table
     Status(StatusFlags),
     /// Say what an object of a cluster waits for, since when, and who must do what
@@ -48,6 +53,16 @@ pub enum Command {
     /// Open a registry for a while, by a BreakGlass, or end that early
     #[command(after_help = BREAK_GLASS_EXAMPLES)]
     BreakGlass(BreakGlassFlags),
+    /// Have the operator look at an object now
+    Reconcile(ChangeFlags),
+    /// Have the operator write nothing to Azure for an object any more, and report what it would do
+    ///
+    /// Sets spec.managementPolicy to Observe. Where a pipeline declares that field, it is changed in the pipeline's source instead.
+    Observe(ChangeFlags),
+    /// Have the operator make it so again
+    ///
+    /// Sets spec.managementPolicy to Enforce. Where a pipeline declares that field, it is changed in the pipeline's source instead.
+    Enforce(ChangeFlags),
     /// Print a shell's completions
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsFlags),
@@ -101,8 +116,16 @@ pub struct FromFiles {
     #[arg(value_name = "OBJECT")]
     pub objects: Vec<String>,
     /// Files, folders, or - for standard input; repeat it for several
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    #[arg(
+        short,
+        long = "filename",
+        value_name = "FILE",
+        required_unless_present = "registries"
+    )]
     pub files: Vec<PathBuf>,
+    /// ARM id of a registry that no file declares: it is looked at as it stands, as under Observe; repeat it for several
+    #[arg(long = "registry", value_name = "ID", conflicts_with_all = ["files", "objects"])]
+    pub registries: Vec<String>,
     /// Namespace of objects that name none
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     pub namespace: String,
@@ -140,6 +163,23 @@ pub struct HostsFlags {
     /// Only for this entry of spec.endpoints. Default: for each
     #[arg(long, value_name = "ENTRY")]
     pub endpoint: Option<String>,
+}
+
+/// Ends the help of `fqdns`.
+const FQDNS_EXAMPLES: &str = "\
+Examples:
+  sreg fqdns --registry /subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.MachineLearningServices/registries/NAME
+  sreg fqdns -f registries/";
+
+/// Flags of `fqdns`.
+#[derive(Debug, Args)]
+pub struct FqdnsFlags {
+    /// Of what.
+    #[command(flatten)]
+    pub from: FromFiles,
+    /// Names alone, one a line
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 /// For whom names and addresses are written.
@@ -241,6 +281,17 @@ pub struct BreakGlassFlags {
     /// End those that are under way
     #[arg(long)]
     pub end: bool,
+    /// Where.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Flags of `reconcile`, `observe` and `enforce`.
+#[derive(Debug, Args)]
+pub struct ChangeFlags {
+    /// NAME, NAMESPACE/NAME, or the ARM id of its registry
+    #[arg(value_name = "OBJECT")]
+    pub object: String,
     /// Where.
     #[command(flatten)]
     pub cluster: ClusterArgs,

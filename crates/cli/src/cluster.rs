@@ -3,10 +3,12 @@
 
 mod approve;
 mod break_glass;
+mod change;
 mod show;
 
 pub(crate) use approve::approve;
 pub(crate) use break_glass::break_glass;
+pub(crate) use change::{reconcile, set_policy};
 pub(crate) use show::{status, why};
 
 use std::time::Duration;
@@ -31,7 +33,6 @@ pub(crate) struct Cluster {
 pub(crate) struct Object {
     pub(crate) namespace: String,
     pub(crate) name: String,
-    registry: Option<String>,
     pub(crate) status: Result<SecureRegistryStatus, String>,
 }
 
@@ -61,11 +62,16 @@ impl Cluster {
 
     /// The object that somebody named by NAME, NAMESPACE/NAME or the id of its registry.
     pub(crate) async fn object(&self, asked: &str) -> Result<Object> {
+        self.raw(asked).await.map(Object::of)
+    }
+
+    /// The same with all its fields.
+    async fn raw(&self, asked: &str) -> Result<DynamicObject> {
         if let Ok(id) = asked.parse::<ArmId>() {
-            let all = self.objects(None).await?;
+            let all = self.all(None).await?;
             let mut found = all
                 .into_iter()
-                .filter(|object| object.registry.as_deref().map(str::parse) == Some(Ok(id.clone())));
+                .filter(|object| registry_of(object).map(str::parse) == Some(Ok(id.clone())));
             return found
                 .next()
                 .ok_or_else(|| anyhow!("no SecureRegistry of this cluster is about {asked}"));
@@ -82,14 +88,17 @@ impl Cluster {
                 "there is no SecureRegistry {name} in namespace {namespace}: kubectl get secureregistries -A lists them"
             );
         };
-        Ok(Object::of(found))
+        Ok(found)
     }
 
     /// All objects of a namespace, or of every one.
     pub(crate) async fn objects(&self, namespace: Option<&str>) -> Result<Vec<Object>> {
+        Ok(self.all(namespace).await?.into_iter().map(Object::of).collect())
+    }
+
+    async fn all(&self, namespace: Option<&str>) -> Result<Vec<DynamicObject>> {
         let listed = self.registries(namespace).list(&ListParams::default()).await;
-        let listed = listed.map_err(|error| said("list SecureRegistries", &error))?;
-        Ok(listed.items.into_iter().map(Object::of).collect())
+        Ok(listed.map_err(|error| said("list SecureRegistries", &error))?.items)
     }
 
     fn registries(&self, namespace: Option<&str>) -> Api<DynamicObject> {
@@ -123,11 +132,6 @@ impl Object {
         Object {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
-            registry: object
-                .data
-                .pointer("/spec/registry/resourceId")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
             status: serde_json::from_value(status).map_err(|error| error.to_string()),
         }
     }
@@ -143,6 +147,11 @@ impl Object {
             ),
         }
     }
+}
+
+/// The id that the object's spec names.
+fn registry_of(object: &DynamicObject) -> Option<&str> {
+    object.data.pointer("/spec/registry/resourceId").and_then(Value::as_str)
 }
 
 /// What the cluster said, and what to do next.

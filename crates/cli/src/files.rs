@@ -79,6 +79,9 @@ async fn until_read(client: &AzureClient, documents: &Documents, wanted: Desired
 
 /// Standard input may be open for ever: it is read aside, so that Ctrl-C is heard.
 async fn read(typed: &FromFiles) -> Result<Documents> {
+    if !typed.registries.is_empty() {
+        return Documents::observing(&typed.registries, &typed.namespace).map_err(Into::into);
+    }
     let (files, namespace) = (typed.files.clone(), typed.namespace.clone());
     let reading = tokio::task::spawn_blocking(move || Documents::read(&files, &namespace));
     Ok(reading.await.context("read the files")??)

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, FromArgMatches as _};
+use sreg_api::registry::ManagementPolicy;
 use tokio::runtime::Runtime;
 
 use crate::arguments::{Arguments, Command};
@@ -94,12 +95,16 @@ async fn carry_out(arguments: Arguments) -> Result<Ended> {
         Command::Plan(typed) => plan::plan(&typed).await,
         Command::Verify(typed) => verify::verify(&typed).await,
         Command::Hosts(typed) => names::hosts(&typed).await,
+        Command::Fqdns(typed) => names::fqdns(&typed).await,
         Command::Completions(typed) => manual::completions(typed.shell),
         Command::Manual(typed) => manual::manual(&typed.folder),
         Command::Status(typed) => cluster::status(&typed).await,
         Command::Why(typed) => cluster::why(&typed).await,
         Command::Approve(typed) => cluster::approve(&typed).await,
         Command::BreakGlass(typed) => cluster::break_glass(&typed).await,
+        Command::Reconcile(typed) => cluster::reconcile(&typed).await,
+        Command::Observe(typed) => cluster::set_policy(&typed, ManagementPolicy::Observe).await,
+        Command::Enforce(typed) => cluster::set_policy(&typed, ManagementPolicy::Enforce).await,
     }
 }
 

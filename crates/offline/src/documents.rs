@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sreg_api::{GROUP, SecureRegistry, VERSION, VantagePoint};
 use sreg_planner::FoundGrant;
 
@@ -95,6 +95,30 @@ impl Documents {
         if documents.registries.is_empty() {
             let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             return Err(DocumentsError::Empty(named.join(", ")));
+        }
+        Ok(documents)
+    }
+
+    /// One object for each registry, which has it looked at and nothing else, as if somebody had declared that. What stands for the file is
+    /// the registry's id.
+    ///
+    /// # Errors
+    /// An id is not that of a registry.
+    pub fn observing(registries: &[String], namespace: &str) -> Result<Documents, DocumentsError> {
+        let mut documents = Documents::default();
+        for (at, id) in registries.iter().enumerate() {
+            let name = id.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+            let value = json!({
+                "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "SecureRegistry",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {"registry": {"resourceId": id}, "managementPolicy": "Observe"},
+            });
+            let document = Document {
+                path: Path::new(id),
+                at: at + 1,
+                value,
+            };
+            documents.take(document, namespace)?;
         }
         Ok(documents)
     }
@@ -319,6 +343,20 @@ spec:
             documents.registries[0].object.metadata.namespace.as_deref(),
             Some("team")
         );
+    }
+
+    #[test]
+    fn a_registry_that_no_file_declares_is_only_looked_at() {
+        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/registries/Contoso";
+        let documents = Documents::observing(&[id.to_owned()], "team").unwrap();
+        let object = &documents.registries[0].object;
+        assert_eq!(object.metadata.name.as_deref(), Some("contoso"));
+        assert_eq!(object.spec.registry.resource_id, id);
+        assert_eq!(
+            object.spec.management_policy,
+            sreg_api::registry::ManagementPolicy::Observe
+        );
+        assert!(Documents::observing(&[id.to_owned(), id.to_owned()], "team").is_err());
     }
 
     #[test]

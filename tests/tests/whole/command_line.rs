@@ -1,5 +1,7 @@
 //! The command line as people and pipelines run it: through the real kubectl, against azure-sim, without any cluster and with one.
 
+mod cluster;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -9,13 +11,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use azure_sim::seed::Seed;
 use azure_sim::{FaultEffect, FaultRule, Running, ServeOptions, Simulator};
-use serde_json::{Value, json};
-use sreg_stand::{NAMESPACE, Stand, cloud_document, oracle, repository};
+use serde_json::Value;
+use sreg_stand::{Stand, cloud_document, oracle, repository};
 use sreg_testkit::binary_path;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::setting::{NAME, SETTLED, Setting};
+const REGISTRY: &str = "/subscriptions/0a000000-0000-4000-8000-000000000002/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/contosoreg";
 
 /// Longest that one command may take: nothing waits for ever.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -363,6 +365,45 @@ async fn an_azure_that_throttles_is_asked_again_for_a_while() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_no_file_declares_is_looked_at_by_its_id() -> Result<()> {
+    let terminal = Terminal::new().await?;
+    let plan = terminal
+        .run(&["sreg", "plan", "--registry", REGISTRY])
+        .await?
+        .ended(0)?;
+    for part in ["registry contosoreg: public access enabled", "nothing to do"] {
+        ensure!(plan.out.contains(part), "{part:?} is missing: {plan:#?}");
+    }
+    let names = terminal
+        .run(&["sreg", "fqdns", "--registry", REGISTRY])
+        .await?
+        .ended(0)?;
+    ensure!(
+        names.out.contains("carried by no private endpoint"),
+        "nothing carries them yet: {names:#?}"
+    );
+    let names = terminal
+        .run(&["sreg", "fqdns", "--quiet", "--registry", REGISTRY])
+        .await?
+        .ended(0)?;
+    ensure!(
+        names
+            .out
+            .lines()
+            .all(|name| name.ends_with(".azureml.ms") || name.contains(".azurecr.io") || name.contains(".blob.")),
+        "{names:#?}"
+    );
+    let absent = REGISTRY.replace("contosoreg", "nobody");
+    let said = terminal.run(&["sreg", "fqdns", "--registry", &absent]).await?;
+    said.refused(&["default/nobody"])?;
+    terminal
+        .run(&["sreg", "plan", "--registry", "contosoreg"])
+        .await?
+        .ended(1)?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_and_paths_are_told_only_once_endpoints_have_addresses() -> Result<()> {
     let terminal = Terminal::new().await?;
     for command in ["hosts", "verify"] {
@@ -399,90 +440,6 @@ async fn ctrl_c_ends_a_command_that_waits_for_its_input() -> Result<()> {
     let ended = tokio::time::timeout(LIMIT, running.wait()).await??;
     ensure!(ended.code() == Some(130), "{ended:?}");
     Ok(())
-}
-
-/// From the wait for an approval to the lock, and through an emergency.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_is_looked_at_approved_and_opened_from_a_terminal() -> Result<()> {
-    let setting = Setting::demo().await?;
-    let gate = |object: &mut Value| object["spec"]["publicAccess"] = json!({"lockdown": {"waitFor": ["Approval"]}});
-    setting.apply(gate).await?;
-    setting.stand.await_state(NAME, &["AwaitingApproval"], SETTLED).await?;
-    let admin = Terminal::at(&setting.stand, setting.stand.plane.admin_kubeconfig())?;
-    let object = format!("{NAMESPACE}/{NAME}");
-    let id = setting.registry()?;
-    let why = admin
-        .run(&["kubectl", "secureregistry", "why", &object])
-        .await?
-        .ended(0)?;
-    for part in [
-        "is AwaitingApproval since 2",
-        "it waits for Approver (LockdownApproval)",
-        "to approve: sreg approve",
-    ] {
-        ensure!(why.out.contains(part), "{part:?} is missing: {why:#?}");
-    }
-    let unasked = admin.run(&["sreg", "approve", &object]).await?;
-    unasked.refused(&["repeat it with --yes", "Lockdown"])?;
-    admin
-        .run(&["sreg", "approve", &object, "--change", "Opening", "--yes"])
-        .await?
-        .refused(&["asks for no approval of Opening"])?;
-    admin.run(&["sreg", "approve", &id, "--yes"]).await?.ended(0)?;
-    setting.locked().await?;
-    setting.assert_locked_with_proof()?;
-    // What is applied is what the file says, but for the gate: nothing is left to do in Azure.
-    let plan = admin.run(&["sreg", "plan", "-f", "examples/demo"]).await?.ended(0)?;
-    ensure!(
-        plan.out.contains("nothing to do") && plan.out.contains("it is taken for this one"),
-        "{plan:#?}"
-    );
-    let status = admin.run(&["sreg", "status", NAME, "-n", NAMESPACE]).await?.ended(0)?;
-    ensure!(status.out.matches("public access disabled").count() == 3, "{status:#?}");
-    let table = admin.run(&["sreg", "status", "-A"]).await?.ended(0)?;
-    ensure!(
-        table
-            .out
-            .lines()
-            .any(|row| row.contains(NAME) && row.contains("Locked")),
-        "{table:#?}"
-    );
-    let reason = "incident 4711: builds cannot pull";
-    admin
-        .run(&["sreg", "break-glass", &object, "--for", "5m", "--reason", reason])
-        .await?
-        .ended(0)?;
-    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
-    admin.run(&["sreg", "break-glass", &object, "--end"]).await?.ended(0)?;
-    admin
-        .run(&["sreg", "break-glass", &object, "--end"])
-        .await?
-        .refused(&["no BreakGlass of", "is under way"])?;
-    setting.locked().await?;
-    who_cannot(&setting.stand, &admin, &object).await
-}
-
-async fn who_cannot(stand: &Stand, admin: &Terminal, object: &str) -> Result<()> {
-    admin
-        .run(&["sreg", "why", "nothing"])
-        .await?
-        .refused(&["no SecureRegistry nothing", "kubectl get secureregistries -A"])?;
-    let stranger = Terminal::at(stand, &stand.plane.kubeconfig_for_user("stranger", None)?)?;
-    stranger
-        .run(&["sreg", "why", object])
-        .await?
-        .refused(&["forbidden", "kubectl auth can-i"])?;
-    let nowhere = Terminal::at(stand, Path::new("/no/such/kubeconfig"))?;
-    nowhere
-        .run(&["sreg", "status"])
-        .await?
-        .refused(&["find the cluster", "--kubeconfig"])?;
-    let dead = "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: x, user: x}}]\nclusters: [{name: x, cluster: {server: \"https://127.0.0.1:1\"}}]\nusers: [{name: x, user: {token: t}}]\n";
-    let dead = admin.file("dead", dead)?;
-    let away = Terminal::at(stand, Path::new(&dead))?;
-    away.run(&["sreg", "status"])
-        .await?
-        .refused(&["does not answer", "kubectl cluster-info"])
 }
 
 /// A person who may read the registry and nothing else of it.
