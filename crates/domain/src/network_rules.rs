@@ -47,15 +47,19 @@ pub struct NetworkRule {
     pub kind: RuleKind,
     /// Whom it lets in, as Azure spells it.
     pub value: String,
+    /// Of a resource, the tenant that the rule names: commands about the rule take both. No part of what the rule means.
+    pub tenant: Option<String>,
 }
 
 impl NetworkRule {
     /// A rule of an entry of this kind's list. One that cannot be read is still a rule: its text stands for it.
     pub fn of_entry(kind: RuleKind, field: &str, entry: &Value) -> NetworkRule {
         let value = entry.get(field).and_then(Value::as_str);
+        let tenant = entry.get("tenantId").and_then(Value::as_str);
         NetworkRule {
             kind,
             value: value.map_or_else(|| entry.to_string(), str::to_owned),
+            tenant: tenant.map(str::to_owned),
         }
     }
 
@@ -208,5 +212,11 @@ mod tests {
         assert!(rules_of(TargetKind::Storage, &json!({"networkAcls": null})).is_empty());
         let odd = rules_of(TargetKind::Storage, &json!({"networkAcls": {"ipRules": [{"odd": 1}]}}));
         assert_eq!(odd[0].value, r#"{"odd":1}"#, "what cannot be read is still a rule");
+        let of_tenant = rules_of(
+            TargetKind::Storage,
+            &json!({"networkAcls": {"resourceAccessRules": [{"resourceId": "w", "tenantId": "t"}]}}),
+        );
+        assert_eq!(of_tenant[0].tenant.as_deref(), Some("t"));
+        assert_eq!(of_tenant[0].key(), "resource w");
     }
 }

@@ -7,6 +7,9 @@ use sreg_domain::seen::*;
 use sreg_domain::target::row;
 use sreg_domain::{CallFailure, Cause, Digest, Edit, LeftOut, NetworkRule, PublicNetworkAccess, RuleKind};
 
+/// Of whom resource rules let in.
+const TENANT: &str = "0a000000-0000-4000-8000-0000000000ff";
+
 /// Network settings and digest follow what was changed.
 pub fn touch(seen: &mut TargetSeen) {
     let access = &seen.public_network_access;
@@ -31,7 +34,7 @@ pub fn touch(seen: &mut TargetSeen) {
                     "bypass": seen.bypass,
                     "ipRules": seen.ip_rules.iter().map(|v| json!({"value": v, "action": "Allow"})).collect::<Vec<_>>(),
                     "virtualNetworkRules": seen.virtual_network_rules.iter().map(|v| json!({"id": v})).collect::<Vec<_>>(),
-                    "resourceAccessRules": seen.resource_access_rules.iter().map(|v| json!({"resourceId": v})).collect::<Vec<_>>(),
+                    "resourceAccessRules": seen.resource_access_rules.iter().map(|v| json!({"tenantId": TENANT, "resourceId": v})).collect::<Vec<_>>(),
                 }
             });
             seen.digest = Digest::of_json(&seen.network);
@@ -42,6 +45,12 @@ pub fn touch(seen: &mut TargetSeen) {
                 "publicNetworkAccess": access,
                 "networkRuleSet": {"defaultAction": seen.default_action, "ipRules": rules},
             });
+            // Most API versions do not show subnets here at all (azure.md §1.7).
+            if !seen.virtual_network_rules.is_empty() {
+                let subnets = seen.virtual_network_rules.iter();
+                seen.network["networkRuleSet"]["virtualNetworkRules"] =
+                    subnets.map(|v| json!({"id": v, "action": "Allow"})).collect();
+            }
             seen.digest = Digest::of_parts([
                 seen.network.to_string().as_str(),
                 &format!("{:?} {:?}", registry.data_endpoints, registry.replicas),
@@ -87,7 +96,11 @@ pub fn leave_out(
                 correlation_id: Some("c-1".into()),
                 ..CallFailure::local("restore public access of the account", cause, message)
             },
-            rule: NetworkRule { kind, value },
+            rule: NetworkRule {
+                kind,
+                value,
+                tenant: None,
+            },
         }
     })
     .collect()

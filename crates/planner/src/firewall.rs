@@ -136,21 +136,16 @@ pub(crate) fn tell_of_policies(view: &WholeView<'_>) -> Contribution {
         };
         let mut rules = rules_of(access.target, &network);
         rules.retain(|rule| rule.kind == RuleKind::Resource);
-        let (Some(first), true) = (
-            rules.first(),
-            switch(&network) != PublicNetworkAccess::SecuredByPerimeter,
-        ) else {
+        if rules.is_empty() || switch(&network) == PublicNetworkAccess::SecuredByPerimeter {
             continue;
-        };
+        }
         draft.find(
             FindingReason::ClosingForbidden,
             format!(
-                "closing keeps storage account {name} Enabled with defaultAction Deny, because Disabled would stop its {count} resource rules, which a policy does not allow: remove the rules (az storage account network-rule remove --account-name {name} --resource-group {group} --subscription {subscription} --resource-id {first} --tenant-id TENANT), or exempt the account: {policies}",
+                "closing keeps storage account {name} Enabled with defaultAction Deny, because Disabled would stop its {count} resource rules, which a policy does not allow: remove the rules ({commands}), or exempt the account: {policies}",
                 name = access.id.name(),
                 count = rules.len(),
-                group = access.id.resource_group().unwrap_or_default(),
-                subscription = access.id.subscription(),
-                first = first.value,
+                commands = opening::commands(&rules, |rule| opening::remove_by_hand(access.target, &access.id, rule)),
                 policies = policies.join("; "),
             ),
         );
@@ -179,13 +174,10 @@ pub(crate) fn unproven_subnets(view: &WholeView<'_>) -> Vec<Wait> {
         let unproven = rules.filter(|rule| rule.kind == RuleKind::Subnet && !kept.contains(&rule.key()));
         let unproven = unproven.filter(|rule| !network_of(rule).is_some_and(|network| is_known(view, &network)));
         waits.extend(unproven.map(|rule| Wait::new(WaitReason::VantagePointMissing, format!(
-                "a subnet rule of {} lets in {}, which is neither under clientNetworks nor under unprovenNetworks: its clients would lose access; list that network, or remove the rule: az storage account network-rule remove --account-name {} --resource-group {} --subscription {} --subnet {}",
+                "a subnet rule of {} lets in {}, which is neither under clientNetworks nor under unprovenNetworks: its clients would lose access; list that network, or remove the rule: {}",
                 named(access),
                 network_of(&rule).map_or_else(|| "what is no subnet".to_owned(), |network| format!("network {}", network.name())),
-                access.id.name(),
-                access.id.resource_group().unwrap_or_default(),
-                access.id.subscription(),
-                rule.value
+                opening::remove_by_hand(access.target, &access.id, &rule)
             ))));
     }
     waits

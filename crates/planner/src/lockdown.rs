@@ -339,14 +339,9 @@ fn resource_rules_kept(storage: &TargetSeen, draft: &mut Contribution) {
     if storage.resource_access_rules.is_empty() {
         return;
     }
-    let rules: Vec<NetworkRule> = storage
-        .resource_access_rules
-        .iter()
-        .map(|value| NetworkRule {
-            kind: RuleKind::Resource,
-            value: value.clone(),
-        })
-        .collect();
+    let mut rules = rules_of(TargetKind::Storage, &storage.network);
+    rules.retain(|rule| rule.kind == RuleKind::Resource);
+    rules.sort_by_key(NetworkRule::key);
     let listed: Vec<&str> = storage.resource_access_rules.iter().map(String::as_str).collect();
     draft.find(
         FindingReason::ResourceRulesKept,

@@ -210,7 +210,11 @@ fn by_hand(verb: &str, target: TargetKind, id: &ArmId, rule: &NetworkRule) -> St
     let whom = match rule.kind {
         RuleKind::Ip | RuleKind::Ipv6 => format!("--ip-address {value}"),
         RuleKind::Subnet => format!("--subnet {value}"),
-        RuleKind::Resource => format!("--resource-id {value} --tenant-id TENANT"),
+        // A rule that names no tenant is found, and made again, by none.
+        RuleKind::Resource => {
+            let tenant = rule.tenant.as_ref().map(|tenant| format!(" --tenant-id {tenant}"));
+            format!("--resource-id {value}{}", tenant.unwrap_or_default())
+        }
     };
     match target {
         TargetKind::Registry | TargetKind::Storage => {

@@ -390,6 +390,7 @@ mod tests {
         NetworkRule {
             kind,
             value: value.to_owned(),
+            tenant: None,
         }
     }
 

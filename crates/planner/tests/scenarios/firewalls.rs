@@ -135,6 +135,37 @@ fn a_subnet_of_a_network_that_nobody_answers_for_holds_the_lock_until_it_is_waiv
     world.until("Locked", 60);
 }
 
+/// Each kind of account has a command of its own.
+#[test]
+fn a_subnet_rule_of_a_container_registry_is_taken_away_by_its_own_command() {
+    let mut world = World::everyday();
+    let subnet = vnet("stranger").child("subnets", "build");
+    change_acr(&mut world, |r| {
+        r.default_action = Some("Deny".into());
+        r.virtual_network_rules = vec![subnet.to_string()];
+    });
+    for _ in 0..40 {
+        let (plan, report) = world.visit();
+        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
+        world.pass(report.requeue);
+    }
+    let plan = world.plan();
+    let told = waits(&plan, WaitReason::VantagePointMissing);
+    assert_eq!(told.len(), 1, "{:?}", plan.waits);
+    assert!(
+        told[0].contains("az acr network-rule remove --name contosoacr ")
+            && told[0].ends_with(&format!("--subnet {subnet}")),
+        "{told:?}"
+    );
+    world.respec(|o| {
+        o.spec.unproven_networks = vec![UnprovenNetworkSpec {
+            virtual_network_resource_id: vnet("stranger").to_string(),
+            reason: "moves with CHG-17".into(),
+        }]
+    });
+    world.until("Locked", 60);
+}
+
 #[test]
 fn a_lock_that_only_comes_back_is_not_held_by_rules_that_its_snapshot_holds() {
     let mut world = World::everyday();
