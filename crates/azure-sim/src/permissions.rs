@@ -182,13 +182,20 @@ pub(crate) fn require_linked(
         true => "PrivateEndpointConnectionsApproval/action",
         false => action,
     };
+    // Azure counts the scopes that want a right and those that are denied, each with a list of its own (azure.md §3.4).
+    let scopes = match denied {
+        true => format!(
+            "the '0' linked scope(s) '' or the linked scope(s) are invalid and is blocked by deny assignments on the '1' \
+             linked scope(s) '{linked}'."
+        ),
+        false => format!("the linked scope(s) '{linked}' or the linked scope(s) are invalid."),
+    };
     Err(ArmError::new(
         world.switches.linked_authorization_status,
         "LinkedAuthorizationFailed",
         format!(
             "The client '{}' with object id '{}' has permission to perform action '{own_action}' on scope \
-             '{own_scope}'; however, it does not have permission to perform action '{shown}' on the linked scope(s) \
-             '{linked}' or the linked scope(s) are invalid.",
+             '{own_scope}'; however, it does not have permission to perform action '{shown}' on {scopes}",
             principal.client_id, principal.object_id
         ),
     ))

@@ -94,7 +94,7 @@ impl StepKind {
         use StepKind::*;
         matches!(
             self,
-            CreateRegistry | CreateEndpoint | CreateZone | PutZoneGroup | PutZoneGroupBack
+            CreateRegistry | CreateEndpoint | CreateZone | LinkZone | PutZoneGroup | PutZoneGroupBack
         )
     }
 

@@ -4,7 +4,7 @@
 
 use sreg_domain::outside::without_brackets_around;
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
-use sreg_domain::{CallFailure, Disposition, StepId, rights};
+use sreg_domain::{CallFailure, Disposition, StepId, StepKind, TargetKind, rights, target};
 
 use crate::plan::WaitReason;
 
@@ -13,8 +13,8 @@ use crate::plan::WaitReason;
 pub struct Row {
     /// Azure's codes, or beginnings of codes where a star stands at the end.
     pub codes: &'static [&'static str],
-    /// Whether Azure's message fits, where one code is said of several things.
-    pub says: fn(&str) -> bool,
+    /// Whether what Azure says, and what it says it of, fit, where one code is said of several things.
+    fits: fn(Refusal<'_>) -> bool,
     /// What a wait for it is.
     pub reason: WaitReason,
     /// What to do, by whom. `{name}`s are filled in by [`advise`].
@@ -25,51 +25,75 @@ pub struct Row {
 pub static ROWS: &[Row] = &[
     Row {
         codes: &["DenyAssignmentAuthorizationFailed"],
-        says: names_a_stack,
+        fits: names_a_stack,
         reason: WaitReason::DenyAssignmentStalled,
         advice: "no right helps against a deployment stack's deny settings; whoever owns the stack (az resource show --ids {stack}) deploys it again with --deny-settings-excluded-principals {principal}",
     },
     Row {
         codes: &["DenyAssignmentAuthorizationFailed"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::DenyAssignmentStalled,
         advice: "no right helps against a deny assignment: on the registry's managed resource group set spec.registry.managedResourceGroupAccess: GrantOperator, or list principal {principal} in managedResourceGroupSettings.assignedIdentities; elsewhere whoever made it exempts that principal; see who that is: az rest --method get --url \"{denial}?api-version=2022-04-01\"",
     },
     Row {
         codes: &["LinkedAuthorizationFailed"],
-        says: is_of_another_tenant,
+        fits: is_blocked_by_denials,
+        reason: WaitReason::DenyAssignmentStalled,
+        advice: "no right helps against a deny assignment on {blocked}: where that is in the registry's managed resource group set spec.registry.managedResourceGroupAccess: GrantOperator, or list principal {principal} in managedResourceGroupSettings.assignedIdentities; elsewhere whoever made it exempts that principal; see who that is: az rest --method get --url \"{blocked}/providers/Microsoft.Authorization/denyAssignments?api-version=2022-04-01\"",
+    },
+    Row {
+        codes: &["LinkedAuthorizationFailed"],
+        fits: is_of_another_tenant,
         reason: WaitReason::RefusedStalled,
         advice: "no role in the operator's own tenant {tenant} helps: subscription {linked} belongs to another one; set spec.endpoints[].approval.mode: Manual and have its owner approve, or run the operator as a principal of both tenants (see which one has it: az account show --subscription {linked} --query tenantId)",
     },
     Row {
         codes: &["AuthorizationFailed", "LinkedAuthorizationFailed"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::PermissionStalled,
         advice: "grant the operator's identity that right: az role assignment create --assignee-object-id {principal} --assignee-principal-type ServicePrincipal --role \"{role}\" --scope {scope}",
     },
     Row {
         codes: &["RequestDisallowedByPolicy"],
-        says: judges_by_tags,
+        fits: judges_a_registry_by_tags,
+        reason: WaitReason::RefusedStalled,
+        advice: "it is about the registry's tags: set what the policy demands under spec.registry.tags",
+    },
+    Row {
+        codes: &["RequestDisallowedByPolicy"],
+        fits: judges_an_account_by_tags,
+        reason: WaitReason::RefusedStalled,
+        advice: "it is about the account's own tags, which the operator does not write: whoever owns the account gives it what the policy demands: az tag update --resource-id {resource} --operation Merge --tags NAME=VALUE",
+    },
+    Row {
+        codes: &["RequestDisallowedByPolicy"],
+        fits: judges_by_tags,
         reason: WaitReason::RefusedStalled,
         advice: "it is about tags: set what the policy demands under spec.tags, or spec.endpoints[].tags",
     },
     Row {
         codes: &["RequestDisallowedByPolicy"],
-        says: judges_by_names,
+        fits: forbids_a_zone,
+        reason: WaitReason::RefusedStalled,
+        advice: "where zones are kept centrally, name them: spec.endpoints[].dns.mode: Existing with their ids under privateDnsZoneResourceIds, or mode: Policy where a policy writes the records; else whoever owns the policy exempts this zone",
+    },
+    Row {
+        codes: &["RequestDisallowedByPolicy"],
+        fits: judges_by_names,
         reason: WaitReason::RefusedStalled,
         advice: "it is about names: set spec.endpoints[].nameTemplate, such as pe-{registry}-{group}-{hash}",
     },
     Row {
         codes: &["RequestDisallowedByPolicy"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
         advice: "no right helps against a policy; whoever owns it exempts this: az policy exemption create --name secure-registry --exemption-category Waiver --policy-assignment {assignment} --scope {governed}",
     },
     Row {
         codes: &["ScopeLocked"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
-        advice: "no right helps against a lock; whoever set it removes it: az lock list --resource-group {resource group} --subscription {subscription} --query \"[].id\" --output tsv, then az lock delete --ids LOCK",
+        advice: "no right helps against a lock on {locked}; whoever set it removes it: az rest --method get --url \"{locked}/providers/Microsoft.Authorization/locks?api-version=2016-09-01\" --query \"value[].id\", then az lock delete --ids LOCK",
     },
     Row {
         codes: &[
@@ -77,37 +101,37 @@ pub static ROWS: &[Row] = &[
             "SubscriptionDisabled",
             "DisabledSubscription",
         ],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
         advice: "the subscription is disabled, and no right helps: whoever pays for it enables it again; see az account show --subscription {subscription} --query state",
     },
     Row {
         codes: &["RequestDisallowedByAzure"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
         advice: "Azure itself disallows this for the subscription, and no right or exemption helps: ask Microsoft's support, with the correlation id",
     },
     Row {
         codes: &["MissingSubscriptionRegistration", "SubscriptionNotRegistered"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
         advice: "register the provider: az provider register --namespace {provider} --subscription {subscription}",
     },
     Row {
         codes: &["SubscriptionNotFound", "InvalidSubscriptionId"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::ScopeAbsentStalled,
         advice: "correct the subscription in the spec; one in which the operator's identity has no role is not found either: az role assignment list --all --subscription {subscription} --assignee OBJECT_ID",
     },
     Row {
         codes: &["ResourceGroupNotFound"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::ScopeAbsentStalled,
         advice: "correct the id in the spec, or create what is missing: az group create --name {resource group} --location LOCATION --subscription {subscription}; a subscription in which the operator's identity has no role is not found either: az role assignment list --all --subscription {subscription} --assignee OBJECT_ID",
     },
     Row {
         codes: &["InvalidAuthenticationTokenTenant"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
         advice: "correct the subscription in the spec, or the tenant of the operator (AZURE_TENANT_ID): az account show --subscription {subscription} --query tenantId",
     },
@@ -117,7 +141,7 @@ pub static ROWS: &[Row] = &[
             "ExpiredAuthenticationToken",
             "AuthenticationFailed*",
         ],
-        says: anything,
+        fits: anything,
         reason: WaitReason::SignInStalled,
         advice: "Azure does not take the operator's token, and no role helps: look at its tenant, its cloud, and the clock of its node: kubectl get deployment -A -l app.kubernetes.io/name=secure-registry-operator -o yaml",
     },
@@ -127,46 +151,58 @@ pub static ROWS: &[Row] = &[
             "InvalidResourceNamespace",
             "NoRegisteredProviderFound",
         ],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
         advice: "this cloud or region does not offer that: compare spec.registry.create and the operator's cloud with az provider show --namespace {provider} --subscription {subscription} --query resourceTypes",
     },
     Row {
         codes: &["DisablingPublicNetworkAccessNotSupported"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
         advice: "only a Premium container registry can be closed; whoever owns it raises it: az resource update --ids {resource} --set sku.name=Premium",
     },
     Row {
         codes: &["PrivateEndpointCannotBeCreatedInSubnet*"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::EndpointFailedStalled,
         advice: "let the subnet hold private endpoints: az network vnet subnet update --ids {subnet} --private-endpoint-network-policies Disabled",
     },
     Row {
         codes: &["*Quota*", "*LimitReached", "*LimitExceeded", "*CountLimit*"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
         advice: "a limit of the subscription is reached: delete what is not needed, or ask for more; see az network private-endpoint list --subscription {subscription} --query \"length(@)\"",
     },
     Row {
         codes: &["NetworkSecurityPerimeter*"],
-        says: anything,
+        fits: anything,
         reason: WaitReason::RefusedStalled,
         advice: "a network security perimeter governs {resource}: whoever owns the perimeter takes it out, or opens the perimeter; see which: az rest --method get --url \"{resource}/networkSecurityPerimeterConfigurations?api-version=2024-01-01\"",
     },
 ];
 
-fn anything(_: &str) -> bool {
+fn anything(_: Refusal<'_>) -> bool {
     true
 }
 
-fn names_a_stack(message: &str) -> bool {
-    message.contains("Deployment Stack '/")
+fn names_a_stack(refusal: Refusal<'_>) -> bool {
+    refusal.message.contains("Deployment Stack '/")
 }
 
-fn is_of_another_tenant(message: &str) -> bool {
-    message.contains("is not authorized to access linked subscription")
+/// What stands elsewhere and is referred to, such as a subnet, is denied under the code of missing rights.
+fn is_blocked_by_denials(refusal: Refusal<'_>) -> bool {
+    refusal.message.contains(BLOCKED)
+}
+
+const BLOCKED: &str = "blocked by deny assignments on";
+
+/// Before the scopes that hold the lock, which may be any above or beside the resource.
+const LOCKED: &str = "are locked:";
+
+fn is_of_another_tenant(refusal: Refusal<'_>) -> bool {
+    refusal
+        .message
+        .contains("is not authorized to access linked subscription")
 }
 
 /// What a policy judges by, where the operator's client has said that at the end of Azure's message.
@@ -174,17 +210,32 @@ fn judged_by(message: &str) -> &str {
     message.split_once("denied by policy").map_or("", |(_, by)| by)
 }
 
-fn judges_by_tags(message: &str) -> bool {
-    judged_by(message).to_lowercase().contains("tags[")
+fn judges_by_tags(refusal: Refusal<'_>) -> bool {
+    judged_by(refusal.message).to_lowercase().contains("tags[")
 }
 
-fn judges_by_names(message: &str) -> bool {
-    judged_by(message).contains(" by name")
+/// What is given to everything that is made reaches no registry that is there already.
+fn judges_a_registry_by_tags(refusal: Refusal<'_>) -> bool {
+    judges_by_tags(refusal) && refusal.target() == Some(TargetKind::Registry) && !refusal.creates()
 }
 
-/// The class of a code and of what came with it.
-pub fn row(code: &str, message: &str) -> Option<&'static Row> {
-    let code = code.to_ascii_lowercase();
+fn judges_an_account_by_tags(refusal: Refusal<'_>) -> bool {
+    let accounts = [TargetKind::Storage, TargetKind::ContainerRegistry];
+    judges_by_tags(refusal) && refusal.target().is_some_and(|kind| accounts.contains(&kind))
+}
+
+fn judges_by_names(refusal: Refusal<'_>) -> bool {
+    judged_by(refusal.message).contains(" by name")
+}
+
+/// Zones that a policy forbids are usually kept in one place, and neither a name nor an exemption would be the right thing to ask for.
+fn forbids_a_zone(refusal: Refusal<'_>) -> bool {
+    refusal.step == Some(StepKind::CreateZone)
+}
+
+/// The class of a refusal, by its code and what came with it.
+fn row(refusal: Refusal<'_>) -> Option<&'static Row> {
+    let code = refusal.code.unwrap_or_default().to_ascii_lowercase();
     let is = |pattern: &&str| {
         let pattern = pattern.to_ascii_lowercase();
         match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
@@ -194,19 +245,18 @@ pub fn row(code: &str, message: &str) -> Option<&'static Row> {
             (None, None) => code == pattern,
         }
     };
-    ROWS.iter().find(|row| row.codes.iter().any(is) && (row.says)(message))
+    ROWS.iter().find(|row| row.codes.iter().any(is) && (row.fits)(refusal))
 }
 
 /// Whether a code says that a subscription or resource group does not exist, or not for us.
 pub(crate) fn is_scope_absent(code: Option<&str>) -> bool {
-    code.and_then(|code| row(code, ""))
-        .is_some_and(|row| row.reason == WaitReason::ScopeAbsentStalled)
+    row(Refusal::of_code(code)).is_some_and(|row| row.reason == WaitReason::ScopeAbsentStalled)
 }
 
 /// Where nothing is known of a code: Azure keeps why it refused something, and who may have forbidden it.
 const ANY_OTHER: Row = Row {
     codes: &["*"],
-    says: anything,
+    fits: anything,
     reason: WaitReason::RefusedStalled,
     advice: "put that right in Azure or in the spec; what Azure keeps of it: az monitor activity-log list --resource-id {resource} --offset 1h",
 };
@@ -218,15 +268,36 @@ pub(crate) struct Refusal<'a> {
     code: Option<&'a str>,
     message: &'a str,
     forbidden: bool,
-    /// It was about something that did not exist yet.
-    creates: bool,
+    /// The kind of step, where it was one.
+    step: Option<StepKind>,
 }
 
 impl<'a> Refusal<'a> {
+    /// Of which nothing but the code is known.
+    fn of_code(code: Option<&'a str>) -> Refusal<'a> {
+        Refusal {
+            attempt: "",
+            code,
+            message: "",
+            forbidden: false,
+            step: None,
+        }
+    }
+
+    /// Which kind of target it is about, if it is about one.
+    fn target(&self) -> Option<TargetKind> {
+        target::kind_of(&ids(self.attempt).next()?.parse().ok()?)
+    }
+
+    /// It was about something that did not exist yet.
+    fn creates(&self) -> bool {
+        self.step.is_some_and(StepKind::creates)
+    }
+
     /// Of a step.
     pub(crate) fn of_step(step: &StepId, failure: &'a CallFailure) -> Refusal<'a> {
         Refusal {
-            creates: step.kind.creates(),
+            step: Some(step.kind),
             ..failure.into()
         }
     }
@@ -239,7 +310,7 @@ impl<'a> From<&'a CallFailure> for Refusal<'a> {
             code: failure.code.as_deref(),
             message: &failure.message,
             forbidden: failure.disposition() == Disposition::Forbidden,
-            creates: false,
+            step: None,
         }
     }
 }
@@ -251,7 +322,7 @@ impl<'a> From<&'a Ignorance> for Refusal<'a> {
             code: why.code.as_deref(),
             message: &why.message,
             forbidden: why.kind == IgnoranceKind::Forbidden,
-            creates: false,
+            step: None,
         }
     }
 }
@@ -259,9 +330,8 @@ impl<'a> From<&'a Ignorance> for Refusal<'a> {
 /// What can be done about a refusal, and what a wait for it is.
 pub(crate) fn advise<'a>(refusal: impl Into<Refusal<'a>>) -> (WaitReason, String) {
     let refusal = refusal.into();
-    let known = row(refusal.code.unwrap_or_default(), refusal.message);
-    let right = || row("AuthorizationFailed", "").filter(|_| refusal.forbidden);
-    let row = known.or_else(right).unwrap_or(&ANY_OTHER);
+    let right = || row(Refusal::of_code(Some("AuthorizationFailed"))).filter(|_| refusal.forbidden);
+    let row = row(refusal).or_else(right).unwrap_or(&ANY_OTHER);
     (row.reason, fill(row.advice, refusal))
 }
 
@@ -297,11 +367,15 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
     let role = role.or_else(|| only_role(scope).filter(|_| action.is_empty()));
     // What does not exist yet cannot be exempted.
     let governed = match resource.to_ascii_lowercase().find("/providers/") {
-        Some(at) if refusal.creates => resource.get(..at).unwrap_or(resource),
+        Some(at) if refusal.creates() => resource.get(..at).unwrap_or(resource),
         Some(_) | None => resource,
     };
     let denial = quoted_after(message, "and Id '").zip(quoted_after(message, "at scope '"));
     let denial = denial.map(|(id, scope)| format!("{scope}/providers/Microsoft.Authorization/denyAssignments/{id}"));
+    let first_after = |words: &str| {
+        let (_, rest) = message.split_once(words)?;
+        ids(rest).next()
+    };
     let subnet = ids(message).find(|id| id.to_ascii_lowercase().contains("/subnets/"));
     [
         (
@@ -320,6 +394,8 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
             quoted_after(message, "Deployment Stack '").unwrap_or("STACK_ID"),
         ),
         ("{denial}", denial.as_deref().unwrap_or("DENY_ASSIGNMENT_ID")),
+        ("{blocked}", first_after(BLOCKED).unwrap_or(resource)),
+        ("{locked}", first_after(LOCKED).unwrap_or(resource)),
         ("{tenant}", quoted_after(message, "tenant '").unwrap_or("TENANT_ID")),
         (
             "{linked}",
@@ -416,7 +492,6 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use sreg_domain::Cause;
-    use sreg_domain::StepKind;
 
     use super::*;
 
@@ -432,6 +507,32 @@ mod tests {
 
     fn said(code: &str, message: &str) -> String {
         advise(&refused(code, message)).1
+    }
+
+    const STORE: &str = "/subscriptions/s/resourceGroups/m/providers/Microsoft.Storage/storageAccounts/st";
+    const REGISTRY: &str =
+        "/subscriptions/s/resourceGroups/ml/providers/Microsoft.MachineLearningServices/registries/r";
+    const ZONE: &str = "/subscriptions/s/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/z";
+
+    /// What a sample is about: its step and its resource.
+    const ABOUT: &[(&str, StepKind, &str)] = &[
+        ("by tags[costCenter] of the account", StepKind::Close, STORE),
+        ("by tags[costCenter] of the registry", StepKind::Close, REGISTRY),
+        ("Resource 'z' was disallowed", StepKind::CreateZone, ZONE),
+    ];
+
+    /// The refusal of a sample.
+    fn with_sample<T>(code: &str, message: &str, look: impl FnOnce(Refusal<'_>) -> T) -> T {
+        let failure = refused(code, message);
+        let about = ABOUT.iter().find(|(part, ..)| message.contains(part));
+        let Some((_, step, resource)) = about else {
+            return look(Refusal::from(&failure));
+        };
+        let failure = CallFailure {
+            attempt: format!("write {resource}"),
+            ..failure
+        };
+        look(Refusal::of_step(&step.on("x"), &failure))
     }
 
     const STACK: &str = "/subscriptions/s/resourceGroups/net/providers/Microsoft.Resources/deploymentStacks/platform";
@@ -450,6 +551,11 @@ mod tests {
         ),
         (
             "LinkedAuthorizationFailed",
+            "The client 'c' with object id 'me' has permission to perform action 'Microsoft.Network/privateEndpoints/write' on scope 'ENDPOINT'; however, it does not have permission to perform action 'Microsoft.Network/virtualNetworks/subnets/join/action' on the '0' linked scope(s) '' or the linked scope(s) are invalid and is blocked by deny assignments on the '1' linked scope(s) '/subscriptions/s/resourceGroups/hub/providers/Microsoft.Network/virtualNetworks/v/subnets/e'.",
+            "--url \"/subscriptions/s/resourceGroups/hub/providers/Microsoft.Network/virtualNetworks/v/subnets/e/providers/Microsoft.Authorization/denyAssignments?",
+        ),
+        (
+            "LinkedAuthorizationFailed",
             "The client has permission to perform action 'Microsoft.Storage/storageAccounts/privateEndpointConnectionsApproval/action' on scope 'ENDPOINT', however the current tenant '0a-tenant' is not authorized to access linked subscription '0b-other'.",
             "tenant 0a-tenant helps: subscription 0b-other belongs to another one",
         ),
@@ -461,7 +567,22 @@ mod tests {
         (
             "RequestDisallowedByPolicy",
             "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/a/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter])",
-            "spec.tags",
+            "under spec.tags, or spec.endpoints[].tags",
+        ),
+        (
+            "RequestDisallowedByPolicy",
+            "Resource 'st' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/a/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter] of the account)",
+            "az tag update --resource-id /subscriptions/s/resourceGroups/m/providers/Microsoft.Storage/storageAccounts/st --operation Merge",
+        ),
+        (
+            "RequestDisallowedByPolicy",
+            "Resource 'r' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/a/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter] of the registry)",
+            "under spec.registry.tags",
+        ),
+        (
+            "RequestDisallowedByPolicy",
+            "Resource 'z' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"zones\",\"id\":\"/a/zones\"}}]'. (denied by policy \"zones\" by name)",
+            "spec.endpoints[].dns.mode: Existing",
         ),
         (
             "RequestDisallowedByPolicy",
@@ -476,7 +597,12 @@ mod tests {
         (
             "ScopeLocked",
             "The scope 'ENDPOINT' cannot perform write operation because following scope(s) are locked: '/subscriptions/s/resourceGroups/net'. Please remove the lock and try again.",
-            "az lock list --resource-group net --subscription s",
+            "--url \"/subscriptions/s/resourceGroups/net/providers/Microsoft.Authorization/locks?",
+        ),
+        (
+            "ScopeLocked",
+            "Call to Microsoft.Network/privateDnsZones failed. Error message: The scope 'ENDPOINT' cannot perform delete operation because following scope(s) are locked: '/subscriptions/s/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/z'. Please remove the lock and try again.",
+            "lock on /subscriptions/s/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/z;",
         ),
         (
             "ReadOnlyDisabledSubscription",
@@ -544,7 +670,7 @@ mod tests {
     fn nothing_that_azure_names_is_left_to_fill_in() {
         let named = |text: &str| text.replace("ENDPOINT", ENDPOINT).replace("STACK", STACK);
         for (code, message, holds) in AS_AZURE_WRITES {
-            let text = said(code, &named(message));
+            let text = with_sample(code, &named(message), |refusal| advise(refusal).1);
             assert!(text.contains(&named(holds)), "{code}: {text}");
             // What only a person knows.
             let unknown = ["LOCK", "LOCATION", "OBJECT_ID", "AZURE_TENANT_ID"];
@@ -565,7 +691,7 @@ mod tests {
         }
         for each in ROWS {
             let is = |(code, message, _): &&(&str, &str, &str)| {
-                row(code, &named(message)).is_some_and(|row| std::ptr::eq(row.advice, each.advice))
+                with_sample(code, &named(message), row).is_some_and(|row| std::ptr::eq(row.advice, each.advice))
             };
             assert!(
                 AS_AZURE_WRITES.iter().any(|said| is(&said)),
@@ -713,6 +839,14 @@ mod tests {
         assert!(
             policy.ends_with("--scope /subscriptions/s/resourceGroups/net"),
             "not yet there: {policy}"
+        );
+        let blocked = said(
+            "LinkedAuthorizationFailed",
+            "on the '0' linked scope(s) '' or the linked scope(s) are invalid and is blocked by deny assignments on the '1' linked scope(s) '/subscriptions/s/x'.",
+        );
+        assert!(
+            !blocked.contains("az role assignment") && blocked.contains("no right"),
+            "{blocked}"
         );
         for code in [
             "ScopeLocked",

@@ -7,9 +7,6 @@ use crate::advice::{Refusal, advise};
 use crate::plan::{Wait, WaitReason};
 use crate::view::{in_azures_words, sign_in};
 
-/// Zones that a policy forbids are usually kept in one place, and an exemption would be the wrong thing to ask for.
-const KEPT_CENTRALLY: &str = "where zones are kept centrally, name them: spec.endpoints[].dns.mode: Existing with their ids under privateDnsZoneResourceIds, or mode: Policy where a policy writes the records; else whoever owns the policy exempts this zone";
-
 /// What a final failure of a step is waited for as: Azure's words, and what somebody can do about them.
 pub(crate) fn wait_of(step: &StepId, failure: &CallFailure) -> Wait {
     if failure.attempt == SIGN_IN {
@@ -26,12 +23,8 @@ pub(crate) fn wait_of(step: &StepId, failure: &CallFailure) -> Wait {
         told => told,
     };
     let is = |code: &str| failure.code.as_deref().is_some_and(|c| c.eq_ignore_ascii_case(code));
-    let advice = if step.kind == StepKind::CreateZone && is("RequestDisallowedByPolicy") {
-        KEPT_CENTRALLY.to_owned()
-    } else {
-        advice
-    };
-    let otherwise = if connects && is("LinkedAuthorizationFailed") {
+    // Where something else than a right is missing, its own advice says what helps.
+    let otherwise = if connects && reason == WaitReason::PermissionStalled && is("LinkedAuthorizationFailed") {
         " (in the managed resource group: managedResourceGroupAccess: GrantOperator), or set approval.mode: Manual and have somebody else approve it"
     } else {
         ""

@@ -117,6 +117,10 @@ async fn a_denied_approval_comes_in_either_form() {
         for (target, group) in [(&storage, "blob"), (&acr, "registry")] {
             let refused = azure.put(&endpoint("x"), NETWORK, endpoint_body(target, group)).await;
             assert_eq!((refused.status, refused.code()), (403, code));
+            let said = refused.text("/error/message");
+            let blocked = format!("is blocked by deny assignments on the '1' linked scope(s) '{target}'");
+            assert_eq!(said.contains(&blocked), code == "LinkedAuthorizationFailed", "{said}");
+            assert!(said.contains("eny assignment"), "{said}");
         }
         let registry = azure.registry();
         assert_eq!(

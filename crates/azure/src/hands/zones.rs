@@ -45,7 +45,7 @@ pub(super) async fn link(
         },
     });
     match work
-        .create_only(id, body, format!("link {virtual_network} by {id}"))
+        .create_only(id, body, format!("create link {id} of {virtual_network}"))
         .await?
     {
         Some(answer) => Ok(work.effect(id, &answer)),

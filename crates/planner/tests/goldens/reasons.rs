@@ -14,7 +14,7 @@ const BEGINS: &str = "<!-- from the tables of reasons: `make generate` -->\n";
 const ENDS: &str = "<!-- end -->\n";
 
 /// What advice leaves to fill in.
-const FILLED_IN: [&str; 17] = [
+const FILLED_IN: [&str; 19] = [
     "principal",
     "role",
     "scope",
@@ -32,6 +32,8 @@ const FILLED_IN: [&str; 17] = [
     "denial",
     "tenant",
     "linked",
+    "blocked",
+    "locked",
 ];
 
 /// As people are called in `status.waitingFor`.

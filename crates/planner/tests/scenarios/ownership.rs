@@ -383,41 +383,6 @@ fn endpoints_are_named_by_the_template_and_what_exists_keeps_its_name() {
     );
 }
 
-#[test]
-fn a_policy_that_demands_tags_or_a_name_is_answered_with_the_field_that_gives_them() {
-    for (judged, field) in [
-        ("tags[costCenter]", "spec.tags"),
-        ("name", "spec.endpoints[].nameTemplate"),
-    ] {
-        let mut world = World::everyday();
-        let mut refused = world.visit().0;
-        for _ in 0..2 {
-            refused = world.plan();
-            let before = world.clone();
-            let mut outcome = sreg_domain::Outcome::default();
-            for step in refused.steps() {
-                let mut failed = failing(step, Disposition::Forbidden);
-                if let StepResult::Failed(failure) = &mut failed.result {
-                    failure.message = format!("no (denied by policy \"house rules\" by {judged})");
-                }
-                outcome.steps.push(if step.id.kind == StepKind::CreateEndpoint {
-                    failed
-                } else {
-                    world.apply(step)
-                });
-            }
-            world.seen.object.status = before.report(&refused, &outcome).status;
-        }
-        assert!(
-            world.message().contains(field),
-            "{}\n{}",
-            world.message(),
-            render(&refused)
-        );
-        assert!(!world.message().contains("grant"), "{}", world.message());
-    }
-}
-
 /// What is refused is not said to be done.
 #[test]
 fn a_lost_tag_that_azure_does_not_take_again_is_not_called_put_back() {

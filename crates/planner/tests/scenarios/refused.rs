@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sreg_domain::action::StepResult;
 use sreg_domain::seen::*;
-use sreg_domain::{Disposition, Fact, StepKind};
+use sreg_domain::{Action, Disposition, Fact, StepKind};
 use sreg_planner::plan::WaitReason;
+use sreg_planner::render;
 
 use super::*;
 use crate::world::*;
@@ -194,4 +195,99 @@ fn missing_rights_on_discovery_are_for_a_person_to_grant() {
     }
     assert_eq!(world.state(), "Stalled", "{}", world.message());
     assert_eq!(world.condition("ConnectivityVerified").unwrap().0, "Unknown");
+}
+
+/// What is said once a policy has refused every step that begins so, judging by this.
+fn said_of_a_policy(world: &mut World, prefix: &str, judged: &str) -> String {
+    for _ in 0..80 {
+        let (plan, before) = (world.plan(), world.clone());
+        let (mut outcome, mut refused) = (sreg_domain::Outcome::default(), false);
+        for step in plan.waves.iter().flatten() {
+            let Action::Azure(action) = &step.action else {
+                outcome.steps.push(world.apply(step));
+                continue;
+            };
+            if !step.id.to_string().starts_with(prefix) {
+                outcome.steps.push(world.apply(step));
+                continue;
+            }
+            let mut failed = failing(step, Disposition::Terminal);
+            if let StepResult::Failed(failure) = &mut failed.result {
+                failure.attempt = format!("write {}", action.resource());
+                failure.message = format!("no (denied by policy \"house rules\" by {judged})");
+            }
+            refused = true;
+            outcome.steps.push(failed);
+        }
+        let report = before.report(&plan, &outcome);
+        world.seen.object.status = report.status;
+        world.seen.memory.attempts = report.attempts;
+        world.seen.nonce += 1;
+        world.answer();
+        world.pass(Duration::from_secs(1));
+        if refused {
+            let plan = world.plan();
+            let waits = plan.waits.iter().map(|w| w.message.as_str());
+            let findings = plan.findings.iter().map(|f| f.message.as_str());
+            let said: Vec<&str> = waits.chain(findings).filter(|m| m.contains("house rules")).collect();
+            said.iter()
+                .for_each(|message| crate::world::advice::commands_exist(message));
+            return said.join("\n");
+        }
+        world.pass(Duration::from_secs(60));
+    }
+    panic!("nothing begins with {prefix}:\n{}", render(&world.plan()));
+}
+
+#[test]
+fn a_policy_that_demands_tags_or_a_name_is_answered_with_the_field_that_gives_them() {
+    for (step, judged, says) in [
+        (
+            "create-endpoint",
+            "tags[costCenter]",
+            "under spec.tags, or spec.endpoints[].tags",
+        ),
+        ("create-endpoint", "name", "spec.endpoints[].nameTemplate"),
+        (
+            "create-zone",
+            "tags[costCenter]",
+            "under spec.tags, or spec.endpoints[].tags",
+        ),
+        ("create-zone", "name", "dns.mode: Existing"),
+        ("create-zone", "location", "dns.mode: Existing"),
+        (
+            "link-zone",
+            "tags[costCenter]",
+            "under spec.tags, or spec.endpoints[].tags",
+        ),
+        ("set-tags", "tags[costCenter]", "under spec.registry.tags"),
+        ("close registry", "tags[costCenter]", "under spec.registry.tags"),
+        (
+            "close storage",
+            "tags[costCenter]",
+            "storageAccounts/contosostore --operation Merge",
+        ),
+        (
+            "close containerRegistry",
+            "tags[costCenter]",
+            "registries/contosoacr --operation Merge",
+        ),
+    ] {
+        let mut world = World::everyday();
+        world.respec(|o| o.spec.registry.tags = BTreeMap::from([("team".into(), "ml".into())]));
+        let said = said_of_a_policy(&mut world, step, judged);
+        assert!(said.contains(says), "{step} by {judged}: {said}");
+        let others = [
+            "spec.tags",
+            "spec.registry.tags",
+            "nameTemplate",
+            "dns.mode",
+            "az tag update",
+            "grant",
+        ];
+        for other in others.iter().filter(|other| !says.contains(**other)) {
+            let is_its_own = *other == "az tag update" && says.contains("--operation");
+            assert!(is_its_own || !said.contains(other), "{step} by {judged}: {said}");
+        }
+    }
 }
