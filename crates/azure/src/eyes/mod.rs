@@ -271,7 +271,9 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         each(network::named(desired), |id| network::virtual_network(&look, id)),
         each(zones::named(desired), |id| zones::zone(&look, desired, id)),
         zones::elsewhere(&look, desired),
-        each(sharing, |id| targets::storage(&look, id)),
+        each(sharing, |id| async {
+            targets::storage(&look, id).await.map(|(seen, _)| seen)
+        }),
         join_all(known.operations.iter().map(|o| poll(&look, o))),
     );
     let elsewhere = zones::with_those_of_endpoints(&look, desired, &core.endpoints, elsewhere).await;

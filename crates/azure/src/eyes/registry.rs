@@ -106,19 +106,24 @@ pub(super) async fn with_everything_behind(
             )),
         );
         let itself = (desired.registry.clone(), registry.clone());
-        let all = std::iter::once(itself).chain(storage).chain(container_registries);
-        let targets: Targets = all.collect();
+        let read: BTreeMap<ArmId, Fact<targets::Read>> = storage.into_iter().chain(container_registries).collect();
+        let properties = read
+            .iter()
+            .filter_map(|(id, fact)| Some((id.clone(), fact.seen()?.1.clone())));
+        let properties: BTreeMap<ArmId, Value> = properties.collect();
+        let accounts = read.into_iter().map(|(id, fact)| (id, fact.map(|(seen, _)| seen)));
+        let targets: Targets = std::iter::once(itself).chain(accounts).collect();
         let wanted = wanted_endpoints(desired, &targets);
         let connected = targets.seen().flat_map(|target| &target.private_endpoints);
         let endpoints = endpoints::all(look, desired, &wanted, connected.cloned().collect(), &known.endpoints).await;
         let locks = locks::on(look, desired, &endpoints, &endpoints::ids(desired, &wanted)).await;
-        (targets, endpoints, locks)
+        (targets, properties, endpoints, locks)
     };
     let all_ids: Vec<ArmId> = accounts.iter().map(|(_, id)| id.clone()).collect();
     // Shared accounts may stand in other groups, of other subscriptions: each has policies of its own.
     let groups: BTreeSet<ArmId> = all_ids.iter().filter_map(ArmId::resource_group_id).collect();
     let groups = groups.into_iter().chain(seen.managed_resource_group.clone()).collect();
-    let ((targets, endpoints, mut locks), perimeters, over_targets, discovery, mut deny, assigned, clients, mut rights) = futures::join!(
+    let (read, perimeters, over_targets, discovery, mut deny, assigned, clients, mut rights) = futures::join!(
         targets,
         perimeters::around(look, ids(TargetKind::Storage)),
         locks::over(look, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
@@ -128,6 +133,9 @@ pub(super) async fn with_everything_behind(
         public_clients::recent(look, desired, &all_ids),
         rights::where_we_write(look, desired, Some(seen)),
     );
+    let (targets, mut properties, endpoints, mut locks) = read;
+    let of_registry = body.as_ref().ok().map(|body| body["properties"].clone());
+    properties.extend(of_registry.map(|properties| (desired.registry.clone(), properties)));
     let groups = endpoint_groups(desired, &locks);
     let (to_remove, over_endpoints, removal_obstacles) = futures::join!(
         rights::to_remove(look, removable(&locks), &rights),
@@ -141,7 +149,8 @@ pub(super) async fn with_everything_behind(
     let against_closing = assigned
         .seen()
         .map(|all| policies::against_closing(all, &opened, Timestamp::now()));
-    let against = assigned.map(|assigned| policies::against(&assigned, &opened, Timestamp::now()));
+    let whole = policies::whole(&opened, &properties);
+    let against = assigned.map(|assigned| policies::against(&assigned, &opened, &whole, Timestamp::now()));
     let reopening_obstacles = obstacles::together(against, perimeters, &targets);
     Core {
         targets,

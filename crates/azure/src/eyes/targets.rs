@@ -11,13 +11,17 @@ use crate::arm::Call;
 use crate::arm::Leaving;
 use crate::json;
 
+/// An account, and all its `properties`: policies judge by any of them.
+pub(super) type Read = (TargetSeen, Value);
+
 /// One storage account.
-pub(super) async fn storage(look: &Look<'_>, id: ArmId) -> Fact<TargetSeen> {
-    look.fact(&id, |body| storage_of(&id, body)).await
+pub(super) async fn storage(look: &Look<'_>, id: ArmId) -> Fact<Read> {
+    let read = |body: &Value| Ok((storage_of(&id, body)?, body["properties"].clone()));
+    look.fact(&id, read).await
 }
 
 /// One container registry with its replicas.
-pub(super) async fn container_registry(access: &Look<'_>, look: &Look<'_>, id: ArmId) -> Fact<TargetSeen> {
+pub(super) async fn container_registry(access: &Look<'_>, look: &Look<'_>, id: ArmId) -> Fact<Read> {
     let list = Call::list(look.arm(), &id, "replications");
     let (body, replications) = futures::join!(access.read(&id), look.list(list));
     let body = match body {
@@ -32,7 +36,8 @@ pub(super) async fn container_registry(access: &Look<'_>, look: &Look<'_>, id: A
         }
         Err(error) => (Vec::new(), Fact::Unknown(error.into_ignorance())),
     };
-    understood(&id, container_registry_of(&id, &body, replicas, passing))
+    let seen = container_registry_of(&id, &body, replicas, passing);
+    understood(&id, seen.map(|seen| (seen, body["properties"].clone())))
 }
 
 fn storage_of(asked: &ArmId, body: &Value) -> Result<TargetSeen, &'static str> {

@@ -389,6 +389,38 @@ async fn a_policy_that_denies_and_an_export_policy_are_obstacles() {
     );
 }
 
+/// Azure judges an account as it will be as a whole (Azure/azure-policy#793): the same policy refuses the write that opens it.
+#[tokio::test]
+async fn a_policy_about_another_property_that_refuses_every_write_is_an_obstacle() {
+    let bench = Bench::new();
+    let azure = bench.observe().await;
+    let account = azure.targets.of(TargetKind::Storage).next().unwrap().0.clone();
+    bench.simulator.change_by_hand(account.as_str(), |b| {
+        b["properties"]["allowSharedKeyAccess"] = json!(true);
+    });
+    let subscription = REGISTRY.split("/resourceGroups").next().unwrap();
+    let definition = format!("{subscription}/providers/Microsoft.Authorization/policyDefinitions/no-keys");
+    bench.simulator.put_by_hand(
+        &definition,
+        json!({"id": definition, "name": "no-keys", "properties": {"displayName": "No shared keys", "policyRule": {
+            "if": {"field": "Microsoft.Storage/storageAccounts/allowSharedKeyAccess", "equals": true},
+            "then": {"effect": "deny"}}}}),
+    );
+    let assignment = format!("{subscription}/providers/Microsoft.Authorization/policyAssignments/guard");
+    bench.simulator.put_by_hand(
+        &assignment,
+        json!({"id": assignment, "name": "guard", "properties": {"displayName": "guard", "policyDefinitionId": definition}}),
+    );
+    let azure = bench.observe().await;
+    let obstacles = seen(&azure.reopening_obstacles);
+    assert_eq!(obstacles.len(), 1, "{obstacles:?}");
+    assert!(obstacles[0].message.contains("denies every write to"), "{obstacles:?}");
+    bench.simulator.change_by_hand(account.as_str(), |b| {
+        b["properties"]["allowSharedKeyAccess"] = json!(false);
+    });
+    assert_eq!(seen(&bench.observe().await.reopening_obstacles).len(), 0);
+}
+
 #[tokio::test]
 async fn clients_from_public_addresses_are_found_in_the_logs_of_every_target() {
     let mut seed = seed("demo");

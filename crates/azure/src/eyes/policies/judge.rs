@@ -5,8 +5,9 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sreg_domain::ArmId;
 use sreg_domain::seen::Coverage;
+use sreg_domain::target::row;
+use sreg_domain::{ArmId, TargetKind};
 
 use super::rule::{self, Subject, Truth};
 use crate::json;
@@ -40,9 +41,11 @@ pub(crate) struct Member {
 /// What a policy definition means for us.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Meaning {
-    /// It neither speaks of public network access, nor makes zone groups, nor forbids deletions.
+    /// It neither speaks of public network access, nor makes zone groups, nor forbids deletions or writes of what we write.
     Irrelevant,
     Speaks(Definition),
+    /// It names a type of target and may deny writes to it, for another property than those that opening changes.
+    Guards(Definition),
     /// It deploys zone groups for private endpoints.
     MakesZoneGroups(Definition),
     /// It forbids deletions (`denyAction`).
@@ -51,8 +54,8 @@ pub(crate) enum Meaning {
     Set(Vec<Member>, Value),
 }
 
-/// Words of the settings that opening changes. A rule that reads none of them answers for opening as it does for closing, so it
-/// cannot shut a way back that it did not shut before.
+/// Words of the settings that opening changes. A rule that reads none of them answers for opening as it does for closing. It may be
+/// assigned, or changed by Microsoft, after the lock (Azure/azure-policy#793), and refuse the way back then; see [`Meaning::Guards`].
 const SETTINGS: [&str; 4] = ["publicnetworkaccess", "networkacls", "networkruleset", "\"field\":\"["];
 
 /// What a definition, or an initiative, means for us.
@@ -75,7 +78,11 @@ pub(super) fn meaning_of(definition: &Value) -> Meaning {
     let speaks = SETTINGS.iter().any(|word| words.contains(word));
     let all = format!("{words}{}", properties["parameters"].to_string().to_ascii_lowercase());
     let forbids_deletion = all.contains("denyaction");
-    if mode.ends_with(".data") || !(makes_zone_groups || speaks || forbids_deletion) {
+    let kinds = [TargetKind::Registry, TargetKind::Storage, TargetKind::ContainerRegistry];
+    let mut types = kinds.iter().map(|kind| row(*kind).resource_type.to_ascii_lowercase());
+    let names_a_target = types.any(|name| words.contains(&name));
+    let guards = names_a_target && all.contains("\"deny\"");
+    if mode.ends_with(".data") || !(makes_zone_groups || speaks || forbids_deletion || guards) {
         return Meaning::Irrelevant;
     }
     let title = json::text(properties, "/displayName").or_else(|| json::text(definition, "/name"));
@@ -88,8 +95,10 @@ pub(super) fn meaning_of(definition: &Value) -> Meaning {
         Meaning::MakesZoneGroups(definition)
     } else if speaks {
         Meaning::Speaks(definition)
-    } else {
+    } else if forbids_deletion {
         Meaning::ForbidsDeletion(definition)
+    } else {
+        Meaning::Guards(definition)
     }
 }
 
@@ -167,6 +176,13 @@ impl Assigned<'_> {
             (Truth::Yes, verdict) => verdict,
             (Truth::Maybe, Some(_)) => Some(Verdict::Perhaps),
         }
+    }
+
+    /// Whether it is certain to refuse every write to a target, of which all properties stand here that were read. Landing zones have
+    /// dozens of such policies: what may only be so holds nothing.
+    pub(super) fn refuses_every_write(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> bool {
+        in_force(self.assignment, target) == Truth::Yes
+            && self.verdict(target, exemptions, now) == Some(Verdict::Refuses)
     }
 
     /// Whether it refuses to have a target deleted. `None`: it does not.

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::{Assignments, against, against_closing, path};
+use super::super::{Assignments, against, against_closing, path, whole};
 use super::*;
 
 const SUBSCRIPTION: &str = "/subscriptions/s";
@@ -47,7 +47,14 @@ fn said(assignment: &Value, definitions: &[(&str, &Value)], exemptions: &[Value]
         exemptions: exemptions.to_vec(),
         exemptions_known: true,
     };
-    let against = against(&all, &[store()], "2026-11-28T00:00:00Z".parse().unwrap());
+    let now = "2026-11-28T00:00:00Z".parse().unwrap();
+    let read = json!({"allowSharedKeyAccess": true, "networkAcls": {"defaultAction": "Deny"}});
+    let whole = whole(&[store()], &[(STORE.parse().unwrap(), read)].into());
+    assert_eq!(
+        whole[0].then.properties["networkAcls"]["defaultAction"], "Allow",
+        "as it will be"
+    );
+    let against = against(&all, &[store()], &whole, now);
     against.into_iter().map(|obstacle| obstacle.message).collect()
 }
 
@@ -67,6 +74,66 @@ fn an_enforced_policy_that_denies_an_open_account_is_an_obstacle_and_says_how_to
         told[0].contains("az policy exemption create")
             && told[0].contains("--scope /subscriptions/s/resourcegroups/managed")
     );
+}
+
+/// It judges the account as it will be as a whole: what it forbids there stands against every write, whatever the write is about.
+#[test]
+fn a_policy_about_another_property_counts_only_where_it_is_certain_to_refuse_every_write() {
+    let keys = |effect: &str, field: &str, wrong: Value| {
+        json!({"name": "d", "properties": {"displayName": "No shared keys", "mode": "Indexed",
+            "parameters": {"effect": {"allowedValues": ["Audit", "Deny"], "defaultValue": "Deny"}},
+            "policyRule": {"if": {"allOf": [
+                {"field": "type", "equals": "Microsoft.Storage/storageAccounts"},
+                {"field": format!("Microsoft.Storage/storageAccounts/{field}"), "equals": wrong}]},
+            "then": {"effect": effect}}}})
+    };
+    let told = |definition: &Value, properties: Value| said(&assignment(properties), &[(DEFINITION, definition)], &[]);
+    let deny = keys("[parameters('effect')]", "allowSharedKeyAccess", json!(true));
+    let obstacles = told(&deny, json!({}));
+    assert_eq!(obstacles.len(), 1);
+    assert!(
+        obstacles[0].starts_with("policy assignment \"guard\" denies every write to store by \"No shared keys\"; to exempt: az policy exemption create "),
+        "{obstacles:?}"
+    );
+    for (why, definition, properties) in [
+        (
+            "it complies",
+            keys("deny", "allowSharedKeyAccess", json!(false)),
+            json!({}),
+        ),
+        (
+            "it was not read",
+            keys("deny", "minimumTlsVersion", json!("TLS1_0")),
+            json!({}),
+        ),
+        (
+            "it only audits",
+            keys("audit", "allowSharedKeyAccess", json!(true)),
+            json!({}),
+        ),
+        (
+            "it only audits here",
+            deny.clone(),
+            json!({"parameters": {"effect": {"value": "Audit"}}}),
+        ),
+        (
+            "its effect is not understood",
+            keys("[if(true(), 'deny', 'audit')]", "allowSharedKeyAccess", json!(true)),
+            json!({}),
+        ),
+        (
+            "nobody knows whether it holds here",
+            deny.clone(),
+            json!({"resourceSelectors": [{"selectors": [{"kind": "somethingNew", "in": ["x"]}]}]}),
+        ),
+        (
+            "it is not enforced",
+            deny.clone(),
+            json!({"enforcementMode": "DoNotEnforce"}),
+        ),
+    ] {
+        assert_eq!(told(&definition, properties), [] as [String; 0], "{why}");
+    }
 }
 
 #[test]

@@ -258,9 +258,44 @@ fn opened(network: Option<&Value>, rule_set: Option<&str>) -> Value {
     settings
 }
 
-/// What forbids or undoes the opening of these targets, each with what to do about it.
-pub(super) fn against(assignments: &Assignments, targets: &[Target], now: Timestamp) -> Vec<Obstacle> {
-    hits(assignments, targets, now, "opening")
+/// The same targets with all properties that were read of them, the settings of the opening put over those: Azure judges what a
+/// resource will be as a whole, whichever property a write carries.
+pub(super) fn whole(targets: &[Target], read: &BTreeMap<ArmId, Value>) -> Vec<Target> {
+    let whole = |target: &Target| {
+        let mut whole = target.clone();
+        let mut properties = read.get(&target.id)?.as_object()?.clone();
+        properties.extend(target.then.properties.as_object().into_iter().flatten().map(owned));
+        whole.then.properties = Value::Object(properties);
+        Some(whole)
+    };
+    targets.iter().filter_map(whole).collect()
+}
+
+fn owned((name, value): (&String, &Value)) -> (String, Value) {
+    (name.clone(), value.clone())
+}
+
+/// What forbids or undoes the opening of these targets, and what refuses every write to them ([`whole`]), each with what to do about
+/// it.
+pub(super) fn against(
+    assignments: &Assignments,
+    targets: &[Target],
+    whole: &[Target],
+    now: Timestamp,
+) -> Vec<Obstacle> {
+    let mut obstacles = hits(assignments, targets, now, "opening");
+    // Without all exemptions nothing is certain.
+    let assigned = assignments.assigned.values().filter(|_| assignments.exemptions_known);
+    for policy in assigned.flat_map(|assignment| policies(assignment, &assignments.meanings, guards)) {
+        let refused = |target: &&Target| policy.refuses_every_write(target, &assignments.exemptions, now);
+        let ids: Vec<&ArmId> = whole.iter().filter(refused).map(|target| &target.id).collect();
+        if !ids.is_empty() {
+            obstacles.push(obstacle(&policy, Verdict::Refuses, &ids, "every write to"));
+        }
+    }
+    obstacles.sort();
+    obstacles.dedup();
+    obstacles
 }
 
 /// What forbids or undoes the form in which an account with resource rules is closed, by account: it stays `Enabled` with
@@ -328,7 +363,11 @@ fn keeping(assignments: &Assignments, endpoint: &ArmId, location: &Location, now
     for assignment in assignments.assigned.values() {
         for policy in policies(assignment, &assignments.meanings, |meaning| match meaning {
             Meaning::ForbidsDeletion(definition) => Some(definition),
-            Meaning::Irrelevant | Meaning::Speaks(_) | Meaning::MakesZoneGroups(_) | Meaning::Set(..) => None,
+            Meaning::Irrelevant
+            | Meaning::Speaks(_)
+            | Meaning::Guards(_)
+            | Meaning::MakesZoneGroups(_)
+            | Meaning::Set(..) => None,
         }) {
             let verdicts = parts
                 .iter()
@@ -368,7 +407,23 @@ fn hits(assignments: &Assignments, targets: &[Target], now: Timestamp, write: &s
 fn speaks(meaning: &Meaning) -> Option<&Definition> {
     match meaning {
         Meaning::Speaks(definition) => Some(definition),
-        Meaning::Irrelevant | Meaning::MakesZoneGroups(_) | Meaning::ForbidsDeletion(_) | Meaning::Set(..) => None,
+        Meaning::Irrelevant
+        | Meaning::Guards(_)
+        | Meaning::MakesZoneGroups(_)
+        | Meaning::ForbidsDeletion(_)
+        | Meaning::Set(..) => None,
+    }
+}
+
+/// A definition that may deny writes to a target for another property.
+fn guards(meaning: &Meaning) -> Option<&Definition> {
+    match meaning {
+        Meaning::Guards(definition) => Some(definition),
+        Meaning::Irrelevant
+        | Meaning::Speaks(_)
+        | Meaning::MakesZoneGroups(_)
+        | Meaning::ForbidsDeletion(_)
+        | Meaning::Set(..) => None,
     }
 }
 

@@ -137,7 +137,11 @@ fn concerning(
 fn makes_zone_groups(meaning: &Meaning) -> Option<&Definition> {
     match meaning {
         Meaning::MakesZoneGroups(definition) => Some(definition),
-        Meaning::Irrelevant | Meaning::Speaks(_) | Meaning::ForbidsDeletion(_) | Meaning::Set(..) => None,
+        Meaning::Irrelevant
+        | Meaning::Speaks(_)
+        | Meaning::Guards(_)
+        | Meaning::ForbidsDeletion(_)
+        | Meaning::Set(..) => None,
     }
 }
 
