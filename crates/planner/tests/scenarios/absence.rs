@@ -2,7 +2,7 @@
 
 use sreg_api::registry::*;
 use sreg_domain::seen::*;
-use sreg_domain::{ArmId, AzureAction, ClusterAction, Fact, TargetKind};
+use sreg_domain::{ArmId, AzureAction, ClusterAction, Disposition, Fact, TargetKind};
 use sreg_planner::Step;
 use sreg_planner::plan::WaitReason;
 
@@ -351,6 +351,32 @@ fn a_subscription_that_does_not_exist_is_a_mistake_of_the_spec() {
         "{}",
         world.message()
     );
+}
+
+/// The subscription or the resource group in which something is to be made is unknown to Azure.
+#[test]
+fn a_scope_that_does_not_exist_is_told_with_what_to_correct() {
+    for (code, said) in [
+        ("SubscriptionNotFound", "correct the subscription in the spec"),
+        ("InvalidSubscriptionId", "correct the subscription in the spec"),
+        (
+            "ResourceGroupNotFound",
+            "correct the id in the spec, or create what is missing: az group create --name",
+        ),
+    ] {
+        for write in ["create-endpoint", "create-zone"] {
+            let mut world = World::everyday();
+            world.thwarted(write, contrary::Contrary::Fails(code, 404, Disposition::Terminal));
+            for _ in 0..20 {
+                let (_, report) = world.visit();
+                world.pass(report.requeue);
+            }
+            let plan = world.plan();
+            let told = waits(&plan, WaitReason::ScopeAbsentStalled);
+            assert!(told.is_some_and(|told| told.contains(said)), "{code} {write}: {told:?}");
+            assert_eq!(world.state(), "Stalled", "{}", world.message());
+        }
+    }
 }
 
 /// Azure approves no connection that was rejected.

@@ -236,3 +236,45 @@ async fn stray_answers_of_not_found_at_any_read_for_a_day_change_nothing() {
     assert_eq!((endpoints(&stand), snapshots(&stand)), (standing, kept));
     operator.stop().await;
 }
+
+/// The spec names a subscription or a resource group that Azure does not know: told as that, nothing is made, and once it is corrected
+/// everything goes its way.
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_does_not_exist_is_told_with_what_to_correct() {
+    const UNKNOWN: &str = "/subscriptions/0a000000-0000-4000-8000-000000000009";
+    const PLATFORM: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001";
+    type Misspell = fn(&mut Value);
+    let misspelt: [(Misspell, &str); 3] = [
+        (
+            |spec| spec["registry"]["resourceId"] = REGISTRY.replace("-000000000002/", "-000000000009/").into(),
+            "correct the subscription in the spec",
+        ),
+        (
+            |spec| spec["endpoints"][0]["resourceGroupResourceId"] = format!("{PLATFORM}/resourceGroups/typo").into(),
+            "az group create --name typo",
+        ),
+        (
+            |spec| {
+                spec["endpoints"][0]["dns"]["zoneResourceGroupResourceId"] =
+                    format!("{PLATFORM}/resourceGroups/typo").into()
+            },
+            "az group create --name typo",
+        ),
+    ];
+    for (misspell, said) in misspelt {
+        let stand = Stand::quick_with(|object| misspell(&mut object["spec"]));
+        stand.grant(|grant| {
+            let spec = &mut grant["spec"];
+            let scope = json!({"scope": UNKNOWN, "operations": ["Lock", "Open"]});
+            spec["registries"].as_array_mut().unwrap().push(scope);
+        });
+        let operator = stand.start();
+        stand
+            .until(said, HOUR, |stand| {
+                stand.state() == "Stalled" && stand.status()["waitingFor"].to_string().contains(said)
+            })
+            .await;
+        assert_eq!(stand.closings().len(), 0);
+        operator.kill().await;
+    }
+}
