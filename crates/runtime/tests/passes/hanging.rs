@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use azure_sim::{FaultEffect, FaultRule};
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::stand::Stand;
 
@@ -43,17 +42,21 @@ async fn locked(stand: &Stand) {
     tokio::time::sleep(Duration::from_secs(120)).await;
 }
 
-/// What hangs, how many are open then, and whether a look at everything is under way when the emergency begins.
+/// What hangs, how many are open then, whether a look at everything is under way when the emergency begins, and after how many seconds
+/// the first and the last opening write are sent at most. Each hanging read is waited for twice, by the
+/// visit and by the fence before the write. docs/break-glass.md says the numbers.
 #[tokio::test(start_paused = true)]
 async fn whatever_hangs_a_break_glass_opens_within_seconds_all_that_it_can() {
-    for (path, open, under_way) in [
-        ("providers/Microsoft.Network/", 3, false),
-        ("providers/Microsoft.Network/", 3, true),
-        ("privateDnsZones", 3, false),
-        ("providers/Microsoft.Authorization/", 3, true),
-        ("replications", 3, false),
-        ("storageAccounts", 2, false),
-        ("Microsoft.ContainerRegistry", 2, true),
+    for (path, open, under_way, first, last) in [
+        ("nothing", 3, false, 2, 2),
+        ("nothing", 3, true, 2, 2),
+        ("providers/Microsoft.Network/", 3, false, 10, 10),
+        ("providers/Microsoft.Network/", 3, true, 10, 10),
+        ("privateDnsZones", 3, false, 10, 10),
+        ("providers/Microsoft.Authorization/", 3, true, 10, 10),
+        ("replications", 3, false, 10, 10),
+        ("storageAccounts", 2, false, 20, 20),
+        ("Microsoft.ContainerRegistry", 2, true, 20, 20),
     ] {
         let stand = Stand::quick();
         let operator = stand.start();
@@ -63,18 +66,20 @@ async fn whatever_hangs_a_break_glass_opens_within_seconds_all_that_it_can() {
             stand.apply_quick(|object| object["spec"]["drift"] = serde_json::json!({"interval": "9m"}));
             tokio::time::sleep(Duration::from_secs(3)).await;
         }
-        let begun = Instant::now();
+        let (begun, before) = (stand.sim.now(), stand.openings().len());
         stand.break_the_glass("30m");
         stand
             .until(path, Duration::from_secs(40), |stand| {
                 stand.open_targets().len() == open
             })
             .await;
-        assert!(
-            begun.elapsed() < Duration::from_secs(35),
-            "{path}: {:?}",
-            begun.elapsed()
-        );
+        let sent = stand.openings();
+        let after = |at: &Duration| at.saturating_sub(begun).as_secs_f64();
+        let took: Vec<f64> = sent.iter().skip(before).map(after).collect();
+        println!("{path}, a look under way: {under_way}: {took:?}");
+        let (earliest, latest) = (took.first().copied(), took.last().copied());
+        assert!(earliest.is_some_and(|at| at <= f64::from(first)), "{path}: {took:?}");
+        assert!(latest.is_some_and(|at| at <= f64::from(last)), "{path}: {took:?}");
         operator.kill().await;
     }
 }

@@ -394,23 +394,31 @@ impl Stand {
 
     /// When the operator sent a write that closes something, by the simulator's journal.
     pub fn closings(&self) -> Vec<Duration> {
-        let closes = |entry: &Entry| match entry {
+        self.writes_that_say(["Disabled", "Deny"])
+    }
+
+    /// When it sent one that opens something.
+    pub fn openings(&self) -> Vec<Duration> {
+        self.writes_that_say(["Enabled", "Allow"])
+    }
+
+    fn writes_that_say(&self, [access, action]: [&str; 2]) -> Vec<Duration> {
+        let fields = [
+            ("/properties/publicNetworkAccess", access),
+            ("/properties/networkAcls/defaultAction", action),
+            ("/properties/networkRuleSet/defaultAction", action),
+        ];
+        let says = |entry: &Entry| match entry {
             Entry::Request(request) if request.write => request.body.as_ref().is_some_and(|body| {
-                body.pointer("/properties/publicNetworkAccess")
-                    .is_some_and(|access| access == "Disabled")
-                    || body
-                        .pointer("/properties/networkAcls/defaultAction")
-                        .is_some_and(|action| action == "Deny")
-                    || body
-                        .pointer("/properties/networkRuleSet/defaultAction")
-                        .is_some_and(|action| action == "Deny")
+                let said = |(field, value): &(&str, &str)| body.pointer(field).is_some_and(|said| said == value);
+                fields.iter().any(said)
             }),
             _ => false,
         };
         let records = self.sim.records_since(0);
         records
             .iter()
-            .filter(|record| closes(&record.entry))
+            .filter(|record| says(&record.entry))
             .map(|record| Duration::from_secs_f64(record.at))
             .collect()
     }
