@@ -168,9 +168,17 @@ pub(crate) fn into_response(answer: &Answer) -> Response<Bytes> {
     response
 }
 
-/// Sets a header whose value HTTP admits.
+/// Sets a header whose value HTTP admits. Names of other alphabets, in URLs of operations, travel as `%xx` there as well.
 pub(crate) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+    let ascii = value.chars().fold(String::new(), |ascii, letter| match letter {
+        letter if letter.is_ascii() => format!("{ascii}{letter}"),
+        letter => {
+            let mut bytes = [0; 4];
+            let encoded = letter.encode_utf8(&mut bytes).bytes();
+            encoded.fold(ascii, |ascii, byte| format!("{ascii}%{byte:02X}"))
+        }
+    });
+    if let Ok(value) = HeaderValue::from_str(&ascii) {
         headers.insert(HeaderName::from_static(name), value);
     }
 }

@@ -55,7 +55,8 @@ impl HttpClient for InProcess {
         if !is_write && let Some(past) = gate.stale_answer(url) {
             return Ok(raw(&past));
         }
-        let sees_sent = |witness: &Witness| witness.sees_sent(request.method().as_str(), request.url().path());
+        let sees_sent =
+            |witness: &Witness| witness.sees_sent(request.method().as_str(), &decoded(request.url().path()));
         let judged = gate.witness().filter(|_| is_write).map(sees_sent);
         let held = passage.held_until();
         let carried = carry_out(sim.clone(), gate.clone(), sent.body(body).unwrap(), passage, judged);
@@ -92,7 +93,12 @@ async fn carry_out(
 ) -> (http::Response<Bytes>, bool) {
     let is_write = sent.uri().path().starts_with("/subscriptions/") && sent.method() != http::Method::GET;
     if let Some((witness, asked_for)) = gate.witness().zip(opening_was_asked_for) {
-        witness.sees(sent.method().as_str(), sent.uri().path(), sent.body(), asked_for);
+        witness.sees(
+            sent.method().as_str(),
+            &decoded(sent.uri().path()),
+            sent.body(),
+            asked_for,
+        );
     }
     let before = sim.journal().last();
     let answer = sim.handle(sent).await;
@@ -162,6 +168,18 @@ fn call_of(request: &Request) -> Call {
     let below = path.rsplit_once("/providers/").map_or(path, |(_, below)| below);
     let name = below.split_once('/').map_or(below, |(_, name)| name);
     Call::new(Side::Azure, request.method().as_str(), name)
+}
+
+/// The path as names are spelled: letters of other alphabets travel as `%xx`.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut plain = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at(2);
+        plain.push(u8::from_str_radix(code, 16).unwrap());
+        plain.extend(rest.as_bytes());
+    }
+    String::from_utf8(plain).unwrap()
 }
 
 /// Not the token endpoint, whose every request is a POST.

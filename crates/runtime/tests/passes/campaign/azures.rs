@@ -2,7 +2,7 @@
 
 use azure_sim::Seed;
 use azure_sim::seed::AccountSeed;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stand::{REGISTRY, Stand};
 
@@ -69,6 +69,51 @@ pub fn let_writes_be(stand: &Stand) {
     stand.sim.clear_faults();
 }
 
+/// Whom the storage account lets in beside a subnet.
+pub const ADDRESS: &str = "198.51.100.7";
+
+/// A subnet of a client network that the storage account lets in.
+pub fn rule_subnet() -> &'static str {
+    "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/hub/subnets/gateway"
+}
+
+/// The storage account lets in an address and a subnet with a service endpoint, and nobody else.
+pub fn behind_rules(stand: &Stand) {
+    let Some(account) = storage(stand) else { return };
+    stand.sim.change_by_hand(rule_subnet(), |body| {
+        body["properties"]["serviceEndpoints"] =
+            json!([{"service": "Microsoft.Storage", "provisioningState": "Succeeded"}]);
+    });
+    stand.sim.change_by_hand(&account, |body| {
+        body["properties"]["networkAcls"] = json!({
+            "defaultAction": "Deny", "bypass": "AzureServices", "ipRules": [{"value": ADDRESS, "action": "Allow"}],
+            "virtualNetworkRules": [{"id": rule_subnet(), "action": "Allow", "state": "Succeeded"}],
+        });
+    });
+}
+
+/// The network's team needs no service endpoint any more.
+pub fn take_service_endpoint(stand: &Stand) {
+    stand.sim.change_by_hand(rule_subnet(), |body| {
+        body["properties"]["serviceEndpoints"] = json!([]);
+    });
+}
+
+/// Somebody forbids to delete this.
+pub fn lock_deletion(stand: &Stand, id: &str) {
+    let lock = format!("{id}/providers/Microsoft.Authorization/locks/hands-off");
+    let body = json!({"id": lock, "name": "hands-off", "properties": {"level": "CanNotDelete"}});
+    stand.sim.put_by_hand(&lock, body);
+}
+
+/// Groups that people named in their own language, for endpoints and for zones.
+pub fn groups_of_any_alphabet(object: &mut Value) {
+    let group = |name: &str| format!("/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/{name}");
+    let endpoint = &mut object["spec"]["endpoints"][0];
+    endpoint["resourceGroupResourceId"] = group("rg-größe").into();
+    endpoint["dns"]["zoneResourceGroupResourceId"] = group("rg-名前").into();
+}
+
 /// The ML team has a subscription, a group and a workspace's storage, and no registry yet.
 pub fn without_registry(seed: &mut Seed) {
     seed.registries.clear();
@@ -83,9 +128,13 @@ pub fn without_registry(seed: &mut Seed) {
     });
 }
 
-/// With a file system too, so that there are more names and zones.
+/// With a file system too, so that there are more names and zones; and groups that people named in their own language.
 pub fn in_two_regions(seed: &mut Seed) {
     let registry = &mut seed.registries[0];
     registry.additional_locations = vec!["northeurope".to_owned()];
     registry.hierarchical_namespace = true;
+    let groups = &mut seed.subscriptions[0].resource_groups;
+    for group in ["rg-größe", "rg-名前"] {
+        groups.insert(group.to_owned(), "westeurope".to_owned());
+    }
 }

@@ -2,6 +2,7 @@
 //! world, so that it ends the same way whatever happens to the operator meanwhile.
 
 mod agents;
+mod kept;
 mod undone;
 
 use std::sync::Mutex;
@@ -12,10 +13,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::azures::{deny, in_two_regions, lift_denial, storage, undo_writes, without_registry};
+use super::azures::{
+    behind_rules, deny, groups_of_any_alphabet, in_two_regions, lift_denial, storage, undo_writes, without_registry,
+};
 use super::gate::Gate;
 use crate::clients::keep_zones;
 use agents::agent_silent;
+use kept::{deletion_under_a_lock, rules_refused};
 use undone::{closing_undone, opening_undone, tags_wiped};
 
 use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand, bad_window};
@@ -164,6 +168,9 @@ pub fn all() -> Vec<Story> {
         like_another("deletion-once-open", deleting_endpoints, |stage| {
             delete_open(stage).boxed()
         }),
+        like_another("deletion-under-a-lock", deleting_endpoints, |stage| {
+            deletion_under_a_lock(stage).boxed()
+        }),
         like_another("deletion-under-retain", |_| {}, |stage| delete_locked(stage).boxed()),
         story("network-added", without_spoke, |stage| add_network(stage).boxed()),
         story("endpoint-dropped", with_second_endpoint, |stage| {
@@ -202,6 +209,14 @@ pub fn all() -> Vec<Story> {
             spec: |_| {},
             prepare: undo_writes,
             play: |stage| closing_undone(stage).boxed(),
+        },
+        Story {
+            name: "rules-refused",
+            beginning: Beginning::OtherWishes,
+            seed: |_| {},
+            spec: |_| {},
+            prepare: behind_rules,
+            play: |stage| rules_refused(stage).boxed(),
         },
         like_another("opening-undone", |_| {}, |stage| opening_undone(stage).boxed()),
         like_another("tags-wiped", |_| {}, |stage| tags_wiped(stage).boxed()),
@@ -296,16 +311,21 @@ async fn delete_locked(stage: &Stage<'_>) -> Result<(), String> {
 
 async fn delete_open(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await?;
+    open_by_spec(stage).await?;
+    stage.delete().await
+}
+
+/// Ends when people can see that it is so: while Azure's answers lag, a deletion sees closed targets and rightly leaves their
+/// endpoints.
+async fn open_by_spec(stage: &Stage<'_>) -> Result<(), String> {
     stage.declare("allow public access", |spec| {
         spec["publicAccess"] = json!({"desired": "Enabled"})
     });
-    // People look before they delete: while Azure's answers lag, deletion sees closed targets and rightly leaves their endpoints.
     stage
         .until("open", 30 * MINUTE, |stand| {
             stand.open_targets().len() == 3 && stand.status()["publicAccess"]["summary"] == "Open"
         })
-        .await?;
-    stage.delete().await
+        .await
 }
 
 fn without_spoke(object: &mut Value) {
@@ -440,14 +460,7 @@ async fn created(stage: &Stage<'_>) -> Result<(), String> {
     let made = |stand: &Stand| storage(stand).is_some();
     stage.until("made", 60 * MINUTE, made).await?;
     stage.locked().await?;
-    stage.declare("allow public access", |spec| {
-        spec["publicAccess"] = json!({"desired": "Enabled"})
-    });
-    stage
-        .until("open", 30 * MINUTE, |stand| {
-            stand.open_targets().len() == 3 && stand.status()["publicAccess"]["summary"] == "Open"
-        })
-        .await?;
+    open_by_spec(stage).await?;
     stage.declare("forbid it again", |spec| {
         spec["publicAccess"] = json!({"desired": "Disabled"})
     });
@@ -457,7 +470,9 @@ async fn created(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await
 }
 
+/// In groups of any alphabet, too.
 fn granting(object: &mut Value) {
+    groups_of_any_alphabet(object);
     object["spec"]["registry"]["managedResourceGroupAccess"] = "GrantOperator".into();
 }
 

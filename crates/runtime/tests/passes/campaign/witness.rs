@@ -10,6 +10,7 @@
 //! | deletes an endpoint or its zone group | everything is open |
 //! | deletes a zone, link or record | never |
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -165,13 +166,22 @@ impl Witness {
         let Some((_, open)) = exposure.iter().find(|(id, _)| id.eq_ignore_ascii_case(path)) else {
             return Ok(());
         };
-        let says = |pointer: &str, value: &str| body.pointer(pointer).is_some_and(|said| said == value);
-        let action = |value: &str| {
-            says("/properties/networkAcls/defaultAction", value)
-                || says("/properties/networkRuleSet/defaultAction", value)
+        let now_there = self.sim.with_world(|world| world.get(path).map(|it| it.body.clone()));
+        let now_there = now_there.unwrap_or_default();
+        let says = |body: &Value, pointer: &str, value: &str| body.pointer(pointer).is_some_and(|said| said == value);
+        let action = |body: &Value, value: &str| {
+            says(body, "/properties/networkAcls/defaultAction", value)
+                || says(body, "/properties/networkRuleSet/defaultAction", value)
         };
-        let closes = says("/properties/publicNetworkAccess", "Disabled") || action("Deny");
-        let opens = !closes && (says("/properties/publicNetworkAccess", "Enabled") || action("Allow"));
+        let (disables, denies) = (
+            says(body, "/properties/publicNetworkAccess", "Disabled"),
+            action(body, "Deny"),
+        );
+        let enables = says(body, "/properties/publicNetworkAccess", "Enabled") || action(body, "Allow");
+        // Under `Deny` whoever a rule lets in is let in: more rules open, fewer close.
+        let fewer = !action(&now_there, "Deny") || !let_in_by(&now_there).is_subset(&let_in_by(body));
+        let closes = disables || (denies && fewer);
+        let opens = !disables && (!let_in_by(body).is_empty() || (enables && !denies));
         if *open && closes {
             let verdict = self.judge_closing(now);
             self.seen.lock().unwrap().closings.push(now);
@@ -330,6 +340,18 @@ fn networks_of(spec: &Value) -> Vec<String> {
         .filter_map(place)
         .map(|place| place.network.to_owned())
         .collect()
+}
+
+/// Whom the rules of a storage account or container registry let in.
+fn let_in_by(body: &Value) -> BTreeSet<&str> {
+    let mut all = BTreeSet::new();
+    for firewall in ["networkAcls", "networkRuleSet"] {
+        for kind in ["ipRules", "virtualNetworkRules"] {
+            let rules = body["properties"][firewall][kind].as_array().into_iter().flatten();
+            all.extend(rules.filter_map(|rule| rule["value"].as_str().or(rule["id"].as_str())));
+        }
+    }
+    all
 }
 
 fn waits_for_approval(gates: &Value) -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::azures::storage;
 use super::stories;
 use super::witness::Witness;
 use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand};
@@ -76,6 +77,12 @@ async fn the_witness_objects_to_a_closing_on_evidence_that_is_old_or_incomplete(
 async fn the_witness_objects_to_a_reopening_that_nobody_asked_for_and_to_deletions_while_closed() {
     let (stand, witness) = locked().await;
     assert!(sees(&witness, "PUT", REGISTRY, &open())[0].contains("nobody asked"));
+    // Whoever a rule lets in is let in, though the account goes on denying all others.
+    let account = storage(&stand).unwrap();
+    let rules = json!({"defaultAction": "Deny", "ipRules": [{"value": "198.51.100.7", "action": "Allow"}]});
+    let lets_in = json!({"properties": {"publicNetworkAccess": "Enabled", "networkAcls": rules}});
+    let before = witness.violations().len();
+    assert!(sees(&witness, "PATCH", &account, &lets_in)[before].contains("nobody asked"));
     let endpoints = stand.status()["endpoints"].clone();
     let endpoint = endpoints[0]["resourceId"].as_str().unwrap();
     assert!(sees(&witness, "DELETE", endpoint, &Value::Null)[1].contains("deleted though"));
