@@ -1,7 +1,12 @@
 //! Lists as the sets that they are. Azure and the API server give them in any order, and some items twice: whoever decides by a list
 //! first puts it in order, so that no plan, no digest and no message depends on it.
 
-use crate::seen::{EndpointSeen, Fact, Seen, TargetDetails, TargetSeen, ZoneSeen};
+use std::collections::BTreeMap;
+
+use crate::ids::ArmId;
+use crate::seen::{
+    AzureSeen, DenyAssignment, EndpointSeen, Fact, Seen, TargetDetails, TargetSeen, VirtualNetworkSeen, ZoneSeen,
+};
 
 fn sort<T: Ord>(list: &mut Vec<T>) {
     list.sort();
@@ -17,49 +22,7 @@ impl Seen {
     /// The same with every list in order and without doubles.
     pub fn in_order(&self) -> Seen {
         let mut all = self.clone();
-        let azure = &mut all.azure;
-        let targets = azure.targets.iter_mut().map(|(_, fact)| fact);
-        let targets = targets.chain(azure.shared_storage.values_mut());
-        targets.filter_map(Fact::seen_mut).for_each(target);
-        azure
-            .endpoints
-            .values_mut()
-            .filter_map(Fact::seen_mut)
-            .for_each(endpoint);
-        azure.zones.values_mut().filter_map(Fact::seen_mut).for_each(zone);
-        azure
-            .zone_group_policies
-            .values_mut()
-            .filter_map(Fact::seen_mut)
-            .for_each(|all| sort_by(all, |p| (p.assignment.clone(), p.covers, p.zone.clone())));
-        azure
-            .records_by_policy
-            .values_mut()
-            .filter_map(Fact::seen_mut)
-            .for_each(|records| records.values_mut().for_each(sort));
-        if let Some(zones) = azure.zones_elsewhere.seen_mut() {
-            zones.iter_mut().for_each(zone);
-            sort_by(zones, |zone| zone.id.clone());
-        }
-        if let Some(hosts) = azure.discovery.seen_mut() {
-            sort(hosts);
-        }
-        if let Some(obstacles) = azure.reopening_obstacles.seen_mut() {
-            sort(obstacles);
-        }
-        let locks = azure.locks.values_mut().filter_map(Fact::seen_mut);
-        locks.for_each(|locks| sort_by(locks, |lock| (lock.id.clone(), lock.level.clone())));
-        let denials = azure.deny_assignments.values_mut().filter_map(Fact::seen_mut);
-        denials.for_each(|denials| sort_by(denials, |denial| format!("{denial:?}")));
-        azure.operations.sort_by_key(|o| {
-            let operation = &o.operation;
-            (
-                operation.resource.clone(),
-                operation.step.clone(),
-                operation.poll_url.clone(),
-            )
-        });
-        sort(&mut azure.odd);
+        azure(&mut all.azure);
         if let Some(approvals) = all.cluster.approvals.seen_mut() {
             sort_by(approvals, |approval| approval.name.clone());
         }
@@ -68,6 +31,110 @@ impl Seen {
         }
         all
     }
+}
+
+/// Every value that was seen of these.
+fn each<T>(facts: &mut BTreeMap<ArmId, Fact<T>>, change: impl FnMut(&mut T)) {
+    facts.values_mut().filter_map(Fact::seen_mut).for_each(change);
+}
+
+fn azure(azure: &mut AzureSeen) {
+    // Without `..`: whoever adds a list decides here what its order is.
+    let AzureSeen {
+        principal: _,
+        targets,
+        discovery,
+        deny_assignments,
+        endpoints,
+        accounts_left: _,
+        subnets: _,
+        virtual_networks,
+        neighbours,
+        zones,
+        zones_elsewhere,
+        zone_group_policies,
+        records_by_policy,
+        shared_storage,
+        recent_public_clients,
+        reopening_obstacles,
+        removal_obstacles,
+        closing_obstacles,
+        locks,
+        // Asked only whether any role allows something.
+        rights: _,
+        operations,
+        also_changed,
+        odd,
+    } = azure;
+    let accounts = targets.iter_mut().map(|(_, fact)| fact);
+    let accounts = accounts.chain(shared_storage.values_mut());
+    accounts.filter_map(Fact::seen_mut).for_each(target);
+    each(endpoints, endpoint);
+    each(virtual_networks, network);
+    each(neighbours, network);
+    each(zones, zone);
+    each(zone_group_policies, |all| {
+        sort_by(all, |p| (p.assignment.clone(), p.covers, p.zone.clone()));
+    });
+    each(records_by_policy, |records| records.values_mut().for_each(sort));
+    if let Some(zones) = zones_elsewhere.seen_mut() {
+        zones.iter_mut().for_each(zone);
+        sort_by(zones, |zone| zone.id.clone());
+    }
+    if let Some(hosts) = discovery.seen_mut() {
+        sort(hosts);
+    }
+    if let Some(callers) = recent_public_clients.seen_mut() {
+        sort_by(callers, |caller| (caller.address.clone(), caller.target.clone()));
+    }
+    if let Some(obstacles) = reopening_obstacles.seen_mut() {
+        sort(obstacles);
+    }
+    each(removal_obstacles, sort);
+    closing_obstacles.values_mut().for_each(sort);
+    each(locks, |locks| {
+        sort_by(locks, |lock| (lock.id.clone(), lock.level.clone()))
+    });
+    each(deny_assignments, |denials| {
+        denials.iter_mut().for_each(denial);
+        sort_by(denials, |denial| format!("{denial:?}"));
+    });
+    operations.sort_by_key(|o| {
+        let operation = &o.operation;
+        (
+            operation.resource.clone(),
+            operation.step.clone(),
+            operation.poll_url.clone(),
+        )
+    });
+    also_changed.iter_mut().for_each(|change| sort(&mut change.fields));
+    sort_by(also_changed, |change| {
+        (change.resource.clone(), change.step.clone(), change.fields.clone())
+    });
+    sort(odd);
+}
+
+fn network(network: &mut VirtualNetworkSeen) {
+    sort(&mut network.dns_servers);
+    sort(&mut network.address_space);
+    sort(&mut network.peers);
+    for subnet in &mut network.service_endpoints {
+        sort(&mut subnet.prefixes);
+        sort(&mut subnet.services);
+    }
+    sort_by(&mut network.service_endpoints, |subnet| {
+        (subnet.subnet.clone(), subnet.prefixes.clone())
+    });
+}
+
+fn denial(denial: &mut DenyAssignment) {
+    for (actions, not_actions) in &mut denial.permissions {
+        sort(actions);
+        sort(not_actions);
+    }
+    sort(&mut denial.permissions);
+    sort(&mut denial.excluded_principals);
+    sort(&mut denial.principals);
 }
 
 fn target(target: &mut TargetSeen) {
@@ -95,6 +162,7 @@ fn target(target: &mut TargetSeen) {
 }
 
 fn endpoint(endpoint: &mut EndpointSeen) {
+    sort(&mut endpoint.network_interfaces);
     if let Some(members) = endpoint.members.seen_mut() {
         members.iter_mut().for_each(|member| sort(&mut member.fqdns));
         sort_by(members, |member| {

@@ -33,6 +33,7 @@ pub mod agents;
 pub mod apply;
 pub mod contrary;
 pub mod creation;
+pub mod forgetting;
 pub mod grants;
 pub mod nasty;
 pub mod people;
@@ -42,6 +43,7 @@ pub mod rights;
 pub mod scramble;
 pub mod settings;
 pub mod strangers;
+pub mod surroundings;
 pub mod visits;
 pub mod words;
 

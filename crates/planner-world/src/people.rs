@@ -142,6 +142,7 @@ impl World {
         self.broken.clear();
         self.silent.clear();
         self.liars.clear();
+        self.quiet_surroundings();
         self.answer();
         self.approve();
     }

@@ -150,7 +150,7 @@ proptest! {
     fn deletion_always_ends(story in stories(), endpoints in any::<bool>()) {
         let mut world = story.tell();
         if endpoints {
-            world.respec(|o| o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints);
+            world.turn_ungranted(|o| o.spec.deletion_policy = DeletionPolicy::DeleteEndpoints);
         }
         let closed_before = world.closed();
         let had = world.seen.azure.endpoints.values().filter(|f| f.seen().is_some()).count();

@@ -49,7 +49,7 @@ proptest! {
         let theirs = world.strangers();
         prop_assert!(!theirs.is_empty());
         if deleted {
-            world.respec(|o| o.spec.deletion_policy = sreg_api::registry::DeletionPolicy::DeleteEndpoints);
+            world.turn_ungranted(|o| o.spec.deletion_policy = sreg_api::registry::DeletionPolicy::DeleteEndpoints);
             world.delete();
         }
         for _ in 0..60 {
@@ -87,7 +87,7 @@ proptest! {
     fn ignorance_does_no_harm(story in stories(), deleted in prop::bool::weighted(0.3), forgotten in prop::collection::vec(any::<prop::sample::Index>(), 1..4)) {
         let mut world = story.tell();
         if deleted {
-            world.respec(|o| o.spec.deletion_policy = sreg_api::registry::DeletionPolicy::DeleteEndpoints);
+            world.turn_ungranted(|o| o.spec.deletion_policy = sreg_api::registry::DeletionPolicy::DeleteEndpoints);
             world.delete();
         }
         let before = world.plan();

@@ -57,6 +57,9 @@ fn blows() -> impl Strategy<Value = Blow> {
         Just(Blow::Rules),
         any::<bool>().prop_map(Blow::RefuseRules),
         any::<u8>().prop_map(Blow::Lock),
+        Just(Blow::Neighbours),
+        Just(Blow::Callers),
+        Just(Blow::Objections),
     ]
 }
 
@@ -140,6 +143,25 @@ pub fn stories() -> impl Strategy<Value = Story> {
 }
 
 impl Story {
+    /// The same of a locked registry whose tags somebody changes, and where writing them back, and nothing else, goes wrong in this way.
+    pub fn while_upkeep_fails(mut self, how: u8) -> Story {
+        let set_tags = contrary::STEPS.iter().position(|step| *step == "set-tags");
+        let set_tags = u8::try_from(set_tags.unwrap()).unwrap();
+        let chapter = |blow, visits| Chapter {
+            visits,
+            dies: false,
+            blow: Some(blow),
+        };
+        (self.locked, self.observe, self.wants_open) = (true, false, false);
+        let before = [
+            chapter(Blow::Thwart(set_tags, how), 0),
+            chapter(Blow::Retag, 0),
+            chapter(Blow::TimePasses(9), 9),
+        ];
+        self.chapters.splice(0..0, before);
+        self
+    }
+
     /// The world that the story ends in.
     pub fn tell(&self) -> World {
         self.tell_to(|_| {})
@@ -190,6 +212,7 @@ impl Story {
         } else {
             World::everyday()
         };
+        world.allowed_all_but(&[]);
         world.slow = self.slow;
         world.cascades = self.cascades;
         if self.observe {
