@@ -267,8 +267,13 @@ impl Stand {
 
     /// Does what a kubelet does for as long as a world lives: renews the operator's token for Azure long before it lapses.
     pub async fn keep_azure_token(&self) -> Result<()> {
+        self.renew_azure_token_each(programs::TOKEN_LIFE / 4).await
+    }
+
+    /// The same at another pace.
+    pub async fn renew_azure_token_each(&self, pause: Duration) -> Result<()> {
         loop {
-            tokio::time::sleep(programs::TOKEN_LIFE / 4).await;
+            tokio::time::sleep(pause).await;
             self.renew_azure_token().await?;
         }
     }
