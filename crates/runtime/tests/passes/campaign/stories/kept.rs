@@ -34,6 +34,11 @@ pub async fn rules_refused(stage: &Stage<'_>) -> Result<(), String> {
             findings.contains("RulesNotPutBack") && findings.contains(rule_subnet())
         })
         .await?;
+    stage.locked().await?;
+    // What was refused while it was open is a matter of the past.
+    stage
+        .until("forgotten", 180 * MINUTE, |stand| stand.status()["refusals"].is_null())
+        .await?;
     stage.locked().await
 }
 
