@@ -10,7 +10,7 @@ use sreg_domain::StepId;
 use sreg_domain::action::{AzureAction, Effect};
 use sreg_domain::desired::Desired;
 use sreg_domain::seen::AzureSeen;
-use sreg_domain::{ArmId, CallFailure, Known, NetworkRule};
+use sreg_domain::{ArmId, CallFailure, Known};
 use tokio::time::Instant;
 use url::Url;
 
@@ -21,18 +21,12 @@ use crate::eyes::{
     no_rights,
 };
 use crate::identity::Tokens;
+use crate::refused_rules::RefusedRules;
 use crate::settings::{AzureSettings, ConnectError, Patience};
 use crate::{Eyes, Hands};
 
 /// After our own successful create a 404 may be a lagging read for this long (azure.md §1.4 names 30–45 s).
 const SETTLING: Duration = Duration::from_secs(60);
-
-/// A rule that Azure refused is not tried again for so long: less than the planner's shortest pause.
-const REFUSED: Duration = Duration::from_secs(40);
-/// The same where another operation was in the way.
-const REFUSED_WHILE_BUSY: Duration = Duration::from_secs(8);
-/// How many of them are remembered.
-const MOST_REFUSED: usize = 4096;
 
 /// Eyes and Hands over ARM. Clones share tokens, budgets and connections.
 #[derive(Debug, Clone)]
@@ -50,9 +44,8 @@ pub(crate) struct Inner {
     pub(crate) perimeters: Perimeters,
     pub(crate) deny_assignments: DenyAssignments,
     pub(crate) also_changed: OtherChanges,
+    pub(crate) refused_rules: RefusedRules,
     created: Mutex<HashMap<ArmId, Instant>>,
-    /// Rules of firewalls that Azure refused a moment ago, by target and rule, until when, and why.
-    refused_rules: Mutex<HashMap<(ArmId, String), (Instant, CallFailure)>>,
 }
 
 /// A client over HTTPS. Nothing is sent yet.
@@ -89,8 +82,8 @@ pub fn connect_through(settings: AzureSettings, transport: Arc<dyn HttpClient>) 
         perimeters: no_perimeters(),
         deny_assignments: no_deny_assignments(),
         also_changed: OtherChanges::default(),
+        refused_rules: RefusedRules::default(),
         created: Mutex::default(),
-        refused_rules: Mutex::default(),
     };
     Ok(AzureClient { inner: Arc::new(inner) })
 }
@@ -137,24 +130,6 @@ impl Inner {
     /// Forgets it again, because this process deleted it.
     pub(crate) fn forget_created(&self, id: &ArmId) {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    }
-
-    /// Remembers that Azure refused a rule, so that a step with many of them gets on from visit to visit.
-    pub(crate) fn remember_refused_rule(&self, target: &ArmId, rule: &NetworkRule, failure: &CallFailure) {
-        let passes = failure.disposition().passes();
-        let until = Instant::now() + if passes { REFUSED_WHILE_BUSY } else { REFUSED };
-        let mut refused = self.refused_rules.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.retain(|_, (until, _)| Instant::now() < *until);
-        if refused.len() < MOST_REFUSED {
-            refused.insert((target.clone(), rule.key()), (until, failure.clone()));
-        }
-    }
-
-    /// Why Azure refused a rule a moment ago, if it did.
-    pub(crate) fn refused_rule(&self, target: &ArmId, rule: &NetworkRule) -> Option<CallFailure> {
-        let refused = self.refused_rules.lock().unwrap_or_else(PoisonError::into_inner);
-        let (until, failure) = refused.get(&(target.clone(), rule.key()))?;
-        (Instant::now() < *until).then(|| failure.clone())
     }
 
     /// Whether this process created it so recently that a 404 may be a lagging read.

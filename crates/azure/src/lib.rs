@@ -16,6 +16,7 @@ mod hands;
 mod identity;
 mod json;
 mod operations;
+mod refused_rules;
 mod settings;
 
 use std::time::Duration;

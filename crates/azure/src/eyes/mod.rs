@@ -345,6 +345,7 @@ async fn poll(look: &Look<'_>, operation: &Operation) -> OperationSeen {
         })
         .await;
     let state = state.unwrap_or(OperationState::Unreadable { retry_after: None });
+    look.inner.refused_rules.stands(&operation.resource, &state);
     also_changed(look, &operation.resource, &state).await;
     OperationSeen {
         operation: operation.clone(),

@@ -339,3 +339,111 @@ async fn a_perimeter_is_left_by_closing_and_restored_as_it_was() {
     assert!(left_out(effect).is_empty());
     assert_eq!(seen(bench.observe().await.targets.get(&id)).network, kept);
 }
+
+/// The container registry of the registry, as it reads now.
+async fn container_registry(bench: &Bench) -> (ArmId, sreg_domain::Digest) {
+    let azure = bench.observe().await;
+    let (id, fact) = azure.targets.of(TargetKind::ContainerRegistry).next().unwrap();
+    (id.clone(), seen(fact).digest.clone())
+}
+
+const ADDRESSES: [&str; 5] = [
+    "203.0.113.1",
+    "203.0.113.2",
+    "203.0.113.3",
+    "203.0.113.4",
+    "203.0.113.5",
+];
+
+/// Restores a closed container registry, visit by visit, with what Azure says of one of its addresses at the end of its operation; what
+/// was left out at last, and how many writes it took.
+async fn restored_step_by_step(
+    bench: &mut Bench,
+    ended: FaultEffect,
+    times: Option<u64>,
+) -> (ArmId, Vec<LeftOut>, usize) {
+    let (id, expected) = container_registry(bench).await;
+    let of = |edit, expected| AzureAction::Edit {
+        target: TargetKind::ContainerRegistry,
+        id: id.clone(),
+        edit,
+        expected,
+    };
+    bench.complete(of(Edit::Close, expected)).await;
+    bench.simulator.inject(FaultRule {
+        times,
+        ..fault_in("PATCH", "/registries/", "203.0.113.4\"", ended)
+    });
+    let rules: Vec<Value> = ADDRESSES
+        .iter()
+        .map(|address| json!({"value": address, "action": "Allow"}))
+        .collect();
+    let before =
+        json!({"publicNetworkAccess": "Enabled", "networkRuleSet": {"defaultAction": "Deny", "ipRules": rules}});
+    let writes = bench.writes();
+    for _ in 0..12 {
+        let (_, expected) = container_registry(bench).await;
+        match bench
+            .carry_out(of(Edit::Restore(before.clone()), expected))
+            .await
+            .unwrap()
+        {
+            Effect::Done { left_out, .. } => return (id, left_out, bench.writes() - writes),
+            Effect::Started(operation) => {
+                bench.known.operations = vec![operation];
+                bench.observe().await;
+                bench.known.operations.clear();
+            }
+            stale @ Effect::Stale(_) => panic!("{stale:?}"),
+        }
+    }
+    panic!("it does not end: {}", bench.body(&id)["properties"]["networkRuleSet"]);
+}
+
+#[tokio::test]
+async fn what_is_refused_only_when_its_operation_ends_is_narrowed_down_too() {
+    for (message, most) in [
+        ("The address 203.0.113.4 is not allowed.", 3),
+        ("The request is not acceptable.", 8),
+    ] {
+        let mut bench = Bench::new();
+        let ended = FaultEffect::FailOperation {
+            code: "SomethingNew".into(),
+            message: message.into(),
+            nested: None,
+        };
+        let (id, left, writes) = restored_step_by_step(&mut bench, ended, None).await;
+        let [left] = &left[..] else {
+            panic!("{message}: {left:?}")
+        };
+        assert_eq!(left.rule.value, "203.0.113.4");
+        assert_eq!(left.failure.message, message);
+        assert_eq!(left.failure.disposition(), Disposition::Terminal);
+        assert!(writes <= most, "{message}: {writes}");
+        let now = bench.body(&id)["properties"].clone();
+        assert_eq!(now["publicNetworkAccess"], "Enabled");
+        assert_eq!(
+            now["networkRuleSet"]["defaultAction"], "Deny",
+            "never wider than before"
+        );
+        let there = now["networkRuleSet"]["ipRules"].as_array().unwrap().iter();
+        let mut there: Vec<&str> = there.map(|rule| rule["value"].as_str().unwrap()).collect();
+        there.sort_unstable();
+        let mut others = ADDRESSES.to_vec();
+        others.retain(|address| *address != "203.0.113.4");
+        assert_eq!(there, others, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_somebody_canceled_refuses_no_rule() {
+    let mut bench = Bench::new();
+    let ended = FaultEffect::FailOperation {
+        code: "OperationCanceled".into(),
+        message: "A newer operation took over.".into(),
+        nested: None,
+    };
+    let (_, left, writes) = restored_step_by_step(&mut bench, ended, Some(2)).await;
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(writes, 4, "the switch, twice canceled, and then all at once");
+}
