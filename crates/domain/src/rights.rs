@@ -74,6 +74,9 @@ pub struct Right {
 /// Reads whether a change may be undone later.
 pub const READ_POLICY_ASSIGNMENTS: &str = "Microsoft.Authorization/policyAssignments/read";
 
+/// Puts back a firewall's rule that names a subnet.
+pub const JOIN_VIA_SERVICE_ENDPOINT: &str = "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action";
+
 const fn right(place: Place, action: &'static str, story: &'static str) -> Right {
     Right { place, action, story }
 }
@@ -237,7 +240,7 @@ pub const RIGHTS: &[Right] = &[
     ),
     right(
         Place::Networks,
-        "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action",
+        JOIN_VIA_SERVICE_ENDPOINT,
         "put back network rules of a storage account that name a subnet, when it is opened again",
     ),
     right(Place::Zones, "Microsoft.Network/privateDnsZones/read", "read zones"),

@@ -27,6 +27,10 @@ impl World {
             scopes.extend(place.dns.zones.values().cloned());
             scopes.extend(place.dns.zones.values().filter_map(ArmId::resource_group_id));
         }
+        for target in self.seen.azure.targets.seen() {
+            let subnets = target.virtual_network_rules.iter();
+            scopes.extend(subnets.filter_map(|subnet| subnet.parse().ok()));
+        }
         self.seen.azure.rights = scopes
             .into_iter()
             .map(|scope| (scope, Fact::Seen(permissions.clone())))

@@ -30,7 +30,7 @@ use crate::kept::{kept, settings_closed};
 use crate::paths::Paths;
 use crate::plan::{AccessAssessment, FindingReason, PathAssessment, Step, Wait, WaitReason};
 use crate::view::{View, WholeView};
-use crate::{attempts, azure_claim, before_lock, blind, firewall, gates, obstacles, opening};
+use crate::{attempts, azure_claim, before_lock, blind, firewall, gates, obstacles, opening, preflight};
 
 /// Plans the way to the lock, as far as it can be gone now.
 pub(crate) fn plan(
@@ -44,6 +44,9 @@ pub(crate) fn plan(
     draft.add(kept_open(view));
     draft.add(firewall::tell(view));
     let mut waits = what_holds(view, paths, evidence, standings, &mut draft);
+    let mut rights = preflight::may_not_close(view, so_far);
+    waits.append(&mut rights.waits);
+    draft.add(rights);
     if so_far.is_at_work() {
         // What comes later is told only where a person can act on it already.
         waits.retain(|wait| wait.reason.row().early);

@@ -1,7 +1,8 @@
 //! What would be refused anyway. Deny assignments are read before anything is attempted: those that Azure keeps on the managed resource
 //! group, from which listing the operator's principal in `assignedIdentities` exempts it (azure.md §1.6), and those that a deployment
 //! stack or somebody else has set on the registry, its accounts, or where the endpoints stand. Rights are looked at before the first write
-//! that changes names for anybody: all that are missing anywhere are told at once, and nothing is half built without them.
+//! that changes names for anybody, and before the first that closes: all that are missing anywhere are told at once, and nothing is half
+//! built or closed without them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use sreg_domain::seen::DenyAssignment;
 use sreg_domain::target::row;
 use sreg_domain::{ArmId, Fact, TargetKind};
 
-use crate::contribution::Held;
+use crate::contribution::{Contribution, Held};
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
 use crate::view::{View, WholeView, look_up, not_known};
@@ -28,8 +29,70 @@ pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Ve
     if view.desired.observe_only || view.any_closed() || !changes_names {
         return held;
     }
+    let mut needed = needed(view, wanted);
+    for (scope, actions) in to_put_back(view) {
+        needed.entry(scope).or_default().extend(actions);
+    }
+    let missing = missing(view, needed, &mut held.said);
+    if !missing.is_empty() {
+        // Azure's own creation of the registry and our exemption in it are what rights may come from.
+        held.back = std::mem::take(&mut held.free);
+        held.moot = Some(WaitReason::ResourceBusy);
+        let said = lacking(view, &missing, "built");
+        held.said.waiting(WaitReason::PermissionStalled, said);
+    }
+    held
+}
+
+/// Why nothing is closed: a right to close, to open again or to put rules back is known to be missing. Where all that the lock needs
+/// stands already, no change of names comes before it. A lock that only comes back is not held by this: each write is tried by itself.
+pub(crate) fn may_not_close(view: &WholeView<'_>, so_far: &Contribution) -> Contribution {
+    let mut said = Contribution::default();
+    let is_told = so_far
+        .waits
+        .iter()
+        .any(|wait| wait.reason == WaitReason::PermissionStalled);
+    if is_told || view.any_closed() || view.last().relocks(false) {
+        return said;
+    }
+    let mut needed = to_put_back(view);
+    let mut add = |scope: ArmId, place: Place| {
+        let actions = rights::of(place).map(|r| r.action).filter(|action| !approves(action));
+        needed.insert((scope, place), actions.collect());
+    };
+    add(view.desired.registry.clone(), Place::Registry);
+    let managed = view.registry().and_then(|r| r.managed_resource_group.clone());
+    if let Some(managed) = managed.filter(|_| !comes_with_the_exemption(view)) {
+        add(managed, Place::ManagedGroup);
+    }
+    let missing = missing(view, needed, &mut said);
+    let known = |message: &String| so_far.findings.iter().any(|told| told.message == *message);
+    said.findings.retain(|finding| !known(&finding.message));
+    if !missing.is_empty() {
+        said.waiting(WaitReason::PermissionStalled, lacking(view, &missing, "closed"));
+    }
+    said
+}
+
+fn approves(action: &str) -> bool {
+    action.ends_with("privateEndpointConnectionsApproval/action")
+}
+
+/// Rights to put subnet rules back that the lock takes away: whoever made them may be somebody else, with rights of their own.
+fn to_put_back(view: &WholeView<'_>) -> Needed {
+    let open = view.access.iter().filter(|access| access.closed == Some(false));
+    let open = open.filter_map(|access| view.seen.azure.targets.get(&access.id).seen());
+    let subnets = open.flat_map(|target| &target.virtual_network_rules);
+    let subnets = subnets.filter_map(|subnet| subnet.parse::<ArmId>().ok());
+    subnets
+        .map(|subnet| ((subnet, Place::Networks), vec![rights::JOIN_VIA_SERVICE_ENDPOINT]))
+        .collect()
+}
+
+/// Which of the rights are known to be missing. What could not be looked at is said, and tried.
+fn missing(view: &View<'_>, needed: Needed, said: &mut Contribution) -> Needed {
     let mut missing: Needed = BTreeMap::new();
-    for ((scope, place), actions) in needed(view, wanted) {
+    for ((scope, place), actions) in needed {
         match view.seen.azure.rights.get(&scope) {
             Some(Fact::Seen(permissions)) => {
                 let lacking: Vec<&str> = actions.into_iter().filter(|a| !permissions.allow(a)).collect();
@@ -37,7 +100,7 @@ pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Ve
                     missing.insert((scope, place), lacking);
                 }
             }
-            Some(Fact::Unknown(why)) => held.said.find(
+            Some(Fact::Unknown(why)) => said.find(
                 FindingReason::RightsNotKnown,
                 format!(
                     "whether the operator's identity has the rights that it needs on {scope} could not be told ({}): going on without",
@@ -47,23 +110,16 @@ pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Ve
             Some(Fact::Absent) | None => {}
         }
     }
-    if !missing.is_empty() {
-        // Azure's own creation of the registry and our exemption in it are what rights may come from.
-        held.back = std::mem::take(&mut held.free);
-        held.moot = Some(WaitReason::ResourceBusy);
-        held.said
-            .waiting(WaitReason::PermissionStalled, lacking(view, &missing));
-    }
-    held
+    missing
 }
 
-fn lacking(view: &WholeView<'_>, missing: &Needed) -> String {
+fn lacking(view: &View<'_>, missing: &Needed, done: &str) -> String {
     let grants: Vec<String> = missing
         .iter()
         .map(|((scope, place), actions)| grant(view, *place, scope, actions))
         .collect();
     format!(
-        "the operator's identity lacks rights, and nothing is built before it has them; grant the roles of deploy/azure: {}",
+        "the operator's identity lacks rights, and nothing is {done} before it has them; grant the roles of deploy/azure: {}",
         grants.join("; ")
     )
 }
@@ -132,7 +188,6 @@ fn needed(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
             }
         }
     };
-    let approves = |action: &str| action.ends_with("privateEndpointConnectionsApproval/action");
     let automatic = wanted.all.iter().any(|w| w.place.manual_request.is_none());
     let targets = |action: &str| automatic || !approves(action);
     add(Some(view.desired.registry.clone()), Place::Registry, &targets);
@@ -145,7 +200,7 @@ fn needed(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
         let endpoints = |action: &str| ours || action.ends_with("/read") || !action.contains("/privateDnsZoneGroups/");
         add(Some(place.resource_group.clone()), Place::Endpoints, &endpoints);
         add(Some(place.subnet.clone()), Place::Networks, &|action| {
-            action.ends_with("/subnets/join/action")
+            action.ends_with("/subnets/join/action") || action.ends_with("/read")
         });
         if !ours {
             continue;
@@ -168,7 +223,7 @@ fn needed(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
     }
     let above = view.desired.registry.subscription_id();
     add(Some(above), Place::Subscription, &|action| {
-        action == rights::READ_POLICY_ASSIGNMENTS
+        action.starts_with("Microsoft.Authorization/policy")
     });
     for subscription in view.desired.zone_subscriptions() {
         add(Some(subscription), Place::Subscription, &|action| {

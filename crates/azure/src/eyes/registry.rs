@@ -143,6 +143,7 @@ pub(super) async fn with_everything_behind(
         policies::against_removal(look, leaving(&endpoints, &locks)),
     );
     rights.extend(to_remove);
+    rights.extend(rights::to_put_back(look, desired, &targets, &rights).await);
     deny.extend(over_endpoints);
     locks.extend(over_targets);
     let opened = policies::targets(&targets);

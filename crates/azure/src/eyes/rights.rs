@@ -10,7 +10,7 @@ use serde_json::Value;
 use sreg_api::registry::DnsMode;
 use sreg_domain::desired::Desired;
 use sreg_domain::rights::{self, Permission, Permissions, Place};
-use sreg_domain::seen::{Fact, RegistryDetails};
+use sreg_domain::seen::{Fact, RegistryDetails, Targets};
 use sreg_domain::{ArmId, CallFailure, Cause};
 use tokio::sync::OnceCell;
 
@@ -148,6 +148,27 @@ pub(super) async fn to_remove<'a>(
     let suffices =
         |permissions: &Permissions| rights::of(Place::Endpoints).all(|right| permissions.allow(right.action));
     super::each(groups, |group| async move { look.permissions(&group, suffices).await }).await
+}
+
+/// The same where rules of firewalls name subnets: the lock takes them away, and opening puts them back.
+pub(super) async fn to_put_back(
+    look: &Look<'_>,
+    desired: &Desired,
+    targets: &Targets,
+    asked: &BTreeMap<ArmId, Fact<Permissions>>,
+) -> BTreeMap<ArmId, Fact<Permissions>> {
+    if desired.observe_only {
+        return BTreeMap::new();
+    }
+    let rules = targets.seen().flat_map(|target| &target.virtual_network_rules);
+    let subnets = rules.filter_map(|subnet| subnet.parse().ok());
+    let subnets = subnets.filter(|subnet| !asked.contains_key(subnet));
+    let suffices = |permissions: &Permissions| permissions.allow(rights::JOIN_VIA_SERVICE_ENDPOINT);
+    super::each(
+        subnets,
+        |subnet| async move { look.permissions(&subnet, suffices).await },
+    )
+    .await
 }
 
 /// Where the plan looks for rights. A zone that we may have to make does not exist yet: its group is asked.

@@ -1,5 +1,6 @@
 //! Rights in Azure are looked at before the first change of names: all that are missing are told at once.
 
+use sreg_domain::rights::{self, Place, Right};
 use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{Fact, StepKind};
 use sreg_planner::plan::{FindingReason, WaitReason};
@@ -140,4 +141,102 @@ fn rights_that_cannot_be_looked_at_are_told_and_hold_nothing_up() {
     let plan = world.plan();
     assert!(plan.findings.iter().any(|f| f.reason == FindingReason::RightsNotKnown));
     assert!(azure_steps(&plan) > 0);
+}
+
+/// The simplest registry, with a rule that lets a subnet in: of whichever network, somebody else may own it.
+fn with_a_subnet_rule() -> World {
+    let mut world = World::everyday();
+    change_storage(&mut world, |storage| {
+        storage.default_action = Some("Deny".into());
+        storage.virtual_network_rules = vec![vnet("hub").child("subnets", "build").to_string()];
+    });
+    world
+}
+
+/// Rights that nothing waits for, and why.
+fn is_optional(right: &Right) -> Option<&'static str> {
+    match (right.place, right.action) {
+        (Place::Subscription, "Microsoft.Authorization/permissions/read") => {
+            Some("without it the others are not known: RightsNotKnown, and each write is tried")
+        }
+        (Place::Subscription, "Microsoft.Network/virtualNetworks/read") => {
+            Some("names networks for whoever approves; those that could not be read are told as possible")
+        }
+        (Place::SharedStorage, _) => Some("storage of workspaces is upkeep: no names and no lock hang on it"),
+        (Place::Workspace, _) => Some("an answer of the workspace that cannot be had holds the lock by itself"),
+        _ => None,
+    }
+}
+
+/// What is said of a role that lacks a right.
+fn told_of(world: &World, right: &Right) -> Option<String> {
+    let plan = world.plan();
+    let mut waits = plan.waits.iter().filter(|w| w.reason == WaitReason::PermissionStalled);
+    let role = format!("--role \"{}\" --scope /", right.place.role());
+    let told = waits.find_map(|wait| {
+        let mut parts = wait.message.split("; ");
+        parts
+            .find(|part| part.contains(&role) && part.contains(right.action))
+            .map(str::to_owned)
+    });
+    told
+}
+
+#[test]
+fn each_right_that_is_missing_alone_is_told_with_role_and_scope_before_anything_is_built_or_closed() {
+    for right in rights::RIGHTS.iter().filter(|right| is_optional(right).is_none()) {
+        let mut world = with_a_subnet_rule();
+        world.allowed_all_but(&[right.action]);
+        for _ in 0..4 {
+            let (plan, report) = world.visit();
+            assert_eq!(azure_steps(&plan), 0, "{right:?}: {}", sreg_planner::render(&plan));
+            world.pass(report.requeue);
+        }
+        let told = told_of(&world, right);
+        assert!(told.is_some(), "{right:?}: {:?}", world.plan().waits);
+        assert_eq!(world.state(), "Stalled", "{right:?}");
+    }
+}
+
+#[test]
+fn each_right_that_closing_and_opening_need_is_told_before_an_adopted_registry_is_closed() {
+    let settled = {
+        let mut world = with_a_subnet_rule();
+        world.respec(|o| o.spec.public_access.desired = sreg_api::registry::PublicAccess::Enabled);
+        world.settle(60);
+        world
+    };
+    let of_targets = |right: &&Right| {
+        let approves = right.action.ends_with("privateEndpointConnectionsApproval/action");
+        matches!(right.place, Place::Registry | Place::ManagedGroup) && !approves
+    };
+    let joins = |right: &&Right| right.action == rights::JOIN_VIA_SERVICE_ENDPOINT;
+    for right in rights::RIGHTS.iter().filter(|right| of_targets(right) || joins(right)) {
+        let mut world = with_a_subnet_rule();
+        world.seen.azure = settled.seen.azure.clone();
+        world.allowed_all_but(&[right.action]);
+        for _ in 0..20 {
+            let (plan, report) = world.visit();
+            assert!(!closes(&plan), "{right:?}: {}", sreg_planner::render(&plan));
+            world.pass(report.requeue);
+        }
+        assert!(told_of(&world, right).is_some(), "{right:?}: {:?}", world.plan().waits);
+        assert_eq!(world.state(), "Stalled", "{right:?}");
+        world.allowed_all_but(&[]);
+        world.until("Locked", 60);
+    }
+}
+
+/// The way back is tried, whatever is known of rights; and so is a lock that only comes back.
+#[test]
+fn a_right_that_is_lost_in_an_emergency_does_not_keep_the_lock_from_coming_back() {
+    let mut world = with_a_subnet_rule();
+    world.allowed_all_but(&[]);
+    world.until("Locked", 60);
+    super::emergencies::add(&mut world, "a", 30);
+    world.until("BreakGlass", 6);
+    world.allowed_all_but(&[rights::JOIN_VIA_SERVICE_ENDPOINT]);
+    world.visit();
+    super::emergencies::live(&mut world, 31, "");
+    world.until("Locked", 60);
 }
