@@ -19,13 +19,12 @@ pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: 
         TargetKind::Registry => {
             let attempt = format!("{} {id}", verb(change));
             let whole = |current: &Value| edit::apply_edit(kind, current, change);
-            let written = rewrite(work, id, expected, Method::Put, attempt.clone(), whole).await;
-            match written {
-                Err(Refusal::Call(error)) if change.opens() && is_about_identities(&error) => {
-                    let without = |current: &Value| whole(current).map(Edited::without_identity);
-                    rewrite(work, id, expected, Method::Put, attempt, without).await
-                }
-                other => other,
+            // Closing waits for the right: a PUT that leaves the identities out is not known to keep them (U9), and nobody is cut off
+            // meanwhile.
+            if change.opens() {
+                put_without_identities_if_need_be(work, id, expected, attempt, whole).await
+            } else {
+                rewrite(work, id, expected, Method::Put, attempt, whole).await
             }
         }
         TargetKind::Storage | TargetKind::ContainerRegistry => narrowing::edit(work, kind, id, change, expected).await,
@@ -42,10 +41,26 @@ fn is_about_identities(error: &CallFailure) -> bool {
 /// Lists our principal in the registry's `assignedIdentities`.
 pub(super) async fn grant(work: &Work<'_>, id: &ArmId, principal: &str, expected: &Digest) -> Carried {
     let attempt = format!("grant access to the managed resource group of {id}");
-    rewrite(work, id, expected, Method::Put, attempt, |current| {
-        Ok(edit::grant(current, principal))
-    })
-    .await
+    let whole = |current: &Value| Ok(edit::grant(current, principal));
+    put_without_identities_if_need_be(work, id, expected, attempt, whole).await
+}
+
+/// Sends the whole registry; where that is refused for its identities, all of it but those.
+async fn put_without_identities_if_need_be(
+    work: &Work<'_>,
+    id: &ArmId,
+    expected: &Digest,
+    attempt: String,
+    whole: impl Fn(&Value) -> Result<Edited, EditError>,
+) -> Carried {
+    let written = rewrite(work, id, expected, Method::Put, attempt.clone(), &whole).await;
+    match written {
+        Err(Refusal::Call(error)) if is_about_identities(&error) => {
+            let without = |current: &Value| whole(current).map(Edited::without_identity);
+            rewrite(work, id, expected, Method::Put, attempt, without).await
+        }
+        other => other,
+    }
 }
 
 pub(super) fn verb(change: &Edit) -> &'static str {

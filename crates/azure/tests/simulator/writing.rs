@@ -534,9 +534,9 @@ async fn what_opens_waits_for_no_budget_of_ours() {
 }
 
 /// A registry is sent back whole, and each identity that people gave it takes the right to assign it, or is gone by now (aad-pod-identity#599).
-#[tokio::test]
-async fn a_registry_is_opened_though_nobody_may_assign_its_identities() {
-    let mut bench = Bench::new();
+/// None may be assigned here.
+fn with_an_identity_that_nobody_may_assign() -> (Bench, String) {
+    let bench = Bench::new();
     let identity =
         format!("{PLATFORM}/resourceGroups/ids/providers/Microsoft.ManagedIdentity/userAssignedIdentities/a");
     bench.simulator.change_by_hand(REGISTRY, |body| {
@@ -562,6 +562,35 @@ async fn a_registry_is_opened_though_nobody_may_assign_its_identities() {
             },
         )
     });
+    (bench, identity)
+}
+
+fn keeps_its_identity(bench: &Bench, identity: &str) {
+    let body = bench.body(&id(REGISTRY));
+    assert!(
+        body["identity"]["userAssignedIdentities"][identity].is_object(),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn access_to_the_managed_group_is_asked_for_though_nobody_may_assign_the_registrys_identities() {
+    let (mut bench, identity) = with_an_identity_that_nobody_may_assign();
+    let expected = seen(bench.observe().await.registry()).digest.clone();
+    let grant = AzureAction::GrantManagedGroupAccess {
+        id: id(REGISTRY),
+        principal: OBJECT.into(),
+        expected,
+    };
+    bench.complete(grant).await;
+    let azure = bench.observe().await;
+    assert_eq!(azure.registry_details().unwrap().assigned_identities, [OBJECT]);
+    keeps_its_identity(&bench, &identity);
+}
+
+#[tokio::test]
+async fn a_registry_is_opened_though_nobody_may_assign_its_identities() {
+    let (mut bench, identity) = with_an_identity_that_nobody_may_assign();
     let edit = |edit: Edit, expected: Digest| AzureAction::Edit {
         target: TargetKind::Registry,
         id: id(REGISTRY),
@@ -578,10 +607,5 @@ async fn a_registry_is_opened_though_nobody_may_assign_its_identities() {
     bench.complete(edit(Edit::Open, expected)).await;
     let azure = bench.observe().await;
     assert_eq!(seen(azure.registry()).public_network_access.as_deref(), Some("Enabled"));
-    bench.simulator.change_by_hand(REGISTRY, |body| {
-        assert!(
-            body["identity"]["userAssignedIdentities"][identity.as_str()].is_object(),
-            "{body}"
-        );
-    });
+    keeps_its_identity(&bench, &identity);
 }
