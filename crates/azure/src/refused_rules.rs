@@ -133,10 +133,11 @@ impl Remembered {
 
     /// These rules were refused together.
     fn narrow(&mut self, target: &ArmId, rules: &[NetworkRule], failure: &CallFailure) {
-        let cause = match failure.cause {
-            // Nobody knows its code: it is as final as a refusal with a code that nobody knows.
-            Cause::Conflict => Cause::Refused,
-            known => known,
+        // Nobody knows its code: it is as final as a refusal with a code that nobody knows.
+        let cause = if failure.cause == Cause::Conflict {
+            Cause::Refused
+        } else {
+            failure.cause
         };
         let failure = failure_of(CallFailure {
             cause,

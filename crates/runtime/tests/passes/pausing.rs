@@ -164,3 +164,64 @@ async fn a_link_that_the_list_lacks_is_found_by_its_id() {
     assert_eq!(stand.azure_writes(), writes, "nothing is linked again");
     operator.stop().await;
 }
+
+/// The rules of a container registry are refused only when the operation ends, and it names none of them: they are narrowed down over
+/// several visits, and nobody but the one that is refused stays shut out.
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_a_container_registry_refuses_at_the_end_of_its_operation_keeps_no_other_out() {
+    let stand = Stand::quick();
+    let addresses = ["203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"];
+    let rules: Vec<serde_json::Value> = addresses
+        .iter()
+        .map(|address| json!({"value": address, "action": "Allow"}))
+        .collect();
+    let acr = stand.sim.with_world(|world| {
+        let mut registries = world.of_kind("microsoft.containerregistry/registries");
+        registries.next().unwrap().id.clone()
+    });
+    stand.sim.change_by_hand(&acr, |body| {
+        body["properties"]["networkRuleSet"] = json!({"defaultAction": "Deny", "ipRules": rules});
+    });
+    let operator = stand.start();
+    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    let effect = FaultEffect::FailOperation {
+        code: "SomethingNew".into(),
+        message: "the request is not acceptable".into(),
+        nested: None,
+    };
+    stand.sim.inject(FaultRule {
+        body_contains: Some("203.0.113.3".into()),
+        ..fault("PATCH", "/registries/", effect)
+    });
+    let there = |stand: &Stand| {
+        let body = stand.sim.with_world(|world| world.get(&acr).unwrap().body.clone());
+        let properties = &body["properties"];
+        assert!(
+            properties["publicNetworkAccess"] == "Disabled" || properties["networkRuleSet"]["defaultAction"] == "Deny",
+            "never wider than before: {properties}"
+        );
+        let rules = properties["networkRuleSet"]["ipRules"].as_array().unwrap().iter();
+        rules
+            .map(|rule| rule["value"].as_str().unwrap().to_owned())
+            .collect::<Vec<String>>()
+    };
+    stand.break_the_glass("2h");
+    let begun = tokio::time::Instant::now();
+    stand
+        .until("the others are back", HOUR, |stand| there(stand).len() == 3)
+        .await;
+    let back = begun.elapsed();
+    stand
+        .until("named", HOUR, |stand| {
+            let findings = stand.status()["findings"].to_string();
+            findings.contains("RulesNotPutBack") && findings.contains("203.0.113.3")
+        })
+        .await;
+    let named = begun.elapsed();
+    println!("the others are back after {back:?}, the rule is named after {named:?}");
+    assert_eq!(stand.state(), "BreakGlass", "{}", said(&stand));
+    assert!(back < Duration::from_secs(240), "{back:?}");
+    assert!(named < Duration::from_secs(480), "{named:?}");
+    assert!(!there(&stand).contains(&"203.0.113.3".to_owned()));
+    operator.stop().await;
+}
