@@ -268,7 +268,12 @@ pub const RIGHTS: &[Right] = &[
     right(
         Place::Zones,
         "Microsoft.Authorization/locks/read",
-        "know what a lock keeps from being removed, before an endpoint's records are",
+        "know what a lock keeps from being written, before an endpoint is made, and from being removed, before its records are",
+    ),
+    right(
+        Place::Zones,
+        "Microsoft.Authorization/denyAssignments/read",
+        "know before an endpoint is made which deny assignment keeps its records from being written",
     ),
     right(
         Place::Subscription,

@@ -368,6 +368,13 @@ impl LockSeen {
         below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// Whether it stands on something that begins with this, as `…/privateDnsZones/ZONE/A/`.
+    pub fn is_below(&self, prefix: &str) -> bool {
+        self.scope()
+            .to_ascii_lowercase()
+            .starts_with(&prefix.to_ascii_lowercase())
+    }
+
     /// Whether it forbids writes to what it covers. `None`: its level is one that this version does not know.
     pub fn forbids_writes(&self) -> Option<bool> {
         match self.level.to_ascii_lowercase().as_str() {

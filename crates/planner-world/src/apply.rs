@@ -49,6 +49,9 @@ fn network_interface_of(endpoint: &ArmId) -> Option<ArmId> {
     )
 }
 
+const JOIN_ZONE: &str = "Microsoft.Network/privateDnsZones/join/action";
+const WRITE_RECORDS: &str = "Microsoft.Network/privateDnsZones/A/write";
+
 /// The right that a write takes.
 fn action_of(action: &AzureAction) -> String {
     let deletes = matches!(
@@ -66,9 +69,14 @@ impl World {
             Action::Cluster(action) => self.cluster(step, action),
             Action::Azure(action) => {
                 self.writes.push((self.now, action.resource().clone()));
-                let read_only = |lock: &&LockSeen| lock.level == "ReadOnly" && lock.covers(action.resource());
+                let written = self.written_by(action);
+                let read_only =
+                    |lock: &&LockSeen| lock.level == "ReadOnly" && written.iter().any(|(id, _)| lock.covers(id));
                 let denied = |denial: &&DenyAssignment| {
-                    denial.covers(action.resource()) && denial.forbids("operator", &action_of(action)) == Some(true)
+                    let denies = |(id, action): &(ArmId, String)| {
+                        denial.covers(id) && denial.forbids("operator", action) == Some(true)
+                    };
+                    written.iter().any(denies)
                 };
                 match self.contrary_to(&step.id.to_string()) {
                     _ if self.denials.iter().any(|denial| denied(&denial)) => {
@@ -86,6 +94,23 @@ impl World {
             action: step.action.clone(),
             result,
         }
+    }
+
+    /// What a write needs, and where: a zone group writes records too.
+    fn written_by(&self, action: &AzureAction) -> Vec<(ArmId, String)> {
+        let mut written = vec![(action.resource().clone(), action_of(action))];
+        if let AzureAction::PutZoneGroup { id, zones } = action {
+            let endpoint = id.parent().and_then(|id| self.seen.azure.endpoints.get(&id)?.seen());
+            let members = endpoint.and_then(|e| e.members.seen()).into_iter().flatten();
+            let fqdns: Vec<_> = members.flat_map(|member| &member.fqdns).collect();
+            for zone in zones {
+                written.push((zone.clone(), JOIN_ZONE.into()));
+                let suffix = format!(".{}", zone.name().trim_start_matches("privatelink."));
+                let names = fqdns.iter().filter_map(|fqdn| fqdn.as_str().strip_suffix(&suffix));
+                written.extend(names.map(|name| (zone.child("A", name), WRITE_RECORDS.into())));
+            }
+        }
+        written
     }
 
     fn cluster(&mut self, step: &Step, action: &ClusterAction) -> StepResult {

@@ -102,7 +102,7 @@ impl World {
         scopes.map(|id| (id.clone(), fact(id))).collect()
     }
 
-    /// The same of deny assignments, for targets and for the resource groups of endpoints.
+    /// The same of deny assignments, for targets, for the resource groups of endpoints and for zones.
     fn denials_seen(&self) -> BTreeMap<ArmId, Fact<Vec<DenyAssignment>>> {
         let azure = &self.seen.azure;
         let registry = std::iter::once(&self.desired.registry);
@@ -117,7 +117,8 @@ impl World {
             Some(why) => Fact::Unknown(why.clone()),
             None => Fact::Seen(self.denials.clone()),
         };
-        let scopes = targets.cloned().chain(wanted).chain(left);
+        let zones = azure.zones.keys().cloned();
+        let scopes = targets.cloned().chain(wanted).chain(left).chain(zones);
         scopes.map(|scope| (scope, fact.clone())).collect()
     }
 

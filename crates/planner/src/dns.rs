@@ -31,6 +31,7 @@ pub(crate) mod answerable;
 mod external;
 pub(crate) mod policy;
 mod records;
+pub(crate) mod writable;
 
 use external::external;
 use records::records_of;

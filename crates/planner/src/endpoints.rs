@@ -5,6 +5,7 @@
 //! | not known | wait; its network and target count as busy |
 //! | absent, another of ours holds its names while anything is closed | Stalled before anything is made |
 //! | absent, everything open, its zone is not there or its networks ask another one | wait: its names would have no answer |
+//! | absent, everything open, its zone takes no records from us (`dns/writable.rs`) | Stalled: its names would have no answer |
 //! | absent | create, unless tried lately, forbidden, no policy makes its zone group where one has to (`dns/policy.rs`), the subnet is absent or full, or network or target are busy |
 //! | not ours: its name, subnet, target and group do not fit together, or another owner's tag is on it | Stalled |
 //! | ours, and our tag is lost | as any other; the tag is put back beside it (`tags.rs`), and before that it is not deleted |
@@ -462,7 +463,8 @@ fn create(view: &WholeView<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Con
             return busy.with(w);
         }
     }
-    if let Some(wait) = dns::answerable::cannot_be_answered(view, w) {
+    let unanswered = dns::answerable::cannot_be_answered(view, w);
+    if let Some(wait) = unanswered.or_else(|| dns::writable::takes_no_records(view, w)) {
         return draft.wait(wait);
     }
     if busy.holds(w) {

@@ -17,7 +17,7 @@ use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Fact, Fqdn, TargetKind};
 use crate::askers::{self, Askers};
 use crate::endpoints::{Wanted, WantedEndpoints};
 use crate::plan::{Wait, WaitReason};
-use crate::view::{WholeView, not_known};
+use crate::view::{View, WholeView, not_known};
 
 /// Who asks a zone: those linked now, those that we link, and whoever resolves through them. `None`: not fully known.
 fn asking(view: &WholeView<'_>, zone: &ArmId, links: &[ArmId]) -> Option<Askers> {
@@ -31,12 +31,16 @@ fn asking(view: &WholeView<'_>, zone: &ArmId, links: &[ArmId]) -> Option<Askers>
 }
 
 /// The public names of a target, as far as they are known before it has an endpoint. `None`: they are not.
+pub(crate) fn of_target<'v>(view: &'v View<'_>, group: EndpointGroup, target: &ArmId) -> Option<Vec<&'v Fqdn>> {
+    if group.target() == TargetKind::Registry {
+        return Some(view.seen.azure.discovery.seen()?.iter().collect());
+    }
+    Some(vec![view.target(target).seen()?.names.get(&group)?])
+}
+
+/// The same as text.
 fn public_names(view: &WholeView<'_>, group: EndpointGroup, target: &ArmId) -> Option<Vec<String>> {
-    let names: Vec<&Fqdn> = if group.target() == TargetKind::Registry {
-        view.seen.azure.discovery.seen()?.iter().collect()
-    } else {
-        vec![view.target(target).seen()?.names.get(&group)?]
-    };
+    let names = of_target(view, group, target)?;
     let mut names: Vec<String> = names.into_iter().map(ToString::to_string).collect();
     names.sort();
     Some(names).filter(|names| !names.is_empty())

@@ -74,6 +74,10 @@ fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     call.put(&id, written);
     let (group, endpoint) = (id.clone(), endpoint_id.clone());
     let operation = call.start(Work::ZoneGroup, Last::Resource(id.clone()), move |world, at| {
+        if let Some(error) = locked_writes(world, &group, &endpoint) {
+            fail(world, &group, at);
+            return Err(error);
+        }
         world.edit(&group, at, |body| {
             set(body, &["properties", "provisioningState"], json!("Succeeded"))
         });
@@ -130,9 +134,7 @@ fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let group = id.clone();
     let operation = call.start(Work::ZoneGroup, Last::NoContent, move |world, at| {
         if let Some(error) = locked_records(world, &group) {
-            world.edit(&group, at, |b| {
-                set(b, &["properties", "provisioningState"], json!("Failed"))
-            });
+            fail(world, &group, at);
             return Err(error);
         }
         remove(world, &group, at);
@@ -146,6 +148,25 @@ fn locked_records(world: &World, group_id: &str) -> Option<Value> {
     let group = world.get(group_id)?;
     let mut records = records_of(&group.body).into_iter();
     records.find_map(|record| super::locks::holder(world, &record, true))
+}
+
+/// A lock `ReadOnly` on a record, its zone, or above, keeps the record from being written.
+fn locked_writes(world: &World, group_id: &str, endpoint_id: &str) -> Option<Value> {
+    let (group, endpoint) = (world.get(group_id)?, world.get(endpoint_id)?);
+    let names = names_of(world, &endpoint.body);
+    let zones = list(&group.body, "/properties/privateDnsZoneConfigs").iter();
+    let mut zones = zones.map(|config| text(config, "/properties/privateDnsZoneId"));
+    zones.find_map(|zone| {
+        let records = names.iter().filter(|n| n.zone.eq_ignore_ascii_case(name_of(zone)));
+        let mut records = records.map(|n| format!("{zone}/A/{}", n.record));
+        records.find_map(|record| super::locks::holder(world, &record, false))
+    })
+}
+
+fn fail(world: &mut World, group_id: &str, at: Duration) {
+    world.edit(group_id, at, |body| {
+        set(body, &["properties", "provisioningState"], json!("Failed"))
+    });
 }
 
 /// Removes a group and the records it wrote, whoever wrote over them since.

@@ -70,6 +70,52 @@ async fn a_lock_on_a_zone_keeps_the_records_and_with_them_the_zone_group() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_read_only_lock_on_a_zone_lets_no_zone_group_write_records() {
+    let azure = Azure::new().await;
+    let (storage, _) = azure.accounts();
+    let zone = azure.make_zone(BLOB, &["hub"]).await;
+    let made = azure.make_endpoint("pe", &storage, "blob").await;
+    let group = format!("{made}/privateDnsZoneGroups/secureregistry");
+    let record = format!("{zone}/A/{}", storage.rsplit('/').next().unwrap());
+    for (scope, level, writes) in [
+        (zone.clone(), "ReadOnly", false),
+        (record, "ReadOnly", false),
+        (format!("{zone}/A/theirs"), "ReadOnly", true),
+        (zone.clone(), "CanNotDelete", true),
+    ] {
+        let id = lock(&azure, &scope, level).await;
+        let started = azure.put(&group, NETWORK, group_body(&zone)).await;
+        let ended = azure.finish(&started).await;
+        assert_eq!(
+            ended.body.to_string().contains("ScopeLocked"),
+            !writes,
+            "{scope} {level}: {}",
+            ended.body
+        );
+        let records = azure.get(&format!("{zone}/A"), DNS).await.list("/value");
+        assert_eq!(records.len(), usize::from(writes), "{scope} {level}");
+        assert_eq!(azure.delete(&id, LOCKS).await.status, 200);
+        azure.done("DELETE", &group, NETWORK, None).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_on_other_records_of_a_zone_keeps_no_zone_group() {
+    let azure = Azure::new().await;
+    let (storage, _) = azure.accounts();
+    let zone = azure.make_zone(BLOB, &["hub"]).await;
+    let made = azure.make_endpoint("pe", &storage, "blob").await;
+    let group = format!("{made}/privateDnsZoneGroups/secureregistry");
+    azure.done("PUT", &group, NETWORK, Some(group_body(&zone))).await;
+    for below in ["SOA/@", "A/theirs"] {
+        lock(&azure, &format!("{zone}/{below}"), "CanNotDelete").await;
+    }
+    azure.done("DELETE", &group, NETWORK, None).await;
+    let records = azure.get(&format!("{zone}/A"), DNS).await.list("/value");
+    assert_eq!(records.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_read_only_lock_refuses_what_would_close_or_open_a_target() {
     let azure = Azure::new().await;
     let (storage, acr) = azure.accounts();

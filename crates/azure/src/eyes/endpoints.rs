@@ -64,6 +64,25 @@ pub(super) fn ids(desired: &Desired, wanted: &[(ArmId, EndpointGroup)]) -> BTree
     desired.endpoints().iter().flat_map(at).collect()
 }
 
+/// Zones of ours that the records of endpoints go to which are not there yet.
+pub(super) fn zones_to_be_written(
+    desired: &Desired,
+    wanted: &[(ArmId, EndpointGroup)],
+    endpoints: &BTreeMap<ArmId, Fact<EndpointSeen>>,
+) -> BTreeSet<ArmId> {
+    let to_be_made = |p: &EndpointPlace, target: &ArmId, group: EndpointGroup| {
+        let name = endpoint_name_at(p, &desired.registry, target, group);
+        let fact = endpoints.get(&p.resource_group.provider(KIND, &name));
+        fact.is_none_or(|fact| fact.seen().is_none())
+    };
+    let places = desired.endpoints().iter().filter(|p| p.dns.is_ours());
+    let zones = places.flat_map(|p| {
+        let missing = wanted.iter().filter(|(target, group)| to_be_made(p, target, *group));
+        missing.filter_map(|(_, group)| p.dns.zones.get(group).cloned())
+    });
+    zones.collect()
+}
+
 /// Resource groups that the spec no longer names and where an endpoint of ours still stands, as connections tell; and what could not be
 /// read although it may be one. What we may not read is another team's: we may read our own.
 async fn left_groups(

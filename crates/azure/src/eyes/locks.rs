@@ -1,8 +1,10 @@
 //! Resource locks. Those over the registry and its accounts may forbid closing them, and opening them again: they are read at every visit,
 //! because anybody may set one. Those on what may be about to be removed (our endpoints that nobody wants any more, or that have
-//! to be made again, their network interfaces, the zones in which they hold records, and what they are connected to) are read only for these.
+//! to be made again, their network interfaces, the zones in which they hold records, and what they are connected to) are read only for
+//! these, and those on zones only where an endpoint has yet to be made whose records go there.
 //!
-//! A list without a filter holds the locks at, above and below its scope; each of them keeps the resource from being deleted.
+//! A list without a filter holds the locks at, above and below its scope. Those at and above keep a resource from being deleted, and so does
+//! one below it; of a zone's only those on the endpoint's own records concern us.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +47,7 @@ pub(super) async fn on(
     each(scopes.into_iter(), |scope| at(look, scope)).await
 }
 
-/// The locks over what is closed and opened. Somebody named each of them, so "not found" tells nothing.
+/// The locks over what is closed and opened, and on zones that are about to be written to. Somebody named each of them, so "not found" tells nothing.
 pub(super) async fn over(
     look: &Look<'_>,
     targets: impl Iterator<Item = ArmId>,

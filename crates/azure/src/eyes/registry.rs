@@ -116,8 +116,17 @@ pub(super) async fn with_everything_behind(
         let wanted = wanted_endpoints(desired, &targets);
         let connected = targets.seen().flat_map(|target| &target.private_endpoints);
         let endpoints = endpoints::all(look, desired, &wanted, connected.cloned().collect(), &known.endpoints).await;
-        let locks = locks::on(look, desired, &endpoints, &endpoints::ids(desired, &wanted)).await;
-        (targets, properties, endpoints, locks)
+        let zones = endpoints::zones_to_be_written(desired, &wanted, &endpoints);
+        let ids = endpoints::ids(desired, &wanted);
+        let (mut locks, over_zones) = futures::join!(
+            locks::on(look, desired, &endpoints, &ids),
+            locks::over(look, zones.iter().cloned()),
+        );
+        for (zone, fact) in over_zones {
+            // Of what holds records of an endpoint that is to go, "not found" may be the truth.
+            locks.entry(zone).or_insert(fact);
+        }
+        (targets, properties, endpoints, locks, zones)
     };
     let all_ids: Vec<ArmId> = accounts.iter().map(|(_, id)| id.clone()).collect();
     // Shared accounts may stand in other groups, of other subscriptions: each has policies of its own.
@@ -139,7 +148,7 @@ pub(super) async fn with_everything_behind(
     let groups = endpoint_groups(desired, &locks);
     let (to_remove, over_endpoints, removal_obstacles) = futures::join!(
         rights::to_remove(look, removable(&locks), &rights),
-        obstacles::deny_assignments(look, groups.into_iter()),
+        obstacles::deny_assignments(look, groups.into_iter().chain(zones)),
         policies::against_removal(look, leaving(&endpoints, &locks)),
     );
     rights.extend(to_remove);

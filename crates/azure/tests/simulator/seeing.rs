@@ -618,6 +618,48 @@ async fn locks_of_endpoints_are_looked_for_only_where_something_is_about_to_be_r
     assert!(azure.registry().ignorance().is_some() && azure.locks.contains_key(&target));
 }
 
+/// With an endpoint its target's names lead to its zone: whether that takes records is looked for before, and not after.
+#[tokio::test]
+async fn locks_and_deny_assignments_over_a_zone_are_looked_for_until_its_endpoints_are_made() {
+    let mut bench = Bench::new();
+    let azure = bench.observe().await;
+    let (target, group) = targets(&azure).remove(0);
+    let zone = zone(group);
+    bench.simulator.put_by_hand(
+        zone.as_str(),
+        json!({"id": zone.as_str(), "name": zone.name(), "location": "global", "properties": {}}),
+    );
+    let scope = zone.resource_group_id().unwrap();
+    locked(&bench, scope.as_str(), "ReadOnly");
+    let denial = format!("{scope}/providers/Microsoft.Authorization/denyAssignments/blueprint");
+    let body = json!({"id": denial, "name": "blueprint", "properties": {
+        "denyAssignmentName": "a blueprint's", "scope": scope.as_str(),
+        "permissions": [{"actions": ["*"], "notActions": ["*/read"]}],
+        "principals": [{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}], "excludePrincipals": []}});
+    bench.simulator.put_by_hand(&denial, body);
+    // A process that has seen none a moment ago believes that for a while.
+    let mut bench = Bench::of(bench.simulator.clone(), settings());
+    let azure = bench.observe().await;
+    let locks = seen(&azure.locks[&zone]);
+    assert!(
+        locks.len() == 1 && locks[0].covers(&zone) && locks[0].level == "ReadOnly",
+        "{locks:?}"
+    );
+    let denials = seen(&azure.deny_assignments[&zone]);
+    assert!(
+        denials.iter().any(|d| d.covers(&zone) && d.scope == scope.as_str()),
+        "{denials:?}"
+    );
+
+    bench.simulator.delete_by_hand(&denial);
+    bench.complete(create_endpoint(&target, group)).await;
+    let azure = bench.observe().await;
+    assert!(
+        !azure.locks.contains_key(&zone) && !azure.deny_assignments.contains_key(&zone),
+        "it costs no read any more"
+    );
+}
+
 /// An account whose switch says Disabled still lets in whom the rules of its perimeter name; its own body does not tell.
 #[tokio::test]
 async fn a_perimeter_around_an_account_is_seen_whatever_its_switch_says() {

@@ -139,6 +139,8 @@ pub enum WaitReason {
     ResourceLockedStalled,
     /// A resource lock forbids closing a target.
     TargetLockedStalled,
+    /// A resource lock keeps a private DNS zone from taking an endpoint's records.
+    ZoneLockedStalled,
     /// Azure refuses the write for good (policy, lock, configuration).
     RefusedStalled,
     /// An endpoint failed to provision.

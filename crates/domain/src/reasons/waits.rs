@@ -361,6 +361,11 @@ impl WaitReason {
                 "A resource lock keeps a target from being closed, and from being opened again.",
                 "Whoever set it removes it: `az lock delete --ids LOCK`.",
             ).stalled().early(),
+            ZoneLockedStalled => row(
+                (Actor::User, 5, As(State::Stalled), After(120)),
+                "A resource lock keeps a private DNS zone from taking an endpoint's records: the endpoint is not made, because its names would have no answer.",
+                "Whoever set it removes it: `az lock delete --ids LOCK`.",
+            ).stalled(),
             RefusedStalled => row(
                 (Actor::User, 5, As(State::Stalled), After(120)),
                 "Azure refuses a write for good.",

@@ -62,7 +62,7 @@ pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Ve
 }
 
 /// Others keep the records; or something is closed: clients depend on endpoints then, and what was lost is made again all the same.
-fn is_free(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
+pub(super) fn is_free(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
     !w.place.dns.is_ours() || view.any_closed()
 }
 

@@ -358,34 +358,7 @@ fn a_manual_connection_is_approved_by_somebody_else() {
 #[test]
 fn an_existing_hub_zone_is_used_and_adopted() {
     let mut world = World::everyday();
-    let zone = |name: &str| format!("{SUB}/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/{name}");
-    world.respec(|o| {
-        let dns = o.spec.endpoints[0].dns.as_mut().unwrap();
-        dns.mode = Some(DnsMode::Existing);
-        dns.private_dns_zone_resource_ids = Some(ZoneIds {
-            registry: zone("privatelink.api.azureml.ms"),
-            blob: zone("privatelink.blob.core.windows.net"),
-            dfs: None,
-            container_registry: zone("privatelink.azurecr.io"),
-        });
-    });
-    for zone in world.desired.endpoints()[0].dns.zones.values() {
-        let link = LinkSeen {
-            tags: Default::default(),
-            id: zone.child("virtualNetworkLinks", "theirs"),
-            virtual_network: vnet("hub"),
-            completed: true,
-            resolution_policy: None,
-        };
-        let seen = ZoneSeen {
-            tags: Default::default(),
-            id: zone.clone(),
-            owner: None,
-            links: Fact::Seen(vec![link]),
-            records: Fact::Seen(Default::default()),
-        };
-        world.seen.azure.zones.insert(zone.clone(), Fact::Seen(seen));
-    }
+    hub_zones(&mut world);
     world.settle(60);
     assert_eq!(world.state(), "Locked");
     assert!(!world.journal.iter().any(|s| s.starts_with("create-zone")));

@@ -18,6 +18,7 @@ mod grants;
 mod halves;
 mod invalid;
 mod lock;
+mod locked_zones;
 mod neighbours;
 mod observing;
 mod obstacles;
@@ -37,8 +38,9 @@ mod way_back;
 
 use std::time::Duration;
 
-use sreg_api::registry::{LockdownGate, LockdownSpec};
+use sreg_api::registry::{DnsMode, LockdownGate, LockdownSpec, ZoneIds};
 use sreg_domain::action::{StepOutcome, StepResult};
+use sreg_domain::seen::{LinkSeen, ZoneSeen};
 use sreg_domain::{Action, CallFailure, Disposition, Fact};
 use sreg_planner::{Plan, Report};
 use sreg_planner_world as world;
@@ -49,6 +51,43 @@ fn locked() -> World {
     world.settle(60);
     assert_eq!(world.state(), "Locked", "{}", world.message());
     world
+}
+
+/// Its zones are those of a hub: they exist, and the hub asks them already.
+fn hub_zones(world: &mut World) {
+    let zone = |name: &str| {
+        format!(
+            "{}/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/{name}",
+            world::SUB
+        )
+    };
+    world.respec(|o| {
+        let dns = o.spec.endpoints[0].dns.as_mut().unwrap();
+        dns.mode = Some(DnsMode::Existing);
+        dns.private_dns_zone_resource_ids = Some(ZoneIds {
+            registry: zone("privatelink.api.azureml.ms"),
+            blob: zone("privatelink.blob.core.windows.net"),
+            dfs: None,
+            container_registry: zone("privatelink.azurecr.io"),
+        });
+    });
+    for zone in world.desired.endpoints()[0].dns.zones.values() {
+        let link = LinkSeen {
+            tags: Default::default(),
+            id: zone.child("virtualNetworkLinks", "theirs"),
+            virtual_network: world::vnet("hub"),
+            completed: true,
+            resolution_policy: None,
+        };
+        let seen = ZoneSeen {
+            tags: Default::default(),
+            id: zone.clone(),
+            owner: None,
+            links: Fact::Seen(vec![link]),
+            records: Fact::Seen(Default::default()),
+        };
+        world.seen.azure.zones.insert(zone.clone(), Fact::Seen(seen));
+    }
 }
 
 /// From now on its lock waits for an approval.
