@@ -6,7 +6,8 @@
 //! | --- | --- |
 //! | Azure is changing one of them | wait |
 //! | no grant covers its subnet, its resource group or its zones any more | it stays as it is; who can grant it is named |
-//! | a lock on the endpoint, on its network interface, on the zone, on what it is connected to, or above | nothing is removed; the lock is named |
+//! | a lock on the endpoint, on its network interface, on the zone, on its own record there, on what it is connected to, or above | nothing is removed; the lock is named |
+//! | a lock on the zone's SOA, on other people's records there, on its links | nothing of ours: they stay where they are |
 //! | whether there are locks could not be read | nothing is removed |
 //! | the right to delete one of them is known to be missing | nothing is removed; the right is named |
 //! | a deny assignment forbids deleting one of them | nothing is removed; it is named |
@@ -156,11 +157,19 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
     // With the endpoint Azure deletes its connection on the target's side (azure.md §3.4).
     let target = endpoint.target.as_ref().filter(|_| endpoint.is_approved());
     let own = std::iter::once(id).chain(&endpoint.network_interfaces);
+    let records = records(view, endpoint);
     for scope in own.chain(zones).chain(target) {
         match look_up(&view.seen.azure.locks, scope, &unread) {
             Fact::Seen(locks) => {
-                // What is locked below a target is something else there.
-                let reaches = |lock: &&LockSeen| target != Some(scope) || lock.covers(scope);
+                // What is locked below a target is something else there, and below a zone mostly: people lock its SOA so that nobody
+                // deletes the zone while records come and go.
+                let reaches = |lock: &&LockSeen| match &records {
+                    _ if lock.covers(scope) => true,
+                    _ if target == Some(scope) => false,
+                    _ if !zones.contains(scope) => true,
+                    Some(names) => names.iter().any(|name| lock.covers(&scope.child("A", name))),
+                    None => lock.is_below(&format!("{scope}/A/")),
+                };
                 if let Some(lock) = locks
                     .iter()
                     .filter(reaches)
@@ -212,6 +221,15 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
         Some(wait) if wait.reason == WaitReason::PermissionStalled => Ok(Some(wait)),
         unread => unread.map_or(Ok(None), Err),
     }
+}
+
+/// Names of the records that an endpoint has in its zones. `None`: not known.
+fn records(view: &View<'_>, endpoint: &EndpointSeen) -> Option<Vec<String>> {
+    let group = endpoint.group_id.as_deref().and_then(EndpointGroup::of_group_id)?;
+    let members = endpoint.members.seen().filter(|members| !members.is_empty())?;
+    let fqdns = members.iter().flat_map(|member| &member.fqdns);
+    let names = fqdns.map(|fqdn| view.desired.cloud.record_name(group, fqdn));
+    names.collect()
 }
 
 /// A policy with the effect denyAction forbids it, or may.

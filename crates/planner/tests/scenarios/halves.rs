@@ -109,6 +109,45 @@ fn a_lock_on_what_it_is_connected_to_keeps_an_endpoint_whole() {
     );
 }
 
+/// People lock a zone's SOA so that nobody deletes the zone while records come and go, and records of their own (azure.md §4.1).
+#[test]
+fn locks_on_a_zones_soa_on_other_peoples_records_and_on_links_keep_no_endpoint() {
+    let blob = |world: &World| {
+        let mut zones = world.seen.azure.zones.keys();
+        zones.find(|zone| zone.name().contains("blob")).unwrap().clone()
+    };
+    for below in [
+        "SOA/@",
+        "A/otherteamsaccount",
+        "A/contosostore-other",
+        "virtualNetworkLinks/theirs",
+    ] {
+        for level in ["CanNotDelete", "ReadOnly"] {
+            let mut world = open();
+            world.locks = vec![lock_on(&format!("{}/{below}", blob(&world)), level)];
+            world.delete();
+            ends(&mut world);
+            assert_eq!(whole_and_half(&world), (0, 0), "{below} {level}: {:#?}", world.journal);
+        }
+    }
+    // Its own record goes with it, whatever of it is known.
+    for known in [true, false] {
+        let mut world = open();
+        let record = if known { "A/ContosoStore" } else { "A/anything" };
+        world.locks = vec![lock_on(&format!("{}/{record}", blob(&world)), "CanNotDelete")];
+        for fact in world.seen.azure.endpoints.values_mut() {
+            if let (Fact::Seen(endpoint), false) = (fact, known) {
+                endpoint.members = unknown(IgnoranceKind::Unreachable);
+            }
+        }
+        world.delete();
+        let told = ends(&mut world);
+        assert_eq!(whole_and_half(&world), (1, 0), "{record}: {:#?}", world.journal);
+        let command = format!("az lock delete --ids {}", world.locks[0].id);
+        assert!(told.iter().any(|m| m.contains(&command)), "{told:#?}");
+    }
+}
+
 /// Azure answers "not found" now and then for what is there: a lock may be there as well.
 #[test]
 fn nothing_is_removed_while_the_locks_of_what_is_there_are_said_not_to_be_found() {
