@@ -138,6 +138,8 @@ pub struct Switches {
     pub caller_addresses_with_port: bool,
     /// U35: to whoever may not read all that a list holds it comes short, in place of a refusal.
     pub short_lists: bool,
+    /// U37: an api-version of container registries before 2026-11-01 leaves out their subnet rules.
+    pub acr_subnet_rules_hidden: bool,
     /// How many items a page of a list holds at most.
     pub page_size: u32,
     /// How long a change of a role assignment takes to get about, in simulated seconds.
@@ -217,6 +219,7 @@ impl Default for Switches {
             serialise_endpoints: true,
             caller_addresses_with_port: false,
             short_lists: false,
+            acr_subnet_rules_hidden: false,
             page_size: 100,
             role_assignment_delay_seconds: 0,
             link_deletion_lag_seconds: 0,

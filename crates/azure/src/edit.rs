@@ -45,9 +45,9 @@ impl Edited {
             .rule_set
             .and_then(|name| properties?.get_mut(name)?.as_object_mut());
         for (list, value) in set.into_iter().flatten() {
-            let known = RuleKind::LISTS.into_iter().find(|(_, name, _)| name == list);
-            if let (Some((kind, _, field)), Value::Array(entries)) = (known, value) {
-                entries.retain(|entry| !out.contains(&NetworkRule::of_entry(kind, field, entry).key()));
+            let known = RuleKind::LISTS.into_iter().find(|(_, name)| name == list);
+            if let (Some((kind, _)), Value::Array(entries)) = (known, value) {
+                entries.retain(|entry| !out.contains(&NetworkRule::of_entry(kind, entry).key()));
             }
         }
         edited
@@ -313,7 +313,7 @@ fn add_lost_resources(settings: &Value, rules: &mut Map<String, Value>) {
     let there = rules_of(TargetKind::Storage, &json!({ "networkAcls": rules.clone() }));
     let before = list(settings, "/networkAcls/resourceAccessRules");
     let lost = before.iter().filter(|entry| {
-        let rule = NetworkRule::of_entry(RuleKind::Resource, "resourceId", entry);
+        let rule = NetworkRule::of_entry(RuleKind::Resource, entry);
         !there.iter().any(|other| other.key() == rule.key())
     });
     let lost: Vec<Value> = lost.cloned().collect();

@@ -66,6 +66,13 @@ impl Cloud {
         }
     }
 
+    /// Whether the version of container registries that is asked for names their subnet rules. One that does not may show them or not
+    /// (azure.md §5.2, U37).
+    pub fn shows_registry_subnets(&self) -> bool {
+        let version = self.api_versions.of("Microsoft.ContainerRegistry/registries");
+        version.is_some_and(|version| version.as_str() >= "2026-11-01")
+    }
+
     /// Suffixes of the hosts that agents may contact: those of the targets, and those that discovery sends clients to.
     pub fn host_suffixes(&self) -> Vec<String> {
         let targets = self.private_link.all().map(|names| names.suffix.to_string());

@@ -22,13 +22,23 @@ pub enum RuleKind {
 }
 
 impl RuleKind {
-    /// All of them, with the list that each stands in and the field that names whom it lets in.
-    pub const LISTS: [(RuleKind, &'static str, &'static str); 4] = [
-        (RuleKind::Ip, "ipRules", "value"),
-        (RuleKind::Ipv6, "ipv6Rules", "value"),
-        (RuleKind::Subnet, "virtualNetworkRules", "id"),
-        (RuleKind::Resource, "resourceAccessRules", "resourceId"),
+    /// All of them, with the list that each stands in.
+    pub const LISTS: [(RuleKind, &'static str); 4] = [
+        (RuleKind::Ip, "ipRules"),
+        (RuleKind::Ipv6, "ipv6Rules"),
+        (RuleKind::Subnet, "virtualNetworkRules"),
+        (RuleKind::Resource, "resourceAccessRules"),
     ];
+
+    /// The field that names whom it lets in, by any of the names that Azure has for it. A container registry's subnets have another one
+    /// than a storage account's, and in its older versions a third (azure.md §5.2).
+    fn fields(self) -> &'static [&'static str] {
+        match self {
+            RuleKind::Ip | RuleKind::Ipv6 => &["value"],
+            RuleKind::Subnet => &["id", "virtualNetworkSubnetResourceId", "virtualNetworkResourceId"],
+            RuleKind::Resource => &["resourceId"],
+        }
+    }
 
     /// As people call it.
     pub fn noun(self) -> &'static str {
@@ -53,8 +63,9 @@ pub struct NetworkRule {
 
 impl NetworkRule {
     /// A rule of an entry of this kind's list. One that cannot be read is still a rule: its text stands for it.
-    pub fn of_entry(kind: RuleKind, field: &str, entry: &Value) -> NetworkRule {
-        let value = entry.get(field).and_then(Value::as_str);
+    pub fn of_entry(kind: RuleKind, entry: &Value) -> NetworkRule {
+        let mut values = kind.fields().iter().filter_map(|field| entry.get(*field)?.as_str());
+        let value = values.next();
         let tenant = entry.get("tenantId").and_then(Value::as_str);
         NetworkRule {
             kind,
@@ -119,9 +130,9 @@ pub fn rules_of(target: TargetKind, network: &Value) -> Vec<NetworkRule> {
     };
     let lists = RuleKind::LISTS.into_iter();
     lists
-        .flat_map(|(kind, list, field)| {
+        .flat_map(|(kind, list)| {
             let entries = set.get(list).and_then(Value::as_array).into_iter().flatten();
-            entries.map(move |entry| NetworkRule::of_entry(kind, field, entry))
+            entries.map(move |entry| NetworkRule::of_entry(kind, entry))
         })
         .collect()
 }
@@ -142,10 +153,10 @@ pub fn with_rules_of_now(target: TargetKind, settings: &Value, now: &Value) -> V
         return kept;
     };
     let known: Vec<String> = rules_of(target, settings).iter().map(NetworkRule::key).collect();
-    for (kind, list, field) in RuleKind::LISTS {
+    for (kind, list) in RuleKind::LISTS {
         let there = now.get(name).and_then(|set| set.get(list)).and_then(Value::as_array);
         let added = there.into_iter().flatten().filter(|entry| {
-            let rule = NetworkRule::of_entry(kind, field, entry);
+            let rule = NetworkRule::of_entry(kind, entry);
             rule.goes_when_closed() && !known.contains(&rule.key())
         });
         let added: Vec<Value> = added.cloned().collect();
@@ -210,6 +221,11 @@ mod tests {
         assert_eq!(rules_of(TargetKind::Storage, &before).len(), 5);
         assert!(rules_of(TargetKind::Registry, &before).is_empty());
         assert!(rules_of(TargetKind::Storage, &json!({"networkAcls": null})).is_empty());
+        for field in ["id", "virtualNetworkSubnetResourceId", "virtualNetworkResourceId"] {
+            let set = json!({"networkRuleSet": {"virtualNetworkRules": [{"action": "Allow", field: "/subscriptions/s/subnets/a"}]}});
+            let rules = rules_of(TargetKind::ContainerRegistry, &set);
+            assert_eq!(rules[0].value, "/subscriptions/s/subnets/a", "{field}");
+        }
         let odd = rules_of(TargetKind::Storage, &json!({"networkAcls": {"ipRules": [{"odd": 1}]}}));
         assert_eq!(odd[0].value, r#"{"odd":1}"#, "what cannot be read is still a rule");
         let of_tenant = rules_of(

@@ -6,7 +6,7 @@ use sreg_planner::plan::{Actor, Wait, WaitReason};
 
 /// Commands of the Azure CLI that messages may name, with the options that they take here. Each was compared with the CLI's own
 /// definitions.
-const AZ: [(&str, &[&str]); 36] = [
+const AZ: [(&str, &[&str]); 38] = [
     ("account show", &["--subscription", "--query"]),
     (
         "acr network-rule add",
@@ -17,6 +17,10 @@ const AZ: [(&str, &[&str]); 36] = [
             "--ip-address",
             "--subnet",
         ],
+    ),
+    (
+        "acr network-rule list",
+        &["--name", "--resource-group", "--subscription"],
     ),
     (
         "acr network-rule remove",

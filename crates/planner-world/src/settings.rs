@@ -41,16 +41,12 @@ pub fn touch(seen: &mut TargetSeen) {
         }
         TargetDetails::ContainerRegistry(registry) => {
             let rules: Vec<Value> = seen.ip_rules.iter().map(|v| json!({"value": v})).collect();
-            seen.network = json!({
-                "publicNetworkAccess": access,
-                "networkRuleSet": {"defaultAction": seen.default_action, "ipRules": rules},
-            });
-            // Most API versions do not show subnets here at all (azure.md §1.7).
+            let mut set = json!({"defaultAction": seen.default_action, "ipRules": rules});
             if !seen.virtual_network_rules.is_empty() {
-                let subnets = seen.virtual_network_rules.iter();
-                seen.network["networkRuleSet"]["virtualNetworkRules"] =
-                    subnets.map(|v| json!({"id": v, "action": "Allow"})).collect();
+                let subnet = |v: &String| json!({"action": "Allow", "virtualNetworkSubnetResourceId": v});
+                set["virtualNetworkRules"] = seen.virtual_network_rules.iter().map(subnet).collect();
             }
+            seen.network = json!({"publicNetworkAccess": access, "networkRuleSet": set});
             seen.digest = Digest::of_parts([
                 seen.network.to_string().as_str(),
                 &format!("{:?} {:?}", registry.data_endpoints, registry.replicas),
@@ -129,6 +125,8 @@ pub fn edit(target: &mut TargetSeen, edit: &Edit) {
                 target.default_action = text(rules, "/defaultAction").map(Into::into);
                 target.ip_rules = texts(rules, "/ipRules", "/value");
                 target.virtual_network_rules = texts(rules, "/virtualNetworkRules", "/id");
+                let of_container_registry = texts(rules, "/virtualNetworkRules", "/virtualNetworkSubnetResourceId");
+                target.virtual_network_rules.extend(of_container_registry);
                 let resources = &mut target.resource_access_rules;
                 let mut lost = texts(rules, "/resourceAccessRules", "/resourceId");
                 lost.retain(|rule| !resources.contains(rule));

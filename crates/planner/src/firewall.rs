@@ -5,9 +5,11 @@
 //! | --- | --- |
 //! | an address rule | takes it away: named |
 //! | a subnet rule, of a network that is a client network or waived | takes it away: named |
+//! | perhaps subnet rules of a container registry, which the cloud's API version does not name | may take them away: named, with the command that lists them |
 //! | a subnet rule, of another network | is held; where somebody opened by hand not for rules that the snapshot holds |
 //! | a network security perimeter, whose rules we do not read | takes it away: approved first, unless it only comes back |
 
+use serde_json::Value;
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::network_rules::rules_of;
 use sreg_domain::preimage::{DigestLine, Preimage};
@@ -24,7 +26,12 @@ struct Loses<'a> {
     access: &'a AccessAssessment,
     rules: Vec<NetworkRule>,
     perimeter: bool,
+    /// There may be subnet rules that nobody shows us.
+    hidden: bool,
 }
+
+/// What stands for subnet rules that nobody shows us in what is approved.
+const HIDDEN: &str = "subnets that are not shown";
 
 /// Target by target, as it was before the lock: the same whether the lock is ahead, half done or done.
 fn losses<'a>(view: &'a WholeView<'_>) -> Vec<Loses<'a>> {
@@ -33,13 +40,34 @@ fn losses<'a>(view: &'a WholeView<'_>) -> Vec<Loses<'a>> {
         let mut rules = rules_of(access.target, &network);
         rules.retain(NetworkRule::goes_when_closed);
         let perimeter = switch(&network) == PublicNetworkAccess::SecuredByPerimeter;
-        (perimeter || !rules.is_empty()).then_some(Loses {
+        let hidden = hides_subnets(view, access.target, &network) && !rules.iter().any(|r| r.kind == RuleKind::Subnet);
+        (perimeter || hidden || !rules.is_empty()).then_some(Loses {
             access,
             rules,
             perimeter,
+            hidden,
         })
     };
     view.access.iter().filter_map(of).collect()
+}
+
+/// Only a container registry that is open to selected networks has rules that let anybody in; where everybody comes in they do nothing.
+fn hides_subnets(view: &WholeView<'_>, target: TargetKind, network: &Value) -> bool {
+    let action = network.pointer("/networkRuleSet/defaultAction").and_then(Value::as_str);
+    target == TargetKind::ContainerRegistry
+        && !view.desired.cloud.shows_registry_subnets()
+        && switch(network) == PublicNetworkAccess::Enabled
+        && action.is_some_and(|action| action.eq_ignore_ascii_case("Deny"))
+}
+
+fn not_shown(access: &AccessAssessment) -> String {
+    format!(
+        "{} lets in selected networks only, and the API version that this cloud is asked with may not show its subnet rules: closing may take them away, and opening again could not put them back; look at them, and write them down: az acr network-rule list --name {} --resource-group {} --subscription {}",
+        named(access),
+        access.id.name(),
+        access.id.resource_group().unwrap_or_default(),
+        access.id.subscription()
+    )
 }
 
 /// What of it an approval covers.
@@ -48,9 +76,11 @@ pub(crate) fn add_losses(view: &WholeView<'_>, preimage: &mut Preimage) {
         access,
         rules,
         perimeter,
+        hidden,
     } in losses(view)
     {
         let id = &access.id;
+        preimage.extend(hidden.then_some(DigestLine::LetsIn(id, HIDDEN)));
         rules
             .iter()
             .for_each(|rule| preimage.add(DigestLine::LetsIn(id, &rule.key())));
@@ -65,9 +95,13 @@ pub(crate) fn told(view: &WholeView<'_>) -> Vec<(FindingReason, String)> {
         access,
         rules,
         perimeter,
+        hidden,
     } in losses(view)
     {
         let what = named(access);
+        if hidden {
+            told.push((FindingReason::SubnetRulesNotShown, not_shown(access)));
+        }
         if !rules.is_empty() {
             let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
             told.push((

@@ -25,7 +25,7 @@ const SKUS: &[&str] = &["Basic", "Standard", "Premium"];
 pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let kind = call.path.kind();
     match (kind.rsplit('/').next().unwrap_or(""), call.method.as_str()) {
-        ("registries" | "replications", "GET") => call.read(),
+        ("registries" | "replications", "GET") => Ok(as_the_version_shows(call, call.read()?)),
         ("registries", "PUT") => put(call),
         ("registries", "PATCH") => {
             let asked = call.body()?;
@@ -39,6 +39,23 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         ("checknameavailability", "POST") => check_name(call),
         _ => Err(call.no_such_method()),
     }
+}
+
+/// The first stable version that names subnet rules again.
+const SHOWS_SUBNETS: &str = "2026-11-01";
+
+/// Without what the version asked for does not name (U37).
+fn as_the_version_shows(call: &Call<'_>, mut answer: Answer) -> Answer {
+    if call.world.switches.acr_subnet_rules_hidden
+        && call.api_version.as_str() < SHOWS_SUBNETS
+        && let Some(set) = answer
+            .body
+            .as_mut()
+            .and_then(|body| body.pointer_mut("/properties/networkRuleSet")?.as_object_mut())
+    {
+        set.remove("virtualNetworkRules");
+    }
+    answer
 }
 
 fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {

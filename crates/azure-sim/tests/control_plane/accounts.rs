@@ -137,6 +137,24 @@ async fn a_basic_container_registry_cannot_be_closed() {
     );
 }
 
+/// U37: nobody knows whether a version that does not name them shows them.
+#[tokio::test(start_paused = true)]
+async fn subnet_rules_of_a_container_registry_are_shown_as_the_api_version_does() {
+    for hidden in [true, false] {
+        let azure = Azure::with(|seed| seed.switches.acr_subnet_rules_hidden = hidden).await;
+        let (_, acr) = azure.accounts();
+        let set = json!({"defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": [
+            {"action": "Allow", "virtualNetworkSubnetResourceId": "/subscriptions/s/subnets/build"}]});
+        let change = json!({"properties": {"networkRuleSet": set}});
+        azure.done("PATCH", &acr, "2026-11-01", Some(change)).await;
+        for (version, shown) in [(ACR, !hidden), ("2026-11-01", true)] {
+            let body = azure.get(&acr, version).await.body;
+            let rules = &body["properties"]["networkRuleSet"]["virtualNetworkRules"];
+            assert_eq!(rules.is_array(), shown, "{hidden} {version}: {body}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_disabled_export_policy_forbids_reopening() {
     for (blocks, status) in [(true, 400), (false, 200)] {

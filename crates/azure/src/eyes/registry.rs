@@ -142,7 +142,7 @@ pub(super) async fn with_everything_behind(
         public_clients::recent(look, desired, &all_ids),
         rights::where_we_write(look, desired, Some(seen)),
     );
-    let (targets, mut properties, endpoints, mut locks) = read;
+    let (targets, mut properties, endpoints, mut locks, zones) = read;
     let of_registry = body.as_ref().ok().map(|body| body["properties"].clone());
     properties.extend(of_registry.map(|properties| (desired.registry.clone(), properties)));
     let groups = endpoint_groups(desired, &locks);

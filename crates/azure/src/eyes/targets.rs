@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sreg_domain::seen::{ContainerRegistryDetails, Fact, StorageDetails, TargetDetails, TargetSeen};
-use sreg_domain::{ArmId, EndpointGroup, Fqdn, Location};
+use sreg_domain::{ArmId, EndpointGroup, Fqdn, Location, NetworkRule, RuleKind};
 
 use super::{Look, understood, unseen};
 use crate::arm::Call;
@@ -45,9 +45,9 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<TargetSeen, &'static str> {
         .get("properties")
         .filter(|p| p.is_object())
         .ok_or("the account has no properties")?;
-    let rules = |name: &str, field: &str| rules(body, &format!("/properties/networkAcls/{name}"), field);
-    let mut ip_rules = rules("ipRules", "value");
-    ip_rules.extend(rules("ipv6Rules", "value"));
+    let rules = |kind: RuleKind| rules(body, "networkAcls", kind);
+    let mut ip_rules = rules(RuleKind::Ip);
+    ip_rules.extend(rules(RuleKind::Ipv6));
     let names = [
         (EndpointGroup::Blob, host(body, "/properties/primaryEndpoints/blob")?),
         (EndpointGroup::Dfs, host(body, "/properties/primaryEndpoints/dfs")?),
@@ -69,8 +69,8 @@ fn storage_of(asked: &ArmId, body: &Value) -> Result<TargetSeen, &'static str> {
         default_action: json::word(body, "/properties/networkAcls/defaultAction"),
         bypass: json::string(body, "/properties/networkAcls/bypass"),
         ip_rules,
-        virtual_network_rules: rules("virtualNetworkRules", "id"),
-        resource_access_rules: rules("resourceAccessRules", "resourceId"),
+        virtual_network_rules: rules(RuleKind::Subnet),
+        resource_access_rules: rules(RuleKind::Resource),
         names: names
             .into_iter()
             .filter_map(|(group, name)| Some((group, name?)))
@@ -114,8 +114,9 @@ fn container_registry_of(
         public_network_access: json::word(body, "/properties/publicNetworkAccess"),
         default_action: json::word(body, "/properties/networkRuleSet/defaultAction"),
         bypass: json::string(body, "/properties/networkRuleBypassOptions"),
-        ip_rules: rules(body, "/properties/networkRuleSet/ipRules", "value"),
-        virtual_network_rules: Vec::new(),
+        ip_rules: rules(body, "networkRuleSet", RuleKind::Ip),
+        // Stable versions between 2021-09-01 and 2025-11-01 do not name this list; a service may show it all the same (azure.md §5.2, U37).
+        virtual_network_rules: rules(body, "networkRuleSet", RuleKind::Subnet),
         resource_access_rules: Vec::new(),
         names: login_server
             .map(|name| (EndpointGroup::ContainerRegistry, name))
@@ -133,13 +134,13 @@ fn container_registry_of(
 }
 
 /// Rules of one list. One that cannot be read still is a rule: nothing may look closed because of it.
-fn rules(body: &Value, pointer: &str, field: &str) -> Vec<String> {
-    let text = |rule: &Value| {
-        rule.get(field)
-            .and_then(Value::as_str)
-            .map_or_else(|| rule.to_string(), str::to_owned)
-    };
-    json::list(body, pointer).iter().map(text).collect()
+fn rules(body: &Value, set: &str, kind: RuleKind) -> Vec<String> {
+    let mut lists = RuleKind::LISTS.into_iter().filter(|(of, _)| *of == kind);
+    let entries = lists
+        .next()
+        .map(|(_, list)| json::list(body, &format!("/properties/{set}/{list}")));
+    let rules = entries.into_iter().flatten();
+    rules.map(|entry| NetworkRule::of_entry(kind, entry).value).collect()
 }
 
 /// The host of an endpoint URL.

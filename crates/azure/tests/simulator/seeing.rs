@@ -621,7 +621,7 @@ async fn locks_of_endpoints_are_looked_for_only_where_something_is_about_to_be_r
 /// With an endpoint its target's names lead to its zone: whether that takes records is looked for before, and not after.
 #[tokio::test]
 async fn locks_and_deny_assignments_over_a_zone_are_looked_for_until_its_endpoints_are_made() {
-    let mut bench = Bench::new();
+    let bench = Bench::new();
     let azure = bench.observe().await;
     let (target, group) = targets(&azure).remove(0);
     let zone = zone(group);
@@ -658,6 +658,35 @@ async fn locks_and_deny_assignments_over_a_zone_are_looked_for_until_its_endpoin
         !azure.locks.contains_key(&zone) && !azure.deny_assignments.contains_key(&zone),
         "it costs no read any more"
     );
+}
+
+/// Its subnets have another field than a storage account's, and a version that does not name them may leave them out (U37).
+#[tokio::test]
+async fn subnet_rules_of_a_container_registry_are_read_where_azure_shows_them() {
+    for hidden in [false, true] {
+        let bench = Bench::new();
+        let acr = bench
+            .observe()
+            .await
+            .targets
+            .of(TargetKind::ContainerRegistry)
+            .next()
+            .unwrap()
+            .0
+            .clone();
+        let subnet = network("stranger").child("subnets", "build");
+        bench.simulator.change_by_hand(acr.as_str(), |body| {
+            body["properties"]["networkRuleSet"] = json!({"defaultAction": "Deny", "ipRules": [],
+                "virtualNetworkRules": [{"action": "Allow", "virtualNetworkSubnetResourceId": subnet.as_str()}]});
+        });
+        bench.simulator.set_switches(|s| s.acr_subnet_rules_hidden = hidden);
+        let azure = bench.observe().await;
+        let seen = only(&azure, TargetKind::ContainerRegistry);
+        let rules = if hidden { Vec::new() } else { vec![subnet.to_string()] };
+        assert_eq!(seen.virtual_network_rules, rules);
+        let kept = &seen.network["networkRuleSet"]["virtualNetworkRules"];
+        assert_eq!(kept.is_array(), !hidden, "for the snapshot: {kept}");
+    }
 }
 
 /// An account whose switch says Disabled still lets in whom the rules of its perimeter name; its own body does not tell.

@@ -67,6 +67,11 @@ impl FindingReason {
                 meaning: "The lock takes rules away.",
                 action: "Tell whoever comes in by them, or list their network under `spec.clientNetworks`.",
             },
+            SubnetRulesNotShown => Explained {
+                actor: Actor::User,
+                meaning: "A container registry lets in selected networks only, and the API version that this cloud is asked with does not name its subnet rules: the lock may take some away, and could not put them back.",
+                action: "The message has the command that lists them; tell whoever comes in by them, and write them down.",
+            },
             SecuredByPerimeter => Explained {
                 actor: Actor::User,
                 meaning: "A network security perimeter decides who comes in, and closing takes that away.",

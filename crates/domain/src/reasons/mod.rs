@@ -185,6 +185,8 @@ pub enum FindingReason {
     NothingToRestore,
     /// Rules that the lock takes away, and whom they let in.
     RulesClose,
+    /// A container registry may have subnet rules that Azure does not show.
+    SubnetRulesNotShown,
     /// A network security perimeter decides who comes in.
     SecuredByPerimeter,
     /// Storage has secondary hosts, which no path proves and which close with it.

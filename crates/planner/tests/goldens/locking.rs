@@ -440,6 +440,28 @@ pub fn cases() -> Vec<Case> {
             });
             world
         }),
+        ("subnet_rules_that_azure_may_not_show_are_told_before_the_lock", || {
+            let mut world = gated(|_| {});
+            change_acr(&mut world, |acr| acr.default_action = Some("Deny".into()));
+            world
+        }),
+        (
+            "a_zone_that_is_locked_read_only_keeps_its_endpoint_from_being_made",
+            || {
+                let mut world = World::everyday();
+                while !world.seen.azure.zones.values().any(|zone| zone.seen().is_some()) {
+                    let (_, report) = world.visit();
+                    world.pass(report.requeue);
+                }
+                let mut zones = world.seen.azure.zones.keys();
+                let blob = zones.find(|zone| zone.name().contains("blob")).unwrap();
+                world.locks = vec![LockSeen {
+                    id: format!("{blob}/providers/Microsoft.Authorization/locks/hands-off"),
+                    level: "ReadOnly".into(),
+                }];
+                world
+            },
+        ),
         ("a_subnet_of_a_network_that_nobody_answers_for_holds_the_lock", || {
             let mut world = gated(|_| {});
             change_storage(&mut world, |s| {

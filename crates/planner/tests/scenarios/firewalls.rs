@@ -166,6 +166,88 @@ fn a_subnet_rule_of_a_container_registry_is_taken_away_by_its_own_command() {
     world.until("Locked", 60);
 }
 
+fn let_into_acr(world: &mut World, subnets: &[&str]) {
+    change_acr(world, |acr| {
+        acr.default_action = Some("Deny".into());
+        let subnets = subnets.iter();
+        acr.virtual_network_rules = subnets.map(|n| vnet(n).child("subnets", "build").to_string()).collect();
+    });
+}
+
+fn acr_of(world: &World) -> &TargetSeen {
+    world.seen.azure.targets.seen().find(|t| t.id == acr()).unwrap()
+}
+
+#[test]
+fn subnet_rules_of_a_container_registry_are_named_held_and_put_back_as_those_of_storage() {
+    let mut world = World::everyday();
+    let_into_acr(&mut world, &["hub", "stranger"]);
+    let before = acr_of(&world).network.clone();
+    for _ in 0..40 {
+        let (plan, report) = world.visit();
+        assert!(!closes(&plan), "{}", sreg_planner::render(&plan));
+        world.pass(report.requeue);
+    }
+    let plan = world.plan();
+    let told = waits(&plan, WaitReason::VantagePointMissing);
+    assert!(
+        told.len() == 1 && told[0].contains("stranger/subnets/build"),
+        "{told:?}"
+    );
+    world.respec(|o| {
+        o.spec.unproven_networks = vec![UnprovenNetworkSpec {
+            virtual_network_resource_id: vnet("stranger").to_string(),
+            reason: "moves with CHG-17".into(),
+        }]
+    });
+    lock_waits(&mut world);
+    world.until("AwaitingApproval", 60);
+    let plan = world.plan();
+    let closes = said(&plan, FindingReason::RulesClose);
+    let subnet = vnet("hub").child("subnets", "build").to_string();
+    assert!(
+        closes.contains("contosoacr: ") && closes.contains(&format!("subnet rule {subnet}")),
+        "{closes}"
+    );
+    assert_eq!(said(&plan, FindingReason::SubnetRulesNotShown), "");
+    let digest = plan.assessment.lockdown_digest.unwrap();
+    approve(&mut world, &digest);
+    world.until("Locked", 60);
+    assert_eq!(acr_of(&world).virtual_network_rules, [""; 0]);
+    world.pass(Duration::from_secs(3600));
+    add(&mut world, "a", 30);
+    world.until("BreakGlass", 5);
+    assert_eq!(acr_of(&world).network, before);
+}
+
+/// With an API version that does not name them nobody knows whether a container registry has subnet rules (azure.md §5.2, U37).
+#[test]
+fn subnet_rules_that_the_api_version_does_not_name_are_told_and_a_part_of_what_is_approved() {
+    let mut digests = Vec::new();
+    for version in ["2023-07-01", "2026-11-01"] {
+        let mut world = World::everyday();
+        let_into_acr(&mut world, &[]);
+        lock_waits(&mut world);
+        world.until("AwaitingApproval", 60);
+        let document = format!(
+            "name: Asked\nextends: AzurePublic\napiVersions:\n  Microsoft.ContainerRegistry/registries: \"{version}\"\n"
+        );
+        world.desired.cloud = sreg_domain::cloud_documents::from_yaml(&document).unwrap().into();
+        let (plan, _) = world.visit();
+        let told = said(&plan, FindingReason::SubnetRulesNotShown);
+        let shown = version == "2026-11-01";
+        assert_eq!(told.is_empty(), shown, "{version}: {told}");
+        assert!(
+            shown || told.contains("az acr network-rule list --name contosoacr"),
+            "{told}"
+        );
+        let summary = &world.seen.object.status.approvals_wanted[0].summary;
+        assert_eq!(summary.contains("may not show its subnet rules"), !shown, "{summary}");
+        digests.push(plan.assessment.lockdown_digest);
+    }
+    assert_ne!(digests[0], digests[1]);
+}
+
 #[test]
 fn a_lock_that_only_comes_back_is_not_held_by_rules_that_its_snapshot_holds() {
     let mut world = World::everyday();
