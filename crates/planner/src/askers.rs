@@ -1,5 +1,6 @@
 //! Who asks a zone: networks that are linked to it, and those that resolve through one of them, by DNS servers that stand there or
-//! by forwarding. A link alone says too little: whole offices hang on the resolver of one hub.
+//! by forwarding. A link alone says too little: whole offices hang on the resolver of one hub. DNS forwarding rulesets are not read: a
+//! network with Azure's own DNS that is linked to one whose rule leads to a hub's inbound endpoint is nobody here (docs/safety.md).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};

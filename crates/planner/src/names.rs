@@ -234,7 +234,10 @@ fn touched(names: &BTreeSet<String>, askers: &Askers) -> String {
     } else {
         askers.show()
     };
-    format!("touches {} for {askers}", names.join(", "))
+    format!(
+        "touches {} for {askers}; networks that reach those by DNS forwarding rulesets are not looked for",
+        names.join(", ")
+    )
 }
 
 fn known(names: Option<Vec<String>>, what: &str) -> Result<Vec<String>, Wait> {
