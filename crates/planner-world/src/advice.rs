@@ -6,7 +6,7 @@ use sreg_planner::plan::{Actor, Wait, WaitReason};
 
 /// Commands of the Azure CLI that messages may name, with the options that they take here. Each was compared with the CLI's own
 /// definitions.
-const AZ: [(&str, &[&str]); 38] = [
+const AZ: [(&str, &[&str]); 37] = [
     ("account show", &["--subscription", "--query"]),
     (
         "acr network-rule add",

@@ -173,13 +173,12 @@ fn told_of(world: &World, right: &Right) -> Option<String> {
     let plan = world.plan();
     let mut waits = plan.waits.iter().filter(|w| w.reason == WaitReason::PermissionStalled);
     let role = format!("--role \"{}\" --scope /", right.place.role());
-    let told = waits.find_map(|wait| {
+    waits.find_map(|wait| {
         let mut parts = wait.message.split("; ");
         parts
             .find(|part| part.contains(&role) && part.contains(right.action))
             .map(str::to_owned)
-    });
-    told
+    })
 }
 
 #[test]
