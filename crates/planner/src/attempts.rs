@@ -9,8 +9,7 @@
 //! | was not sent, because what is there is not what was seen | nothing; then 5 s, then four times as long | the same |
 //! | was not answered, or throttled, or something else is under way | what Azure asks for, at least 1 s, then twice as long; at most 5 min | stalled once that lasts a quarter of an hour |
 //!
-//! At most an hour; for what opens public access twice as long each time and at most five minutes, because somebody waits for it, and
-//! rules that Azure refuses when an operation ends are narrowed down write by write. A change of spec tries at once, and so
+//! At most an hour; for what opens public access five minutes, because somebody waits for it. A change of spec tries at once, and so
 //! does a new break-glass for what opens, and whatever has lasted [`LASTS`]. Both this process and status remember: status may be erased, a process may die. Neither is
 //! trusted for longer than the longest pause.
 
@@ -290,11 +289,6 @@ fn longest(kind: StepKind) -> SignedDuration {
     if kind.opens() { LONGEST_TO_OPEN } else { LONGEST }
 }
 
-/// How many times as long as the pause before the next one is.
-fn factor(kind: StepKind) -> i32 {
-    if kind.opens() { 2 } else { 4 }
-}
-
 /// It was not refused yet; time may cure it.
 fn passes(record: &Attempt) -> bool {
     matches!(record.reason, WaitReason::RetryPending | WaitReason::EffectPending)
@@ -394,10 +388,10 @@ fn record(
         Ended::Failed(told) => (
             stubborn(told.reason),
             told.message,
-            growing(NOT_THERE, factor(step.kind), tries, LONGEST),
+            growing(NOT_THERE, 4, tries, LONGEST),
         ),
         Ended::NotThere(message) => {
-            let again = growing(NOT_THERE, factor(step.kind), tries.saturating_sub(1), LONGEST);
+            let again = growing(NOT_THERE, 4, tries.saturating_sub(1), LONGEST);
             let pause = if tries > 1 { again } else { SignedDuration::ZERO };
             (stubborn(WaitReason::RefusedStalled), message, pause)
         }
