@@ -94,7 +94,12 @@ fn approval_digest(
         );
         let denials = denials_over(seen, id).unwrap_or_default();
         preimage.extend(denials.iter().map(|denial| DigestLine::DenyAssignment(id, &denial.id)));
-        let Before { rules, perimeter } = before(seen, id);
+        let Before {
+            rules,
+            perimeter,
+            hidden,
+        } = before(desired, seen, id);
+        preimage.extend(hidden.then_some(DigestLine::LetsIn(id, "subnets that are not shown")));
         rules
             .iter()
             .for_each(|rule| preimage.add(DigestLine::LetsIn(id, &rule.key())));

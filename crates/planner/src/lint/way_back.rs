@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use sreg_domain::network_rules::rules_of;
-use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, Seen, TargetKind};
+use sreg_domain::{ArmId, Desired, NetworkRule, PublicNetworkAccess, RuleKind, Seen, TargetKind};
 
 use super::proof::{all_open, closedness};
 
@@ -12,11 +12,13 @@ pub(super) struct Before {
     pub(super) rules: Vec<NetworkRule>,
     /// Whether rules that we do not read say who comes in.
     pub(super) perimeter: bool,
+    /// Whether there may be subnet rules that Azure does not show to the API version that asks.
+    pub(super) hidden: bool,
 }
 
 /// What a target was before the lock: what the snapshot of a lock that has begun holds of it, and what people have added to one that
 /// is open, unless they opened it by hand.
-pub(super) fn before(seen: &Seen, id: &ArmId) -> Before {
+pub(super) fn before(desired: &Desired, seen: &Seen, id: &ArmId) -> Before {
     let (kind, now) = network_now(seen, id);
     let lost = is_closed(seen, id) == Some(true) && seen.object.last.lock_has_begun();
     let settings = match held(seen, id) {
@@ -29,10 +31,21 @@ pub(super) fn before(seen: &Seen, id: &ArmId) -> Before {
         let known = keys(&rules);
         rules.extend(going(kind, &now).into_iter().filter(|r| !known.contains(&r.key())));
     }
+    let names_subnets =
+        desired.cloud.shows_registry_subnets() || rules.iter().any(|rule| rule.kind == RuleKind::Subnet);
     Before {
-        rules,
         perimeter: in_perimeter(&settings),
+        hidden: kind == TargetKind::ContainerRegistry && !names_subnets && lets_in_selected_networks(&settings),
+        rules,
     }
+}
+
+/// Of a container registry. Where its switch is missing it is enabled.
+fn lets_in_selected_networks(settings: &Value) -> bool {
+    let says = |word: &Value, text: &str| word.as_str().is_some_and(|word| word.eq_ignore_ascii_case(text));
+    let switch = &settings["publicNetworkAccess"];
+    let unset = switch.as_str().is_none_or(str::is_empty);
+    (unset || says(switch, "Enabled")) && says(&settings["networkRuleSet"]["defaultAction"], "Deny")
 }
 
 /// Rules of open targets that the lock takes away, that nobody added by hand to what was locked, and that no opening would bring back.

@@ -243,7 +243,20 @@ fn subnet_rules_that_the_api_version_does_not_name_are_told_and_a_part_of_what_i
         );
         let summary = &world.seen.object.status.approvals_wanted[0].summary;
         assert_eq!(summary.contains("may not show its subnet rules"), !shown, "{summary}");
-        digests.push(plan.assessment.lockdown_digest);
+        let digest = plan.assessment.lockdown_digest.unwrap();
+        approve(&mut world, &digest);
+        world.until("Locked", 60);
+        world.pass(Duration::from_secs(3600));
+        add(&mut world, "a", 30);
+        world.until("BreakGlass", 5);
+        live(&mut world, 31, "");
+        world.until("Locked", 60);
+        assert_eq!(
+            world.plan().assessment.lockdown_digest.as_ref(),
+            Some(&digest),
+            "{version}"
+        );
+        digests.push(digest);
     }
     assert_ne!(digests[0], digests[1]);
 }
