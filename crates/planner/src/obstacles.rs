@@ -6,9 +6,8 @@
 //! | a lock `ReadOnly` | every write to the target is refused: closing it, and opening it again |
 //! | a lock of a level that nobody here knows | it may be |
 //! | a lock `CanNotDelete`, `NotSpecified` | neither |
-//! | a deny assignment on writes to it, for us or everybody | every write to the target is refused |
+//! | a deny assignment on writes to it, for us or everybody, until it exempts us | every write to the target is refused |
 //! | one that names or excludes groups, or where nobody knows who we are | it may be |
-//! | one on the managed resource group that is about to exempt us | neither |
 //! | could not be read | not known, as for policies |
 
 use sreg_domain::Fact;
@@ -50,7 +49,8 @@ fn over<'v>(view: &'v View<'_>, access: &'v AccessAssessment) -> impl Iterator<I
     let locks = view.seen.azure.locks.get(id).and_then(Fact::seen);
     let locks = locks.into_iter().flatten();
     let locks = locks.filter(move |lock| lock.covers(id) && lock.forbids_writes() != Some(false));
-    let denials = preflight::denials(view, id, id, preflight::writing(access.target));
+    // Also one that is about to exempt us: that may be refused, and the way back is needed by then.
+    let denials = preflight::denials(view, id, id, preflight::writing(access.target), false);
     locks
         .map(Barrier::Lock)
         .chain(denials.map(|(denial, certain)| Barrier::Denial(denial, certain)))

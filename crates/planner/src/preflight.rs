@@ -252,18 +252,22 @@ pub(crate) enum Verdict {
 }
 
 /// Whether an endpoint may be made and connected to its target. A manual request is approved by somebody else.
-pub(crate) fn may_connect(view: &WholeView<'_>, wanted: &Wanted<'_>) -> Verdict {
+pub(crate) fn may_connect<'v>(view: &'v WholeView<'_>, wanted: &'v Wanted<'_>) -> Verdict {
     let resource_type = row(wanted.group.target()).resource_type;
     let approval = &format!("{resource_type}/PrivateEndpointConnectionsApproval/action");
     let label = wanted.label();
     let group = &wanted.place.resource_group;
-    if let Some(denial) = denied(view, group, &wanted.id, MAKING) {
+    // Building goes on while our exemption is on its way: only the connection needs it.
+    let denied = |listed_at: &ArmId, id: &'v ArmId, action: &str| {
+        denials(view, listed_at, id, action.to_owned(), true).find_map(|(denial, certain)| certain.then_some(denial))
+    };
+    if let Some(denial) = denied(group, &wanted.id, MAKING) {
         return Verdict::Denied(refused(view, &label, denial, MAKING));
     }
     if wanted.place.manual_request.is_some() {
         return Verdict::Free;
     }
-    if let Some(denial) = denied(view, wanted.target, wanted.target, approval) {
+    if let Some(denial) = denied(wanted.target, wanted.target, approval) {
         let what = format!("{label} on {}", wanted.target.name());
         return Verdict::Denied(refused(view, &what, denial, approval));
     }
@@ -297,16 +301,17 @@ const REMOVING_RECORDS: &str = "Microsoft.Network/privateEndpoints/privateDnsZon
 const MAKING: &str = "Microsoft.Network/privateEndpoints/write";
 
 /// Deny assignments, as they were listed at a scope, that forbid us an action on a resource (`true`), or may. Those that are about to
-/// exempt us do not count.
+/// exempt us count, unless what is asked for may come before the exemption.
 pub(crate) fn denials<'v>(
     view: &'v View<'_>,
     listed_at: &ArmId,
     id: &'v ArmId,
     action: String,
+    before_the_exemption: bool,
 ) -> impl Iterator<Item = (&'v DenyAssignment, bool)> {
     let listed = view.seen.azure.deny_assignments.get(listed_at).and_then(Fact::seen);
     let us = view.seen.azure.principal.seen();
-    let exempting = comes_with_the_exemption(view);
+    let exempting = before_the_exemption && comes_with_the_exemption(view);
     let over = listed.into_iter().flatten();
     let over = over.filter(move |denial| denial.covers(id) && !(exempting && is_managed(view, denial)));
     over.filter_map(move |denial| match denial.forbids(&us?.object_id, &action) {
@@ -323,7 +328,7 @@ pub(crate) fn denied<'v>(
     id: &'v ArmId,
     action: &str,
 ) -> Option<&'v DenyAssignment> {
-    denials(view, listed_at, id, action.to_owned()).find_map(|(denial, certain)| certain.then_some(denial))
+    denials(view, listed_at, id, action.to_owned(), false).find_map(|(denial, certain)| certain.then_some(denial))
 }
 
 /// Why nobody knows whether one forbids an action there, if so.
@@ -363,6 +368,9 @@ pub(crate) fn exemption(view: &View<'_>, denial: &DenyAssignment) -> String {
     let principal = view.seen.azure.principal.seen();
     let principal = principal.map_or("OBJECT_ID", |p| p.object_id.as_str());
     match stack(denial) {
+        _ if is_managed(view, denial) && comes_with_the_exemption(view) => format!(
+            "spec.registry.managedResourceGroupAccess: GrantOperator is to list principal {principal} in managedResourceGroupSettings.assignedIdentities, and it is not listed there yet; where that write waits or is refused, status says why"
+        ),
         _ if is_managed(view, denial) => format!(
             "set spec.registry.managedResourceGroupAccess: GrantOperator, or list principal {principal} in managedResourceGroupSettings.assignedIdentities"
         ),

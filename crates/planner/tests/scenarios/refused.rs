@@ -101,6 +101,48 @@ fn what_may_not_be_closed_anyway_is_not_proven_again_and_again() {
     assert!(world.message().contains("GrantOperator"), "{}", world.message());
 }
 
+/// Until the exemption is there the deny assignment forbids closing, whoever is to lift it.
+#[test]
+fn a_deny_assignment_that_nothing_lifts_yet_is_acknowledged_and_told_before_anything_closes() {
+    let mut world = World::everyday();
+    world.respec(|o| {
+        o.spec.registry.managed_resource_group_access = sreg_api::registry::ManagedResourceGroupAccess::GrantOperator;
+    });
+    world.denials = vec![DenyAssignment {
+        id: format!("{MANAGED}/providers/Microsoft.Authorization/denyAssignments/managed"),
+        name: "managed by the service".into(),
+        scope: MANAGED.into(),
+        permissions: vec![(vec!["*/write".into()], vec!["Microsoft.Network/*".into()])],
+        principals: vec![DenyAssignment::EVERYONE.into()],
+        ..DenyAssignment::default()
+    }];
+    let (tries, states) = refusing(&mut world, 6, "grant-operator");
+    assert!(!tries.is_empty(), "{:#?}", world.journal);
+    assert!(
+        states.contains(&"AwaitingApproval".to_owned()),
+        "{states:?}: {}",
+        world.message()
+    );
+    assert!(world.all_open(), "{:?}", world.closed());
+    world.approve();
+    refusing(&mut world, 6, "grant-operator");
+    assert_eq!(world.state(), "Stalled", "{}", world.message());
+    let access = world.seen.object.status.public_access.clone().unwrap();
+    assert_eq!(access.summary, "Open: storage, containerRegistry");
+    let plan = world.plan();
+    let denied = plan
+        .waits
+        .iter()
+        .find(|w| w.reason == WaitReason::DenyAssignmentStalled);
+    let told = &denied.unwrap_or_else(|| panic!("{:?}", plan.waits)).message;
+    assert!(
+        told.contains("managed by the service") && told.contains("assignedIdentities"),
+        "{told}"
+    );
+    world.come_again();
+    world.until("Locked", 200);
+}
+
 #[test]
 fn a_refused_tag_write_holds_up_no_lock() {
     let mut world = World::everyday();
