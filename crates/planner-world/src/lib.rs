@@ -206,6 +206,8 @@ pub struct World {
     pub denials: Vec<DenyAssignment>,
     /// Why deny assignments cannot be read.
     pub unread_denials: Option<Ignorance>,
+    /// The same for some scopes only.
+    pub unread_denials_at: BTreeMap<ArmId, Ignorance>,
     /// Endpoints that Azure does not delete.
     pub undeletable: BTreeSet<ArmId>,
     /// Every step that was carried out.
@@ -456,6 +458,7 @@ impl World {
             locks_answer: None,
             denials: Vec::new(),
             unread_denials: None,
+            unread_denials_at: BTreeMap::new(),
             undeletable: BTreeSet::new(),
             journal: Vec::new(),
         };

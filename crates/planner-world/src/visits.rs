@@ -113,13 +113,13 @@ impl World {
             .iter()
             .map(|place| place.resource_group.clone());
         let left = azure.endpoints.keys().filter_map(ArmId::resource_group_id);
-        let fact = match &self.unread_denials {
+        let fact = |scope: &ArmId| match self.unread_denials_at.get(scope).or(self.unread_denials.as_ref()) {
             Some(why) => Fact::Unknown(why.clone()),
             None => Fact::Seen(self.denials.clone()),
         };
         let zones = azure.zones.keys().cloned();
         let scopes = targets.cloned().chain(wanted).chain(left).chain(zones);
-        scopes.map(|scope| (scope, fact.clone())).collect()
+        scopes.map(|scope| (scope.clone(), fact(&scope))).collect()
     }
 
     fn zone_groups(&self) -> BTreeMap<ArmId, Vec<ArmId>> {

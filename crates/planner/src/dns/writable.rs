@@ -94,6 +94,7 @@ fn denied(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Wait> {
         ));
     }
     preflight::unread_denials(view, zone, zone, JOIN)
+        .or_else(|| preflight::unread_denials(view, group, &zone_group, WRITE_GROUP))
 }
 
 fn not_made(w: &Wanted<'_>, zone: &ArmId) -> String {

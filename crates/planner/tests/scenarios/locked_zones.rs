@@ -164,6 +164,24 @@ fn no_names_move_while_nobody_knows_what_keeps_their_zone_from_us() {
     }
 }
 
+/// What keeps the zone from us may be known, and what keeps the zone group from us not.
+#[test]
+fn no_names_move_while_nobody_knows_what_keeps_the_zone_group_from_us() {
+    let mut world = everyday();
+    let why = unknown::<()>(IgnoranceKind::Forbidden).ignorance().unwrap().clone();
+    let group = world.desired.endpoints()[0].resource_group.clone();
+    world.unread_denials_at.insert(group, why);
+    world.settle_anyhow(20);
+    assert_eq!(made(&world), [""; 0]);
+    let waits = world.plan().waits;
+    assert!(
+        waits.iter().any(|w| w.reason == WaitReason::PermissionStalled),
+        "{waits:#?}"
+    );
+    world.unread_denials_at.clear();
+    world.until("Locked", 80);
+}
+
 #[test]
 fn a_zone_that_is_locked_while_the_registry_is_makes_the_lock_no_worse() {
     let mut world = everyday();
