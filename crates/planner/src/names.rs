@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use sreg_api::registry::ResolutionPolicy;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
-use sreg_domain::seen::ZoneSeen;
+use sreg_domain::seen::{LockSeen, ZoneSeen};
 use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Fact, Fqdn, TargetKind};
 
 use crate::askers::{self, Askers};
@@ -44,6 +44,26 @@ fn public_names(view: &WholeView<'_>, group: EndpointGroup, target: &ArmId) -> O
     let mut names: Vec<String> = names.into_iter().map(ToString::to_string).collect();
     names.sort();
     Some(names).filter(|names| !names.is_empty())
+}
+
+/// Names of the records that an endpoint on a target has in its zone, as far as they are known before it is there. `None`: they are not,
+/// or not all.
+pub(crate) fn records_of_target(view: &View<'_>, group: EndpointGroup, target: &ArmId) -> Option<Vec<String>> {
+    let names = of_target(view, group, target)?.into_iter();
+    let records: Option<Vec<String>> = names.map(|fqdn| view.desired.cloud.record_name(group, fqdn)).collect();
+    records.filter(|records| !records.is_empty())
+}
+
+/// Whether a lock reaches one of these records of a zone, or one below it: those of a container registry's data endpoints are
+/// `NAME.REGION.data`. Where the names are not known, any record may be one.
+pub(crate) fn lock_reaches(lock: &LockSeen, zone: &ArmId, records: Option<&Vec<String>>) -> bool {
+    let Some(records) = records else {
+        return lock.is_below(&format!("{zone}/A/"));
+    };
+    records.iter().any(|name| {
+        let record = zone.child("A", name);
+        lock.covers(&record) || lock.is_below(&format!("{record}."))
+    })
 }
 
 /// Who asks a zone of this name, wherever it is: one that we write to, or anybody's.

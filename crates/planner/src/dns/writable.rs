@@ -7,6 +7,7 @@
 //! | a lock `CanNotDelete`, `NotSpecified`; one on the zone's other records or links | it is made |
 //! | a deny assignment on joining the zone, or on writing the zone group, for us or everybody | it is not made; it is named |
 //! | one that names or excludes groups | it is made: nobody can tell, and it may be ours |
+//! | which records it will have is not known, and one of the zone is locked so | it is not made |
 //! | locks or deny assignments could not be read | it is not made |
 
 use sreg_api::names::ZONE_GROUP;
@@ -44,12 +45,8 @@ fn locked(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Wait> {
         }
         unknown @ Fact::Unknown(_) => return Some(not_known(&what, unknown)),
     };
-    let records = own_records(view, w, zone);
-    let concerns = |lock: &&LockSeen| match &records {
-        _ if lock.covers(zone) => true,
-        Some(records) => records.iter().any(|record| lock.covers(record)),
-        None => lock.is_below(&format!("{zone}/A/")),
-    };
+    let records = names::records_of_target(view, w.group, w.target);
+    let concerns = |lock: &&LockSeen| lock.covers(zone) || names::lock_reaches(lock, zone, records.as_ref());
     let mut forbidding = locks.iter().filter(|lock| lock.forbids_writes() != Some(false));
     let lock = forbidding.find(concerns)?;
     Some(Wait::new(
@@ -67,15 +64,6 @@ fn locked(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Wait> {
             lock.id
         ),
     ))
-}
-
-/// The records that the endpoint will have, as far as its names are known before it is there. `None`: they are not.
-fn own_records(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Vec<ArmId>> {
-    let names = names::of_target(view, w.group, w.target)?;
-    let records = names
-        .into_iter()
-        .filter_map(|fqdn| view.desired.cloud.record_name(w.group, fqdn));
-    Some(records.map(|name| zone.child("A", &name)).collect())
 }
 
 fn denied(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Wait> {

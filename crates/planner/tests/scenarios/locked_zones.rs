@@ -182,6 +182,46 @@ fn no_names_move_while_nobody_knows_what_keeps_the_zone_group_from_us() {
     world.until("Locked", 80);
 }
 
+/// A zone group writes the records of the data endpoints too, one a region.
+#[test]
+fn no_names_move_where_the_record_of_a_data_endpoint_is_locked_read_only() {
+    let mut world = everyday();
+    let zones = world.seen.azure.zones.keys();
+    let zone = zones.clone().find(|zone| zone.name().contains("azurecr")).unwrap();
+    let of_others = format!("{zone}/A/contosoacrother.westeurope.data");
+    let ours = format!("{zone}/A/ContosoACR.westeurope.data");
+    world.locks = vec![lock_on(&ours, "ReadOnly")];
+    world.settle_anyhow(40);
+    assert!(
+        made(&world).iter().all(|step| !step.contains("/registry ")),
+        "{:#?}",
+        world.journal
+    );
+    let command = format!("az lock delete --ids {}", world.locks[0].id);
+    assert!(world.message().contains(&command), "{}", world.message());
+    world.locks = vec![lock_on(&of_others, "ReadOnly")];
+    world.until("Locked", 80);
+}
+
+/// Which records an endpoint will have is not known where discovery lists no host: any of the zone may be one.
+#[test]
+fn no_names_move_to_a_zone_with_a_locked_record_where_its_own_are_not_known() {
+    let mut world = everyday();
+    let zones = world.seen.azure.zones.keys();
+    let zone = zones.clone().find(|zone| zone.name().contains("azureml")).unwrap();
+    world.locks = vec![lock_on(&format!("{zone}/A/contosoreg.westeurope"), "ReadOnly")];
+    let listed = std::mem::replace(&mut world.seen.azure.discovery, Fact::Seen(Vec::new()));
+    world.settle_anyhow(40);
+    assert!(
+        made(&world).iter().all(|step| !step.contains("/amlregistry ")),
+        "{:#?}",
+        world.journal
+    );
+    world.locks.clear();
+    world.seen.azure.discovery = listed;
+    world.until("Locked", 80);
+}
+
 #[test]
 fn a_zone_that_is_locked_while_the_registry_is_makes_the_lock_no_worse() {
     let mut world = everyday();
