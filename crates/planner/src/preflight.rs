@@ -30,8 +30,11 @@ pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Ve
         return held;
     }
     let mut needed = needed(view, wanted);
-    for (scope, actions) in to_put_back(view) {
-        needed.entry(scope).or_default().extend(actions);
+    // A lock that only comes back takes away what was let in again: each write of it is tried by itself.
+    if !view.last().relocks(false) {
+        for (scope, actions) in to_put_back(view) {
+            needed.entry(scope).or_default().extend(actions);
+        }
     }
     let missing = missing(view, needed, &mut held.said);
     if !missing.is_empty() {

@@ -239,3 +239,23 @@ fn a_right_that_is_lost_in_an_emergency_does_not_keep_the_lock_from_coming_back(
     super::emergencies::live(&mut world, 31, "");
     world.until("Locked", 60);
 }
+
+/// Nothing is closed: what an endpoint that is gone needs is tried, and the right to put rules back is none of it.
+#[test]
+fn an_endpoint_that_is_lost_in_an_emergency_waits_for_no_right_to_put_rules_back() {
+    let mut world = with_a_subnet_rule();
+    world.allowed_all_but(&[]);
+    world.until("Locked", 60);
+    super::emergencies::add(&mut world, "a", 30);
+    world.until("BreakGlass", 6);
+    world.allowed_all_but(&[rights::JOIN_VIA_SERVICE_ENDPOINT]);
+    let gone = world.seen.azure.endpoints.keys().next().unwrap().clone();
+    world.seen.azure.endpoints.insert(gone.clone(), Fact::Absent);
+    super::emergencies::live(&mut world, 31, "");
+    world.until("Locked", 60);
+    assert!(
+        world.seen.azure.endpoints[&gone].seen().is_some(),
+        "{:#?}",
+        world.journal
+    );
+}
