@@ -20,7 +20,7 @@ pub enum Place {
     Networks,
     /// The resource group of the private DNS zones.
     Zones,
-    /// The subscriptions of the registry, the zones and the networks: nothing but reading.
+    /// The subscriptions of the registry, the endpoints, the zones and the networks: nothing but reading.
     Subscription,
     /// Storage accounts of workspaces, under `spec.sharing`.
     SharedStorage,
@@ -53,7 +53,7 @@ impl Place {
                 "the virtual networks of endpoints and clients, and those that network rules of the storage accounts name"
             }
             Place::Zones => "the resource group of the zones",
-            Place::Subscription => "the subscriptions of the registry, the zones and the networks",
+            Place::Subscription => "the subscriptions of the registry, the endpoints, the zones and the networks",
             Place::SharedStorage => "the storage accounts under spec.sharing, if any",
             Place::Workspace => "the Log Analytics workspace of recentPublicClients, if any",
         }

@@ -23,6 +23,7 @@ impl World {
         scopes.extend(self.desired.zone_subscriptions());
         for place in self.desired.endpoints() {
             scopes.extend([place.resource_group.clone(), place.subnet.clone()]);
+            scopes.push(place.resource_group.subscription_id());
             scopes.extend(place.dns.links.iter().cloned());
             scopes.extend(place.dns.zones.values().cloned());
             scopes.extend(place.dns.zones.values().filter_map(ArmId::resource_group_id));

@@ -224,10 +224,13 @@ fn needed(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Needed {
             }
         }
     }
-    let above = view.desired.registry.subscription_id();
-    add(Some(above), Place::Subscription, &|action| {
-        action.starts_with("Microsoft.Authorization/policy")
-    });
+    // Where policies are looked for: those that would forbid opening again, or removing an endpoint.
+    let groups = view.spec.endpoints.iter().map(|place| &place.resource_group);
+    for scope in groups.chain([&view.desired.registry]) {
+        add(Some(scope.subscription_id()), Place::Subscription, &|action| {
+            action.starts_with("Microsoft.Authorization/policy")
+        });
+    }
     for subscription in view.desired.zone_subscriptions() {
         add(Some(subscription), Place::Subscription, &|action| {
             action.contains("/privateDnsZones/")

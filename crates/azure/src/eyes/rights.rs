@@ -192,6 +192,12 @@ fn scopes(desired: &Desired, registry: Option<&RegistryDetails>) -> BTreeMap<Arm
         desired
             .zone_subscriptions()
             .into_iter()
+            .chain(
+                desired
+                    .endpoints()
+                    .iter()
+                    .map(|place| place.resource_group.subscription_id()),
+            )
             .chain([desired.registry.subscription_id()])
             .map(|scope| (scope, Place::Subscription)),
     );

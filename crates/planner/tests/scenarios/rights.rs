@@ -83,6 +83,31 @@ fn a_right_without_which_a_list_may_be_short_is_told_before_anything_is_built() 
     }
 }
 
+/// Policies that would forbid removing an endpoint are assigned where it stands.
+#[test]
+fn the_right_to_read_policies_is_needed_where_endpoints_stand_too() {
+    const OTHER: &str = "/subscriptions/0a000000-0000-4000-8000-000000000002";
+    let mut world = World::everyday();
+    world.respec(|o| {
+        let place = &mut o.spec.endpoints[0];
+        place.subnet_resource_id = place.subnet_resource_id.replace(SUB, OTHER);
+        place.resource_group_resource_id = Some(format!("{OTHER}/resourceGroups/endpoints"));
+    });
+    world.allowed_all_but(&[rights::READ_POLICY_ASSIGNMENTS]);
+    world.visit();
+    let told = world
+        .plan()
+        .waits
+        .iter()
+        .map(|w| w.message.clone())
+        .collect::<Vec<_>>()
+        .join(" ");
+    for subscription in [SUB, OTHER] {
+        let scope = format!("--scope {subscription} (lacks Microsoft.Authorization/policyAssignments/read");
+        assert!(told.contains(&scope), "{told}");
+    }
+}
+
 #[test]
 fn approvals_by_somebody_else_need_no_right_to_approve() {
     let mut world = World::everyday();
