@@ -25,7 +25,7 @@ use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Gran
 use crate::contribution::azure_step;
 use crate::plan::{Step, Wait, WaitReason};
 use crate::view::{View, look_up, not_known};
-use crate::{attempts, preflight};
+use crate::{attempts, names, preflight};
 
 /// What to do next about an endpoint that is to go.
 pub(crate) enum Removal {
@@ -163,12 +163,11 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
             Fact::Seen(locks) => {
                 // What is locked below a target is something else there, and below a zone mostly: people lock its SOA so that nobody
                 // deletes the zone while records come and go.
-                let reaches = |lock: &&LockSeen| match &records {
+                let reaches = |lock: &&LockSeen| match zones.contains(scope) {
                     _ if lock.covers(scope) => true,
                     _ if target == Some(scope) => false,
-                    _ if !zones.contains(scope) => true,
-                    Some(names) => names.iter().any(|name| lock.covers(&scope.child("A", name))),
-                    None => lock.is_below(&format!("{scope}/A/")),
+                    true => names::lock_reaches(lock, scope, records.as_ref()),
+                    false => true,
                 };
                 if let Some(lock) = locks
                     .iter()
@@ -223,10 +222,17 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
     }
 }
 
-/// Names of the records that an endpoint has in its zones. `None`: not known.
+/// Names of the records that an endpoint has in its zones: as its members carry them, which its zone group tells too; else as its target
+/// tells them. `None`: not known. Discovery may list other hosts of a registry than its endpoint carries (azure.md §2, U31).
 fn records(view: &View<'_>, endpoint: &EndpointSeen) -> Option<Vec<String>> {
     let group = endpoint.group_id.as_deref().and_then(EndpointGroup::of_group_id)?;
-    let members = endpoint.members.seen().filter(|members| !members.is_empty())?;
+    let Some(members) = endpoint.members.seen().filter(|members| !members.is_empty()) else {
+        let target = endpoint
+            .target
+            .as_ref()
+            .filter(|_| group != EndpointGroup::AmlRegistry)?;
+        return names::records_of_target(view, group, target);
+    };
     let fqdns = members.iter().flat_map(|member| &member.fqdns);
     let names = fqdns.map(|fqdn| view.desired.cloud.record_name(group, fqdn));
     names.collect()

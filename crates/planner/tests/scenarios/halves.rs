@@ -112,10 +112,11 @@ fn a_lock_on_what_it_is_connected_to_keeps_an_endpoint_whole() {
 /// People lock a zone's SOA so that nobody deletes the zone while records come and go, and records of their own (azure.md §4.1).
 #[test]
 fn locks_on_a_zones_soa_on_other_peoples_records_and_on_links_keep_no_endpoint() {
-    let blob = |world: &World| {
+    let zone = |world: &World, name: &str| {
         let mut zones = world.seen.azure.zones.keys();
-        zones.find(|zone| zone.name().contains("blob")).unwrap().clone()
+        zones.find(|zone| zone.name().contains(name)).unwrap().clone()
     };
+    let blob = |world: &World| zone(world, "blob");
     for below in [
         "SOA/@",
         "A/otherteamsaccount",
@@ -130,11 +131,16 @@ fn locks_on_a_zones_soa_on_other_peoples_records_and_on_links_keep_no_endpoint()
             assert_eq!(whole_and_half(&world), (0, 0), "{below} {level}: {:#?}", world.journal);
         }
     }
-    // Its own record goes with it, whatever of it is known.
-    for known in [true, false] {
+    // Its own record goes with it, whatever of it is known. Which those of a registry's endpoint are, only its members tell.
+    for (known, name, record) in [
+        (true, "blob", "A/ContosoStore"),
+        (false, "blob", "A/ContosoStore"),
+        (false, "azurecr", "A/ContosoACR"),
+        (false, "azurecr", "A/ContosoACR.westeurope.data"),
+        (false, "azureml", "A/anything"),
+    ] {
         let mut world = open();
-        let record = if known { "A/ContosoStore" } else { "A/anything" };
-        world.locks = vec![lock_on(&format!("{}/{record}", blob(&world)), "CanNotDelete")];
+        world.locks = vec![lock_on(&format!("{}/{record}", zone(&world, name)), "CanNotDelete")];
         for fact in world.seen.azure.endpoints.values_mut() {
             if let (Fact::Seen(endpoint), false) = (fact, known) {
                 endpoint.members = unknown(IgnoranceKind::Unreachable);

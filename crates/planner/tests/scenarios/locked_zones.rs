@@ -1,7 +1,7 @@
 //! Zones that take no records from us, by a resource lock or a deny assignment: known before an endpoint moves its target's names there.
 
 use sreg_domain::Fact;
-use sreg_domain::seen::{DenyAssignment, IgnoranceKind, LockSeen};
+use sreg_domain::seen::{DenyAssignment, EndpointSeen, IgnoranceKind, LockSeen};
 use sreg_planner::plan::WaitReason;
 
 use super::*;
@@ -243,4 +243,35 @@ fn a_zone_that_is_locked_while_the_registry_is_makes_the_lock_no_worse() {
         "clients depend on it: {:#?}",
         world.journal
     );
+}
+
+/// One that never came to addresses has no members that name its records: its target's names and its zone group tell them.
+#[test]
+fn an_endpoint_that_failed_is_made_again_though_a_record_of_others_may_not_be_deleted() {
+    for (record, goes) in [("otherteamsaccount", true), ("ContosoStore", false)] {
+        let mut world = everyday();
+        world.until("Settling", 60);
+        let zone = blob_zone(&world);
+        let failed = |e: &EndpointSeen| e.group_id.as_deref() == Some("blob");
+        let mut endpoints = world.seen.azure.endpoints.values_mut();
+        let endpoint = endpoints.find_map(|fact| match fact {
+            Fact::Seen(endpoint) if failed(endpoint) => Some(endpoint),
+            _ => None,
+        });
+        let endpoint = endpoint.unwrap();
+        endpoint.provisioning_state = "Failed".into();
+        endpoint.connection_status = Some("Pending".into());
+        endpoint.members = unknown(IgnoranceKind::Unreachable);
+        if let Some(Fact::Seen(zone)) = world.seen.azure.zones.get_mut(&id(&zone)) {
+            zone.records = Fact::Seen(Default::default());
+        }
+        world.locks = vec![lock_on(&format!("{zone}/A/{record}"), "CanNotDelete")];
+        let before = world.journal.len();
+        world.settle_anyhow(60);
+        let deleted = world.journal[before..].iter().any(|s| s.starts_with("delete-endpoint"));
+        assert_eq!(deleted, goes, "{record}: {:#?}", &world.journal[before..]);
+        if goes {
+            assert_eq!(world.state(), "Locked", "{}", world.message());
+        }
+    }
 }
