@@ -251,8 +251,8 @@ pub struct AzureSeen {
     pub targets: Targets,
     /// Hosts that discovery returns.
     pub discovery: Fact<Vec<Fqdn>>,
-    /// Deny assignments at, above or below the registry, each of its accounts, and the resource groups in which endpoints are made or
-    /// may be about to be removed.
+    /// Deny assignments at, above or below the registry, each of its accounts, the resource groups in which endpoints are made or may be
+    /// about to be removed, and the zones that are about to be written to.
     pub deny_assignments: BTreeMap<ArmId, Fact<Vec<DenyAssignment>>>,
     /// Our endpoints by their deterministic id: every wanted one, and those of ours found besides (no longer wanted). Where a
     /// resource group could not be listed, an `Unknown` under the name `unlisted` says that others may stand there.
@@ -287,8 +287,9 @@ pub struct AzureSeen {
     /// Policies that forbid the form in which an account with resource rules is closed, by account: known where those against opening
     /// are.
     pub closing_obstacles: BTreeMap<ArmId, Vec<Obstacle>>,
-    /// Locks at, above or below the registry and each of its accounts, which have to be closed and opened, and what may be about to be
-    /// removed: endpoints of ours, and the zones that hold their records. What is not a key was not asked for.
+    /// Locks at, above or below the registry and each of its accounts, which have to be closed and opened, the zones that are about to be
+    /// written to, and what may be about to be removed: endpoints of ours, and the zones that hold their records. What is not a key was
+    /// not asked for.
     pub locks: BTreeMap<ArmId, Fact<Vec<LockSeen>>>,
     /// What roles allow us, by scope: where something is going to be written, and where policies are looked for.
     pub rights: BTreeMap<ArmId, Fact<Permissions>>,

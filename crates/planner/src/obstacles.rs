@@ -7,8 +7,8 @@
 //! | a lock of a level that nobody here knows | it may be |
 //! | a lock `CanNotDelete`, `NotSpecified` | neither |
 //! | a deny assignment on writes to it, for us or everybody, until it exempts us | every write to the target is refused |
-//! | one that names or excludes groups, or where nobody knows who we are | it may be |
-//! | could not be read | not known, as for policies |
+//! | one that names or excludes groups | it may be |
+//! | could not be read, or forbids somebody writes and nobody knows who we are | not known, as for policies |
 
 use sreg_domain::Fact;
 use sreg_domain::preimage::{DigestLine, Preimage};

@@ -1,8 +1,8 @@
 //! What would be refused anyway. Deny assignments are read before anything is attempted: those that Azure keeps on the managed resource
-//! group, from which listing the operator's principal in `assignedIdentities` exempts it (azure.md §1.6), and those that a deployment
-//! stack or somebody else has set on the registry, its accounts, or where the endpoints stand. Rights are looked at before the first write
-//! that changes names for anybody, and before the first that closes: all that are missing anywhere are told at once, and nothing is half
-//! built or closed without them.
+//! group, from which listing the operator's principal in `assignedIdentities` exempts it (azure.md §1.6), and those that a deployment stack
+//! or somebody else has set on the registry, its accounts, where the endpoints stand, or the zones. Rights are looked at before the first
+//! write that changes names for anybody, and before the first that closes: all that are missing anywhere are told at once, and nothing is
+//! half built or closed without them.
 
 use std::collections::BTreeMap;
 
