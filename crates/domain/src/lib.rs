@@ -21,6 +21,7 @@ pub mod known;
 pub mod last_report;
 pub mod naming;
 pub mod network_rules;
+pub mod objections;
 mod order;
 pub mod outside;
 pub mod preimage;
