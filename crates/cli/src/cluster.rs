@@ -20,6 +20,7 @@ use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 use sreg_api::{SecureRegistry, SecureRegistryStatus};
 use sreg_domain::ArmId;
+use sreg_domain::outside::harmless;
 
 use crate::kubeconfig::ClusterArgs;
 
@@ -68,13 +69,9 @@ impl Cluster {
     /// The same with all its fields.
     async fn raw(&self, asked: &str) -> Result<DynamicObject> {
         if let Ok(id) = asked.parse::<ArmId>() {
-            let all = self.all(None).await?;
-            let mut found = all
-                .into_iter()
-                .filter(|object| registry_of(object).map(str::parse) == Some(Ok(id.clone())));
-            return found
-                .next()
-                .ok_or_else(|| anyhow!("no SecureRegistry of this cluster is about {asked}"));
+            let mut found = self.all(None).await?;
+            found.retain(|object| registry_of(object).map(str::parse) == Some(Ok(id.clone())));
+            return the_only(found, asked);
         }
         let (namespace, name) = asked.split_once('/').unwrap_or((&self.namespace, asked));
         let what = format!("read SecureRegistry {namespace}/{name}");
@@ -145,6 +142,32 @@ impl Object {
                 self.namespace,
                 self.name
             ),
+        }
+    }
+}
+
+/// Anybody may create an object that names a registry: which of several is meant only whoever asks can say.
+fn the_only(mut found: Vec<DynamicObject>, id: &str) -> Result<DynamicObject> {
+    match found.len() {
+        0 => bail!("no SecureRegistry of this cluster is about {id}"),
+        1 => Ok(found.remove(0)),
+        _ => {
+            let told = found.iter().map(|object| {
+                let reason = object
+                    .data
+                    .pointer("/status/conditions/0/reason")
+                    .and_then(Value::as_str);
+                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+                format!(
+                    "{namespace}/{name} ({})",
+                    harmless(reason.unwrap_or("not looked at yet"))
+                )
+            });
+            let told: Vec<String> = told.collect();
+            bail!(
+                "several objects name {id}: {}; name the one that is meant",
+                told.join(", ")
+            )
         }
     }
 }

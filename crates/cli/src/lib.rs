@@ -23,6 +23,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use sreg_api::registry::ManagementPolicy;
+use sreg_domain::outside;
 use tokio::runtime::Runtime;
 
 use crate::arguments::{Arguments, Command};
@@ -71,7 +72,9 @@ pub fn main(name: &'static str) -> ExitCode {
     match run(arguments) {
         Ok(ended) => ended.into(),
         Err(error) => {
-            writeln!(anstream::stderr(), "error: {error:#}").ok();
+            // Servers and other people's objects speak here too.
+            let said = format!("{error:#}");
+            writeln!(anstream::stderr(), "error: {}", outside::harmless(&said)).ok();
             Ended::Failed.into()
         }
     }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use sreg_api::names::ANNOTATION_RECONCILE_REQUESTED_AT;
 use sreg_api::registry::ManagementPolicy;
 
+use sreg_domain::outside::{LONGEST_NAME, words};
+
 use super::{Cluster, said};
 use crate::arguments::ChangeFlags;
 use crate::progress::while_waiting;
@@ -118,7 +120,9 @@ fn declarer(object: &DynamicObject) -> Option<String> {
     let by = flux("Flux Kustomization", "kustomize")
         .or_else(|| flux("Flux HelmRelease", "helm"))
         .or(application);
-    Some(by.map_or_else(|| manager.clone(), |by| format!("{manager} ({by})")))
+    let said = by.map_or_else(|| manager.clone(), |by| format!("{manager} ({by})"));
+    // Whoever may edit the object chose these words.
+    Some(words(&said, LONGEST_NAME).into_owned())
 }
 
 /// Whoever creates or updates an object without server-side apply owns defaults too. The field is theirs where their last manifest has it,
@@ -166,6 +170,13 @@ mod tests {
             Some("argocd-controller (Argo CD application registries)")
         );
         assert_eq!(declared("pulumi", &none, &none).as_deref(), Some("pulumi"));
+    }
+
+    #[test]
+    fn what_an_editor_wrote_moves_no_terminal() {
+        let argo = json!({"argocd.argoproj.io/tracking-id": "\u{1b}]52;c;eA==\u{7}\n:x"});
+        let told = declarer(&object("argocd-controller", "managementPolicy", &json!({}), &argo)).unwrap();
+        assert!(!told.chars().any(char::is_control), "{told:?}");
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl FindingReason {
             RightsNotKnown => Explained {
                 actor: Actor::User,
                 meaning: "Rights could not be looked at beforehand.",
-                action: "None: what is lacking shows at the first write.",
+                action: "Give the operator `Microsoft.Authorization/permissions/read` there: without it what is lacking shows at the first write, and no list is believed.",
             },
             ZoneGroupPolicyNotSeen => Explained {
                 actor: Actor::DnsOwner,

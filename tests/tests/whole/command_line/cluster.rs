@@ -142,3 +142,36 @@ async fn an_object_is_observed_enforced_and_looked_at_anew_from_a_terminal() -> 
         .await?
         .refused(&["forbidden", "kubectl auth can-i"])
 }
+
+/// Anybody may name a registry in an object of their own: whose is meant is not guessed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_several_objects_name_is_no_name() -> Result<()> {
+    let setting = Setting::demo().await?;
+    setting.apply(|_| {}).await?;
+    setting.locked().await?;
+    let id = setting.registry()?;
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "aaa"}});
+    let theirs = json!({
+        "apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry",
+        "metadata": {"name": "first", "namespace": "aaa"},
+        "spec": {"registry": {"resourceId": id}, "managementPolicy": "Observe"},
+    });
+    setting
+        .stand
+        .plane
+        .apply_yaml(&format!("{namespace}\n---\n{theirs}\n"))
+        .await?;
+    let admin = Terminal::at(&setting.stand, setting.stand.plane.admin_kubeconfig())?;
+    let ours = format!("{NAMESPACE}/{NAME}");
+    for typed in [
+        &["break-glass", &id, "--for", "5m", "--reason", "incident 4711: builds"][..],
+        &["break-glass", &id, "--end"],
+        &["approve", &id, "--yes"],
+        &["observe", &id],
+        &["reconcile", &id],
+    ] {
+        let said = admin.run(&[&["sreg"], typed].concat()).await?;
+        said.refused(&["several objects name", "aaa/first", &ours])?;
+    }
+    setting.assert_locked_with_proof()
+}
