@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sreg_stand::{NAMESPACE, Stand};
 
 use super::Terminal;
-use crate::setting::{NAME, SETTLED, Setting};
+use crate::setting::{NAME, SETTLED, Setting, example};
 
 /// From the wait for an approval to the lock, and through an emergency.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,7 +97,8 @@ async fn who_cannot(stand: &Stand, admin: &Terminal, object: &str) -> Result<()>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_is_observed_enforced_and_looked_at_anew_from_a_terminal() -> Result<()> {
     let setting = Setting::demo().await?;
-    setting.apply(|_| {}).await?;
+    // Created, not applied: nobody declares what it has by default.
+    setting.create(&example(|_| ())?).await?;
     let admin = Terminal::at(&setting.stand, setting.stand.plane.admin_kubeconfig())?;
     let object = format!("{NAMESPACE}/{NAME}");
     admin.run(&["sreg", "observe", &object]).await?.ended(0)?;
