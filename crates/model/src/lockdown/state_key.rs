@@ -187,6 +187,7 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         locks_answer: _,
         denials: _,
         unread_denials: _,
+        unread_denials_at: _,
         dns_policies: _,
         undeletable: _,
         journal: _,
