@@ -256,7 +256,7 @@ fn an_endpoint_that_failed_is_made_again_though_a_record_of_others_may_not_be_de
         let mut endpoints = world.seen.azure.endpoints.values_mut();
         let endpoint = endpoints.find_map(|fact| match fact {
             Fact::Seen(endpoint) if failed(endpoint) => Some(endpoint),
-            _ => None,
+            Fact::Seen(_) | Fact::Absent | Fact::Unknown(_) => None,
         });
         let endpoint = endpoint.unwrap();
         endpoint.provisioning_state = "Failed".into();
