@@ -90,6 +90,11 @@ impl Look<'_> {
         }
     }
 }
+            // The list came: that its scope has no permissions says nothing of what is listed, least of all that it is not there.
+            Err(error) if error.cause == Cause::Missing => Some(CallFailure {
+                cause: Cause::Nonsense,
+                ..error
+            }),
 
 /// What is said where a list would not be believed.
 pub(super) fn blind(scope: &ArmId, action: &str) -> String {

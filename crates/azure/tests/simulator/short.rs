@@ -72,6 +72,40 @@ async fn a_list_that_may_be_short_tells_nothing_and_the_right_and_its_scope_are_
     }
 }
 
+/// The list came; only the question whether it is whole was answered with "not found".
+#[tokio::test]
+async fn rights_that_are_said_not_to_exist_make_nothing_that_is_listed_absent() {
+    for action in [ZONES, LINKS, RECORDS, LOCKS, DENIALS, PERIMETERS, REPLICAS, ENDPOINTS] {
+        let mut bench = Bench::new();
+        let create = create_endpoint(&id(REGISTRY), sreg_domain::EndpointGroup::AmlRegistry);
+        bench.complete(create).await;
+        if [LINKS, RECORDS].contains(&action) {
+            a_zone_of_ours(&mut bench).await;
+        }
+        bench.desired.leaving = action == LOCKS;
+        let desired = bench.desired.clone();
+        // Another process: this one knows what roles allow.
+        let mut bench = Bench::of(bench.simulator.clone(), settings());
+        bench.desired = desired;
+        bench.simulator.inject(azure_sim::FaultRule {
+            nth: None,
+            times: None,
+            ..fault(
+                "GET",
+                "Microsoft.Authorization/permissions",
+                status(404, "ResourceNotFound", None),
+            )
+        });
+        let azure = bench.observe().await;
+        assert!(left_unknown(&azure, action).is_some(), "{action}: believed, or absent");
+        assert!(
+            azure.locks.values().all(|locks| !locks.is_absent()),
+            "{:?}",
+            azure.locks
+        );
+    }
+}
+
 /// The worst of it: part of what is listed may be read, so that the list looks like one.
 #[tokio::test]
 async fn the_zones_of_one_group_are_not_taken_for_those_of_the_subscription() {
