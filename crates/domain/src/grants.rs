@@ -185,6 +185,11 @@ impl Grants {
         are_understood(self.covering(purpose, id))
     }
 
+    /// Whether this virtual network, or subnet, may be named for anything.
+    pub fn allow_network(&self, id: &ArmId) -> bool {
+        NetworkUse::iter().any(|used| self.allow(Purpose::Network(used), id))
+    }
+
     /// Those that let this VantagePoint be used.
     pub fn covering_vantage_point(&self, name: &str) -> impl Iterator<Item = &Grant> {
         self.all.iter().filter(move |grant| grant.vantage_points.contains(name))

@@ -4,7 +4,7 @@
 //! write that changes names for anybody, and before the first that closes: all that are missing anywhere are told at once, and nothing is
 //! half built or closed without them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
@@ -32,7 +32,7 @@ pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Ve
     let mut needed = needed(view, wanted);
     // A lock that only comes back takes away what was let in again: each write of it is tried by itself.
     if !view.last().relocks(false) {
-        for (scope, actions) in to_put_back(view) {
+        for (scope, actions) in to_put_back(view, &mut held.said) {
             needed.entry(scope).or_default().extend(actions);
         }
     }
@@ -58,7 +58,7 @@ pub(crate) fn may_not_close(view: &WholeView<'_>, so_far: &Contribution) -> Cont
     if is_told || view.any_closed() || view.last().relocks(false) {
         return said;
     }
-    let mut needed = to_put_back(view);
+    let mut needed = to_put_back(view, &mut said);
     let mut add = |scope: ArmId, place: Place| {
         let actions = rights::of(place).map(|r| r.action).filter(|action| !approves(action));
         needed.insert((scope, place), actions.collect());
@@ -81,15 +81,56 @@ fn approves(action: &str) -> bool {
     action.ends_with("privateEndpointConnectionsApproval/action")
 }
 
-/// Rights to put subnet rules back that the lock takes away: whoever made them may be somebody else, with rights of their own.
-fn to_put_back(view: &WholeView<'_>) -> Needed {
+/// Rights to put subnet rules back that the lock takes away: whoever made them may be somebody else, with rights of their own. Of hundreds
+/// one finding tells. Nobody is told to give a role on what no grant covers.
+fn to_put_back(view: &WholeView<'_>, said: &mut Contribution) -> Needed {
     let open = view.access.iter().filter(|access| access.closed == Some(false));
     let open = open.filter_map(|access| view.seen.azure.targets.get(&access.id).seen());
     let subnets = open.flat_map(|target| &target.virtual_network_rules);
-    let subnets = subnets.filter_map(|subnet| subnet.parse::<ArmId>().ok());
-    subnets
+    let subnets: BTreeSet<ArmId> = subnets.filter_map(|subnet| subnet.parse().ok()).collect();
+    let (subnets, foreign): (Vec<ArmId>, Vec<ArmId>) = subnets
+        .into_iter()
+        .partition(|subnet| view.desired.grants.allow_network(subnet));
+    let ignorance = |subnet: &ArmId| view.seen.azure.rights.get(subnet)?.ignorance();
+    let (unknown, known): (Vec<ArmId>, Vec<ArmId>) =
+        subnets.into_iter().partition(|subnet| ignorance(subnet).is_some());
+    let why = unknown.first().and_then(ignorance).map(|why| why.message.as_str());
+    for (subnets, why, help) in [
+        (
+            &foreign,
+            "not looked at: no grant covers them",
+            "an administrator can add their virtual networks to a RegistryGrant: kubectl edit registrygrant NAME",
+        ),
+        (
+            &unknown,
+            why.unwrap_or_default(),
+            "one that cannot be put back then is named by the step that opens",
+        ),
+    ] {
+        if !subnets.is_empty() {
+            said.find(FindingReason::RightsNotKnown, not_told(subnets, why, help));
+        }
+    }
+    known
+        .into_iter()
         .map(|subnet| ((subnet, Place::Networks), vec![rights::JOIN_VIA_SERVICE_ENDPOINT]))
         .collect()
+}
+
+/// How many subnets a finding names.
+const NAMED: usize = 3;
+
+fn not_told(subnets: &[ArmId], why: &str, help: &str) -> String {
+    let named: Vec<&str> = subnets.iter().take(NAMED).map(ArmId::as_str).collect();
+    let more = match subnets.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "whether the operator's identity may put back rules of firewalls that name subnets ({}) could not be told for {}{more} ({why}): going on without; {help}",
+        rights::JOIN_VIA_SERVICE_ENDPOINT,
+        named.join(", ")
+    )
 }
 
 /// Which of the rights are known to be missing. What could not be looked at is said, and tried.

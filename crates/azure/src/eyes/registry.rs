@@ -146,13 +146,17 @@ pub(super) async fn with_everything_behind(
     let of_registry = body.as_ref().ok().map(|body| body["properties"].clone());
     properties.extend(of_registry.map(|properties| (desired.registry.clone(), properties)));
     let groups = endpoint_groups(desired, &locks);
-    let (to_remove, over_endpoints, removal_obstacles) = futures::join!(
+    let (to_remove, to_put_back, over_endpoints, removal_obstacles) = futures::join!(
         rights::to_remove(look, removable(&locks), &rights),
+        rights::to_put_back(look, desired, &targets),
         obstacles::deny_assignments(look, groups.into_iter().chain(zones)),
         policies::against_removal(look, leaving(&endpoints, &locks)),
     );
     rights.extend(to_remove);
-    rights.extend(rights::to_put_back(look, desired, &targets, &rights).await);
+    for (subnet, fact) in to_put_back {
+        // What a network allows is not all that its subnet does: where the subnet itself was asked, that counts.
+        rights.entry(subnet).or_insert(fact);
+    }
     deny.extend(over_endpoints);
     locks.extend(over_targets);
     let opened = policies::targets(&targets);

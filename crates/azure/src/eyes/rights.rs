@@ -1,7 +1,7 @@
 //! What roles allow us (`…/providers/Microsoft.Authorization/permissions`), where the plan is going to write. Complete answers are
 //! believed for some minutes; where a right is missing it is asked again with every visit, because somebody may grant it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +66,13 @@ impl Look<'_> {
         answer
     }
 
+    /// Rights that suffice and are known already, at a scope or above it: what is granted above holds below.
+    fn known_above(&self, scope: &ArmId, suffices: impl Fn(&Permissions) -> bool) -> Option<Permissions> {
+        let above = std::iter::successors(Some(scope.clone()), above);
+        let mut known = above.filter_map(|scope| self.inner.rights.get(&scope));
+        known.find(suffices)
+    }
+
     async fn ask(&self, scope: &ArmId) -> Result<Permissions, CallFailure> {
         let call = Call::list(self.arm(), scope, "providers/Microsoft.Authorization/permissions");
         let items = self.list_as_it_comes(call, Some).await?;
@@ -77,24 +84,21 @@ impl Look<'_> {
     /// left of it, and no refusal (azure.md §11, U35).
     pub(super) async fn may_be_short(&self, attempt: &str, scope: &ArmId, action: &str) -> Option<CallFailure> {
         let may_read = |permissions: &Permissions| permissions.allow(action);
-        // What is granted above holds below, and is mostly known already.
-        let above = std::iter::successors(Some(scope.clone()), above);
-        let mut known = above.filter_map(|scope| self.inner.rights.get(&scope));
-        if known.any(|permissions| may_read(&permissions)) {
+        if self.known_above(scope, may_read).is_some() {
             return None;
         }
         match self.allowed(scope, may_read).await {
             Ok(permissions) if may_read(&permissions) => None,
             Ok(_) => Some(CallFailure::local(attempt, Cause::Forbidden, blind(scope, action))),
-            Err(error) => Some(error),
-        }
-    }
-}
             // The list came: that its scope has no permissions says nothing of what is listed, least of all that it is not there.
             Err(error) if error.cause == Cause::Missing => Some(CallFailure {
                 cause: Cause::Nonsense,
                 ..error
             }),
+            Err(error) => Some(error),
+        }
+    }
+}
 
 /// What is said where a list would not be believed.
 pub(super) fn blind(scope: &ArmId, action: &str) -> String {
@@ -104,11 +108,11 @@ pub(super) fn blind(scope: &ArmId, action: &str) -> String {
     )
 }
 
-/// The scope above one: a resource's group, and the subscription.
+/// The scope above one: what a resource is a child of, its group, and the subscription.
 fn above(scope: &ArmId) -> Option<ArmId> {
     let subscription = Some(scope.subscription_id()).filter(|above| above != scope);
     let group = scope.resource_group_id().filter(|group| group != scope);
-    group.or(subscription)
+    scope.parent().or(group).or(subscription)
 }
 
 fn permission(item: &Value) -> Result<Permission, &'static str> {
@@ -155,25 +159,64 @@ pub(super) async fn to_remove<'a>(
     super::each(groups, |group| async move { look.permissions(&group, suffices).await }).await
 }
 
-/// The same where rules of firewalls name subnets: the lock takes them away, and opening puts them back.
+/// How many networks, and how many subnets, one visit asks for the right to put rules back.
+const MOST_NETWORKS: usize = 32;
+
+/// The right to put back rules of firewalls that name subnets, by subnet: the lock takes them away. A firewall may name hundreds, and
+/// roles are mostly given on networks: each network is asked once, and a subnet only where its network does not allow it. Rules name
+/// networks of anybody: what no grant covers is not looked at, and the plan says so.
 pub(super) async fn to_put_back(
     look: &Look<'_>,
     desired: &Desired,
     targets: &Targets,
-    asked: &BTreeMap<ArmId, Fact<Permissions>>,
 ) -> BTreeMap<ArmId, Fact<Permissions>> {
     if desired.observe_only {
         return BTreeMap::new();
     }
     let rules = targets.seen().flat_map(|target| &target.virtual_network_rules);
-    let subnets = rules.filter_map(|subnet| subnet.parse().ok());
-    let subnets = subnets.filter(|subnet| !asked.contains_key(subnet));
-    let suffices = |permissions: &Permissions| permissions.allow(rights::JOIN_VIA_SERVICE_ENDPOINT);
-    super::each(
-        subnets,
-        |subnet| async move { look.permissions(&subnet, suffices).await },
+    let subnets = rules.filter_map(|subnet| subnet.parse::<ArmId>().ok());
+    let subnets: BTreeSet<ArmId> = subnets.filter(|subnet| desired.grants.allow_network(subnet)).collect();
+    let may_join = |permissions: &Permissions| permissions.allow(rights::JOIN_VIA_SERVICE_ENDPOINT);
+    let mut facts = BTreeMap::new();
+    let mut networks: BTreeMap<ArmId, Vec<ArmId>> = BTreeMap::new();
+    for subnet in subnets {
+        match look.known_above(&subnet, may_join) {
+            Some(permissions) => {
+                facts.insert(subnet, Fact::Seen(permissions));
+            }
+            None => networks.entry(network_of(&subnet)).or_default().push(subnet),
+        }
+    }
+    let asked = networks.keys().take(MOST_NETWORKS).cloned();
+    let asked = super::each(
+        asked,
+        |network| async move { look.permissions(&network, may_join).await },
     )
-    .await
+    .await;
+    let mut left = Vec::new();
+    for (network, subnets) in networks {
+        match asked.get(&network).and_then(Fact::seen).filter(|p| may_join(p)) {
+            Some(enough) => facts.extend(subnets.into_iter().map(|subnet| (subnet, Fact::Seen(enough.clone())))),
+            None if asked.contains_key(&network) => left.extend(subnets),
+            None => facts.extend(subnets.into_iter().map(not_asked)),
+        }
+    }
+    let not_now = left.split_off(left.len().min(MOST_NETWORKS));
+    facts.extend(not_now.into_iter().map(not_asked));
+    let subnets = super::each(left.into_iter(), |subnet| async move {
+        look.permissions(&subnet, may_join).await
+    });
+    facts.extend(subnets.await);
+    facts
+}
+
+fn network_of(subnet: &ArmId) -> ArmId {
+    subnet.parent().unwrap_or_else(|| subnet.clone())
+}
+
+fn not_asked(subnet: ArmId) -> (ArmId, Fact<Permissions>) {
+    let why = format!("one visit asks for rights on {MOST_NETWORKS} networks and {MOST_NETWORKS} subnets at most");
+    (subnet, Fact::not_read(&why))
 }
 
 /// Where the plan looks for rights. A zone that we may have to make does not exist yet: its group is asked.

@@ -16,5 +16,6 @@ mod seeing;
 mod short;
 mod simulated;
 mod steps;
+mod subnet_rights;
 mod writing;
 mod zone_groups;

@@ -284,3 +284,55 @@ fn an_endpoint_that_is_lost_in_an_emergency_waits_for_no_right_to_put_rules_back
         world.journal
     );
 }
+
+/// Rules name networks of anybody: nobody is told to give a role there, and many of them are one finding.
+#[test]
+fn subnet_rules_in_networks_that_no_grant_covers_are_one_finding_and_no_advice() {
+    let theirs = |at: usize| {
+        format!(
+            "/subscriptions/99999999-0000-0000-0000-000000000000/resourceGroups/theirs/providers/Microsoft.Network/virtualNetworks/n{}/subnets/s{}",
+            at / 10,
+            at % 10
+        )
+    };
+    let mut world = with_a_subnet_rule();
+    change_storage(&mut world, |storage| {
+        storage.virtual_network_rules.extend((0..40).map(theirs));
+    });
+    world.allowed_all_but(&[rights::JOIN_VIA_SERVICE_ENDPOINT]);
+    for _ in 0..20 {
+        let (plan, report) = world.visit();
+        let told: Vec<&String> = plan.findings.iter().map(|f| &f.message).collect();
+        let of_rights = plan
+            .findings
+            .iter()
+            .filter(|f| f.reason == FindingReason::RightsNotKnown);
+        let about: Vec<&String> = of_rights.map(|f| &f.message).collect();
+        assert!(about.len() <= 1, "{about:#?}");
+        assert!(
+            about
+                .iter()
+                .all(|message| message.contains("37 more") && message.len() < 2000),
+            "{about:#?}"
+        );
+        let waits = plan.waits.iter().map(|wait| &wait.message);
+        for message in waits.chain(told) {
+            let scopes = message.split("--scope ").skip(1);
+            assert!(
+                scopes
+                    .clone()
+                    .all(|scope| !scope.starts_with("/subscriptions/99999999")),
+                "{message}"
+            );
+        }
+        world.pass(report.requeue);
+    }
+    // What a grant covers still holds the lock.
+    assert_eq!(world.state(), "Stalled");
+    let plan = world.plan();
+    assert!(
+        plan.findings.iter().any(|f| f.message.contains("no grant covers them")),
+        "{:?}",
+        plan.findings
+    );
+}
