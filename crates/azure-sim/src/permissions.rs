@@ -225,12 +225,14 @@ fn denial(world: &World, principal: &Principal, action: &str, scope: &str) -> Op
     })
 }
 
-/// Deny assignments that hold at this scope: seeded ones at or above it, and the managed group's own.
+/// Deny assignments that a list without a filter holds: seeded ones at this scope, above and below it (azure.md §1.6), and the managed
+/// group's own.
 pub(crate) fn deny_assignments_at(world: &World, scope: &str) -> Vec<Value> {
+    let listed = |stands: &str| within(scope, stands) || within(stands, scope);
     let seeded = world
         .of_kind("microsoft.authorization/denyassignments")
         .map(|r| r.body.clone())
-        .filter(|d| within(scope, text(d, "/properties/scope")));
+        .filter(|d| listed(text(d, "/properties/scope")));
     seeded
         .chain(registry_of_managed_group(world, scope).map(|r| managed_denial(world, r)))
         .collect()

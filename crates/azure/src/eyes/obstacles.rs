@@ -33,16 +33,37 @@ pub(super) async fn deny_assignments(
     each(scopes, |scope| at(look, scope)).await
 }
 
+/// The same for the registry's accounts. A list holds what is at, above and below its scope, and what of it concerns which account its
+/// scope tells. So those of the managed group are listed once: Azure always keeps one there, so that list is never remembered as empty.
+/// An account elsewhere is asked by itself, because our rights may reach no farther.
+pub(super) async fn over_accounts(
+    look: &Look<'_>,
+    accounts: &[ArmId],
+    managed: Option<&ArmId>,
+) -> BTreeMap<ArmId, Fact<Vec<DenyAssignment>>> {
+    let is_inside = |id: &ArmId| managed.is_some() && id.resource_group_id().as_ref() == managed;
+    let (inside, elsewhere): (Vec<ArmId>, Vec<ArmId>) = accounts.iter().cloned().partition(is_inside);
+    let group = managed.filter(|_| !inside.is_empty()).cloned();
+    let (mut listed, of_group) = futures::join!(
+        deny_assignments(look, elsewhere.into_iter()),
+        deny_assignments(look, group.into_iter()),
+    );
+    for fact in of_group.values() {
+        listed.extend(inside.iter().map(|id| (id.clone(), fact.clone())));
+    }
+    listed
+}
+
 async fn at(look: &Look<'_>, scope: ArmId) -> Fact<Vec<DenyAssignment>> {
     let known = &look.inner.deny_assignments;
     if let Some(known) = known.get(&scope) {
         return Fact::Seen(known);
     }
     let call = Call::list(look.arm(), &scope, "providers/Microsoft.Authorization/denyAssignments");
-    match look.list(call).await {
+    match look.list_of(call, |item| Some(deny_assignment(&item))).await {
         Ok(items) => {
             // One that is not understood may forbid anything.
-            let fact: Fact<Vec<DenyAssignment>> = understood(&scope, items.iter().map(deny_assignment).collect());
+            let fact: Fact<Vec<DenyAssignment>> = understood(&scope, items.into_iter().collect());
             // One that somebody has to change is looked at again with each visit.
             if let Some(none) = fact.seen().filter(|all| all.is_empty()) {
                 known.put(scope, none.clone());

@@ -132,12 +132,13 @@ pub(super) async fn with_everything_behind(
     // Shared accounts may stand in other groups, of other subscriptions: each has policies of its own.
     let groups: BTreeSet<ArmId> = all_ids.iter().filter_map(ArmId::resource_group_id).collect();
     let groups = groups.into_iter().chain(seen.managed_resource_group.clone()).collect();
-    let (read, perimeters, over_targets, discovery, mut deny, assigned, clients, mut rights) = futures::join!(
+    let (read, perimeters, over_targets, discovery, mut deny, over_accounts, assigned, clients, mut rights) = futures::join!(
         targets,
         perimeters::around(look, ids(TargetKind::Storage)),
         locks::over(look, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
         discovery::hosts(look, desired, discovery_url.as_deref()),
-        obstacles::deny_assignments(look, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
+        obstacles::deny_assignments(look, std::iter::once(desired.registry.clone())),
+        obstacles::over_accounts(look, &all_ids, seen.managed_resource_group.as_ref()),
         policies::assigned(look, &desired.registry, &groups),
         public_clients::recent(look, desired, &all_ids),
         rights::where_we_write(look, desired, Some(seen)),
@@ -157,7 +158,7 @@ pub(super) async fn with_everything_behind(
         // What a network allows is not all that its subnet does: where the subnet itself was asked, that counts.
         rights.entry(subnet).or_insert(fact);
     }
-    deny.extend(over_endpoints);
+    deny.extend(over_accounts.into_iter().chain(over_endpoints));
     locks.extend(over_targets);
     let opened = policies::targets(&targets);
     let against_closing = assigned

@@ -201,6 +201,42 @@ async fn deny_assignments_are_seen_on_the_registry_its_accounts_and_where_the_en
     }
 }
 
+/// Azure always keeps one on the managed group, so that its list is never one that is remembered as empty.
+#[tokio::test]
+async fn deny_assignments_of_the_managed_group_are_listed_once_and_hold_for_its_accounts() {
+    use azure_sim::journal::Entry;
+    let bench = Bench::new();
+    let azure = bench.observe().await;
+    let managed = azure
+        .registry_details()
+        .unwrap()
+        .managed_resource_group
+        .clone()
+        .unwrap();
+    let records = bench.simulator.records_since(0);
+    let asked = records.iter().filter_map(|r| match &r.entry {
+        Entry::Request(request) => Some(request.path.to_ascii_lowercase()),
+        Entry::Change(_) | Entry::Dns(_) | Entry::Stream(_) => None,
+    });
+    let asked: Vec<String> = asked
+        .filter(|path| path.contains("/denyassignments") && path.starts_with(managed.key()))
+        .collect();
+    let [only] = &asked[..] else { panic!("{asked:#?}") };
+    assert!(
+        only.starts_with(&format!("{}/providers/microsoft.authorization/", managed.key())),
+        "{only}"
+    );
+    let accounts: Vec<ArmId> = targets(&azure)
+        .into_iter()
+        .map(|(id, _)| id)
+        .filter(|id| *id != bench.desired.registry)
+        .collect();
+    assert!(accounts.len() > 1);
+    for account in accounts {
+        assert!(!seen(&azure.deny_assignments[&account]).is_empty(), "{account}");
+    }
+}
+
 /// Azure deletes an endpoint's network interface with it: a lock there keeps the endpoint.
 #[tokio::test]
 async fn locks_on_the_network_interface_of_what_may_be_removed_are_looked_for() {
