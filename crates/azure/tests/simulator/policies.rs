@@ -201,7 +201,13 @@ async fn a_definition_that_cannot_be_found_is_not_taken_for_harmless() {
 async fn a_policy_that_forbids_deletions_is_seen_for_what_may_be_removed() {
     let definition = format!("{PLATFORM}/providers/Microsoft.Authorization/policyDefinitions/keep");
     let assignment = format!("{PLATFORM}/providers/Microsoft.Authorization/policyAssignments/keep");
+    let of_type = |kind: &str| json!({"field": "type", "equals": kind});
+    // The usual form: whoever sets a tag keeps what has it.
+    let tagged = json!({"allOf": [of_type("Microsoft.Network/privateEndpoints"),
+        {"field": "[concat('tags[', parameters('tag'), ']')]", "exists": true}]});
     for (kind, effect, keeps) in [
+        ("a tag", "denyAction", true),
+        ("a tag", "[parameters('effect')]", true),
         ("Microsoft.Network/privateEndpoints", "denyAction", true),
         (
             "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
@@ -218,8 +224,8 @@ async fn a_policy_that_forbids_deletions_is_seen_for_what_may_be_removed() {
         bench.simulator.put_by_hand(
             &definition,
             json!({"id": definition, "name": "keep", "properties": {"displayName": "keep",
-                "parameters": {"effect": {"defaultValue": "DenyAction"}}, "policyRule": {
-                "if": {"field": "type", "equals": kind},
+                "parameters": {"effect": {"defaultValue": "DenyAction"}, "tag": {"defaultValue": "keep"}}, "policyRule": {
+                "if": if kind == "a tag" { tagged.clone() } else { of_type(kind) },
                 "then": {"effect": effect, "details": {"actionNames": ["delete"]}}}}}),
         );
         bench.simulator.put_by_hand(
@@ -236,8 +242,12 @@ async fn a_policy_that_forbids_deletions_is_seen_for_what_may_be_removed() {
         let told = seen(fact);
         assert_eq!(!told.is_empty(), keeps, "{kind} {effect}: {told:?}");
         assert!(
-            told.iter()
-                .all(|o| o.message.contains("denies deleting") && o.message.contains("az policy exemption create"))
+            told.iter().all(|o| o.message.contains(if kind == "a tag" {
+                "may deny deleting"
+            } else {
+                "denies deleting"
+            }) && o.message.contains("az policy exemption create")),
+            "{told:?}"
         );
         assert_eq!(seen(&azure.reopening_obstacles), &[]);
     }

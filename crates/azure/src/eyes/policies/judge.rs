@@ -54,6 +54,14 @@ pub(crate) enum Meaning {
     Set(Vec<Member>, Value),
 }
 
+impl Definition {
+    /// Whether it names the effect that forbids deletions, be it by a parameter.
+    pub(super) fn may_forbid_deletion(&self) -> bool {
+        let named = |part: &Value| part.to_string().to_ascii_lowercase().contains("denyaction");
+        named(&self.rule) || named(&self.parameters)
+    }
+}
+
 /// Words of the settings that opening changes. A rule that reads none of them answers for opening as it does for closing. It may be
 /// assigned, or changed by Microsoft, after the lock (Azure/azure-policy#793), and refuse the way back then; see [`Meaning::Guards`].
 const SETTINGS: [&str; 4] = ["publicnetworkaccess", "networkacls", "networkruleset", "\"field\":\"["];

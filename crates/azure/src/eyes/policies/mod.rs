@@ -346,6 +346,9 @@ pub(super) async fn against_removal(
     judged.collect()
 }
 
+/// What is told of that removal.
+const DELETING: &str = "deleting";
+
 /// The policies that keep an endpoint or its zone group.
 fn keeping(assignments: &Assignments, endpoint: &ArmId, location: &Location, now: Timestamp) -> Vec<Obstacle> {
     let zone_group = endpoint.child("privateDnsZoneGroups", ZONE_GROUP);
@@ -363,17 +366,15 @@ fn keeping(assignments: &Assignments, endpoint: &ArmId, location: &Location, now
     for assignment in assignments.assigned.values() {
         for policy in policies(assignment, &assignments.meanings, |meaning| match meaning {
             Meaning::ForbidsDeletion(definition) => Some(definition),
-            Meaning::Irrelevant
-            | Meaning::Speaks(_)
-            | Meaning::Guards(_)
-            | Meaning::MakesZoneGroups(_)
-            | Meaning::Set(..) => None,
+            // It does both where it names a field by an expression, such as a tag that a parameter names.
+            Meaning::Speaks(definition) => Some(definition).filter(|definition| definition.may_forbid_deletion()),
+            Meaning::Irrelevant | Meaning::Guards(_) | Meaning::MakesZoneGroups(_) | Meaning::Set(..) => None,
         }) {
             let verdicts = parts
                 .iter()
                 .filter_map(|part| Some((policy.forbids_deletion(part, &assignments.exemptions, now)?, &part.id)));
             if let Some((verdict, id)) = verdicts.min() {
-                obstacles.push(obstacle(&policy, verdict, &[id], "deleting"));
+                obstacles.push(obstacle(&policy, verdict, &[id], DELETING));
             }
         }
     }
@@ -469,6 +470,8 @@ fn obstacle(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId], write: &str
     let (verdict, does) = match verdict {
         Verdict::Refuses => ("refuses", format!("denies {write}")),
         Verdict::Undoes => ("undoes", format!("undoes the {write} of")),
+        // Nothing undoes a deletion.
+        Verdict::Perhaps if write == DELETING => ("perhaps", format!("may deny {write}")),
         Verdict::Perhaps => ("perhaps", format!("may deny or undo the {write} of")),
     };
     // Azure may spell ids in another case next time, and list them in another order.
