@@ -30,17 +30,22 @@ const REFUSED: Duration = Duration::from_secs(40);
 const REFUSED_WHILE_BUSY: Duration = Duration::from_secs(8);
 /// What came of operations is kept for longer than the planner's longest pause before it opens: until a step has told of it.
 const KEPT: Duration = Duration::from_secs(1800);
-/// How many rules, and how many targets, are remembered.
-const MOST: usize = 4096;
+/// How many targets are remembered. When there are more, the oldest goes.
+const MOST_TARGETS: usize = 4096;
+/// How many rules of one target. When there are more, the one goes that would be forgotten first.
+const MOST_RULES: usize = 1024;
 
 /// What is remembered of rules, by target.
 #[derive(Debug, Default)]
 pub(crate) struct RefusedRules(Mutex<Remembered>);
 
+/// Until when a rule counts as refused, and why, by its key.
+type Refused = HashMap<String, (Instant, CallFailure)>;
+
 #[derive(Debug, Default)]
 struct Remembered {
-    /// Rules that Azure refused a moment ago, by target and rule, until when, and why.
-    refused: HashMap<(ArmId, String), (Instant, CallFailure)>,
+    /// Rules that Azure refused a moment ago, by target (and when the last one was) and rule, until when, and why.
+    refused: HashMap<ArmId, (Instant, Refused)>,
     /// Rules that a write carried whose operation has not ended.
     sent: HashMap<ArmId, (Instant, Vec<NetworkRule>)>,
     /// Rules that are not sent together any more: groups of keys, the one that is sent first at the end.
@@ -56,13 +61,15 @@ impl RefusedRules {
     /// Why Azure refused a rule, if it did and that still counts.
     pub(crate) fn why(&self, target: &ArmId, rule: &NetworkRule) -> Option<CallFailure> {
         let remembered = self.remembered();
-        let (until, failure) = remembered.refused.get(&(target.clone(), rule.key()))?;
+        let (until, failure) = remembered.refused.get(target)?.1.get(&rule.key())?;
         (Instant::now() < *until).then(|| failure.clone())
     }
 
     /// A step has told that it left a rule out: from now on it waits no longer than one that was refused at once.
     pub(crate) fn told(&self, target: &ArmId, rule: &NetworkRule) {
-        if let Some((until, failure)) = self.remembered().refused.get_mut(&(target.clone(), rule.key())) {
+        let mut remembered = self.remembered();
+        let refused = remembered.refused.get_mut(target);
+        if let Some((until, failure)) = refused.and_then(|(_, rules)| rules.get_mut(&rule.key())) {
             *until = (*until).min(Instant::now() + shortly(failure));
         }
     }
@@ -71,9 +78,13 @@ impl RefusedRules {
     pub(crate) fn sent(&self, target: &ArmId, rules: &[NetworkRule]) {
         let mut remembered = self.remembered();
         remembered.sent.retain(|_, (at, _)| at.elapsed() < KEPT);
-        if remembered.sent.len() < MOST {
-            remembered.sent.insert(target.clone(), (Instant::now(), rules.to_vec()));
-        }
+        make_room(&mut remembered.sent, target);
+        remembered.sent.insert(target.clone(), (Instant::now(), rules.to_vec()));
+    }
+
+    /// A write to a target has started another operation: how that one ends tells nothing of the rules that were sent before.
+    pub(crate) fn superseded(&self, target: &ArmId) {
+        self.remembered().sent.remove(target);
     }
 
     /// How an operation on a target stands.
@@ -123,12 +134,20 @@ fn shortly(failure: &CallFailure) -> Duration {
 
 impl Remembered {
     fn refuse(&mut self, target: &ArmId, rule: &NetworkRule, failure: &CallFailure, how_long: Duration) {
-        self.refused.retain(|_, (until, _)| Instant::now() < *until);
-        if self.refused.len() < MOST {
-            let until = Instant::now() + how_long;
-            self.refused
-                .insert((target.clone(), rule.key()), (until, failure.clone()));
+        let now = Instant::now();
+        for (_, rules) in self.refused.values_mut() {
+            rules.retain(|_, (until, _)| now < *until);
         }
+        self.refused.retain(|_, (_, rules)| !rules.is_empty());
+        make_room(&mut self.refused, target);
+        let (last, rules) = self.refused.entry(target.clone()).or_insert((now, HashMap::new()));
+        *last = now;
+        if rules.len() >= MOST_RULES && !rules.contains_key(&rule.key()) {
+            let first = rules.iter().min_by_key(|(_, (until, _))| *until);
+            let first = first.map(|(key, _)| key.clone()).unwrap_or_default();
+            rules.remove(&first);
+        }
+        rules.insert(rule.key(), (now + how_long, failure.clone()));
     }
 
     /// These rules were refused together.
@@ -168,8 +187,76 @@ impl Remembered {
             .collect();
         all.extend(groups);
         all.retain(|group| !group.is_empty());
-        if !all.is_empty() && self.apart.len() < MOST {
+        if !all.is_empty() {
+            make_room(&mut self.apart, target);
             self.apart.insert(target.clone(), (Instant::now(), all));
+        }
+    }
+}
+
+/// Lets the oldest go where a target is one too many.
+fn make_room<V>(by_target: &mut HashMap<ArmId, (Instant, V)>, target: &ArmId) {
+    if by_target.len() < MOST_TARGETS || by_target.contains_key(target) {
+        return;
+    }
+    let oldest = by_target.iter().min_by_key(|(_, (at, _))| *at);
+    if let Some(oldest) = oldest.map(|(target, _)| target.clone()) {
+        by_target.remove(&oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(name: &str) -> ArmId {
+        format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/{name}")
+            .parse()
+            .unwrap()
+    }
+
+    fn rule(address: String) -> NetworkRule {
+        NetworkRule {
+            kind: sreg_domain::RuleKind::Address,
+            value: address,
+            tenant: None,
+        }
+    }
+
+    fn refusal() -> CallFailure {
+        CallFailure::local("write", Cause::Refused, "The request is not acceptable.")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rules_of_one_account_leave_room_for_those_of_others_and_for_newer_ones_of_its_own() {
+        let refused = RefusedRules::default();
+        let (theirs, ours) = (account("theirs"), account("ours"));
+        let all: Vec<NetworkRule> = (0..5000_u32)
+            .map(|at| rule(std::net::Ipv4Addr::from(0x0a00_0000 + at).to_string()))
+            .collect();
+        for rule in &all {
+            refused.refuse(&theirs, rule, &refusal());
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let [first, .., last] = &all[..] else { panic!() };
+        assert!(refused.why(&theirs, last).is_some(), "the newest is remembered");
+        assert!(refused.why(&theirs, first).is_none(), "the oldest is not");
+        refused.refuse(&ours, first, &refusal());
+        assert!(refused.why(&ours, first).is_some());
+    }
+
+    #[test]
+    fn an_operation_that_carried_no_rule_refuses_none_that_another_one_carried() {
+        let refused = RefusedRules::default();
+        let (target, sent) = (account("ours"), rule("203.0.113.4".to_owned()));
+        for superseded in [false, true] {
+            refused.sent(&target, std::slice::from_ref(&sent));
+            if superseded {
+                refused.superseded(&target);
+            }
+            refused.stands(&target, &OperationState::Failed(refusal()));
+            assert_eq!(refused.why(&target, &sent).is_some(), !superseded);
+            *refused.remembered() = Remembered::default();
         }
     }
 }

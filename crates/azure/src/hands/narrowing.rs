@@ -262,6 +262,8 @@ impl Firewall<'_> {
             started @ Effect::Started(_) => {
                 let changes = &self.work.inner.also_changed;
                 changes.started(self.id, self.work.step, &self.current, &self.whole.named);
+                // How it ends tells nothing of rules that another one carried.
+                self.work.inner.refused_rules.superseded(self.id);
                 return Ok(Written::Ends(started));
             }
             stale @ Effect::Stale(_) => return Ok(Written::Ends(stale)),
