@@ -4,6 +4,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::ArmId;
 
+/// Where a scope stands, seen from a resource.
+enum Stands {
+    /// It is the resource.
+    On,
+    /// Above it, inside of its subscription.
+    Above,
+    /// It is `/` or a management group, or nobody knows what: it is above everything that is asked about.
+    AboveAll,
+    Elsewhere,
+}
+
+/// A scope below a subscription whose names are ones that we make no sense of is compared as text: it stands where it says.
+fn where_stands(scope: &str, id: &ArmId) -> Stands {
+    let scope = scope.trim_end_matches('/');
+    let key = match scope.parse::<ArmId>() {
+        Ok(scope) => scope.key().to_owned(),
+        Err(_) => scope.to_lowercase(),
+    };
+    if !key.starts_with("/subscriptions/") {
+        return Stands::AboveAll;
+    }
+    match id.key().strip_prefix(&key) {
+        Some("") => Stands::On,
+        Some(rest) if rest.starts_with('/') => Stands::Above,
+        Some(_) | None => Stands::Elsewhere,
+    }
+}
+
 /// A resource lock (`Microsoft.Authorization/locks`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockSeen {
@@ -23,11 +51,10 @@ impl LockSeen {
 
     /// Whether it stands on this resource, or above it. One of whose scope we make no sense may.
     pub fn covers(&self, id: &ArmId) -> bool {
-        let Ok(scope) = self.scope().parse::<ArmId>() else {
-            return true;
-        };
-        let below = id.key().strip_prefix(scope.key());
-        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        matches!(
+            where_stands(self.scope(), id),
+            Stands::Above | Stands::On | Stands::AboveAll
+        )
     }
 
     /// Whether it stands on something that begins with this, as `…/privateDnsZones/ZONE/A/`.
@@ -54,7 +81,7 @@ pub struct DenyAssignment {
     pub id: String,
     /// `properties.denyAssignmentName`.
     pub name: String,
-    /// What it stands on: `/`, a management group, or an ARM id.
+    /// What it stands on: `/`, a management group, or an id below a subscription.
     pub scope: String,
     /// It does not hold for what lies below its scope.
     pub not_below: bool,
@@ -74,13 +101,13 @@ impl DenyAssignment {
     /// Object id by which Azure says "everyone".
     pub const EVERYONE: &'static str = "00000000-0000-0000-0000-000000000000";
 
-    /// Whether it stands on this resource, or above it. A scope that is no ARM id is one above everything that is asked about.
+    /// Whether it stands on this resource, or above it. A scope outside of subscriptions is one above everything that is asked about.
     pub fn covers(&self, id: &ArmId) -> bool {
-        let Ok(scope) = self.scope.parse::<ArmId>() else {
-            return true;
-        };
-        let below = id.key().strip_prefix(scope.key());
-        below.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && !self.not_below))
+        match where_stands(&self.scope, id) {
+            Stands::AboveAll | Stands::On => true,
+            Stands::Above => !self.not_below,
+            Stands::Elsewhere => false,
+        }
     }
 
     /// Whether it forbids somebody this action.

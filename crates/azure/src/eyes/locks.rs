@@ -84,3 +84,31 @@ fn lock(item: &Value) -> Result<LockSeen, &'static str> {
         level: json::string(item, "/properties/level").ok_or("a lock has no level")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_covers_what_it_stands_on_and_what_is_below_whatever_its_names_are() {
+        const GROUP: &str = "/subscriptions/s/resourceGroups/g";
+        let account: ArmId = format!("{GROUP}/providers/Microsoft.Storage/storageAccounts/a")
+            .parse()
+            .unwrap();
+        let covers = |scope: &str| {
+            let id = format!("{scope}/providers/Microsoft.Authorization/locks/l");
+            let level = "ReadOnly".to_owned();
+            LockSeen { id, level }.covers(&account)
+        };
+        for scope in ["/subscriptions/S", GROUP, account.as_str(), ""] {
+            assert!(covers(scope), "{scope}");
+        }
+        for scope in [
+            format!("{GROUP}2"),
+            format!("{GROUP}/providers/x/y/a;b"),
+            format!("{GROUP};"),
+        ] {
+            assert!(!covers(&scope), "{scope}");
+        }
+    }
+}

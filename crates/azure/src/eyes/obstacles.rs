@@ -223,6 +223,16 @@ mod tests {
         }
         assert!(at(STORAGE, true) && !at("/subscriptions/s/resourceGroups/g", true));
         assert!(!at(&format!("{STORAGE}/blobServices/default"), false) && !at(&format!("{STORAGE}2"), false));
+        // What is named like no id stands where its text says.
+        for below in ["/providers/x/y/a;b", "/providers/x", "2;"] {
+            let scope = format!("/subscriptions/s/resourceGroups/g{below}");
+            assert!(!at(&scope, false) && !at(&scope, true), "{scope}");
+        }
+        assert!(at("/SUBSCRIPTIONS/s/resourceGroups/g/", false), "it ends with a slash");
+        assert!(
+            at("", false) && at("something else", false),
+            "nobody knows where it stands"
+        );
     }
 
     #[test]
