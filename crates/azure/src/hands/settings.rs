@@ -19,8 +19,8 @@ pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: 
         TargetKind::Registry => {
             let attempt = format!("{} {id}", verb(change));
             let whole = |current: &Value| edit::apply_edit(kind, current, change);
-            // Closing waits for the right: a PUT that leaves the identities out is not known to keep them (U9), and nobody is cut off
-            // meanwhile.
+            // Closing waits for the right, and so does [`grant`]: a PUT that leaves the identities out is not known to keep them (U9), and
+            // nobody is cut off meanwhile.
             if change.opens() {
                 put_without_identities_if_need_be(work, id, expected, attempt, whole).await
             } else {
@@ -42,7 +42,7 @@ fn is_about_identities(error: &CallFailure) -> bool {
 pub(super) async fn grant(work: &Work<'_>, id: &ArmId, principal: &str, expected: &Digest) -> Carried {
     let attempt = format!("grant access to the managed resource group of {id}");
     let whole = |current: &Value| Ok(edit::grant(current, principal));
-    put_without_identities_if_need_be(work, id, expected, attempt, whole).await
+    rewrite(work, id, expected, Method::Put, attempt, whole).await
 }
 
 /// Sends the whole registry; where that is refused for its identities, all of it but those.

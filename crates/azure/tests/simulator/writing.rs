@@ -574,17 +574,25 @@ fn keeps_its_identity(bench: &Bench, identity: &str) {
 }
 
 #[tokio::test]
-async fn access_to_the_managed_group_is_asked_for_though_nobody_may_assign_the_registrys_identities() {
-    let (mut bench, identity) = with_an_identity_that_nobody_may_assign();
+async fn access_to_the_managed_group_waits_for_the_right_to_assign_the_registrys_identities() {
+    let (bench, identity) = with_an_identity_that_nobody_may_assign();
     let expected = seen(bench.observe().await.registry()).digest.clone();
     let grant = AzureAction::GrantManagedGroupAccess {
         id: id(REGISTRY),
         principal: OBJECT.into(),
         expected,
     };
-    bench.complete(grant).await;
+    let writes = bench.writes();
+    let refused = bench.carry_out(grant).await.unwrap_err();
+    assert_eq!(bench.writes() - writes, 1, "nothing is sent without the identities");
+    assert_eq!(refused.disposition(), sreg_domain::Disposition::Forbidden);
+    assert!(
+        refused.attempt.contains("grant access to the managed resource group"),
+        "{refused:?}"
+    );
+    assert!(refused.message.contains(&identity), "{refused:?}");
     let azure = bench.observe().await;
-    assert_eq!(azure.registry_details().unwrap().assigned_identities, [OBJECT]);
+    assert!(azure.registry_details().unwrap().assigned_identities.is_empty());
     keeps_its_identity(&bench, &identity);
 }
 
