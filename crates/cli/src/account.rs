@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use sreg_azure::{AzureClient, AzureSettings, connect};
 use sreg_domain::Cloud;
+use sreg_domain::outside::word;
 use sreg_settings::{CLIENT_SECRET_VARIABLE, ConnectionArgs, Credential, SettingsError};
 
 /// Which Azure, and as whom.
@@ -84,7 +85,7 @@ impl AccountArgs {
         match credential {
             Credential::AzureCli => format!(
                 "log in: az login{}",
-                tenant.map(|tenant| format!(" --tenant {tenant}")).unwrap_or_default()
+                tenant.map(|tenant| format!(" --tenant {}", word(tenant))).unwrap_or_default()
             ),
             Credential::WorkloadIdentity => {
                 "the federated credential of the application must name the issuer, subject and audience of the token: az identity federated-credential list, or az ad app federated-credential list".to_owned()

@@ -274,6 +274,12 @@ impl From<ArmId> for String {
     }
 }
 
+impl AsRef<str> for ArmId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl fmt::Display for ArmId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.raw)

@@ -8,7 +8,8 @@
 //! | `<` and `>` | `‹` and `›`: no tag in HTML or Markdown |
 //! | a backtick | `'`: no code in Markdown, no command in a shell |
 //! | `](` | `] (`: no link in Markdown |
-//! | a bracket in a value of a command's option | the value in single quotes: a shell takes brackets for its own |
+//!
+//! A value in a command that people are told to type is a [`word`] of a shell.
 //!
 //! What is taken out leaves a mark. Were it dropped, `alice` with an invisible character in it would read like `alice`, and a word that is
 //! none of Azure's like one that is. The price: the joiners that Persian, Indic scripts and some emoji use show as that mark.
@@ -51,7 +52,7 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
-    for c in quoted_for_a_shell(&safe(text)).chars() {
+    for c in safe(text).chars() {
         match c {
             '<' => out.push('‹'),
             '>' => out.push('›'),
@@ -90,35 +91,21 @@ pub fn safe(text: &str) -> Cow<'_, str> {
 
 /// Whether [`harmless`] leaves the text as it is.
 pub fn is_harmless(text: &str) -> bool {
-    is_safe(text)
-        && !text.contains(['<', '>', '`'])
-        && !["](", "$(", "${"].iter().any(|sign| text.contains(sign))
-        && matches!(quoted_for_a_shell(text), Cow::Borrowed(_))
+    is_safe(text) && !text.contains(['<', '>', '`']) && !["](", "$(", "${"].iter().any(|sign| text.contains(sign))
 }
 
-/// Values of options (`--ids VALUE`) that hold brackets, as a resource group's name may, in single quotes.
-fn quoted_for_a_shell(text: &str) -> Cow<'_, str> {
-    if !(text.contains("--") && text.contains('(')) {
+/// One word of a POSIX shell, for a command in a message: the text as it is if every character stands for itself there, else in single
+/// quotes. The source of a command quotes each value that it was told; [`harmless`], which everything passes that people read, leaves
+/// the word as it is. What it takes for something else (a backtick), it is before: a quote that it made would end ours.
+pub fn word<T: AsRef<str> + ?Sized>(text: &T) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    // What a sentence ends with is not the value's.
+    let ends = |text: &str| text.ends_with(['.', ':', ',']);
+    let text = text.as_ref();
+    if !text.is_empty() && text.chars().all(plain) && !ends(text) {
         return Cow::Borrowed(text);
     }
-    let (mut out, mut quoted, mut after_option) = (String::with_capacity(text.len()), false, false);
-    for part in text.split_inclusive(char::is_whitespace) {
-        let word = part.trim_end();
-        let value = without_brackets_around(word);
-        if after_option && value.contains('(') && !value.contains(['\'', '"', '$', '`']) {
-            out.extend(["'", value, "'", part.strip_prefix(value).unwrap_or_default()]);
-            quoted = true;
-        } else {
-            out.push_str(part);
-        }
-        if !word.is_empty() {
-            let option = word.strip_prefix("--").unwrap_or_default();
-            let is_option = !option.is_empty() && option.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-            // `--ids` takes several.
-            after_option = is_option || (after_option && word.trim_start_matches('\'').starts_with("/subscriptions/"));
-        }
-    }
-    if quoted { Cow::Owned(out) } else { Cow::Borrowed(text) }
+    Cow::Owned(format!("'{}'", harmless(text).replace('\'', r"'\''")))
 }
 
 /// The beginning of a word without what ends the sentence that it stands in: a bracket that the word does not open, a comma, a full stop.
@@ -256,26 +243,31 @@ mod tests {
     }
 
     #[test]
-    fn a_command_works_for_names_with_brackets() {
-        let group = "/subscriptions/s/resourceGroups/rg(prod)";
-        for (text, told) in [
-            (
-                format!("remove it: az lock delete --ids {group}/locks/a(1), or wait"),
-                format!("remove it: az lock delete --ids '{group}/locks/a(1)', or wait"),
-            ),
-            (
-                format!("see (az lock list --resource-group rg(prod) --scope {group})"),
-                format!("see (az lock list --resource-group 'rg(prod)' --scope '{group}')"),
-            ),
-            (format!("{group} stays (as it is)"), format!("{group} stays (as it is)")),
-            (
-                "--scope /s (lacks a right)".to_owned(),
-                "--scope /s (lacks a right)".to_owned(),
-            ),
-            ("--query \"length(@)\"".to_owned(), "--query \"length(@)\"".to_owned()),
+    fn a_value_is_one_word_of_a_shell() {
+        for plain in [
+            "/subscriptions/s/resourceGroups/rg_1.x/a-b",
+            "10.0.0.0/8",
+            "a=b",
+            "a@b:c,d+e%20",
         ] {
-            assert_eq!(harmless(&text), told);
-            assert_eq!(harmless(&told), told, "once is enough");
+            assert!(matches!(word(plain), Cow::Borrowed(same) if same == plain), "{plain}");
+        }
+        for (value, told) in [
+            ("/s/rg(prod)", "'/s/rg(prod)'"),
+            ("x; id | sh", "'x; id | sh'"),
+            ("x'; id; '", r"'x'\''; id; '\'''"),
+            ("x --role Owner", "'x --role Owner'"),
+            ("x\"$HOME", "'x\"$HOME'"),
+            // Two quotes that a border would have made of backticks cannot end ours.
+            ("x`; id; `", r"'x'\''; id; '\'''"),
+            ("$(id)", "'$ (id)'"),
+            ("~", "'~'"),
+            ("größe", "'größe'"),
+            ("ends.", "'ends.'"),
+            ("", "''"),
+        ] {
+            assert_eq!(word(value), told);
+            assert!(is_harmless(&word(value)), "{told}");
         }
     }
 
@@ -303,16 +295,6 @@ mod tests {
                 "{text}"
             );
         }
-    }
-
-    #[test]
-    fn each_of_several_values_of_an_option_is_quoted() {
-        let id = |group: &str| format!("/subscriptions/s/resourceGroups/{group}/providers/p/t/n");
-        let (first, second) = (id("rg(prod)"), id("rg(test)"));
-        let told = format!("delete them: az resource delete --ids {first} {second} --verbose");
-        let quoted = format!("delete them: az resource delete --ids '{first}' '{second}' --verbose");
-        assert_eq!(harmless(&told), quoted);
-        assert_eq!(harmless(&quoted), quoted);
     }
 
     #[test]
@@ -348,6 +330,17 @@ mod tests {
             prop_assert_eq!(harmless(&once), once.as_str());
             let once = safe(&text).into_owned();
             prop_assert_eq!(safe(&once), once.as_str());
+        }
+
+        /// Nothing stands outside of quotes but plain characters and an escaped quote.
+        #[test]
+        fn every_text_is_one_word(text in texts()) {
+            let told = word(&text).into_owned();
+            prop_assert!(is_harmless(&told), "{:?}", told);
+            match told.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+                Some(inner) => prop_assert!(!inner.replace(r"'\''", "").contains('\''), "{:?}", told),
+                None => prop_assert!(told.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c))),
+            }
         }
 
         #[test]

@@ -2,7 +2,9 @@
 //! filled in. A command that is right for one code is wrong for another: no right helps where a lock, a policy or a disabled
 //! subscription stands in the way. Where Azure names what is needed in its message, it is taken from there. Pure.
 
-use sreg_domain::outside::without_brackets_around;
+use std::borrow::Cow;
+
+use sreg_domain::outside::{without_brackets_around, word};
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
 use sreg_domain::{CallFailure, Disposition, StepId, StepKind, TargetKind, rights, target};
 
@@ -207,7 +209,7 @@ fn is_of_another_tenant(refusal: Refusal<'_>) -> bool {
 
 /// What a policy judges by, where the operator's client has said that at the end of Azure's message.
 fn judged_by(message: &str) -> &str {
-    message.split_once("denied by policy").map_or("", |(_, by)| by)
+    message.rsplit_once("denied by policy").map_or("", |(_, by)| by)
 }
 
 fn judges_by_tags(refusal: Refusal<'_>) -> bool {
@@ -377,51 +379,95 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
         ids(rest).next()
     };
     let subnet = ids(message).find(|id| id.to_ascii_lowercase().contains("/subnets/"));
-    [
+    let blocked = first_after(BLOCKED).unwrap_or(resource);
+    let locked = first_after(LOCKED).unwrap_or(resource);
+    let values: [(&str, Cow<'_, str>); 15] = [
         (
             "{principal}",
-            quoted_after(message, "object id '").unwrap_or("OBJECT_ID"),
+            quoted_after(message, "object id '").unwrap_or("OBJECT_ID").into(),
         ),
-        (
-            "{role}",
-            role.map(|r| r.place.role())
-                .or_else(|| built_in(action))
-                .unwrap_or("ROLE"),
-        ),
-        ("{scope}", scope),
+        ("{scope}", scope.into()),
         (
             "{stack}",
-            quoted_after(message, "Deployment Stack '").unwrap_or("STACK_ID"),
+            quoted_after(message, "Deployment Stack '")
+                .filter(|stack| is_whole(stack))
+                .unwrap_or("STACK_ID")
+                .into(),
         ),
-        ("{denial}", denial.as_deref().unwrap_or("DENY_ASSIGNMENT_ID")),
-        ("{blocked}", first_after(BLOCKED).unwrap_or(resource)),
-        ("{locked}", first_after(LOCKED).unwrap_or(resource)),
-        ("{tenant}", quoted_after(message, "tenant '").unwrap_or("TENANT_ID")),
+        ("{denial}", denial.as_deref().unwrap_or("DENY_ASSIGNMENT_ID").into()),
+        ("{blocked}", blocked.into()),
+        ("{locked}", locked.into()),
+        (
+            "{tenant}",
+            quoted_after(message, "tenant '").unwrap_or("TENANT_ID").into(),
+        ),
         (
             "{linked}",
-            quoted_after(message, "linked subscription '").unwrap_or("SUBSCRIPTION"),
+            quoted_after(message, "linked subscription '")
+                .unwrap_or("SUBSCRIPTION")
+                .into(),
         ),
-        ("{assignment}", assignment(message).unwrap_or("ASSIGNMENT")),
-        ("{resource}", resource),
-        ("{governed}", governed),
-        ("{resource group}", part("/resourcegroups/").unwrap_or("RESOURCE_GROUP")),
+        ("{assignment}", assignment(message).unwrap_or("ASSIGNMENT").into()),
+        ("{resource}", resource.into()),
+        ("{governed}", governed.into()),
+        (
+            "{resource group}",
+            part("/resourcegroups/").unwrap_or("RESOURCE_GROUP").into(),
+        ),
         (
             "{subscription}",
             named("ubscription '")
                 .or_else(|| part("/subscriptions/"))
-                .unwrap_or("SUBSCRIPTION"),
+                .unwrap_or("SUBSCRIPTION")
+                .into(),
         ),
         (
             "{provider}",
             named("namespace '")
                 .or_else(|| named("resource provider '"))
                 .or_else(|| part("/providers/"))
-                .unwrap_or("PROVIDER"),
+                .unwrap_or("PROVIDER")
+                .into(),
         ),
-        ("{subnet}", subnet.unwrap_or("SUBNET_ID")),
-    ]
-    .into_iter()
-    .fold(advice.to_owned(), |text, (name, value)| text.replace(name, value))
+        ("{subnet}", subnet.unwrap_or("SUBNET_ID").into()),
+    ];
+    let role = role
+        .map(|r| r.place.role())
+        .or_else(|| built_in(action))
+        .unwrap_or("ROLE");
+    filled(advice, |name| match name {
+        "{role}" => Some(role),
+        _ => values
+            .iter()
+            .find(|(of, _)| *of == name)
+            .map(|(_, value)| value.as_ref()),
+    })
+}
+
+/// Each `{name}` replaced once, by a word of a shell: a value that looks like another name stays what it is. What stands in double quotes
+/// around a name is one word with it.
+fn filled<'a>(advice: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
+    let (mut out, mut rest) = (String::new(), advice);
+    while let Some((before, from)) = rest.find('{').and_then(|at| rest.split_at_checked(at)) {
+        out.push_str(before);
+        let end = from.find('}').map_or(from.len(), |at| at + 1);
+        let (name, mut after) = from.split_at_checked(end).unwrap_or((from, ""));
+        match value(name) {
+            // Ours, and in quotes already.
+            Some(role) if name == "{role}" => out.push_str(role),
+            Some(value) if out.ends_with('"') => {
+                let (more, left) = after.split_once('"').unwrap_or((after, ""));
+                out.pop();
+                out.push_str(&word(&format!("{value}{more}")));
+                after = left;
+            }
+            Some(value) => out.push_str(&word(value)),
+            None => out.push_str(name),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// An action that Azure names without its provider is that of the linked resource's type.
@@ -473,20 +519,42 @@ fn quoted_after<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     rest.split('\'').next().filter(|found| !found.is_empty())
 }
 
-/// The id of the assignment in `"policyAssignment":{"name":"…","id":"…"}`.
+/// The id of the assignment in `"policyAssignment":{"name":"…","id":"…"}`: Azure's own identifiers are the last. Where the policy's owner
+/// wrote why (`Reasons: '…'`), Azure names none, and what looks like one is the owner's text: nobody is told to exempt from that.
 fn assignment(message: &str) -> Option<&str> {
-    let (_, rest) = message.split_once("\"policyAssignment\"")?;
+    if message.contains("Reasons: '") {
+        return None;
+    }
+    let (_, rest) = message.rsplit_once("\"policyAssignment\"")?;
     let (_, rest) = rest.split_once("\"id\":\"")?;
-    rest.split('"').next()
+    let (id, _) = rest.split_once('"')?;
+    let is_one = id.starts_with('/') && id.to_ascii_lowercase().contains("/policyassignments/");
+    (is_one && !id.contains('\\')).then_some(id)
 }
 
-/// ARM ids in a text, as they stand there. A resource group may have brackets in its name; those around an id are the sentence's.
+/// What ends ids in Azure's words, and may stand in a name: what is left of such a name is another resource's id.
+const ENDS: &str = "'\"[],;";
+
+/// ARM ids in a text, as they stand there. A resource group may have brackets in its name; those around an id are the sentence's. One
+/// after which a name seems to go on is left out.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|c: char| c.is_whitespace() || "'\"[],;".contains(c));
-    let id = |word: &'_ str| word.to_ascii_lowercase().starts_with("/subscriptions/");
-    words
-        .map(|word| without_brackets_around(word.trim_start_matches('(')))
-        .filter(move |word| id(word))
+    let words = text.split_inclusive(|c: char| c.is_whitespace() || ENDS.contains(c));
+    let mut at = 0;
+    words.filter_map(move |part| {
+        at += part.len();
+        let end = part.chars().next_back();
+        let next = text.get(at..).and_then(|rest| rest.chars().next());
+        let goes_on =
+            end.is_some_and(|end| ENDS.contains(end)) && next.is_some_and(|c| c.is_alphanumeric() || c == ';');
+        let word = part.trim_end_matches(|c: char| c.is_whitespace() || ENDS.contains(c));
+        let word = without_brackets_around(word.trim_start_matches('('));
+        (!goes_on && word.to_ascii_lowercase().starts_with("/subscriptions/")).then_some(word)
+    })
+}
+
+/// It was taken from Azure's words as a whole.
+fn is_whole(id: &str) -> bool {
+    ids(id).next() == Some(id)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use sreg_api::names::CLAIM_TAG;
 use sreg_domain::TargetSeen;
 use sreg_domain::claim_mark::ClaimMark;
+use sreg_domain::outside::word;
 use sreg_domain::{AzureAction, StepId, StepKind};
 
 use crate::contribution::{Contribution, Next, azure_step};
@@ -205,9 +206,9 @@ pub(crate) fn held(view: &View<'_>, mark: &ClaimMark) -> Wait {
     let holder = named(mark);
     let way_out = if was_ours(view) {
         format!(
-            "it was taken over there: delete this object (kubectl delete sreg {name} -n {namespace}); or, to have it back, delete the one there and write this one's name into the tag: az tag update --resource-id {} --operation Merge --tags {CLAIM_TAG}={}",
-            view.desired.registry,
-            view.desired.claim_mark()
+            "it was taken over there: delete this object (kubectl delete sreg {name} -n {namespace}); or, to have it back, delete the one there and write this one's name into the tag: az tag update --resource-id {} --operation Merge --tags {}",
+            word(&view.desired.registry),
+            word(&format!("{CLAIM_TAG}={}", view.desired.claim_mark()))
         )
     } else {
         format!(

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sreg_domain::desired::{Violation, Wrong};
+use sreg_domain::outside::word;
 use sreg_domain::seen::AlsoChanged;
 use sreg_domain::{Action, ClusterAction, Desired, Seen};
 
@@ -373,7 +374,7 @@ fn also_changed(also: &AlsoChanged) -> String {
         also.step,
         also.resource.name(),
         named.join(", "),
-        also.resource
+        word(&also.resource)
     )
 }
 

@@ -1,6 +1,7 @@
 //! Settings of endpoints that exist, compared with the spec. An endpoint can change neither its subnet nor who approves its
 //! connection: where it differs a person is told, because making it again cuts clients off.
 
+use sreg_domain::outside::word;
 use sreg_domain::seen::EndpointSeen;
 
 use crate::contribution::Contribution;
@@ -13,7 +14,7 @@ pub(crate) fn endpoint(w: &Wanted<'_>, endpoint: &EndpointSeen) -> Contribution 
     let entry = &w.place.name;
     let again = format!(
         "or, while public access is open, delete it (az network private-endpoint delete --ids {}), and it is made again",
-        endpoint.id
+        word(&endpoint.id)
     );
     let manual = w.place.manual_request.is_some();
     if endpoint.manual != manual {

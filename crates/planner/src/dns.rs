@@ -15,6 +15,7 @@ use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{DnsMode, ResolutionPolicy};
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming::Belonging;
+use sreg_domain::outside::word;
 use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneGroupSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepKind, naming};
 
@@ -294,7 +295,7 @@ fn right_policy(
         let version = version.map_or_else(String::new, |version| format!("--api-version {version} "));
         return draft.find(
             FindingReason::SettingDiffers,
-            format!("link {} was made by {maker} and has resolutionPolicy {found}, where entry {} wants {wanted}: ask whoever made it, or run az resource update --ids {} {version}--set properties.resolutionPolicy={wanted}", link.id, place.name, link.id),
+            format!("link {} was made by {maker} and has resolutionPolicy {found}, where entry {} wants {wanted}: ask whoever made it, or run az resource update --ids {} {version}--set properties.resolutionPolicy={wanted}", link.id, place.name, word(&link.id)),
         );
     }
     if !may || view.running(&link.id).is_some() {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
-use sreg_domain::outside::{LONGEST_NAME, words};
+use sreg_domain::outside::{LONGEST_NAME, word, words};
 use sreg_domain::seen::VirtualNetworkSeen;
 use sreg_domain::{Fact, Seen};
 
@@ -35,7 +35,10 @@ pub(crate) fn of(seen: &Seen, network: &ClientNetwork) -> Option<Vec<String>> {
 pub(crate) fn nonsense(network: &VirtualNetworkSeen) -> Option<String> {
     let is_address = |text: &&String| text.trim().parse::<IpAddr>().is_ok();
     let name = network.id.name();
-    let change = format!("az network vnet update --ids {} --dns-servers ADDRESS", network.id);
+    let change = format!(
+        "az network vnet update --ids {} --dns-servers ADDRESS",
+        word(&network.id)
+    );
     if let Some(odd) = network.dns_servers.iter().find(|text| !is_address(text)) {
         let odd = words(odd, LONGEST_NAME);
         return Some(format!(

@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 use sreg_api::names::OWNER_TAG;
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming::Belonging;
+use sreg_domain::outside::word;
 use sreg_domain::seen::{EndpointSeen, Member};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepId, StepKind, TargetKind, naming, needed_endpoints};
 
@@ -253,13 +254,17 @@ pub(crate) fn unknown_targets(view: &View<'_>) -> Contribution {
 fn account_gone(view: &View<'_>, kind: TargetKind, id: &ArmId) -> String {
     let way_back = match kind {
         TargetKind::Storage => format!(
-            ". Azure keeps a deleted account for 14 days: look for it with az rest --method get --url \"/subscriptions/{}/providers/Microsoft.Storage/deletedAccounts?api-version=2023-05-01\", and restore it in the portal (Storage accounts, Restore) into {}",
-            id.subscription(),
+            ". Azure keeps a deleted account for 14 days: look for it with az rest --method get --url {}, and restore it in the portal (Storage accounts, Restore) into {}",
+            word(&format!(
+                "/subscriptions/{}/providers/Microsoft.Storage/deletedAccounts?api-version=2023-05-01",
+                id.subscription()
+            )),
             id.resource_group().unwrap_or("its resource group"),
         ),
         TargetKind::Registry | TargetKind::ContainerRegistry => format!(
-            ": Azure keeps no deleted {}. See who deleted it: az monitor activity-log list --resource-id {id} --offset 30d. Ask Azure support, or create the registry anew",
-            noun(kind)
+            ": Azure keeps no deleted {}. See who deleted it: az monitor activity-log list --resource-id {} --offset 30d. Ask Azure support, or create the registry anew",
+            noun(kind),
+            word(id)
         ),
     };
     format!(
@@ -331,7 +336,7 @@ fn ask_approver(w: &Wanted<'_>) -> String {
     format!(
         "private endpoint {} awaits approval by the owner of the {owner}: az network private-endpoint-connection list --id {} --query \"[?contains(properties.privateEndpoint.id, '{}')].id\" -o tsv | xargs -I% az network private-endpoint-connection approve --id %",
         w.label(),
-        w.target,
+        word(w.target),
         w.id.name()
     )
 }
@@ -344,7 +349,7 @@ fn repair(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: 
     if endpoint.is_approved() && !view.all_open() {
         return draft.waiting(
             WaitReason::EndpointFailedStalled,
-            format!("private endpoint {} is {}, yet its connection is approved: repair it in Azure (az network private-endpoint update --ids {})", w.label(), endpoint.provisioning_state, endpoint.id),
+            format!("private endpoint {} is {}, yet its connection is approved: repair it in Azure (az network private-endpoint update --ids {})", w.label(), endpoint.provisioning_state, word(&endpoint.id)),
         );
     }
     if endpoint.owner.is_none() {
@@ -362,7 +367,7 @@ fn repair(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: 
     if let Some(Stubborn { tries, said, until }) = attempts::stubborn(view, &creation(w)) {
         return draft.waiting(
             WaitReason::EndpointFailedStalled,
-            format!("private endpoint {} was made {tries} times and failed each time: {said}; put that right, and delete it to have it made again at once (az network private-endpoint delete --ids {}); else it is made again at {until}", w.label(), endpoint.id),
+            format!("private endpoint {} was made {tries} times and failed each time: {said}; put that right, and delete it to have it made again at once (az network private-endpoint delete --ids {}); else it is made again at {until}", w.label(), word(&endpoint.id)),
         );
     }
     draft.add(release::remove_to_make_again(view, &w.id, endpoint));

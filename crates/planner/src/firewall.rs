@@ -12,6 +12,7 @@
 use serde_json::Value;
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::network_rules::rules_of;
+use sreg_domain::outside::word;
 use sreg_domain::preimage::{DigestLine, Preimage};
 use sreg_domain::{ArmId, NetworkRule, PublicNetworkAccess, RuleKind, TargetKind};
 
@@ -64,9 +65,9 @@ fn not_shown(access: &AccessAssessment) -> String {
     format!(
         "{} lets in selected networks only, and the API version that this cloud is asked with may not show its subnet rules: closing may take them away, and opening again could not put them back; look at them, and write them down: az acr network-rule list --name {} --resource-group {} --subscription {}",
         named(access),
-        access.id.name(),
-        access.id.resource_group().unwrap_or_default(),
-        access.id.subscription()
+        word(access.id.name()),
+        word(access.id.resource_group().unwrap_or_default()),
+        word(access.id.subscription())
     )
 }
 

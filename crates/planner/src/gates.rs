@@ -20,6 +20,7 @@ use sreg_api::names::OWNER_TAG;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
 use sreg_domain::desired::{ClientNetwork, NetworkPlace};
 use sreg_domain::naming::Belonging;
+use sreg_domain::outside::word;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::seen::{IgnoranceKind, LinkSeen};
 use sreg_domain::{ArmId, Digest, Fact, duration, naming};
@@ -112,7 +113,7 @@ fn links_left(view: &WholeView<'_>) -> Vec<Wait> {
         let message = if naming::owner_in(&link.tags).is_some() {
             format!(
                 "{network} was linked by us and is neither under clientNetworks nor under unprovenNetworks any more: list it under spec.clientNetworks or spec.unprovenNetworks, or delete the link: az resource delete --ids {}",
-                link.id
+                word(&link.id)
             )
         } else {
             format!(

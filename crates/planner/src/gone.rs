@@ -4,6 +4,7 @@
 //! that is still there. Azure turns the connections of what is deleted to `Disconnected` and deletes a registry's accounts with it; a
 //! registry that was moved keeps both.
 
+use sreg_domain::outside::word;
 use sreg_domain::seen::EndpointSeen;
 use sreg_domain::{ArmId, Fact};
 
@@ -96,7 +97,7 @@ pub(crate) fn moved(view: &View<'_>, sign: &Sign) -> String {
     format!(
         "Azure does not find {id} any more, yet {}: the registry, or what stands behind it, lives, perhaps in another resource group or subscription. Nothing is created, removed or forgotten. Find it: az resource list --name {} --resource-type Microsoft.MachineLearningServices/registries --query \"[].id\" -o tsv (in each subscription). If it was moved, delete this object (deletionPolicy: Retain leaves Azure as it is) and create one with that resourceId; if it was deleted and that stays, delete it first: az resource delete --ids {}",
         sign.says,
-        id.name(),
-        sign.id
+        word(id.name()),
+        word(&sign.id)
     )
 }

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::action::{Snapshot, SnapshotTarget};
 use sreg_domain::network_rules::rules_of;
+use sreg_domain::outside::word;
 use sreg_domain::seen::{ContainerRegistryDetails, IgnoranceKind, StorageDetails, TargetDetails, TargetSeen};
 use sreg_domain::{
     ArmId, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, Seen, StepId,
@@ -304,7 +305,7 @@ fn kept_open_of_storage(view: &WholeView<'_>, target: &TargetSeen, storage: &Sto
     if storage.shared_keys {
         draft.find(FindingReason::OtherWaysIn, format!(
             "storage {name} accepts account keys, and whatever is signed with them, from every network that reaches it; if nobody uses them: az storage account update --ids {} --allow-shared-key-access false",
-            target.id
+            word(&target.id)
         ));
     }
     lost_resource_rules(view, target, draft);
@@ -363,16 +364,17 @@ fn resource_rules_kept(storage: &TargetSeen, draft: &mut Contribution) {
 
 /// What a closed container registry lets in by other means than its network, and what opens with it again.
 fn other_ways_into_images(id: &ArmId, registry: &ContainerRegistryDetails) -> Vec<String> {
-    let (name, subscription) = (id.name(), id.subscription());
+    let name = id.name();
+    let (account, subscription) = (word(name), word(id.subscription()));
     let mut ways = Vec::new();
     if registry.anonymous_pull {
         ways.push(format!(
-            "container registry {name} lets whoever reaches it pull without signing in: az acr update --name {name} --subscription {subscription} --anonymous-pull-enabled false"
+            "container registry {name} lets whoever reaches it pull without signing in: az acr update --name {account} --subscription {subscription} --anonymous-pull-enabled false"
         ));
     }
     if registry.admin_user {
         ways.push(format!(
-            "container registry {name} has its admin user on, one password for everything: az acr update --name {name} --subscription {subscription} --admin-enabled false"
+            "container registry {name} has its admin user on, one password for everything: az acr update --name {account} --subscription {subscription} --admin-enabled false"
         ));
     }
     ways

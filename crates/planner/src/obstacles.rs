@@ -11,6 +11,7 @@
 //! | could not be read, or forbids somebody writes and nobody knows who we are | not known, as for policies |
 
 use sreg_domain::Fact;
+use sreg_domain::outside::word;
 use sreg_domain::preimage::{DigestLine, Preimage};
 use sreg_domain::seen::{DenyAssignment, LockSeen};
 
@@ -115,7 +116,7 @@ fn forbids(barrier: &Barrier<'_>) -> String {
 
 fn removal(view: &View<'_>, barrier: &Barrier<'_>) -> String {
     match barrier {
-        Barrier::Lock(lock) => format!("whoever set it removes it: az lock delete --ids {}", lock.id),
+        Barrier::Lock(lock) => format!("whoever set it removes it: az lock delete --ids {}", word(&lock.id)),
         Barrier::Denial(denial, _) => preflight::exemption(view, denial),
     }
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use sreg_api::registry::PublicAccess;
 use sreg_domain::action::Snapshot;
 use sreg_domain::network_rules::{rules_missing, with_rules_of_now};
+use sreg_domain::outside::word;
 use sreg_domain::seen::IgnoranceKind;
 use sreg_domain::{
     ArmId, AzureAction, ClusterAction, DefaultAction, Desired, Edit, Fact, NetworkRule, RuleKind, Seen, StepKind,
@@ -203,16 +204,19 @@ pub(crate) fn remove_by_hand(target: TargetKind, id: &ArmId, rule: &NetworkRule)
 }
 
 fn by_hand(verb: &str, target: TargetKind, id: &ArmId, rule: &NetworkRule) -> String {
-    let (group, subscription) = (id.resource_group().unwrap_or_default(), id.subscription());
+    let (group, subscription) = (word(id.resource_group().unwrap_or_default()), word(id.subscription()));
     let place = format!("--resource-group {group} --subscription {subscription}");
-    let name = id.name();
-    let value = &rule.value;
+    let name = word(id.name());
+    let value = word(&rule.value);
     let whom = match rule.kind {
         RuleKind::Ip | RuleKind::Ipv6 => format!("--ip-address {value}"),
         RuleKind::Subnet => format!("--subnet {value}"),
         // A rule that names no tenant is found, and made again, by none.
         RuleKind::Resource => {
-            let tenant = rule.tenant.as_ref().map(|tenant| format!(" --tenant-id {tenant}"));
+            let tenant = rule
+                .tenant
+                .as_ref()
+                .map(|tenant| format!(" --tenant-id {}", word(tenant)));
             format!("--resource-id {value}{}", tenant.unwrap_or_default())
         }
     };

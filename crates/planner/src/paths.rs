@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use sreg_api::probe::ProbePath;
 use sreg_domain::desired::EndpointPlace;
+use sreg_domain::outside::word;
 use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::{ArmId, Digest, EndpointGroup, Fact, Fqdn};
 
@@ -216,8 +217,8 @@ fn made_anew(view: &WholeView<'_>, place: &EndpointPlace) -> String {
     let group = &place.resource_group;
     let list = format!(
         "az network private-endpoint list --resource-group {} --subscription {} --output table",
-        group.name(),
-        group.subscription()
+        word(group.name()),
+        word(group.subscription())
     );
     if view.all_open() {
         format!(

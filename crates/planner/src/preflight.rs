@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
+use sreg_domain::outside::word;
 use sreg_domain::rights::{self, Place};
 use sreg_domain::seen::DenyAssignment;
 use sreg_domain::target::row;
@@ -172,9 +173,10 @@ fn lacking(view: &View<'_>, missing: &Needed, done: &str) -> String {
 fn grant(view: &View<'_>, place: Place, scope: &ArmId, actions: &[&str]) -> String {
     let principal = view.seen.azure.principal.seen();
     format!(
-        "az role assignment create --assignee-object-id {} --assignee-principal-type ServicePrincipal --role \"{}\" --scope {scope} (lacks {})",
-        principal.map_or("OBJECT_ID", |p| p.object_id.as_str()),
+        "az role assignment create --assignee-object-id {} --assignee-principal-type ServicePrincipal --role \"{}\" --scope {} (lacks {})",
+        word(principal.map_or("OBJECT_ID", |p| p.object_id.as_str())),
         place.role(),
+        word(scope),
         actions.join(", ")
     )
 }
@@ -190,9 +192,10 @@ pub(crate) fn may_not_remove(view: &View<'_>, endpoint: &ArmId, has_zone_group: 
         .filter(|action| has_zone_group || !action.contains("/privateDnsZoneGroups/"))
         .collect();
     (!lacking.is_empty()).then(|| Wait::new(WaitReason::PermissionStalled, format!(
-            "private endpoint {} cannot be removed: the operator's identity lacks the rights for that, and nothing of it is removed meanwhile; grant them: {}; or delete it by hand: az network private-endpoint delete --ids {endpoint}",
+            "private endpoint {} cannot be removed: the operator's identity lacks the rights for that, and nothing of it is removed meanwhile; grant them: {}; or delete it by hand: az network private-endpoint delete --ids {}",
             endpoint.name(),
-            grant(view, Place::Endpoints, &group, &lacking)
+            grant(view, Place::Endpoints, &group, &lacking),
+            word(endpoint)
         )))
 }
 
@@ -422,11 +425,13 @@ pub(crate) fn exemption(view: &View<'_>, denial: &DenyAssignment) -> String {
             "set spec.registry.managedResourceGroupAccess: GrantOperator, or list principal {principal} in managedResourceGroupSettings.assignedIdentities"
         ),
         Some(stack) if stack.starts_with('/') => format!(
-            "no right helps; whoever owns the deployment stack (az resource show --ids {stack}) deploys it again with --deny-settings-excluded-principals {principal}"
+            "no right helps; whoever owns the deployment stack (az resource show --ids {}) deploys it again with --deny-settings-excluded-principals {}",
+            word(stack),
+            word(principal)
         ),
         Some(_) | None => format!(
-            "no right helps; whoever made it exempts principal {principal}; see who that is: az rest --method get --url \"{}?api-version=2022-04-01\"",
-            denial.id
+            "no right helps; whoever made it exempts principal {principal}; see who that is: az rest --method get --url {}",
+            word(&format!("{}?api-version=2022-04-01", denial.id))
         ),
     }
 }

@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 
 use sreg_domain::naming::Belonging;
+use sreg_domain::outside::word;
 use sreg_domain::seen::EndpointSeen;
 use sreg_domain::{Action, ArmId, Fact};
 
@@ -67,7 +68,10 @@ pub(crate) fn plan(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Contri
         if !view.all_open() {
             // Its successors have to be there before anybody is handed the command that deletes it.
             let by_hand = if is_succeeded(view, wanted, endpoint) {
-                format!("; where nobody uses it: az network private-endpoint delete --ids {id}")
+                format!(
+                    "; where nobody uses it: az network private-endpoint delete --ids {}",
+                    word(id)
+                )
             } else {
                 ". Clients still come through it: what is to take its place is not ready".to_owned()
             };

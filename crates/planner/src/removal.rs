@@ -19,6 +19,7 @@
 
 use sreg_api::names::ZONE_GROUP;
 use sreg_domain::grants::where_endpoint_stands;
+use sreg_domain::outside::word;
 use sreg_domain::seen::{EndpointSeen, LockSeen, Obstacle};
 use sreg_domain::{Action, ArmId, AzureAction, Desired, EndpointGroup, Fact, Grant, Purpose, Seen, StepId, StepKind};
 
@@ -121,8 +122,9 @@ fn ungranted(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Option<Wai
     Some(Wait::new(
         WaitReason::EndpointNotGrantedStalled,
         format!(
-            "private endpoint {id} stays: no RegistryGrant lets namespace {} write to {scope} any more; an administrator can grant it again, or delete the endpoint: az network private-endpoint delete --ids {id}",
-            view.desired.object.namespace
+            "private endpoint {id} stays: no RegistryGrant lets namespace {} write to {scope} any more; an administrator can grant it again, or delete the endpoint: az network private-endpoint delete --ids {}",
+            view.desired.object.namespace,
+            word(id)
         ),
     ))
 }
@@ -208,10 +210,11 @@ fn obstacle(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, zones: &[ArmId
     }
     if let Some(refused) = attempts::refused(view, &deletion(id)).filter(|_| endpoint.is_approved()) {
         let message = format!(
-            "{}; private endpoint {} stays until it can be deleted (locks: az lock list --resource-group {} --output table), then delete it: az network private-endpoint delete --ids {id}",
+            "{}; private endpoint {} stays until it can be deleted (locks: az lock list --resource-group {} --output table), then delete it: az network private-endpoint delete --ids {}",
             refused.message,
             id.name(),
-            id.resource_group().unwrap_or("its resource group")
+            word(id.resource_group().unwrap_or("RESOURCE_GROUP")),
+            word(id)
         );
         return Ok(Some(Wait { message, ..refused }));
     }
@@ -278,7 +281,7 @@ fn locked(id: &ArmId, lock: &LockSeen) -> Wait {
             id.name(),
             lock.level,
             lock.scope(),
-            lock.id
+            word(&lock.id)
         ),
     )
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
 use sreg_domain::naming::Belonging;
+use sreg_domain::outside::word;
 use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneSeen};
 use sreg_domain::{ArmId, EndpointGroup, Fact, TargetKind};
 
@@ -58,7 +59,7 @@ impl Stranded {
         } else {
             String::new()
         };
-        let links: Vec<&str> = self.links.iter().take(MOST_LINKS).map(ArmId::as_str).collect();
+        let links: Vec<_> = self.links.iter().take(MOST_LINKS).map(word).collect();
         let unlink = match (links.as_slice(), self.links.len().saturating_sub(MOST_LINKS)) {
             ([], _) => String::new(),
             (links, more) => format!(
@@ -73,7 +74,7 @@ impl Stranded {
         };
         format!(
             "{networks} would get no answer for the names of {target}, {until}.{goes}{unlink} Where nobody there needs these names: az network private-endpoint delete --ids {}",
-            endpoint.id
+            word(&endpoint.id)
         )
     }
 }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use sreg_api::names::OWNER_TAG;
 use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming::{self, Belonging};
+use sreg_domain::outside::word;
 use sreg_domain::seen::{EndpointSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, Fact, StepKind};
 
@@ -131,7 +132,7 @@ fn besides(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Contr
         match Belonging::of_endpoint(owner, endpoint) {
             Belonging::OnlyTagged => draft.find(
                 FindingReason::OnlyTagged,
-                format!("private endpoint {id} carries our tag {OWNER_TAG} and is not one that we made: its name is not the one for its target, subnet and group; it is left alone. Take the tag off: az tag update --resource-id {id} --operation Delete --tags {OWNER_TAG}={owner}"),
+                format!("private endpoint {id} carries our tag {OWNER_TAG} and is not one that we made: its name is not the one for its target, subnet and group; it is left alone. Take the tag off: az tag update --resource-id {} --operation Delete --tags {}", word(id), word(&format!("{OWNER_TAG}={owner}"))),
             ),
             Belonging::TagLost if !is_wanted && leads_to_ours(view, endpoint) => draft.find(
                 FindingReason::TagLost,
@@ -139,7 +140,7 @@ fn besides(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, draft: &mut Contr
             ),
             Belonging::Ours if !leads_to_ours(view, endpoint) => draft.find(
                 FindingReason::OnlyTagged,
-                format!("private endpoint {id} carries our tag {OWNER_TAG} and leads to none of this registry's resources: an operator made it for another registry; it is left alone. Take the tag off, or put back whose it is: az tag update --resource-id {id} --operation Delete --tags {OWNER_TAG}={owner}"),
+                format!("private endpoint {id} carries our tag {OWNER_TAG} and leads to none of this registry's resources: an operator made it for another registry; it is left alone. Take the tag off, or put back whose it is: az tag update --resource-id {} --operation Delete --tags {}", word(id), word(&format!("{OWNER_TAG}={owner}"))),
             ),
             Belonging::TagLost | Belonging::Ours | Belonging::Theirs => {}
         }
@@ -167,5 +168,9 @@ pub(crate) fn leads_to_ours(view: &View<'_>, endpoint: &EndpointSeen) -> bool {
 
 /// What somebody types to put our tag on a resource and keep all others.
 pub(crate) fn merge_command(id: &ArmId, owner: &str) -> String {
-    format!("az tag update --resource-id {id} --operation Merge --tags {OWNER_TAG}={owner}")
+    format!(
+        "az tag update --resource-id {} --operation Merge --tags {}",
+        word(id),
+        word(&format!("{OWNER_TAG}={owner}"))
+    )
 }

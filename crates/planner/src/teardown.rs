@@ -22,6 +22,7 @@ use sreg_api::conditions::State;
 use sreg_api::names::{CLAIM_TAG, OWNER_TAG};
 use sreg_api::registry::{DeletionPolicy, PublicAccess};
 use sreg_domain::naming::Belonging;
+use sreg_domain::outside::word;
 use sreg_domain::seen::OperationSeen;
 use sreg_domain::target::kind_of;
 use sreg_domain::{ArmId, ClusterAction, Fact, StepKind, duration, naming};
@@ -200,7 +201,7 @@ fn azure(view: &View<'_>, draft: &mut Contribution) {
             ),
             None => "whether public access is open cannot be told, and deleting them might strand clients".to_owned(),
         };
-        let left: Vec<&str> = release::ours(view).map(|(id, _)| id.as_str()).collect();
+        let left: Vec<_> = release::ours(view).map(|(id, _)| word(id)).collect();
         if !left.is_empty() {
             let (name, namespace) = (&view.desired.object.name, &view.desired.object.namespace);
             draft.find(
@@ -219,7 +220,7 @@ fn azure(view: &View<'_>, draft: &mut Contribution) {
             FindingReason::LeftInPlace,
             format!(
                 "private endpoint {id} is left in place: it has lost its tag {OWNER_TAG}, and only what carries it is removed. Remove it by hand: az network private-endpoint delete --ids {}",
-                endpoint.id
+                word(&endpoint.id)
             ),
         );
     }
@@ -228,7 +229,7 @@ fn azure(view: &View<'_>, draft: &mut Contribution) {
         if removal::approval_is_demanded(view, id) {
             draft.find(
                 FindingReason::LeftInPlace,
-                format!("private endpoint {id} is left in place: a RegistryGrant demands that changes of names are approved where it stands, and a deletion asks nobody. Remove it by hand: az network private-endpoint delete --ids {}", endpoint.id),
+                format!("private endpoint {id} is left in place: a RegistryGrant demands that changes of names are approved where it stands, and a deletion asks nobody. Remove it by hand: az network private-endpoint delete --ids {}", word(&endpoint.id)),
             );
             continue;
         }
@@ -271,7 +272,7 @@ fn retained(view: &View<'_>, draft: &mut Contribution) {
         seen.is_some_and(|endpoint| !Belonging::of_endpoint(&view.desired.owner, endpoint).is_ours())
     };
     let made = view.last().endpoints.iter().filter(|e| e.exists && !is_foreign(&e.id));
-    let made: Vec<&str> = made.map(|e| e.id.as_str()).collect();
+    let made: Vec<_> = made.map(|e| word(&e.id)).collect();
     if made.is_empty() || view.desired.observe_only || azure_claim::is_held_by_another(view) {
         return;
     }
@@ -367,10 +368,10 @@ fn in_azure(view: &View<'_>, draft: &mut Contribution) -> Option<Step> {
     draft.find(
         FindingReason::LeftInPlace,
         format!(
-            "tag {CLAIM_TAG} stays on the registry, and keeps other clusters from it: {}; az tag update --resource-id {} --operation Delete --tags {CLAIM_TAG}={}",
+            "tag {CLAIM_TAG} stays on the registry, and keeps other clusters from it: {}; az tag update --resource-id {} --operation Delete --tags {}",
             why,
-            view.desired.registry,
-            view.desired.claim_mark()
+            word(&view.desired.registry),
+            word(&format!("{CLAIM_TAG}={}", view.desired.claim_mark()))
         ),
     );
     None

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sreg_api::conditions::State;
 use sreg_domain::desired::Spec;
+use sreg_domain::outside::word;
 use sreg_domain::seen::{Attempt, Claim, Ignorance, IgnoranceKind, OperationSeen, RegistryDetails};
 use sreg_domain::target::row;
 use sreg_domain::{
@@ -414,7 +415,7 @@ fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
                 format!(
                     "Azure names no storage account or no container registry of {name} in {regions}, and has not for {} minutes: it will not by itself. Whoever made the registry has to complete that region or make it again (look: az resource show --ids {} --query properties.regionDetails); until then it cannot be locked",
                     PROVISIONING.as_secs() / 60,
-                    desired.registry
+                    word(&desired.registry)
                 ),
             )
         } else {
@@ -444,7 +445,7 @@ pub(crate) fn not_understood(view: &View<'_>) -> Vec<Wait> {
                 noun(odd.target),
                 odd.id.name(),
                 odd.detail,
-                odd.id
+                word(&odd.id)
             ),
         )
     };

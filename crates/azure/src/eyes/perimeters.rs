@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use sreg_domain::outside::word;
 use sreg_domain::seen::{Fact, Obstacle, ObstacleKind};
 use sreg_domain::{ArmId, CallFailure};
 
@@ -82,10 +83,13 @@ fn association(account: &ArmId, item: &Value) -> Obstacle {
     let out = match (&perimeter, name) {
         (Some(perimeter), Some(name)) => {
             let association = perimeter.child("resourceAssociations", name);
-            format!("az resource delete --ids {association}")
+            format!("az resource delete --ids {}", word(&association))
         }
         _ => format!(
-            "see which: az rest --method get --url \"{account}/networkSecurityPerimeterConfigurations?api-version=2024-01-01\""
+            "see which: az rest --method get --url {}",
+            word(&format!(
+                "{account}/networkSecurityPerimeterConfigurations?api-version=2024-01-01"
+            ))
         ),
     };
     Obstacle {

@@ -53,12 +53,12 @@ const AS_AZURE_WRITES: &[(&str, &str, &str)] = &[
     (
         "DenyAssignmentAuthorizationFailed",
         "The client 'c' with object id 'me' has permission to perform action 'Microsoft.Storage/storageAccounts/write' on scope 'ENDPOINT'; however, the access is denied because of the deny assignment with name 'System deny assignment' and Id '7ab1' at scope '/subscriptions/s/resourceGroups/m'.",
-        "--url \"/subscriptions/s/resourceGroups/m/providers/Microsoft.Authorization/denyAssignments/7ab1?api-version=",
+        "--url '/subscriptions/s/resourceGroups/m/providers/Microsoft.Authorization/denyAssignments/7ab1?api-version=",
     ),
     (
         "LinkedAuthorizationFailed",
         "The client 'c' with object id 'me' has permission to perform action 'Microsoft.Network/privateEndpoints/write' on scope 'ENDPOINT'; however, it does not have permission to perform action 'Microsoft.Network/virtualNetworks/subnets/join/action' on the '0' linked scope(s) '' or the linked scope(s) are invalid and is blocked by deny assignments on the '1' linked scope(s) '/subscriptions/s/resourceGroups/hub/providers/Microsoft.Network/virtualNetworks/v/subnets/e'.",
-        "--url \"/subscriptions/s/resourceGroups/hub/providers/Microsoft.Network/virtualNetworks/v/subnets/e/providers/Microsoft.Authorization/denyAssignments?",
+        "--url '/subscriptions/s/resourceGroups/hub/providers/Microsoft.Network/virtualNetworks/v/subnets/e/providers/Microsoft.Authorization/denyAssignments?",
     ),
     (
         "LinkedAuthorizationFailed",
@@ -72,38 +72,38 @@ const AS_AZURE_WRITES: &[(&str, &str, &str)] = &[
     ),
     (
         "RequestDisallowedByPolicy",
-        "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/a/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter])",
+        "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/providers/Microsoft.Authorization/policyAssignments/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter])",
         "under spec.tags, or spec.endpoints[].tags",
     ),
     (
         "RequestDisallowedByPolicy",
-        "Resource 'st' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/a/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter] of the account)",
+        "Resource 'st' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/providers/Microsoft.Authorization/policyAssignments/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter] of the account)",
         "az tag update --resource-id /subscriptions/s/resourceGroups/m/providers/Microsoft.Storage/storageAccounts/st --operation Merge",
     ),
     (
         "RequestDisallowedByPolicy",
-        "Resource 'r' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/a/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter] of the registry)",
+        "Resource 'r' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"tags\",\"id\":\"/providers/Microsoft.Authorization/policyAssignments/tags\"}}]'. (denied by policy \"tags\" by tags[costCenter] of the registry)",
         "under spec.registry.tags",
     ),
     (
         "RequestDisallowedByPolicy",
-        "Resource 'z' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"zones\",\"id\":\"/a/zones\"}}]'. (denied by policy \"zones\" by name)",
+        "Resource 'z' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"zones\",\"id\":\"/providers/Microsoft.Authorization/policyAssignments/zones\"}}]'. (denied by policy \"zones\" by name)",
         "spec.endpoints[].dns.mode: Existing",
     ),
     (
         "RequestDisallowedByPolicy",
-        "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"names\",\"id\":\"/a/names\"}}]'. (denied by policy \"names\" by name)",
+        "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"names\",\"id\":\"/providers/Microsoft.Authorization/policyAssignments/names\"}}]'. (denied by policy \"names\" by name)",
         "nameTemplate",
     ),
     (
         "RequestDisallowedByPolicy",
-        "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"guard\",\"id\":\"/a/guard\"},\"policyDefinition\":{\"name\":\"d\",\"id\":\"/d/d\"}}]'.",
-        "--policy-assignment /a/guard --scope ENDPOINT",
+        "Resource 'pe' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"guard\",\"id\":\"/providers/Microsoft.Authorization/policyAssignments/guard\"},\"policyDefinition\":{\"name\":\"d\",\"id\":\"/d/d\"}}]'.",
+        "--policy-assignment /providers/Microsoft.Authorization/policyAssignments/guard --scope ENDPOINT",
     ),
     (
         "ScopeLocked",
         "The scope 'ENDPOINT' cannot perform write operation because following scope(s) are locked: '/subscriptions/s/resourceGroups/net'. Please remove the lock and try again.",
-        "--url \"/subscriptions/s/resourceGroups/net/providers/Microsoft.Authorization/locks?",
+        "--url '/subscriptions/s/resourceGroups/net/providers/Microsoft.Authorization/locks?",
     ),
     (
         "ScopeLocked",
@@ -168,7 +168,7 @@ const AS_AZURE_WRITES: &[(&str, &str, &str)] = &[
     (
         "NetworkSecurityPerimeterAssociationConflict",
         "The resource is associated with a network security perimeter.",
-        "--url \"ENDPOINT/networkSecurityPerimeterConfigurations?",
+        "--url 'ENDPOINT/networkSecurityPerimeterConfigurations?",
     ),
 ];
 
@@ -205,6 +205,46 @@ fn nothing_that_azure_names_is_left_to_fill_in() {
             each.codes,
             each.advice
         );
+    }
+}
+
+/// A policy's owner writes why it denies, and may write there what looks like Azure's identifiers.
+#[test]
+fn nobody_is_told_to_exempt_from_an_assignment_that_somebody_else_named() {
+    const OTHER: &str = "\"policyAssignment\":{\"id\":\"/providers/Microsoft.Authorization/policyAssignments/theirs\"}";
+    const OWN: &str =
+        "\"policyAssignment\":{\"name\":\"own\",\"id\":\"/providers/Microsoft.Authorization/policyAssignments/own\"}";
+    for (message, assignment) in [
+        (
+            format!("no. Reasons: '{OTHER}'. See error details for policy resource IDs."),
+            "ASSIGNMENT",
+        ),
+        (
+            format!("Resource '{OTHER}' was disallowed by policy. Policy identifiers: '[{{{OWN}}}]'."),
+            "/providers/Microsoft.Authorization/policyAssignments/own",
+        ),
+        (
+            "\"policyAssignment\":{\"id\":\"/subscriptions/s\"}".to_owned(),
+            "ASSIGNMENT",
+        ),
+        (
+            "\"policyAssignment\":{\"id\":\"/a/policyAssignments/x'; id; '\"}".to_owned(),
+            r"'/a/policyAssignments/x'\''; id; '\'''",
+        ),
+    ] {
+        let text = said("RequestDisallowedByPolicy", &message);
+        assert!(
+            text.contains(&format!("--policy-assignment {assignment} --scope ")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_id_that_cannot_be_taken_whole_is_left_to_fill_in() {
+    for name in ["x;id", "x'; id; '", "x\"$HOME", "x,y"] {
+        let named: Vec<&str> = ids(&format!("see /subscriptions/s/{name}")).map(|_| "an id").collect();
+        assert!(named.is_empty(), "{name}");
     }
 }
 
@@ -292,7 +332,7 @@ fn who_refuses_without_an_action_and_names_with_brackets_are_understood() {
         text.contains(&format!("--role \"{}\"", rights::Place::Workspace.role())),
         "{text}"
     );
-    assert!(text.ends_with(&format!("--scope {workspace}")), "{text}");
+    assert!(text.ends_with(&format!("--scope '{workspace}'")), "{text}");
     let identity = "/subscriptions/s/resourceGroups/ids/providers/Microsoft.ManagedIdentity/userAssignedIdentities/a";
     let text = said(
         "LinkedAuthorizationFailed",

@@ -2,6 +2,7 @@
 //! have undone it.
 
 use sreg_domain::action_text::listed;
+use sreg_domain::outside::word;
 use sreg_domain::{Action, ArmId, AzureAction, Edit};
 
 use crate::view::View;
@@ -31,7 +32,8 @@ pub(super) fn no_effect(view: &View<'_>, action: &Action, why: &str, tries: i32)
         "somebody may undo it, or Azure does not show it"
     };
     format!(
-        "{wanted}: Azure accepted that {times}, and {still}: {cause}; see who: az monitor activity-log list --resource-id {id} --offset 1h"
+        "{wanted}: Azure accepted that {times}, and {still}: {cause}; see who: az monitor activity-log list --resource-id {} --offset 1h",
+        word(id)
     )
 }
 

@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sreg_api::registry::DnsMode;
+use sreg_domain::outside::word;
 use sreg_domain::seen::{Coverage, EndpointSeen, ZoneGroupPolicy, ZoneGroupSeen};
 use sreg_domain::{ArmId, EndpointGroup, Fact, ProvisioningState, duration};
 
@@ -165,8 +166,8 @@ fn who_acts(view: &WholeView<'_>, w: &Wanted<'_>) -> String {
         "whoever manages Azure Policy assigns one with deployIfNotExists of zone groups for groupId {group} and {} connections, handed zone {} ({definition}), such as az policy assignment create --name dns-{group} --policy DEFINITION --scope {} --mi-system-assigned --location LOCATION --params PARAMETERS, and remediates what exists (az policy remediation create --name dns-{group} --policy-assignment ASSIGNMENT --resource-group {}); {}; or set dns.mode: Managed, Existing or External for entry {}",
         kind(manual),
         view.desired.cloud.zone(w.group),
-        place.resource_group,
-        place.resource_group.name(),
+        word(&place.resource_group),
+        word(place.resource_group.name()),
         or_state(w),
         place.name
     )
@@ -239,8 +240,8 @@ fn missing_group(view: &WholeView<'_>, w: &Wanted<'_>, groups: &[ZoneGroupSeen],
         WaitReason::DnsByPolicyPending,
         format!(
             "no Azure Policy has made a zone group for private endpoint {label} yet; one that is assigned acts within about a quarter of an hour; see whether one is: az policy assignment list --resource-group {} --subscription {} --disable-scope-strict-match",
-            w.place.resource_group.name(),
-            w.place.resource_group.subscription()
+            word(w.place.resource_group.name()),
+            word(w.place.resource_group.subscription())
         ),
     );
 }
@@ -316,9 +317,9 @@ fn records(view: &WholeView<'_>, w: &Wanted<'_>, group: &ZoneGroupSeen, draft: &
 fn again(w: &Wanted<'_>, group: &ZoneGroupSeen) -> String {
     format!(
         "have the zone group made again: az network private-endpoint dns-zone-group delete --ids {}, then az policy remediation create --name dns-{} --policy-assignment ASSIGNMENT --resource-group {}",
-        group.id,
+        word(&group.id),
         w.group.group_id(),
-        w.place.resource_group.name()
+        word(w.place.resource_group.name())
     )
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
+use sreg_domain::outside::word;
 use sreg_domain::seen::{EndpointSeen, Member, ZoneGroupSeen, ZoneSeen};
 use sreg_domain::{ArmId, AzureAction, Fact, StepKind};
 
@@ -158,7 +159,8 @@ fn may_not_overwrite(
         None => (
             WaitReason::ForeignResourceStalled,
             format!(
-                "record {name} in {zone} holds another endpoint's addresses: remove that record if nobody uses it (az resource delete --ids {zone}/A/{name}), or give entry {} another zone (spec.endpoints[].dns){}",
+                "record {name} in {zone} holds another endpoint's addresses: remove that record if nobody uses it (az resource delete --ids {}), or give entry {} another zone (spec.endpoints[].dns){}",
+                word(&zone.child("A", name)),
                 w.place.name,
                 made_by_us(view, w, zone, seen)
             ),
@@ -269,7 +271,7 @@ fn misplaced(
     match foreign {
         Some(group) => draft.waiting(
             WaitReason::ForeignResourceStalled,
-            format!("zone group {} of private endpoint {} points at other zones than {zone}: remove it (az resource delete --ids {}), or set spec.endpoints[{}].dns.mode: Policy", group.id, w.label(), group.id, w.place.name),
+            format!("zone group {} of private endpoint {} points at other zones than {zone}: remove it (az resource delete --ids {}), or set spec.endpoints[{}].dns.mode: Policy", group.id, w.label(), word(&group.id), w.place.name),
         ),
         None if view.all_open() => draft.azure.push(Step {
             touches: names::touched_by_zone_group(view, w, zone),

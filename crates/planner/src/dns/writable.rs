@@ -11,6 +11,7 @@
 //! | locks or deny assignments could not be read | it is not made |
 
 use sreg_api::names::ZONE_GROUP;
+use sreg_domain::outside::word;
 use sreg_domain::seen::LockSeen;
 use sreg_domain::{ArmId, Fact};
 
@@ -61,7 +62,7 @@ fn locked(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Wait> {
             } else {
                 "may forbid"
             },
-            lock.id
+            word(&lock.id)
         ),
     ))
 }

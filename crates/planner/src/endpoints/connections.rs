@@ -1,5 +1,6 @@
 //! Connections of endpoints that carry nobody: removed, rejected, or in a state that nobody knows.
 
+use sreg_domain::outside::word;
 use sreg_domain::seen::EndpointSeen;
 
 use super::Wanted;
@@ -36,7 +37,7 @@ pub(super) fn refused(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointS
         WaitReason::ConnectionRejectedStalled,
         format!(
             "{what}, and it is requested again: az network private-endpoint delete --ids {}{glass}",
-            endpoint.id
+            word(&endpoint.id)
         ),
     );
 }
@@ -57,7 +58,7 @@ fn make_again(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, dra
             "the connection of private endpoint {} was removed on the side of {} (Disconnected): nobody can connect through it, and it cannot be approved again. Delete it, and it is made again and proven: az network private-endpoint delete --ids {}; where clients are cut off until then, create a BreakGlass",
             w.label(),
             w.target.name(),
-            endpoint.id
+            word(&endpoint.id)
         ),
     );
 }

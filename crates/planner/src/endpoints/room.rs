@@ -1,5 +1,6 @@
 //! Addresses that endpoints need in their subnet. Azure would leave a failed endpoint behind where there are too few.
 
+use sreg_domain::outside::word;
 use sreg_domain::seen::SubnetSeen;
 use sreg_domain::{ArmId, EndpointGroup, Fact, TargetSeen};
 
@@ -38,7 +39,7 @@ fn need(view: &WholeView<'_>, w: &Wanted<'_>) -> String {
         w.label(),
         addresses_of(view, w),
         addresses_needed(view, w),
-        w.place.subnet,
+        word(&w.place.subnet),
         w.place.name
     )
 }
@@ -72,8 +73,9 @@ fn replaced_there<'a>(view: &'a WholeView<'_>, w: &Wanted<'_>) -> Option<&'a Arm
 
 fn make_room(former: &ArmId) -> String {
     format!(
-        "; private endpoint {}, which it replaces, keeps its addresses there until it is ready: where its clients can do without these names for some minutes, az network private-endpoint delete --ids {former}",
-        former.name()
+        "; private endpoint {}, which it replaces, keeps its addresses there until it is ready: where its clients can do without these names for some minutes, az network private-endpoint delete --ids {}",
+        former.name(),
+        word(former)
     )
 }
 

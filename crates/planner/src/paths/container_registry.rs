@@ -2,6 +2,7 @@
 //! the endpoints by itself (azure.md §3.2): whoever removed the endpoint of a locked registry for one would cut off all the others.
 
 use sreg_domain::desired::EndpointPlace;
+use sreg_domain::outside::word;
 use sreg_domain::seen::ContainerRegistryDetails;
 use sreg_domain::{ArmId, Fact, Fqdn, Location};
 
@@ -72,7 +73,7 @@ fn not_carried(view: &WholeView<'_>, id: &ArmId, what: &str, place: &EndpointPla
             "{what} is not among the names of the private endpoints of entry {}: clients that are sent there would be cut off. Azure adds its address to the endpoint by itself, if subnet {} has a free one and whoever adds the replica has the right Microsoft.Network/privateEndpoints/privateLinkServiceProxies/write: see to both, take the replica away and add it again (az acr replication list --registry {}){remade}",
             place.name,
             place.subnet,
-            id.name()
+            word(id.name())
         ),
     )
 }

@@ -13,6 +13,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sreg_api::names::ZONE_GROUP;
+use sreg_domain::outside::word;
 use sreg_domain::rights::Permissions;
 use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, Obstacle, ObstacleKind, RegionSeen, TargetSeen, Targets};
 use sreg_domain::target::{kind_of, row};
@@ -487,8 +488,9 @@ fn obstacle(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId], write: &str
         .iter()
         .map(|scope| {
             format!(
-                "az policy exemption create --name secure-registry --exemption-category Waiver --policy-assignment {id} --scope {}",
-                scope.key()
+                "az policy exemption create --name secure-registry --exemption-category Waiver --policy-assignment {} --scope {}",
+                word(&id),
+                word(scope.key())
             )
         })
         .collect();
