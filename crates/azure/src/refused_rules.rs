@@ -217,7 +217,7 @@ mod tests {
 
     fn rule(address: String) -> NetworkRule {
         NetworkRule {
-            kind: sreg_domain::RuleKind::Address,
+            kind: sreg_domain::RuleKind::Ip,
             value: address,
             tenant: None,
         }

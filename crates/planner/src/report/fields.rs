@@ -260,7 +260,7 @@ fn endpoint(view: &View<'_>, plan: &Plan, line: &EndpointAssessment) -> Endpoint
     fqdns.dedup();
     if fqdns.is_empty() {
         let former = view.seen.object.status.endpoints.iter();
-        let mut before = former.filter(|f| f.resource_id.eq_ignore_ascii_case(&line.id.to_string()));
+        let mut before = former.filter(|f| f.resource_id.eq_ignore_ascii_case(line.id.as_ref()));
         fqdns = before.next().map(|f| f.fqdns.clone()).unwrap_or_default();
     }
     let failing = plan.assessment.paths.iter().find_map(|p| match &p.standing {
