@@ -45,7 +45,6 @@ azure::arm::envelope → azure::arm::error: to be removed: the table of codes ap
 azure::eyes → azure::client: to be removed: `Inner`, with what it keeps for a while, apart from the client that implements both traits
 azure::hands → azure::client: to be removed: as for the eyes
 azure::hands::narrowing → azure::hands::settings: to be removed: `verb` and `also_changed` belong into `hands/mod.rs`
-domain::rights → domain::seen: to be removed: `matches_action` is about rights
 model::lockdown::coverage → model::lockdown::disturbance: to be removed: the tally apart from what it counts
 model::lockdown::state → model::lockdown::invariants: to be removed: `Ghost` is a part of the state
 planner::attempts → planner::break_glass: to be removed: the terms of a glass, given as an argument

@@ -535,6 +535,9 @@ fn assignment(message: &str) -> Option<&str> {
 /// What ends ids in Azure's words, and may stand in a name: what is left of such a name is another resource's id.
 const ENDS: &str = "'\"[],;";
 
+/// What stands in a name behind a character that ends a word, and in no sentence of Azure's there.
+const GOES_ON: &str = ";$|&_-";
+
 /// ARM ids in a text, as they stand there. A resource group may have brackets in its name; those around an id are the sentence's. One
 /// after which a name seems to go on is left out.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
@@ -544,8 +547,8 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
         at += part.len();
         let end = part.chars().next_back();
         let next = text.get(at..).and_then(|rest| rest.chars().next());
-        let goes_on =
-            end.is_some_and(|end| ENDS.contains(end)) && next.is_some_and(|c| c.is_alphanumeric() || c == ';');
+        let goes_on = end.is_some_and(|end| ENDS.contains(end))
+            && next.is_some_and(|c| c.is_alphanumeric() || GOES_ON.contains(c));
         let word = part.trim_end_matches(|c: char| c.is_whitespace() || ENDS.contains(c));
         let word = without_brackets_around(word.trim_start_matches('('));
         (!goes_on && word.to_ascii_lowercase().starts_with("/subscriptions/")).then_some(word)
