@@ -20,7 +20,6 @@ use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 use sreg_api::{SecureRegistry, SecureRegistryStatus};
 use sreg_domain::ArmId;
-use sreg_domain::outside::harmless;
 
 use crate::kubeconfig::ClusterArgs;
 
@@ -157,11 +156,7 @@ fn the_only(mut found: Vec<DynamicObject>, id: &str) -> Result<DynamicObject> {
                     .data
                     .pointer("/status/conditions/0/reason")
                     .and_then(Value::as_str);
-                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-                format!(
-                    "{namespace}/{name} ({})",
-                    harmless(reason.unwrap_or("not looked at yet"))
-                )
+                format!("{} ({})", called(object), reason.unwrap_or("not looked at yet"))
             });
             let told: Vec<String> = told.collect();
             bail!(
@@ -170,6 +165,11 @@ fn the_only(mut found: Vec<DynamicObject>, id: &str) -> Result<DynamicObject> {
             )
         }
     }
+}
+
+/// `namespace/name`.
+fn called(object: &DynamicObject) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// The id that the object's spec names.

@@ -2,8 +2,6 @@
 //! filled in. A command that is right for one code is wrong for another: no right helps where a lock, a policy or a disabled
 //! subscription stands in the way. Where Azure names what is needed in its message, it is taken from there. Pure.
 
-use std::borrow::Cow;
-
 use sreg_domain::outside::{without_brackets_around, word};
 use sreg_domain::seen::{Ignorance, IgnoranceKind};
 use sreg_domain::{CallFailure, Disposition, StepId, StepKind, TargetKind, rights, target};
@@ -381,66 +379,53 @@ fn fill(advice: &str, refusal: Refusal<'_>) -> String {
     let subnet = ids(message).find(|id| id.to_ascii_lowercase().contains("/subnets/"));
     let blocked = first_after(BLOCKED).unwrap_or(resource);
     let locked = first_after(LOCKED).unwrap_or(resource);
-    let values: [(&str, Cow<'_, str>); 15] = [
+    let role = role
+        .map(|r| r.place.role())
+        .or_else(|| built_in(action))
+        .unwrap_or("ROLE");
+    let values: [(&str, &str); 16] = [
         (
             "{principal}",
-            quoted_after(message, "object id '").unwrap_or("OBJECT_ID").into(),
+            quoted_after(message, "object id '").unwrap_or("OBJECT_ID"),
         ),
-        ("{scope}", scope.into()),
+        ("{scope}", scope),
         (
             "{stack}",
             quoted_after(message, "Deployment Stack '")
                 .filter(|stack| is_whole(stack))
-                .unwrap_or("STACK_ID")
-                .into(),
+                .unwrap_or("STACK_ID"),
         ),
-        ("{denial}", denial.as_deref().unwrap_or("DENY_ASSIGNMENT_ID").into()),
-        ("{blocked}", blocked.into()),
-        ("{locked}", locked.into()),
-        (
-            "{tenant}",
-            quoted_after(message, "tenant '").unwrap_or("TENANT_ID").into(),
-        ),
+        ("{denial}", denial.as_deref().unwrap_or("DENY_ASSIGNMENT_ID")),
+        ("{blocked}", blocked),
+        ("{locked}", locked),
+        ("{tenant}", quoted_after(message, "tenant '").unwrap_or("TENANT_ID")),
         (
             "{linked}",
-            quoted_after(message, "linked subscription '")
-                .unwrap_or("SUBSCRIPTION")
-                .into(),
+            quoted_after(message, "linked subscription '").unwrap_or("SUBSCRIPTION"),
         ),
-        ("{assignment}", assignment(message).unwrap_or("ASSIGNMENT").into()),
-        ("{resource}", resource.into()),
-        ("{governed}", governed.into()),
-        (
-            "{resource group}",
-            part("/resourcegroups/").unwrap_or("RESOURCE_GROUP").into(),
-        ),
+        ("{assignment}", assignment(message).unwrap_or("ASSIGNMENT")),
+        ("{resource}", resource),
+        ("{governed}", governed),
+        ("{resource group}", part("/resourcegroups/").unwrap_or("RESOURCE_GROUP")),
         (
             "{subscription}",
             named("ubscription '")
                 .or_else(|| part("/subscriptions/"))
-                .unwrap_or("SUBSCRIPTION")
-                .into(),
+                .unwrap_or("SUBSCRIPTION"),
         ),
         (
             "{provider}",
             named("namespace '")
                 .or_else(|| named("resource provider '"))
                 .or_else(|| part("/providers/"))
-                .unwrap_or("PROVIDER")
-                .into(),
+                .unwrap_or("PROVIDER"),
         ),
-        ("{subnet}", subnet.unwrap_or("SUBNET_ID").into()),
+        ("{subnet}", subnet.unwrap_or("SUBNET_ID")),
+        ("{role}", role),
     ];
-    let role = role
-        .map(|r| r.place.role())
-        .or_else(|| built_in(action))
-        .unwrap_or("ROLE");
-    filled(advice, |name| match name {
-        "{role}" => Some(role),
-        _ => values
-            .iter()
-            .find(|(of, _)| *of == name)
-            .map(|(_, value)| value.as_ref()),
+    filled(advice, |name| {
+        let value = values.iter().find(|(of, _)| *of == name);
+        value.map(|(_, value)| *value)
     })
 }
 

@@ -70,8 +70,6 @@ pub(crate) fn may_not_close(view: &WholeView<'_>, so_far: &Contribution) -> Cont
         add(managed, Place::ManagedGroup);
     }
     let missing = missing(view, needed, &mut said);
-    let known = |message: &String| so_far.findings.iter().any(|told| told.message == *message);
-    said.findings.retain(|finding| !known(&finding.message));
     if !missing.is_empty() {
         said.waiting(WaitReason::PermissionStalled, lacking(view, &missing, "closed"));
     }

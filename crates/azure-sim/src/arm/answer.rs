@@ -1,8 +1,11 @@
 //! What ARM answers: a body with headers, or an error in the envelope of azure.md §6.3. Pure.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 /// A good answer.
 #[derive(Debug, Clone)]
@@ -168,16 +171,29 @@ pub(crate) fn into_response(answer: &Answer) -> Response<Bytes> {
     response
 }
 
+/// A part of a path as it travels.
+pub(crate) fn encoded(segment: &str) -> String {
+    form_urlencoded::byte_serialize(segment.as_bytes())
+        .collect::<String>()
+        .replace('+', "%20")
+}
+
 /// Sets a header whose value HTTP admits. Names of other alphabets, in URLs of operations, travel as `%xx` there as well.
 pub(crate) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    let ascii = value.chars().fold(String::new(), |ascii, letter| match letter {
-        letter if letter.is_ascii() => format!("{ascii}{letter}"),
-        letter => {
-            let mut bytes = [0; 4];
-            let encoded = letter.encode_utf8(&mut bytes).bytes();
-            encoded.fold(ascii, |ascii, byte| format!("{ascii}%{byte:02X}"))
-        }
-    });
+    let ascii = if value.is_ascii() {
+        Cow::Borrowed(value)
+    } else {
+        let letters = value.split_inclusive(|_: char| true);
+        letters
+            .map(|letter| {
+                if letter.is_ascii() {
+                    letter.to_owned()
+                } else {
+                    encoded(letter)
+                }
+            })
+            .collect()
+    };
     if let Ok(value) = HeaderValue::from_str(&ascii) {
         headers.insert(HeaderName::from_static(name), value);
     }

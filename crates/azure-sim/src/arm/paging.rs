@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::answer::{Answer, ArmError};
+use super::answer::{Answer, ArmError, encoded};
 use crate::json::text;
 use crate::world::key;
 
@@ -111,12 +111,6 @@ fn next_link(asked: &Asked<'_>, last: &str) -> String {
     query.append_pair("$skipToken", &URL_SAFE_NO_PAD.encode(last));
     let path: String = asked.path.split('/').map(encoded).collect::<Vec<_>>().join("/");
     format!("{}{path}?{}", asked.base, query.finish())
-}
-
-fn encoded(segment: &str) -> String {
-    form_urlencoded::byte_serialize(segment.as_bytes())
-        .collect::<String>()
-        .replace('+', "%20")
 }
 
 #[cfg(test)]

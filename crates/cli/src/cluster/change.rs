@@ -11,7 +11,7 @@ use sreg_api::registry::ManagementPolicy;
 
 use sreg_domain::outside::{LONGEST_NAME, words};
 
-use super::{Cluster, said};
+use super::{Cluster, called, said};
 use crate::arguments::ChangeFlags;
 use crate::progress::while_waiting;
 use crate::{Ended, print};
@@ -84,10 +84,6 @@ async fn patch(cluster: &Cluster, object: &DynamicObject, change: &Value, what: 
         Ok(_) => Ok(()),
         Err(error) => Err(said(&format!("{what} of {}", called(object)), &error)),
     }
-}
-
-fn called(object: &DynamicObject) -> String {
-    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// The program that declares the policy, by the managers of fields: what people type by kubectl, or here, is theirs to change again.

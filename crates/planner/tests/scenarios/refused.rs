@@ -72,17 +72,22 @@ fn a_closing_write_that_is_refused_is_tried_more_and_more_seldom() {
     assert_eq!(world.seen.object.status.refusals, Vec::new());
 }
 
-#[test]
-fn what_may_not_be_closed_anyway_is_not_proven_again_and_again() {
-    let mut world = World::everyday();
-    world.denials = vec![DenyAssignment {
+/// What Azure keeps on the managed resource group: everybody's writes there, but for the network's.
+fn of_the_managed_group() -> DenyAssignment {
+    DenyAssignment {
         id: format!("{MANAGED}/providers/Microsoft.Authorization/denyAssignments/managed"),
         name: "managed by the service".into(),
         scope: MANAGED.into(),
         permissions: vec![(vec!["*/write".into()], vec!["Microsoft.Network/*".into()])],
         principals: vec![DenyAssignment::EVERYONE.into()],
         ..DenyAssignment::default()
-    }];
+    }
+}
+
+#[test]
+fn what_may_not_be_closed_anyway_is_not_proven_again_and_again() {
+    let mut world = World::everyday();
+    world.denials = vec![of_the_managed_group()];
     // What would not open again either is acknowledged first.
     world.until("AwaitingApproval", 80);
     world.approve();
@@ -108,14 +113,7 @@ fn a_deny_assignment_that_nothing_lifts_yet_is_acknowledged_and_told_before_anyt
     world.respec(|o| {
         o.spec.registry.managed_resource_group_access = sreg_api::registry::ManagedResourceGroupAccess::GrantOperator;
     });
-    world.denials = vec![DenyAssignment {
-        id: format!("{MANAGED}/providers/Microsoft.Authorization/denyAssignments/managed"),
-        name: "managed by the service".into(),
-        scope: MANAGED.into(),
-        permissions: vec![(vec!["*/write".into()], vec!["Microsoft.Network/*".into()])],
-        principals: vec![DenyAssignment::EVERYONE.into()],
-        ..DenyAssignment::default()
-    }];
+    world.denials = vec![of_the_managed_group()];
     let (tries, states) = refusing(&mut world, 6, "grant-operator");
     assert!(!tries.is_empty(), "{:#?}", world.journal);
     assert!(

@@ -251,15 +251,21 @@ fn each_right_that_closing_and_opening_need_is_told_before_an_adopted_registry_i
     }
 }
 
-/// The way back is tried, whatever is known of rights; and so is a lock that only comes back.
-#[test]
-fn a_right_that_is_lost_in_an_emergency_does_not_keep_the_lock_from_coming_back() {
+/// Locked with a subnet rule, then opened for a while; the right to put the rule back is lost meanwhile.
+fn in_an_emergency_without_the_right_to_join() -> World {
     let mut world = with_a_subnet_rule();
     world.allowed_all_but(&[]);
     world.until("Locked", 60);
     super::emergencies::add(&mut world, "a", 30);
     world.until("BreakGlass", 6);
     world.allowed_all_but(&[rights::JOIN_VIA_SERVICE_ENDPOINT]);
+    world
+}
+
+/// The way back is tried, whatever is known of rights; and so is a lock that only comes back.
+#[test]
+fn a_right_that_is_lost_in_an_emergency_does_not_keep_the_lock_from_coming_back() {
+    let mut world = in_an_emergency_without_the_right_to_join();
     world.visit();
     super::emergencies::live(&mut world, 31, "");
     world.until("Locked", 60);
@@ -268,12 +274,7 @@ fn a_right_that_is_lost_in_an_emergency_does_not_keep_the_lock_from_coming_back(
 /// Nothing is closed: what an endpoint that is gone needs is tried, and the right to put rules back is none of it.
 #[test]
 fn an_endpoint_that_is_lost_in_an_emergency_waits_for_no_right_to_put_rules_back() {
-    let mut world = with_a_subnet_rule();
-    world.allowed_all_but(&[]);
-    world.until("Locked", 60);
-    super::emergencies::add(&mut world, "a", 30);
-    world.until("BreakGlass", 6);
-    world.allowed_all_but(&[rights::JOIN_VIA_SERVICE_ENDPOINT]);
+    let mut world = in_an_emergency_without_the_right_to_join();
     let gone = world.seen.azure.endpoints.keys().next().unwrap().clone();
     world.seen.azure.endpoints.insert(gone.clone(), Fact::Absent);
     super::emergencies::live(&mut world, 31, "");

@@ -176,10 +176,11 @@ impl Assigned<'_> {
         {
             return None;
         }
-        let parameters = |name: &str| self.parameter(name);
-        let condition = rule::holds(&self.definition.rule["if"], &target.then, &parameters);
         let effect = self.effect(reference, target);
-        match (condition, consequence(effect.as_deref(), &self.definition.rule)) {
+        match (
+            self.applies(target),
+            consequence(effect.as_deref(), &self.definition.rule),
+        ) {
             (Truth::No, _) | (_, None) => None,
             (Truth::Yes, verdict) => verdict,
             (Truth::Maybe, Some(_)) => Some(Verdict::Perhaps),
@@ -195,18 +196,8 @@ impl Assigned<'_> {
 
     /// Whether it refuses to have a target deleted. `None`: it does not.
     pub(super) fn forbids_deletion(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> Option<Verdict> {
-        let reference = self.member.map_or("", |(member, _)| member.reference.as_str());
-        let in_force = in_force(self.assignment, target);
-        if in_force == Truth::No || is_exempt(self.assignment, reference, target, exemptions, now) {
-            return None;
-        }
-        let forbids = match self.effect(reference, target) {
-            None => Truth::Maybe,
-            Some(effect) => Truth::from(effect.eq_ignore_ascii_case("denyAction")),
-        };
-        let parameters = |name: &str| self.parameter(name);
-        let condition = rule::holds(&self.definition.rule["if"], &target.then, &parameters);
-        match Truth::all([in_force, forbids, condition].into_iter()) {
+        let forbids = self.has_effect("denyAction", target, exemptions, now)?;
+        match Truth::all([forbids, self.applies(target)].into_iter()) {
             Truth::No => None,
             Truth::Yes => Some(Verdict::Refuses),
             Truth::Maybe => Some(Verdict::Perhaps),
@@ -221,26 +212,34 @@ impl Assigned<'_> {
         exemptions: &[Value],
         now: Timestamp,
     ) -> Option<Coverage> {
-        let reference = self.member.map_or("", |(member, _)| member.reference.as_str());
-        let in_force = in_force(self.assignment, endpoint);
-        if in_force == Truth::No || is_exempt(self.assignment, reference, endpoint, exemptions, now) {
-            return None;
-        }
-        let deploys = match self.effect(reference, endpoint) {
-            None => Truth::Maybe,
-            Some(effect) => Truth::from(effect.eq_ignore_ascii_case("deployIfNotExists")),
-        };
-        let parameters = |name: &str| self.parameter(name);
-        let holds = |target: &Target| {
-            let condition = rule::holds(&self.definition.rule["if"], &target.then, &parameters);
-            Truth::all([in_force, deploys, condition].into_iter())
-        };
+        let deploys = self.has_effect("deployIfNotExists", endpoint, exemptions, now)?;
+        let holds = |target: &Target| Truth::all([deploys, self.applies(target)].into_iter());
         match (holds(endpoint), holds(of_other_kind)) {
             (Truth::Yes, _) => Some(Coverage::Yes),
             (Truth::Maybe, _) => Some(Coverage::Perhaps),
             (Truth::No, Truth::Yes) => Some(Coverage::OtherKind),
             (Truth::No, Truth::No | Truth::Maybe) => None,
         }
+    }
+
+    /// Whether it is in force on a target with this effect. `None`: it is not in force there, or the target is exempt.
+    fn has_effect(&self, effect: &str, target: &Target, exemptions: &[Value], now: Timestamp) -> Option<Truth> {
+        let reference = self.member.map_or("", |(member, _)| member.reference.as_str());
+        let in_force = in_force(self.assignment, target);
+        if in_force == Truth::No || is_exempt(self.assignment, reference, target, exemptions, now) {
+            return None;
+        }
+        let has = match self.effect(reference, target) {
+            None => Truth::Maybe,
+            Some(has) => Truth::from(has.eq_ignore_ascii_case(effect)),
+        };
+        Some(Truth::all([in_force, has].into_iter()))
+    }
+
+    /// Whether the definition's condition holds of a target.
+    fn applies(&self, target: &Target) -> Truth {
+        let parameters = |name: &str| self.parameter(name);
+        rule::holds(&self.definition.rule["if"], &target.then, &parameters)
     }
 
     /// The zone that the deployment of a zone group is handed.
