@@ -413,6 +413,9 @@ pub struct Snapshot {
     pub targets: BTreeMap<String, SnapshotTarget>,
     /// Digest of the evidence that the lock was based on.
     pub evidence_digest: Digest,
+    /// An opening restored it but for rules that Azure refused. What it holds was there before a lock, whatever status remembers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored_in_part: bool,
 }
 
 impl Snapshot {

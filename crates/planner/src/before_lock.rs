@@ -3,7 +3,7 @@
 //!
 //! | a lock | the target | it was |
 //! | --- | --- | --- |
-//! | has not begun | – | as it is |
+//! | has not begun | – | as it is; with what an opening before could not put back |
 //! | has begun | closed | as the snapshot holds it; open where no snapshot does |
 //! | has begun | still open, or opened again by spec, break-glass or rollback | as the snapshot holds it, with the rules that people have added since |
 //! | held | opened by hand | as the snapshot holds it: what is opened against the spec is no decision about the way back |
@@ -16,10 +16,12 @@ use crate::kept::{kept, open_settings};
 use crate::plan::AccessAssessment;
 use crate::view::{View, seen_network};
 
-/// What the snapshot holds of a target, once a lock has begun. Before that it holds what was seen some visits ago.
+/// What the snapshot holds of a target, once a lock has begun. Before that it holds what was seen some visits ago. Where status was
+/// erased, a snapshot that was restored in part says by itself that there was a lock.
 fn held<'v>(view: &'v View<'_>, id: &ArmId) -> Option<&'v Value> {
-    let begun = !view.all_open() || view.last().lock_has_begun();
-    kept(view.seen.cluster.snapshot.seen().filter(|_| begun)?, id)
+    let snapshot = view.seen.cluster.snapshot.seen()?;
+    let begun = !view.all_open() || view.last().lock_has_begun() || snapshot.restored_in_part;
+    kept(snapshot, id).filter(|_| begun)
 }
 
 /// Network settings of a target as they were before the lock; `None`: they could not be read.

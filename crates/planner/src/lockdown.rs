@@ -175,6 +175,8 @@ fn wanted_snapshot(view: &WholeView<'_>, proof: &Digest) -> Option<Snapshot> {
         holder: view.holder(),
         targets,
         evidence_digest: proof.clone(),
+        // Until all of it is put back: status may be erased before this lock closes anything.
+        restored_in_part: view.seen.cluster.snapshot.seen().is_some_and(|s| s.restored_in_part),
     })
 }
 
@@ -186,7 +188,8 @@ fn same_snapshot(a: &Snapshot, b: &Snapshot) -> bool {
             .map(|(k, v)| (k.to_ascii_lowercase(), v.clone()))
             .collect()
     };
-    a.holder == b.holder && a.evidence_digest == b.evidence_digest && spelled(a) == spelled(b)
+    let rest = |s: &Snapshot| (s.holder.clone(), s.evidence_digest.clone(), s.restored_in_part);
+    rest(a) == rest(b) && spelled(a) == spelled(b)
 }
 
 /// The closing writes: the registry alone first, because Azure may close the others with it; then what is still open. A target

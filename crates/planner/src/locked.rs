@@ -115,7 +115,7 @@ pub(crate) fn go_on_rolling_back(view: &View<'_>) -> (Contribution, Next) {
     } else {
         opening::tell_left_out(view, "repair that, then put it back by hand")
     });
-    draft.add(opening::forget_snapshot(view));
+    draft.add(opening::keep_or_forget_snapshot(view));
     match until {
         Some(until) => {
             draft.looks.push(Duration::try_from(until.duration_since(view.now)).unwrap_or_default());

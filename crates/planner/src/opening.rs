@@ -304,21 +304,30 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
     draft
 }
 
-/// Once everything is as open as it was, what was before the lock is of no use: the next lock keeps what it finds then.
-pub(crate) fn forget_snapshot(view: &View<'_>) -> Contribution {
+/// Once everything is as open as it was, what was before the lock is of no use: the next lock keeps what it finds then. Rules that
+/// Azure refused may still be put back: for them the snapshot stays, and says so itself.
+pub(crate) fn keep_or_forget_snapshot(view: &View<'_>) -> Contribution {
     let mut draft = Contribution::default();
-    // Rules that Azure refused are kept: they may still be put back.
-    let useless = view.all_open()
-        && !is_shut(view)
-        && rules_left_out(view).is_empty()
+    let Some(snapshot) = view.seen.cluster.snapshot.seen() else {
+        return draft;
+    };
+    if !view.all_open() || is_shut(view) {
+        return draft;
+    }
+    let config_map = naming::snapshot_name(&view.desired.registry);
+    if rules_left_out(view).is_empty() {
         // A closing write that nobody answered may still take effect.
-        && !attempts::is_unanswered_lately(view, StepKind::Close);
-    if useless && view.seen.cluster.snapshot.seen().is_some() {
-        let config_map = naming::snapshot_name(&view.desired.registry);
-        draft.cluster.push(cluster_step(
-            StepKind::DeleteSnapshot,
-            ClusterAction::DeleteSnapshot { config_map },
-        ));
+        if !attempts::is_unanswered_lately(view, StepKind::Close) {
+            let forget = ClusterAction::DeleteSnapshot { config_map };
+            draft.cluster.push(cluster_step(StepKind::DeleteSnapshot, forget));
+        }
+    } else if !snapshot.restored_in_part {
+        let snapshot = Snapshot {
+            restored_in_part: true,
+            ..snapshot.clone()
+        };
+        let keep = ClusterAction::WriteSnapshot { config_map, snapshot };
+        draft.cluster.push(cluster_step(StepKind::WriteSnapshot, keep));
     }
     draft
 }

@@ -70,7 +70,7 @@ pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
     }
     if wanted_open {
         said.add(opening::plan(view, Cause::Spec));
-        said.add(opening::forget_snapshot(view));
+        said.add(opening::keep_or_forget_snapshot(view));
         return (said, Next::Stop);
     }
     match emergency {
@@ -87,7 +87,7 @@ pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
                 );
             }
             said.add(opening::plan(view, Cause::BreakGlass));
-            said.add(opening::forget_snapshot(view));
+            said.add(opening::keep_or_forget_snapshot(view));
             return (said, Next::Stop);
         }
         Standing::NotKnown => said.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses)),

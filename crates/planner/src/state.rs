@@ -118,7 +118,7 @@ fn by_plan(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment: &Assess
     if let (Fact::Unknown(why), true) = (view.seen.azure.registry(), waits.iter().all(|w| !w.reason.is_stalled())) {
         return unread(view, why.kind);
     }
-    if let Some(state) = by_writes(steps) {
+    if let Some(state) = by_writes(view, steps) {
         return state;
     }
     let worst = waits.first().map(|w| w.reason);
@@ -159,8 +159,12 @@ fn unread(view: &View<'_>, kind: IgnoranceKind) -> State {
 }
 
 /// The busiest write decides.
-fn by_writes(steps: &[&Step]) -> Option<State> {
-    let mut states: Vec<(u8, State)> = steps.iter().filter_map(|step| by_write(&step.action)).collect();
+fn by_writes(view: &View<'_>, steps: &[&Step]) -> Option<State> {
+    // A snapshot that is kept for rules that Azure refused belongs to an opening: nothing is about to be locked.
+    let marked = view.seen.cluster.snapshot.seen().is_some_and(|s| s.restored_in_part);
+    let keeps = |action: &Action| matches!(action, Action::Cluster(ClusterAction::WriteSnapshot { snapshot, .. }) if snapshot.restored_in_part && !marked);
+    let writes = steps.iter().map(|step| &step.action).filter(|action| !keeps(action));
+    let mut states: Vec<(u8, State)> = writes.filter_map(by_write).collect();
     states.sort_by_key(|(rank, _)| *rank);
     states.first().map(|(_, state)| *state)
 }

@@ -271,8 +271,10 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
         holder: _,
         targets,
         evidence_digest: _,
+        restored_in_part,
     }) = known(snapshot, hasher)
     {
+        restored_in_part.hash(hasher);
         for (id, SnapshotTarget { kind: _, network }) in targets {
             (id, network).hash(hasher);
         }

@@ -96,7 +96,8 @@ fn in_snapshot<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
 
 /// What the snapshot of a lock that has begun holds of a target.
 fn held<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
-    in_snapshot(seen, id).filter(|_| !all_open(seen) || seen.object.last.lock_has_begun())
+    let in_part = seen.cluster.snapshot.seen()?.restored_in_part;
+    in_snapshot(seen, id).filter(|_| in_part || !all_open(seen) || seen.object.last.lock_has_begun())
 }
 
 fn going(kind: TargetKind, network: &Value) -> Vec<NetworkRule> {

@@ -11,6 +11,7 @@ use sreg_planner::Plan;
 use sreg_planner::plan::FindingReason;
 
 use super::emergencies::{add, live};
+use crate::world::scramble::Blow;
 use crate::world::*;
 
 const OFFICE: &str = "203.0.113.0/24";
@@ -202,6 +203,65 @@ fn the_next_lock_keeps_what_could_not_be_put_back_and_the_next_opening_puts_it_b
     world.settle(10);
     assert_eq!(storage_of(&world).virtual_network_rules, [subnet()]);
     assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
+}
+
+/// What was left out stands in the snapshot too: status may be erased at any visit from the emergency to the lock that follows it.
+#[test]
+fn a_refused_rule_is_kept_for_the_way_back_whenever_status_is_erased() {
+    for by_spec in [false, true] {
+        for moment in 0..24 {
+            let mut world = locked_with_a_subnet();
+            world.refuses.insert(subnet(), false);
+            let mut visits = 0;
+            let mut visit = |world: &mut World, until: &str, most: usize| {
+                for _ in 0..most {
+                    if visits == moment {
+                        world.suffer(Blow::EraseStatus);
+                    }
+                    visits += 1;
+                    let (_, report) = world.visit();
+                    if world.state() == until {
+                        return;
+                    }
+                    world.pass(report.requeue);
+                }
+                panic!(
+                    "{until} is not reached where status is erased at visit {moment}: {}",
+                    world.message()
+                );
+            };
+            if by_spec {
+                world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            } else {
+                add(&mut world, "a", 60);
+            }
+            let open = if by_spec { "Open" } else { "BreakGlass" };
+            visit(&mut world, open, 8);
+            // The tries to put it back go on.
+            for _ in 0..3 {
+                world.pass(Duration::from_secs(5));
+                visit(&mut world, open, 4);
+            }
+            assert!(storage_of(&world).virtual_network_rules.is_empty());
+            if by_spec {
+                world.respec(|o| o.spec.public_access.desired = PublicAccess::Disabled);
+            } else {
+                live(&mut world, 61, "");
+            }
+            visit(&mut world, "Locked", 60);
+            world.refuses.clear();
+            world.pass(Duration::from_secs(3600));
+            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            world.settle(10);
+            let storage = storage_of(&world);
+            assert_eq!(
+                storage.virtual_network_rules,
+                [subnet()],
+                "erased at visit {moment}, {open}"
+            );
+            assert_eq!(storage.ip_rules, [OFFICE]);
+        }
+    }
 }
 
 /// Opened but for a rule that Azure refuses; then somebody lets in one address more, and the lock comes back.
