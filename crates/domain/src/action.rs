@@ -10,10 +10,11 @@ use sreg_api::registry::ResolutionPolicy;
 
 use crate::call_failure::CallFailure;
 use crate::digest::Digest;
+use crate::grants::Grants;
 use crate::ids::{ArmId, Location};
 use crate::network_rules::NetworkRule;
 use crate::step::StepId;
-use crate::target::{EndpointGroup, TargetKind};
+use crate::target::{EndpointGroup, TargetKind, kind_of};
 use crate::withheld::Withheld;
 
 /// One effect.
@@ -413,12 +414,31 @@ pub struct Snapshot {
     pub targets: BTreeMap<String, SnapshotTarget>,
     /// Digest of the evidence that the lock was based on.
     pub evidence_digest: Digest,
+    /// The registry's managed resource group: accounts elsewhere are opened only while a grant lets the registry share them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_resource_group: Option<ArmId>,
     /// An opening restored it but for rules that Azure refused. What it holds was there before a lock, whatever status remembers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restored_in_part: bool,
 }
 
 impl Snapshot {
+    /// Accounts of the registry that this object (`namespace/name`) closed, and may open though the registry cannot be read now.
+    pub fn accounts_of<'a>(
+        &'a self,
+        holder: &str,
+        grants: &'a Grants,
+    ) -> impl Iterator<Item = (TargetKind, ArmId)> + use<'a> {
+        let ours = self.holder == holder;
+        let managed = self.managed_resource_group.as_ref();
+        let accounts = self.targets.iter().filter(move |_| ours);
+        accounts.filter_map(move |(id, target)| {
+            let id = id.parse::<ArmId>().ok()?;
+            let is_account = target.kind != TargetKind::Registry && kind_of(&id) == Some(target.kind);
+            (is_account && grants.let_a_registry_name(managed, &id)).then_some((target.kind, id))
+        })
+    }
+
     /// Whether it is about the registry that is there now, and not about one of the same name that is gone: some account that it holds stands
     /// behind this one too. Azure names the accounts of a new registry anew. Where accounts are not known on either side it is.
     pub fn is_about<'a>(&self, accounts: impl Iterator<Item = &'a ArmId>) -> bool {

@@ -14,4 +14,6 @@ pub struct Known {
     pub endpoints: BTreeSet<ArmId>,
     /// Storage accounts and container registries that the registry named: looked at where Azure does not find the registry.
     pub accounts: BTreeSet<ArmId>,
+    /// Those that this object closed: looked at where the registry cannot be read and public access is to be opened.
+    pub closed: BTreeSet<ArmId>,
 }

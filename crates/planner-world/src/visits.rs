@@ -65,6 +65,7 @@ impl World {
             let (_, forget) = &all[usize::from(*at) % all.len()];
             forget(&mut seen);
         }
+        self.forget_accounts(&mut seen);
         for registry in seen.azure.targets.seen_of_mut(TargetKind::Registry) {
             let details = registry.as_registry();
             *details = details.clone().as_far_as_granted(&self.desired.grants);
@@ -77,6 +78,24 @@ impl World {
             seen.object.reread();
         }
         seen
+    }
+
+    /// Of a registry that is not seen the accounts are not known; but for those that are to be opened and that the snapshot names.
+    fn forget_accounts(&self, seen: &mut Seen) {
+        let registry = seen.azure.registry();
+        if registry.seen().is_some() {
+            return;
+        }
+        let opens = registry.ignorance().is_some() && may_open(&self.desired, seen);
+        let object = &self.desired.object;
+        let holder = format!("{}/{}", object.namespace, object.name);
+        let snapshot = seen.cluster.snapshot.seen().into_iter().filter(|_| opens);
+        let closed = snapshot.flat_map(|snapshot| snapshot.accounts_of(&holder, &self.desired.grants));
+        let closed: Vec<ArmId> = closed.map(|(_, id)| id).collect();
+        let accounts: Vec<ArmId> = seen.azure.targets.accounts().map(|(id, _)| id.clone()).collect();
+        for id in accounts.iter().filter(|id| !closed.contains(id)) {
+            seen.azure.targets.remove(id);
+        }
     }
 
     /// What Eyes would find: locks at, above and below each target, endpoint and zone, and what each endpoint leads to.

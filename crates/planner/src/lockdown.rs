@@ -175,6 +175,9 @@ fn wanted_snapshot(view: &WholeView<'_>, proof: &Digest) -> Option<Snapshot> {
         holder: view.holder(),
         targets,
         evidence_digest: proof.clone(),
+        managed_resource_group: view
+            .registry()
+            .and_then(|registry| registry.managed_resource_group.clone()),
         // Until all of it is put back: status may be erased before this lock closes anything.
         restored_in_part: view.seen.cluster.snapshot.seen().is_some_and(|s| s.restored_in_part),
     })
@@ -188,8 +191,11 @@ fn same_snapshot(a: &Snapshot, b: &Snapshot) -> bool {
             .map(|(k, v)| (k.to_ascii_lowercase(), v.clone()))
             .collect()
     };
-    let rest = |s: &Snapshot| (s.holder.clone(), s.evidence_digest.clone(), s.restored_in_part);
-    rest(a) == rest(b) && spelled(a) == spelled(b)
+    let without_targets = |s: &Snapshot| Snapshot {
+        targets: BTreeMap::new(),
+        ..s.clone()
+    };
+    without_targets(a) == without_targets(b) && spelled(a) == spelled(b)
 }
 
 /// The closing writes: the registry alone first, because Azure may close the others with it; then what is still open. A target

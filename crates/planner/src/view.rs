@@ -380,11 +380,11 @@ fn is_stuck(seen: &Seen, now: Timestamp) -> bool {
 fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
     let Some(registry) = seen.azure.registry_details() else {
         return Targets {
+            accounts: Vec::new(),
             gap: Some(not_known(
                 &format!("registry {}", desired.registry.name()),
                 seen.azure.registry(),
             )),
-            ..Targets::default()
         };
     };
     let mut targets = Targets {
@@ -428,6 +428,20 @@ fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
     targets
 }
 
+/// Accounts that this object closed, where they were looked at though the registry cannot be read: nobody who waits for an opening
+/// waits for the registry's own answer. What was lost to another cluster, whose tag cannot be read now, stays lost.
+fn closed_by_us(desired: &Desired, seen: &Seen) -> Vec<(TargetKind, ArmId)> {
+    if seen.object.last.claim_lost_to.is_some() {
+        return Vec::new();
+    }
+    let holder = format!("{}/{}", desired.object.namespace, desired.object.name);
+    let snapshot = seen.cluster.snapshot.seen().into_iter();
+    let accounts = snapshot.flat_map(|snapshot| snapshot.accounts_of(&holder, &desired.grants));
+    let mut looked_at: Vec<_> = accounts.filter(|(_, id)| seen.azure.targets.contains(id)).collect();
+    looked_at.sort();
+    looked_at
+}
+
 /// What the switch of a target says; `None`: not read, or not said.
 pub(crate) fn switch_of<'a>(seen: &'a Seen, id: &ArmId) -> Option<&'a PublicNetworkAccess> {
     seen.azure.targets.get(id).seen()?.public_network_access.as_ref()
@@ -469,7 +483,11 @@ fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssess
         Fact::Absent => return Vec::new(),
         Fact::Unknown(_) => assess(TargetKind::Registry, &desired.registry, fact),
     };
-    let accounts = targets.accounts.iter();
+    let closed = fact
+        .ignorance()
+        .map(|_| closed_by_us(desired, seen))
+        .unwrap_or_default();
+    let accounts = targets.accounts.iter().chain(&closed);
     let accounts = accounts.map(|(kind, id)| assess(*kind, id, seen.azure.targets.get(id)));
     std::iter::once(registry).chain(accounts).collect()
 }

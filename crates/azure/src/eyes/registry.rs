@@ -12,7 +12,9 @@ use sreg_domain::seen::{
     TargetSeen, Targets,
 };
 use sreg_domain::target::kind_of;
-use sreg_domain::{ArmId, EndpointGroup, Fqdn, Known, Location, PublicNetworkAccess, TargetKind, needed_endpoints};
+use sreg_domain::{
+    ArmId, CallFailure, Cause, EndpointGroup, Fqdn, Known, Location, PublicNetworkAccess, TargetKind, needed_endpoints,
+};
 
 use super::{
     Look, discovery, each, endpoints, locks, obstacles, perimeters, policies, public_clients, rights, targets,
@@ -45,7 +47,7 @@ pub(super) async fn with_everything_behind(
     desired: &Desired,
     known: &Known,
 ) -> Core {
-    let body = access.read(&desired.registry).await;
+    let (body, closed) = itself_or_what_was_closed(access, look, desired, known).await;
     let registry = match &body {
         Ok(body) => {
             let seen = details(body).map(|details| details.as_far_as_granted(&desired.grants));
@@ -68,7 +70,9 @@ pub(super) async fn with_everything_behind(
         let groups = endpoint_groups(desired, &locks);
         let removal_obstacles = policies::against_removal(look, leaving(&endpoints, &locks)).await;
         return Core {
-            targets: Targets::from_iter([(desired.registry.clone(), registry)]),
+            targets: std::iter::once((desired.registry.clone(), registry))
+                .chain(closed)
+                .collect(),
             discovery: Fact::not_read(because),
             deny_assignments: obstacles::deny_assignments(look, groups.into_iter()).await,
             locks,
@@ -180,6 +184,46 @@ pub(super) async fn with_everything_behind(
         closing_obstacles: against_closing.unwrap_or_default(),
         rights,
     }
+}
+
+/// The registry's body. Where it cannot be read and public access is to be opened, also the accounts that were closed with it: whoever
+/// waits for those does not wait for the registry's own answer, which is waited for longer once they are open.
+async fn itself_or_what_was_closed(
+    access: &Look<'_>,
+    look: &Look<'_>,
+    desired: &Desired,
+    known: &Known,
+) -> (Result<Value, CallFailure>, Vec<(ArmId, Fact<TargetSeen>)>) {
+    if !access.urgent || known.closed.is_empty() {
+        return (access.read(&desired.registry).await, Vec::new());
+    }
+    let patient = access.no_longer_than(AN_ACCOUNT);
+    let body = patient.read(&desired.registry).await;
+    let unread = match &body {
+        Ok(_) => false,
+        Err(error) => error.cause != Cause::Missing,
+    };
+    if !unread {
+        return (body, Vec::new());
+    }
+    let patient = access.no_longer_than(AN_ACCOUNT);
+    let read = each(known.closed.iter().cloned(), |id| {
+        let patient = &patient;
+        async move {
+            let read = match kind_of(&id) {
+                Some(TargetKind::Storage) => targets::storage(patient, id).await,
+                Some(TargetKind::ContainerRegistry) => targets::container_registry(patient, look, id).await,
+                Some(TargetKind::Registry) | None => Fact::not_read("it is no account"),
+            };
+            read.map(|(seen, _)| seen)
+        }
+    });
+    let closed: Vec<(ArmId, Fact<TargetSeen>)> = read.await.into_iter().collect();
+    let is_shut = |(_, fact): &(ArmId, Fact<TargetSeen>)| fact.seen().is_some_and(|seen| seen.closed() != Some(false));
+    if closed.iter().any(is_shut) {
+        return (body, closed);
+    }
+    (access.read(&desired.registry).await, closed)
 }
 
 /// Endpoints that may be about to be removed: those whose locks were looked for.

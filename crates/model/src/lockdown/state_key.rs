@@ -271,6 +271,7 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
         holder: _,
         targets,
         evidence_digest: _,
+        managed_resource_group: _,
         restored_in_part,
     }) = known(snapshot, hasher)
     {

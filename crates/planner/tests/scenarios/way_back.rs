@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use sreg_api::grant::AccountUse;
 use sreg_api::registry::*;
 use sreg_api::status::RollbackStatus;
-use sreg_domain::PublicNetworkAccess;
+use sreg_domain::seen::IgnoranceKind;
+use sreg_domain::{Fact, PublicNetworkAccess, Purpose};
 use sreg_planner::Plan;
 use sreg_planner::plan::FindingReason;
 
@@ -203,6 +205,84 @@ fn the_next_lock_keeps_what_could_not_be_put_back_and_the_next_opening_puts_it_b
     world.settle(10);
     assert_eq!(storage_of(&world).virtual_network_rules, [subnet()]);
     assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
+}
+
+/// What a world looks like while the registry's own provider answers nobody.
+fn without_the_registry(world: &mut World, kind: IgnoranceKind) {
+    see_registry(&mut world.seen.azure, unknown(kind));
+}
+
+#[test]
+fn accounts_are_opened_in_an_emergency_and_by_spec_though_the_registry_itself_cannot_be_read() {
+    for by_spec in [false, true] {
+        for kind in [
+            IgnoranceKind::Unreachable,
+            IgnoranceKind::Throttled,
+            IgnoranceKind::Forbidden,
+        ] {
+            let mut world = locked_with_a_subnet();
+            let registry = world.seen.azure.registry().clone();
+            without_the_registry(&mut world, kind);
+            if by_spec {
+                world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+            } else {
+                add(&mut world, "a", 60);
+            }
+            world.settle_anyhow(4);
+            let closed = world.closed();
+            assert!(!closed["contosostore"] && !closed["contosoacr"], "{kind:?}: {closed:?}");
+            assert_eq!(storage_of(&world).virtual_network_rules, [subnet()], "as it was");
+            assert!(
+                world.seen.cluster.snapshot.seen().is_some(),
+                "the registry is still closed"
+            );
+            assert_ne!(world.summary(), "Open");
+            assert!(
+                !world.plan().waits.is_empty(),
+                "{kind:?}: that the registry is not read is told"
+            );
+            see_registry(&mut world.seen.azure, registry);
+            world.until(if by_spec { "Open" } else { "BreakGlass" }, 6);
+            assert!(world.all_open());
+        }
+    }
+}
+
+#[test]
+fn what_this_object_did_not_close_or_nobody_lets_it_share_stays_closed_while_the_registry_cannot_be_read() {
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 4] = [
+        ("another object's snapshot", |world| {
+            if let Fact::Seen(snapshot) = &mut world.seen.cluster.snapshot {
+                snapshot.holder = "other/other".into();
+            }
+        }),
+        ("accounts outside the managed group", |world| {
+            if let Fact::Seen(snapshot) = &mut world.seen.cluster.snapshot {
+                snapshot.managed_resource_group = Some(id("/subscriptions/1/resourceGroups/elsewhere"));
+            }
+        }),
+        ("a registry that another cluster took", |world| {
+            world.seen.object.status.claim_lost_to = Some(world.mark_of("elsewhere/ml/other/0123"));
+        }),
+        ("nobody opens", |world| {
+            world.seen.cluster.break_glasses = Fact::Seen(Vec::new())
+        }),
+    ];
+    for (what, change) in changes {
+        let mut world = locked_with_a_subnet();
+        without_the_registry(&mut world, IgnoranceKind::Unreachable);
+        add(&mut world, "a", 60);
+        change(&mut world);
+        // Grants over accounts that registries share are the administrator's word; the world's grant covers all.
+        world.take_away(&[Purpose::Account(AccountUse::Shared)]);
+        world.settle_anyhow(4);
+        assert!(
+            world.closed().values().all(|closed| *closed),
+            "{what}: {:?}",
+            world.closed()
+        );
+    }
 }
 
 /// What was left out stands in the snapshot too: status may be erased at any visit from the emergency to the lock that follows it.

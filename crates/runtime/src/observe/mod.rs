@@ -41,7 +41,7 @@ const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
 /// settings' observe deadline; where public access is to be opened, whatever that does not need is waited for only a moment.
 pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
     let cluster = cluster::observe(context, object, desired).await;
-    let known = known(context, object, &seen.status, &cluster);
+    let known = known(context, desired, &seen.status, &cluster);
     let mut seen = Seen {
         at: context.clock.now(),
         nonce: rand::rng().random_range(1..=LARGEST_NONCE),
@@ -109,14 +109,19 @@ async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired,
 }
 
 /// What this process has seen, status recorded, or the snapshot holds.
-fn known(context: &Context, object: &ObjectRef, status: &SecureRegistryStatus, cluster: &ClusterSeen) -> Known {
+fn known(context: &Context, desired: &Desired, status: &SecureRegistryStatus, cluster: &ClusterSeen) -> Known {
+    let object = &desired.object;
     let (endpoints, mut accounts) = context.memories.known(&object.uid);
     let recorded = status.public_access.iter().flat_map(|access| &access.targets);
     let recorded = recorded.map(|target| target.resource_id.as_str());
     let snapshot = cluster.snapshot.seen().into_iter();
     let kept = snapshot.flat_map(|snapshot| snapshot.targets.keys().map(String::as_str));
     accounts.extend(recorded.chain(kept).filter_map(|id| id.parse::<ArmId>().ok()));
+    let holder = format!("{}/{}", object.namespace, object.name);
+    let snapshot = cluster.snapshot.seen().into_iter();
+    let closed = snapshot.flat_map(|snapshot| snapshot.accounts_of(&holder, &desired.grants));
     Known {
+        closed: closed.map(|(_, id)| id).collect(),
         operations: recorded_operations(status),
         endpoints,
         accounts,

@@ -57,6 +57,8 @@ async fn whatever_hangs_a_break_glass_opens_within_seconds_all_that_it_can() {
         ("replications", 3, false, 10, 10),
         ("storageAccounts", 2, false, 20, 20),
         ("Microsoft.ContainerRegistry", 2, true, 20, 20),
+        ("Microsoft.MachineLearningServices/registries", 2, false, 20, 20),
+        ("Microsoft.MachineLearningServices/registries", 2, true, 20, 20),
     ] {
         let stand = Stand::quick();
         let operator = stand.start();
