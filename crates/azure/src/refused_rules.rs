@@ -65,6 +65,16 @@ impl RefusedRules {
         (Instant::now() < *until).then(|| failure.clone())
     }
 
+    /// Whether a rule was refused, or was among those of an operation that ended badly.
+    pub(crate) fn is_suspect(&self, target: &ArmId, rule: &NetworkRule) -> bool {
+        if self.why(target, rule).is_some() {
+            return true;
+        }
+        let remembered = self.remembered();
+        let apart = remembered.apart.get(target).filter(|(at, _)| at.elapsed() < KEPT);
+        apart.is_some_and(|(_, groups)| groups.iter().any(|keys| keys.contains(&rule.key())))
+    }
+
     /// A step has told that it left a rule out: from now on it waits no longer than one that was refused at once.
     pub(crate) fn told(&self, target: &ArmId, rule: &NetworkRule) {
         let mut remembered = self.remembered();
@@ -76,6 +86,9 @@ impl RefusedRules {
 
     /// A write that carries these rules, and brings them in, has started an operation.
     pub(crate) fn sent(&self, target: &ArmId, rules: &[NetworkRule]) {
+        if rules.is_empty() {
+            return;
+        }
         let mut remembered = self.remembered();
         remembered.sent.retain(|_, (at, _)| at.elapsed() < KEPT);
         make_room(&mut remembered.sent, target);

@@ -10,7 +10,6 @@ use sreg_api::registry::ResolutionPolicy;
 
 use crate::call_failure::CallFailure;
 use crate::digest::Digest;
-use crate::grants::Grants;
 use crate::ids::{ArmId, Location};
 use crate::network_rules::NetworkRule;
 use crate::step::StepId;
@@ -414,7 +413,7 @@ pub struct Snapshot {
     pub targets: BTreeMap<String, SnapshotTarget>,
     /// Digest of the evidence that the lock was based on.
     pub evidence_digest: Digest,
-    /// The registry's managed resource group: accounts elsewhere are opened only while a grant lets the registry share them.
+    /// The registry's managed resource group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_resource_group: Option<ArmId>,
     /// An opening restored it but for rules that Azure refused. What it holds was there before a lock, whatever status remembers.
@@ -423,19 +422,18 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Accounts of the registry that this object (`namespace/name`) closed, and may open though the registry cannot be read now.
-    pub fn accounts_of<'a>(
-        &'a self,
-        holder: &str,
-        grants: &'a Grants,
-    ) -> impl Iterator<Item = (TargetKind, ArmId)> + use<'a> {
+    /// The accounts that this object (`namespace/name`) holds and that stand in the registry's managed resource group: the registry's
+    /// own, whatever it names now. Accounts elsewhere are somebody else's too, and only the registry tells whether it still shares them.
+    pub fn own_accounts(&self, holder: &str) -> impl Iterator<Item = (TargetKind, ArmId)> {
         let ours = self.holder == holder;
-        let managed = self.managed_resource_group.as_ref();
         let accounts = self.targets.iter().filter(move |_| ours);
-        accounts.filter_map(move |(id, target)| {
+        accounts.filter_map(|(id, target)| {
             let id = id.parse::<ArmId>().ok()?;
             let is_account = target.kind != TargetKind::Registry && kind_of(&id) == Some(target.kind);
-            (is_account && grants.let_a_registry_name(managed, &id)).then_some((target.kind, id))
+            let is_own = id
+                .resource_group_id()
+                .is_some_and(|group| self.managed_resource_group == Some(group));
+            (is_account && is_own).then_some((target.kind, id))
         })
     }
 

@@ -260,6 +260,13 @@ pub struct ObjectRef {
     pub generation: i64,
 }
 
+impl ObjectRef {
+    /// `namespace/name`: how a claim and a snapshot name their holder.
+    pub fn holder(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
 /// One place for private endpoints; every target gets one there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointPlace {

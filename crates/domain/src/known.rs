@@ -14,6 +14,6 @@ pub struct Known {
     pub endpoints: BTreeSet<ArmId>,
     /// Storage accounts and container registries that the registry named: looked at where Azure does not find the registry.
     pub accounts: BTreeSet<ArmId>,
-    /// Those that this object closed: looked at where the registry cannot be read and public access is to be opened.
-    pub closed: BTreeSet<ArmId>,
+    /// Those that the snapshot holds: looked at where the registry does not answer and public access is to be opened.
+    pub in_snapshot: BTreeSet<ArmId>,
 }

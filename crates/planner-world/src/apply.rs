@@ -502,7 +502,7 @@ impl World {
 
     fn edit(&mut self, target: TargetKind, id: &ArmId, edit: &Edit, expected: &Digest) -> StepResult {
         let stale = || StepResult::Effect(Effect::Stale("it changed".into()));
-        let refuses = self.refuses.clone();
+        let (refuses, refuses_what_stands) = (self.refuses.clone(), self.refuses_what_stands);
         let mut left_out = Vec::new();
         let azure = &mut self.seen.azure;
         let shared = azure.shared_storage.get_mut(id).map(Fact::seen_mut);
@@ -513,7 +513,8 @@ impl World {
             return stale();
         }
         let resources = seen.resource_access_rules.clone();
-        let present = [seen.ip_rules.clone(), seen.virtual_network_rules.clone(), resources].concat();
+        let mut present = [seen.ip_rules.clone(), seen.virtual_network_rules.clone(), resources].concat();
+        present.retain(|_| !refuses_what_stands);
         settings::edit(seen, edit);
         left_out.extend(leave_out(&refuses, RuleKind::Ip, &mut seen.ip_rules, &present));
         let subnets = &mut seen.virtual_network_rules;

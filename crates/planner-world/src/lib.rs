@@ -174,6 +174,8 @@ pub struct World {
     pub broken: BTreeSet<(String, String)>,
     /// Firewall rules (by what they name) that Azure refuses to write; whether only because something is being changed.
     pub refuses: BTreeMap<String, bool>,
+    /// It refuses them also where they stand: a service endpoint is gone since.
+    pub refuses_what_stands: bool,
     /// Vantage points whose agents do not answer.
     pub silent: BTreeSet<String>,
     /// Vantage points whose agents do not tell the truth.
@@ -441,6 +443,7 @@ impl World {
             slow: false,
             broken: BTreeSet::new(),
             refuses: BTreeMap::new(),
+            refuses_what_stands: false,
             silent: BTreeSet::new(),
             liars: BTreeMap::new(),
             contrary: Vec::new(),

@@ -87,13 +87,11 @@ impl World {
             return;
         }
         let opens = registry.ignorance().is_some() && may_open(&self.desired, seen);
-        let object = &self.desired.object;
-        let holder = format!("{}/{}", object.namespace, object.name);
-        let snapshot = seen.cluster.snapshot.seen().into_iter().filter(|_| opens);
-        let closed = snapshot.flat_map(|snapshot| snapshot.accounts_of(&holder, &self.desired.grants));
-        let closed: Vec<ArmId> = closed.map(|(_, id)| id).collect();
+        let snapshot = seen.cluster.snapshot.seen().filter(|_| opens);
+        let held = snapshot.into_iter().flat_map(|snapshot| snapshot.targets.keys());
+        let held: Vec<ArmId> = held.filter_map(|id| id.parse().ok()).collect();
         let accounts: Vec<ArmId> = seen.azure.targets.accounts().map(|(id, _)| id.clone()).collect();
-        for id in accounts.iter().filter(|id| !closed.contains(id)) {
+        for id in accounts.iter().filter(|id| !held.contains(id)) {
             seen.azure.targets.remove(id);
         }
     }

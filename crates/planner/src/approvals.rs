@@ -160,7 +160,7 @@ fn of_lockdown(
             approval,
             ChangeApprovalPhase::Void,
             format!(
-                "void: targets, required paths, networks or what forbids opening again differ from what was approved; the lockdown of {registry} now has digest {digest}; {}",
+                "void: what was approved is not what would be done now. Targets, whom their rules let in, required paths, networks, what is waived, or what forbids opening again are others, or the object was declared anew; the lockdown of {registry} now has digest {digest}; {}",
                 what_next(view, listed)
             ),
         );

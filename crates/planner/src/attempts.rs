@@ -451,11 +451,14 @@ pub(crate) fn remember(view: &View<'_>, plan: &Plan, outcome: &Outcome, now: Tim
 /// Whether a step has undone what a record was to bring about: what this operator opens, nobody has put back, and the reverse. A write
 /// that nobody answered may still take effect.
 fn is_contrary(step: &StepOutcome, record: &Attempt) -> bool {
-    let done = matches!(step.result, StepResult::Effect(Effect::Done { .. }));
+    let taken = matches!(
+        step.result,
+        StepResult::Effect(Effect::Done { .. } | Effect::Started(_))
+    );
     let Action::Azure(action) = &step.action else {
         return false;
     };
-    if !done || is_unanswered(record) {
+    if !taken || is_unanswered(record) {
         return false;
     }
     let kind = record.step.kind;

@@ -20,7 +20,7 @@ use crate::view::{View, seen_network};
 /// erased, a snapshot that was restored in part says by itself that there was a lock.
 fn held<'v>(view: &'v View<'_>, id: &ArmId) -> Option<&'v Value> {
     let snapshot = view.seen.cluster.snapshot.seen()?;
-    let begun = !view.all_open() || view.last().lock_has_begun() || snapshot.restored_in_part;
+    let begun = !view.all_open() || view.last().lock_has_begun() || view.was_restored_in_part();
     kept(snapshot, id).filter(|_| begun)
 }
 

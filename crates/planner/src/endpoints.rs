@@ -302,6 +302,12 @@ fn one(view: &WholeView<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Contri
     }
 }
 
+/// An owner that differs only in the installation's name.
+fn is_of_this_name(view: &WholeView<'_>, owner: &str) -> bool {
+    let named = owner.split_once('/').map(|(_, object)| object);
+    named == Some(view.holder().as_str())
+}
+
 /// Why an endpoint that has our name is not ours, and what somebody can do. It may have clients: nobody is told to remove it.
 fn not_ours(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> String {
     let other = endpoint.owner.as_deref().filter(|owner| *owner != view.desired.owner);
@@ -311,9 +317,14 @@ fn not_ours(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> St
     );
     match other {
         Some(other) => format!(
-            "private endpoint {} has the name that entry {} needs and carries the tag {OWNER_TAG} of another owner, {other}: if that one is gone for good, take it over with {}; otherwise {elsewhere}",
+            "private endpoint {} has the name that entry {} needs and carries the tag {OWNER_TAG} of another owner, {other}{}: if that one is gone for good, take it over with {}; otherwise {elsewhere}",
             endpoint.id,
             w.place.name,
+            if is_of_this_name(view, other) {
+                " (the same object, where only --installation differs: whoever plans gives the one that the operator was started with)"
+            } else {
+                ""
+            },
             tags::merge_command(&endpoint.id, &view.desired.owner)
         ),
         None => format!(

@@ -76,7 +76,7 @@ pub use grant_report::grant_conditions;
 pub use lint::{LintFinding, lint};
 pub use lockdown::closing_ahead;
 pub use locked::may_have_lost_a_path;
-pub use opening::{is_left_to_open, may_open};
+pub use opening::{accounts_to_open, is_left_to_open, may_open};
 pub use plan::{Assessment, Finding, Plan, Step, Wait};
 pub use published::{DnsTexts, dns_texts};
 pub use recording::Recording;

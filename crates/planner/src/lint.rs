@@ -9,7 +9,7 @@
 //! | valid | for an object that breaks rules nothing is written to Azure but what opens, by its spec or in an emergency |
 //! | claim first | no Azure write before claim and finalizer; no claim over another object's that is there, or that nobody may take over; nobody's snapshot goes but with the claim |
 //! | claim in azure | nothing is written to Azure while the registry's claim tag names an object of another cluster, nor before it named this one, but the tag itself and what opens again what this object locked |
-//! | ownership | no step names a resource that is not ours, or that could not be read |
+//! | ownership | no step names a resource that is not ours, or that could not be read; while the registry does not answer its accounts are those of the snapshot |
 //! | grants | no step touches what no grant lets the object's namespace touch, and none asks from a VantagePoint without one |
 //! | names | no endpoint is made whose names a policy would have to make, and none is seen that does |
 //! | order | zone group before endpoint, records before links, name changes recorded first, one write per resource and wave |

@@ -28,8 +28,8 @@ use crate::break_glass::{self, Standing};
 use crate::contribution::{Contribution, Next, azure_step, cluster_step};
 use crate::kept::{default_action, kept, settings_closed, switch};
 use crate::left_out::{self, LeftOutRules};
-use crate::plan::{AccessAssessment, FindingReason, Wait, WaitReason};
-use crate::view::{View, named, not_known, seen_digest, seen_network};
+use crate::plan::{AccessAssessment, FindingReason, Step, Wait, WaitReason};
+use crate::view::{self, View, named, not_known, seen_digest, seen_network};
 use crate::{attempts, azure_claim, claims, locked, never_locked, obstacles};
 
 /// Who says that the registry is to be open.
@@ -71,6 +71,12 @@ pub fn may_open(desired: &Desired, seen: &Seen) -> bool {
         && cause(&view).is_some()
         && view.is_held()
         && claims::plan(&view).1 == Next::GoOn
+}
+
+/// Accounts to look at where the registry does not answer and public access is to be opened. Needs nothing that Azure says.
+pub fn accounts_to_open(desired: &Desired, seen: &Seen) -> Vec<ArmId> {
+    let accounts = view::accounts_in_snapshot(desired, seen);
+    accounts.into_iter().map(|(_, id)| id).collect()
 }
 
 /// Whether, by what Azure says now, something is left to open: it is less open than it was, or nobody knows.
@@ -265,12 +271,15 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
             return draft;
         }
     };
-    if let Some(wait) = never_locked::held_in_part(view).filter(|_| cause == Cause::Spec) {
+    // Whether this object created it is known once the registry is read.
+    let known = view.registry().is_some();
+    if let Some(wait) = never_locked::held_in_part(view).filter(|_| known && cause == Cause::Spec) {
         draft.wait(wait);
     }
     if view.access.iter().any(|a| wanted(view, a, snapshot, cause).is_some()) {
         draft.add(obstacles::tell(view));
     }
+    draft.opening.extend(keep_what_was_added(view, snapshot, cause));
     for access in &view.access {
         let Some(edit) = wanted(view, access, snapshot, cause) else {
             continue;
@@ -283,7 +292,7 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
             );
             continue;
         }
-        let id = cause.step().on(format!("{} {}", access.target, access.id.name()));
+        let id = cause.step().on(opened(view, access, snapshot));
         if let Some(wait) = attempts::held(view, &id) {
             draft.wait(wait);
             continue;
@@ -302,6 +311,46 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
         ));
     }
     draft
+}
+
+/// What a write that opens is about. The switch goes before the rules, so that rules alone are another write: it does not wait for what
+/// came of the first, and that one has had its effect.
+fn opened(view: &View<'_>, access: &AccessAssessment, snapshot: Option<&Snapshot>) -> String {
+    let before = snapshot.and_then(|snapshot| kept(snapshot, &access.id));
+    let lack = before.and_then(|before| lack(view, access, before));
+    let target = format!("{} {}", access.target, access.id.name());
+    if lack.is_some_and(|lack| !lack.by_switch) {
+        format!("rules of {target}")
+    } else {
+        target
+    }
+}
+
+/// Rules that people have added to what is closed are put back with the others, and Azure may refuse to take them once more: then nothing
+/// else tells that they were there. So the snapshot takes them up, beside the write that opens: nobody waits for it.
+fn keep_what_was_added(view: &View<'_>, snapshot: Option<&Snapshot>, cause: Cause) -> Option<Step> {
+    let snapshot = snapshot?;
+    let mut with_added = snapshot.clone();
+    for (id, held) in &mut with_added.targets {
+        let access = view
+            .access
+            .iter()
+            .find(|access| id.eq_ignore_ascii_case(access.id.key()));
+        let shut = access
+            .filter(|access| access.closed == Some(true) && wanted(view, access, Some(snapshot), cause).is_some());
+        let opens = shut.filter(|_| !settings_closed(held.kind, &held.network));
+        if let Some(now) = opens.and_then(|access| seen_network(view.seen, &access.id)) {
+            held.network = with_rules_of_now(held.kind, &held.network, &now);
+        }
+    }
+    (with_added != *snapshot).then(|| {
+        let config_map = naming::snapshot_name(&view.desired.registry);
+        let keep = ClusterAction::WriteSnapshot {
+            config_map,
+            snapshot: with_added,
+        };
+        cluster_step(StepKind::WriteSnapshot, keep)
+    })
 }
 
 /// Once everything is as open as it was, what was before the lock is of no use: the next lock keeps what it finds then. Rules that

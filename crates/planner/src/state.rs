@@ -115,7 +115,9 @@ fn by_plan(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment: &Assess
     if view.seen.object.deleting {
         return State::Deleting;
     }
-    if let (Fact::Unknown(why), true) = (view.seen.azure.registry(), waits.iter().all(|w| !w.reason.is_stalled())) {
+    let opens = steps.iter().any(|step| step.action.opens());
+    let is_outage = !opens && waits.iter().all(|w| !w.reason.is_stalled());
+    if let (Fact::Unknown(why), true) = (view.seen.azure.registry(), is_outage) {
         return unread(view, why.kind);
     }
     if let Some(state) = by_writes(view, steps) {

@@ -177,9 +177,16 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether the snapshot says of this registry, and of no former one of its name, that an opening left rules out.
+    pub(crate) fn was_restored_in_part(&self) -> bool {
+        let accounts = self.registry().into_iter().flat_map(RegistryDetails::accounts);
+        let snapshot = self.seen.cluster.snapshot.seen();
+        snapshot.is_some_and(|snapshot| snapshot.restored_in_part && snapshot.is_about(accounts))
+    }
+
     /// `namespace/name`, as the claim names its holder.
     pub(crate) fn holder(&self) -> String {
-        format!("{}/{}", self.desired.object.namespace, self.desired.object.name)
+        self.desired.object.holder()
     }
 
     /// What "closed" is not said without: resource rules let somebody into the registry's own storage all the same.
@@ -428,18 +435,25 @@ fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
     targets
 }
 
-/// Accounts that this object closed, where they were looked at though the registry cannot be read: nobody who waits for an opening
-/// waits for the registry's own answer. What was lost to another cluster, whose tag cannot be read now, stays lost.
-fn closed_by_us(desired: &Desired, seen: &Seen) -> Vec<(TargetKind, ArmId)> {
-    if seen.object.last.claim_lost_to.is_some() {
+/// The registry's own accounts that opening puts back though the registry does not answer: whoever waits for those does not wait for it.
+/// Whom its claim tag names is not known then, so the tag must have named this very object, and no other since as far as that was seen.
+/// Where Azure answers that the registry may not be read, somebody may have decided so: nothing is opened past that.
+pub(crate) fn accounts_in_snapshot(desired: &Desired, seen: &Seen) -> Vec<(TargetKind, ArmId)> {
+    let last = &seen.object.last;
+    if last.claimed_at.is_none() || last.claim_lost_to.is_some() {
         return Vec::new();
     }
-    let holder = format!("{}/{}", desired.object.namespace, desired.object.name);
+    let holder = desired.object.holder();
     let snapshot = seen.cluster.snapshot.seen().into_iter();
-    let accounts = snapshot.flat_map(|snapshot| snapshot.accounts_of(&holder, &desired.grants));
-    let mut looked_at: Vec<_> = accounts.filter(|(_, id)| seen.azure.targets.contains(id)).collect();
-    looked_at.sort();
-    looked_at
+    let mut accounts: Vec<_> = snapshot.flat_map(|snapshot| snapshot.own_accounts(&holder)).collect();
+    accounts.sort();
+    accounts
+}
+
+/// It does not answer, or has no time for us.
+fn does_not_answer(fact: &Fact<TargetSeen>) -> bool {
+    let kind = fact.ignorance().map(|why| why.kind);
+    matches!(kind, Some(IgnoranceKind::Unreachable | IgnoranceKind::Throttled))
 }
 
 /// What the switch of a target says; `None`: not read, or not said.
@@ -483,11 +497,12 @@ fn access(desired: &Desired, seen: &Seen, targets: &Targets) -> Vec<AccessAssess
         Fact::Absent => return Vec::new(),
         Fact::Unknown(_) => assess(TargetKind::Registry, &desired.registry, fact),
     };
-    let closed = fact
-        .ignorance()
-        .map(|_| closed_by_us(desired, seen))
-        .unwrap_or_default();
-    let accounts = targets.accounts.iter().chain(&closed);
+    let mut held = Vec::new();
+    if does_not_answer(fact) {
+        held = accounts_in_snapshot(desired, seen);
+        held.retain(|(_, id)| seen.azure.targets.contains(id));
+    }
+    let accounts = targets.accounts.iter().chain(&held);
     let accounts = accounts.map(|(kind, id)| assess(*kind, id, seen.azure.targets.get(id)));
     std::iter::once(registry).chain(accounts).collect()
 }

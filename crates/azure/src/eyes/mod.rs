@@ -110,11 +110,15 @@ impl Look<'_> {
 
     /// The same for what may take so long at most.
     fn no_longer_than(&self, most: Duration) -> Look<'_> {
+        let end = Instant::now().checked_add(most);
+        self.until(end.unwrap_or(self.deadline))
+    }
+
+    /// The same for what has to be there by then.
+    fn until(&self, end: Instant) -> Look<'_> {
         Look {
             inner: self.inner,
-            deadline: Instant::now()
-                .checked_add(most)
-                .map_or(self.deadline, |at| at.min(self.deadline)),
+            deadline: end.min(self.deadline),
             places: self.places.clone(),
             payer: self.payer.clone(),
             urgent: self.urgent,
@@ -249,21 +253,26 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         asked: Arc::default(),
     };
     // Calls that hang hold places: what an opening needs has its own.
+    let own_places = || for_the_rest.map_or_else(|| look.places.clone(), |_| places());
     let access = Look {
         inner,
         deadline,
-        places: for_the_rest.map_or_else(|| look.places.clone(), |_| places()),
+        places: own_places(),
         payer,
         urgent: for_the_rest.is_some(),
         odd: look.odd.clone(),
         asked: Arc::clone(&look.asked),
     };
+    // How operations on targets stand, and what may forbid opening them, decides how the opening goes on: it is waited for no longer than
+    // the rest, but not behind it.
+    let mut beside = look.until(look.deadline);
+    beside.places = own_places();
     let sharing = desired
         .whole()
         .into_iter()
         .flat_map(|spec| spec.sharing.iter().cloned());
     let (core, principal, subnets, virtual_networks, zones, elsewhere, shared, polled) = futures::join!(
-        registry::with_everything_behind(&access, &look, desired, known),
+        registry::with_everything_behind(&access, &beside, &look, desired, known),
         principal(&look),
         each(desired.endpoints().iter().map(|p| p.subnet.clone()), |id| {
             network::subnet(&look, id)
@@ -274,7 +283,7 @@ pub(crate) async fn observe(inner: &Inner, desired: &Desired, known: &Known, pat
         each(sharing, |id| async {
             targets::storage(&look, id).await.map(|(seen, _)| seen)
         }),
-        join_all(known.operations.iter().map(|o| poll(&look, o))),
+        join_all(known.operations.iter().map(|o| poll(&beside, o))),
     );
     let elsewhere = zones::with_those_of_endpoints(&look, desired, &core.endpoints, elsewhere).await;
     let all_zones = zones.values().filter_map(Fact::seen);

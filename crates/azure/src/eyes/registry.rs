@@ -43,11 +43,12 @@ pub(super) struct Core {
 /// Reads the registry, then what it names.
 pub(super) async fn with_everything_behind(
     access: &Look<'_>,
+    beside: &Look<'_>,
     look: &Look<'_>,
     desired: &Desired,
     known: &Known,
 ) -> Core {
-    let (body, closed) = itself_or_what_was_closed(access, look, desired, known).await;
+    let (body, accounts) = itself_or_accounts(access, look, desired, known).await;
     let registry = match &body {
         Ok(body) => {
             let seen = details(body).map(|details| details.as_far_as_granted(&desired.grants));
@@ -71,7 +72,7 @@ pub(super) async fn with_everything_behind(
         let removal_obstacles = policies::against_removal(look, leaving(&endpoints, &locks)).await;
         return Core {
             targets: std::iter::once((desired.registry.clone(), registry))
-                .chain(closed)
+                .chain(accounts)
                 .collect(),
             discovery: Fact::not_read(because),
             deny_assignments: obstacles::deny_assignments(look, groups.into_iter()).await,
@@ -139,11 +140,11 @@ pub(super) async fn with_everything_behind(
     let (read, perimeters, over_targets, discovery, mut deny, over_accounts, assigned, clients, mut rights) = futures::join!(
         targets,
         perimeters::around(look, ids(TargetKind::Storage)),
-        locks::over(look, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
+        locks::over(beside, std::iter::once(&desired.registry).chain(&all_ids).cloned()),
         discovery::hosts(look, desired, discovery_url.as_deref()),
-        obstacles::deny_assignments(look, std::iter::once(desired.registry.clone())),
-        obstacles::over_accounts(look, &all_ids, seen.managed_resource_group.as_ref()),
-        policies::assigned(look, &desired.registry, &groups),
+        obstacles::deny_assignments(beside, std::iter::once(desired.registry.clone())),
+        obstacles::over_accounts(beside, &all_ids, seen.managed_resource_group.as_ref()),
+        policies::assigned(beside, &desired.registry, &groups),
         public_clients::recent(look, desired, &all_ids),
         rights::where_we_write(look, desired, Some(seen)),
     );
@@ -186,28 +187,24 @@ pub(super) async fn with_everything_behind(
     }
 }
 
-/// The registry's body. Where it cannot be read and public access is to be opened, also the accounts that were closed with it: whoever
-/// waits for those does not wait for the registry's own answer, which is waited for longer once they are open.
-async fn itself_or_what_was_closed(
+/// The registry's body. Where it does not answer in the time that an account has, and public access is to be opened, also the accounts
+/// that the snapshot holds: whoever waits for those does not wait for the registry.
+async fn itself_or_accounts(
     access: &Look<'_>,
     look: &Look<'_>,
     desired: &Desired,
     known: &Known,
 ) -> (Result<Value, CallFailure>, Vec<(ArmId, Fact<TargetSeen>)>) {
-    if !access.urgent || known.closed.is_empty() {
+    if !access.urgent || known.in_snapshot.is_empty() {
         return (access.read(&desired.registry).await, Vec::new());
     }
-    let patient = access.no_longer_than(AN_ACCOUNT);
-    let body = patient.read(&desired.registry).await;
-    let unread = match &body {
-        Ok(_) => false,
-        Err(error) => error.cause != Cause::Missing,
-    };
-    if !unread {
+    let body = access.no_longer_than(AN_ACCOUNT).read(&desired.registry).await;
+    let silent = |error: &CallFailure| matches!(error.cause, Cause::Unreachable | Cause::Throttled);
+    if !body.as_ref().is_err_and(silent) {
         return (body, Vec::new());
     }
     let patient = access.no_longer_than(AN_ACCOUNT);
-    let read = each(known.closed.iter().cloned(), |id| {
+    let read = each(known.in_snapshot.iter().cloned(), |id| {
         let patient = &patient;
         async move {
             let read = match kind_of(&id) {
@@ -218,12 +215,7 @@ async fn itself_or_what_was_closed(
             read.map(|(seen, _)| seen)
         }
     });
-    let closed: Vec<(ArmId, Fact<TargetSeen>)> = read.await.into_iter().collect();
-    let is_shut = |(_, fact): &(ArmId, Fact<TargetSeen>)| fact.seen().is_some_and(|seen| seen.closed() != Some(false));
-    if closed.iter().any(is_shut) {
-        return (body, closed);
-    }
-    (access.read(&desired.registry).await, closed)
+    (body, read.await.into_iter().collect())
 }
 
 /// Endpoints that may be about to be removed: those whose locks were looked for.

@@ -5,7 +5,7 @@
 //! | Azure's answer to a write with rules | then |
 //! | --- | --- |
 //! | done | the next group of rules |
-//! | started (a container registry) | the rest comes with the next visit; how the operation ends tells how (`refused_rules.rs`) |
+//! | started (a container registry) | the rest comes with the next visit; how the operation ends tells how (`refused_rules.rs`), also of rules that stood there and went with the switch |
 //! | refused, and it names some of the group's rules | those are left out, the others tried |
 //! | refused, and it names none | each half; a single one is left out |
 //! | busy, throttled, no answer, or refused whatever the rules are | the step ends with that |
@@ -18,6 +18,7 @@ use azure_core::http::Method;
 use serde_json::Value;
 use sreg_domain::action::{Edit, Effect, LeftOut};
 use sreg_domain::network_rules::NetworkRule;
+use sreg_domain::target::row;
 use sreg_domain::{ArmId, CallFailure, Digest, TargetKind};
 use tokio::time::Instant;
 
@@ -70,8 +71,12 @@ pub(super) async fn edit(work: &Work<'_>, kind: TargetKind, id: &ArmId, change: 
         message: error.to_string(),
     })?;
     let there = edit::rules(kind, &current);
+    let refused_rules = &work.inner.refused_rules;
     let mut to_bring_back = edit::rules(kind, &whole.body);
-    to_bring_back.retain(|rule| !holds(&there, rule));
+    // What stands there goes with the switch, unless the switch did not come on with it.
+    let turns = change.opens() && turns_switch(kind, &whole.body, &current);
+    let is_suspect = |rule: &NetworkRule| turns && refused_rules.is_suspect(id, rule);
+    to_bring_back.retain(|rule| !holds(&there, rule) || is_suspect(rule));
     let mut firewall = Firewall {
         work,
         id,
@@ -121,6 +126,10 @@ impl Firewall<'_> {
         let carried = edit::rules(self.kind, &self.without(later).body);
         let mut refusal = match self.write(later).await {
             Err(Refusal::Call(error)) if !carried.is_empty() && self.is_about_content(&error, &carried) => error,
+            Ok(Written::Ends(started @ Effect::Started(_))) => {
+                self.work.inner.refused_rules.sent(self.id, &carried);
+                return Ok(Written::Ends(started));
+            }
             other => return other,
         };
         let mut out = later.to_vec();
@@ -291,6 +300,20 @@ impl Firewall<'_> {
             self.left_out.push(LeftOut { rule, failure });
         }
     }
+}
+
+/// Whether a body says anything else of whom no rule names than what is there.
+fn turns_switch(kind: TargetKind, body: &Value, current: &Value) -> bool {
+    let set = row(kind).rule_set.unwrap_or_default();
+    let pointers = [
+        "/properties/publicNetworkAccess".to_owned(),
+        format!("/properties/{set}/defaultAction"),
+    ];
+    let differs = |pointer: &String| {
+        body.pointer(pointer)
+            .is_some_and(|word| current.pointer(pointer) != Some(word))
+    };
+    pointers.iter().any(differs)
 }
 
 fn holds(rules: &[NetworkRule], rule: &NetworkRule) -> bool {

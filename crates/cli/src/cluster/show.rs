@@ -67,7 +67,10 @@ fn explain(object: &Object, status: &SecureRegistryStatus, out: &mut String) -> 
             "{name}: the operator has not looked at it yet (kubectl get lease -n secure-registry-system says whether one runs)"
         );
     };
-    let since = &ready.last_transition_time.0;
+    // The condition keeps its time while only its reason changes; the history says when the state began.
+    let latest = status.history.last().filter(|line| line.state == ready.reason);
+    let began = latest.and_then(|line| line.time.as_ref());
+    let since = &began.unwrap_or(&ready.last_transition_time).0;
     writeln!(out, "{HEADING}{name}{HEADING:#} is {} since {since}", ready.reason)?;
     let Some(first) = status.waiting_for.first() else {
         return writeln!(out, "  it waits for nothing: {}", ready.message);

@@ -369,12 +369,12 @@ impl WaitReason {
             RefusedStalled => row(
                 (Actor::User, 5, As(State::Stalled), After(120)),
                 "Azure refuses a write for good.",
-                "As the table of codes below says; the message has the values.",
+                "What the message says, in Azure's words; the table of codes in docs/troubleshooting.md says more.",
             ).stalled(),
             EndpointFailedStalled => row(
                 (Actor::User, 5, As(State::Stalled), After(120)),
                 "A private endpoint could not be made.",
-                "As the table of codes below says; a full subnet: another one in `spec.endpoints[].subnetResourceId`.",
+                "What the message says (the table of codes in docs/troubleshooting.md says more); a full subnet: another one in `spec.endpoints[].subnetResourceId`.",
             ).stalled(),
             PathLostStalled => row(
                 (Actor::User, 5, As(State::PathLost), ProbeIntervalAtLeast(5)),

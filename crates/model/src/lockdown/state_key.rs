@@ -174,6 +174,7 @@ pub(crate) fn hash_world(world: &World, numbers: &mut Numbers, hasher: &mut impl
         cascades: _,
         slow: _,
         refuses: _,
+        refuses_what_stands: _,
         broken,
         silent,
         liars: _,

@@ -12,12 +12,23 @@ pub(super) fn no_effect(view: &View<'_>, action: &Action, why: &str, tries: i32)
     let Action::Azure(azure) = action else {
         return why.to_owned();
     };
-    let wanted = wanted_effect(azure);
     let id = azure.resource();
+    let access = view.access.iter().find(|a| a.id == *id);
+    let is_open = access.is_some_and(|a| a.closed == Some(false));
+    let wanted = match azure {
+        AzureAction::Edit {
+            target,
+            edit: Edit::Restore(_),
+            ..
+        } if is_open => {
+            format!("put back whom the rules of {target} {} let in", id.name())
+        }
+        _ => wanted_effect(azure),
+    };
     if !why.is_empty() {
         return format!("{wanted}: Azure was not as it had just been seen, {tries} times: {why}");
     }
-    let open = view.access.iter().find(|a| a.id == *id).map(|a| a.detail.as_str());
+    let open = access.map(|a| a.detail.as_str());
     let still = open.filter(|d| !d.is_empty() && (azure.is_closing() || azure.is_opening()));
     let still = still.map_or_else(|| "it is not so".to_owned(), |detail| format!("it is still {detail}"));
     let times = if tries == 1 {

@@ -88,8 +88,10 @@ pub(crate) fn unseen(view: &WholeView<'_>, w: &Wanted<'_>) -> Option<String> {
     }
 }
 
+/// Stated by the spec; or clients depend on private endpoints already, because this object has closed the public side. A registry that was
+/// created closed, or that others closed, has no clients of ours yet.
 fn is_made_anyway(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
-    w.place.dns.policies_assumed || view.any_closed()
+    w.place.dns.policies_assumed || (view.any_closed() && view.was_locked_by_us())
 }
 
 /// Whether an endpoint may be made: its first zone group, and all of its entry, are somebody else's to make.

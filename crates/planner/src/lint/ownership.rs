@@ -1,12 +1,11 @@
 //! No step names a resource that is not ours, and none rests on something that could not be read.
 
-use sreg_api::grant::AccountUse;
 use sreg_api::names::{CLAIM_TAG, CREATED_TAG, OWNER_TAG, ZONE_GROUP};
 use sreg_api::registry::DnsMode;
 use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::desired::EndpointPlace;
-use sreg_domain::seen::{Coverage, EndpointSeen, RegistryDetails, ZoneGroupPolicy};
-use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact, Purpose, Seen, naming};
+use sreg_domain::seen::{Coverage, EndpointSeen, IgnoranceKind, RegistryDetails, ZoneGroupPolicy};
+use sreg_domain::{ArmId, AzureAction, Desired, Digest, Edit, EndpointGroup, Fact, Seen, naming};
 
 use super::{Lint, azure, people, proof};
 use crate::plan::Step;
@@ -274,18 +273,17 @@ fn may_be_tagged(lint: &Lint<'_>, id: &ArmId) -> bool {
         })
 }
 
-/// The snapshot of this very object holds it as an account of the registry's, and nobody has to let the registry share it, or a grant does.
-fn was_closed_for_it(lint: &Lint<'_>, id: &ArmId) -> bool {
-    let object = &lint.desired.object;
+/// The snapshot of this object holds it as an account in the registry's managed group, and the registry's tag named this object when it
+/// was read last.
+fn is_held_by_snapshot(lint: &Lint<'_>, id: &ArmId) -> bool {
+    let (object, last) = (&lint.desired.object, &lint.seen.object.last);
     let name = format!("{}/{}", object.namespace, object.name);
-    let lost = lint.seen.object.last.claim_lost_to.is_some();
+    let claimed = last.claimed_at.is_some() && last.claim_lost_to.is_none();
     let snapshot = lint.seen.cluster.snapshot.seen();
-    let snapshot = snapshot.filter(|snapshot| !lost && snapshot.holder == name);
+    let snapshot = snapshot.filter(|snapshot| claimed && snapshot.holder == name);
     snapshot.is_some_and(|snapshot| {
-        let own = id.resource_group_id() == snapshot.managed_resource_group;
-        let shared = || lint.desired.grants.allow(Purpose::Account(AccountUse::Shared), id);
-        let holds = snapshot.targets.keys().any(|key| key.eq_ignore_ascii_case(id.key()));
-        holds && (own || shared())
+        let own = id.resource_group_id().is_some() && id.resource_group_id() == snapshot.managed_resource_group;
+        own && snapshot.targets.keys().any(|key| key.eq_ignore_ascii_case(id.key()))
     })
 }
 
@@ -296,9 +294,10 @@ fn edits(lint: &mut Lint<'_>, step: &Step, id: &ArmId, edit: &Edit) {
             let read = azure.targets.get(id).seen().is_some();
             let is_registry = azure.registry().seen().is_some_and(|registry| registry.id == *id);
             let named = |r: &RegistryDetails| r.accounts().any(|account| account == id);
-            let unread = azure.registry().ignorance().is_some() && *edit != Edit::Close;
+            let why = azure.registry().ignorance().map(|why| why.kind);
+            let silent = matches!(why, Some(IgnoranceKind::Unreachable | IgnoranceKind::Throttled));
             let known = is_registry || azure.registry_details().is_some_and(named);
-            read && (known || (unread && was_closed_for_it(lint, id)))
+            read && (known || (silent && edit.opens() && is_held_by_snapshot(lint, id)))
         }
         Edit::AllowResource { resource, .. } => {
             let read = azure.shared_storage.get(id).and_then(Fact::seen).is_some();

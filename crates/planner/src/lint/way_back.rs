@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sreg_domain::network_rules::rules_of;
+use sreg_domain::seen::RegistryDetails;
 use sreg_domain::{ArmId, Desired, NetworkRule, PublicNetworkAccess, RuleKind, Seen, TargetKind};
 
 use super::proof::{all_open, closedness};
@@ -96,7 +97,13 @@ fn in_snapshot<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
 
 /// What the snapshot of a lock that has begun holds of a target.
 fn held<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
-    let in_part = seen.cluster.snapshot.seen()?.restored_in_part;
+    let snapshot = seen.cluster.snapshot.seen()?;
+    let accounts = seen
+        .azure
+        .registry_details()
+        .into_iter()
+        .flat_map(RegistryDetails::accounts);
+    let in_part = snapshot.restored_in_part && snapshot.is_about(accounts);
     in_snapshot(seen, id).filter(|_| in_part || !all_open(seen) || seen.object.last.lock_has_begun())
 }
 

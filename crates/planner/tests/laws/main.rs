@@ -5,6 +5,7 @@
 //! | convergence from anywhere, quiet, fixpoint, progress, stability, adoption, deletion ends | `ending` |
 //! | no closing without proof, no opening without permission, ownership, bounds, order, no harm from ignorance | `safety` |
 //! | lists are sets: in any order, and with items twice, they give the same plan | `lists` |
+//! | grants: neither order nor division matters, and taking one away opens and closes nothing | `grants` |
 //! | whatever comes of writes, no resource gets many of them | `pausing` |
 //! | a locked object's Ready turns False only for a client or a person | `readiness` |
 //! | equal worlds give byte-equal status, reporting is monotone and consistent | `telling` |
@@ -14,6 +15,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod ending;
+mod grants;
 mod lists;
 mod pausing;
 mod readiness;
@@ -24,7 +26,7 @@ mod witness;
 
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 use sreg_domain::Action;
-use sreg_planner::Plan;
+use sreg_planner::{Plan, render};
 use sreg_planner_world as world;
 
 fn azure_steps(plan: &Plan) -> Vec<&Action> {

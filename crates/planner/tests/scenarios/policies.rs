@@ -33,6 +33,14 @@ fn told(plan: &Plan, reason: WaitReason) -> Vec<&str> {
     waits.map(|w| w.message.as_str()).collect()
 }
 
+/// Somebody sets the switch of the registry by hand.
+fn change_registry_access(world: &mut World, switch: &str) {
+    if let Some(registry) = registry_of(world) {
+        registry.public_network_access = Some(switch.into());
+        settings::touch(registry);
+    }
+}
+
 fn finding(plan: &Plan, reason: FindingReason) -> Vec<&str> {
     let findings = plan.findings.iter().filter(|f| f.reason == reason);
     findings.map(|f| f.message.as_str()).collect()
@@ -256,6 +264,17 @@ fn an_endpoint_that_is_gone_while_locked_is_made_again_whatever_is_known_of_poli
     let before = made(&world);
     let plan = visits(&mut world);
     assert_eq!(made(&world), before + 1, "{}", sreg_planner::render(&plan));
+}
+
+/// As one that was created closed: nobody depends on private endpoints yet.
+#[test]
+fn nothing_is_made_for_a_registry_that_was_never_open_before_policies_cover_it() {
+    let mut world = World::by_policy();
+    world.dns_policies = Fact::Seen(Vec::new());
+    change_registry_access(&mut world, "Disabled");
+    let plan = visits(&mut world);
+    assert_eq!(made(&world), 0, "{}", sreg_planner::render(&plan));
+    assert!(!told(&plan, WaitReason::DnsByPolicyStalled).is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sreg_api::grant::AccountUse;
 use sreg_api::registry::*;
 use sreg_api::status::RollbackStatus;
 use sreg_domain::seen::IgnoranceKind;
-use sreg_domain::{Fact, PublicNetworkAccess, Purpose};
+use sreg_domain::{Fact, PublicNetworkAccess, Purpose, TargetSeen};
 use sreg_planner::Plan;
 use sreg_planner::plan::FindingReason;
 
@@ -207,27 +207,28 @@ fn the_next_lock_keeps_what_could_not_be_put_back_and_the_next_opening_puts_it_b
     assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
 }
 
-/// What a world looks like while the registry's own provider answers nobody.
-fn without_the_registry(world: &mut World, kind: IgnoranceKind) {
+/// Locked, nobody lets the registry share accounts, and its own provider does not answer.
+fn locked_without_the_registry(kind: IgnoranceKind) -> World {
+    let mut world = locked_with_a_subnet();
+    world.take_away(&[Purpose::Account(AccountUse::Shared)]);
+    world.settle(6);
     see_registry(&mut world.seen.azure, unknown(kind));
+    world
 }
 
 #[test]
-fn accounts_are_opened_in_an_emergency_and_by_spec_though_the_registry_itself_cannot_be_read() {
+fn accounts_are_opened_in_an_emergency_and_by_spec_though_the_registry_itself_does_not_answer() {
     for by_spec in [false, true] {
-        for kind in [
-            IgnoranceKind::Unreachable,
-            IgnoranceKind::Throttled,
-            IgnoranceKind::Forbidden,
-        ] {
-            let mut world = locked_with_a_subnet();
-            let registry = world.seen.azure.registry().clone();
-            without_the_registry(&mut world, kind);
+        for kind in [IgnoranceKind::Unreachable, IgnoranceKind::Throttled] {
+            let mut world = locked_without_the_registry(kind);
             if by_spec {
                 world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
             } else {
                 add(&mut world, "a", 60);
             }
+            let (_, report) = world.visit();
+            world.pass(report.requeue);
+            assert_eq!(world.state(), "Opening");
             world.settle_anyhow(4);
             let closed = world.closed();
             assert!(!closed["contosostore"] && !closed["contosoacr"], "{kind:?}: {closed:?}");
@@ -241,17 +242,27 @@ fn accounts_are_opened_in_an_emergency_and_by_spec_though_the_registry_itself_ca
                 !world.plan().waits.is_empty(),
                 "{kind:?}: that the registry is not read is told"
             );
-            see_registry(&mut world.seen.azure, registry);
+            let registry = closed_registry(&world);
+            see_registry(&mut world.seen.azure, Fact::Seen(registry));
             world.until(if by_spec { "Open" } else { "BreakGlass" }, 6);
             assert!(world.all_open());
         }
     }
 }
 
+/// As it was when the lock held.
+fn closed_registry(world: &World) -> TargetSeen {
+    let mut registry = claimed_registry(&world.desired);
+    registry.public_network_access = Some(PublicNetworkAccess::Disabled);
+    settings::touch(&mut registry);
+    registry
+}
+
+/// Whoever opens what the registry alone can tell to be its own, and this object's, waits for the registry.
 #[test]
-fn what_this_object_did_not_close_or_nobody_lets_it_share_stays_closed_while_the_registry_cannot_be_read() {
+fn what_only_the_registry_can_tell_stays_closed_while_it_does_not_answer() {
     type Change = fn(&mut World);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 7] = [
         ("another object's snapshot", |world| {
             if let Fact::Seen(snapshot) = &mut world.seen.cluster.snapshot {
                 snapshot.holder = "other/other".into();
@@ -261,34 +272,71 @@ fn what_this_object_did_not_close_or_nobody_lets_it_share_stays_closed_while_the
             if let Fact::Seen(snapshot) = &mut world.seen.cluster.snapshot {
                 snapshot.managed_resource_group = Some(id("/subscriptions/1/resourceGroups/elsewhere"));
             }
+            world.regrant(None);
+        }),
+        ("a snapshot of a version that knew no managed group", |world| {
+            if let Fact::Seen(snapshot) = &mut world.seen.cluster.snapshot {
+                snapshot.managed_resource_group = None;
+            }
         }),
         ("a registry that another cluster took", |world| {
             world.seen.object.status.claim_lost_to = Some(world.mark_of("elsewhere/ml/other/0123"));
         }),
-        ("nobody opens", |world| {
-            world.seen.cluster.break_glasses = Fact::Seen(Vec::new())
+        ("an object that was deleted and declared again", |world| {
+            world.suffer(Blow::EraseStatus);
+        }),
+        ("a registry that may not be read any more", |world| {
+            see_registry(&mut world.seen.azure, unknown(IgnoranceKind::Forbidden));
+        }),
+        ("a registry that is not there, perhaps", |world| {
+            see_registry(&mut world.seen.azure, unknown(IgnoranceKind::Settling));
         }),
     ];
     for (what, change) in changes {
-        let mut world = locked_with_a_subnet();
-        without_the_registry(&mut world, IgnoranceKind::Unreachable);
-        add(&mut world, "a", 60);
+        let mut world = locked_without_the_registry(IgnoranceKind::Unreachable);
         change(&mut world);
-        // Grants over accounts that registries share are the administrator's word; the world's grant covers all.
-        world.take_away(&[Purpose::Account(AccountUse::Shared)]);
+        add(&mut world, "a", 60);
         world.settle_anyhow(4);
-        assert!(
-            world.closed().values().all(|closed| *closed),
-            "{what}: {:?}",
-            world.closed()
-        );
+        let closed = world.closed();
+        assert!(closed["contosostore"] && closed["contosoacr"], "{what}: {closed:?}");
     }
 }
 
-/// What was left out stands in the snapshot too: status may be erased at any visit from the emergency to the lock that follows it.
+/// Azure lets a rule stand that it does not take once more, such as one for a subnet that has lost its service endpoint since.
+#[test]
+fn a_rule_that_somebody_added_while_it_was_closed_and_that_azure_refuses_is_named_and_kept() {
+    let mut world = locked_with_a_subnet();
+    let added = vnet("hub").child("subnets", "later").to_string();
+    change_storage(&mut world, |s| s.virtual_network_rules.push(added.clone()));
+    world.settle(6);
+    world.refuses.insert(added.clone(), false);
+    world.refuses_what_stands = true;
+    add(&mut world, "a", 30);
+    world.until("BreakGlass", 6);
+    let storage = storage_of(&world);
+    assert_eq!(
+        (&storage.virtual_network_rules, &storage.ip_rules),
+        (&vec![subnet()], &vec![OFFICE.to_owned()])
+    );
+    let plan = quiet(&mut world, 3);
+    let told = not_put_back(&plan).join(" ");
+    assert!(told.contains(&added) && told.contains("network-rule add"), "{told}");
+    live(&mut world, 31, "");
+    world.until("Locked", 60);
+    world.refuses.clear();
+    world.pass(Duration::from_secs(3600));
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(10);
+    let mut there = storage_of(&world).virtual_network_rules.clone();
+    there.sort();
+    assert_eq!(there, [subnet(), added]);
+}
+
+/// What was left out stands in the snapshot too: status may be erased, and the operator die, at any visit from the emergency to the lock that
+/// follows it.
 #[test]
 fn a_refused_rule_is_kept_for_the_way_back_whenever_status_is_erased() {
-    for by_spec in [false, true] {
+    for (by_spec, dies) in [(false, false), (true, false), (false, true), (true, true)] {
         for moment in 0..24 {
             let mut world = locked_with_a_subnet();
             world.refuses.insert(subnet(), false);
@@ -297,6 +345,9 @@ fn a_refused_rule_is_kept_for_the_way_back_whenever_status_is_erased() {
                 for _ in 0..most {
                     if visits == moment {
                         world.suffer(Blow::EraseStatus);
+                        if dies {
+                            world.suffer(Blow::Restart);
+                        }
                     }
                     visits += 1;
                     let (_, report) = world.visit();

@@ -18,11 +18,9 @@ use sreg_azure::{Lane, Patience};
 use sreg_domain::action::Operation;
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::outside::{LONGEST, LONGEST_NAME, words};
-use sreg_domain::seen::{
-    AzureSeen, ClusterSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen,
-};
+use sreg_domain::seen::{AzureSeen, EndpointSeen, Fact, Ignorance, IgnoranceKind, LinkSeen, ObjectSeen, ZoneSeen};
 use sreg_domain::{ArmId, Desired, Digest, Known, Seen};
-use sreg_planner::{is_held_elsewhere, is_left_to_open, may_have_lost_a_path, may_open};
+use sreg_planner::{accounts_to_open, is_held_elsewhere, is_left_to_open, may_have_lost_a_path, may_open, plan};
 use tokio::time::Instant;
 
 use crate::absence::Witnesses;
@@ -41,7 +39,6 @@ const LARGEST_NONCE: i64 = 9_007_199_254_740_991;
 /// settings' observe deadline; where public access is to be opened, whatever that does not need is waited for only a moment.
 pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, desired: &Desired) -> Seen {
     let cluster = cluster::observe(context, object, desired).await;
-    let known = known(context, desired, &seen.status, &cluster);
     let mut seen = Seen {
         at: context.clock.now(),
         nonce: rand::rng().random_range(1..=LARGEST_NONCE),
@@ -56,7 +53,7 @@ pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, de
     if is_held_elsewhere(desired, &seen) {
         return seen;
     }
-    look_at_azure(context, object, desired, &known, &mut seen).await;
+    look_at_azure(context, object, desired, &mut seen).await;
     let witnesses = Witnesses {
         desired,
         status: &seen.object.status,
@@ -74,7 +71,8 @@ pub async fn observe(context: &Context, object: &ObjectRef, seen: ObjectSeen, de
 
 /// Looks at all of Azure, but only as long as nothing has to be opened: whoever waits for that does not wait for the rest. What
 /// status says of public access is not asked: it may be of an hour ago.
-async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired, known: &Known, seen: &mut Seen) {
+async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired, seen: &mut Seen) {
+    let mut known = known(context, desired, seen);
     let deadline = context.settings.observe_deadline;
     let for_the_rest = context.settings.patience_to_open;
     let cut_off = may_have_lost_a_path(desired, seen);
@@ -82,7 +80,7 @@ async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired,
         lane: if cut_off { Lane::Urgent } else { Lane::Ordinary },
         ..Patience::ordinary(deadline)
     };
-    let mut looking = context.eyes.observe(desired, known, whole);
+    let mut looking = context.eyes.observe(desired, &known, whole);
     while !may_open(desired, seen) {
         match tokio::time::timeout(for_the_rest, &mut looking).await {
             Ok(azure) => {
@@ -101,27 +99,34 @@ async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired,
         for_the_rest: Some(for_the_rest),
         lane: Lane::Urgent,
     };
-    seen.azure = context.eyes.observe(desired, known, to_open).await;
+    seen.azure = context.eyes.observe(desired, &known, to_open).await;
+    if seen.azure.registry().ignorance().is_some() && !known.in_snapshot.is_empty() {
+        seen.at = context.clock.now();
+        let opens = plan(desired, seen, seen.at).steps().any(|step| step.action.opens());
+        if !opens {
+            // Its accounts are as open as they can be now: it is waited for like any other.
+            known.in_snapshot.clear();
+            seen.azure = context.eyes.observe(desired, &known, to_open).await;
+        }
+        return;
+    }
     let all_was_read = began.elapsed() < for_the_rest;
     if !all_was_read && !is_left_to_open(desired, seen) {
-        seen.azure = context.eyes.observe(desired, known, whole).await;
+        seen.azure = context.eyes.observe(desired, &known, whole).await;
     }
 }
 
 /// What this process has seen, status recorded, or the snapshot holds.
-fn known(context: &Context, desired: &Desired, status: &SecureRegistryStatus, cluster: &ClusterSeen) -> Known {
-    let object = &desired.object;
+fn known(context: &Context, desired: &Desired, seen: &Seen) -> Known {
+    let (object, status) = (&desired.object, &seen.object.status);
     let (endpoints, mut accounts) = context.memories.known(&object.uid);
     let recorded = status.public_access.iter().flat_map(|access| &access.targets);
     let recorded = recorded.map(|target| target.resource_id.as_str());
-    let snapshot = cluster.snapshot.seen().into_iter();
+    let snapshot = seen.cluster.snapshot.seen().into_iter();
     let kept = snapshot.flat_map(|snapshot| snapshot.targets.keys().map(String::as_str));
     accounts.extend(recorded.chain(kept).filter_map(|id| id.parse::<ArmId>().ok()));
-    let holder = format!("{}/{}", object.namespace, object.name);
-    let snapshot = cluster.snapshot.seen().into_iter();
-    let closed = snapshot.flat_map(|snapshot| snapshot.accounts_of(&holder, &desired.grants));
     Known {
-        closed: closed.map(|(_, id)| id).collect(),
+        in_snapshot: accounts_to_open(desired, seen).into_iter().collect(),
         operations: recorded_operations(status),
         endpoints,
         accounts,

@@ -86,6 +86,55 @@ async fn whatever_hangs_a_break_glass_opens_within_seconds_all_that_it_can() {
     }
 }
 
+/// A container registry refuses a rule at the end of its operation: how that stands is asked, whatever hangs.
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_azure_refuses_keeps_no_other_out_while_the_network_provider_hangs() {
+    let stand = Stand::quick();
+    let (good, bad) = ("203.0.113.1", "203.0.113.3");
+    let acr = stand.sim.with_world(|world| {
+        let mut registries = world.of_kind("microsoft.containerregistry/registries");
+        registries.next().unwrap().id.clone()
+    });
+    stand.sim.change_by_hand(&acr, |body| {
+        let rules = [good, bad].map(|address| serde_json::json!({"value": address, "action": "Allow"}));
+        body["properties"]["networkRuleSet"] = serde_json::json!({"defaultAction": "Deny", "ipRules": rules});
+    });
+    let operator = stand.start();
+    locked(&stand).await;
+    let effect = FaultEffect::FailOperation {
+        code: "InvalidIpRule".into(),
+        message: format!("The IP rule {bad} is not valid for this registry."),
+        nested: None,
+    };
+    stand.sim.inject(FaultRule {
+        method: Some("PATCH".into()),
+        body_contains: Some(bad.into()),
+        ..answers("/registries/", effect)
+    });
+    stand.sim.inject(hangs("Microsoft.Network"));
+    stand.break_the_glass("1h");
+    let begun = tokio::time::Instant::now();
+    let rules = |stand: &Stand| {
+        let body = stand.sim.with_world(|world| world.get(&acr).unwrap().body.clone());
+        body["properties"]["networkRuleSet"]["ipRules"].to_string()
+    };
+    stand
+        .until("the other is back", HOUR, |stand| rules(stand).contains(good))
+        .await;
+    let back = begun.elapsed();
+    let told = |stand: &Stand| {
+        let findings = stand.status()["findings"].to_string();
+        findings.contains("RulesNotPutBack") && findings.contains(bad)
+    };
+    stand.until("named", HOUR, told).await;
+    println!(
+        "the other is back after {back:?}, the rule is named after {:?}",
+        begun.elapsed()
+    );
+    assert!(back < Duration::from_secs(120), "{back:?}");
+    operator.kill().await;
+}
+
 /// An operation that closes something is under way, and nobody can tell how it stands.
 #[tokio::test(start_paused = true)]
 async fn an_operation_whose_state_cannot_be_read_does_not_hold_an_opening_back() {
