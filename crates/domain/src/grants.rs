@@ -185,11 +185,6 @@ impl Grants {
         are_understood(self.covering(purpose, id))
     }
 
-    /// Whether a registry may name this account as its own: it stands in the registry's managed resource group, or is shared with leave.
-    pub fn let_a_registry_name(&self, managed: Option<&ArmId>, account: &ArmId) -> bool {
-        account.resource_group_id().as_ref() == managed || self.allow(Purpose::Account(AccountUse::Shared), account)
-    }
-
     /// Whether this virtual network, or subnet, may be named for anything.
     pub fn allow_network(&self, id: &ArmId) -> bool {
         NetworkUse::iter().any(|used| self.allow(Purpose::Network(used), id))

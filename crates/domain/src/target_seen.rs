@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sreg_api::grant::AccountUse;
 use strum::IntoEnumIterator as _;
 
 use crate::azure_text::{DefaultAction, ExportPolicy, ProvisioningState, PublicNetworkAccess};
 use crate::digest::Digest;
 use crate::fact::Fact;
-use crate::grants::Grants;
+use crate::grants::{Grants, Purpose};
 use crate::ids::{ArmId, Fqdn, Location};
 use crate::network_rules::is_closed;
 use crate::target::{EndpointGroup, TargetKind, kind_of, row};
@@ -197,11 +198,12 @@ impl RegistryDetails {
     /// Leaves out accounts outside its managed resource group that no grant covers.
     #[must_use]
     pub fn as_far_as_granted(mut self, grants: &Grants) -> RegistryDetails {
+        let purpose = Purpose::Account(AccountUse::Shared);
         let managed = self.managed_resource_group.as_ref();
         let mut left_out = BTreeSet::new();
         let accounts = self.regions.iter_mut().flat_map(|region| region.accounts.values_mut());
         for account in accounts.flatten() {
-            let foreign = |id: &&ArmId| !grants.let_a_registry_name(managed, id);
+            let foreign = |id: &&ArmId| id.resource_group_id().as_ref() != managed && !grants.allow(purpose, id);
             if account.as_ref().filter(foreign).is_some() {
                 left_out.extend(account.take());
             }

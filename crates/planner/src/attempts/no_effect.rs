@@ -15,15 +15,10 @@ pub(super) fn no_effect(view: &View<'_>, action: &Action, why: &str, tries: i32)
     let id = azure.resource();
     let access = view.access.iter().find(|a| a.id == *id);
     let is_open = access.is_some_and(|a| a.closed == Some(false));
-    let wanted = match azure {
-        AzureAction::Edit {
-            target,
-            edit: Edit::Restore(_),
-            ..
-        } if is_open => {
-            format!("put back whom the rules of {target} {} let in", id.name())
-        }
-        _ => wanted_effect(azure),
+    let wanted = if is_open && azure.is_opening() {
+        format!("put back whom the rules of {} let in", id.name())
+    } else {
+        wanted_effect(azure)
     };
     if !why.is_empty() {
         return format!("{wanted}: Azure was not as it had just been seen, {tries} times: {why}");
