@@ -4,8 +4,8 @@ use std::fmt;
 
 use sreg_api::vantage_point::VantageNetwork;
 use sreg_domain::desired::NetworkPlace;
-use sreg_domain::seen::{Fact, VantagePointSeen};
-use sreg_domain::{Action, AzureAction, Desired, Seen, StepKind, TargetKind, TargetSeen};
+use sreg_domain::seen::{Claim, Fact, VantagePointSeen};
+use sreg_domain::{Action, AzureAction, ClusterAction, Desired, Seen, StepKind, TargetKind, TargetSeen};
 use sreg_planner::plan::{AccessAssessment, Finding, PathAssessment, Plan, Step, Wait, WaitReason};
 use sreg_planner::{closing_ahead, plan};
 
@@ -104,6 +104,11 @@ pub fn prospect(documents: &Documents, desired: Desired, seen: Seen) -> Prospect
     let mut waves = Vec::new();
     let mut then = seen.clone();
     let mut planned = plan(&desired, &seen, seen.at);
+    // Before a registry is created the claim records that, in a visit of its own. Here nothing stands in its way.
+    if let Some(claim) = claim_that_creates(&desired, &planned) {
+        then.cluster.claim = Fact::Seen(claim);
+        planned = plan(&desired, &then, then.at);
+    }
     // The claim tag stands alone in the plan of a new object, for whoever wrote another one at the same moment. Here nobody does.
     let claiming = in_azure(&planned);
     let only_claims = |step: &Step| step.id.kind == StepKind::ClaimInAzure;
@@ -136,6 +141,21 @@ fn in_azure(plan: &Plan) -> Vec<Vec<Step>> {
         steps.cloned().collect::<Vec<Step>>()
     });
     waves.filter(|wave| !wave.is_empty()).collect()
+}
+
+/// The claim as it will be once it has recorded that this object sets about to create its registry.
+fn claim_that_creates(desired: &Desired, plan: &Plan) -> Option<Claim> {
+    let mut marks = plan.steps().filter_map(|step| match &step.action {
+        Action::Cluster(ClusterAction::RecordCreation { mark, .. }) => Some(mark.clone()),
+        Action::Cluster(_) | Action::Azure(_) => None,
+    });
+    let mark = marks.next()?;
+    Some(Claim {
+        holder: desired.object.holder(),
+        uid: desired.object.uid.clone(),
+        alive: true,
+        creates: Some(mark),
+    })
 }
 
 fn set_tags(seen: &mut Seen, action: &Action) {

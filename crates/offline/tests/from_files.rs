@@ -105,6 +105,25 @@ fn told(steps: &[Step]) -> Vec<String> {
     steps.iter().map(|step| step.action.to_string()).collect()
 }
 
+/// What the cluster notes before that is not the reader's business.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_will_be_created_is_part_of_the_plan() {
+    let bench = Bench::new().await;
+    let mut documents = example("demo");
+    documents.grants.clear();
+    let registry = &mut documents.registries[0].object.spec.registry;
+    registry.resource_id = registry.resource_id.replace("/contosoreg", "/contosonew");
+    registry.create = Some(serde_json::from_value(json!({"location": "westeurope"})).unwrap());
+    let prospect = bench.prospect(&documents).await;
+    let told: Vec<String> = prospect.waves.iter().flat_map(|wave| told(wave)).collect();
+    assert!(
+        told.iter().any(|step| step.contains("create registry contosonew")),
+        "{told:?} {:?}",
+        prospect.waits
+    );
+    assert!(prospect.has_changes());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demos_files_give_a_plan_that_goes_on_until_the_lock_and_nothing_is_written() {
     let bench = Bench::new().await;
