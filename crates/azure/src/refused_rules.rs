@@ -60,19 +60,14 @@ impl RefusedRules {
 
     /// Why Azure refused a rule, if it did and that still counts.
     pub(crate) fn why(&self, target: &ArmId, rule: &NetworkRule) -> Option<CallFailure> {
-        let remembered = self.remembered();
-        let (until, failure) = remembered.refused.get(target)?.1.get(&rule.key())?;
-        (Instant::now() < *until).then(|| failure.clone())
+        self.remembered().why(target, rule).cloned()
     }
 
     /// Whether a rule was refused, or was among those of an operation that ended badly.
     pub(crate) fn is_suspect(&self, target: &ArmId, rule: &NetworkRule) -> bool {
-        if self.why(target, rule).is_some() {
-            return true;
-        }
         let remembered = self.remembered();
-        let apart = remembered.apart.get(target).filter(|(at, _)| at.elapsed() < KEPT);
-        apart.is_some_and(|(_, groups)| groups.iter().any(|keys| keys.contains(&rule.key())))
+        let apart = || remembered.apart(target).any(|keys| keys.contains(&rule.key()));
+        remembered.why(target, rule).is_some() || apart()
     }
 
     /// A step has told that it left a rule out: from now on it waits no longer than one that was refused at once.
@@ -119,10 +114,9 @@ impl RefusedRules {
     /// Rules in groups that are sent one after the other, the last one first.
     pub(crate) fn in_groups(&self, target: &ArmId, rules: Vec<NetworkRule>) -> Vec<Vec<NetworkRule>> {
         let remembered = self.remembered();
-        let apart = remembered.apart.get(target).filter(|(at, _)| at.elapsed() < KEPT);
         let mut groups = Vec::new();
         let mut rest = rules;
-        for keys in apart.into_iter().flat_map(|(_, groups)| groups) {
+        for keys in remembered.apart(target) {
             let (group, others) = rest.into_iter().partition(|rule| keys.contains(&rule.key()));
             groups.push(group);
             rest = others;
@@ -146,6 +140,17 @@ fn shortly(failure: &CallFailure) -> Duration {
 }
 
 impl Remembered {
+    fn why(&self, target: &ArmId, rule: &NetworkRule) -> Option<&CallFailure> {
+        let (until, failure) = self.refused.get(target)?.1.get(&rule.key())?;
+        (Instant::now() < *until).then_some(failure)
+    }
+
+    /// Groups of rules that are not sent together any more.
+    fn apart(&self, target: &ArmId) -> impl Iterator<Item = &BTreeSet<String>> {
+        let apart = self.apart.get(target).filter(|(at, _)| at.elapsed() < KEPT);
+        apart.into_iter().flat_map(|(_, groups)| groups)
+    }
+
     fn refuse(&mut self, target: &ArmId, rule: &NetworkRule, failure: &CallFailure, how_long: Duration) {
         let now = Instant::now();
         for (_, rules) in self.refused.values_mut() {

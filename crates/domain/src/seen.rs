@@ -15,7 +15,7 @@ use crate::LastReport;
 use crate::action::{Operation, Snapshot};
 pub use crate::attempt::{Attempt, Attempts};
 use crate::azure_text::{ConnectionStatus, ProvisioningState};
-use crate::desired::Desired;
+use crate::desired::{Desired, ObjectRef};
 use crate::digest::Digest;
 pub use crate::fact::Fact;
 use crate::ids::{ArmId, Fqdn, Location};
@@ -103,6 +103,18 @@ pub struct Claim {
     /// The holder found no registry there, and set about to create one that carries this mark as a tag. It is recorded before the
     /// creation, and lost when another object takes the Lease over.
     pub creates: Option<String>,
+}
+
+impl Claim {
+    /// The claim of this object, which lives; with the mark of the registry that it set about to create.
+    pub fn of(object: &ObjectRef, creates: Option<String>) -> Claim {
+        Claim {
+            holder: object.holder(),
+            uid: object.uid.clone(),
+            alive: true,
+            creates,
+        }
+    }
 }
 
 /// What forbids or undoes opening again, or may.

@@ -30,12 +30,7 @@ pub async fn look(
         AzureSeen::not_looked_at()
     };
     let (desired, is_held) = as_the_tag_says(desired, &azure);
-    let claim = Claim {
-        holder: format!("{}/{}", desired.object.namespace, desired.object.name),
-        uid: desired.object.uid.clone(),
-        alive: true,
-        creates: None,
-    };
+    let claim = Claim::of(&desired.object, None);
     let seen = Seen {
         at,
         nonce: 1,

@@ -149,13 +149,7 @@ fn claim_that_creates(desired: &Desired, plan: &Plan) -> Option<Claim> {
         Action::Cluster(ClusterAction::RecordCreation { mark, .. }) => Some(mark.clone()),
         Action::Cluster(_) | Action::Azure(_) => None,
     });
-    let mark = marks.next()?;
-    Some(Claim {
-        holder: desired.object.holder(),
-        uid: desired.object.uid.clone(),
-        alive: true,
-        creates: Some(mark),
-    })
+    Some(Claim::of(&desired.object, Some(marks.next()?)))
 }
 
 fn set_tags(seen: &mut Seen, action: &Action) {

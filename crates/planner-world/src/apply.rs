@@ -114,12 +114,7 @@ impl World {
     }
 
     fn cluster(&mut self, step: &Step, action: &ClusterAction) -> StepResult {
-        let me = Claim {
-            holder: format!("{}/{}", self.desired.object.namespace, self.desired.object.name),
-            uid: self.desired.object.uid.clone(),
-            alive: true,
-            creates: None,
-        };
+        let me = Claim::of(&self.desired.object, None);
         let cluster = &mut self.seen.cluster;
         match action {
             ClusterAction::Claim { from, .. } if cluster.claim.seen().map(|c| &c.uid) != from.as_ref() => {

@@ -27,12 +27,7 @@ impl World {
 
     /// Its claim says that this object creates a registry with this mark.
     pub fn record_creation(&mut self, mark: &str) {
-        self.seen.cluster.claim = Fact::Seen(Claim {
-            holder: format!("{}/{}", self.desired.object.namespace, self.desired.object.name),
-            uid: self.desired.object.uid.clone(),
-            alive: true,
-            creates: Some(mark.to_owned()),
-        });
+        self.seen.cluster.claim = Fact::Seen(Claim::of(&self.desired.object, Some(mark.to_owned())));
     }
 
     /// The registry carries this mark.

@@ -21,11 +21,10 @@ use sreg_domain::network_rules::rules_of;
 use sreg_domain::outside::word;
 use sreg_domain::seen::{ContainerRegistryDetails, IgnoranceKind, StorageDetails, TargetDetails, TargetSeen};
 use sreg_domain::{
-    ArmId, AzureAction, ClusterAction, Desired, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, Seen, StepId,
-    StepKind, TargetKind, naming,
+    ArmId, AzureAction, Desired, Digest, Edit, Fact, Fqdn, NetworkRule, RuleKind, Seen, StepId, StepKind, TargetKind,
 };
 
-use crate::contribution::{Contribution, azure_step, cluster_step};
+use crate::contribution::{Contribution, azure_step};
 use crate::evidence::{Evidence, Look, first_failure, look_closer};
 use crate::kept::{kept, settings_closed};
 use crate::paths::Paths;
@@ -146,14 +145,7 @@ fn close_with(view: &WholeView<'_>, proof: &Digest, draft: &mut Contribution) {
         .seen()
         .is_some_and(|seen| same_snapshot(seen, &wanted))
     {
-        let config_map = naming::snapshot_name(&view.desired.registry);
-        draft.cluster.push(cluster_step(
-            StepKind::WriteSnapshot,
-            ClusterAction::WriteSnapshot {
-                config_map,
-                snapshot: wanted,
-            },
-        ));
+        draft.cluster.push(opening::write_snapshot(view, wanted));
         return;
     }
     closing(view, draft);

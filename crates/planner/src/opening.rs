@@ -279,7 +279,7 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
     if view.access.iter().any(|a| wanted(view, a, snapshot, cause).is_some()) {
         draft.add(obstacles::tell(view));
     }
-    draft.opening.extend(keep_what_was_added(view, snapshot, cause));
+    let mut with_added = snapshot.cloned();
     for access in &view.access {
         let Some(edit) = wanted(view, access, snapshot, cause) else {
             continue;
@@ -300,6 +300,9 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
         let Some(expected) = seen_digest(view.seen, &access.id) else {
             continue;
         };
+        if let Some(snapshot) = &mut with_added {
+            take_up(snapshot, access, &edit);
+        }
         draft.opening.push(azure_step(
             id,
             AzureAction::Edit {
@@ -310,6 +313,11 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
             },
         ));
     }
+    // Beside what opens: nobody waits for it.
+    let added = with_added.filter(|with_added| snapshot != Some(with_added));
+    draft
+        .opening
+        .extend(added.map(|snapshot| write_snapshot(view, snapshot)));
     draft
 }
 
@@ -326,31 +334,23 @@ fn opened(view: &View<'_>, access: &AccessAssessment, snapshot: Option<&Snapshot
     }
 }
 
-/// Rules that people have added to what is closed are put back with the others, and Azure may refuse to take them once more: then nothing
-/// else tells that they were there. So the snapshot takes them up, beside the write that opens: nobody waits for it.
-fn keep_what_was_added(view: &View<'_>, snapshot: Option<&Snapshot>, cause: Cause) -> Option<Step> {
-    let snapshot = snapshot?;
-    let mut with_added = snapshot.clone();
-    for (id, held) in &mut with_added.targets {
-        let access = view
-            .access
-            .iter()
-            .find(|access| id.eq_ignore_ascii_case(access.id.key()));
-        let shut = access
-            .filter(|access| access.closed == Some(true) && wanted(view, access, Some(snapshot), cause).is_some());
-        let opens = shut.filter(|_| !settings_closed(held.kind, &held.network));
-        if let Some(now) = opens.and_then(|access| seen_network(view.seen, &access.id)) {
-            held.network = with_rules_of_now(held.kind, &held.network, &now);
-        }
+/// The write that keeps a snapshot, before a lock or beside an opening.
+pub(crate) fn write_snapshot(view: &View<'_>, snapshot: Snapshot) -> Step {
+    let config_map = naming::snapshot_name(&view.desired.registry);
+    cluster_step(
+        StepKind::WriteSnapshot,
+        ClusterAction::WriteSnapshot { config_map, snapshot },
+    )
+}
+
+/// Takes up into a snapshot what is put back onto a target that is closed: rules that people have added there come back with the others,
+/// and Azure may refuse to take them once more. Then nothing else tells that they were there.
+fn take_up(snapshot: &mut Snapshot, access: &AccessAssessment, edit: &Edit) {
+    if let (Some(true), Edit::Restore(settings)) = (access.closed, edit) {
+        let held = snapshot.targets.iter_mut();
+        let held = held.filter(|(id, _)| id.eq_ignore_ascii_case(access.id.key()));
+        held.for_each(|(_, target)| target.network.clone_from(settings));
     }
-    (with_added != *snapshot).then(|| {
-        let config_map = naming::snapshot_name(&view.desired.registry);
-        let keep = ClusterAction::WriteSnapshot {
-            config_map,
-            snapshot: with_added,
-        };
-        cluster_step(StepKind::WriteSnapshot, keep)
-    })
 }
 
 /// Once everything is as open as it was, what was before the lock is of no use: the next lock keeps what it finds then. Rules that
@@ -363,20 +363,23 @@ pub(crate) fn keep_or_forget_snapshot(view: &View<'_>) -> Contribution {
     if !view.all_open() || is_shut(view) {
         return draft;
     }
-    let config_map = naming::snapshot_name(&view.desired.registry);
-    if rules_left_out(view).is_empty() {
-        // A closing write that nobody answered may still take effect.
-        if !attempts::is_unanswered_lately(view, StepKind::Close) {
-            let forget = ClusterAction::DeleteSnapshot { config_map };
-            draft.cluster.push(cluster_step(StepKind::DeleteSnapshot, forget));
+    if !rules_left_out(view).is_empty() {
+        if !snapshot.restored_in_part {
+            let snapshot = Snapshot {
+                restored_in_part: true,
+                ..snapshot.clone()
+            };
+            draft.cluster.push(write_snapshot(view, snapshot));
         }
-    } else if !snapshot.restored_in_part {
-        let snapshot = Snapshot {
-            restored_in_part: true,
-            ..snapshot.clone()
-        };
-        let keep = ClusterAction::WriteSnapshot { config_map, snapshot };
-        draft.cluster.push(cluster_step(StepKind::WriteSnapshot, keep));
+        return draft;
+    }
+    // A closing write that nobody answered may still take effect.
+    if !attempts::is_unanswered_lately(view, StepKind::Close) {
+        let config_map = naming::snapshot_name(&view.desired.registry);
+        draft.cluster.push(cluster_step(
+            StepKind::DeleteSnapshot,
+            ClusterAction::DeleteSnapshot { config_map },
+        ));
     }
     draft
 }

@@ -387,11 +387,11 @@ fn is_stuck(seen: &Seen, now: Timestamp) -> bool {
 fn targets(desired: &Desired, seen: &Seen, now: Timestamp) -> Targets {
     let Some(registry) = seen.azure.registry_details() else {
         return Targets {
-            accounts: Vec::new(),
             gap: Some(not_known(
                 &format!("registry {}", desired.registry.name()),
                 seen.azure.registry(),
             )),
+            ..Targets::default()
         };
     };
     let mut targets = Targets {

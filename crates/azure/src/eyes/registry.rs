@@ -104,14 +104,9 @@ pub(super) async fn with_everything_behind(
         } else {
             access.no_longer_than(Duration::MAX)
         };
-        let (storage, container_registries) = futures::join!(
-            each(ids(TargetKind::Storage), |id| targets::storage(&patient, id)),
-            each(ids(TargetKind::ContainerRegistry), |id| targets::container_registry(
-                &patient, look, id
-            )),
-        );
+        let ids = accounts.iter().map(|(_, id)| id.clone());
+        let read = each(ids, |id| targets::account(&patient, look, id)).await;
         let itself = (desired.registry.clone(), registry.clone());
-        let read: BTreeMap<ArmId, Fact<targets::Read>> = storage.into_iter().chain(container_registries).collect();
         let properties = read
             .iter()
             .filter_map(|(id, fact)| Some((id.clone(), fact.seen()?.1.clone())));
@@ -205,17 +200,11 @@ async fn itself_or_accounts(
     }
     let patient = access.no_longer_than(AN_ACCOUNT);
     let read = each(known.in_snapshot.iter().cloned(), |id| {
-        let patient = &patient;
-        async move {
-            let read = match kind_of(&id) {
-                Some(TargetKind::Storage) => targets::storage(patient, id).await,
-                Some(TargetKind::ContainerRegistry) => targets::container_registry(patient, look, id).await,
-                Some(TargetKind::Registry) | None => Fact::not_read("it is no account"),
-            };
-            read.map(|(seen, _)| seen)
-        }
-    });
-    (body, read.await.into_iter().collect())
+        targets::account(&patient, look, id)
+    })
+    .await;
+    let accounts = read.into_iter().map(|(id, fact)| (id, fact.map(|(seen, _)| seen)));
+    (body, accounts.collect())
 }
 
 /// Endpoints that may be about to be removed: those whose locks were looked for.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sreg_domain::seen::{ContainerRegistryDetails, Fact, StorageDetails, TargetDetails, TargetSeen};
-use sreg_domain::{ArmId, EndpointGroup, Fqdn, Location, NetworkRule, RuleKind};
+use sreg_domain::target::kind_of;
+use sreg_domain::{ArmId, EndpointGroup, Fqdn, Location, NetworkRule, RuleKind, TargetKind};
 
 use super::{Look, understood, unseen};
 use crate::arm::Call;
@@ -13,6 +14,15 @@ use crate::json;
 
 /// An account, and all its `properties`: policies judge by any of them.
 pub(super) type Read = (TargetSeen, Value);
+
+/// One account of either kind.
+pub(super) async fn account(access: &Look<'_>, look: &Look<'_>, id: ArmId) -> Fact<Read> {
+    match kind_of(&id) {
+        Some(TargetKind::Storage) => storage(access, id).await,
+        Some(TargetKind::ContainerRegistry) => container_registry(access, look, id).await,
+        Some(TargetKind::Registry) | None => Fact::not_read("it is no account"),
+    }
+}
 
 /// One storage account.
 pub(super) async fn storage(look: &Look<'_>, id: ArmId) -> Fact<Read> {

@@ -22,8 +22,7 @@ fn demands(index: usize) -> Requirements {
     }
 }
 
-/// Everything that the object names, as a grant for each purpose and each scope, named in this order. All demand the same, or each something
-/// else: what is demanded of an object is what all grants demand that it stands on, and these overlap for each id.
+/// Everything that the object names, as a grant for each purpose and each scope, named in this order, with demands that differ.
 fn in_pieces(world: &World, order: usize) -> Vec<Grant> {
     let whole = everything(&world.object);
     let scopes = whole.scopes.iter();

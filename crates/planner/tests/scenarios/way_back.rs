@@ -51,6 +51,14 @@ fn not_put_back(plan: &Plan) -> Vec<&str> {
     findings.map(|f| f.message.as_str()).collect()
 }
 
+/// An hour later Azure takes everything again, and the spec opens.
+fn open_once_nothing_is_refused(world: &mut World) {
+    world.refuses.clear();
+    world.pass(Duration::from_secs(3600));
+    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(10);
+}
+
 fn opens(plan: &Plan) -> usize {
     plan.steps().filter(|s| s.action.opens()).count()
 }
@@ -199,10 +207,7 @@ fn the_next_lock_keeps_what_could_not_be_put_back_and_the_next_opening_puts_it_b
     world.visit();
     live(&mut world, 31, "");
     world.until("Locked", 60);
-    world.refuses.clear();
-    world.pass(Duration::from_secs(3600));
-    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
-    world.settle(10);
+    open_once_nothing_is_refused(&mut world);
     assert_eq!(storage_of(&world).virtual_network_rules, [subnet()]);
     assert_eq!(storage_of(&world).ip_rules, [OFFICE]);
 }
@@ -323,10 +328,7 @@ fn a_rule_that_somebody_added_while_it_was_closed_and_that_azure_refuses_is_name
     assert!(told.contains(&added) && told.contains("network-rule add"), "{told}");
     live(&mut world, 31, "");
     world.until("Locked", 60);
-    world.refuses.clear();
-    world.pass(Duration::from_secs(3600));
-    world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
-    world.settle(10);
+    open_once_nothing_is_refused(&mut world);
     let mut there = storage_of(&world).virtual_network_rules.clone();
     there.sort();
     assert_eq!(there, [subnet(), added]);
@@ -380,10 +382,7 @@ fn a_refused_rule_is_kept_for_the_way_back_whenever_status_is_erased() {
                 live(&mut world, 61, "");
             }
             visit(&mut world, "Locked", 60);
-            world.refuses.clear();
-            world.pass(Duration::from_secs(3600));
-            world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
-            world.settle(10);
+            open_once_nothing_is_refused(&mut world);
             let storage = storage_of(&world);
             assert_eq!(
                 storage.virtual_network_rules,
@@ -427,10 +426,7 @@ fn what_people_let_in_beside_a_refused_rule_is_approved_before_the_next_lock_and
         assert_ne!(asked, approved, "one rule more is another thing to approve");
         world.until("Locked", 60);
         assert_eq!(world.plan().assessment.lockdown_digest, asked, "it survives the lock");
-        world.refuses.clear();
-        world.pass(Duration::from_secs(3600));
-        world.respec(|o| o.spec.public_access.desired = PublicAccess::Enabled);
-        world.settle(10);
+        open_once_nothing_is_refused(&mut world);
         assert_eq!(storage_of(&world).ip_rules, [OFFICE, added]);
         assert_eq!(storage_of(&world).virtual_network_rules, [subnet()]);
     }

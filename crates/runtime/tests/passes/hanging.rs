@@ -91,14 +91,7 @@ async fn whatever_hangs_a_break_glass_opens_within_seconds_all_that_it_can() {
 async fn a_rule_that_azure_refuses_keeps_no_other_out_while_the_network_provider_hangs() {
     let stand = Stand::quick();
     let (good, bad) = ("203.0.113.1", "203.0.113.3");
-    let acr = stand.sim.with_world(|world| {
-        let mut registries = world.of_kind("microsoft.containerregistry/registries");
-        registries.next().unwrap().id.clone()
-    });
-    stand.sim.change_by_hand(&acr, |body| {
-        let rules = [good, bad].map(|address| serde_json::json!({"value": address, "action": "Allow"}));
-        body["properties"]["networkRuleSet"] = serde_json::json!({"defaultAction": "Deny", "ipRules": rules});
-    });
+    let acr = stand.restrict_container_registry(&[good, bad]);
     let operator = stand.start();
     locked(&stand).await;
     let effect = FaultEffect::FailOperation {

@@ -83,14 +83,7 @@ async fn a_break_glass_that_azure_accepts_and_does_not_carry_out_is_said() {
 #[tokio::test(start_paused = true)]
 async fn an_opening_in_two_writes_is_not_called_one_without_effect() {
     let stand = Stand::quick();
-    let acr = stand.sim.with_world(|world| {
-        let mut registries = world.of_kind("microsoft.containerregistry/registries");
-        registries.next().unwrap().id.clone()
-    });
-    stand.sim.change_by_hand(&acr, |body| {
-        let rule = json!({"value": "203.0.113.1", "action": "Allow"});
-        body["properties"]["networkRuleSet"] = json!({"defaultAction": "Deny", "ipRules": [rule]});
-    });
+    let acr = stand.restrict_container_registry(&["203.0.113.1"]);
     let operator = stand.start();
     stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
     let said = std::cell::RefCell::new(Vec::new());
@@ -209,17 +202,7 @@ async fn a_link_that_the_list_lacks_is_found_by_its_id() {
 async fn a_rule_that_a_container_registry_refuses_at_the_end_of_its_operation_keeps_no_other_out() {
     let stand = Stand::quick();
     let addresses = ["203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"];
-    let rules: Vec<serde_json::Value> = addresses
-        .iter()
-        .map(|address| json!({"value": address, "action": "Allow"}))
-        .collect();
-    let acr = stand.sim.with_world(|world| {
-        let mut registries = world.of_kind("microsoft.containerregistry/registries");
-        registries.next().unwrap().id.clone()
-    });
-    stand.sim.change_by_hand(&acr, |body| {
-        body["properties"]["networkRuleSet"] = json!({"defaultAction": "Deny", "ipRules": rules});
-    });
+    let acr = stand.restrict_container_registry(&addresses);
     let operator = stand.start();
     stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
     let effect = FaultEffect::FailOperation {

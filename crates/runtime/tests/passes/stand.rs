@@ -397,6 +397,21 @@ impl Stand {
         self.writes_that_say(["Disabled", "Deny"])
     }
 
+    /// The container registry, after somebody has it let in these addresses only.
+    pub fn restrict_container_registry(&self, addresses: &[&str]) -> String {
+        let id = self.sim.with_world(|world| {
+            let mut registries = world.of_kind("microsoft.containerregistry/registries");
+            registries.next().unwrap().id.clone()
+        });
+        let rule = |address: &&str| json!({"value": address, "action": "Allow"});
+        let rules: Vec<Value> = addresses.iter().map(rule).collect();
+        let changed = self.sim.change_by_hand(&id, |body| {
+            body["properties"]["networkRuleSet"] = json!({"defaultAction": "Deny", "ipRules": rules});
+        });
+        assert!(changed, "{id}");
+        id
+    }
+
     /// When it sent one that opens something.
     pub fn openings(&self) -> Vec<Duration> {
         self.writes_that_say(["Enabled", "Allow"])
