@@ -228,6 +228,8 @@ pub struct BreakGlassSeen {
 /// What this process remembers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
+    /// Monotonic time since this process first saw the object. A process that led before may have sent writes until shortly before that.
+    pub known_for: Option<Duration>,
     /// The proof round that this process opened, if any.
     pub round: Option<Round>,
     /// Monotonic time for which this process has seen, at each visit, that a path is lost in a round from after the lock. `None`: at

@@ -701,6 +701,7 @@ impl World {
         let since = self.seen.memory.since_name_change.unwrap_or_default();
         self.seen.memory.since_name_change = Some(since + time);
         self.seen.memory.name_changed = self.seen.memory.name_changed.map(|changed| changed + time);
+        self.seen.memory.known_for = self.seen.memory.known_for.map(|known| known + time);
         self.finish_slow_things();
         self.put_back();
     }
@@ -722,6 +723,7 @@ impl World {
     /// A process restart: what was only remembered is gone.
     pub fn restart(&mut self) {
         self.seen.memory = Memory {
+            known_for: Some(Duration::ZERO),
             round: None,
             lost_for: None,
             since_name_change: Some(Duration::ZERO),

@@ -171,11 +171,16 @@ pub(crate) fn is_stalled(view: &View<'_>, step: &StepId) -> bool {
     of(view, step).is_some_and(|record| !passes(record))
 }
 
-/// Whether a write of this kind was sent a short time ago and never answered.
-pub(crate) fn is_unanswered_lately(view: &View<'_>, kind: StepKind) -> bool {
-    let lately = |record: &Attempt| view.now.duration_since(record.at) < LASTS;
-    let mut sent = view.attempts.iter().filter(|r| r.step.kind == kind);
-    sent.any(|record| is_unanswered(record) && lately(record))
+/// For how long yet a closing write may take effect that somebody sent a short time ago: one of this process that was never answered, or
+/// one of a process that led before and was paused with it on its way.
+pub(crate) fn closing_may_arrive_for(view: &View<'_>) -> Option<Duration> {
+    let sent = view.attempts.iter().filter(|r| r.step.kind == StepKind::Close);
+    let unanswered = sent.filter(|record| is_unanswered(record));
+    let ages = unanswered.map(|record| view.now.duration_since(record.at));
+    let led = view.seen.memory.known_for;
+    let led = led.and_then(|known_for| SignedDuration::try_from(known_for).ok());
+    let youngest = ages.chain(led).min()?;
+    Duration::try_from(LASTS - youngest).ok().filter(|left| !left.is_zero())
 }
 
 /// Whether a wait is for a write that opens something, and that Azure did not take.

@@ -32,6 +32,9 @@ use crate::plan::{AccessAssessment, FindingReason, Step, Wait, WaitReason};
 use crate::view::{self, View, named, not_known, seen_digest, seen_network};
 use crate::{attempts, azure_claim, claims, locked, never_locked, obstacles};
 
+/// How often is looked whether a closing write that was on its way has arrived.
+const LATE_WRITES: Duration = Duration::from_secs(60);
+
 /// Who says that the registry is to be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -373,13 +376,14 @@ pub(crate) fn keep_or_forget_snapshot(view: &View<'_>) -> Contribution {
         }
         return draft;
     }
-    // A closing write that nobody answered may still take effect.
-    if !attempts::is_unanswered_lately(view, StepKind::Close) {
-        let config_map = naming::snapshot_name(&view.desired.registry);
-        draft.cluster.push(cluster_step(
-            StepKind::DeleteSnapshot,
-            ClusterAction::DeleteSnapshot { config_map },
-        ));
+    if let Some(left) = attempts::closing_may_arrive_for(view) {
+        draft.looks.push(left.min(LATE_WRITES));
+        return draft;
     }
+    let config_map = naming::snapshot_name(&view.desired.registry);
+    draft.cluster.push(cluster_step(
+        StepKind::DeleteSnapshot,
+        ClusterAction::DeleteSnapshot { config_map },
+    ));
     draft
 }

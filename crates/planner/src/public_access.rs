@@ -15,6 +15,9 @@ use crate::plan::{Assessment, FindingReason, WaitReason};
 use crate::view::{View, WholeView, not_known};
 use crate::{lockdown, locked};
 
+/// What closes again in an emergency, such as a write that arrives late, is opened again without waiting for the next visit in turn.
+const IN_AN_EMERGENCY: Duration = Duration::from_secs(60);
+
 /// Who may open it comes before who wants it closed. Answers all that is said so far, and this.
 pub(crate) fn plan(
     view: &WholeView<'_>,
@@ -55,6 +58,9 @@ pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
         .filter(|term| term.runs(view.now))
         .map(|term| term.until.duration_since(view.now));
     said.looks.extend(ends.filter_map(|left| Duration::try_from(left).ok()));
+    if matches!(emergency, Standing::Active { .. }) {
+        said.looks.push(IN_AN_EMERGENCY);
+    }
     if let Standing::UsedUp { name } = &emergency {
         said.find(
             FindingReason::BreakGlassEnded,

@@ -8,6 +8,8 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, WatchEvent, WatchParams};
 use sreg_api::VantagePoint;
 
+use crate::api_words;
+
 /// Longest that the answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -48,7 +50,7 @@ pub async fn cluster_id(client: &Client) -> Result<String, String> {
     let attempt = format!("read the uid of Namespace {OLDEST_NAMESPACE}, by which other clusters know this one");
     match tokio::time::timeout(PATIENCE, api.get_metadata(OLDEST_NAMESPACE)).await {
         Ok(Ok(namespace)) => namespace.metadata.uid.ok_or_else(|| format!("{attempt}: it has none")),
-        Ok(Err(error)) => Err(format!("{attempt}: {error}")),
+        Ok(Err(error)) => Err(format!("{attempt}: {}", api_words::of(&error))),
         Err(_) => Err(format!("{attempt}: no answer in time")),
     }
 }

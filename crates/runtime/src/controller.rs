@@ -88,6 +88,7 @@ use sreg_domain::{CallFailure, Withheld};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::api_words;
 use crate::backoff::{Backoff, jittered};
 use crate::context::Context;
 use crate::memory::ObjectKey;
@@ -371,7 +372,11 @@ fn note<K: Resource<DynamicType = ()> + Clone + Debug>(passes: &Passes, ended: E
             tracing::warn!(kind, %object, %error, category, "pass failed, will be tried again with backoff");
         }
         Err(controller::Error::QueueError(error)) => {
-            tracing::warn!(kind, %error, "watch interrupted, trying again");
+            tracing::warn!(
+                kind,
+                error = api_words::of_watch(&error),
+                "watch interrupted, trying again"
+            );
         }
         Err(controller::Error::RunnerError(error)) => tracing::error!(kind, %error, "controller cannot run"),
     }

@@ -8,6 +8,7 @@ use sreg_domain::desired::ObjectRef;
 use sreg_domain::outside;
 use sreg_planner::EventNote;
 
+use crate::api_words;
 use crate::context::Context;
 
 /// Longest note that the API takes, in bytes.
@@ -45,7 +46,11 @@ pub(crate) async fn publish<K: Resource<DynamicType = ()>>(
         };
         match tokio::time::timeout(limit, recorder.publish(&event, &regarding)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(reason = event.reason, %error, "cannot publish event"),
+            Ok(Err(error)) => tracing::warn!(
+                reason = event.reason,
+                error = api_words::of(&error),
+                "cannot publish event"
+            ),
             Err(_) => tracing::warn!(reason = event.reason, "cannot publish event: no answer in time"),
         }
     }

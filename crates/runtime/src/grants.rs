@@ -23,6 +23,7 @@ use sreg_planner::{FoundGrant, NamesThere, grant_conditions, grants_serving};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::api_words;
 use crate::context::Context;
 use crate::controller::{Pass, PassError, Passes};
 use crate::memory::ObjectKey;
@@ -95,7 +96,7 @@ pub(crate) async fn tell(context: Arc<Context>, passes: Passes, shutdown: Cancel
             change = changes.next() => match change {
                 Some(Ok(_)) => due = due.min(Instant::now() + GATHER),
                 // The passes say what is wrong with reading grants.
-                Some(Err(error)) => tracing::debug!(%error, "watch of registrygrants interrupted, trying again"),
+                Some(Err(error)) => tracing::debug!(error = api_words::of_watch(&error), "watch of registrygrants interrupted, trying again"),
                 None => return,
             },
             () = sleep_until(due) => {

@@ -14,6 +14,7 @@ mod absence;
 pub mod act;
 pub mod agent;
 pub mod api_server;
+mod api_words;
 pub mod backoff;
 pub mod context;
 pub mod controller;

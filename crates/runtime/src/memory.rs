@@ -46,6 +46,7 @@ pub struct Memories {
 #[derive(Debug)]
 struct Entry {
     key: ObjectKey,
+    met: Instant,
     round: Option<OpenRound>,
     /// Since when a path is lost.
     lost: Option<Instant>,
@@ -107,6 +108,7 @@ impl Memories {
         let mut objects = self.objects();
         let entry = objects.entry(uid.to_owned()).or_insert_with(|| Entry {
             key: key.clone(),
+            met: Instant::now(),
             round: None,
             lost: None,
             closed: false,
@@ -126,6 +128,7 @@ impl Memories {
         let now = Moment::now();
         let since = |then: Instant| now.earliest.saturating_duration_since(then);
         self.objects().get(uid).map_or_else(Memory::default, |entry| Memory {
+            known_for: Some(since(entry.met)),
             round: entry.round.as_ref().map(|round| Round {
                 number: round.number,
                 subject: round.subject.clone(),

@@ -20,6 +20,7 @@ use kube::runtime::{WatchStreamExt, watcher as watch};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::api_words;
 use crate::memory::ObjectKey;
 
 /// How many objects a list brings at once, where there is no streaming: each may be as large as the API server takes.
@@ -178,24 +179,12 @@ pub(crate) fn changes<T: Kept>(
 
 /// The watch goes on by itself, with backoff.
 pub(crate) fn complain<T>(plural: &str, error: &watcher::Error) -> Option<T> {
-    tracing::warn!(kind = plural, error = words(error), "watch interrupted, trying again");
+    tracing::warn!(
+        kind = plural,
+        error = api_words::of_watch(error),
+        "watch interrupted, trying again"
+    );
     None
-}
-
-/// The API server's own sentence where there is one: the whole status object helps nobody.
-fn words(error: &watcher::Error) -> String {
-    let cause = match error {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => cause,
-        watcher::Error::WatchError(status) => return status.message.clone(),
-        watcher::Error::NoResourceVersion => return error.to_string(),
-    };
-    if let kube::Error::Api(status) = cause {
-        status.message.clone()
-    } else {
-        cause.to_string()
-    }
 }
 
 /// One number for a value.

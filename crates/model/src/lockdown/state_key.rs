@@ -72,6 +72,8 @@ pub(crate) fn plan_key(world: &World, seen: &Seen) -> u64 {
 
 pub(crate) fn hash_memory(memory: &Memory, numbers: &mut Numbers, hasher: &mut impl Hasher) {
     let Memory {
+        // Writes that arrive late are the campaign's.
+        known_for: _,
         round,
         lost_for,
         since_name_change,

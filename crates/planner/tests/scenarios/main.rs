@@ -17,6 +17,7 @@ mod firewalls;
 mod grants;
 mod halves;
 mod invalid;
+mod late_writes;
 mod lock;
 mod locked_zones;
 mod neighbours;

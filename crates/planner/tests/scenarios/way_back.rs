@@ -16,15 +16,15 @@ use super::emergencies::{add, live};
 use crate::world::scramble::Blow;
 use crate::world::*;
 
-const OFFICE: &str = "203.0.113.0/24";
+pub(crate) const OFFICE: &str = "203.0.113.0/24";
 
 /// A subnet of a client network, so that nothing holds the lock for it.
-fn subnet() -> String {
+pub(crate) fn subnet() -> String {
     vnet("hub").child("subnets", "build").to_string()
 }
 
 /// Locked; before that storage let in an office and a subnet only.
-fn locked_with_a_subnet() -> World {
+pub(crate) fn locked_with_a_subnet() -> World {
     let mut world = World::everyday();
     change_storage(&mut world, |s| {
         s.default_action = Some("Deny".into());

@@ -12,6 +12,7 @@ use sreg_api::names::AGENT_MANAGER;
 use tokio_util::sync::CancellationToken;
 
 use super::{Agent, AgentSettings};
+use crate::api_words;
 
 /// One renewal may take this long.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -65,7 +66,7 @@ async fn apply(api: &Api<Lease>, settings: &AgentSettings, holder: &str, since: 
     match tokio::time::timeout(LIMIT, api.patch(&name, &params, &Patch::Apply(lease))).await {
         Ok(Ok(_)) => true,
         Ok(Err(error)) => {
-            tracing::warn!(lease = %name, %error, "cannot renew the agent's lease, trying again");
+            tracing::warn!(lease = %name, error = api_words::of(&error), "cannot renew the agent's lease, trying again");
             false
         }
         Err(_) => {

@@ -10,6 +10,7 @@ use sreg_probe::{AddressError, Dialer, ResolverAddress};
 use tokio::sync::watch;
 
 use super::Agent;
+use crate::api_words;
 
 /// What of a `VantagePoint` matters to its agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,7 @@ async fn follow(
                 settle(agent, place, Err(format!("the VantagePoint {name} to be created")));
             }
             Err(error) => {
-                tracing::warn!(vantage_point = %name, error = %error, "cannot watch the VantagePoint, trying again");
+                tracing::warn!(vantage_point = %name, error = api_words::of_watch(&error), "cannot watch the VantagePoint, trying again");
                 if place.borrow().is_none() {
                     agent.report(|health| health.waits_for = Some(format!("the VantagePoint {name} to be readable")));
                 }

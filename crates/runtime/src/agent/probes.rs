@@ -22,6 +22,7 @@ use super::place::Place;
 use super::publish::Desk;
 use super::standing::Question;
 use super::worker::{Published, Worker};
+use crate::api_words;
 
 /// A worker that panicked starts again after this long: soon enough for people, too late to spin.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
@@ -42,7 +43,7 @@ pub(super) async fn carry_out(agent: &Agent, place: &Place, stop: &CancellationT
         match event {
             Some(Ok(event)) => crew.see(event),
             Some(Err(error)) => {
-                tracing::warn!(%vantage_point, %error, "cannot watch the probes, trying again");
+                tracing::warn!(%vantage_point, error = api_words::of_watch(&error), "cannot watch the probes, trying again");
                 agent.report(|health| health.watching = false);
             }
             None => break,

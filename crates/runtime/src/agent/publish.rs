@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::api_words;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, Resource};
 use serde_json::json;
@@ -29,12 +30,8 @@ pub(super) enum PublishError {
     #[error("write the status of probe {0}: it was deleted")]
     Gone(String),
     /// The API server did not take it.
-    #[error("write the status of probe {probe}")]
-    Refused {
-        probe: String,
-        #[source]
-        source: Box<kube::Error>,
-    },
+    #[error("write the status of probe {probe}: {cause}")]
+    Refused { probe: String, cause: String },
     /// No answer in time.
     #[error("write the status of probe {0}: no answer within {LIMIT:?}")]
     Late(String),
@@ -65,9 +62,9 @@ impl Desk {
             Ok(Err(kube::Error::Api(answer))) if answer.is_not_found() || answer.is_conflict() => {
                 Err(PublishError::Gone(probe()))
             }
-            Ok(Err(source)) => Err(PublishError::Refused {
+            Ok(Err(error)) => Err(PublishError::Refused {
                 probe: probe(),
-                source: Box::new(source),
+                cause: api_words::of(&error),
             }),
             Err(_) => Err(PublishError::Late(probe())),
         }

@@ -165,10 +165,7 @@ impl Pace {
                 }
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error)
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                tracing::warn!(%error, cause, "status not written, trying again");
+                tracing::warn!(%error, "status not written, trying again");
                 self.not_before = Instant::now() + self.backoff.mul_f64(rand::random_range(0.5..1.0));
                 self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config};
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError, LeaseParams};
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseParams};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::LeadershipFence;
 use super::fence::{Fence, Lapse, Moment, Reading};
 use super::settings::{LeaseSettings, LeaseSettingsError};
+use crate::api_words;
 
 /// Why an election ended otherwise than asked.
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +180,7 @@ impl Election {
             match built {
                 Ok(Ok(manager)) => return Some(manager),
                 Ok(Err(error)) => {
-                    tracing::warn!(%namespace, %name, error = %cause(&error), "cannot make the leader's lease, trying again")
+                    tracing::warn!(%namespace, %name, error = api_words::of_lease(&error), "cannot make the leader's lease, trying again")
                 }
                 Err(_) => tracing::warn!(%namespace, %name, "cannot make the leader's lease: no answer, trying again"),
             }
@@ -204,7 +205,7 @@ impl Election {
                         self.look_now.notify_one();
                     }
                     Err(error) => {
-                        tracing::warn!(error = %cause(&error), "cannot renew or take the leader's lease, trying again");
+                        tracing::warn!(error = api_words::of_lease(&error), "cannot renew or take the leader's lease, trying again");
                         sleep(self.settings.read_every).await;
                     }
                 },
@@ -254,7 +255,9 @@ impl Election {
                 self.fence.with(|fence| fence.learn(asked, &reading, Moment::now()));
                 return Some(reading);
             }
-            Ok(Err(error)) => tracing::warn!(%namespace, %name, %error, "cannot read the leader's lease, trying again"),
+            Ok(Err(error)) => {
+                tracing::warn!(%namespace, %name, error = api_words::of(&error), "cannot read the leader's lease, trying again")
+            }
             Err(_) => tracing::warn!(%namespace, %name, "cannot read the leader's lease: no answer within {margin:?}"),
         }
         None
@@ -284,7 +287,10 @@ impl Election {
         match timeout(self.settings.margin, released).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => {
-                tracing::warn!(error = %cause(&error), "cannot release the leader's lease: it will expire")
+                tracing::warn!(
+                    error = api_words::of_lease(&error),
+                    "cannot release the leader's lease: it will expire"
+                )
             }
             Ok(Err(_)) => tracing::warn!("cannot release the leader's lease: conflict; it will expire"),
             Err(_) => tracing::warn!("cannot release the leader's lease: no answer; it will expire"),
@@ -302,9 +308,4 @@ fn reading(lease: Lease) -> Reading {
         renewed: spec.renew_time.map(|time| time.0),
         duration: seconds.map(Duration::from_secs),
     }
-}
-
-/// The crate's own text repeats the cause.
-fn cause(error: &LeaseManagerError) -> String {
-    error.to_string()
 }

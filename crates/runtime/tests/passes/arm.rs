@@ -14,7 +14,7 @@ use sreg_azure::{AzureClient, AzureSettings, CredentialKind, connect_through};
 use sreg_domain::BuiltInCloud;
 
 use super::campaign::gate::{Call, Gate, Passage, Side};
-use super::campaign::witness::Witness;
+use super::campaign::witness::{Wishes, Witness};
 
 /// The real client, signed in as the demo's operator.
 pub fn azure_client(sim: &Simulator, gate: Gate) -> AzureClient {
@@ -57,9 +57,9 @@ impl HttpClient for InProcess {
         }
         let sees_sent =
             |witness: &Witness| witness.sees_sent(request.method().as_str(), &decoded(request.url().path()));
-        let judged = gate.witness().filter(|_| is_write).map(sees_sent);
+        let wished = gate.witness().filter(|_| is_write).map(sees_sent);
         let held = passage.held_until();
-        let carried = carry_out(sim.clone(), gate.clone(), sent.body(body).unwrap(), passage, judged);
+        let carried = carry_out(sim.clone(), gate.clone(), sent.body(body).unwrap(), passage, wished);
         let (answer, lost) = match held {
             // What is on its way arrives, even if nobody waits for the answer any more.
             Some(until) => tokio::spawn(async move {
@@ -89,16 +89,11 @@ async fn carry_out(
     gate: Gate,
     sent: http::Request<Bytes>,
     passage: Passage,
-    opening_was_asked_for: Option<bool>,
+    wished: Option<Wishes>,
 ) -> (http::Response<Bytes>, bool) {
     let is_write = sent.uri().path().starts_with("/subscriptions/") && sent.method() != http::Method::GET;
-    if let Some((witness, asked_for)) = gate.witness().zip(opening_was_asked_for) {
-        witness.sees(
-            sent.method().as_str(),
-            &decoded(sent.uri().path()),
-            sent.body(),
-            asked_for,
-        );
+    if let Some((witness, wished)) = gate.witness().zip(wished) {
+        witness.sees(sent.method().as_str(), &decoded(sent.uri().path()), sent.body(), wished);
     }
     let before = sim.journal().last();
     let answer = sim.handle(sent).await;

@@ -9,6 +9,9 @@
 //! | opens a closed target | spec says so, or a break-glass is in force, or `Reopen` was chosen and a path was really lost within the grace period |
 //! | deletes an endpoint or its zone group | everything is open |
 //! | deletes a zone, link or record | never |
+//!
+//! What people wish counts when a write is sent, and also when it arrives: nobody can call back what is on its way. Proof and snapshot count
+//! when it arrives.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -36,6 +39,21 @@ pub struct Witness {
     log: Log,
     strangers: Strangers,
     seen: Mutex<Seen>,
+}
+
+/// What people wish.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes {
+    pub opening: bool,
+    pub closing: bool,
+}
+
+impl Wishes {
+    /// As far as nobody asked.
+    pub const NONE: Wishes = Wishes {
+        opening: false,
+        closing: false,
+    };
 }
 
 #[derive(Default)]
@@ -71,9 +89,9 @@ impl Witness {
         (seen.closings.len(), seen.openings)
     }
 
-    /// A write is sent: was it the operator's to send? Answers whether an opening is asked for now: nobody can call back what
-    /// is on its way, so that one which arrives late is the next visit's to undo.
-    pub fn sees_sent(&self, method: &str, path: &str) -> bool {
+    /// A write is sent: was it the operator's to send? Answers what people wish now: nobody can call back what is on its way, so
+    /// that one which arrives late is the next visit's to undo.
+    pub fn sees_sent(&self, method: &str, path: &str) -> Wishes {
         let verdicts = [
             self.judge_finalizer(),
             self.strangers.judge_write(&self.sim, path, &self.shared()),
@@ -82,15 +100,18 @@ impl Witness {
         for verdict in verdicts {
             self.note(method, path, verdict);
         }
-        self.judge_opening(self.sim.now()).is_ok()
+        Wishes {
+            opening: self.judge_opening(self.sim.now()).is_ok(),
+            closing: self.judge_wish_to_close().is_ok(),
+        }
     }
 
     /// And arrives, at once unless it is held up on its way: is it safe now?
-    pub fn sees(&self, method: &str, path: &str, body: &[u8], opening_was_asked_for: bool) {
+    pub fn sees(&self, method: &str, path: &str, body: &[u8], wished: Wishes) {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let verdict = match method {
             "DELETE" => self.judge_deletion(path),
-            _ => self.judge_access(path, &body, opening_was_asked_for),
+            _ => self.judge_access(path, &body, wished),
         };
         self.note(method, path, verdict);
     }
@@ -160,7 +181,7 @@ impl Witness {
         shared.filter_map(|id| id.as_str().map(str::to_owned)).collect()
     }
 
-    fn judge_access(&self, path: &str, body: &Value, opening_was_asked_for: bool) -> Result<(), String> {
+    fn judge_access(&self, path: &str, body: &Value, wished: Wishes) -> Result<(), String> {
         let now = self.sim.now();
         let exposure = self.exposure();
         let Some((_, open)) = exposure.iter().find(|(id, _)| id.eq_ignore_ascii_case(path)) else {
@@ -183,13 +204,13 @@ impl Witness {
         let closes = disables || (denies && fewer);
         let opens = !disables && (!let_in_by(body).is_empty() || (enables && !denies));
         if *open && closes {
-            let verdict = self.judge_closing(now);
+            let verdict = self.judge_closing(now, wished.closing);
             self.seen.lock().unwrap().closings.push(now);
             return verdict;
         }
         if !*open && opens {
             self.seen.lock().unwrap().openings += 1;
-            return match opening_was_asked_for {
+            return match wished.opening {
                 true => Ok(()),
                 false => self.judge_opening(now),
             };
@@ -197,7 +218,8 @@ impl Witness {
         Ok(())
     }
 
-    fn judge_closing(&self, now: Duration) -> Result<(), String> {
+    /// Whether people let it be closed.
+    fn judge_wish_to_close(&self) -> Result<(), String> {
         let object = self.object().ok_or("closed for an object that is not there")?;
         let spec = &object["spec"];
         if spec["publicAccess"]["desired"] == "Enabled" {
@@ -209,6 +231,15 @@ impl Witness {
         if self.break_glass_in_force(Duration::ZERO) {
             return Err("closed under a break-glass".into());
         }
+        Ok(())
+    }
+
+    fn judge_closing(&self, now: Duration, was_wished: bool) -> Result<(), String> {
+        if !was_wished {
+            self.judge_wish_to_close()?;
+        }
+        let object = self.object().ok_or("closed for an object that is not there")?;
+        let spec = &object["spec"];
         let settle = length(&spec["verification"]["dnsSettle"]);
         if let Some(changed) = self.last_name_change()
             && changed + settle > now + SLACK
