@@ -15,7 +15,7 @@ use crate::plan::{Assessment, FindingReason, WaitReason};
 use crate::view::{View, WholeView, not_known};
 use crate::{lockdown, locked};
 
-/// What closes again in an emergency, such as a write that arrives late, is opened again without waiting for the next visit in turn.
+/// What is closed again in an emergency is opened, or told, without waiting for the next visit in turn: somebody counts on it.
 const IN_AN_EMERGENCY: Duration = Duration::from_secs(60);
 
 /// Who may open it comes before who wants it closed. Answers all that is said so far, and this.

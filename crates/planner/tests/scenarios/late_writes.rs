@@ -81,16 +81,17 @@ fn once_no_write_of_a_former_leader_can_arrive_any_more_the_snapshot_of_what_was
 }
 
 #[test]
-fn an_emergency_is_looked_at_each_minute_whoever_closes_again_what_it_opened() {
+fn what_others_close_in_an_emergency_is_told_within_a_minute_with_what_opens_it() {
     let mut world = locked_with_a_subnet();
     let by_hand = closed(&world);
     add(&mut world, "a", 30);
-    world.settle_anyhow(4);
-    assert_eq!(world.seen.cluster.snapshot, Fact::Absent);
+    world.settle_anyhow(8);
+    assert_eq!(world.state(), "BreakGlass", "{}", world.message());
     let (_, report) = world.visit();
     assert!(report.requeue <= MINUTE, "{:?}", report.requeue);
     arrives(&mut world, &by_hand);
     world.pass(report.requeue);
     world.visit();
-    assert_eq!(storage_of(&world).default_action.as_deref(), Some("Allow"));
+    assert_eq!(world.state(), "AwaitingApproval");
+    assert!(world.message().contains("change: Opening"), "{}", world.message());
 }
