@@ -25,9 +25,13 @@ pub fn start(args: &LogArgs) -> Result<()> {
             args.log_filter
         )
     })?;
+    let format = args.log_format;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| Lines(io::stderr()));
+        .with_writer(move || Lines {
+            to: io::stderr(),
+            format,
+        });
     let started = match args.log_format {
         // The list of spans names the innermost one too.
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
@@ -38,7 +42,10 @@ pub fn start(args: &LogArgs) -> Result<()> {
 }
 
 /// Takes one line at a time, as the subscriber writes it, with its end.
-struct Lines<W>(W);
+struct Lines<W> {
+    to: W,
+    format: LogFormat,
+}
 
 impl<W: Write> Write for Lines<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
@@ -47,15 +54,39 @@ impl<W: Write> Write for Lines<W> {
             Some(text) => (text, "\n"),
             None => (text.as_ref(), ""),
         };
-        let mut safe = outside::safe(text).into_owned();
+        let mut safe = match self.format {
+            LogFormat::Json => outside::safe(&without_escaped_controls(text)).into_owned(),
+            LogFormat::Text => outside::safe(text).into_owned(),
+        };
         safe.push_str(end);
-        self.0.write_all(safe.as_bytes())?;
+        self.to.write_all(safe.as_bytes())?;
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.to.flush()
     }
+}
+
+/// JSON escapes control characters, and whoever takes a text out of a line (`jq -r`) has them back. So they become what
+/// [`outside::safe`] makes of them.
+fn without_escaped_controls(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        let length = if escape.starts_with("\\u") { 6 } else { 2 };
+        let (escape, after) = escape.split_at_checked(length).unwrap_or((escape, ""));
+        out.push_str(before);
+        let decoded: Option<String> = serde_json::from_str(&format!("\"{escape}\"")).ok();
+        match decoded {
+            Some(text) if !outside::is_safe(&text) => out.push_str(&outside::safe(&text)),
+            Some(_) | None => out.push_str(escape),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]
@@ -85,7 +116,10 @@ mod tests {
         let to = written.clone();
         let lines = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::INFO)
-            .with_writer(move || Lines(to.clone()));
+            .with_writer(move || Lines {
+                to: to.clone(),
+                format: if json { LogFormat::Json } else { LogFormat::Text },
+            });
         let log = || {
             let _entered = tracing::info_span!("step", action = NASTY).entered();
             tracing::warn!(cause = %NASTY, debugged = ?NASTY, "{NASTY}");
@@ -107,8 +141,28 @@ mod tests {
             assert!(outside::is_safe(line), "{line:?}");
             assert!(line.contains("all is locked") && line.contains("2K"), "{line}");
             if json {
-                serde_json::from_str::<serde_json::Value>(line).unwrap();
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                let message = line["message"].as_str().unwrap();
+                assert!(
+                    outside::is_safe(message) && message.starts_with("no  2026"),
+                    "{message:?}"
+                );
+                let action = line["spans"][0]["action"].as_str().unwrap();
+                assert!(outside::is_safe(action), "{action:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_json_escapes_for_itself_stays() {
+        for text in [
+            r#"{"a":"say \"hi\" \\n C:\\new \u00e9 \/"}"#,
+            r#"{"a":"\"#,
+            r#"{"a":"\u12"#,
+        ] {
+            assert_eq!(without_escaped_controls(text), text);
+        }
+        let forged = r#"{"a":"x\u001b[2K\r\n\ty\\\n"}"#;
+        assert_eq!(without_escaped_controls(forged), "{\"a\":\"x\u{fffd}[2K   y\\\\ \"}");
     }
 }

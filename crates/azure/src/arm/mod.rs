@@ -266,6 +266,7 @@ fn tell(call: &Call, answer: &Result<Answer, CallFailure>) {
             );
         }
         Err(error) => {
+            let error = error.clone().into_failure();
             let result = match (&error.code, error.may_have_taken_effect) {
                 (_, true) => "not known",
                 (Some(code), false) => code.as_str(),
