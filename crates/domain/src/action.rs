@@ -419,6 +419,10 @@ pub struct Snapshot {
     /// An opening restored it but for rules that Azure refused. What it holds was there before a lock, whatever status remembers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restored_in_part: bool,
+    /// When an opening had put back all that it holds, while a closing write might still be on its way. From then on it is of no lock; it
+    /// tells only what such a write has taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_at: Option<Timestamp>,
 }
 
 impl Snapshot {

@@ -83,12 +83,23 @@ pub struct ClusterSeen {
     pub probes: BTreeMap<String, Fact<ProbeSeen>>,
     /// What was before the lock, read back from the ConfigMap.
     pub snapshot: Fact<Snapshot>,
+    /// What the ConfigMap holds instead after an opening has put all of it back, for as long as a closing write may still be on its way.
+    pub restored: Option<Snapshot>,
     /// What the ConfigMap for external DNS holds.
     pub published_dns: Fact<BTreeMap<String, String>>,
     /// `ChangeApproval` objects for this registry.
     pub approvals: Fact<Vec<ApprovalSeen>>,
     /// `BreakGlass` objects for this registry.
     pub break_glasses: Fact<Vec<BreakGlassSeen>>,
+}
+
+impl ClusterSeen {
+    /// Takes in what the ConfigMap of the snapshot holds.
+    pub fn take_in(&mut self, read: Fact<Snapshot>) {
+        let restored = read.seen().filter(|snapshot| snapshot.restored_at.is_some());
+        self.restored = restored.cloned();
+        self.snapshot = if self.restored.is_some() { Fact::Absent } else { read };
+    }
 }
 
 /// Who holds the claim on an Azure registry.
@@ -228,7 +239,7 @@ pub struct BreakGlassSeen {
 /// What this process remembers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    /// Monotonic time since this process first saw the object. A process that led before may have sent writes until shortly before that.
+    /// Monotonic time since this process first saw the object. Whoever led before may have sent writes for it until shortly before that.
     pub known_for: Option<Duration>,
     /// The proof round that this process opened, if any.
     pub round: Option<Round>,

@@ -48,6 +48,7 @@ pub async fn look(
             } else {
                 Fact::Absent
             },
+            restored: None,
             published_dns: Fact::Absent,
             approvals: Fact::Seen(Vec::new()),
             break_glasses: Fact::Seen(Vec::new()),

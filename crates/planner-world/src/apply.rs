@@ -138,8 +138,8 @@ impl World {
                 self.seen.object.has_finalizer = false;
                 self.gone = self.seen.object.deleting;
             }
-            ClusterAction::WriteSnapshot { snapshot, .. } => cluster.snapshot = Fact::Seen(snapshot.clone()),
-            ClusterAction::DeleteSnapshot { .. } => cluster.snapshot = Fact::Absent,
+            ClusterAction::WriteSnapshot { snapshot, .. } => cluster.take_in(Fact::Seen(snapshot.clone())),
+            ClusterAction::DeleteSnapshot { .. } => cluster.take_in(Fact::Absent),
             ClusterAction::DeletePublishedDns { .. } => cluster.published_dns = Fact::Absent,
             ClusterAction::PublishDns { data, .. } if data.is_empty() => cluster.published_dns = Fact::Absent,
             ClusterAction::PublishDns { data, .. } => cluster.published_dns = Fact::Seen(data.clone()),

@@ -420,6 +420,7 @@ impl World {
             vantage_points: BTreeMap::new(),
             probes: BTreeMap::new(),
             snapshot: Fact::Absent,
+            restored: None,
             published_dns: Fact::Absent,
             approvals: Fact::Seen(Vec::new()),
             break_glasses: Fact::Seen(Vec::new()),

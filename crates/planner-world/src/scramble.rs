@@ -206,7 +206,7 @@ impl World {
             }
             Blow::DropClaim => cluster.claim = Fact::Absent,
             Blow::DropFinalizer => self.seen.object.has_finalizer = false,
-            Blow::DropSnapshot => cluster.snapshot = Fact::Absent,
+            Blow::DropSnapshot => cluster.take_in(Fact::Absent),
             Blow::DropProbe(at) => {
                 if let Some(point) = nth(&cluster.probes, at) {
                     cluster.probes.insert(point, Fact::Absent);

@@ -64,6 +64,10 @@ pub(crate) fn known(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Attem
     let mut all = Vec::new();
     if memory.generation == generation {
         all.clone_from(&memory.all);
+    } else {
+        // What was sent for another spec may still arrive.
+        let sent = memory.all.iter().filter(|record| is_unanswered_closing(record));
+        all.extend(sent.cloned());
     }
     if last.generation == Some(generation) {
         for record in last.attempts.iter().cloned() {
@@ -171,16 +175,18 @@ pub(crate) fn is_stalled(view: &View<'_>, step: &StepId) -> bool {
     of(view, step).is_some_and(|record| !passes(record))
 }
 
-/// For how long yet a closing write may take effect that somebody sent a short time ago: one of this process that was never answered, or
-/// one of a process that led before and was paused with it on its way.
-pub(crate) fn closing_may_arrive_for(view: &View<'_>) -> Option<Duration> {
-    let sent = view.attempts.iter().filter(|r| r.step.kind == StepKind::Close);
-    let unanswered = sent.filter(|record| is_unanswered(record));
-    let ages = unanswered.map(|record| view.now.duration_since(record.at));
-    let led = view.seen.memory.known_for;
-    let led = led.and_then(|known_for| SignedDuration::try_from(known_for).ok());
-    let youngest = ages.chain(led).min()?;
-    Duration::try_from(LASTS - youngest).ok().filter(|left| !left.is_zero())
+/// Whether a closing write may still take effect that was sent a short time ago: by this process, and never answered; or by one that led
+/// before and was paused with it on its way.
+pub(crate) fn closing_may_arrive(view: &View<'_>) -> bool {
+    let known_for = view.seen.memory.known_for;
+    let led_lately = known_for.is_some_and(|known_for| SignedDuration::try_from(known_for).is_ok_and(|it| it < LASTS));
+    let mut unanswered = view.attempts.iter().filter(|record| is_unanswered_closing(record));
+    led_lately || unanswered.any(|record| !has_arrived(view, record.at))
+}
+
+/// Whether a write that was on its way then has arrived by now, or never will.
+pub(crate) fn has_arrived(view: &View<'_>, then: Timestamp) -> bool {
+    view.now.duration_since(then).abs() >= LASTS
 }
 
 /// Whether a wait is for a write that opens something, and that Azure did not take.
@@ -301,6 +307,10 @@ fn passes(record: &Attempt) -> bool {
 
 fn is_unanswered(record: &Attempt) -> bool {
     record.reason == WaitReason::RetryPending
+}
+
+fn is_unanswered_closing(record: &Attempt) -> bool {
+    is_unanswered(record) && record.step.kind == StepKind::Close
 }
 
 fn take(all: &mut Vec<Attempt>, step: &StepId) -> Option<Attempt> {

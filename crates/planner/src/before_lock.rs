@@ -4,6 +4,7 @@
 //! | a lock | the target | it was |
 //! | --- | --- | --- |
 //! | has not begun | – | as it is; with what an opening before could not put back |
+//! | has not begun | closed by a write that arrived late | as it was when an opening had put it back |
 //! | has begun | closed | as the snapshot holds it; open where no snapshot does |
 //! | has begun | still open, or opened again by spec, break-glass or rollback | as the snapshot holds it, with the rules that people have added since |
 //! | held | opened by hand | as the snapshot holds it: what is opened against the spec is no decision about the way back |
@@ -32,8 +33,11 @@ pub(crate) fn settings(view: &View<'_>, access: &AccessAssessment) -> Option<Val
             Some(with_rules_of_now(access.target, held, &now?))
         }
         Some(held) => Some(held.clone()),
-        None if access.closed == Some(true) && view.last().lock_has_begun() => Some(open_settings(access.target)),
-        None => now,
+        None => match view.before_late_closing(access) {
+            Some(before) => Some(before.clone()),
+            None if access.closed == Some(true) && view.last().lock_has_begun() => Some(open_settings(access.target)),
+            None => now,
+        },
     }
 }
 

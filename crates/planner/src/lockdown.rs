@@ -172,6 +172,7 @@ fn wanted_snapshot(view: &WholeView<'_>, proof: &Digest) -> Option<Snapshot> {
             .and_then(|registry| registry.managed_resource_group.clone()),
         // Until all of it is put back: status may be erased before this lock closes anything.
         restored_in_part: view.was_restored_in_part(),
+        restored_at: None,
     })
 }
 

@@ -75,7 +75,8 @@ pub(crate) fn pausing<'a>(view: &View<'a>) -> Option<Pausing<'a>> {
     (running || for_good).then_some(Pausing {
         record,
         until: (!for_good).then_some(ends),
-        may_finish: running && !record.restored,
+        // While a closing write may still arrive, it may have to be finished once more.
+        may_finish: running && (!record.restored || view.seen.cluster.restored.is_some()),
     })
 }
 

@@ -9,6 +9,7 @@
 //! | as before but for rules that Azure refused | told, with the command; tried again after a pause that grows |
 //! | closed, the snapshot holds closed settings | others closed it before the lock: by spec, with an approval, open it; else leave it |
 //! | closed, no snapshot | open it |
+//! | closed, no snapshot but one of what an opening had put back while a closing write might still arrive | restore what that holds |
 //! | closed, the snapshot cannot be read | wait; where it holds nonsense, open it, but not for a rollback |
 
 use std::time::Duration;
@@ -32,8 +33,8 @@ use crate::plan::{AccessAssessment, FindingReason, Step, Wait, WaitReason};
 use crate::view::{self, View, named, not_known, seen_digest, seen_network};
 use crate::{attempts, azure_claim, claims, locked, never_locked, obstacles};
 
-/// How often is looked whether a closing write that was on its way has arrived.
-const LATE_WRITES: Duration = Duration::from_secs(60);
+/// Between two looks whether a closing write that was on its way has arrived.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 
 /// Who says that the registry is to be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +137,13 @@ fn wanted(view: &View<'_>, access: &AccessAssessment, snapshot: Option<&Snapshot
             (by_switch || missing).then_some(Edit::Restore(settings))
         }
         (true, Some(_)) => (cause == Cause::Spec && never_locked::held_in_part(view).is_none()).then_some(Edit::Open),
-        (true, None) => (cause != Cause::Rollback).then_some(Edit::Open),
+        (true, None) => match view.before_late_closing(access) {
+            Some(before) => {
+                let now = seen_network(view.seen, &access.id)?;
+                Some(Edit::Restore(with_rules_of_now(access.target, before, &now)))
+            }
+            None => (cause != Cause::Rollback).then_some(Edit::Open),
+        },
         (false, _) => None,
     }
 }
@@ -283,6 +290,7 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
         draft.add(obstacles::tell(view));
     }
     let mut with_added = snapshot.cloned();
+    let mut opening = Vec::new();
     for access in &view.access {
         let Some(edit) = wanted(view, access, snapshot, cause) else {
             continue;
@@ -306,7 +314,7 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
         if let Some(snapshot) = &mut with_added {
             take_up(snapshot, access, &edit);
         }
-        draft.opening.push(azure_step(
+        opening.push(azure_step(
             id,
             AzureAction::Edit {
                 target: access.target,
@@ -321,6 +329,7 @@ pub(crate) fn plan(view: &View<'_>, cause: Cause) -> Contribution {
     draft
         .opening
         .extend(added.map(|snapshot| write_snapshot(view, snapshot)));
+    draft.opening.extend(opening);
     draft
 }
 
@@ -357,33 +366,50 @@ fn take_up(snapshot: &mut Snapshot, access: &AccessAssessment, edit: &Edit) {
 }
 
 /// Once everything is as open as it was, what was before the lock is of no use: the next lock keeps what it finds then. Rules that
-/// Azure refused may still be put back: for them the snapshot stays, and says so itself.
+/// Azure refused may still be put back: for them the snapshot stays, and says so itself. While a closing write may still be on its way the
+/// snapshot stays too, and says that it is of no lock any more.
 pub(crate) fn keep_or_forget_snapshot(view: &View<'_>) -> Contribution {
     let mut draft = Contribution::default();
     let Some(snapshot) = view.seen.cluster.snapshot.seen() else {
-        return draft;
+        return forget_restored(view);
     };
     if !view.all_open() || is_shut(view) {
         return draft;
     }
-    if !rules_left_out(view).is_empty() {
-        if !snapshot.restored_in_part {
-            let snapshot = Snapshot {
-                restored_in_part: true,
-                ..snapshot.clone()
-            };
-            draft.cluster.push(write_snapshot(view, snapshot));
-        }
-        return draft;
+    let left_out = !rules_left_out(view).is_empty();
+    let as_it_stands = Snapshot {
+        restored_in_part: left_out,
+        restored_at: (!left_out).then_some(view.now),
+        ..snapshot.clone()
+    };
+    if left_out {
+        let is_new = !snapshot.restored_in_part;
+        draft.cluster.extend(is_new.then(|| write_snapshot(view, as_it_stands)));
+    } else if attempts::closing_may_arrive(view) {
+        draft.looks.push(BETWEEN_LOOKS);
+        draft.cluster.push(write_snapshot(view, as_it_stands));
+    } else {
+        draft.cluster.push(forget_snapshot(view));
     }
-    if let Some(left) = attempts::closing_may_arrive_for(view) {
-        draft.looks.push(left.min(LATE_WRITES));
-        return draft;
-    }
-    let config_map = naming::snapshot_name(&view.desired.registry);
-    draft.cluster.push(cluster_step(
-        StepKind::DeleteSnapshot,
-        ClusterAction::DeleteSnapshot { config_map },
-    ));
     draft
+}
+
+/// What an opening had put back is forgotten once no closing write can arrive any more and everything is open, whoever wants it to be.
+pub(crate) fn forget_restored(view: &View<'_>) -> Contribution {
+    let mut draft = Contribution::default();
+    let restored = view.seen.cluster.restored.as_ref();
+    let Some(at) = restored.and_then(|restored| restored.restored_at) else {
+        return draft;
+    };
+    if attempts::has_arrived(view, at) {
+        draft.cluster.extend(view.all_open().then(|| forget_snapshot(view)));
+    } else {
+        draft.looks.push(BETWEEN_LOOKS);
+    }
+    draft
+}
+
+fn forget_snapshot(view: &View<'_>) -> Step {
+    let config_map = naming::snapshot_name(&view.desired.registry);
+    cluster_step(StepKind::DeleteSnapshot, ClusterAction::DeleteSnapshot { config_map })
 }

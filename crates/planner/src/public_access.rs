@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sreg_api::registry::PublicAccess;
 use sreg_domain::desired::Wrong;
+use sreg_domain::{Action, ClusterAction};
 
 use crate::break_glass::{self, Standing};
 use crate::conditions::whole_seconds;
@@ -11,12 +12,12 @@ use crate::contribution::{Contribution, Next};
 use crate::evidence::Evidence;
 use crate::opening::{self, Cause};
 use crate::paths::Paths;
-use crate::plan::{Assessment, FindingReason, WaitReason};
+use crate::plan::{Assessment, FindingReason, Step, WaitReason};
 use crate::view::{View, WholeView, not_known};
 use crate::{lockdown, locked};
 
 /// What is closed again in an emergency is opened, or told, without waiting for the next visit in turn: somebody counts on it.
-const IN_AN_EMERGENCY: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS_IN_AN_EMERGENCY: Duration = Duration::from_secs(60);
 
 /// Who may open it comes before who wants it closed. Answers all that is said so far, and this.
 pub(crate) fn plan(
@@ -39,12 +40,21 @@ pub(crate) fn plan(
     if next == Next::Stop {
         return said;
     }
-    said.add(if view.all_closed() {
-        locked::plan(view, (paths, proof), assessment, &said)
-    } else {
-        lockdown::plan(view, paths, proof, &assessment.paths, &said)
-    });
+    if view.all_closed() {
+        said.add(locked::plan(view, (paths, proof), assessment, &said));
+        return said;
+    }
+    let locking = lockdown::plan(view, paths, proof, &assessment.paths, &said);
+    // The next lock writes over what an opening had put back.
+    if !view.desired.observe_only && !locking.cluster.iter().any(keeps_snapshot) {
+        said.add(opening::forget_restored(view));
+    }
+    said.add(locking);
     said
+}
+
+fn keeps_snapshot(step: &Step) -> bool {
+    matches!(step.action, Action::Cluster(ClusterAction::WriteSnapshot { .. }))
 }
 
 /// Opens for whoever says so already: the spec, a break-glass, a rollback that status has recorded. Then nothing is closed.
@@ -58,9 +68,6 @@ pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
         .filter(|term| term.runs(view.now))
         .map(|term| term.until.duration_since(view.now));
     said.looks.extend(ends.filter_map(|left| Duration::try_from(left).ok()));
-    if matches!(emergency, Standing::Active { .. }) {
-        said.looks.push(IN_AN_EMERGENCY);
-    }
     if let Standing::UsedUp { name } = &emergency {
         said.find(
             FindingReason::BreakGlassEnded,
@@ -91,6 +98,9 @@ pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
                     WaitReason::BreakGlassStalled,
                     format!("BreakGlass {name} by {requested_by} ({reason}) has no effect: under managementPolicy: Observe nothing is written to Azure; set spec.managementPolicy: Enforce, or open it in Azure"),
                 );
+            }
+            if !view.desired.observe_only {
+                said.looks.push(BETWEEN_LOOKS_IN_AN_EMERGENCY);
             }
             said.add(opening::plan(view, Cause::BreakGlass));
             said.add(opening::keep_or_forget_snapshot(view));

@@ -162,9 +162,10 @@ fn unread(view: &View<'_>, kind: IgnoranceKind) -> State {
 
 /// The busiest write decides.
 fn by_writes(view: &View<'_>, steps: &[&Step]) -> Option<State> {
-    // A snapshot that is kept for rules that Azure refused belongs to an opening: nothing is about to be locked.
+    // A snapshot that is kept for rules that Azure refused, or for writes that may arrive late, belongs to an opening: nothing is about to
+    // be locked.
     let marked = view.seen.cluster.snapshot.seen().is_some_and(|s| s.restored_in_part);
-    let keeps = |action: &Action| matches!(action, Action::Cluster(ClusterAction::WriteSnapshot { snapshot, .. }) if snapshot.restored_in_part && !marked);
+    let keeps = |action: &Action| matches!(action, Action::Cluster(ClusterAction::WriteSnapshot { snapshot, .. }) if snapshot.restored_at.is_some() || (snapshot.restored_in_part && !marked));
     let writes = steps.iter().map(|step| &step.action).filter(|action| !keeps(action));
     let mut states: Vec<(u8, State)> = writes.filter_map(by_write).collect();
     states.sort_by_key(|(rank, _)| *rank);

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use sreg_api::conditions::State;
 use sreg_domain::desired::Spec;
 use sreg_domain::outside::word;
@@ -17,6 +18,7 @@ use sreg_domain::{
 use crate::advice::{advise, is_scope_absent};
 use crate::attempts;
 use crate::conditions::truncate;
+use crate::kept::{kept, settings_closed};
 use crate::plan::{AccessAssessment, Wait, WaitReason};
 
 /// Codes that Azure means to be tried again, wherever they turn up (azure.md §3.4, §6.3).
@@ -167,14 +169,33 @@ impl<'a> View<'a> {
             }
     }
 
-    /// Whether public access was closed in this object's name: the snapshot or status says so.
+    /// Whether public access was closed in this object's name: the snapshot or status says so, or a closing write that arrived late did it.
     pub(crate) fn was_locked_by_us(&self) -> bool {
         let snapshot = self.seen.cluster.snapshot.seen();
         let accounts = self.registry().into_iter().flat_map(RegistryDetails::accounts);
         match snapshot.filter(|snapshot| snapshot.holder == self.holder()) {
             Some(snapshot) => snapshot.is_about(accounts),
-            None => self.last().lock_has_begun(),
+            None => self.last().lock_has_begun() || self.was_closed_late(),
         }
+    }
+
+    /// What a target was before a closing write took it away that was on its way when an opening had put everything back.
+    pub(crate) fn before_late_closing(&self, access: &AccessAssessment) -> Option<&'a Value> {
+        let restored = self.seen.cluster.restored.as_ref();
+        let accounts = || self.registry().into_iter().flat_map(RegistryDetails::accounts);
+        let restored = restored.filter(|restored| restored.holder == self.holder() && restored.is_about(accounts()))?;
+        let before = kept(restored, &access.id).filter(|_| access.closed == Some(true));
+        before.filter(|before| !settings_closed(access.target, before))
+    }
+
+    /// Whether everything that is closed was closed by writes that arrived late.
+    pub(crate) fn was_closed_late(&self) -> bool {
+        let mut closed = self
+            .access
+            .iter()
+            .filter(|access| access.closed != Some(false))
+            .peekable();
+        closed.peek().is_some() && closed.all(|access| self.before_late_closing(access).is_some())
     }
 
     /// Whether the snapshot says of this registry, and of no former one of its name, that an opening left rules out.

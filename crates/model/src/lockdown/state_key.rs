@@ -72,7 +72,7 @@ pub(crate) fn plan_key(world: &World, seen: &Seen) -> u64 {
 
 pub(crate) fn hash_memory(memory: &Memory, numbers: &mut Numbers, hasher: &mut impl Hasher) {
     let Memory {
-        // Writes that arrive late are the campaign's.
+        // Its operators have none: no plan of theirs depends on it.
         known_for: _,
         round,
         lost_for,
@@ -233,6 +233,7 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
         vantage_points,
         probes,
         snapshot,
+        restored,
         // Nobody here has external DNS.
         published_dns: _,
         approvals,
@@ -269,6 +270,7 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
             hash_probe(probe, numbers, hasher);
         }
     }
+    restored.is_some().hash(hasher);
     // Its evidence is a digest of the round, whose number is only a name; the model keeps which round and subject it was.
     if let Some(Snapshot {
         holder: _,
@@ -276,6 +278,7 @@ fn hash_cluster(cluster: &ClusterSeen, numbers: &mut Numbers, hasher: &mut impl 
         evidence_digest: _,
         managed_resource_group: _,
         restored_in_part,
+        restored_at: _,
     }) = known(snapshot, hasher)
     {
         restored_in_part.hash(hasher);

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde_json::Value;
 use sreg_api::ChangeKind;
 use sreg_api::names::CREATED_TAG;
 use sreg_api::registry::{LockdownGate, RecentPublicClientsPolicy};
@@ -15,7 +14,9 @@ use sreg_domain::seen::{DenyAssignment, LockSeen, PublicClient, RegistryDetails}
 use sreg_domain::{ArmId, Desired, Digest, Fact, RuleKind, Seen};
 
 use super::proof::{Names, closedness};
-use super::way_back::{Before, before, before_opened_by_hand, in_perimeter, is_closed, network_now};
+use super::way_back::{
+    self, Before, before, before_opened_by_hand, in_perimeter, is_closed, lets_in_nobody, network_now,
+};
 use crate::prefix::{Prefix, is_public};
 use crate::window::{self, Standing};
 
@@ -215,9 +216,10 @@ pub(super) fn locked_in_its_name(desired: &Desired, seen: &Seen) -> bool {
         .into_iter()
         .flat_map(RegistryDetails::accounts);
     let snapshot = seen.cluster.snapshot.seen().filter(|snapshot| snapshot.holder == name);
-    snapshot.map_or(seen.object.last.lock_has_begun(), |snapshot| {
-        snapshot.is_about(accounts)
-    })
+    snapshot.map_or_else(
+        || seen.object.last.lock_has_begun() || way_back::was_closed_late(desired, seen),
+        |snapshot| snapshot.is_about(accounts),
+    )
 }
 
 /// These tags of a registry carry the mark that its claim recorded before it was created.
@@ -243,20 +245,9 @@ pub(super) fn let_it_open(desired: &Desired, seen: &Seen) -> bool {
 
 /// The snapshot holds it as disabled before the lock, or as storage that let in nobody: others had done that.
 pub(super) fn was_disabled_before(seen: &Seen, id: &ArmId) -> bool {
-    let is = |word: &Value, text: &str| word.as_str().is_some_and(|word| word.eq_ignore_ascii_case(text));
-    let lets_in_nobody = |acls: &Value| {
-        let lists = ["ipRules", "ipv6Rules", "virtualNetworkRules"];
-        let empty = |list: &&str| acls[*list].as_array().is_none_or(Vec::is_empty);
-        is(&acls["defaultAction"], "Deny") && lists.iter().all(empty)
-    };
     let snapshot = seen.cluster.snapshot.seen();
     let mut held = snapshot.into_iter().flat_map(|snapshot| &snapshot.targets);
-    held.any(|(name, target)| {
-        let network = &target.network;
-        let switch = &network["publicNetworkAccess"];
-        let denies = (switch.is_null() || is(switch, "Enabled")) && lets_in_nobody(&network["networkAcls"]);
-        name.eq_ignore_ascii_case(id.key()) && (is(switch, "Disabled") || denies)
-    })
+    held.any(|(name, target)| name.eq_ignore_ascii_case(id.key()) && lets_in_nobody(&target.network))
 }
 
 /// It was made by this object, or a person lets what others closed be opened.

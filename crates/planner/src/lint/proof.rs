@@ -136,7 +136,8 @@ pub(super) fn rollback_was_chosen(desired: &Desired, seen: &Seen) -> bool {
     let unfinished = last
         .rollback
         .as_ref()
-        .filter(|r| r.generation == desired.object.generation && r.count > 0 && !r.restored);
+        .filter(|r| r.generation == desired.object.generation && r.count > 0)
+        .filter(|r| !r.restored || seen.cluster.restored.is_some());
     let age = unfinished
         .and_then(|r| r.reopened_at)
         // Of a clock that is ahead: it cannot be older than now.

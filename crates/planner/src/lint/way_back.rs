@@ -22,7 +22,7 @@ pub(super) struct Before {
 pub(super) fn before(desired: &Desired, seen: &Seen, id: &ArmId) -> Before {
     let (kind, now) = network_now(seen, id);
     let lost = is_closed(seen, id) == Some(true) && seen.object.last.lock_has_begun();
-    let settings = match held(seen, id) {
+    let settings = match held(seen, id).or_else(|| before_late_closing(desired, seen, id)) {
         Some(held) => held.clone(),
         None if lost => Value::Null,
         None => now.clone(),
@@ -105,6 +105,35 @@ fn held<'s>(seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
         .flat_map(RegistryDetails::accounts);
     let in_part = snapshot.restored_in_part && snapshot.is_about(accounts);
     in_snapshot(seen, id).filter(|_| in_part || !all_open(seen) || seen.object.last.lock_has_begun())
+}
+
+/// Settings of a target that is disabled, or of storage that lets in nobody.
+pub(super) fn lets_in_nobody(network: &Value) -> bool {
+    let is = |word: &Value, text: &str| word.as_str().is_some_and(|word| word.eq_ignore_ascii_case(text));
+    let (switch, acls) = (&network["publicNetworkAccess"], &network["networkAcls"]);
+    let lists = ["ipRules", "ipv6Rules", "virtualNetworkRules"];
+    let empty = |list: &&str| acls[*list].as_array().is_none_or(Vec::is_empty);
+    let denies = is(&acls["defaultAction"], "Deny") && lists.iter().all(empty);
+    is(switch, "Disabled") || ((switch.is_null() || is(switch, "Enabled")) && denies)
+}
+
+/// What an opening had put back of a target that is closed again: a closing write was still on its way.
+fn before_late_closing<'s>(desired: &Desired, seen: &'s Seen, id: &ArmId) -> Option<&'s Value> {
+    let registry = seen.azure.registry_details();
+    let accounts = registry.into_iter().flat_map(RegistryDetails::accounts);
+    let restored = seen.cluster.restored.as_ref()?;
+    let mine = restored.holder == format!("{}/{}", desired.object.namespace, desired.object.name);
+    let mut targets = restored.targets.iter();
+    let (_, target) = targets.find(|(key, _)| key.eq_ignore_ascii_case(id.key()))?;
+    let counts = mine && restored.is_about(accounts) && is_closed(seen, id) == Some(true);
+    (counts && !lets_in_nobody(&target.network)).then_some(&target.network)
+}
+
+/// Everything that is not open was closed by such a write.
+pub(super) fn was_closed_late(desired: &Desired, seen: &Seen) -> bool {
+    let Some(all) = closedness(seen) else { return false };
+    let mut shut = all.iter().filter(|(_, closed)| **closed != Some(false)).peekable();
+    shut.peek().is_some() && shut.all(|(id, _)| before_late_closing(desired, seen, id).is_some())
 }
 
 fn going(kind: TargetKind, network: &Value) -> Vec<NetworkRule> {

@@ -203,6 +203,7 @@ fn mix_cluster(cluster: &mut ClusterSeen, by: usize) {
         vantage_points: _,
         probes,
         snapshot: _,
+        restored: _,
         published_dns: _,
         approvals,
         break_glasses,

@@ -63,15 +63,18 @@ pub(super) async fn observe(context: &Context, object: &ObjectRef, desired: &Des
         break_glasses(context, object),
     );
     let probes = by_vantage_point(probes, &object.uid, &vantage_points);
-    ClusterSeen {
+    let mut seen = ClusterSeen {
         claim,
         vantage_points,
         probes,
-        snapshot,
+        snapshot: Fact::Absent,
+        restored: None,
         published_dns,
         approvals,
         break_glasses,
-    }
+    };
+    seen.take_in(snapshot);
+    seen
 }
 
 /// Who holds the claim, and whether that object is still there.

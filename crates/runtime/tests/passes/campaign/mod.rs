@@ -186,6 +186,7 @@ fn run(job: &Job<'_>, progress: &Progress) -> (Verdict, Duration) {
     let mut verdict = judge(job);
     if !verdict.violations.is_empty() {
         let again = judge(job).violations;
+        println!("violated: {}", job.name());
         verdict.violations.push(match again.is_empty() {
             true => "told a second time it went well: it hangs on chance (jitter, round numbers)".to_owned(),
             false => "told a second time it was violated too".to_owned(),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+use sreg_api::names::CLAIM_TAG;
 
 use crate::stand::{OPERATOR_NAMESPACE, PLACES, REGISTRY, Stand};
 
@@ -88,6 +89,16 @@ impl End {
             );
         }
         End(all)
+    }
+
+    /// Without the claim tag, where no object is left that could take it off.
+    pub fn without_claim_of_nobody(mut self, stand: &Stand) -> End {
+        let registry = self.0.iter_mut().find(|(id, _)| id.eq_ignore_ascii_case(REGISTRY));
+        let tags = registry.and_then(|(_, body)| body["tags"].as_object_mut());
+        if let Some(tags) = tags.filter(|_| stand.api.all("secureregistries").is_empty()) {
+            tags.remove(CLAIM_TAG);
+        }
+        self
     }
 
     /// What of `other` is not so here, in a few lines.

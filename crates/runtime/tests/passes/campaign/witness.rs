@@ -10,8 +10,8 @@
 //! | deletes an endpoint or its zone group | everything is open |
 //! | deletes a zone, link or record | never |
 //!
-//! What people wish counts when a write is sent, and also when it arrives: nobody can call back what is on its way. Proof and snapshot count
-//! when it arrives.
+//! What people wish counts when a write is sent: nobody can call back what is on its way, and the next visit undoes it. Everything else
+//! counts when it arrives, at once unless it is held up on its way.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -42,18 +42,11 @@ pub struct Witness {
 }
 
 /// What people wish.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Wishes {
-    pub opening: bool,
-    pub closing: bool,
-}
-
-impl Wishes {
-    /// As far as nobody asked.
-    pub const NONE: Wishes = Wishes {
-        opening: false,
-        closing: false,
-    };
+    opening: bool,
+    /// Else what speaks against it.
+    closing: Result<(), String>,
 }
 
 #[derive(Default)]
@@ -100,9 +93,14 @@ impl Witness {
         for verdict in verdicts {
             self.note(method, path, verdict);
         }
+        self.wishes()
+    }
+
+    /// What people wish now.
+    pub fn wishes(&self) -> Wishes {
         Wishes {
             opening: self.judge_opening(self.sim.now()).is_ok(),
-            closing: self.judge_wish_to_close().is_ok(),
+            closing: self.judge_wish_to_close(),
         }
     }
 
@@ -234,10 +232,8 @@ impl Witness {
         Ok(())
     }
 
-    fn judge_closing(&self, now: Duration, was_wished: bool) -> Result<(), String> {
-        if !was_wished {
-            self.judge_wish_to_close()?;
-        }
+    fn judge_closing(&self, now: Duration, wished: Result<(), String>) -> Result<(), String> {
+        wished?;
         let object = self.object().ok_or("closed for an object that is not there")?;
         let spec = &object["spec"];
         let settle = length(&spec["verification"]["dnsSettle"]);

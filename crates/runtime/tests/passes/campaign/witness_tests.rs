@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use super::azures::storage;
 use super::stories;
-use super::witness::{Wishes, Witness};
+use super::witness::Witness;
 use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand};
 
 fn sees(witness: &Witness, method: &str, path: &str, body: &Value) -> Vec<String> {
-    witness.sees(method, path, body.to_string().as_bytes(), Wishes::NONE);
+    let wished = witness.wishes();
+    witness.sees(method, path, body.to_string().as_bytes(), wished);
     witness.sees_sent(method, path);
     witness.violations()
 }
