@@ -425,7 +425,13 @@ fn release_cluster(view: &View<'_>, draft: &mut Contribution) -> Vec<Vec<Step>> 
     if ours && let Some(step) = published::deletion(view) {
         waves.push(vec![step]);
     }
-    if ours && open_or_gone && view.seen.cluster.snapshot.seen().is_some() {
+    let kept = view
+        .seen
+        .cluster
+        .snapshot
+        .seen()
+        .or(view.seen.cluster.restored.as_ref());
+    if ours && open_or_gone && kept.is_some() {
         let config_map = naming::snapshot_name(registry);
         waves.push(vec![cluster_step(
             StepKind::DeleteSnapshot,

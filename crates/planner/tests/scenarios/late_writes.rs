@@ -85,6 +85,25 @@ fn once_no_write_of_a_former_leader_can_arrive_any_more_the_snapshot_of_what_was
     }
 }
 
+#[test]
+fn what_an_opening_had_put_back_goes_with_the_object() {
+    let (mut world, _) = opened_by_a_new_leader(by_spec);
+    assert!(world.seen.cluster.restored.is_some());
+    world.delete();
+    for _ in 0..40 {
+        if world.gone {
+            break;
+        }
+        let (_, report) = world.visit();
+        world.pass(report.requeue);
+    }
+    assert!(
+        world.gone && world.seen.cluster.restored.is_none(),
+        "{}",
+        world.message()
+    );
+}
+
 /// From then on people decide: what an opening had put back is of no lock any more.
 #[test]
 fn what_people_change_while_a_late_write_may_still_arrive_is_what_was_before_the_next_lock() {
