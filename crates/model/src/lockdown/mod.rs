@@ -61,12 +61,12 @@
 pub mod coverage;
 mod distinguishability;
 pub mod disturbance;
-mod invariants;
+pub(crate) mod invariants;
 mod liveness;
 pub mod operator;
 mod policy;
-mod state;
-mod state_key;
+pub(crate) mod state;
+pub(crate) mod state_key;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -88,7 +88,7 @@ pub(crate) const NETWORKS: [&str; 2] = ["hub", "spoke"];
 pub(crate) const POINTS: [&str; 2] = ["hub-agent", "spoke-agent"];
 
 /// One registry, two client networks, everything short.
-const SPEC: &str = r#"
+pub(crate) const SPEC: &str = r#"
 apiVersion: secureregistry.dev/v1alpha1
 kind: SecureRegistry
 metadata: {name: contoso-models, namespace: ml-platform, uid: 11111111-2222-3333-4444-555555555555, generation: 1}

@@ -130,7 +130,18 @@ impl Planned {
         self.key = hasher.finish();
     }
 
-    fn tick(&self) -> Planned {
+    /// Tells it from others: a plan follows from what it was made from.
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Generation and uid of the object that it is for.
+    pub(crate) fn identity(&self) -> (i64, &String) {
+        let object = &self.world.desired.object;
+        (object.generation, &object.uid)
+    }
+
+    pub(crate) fn tick(&self) -> Planned {
         let mut later = self.clone();
         tick_world(Arc::make_mut(&mut later.world));
         later.seen.object = later.world.seen.object.clone();
@@ -211,13 +222,7 @@ impl State {
         tick_world(self.world_mut());
         let old = old(&self.world);
         for operator in &mut self.operators {
-            let older = |age: &mut Duration| *age = (*age + TICK).min(TICK * old);
-            if let Some(round) = &mut operator.memory.round {
-                older(&mut round.age);
-            }
-            operator.memory.lost_for.as_mut().map(older);
-            operator.memory.since_name_change.as_mut().map(older);
-            operator.memory.name_changed.as_mut().map(older);
+            age(&mut operator.memory, old);
             operator.pass = match &operator.pass {
                 Pass::Idle => Pass::Idle,
                 Pass::Planned(planned) => Pass::Planned(Arc::new(planned.tick())),
@@ -282,7 +287,18 @@ pub(crate) fn old(world: &World) -> u32 {
     u32::try_from(longest.as_secs() / TICK.as_secs()).unwrap() + 1
 }
 
-fn tick_world(world: &mut World) {
+/// What an operator remembers is one tick older; ages beyond `old` are not told apart.
+pub(crate) fn age(memory: &mut Memory, old: u32) {
+    let older = |age: &mut Duration| *age = (*age + TICK).min(TICK * old);
+    if let Some(round) = &mut memory.round {
+        older(&mut round.age);
+    }
+    memory.lost_for.as_mut().map(older);
+    memory.since_name_change.as_mut().map(older);
+    memory.name_changed.as_mut().map(older);
+}
+
+pub(crate) fn tick_world(world: &mut World) {
     let now = world.now;
     let tick = SignedDuration::try_from(TICK).unwrap();
     let old = now - tick * i32::try_from(old(world)).unwrap();

@@ -5,7 +5,7 @@
 //!
 //! | what is asked | what says no |
 //! | --- | --- |
-//! | the object, by a live read | gone, another uid or generation, being deleted |
+//! | the object, by a live read | gone, another uid or generation, being deleted (unless this deletes) |
 //! | the grants of its namespace, by a live read | they cannot be read; one that it needs is gone |
 //! | the fresh plan | it lacks the identical step (to close, in its first wave): a probe, endpoint, target, gate or permission changed |
 //! | the claim | the fresh plan would have to take it first |
@@ -24,7 +24,11 @@ use crate::observe::{self, ObjectNow};
 
 /// Lets a write that closes or opens go out, or says why it must not. Answers the evidence that it closes with.
 pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> Result<Option<Digest>, Withheld> {
-    let fresh = judge_again(context, object).await?;
+    let now = still_the_same(context, object).await?;
+    if now.seen.deleting {
+        return Err(Withheld::ObjectDeleted);
+    }
+    let fresh = judge_again(context, object, now).await?;
     identical_step(&fresh, step)?;
     let evidence = if step.action.closes() {
         let evidence = fresh.assessment.evidence.clone();
@@ -40,9 +44,21 @@ pub(super) async fn pass(context: &Context, object: &ObjectRef, step: &Step) -> 
     }
 }
 
-/// The plan for the world as it is now.
-async fn judge_again(context: &Context, object: &ObjectRef) -> Result<Plan, Withheld> {
+/// The plan for the world as it is now, for all deletions of one wave: none of them changes what another one relies on.
+pub(super) async fn plan_again(context: &Context, object: &ObjectRef) -> Result<Plan, Withheld> {
     let now = still_the_same(context, object).await?;
+    judge_again(context, object, now).await
+}
+
+/// Whether that plan still deletes what this step does.
+pub(super) fn lets_delete(fresh: &Result<Plan, Withheld>, step: &Step) -> Result<(), Withheld> {
+    match fresh {
+        Ok(fresh) => identical_step(fresh, step),
+        Err(why) => Err(why.clone()),
+    }
+}
+
+async fn judge_again(context: &Context, object: &ObjectRef, now: ObjectNow) -> Result<Plan, Withheld> {
     let desired = resolve_desired(context, &now).await;
     let desired = desired.map_err(|violations| Withheld::SpecBroken(Violation::sentence(&violations)))?;
     let seen = observe::observe(context, object, now.seen, &desired).await;
@@ -70,14 +86,11 @@ async fn still_the_same(context: &Context, object: &ObjectRef) -> Result<ObjectN
             now: now.reference.generation,
         });
     }
-    if now.seen.deleting {
-        return Err(Withheld::ObjectDeleted);
-    }
     Ok(now)
 }
 
-/// Whether the fresh plan would do exactly this: to close, nothing before it, and to open, whatever else comes first, without taking
-/// the claim before.
+/// Whether the fresh plan would do exactly this: to close, nothing before it, and to open or delete, whatever else comes first, without
+/// taking the claim before.
 fn identical_step(fresh: &Plan, step: &Step) -> Result<(), Withheld> {
     if fresh.takes_claim() {
         return Err(Withheld::ClaimGone);

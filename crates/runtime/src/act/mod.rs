@@ -1,5 +1,6 @@
 //! Carries a plan out and decides nothing. Waves run in order; the steps of one run at once, bounded; a wave begins only when
-//! every step before it is done. Before every write leadership is asked; before one that closes or opens stands the lockdown fence.
+//! every step before it is done. Before every write leadership is asked; before one that closes, opens or deletes stands the lockdown
+//! fence.
 //! Nothing sleeps on a long-running operation: it is started and left. Comes out: an [`Outcome`] that names every step.
 
 mod cluster;
@@ -12,6 +13,7 @@ use sreg_domain::action::{AzureAction, StepOutcome, StepResult};
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::{Action, Digest, Effect, Outcome, Withheld};
 use sreg_planner::plan::{Plan, Step};
+use tokio::sync::OnceCell;
 
 use crate::context::Context;
 use crate::grants;
@@ -44,6 +46,9 @@ pub async fn act(context: &Context, object: &ObjectRef, plan: &Plan) -> Outcome 
 /// A step, what came of it, and the evidence if it was a closing write that went out.
 type Carried<'a> = (&'a Step, StepResult, Option<Digest>);
 
+/// What the deletions of one wave go by: the first of them looks, and nothing else waits for that.
+type PlannedAgain = OnceCell<Result<Plan, Withheld>>;
+
 /// Closing writes go one after another, each behind its own look at the world: one may change what the next one relies on.
 async fn carry_out_wave<'a>(
     context: &Context,
@@ -55,16 +60,22 @@ async fn carry_out_wave<'a>(
     } else {
         context.settings.step_concurrency.max(1)
     };
+    let again = PlannedAgain::new();
     let steps: Vec<_> = wave
         .iter()
-        .map(|&step| carry_out(context, (object, plan), step))
+        .map(|&step| carry_out(context, (object, plan), step, &again))
         .collect();
     stream::iter(steps).buffer_unordered(at_once).collect().await
 }
 
 // Lines of every level stand within the span: its words are for people. What we call the step is told at debug.
 #[tracing::instrument(level = "debug", skip_all, fields(action = %step.action))]
-async fn carry_out<'a>(context: &Context, (object, plan): (&ObjectRef, &Plan), step: &'a Step) -> Carried<'a> {
+async fn carry_out<'a>(
+    context: &Context,
+    (object, plan): (&ObjectRef, &Plan),
+    step: &'a Step,
+    again: &PlannedAgain,
+) -> Carried<'a> {
     let mut evidence = None;
     let result = match &step.action {
         Action::Cluster(action) => cluster::carry_out(context, object, action).await,
@@ -79,18 +90,26 @@ async fn carry_out<'a>(context: &Context, (object, plan): (&ObjectRef, &Plan), s
                 Err(why) => StepResult::Withheld(why),
             }
         }
-        Action::Azure(action) => match granted_as_planned(context, object, plan).await {
-            Ok(()) => in_azure(context, object, step, action).await,
-            Err(why) => StepResult::Withheld(why),
-        },
+        Action::Azure(action) => {
+            let goes = if action.removes().is_some() {
+                let fresh = again.get_or_init(|| fence::plan_again(context, object)).await;
+                fence::lets_delete(fresh, step)
+            } else {
+                granted_as_planned(context, object, plan).await
+            };
+            match goes {
+                Ok(()) => in_azure(context, object, step, action).await,
+                Err(why) => StepResult::Withheld(why),
+            }
+        }
     };
     context.metrics.step(step.action.name(), names::result(&result));
     tracing::debug!(step = %step.id, result = names::result(&result), why = names::why(&result), "step ended");
     (step, result, evidence)
 }
 
-/// The grants that the plan was made by hold: a pass takes minutes, and one that is taken away counts at once. What opens or closes is
-/// asked by the fence.
+/// The grants that the plan was made by hold: a pass takes minutes, and one that is taken away counts at once. What opens, closes
+/// or deletes is asked by the fence.
 async fn granted_as_planned(context: &Context, object: &ObjectRef, plan: &Plan) -> Result<(), Withheld> {
     let now = grants::serving(context, &object.namespace).await;
     let now = now.map_err(|why| Withheld::GrantsUnread(Box::new(why)))?;

@@ -5,10 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
+use sreg_api::names::CLAIM_TAG;
 use sreg_azure::Hands;
 use sreg_domain::action::{AzureAction, Effect, StepResult};
-use sreg_domain::{CallFailure, StepId, Withheld};
+use sreg_domain::claim_mark::ClaimMark;
+use sreg_domain::desired::ObjectRef;
+use sreg_domain::{Action, CallFailure, StepId, Withheld};
+use sreg_planner::{Plan, Step};
 use sreg_runtime::Context;
 use sreg_runtime::act::act;
 use sreg_runtime::leadership::LeadershipFence;
@@ -364,4 +368,82 @@ async fn a_claim_that_is_gone_between_plan_and_write_withholds_an_opening() {
     stand.start();
     let open = |stand: &Stand| stand.open_targets().len() == 3;
     stand.until("open", Duration::from_secs(600), open).await;
+}
+
+/// The object of an open registry is going, and what it made in Azure is deleted next, but not yet.
+async fn about_to_delete() -> (Stand, Context, ObjectRef, Plan) {
+    let stand = Stand::quick_with(|object| {
+        object["spec"]["deletionPolicy"] = "DeleteEndpoints".into();
+        object["spec"]["publicAccess"] = json!({"desired": "Enabled"});
+    });
+    let operator = stand.start();
+    let built = |stand: &Stand| stand.state() == "Open";
+    stand.until("built", Duration::from_secs(3600), built).await;
+    operator.stop().await;
+    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    let context = stand.context();
+    for _ in 0..60 {
+        let (object, _, _, plan) = stand.look(&context).await;
+        if plan.waves.first().is_some_and(|wave| wave.iter().any(deletes)) {
+            return (stand, context, object, plan);
+        }
+        reconcile(&context, NAMESPACE, NAME).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(15)).await;
+    }
+    panic!("never came to deleting: {:#}", stand.status());
+}
+
+fn deletes(step: &Step) -> bool {
+    matches!(&step.action, Action::Azure(action) if action.removes().is_some())
+}
+
+fn endpoints(stand: &Stand) -> Vec<String> {
+    stand.sim.with_world(|world| {
+        let all = world.of_kind("microsoft.network/privateendpoints");
+        all.map(|endpoint| format!("{} {}", endpoint.id, endpoint.body)).collect()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_goes_out_where_nothing_changed_since_it_was_planned() {
+    let (stand, context, object, plan) = about_to_delete().await;
+    let before = endpoints(&stand);
+    let outcome = act(&context, &object, &plan).await;
+    let first = outcome.steps.iter().find(|done| matches!(done.action, Action::Azure(_))).unwrap();
+    assert!(matches!(first.result, StepResult::Effect(_)), "{outcome:?}");
+    assert_ne!(endpoints(&stand), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_deleted_of_a_registry_that_went_to_another_object_after_it_was_planned() {
+    type Happens = fn(&Stand);
+    let happenings: [(&str, Happens); 4] = [
+        ("claimed in another cluster", |stand| {
+            let digest = ClaimMark::registry_digest(&REGISTRY.parse().unwrap());
+            let mark = format!("0123456789abcdef/{NAMESPACE}/{NAME}/99999999-2222-3333-4444-555555555555/{digest}");
+            let claim = |body: &mut Value| body["tags"][CLAIM_TAG] = mark.clone().into();
+            assert!(stand.sim.change_by_hand(REGISTRY, claim));
+        }),
+        ("claimed by another object", |stand| {
+            let claim = sreg_domain::naming::claim_name(&REGISTRY.parse().unwrap());
+            stand.api.meddle("leases", OPERATOR_NAMESPACE, &claim, |lease| {
+                lease["spec"]["holderIdentity"] = "others/models/99999999-2222-3333-4444-555555555555".into();
+            });
+        }),
+        ("no longer granted", |stand| stand.api.remove("registrygrants", "", "platform")),
+        ("closed meanwhile", |stand| {
+            let close = |body: &mut Value| body["properties"]["publicNetworkAccess"] = "Disabled".into();
+            assert!(stand.sim.change_by_hand(REGISTRY, close));
+        }),
+    ];
+    for (what, happens) in happenings {
+        let (stand, context, object, plan) = about_to_delete().await;
+        let before = endpoints(&stand);
+        happens(&stand);
+        let outcome = act(&context, &object, &plan).await;
+        for step in outcome.steps.iter().filter(|done| matches!(done.action, Action::Azure(_))) {
+            assert!(matches!(step.result, StepResult::Withheld(_)), "{what}: {step:?}");
+        }
+        assert_eq!(endpoints(&stand), before, "{what}");
+    }
 }
