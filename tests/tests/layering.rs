@@ -4,7 +4,7 @@
 //! ```text
 //! api ◄── domain ◄── planner ◄── runtime ◄── operator
 //!            ▲── azure ◄────────────┤            │
-//!            ▲── probe ◄────────────┘            │     azure-sim, testkit, stand, model: only under tests
+//!            ▲── probe ◄────────────┘            │     azure-sim, testkit, testbed, model: only under tests
 //!                  azure, planner ◄── settings ◄─┴─── cli
 //!                  azure, planner ◄── offline ◄──────┘
 //! ```
@@ -69,7 +69,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     // A witness must not share code with the accused.
     ("azure-sim", &[]),
     ("sreg-testkit", &["sreg-api", "sreg-domain", "azure-sim"]),
-    ("sreg-stand", &["sreg-api", "sreg-domain", "sreg-testkit", "azure-sim"]),
+    (
+        "sreg-testbed",
+        &["sreg-api", "sreg-domain", "sreg-testkit", "azure-sim"],
+    ),
     ("sreg-api-cases", &[]),
     ("sreg-planner-world", &["sreg-api", "sreg-domain", "sreg-planner"]),
     (
@@ -91,7 +94,7 @@ const TEST_ONLY: &[&str] = &[
     "sreg-api-cases",
     "sreg-model",
     "sreg-planner-world",
-    "sreg-stand",
+    "sreg-testbed",
     "sreg-testkit",
 ];
 

@@ -42,15 +42,15 @@ azure-sim::arm::endpoint_addresses → azure-sim::arm::connections: to be remove
 azure-sim::simulator → azure-sim::control_api: to be removed: `serve.rs` can ask for `/_sim` before it asks the simulator
 azure-sim::simulator → azure-sim::data_plane: to be removed: `data_plane/faults.rs` is state of the simulator
 azure::arm::envelope → azure::arm::error: to be removed: the table of codes apart from the errors made from it
-azure::eyes → azure::client: to be removed: `Inner`, with what it keeps for a while, apart from the client that implements both traits
-azure::hands → azure::client: to be removed: as for the eyes
-azure::hands::narrowing → azure::hands::settings: to be removed: `verb` and `also_changed` belong into `hands/mod.rs`
+azure::reader → azure::client: to be removed: `Inner`, with what it keeps for a while, apart from the client that implements both traits
+azure::writer → azure::client: to be removed: as for the reader
+azure::writer::narrowing → azure::writer::settings: to be removed: `verb` and `also_changed` belong into `writer/mod.rs`
 model::lockdown::coverage → model::lockdown::disturbance: to be removed: the tally apart from what it counts
 model::lockdown::state → model::lockdown::invariants: to be removed: `Ghost` is a part of the state
 planner::attempts → planner::break_glass: to be removed: the terms of a glass, given as an argument
 planner::break_glass → planner::opening: to be removed: `is_restored` is a question to the view
 planner::differs → planner::endpoints: to be removed: `endpoints/differs.rs`, as nobody else asks it
-planner::endpoints → planner::dns: to be removed: `Wanted` apart from the plan for it, in a module that all five know
+planner::endpoints → planner::dns: to be removed: `WantedEndpoint` apart from the plan for it, in a module that all five know
 planner::endpoints → planner::names: to be removed: as for `dns`
 planner::endpoints → planner::release: to be removed: as for `dns`
 planner::endpoints → planner::tags: to be removed: as for `dns`

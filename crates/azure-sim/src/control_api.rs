@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::arm::answer::{Answer, ArmError};
+use crate::arm::answer::{ArmError, JsonResponse};
 use crate::data_plane::{DataPlaneFault, RegistryDenial};
 use crate::faults::FaultRule;
 use crate::json::merge;
@@ -30,33 +30,33 @@ struct Decision {
 }
 
 /// Answers a request.
-pub(crate) fn serve(simulator: &Simulator, received: &Received) -> Answer {
+pub(crate) fn serve(simulator: &Simulator, received: &Received) -> JsonResponse {
     route(simulator, received).unwrap_or_else(|refusal| refusal.answer())
 }
 
-fn route(simulator: &Simulator, received: &Received) -> Result<Answer, ArmError> {
+fn route(simulator: &Simulator, received: &Received) -> Result<JsonResponse, ArmError> {
     let rest = received.path.strip_prefix("/_sim").unwrap_or("").trim_end_matches('/');
     let get = received.method == Method::GET;
     match (received.method.as_str(), rest) {
         ("GET", "/world") => Ok(world(simulator, received.parameter("under").unwrap_or(""))),
         ("GET", "/journal") => journal(simulator, received),
-        ("GET", "/switches") => Ok(Answer::new(200, json!(simulator.switches()))),
+        ("GET", "/switches") => Ok(JsonResponse::new(200, json!(simulator.switches()))),
         ("POST" | "PATCH", "/switches") => switches(simulator, received),
-        ("GET", "/faults") => Ok(Answer::new(200, json!(simulator.faults()))),
+        ("GET", "/faults") => Ok(JsonResponse::new(200, json!(simulator.faults()))),
         ("POST", "/faults") => {
             simulator.inject(body::<FaultRule>(received)?);
-            Ok(Answer::new(201, json!(simulator.faults())))
+            Ok(JsonResponse::new(201, json!(simulator.faults())))
         }
         ("DELETE", "/faults") => {
             simulator.clear_faults();
-            Ok(Answer::empty(204))
+            Ok(JsonResponse::empty(204))
         }
         (_, "/data-plane/faults") => data_plane_faults(simulator, received),
         ("POST", "/data-plane/registry-denial") => {
             simulator
                 .data_plane_faults()
                 .set_registry_denial(body::<RegistryDenial>(received)?);
-            Ok(Answer::empty(204))
+            Ok(JsonResponse::empty(204))
         }
         ("GET", "/clock") => Ok(clock(simulator)),
         ("POST", "/clock") => {
@@ -66,12 +66,12 @@ fn route(simulator: &Simulator, received: &Received) -> Result<Answer, ArmError>
             simulator.advance(by);
             Ok(clock(simulator))
         }
-        ("GET", "/operations") => Ok(Answer::new(200, json!(simulator.running_operations()))),
+        ("GET", "/operations") => Ok(JsonResponse::new(200, json!(simulator.running_operations()))),
         ("POST", "/connections/approve") => decided(simulator.approve(&body::<Decision>(received)?.id)),
         ("POST", "/connections/reject") => decided(simulator.reject(&body::<Decision>(received)?.id)),
         ("POST", "/callers") => {
             simulator.add_caller(body::<Caller>(received)?);
-            Ok(Answer::empty(204))
+            Ok(JsonResponse::empty(204))
         }
         ("GET" | "POST", "/required-paths") => required_paths(simulator, received),
         (_, resource) if resource.starts_with("/resources/") => {
@@ -90,7 +90,7 @@ fn body<T: DeserializeOwned>(received: &Received) -> Result<T, ArmError> {
     serde_json::from_slice(&received.body).map_err(|e| ArmError::bad_request(format!("{}: {e}", received.path)))
 }
 
-fn world(simulator: &Simulator, under: &str) -> Answer {
+fn world(simulator: &Simulator, under: &str) -> JsonResponse {
     simulator.with_world(|world| {
         let resources: Vec<Value> = world
             .resources
@@ -98,7 +98,7 @@ fn world(simulator: &Simulator, under: &str) -> Answer {
             .filter(|r| crate::permissions::within(&r.id, under))
             .map(|r| json!({ "id": r.id, "kind": r.kind, "etag": r.etag, "changedAt": r.changed_at.as_secs_f64(), "body": r.body }))
             .collect();
-        Answer::new(
+        JsonResponse::new(
             200,
             json!({ "resources": resources, "networks": world.networks, "publicAddresses": world.public_addresses,
                 "switches": world.switches }),
@@ -106,37 +106,37 @@ fn world(simulator: &Simulator, under: &str) -> Answer {
     })
 }
 
-fn journal(simulator: &Simulator, received: &Received) -> Result<Answer, ArmError> {
+fn journal(simulator: &Simulator, received: &Received) -> Result<JsonResponse, ArmError> {
     let since = received.parameter("since").unwrap_or("0");
     let since = since
         .parse()
         .map_err(|_| ArmError::bad_request("since is a sequence number."))?;
     let records = simulator.records_since(since);
     let first = simulator.journal().first_kept();
-    Ok(Answer::new(
+    Ok(JsonResponse::new(
         200,
         json!({ "firstKept": first, "last": simulator.journal().last(), "records": records }),
     ))
 }
 
 /// The switches that the body names change, the others stay.
-fn switches(simulator: &Simulator, received: &Received) -> Result<Answer, ArmError> {
+fn switches(simulator: &Simulator, received: &Received) -> Result<JsonResponse, ArmError> {
     let patch: Value = body(received)?;
     let mut all = json!(simulator.switches());
     merge(&mut all, &patch);
     let wanted: Switches =
         serde_json::from_value(all).map_err(|e| ArmError::bad_request(format!("{}: {e}", received.path)))?;
     simulator.set_switches(|present| *present = wanted);
-    Ok(Answer::new(200, json!(simulator.switches())))
+    Ok(JsonResponse::new(200, json!(simulator.switches())))
 }
 
-fn data_plane_faults(simulator: &Simulator, received: &Received) -> Result<Answer, ArmError> {
+fn data_plane_faults(simulator: &Simulator, received: &Received) -> Result<JsonResponse, ArmError> {
     let faults = simulator.data_plane_faults();
     match received.method.as_str() {
-        "GET" => Ok(Answer::new(200, json!(faults.list()))),
+        "GET" => Ok(JsonResponse::new(200, json!(faults.list()))),
         "POST" => {
             let number = faults.add(body::<DataPlaneFault>(received)?);
-            Ok(Answer::new(201, json!({ "number": number })))
+            Ok(JsonResponse::new(201, json!({ "number": number })))
         }
         "DELETE" => {
             match received.parameter("number").map(str::parse) {
@@ -146,23 +146,23 @@ fn data_plane_faults(simulator: &Simulator, received: &Received) -> Result<Answe
                 }
                 Some(Err(_)) => return Err(ArmError::bad_request("number is the number of a fault.")),
             }
-            Ok(Answer::empty(204))
+            Ok(JsonResponse::empty(204))
         }
         _ => Err(ArmError::method(&received.method, &received.path)),
     }
 }
 
-fn clock(simulator: &Simulator) -> Answer {
+fn clock(simulator: &Simulator) -> JsonResponse {
     let clock = simulator.clock();
-    Answer::new(
+    JsonResponse::new(
         200,
         json!({ "seconds": clock.now().as_secs_f64(), "timestamp": clock.timestamp().to_string() }),
     )
 }
 
-fn decided(found: bool) -> Result<Answer, ArmError> {
+fn decided(found: bool) -> Result<JsonResponse, ArmError> {
     match found {
-        true => Ok(Answer::empty(204)),
+        true => Ok(JsonResponse::empty(204)),
         false => Err(ArmError::new(
             404,
             "NotFound",
@@ -171,7 +171,7 @@ fn decided(found: bool) -> Result<Answer, ArmError> {
     }
 }
 
-fn required_paths(simulator: &Simulator, received: &Received) -> Result<Answer, ArmError> {
+fn required_paths(simulator: &Simulator, received: &Received) -> Result<JsonResponse, ArmError> {
     let asked = received.parameter("registry").unwrap_or("");
     let found = simulator.with_world(|world| oracle::registry_id(world, asked));
     let Some(registry) = found else {
@@ -191,13 +191,13 @@ fn required_paths(simulator: &Simulator, received: &Received) -> Result<Answer, 
     let exposure = simulator.with_world(|world| oracle::exposure(world, &registry));
     let open: Vec<&String> = exposure.iter().filter(|(_, open)| *open).map(|(id, _)| id).collect();
     let paths = simulator.required_paths(&registry, &networks);
-    Ok(Answer::new(
+    Ok(JsonResponse::new(
         200,
         json!({ "registry": registry, "paths": paths, "publiclyOpen": open }),
     ))
 }
 
-fn by_hand(simulator: &Simulator, received: &Received, id: &str) -> Result<Answer, ArmError> {
+fn by_hand(simulator: &Simulator, received: &Received, id: &str) -> Result<JsonResponse, ArmError> {
     let missing = || ArmError::not_found(id);
     match received.method.as_str() {
         "GET" => {}
@@ -211,11 +211,11 @@ fn by_hand(simulator: &Simulator, received: &Received, id: &str) -> Result<Answe
         "PUT" => simulator.put_by_hand(id, body(received)?),
         "DELETE" => {
             simulator.delete_by_hand(id).then_some(()).ok_or_else(missing)?;
-            return Ok(Answer::empty(204));
+            return Ok(JsonResponse::empty(204));
         }
         _ => return Err(ArmError::method(&received.method, id)),
     }
     simulator
-        .with_world(|world| world.get(id).map(|r| Answer::new(200, r.body.clone())))
+        .with_world(|world| world.get(id).map(|r| JsonResponse::new(200, r.body.clone())))
         .ok_or_else(missing)
 }

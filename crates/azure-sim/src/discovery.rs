@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::arm::answer::{Answer, ArmError};
+use crate::arm::answer::{ArmError, JsonResponse};
 use crate::arm::registries::by_name;
 use crate::arm::registry_accounts::discovery;
 use crate::clock::Clock;
@@ -26,7 +26,7 @@ pub(crate) fn serve(
     clock: &Clock,
     headers: &http::HeaderMap,
     name: &str,
-) -> (Answer, Option<String>) {
+) -> (JsonResponse, Option<String>) {
     let checked = crate::tokens::bearer(headers)
         .ok_or_else(|| ArmError::new(401, "UserError", "Bearer token not provided."))
         .and_then(|token| crate::tokens::check(control, token, clock));
@@ -44,7 +44,7 @@ pub(crate) fn serve(
     let action = "Microsoft.MachineLearningServices/registries/read";
     let found = by_name(world, name).filter(|r| allowed(world, &principal, action, &r.id));
     let answer = match found {
-        Some(registry) => Answer::new(200, discovery(world, &registry.id, &control.tenant)),
+        Some(registry) => JsonResponse::new(200, discovery(world, &registry.id, &control.tenant)),
         None => error(
             403,
             "UserError",
@@ -54,8 +54,8 @@ pub(crate) fn serve(
     (answer, object_id)
 }
 
-fn error(status: u16, code: &str, message: &str) -> Answer {
-    Answer::new(
+fn error(status: u16, code: &str, message: &str) -> JsonResponse {
+    JsonResponse::new(
         status,
         json!({ "error": {"code": code, "message": message, "details": []}, "statusCode": status }),
     )

@@ -3,6 +3,7 @@
 //! journal, so that tests judge from outside.
 
 mod arm;
+mod by_hand;
 pub mod certificates;
 pub mod clock;
 mod control;
@@ -12,7 +13,6 @@ mod discovery;
 pub mod environment;
 mod exchange;
 pub mod faults;
-mod hands;
 pub mod journal;
 mod json;
 mod latency;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::arm::answer::{Answer, ArmError};
+use crate::arm::answer::{ArmError, JsonResponse};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::journal::{Entry, Leg, Record};
@@ -69,7 +69,7 @@ pub(crate) fn serve(
     clock: &Clock,
     records: &[Record],
     (headers, customer, body): (&http::HeaderMap, &str, &[u8]),
-) -> (Answer, Option<String>) {
+) -> (JsonResponse, Option<String>) {
     const AUDIENCES: &[&str] = &["https://api.loganalytics.io", "https://api.loganalytics.azure.com"];
     let checked = crate::tokens::bearer(headers)
         .ok_or_else(|| {
@@ -119,7 +119,7 @@ pub(crate) fn serve(
     ]
     .map(|(name, kind)| json!({ "name": name, "type": kind }));
     (
-        Answer::new(
+        JsonResponse::new(
             200,
             json!({ "tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}] }),
         ),

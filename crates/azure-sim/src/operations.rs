@@ -26,7 +26,7 @@ pub(crate) enum Last {
 
 /// How an operation stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Standing {
+pub(crate) enum OperationStatus {
     /// Not yet at its end.
     Running,
     /// Done.
@@ -42,7 +42,7 @@ pub(crate) struct Operation {
     pub(crate) resource: String,
     pub(crate) started: Duration,
     pub(crate) ends: Duration,
-    pub(crate) standing: Standing,
+    pub(crate) standing: OperationStatus,
     pub(crate) last: Last,
     /// Object id of the principal that started it; empty where the service itself did.
     pub(crate) started_by: String,
@@ -63,14 +63,14 @@ impl Operation {
         };
         let mut body = json!({ "name": self.id, "startTime": clock.at(self.started).to_string() });
         let (status, error) = match &self.standing {
-            Standing::Running => ("InProgress", None),
-            Standing::Succeeded => ("Succeeded", None),
-            Standing::Failed(error) => ("Failed", Some(error.clone())),
+            OperationStatus::Running => ("InProgress", None),
+            OperationStatus::Succeeded => ("Succeeded", None),
+            OperationStatus::Failed(error) => ("Failed", Some(error.clone())),
         };
         body["status"] = json!(status);
         match self.standing {
-            Standing::Running => body["percentComplete"] = json!(percent),
-            Standing::Succeeded | Standing::Failed(_) => {
+            OperationStatus::Running => body["percentComplete"] = json!(percent),
+            OperationStatus::Succeeded | OperationStatus::Failed(_) => {
                 body["percentComplete"] = json!(100.0);
                 body["endTime"] = json!(clock.at(self.ends).to_string());
             }
@@ -115,7 +115,7 @@ impl Operations {
             resource: plan.resource,
             started: now,
             ends,
-            standing: Standing::Running,
+            standing: OperationStatus::Running,
             last: plan.last,
             started_by: plan.started_by,
             busy: plan.busy,
@@ -152,8 +152,8 @@ impl Operations {
             };
             let result = operation.effect.take().map_or(Ok(()), |effect| effect(world, ends));
             operation.standing = match result {
-                Ok(()) => Standing::Succeeded,
-                Err(error) => Standing::Failed(error),
+                Ok(()) => OperationStatus::Succeeded,
+                Err(error) => OperationStatus::Failed(error),
             };
             self.ended.push_back((ends, id));
         }
@@ -212,7 +212,7 @@ mod tests {
             (early.body["seen"].as_u64(), early.changed_at),
             (Some(0), Duration::from_secs(10))
         );
-        assert_eq!(operations.get("late").unwrap().standing, Standing::Succeeded);
+        assert_eq!(operations.get("late").unwrap().standing, OperationStatus::Succeeded);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use crate::arm::answer::{Answer, insert, into_response};
+use crate::arm::answer::{JsonResponse, insert, into_response};
 use crate::arm::{self, connections};
 use crate::clock::Clock;
 use crate::control::Control;
@@ -22,7 +22,7 @@ use crate::oracle::{RequiredPath, required_paths};
 use crate::received::Received;
 use crate::seed::{Beginning, Seed, build};
 use crate::world::{Switches, World};
-use crate::{control_api, discovery, hands, log_analytics, tokens};
+use crate::{by_hand, control_api, discovery, log_analytics, tokens};
 
 /// One simulated Azure.
 #[derive(Debug, Clone)]
@@ -173,7 +173,7 @@ impl Simulator {
 
     /// Deletes a resource behind everybody's back, with what Azure would take along; `false` when there is none.
     pub fn delete_by_hand(&self, id: &str) -> bool {
-        self.by_hand(|world, now| hands::delete(world, id, now))
+        self.by_hand(|world, now| by_hand::delete(world, id, now))
     }
 
     /// Approves the connection with this id, or that of the endpoint with this id; `false` when there is none, or
@@ -189,7 +189,7 @@ impl Simulator {
 
     fn decide(&self, id: &str, status: &str, description: &str) -> bool {
         self.by_hand(|world, now| {
-            let Some(endpoint) = hands::endpoint_behind(world, id) else {
+            let Some(endpoint) = by_hand::endpoint_behind(world, id) else {
                 return false;
             };
             if status == "Approved" && connections::is_rejected(world, &endpoint) {
@@ -284,14 +284,14 @@ impl Simulator {
                     "code": code.unwrap_or_else(|| "InjectedFault".into()),
                     "message": message.unwrap_or_else(|| "An injected fault.".into()),
                 } });
-                let mut answer = Answer::new(status, body.unwrap_or(said));
+                let mut answer = JsonResponse::new(status, body.unwrap_or(said));
                 if let Some(seconds) = retry_after {
                     answer = answer.with("retry-after", seconds.to_string());
                 }
                 self.finish(received, answer, name)
             }
             FaultEffect::Html { status } => {
-                let mut response = self.finish(received, Answer::empty(status), name);
+                let mut response = self.finish(received, JsonResponse::empty(status), name);
                 *response.body_mut() = Bytes::from_static(
                     b"<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>",
                 );
@@ -299,7 +299,7 @@ impl Simulator {
                 response
             }
             FaultEffect::OkWithError { code, message } => {
-                let answer = Answer::new(200, json!({ "error": {"code": code, "message": message} }));
+                let answer = JsonResponse::new(200, json!({ "error": {"code": code, "message": message} }));
                 self.finish(received, answer, name)
             }
             FaultEffect::TruncatedJson {} => {
@@ -364,7 +364,7 @@ impl Simulator {
     }
 
     /// An answer that no simulated service gave.
-    fn finish(&self, received: &Received, answer: Answer, fault: Option<&str>) -> Response<Bytes> {
+    fn finish(&self, received: &Received, answer: JsonResponse, fault: Option<&str>) -> Response<Bytes> {
         let entry = self.entry(
             &mut lock(&self.inner.control),
             received,
@@ -380,7 +380,7 @@ impl Simulator {
 
     /// No answer.
     fn dropped(&self, received: &Received, fault: Option<&str>) -> Response<Bytes> {
-        let mut response = self.finish(received, Answer::empty(0), fault);
+        let mut response = self.finish(received, JsonResponse::empty(0), fault);
         response.extensions_mut().insert(ConnectionDropped);
         response
     }
@@ -391,7 +391,7 @@ impl Simulator {
         world: &mut World,
         received: &Received,
         operation_fault: Option<Value>,
-    ) -> (Service, (Answer, Option<String>)) {
+    ) -> (Service, (JsonResponse, Option<String>)) {
         let clock = &self.inner.clock;
         let service = received.service();
         let answered = match service {
@@ -433,7 +433,7 @@ impl Simulator {
         control: &mut Control,
         received: &Received,
         service: Service,
-        answer: &Answer,
+        answer: &JsonResponse,
         principal: Option<String>,
         fault: Option<&str>,
     ) -> RequestEntry {
@@ -467,7 +467,7 @@ impl Simulator {
     }
 
     /// The answer as HTTP, with the headers that every Azure answer has.
-    fn dress(&self, received: &Received, answer: &Answer, correlation: &str) -> Response<Bytes> {
+    fn dress(&self, received: &Received, answer: &JsonResponse, correlation: &str) -> Response<Bytes> {
         let mut response = into_response(answer);
         let headers = response.headers_mut();
         let request_id = guid(&["request", correlation]);

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::arm::answer::{Answer, ArmError};
+use crate::arm::answer::{ArmError, JsonResponse};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::json::{digest, guid, text};
@@ -107,14 +107,19 @@ pub(crate) fn bearer(headers: &http::HeaderMap) -> Option<&str> {
 }
 
 /// Answers `POST /{tenant}/oauth2/v2.0/token`; the second value is the object id of who signed in.
-pub(crate) fn serve(control: &mut Control, tenant: &str, form: &[u8], clock: &Clock) -> (Answer, Option<String>) {
+pub(crate) fn serve(control: &mut Control, tenant: &str, form: &[u8], clock: &Clock) -> (JsonResponse, Option<String>) {
     match grant(control, tenant, form, clock) {
         Ok((answer, object_id)) => (answer, Some(object_id)),
         Err(refusal) => (refusal, None),
     }
 }
 
-fn grant(control: &mut Control, tenant: &str, form: &[u8], clock: &Clock) -> Result<(Answer, String), Answer> {
+fn grant(
+    control: &mut Control,
+    tenant: &str,
+    form: &[u8],
+    clock: &Clock,
+) -> Result<(JsonResponse, String), JsonResponse> {
     let fields: HashMap<String, String> = url::form_urlencoded::parse(form).into_owned().collect();
     let field = |name: &str| fields.get(name).map_or("", String::as_str);
     if !tenant.eq_ignore_ascii_case(&control.tenant) {
@@ -163,14 +168,14 @@ fn grant(control: &mut Control, tenant: &str, form: &[u8], clock: &Clock) -> Res
     let lifetime = control.tokens.lifetime_seconds;
     let body =
         json!({ "token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token });
-    let answer = Answer::new(200, body)
+    let answer = JsonResponse::new(200, body)
         .with("cache-control", "no-store, no-cache")
         .with("pragma", "no-cache");
     Ok((answer, principal.object_id.clone()))
 }
 
 /// Looks at an assertion's claims. Its signature is not checked: there is no issuer to ask.
-fn check_assertion(principal: &Principal, assertion: &str, clock: &Clock) -> Result<(), Answer> {
+fn check_assertion(principal: &Principal, assertion: &str, clock: &Clock) -> Result<(), JsonResponse> {
     let malformed = || {
         let said = "AADSTS50027: JWT token is invalid or malformed.";
         refusal(400, "invalid_request", 50027, said, clock)
@@ -223,7 +228,7 @@ fn check_assertion(principal: &Principal, assertion: &str, clock: &Clock) -> Res
 }
 
 /// An error as Entra words it: the description ends in escapes, which some clients trip over.
-fn refusal(status: u16, error: &str, code: u32, description: &str, clock: &Clock) -> Answer {
+fn refusal(status: u16, error: &str, code: u32, description: &str, clock: &Clock) -> JsonResponse {
     let trace = guid(&["trace", description, &clock.now().as_nanos().to_string()]);
     let said = format!(
         "{description} Trace ID: {trace} Correlation ID: {trace} Timestamp: {}\r\n",
@@ -234,12 +239,12 @@ fn refusal(status: u16, error: &str, code: u32, description: &str, clock: &Clock
         "timestamp": clock.timestamp().strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
         "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
     });
-    Answer::new(status, body)
+    JsonResponse::new(status, body)
 }
 
 /// The OpenID configuration of the tenant at this base.
-pub(crate) fn openid_configuration(tenant: &str, base: &str) -> Answer {
-    Answer::new(
+pub(crate) fn openid_configuration(tenant: &str, base: &str) -> JsonResponse {
+    JsonResponse::new(
         200,
         json!({
             "issuer": format!("{base}/{tenant}/v2.0"),

@@ -16,19 +16,19 @@ use url::Url;
 
 use crate::also_changed::OtherChanges;
 use crate::arm::Arm;
-use crate::eyes::{
+use crate::identity::Tokens;
+use crate::reader::{
     Definitions, DenyAssignments, Neighbours, Perimeters, Rights, no_definitions, no_deny_assignments, no_perimeters,
     no_rights,
 };
-use crate::identity::Tokens;
 use crate::refused_rules::RefusedRules;
 use crate::settings::{AzureSettings, ConnectError, Patience};
-use crate::{Eyes, Hands};
+use crate::{AzureReader, AzureWriter};
 
 /// After our own successful create a 404 may be a lagging read for this long (azure.md §1.4 names 30–45 s).
 const SETTLING: Duration = Duration::from_secs(60);
 
-/// Eyes and Hands over ARM. Clones share tokens, budgets and connections.
+/// Reads and writes over ARM. Clones share tokens, budgets and connections.
 #[derive(Debug, Clone)]
 pub struct AzureClient {
     pub(crate) inner: Arc<Inner>,
@@ -140,14 +140,14 @@ impl Inner {
 }
 
 #[async_trait]
-impl Eyes for AzureClient {
+impl AzureReader for AzureClient {
     async fn observe(&self, desired: &Desired, known: &Known, patience: Patience) -> AzureSeen {
-        crate::eyes::observe(&self.inner, desired, known, patience).await
+        crate::reader::observe(&self.inner, desired, known, patience).await
     }
 }
 
 #[async_trait]
-impl Hands for AzureClient {
+impl AzureWriter for AzureClient {
     async fn carry_out(
         &self,
         namespace: &str,
@@ -155,6 +155,6 @@ impl Hands for AzureClient {
         action: &AzureAction,
         deadline: Duration,
     ) -> Result<Effect, CallFailure> {
-        crate::hands::carry_out(&self.inner, namespace, step, action, Instant::now() + deadline).await
+        crate::writer::carry_out(&self.inner, namespace, step, action, Instant::now() + deadline).await
     }
 }

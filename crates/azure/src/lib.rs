@@ -1,23 +1,23 @@
-//! Eyes and Hands: the ARM client, operations, budgets, credentials, discovery. The only crate that makes a URL.
+//! What reads Azure and what writes to it: the ARM client, operations, budgets, credentials, discovery. The only crate that makes a URL.
 //!
 //! ```text
-//! Desired, Known      ─► Eyes  ─ GET ─┐            ┌─ settings: cloud, CA, budgets
-//!                                     ├─► arm ─► pipeline (azure_core, retries off) ─► HTTPS
-//! StepId, AzureAction ─► Hands ─ PUT ─┘     ▲
-//!                                           └─ identity: one token per scope, rebuilt after a 401
+//! Desired, Known      ─► reader ─ GET ─┐            ┌─ settings: cloud, CA, budgets
+//!                                      ├─► arm ─► pipeline (azure_core, retries off) ─► HTTPS
+//! StepId, AzureAction ─► writer ─ PUT ─┘     ▲
+//!                                            └─ identity: one token per scope, rebuilt after a 401
 //! ```
 
 mod also_changed;
 mod arm;
 mod client;
 mod edit;
-mod eyes;
-mod hands;
 mod identity;
 mod json;
 mod operations;
+mod reader;
 mod refused_rules;
 mod settings;
+mod writer;
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub use settings::{AzureSettings, Budget, Budgets, ConnectError, CredentialKind,
 
 /// Looks at Azure. Never writes, never fails: what cannot be told is `Unknown(why)`.
 #[async_trait]
-pub trait Eyes: Send + Sync {
+pub trait AzureReader: Send + Sync {
     /// Everything that a plan for `desired` needs to know of Azure, read live and in parallel; `known` is looked at
     /// whatever Azure's lists say. Ends in time with whatever is known by then.
     async fn observe(&self, desired: &Desired, known: &Known, patience: Patience) -> AzureSeen;
@@ -42,7 +42,7 @@ pub trait Eyes: Send + Sync {
 
 /// Changes Azure. Decides nothing.
 #[async_trait]
-pub trait Hands: Send + Sync {
+pub trait AzureWriter: Send + Sync {
     /// Carries out one action within `deadline`, for an object of this namespace. Long-running operations are started and left.
     async fn carry_out(
         &self,

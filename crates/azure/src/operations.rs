@@ -17,7 +17,7 @@ use sreg_domain::seen::OperationState;
 use sreg_domain::{ArmId, CallFailure, Cause, StepId};
 use tokio::time::Instant;
 
-use crate::arm::{Answer, Arm, Call, Class, Leaving, Payer, deepest};
+use crate::arm::{Arm, ArmResponse, Call, Class, Leaving, Payer, deepest};
 
 /// A status that could not be read for so long is lost; Azure keeps them for about a day.
 const UNREADABLE_FOR: Duration = Duration::from_secs(4 * 3600);
@@ -27,7 +27,7 @@ const LOCATION: &str = "location";
 
 /// What a write's good answer means: done, or started with the URL that tells how it stands. `AAO` is preferred, then
 /// `Location`; where neither leads to our ARM the resource itself is asked.
-pub(crate) fn started(arm: &Arm, step: &StepId, resource: &ArmId, answer: &Answer) -> Effect {
+pub(crate) fn started(arm: &Arm, step: &StepId, resource: &ArmId, answer: &ArmResponse) -> Effect {
     let running = answer.status == 202
         || answer.async_operation.is_some()
         || answer.location.is_some()
@@ -113,7 +113,7 @@ fn unreadable(operation: &Operation, error: &CallFailure, now: Timestamp) -> Ope
 }
 
 /// What a good answer of the status URL means.
-fn interpret(operation: &Operation, answer: &Answer) -> OperationState {
+fn interpret(operation: &Operation, answer: &ArmResponse) -> OperationState {
     let running = OperationState::Running {
         retry_after: answer.retry_after,
     };
@@ -142,7 +142,7 @@ fn interpret(operation: &Operation, answer: &Answer) -> OperationState {
     }
 }
 
-fn failure(operation: &Operation, answer: &Answer, body: &Value, ended: &str) -> CallFailure {
+fn failure(operation: &Operation, answer: &ArmResponse, body: &Value, ended: &str) -> CallFailure {
     let error = body
         .get("error")
         .or_else(|| body.pointer("/properties/error"))
@@ -186,7 +186,7 @@ mod tests {
     }
 
     fn stands(status: u16, body: Option<Value>) -> OperationState {
-        interpret(&operation(), &Answer::for_tests(status, body))
+        interpret(&operation(), &ArmResponse::for_tests(status, body))
     }
 
     fn is_running(state: &OperationState) -> bool {

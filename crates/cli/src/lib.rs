@@ -1,5 +1,5 @@
 //! The command line for people and pipelines: `kubectl secureregistry`, also called `sreg`. It plans with the operator's planner and
-//! looks with the operator's eyes; here is what can be typed, and how it is shown.
+//! looks as the operator does; here is what can be typed, and how it is shown.
 //!
 //! ```text
 //! typed ─ arguments ─► account ─► AzureClient ─► sreg_offline ─► Prospect ─ plan/document ─► text, markdown, JSON

@@ -106,7 +106,12 @@ fn a_hostile_object_of_another_namespace_opens_closes_and_deletes_nothing_of_ano
     let second = Second::InAnotherNamespace;
     let config = Config {
         disturbances: HOSTILE.to_vec(),
-        ..config("hostile, one cluster", second, PublicAccess::Enabled, Start::FirstHasLocked)
+        ..config(
+            "hostile, one cluster",
+            second,
+            PublicAccess::Enabled,
+            Start::FirstHasLocked,
+        )
     };
     explore(config, &[Happening::ToldOfTheHolder(1)]);
 }
@@ -116,7 +121,12 @@ fn a_hostile_object_of_another_cluster_opens_closes_and_deletes_nothing_of_anoth
     let second = Second::InAnotherCluster;
     let config = Config {
         disturbances: HOSTILE.to_vec(),
-        ..config("hostile, two clusters", second, PublicAccess::Enabled, Start::FirstHasLocked)
+        ..config(
+            "hostile, two clusters",
+            second,
+            PublicAccess::Enabled,
+            Start::FirstHasLocked,
+        )
     };
     explore(config, &[Happening::ToldOfTheHolder(1)]);
 }
@@ -129,10 +139,19 @@ fn of_two_that_begin_at_once_one_locks_and_neither_fights() {
     ] {
         let config = Config {
             budget: budget() - 1,
-            disturbances: vec![(Disturbance::Restart, 0), (Disturbance::WipeClaimTag, 0), (Disturbance::Delete, 1)],
+            disturbances: vec![
+                (Disturbance::Restart, 0),
+                (Disturbance::WipeClaimTag, 0),
+                (Disturbance::Delete, 1),
+            ],
             ..config(name, second, PublicAccess::Disabled, Start::Both)
         };
-        let both = [Happening::Closed(0), Happening::Closed(1), Happening::ToldOfTheHolder(0), Happening::ToldOfTheHolder(1)];
+        let both = [
+            Happening::Closed(0),
+            Happening::Closed(1),
+            Happening::ToldOfTheHolder(0),
+            Happening::ToldOfTheHolder(1),
+        ];
         explore(config, &both);
     }
 }

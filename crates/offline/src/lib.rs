@@ -1,9 +1,9 @@
 //! Plans without a cluster, for whoever reviews a change before anything runs: the objects are read from YAML files, Azure is read as it
-//! is, and what only a cluster could say is told as such. The plan is made by the planner, of what the operator's own eyes see.
+//! is, and what only a cluster could say is told as such. The plan is made by the planner, of what the operator's own reader sees.
 //!
 //! ```text
 //! files ─ documents ─► SecureRegistry, RegistryGrants, VantagePoints ─ objects ─► Desired ┐
-//!                                                   Azure ─ Eyes ─► look ─► Seen ─────────┴─ plan ─► Prospect ─ changes ─► field by field
+//!                                                 Azure ─ reader ─► look ─► Seen ─────────┴─ plan ─► Prospect ─ changes ─► field by field
 //! ```
 //!
 //! | only a cluster knows | a plan from files |

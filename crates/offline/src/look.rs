@@ -1,11 +1,11 @@
-//! Azure as it is, read by the operator's own eyes; and the cluster as a new object finds it, because nobody asked one.
+//! Azure as it is, read by the operator's own reader; and the cluster as a new object finds it, because nobody asked one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sreg_api::VantagePoint;
-use sreg_azure::{Eyes, Patience};
+use sreg_azure::{AzureReader, Patience};
 use sreg_domain::claim_mark::ClaimMark;
 use sreg_domain::seen::{
     AzureSeen, Claim, ClusterSeen, Fact, Ignorance, IgnoranceKind, Memory, ObjectSeen, VantagePointSeen,
@@ -17,14 +17,15 @@ use crate::documents::Documents;
 /// Looks at everything in Azure that a plan for `desired` needs, until `deadline`. Where the registry's claim tag names the object, both
 /// are of that cluster from then on.
 pub async fn look(
-    eyes: &dyn Eyes,
+    azure_reader: &dyn AzureReader,
     documents: &Documents,
     desired: Desired,
     at: Timestamp,
     deadline: Duration,
 ) -> (Desired, Seen) {
     let azure = if desired.may_be_looked_at() {
-        eyes.observe(&desired, &Known::default(), Patience::ordinary(deadline))
+        azure_reader
+            .observe(&desired, &Known::default(), Patience::ordinary(deadline))
             .await
     } else {
         AzureSeen::not_looked_at()

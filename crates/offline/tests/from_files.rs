@@ -11,7 +11,7 @@ use azure_sim::{Running, Seed, ServeOptions, Simulator};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::json;
-use sreg_azure::{AzureClient, AzureSettings, CredentialKind, Hands, connect};
+use sreg_azure::{AzureClient, AzureSettings, AzureWriter, CredentialKind, connect};
 use sreg_domain::{Action, Cloud, cloud_documents};
 use sreg_offline::{Documents, Prospect, Unasked, changes, desired, look, prospect};
 use sreg_planner::plan::{Finding, FindingReason, WaitReason};

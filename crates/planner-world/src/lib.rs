@@ -542,7 +542,7 @@ impl World {
         self.wish();
     }
 
-    /// What Eyes would add: everything that the spec names is looked at, found or absent.
+    /// What a look at Azure would add: everything that the spec names is looked at, found or absent.
     pub fn look_around(&mut self) {
         for place in self.desired.endpoints() {
             let known = SubnetSeen {

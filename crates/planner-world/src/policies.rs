@@ -1,4 +1,4 @@
-//! Azure Policies that make zone groups (`dns.mode: Policy`), what Eyes would tell of them, and what they do.
+//! Azure Policies that make zone groups (`dns.mode: Policy`), what a look would tell of them, and what they do.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -82,7 +82,7 @@ impl World {
         ))
     }
 
-    /// What Eyes would tell of assignments, for each endpoint that has no zone group.
+    /// What a look would tell of assignments, for each endpoint that has no zone group.
     pub(super) fn zone_group_policies(&self) -> BTreeMap<ArmId, Fact<Vec<ZoneGroupPolicy>>> {
         let mut all = BTreeMap::new();
         let places = self
@@ -124,7 +124,7 @@ impl World {
         })
     }
 
-    /// What Eyes would tell of the records below zone groups that policies made.
+    /// What a look would tell of the records below zone groups that policies made.
     pub(super) fn records_by_policy(&self) -> Records {
         let endpoints = self.seen.azure.endpoints.values().filter_map(Fact::seen);
         let by_policy = endpoints.filter(|e| {

@@ -96,7 +96,7 @@ impl World {
         }
     }
 
-    /// What Eyes would find: locks at, above and below each target, endpoint and zone, and what each endpoint leads to.
+    /// What a look would find: locks at, above and below each target, endpoint and zone, and what each endpoint leads to.
     fn locks_seen(&self) -> BTreeMap<ArmId, Fact<Vec<LockSeen>>> {
         let azure = &self.seen.azure;
         let holds = |id: &ArmId, lock: &LockSeen| {

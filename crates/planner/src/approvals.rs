@@ -18,7 +18,7 @@ use sreg_domain::Digest;
 use sreg_domain::last_report::UsedApproval;
 use sreg_domain::seen::ApprovalSeen;
 
-use crate::break_glass::{self, Standing, why_no_registry};
+use crate::break_glass::{self, BreakGlassState, why_no_registry};
 use crate::conditions::{truncate, whole_seconds};
 use crate::contribution::Contribution;
 use crate::gates::{approved, needs_approval};
@@ -337,7 +337,7 @@ fn uncounted(view: &View<'_>, approval: &ApprovalSeen) -> Option<String> {
 /// Says while a break-glass is in force that the lock after it will wait for an approval which is not there.
 pub(crate) fn warn_of_relock(view: &View<'_>, assessment: &Assessment) -> Contribution {
     let mut draft = Contribution::default();
-    let Standing::Active { name, until, .. } = break_glass::standing(view) else {
+    let BreakGlassState::Active { name, until, .. } = break_glass::state(view) else {
         return draft;
     };
     // Said before it is over: what would refuse the lock after it, or the next opening.

@@ -31,7 +31,7 @@ use crate::{attempts, claims};
 
 /// Who holds the registry, as far as Azure says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum TagHolder {
     /// The registry is not there, or was not read.
     NotKnown,
     /// This object.
@@ -43,16 +43,16 @@ pub(crate) enum Standing {
 }
 
 /// What the tag says.
-pub(crate) fn standing(view: &View<'_>) -> Standing {
+pub(crate) fn holder(view: &View<'_>) -> TagHolder {
     let Some(registry) = view.registry() else {
-        return Standing::NotKnown;
+        return TagHolder::NotKnown;
     };
     let ours = view.desired.claim_mark();
     match ClaimMark::of(&view.desired.registry, &registry.tags) {
-        Some(mark) if mark.has_name_of(&ours) => Standing::Ours,
-        Some(mark) if mark.cluster != ours.cluster && !may_take_over(view) => Standing::Elsewhere(mark),
+        Some(mark) if mark.has_name_of(&ours) => TagHolder::Ours,
+        Some(mark) if mark.cluster != ours.cluster && !may_take_over(view) => TagHolder::Elsewhere(mark),
         // That somebody wiped the tag gives nothing back to whoever had lost the registry.
-        Some(_) | None => recorded_loss(view).map_or(Standing::Free, Standing::Elsewhere),
+        Some(_) | None => recorded_loss(view).map_or(TagHolder::Free, TagHolder::Elsewhere),
     }
 }
 
@@ -62,10 +62,10 @@ fn recorded_loss(view: &View<'_>) -> Option<ClaimMark> {
 
 /// Who holds the registry since this object lost it: for status, until the tag names this object again.
 pub(crate) fn lost_to(view: &View<'_>) -> Option<ClaimMark> {
-    match standing(view) {
-        Standing::Ours => None,
-        Standing::Elsewhere(mark) if was_ours(view) => Some(mark),
-        Standing::Elsewhere(_) | Standing::Free | Standing::NotKnown => recorded_loss(view),
+    match holder(view) {
+        TagHolder::Ours => None,
+        TagHolder::Elsewhere(mark) if was_ours(view) => Some(mark),
+        TagHolder::Elsewhere(_) | TagHolder::Free | TagHolder::NotKnown => recorded_loss(view),
     }
 }
 
@@ -83,9 +83,9 @@ fn goes_on(view: &View<'_>) -> bool {
 
 /// The object of another cluster that holds the registry.
 pub(crate) fn elsewhere(view: &View<'_>) -> Option<ClaimMark> {
-    match standing(view) {
-        Standing::Elsewhere(mark) => Some(mark),
-        Standing::NotKnown | Standing::Ours | Standing::Free => None,
+    match holder(view) {
+        TagHolder::Elsewhere(mark) => Some(mark),
+        TagHolder::NotKnown | TagHolder::Ours | TagHolder::Free => None,
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn is_held_by_another(view: &View<'_>) -> bool {
 
 /// Whether the tag names this object.
 pub(crate) fn is_ours(view: &View<'_>) -> bool {
-    standing(view) == Standing::Ours
+    holder(view) == TagHolder::Ours
 }
 
 /// Whether the tag named this object once.
@@ -106,10 +106,10 @@ pub(crate) fn was_ours(view: &View<'_>) -> bool {
 
 /// Whether opening need not wait for the tag.
 pub(crate) fn lets_open(view: &View<'_>) -> bool {
-    match standing(view) {
-        Standing::NotKnown | Standing::Ours => true,
-        Standing::Free => was_ours(view) || view.was_locked_by_us(),
-        Standing::Elsewhere(_) => false,
+    match holder(view) {
+        TagHolder::NotKnown | TagHolder::Ours => true,
+        TagHolder::Free => was_ours(view) || view.was_locked_by_us(),
+        TagHolder::Elsewhere(_) => false,
     }
 }
 
@@ -120,15 +120,15 @@ fn may_take_over(view: &View<'_>) -> bool {
 /// Plans the tag. Where nothing else may be planned, what this object locked may still be opened.
 pub(crate) fn plan(view: &View<'_>) -> (Contribution, Next) {
     let mut draft = Contribution::default();
-    let next = match standing(view) {
+    let next = match holder(view) {
         // Under Observe nothing is written that another could fight over.
-        Standing::NotKnown | Standing::Ours => Next::GoOn,
-        Standing::Elsewhere(mark) => {
+        TagHolder::NotKnown | TagHolder::Ours => Next::GoOn,
+        TagHolder::Elsewhere(mark) => {
             draft.wait(held(view, &mark));
             Next::Stop
         }
-        Standing::Free if view.desired.observe_only || goes_on(view) || is_unwritable(view) => Next::GoOn,
-        Standing::Free => {
+        TagHolder::Free if view.desired.observe_only || goes_on(view) || is_unwritable(view) => Next::GoOn,
+        TagHolder::Free => {
             if let Some(registry) = view.seen.azure.registry().seen() {
                 if let Some(former) = foreigner(view) {
                     draft.find(FindingReason::TakenOver, taken_over(view, &former));
@@ -152,7 +152,7 @@ pub(crate) fn plan(view: &View<'_>) -> (Contribution, Next) {
 /// can see who holds the registry, and waiting longer helps nobody. From then on the tag is upkeep, and told as such.
 fn is_unwritable(view: &View<'_>) -> bool {
     let registry = view.seen.azure.registry().seen();
-    let registry = registry.filter(|_| foreigner(view).is_none() && standing(view) == Standing::Free);
+    let registry = registry.filter(|_| foreigner(view).is_none() && holder(view) == TagHolder::Free);
     registry.is_some_and(|registry| attempts::is_stalled(view, &step_name(registry)))
 }
 

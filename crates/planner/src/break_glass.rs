@@ -20,7 +20,7 @@ pub(crate) use status::{no_effect, nobody_may_open, statuses, up_to_people, why_
 
 /// How emergencies stand.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Standing {
+pub(crate) enum BreakGlassState {
     /// None is in force.
     None,
     /// They could not be read: nothing is closed, nothing is opened.
@@ -159,13 +159,13 @@ pub(crate) fn is_named(glass: &BreakGlassSeen, name: &str, created_at: Option<Ti
 }
 
 /// Judges the emergencies of an object.
-pub(crate) fn standing(view: &View<'_>) -> Standing {
+pub(crate) fn state(view: &View<'_>) -> BreakGlassState {
     match &view.seen.cluster.break_glasses {
         // What no grant lets anybody open no emergency opens; each is told so.
-        Fact::Seen(_) if !view.desired.may_be_opened() => Standing::None,
+        Fact::Seen(_) if !view.desired.may_be_opened() => BreakGlassState::None,
         Fact::Seen(_) => judge(&terms(view.desired, view.seen, view.now), view.now),
-        Fact::Absent => Standing::None,
-        Fact::Unknown(_) => Standing::NotKnown,
+        Fact::Absent => BreakGlassState::None,
+        Fact::Unknown(_) => BreakGlassState::NotKnown,
     }
 }
 
@@ -175,9 +175,9 @@ pub(crate) fn may_be_in_force(desired: &Desired, seen: &Seen) -> bool {
         || (desired.may_be_opened() && terms(desired, seen, seen.at).iter().any(|term| term.runs(seen.at)))
 }
 
-fn judge(terms: &[Term<'_>], now: Timestamp) -> Standing {
+fn judge(terms: &[Term<'_>], now: Timestamp) -> BreakGlassState {
     if let Some(term) = terms.iter().filter(|t| t.runs(now)).max_by_key(|t| t.until) {
-        return Standing::Active {
+        return BreakGlassState::Active {
             name: term.glass.name.clone(),
             requested_by: term.glass.requested_by.clone(),
             reason: term.glass.reason.clone(),
@@ -185,10 +185,10 @@ fn judge(terms: &[Term<'_>], now: Timestamp) -> Standing {
         };
     }
     match terms.iter().filter(|t| now < t.asked).max_by_key(|t| t.asked) {
-        Some(term) => Standing::UsedUp {
+        Some(term) => BreakGlassState::UsedUp {
             name: term.glass.name.clone(),
         },
-        None => Standing::None,
+        None => BreakGlassState::None,
     }
 }
 
@@ -197,7 +197,7 @@ pub(crate) fn left_open(view: &View<'_>) -> Option<(String, Timestamp)> {
     if view.desired.public_access != PublicAccess::Disabled || !view.any_open() {
         return None;
     }
-    if !matches!(standing(view), Standing::None | Standing::UsedUp { .. }) {
+    if !matches!(state(view), BreakGlassState::None | BreakGlassState::UsedUp { .. }) {
         return None;
     }
     let terms = terms(view.desired, view.seen, view.now);
@@ -232,7 +232,12 @@ mod tests {
         }
     }
 
-    fn judge(all: &[BreakGlassSeen], locked_at: Option<Timestamp>, longest: Duration, now: Timestamp) -> Standing {
+    fn judge(
+        all: &[BreakGlassSeen],
+        locked_at: Option<Timestamp>,
+        longest: Duration,
+        now: Timestamp,
+    ) -> BreakGlassState {
         super::judge(&terms_of(all, &[], locked_at, longest, now), now)
     }
 
@@ -245,10 +250,10 @@ mod tests {
         }
     }
 
-    fn until(standing: Standing) -> Option<Timestamp> {
+    fn until(standing: BreakGlassState) -> Option<Timestamp> {
         match standing {
-            Standing::Active { until, .. } => Some(until),
-            Standing::None | Standing::NotKnown | Standing::UsedUp { .. } => None,
+            BreakGlassState::Active { until, .. } => Some(until),
+            BreakGlassState::None | BreakGlassState::NotKnown | BreakGlassState::UsedUp { .. } => None,
         }
     }
 
@@ -258,7 +263,7 @@ mod tests {
     fn one_runs_from_its_creation_for_its_duration() {
         let all = [glass("a", 0, 30)];
         assert_eq!(until(judge(&all, None, LONGEST, at(29))), Some(at(30)));
-        assert_eq!(judge(&all, None, LONGEST, at(30)), Standing::None);
+        assert_eq!(judge(&all, None, LONGEST, at(30)), BreakGlassState::None);
     }
 
     #[test]
@@ -267,7 +272,7 @@ mod tests {
         assert_eq!(until(judge(&all, None, LONGEST, at(55))), Some(at(60)));
         assert_eq!(
             judge(&all, None, LONGEST, at(61)),
-            Standing::UsedUp { name: "b".into() }
+            BreakGlassState::UsedUp { name: "b".into() }
         );
         // Locked at 65, a new one begins a new count.
         let all = [glass("a", 0, 50), glass("b", 40, 50), glass("c", 70, 50)];
@@ -294,25 +299,31 @@ mod tests {
         use BreakGlassPhase::{Active, Expired, Spent, UsedUp};
         let standing = |all: &[BreakGlassSeen], now| judge(all, None, LONGEST, at(now));
         assert_eq!(
-            standing(&told(Expired, Some(10)), 20),
-            Standing::UsedUp { name: "a".into() }
+            state(&told(Expired, Some(10)), 20),
+            BreakGlassState::UsedUp { name: "a".into() }
         );
-        assert_eq!(standing(&told(UsedUp, None), 20), Standing::UsedUp { name: "a".into() });
-        assert_eq!(standing(&told(Spent, Some(10)), 20), Standing::None);
-        assert_eq!(until(standing(&told(Active, Some(30)), 20)), Some(at(30)));
+        assert_eq!(
+            state(&told(UsedUp, None), 20),
+            BreakGlassState::UsedUp { name: "a".into() }
+        );
+        assert_eq!(state(&told(Spent, Some(10)), 20), BreakGlassState::None);
+        assert_eq!(until(state(&told(Active, Some(30)), 20)), Some(at(30)));
     }
 
     #[test]
     fn one_from_before_the_lock_does_not_open_again() {
         assert_eq!(
             judge(&[glass("a", 0, 50)], Some(at(10)), LONGEST, at(20)),
-            Standing::None
+            BreakGlassState::None
         );
     }
 
     #[test]
     fn one_from_the_future_is_not_in_force() {
-        assert_eq!(judge(&[glass("a", 60, 50)], None, LONGEST, at(10)), Standing::None);
+        assert_eq!(
+            judge(&[glass("a", 60, 50)], None, LONGEST, at(10)),
+            BreakGlassState::None
+        );
     }
 
     #[test]
@@ -347,7 +358,7 @@ mod tests {
             phase: BreakGlassPhase::UsedUp,
             ..Default::default()
         });
-        assert_eq!(judge(&all, locked, LONGEST, at(1)), Standing::None);
+        assert_eq!(judge(&all, locked, LONGEST, at(1)), BreakGlassState::None);
         assert!(is_spent(&all[0], &[], locked) && !is_spent(&all[0], &[used("a", 0, 30)], locked));
     }
 

@@ -5,11 +5,11 @@ use sreg_domain::outside::word;
 use sreg_domain::seen::EndpointSeen;
 
 use crate::contribution::Contribution;
-use crate::endpoints::Wanted;
+use crate::endpoints::WantedEndpoint;
 use crate::plan::FindingReason;
 
 /// Tells what of an endpoint differs from what the spec says, and what to do.
-pub(crate) fn endpoint(w: &Wanted<'_>, endpoint: &EndpointSeen) -> Contribution {
+pub(crate) fn endpoint(w: &WantedEndpoint<'_>, endpoint: &EndpointSeen) -> Contribution {
     let mut draft = Contribution::default();
     let entry = &w.place.name;
     let again = format!(

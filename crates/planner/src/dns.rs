@@ -21,7 +21,7 @@ use sreg_domain::{ArmId, AzureAction, EndpointGroup, Fact, StepKind, naming};
 
 use crate::askers;
 use crate::contribution::{Contribution, azure_step};
-use crate::endpoints::{Wanted, WantedEndpoints};
+use crate::endpoints::{WantedEndpoint, WantedEndpoints};
 use crate::evidence::Evidence;
 use crate::paths::Paths;
 use crate::plan::{FindingReason, Step, WaitReason};
@@ -46,7 +46,7 @@ pub(crate) fn plan(
     let mut draft = Contribution::default();
     let mut verdict = if wanted.complete { Some(true) } else { None };
     for place in &view.spec.endpoints {
-        let here: Vec<&Wanted<'_>> = wanted.all.iter().filter(|w| w.place.name == place.name).collect();
+        let here: Vec<&WantedEndpoint<'_>> = wanted.all.iter().filter(|w| w.place.name == place.name).collect();
         let ready = match place.dns.mode {
             DnsMode::Managed | DnsMode::Existing => ours(view, place, &here, &mut draft),
             DnsMode::Policy => policy::plan(view, &here, &mut draft),
@@ -59,7 +59,7 @@ pub(crate) fn plan(
 
 /// Zone groups of an endpoint; `None`, and waited for, where they cannot be read.
 fn zone_groups<'a>(
-    w: &Wanted<'_>,
+    w: &WantedEndpoint<'_>,
     endpoint: &'a EndpointSeen,
     draft: &mut Contribution,
 ) -> Option<&'a [ZoneGroupSeen]> {
@@ -83,7 +83,12 @@ fn both(a: Option<bool>, b: Option<bool>) -> Option<bool> {
     }
 }
 
-fn ours(view: &WholeView<'_>, place: &EndpointPlace, here: &[&Wanted<'_>], draft: &mut Contribution) -> Option<bool> {
+fn ours(
+    view: &WholeView<'_>,
+    place: &EndpointPlace,
+    here: &[&WantedEndpoint<'_>],
+    draft: &mut Contribution,
+) -> Option<bool> {
     let mut verdict = Some(true);
     links_without_effect(view, place, draft);
     let groups: BTreeSet<EndpointGroup> = here.iter().map(|w| w.group).collect();
@@ -96,7 +101,7 @@ fn ours(view: &WholeView<'_>, place: &EndpointPlace, here: &[&Wanted<'_>], draft
             verdict = both(verdict, Some(false));
             continue;
         };
-        let of_group: Vec<&Wanted<'_>> = here.iter().copied().filter(|w| w.group == group).collect();
+        let of_group: Vec<&WantedEndpoint<'_>> = here.iter().copied().filter(|w| w.group == group).collect();
         let ready = zone_of_group(view, place, zone, &of_group, draft);
         verdict = both(verdict, ready);
     }
@@ -107,7 +112,7 @@ fn zone_of_group(
     view: &WholeView<'_>,
     place: &EndpointPlace,
     zone: &ArmId,
-    here: &[&Wanted<'_>],
+    here: &[&WantedEndpoint<'_>],
     draft: &mut Contribution,
 ) -> Option<bool> {
     let unread = Fact::not_read("nobody looked at the zone");

@@ -8,7 +8,7 @@ use sreg_api::registry::PublicAccess;
 use sreg_domain::last_report::ReportedCondition;
 use sreg_domain::{Action, ArmId, AzureAction, Edit};
 
-use crate::break_glass::{self, Standing};
+use crate::break_glass::{self, BreakGlassState};
 use crate::plan::{Assessment, Finding, FindingReason, Step};
 use crate::view::{View, noun};
 use crate::{locked, state};
@@ -23,7 +23,7 @@ pub(crate) fn found(
 ) -> Vec<String> {
     if !was_settled(view)
         || view.seen.object.deleting
-        || matches!(break_glass::standing(view), Standing::Active { .. })
+        || matches!(break_glass::state(view), BreakGlassState::Active { .. })
         || locked::pausing(view).is_some()
     {
         return Vec::new();

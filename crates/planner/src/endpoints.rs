@@ -39,14 +39,14 @@ mod connections;
 mod room;
 
 /// An endpoint that must exist.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct WantedEndpoint<'a> {
     pub(crate) place: &'a EndpointPlace,
     pub(crate) group: EndpointGroup,
     pub(crate) target: &'a ArmId,
     pub(crate) id: ArmId,
 }
 
-impl Wanted<'_> {
+impl WantedEndpoint<'_> {
     /// `hub/blob contosostore`.
     pub(crate) fn label(&self) -> String {
         format!("{}/{} {}", self.place.name, self.group.group_id(), self.target.name())
@@ -55,7 +55,7 @@ impl Wanted<'_> {
 
 /// All endpoints that must exist, and whether that is all of them.
 pub(crate) struct WantedEndpoints<'a> {
-    pub(crate) all: Vec<Wanted<'a>>,
+    pub(crate) all: Vec<WantedEndpoint<'a>>,
     /// `false` while a target, or whether a storage has a dfs side, is not known.
     pub(crate) complete: bool,
 }
@@ -66,7 +66,7 @@ pub(crate) fn wanted<'a>(view: &'a WholeView<'_>) -> WantedEndpoints<'a> {
     let targets = std::iter::once((TargetKind::Registry, &view.desired.registry)).chain(accounts);
     let needed = needed_endpoints(targets, &view.seen.azure.targets);
     let at = |place: &'a EndpointPlace| {
-        let wanted = |(target, group): &(&'a ArmId, EndpointGroup)| Wanted {
+        let wanted = |(target, group): &(&'a ArmId, EndpointGroup)| WantedEndpoint {
             place,
             group: *group,
             target,
@@ -107,7 +107,7 @@ fn id_of(view: &WholeView<'_>, place: &EndpointPlace, target: &ArmId, group: End
 }
 
 /// How one endpoint stands.
-pub(crate) enum Standing<'a> {
+pub(crate) enum EndpointState<'a> {
     NotKnown,
     Absent,
     Foreign(&'a EndpointSeen),
@@ -118,44 +118,44 @@ pub(crate) enum Standing<'a> {
     Ready(&'a EndpointSeen),
 }
 
-impl<'a> Standing<'a> {
+impl<'a> EndpointState<'a> {
     /// The endpoint, where it is up and connected.
     pub(crate) fn ready(self) -> Option<&'a EndpointSeen> {
         match self {
-            Standing::Ready(endpoint) => Some(endpoint),
-            Standing::NotKnown
-            | Standing::Absent
-            | Standing::Foreign(_)
-            | Standing::Changing
-            | Standing::Failed(_)
-            | Standing::Pending
-            | Standing::Refused(_) => None,
+            EndpointState::Ready(endpoint) => Some(endpoint),
+            EndpointState::NotKnown
+            | EndpointState::Absent
+            | EndpointState::Foreign(_)
+            | EndpointState::Changing
+            | EndpointState::Failed(_)
+            | EndpointState::Pending
+            | EndpointState::Refused(_) => None,
         }
     }
 }
 
 /// Judges one endpoint.
-pub(crate) fn standing<'a>(view: &'a WholeView<'_>, id: &ArmId, target: &ArmId) -> Standing<'a> {
+pub(crate) fn endpoint_state<'a>(view: &'a WholeView<'_>, id: &ArmId, target: &ArmId) -> EndpointState<'a> {
     let endpoint = match view.seen.azure.endpoints.get(id) {
-        None | Some(Fact::Unknown(_)) => return Standing::NotKnown,
-        Some(Fact::Absent) if view.running(id).is_some() => return Standing::Changing,
-        Some(Fact::Absent) => return Standing::Absent,
+        None | Some(Fact::Unknown(_)) => return EndpointState::NotKnown,
+        Some(Fact::Absent) if view.running(id).is_some() => return EndpointState::Changing,
+        Some(Fact::Absent) => return EndpointState::Absent,
         Some(Fact::Seen(endpoint)) => endpoint,
     };
     if !Belonging::of_endpoint(&view.desired.owner, endpoint).is_ours()
         || endpoint.target.as_ref().is_none_or(|t| t != target)
     {
-        return Standing::Foreign(endpoint);
+        return EndpointState::Foreign(endpoint);
     }
     let state = endpoint.provisioning_state.to_ascii_lowercase();
     if view.running(id).is_some() {
-        return Standing::Changing;
+        return EndpointState::Changing;
     }
     if state == "failed" || state == "canceled" {
-        return Standing::Failed(endpoint);
+        return EndpointState::Failed(endpoint);
     }
     if state != "succeeded" {
-        return Standing::Changing;
+        return EndpointState::Changing;
     }
     match endpoint
         .connection_status
@@ -163,36 +163,36 @@ pub(crate) fn standing<'a>(view: &'a WholeView<'_>, id: &ArmId, target: &ArmId) 
         .map(str::to_ascii_lowercase)
         .as_deref()
     {
-        Some("approved") => Standing::Ready(endpoint),
-        Some("pending") => Standing::Pending,
-        Some(_) => Standing::Refused(endpoint),
-        None => Standing::Changing,
+        Some("approved") => EndpointState::Ready(endpoint),
+        Some("pending") => EndpointState::Pending,
+        Some(_) => EndpointState::Refused(endpoint),
+        None => EndpointState::Changing,
     }
 }
 
 /// Names and addresses of an endpoint that is ready; `None` while they are not known or empty.
-pub(crate) fn members<'a>(view: &'a WholeView<'_>, wanted: &Wanted<'_>) -> Option<&'a Vec<Member>> {
-    let endpoint = standing(view, &wanted.id, wanted.target).ready()?;
+pub(crate) fn members<'a>(view: &'a WholeView<'_>, wanted: &WantedEndpoint<'_>) -> Option<&'a Vec<Member>> {
+    let endpoint = endpoint_state(view, &wanted.id, wanted.target).ready()?;
     let members = endpoint.members.seen()?;
     members.iter().any(|m| !m.fqdns.is_empty()).then_some(members)
 }
 
 /// One line per wanted endpoint.
 pub(crate) fn assess(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Vec<EndpointAssessment> {
-    let line = |w: &Wanted<'_>| EndpointAssessment {
+    let line = |w: &WantedEndpoint<'_>| EndpointAssessment {
         place: w.place.name.clone(),
         group: w.group,
         id: w.id.clone(),
         target: w.target.clone(),
-        ready: match standing(view, &w.id, w.target) {
-            Standing::NotKnown => None,
-            Standing::Ready(_) => Some(true),
-            Standing::Absent
-            | Standing::Foreign(_)
-            | Standing::Changing
-            | Standing::Failed(_)
-            | Standing::Pending
-            | Standing::Refused(_) => Some(false),
+        ready: match endpoint_state(view, &w.id, w.target) {
+            EndpointState::NotKnown => None,
+            EndpointState::Ready(_) => Some(true),
+            EndpointState::Absent
+            | EndpointState::Foreign(_)
+            | EndpointState::Changing
+            | EndpointState::Failed(_)
+            | EndpointState::Pending
+            | EndpointState::Refused(_) => Some(false),
         },
     };
     wanted.all.iter().map(line).collect()
@@ -203,12 +203,12 @@ pub(crate) fn assess(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Vec<
 struct Busy(BTreeSet<ArmId>);
 
 impl Busy {
-    fn with(&mut self, wanted: &Wanted<'_>) {
+    fn with(&mut self, wanted: &WantedEndpoint<'_>) {
         self.0.insert(wanted.place.virtual_network.clone());
         self.0.insert(wanted.target.clone());
     }
 
-    fn holds(&self, wanted: &Wanted<'_>) -> bool {
+    fn holds(&self, wanted: &WantedEndpoint<'_>) -> bool {
         self.0.contains(&wanted.place.virtual_network) || self.0.contains(wanted.target)
     }
 }
@@ -218,10 +218,13 @@ pub(crate) fn plan(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Contri
     let mut draft = unknown_targets(view);
     let mut busy = Busy::default();
     for w in &wanted.all {
-        match standing(view, &w.id, w.target) {
-            Standing::NotKnown | Standing::Changing | Standing::Failed(_) => busy.with(w),
-            Standing::Absent | Standing::Foreign(_) | Standing::Pending | Standing::Refused(_) | Standing::Ready(_) => {
-            }
+        match endpoint_state(view, &w.id, w.target) {
+            EndpointState::NotKnown | EndpointState::Changing | EndpointState::Failed(_) => busy.with(w),
+            EndpointState::Absent
+            | EndpointState::Foreign(_)
+            | EndpointState::Pending
+            | EndpointState::Refused(_)
+            | EndpointState::Ready(_) => {}
         }
     }
     for w in &wanted.all {
@@ -274,21 +277,23 @@ fn account_gone(view: &View<'_>, kind: TargetKind, id: &ArmId) -> String {
     )
 }
 
-fn one(view: &WholeView<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Contribution) {
+fn one(view: &WholeView<'_>, w: &WantedEndpoint<'_>, busy: &mut Busy, draft: &mut Contribution) {
     let unread = Fact::not_read("nobody looked at the endpoint");
     let fact = look_up(&view.seen.azure.endpoints, &w.id, &unread);
-    match standing(view, &w.id, w.target) {
-        Standing::NotKnown => draft.wait(not_known(&format!("private endpoint {}", w.label()), fact)),
-        Standing::Absent => create(view, w, busy, draft),
-        Standing::Foreign(endpoint) => draft.waiting(WaitReason::ForeignResourceStalled, not_ours(view, w, endpoint)),
-        Standing::Changing => draft.waiting(
+    match endpoint_state(view, &w.id, w.target) {
+        EndpointState::NotKnown => draft.wait(not_known(&format!("private endpoint {}", w.label()), fact)),
+        EndpointState::Absent => create(view, w, busy, draft),
+        EndpointState::Foreign(endpoint) => {
+            draft.waiting(WaitReason::ForeignResourceStalled, not_ours(view, w, endpoint))
+        }
+        EndpointState::Changing => draft.waiting(
             WaitReason::OperationInProgress,
             format!("Azure is still provisioning private endpoint {}", w.label()),
         ),
-        Standing::Failed(endpoint) => repair(view, w, endpoint, draft),
-        Standing::Pending => draft.waiting(WaitReason::ConnectionPending, ask_approver(w)),
-        Standing::Refused(endpoint) => connections::refused(view, w, endpoint, draft),
-        Standing::Ready(endpoint) => match &endpoint.members {
+        EndpointState::Failed(endpoint) => repair(view, w, endpoint, draft),
+        EndpointState::Pending => draft.waiting(WaitReason::ConnectionPending, ask_approver(w)),
+        EndpointState::Refused(endpoint) => connections::refused(view, w, endpoint, draft),
+        EndpointState::Ready(endpoint) => match &endpoint.members {
             Fact::Unknown(_) => draft.wait(not_known(
                 &format!("names and addresses of private endpoint {}", w.label()),
                 &endpoint.members,
@@ -309,7 +314,7 @@ fn is_of_this_name(view: &WholeView<'_>, owner: &str) -> bool {
 }
 
 /// Why an endpoint that has our name is not ours, and what somebody can do. It may have clients: nobody is told to remove it.
-fn not_ours(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> String {
+fn not_ours(view: &WholeView<'_>, w: &WantedEndpoint<'_>, endpoint: &EndpointSeen) -> String {
     let other = endpoint.owner.as_deref().filter(|owner| *owner != view.desired.owner);
     let elsewhere = format!(
         "put the endpoints of entry {} into another resource group (spec.endpoints[{}].resourceGroupResourceId)",
@@ -342,7 +347,7 @@ fn not_ours(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen) -> St
 }
 
 /// What the owner of the target can type.
-fn ask_approver(w: &Wanted<'_>) -> String {
+fn ask_approver(w: &WantedEndpoint<'_>) -> String {
     let owner = noun(w.group.target());
     format!(
         "private endpoint {} awaits approval by the owner of the {owner}: az network private-endpoint-connection list --id {} --query \"[?contains(properties.privateEndpoint.id, '{}')].id\" -o tsv | xargs -I% az network private-endpoint-connection approve --id %",
@@ -352,7 +357,7 @@ fn ask_approver(w: &Wanted<'_>) -> String {
     )
 }
 
-fn repair(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) {
+fn repair(view: &WholeView<'_>, w: &WantedEndpoint<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) {
     if let Some(wait) = attempts::held(view, &creation(w)) {
         return draft.wait(room::with_need(view, w, wait));
     }
@@ -385,12 +390,12 @@ fn repair(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: 
 }
 
 /// Name of the step that creates an endpoint.
-pub(crate) fn creation(w: &Wanted<'_>) -> StepId {
+pub(crate) fn creation(w: &WantedEndpoint<'_>) -> StepId {
     StepKind::CreateEndpoint.on(w.label())
 }
 
 /// Another endpoint of ours that holds the names of this one in the same zone, while they cannot be moved.
-fn holder_of_its_names<'a>(view: &'a WholeView<'_>, w: &Wanted<'_>) -> Option<&'a ArmId> {
+fn holder_of_its_names<'a>(view: &'a WholeView<'_>, w: &WantedEndpoint<'_>) -> Option<&'a ArmId> {
     let zone = w.place.dns.zones.get(&w.group).filter(|_| w.place.dns.is_ours())?;
     let holds = |(id, endpoint): &(&ArmId, &EndpointSeen)| {
         let same =
@@ -403,7 +408,7 @@ fn holder_of_its_names<'a>(view: &'a WholeView<'_>, w: &Wanted<'_>) -> Option<&'
     release::ours(view).find(holds).map(|(id, _)| id)
 }
 
-fn create(view: &WholeView<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Contribution) {
+fn create(view: &WholeView<'_>, w: &WantedEndpoint<'_>, busy: &mut Busy, draft: &mut Contribution) {
     if let Some(wait) = attempts::held(view, &creation(w)) {
         return draft.wait(room::with_need(view, w, wait));
     }
@@ -461,9 +466,9 @@ fn create(view: &WholeView<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Con
         return busy.with(w);
     };
     match preflight::may_connect(view, w) {
-        preflight::Verdict::Free => {}
-        preflight::Verdict::Denied(wait) => return draft.wait(wait),
-        preflight::Verdict::NotKnown(wait) => {
+        preflight::Permission::Free => {}
+        preflight::Permission::Denied(wait) => return draft.wait(wait),
+        preflight::Permission::NotKnown(wait) => {
             draft.wait(wait);
             return busy.with(w);
         }
@@ -472,9 +477,9 @@ fn create(view: &WholeView<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Con
         draft.find(FindingReason::ZoneGroupPolicyNotSeen, unseen);
     }
     match policy::may_make(view, w) {
-        preflight::Verdict::Free => {}
-        preflight::Verdict::Denied(wait) => return draft.wait(wait),
-        preflight::Verdict::NotKnown(wait) => {
+        preflight::Permission::Free => {}
+        preflight::Permission::Denied(wait) => return draft.wait(wait),
+        preflight::Permission::NotKnown(wait) => {
             draft.wait(wait);
             return busy.with(w);
         }
@@ -514,7 +519,7 @@ fn create(view: &WholeView<'_>, w: &Wanted<'_>, busy: &mut Busy, draft: &mut Con
 }
 
 /// Where this endpoint is to stand, something that may be it under another name, and that could not be read.
-fn unread_beside<'a>(view: &'a WholeView<'_>, w: &Wanted<'_>) -> Option<&'a Fact<EndpointSeen>> {
+fn unread_beside<'a>(view: &'a WholeView<'_>, w: &WantedEndpoint<'_>) -> Option<&'a Fact<EndpointSeen>> {
     let wanted = wanted(view).all;
     let mut beside = view.seen.azure.endpoints.iter().filter(|(id, fact)| {
         fact.ignorance().is_some() && id.resource_group_id().as_ref() == Some(&w.place.resource_group)

@@ -314,9 +314,9 @@ fn window_gate(view: &WholeView<'_>, draft: &mut Contribution) -> Option<Wait> {
     let Some(wanted) = &view.spec.window else {
         return Some(closed(None));
     };
-    match window::standing(wanted, view.now) {
-        window::Standing::Open(_) => None,
-        window::Standing::Closed(opens) => {
+    match window::state(wanted, view.now) {
+        window::WindowState::Open(_) => None,
+        window::WindowState::Closed(opens) => {
             if let Some(at) = opens {
                 draft
                     .looks

@@ -15,7 +15,7 @@ use sreg_domain::seen::{LockSeen, ZoneSeen};
 use sreg_domain::{Action, ArmId, Digest, EndpointGroup, Fact, Fqdn, TargetKind};
 
 use crate::askers::{self, Askers};
-use crate::endpoints::{Wanted, WantedEndpoints};
+use crate::endpoints::{WantedEndpoint, WantedEndpoints};
 use crate::plan::{Wait, WaitReason};
 use crate::view::{View, WholeView, not_known};
 
@@ -103,7 +103,7 @@ fn linked(view: &WholeView<'_>, zone: &str) -> Result<BTreeSet<ArmId>, Wait> {
 }
 
 /// The first endpoint on a target turns its public names into CNAMEs to `privatelink.` (azure.md §3.2).
-pub(crate) fn touched_by_endpoint(view: &WholeView<'_>, wanted: &Wanted<'_>) -> Vec<String> {
+pub(crate) fn touched_by_endpoint(view: &WholeView<'_>, wanted: &WantedEndpoint<'_>) -> Vec<String> {
     let names = public_names(view, wanted.group, wanted.target).map_or_else(
         || format!("the names of {}", wanted.target.name()),
         |names| names.join(", "),
@@ -131,7 +131,7 @@ pub(crate) fn touched_by_endpoint(view: &WholeView<'_>, wanted: &Wanted<'_>) -> 
 }
 
 /// Records appear (or vanish) for everybody who asks the zone.
-pub(crate) fn touched_by_zone_group(view: &WholeView<'_>, wanted: &Wanted<'_>, zone: &ArmId) -> Vec<String> {
+pub(crate) fn touched_by_zone_group(view: &WholeView<'_>, wanted: &WantedEndpoint<'_>, zone: &ArmId) -> Vec<String> {
     let change = format!("records of {} change in {} for", wanted.target.name(), zone.name());
     match asking(view, zone, &wanted.place.dns.links) {
         Some(askers) if askers.is_empty() => Vec::new(),

@@ -25,7 +25,7 @@ use sreg_domain::{
     TargetKind, naming,
 };
 
-use crate::break_glass::{self, Standing};
+use crate::break_glass::{self, BreakGlassState};
 use crate::contribution::{Contribution, Next, azure_step, cluster_step};
 use crate::kept::{default_action, kept, settings_closed, switch};
 use crate::left_out::{self, LeftOutRules};
@@ -59,7 +59,7 @@ pub(crate) fn cause(view: &View<'_>) -> Option<Cause> {
     if view.desired.public_access == PublicAccess::Enabled {
         return Some(Cause::Spec);
     }
-    if matches!(break_glass::standing(view), Standing::Active { .. }) {
+    if matches!(break_glass::state(view), BreakGlassState::Active { .. }) {
         return Some(Cause::BreakGlass);
     }
     locked::finishes_rollback(view).then_some(Cause::Rollback)

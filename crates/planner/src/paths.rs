@@ -16,7 +16,7 @@ use sreg_domain::preimage::{DigestKind, DigestLine, Preimage};
 use sreg_domain::{ArmId, Digest, EndpointGroup, Fact, Fqdn};
 
 use crate::contribution::Contribution;
-use crate::endpoints::{Wanted, WantedEndpoints, members};
+use crate::endpoints::{WantedEndpoint, WantedEndpoints, members};
 use crate::plan::{FindingReason, Wait, WaitReason};
 use crate::view::{WholeView, not_known};
 
@@ -69,7 +69,7 @@ pub(crate) fn required(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>) -> Pa
     }
 }
 
-fn paths_of(view: &WholeView<'_>, w: &Wanted<'_>) -> Vec<ProbePath> {
+fn paths_of(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> Vec<ProbePath> {
     let mut by_name: BTreeMap<&Fqdn, ProbePath> = BTreeMap::new();
     for member in members(view, w).into_iter().flatten() {
         for fqdn in &member.fqdns {

@@ -15,7 +15,7 @@ use sreg_domain::target::row;
 use sreg_domain::{ArmId, Fact, TargetKind};
 
 use crate::contribution::{Contribution, Held};
-use crate::endpoints::{Wanted, WantedEndpoints};
+use crate::endpoints::{WantedEndpoint, WantedEndpoints};
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
 use crate::view::{View, WholeView, look_up, not_known};
 
@@ -293,14 +293,14 @@ fn comes_with_the_exemption(view: &View<'_>) -> bool {
 }
 
 /// Whether an attempt would be refused.
-pub(crate) enum Verdict {
+pub(crate) enum Permission {
     Free,
     Denied(Wait),
     NotKnown(Wait),
 }
 
 /// Whether an endpoint may be made and connected to its target. A manual request is approved by somebody else.
-pub(crate) fn may_connect<'v>(view: &'v WholeView<'_>, wanted: &'v Wanted<'_>) -> Verdict {
+pub(crate) fn may_connect<'v>(view: &'v WholeView<'_>, wanted: &'v WantedEndpoint<'_>) -> Permission {
     let resource_type = row(wanted.group.target()).resource_type;
     let approval = &format!("{resource_type}/PrivateEndpointConnectionsApproval/action");
     let label = wanted.label();
@@ -310,21 +310,21 @@ pub(crate) fn may_connect<'v>(view: &'v WholeView<'_>, wanted: &'v Wanted<'_>) -
         denials(view, listed_at, id, action.to_owned(), true).find_map(|(denial, certain)| certain.then_some(denial))
     };
     if let Some(denial) = denied(group, &wanted.id, MAKING) {
-        return Verdict::Denied(refused(view, &label, denial, MAKING));
+        return Permission::Denied(refused(view, &label, denial, MAKING));
     }
     if wanted.place.manual_request.is_some() {
-        return Verdict::Free;
+        return Permission::Free;
     }
     if let Some(denial) = denied(wanted.target, wanted.target, approval) {
         let what = format!("{label} on {}", wanted.target.name());
-        return Verdict::Denied(refused(view, &what, denial, approval));
+        return Permission::Denied(refused(view, &what, denial, approval));
     }
     // Azure keeps one on the managed resource group (azure.md §1.6). Elsewhere what is not known is tried.
     let managed = view.registry().and_then(|r| r.managed_resource_group.as_ref());
     let inside = managed.is_none_or(|group| wanted.target.resource_group_id().as_ref() == Some(group));
     match unread_denials(view, wanted.target, wanted.target, approval) {
-        Some(wait) if inside && *wanted.target != view.desired.registry => Verdict::NotKnown(wait),
-        Some(_) | None => Verdict::Free,
+        Some(wait) if inside && *wanted.target != view.desired.registry => Permission::NotKnown(wait),
+        Some(_) | None => Permission::Free,
     }
 }
 

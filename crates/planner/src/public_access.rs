@@ -6,7 +6,7 @@ use sreg_api::registry::PublicAccess;
 use sreg_domain::desired::Wrong;
 use sreg_domain::{Action, ClusterAction};
 
-use crate::break_glass::{self, Standing};
+use crate::break_glass::{self, BreakGlassState};
 use crate::conditions::whole_seconds;
 use crate::contribution::{Contribution, Next};
 use crate::evidence::Evidence;
@@ -60,7 +60,7 @@ fn keeps_snapshot(step: &Step) -> bool {
 /// Opens for whoever says so already: the spec, a break-glass, a rollback that status has recorded. Then nothing is closed.
 pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
     let mut said = Contribution::default();
-    let emergency = break_glass::standing(view);
+    let emergency = break_glass::state(view);
     // The end of each is told when it comes, also where another one goes on.
     let ends = break_glass::terms(view.desired, view.seen, view.now);
     let ends = ends
@@ -68,7 +68,7 @@ pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
         .filter(|term| term.runs(view.now))
         .map(|term| term.until.duration_since(view.now));
     said.looks.extend(ends.filter_map(|left| Duration::try_from(left).ok()));
-    if let Standing::UsedUp { name } = &emergency {
+    if let BreakGlassState::UsedUp { name } = &emergency {
         said.find(
             FindingReason::BreakGlassEnded,
             format!("BreakGlass {name} has used up the longest time that registries may be held open"),
@@ -76,7 +76,7 @@ pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
     }
     let wanted_open = view.desired.public_access == PublicAccess::Enabled;
     if !view.desired.may_be_opened() {
-        if emergency == Standing::NotKnown {
+        if emergency == BreakGlassState::NotKnown {
             said.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses));
         }
         return (said, if wanted_open { Next::Stop } else { Next::GoOn });
@@ -87,7 +87,7 @@ pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
         return (said, Next::Stop);
     }
     match emergency {
-        Standing::Active {
+        BreakGlassState::Active {
             name,
             requested_by,
             reason,
@@ -106,8 +106,8 @@ pub(crate) fn open(view: &View<'_>) -> (Contribution, Next) {
             said.add(opening::keep_or_forget_snapshot(view));
             return (said, Next::Stop);
         }
-        Standing::NotKnown => said.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses)),
-        Standing::None | Standing::UsedUp { .. } => {}
+        BreakGlassState::NotKnown => said.wait(not_known("BreakGlasses", &view.seen.cluster.break_glasses)),
+        BreakGlassState::None | BreakGlassState::UsedUp { .. } => {}
     }
     let (rollback, next) = locked::go_on_rolling_back(view);
     said.add(rollback);

@@ -16,7 +16,7 @@ use sreg_domain::action::{Effect, StepOutcome, StepResult};
 use sreg_domain::seen::Attempts;
 use sreg_domain::{Action, CallFailure, Desired, Outcome, Seen, StepId, TargetKind};
 
-use crate::break_glass::{self, Standing};
+use crate::break_glass::{self, BreakGlassState};
 use crate::conditions::{self as condition_merge, Draft, Truth, whole_seconds};
 use crate::evidence::first_failure;
 use crate::plan::{Actor, FindingReason, Plan, Wait, WaitReason};
@@ -167,7 +167,7 @@ pub fn report(input: ReportInput<'_>) -> Report {
 }
 
 /// The state after the outcome, and the sentence that goes with it.
-pub(crate) struct Verdict {
+pub(crate) struct ReportedState {
     pub(crate) state: State,
     pub(crate) message: String,
 }
@@ -202,27 +202,27 @@ fn acting(outcome: &Outcome) -> impl Iterator<Item = &StepOutcome> {
     outcome.steps.iter().filter(|step| !step.action.only_tells())
 }
 
-fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome, attempts: &Attempts) -> Verdict {
+fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome, attempts: &Attempts) -> ReportedState {
     let planned = plan.assessment.state.unwrap_or(State::Unknown);
     if view.seen.object.deleting {
         let message = failures(outcome).next().map(|(_, f)| in_azures_words(f));
         let message = message.or_else(|| plan.waits.first().map(|w| w.message.clone()));
         let left_open = plan.findings.iter().find(|f| f.reason == FindingReason::LeftOpen);
         let message = message.or_else(|| left_open.map(|f| f.message.clone()));
-        return Verdict {
+        return ReportedState {
             state: State::Deleting,
             message: message.unwrap_or_else(|| deleting(view, plan)),
         };
     }
     let stalled = failures_that_matter(outcome).find_map(|(step, _)| attempts::stalled(&attempts.all, &step.step));
     if let Some(message) = stalled {
-        return Verdict {
+        return ReportedState {
             state: State::Stalled,
             message,
         };
     }
     if let Some((_, failure)) = failures_that_matter(outcome).next() {
-        return Verdict {
+        return ReportedState {
             state: working(planned),
             message: format!("will try again: {}", in_azures_words(failure)),
         };
@@ -236,11 +236,11 @@ fn verdict(view: &View<'_>, plan: &Plan, outcome: &Outcome, attempts: &Attempts)
         StepResult::Effect(Effect::Done { .. } | Effect::Started(_)) | StepResult::Failed(_) => None,
     });
     match withheld {
-        Some(message) => Verdict {
+        Some(message) => ReportedState {
             state: working(planned),
             message,
         },
-        None => Verdict {
+        None => ReportedState {
             state: planned,
             message: sentence(view, plan, planned),
         },
@@ -309,8 +309,8 @@ fn unreachable(view: &View<'_>, plan: &Plan) -> String {
 
 /// The first wait speaks; without one, what is being done or what holds.
 fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
-    let emergency = match break_glass::standing(view) {
-        Standing::Active {
+    let emergency = match break_glass::state(view) {
+        BreakGlassState::Active {
             name,
             requested_by,
             reason,
@@ -318,7 +318,7 @@ fn sentence(view: &View<'_>, plan: &Plan, state: State) -> String {
         } => Some(format!(
             "BreakGlass {name} by {requested_by} holds public access open until {until}: {reason}"
         )),
-        Standing::None | Standing::NotKnown | Standing::UsedUp { .. } => None,
+        BreakGlassState::None | BreakGlassState::NotKnown | BreakGlassState::UsedUp { .. } => None,
     };
     if state == State::Degraded {
         return degraded(view, plan);
@@ -453,7 +453,7 @@ fn gauges(view: &View<'_>, plan: &Plan, state: State, emergencies: &Emergencies)
         waits,
         locked: (!plan.assessment.access.is_empty() && (view.all_closed() || view.any_open()))
             .then(|| view.all_closed()),
-        break_glass: matches!(break_glass::standing(view), Standing::Active { .. })
+        break_glass: matches!(break_glass::state(view), BreakGlassState::Active { .. })
             && break_glass::no_effect(view).is_none(),
         break_glass_uses: emergencies.begun.len(),
         relock_pending: break_glass::left_open(view).is_some(),
@@ -489,7 +489,7 @@ pub fn report_invalid(object: &SecureRegistry, violations: &[Violation], now: Ti
     status.operations.clear();
     fields::remember(&former, &mut status, State::Stalled, &message, now);
     harmless::status(&mut status);
-    let verdict = Verdict {
+    let verdict = ReportedState {
         state: State::Stalled,
         message,
     };

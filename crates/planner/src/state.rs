@@ -124,7 +124,7 @@ fn by_plan(view: &View<'_>, steps: &[&Step], waits: &[Wait], assessment: &Assess
         return state;
     }
     let worst = waits.first().map(|w| w.reason);
-    let emergency = matches!(break_glass::standing(view), break_glass::Standing::Active { .. });
+    let emergency = matches!(break_glass::state(view), break_glass::BreakGlassState::Active { .. });
     if emergency
         && view.desired.public_access == PublicAccess::Disabled
         && !view.desired.observe_only

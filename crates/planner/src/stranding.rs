@@ -11,7 +11,7 @@ use sreg_domain::outside::word;
 use sreg_domain::seen::{EndpointSeen, LinkSeen, ZoneSeen};
 use sreg_domain::{ArmId, EndpointGroup, Fact, TargetKind};
 
-use crate::endpoints::{Wanted, WantedEndpoints, standing};
+use crate::endpoints::{WantedEndpoint, WantedEndpoints, endpoint_state};
 use crate::plan::{Wait, WaitReason};
 use crate::view::{View, WholeView};
 
@@ -29,7 +29,7 @@ pub(crate) struct Stranded {
 
 enum Keeper {
     /// One that the spec wants.
-    Wanted(ArmId),
+    WantedEndpoint(ArmId),
     /// Somebody else's.
     Others(ArmId),
 }
@@ -45,7 +45,7 @@ impl Stranded {
             format!("because private endpoint {keeper}, which {whose}, keeps them leading to private zones")
         };
         let until = match &self.keeper {
-            Some(Keeper::Wanted(keeper)) => keeps(keeper, "the spec wants"),
+            Some(Keeper::WantedEndpoint(keeper)) => keeps(keeper, "the spec wants"),
             Some(Keeper::Others(keeper)) => keeps(keeper, "is somebody else's"),
             None => "for as long as resolvers remember that they led to private zones, up to an hour".to_owned(),
         };
@@ -93,7 +93,7 @@ pub(crate) fn strands(
     let unreplaced = wanted.filter(|wanted| successor(wanted, endpoint).is_none());
     let ours = unreplaced.and_then(|wanted| wanted_on_its_target(wanted, endpoint));
     let keeper = match ours {
-        Some(ours) => Some(Keeper::Wanted(ours)),
+        Some(ours) => Some(Keeper::WantedEndpoint(ours)),
         None => others_on_its_target(view, wanted, endpoint).map(Keeper::Others),
     };
     if keeper.is_none() && unreplaced.is_none() {
@@ -165,7 +165,7 @@ pub(crate) fn until_replaced(
     endpoint: &EndpointSeen,
 ) -> Option<Wait> {
     let next = successor(wanted, endpoint)?;
-    let ready = standing(view, &next.id, next.target).ready();
+    let ready = endpoint_state(view, &next.id, next.target).ready();
     ready.is_none().then(|| {
         Wait::new(
             WaitReason::ResourceBusy,
@@ -180,12 +180,12 @@ pub(crate) fn until_replaced(
 
 /// The endpoint that takes the place of one that goes: for the same target and group, with its records in the same zone. Where a
 /// policy makes zone groups, it writes those of both to one zone.
-fn successor<'a, 'w>(wanted: &'a WantedEndpoints<'w>, endpoint: &EndpointSeen) -> Option<&'a Wanted<'w>> {
+fn successor<'a, 'w>(wanted: &'a WantedEndpoints<'w>, endpoint: &EndpointSeen) -> Option<&'a WantedEndpoint<'w>> {
     let group = endpoint.group_id.as_deref().and_then(EndpointGroup::of_group_id);
     let own = endpoint.id.child("privateDnsZoneGroups", ZONE_GROUP);
     let groups = endpoint.zone_groups.seen().map_or(&[][..], Vec::as_slice);
     let by_policy = !groups.iter().any(|g| g.id == own);
-    let same = |w: &&Wanted<'_>| {
+    let same = |w: &&WantedEndpoint<'_>| {
         let zone = w.place.dns.zones.get(&w.group).filter(|_| w.place.dns.is_ours());
         let writes = zone.is_some_and(|zone| endpoint.zones().any(|written| written == zone));
         Some(w.group) == group

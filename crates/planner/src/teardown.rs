@@ -27,7 +27,7 @@ use sreg_domain::seen::OperationSeen;
 use sreg_domain::target::kind_of;
 use sreg_domain::{ArmId, ClusterAction, Fact, StepKind, duration, naming};
 
-use crate::break_glass::{self, Standing};
+use crate::break_glass::{self, BreakGlassState};
 use crate::contribution::{Contribution, cluster_step};
 use crate::gone::{self, Gone};
 use crate::plan::{FindingReason, Step, WaitReason};
@@ -114,11 +114,11 @@ fn left_open(view: &View<'_>, draft: &mut Contribution) {
         return;
     }
     let registry = view.desired.registry.name();
-    let why = match (break_glass::standing(view), break_glass::left_open(view)) {
+    let why = match (break_glass::state(view), break_glass::left_open(view)) {
         _ if view.desired.public_access == PublicAccess::Enabled => {
             "the spec desired it (publicAccess.desired: Enabled)".to_owned()
         }
-        (Standing::Active { name, requested_by, .. }, _) => {
+        (BreakGlassState::Active { name, requested_by, .. }, _) => {
             format!("BreakGlass {name} by {requested_by} held it open, and its end is not waited for")
         }
         (_, Some((name, _))) => format!("BreakGlass {name} had opened it, and it was not locked again yet"),

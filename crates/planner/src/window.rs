@@ -8,7 +8,7 @@ use sreg_domain::desired::Window;
 
 /// How a window stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum WindowState {
     /// Open until then.
     Open(Timestamp),
     /// Closed; opens next then, if ever.
@@ -46,17 +46,17 @@ fn zone(name: &str) -> Option<TimeZone> {
 }
 
 /// How the window stands now. A schedule that cannot be read is never open.
-pub(crate) fn standing(window: &Window, now: Timestamp) -> Standing {
+pub(crate) fn state(window: &Window, now: Timestamp) -> WindowState {
     let (Ok(cron), Some(zone)) = (parse(&window.schedule), zone(&window.time_zone)) else {
-        return Standing::Closed(None);
+        return WindowState::Closed(None);
     };
     let here = now.to_zoned(zone);
     let opened = cron.find_previous_occurrence(&here, true).ok().map(|at| at.timestamp());
     let length = SignedDuration::try_from(window.duration).unwrap_or(SignedDuration::MAX);
     let ends = opened.map(|at| at.saturating_add(length).unwrap_or(Timestamp::MAX));
     match ends {
-        Some(end) if now < end => Standing::Open(end),
-        Some(_) | None => Standing::Closed(cron.find_next_occurrence(&here, false).ok().map(|at| at.timestamp())),
+        Some(end) if now < end => WindowState::Open(end),
+        Some(_) | None => WindowState::Closed(cron.find_next_occurrence(&here, false).ok().map(|at| at.timestamp())),
     }
 }
 
@@ -87,8 +87,8 @@ mod tests {
             ("2026-07-07T20:30:00Z", true),
             ("2026-07-07T22:30:00Z", false),
         ] {
-            let standing = standing(&tuesday_night(), now.parse().unwrap());
-            assert_eq!(matches!(standing, Standing::Open(_)), open, "{now}: {standing:?}");
+            let standing = state(&tuesday_night(), now.parse().unwrap());
+            assert_eq!(matches!(standing, WindowState::Open(_)), open, "{now}: {standing:?}");
         }
     }
 
@@ -99,7 +99,7 @@ mod tests {
             time_zone: "Europe/Amsterdam".into(),
             duration: Duration::from_secs(3600 * hours),
         };
-        let is_open = |window: &Window, now: &str| matches!(standing(window, now.parse().unwrap()), Standing::Open(_));
+        let is_open = |window: &Window, now: &str| matches!(state(window, now.parse().unwrap()), WindowState::Open(_));
         let midnight = nightly("0 23 * * 2", 3);
         for (now, open) in [
             ("2026-11-24T22:30:00Z", true),
@@ -131,7 +131,7 @@ mod tests {
     fn a_closed_window_says_when_it_opens() {
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
         let opens = "2026-11-24T21:00:00Z".parse().unwrap();
-        assert_eq!(standing(&tuesday_night(), now), Standing::Closed(Some(opens)));
+        assert_eq!(state(&tuesday_night(), now), WindowState::Closed(Some(opens)));
     }
 
     #[test]
@@ -142,13 +142,13 @@ mod tests {
                 schedule: schedule.into(),
                 ..tuesday_night()
             };
-            assert!(matches!(standing(&window, now), Standing::Closed(_)), "{schedule}");
+            assert!(matches!(state(&window, now), WindowState::Closed(_)), "{schedule}");
         }
         let window = Window {
             time_zone: "Mars/Olympus".into(),
             ..tuesday_night()
         };
-        assert_eq!(standing(&window, now), Standing::Closed(None));
+        assert_eq!(state(&window, now), WindowState::Closed(None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ const LONGEST_BODY: usize = 16 * 1024;
 
 /// What came back.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answer {
+pub(crate) struct ServiceAnswer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     /// The beginning of the body; empty when it did not come in time.
@@ -28,7 +28,7 @@ pub(crate) async fn exchange<S>(
     (service, fqdn): (ProbeService, &str),
     storage_version: &str,
     until: Instant,
-) -> Result<Answer, Stop>
+) -> Result<ServiceAnswer, Stop>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -49,7 +49,7 @@ where
         Ok(Ok(response)) => {
             let (head, body) = response.into_parts();
             let body = String::from_utf8_lossy(&read(body, until).await).into_owned();
-            Ok(Answer {
+            Ok(ServiceAnswer {
                 status: head.status.as_u16(),
                 headers: head.headers,
                 body,

@@ -16,10 +16,10 @@ use http::HeaderMap;
 use sreg_api::probe::ProbeService;
 
 use crate::Stop;
-use crate::exchange::Answer;
+use crate::exchange::ServiceAnswer;
 
 /// The sentence for a reached service, or why it does not count.
-pub(crate) fn judge(service: ProbeService, fqdn: &str, answer: &Answer) -> Result<String, Stop> {
+pub(crate) fn judge(service: ProbeService, fqdn: &str, answer: &ServiceAnswer) -> Result<String, Stop> {
     let status = answer.status;
     if status >= 500 || status == 429 {
         return Err(Stop::unknown(format!(
@@ -41,7 +41,7 @@ pub(crate) fn judge(service: ProbeService, fqdn: &str, answer: &Answer) -> Resul
     }
 }
 
-fn registry(fqdn: &str, answer: &Answer) -> Result<String, Stop> {
+fn registry(fqdn: &str, answer: &ServiceAnswer) -> Result<String, Stop> {
     let body = answer.body.to_ascii_lowercase();
     // Seen in authenticated answers only; should an unauthenticated one say it too, it is no less true.
     if body.contains("usererror") && (body.contains("private link") || body.contains("privatelink")) {
@@ -57,7 +57,7 @@ fn registry(fqdn: &str, answer: &Answer) -> Result<String, Stop> {
     ))
 }
 
-fn storage(fqdn: &str, answer: &Answer) -> Result<String, Stop> {
+fn storage(fqdn: &str, answer: &ServiceAnswer) -> Result<String, Stop> {
     let has_version = answer.headers.contains_key("x-ms-version");
     let by_firewall = names_code(answer, "AuthorizationFailure")
         && !has_version
@@ -82,7 +82,7 @@ fn storage(fqdn: &str, answer: &Answer) -> Result<String, Stop> {
     Err(unrecognised(fqdn, "storage", answer))
 }
 
-fn container_registry(fqdn: &str, answer: &Answer) -> Result<String, Stop> {
+fn container_registry(fqdn: &str, answer: &ServiceAnswer) -> Result<String, Stop> {
     denied_by_container_registry(fqdn, answer)?;
     let challenge = header(&answer.headers, "www-authenticate");
     let of_this_host = challenge.to_ascii_lowercase().contains(&fqdn.to_ascii_lowercase());
@@ -107,7 +107,7 @@ fn container_registry(fqdn: &str, answer: &Answer) -> Result<String, Stop> {
     Err(unrecognised(fqdn, "a container registry", answer))
 }
 
-fn container_registry_data(fqdn: &str, answer: &Answer) -> Result<String, Stop> {
+fn container_registry_data(fqdn: &str, answer: &ServiceAnswer) -> Result<String, Stop> {
     denied_by_container_registry(fqdn, answer)?;
     if is_azure(&answer.headers) {
         return Ok(format!(
@@ -120,7 +120,7 @@ fn container_registry_data(fqdn: &str, answer: &Answer) -> Result<String, Stop> 
 }
 
 /// The wording varies and some bodies carry a correlation id, so any of its marks beside the code is enough.
-fn denied_by_container_registry(fqdn: &str, answer: &Answer) -> Result<(), Stop> {
+fn denied_by_container_registry(fqdn: &str, answer: &ServiceAnswer) -> Result<(), Stop> {
     let body = answer.body.to_ascii_lowercase();
     let of_network = ["client with ip", "is not allowed access", "aka.ms/acr/firewall"]
         .iter()
@@ -134,7 +134,7 @@ fn denied_by_container_registry(fqdn: &str, answer: &Answer) -> Result<(), Stop>
     Ok(())
 }
 
-fn unrecognised(fqdn: &str, what: &str, answer: &Answer) -> Stop {
+fn unrecognised(fqdn: &str, what: &str, answer: &ServiceAnswer) -> Stop {
     Stop::unknown(format!(
         "{fqdn} answers {}{}{}, which is not how {what} answers or denies: nothing can be said",
         answer.status,
@@ -145,7 +145,7 @@ fn unrecognised(fqdn: &str, what: &str, answer: &Answer) -> Stop {
 
 /// What stands between us and Azure: portals and proxies answer in HTML, redirect to themselves or want a log-in. An HTML page
 /// of a Microsoft web server that does not know the host name counts as foreign too: it is not this service that answers.
-fn is_foreign(answer: &Answer) -> bool {
+fn is_foreign(answer: &ServiceAnswer) -> bool {
     let html = header(&answer.headers, "content-type")
         .to_ascii_lowercase()
         .contains("text/html");
@@ -191,7 +191,7 @@ fn server_of(headers: &HeaderMap) -> String {
 }
 
 /// Azure's own error code: the header, else the body's `<Code>` or `"code"`.
-fn error_code(answer: &Answer) -> Option<&str> {
+fn error_code(answer: &ServiceAnswer) -> Option<&str> {
     let named = header(&answer.headers, "x-ms-error-code");
     if !named.is_empty() {
         return Some(named);
@@ -209,11 +209,11 @@ fn error_code(answer: &Answer) -> Option<&str> {
         .filter(|code| !code.is_empty() && code.len() <= 64)
 }
 
-fn names_code(answer: &Answer, code: &str) -> bool {
+fn names_code(answer: &ServiceAnswer, code: &str) -> bool {
     error_code(answer).is_some_and(|named| named.eq_ignore_ascii_case(code))
 }
 
-fn code_of(answer: &Answer) -> String {
+fn code_of(answer: &ServiceAnswer) -> String {
     error_code(answer)
         .map(|code| format!(" ({})", short(code)))
         .unwrap_or_default()

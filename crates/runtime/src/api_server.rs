@@ -28,10 +28,10 @@ pub async fn offers_streaming_lists(client: &Client) -> bool {
     let asked = async {
         loop {
             match ask(&api).await {
-                Answer::Streams => return true,
-                Answer::Lists => return false,
+                WatchStart::Streams => return true,
+                WatchStart::Lists => return false,
                 // A server that has just begun, or whose definitions have, answers that its storage is initializing.
-                Answer::NotYet => tokio::time::sleep(PAUSE).await,
+                WatchStart::NotYet => tokio::time::sleep(PAUSE).await,
             }
         }
     };
@@ -56,32 +56,32 @@ pub async fn cluster_id(client: &Client) -> Result<String, String> {
 }
 
 /// How a server answers to a watch that is to begin with what is there.
-enum Answer {
+enum WatchStart {
     Streams,
     Lists,
     NotYet,
 }
 
-async fn ask(api: &Api<DynamicObject>) -> Answer {
+async fn ask(api: &Api<DynamicObject>) -> WatchStart {
     let params = WatchParams::default().initial_events().timeout(5);
     let mut events = match api.watch(&params, "0").await {
         Ok(events) => events.boxed(),
-        Err(kube::Error::Api(status)) if is_busy(status.code) => return Answer::NotYet,
-        Err(_) => return Answer::Lists,
+        Err(kube::Error::Api(status)) if is_busy(status.code) => return WatchStart::NotYet,
+        Err(_) => return WatchStart::Lists,
     };
     while let Some(Ok(event)) = events.next().await {
         match event {
             WatchEvent::Bookmark(bookmark) => {
                 if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
-                    return Answer::Streams;
+                    return WatchStart::Streams;
                 }
             }
             WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {}
-            WatchEvent::Error(status) if is_busy(status.code) => return Answer::NotYet,
-            WatchEvent::Error(_) => return Answer::Lists,
+            WatchEvent::Error(status) if is_busy(status.code) => return WatchStart::NotYet,
+            WatchEvent::Error(_) => return WatchStart::Lists,
         }
     }
-    Answer::Lists
+    WatchStart::Lists
 }
 
 /// 429 and 503 say nothing about what a server can do.

@@ -1,5 +1,5 @@
 //! What every pass needs: clients, settings, memory and the clock. Made once by whoever composes the process; the tests put
-//! other Eyes, Hands, leadership and clock in. What only writes to the cluster takes a [`ClusterWriter`] out of it.
+//! other readers and writers of Azure, leadership and clock in. What only writes to the cluster takes a [`ClusterWriter`] out of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::runtime::events::{Recorder, Reporter};
-use sreg_azure::{Eyes, Hands};
+use sreg_azure::{AzureReader, AzureWriter};
 use sreg_planner::PlanSettings;
 use tokio::time::Instant;
 
@@ -81,9 +81,9 @@ pub struct Context {
     /// The API server.
     pub client: kube::Client,
     /// Looks at Azure.
-    pub eyes: Arc<dyn Eyes>,
+    pub azure_reader: Arc<dyn AzureReader>,
     /// Changes Azure.
-    pub hands: Arc<dyn Hands>,
+    pub azure_writer: Arc<dyn AzureWriter>,
     /// Asked before every write.
     pub leadership: Arc<dyn LeadershipFence>,
     /// Counted into.
@@ -110,8 +110,8 @@ impl Context {
     /// A context with an empty memory and the system's clock. `instance` tells this process from others in events.
     pub fn new(
         client: kube::Client,
-        eyes: Arc<dyn Eyes>,
-        hands: Arc<dyn Hands>,
+        azure_reader: Arc<dyn AzureReader>,
+        azure_writer: Arc<dyn AzureWriter>,
         leadership: Arc<dyn LeadershipFence>,
         metrics: Arc<Metrics>,
         settings: ControllerSettings,
@@ -126,8 +126,8 @@ impl Context {
             recorder: Recorder::new(client.clone(), reporter.clone()),
             reporter,
             client,
-            eyes,
-            hands,
+            azure_reader,
+            azure_writer,
             leadership,
             metrics,
             settings,

@@ -43,11 +43,11 @@ pub enum Gate {
 /// How the process is doing. Written by whoever answers for a gate, read by the server.
 #[derive(Debug)]
 pub struct Health {
-    gates: Mutex<Vec<(Gate, Standing)>>,
+    gates: Mutex<Vec<(Gate, GateState)>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Standing {
+enum GateState {
     Open,
     Closed(String),
 }
@@ -55,7 +55,7 @@ enum Standing {
 impl Health {
     /// All gates closed: nothing was tried yet.
     pub fn new(gates: impl IntoIterator<Item = Gate>) -> Health {
-        let closed = |gate| (gate, Standing::Closed("not tried yet".to_owned()));
+        let closed = |gate| (gate, GateState::Closed("not tried yet".to_owned()));
         Health {
             gates: Mutex::new(gates.into_iter().map(closed).collect()),
         }
@@ -63,26 +63,26 @@ impl Health {
 
     /// The gate is open. One that was not named at the start is ignored.
     pub fn open(&self, gate: Gate) {
-        self.set(gate, Standing::Open);
+        self.set(gate, GateState::Open);
     }
 
     /// The gate is closed, for a reason that a person can do something about.
     pub fn close(&self, gate: Gate, why: impl Into<String>) {
-        self.set(gate, Standing::Closed(why.into()));
+        self.set(gate, GateState::Closed(why.into()));
     }
 
     /// Whether every gate is open.
     pub fn is_ready(&self) -> bool {
-        self.gates().iter().all(|(_, standing)| *standing == Standing::Open)
+        self.gates().iter().all(|(_, standing)| *standing == GateState::Open)
     }
 
-    fn set(&self, gate: Gate, to: Standing) {
+    fn set(&self, gate: Gate, to: GateState) {
         for (_, standing) in self.gates().iter_mut().filter(|(known, _)| *known == gate) {
             standing.clone_from(&to);
         }
     }
 
-    fn gates(&self) -> std::sync::MutexGuard<'_, Vec<(Gate, Standing)>> {
+    fn gates(&self) -> std::sync::MutexGuard<'_, Vec<(Gate, GateState)>> {
         // Each write replaces one value: a panic elsewhere leaves nothing half-done.
         self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,8 +93,8 @@ impl Health {
             let name: &str = (*gate).into();
             // Writing to a string does not fail.
             match standing {
-                Standing::Open => writeln!(text, "{name}: ok"),
-                Standing::Closed(why) => writeln!(text, "{name}: {why}"),
+                GateState::Open => writeln!(text, "{name}: ok"),
+                GateState::Closed(why) => writeln!(text, "{name}: {why}"),
             }
             .ok();
         }

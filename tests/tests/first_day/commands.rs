@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use sreg_stand::objects::REGISTRY;
-use sreg_stand::{NAMESPACE, OperatorOptions, Stand, repository, worlds};
+use sreg_testbed::objects::REGISTRY;
+use sreg_testbed::{NAMESPACE, OperatorOptions, Testbed, repository, worlds};
 use sreg_testkit::binary_path;
 
-/// Where the operator records its passes, in the stand's folder.
+/// Where the operator records its passes, in the testbed's folder.
 const RECORDED: &str = "recorded";
 
 /// Longest that one block may take.
@@ -104,17 +104,17 @@ fn blocks(page: &str) -> Result<Vec<Block>> {
 
 /// A shell whose kubectl and operator are ours; a watch, which ends only when somebody ends it, is ended after a moment.
 struct Shell<'a> {
-    stand: &'a Stand,
+    testbed: &'a Testbed,
     programs: PathBuf,
     /// What pages have set so far: `NS=ml-platform`.
     set: String,
 }
 
 impl<'a> Shell<'a> {
-    fn new(stand: &'a Stand) -> Result<Shell<'a>> {
-        let programs = stand.path("programs");
+    fn new(testbed: &'a Testbed) -> Result<Shell<'a>> {
+        let programs = testbed.path("programs");
         std::fs::create_dir(&programs)?;
-        let kubectl = stand.plane.assets().join("kubectl");
+        let kubectl = testbed.plane.assets().join("kubectl");
         let script = format!(
             "#!/usr/bin/env bash\nfor word; do\n  if [[ $word == -w ]]; then\n    timeout 3 {0} \"$@\" || [[ $? == 124 ]]\n    exit\n  fi\ndone\nexec {0} \"$@\"\n",
             kubectl.display()
@@ -126,7 +126,7 @@ impl<'a> Shell<'a> {
             std::os::unix::fs::symlink(binary_path(program)?, programs.join(program))?;
         }
         Ok(Shell {
-            stand,
+            testbed,
             programs,
             set: String::new(),
         })
@@ -139,11 +139,11 @@ impl<'a> Shell<'a> {
             .args(["-euo", "pipefail", "-c", &script])
             .current_dir(repository())
             .env("PATH", format!("{}:{path}", self.programs.display()))
-            .env("KUBECONFIG", self.stand.plane.admin_kubeconfig())
-            .env("KUBECACHEDIR", self.stand.path("kubectl-cache"))
-            .env("RECORDED", self.stand.path(RECORDED))
-            .envs(self.stand.azure_environment())
-            .env("HUB", self.stand.socks5("hub")?)
+            .env("KUBECONFIG", self.testbed.plane.admin_kubeconfig())
+            .env("KUBECACHEDIR", self.testbed.path("kubectl-cache"))
+            .env("RECORDED", self.testbed.path(RECORDED))
+            .envs(self.testbed.azure_environment())
+            .env("HUB", self.testbed.socks5("hub")?)
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -176,18 +176,18 @@ fn sets_something(line: &str) -> bool {
 }
 
 /// What a page takes for granted before a block of this heading.
-async fn prepare(stand: &Stand, block: &Block) -> Result<()> {
+async fn prepare(testbed: &Testbed, block: &Block) -> Result<()> {
     if block.page == "docs/break-glass.md" && block.text.contains("kind: ChangeApproval") {
         // A registry that asks for an approval, and is open again.
         let gate = json!({"spec": {"publicAccess": {"lockdown": {"waitFor": ["Approval"]}}}}).to_string();
         let patch = ["patch", "sreg", REGISTRY, "-n", NAMESPACE, "--type=merge", "-p", &gate];
-        stand.plane.admin_kubectl(&patch).await?;
-        stand.await_state(REGISTRY, &["AwaitingApproval"], LIMIT).await?;
+        testbed.plane.admin_kubectl(&patch).await?;
+        testbed.await_state(REGISTRY, &["AwaitingApproval"], LIMIT).await?;
     }
     // Of a registry that the operator has locked nothing is left to do, and `plan` ends well.
     let locked = block.page == "docs/cli.md" || block.heading == "Which evidence was it locked with?";
     if locked {
-        stand.await_state(REGISTRY, &["Locked"], LIMIT).await?;
+        testbed.await_state(REGISTRY, &["Locked"], LIMIT).await?;
     }
     Ok(())
 }
@@ -272,7 +272,7 @@ fn no_placeholder_is_a_redirection_when_it_is_pasted() -> Result<()> {
         );
     }
     let mut sources = Vec::new();
-    for of in ["planner", "api", "domain", "runtime", "stand"] {
+    for of in ["planner", "api", "domain", "runtime", "testbed"] {
         files(&repository().join("crates").join(of).join("src"), "rs", &mut sources)?;
     }
     for source in &sources {
@@ -289,22 +289,22 @@ fn no_placeholder_is_a_redirection_when_it_is_pasted() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_of_readme_and_docs_runs_as_typed() -> Result<()> {
-    let stand = Stand::start(worlds::demo()?).await?;
-    stand.grant().await?;
-    let _agents = stand.start_agents(true).await?;
+    let testbed = Testbed::start(worlds::demo()?).await?;
+    testbed.grant().await?;
+    let _agents = testbed.start_agents(true).await?;
     let options = OperatorOptions {
         args: vec![
-            format!("--record={}", stand.path(RECORDED).display()),
+            format!("--record={}", testbed.path(RECORDED).display()),
             format!("--record-object={NAMESPACE}/{REGISTRY}"),
         ],
         ..OperatorOptions::default()
     };
-    let _operator = stand.start_operator(options).await?;
-    let mut shell = Shell::new(&stand)?;
+    let _operator = testbed.start_operator(options).await?;
+    let mut shell = Shell::new(&testbed)?;
     let mut run = 0;
     for page in PAGES {
         for block in blocks(page)?.iter().filter(|block| block.not_run.is_none()) {
-            prepare(&stand, block).await?;
+            prepare(&testbed, block).await?;
             shell.run(block).await?;
             run += 1;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use sreg_stand::repository;
+use sreg_testbed::repository;
 use sreg_testkit::eventually;
 
 use crate::plane;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use azure_sim::data_plane::{DataPlaneFault, Effect};
 use serde_json::{Value, json};
-use sreg_stand::objects::REGISTRY;
-use sreg_stand::{NAMESPACE, OperatorOptions, Stand, oracle, repository, worlds};
+use sreg_testbed::objects::REGISTRY;
+use sreg_testbed::{NAMESPACE, OperatorOptions, Testbed, oracle, repository, worlds};
 
 const SETTLED: Duration = Duration::from_secs(120);
 
@@ -74,18 +74,18 @@ fn warned_of<'a>(lines: &'a [Value], state: &str) -> Vec<&'a str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_path_is_warned_of_in_the_words_of_status_and_a_refusal_reads_otherwise_than_silence() -> Result<()> {
-    let stand = Stand::start(worlds::demo()?).await?;
-    stand.grant().await?;
-    let _agents = stand.start_agents(true).await?;
+    let testbed = Testbed::start(worlds::demo()?).await?;
+    testbed.grant().await?;
+    let _agents = testbed.start_agents(true).await?;
     let options = OperatorOptions {
         log: "debug".into(),
         args: vec!["--log-format=json".into()],
         ..OperatorOptions::default()
     };
-    let operator = stand.start_operator(options).await?;
+    let operator = testbed.start_operator(options).await?;
     let example = repository().join("examples/demo/secureregistry.yaml");
-    stand.plane.apply_path(example).await?;
-    let locked = stand.await_state(REGISTRY, &["Locked"], SETTLED).await?;
+    testbed.plane.apply_path(example).await?;
+    let locked = testbed.await_state(REGISTRY, &["Locked"], SETTLED).await?;
     let status = locked.status.unwrap_or_default();
     let blob = status.endpoints.iter().find(|endpoint| endpoint.group_id == "blob");
     let blob = blob.context("an endpoint for blobs")?;
@@ -95,15 +95,15 @@ async fn a_lost_path_is_warned_of_in_the_words_of_status_and_a_refusal_reads_oth
     );
     let mut told = Vec::new();
     for effect in [Effect::Refuse, Effect::Drop] {
-        let faults = stand.simulator().data_plane_faults();
+        let faults = testbed.simulator().data_plane_faults();
         faults.add(DataPlaneFault {
             network: Some("spoke-a".into()),
             host: Some(address.clone()),
             effect,
             times: None,
         });
-        let lost = stand.await_state(REGISTRY, &["PathLost"], SETTLED).await?;
-        let (_, message) = sreg_stand::objects::ready(&lost);
+        let lost = testbed.await_state(REGISTRY, &["PathLost"], SETTLED).await?;
+        let (_, message) = sreg_testbed::objects::ready(&lost);
         operator.line_with(&message, SETTLED).await?;
         let lines = parse(operator.lines())?;
         ensure!(
@@ -119,7 +119,7 @@ async fn a_lost_path_is_warned_of_in_the_words_of_status_and_a_refusal_reads_oth
                 .replace(&uid, "UID"),
         );
         faults.clear();
-        stand.await_state(REGISTRY, &["Locked"], SETTLED).await?;
+        testbed.await_state(REGISTRY, &["Locked"], SETTLED).await?;
     }
     let kept_out = "closed to the public, and clients of spoke-a cannot reach HOST; a BreakGlass opens public access until \
                     that is repaired (docs/break-glass.md has the command)";
@@ -143,9 +143,9 @@ async fn a_lost_path_is_warned_of_in_the_words_of_status_and_a_refusal_reads_oth
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_tells_each_write_to_azure_once_and_every_standstill() -> Result<()> {
-    let stand = Stand::start(worlds::demo()?).await?;
-    stand.grant().await?;
-    let _agents = stand.start_agents(true).await?;
+    let testbed = Testbed::start(worlds::demo()?).await?;
+    testbed.grant().await?;
+    let _agents = testbed.start_agents(true).await?;
     let options = OperatorOptions {
         log: "debug".into(),
         args: vec!["--log-format=json".into()],
@@ -153,10 +153,10 @@ async fn the_log_tells_each_write_to_azure_once_and_every_standstill() -> Result
         printed: false,
         ..OperatorOptions::default()
     };
-    let operator = stand.start_operator(options).await?;
+    let operator = testbed.start_operator(options).await?;
     let example = repository().join("examples/demo/secureregistry.yaml");
-    stand.plane.apply_path(example).await?;
-    stand.await_state(REGISTRY, &["Locked"], SETTLED).await?;
+    testbed.plane.apply_path(example).await?;
+    testbed.await_state(REGISTRY, &["Locked"], SETTLED).await?;
     // A registry that does not exist is a standstill for a person to end.
     let elsewhere = json!({
         "apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry",
@@ -166,9 +166,9 @@ async fn the_log_tells_each_write_to_azure_once_and_every_standstill() -> Result
             "managementPolicy": "Observe",
         },
     });
-    stand.plane.apply_yaml(&elsewhere.to_string()).await?;
-    stand.await_state("contoso-nowhere", &["Stalled"], SETTLED).await?;
-    let written = oracle::writes_since(&stand.simulator().journal().snapshot(), 0);
+    testbed.plane.apply_yaml(&elsewhere.to_string()).await?;
+    testbed.await_state("contoso-nowhere", &["Stalled"], SETTLED).await?;
+    let written = oracle::writes_since(&testbed.simulator().journal().snapshot(), 0);
     let lines = parse(operator.lines())?;
 
     let told: Vec<&Value> = lines

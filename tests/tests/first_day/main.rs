@@ -12,7 +12,7 @@ mod words;
 mod world;
 
 use anyhow::Result;
-use sreg_stand::repository;
+use sreg_testbed::repository;
 use sreg_testkit::ControlPlane;
 
 /// A server of our own with the committed definitions and no operator: what is deleted here is deleted for everybody.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use sreg_api::SecureRegistry;
-use sreg_stand::repository;
+use sreg_testbed::repository;
 use sreg_testkit::{ControlPlane, Program, eventually};
 
 const SOON: Duration = Duration::from_secs(60);

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sreg_stand::objects::REGISTRY;
-use sreg_stand::{OperatorOptions, Stand, repository, worlds};
+use sreg_testbed::objects::REGISTRY;
+use sreg_testbed::{OperatorOptions, Testbed, repository, worlds};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -79,13 +79,13 @@ fn authority(url: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_proxy_operator_and_agents_start_and_lock() -> Result<()> {
-    let stand = Stand::start(worlds::demo()?).await?;
-    stand.grant().await?;
+    let testbed = Testbed::start(worlds::demo()?).await?;
+    testbed.grant().await?;
     let (for_agents, for_operator) = (Proxy::start().await?, Proxy::start().await?);
     let mut processes = Vec::new();
-    for vantage in stand.vantages.iter().filter(|vantage| !vantage.embedded) {
+    for vantage in testbed.vantages.iter().filter(|vantage| !vantage.embedded) {
         processes.push(
-            stand
+            testbed
                 .start_agent_with(&vantage.name, &for_agents.environment(""))
                 .await?,
         );
@@ -94,14 +94,14 @@ async fn behind_a_proxy_operator_and_agents_start_and_lock() -> Result<()> {
         env: for_operator.environment("example.com"),
         ..OperatorOptions::default()
     };
-    processes.push(stand.start_operator(options).await?);
-    stand
+    processes.push(testbed.start_operator(options).await?);
+    testbed
         .plane
         .apply_path(repository().join("examples/demo/secureregistry.yaml"))
         .await?;
-    stand.await_state(REGISTRY, &["Locked"], SETTLED).await?;
-    let api_server = authority(&stand.plane.address());
-    let azure = authority(stand.azure.arm_endpoint.as_str());
+    testbed.await_state(REGISTRY, &["Locked"], SETTLED).await?;
+    let api_server = authority(&testbed.plane.address());
+    let azure = authority(testbed.azure.arm_endpoint.as_str());
     ensure!(
         for_agents.asked_for(&api_server) > 0,
         "the agents went round their proxy"
@@ -121,10 +121,10 @@ async fn behind_a_proxy_operator_and_agents_start_and_lock() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_proxy_names_is_reached_directly() -> Result<()> {
-    let stand = Stand::start(worlds::demo()?).await?;
-    stand.grant().await?;
+    let testbed = Testbed::start(worlds::demo()?).await?;
+    testbed.grant().await?;
     let proxy = Proxy::start().await?;
-    let agent = stand
+    let agent = testbed
         .start_agent_with("hub-agent", &proxy.environment("127.0.0.1,localhost"))
         .await?;
     agent.line_with("vantage point found", SETTLED).await?;
@@ -132,12 +132,12 @@ async fn what_no_proxy_names_is_reached_directly() -> Result<()> {
         env: proxy.environment("127.0.0.0/8"),
         ..OperatorOptions::default()
     };
-    let _operator = stand.start_operator(options).await?;
-    stand
+    let _operator = testbed.start_operator(options).await?;
+    testbed
         .plane
         .apply_path(repository().join("examples/demo/secureregistry.yaml"))
         .await?;
-    stand
+    testbed
         .await_state(REGISTRY, &["CreatingEndpoints", "ConfiguringDns"], SETTLED)
         .await?;
     ensure!(!proxy.asked_for_anything(), "{:?}", proxy.asked);

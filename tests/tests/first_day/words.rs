@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use sreg_stand::repository;
+use sreg_testbed::repository;
 use sreg_testkit::kstatus;
 
 use crate::plane;

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use azure_sim::journal::Entry;
-use sreg_stand::{OperatorOptions, Stand, repository, worlds};
+use sreg_testbed::{OperatorOptions, Testbed, repository, worlds};
 use sreg_testkit::eventually;
 
 #[tokio::test]
 async fn the_operators_token_for_azure_is_renewed_in_its_place() -> Result<()> {
-    let stand = Stand::start(worlds::demo()?).await?;
-    stand.grant().await?;
-    let _operator = stand.start_operator(OperatorOptions::default()).await?;
-    let file = stand.path("azure-token");
+    let testbed = Testbed::start(worlds::demo()?).await?;
+    testbed.grant().await?;
+    let _operator = testbed.start_operator(OperatorOptions::default()).await?;
+    let file = testbed.path("azure-token");
     let first = std::fs::read_to_string(&file)?;
-    let renewed = stand.renew_azure_token().await?;
+    let renewed = testbed.renew_azure_token().await?;
     ensure!(renewed == file, "the operator would not find {}", renewed.display());
     let second = std::fs::read_to_string(&file)?;
     ensure!(first != second && second.ends_with('\n'));
@@ -29,16 +29,16 @@ async fn the_operator_goes_on_reading_azure_while_its_token_is_kept_fresh() -> R
     let mut world = worlds::demo()?;
     // Azure's own tokens last so short that each visit exchanges the operator's again.
     world.seed.token_lifetime_seconds = 2;
-    let stand = Stand::start(world).await?;
-    stand.grant().await?;
-    let first = std::fs::read_to_string(stand.path("azure-token")).ok();
-    let _operator = stand.start_operator(OperatorOptions::default()).await?;
-    stand
+    let testbed = Testbed::start(world).await?;
+    testbed.grant().await?;
+    let first = std::fs::read_to_string(testbed.path("azure-token")).ok();
+    let _operator = testbed.start_operator(OperatorOptions::default()).await?;
+    testbed
         .plane
         .apply_path(repository().join("examples/demo/secureregistry.yaml"))
         .await?;
     let reads = || {
-        let journal = stand.simulator().journal().snapshot();
+        let journal = testbed.simulator().journal().snapshot();
         let is_read = |entry: &Entry| match entry {
             Entry::Request(request) => !request.write && request.status == 200 && request.path.contains("/registries/"),
             Entry::Change(_) | Entry::Dns(_) | Entry::Stream(_) => false,
@@ -49,7 +49,7 @@ async fn the_operator_goes_on_reading_azure_while_its_token_is_kept_fresh() -> R
         let mut tokens = BTreeSet::new();
         let began = reads();
         eventually(Duration::from_secs(120), "Azure to be read with renewed tokens", || {
-            tokens.extend(std::fs::read_to_string(stand.path("azure-token")).ok());
+            tokens.extend(std::fs::read_to_string(testbed.path("azure-token")).ok());
             let (known, more) = (tokens.len(), reads() - began);
             async move {
                 match known > 3 && more > 3 {
@@ -60,9 +60,9 @@ async fn the_operator_goes_on_reading_azure_while_its_token_is_kept_fresh() -> R
         })
         .await?;
         ensure!(first.is_none_or(|first| tokens.iter().any(|token| *token != first)));
-        let (before, last) = (reads(), std::fs::read_to_string(stand.path("azure-token"))?);
+        let (before, last) = (reads(), std::fs::read_to_string(testbed.path("azure-token"))?);
         eventually(Duration::from_secs(120), "Azure to be read after one more", || {
-            let renewed = std::fs::read_to_string(stand.path("azure-token")).is_ok_and(|token| token != last);
+            let renewed = std::fs::read_to_string(testbed.path("azure-token")).is_ok_and(|token| token != last);
             let more = reads() - before;
             async move {
                 match renewed && more > 3 {
@@ -74,7 +74,7 @@ async fn the_operator_goes_on_reading_azure_while_its_token_is_kept_fresh() -> R
         .await
     };
     tokio::select! {
-        kept = stand.renew_azure_token_each(Duration::from_millis(1500)) => kept,
+        kept = testbed.renew_azure_token_each(Duration::from_millis(1500)) => kept,
         looked = looked => looked,
     }
 }

@@ -7,8 +7,8 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use sreg_api::{ConnectivityProbe, SecureRegistry};
-use sreg_stand::objects::AGENT_SERVICE_ACCOUNT;
-use sreg_stand::{NAMESPACE, OPERATOR_NAMESPACE};
+use sreg_testbed::objects::AGENT_SERVICE_ACCOUNT;
+use sreg_testbed::{NAMESPACE, OPERATOR_NAMESPACE};
 use sreg_testkit::eventually;
 
 use crate::setting::{NAME, SETTLED, Setting};
@@ -27,8 +27,8 @@ async fn killed_after_every_write_to_azure_it_ends_in_the_same_locked_state_with
             kills += 1;
             setting.restart_operator().await?;
         }
-        let object = setting.stand.registries().get(NAME).await?;
-        if sreg_stand::objects::ready(&object).0 == "Locked" && setting.writes_since(0).len() == handled {
+        let object = setting.testbed.registries().get(NAME).await?;
+        if sreg_testbed::objects::ready(&object).0 == "Locked" && setting.writes_since(0).len() == handled {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -47,12 +47,12 @@ async fn killed_after_every_write_to_azure_it_ends_in_the_same_locked_state_with
 async fn status_erased_again_and_again_changes_nothing_about_the_end() -> Result<()> {
     let setting = Setting::demo().await?;
     setting.apply(|_| ()).await?;
-    let as_operator = setting.stand.as_operator().await?;
+    let as_operator = setting.testbed.as_operator().await?;
     let api: Api<SecureRegistry> = Api::namespaced(as_operator, NAMESPACE);
     let erase = json!({"apiVersion": "secureregistry.dev/v1alpha1", "kind": "SecureRegistry", "status": null});
     for state in ["CreatingEndpoints", "ConfiguringDns", "Proving", "Locked"] {
         setting
-            .stand
+            .testbed
             .await_state(NAME, &[state, "Locking", "Locked"], SETTLED)
             .await?;
         api.patch_status(NAME, &PatchParams::default(), &Patch::Merge(&erase))
@@ -61,7 +61,7 @@ async fn status_erased_again_and_again_changes_nothing_about_the_end() -> Result
     setting.locked().await?;
     setting.assert_locked_with_proof()?;
     ensure!(setting.our_endpoints().len() == 3, "{:?}", setting.our_endpoints());
-    let mark = setting.stand.simulator().journal().last();
+    let mark = setting.testbed.simulator().journal().last();
     api.patch_status(NAME, &PatchParams::default(), &Patch::Merge(&erase))
         .await?;
     setting.locked().await?;
@@ -84,8 +84,13 @@ async fn a_client_network_whose_dns_is_missing_keeps_the_registry_open_and_is_na
         })
         .await?;
     let object = eventually(SETTLED, "the failing path to be named", || async {
-        let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
-        let (state, message) = sreg_stand::objects::ready(&object);
+        let object = setting
+            .testbed
+            .registries()
+            .get(NAME)
+            .await
+            .map_err(|e| e.to_string())?;
+        let (state, message) = sreg_testbed::objects::ready(&object);
         if message.contains("spoke-a") && message.contains("dns") {
             Ok(object)
         } else {
@@ -95,7 +100,7 @@ async fn a_client_network_whose_dns_is_missing_keeps_the_registry_open_and_is_na
     .await?;
     let status = object.status.unwrap_or_default();
     ensure!(status.public_access.is_some_and(|p| p.summary == "Open"), "still open");
-    let mark = setting.stand.simulator().journal().last();
+    let mark = setting.testbed.simulator().journal().last();
     setting.visited(mark, 3).await?;
     setting.assert_never_closed()
 }
@@ -106,11 +111,11 @@ async fn a_registry_that_others_keep_changing_is_locked_and_loses_none_of_their_
     let registry = setting.registry()?;
     setting.apply(|_| ()).await?;
     setting
-        .stand
+        .testbed
         .await_state(NAME, &["Proving", "Locking", "Locked"], SETTLED)
         .await?;
     for turn in 0..60 {
-        let changed = setting.stand.simulator().change_by_hand(&registry, |body| {
+        let changed = setting.testbed.simulator().change_by_hand(&registry, |body| {
             body["tags"]["changed-by-hand"] = json!(turn.to_string());
             body["properties"]["unknownToUs"] = json!({"turn": turn});
         });
@@ -119,7 +124,7 @@ async fn a_registry_that_others_keep_changing_is_locked_and_loses_none_of_their_
     }
     setting.locked().await?;
     setting.assert_locked_with_proof()?;
-    setting.stand.simulator().with_world(|world| {
+    setting.testbed.simulator().with_world(|world| {
         let body = world.get(&registry).map(|r| r.body.clone()).unwrap_or_default();
         ensure!(
             body["tags"]["changed-by-hand"] == "59",
@@ -138,7 +143,7 @@ async fn a_registry_that_others_keep_changing_is_locked_and_loses_none_of_their_
 async fn a_namespace_user_cannot_forge_evidence_nor_one_agent_that_of_another() -> Result<()> {
     let setting = Setting::demo().await?;
     setting.apply(|_| ()).await?;
-    let spoke: Api<ConnectivityProbe> = Api::namespaced(setting.stand.client.clone(), "spoke-a-agent");
+    let spoke: Api<ConnectivityProbe> = Api::namespaced(setting.testbed.client.clone(), "spoke-a-agent");
     let probe = eventually(SETTLED, "the spoke's probe", || async {
         spoke
             .list(&Default::default())
@@ -153,13 +158,13 @@ async fn a_namespace_user_cannot_forge_evidence_nor_one_agent_that_of_another() 
     let forged = json!({"status": {"round": 1, "subject": "x", "summary": "9/9", "results": []}});
     let respec = json!({"spec": {"round": 77}});
     // An administrator of the namespace, with every right that RBAC can give.
-    let user = setting.stand.namespace_admin("spoke-a-agent", "mallory").await?;
+    let user = setting.testbed.namespace_admin("spoke-a-agent", "mallory").await?;
     let hub = setting
-        .stand
+        .testbed
         .as_service_account("hub-agent", AGENT_SERVICE_ACCOUNT)
         .await?;
     setting
-        .stand
+        .testbed
         .bind_cluster_admin("hub-agent", AGENT_SERVICE_ACCOUNT)
         .await?;
     for (who, client) in [
@@ -195,7 +200,7 @@ async fn the_operator_gets_by_with_exactly_the_committed_rbac() -> Result<()> {
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     let refused: Vec<String> = setting
-        .stand
+        .testbed
         .plane
         .audit_log()?
         .into_iter()
@@ -209,7 +214,7 @@ async fn the_operator_gets_by_with_exactly_the_committed_rbac() -> Result<()> {
         .collect();
     ensure!(refused.is_empty(), "refused: {refused:?}");
     ensure!(
-        setting.stand.plane.audit_log()?.iter().any(|e| e
+        setting.testbed.plane.audit_log()?.iter().any(|e| e
             .user
             .ends_with(&format!("{OPERATOR_NAMESPACE}:secure-registry-operator"))),
         "the audit log shows the operator's ServiceAccount"
@@ -224,7 +229,7 @@ async fn a_record_deleted_by_hand_is_named_while_it_is_missing_and_written_again
         .apply(|o| o["spec"]["drift"] = json!({"interval": "1s"}))
         .await?;
     setting.locked().await?;
-    let record = setting.stand.simulator().with_world(|world| {
+    let record = setting.testbed.simulator().with_world(|world| {
         let ours =
             |id: &str| id.contains("/resourcegroups/dns/") && id.contains("privatelink.blob") && id.contains("/a/");
         world
@@ -235,33 +240,38 @@ async fn a_record_deleted_by_hand_is_named_while_it_is_missing_and_written_again
     });
     let record = record.unwrap_or_default();
     let closings = |setting: &Setting| -> Result<usize> {
-        let journal = setting.stand.simulator().journal().snapshot();
+        let journal = setting.testbed.simulator().journal().snapshot();
         let registry = setting.registry()?;
         let targets = setting
-            .stand
+            .testbed
             .simulator()
-            .with_world(|w| sreg_stand::oracle::targets_of(w, &registry));
-        Ok(sreg_stand::oracle::closing_writes(&targets, &journal).len())
+            .with_world(|w| sreg_testbed::oracle::targets_of(w, &registry));
+        Ok(sreg_testbed::oracle::closing_writes(&targets, &journal).len())
     };
     let before = closings(&setting)?;
     // Nothing puts it back before it was told, however long that takes.
     let throttled = json!({"method": "PUT", "path": "privateDnsZoneGroups",
         "effect": {"status": {"status": 429, "code": "TooManyRequests", "retryAfter": 1}}});
-    setting.stand.simulator().inject(serde_json::from_value(throttled)?);
+    setting.testbed.simulator().inject(serde_json::from_value(throttled)?);
     ensure!(
-        setting.stand.simulator().delete_by_hand(&record),
+        setting.testbed.simulator().delete_by_hand(&record),
         "the record exists: {record:?}"
     );
     eventually(SETTLED, "the lost record to be told", || async {
-        let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
-        let (state, message) = sreg_stand::objects::ready(&object);
+        let object = setting
+            .testbed
+            .registries()
+            .get(NAME)
+            .await
+            .map_err(|e| e.to_string())?;
+        let (state, message) = sreg_testbed::objects::ready(&object);
         if state == "Locked" { Err(message) } else { Ok(()) }
     })
     .await?;
-    setting.stand.simulator().clear_faults();
+    setting.testbed.simulator().clear_faults();
     setting.locked().await?;
     let there = setting
-        .stand
+        .testbed
         .simulator()
         .with_world(|world| world.get(&record).is_some());
     ensure!(there, "the record is back");

@@ -12,7 +12,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use sreg_api::names::OWNER_TAG;
 use sreg_api::{BreakGlass, ChangeApproval, ChangeApprovalPhase, RegistryGrant, SecureRegistry};
-use sreg_stand::{NAMESPACE, oracle, repository};
+use sreg_testbed::{NAMESPACE, oracle, repository};
 use sreg_testkit::{binary_path, eventually};
 
 use crate::break_glass::{glass, person};
@@ -34,12 +34,12 @@ async fn change(client: &Client, what: impl FnOnce(&mut Value)) -> Result<Secure
 async fn demand_two_persons(setting: &Setting) -> Result<()> {
     let editor = repository().join("deploy/editor");
     setting
-        .stand
+        .testbed
         .plane
         .apply_path(editor.join("spec-editor.yaml"))
         .await
         .context("have the API server write down who edits")?;
-    let grants: Api<RegistryGrant> = Api::all(setting.stand.client.clone());
+    let grants: Api<RegistryGrant> = Api::all(setting.testbed.client.clone());
     let requires = json!({"spec": {"requires": {"lockdownApproval": true, "separateApprover": true}}});
     grants
         .patch("ml-platform", &PatchParams::default(), &Patch::Merge(requires))
@@ -82,7 +82,10 @@ async fn an_editor_who_may_approve_as_well_needs_somebody_else_where_a_grant_say
     })
     .await?;
     change(&jane, |_| ()).await?;
-    let waiting = setting.stand.await_state(NAME, &["AwaitingApproval"], SETTLED).await?;
+    let waiting = setting
+        .testbed
+        .await_state(NAME, &["AwaitingApproval"], SETTLED)
+        .await?;
     let wanted = waiting.status.as_ref().and_then(|s| s.approvals_wanted.first());
     let digest = wanted.context("a digest is asked for")?.digest.clone();
     approve(&jane, "my-own", "jane", &digest).await?;
@@ -96,7 +99,7 @@ async fn an_editor_who_may_approve_as_well_needs_somebody_else_where_a_grant_say
             .ok_or_else(|| format!("{}: {}", told.phase, told.message))
     })
     .await?;
-    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    let open = oracle::closed(setting.testbed.simulator(), &setting.registry()?);
     ensure!(
         open.iter().all(|(_, closed)| !closed),
         "closed on her own word: {open:?}"
@@ -118,7 +121,7 @@ async fn another_teams_endpoint_is_not_deleted_because_somebody_put_our_tag_on_i
     let setting = Setting::demo().await?;
     setting.apply(|_| ()).await?;
     setting.locked().await?;
-    let simulator = setting.stand.simulator();
+    let simulator = setting.testbed.simulator();
     let ours = simulator.with_world(|world| {
         let endpoints = world.of_kind("microsoft.network/privateendpoints");
         let mut tagged = endpoints.filter(|e| e.body["tags"][OWNER_TAG].is_string());
@@ -135,7 +138,7 @@ async fn another_teams_endpoint_is_not_deleted_because_somebody_put_our_tag_on_i
         object["spec"]["deletionPolicy"] = json!("DeleteEndpoints");
     };
     setting.apply(open).await?;
-    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    setting.testbed.await_state(NAME, &["Open"], SETTLED).await?;
     let mark = simulator.journal().last();
     setting.delete().await?;
     let left: Vec<String> = simulator.with_world(|world| {
@@ -201,7 +204,7 @@ async fn what_a_namespace_fills_its_objects_with_does_not_fill_the_operator() ->
     );
     // Each of them was looked at, and told whose the registry is.
     eventually(SETTLED * 3, "all objects to be told", || async {
-        let all = registries(&setting.stand.client).list(&Default::default()).await;
+        let all = registries(&setting.testbed.client).list(&Default::default()).await;
         let all = all.map_err(|e| e.to_string())?.items;
         let told = |object: &&SecureRegistry| object.status.as_ref().is_some_and(|s| s.observed_generation.is_some());
         let untold = all.len() - all.iter().filter(told).count();
@@ -222,7 +225,7 @@ async fn what_a_namespace_fills_its_objects_with_does_not_fill_the_operator() ->
     emergencies
         .create(&PostParams::default(), &glass("incident", NAME, "erin", "10m"))
         .await?;
-    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
+    setting.testbed.await_state(NAME, &["BreakGlass"], SETTLED).await?;
     println!("opened {:?} after it was asked for", asked.elapsed());
     Ok(())
 }
@@ -284,9 +287,9 @@ async fn no_agent_is_generated_beside_the_operator_and_nobody_there_takes_a_clai
     let setting = Setting::demo().await?;
     setting.apply(|_| ()).await?;
     setting.locked().await?;
-    let operators = sreg_stand::OPERATOR_NAMESPACE;
+    let operators = sreg_testbed::OPERATOR_NAMESPACE;
     // By hand, with every right that a namespace's administrator has there.
-    let intruder = setting.stand.namespace_admin(operators, "intruder").await?;
+    let intruder = setting.testbed.namespace_admin(operators, "intruder").await?;
     let leases: Api<Lease> = Api::namespaced(intruder, operators);
     let all = leases.list(&Default::default()).await?.items;
     ensure!(all.len() > 1, "a claim and the leader's: {}", all.len());
@@ -307,7 +310,7 @@ async fn no_name_from_a_spec_or_from_azure_leads_a_call_to_another_resource() ->
     let setting = Setting::demo().await?;
     let editor = person(&setting, NAMESPACE, "erin", &["secureregistry-edit"]).await?;
     let registry = setting.registry()?;
-    let simulator = setting.stand.simulator();
+    let simulator = setting.testbed.simulator();
     let (group, _) = registry.split_once("/providers/").context("an id")?;
     let odd = [
         format!("{registry}/../../../storageAccounts/others"),
@@ -325,7 +328,7 @@ async fn no_name_from_a_spec_or_from_azure_leads_a_call_to_another_resource() ->
         match registries(&editor).create(&PostParams::default(), &object).await {
             Ok(_) => {
                 let name = object.name_any();
-                let told = setting.stand.await_state(&name, &["Stalled"], SETTLED).await?;
+                let told = setting.testbed.await_state(&name, &["Stalled"], SETTLED).await?;
                 ensure!(told.status.is_some_and(|s| s.endpoints.is_empty()), "{id}");
             }
             Err(kube::Error::Api(status)) if status.code == 422 => {}

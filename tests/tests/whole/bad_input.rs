@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::json;
 use sreg_api::SecureRegistry;
-use sreg_stand::{NAMESPACE, repository, worlds};
+use sreg_testbed::{NAMESPACE, repository, worlds};
 use sreg_testkit::eventually;
 
 use crate::setting::{NAME, SETTLED, Setting, example};
@@ -23,22 +23,22 @@ async fn what_cannot_be_carried_out_is_stalled_with_a_reason_and_harms_nobody_el
         o["spec"]["registry"]["resourceId"] = json!(id);
     })?;
     setting.create(&absent).await?;
-    let object = setting.stand.await_state("absent", &["Stalled"], SETTLED).await?;
+    let object = setting.testbed.await_state("absent", &["Stalled"], SETTLED).await?;
     ensure!(
-        sreg_stand::objects::ready(&object).1.contains("nosuchreg"),
+        sreg_testbed::objects::ready(&object).1.contains("nosuchreg"),
         "{:?}",
-        sreg_stand::objects::ready(&object)
+        sreg_testbed::objects::ready(&object)
     );
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     // A second object for the same registry: says who holds it.
     let second = example(|o| o["metadata"]["name"] = json!("second"))?;
     setting.create(&second).await?;
-    let object = setting.stand.await_state("second", &["Stalled"], SETTLED).await?;
+    let object = setting.testbed.await_state("second", &["Stalled"], SETTLED).await?;
     ensure!(
-        sreg_stand::objects::ready(&object).1.contains(NAME),
+        sreg_testbed::objects::ready(&object).1.contains(NAME),
         "{:?}",
-        sreg_stand::objects::ready(&object)
+        sreg_testbed::objects::ready(&object)
     );
     setting.assert_locked_with_proof()
 }
@@ -55,11 +55,11 @@ async fn a_subnet_that_does_not_exist_is_stalled_and_named() -> Result<()> {
             o["spec"]["endpoints"][0]["subnetResourceId"] = json!(format!("{id}-none"));
         })
         .await?;
-    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let object = setting.testbed.await_state(NAME, &["Stalled"], SETTLED).await?;
     ensure!(
-        sreg_stand::objects::ready(&object).1.contains("-none"),
+        sreg_testbed::objects::ready(&object).1.contains("-none"),
         "{:?}",
-        sreg_stand::objects::ready(&object)
+        sreg_testbed::objects::ready(&object)
     );
     setting.assert_never_closed()
 }
@@ -78,12 +78,17 @@ async fn nonsense_from_azure_is_an_error_of_that_call_with_its_correlation_id() 
         ),
     ] {
         let rule = json!({"method": "GET", "path": registry, "effect": effect});
-        setting.stand.simulator().inject(serde_json::from_value(rule)?);
+        setting.testbed.simulator().inject(serde_json::from_value(rule)?);
         eventually(
             SETTLED,
             format!("{kind} to be reported with its correlation id"),
             || async {
-                let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+                let object = setting
+                    .testbed
+                    .registries()
+                    .get(NAME)
+                    .await
+                    .map_err(|e| e.to_string())?;
                 let waits = object.status.unwrap_or_default().waiting_for;
                 let told = waits
                     .iter()
@@ -92,10 +97,15 @@ async fn nonsense_from_azure_is_an_error_of_that_call_with_its_correlation_id() 
             },
         )
         .await?;
-        setting.stand.simulator().clear_faults();
+        setting.testbed.simulator().clear_faults();
         eventually(SETTLED, "the operator to go on", || async {
-            let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
-            let (state, message) = sreg_stand::objects::ready(&object);
+            let object = setting
+                .testbed
+                .registries()
+                .get(NAME)
+                .await
+                .map_err(|e| e.to_string())?;
+            let (state, message) = sreg_testbed::objects::ready(&object);
             if message.contains("correlation id") {
                 Err(format!("{state}: {message}"))
             } else {
@@ -112,7 +122,7 @@ async fn nonsense_from_azure_is_an_error_of_that_call_with_its_correlation_id() 
 async fn an_object_that_cannot_be_parsed_harms_only_itself() -> Result<()> {
     let setting = Setting::demo().await?;
     // Stored under an earlier, laxer schema; the operator's types cannot hold it.
-    let definitions: Api<CustomResourceDefinition> = Api::all(setting.stand.client.clone());
+    let definitions: Api<CustomResourceDefinition> = Api::all(setting.testbed.client.clone());
     let lax = json!({"spec": {"versions": [{
         "name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
         "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}
@@ -130,7 +140,7 @@ async fn an_object_that_cannot_be_parsed_harms_only_itself() -> Result<()> {
         "spec": {"registry": 7, "endpoints": "none"}
     }))?;
     let kind = ApiResource::erase::<SecureRegistry>(&());
-    let objects: Api<DynamicObject> = Api::namespaced_with(setting.stand.client.clone(), NAMESPACE, &kind);
+    let objects: Api<DynamicObject> = Api::namespaced_with(setting.testbed.client.clone(), NAMESPACE, &kind);
     eventually(SETTLED, "the lax schema to be in force", || async {
         objects
             .create(&PostParams::default(), &broken)
@@ -140,7 +150,7 @@ async fn an_object_that_cannot_be_parsed_harms_only_itself() -> Result<()> {
     })
     .await?;
     setting
-        .stand
+        .testbed
         .plane
         .install_crds(repository().join("deploy/crds"))
         .await?;
@@ -157,8 +167,8 @@ async fn missing_rights_are_stalled_with_what_to_grant() -> Result<()> {
     }
     let setting = Setting::new(world).await?;
     setting.apply(|_| ()).await?;
-    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
-    let (_, message) = sreg_stand::objects::ready(&object);
+    let object = setting.testbed.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let (_, message) = sreg_testbed::objects::ready(&object);
     ensure!(
         message.contains("grant") && message.contains("AuthorizationFailed"),
         "{message}"
@@ -170,7 +180,7 @@ async fn missing_rights_are_stalled_with_what_to_grant() -> Result<()> {
 async fn a_network_already_linked_to_another_zone_of_the_name_is_stalled_and_told_which() -> Result<()> {
     let setting = Setting::demo().await?;
     setting
-        .stand
+        .testbed
         .plane
         .apply_yaml(
             "apiVersion: secureregistry.dev/v1alpha1\nkind: RegistryGrant\nmetadata: {name: sandbox}\nspec:\n  namespaces: {names: [ml-platform]}\n  virtualNetworks: [{scope: /subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/sandbox, uses: [Links, Clients]}]\n",
@@ -191,8 +201,8 @@ async fn a_network_already_linked_to_another_zone_of_the_name_is_stalled_and_tol
                 json!([{"virtualNetworkResourceId": sandbox, "reason": "no clients there"}]);
         })
         .await?;
-    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
-    let (_, message) = sreg_stand::objects::ready(&object);
+    let object = setting.testbed.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let (_, message) = sreg_testbed::objects::ready(&object);
     ensure!(
         message.contains("sandbox") && message.contains("privatelink.blob"),
         "{message}"

@@ -8,7 +8,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::json;
 use sreg_api::{BreakGlass, BreakGlassPhase, BreakGlassSpec, BreakGlassStatus};
-use sreg_stand::{NAMESPACE, OperatorOptions, oracle};
+use sreg_testbed::{NAMESPACE, OperatorOptions, oracle};
 use sreg_testkit::{Process, eventually};
 
 use crate::setting::{NAME, SETTLED, Setting};
@@ -22,14 +22,14 @@ pub(crate) async fn person(setting: &Setting, namespace: &str, user: &str, roles
              subjects: [{{kind: User, name: {user}, apiGroup: rbac.authorization.k8s.io}}]\n"
         );
         setting
-            .stand
+            .testbed
             .plane
             .apply_yaml(&binding)
             .await
             .context("bind the role")?;
     }
-    let kubeconfig = setting.stand.plane.kubeconfig_for_user(user, None)?;
-    setting.stand.plane.client(&kubeconfig).await
+    let kubeconfig = setting.testbed.plane.kubeconfig_for_user(user, None)?;
+    setting.testbed.plane.client(&kubeconfig).await
 }
 
 pub(crate) fn glass(name: &str, registry: &str, requested_by: &str, duration: &str) -> BreakGlass {
@@ -56,7 +56,7 @@ pub(crate) async fn told(
     phase: BreakGlassPhase,
     says: &str,
 ) -> Result<BreakGlassStatus> {
-    let api: Api<BreakGlass> = Api::namespaced(setting.stand.client.clone(), NAMESPACE);
+    let api: Api<BreakGlass> = Api::namespaced(setting.testbed.client.clone(), NAMESPACE);
     eventually(SETTLED, format!("{name} to be {phase}: {says}"), || async {
         let status = api.get(name).await.map_err(|e| e.to_string())?.status;
         let status = status.ok_or("it was told nothing")?;
@@ -74,7 +74,7 @@ async fn operator(setting: &Setting) -> Result<Process> {
         args: vec!["--max-break-glass=30s".into()],
         ..OperatorOptions::default()
     };
-    setting.stand.start_operator(options).await
+    setting.testbed.start_operator(options).await
 }
 
 /// What the operator counts, as Prometheus reads it.
@@ -90,12 +90,12 @@ pub(crate) async fn metrics(operator: &Process) -> Result<String> {
 }
 
 async fn everything_is_open(setting: &Setting) -> Result<()> {
-    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
+    setting.testbed.await_state(NAME, &["BreakGlass"], SETTLED).await?;
     ensure_open(setting)
 }
 
 fn ensure_open(setting: &Setting) -> Result<()> {
-    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    let open = oracle::closed(setting.testbed.simulator(), &setting.registry()?);
     ensure!(open.iter().all(|(_, closed)| !closed), "everything is open: {open:?}");
     Ok(())
 }
@@ -224,7 +224,7 @@ async fn a_break_glass_opens_outlives_its_operator_is_cut_at_the_longest_time_an
         &format!("metadata.name={}", map.config_map),
     ];
     let kept = setting
-        .stand
+        .testbed
         .plane
         .admin_kubectl(&[kept.as_slice(), &["-o", "jsonpath={.items[0].data.snapshot\\.json}"]].concat())
         .await?;
@@ -233,7 +233,7 @@ async fn a_break_glass_opens_outlives_its_operator_is_cut_at_the_longest_time_an
         "the ConfigMap keeps {kept}"
     );
     let text = setting
-        .stand
+        .testbed
         .plane
         .admin_kubectl(&["get", "breakglass", "-n", NAMESPACE])
         .await?;
@@ -252,7 +252,7 @@ async fn an_operator_that_may_not_tell_opens_all_the_same() -> Result<()> {
     let policy = json!([{"op": "replace", "path": "/spec/validations/0/expression", "value": "false"}]).to_string();
     let name = "validatingadmissionpolicy/break-glass-status.secureregistry.dev";
     setting
-        .stand
+        .testbed
         .plane
         .admin_kubectl(&["patch", name, "--type=json", "-p", &policy])
         .await?;
@@ -274,8 +274,8 @@ async fn a_spec_that_breaks_a_rule_keeps_nobody_from_the_way_back() -> Result<()
     setting
         .apply(|o| o["spec"]["publicAccess"]["lockdown"] = json!({"waitFor": ["Window"], "window": window}))
         .await?;
-    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
-    let (_, message) = sreg_stand::objects::ready(&object);
+    let object = setting.testbed.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let (_, message) = sreg_testbed::objects::ready(&object);
     ensure!(message.contains("every tuesday at night"), "{message}");
     let jane = person(&setting, NAMESPACE, "jane", &["secureregistry-break-glass"]).await?;
     create(&jane, &glass("tuesday", NAME, "jane", "20s"))

@@ -7,7 +7,7 @@ use azure_sim::Caller;
 use azure_sim::journal::{Entry, Service};
 use azure_sim::seed::WorkspaceSeed;
 use serde_json::{Value, json};
-use sreg_stand::{NAMESPACE, worlds};
+use sreg_testbed::{NAMESPACE, worlds};
 use sreg_testkit::{Program, eventually};
 
 use crate::setting::{NAME, SETTLED, Setting};
@@ -17,7 +17,7 @@ const LOGS: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resource
 
 /// Statuses of the answers that this endpoint gave the operator.
 fn answered(setting: &Setting, service: Service) -> Vec<u16> {
-    let records = setting.stand.simulator().journal().snapshot();
+    let records = setting.testbed.simulator().journal().snapshot();
     let requests = records.into_iter().filter_map(|record| match record.entry {
         Entry::Request(request) if request.service == service => Some(request.status),
         Entry::Request(_) | Entry::Change(_) | Entry::Dns(_) | Entry::Stream(_) => None,
@@ -47,7 +47,7 @@ async fn recent_public_clients_and_discovery_are_read_where_the_cloud_file_says(
         "spec": {"namespaces": {"names": [NAMESPACE]}, "logAnalyticsWorkspaces": [LOGS]},
     });
     setting
-        .stand
+        .testbed
         .plane
         .apply_yaml(&grant.to_string())
         .await
@@ -65,7 +65,12 @@ async fn recent_public_clients_and_discovery_are_read_where_the_cloud_file_says(
     };
     setting.apply(asks(json!([]))).await?;
     eventually(SETTLED, "the lock to wait for the client", || async {
-        let object = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+        let object = setting
+            .testbed
+            .registries()
+            .get(NAME)
+            .await
+            .map_err(|e| e.to_string())?;
         let status = serde_json::to_value(object.status.unwrap_or_default()).map_err(|e| e.to_string())?;
         let waits = status["waitingFor"].as_array().cloned().unwrap_or_default();
         let found = waits.iter().any(|wait| {

@@ -7,15 +7,15 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use sreg_api::names::OPERATOR_NAMESPACE;
 use sreg_api::{BreakGlassPhase, RegistryGrant, SecureRegistry};
-use sreg_stand::objects::ready;
-use sreg_stand::{NAMESPACE, OperatorOptions};
+use sreg_testbed::objects::ready;
+use sreg_testbed::{NAMESPACE, OperatorOptions};
 
 use crate::break_glass::{create, glass, person, told};
 use crate::setting::{NAME, SETTLED, Setting};
 
 /// Waits until the object there is stalled by another cluster's, and shows nothing of the registry.
 async fn stopped(setting: &Setting) -> Result<()> {
-    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let object = setting.testbed.await_state(NAME, &["Stalled"], SETTLED).await?;
     let (_, message) = ready(&object);
     ensure!(
         message.contains(&format!("{NAMESPACE}/{NAME}")) && message.contains("cluster"),
@@ -35,7 +35,7 @@ async fn of_two_clusters_over_one_azure_the_second_touches_nothing_whatever_its_
     first.apply(|_| ()).await?;
     first.locked().await?;
     let second = first.beside().await?;
-    let mark = first.stand.simulator().journal().last();
+    let mark = first.testbed.simulator().journal().last();
     second
         .apply(|object| object["spec"]["deletionPolicy"] = json!("DeleteEndpoints"))
         .await?;
@@ -54,7 +54,7 @@ async fn of_two_clusters_over_one_azure_the_second_touches_nothing_whatever_its_
     .await?;
     // Nor does its spec, nor its end.
     let edit = json!({"spec": {"publicAccess": {"desired": "Enabled"}}});
-    let edited = second.stand.registries();
+    let edited = second.testbed.registries();
     edited
         .patch(NAME, &PatchParams::default(), &Patch::Merge(edit))
         .await
@@ -83,7 +83,7 @@ async fn a_registry_is_moved_to_another_cluster_while_the_first_one_is_away_and_
         .snapshot
         .context("a lock has a snapshot")?;
     let maps = |setting: &Setting| -> Api<k8s_openapi::api::core::v1::ConfigMap> {
-        Api::namespaced(setting.stand.client.clone(), OPERATOR_NAMESPACE)
+        Api::namespaced(setting.testbed.client.clone(), OPERATOR_NAMESPACE)
     };
     // The guide's steps: the way back, a grant with TakeOver, the object.
     let mut kept = maps(&first)
@@ -99,7 +99,7 @@ async fn a_registry_is_moved_to_another_cluster_while_the_first_one_is_away_and_
         .create(&PostParams::default(), &kept)
         .await
         .context("bring the snapshot")?;
-    let grants: Api<RegistryGrant> = Api::all(second.stand.client.clone());
+    let grants: Api<RegistryGrant> = Api::all(second.testbed.client.clone());
     let mut grant = serde_json::to_value(grants.get("ml-platform").await.context("read the grant")?)?;
     grant["spec"]["registries"][0]["operations"] = json!(["Lock", "Open", "TakeOver"]);
     let more = Patch::Merge(json!({"spec": grant["spec"]}));
@@ -109,17 +109,17 @@ async fn a_registry_is_moved_to_another_cluster_while_the_first_one_is_away_and_
     second.locked().await?;
     second.noted("TakenOver", NAME).await?;
     // The first one comes back, finds out, and writes nothing.
-    let mark = first.stand.simulator().journal().last();
-    first.operator = Some(first.stand.start_operator(OperatorOptions::default()).await?);
+    let mark = first.testbed.simulator().journal().last();
+    first.operator = Some(first.testbed.start_operator(OperatorOptions::default()).await?);
     stopped(&first).await?;
     first.delete().await?;
     let writes = first.writes_since(mark);
     ensure!(writes.is_empty(), "somebody wrote: {writes:?}");
     second.assert_locked_with_proof()?;
     // What was before the lock of the first one comes back in the second, without an approval.
-    let api: Api<SecureRegistry> = second.stand.registries();
+    let api: Api<SecureRegistry> = second.testbed.registries();
     let edit = json!({"spec": {"publicAccess": {"desired": "Enabled"}}});
     api.patch(NAME, &PatchParams::default(), &Patch::Merge(edit)).await?;
-    second.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    second.testbed.await_state(NAME, &["Open"], SETTLED).await?;
     Ok(())
 }

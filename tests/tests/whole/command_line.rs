@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use azure_sim::seed::Seed;
 use azure_sim::{FaultEffect, FaultRule, Running, ServeOptions, Simulator};
 use serde_json::Value;
-use sreg_stand::{Stand, cloud_document, oracle, repository};
+use sreg_testbed::{Testbed, cloud_document, oracle, repository};
 use sreg_testkit::binary_path;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -58,9 +58,9 @@ impl Terminal {
     }
 
     /// A terminal of whoever has this kubeconfig.
-    fn at(stand: &Stand, kubeconfig: &Path) -> Result<Terminal> {
+    fn at(testbed: &Testbed, kubeconfig: &Path) -> Result<Terminal> {
         let mut terminal = Terminal::in_folder(tempfile::tempdir()?)?;
-        let env = stand
+        let env = testbed
             .azure_environment()
             .into_iter()
             .chain([("KUBECONFIG", kubeconfig.to_owned())]);

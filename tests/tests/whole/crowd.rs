@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 use sreg_api::{BreakGlass, SecureRegistry};
-use sreg_stand::{NAMESPACE, oracle};
+use sreg_testbed::{NAMESPACE, oracle};
 use sreg_testkit::eventually;
 
 use crate::break_glass::{glass, person};
@@ -19,7 +19,7 @@ const CROWD: usize = 80;
 
 /// Registries like the demo's beside it, in the scope that the namespace was granted.
 fn registries_beside(setting: &Setting) -> Result<Vec<String>> {
-    let simulator = setting.stand.simulator();
+    let simulator = setting.testbed.simulator();
     let registry = setting.registry()?;
     let (group, _) = registry.rsplit_once('/').context("an id")?;
     let found = simulator.with_world(|world| world.get(&registry).map(|it| it.body.clone()));
@@ -49,7 +49,7 @@ async fn a_crowd_of_one_namespace_that_uses_up_all_reads_keeps_nobody_from_an_op
     setting.locked().await?;
     let mallory = person(&setting, NAMESPACE, "mallory", &["secureregistry-edit"]).await?;
     let objects: Api<SecureRegistry> = Api::namespaced(mallory, NAMESPACE);
-    let since = setting.stand.simulator().journal().last();
+    let since = setting.testbed.simulator().journal().last();
     for (number, id) in registries_beside(&setting)?.iter().enumerate() {
         let object = example(|object| {
             object["metadata"]["name"] = json!(format!("crowd-{number}"));
@@ -60,7 +60,7 @@ async fn a_crowd_of_one_namespace_that_uses_up_all_reads_keeps_nobody_from_an_op
         objects.create(&PostParams::default(), &object).await?;
     }
     // Everybody has had a turn, and wants the next one: from now on no token is left over.
-    let journal = || setting.stand.simulator().records_since(since);
+    let journal = || setting.testbed.simulator().records_since(since);
     eventually(SETTLED, "the crowd to be looked at, and looked at again", || async {
         let asked = journal().iter().filter(|record| asks_for_crowd(record)).count();
         (asked > 2 * CROWD)
@@ -70,18 +70,18 @@ async fn a_crowd_of_one_namespace_that_uses_up_all_reads_keeps_nobody_from_an_op
     .await?;
     let erin = person(&setting, NAMESPACE, "erin", &["secureregistry-break-glass"]).await?;
     let glasses: Api<BreakGlass> = Api::namespaced(erin, NAMESPACE);
-    let (asked, mark) = (Instant::now(), setting.stand.simulator().journal().last());
+    let (asked, mark) = (Instant::now(), setting.testbed.simulator().journal().last());
     let incident = glass("incident", NAME, "erin", "10m");
     glasses.create(&PostParams::default(), &incident).await?;
     // Where all stood in one line this took a minute and a half.
     eventually(SETTLED / 4, "all to be open", || async {
         let registry = setting.registry().map_err(|e| format!("{e:#}"))?;
-        let closed = oracle::closed(setting.stand.simulator(), &registry);
+        let closed = oracle::closed(setting.testbed.simulator(), &registry);
         let open = closed.iter().all(|(_, closed)| !closed);
         open.then_some(()).ok_or_else(|| format!("{closed:?}"))
     })
     .await?;
-    let meanwhile = setting.stand.simulator().records_since(mark);
+    let meanwhile = setting.testbed.simulator().records_since(mark);
     let meanwhile = meanwhile.iter().filter(|record| asks_for_crowd(record)).count();
     println!(
         "open {:?} after it was asked for; {meanwhile} reads for the crowd meanwhile",

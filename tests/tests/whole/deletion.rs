@@ -6,7 +6,7 @@ use kube::api::PostParams;
 use serde_json::json;
 use sreg_api::SecureRegistry;
 use sreg_api::names::FINALIZER;
-use sreg_stand::oracle;
+use sreg_testbed::oracle;
 use sreg_testkit::eventually;
 
 use crate::setting::{NAME, SETTLED, Setting};
@@ -20,7 +20,7 @@ async fn open_with(deletion_policy: &str) -> Result<Setting> {
             o["spec"]["publicAccess"] = json!({"desired": "Enabled"});
         })
         .await?;
-    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    setting.testbed.await_state(NAME, &["Open"], SETTLED).await?;
     Ok(setting)
 }
 
@@ -29,7 +29,7 @@ async fn deletion_with_retain_leaves_azure_as_it_is() -> Result<()> {
     let setting = Setting::demo().await?;
     setting.apply(|_| ()).await?;
     setting.locked().await?;
-    let mark = setting.stand.simulator().journal().last();
+    let mark = setting.testbed.simulator().journal().last();
     setting.delete().await?;
     ensure!(
         setting.writes_since(mark).is_empty(),
@@ -56,8 +56,8 @@ async fn a_replaced_manifest_changes_nothing_gets_its_finalizer_back_and_still_e
     let setting = Setting::demo().await?;
     let mut manifest = setting.apply(|_| ()).await?;
     setting.locked().await?;
-    let mark = setting.stand.simulator().journal().last();
-    let api = setting.stand.registries();
+    let mark = setting.testbed.simulator().journal().last();
+    let api = setting.testbed.registries();
     manifest.metadata.finalizers = None;
     manifest.status = None;
     let has_finalizer = |object: &SecureRegistry| object.finalizers().iter().any(|it| it == FINALIZER);
@@ -97,14 +97,14 @@ async fn a_replaced_manifest_changes_nothing_gets_its_finalizer_back_and_still_e
 async fn in_a_namespace_that_is_terminating_deletion_ends_without_creating_anything() -> Result<()> {
     let setting = open_with("DeleteEndpoints").await?;
     setting
-        .stand
+        .testbed
         .plane
-        .admin_kubectl(&["delete", "namespace", sreg_stand::NAMESPACE, "--wait=false"])
+        .admin_kubectl(&["delete", "namespace", sreg_testbed::NAMESPACE, "--wait=false"])
         .await?;
     let refused = setting
-        .stand
+        .testbed
         .plane
-        .admin_kubectl(&["create", "configmap", "late", "-n", sreg_stand::NAMESPACE])
+        .admin_kubectl(&["create", "configmap", "late", "-n", sreg_testbed::NAMESPACE])
         .await;
     ensure!(refused.is_err(), "the namespace still takes new objects");
     setting.delete().await?;
@@ -126,7 +126,7 @@ async fn deletion_of_endpoints_while_open_removes_what_carries_our_mark_and_noth
     ensure!(setting.our_endpoints().len() == 3, "{:?}", setting.our_endpoints());
     let zones = || {
         setting
-            .stand
+            .testbed
             .simulator()
             .with_world(|w| w.of_kind("microsoft.network/privatednszones").count())
     };
@@ -134,7 +134,7 @@ async fn deletion_of_endpoints_while_open_removes_what_carries_our_mark_and_noth
     setting.delete().await?;
     ensure!(setting.our_endpoints().is_empty(), "{:?}", setting.our_endpoints());
     ensure!(zones() == zones_before, "zones are never deleted");
-    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    let open = oracle::closed(setting.testbed.simulator(), &setting.registry()?);
     ensure!(
         open.iter().all(|(_, closed)| !closed),
         "deletion closes nothing: {open:?}"
@@ -149,7 +149,7 @@ async fn deletion_of_endpoints_while_locked_degrades_to_retain_because_it_would_
         .apply(|o| o["spec"]["deletionPolicy"] = json!("DeleteEndpoints"))
         .await?;
     setting.locked().await?;
-    let mark = setting.stand.simulator().journal().last();
+    let mark = setting.testbed.simulator().journal().last();
     setting.delete().await?;
     ensure!(
         setting.writes_since(mark).is_empty(),

@@ -9,8 +9,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use sreg_api::names::OWNER_TAG;
 use sreg_api::{BreakGlass, ConnectivityProbe};
-use sreg_stand::NAMESPACE;
-use sreg_stand::objects::AGENT_SERVICE_ACCOUNT;
+use sreg_testbed::NAMESPACE;
+use sreg_testbed::objects::AGENT_SERVICE_ACCOUNT;
 use sreg_testkit::eventually;
 
 use crate::break_glass::{glass, person};
@@ -49,9 +49,9 @@ fn texts(value: &Value, into: &mut Vec<String>) {
 /// Everything that the operator has said until now: status of the object and of the BreakGlasses, events, log.
 async fn everything_said(setting: &Setting) -> Result<Vec<String>> {
     let mut said = Vec::new();
-    let object = setting.stand.registries().get(NAME).await?;
+    let object = setting.testbed.registries().get(NAME).await?;
     texts(&serde_json::to_value(&object.status)?, &mut said);
-    let client = || setting.stand.client.clone();
+    let client = || setting.testbed.client.clone();
     let glasses: Api<BreakGlass> = Api::namespaced(client(), NAMESPACE);
     for glass in glasses.list(&ListParams::default()).await? {
         texts(&serde_json::to_value(&glass.status)?, &mut said);
@@ -109,7 +109,7 @@ fn azure_refuses_endpoints() -> FaultRule {
 }
 
 async fn an_agent_lies(setting: &Setting) -> Result<()> {
-    let agent = setting.stand.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
+    let agent = setting.testbed.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
     let probes: Api<ConnectivityProbe> = Api::namespaced(agent, AGENT);
     for probe in probes.list(&ListParams::default()).await?.items {
         let results: Vec<_> = probe
@@ -135,7 +135,7 @@ async fn an_agent_lies(setting: &Setting) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn words_of_azure_agents_tags_and_people_are_told_on_one_line_and_do_nothing() -> Result<()> {
     let mut setting = Setting::demo().await?;
-    let simulator = setting.stand.simulator().clone();
+    let simulator = setting.testbed.simulator().clone();
     simulator.inject(azure_refuses_endpoints());
     setting.apply(|_| ()).await?;
     is_told(&setting, "azure").await?;

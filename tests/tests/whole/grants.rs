@@ -9,8 +9,8 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use sreg_api::names::OPERATOR_NAMESPACE;
 use sreg_api::{BreakGlass, BreakGlassPhase, RegistryGrant, SecureRegistry};
-use sreg_stand::objects::ready;
-use sreg_stand::{NAMESPACE, repository};
+use sreg_testbed::objects::ready;
+use sreg_testbed::{NAMESPACE, repository};
 use sreg_testkit::eventually;
 
 use crate::break_glass::{glass, person};
@@ -21,7 +21,7 @@ const RIVALS: &str = "rivals";
 /// An editor of another namespace: declares, approves and breaks glass there, by the shipped roles.
 async fn mallory(setting: &Setting) -> Result<Client> {
     let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {RIVALS}}}\n");
-    let made = setting.stand.plane.apply_yaml(&namespace).await;
+    let made = setting.testbed.plane.apply_yaml(&namespace).await;
     made.context("make the rivals' namespace")?;
     let roles = ["view", "edit", "break-glass", "approve"].map(|role| format!("secureregistry-{role}"));
     person(setting, RIVALS, "mallory", &roles.each_ref().map(String::as_str)).await
@@ -66,7 +66,7 @@ async fn an_editor_of_another_namespace_opens_sees_and_claims_nothing() -> Resul
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     let user = mallory(&setting).await?;
-    let mark = setting.stand.simulator().journal().last();
+    let mark = setting.testbed.simulator().journal().last();
     // F1: to open another team's registry; F7: to look at it.
     let opens = theirs(|o| {
         o["spec"]["publicAccess"] = json!({"desired": "Enabled"});
@@ -131,8 +131,8 @@ async fn an_editor_of_another_namespace_opens_sees_and_claims_nothing() -> Resul
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_own_namespace_was_not_granted_is_refused_field_by_field() -> Result<()> {
     let setting = Setting::demo().await?;
-    let admin = setting.stand.client.clone();
-    let mark = setting.stand.simulator().journal().last();
+    let admin = setting.testbed.client.clone();
+    let mark = setting.testbed.simulator().journal().last();
     let sandbox = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/sandbox";
     let storage = format!("{sandbox}/providers/Microsoft.Storage/storageAccounts/sandboxdata");
     let network = format!("{sandbox}/providers/Microsoft.Network/virtualNetworks/sandbox");
@@ -191,16 +191,19 @@ async fn what_the_own_namespace_was_not_granted_is_refused_field_by_field() -> R
         .patch("ml-platform", &PatchParams::default(), &Patch::Merge(demands))
         .await?;
     setting.apply(|_| ()).await?;
-    let waiting = setting.stand.await_state(NAME, &["AwaitingApproval"], SETTLED).await?;
+    let waiting = setting
+        .testbed
+        .await_state(NAME, &["AwaitingApproval"], SETTLED)
+        .await?;
     let status = waiting.status.clone().unwrap_or_default();
     ensure!(status.grants.as_deref() == Some("ml-platform"), "{:?}", status.grants);
     let demanded = status.findings.iter().any(|f| f.reason == "GrantDemands");
     ensure!(demanded, "{:?}", status.findings);
     // Taken away: what was begun stands still, and nothing is closed or opened.
     grants.delete("ml-platform", &DeleteParams::default()).await?;
-    setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
-    let mark = setting.stand.simulator().journal().last();
-    setting.stand.grant().await?;
+    setting.testbed.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let mark = setting.testbed.simulator().journal().last();
+    setting.testbed.grant().await?;
     setting.locked().await?;
     ensure!(
         !setting.writes_since(mark).is_empty(),
@@ -214,7 +217,7 @@ async fn who_may_write_in_the_operators_namespace_still_makes_no_claim_snapshot_
     let setting = Setting::demo().await?;
     setting.apply(|_| ()).await?;
     setting.locked().await?;
-    let user = setting.stand.namespace_admin(OPERATOR_NAMESPACE, "trudy").await?;
+    let user = setting.testbed.namespace_admin(OPERATOR_NAMESPACE, "trudy").await?;
     let leases: Api<Lease> = Api::namespaced(user.clone(), OPERATOR_NAMESPACE);
     let maps: Api<ConfigMap> = Api::namespaced(user.clone(), OPERATOR_NAMESPACE);
     let lists = ListParams::default();
@@ -286,12 +289,12 @@ async fn who_may_write_in_the_operators_namespace_still_makes_no_claim_snapshot_
         .context("it was admitted")?;
     ensure!(error.to_string().contains("forbidden"), "{error}");
     // An administrator repairs by hand.
-    let admin: Api<Lease> = Api::namespaced(setting.stand.client.clone(), OPERATOR_NAMESPACE);
+    let admin: Api<Lease> = Api::namespaced(setting.testbed.client.clone(), OPERATOR_NAMESPACE);
     admin
         .delete(&claim.name_any(), &DeleteParams::default())
         .await
         .context("an administrator frees a claim")?;
-    let api: Api<SecureRegistry> = Api::namespaced(setting.stand.client.clone(), NAMESPACE);
+    let api: Api<SecureRegistry> = Api::namespaced(setting.testbed.client.clone(), NAMESPACE);
     api.get(NAME).await?;
     Ok(())
 }

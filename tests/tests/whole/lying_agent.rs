@@ -8,9 +8,9 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use sreg_api::ConnectivityProbe;
-use sreg_stand::OperatorOptions;
-use sreg_stand::objects::{AGENT_SERVICE_ACCOUNT, ready};
-use sreg_stand::oracle;
+use sreg_testbed::OperatorOptions;
+use sreg_testbed::objects::{AGENT_SERVICE_ACCOUNT, ready};
+use sreg_testbed::oracle;
 use sreg_testkit::eventually;
 
 use crate::break_glass::metrics;
@@ -66,17 +66,22 @@ async fn one_lying_agent_opens_nothing_before_people_could_look() -> Result<()> 
     setting.apply(|object| object["spec"]["publicAccess"] = reopens).await?;
     setting.locked().await?;
     setting.take_over_agent(AGENT)?;
-    let agent = setting.stand.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
+    let agent = setting.testbed.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
     let began = Instant::now();
     let told = eventually(SETTLED, "the lie to be told as one vantage point's word", || async {
         lie(&agent).await.map_err(|e| format!("{e:#}"))?;
-        let now = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+        let now = setting
+            .testbed
+            .registries()
+            .get(NAME)
+            .await
+            .map_err(|e| e.to_string())?;
         let (state, message) = ready(&now);
         let alone = state == "PathLost" && message.contains("VantagePoint spoke-a-agent alone says so");
         alone.then_some(now).ok_or_else(|| format!("{state}: {message}"))
     })
     .await?;
-    let closed = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    let closed = oracle::closed(setting.testbed.simulator(), &setting.registry()?);
     ensure!(closed.iter().all(|(_, closed)| *closed), "opened at once: {closed:?}");
     let status = told.status.context("a status")?;
     let messages = status.conditions.iter().map(|c| c.message.as_str());
@@ -85,7 +90,7 @@ async fn one_lying_agent_opens_nothing_before_people_could_look() -> Result<()> 
     eventually(SETTLED, "what the user chose", || async {
         lie(&agent).await.map_err(|e| format!("{e:#}"))?;
         let registry = setting.registry().map_err(|e| e.to_string())?;
-        let closed = oracle::closed(setting.stand.simulator(), &registry);
+        let closed = oracle::closed(setting.testbed.simulator(), &registry);
         let open = closed.iter().all(|(_, closed)| !closed);
         open.then_some(()).ok_or_else(|| format!("{closed:?}"))
     })
@@ -98,10 +103,10 @@ async fn one_lying_agent_opens_nothing_before_people_could_look() -> Result<()> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_whose_lease_is_to_last_for_years_is_silent_when_it_says_no_more() -> Result<()> {
     let mut setting = Setting::demo().await?;
-    let agent = setting.stand.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
+    let agent = setting.testbed.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
     let leases: Api<Lease> = Api::namespaced(agent, AGENT);
     let name = format!("vantage-point-{AGENT}");
-    let seen: Api<Lease> = Api::namespaced(setting.stand.client.clone(), AGENT);
+    let seen: Api<Lease> = Api::namespaced(setting.testbed.client.clone(), AGENT);
     eventually(SETTLED, "the agent to take its Lease", || async {
         seen.get(&name).await.map(drop).map_err(|e| e.to_string())
     })
@@ -121,7 +126,12 @@ async fn an_agent_whose_lease_is_to_last_for_years_is_silent_when_it_says_no_mor
     setting.restart_operator().await?;
     setting.apply(|_| ()).await?;
     eventually(SETTLED, "the agent to be called silent", || async {
-        let now = setting.stand.registries().get(NAME).await.map_err(|e| e.to_string())?;
+        let now = setting
+            .testbed
+            .registries()
+            .get(NAME)
+            .await
+            .map_err(|e| e.to_string())?;
         let waits = now.status.as_ref().map(|s| s.waiting_for.clone()).unwrap_or_default();
         let says = format!("the agent of VantagePoint {AGENT} does not report");
         let told = waits.iter().any(|wait| wait.message.contains(&says));
@@ -144,11 +154,11 @@ async fn an_agent_that_reports_without_a_pause_is_damped() -> Result<()> {
     setting.apply(|_| ()).await?;
     setting.locked().await?;
     setting.take_over_agent(AGENT)?;
-    let agent = setting.stand.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
+    let agent = setting.testbed.as_service_account(AGENT, AGENT_SERVICE_ACCOUNT).await?;
     let probes: Api<ConnectivityProbe> = Api::namespaced(agent.clone(), AGENT);
     let probe = probes.list(&ListParams::default()).await?.items;
     let probe = probe.into_iter().next().context("a probe of its own")?;
-    let mark = setting.stand.simulator().journal().last();
+    let mark = setting.testbed.simulator().journal().last();
     let registry = azure_sim::world::key(&setting.registry()?);
     let began = Instant::now();
     for number in 0..REPORTS {
@@ -158,7 +168,7 @@ async fn an_agent_that_reports_without_a_pause_is_damped() -> Result<()> {
             .await?;
     }
     let seconds = began.elapsed().as_secs();
-    let journal = setting.stand.simulator().journal().snapshot();
+    let journal = setting.testbed.simulator().journal().snapshot();
     let reads = oracle::reads_since(&journal, mark, &registry);
     // Fifty at once, then one in five seconds; Leases of three vantage points and what follows from a pass come on top.
     let most = 50 + usize::try_from(seconds)? + 30;

@@ -6,7 +6,7 @@ use azure_sim::journal::Entry;
 use azure_sim::seed::RoleSeed;
 use serde_json::{Value, json};
 use sreg_api::BreakGlassPhase;
-use sreg_stand::{NAMESPACE, OPERATOR, StandOptions, oracle, repository, worlds};
+use sreg_testbed::{NAMESPACE, OPERATOR, TestbedOptions, oracle, repository, worlds};
 
 use crate::break_glass::{create, glass, person, told};
 use crate::setting::{NAME, SETTLED, Setting};
@@ -23,7 +23,7 @@ fn shipped(file: &str) -> Result<Vec<String>> {
 }
 
 /// The demo's world, in which the operator has the shipped roles on these scopes.
-fn with_roles(registry: &str, leave_out: &str) -> Result<StandOptions> {
+fn with_roles(registry: &str, leave_out: &str) -> Result<TestbedOptions> {
     let mut world = worlds::demo()?;
     let managed = Simulator::new(world.seed.clone()).with_world(|w| {
         let body = w.get(registry).map(|r| r.body.clone()).unwrap_or_default();
@@ -66,7 +66,7 @@ fn registry() -> Result<String> {
 
 /// Calls to Azure that were refused for want of a right.
 fn refused(setting: &Setting) -> Vec<String> {
-    let journal = setting.stand.simulator().journal().snapshot();
+    let journal = setting.testbed.simulator().journal().snapshot();
     let requests = journal.iter().filter_map(|record| match &record.entry {
         Entry::Request(request) => Some(request),
         Entry::Change(_) | Entry::Dns(_) | Entry::Stream(_) => None,
@@ -94,8 +94,8 @@ async fn the_documented_roles_suffice_from_public_to_locked_through_an_emergency
     create(&jane, &glass("incident", NAME, "jane", "15s"))
         .await
         .map_err(anyhow::Error::msg)?;
-    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
-    let open = oracle::closed(setting.stand.simulator(), &setting.registry()?);
+    setting.testbed.await_state(NAME, &["BreakGlass"], SETTLED).await?;
+    let open = oracle::closed(setting.testbed.simulator(), &setting.registry()?);
     ensure!(open.iter().all(|(_, closed)| !closed), "everything is open: {open:?}");
     told(&setting, "incident", BreakGlassPhase::Expired, "").await?;
     setting.locked().await?;
@@ -107,7 +107,7 @@ async fn the_documented_roles_suffice_from_public_to_locked_through_an_emergency
             o["spec"]["publicAccess"] = json!({"desired": "Enabled"});
         })
         .await?;
-    setting.stand.await_state(NAME, &["Open"], SETTLED).await?;
+    setting.testbed.await_state(NAME, &["Open"], SETTLED).await?;
     setting.delete().await?;
     ensure!(setting.our_endpoints().is_empty(), "{:?}", setting.our_endpoints());
     ensure!(refused(&setting).is_empty(), "{:?}", refused(&setting));
@@ -119,8 +119,8 @@ async fn a_right_that_is_missing_at_the_end_of_the_way_is_told_before_the_first_
     let missing = "Microsoft.ContainerRegistry/registries/write";
     let setting = Setting::new(with_roles(&registry()?, missing)?).await?;
     setting.apply(|_| ()).await?;
-    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
-    let (_, message) = sreg_stand::objects::ready(&object);
+    let object = setting.testbed.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let (_, message) = sreg_testbed::objects::ready(&object);
     ensure!(
         message.contains(missing) && message.contains("az role assignment create"),
         "{message}"
@@ -134,8 +134,8 @@ async fn without_the_right_to_see_policies_nothing_is_locked_and_the_right_is_na
     let missing = "Microsoft.Authorization/policyAssignments/read";
     let setting = Setting::new(with_roles(&registry()?, missing)?).await?;
     setting.apply(|_| ()).await?;
-    let object = setting.stand.await_state(NAME, &["Stalled"], SETTLED).await?;
-    let (_, message) = sreg_stand::objects::ready(&object);
+    let object = setting.testbed.await_state(NAME, &["Stalled"], SETTLED).await?;
+    let (_, message) = sreg_testbed::objects::ready(&object);
     ensure!(message.contains(missing), "{message}");
     setting.assert_never_closed()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use sreg_stand::{NAMESPACE, OperatorOptions, worlds};
+use sreg_testbed::{NAMESPACE, OperatorOptions, worlds};
 use sreg_testkit::eventually;
 
 use crate::setting::{NAME, SETTLED, Setting};
@@ -37,15 +37,15 @@ async fn a_public_registry_ends_locked_and_proven_and_then_nothing_is_written_an
     );
 
     // Settled: visits go on, writes to Azure and to the object do not.
-    let mark = setting.stand.simulator().journal().last();
-    let before = setting.stand.registries().get(NAME).await?;
+    let mark = setting.testbed.simulator().journal().last();
+    let before = setting.testbed.registries().get(NAME).await?;
     setting.visited(mark, 4).await?;
     ensure!(
         setting.writes_since(mark).is_empty(),
         "writes after settling: {:?}",
         setting.writes_since(mark)
     );
-    let after = setting.stand.registries().get(NAME).await?;
+    let after = setting.testbed.registries().get(NAME).await?;
     ensure!(
         before.metadata.resource_version == after.metadata.resource_version,
         "the settled object was written"
@@ -53,9 +53,9 @@ async fn a_public_registry_ends_locked_and_proven_and_then_nothing_is_written_an
 
     let kubectl = |args: &'static [&'static str]| {
         setting
-            .stand
+            .testbed
             .plane
-            .kubectl(args, setting.stand.plane.admin_kubeconfig())
+            .kubectl(args, setting.testbed.plane.admin_kubeconfig())
     };
     let wait = kubectl(&[
         "wait",
@@ -103,9 +103,9 @@ async fn a_registry_in_two_regions_is_locked_with_every_storage_account_and_repl
         setting.our_endpoints()
     );
     let required = setting
-        .stand
+        .testbed
         .simulator()
-        .with_world(|w| sreg_stand::oracle::required_paths(w, &setting.requirement().unwrap()));
+        .with_world(|w| sreg_testbed::oracle::required_paths(w, &setting.requirement().unwrap()));
     for part in ["westeurope.data.azurecr.io", "northeurope.data.azurecr.io"] {
         ensure!(
             required.iter().any(|p| p.fqdn.ends_with(part)),
@@ -118,14 +118,14 @@ async fn a_registry_in_two_regions_is_locked_with_every_storage_account_and_repl
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn observe_reports_what_it_would_do_and_writes_nothing_to_azure() -> Result<()> {
     let setting = Setting::demo().await?;
-    let mark = setting.stand.simulator().journal().last();
+    let mark = setting.testbed.simulator().journal().last();
     setting
         .apply(|o| {
             o["spec"]["managementPolicy"] = json!("Observe");
             o["spec"]["drift"] = json!({"interval": "1s"});
         })
         .await?;
-    let object = setting.stand.await_state(NAME, &["Observed"], SETTLED).await?;
+    let object = setting.testbed.await_state(NAME, &["Observed"], SETTLED).await?;
     setting.visited(mark, 3).await?;
     ensure!(
         setting.writes_since(mark).is_empty(),
@@ -154,20 +154,20 @@ async fn storage_opened_by_hand_is_closed_again_with_a_new_proof() -> Result<()>
     setting.locked().await?;
     let registry = setting.registry()?;
     let storage = setting
-        .stand
+        .testbed
         .simulator()
-        .with_world(|w| sreg_stand::oracle::targets_of(w, &registry))
+        .with_world(|w| sreg_testbed::oracle::targets_of(w, &registry))
         .into_iter()
         .find(|id| id.contains("/storageaccounts/"))
         .unwrap_or_default();
-    let mark = setting.stand.simulator().journal().last();
-    let changed = setting.stand.simulator().change_by_hand(&storage, |body| {
+    let mark = setting.testbed.simulator().journal().last();
+    let changed = setting.testbed.simulator().change_by_hand(&storage, |body| {
         body["properties"]["publicNetworkAccess"] = json!("Enabled");
         body["properties"]["networkAcls"]["defaultAction"] = json!("Allow");
     });
     ensure!(changed, "the storage account exists");
     eventually(SETTLED, "the storage account to be closed again", || async {
-        let closed = sreg_stand::oracle::closed(setting.stand.simulator(), &registry);
+        let closed = sreg_testbed::oracle::closed(setting.testbed.simulator(), &registry);
         if closed.iter().all(|(_, closed)| *closed) {
             Ok(())
         } else {
@@ -199,17 +199,17 @@ async fn a_standby_takes_over_when_the_leader_is_killed() -> Result<()> {
             .to_vec(),
         ..OperatorOptions::default()
     };
-    let first = setting.stand.start_operator(replica("first")).await?;
+    let first = setting.testbed.start_operator(replica("first")).await?;
     setting.apply(|_| ()).await?;
     setting
-        .stand
+        .testbed
         .await_state(
             NAME,
             &["CreatingEndpoints", "ConfiguringDns", "Proving", "Locked"],
             SETTLED,
         )
         .await?;
-    let second = setting.stand.start_operator(replica("second")).await?;
+    let second = setting.testbed.start_operator(replica("second")).await?;
     first.kill9()?;
     setting.locked().await?;
     setting.assert_locked_with_proof()?;
@@ -228,13 +228,13 @@ impl Uninvolved {
     fn watch(setting: &Setting) -> Uninvolved {
         let failed = Arc::new(AtomicBool::new(false));
         let looks = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let (simulator, seen, count) = (setting.stand.simulator().clone(), failed.clone(), looks.clone());
+        let (simulator, seen, count) = (setting.testbed.simulator().clone(), failed.clone(), looks.clone());
         let registry = setting.registry().unwrap_or_default();
         let task = tokio::spawn(async move {
             let mut every = tokio::time::interval(Duration::from_millis(100));
             loop {
                 every.tick().await;
-                if !sreg_stand::oracle::uninvolved_connects(&simulator, &registry, "sandbox") {
+                if !sreg_testbed::oracle::uninvolved_connects(&simulator, &registry, "sandbox") {
                     seen.store(true, Ordering::SeqCst);
                 }
                 count.fetch_add(1, Ordering::SeqCst);

@@ -8,21 +8,21 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use sreg_api::SecureRegistry;
-use sreg_stand::oracle::{self, Requirement};
-use sreg_stand::{NAMESPACE, OperatorOptions, Stand, StandOptions, repository, worlds};
+use sreg_testbed::oracle::{self, Requirement};
+use sreg_testbed::{NAMESPACE, OperatorOptions, Testbed, TestbedOptions, repository, worlds};
 use sreg_testkit::{Process, eventually};
 
-pub(crate) use sreg_stand::objects::REGISTRY as NAME;
+pub(crate) use sreg_testbed::objects::REGISTRY as NAME;
 
 /// How long a scenario may take to settle; generous, because the machine may be busy.
 pub(crate) const SETTLED: Duration = Duration::from_secs(120);
 
-/// A stand with agents and operator running.
+/// A testbed with agents and operator running.
 pub(crate) struct Setting {
     pub(crate) operator: Option<Process>,
     /// Held for their lifetime: dropped, they end.
     agents: Vec<Process>,
-    pub(crate) stand: Stand,
+    pub(crate) testbed: Testbed,
 }
 
 impl Setting {
@@ -31,23 +31,23 @@ impl Setting {
         Setting::new(worlds::demo()?).await
     }
 
-    pub(crate) async fn new(options: StandOptions) -> Result<Setting> {
-        Setting::on(Stand::start(options).await?).await
+    pub(crate) async fn new(options: TestbedOptions) -> Result<Setting> {
+        Setting::on(Testbed::start(options).await?).await
     }
 
     /// The same in another cluster that sees the same Azure. Its operator has the same installation's name.
     pub(crate) async fn beside(&self) -> Result<Setting> {
-        Setting::on(self.stand.beside().await?).await
+        Setting::on(self.testbed.beside().await?).await
     }
 
-    async fn on(stand: Stand) -> Result<Setting> {
-        stand.grant().await?;
-        let agents = stand.start_agents(true).await?;
-        let operator = Some(stand.start_operator(OperatorOptions::default()).await?);
+    async fn on(testbed: Testbed) -> Result<Setting> {
+        testbed.grant().await?;
+        let agents = testbed.start_agents(true).await?;
+        let operator = Some(testbed.start_operator(OperatorOptions::default()).await?);
         Ok(Setting {
             operator,
             agents,
-            stand,
+            testbed,
         })
     }
 
@@ -62,7 +62,7 @@ impl Setting {
         let object = example(change)?;
         let name = object.name_any();
         let patch = PatchParams::apply("whole-binary-tests").force();
-        self.stand
+        self.testbed
             .registries()
             .patch(&name, &patch, &Patch::Apply(&object))
             .await
@@ -71,7 +71,7 @@ impl Setting {
 
     /// Creates another object.
     pub(crate) async fn create(&self, object: &SecureRegistry) -> Result<SecureRegistry> {
-        self.stand
+        self.testbed
             .registries()
             .create(&PostParams::default(), object)
             .await
@@ -80,14 +80,14 @@ impl Setting {
 
     /// Deletes the object and waits until it is gone.
     pub(crate) async fn delete(&self) -> Result<()> {
-        let api = self.stand.registries();
+        let api = self.testbed.registries();
         api.delete(NAME, &DeleteParams::default())
             .await
             .context("delete the object")?;
         eventually(SETTLED, "the object to be gone", || async {
             match api.get_opt(NAME).await {
                 Ok(None) => Ok(()),
-                Ok(Some(object)) => Err(format!("{:?}", sreg_stand::objects::ready(&object))),
+                Ok(Some(object)) => Err(format!("{:?}", sreg_testbed::objects::ready(&object))),
                 Err(error) => Err(error.to_string()),
             }
         })
@@ -95,13 +95,13 @@ impl Setting {
     }
 
     pub(crate) async fn locked(&self) -> Result<SecureRegistry> {
-        self.stand.await_state(NAME, &["Locked"], SETTLED).await
+        self.testbed.await_state(NAME, &["Locked"], SETTLED).await
     }
 
     /// Waits for an event with this reason whose note says this: events follow what they tell of, a status or an end. Answers
     /// the notes of all events with this reason.
     pub(crate) async fn noted(&self, reason: &str, says: &str) -> Result<Vec<String>> {
-        let events: Api<Event> = Api::namespaced(self.stand.client.clone(), NAMESPACE);
+        let events: Api<Event> = Api::namespaced(self.testbed.client.clone(), NAMESPACE);
         eventually(SETTLED, format!("event {reason} that says {says:?}"), || async {
             let all = events.list(&ListParams::default()).await.map_err(|e| e.to_string())?;
             let ours = all.items.into_iter().filter(|e| e.reason.as_deref() == Some(reason));
@@ -118,7 +118,7 @@ impl Setting {
     /// Every closing write was proven before, and registry, storage and ACR are closed.
     pub(crate) fn assert_locked_with_proof(&self) -> Result<()> {
         self.assert_safe()?;
-        let open: Vec<String> = oracle::closed(self.stand.simulator(), &self.registry()?)
+        let open: Vec<String> = oracle::closed(self.testbed.simulator(), &self.registry()?)
             .into_iter()
             .filter(|(_, closed)| !closed)
             .map(|(id, _)| id)
@@ -129,13 +129,13 @@ impl Setting {
 
     /// No closing write came before its proof.
     pub(crate) fn assert_safe(&self) -> Result<()> {
-        let breaches = oracle::breaches(self.stand.simulator(), &self.requirement()?);
+        let breaches = oracle::breaches(self.testbed.simulator(), &self.requirement()?);
         ensure!(breaches.is_empty(), "closed without proof:\n{}", breaches.join("\n"));
         Ok(())
     }
 
     pub(crate) fn requirement(&self) -> Result<Requirement> {
-        let networks = self.stand.vantages.iter().map(|v| v.network.clone()).collect();
+        let networks = self.testbed.vantages.iter().map(|v| v.network.clone()).collect();
         Ok(Requirement {
             registry: self.registry()?,
             networks,
@@ -145,9 +145,9 @@ impl Setting {
 
     /// Nothing of the registry was ever closed.
     pub(crate) fn assert_never_closed(&self) -> Result<()> {
-        let journal = self.stand.simulator().journal().snapshot();
+        let journal = self.testbed.simulator().journal().snapshot();
         let targets = self
-            .stand
+            .testbed
             .simulator()
             .with_world(|world| oracle::targets_of(world, &self.registry().unwrap_or_default()));
         let closing = oracle::closing_writes(&targets, &journal);
@@ -157,14 +157,14 @@ impl Setting {
 
     /// ARM writes since a point in the journal.
     pub(crate) fn writes_since(&self, since: u64) -> Vec<String> {
-        oracle::writes_since(&self.stand.simulator().journal().snapshot(), since)
+        oracle::writes_since(&self.testbed.simulator().journal().snapshot(), since)
     }
 
     /// Waits until the operator has looked at the registry `times` more often since a point in the journal.
     pub(crate) async fn visited(&self, since: u64, times: usize) -> Result<()> {
         let id = azure_sim::world::key(&self.registry()?);
         eventually(SETTLED, format!("{times} more visits"), || async {
-            let reads = oracle::reads_since(&self.stand.simulator().journal().snapshot(), since, &id);
+            let reads = oracle::reads_since(&self.testbed.simulator().journal().snapshot(), since, &id);
             if reads >= times {
                 Ok(())
             } else {
@@ -176,7 +176,7 @@ impl Setting {
 
     /// Private endpoints that exist in the simulated Azure and carry our mark.
     pub(crate) fn our_endpoints(&self) -> Vec<String> {
-        self.stand.simulator().with_world(|world| {
+        self.testbed.simulator().with_world(|world| {
             world
                 .of_kind("microsoft.network/privateendpoints")
                 .filter(|e| e.body.pointer("/tags/secureregistry-owner").is_some())
@@ -187,7 +187,7 @@ impl Setting {
 
     /// The agent of this vantage point ends without a word: whoever has its token speaks for it now.
     pub(crate) fn take_over_agent(&mut self, vantage: &str) -> Result<()> {
-        let agents = self.stand.vantages.iter().filter(|v| !v.embedded);
+        let agents = self.testbed.vantages.iter().filter(|v| !v.embedded);
         let at = agents.into_iter().position(|v| v.name == vantage);
         self.agents.remove(at.context("no such agent")?).kill9()?;
         Ok(())
@@ -202,7 +202,7 @@ impl Setting {
         if let Some(operator) = self.operator.take() {
             operator.kill9()?;
         }
-        self.operator = Some(self.stand.start_operator(options).await?);
+        self.operator = Some(self.testbed.start_operator(options).await?);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::{Call, Headers};
 use super::connections;
 use crate::json::{set, text};
@@ -35,7 +35,7 @@ pub(super) fn write_tags(body: &mut Value, patch: &Value) {
 }
 
 /// Answers requests for the connections of any target.
-pub(crate) fn serve_connection(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_connection(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let (id, target_id) = (call.path.text.clone(), call.path.parent());
     let Some(kind) = call.world.get(&target_id).and_then(|t| TargetKind::of(&t.kind)) else {
         return Err(call.parent_missing(&target_id));
@@ -59,7 +59,7 @@ pub(crate) fn serve_connection(call: &mut Call<'_>) -> Result<Answer, ArmError> 
 }
 
 /// Approves or rejects: the body holds a status and perhaps a description.
-fn decide(call: &mut Call<'_>, kind: TargetKind, id: &str) -> Result<Answer, ArmError> {
+fn decide(call: &mut Call<'_>, kind: TargetKind, id: &str) -> Result<JsonResponse, ArmError> {
     let body = call.body()?;
     let state = "/properties/privateLinkServiceConnectionState";
     let status = text(&body, &format!("{state}/status")).to_owned();
@@ -93,13 +93,13 @@ fn decide(call: &mut Call<'_>, kind: TargetKind, id: &str) -> Result<Answer, Arm
     call.accepted(200, id, &operation, Headers::AsyncOperation)
 }
 
-fn drop_connection(call: &mut Call<'_>, kind: TargetKind, id: &str) -> Result<Answer, ArmError> {
+fn drop_connection(call: &mut Call<'_>, kind: TargetKind, id: &str) -> Result<JsonResponse, ArmError> {
     if call.world.get(id).is_none() {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     }
     if kind == TargetKind::Storage {
         connections::disconnect(call.world, id, call.now);
-        return Ok(Answer::empty(200));
+        return Ok(JsonResponse::empty(200));
     }
     let gone = id.to_owned();
     let operation = call.start(Work::Connection, Last::NoContent, move |world, at| {
@@ -110,7 +110,7 @@ fn drop_connection(call: &mut Call<'_>, kind: TargetKind, id: &str) -> Result<An
 }
 
 /// Answers requests for the private link resources of any target.
-pub(crate) fn serve_link_resources(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_link_resources(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let target = call.path.parent();
     if call.method != http::Method::GET {
         return Err(call.no_such_method());
@@ -120,13 +120,13 @@ pub(crate) fn serve_link_resources(call: &mut Call<'_>) -> Result<Answer, ArmErr
     }
     let all = connections::private_link_resources(call.world, &target);
     match call.path.is_collection() {
-        true => Ok(Answer::list(all)),
+        true => Ok(JsonResponse::list(all)),
         false => {
             let found = all
                 .into_iter()
                 .find(|g| text(g, "/name").eq_ignore_ascii_case(call.path.name()));
             found
-                .map(|g| Answer::new(200, g))
+                .map(|g| JsonResponse::new(200, g))
                 .ok_or_else(|| ArmError::not_found(&call.path.text))
         }
     }

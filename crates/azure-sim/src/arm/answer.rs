@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 /// A good answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct JsonResponse {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Option<Value>,
@@ -17,10 +17,10 @@ pub(crate) struct Answer {
     pub(crate) operation: Option<String>,
 }
 
-impl Answer {
+impl JsonResponse {
     /// This status with this body.
-    pub(crate) fn new(status: u16, body: Value) -> Answer {
-        Answer {
+    pub(crate) fn new(status: u16, body: Value) -> JsonResponse {
+        JsonResponse {
             status,
             headers: Vec::new(),
             body: Some(body),
@@ -29,8 +29,8 @@ impl Answer {
     }
 
     /// This status with no body.
-    pub(crate) fn empty(status: u16) -> Answer {
-        Answer {
+    pub(crate) fn empty(status: u16) -> JsonResponse {
+        JsonResponse {
             status,
             headers: Vec::new(),
             body: None,
@@ -39,12 +39,12 @@ impl Answer {
     }
 
     /// 200 with a list of resources, all of it; `super::paging` cuts it into pages.
-    pub(crate) fn list(items: Vec<Value>) -> Answer {
-        Answer::new(200, json!({ "value": items }))
+    pub(crate) fn list(items: Vec<Value>) -> JsonResponse {
+        JsonResponse::new(200, json!({ "value": items }))
     }
 
     /// The same with one more header.
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> JsonResponse {
         self.headers.push((name, value.into()));
         self
     }
@@ -143,8 +143,8 @@ impl ArmError {
     }
 
     /// The answer that carries it.
-    pub(crate) fn answer(&self) -> Answer {
-        let mut answer = Answer::new(self.status, json!({ "error": self.object() }));
+    pub(crate) fn answer(&self) -> JsonResponse {
+        let mut answer = JsonResponse::new(self.status, json!({ "error": self.object() }));
         if let Some(seconds) = self.retry_after {
             answer = answer.with("retry-after", seconds.to_string());
         }
@@ -153,7 +153,7 @@ impl ArmError {
 }
 
 /// The answer as HTTP. A header or status that HTTP does not admit is left out.
-pub(crate) fn into_response(answer: &Answer) -> Response<Bytes> {
+pub(crate) fn into_response(answer: &JsonResponse) -> Response<Bytes> {
     let body = answer
         .body
         .as_ref()

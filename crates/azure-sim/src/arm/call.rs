@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::path::ArmPath;
 use super::rendering::{etag_of, render};
 use crate::clock::Clock;
@@ -74,22 +74,22 @@ impl Call<'_> {
     }
 
     /// GET of one resource or, for a collection path, the list.
-    pub(crate) fn read(&self) -> Result<Answer, ArmError> {
+    pub(crate) fn read(&self) -> Result<JsonResponse, ArmError> {
         if self.path.is_collection() {
             let parent = self.path.parent();
             return match self.path.types.len() > 1 && self.world.get(&parent).is_none() {
                 true => Err(self.parent_missing(&parent)),
-                false => Ok(Answer::list(self.listed())),
+                false => Ok(JsonResponse::list(self.listed())),
             };
         }
         match self.world.get(&self.path.text) {
-            Some(resource) => Ok(Answer::new(200, render(self.world, resource))),
+            Some(resource) => Ok(JsonResponse::new(200, render(self.world, resource))),
             None => Err(ArmError::not_found(&self.path.text)),
         }
     }
 
     /// For types that are only read here.
-    pub(crate) fn read_only(&self) -> Result<Answer, ArmError> {
+    pub(crate) fn read_only(&self) -> Result<JsonResponse, ArmError> {
         match self.method {
             Method::GET => self.read(),
             _ => Err(self.no_such_method()),
@@ -109,9 +109,9 @@ impl Call<'_> {
     }
 
     /// This status with the path's resource as it is now.
-    pub(crate) fn path_answer(&self, status: u16) -> Result<Answer, ArmError> {
+    pub(crate) fn path_answer(&self, status: u16) -> Result<JsonResponse, ArmError> {
         match self.world.get(&self.path.text) {
-            Some(resource) => Ok(Answer::new(status, render(self.world, resource))),
+            Some(resource) => Ok(JsonResponse::new(status, render(self.world, resource))),
             None => Err(ArmError::not_found(&self.path.text)),
         }
     }
@@ -127,10 +127,10 @@ impl Call<'_> {
     }
 
     /// Deletes the path's resource at once: 200 with what was there, else 204.
-    pub(crate) fn delete(&mut self) -> Answer {
+    pub(crate) fn delete(&mut self) -> JsonResponse {
         let found = self.world.get(&self.path.text).map(|r| r.body.clone());
         self.world.remove(&self.path.text, self.now);
-        found.map_or_else(|| Answer::empty(204), |body| Answer::new(200, body))
+        found.map_or_else(|| JsonResponse::empty(204), |body| JsonResponse::new(200, body))
     }
 
     /// Checks an action of the caller.
@@ -195,18 +195,18 @@ impl Call<'_> {
         id: &str,
         operation: &str,
         headers: Headers,
-    ) -> Result<Answer, ArmError> {
+    ) -> Result<JsonResponse, ArmError> {
         let body = self.world.get(id).map_or(Value::Null, |r| render(self.world, r));
-        Ok(self.poll_headers(Answer::new(status, body), operation, headers))
+        Ok(self.poll_headers(JsonResponse::new(status, body), operation, headers))
     }
 
     /// 202 without a body, and where to poll.
-    pub(crate) fn accepted_empty(&self, operation: &str, headers: Headers) -> Result<Answer, ArmError> {
-        Ok(self.poll_headers(Answer::empty(202), operation, headers))
+    pub(crate) fn accepted_empty(&self, operation: &str, headers: Headers) -> Result<JsonResponse, ArmError> {
+        Ok(self.poll_headers(JsonResponse::empty(202), operation, headers))
     }
 
     /// Adds the headers to poll by.
-    pub(crate) fn poll_headers(&self, mut answer: Answer, operation: &str, headers: Headers) -> Answer {
+    pub(crate) fn poll_headers(&self, mut answer: JsonResponse, operation: &str, headers: Headers) -> JsonResponse {
         let (status, result) = self.poll_paths();
         let url = |path: String| format!("{}{path}/{operation}?api-version={}", self.base, self.api_version);
         if matches!(headers, Headers::AsyncOperation | Headers::Both) {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::accounts::{check_access, write_tags};
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::{Call, Headers};
 use super::registry_accounts::{add_replica, container_registry_body, refresh_data_endpoints, remove_target};
 use super::rendering::render;
@@ -22,7 +22,7 @@ const OWNED: &[&str] = &[
 const SKUS: &[&str] = &["Basic", "Standard", "Premium"];
 
 /// Answers requests for container registries, their replications and usages, and free names.
-pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let kind = call.path.kind();
     match (kind.rsplit('/').next().unwrap_or(""), call.method.as_str()) {
         ("registries" | "replications", "GET") => Ok(as_the_version_shows(call, call.read()?)),
@@ -45,7 +45,7 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 const SHOWS_SUBNETS: &str = "2026-11-01";
 
 /// Without what the version asked for does not name (U37).
-fn as_the_version_shows(call: &Call<'_>, mut answer: Answer) -> Answer {
+fn as_the_version_shows(call: &Call<'_>, mut answer: JsonResponse) -> JsonResponse {
     if call.world.switches.acr_subnet_rules_hidden
         && call.api_version.as_str() < SHOWS_SUBNETS
         && let Some(set) = answer
@@ -58,7 +58,7 @@ fn as_the_version_shows(call: &Call<'_>, mut answer: Answer) -> Answer {
     answer
 }
 
-fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn put(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     let asked = call.body()?;
     let sku = SKUS.iter().find(|s| s.eq_ignore_ascii_case(text(&asked, "/sku/name")));
@@ -124,7 +124,7 @@ fn write(body: &mut Value, properties: &Map<String, Value>) {
     }
 }
 
-fn change(call: &mut Call<'_>, asked: &Value) -> Result<Answer, ArmError> {
+fn change(call: &mut Call<'_>, asked: &Value) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     let Some(account) = call.world.get(&id) else {
         return Err(ArmError::not_found(&id));
@@ -161,7 +161,7 @@ fn change(call: &mut Call<'_>, asked: &Value) -> Result<Answer, ArmError> {
         Ok(())
     });
     set(&mut wanted, &["properties", "provisioningState"], json!("Updating"));
-    Ok(call.poll_headers(Answer::new(200, wanted), &operation, Headers::AsyncOperation))
+    Ok(call.poll_headers(JsonResponse::new(200, wanted), &operation, Headers::AsyncOperation))
 }
 
 fn check(call: &Call<'_>, before: &Value, wanted: &Value) -> Result<(), ArmError> {
@@ -202,10 +202,10 @@ fn check(call: &Call<'_>, before: &Value, wanted: &Value) -> Result<(), ArmError
     Ok(())
 }
 
-fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn delete(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     if call.world.get(&id).is_none() {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     }
     let gone = id.clone();
     let operation = call.start(Work::ContainerRegistry, Last::NoContent, move |world, at| {
@@ -215,14 +215,14 @@ fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     call.accepted_empty(&operation, Headers::Location)
 }
 
-fn usages(call: &Call<'_>) -> Result<Answer, ArmError> {
+fn usages(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     let registry = call.path.parent();
     let Some(found) = call.world.get(&registry).map(|r| render(call.world, r)) else {
         return Err(call.parent_missing(&registry));
     };
     let usage = |name: &str, limit: u64, current: usize, unit: &str| json!({"name": name, "limit": limit, "currentValue": current, "unit": unit});
     let connections = list(&found, "/properties/privateEndpointConnections").len();
-    Ok(Answer::new(
+    Ok(JsonResponse::new(
         200,
         json!({ "value": [
             usage("Size", 536_870_912_000, 0, "Bytes"),
@@ -231,16 +231,16 @@ fn usages(call: &Call<'_>) -> Result<Answer, ArmError> {
     ))
 }
 
-fn check_name(call: &Call<'_>) -> Result<Answer, ArmError> {
+fn check_name(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     let body = call.body()?;
     let name = text(&body, "/name");
     let legal = (5..=50).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric());
     let (reason, message) = match (legal, taken(call, name)) {
         (false, _) => ("Invalid", format!("The name {name} is not valid.")),
         (true, true) => ("AlreadyExists", format!("The registry {name} is already in use.")),
-        (true, false) => return Ok(Answer::new(200, json!({ "nameAvailable": true }))),
+        (true, false) => return Ok(JsonResponse::new(200, json!({ "nameAvailable": true }))),
     };
-    Ok(Answer::new(
+    Ok(JsonResponse::new(
         200,
         json!({ "nameAvailable": false, "reason": reason, "message": message }),
     ))

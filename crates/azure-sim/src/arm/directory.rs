@@ -4,7 +4,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::Call;
 use super::filter::{Filter, OF_RESOURCES};
 use super::path::name_of;
@@ -15,10 +15,10 @@ use crate::regions::REGIONS;
 use crate::world::{Resource, World};
 
 /// Answers `/tenants`: the caller's own.
-pub(crate) fn serve_tenants(call: &Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_tenants(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     only_read(call)?;
     let tenant = call.control.tenant.clone();
-    Ok(Answer::list(vec![json!({
+    Ok(JsonResponse::list(vec![json!({
         "id": format!("/tenants/{tenant}"), "tenantId": tenant, "countryCode": "NL", "displayName": "Contoso",
         "domains": ["contoso.onmicrosoft.com"], "tenantCategory": "Home", "defaultDomain": "contoso.onmicrosoft.com",
         "tenantType": "AAD",
@@ -26,7 +26,7 @@ pub(crate) fn serve_tenants(call: &Call<'_>) -> Result<Answer, ArmError> {
 }
 
 /// Answers requests for subscriptions.
-pub(crate) fn serve_subscriptions(call: &Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_subscriptions(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     only_read(call)?;
     if !call.path.is_collection() {
         return call.read();
@@ -41,11 +41,11 @@ pub(crate) fn serve_subscriptions(call: &Call<'_>) -> Result<Answer, ArmError> {
                 .iter()
                 .any(|role| crate::permissions::within(&role.scope, &s.id))
     });
-    Ok(Answer::list(readable.map(|s| s.body.clone()).collect()))
+    Ok(JsonResponse::list(readable.map(|s| s.body.clone()).collect()))
 }
 
 /// Answers `…/locations` of a subscription.
-pub(crate) fn serve_locations(call: &Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_locations(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     only_read(call)?;
     let scope = call.path.text.rsplit_once('/').map_or("", |(scope, _)| scope);
     let location = |(name, display): &(&str, &str)| {
@@ -55,14 +55,14 @@ pub(crate) fn serve_locations(call: &Call<'_>) -> Result<Answer, ArmError> {
             "metadata": {"regionType": "Physical", "regionCategory": "Recommended", "geographyGroup": "", "pairedRegion": []},
         })
     };
-    Ok(Answer::list(REGIONS.iter().map(location).collect()))
+    Ok(JsonResponse::list(REGIONS.iter().map(location).collect()))
 }
 
 /// Answers lists of resources of every type, below a subscription or a resource group.
 ///
 /// # Errors
 /// 400 for a filter that nobody understands.
-pub(crate) fn serve_resources(call: &Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_resources(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     only_read(call)?;
     let scope = call.path.text.rsplit_once('/').map_or("", |(scope, _)| scope);
     let wanted = call
@@ -81,7 +81,9 @@ pub(crate) fn serve_resources(call: &Call<'_>) -> Result<Answer, ArmError> {
             )
     };
     let found = call.world.below(scope).filter(fits);
-    Ok(Answer::list(found.map(|r| brief(call.world, r, &expands)).collect()))
+    Ok(JsonResponse::list(
+        found.map(|r| brief(call.world, r, &expands)).collect(),
+    ))
 }
 
 /// Types that ARM keeps itself: those that live in a region, or have tags.
@@ -113,15 +115,17 @@ fn brief(world: &World, resource: &Resource, expands: &str) -> Value {
 }
 
 /// Answers `…/providers`: all that are served.
-pub(crate) fn serve_providers(call: &Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_providers(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     only_read(call)?;
     let mut names: Vec<&str> = versions::all().map(|s| s.namespace).collect();
     names.dedup();
-    Ok(Answer::list(names.into_iter().map(|n| provider(call, n)).collect()))
+    Ok(JsonResponse::list(
+        names.into_iter().map(|n| provider(call, n)).collect(),
+    ))
 }
 
 /// Answers `…/providers/{namespace}`: whether it is registered, and its types with their versions; and registers it.
-pub(crate) fn serve_provider(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_provider(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let asked = call.path.namespace.clone().unwrap_or_default();
     let Some(namespace) = versions::namespace(&asked) else {
         if versions::is_unmodelled(&asked.to_ascii_lowercase()) {
@@ -141,7 +145,7 @@ pub(crate) fn serve_provider(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         }
         _ => return Err(call.no_such_method()),
     }
-    Ok(Answer::new(200, provider(call, namespace)))
+    Ok(JsonResponse::new(200, provider(call, namespace)))
 }
 
 fn provider(call: &Call<'_>, namespace: &str) -> Value {

@@ -4,7 +4,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::Call;
 use super::path::{ArmPath, name_of};
 use crate::json::text;
@@ -14,7 +14,7 @@ use crate::world::World;
 const KIND: &str = "microsoft.authorization/locks";
 
 /// Answers requests for locks. A list holds those at, above and below its scope; with `$filter=atScope()` those at and above.
-pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     match call.method {
         Method::GET if call.path.is_collection() => {
             let scope = call.path.scope.clone();
@@ -25,7 +25,7 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
                 let locked = scope_of(&lock.id);
                 within(&scope, &locked) || (!above && within(&locked, &scope))
             });
-            Ok(Answer::list(found.map(|lock| lock.body.clone()).collect()))
+            Ok(JsonResponse::list(found.map(|lock| lock.body.clone()).collect()))
         }
         Method::GET => call.read(),
         Method::PUT => {
@@ -47,7 +47,7 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         Method::DELETE => {
             let (id, now) = (call.path.text.clone(), call.now);
             let existed = call.world.remove(&id, now);
-            Ok(Answer::empty(if existed { 200 } else { 204 }))
+            Ok(JsonResponse::empty(if existed { 200 } else { 204 }))
         }
         _ => Err(call.no_such_method()),
     }

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 
 /// The audience of tokens for ARM in the public cloud, first in the list as there.
 const AUDIENCES: [&str; 2] = ["https://management.core.windows.net/", "https://management.azure.com/"];
@@ -18,7 +18,7 @@ pub(crate) fn is_asked(path: &str) -> bool {
 ///
 /// # Errors
 /// 400 without an api-version, as in Azure; 405 for a write.
-pub(crate) fn serve(method: &http::Method, version: Option<&str>, base: &str) -> Result<Answer, ArmError> {
+pub(crate) fn serve(method: &http::Method, version: Option<&str>, base: &str) -> Result<JsonResponse, ArmError> {
     let version = super::versions::required(version)?;
     if method != http::Method::GET {
         return Err(ArmError::method(method, "metadata/endpoints"));
@@ -33,7 +33,7 @@ pub(crate) fn serve(method: &http::Method, version: Option<&str>, base: &str) ->
         "2019-05-01" => json!([cloud(base)]),
         _ => cloud(base),
     };
-    Ok(Answer::new(200, body))
+    Ok(JsonResponse::new(200, body))
 }
 
 fn cloud(base: &str) -> Value {

@@ -40,11 +40,11 @@ use serde_json::{Value, json};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::journal::Actor;
-use crate::operations::{Last, Standing};
+use crate::operations::{Last, OperationStatus};
 use crate::permissions::{Principal, allowed};
 use crate::throttle::{CallType, Pass};
 use crate::world::World;
-use answer::{Answer, ArmError};
+use answer::{ArmError, JsonResponse};
 use call::Call;
 use path::ArmPath;
 
@@ -65,7 +65,7 @@ pub(crate) fn serve(
     control: &mut Control,
     clock: &Clock,
     request: ArmRequest<'_>,
-) -> (Answer, Option<String>) {
+) -> (JsonResponse, Option<String>) {
     if metadata::is_asked(request.path) {
         let version = parameter(request.query, "api-version");
         let answer = metadata::serve(request.method, version, request.base);
@@ -123,7 +123,7 @@ fn answer(
     clock: &Clock,
     request: ArmRequest<'_>,
     principal: Arc<Principal>,
-) -> Result<Answer, ArmError> {
+) -> Result<JsonResponse, ArmError> {
     let version = parameter(request.query, "api-version");
     let path = ArmPath::parse(request.path).ok_or_else(|| nowhere(request.path))?;
     let polled = poll_id(&path);
@@ -268,7 +268,7 @@ fn poll_id(path: &ArmPath) -> Option<(String, bool)> {
     }
 }
 
-fn poll(call: &Call<'_>, id: &str, results: bool) -> Result<Answer, ArmError> {
+fn poll(call: &Call<'_>, id: &str, results: bool) -> Result<JsonResponse, ArmError> {
     let missing = || ArmError::new(404, "OperationNotFound", format!("The operation '{id}' was not found."));
     let operation = call.control.operations.get(id).ok_or_else(missing)?;
     // Whoever started it polls it; others need the right to read what it works on.
@@ -280,8 +280,8 @@ fn poll(call: &Call<'_>, id: &str, results: bool) -> Result<Answer, ArmError> {
     if !results {
         let mut body = operation.status_body(call.clock, call.now);
         body["id"] = json!(call.path.text);
-        let answer = Answer::new(200, body);
-        let running = operation.standing == Standing::Running;
+        let answer = JsonResponse::new(200, body);
+        let running = operation.standing == OperationStatus::Running;
         return Ok(if running {
             answer.with("retry-after", patience)
         } else {
@@ -289,23 +289,25 @@ fn poll(call: &Call<'_>, id: &str, results: bool) -> Result<Answer, ArmError> {
         });
     }
     match &operation.standing {
-        Standing::Running => {
+        OperationStatus::Running => {
             let url = format!("{}{}?api-version={}", call.base, call.path.text, call.api_version);
-            Ok(Answer::empty(202).with("location", url).with("retry-after", patience))
+            Ok(JsonResponse::empty(202)
+                .with("location", url)
+                .with("retry-after", patience))
         }
-        Standing::Failed(error) => Ok(Answer::new(400, json!({ "error": error }))),
-        Standing::Succeeded => match &operation.last {
-            Last::NoContent => Ok(Answer::empty(204)),
+        OperationStatus::Failed(error) => Ok(JsonResponse::new(400, json!({ "error": error }))),
+        OperationStatus::Succeeded => match &operation.last {
+            Last::NoContent => Ok(JsonResponse::empty(204)),
             Last::Resource(resource) => Ok(match call.world.get(resource) {
-                Some(resource) => Answer::new(200, rendering::render(call.world, resource)),
-                None => Answer::empty(204),
+                Some(resource) => JsonResponse::new(200, rendering::render(call.world, resource)),
+                None => JsonResponse::empty(204),
             }),
         },
     }
 }
 
 /// Checks the permission, then what the path stands on, then asks the provider.
-fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
+fn permitted(call: &mut Call<'_>, kind: &str) -> Result<JsonResponse, ArmError> {
     let subscription = call.path.subscription.clone();
     if let Some(subscription) = &subscription
         && call.world.get(&format!("/subscriptions/{subscription}")).is_none()
@@ -334,7 +336,7 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
         );
         if call.world.get(&id).is_none() {
             return match call.method {
-                Method::DELETE => Ok(Answer::empty(204)),
+                Method::DELETE => Ok(JsonResponse::empty(204)),
                 _ => Err(scopes::group_missing(&group)),
             };
         }
@@ -352,7 +354,7 @@ fn permitted(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
 }
 
 /// Leaves in a list what a role of the caller's lets it read (U35).
-fn keep_what_may_be_read(call: &Call<'_>, action: &str, answer: &mut Answer) {
+fn keep_what_may_be_read(call: &Call<'_>, action: &str, answer: &mut JsonResponse) {
     let items = answer.body.as_mut().and_then(|body| body.get_mut("value"));
     if let Some(items) = items.and_then(Value::as_array_mut) {
         items.retain(|item| allowed(call.world, &call.principal, action, crate::json::text(item, "/id")));
@@ -399,9 +401,9 @@ fn check_registration(call: &Call<'_>) -> Result<(), ArmError> {
     Err(ArmError::new(409, "MissingSubscriptionRegistration", said))
 }
 
-fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<Answer, ArmError> {
+fn dispatch(call: &mut Call<'_>, kind: &str) -> Result<JsonResponse, ArmError> {
     if call.method == Method::HEAD && !call.path.is_collection() {
-        return Ok(Answer::empty(if call.world.get(&call.path.text).is_some() {
+        return Ok(JsonResponse::empty(if call.world.get(&call.path.text).is_some() {
             204
         } else {
             404

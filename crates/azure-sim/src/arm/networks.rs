@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::{Call, Headers};
 use super::path::{name_of, parent_of};
 use super::{peerings, prefixes};
@@ -17,7 +17,7 @@ use crate::world::{World, key};
 pub(crate) const SUBNET: &str = "microsoft.network/virtualnetworks/subnets";
 
 /// Answers requests for virtual networks.
-pub(crate) fn serve_network(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_network(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     match call.method.as_str() {
         "GET" => call.read(),
@@ -44,7 +44,7 @@ pub(crate) fn serve_network(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 }
 
 /// Answers requests for subnets and peerings.
-pub(crate) fn serve_child(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_child(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let (id, network) = (call.path.text.clone(), call.path.parent());
     match call.method.as_str() {
         "GET" => call.read(),
@@ -68,7 +68,7 @@ pub(crate) fn serve_child(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 }
 
 /// Answers requests for network interfaces: those here belong to private endpoints, which alone write and delete them.
-pub(crate) fn serve_interface(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_interface(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     match call.method.as_str() {
         "GET" => call.read(),
         "PUT" | "PATCH" if call.world.get(&call.path.text).is_none() => Err(ArmError::not_modelled(
@@ -76,7 +76,7 @@ pub(crate) fn serve_interface(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         )),
         "PUT" | "PATCH" | "DELETE" => {
             let Some(interface) = call.world.get(&call.path.text) else {
-                return Ok(Answer::empty(204));
+                return Ok(JsonResponse::empty(204));
             };
             let said = format!(
                 "Network interface {} is owned by private endpoint {} and cannot be changed or deleted.",
@@ -90,7 +90,7 @@ pub(crate) fn serve_interface(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 }
 
 /// The operation's end makes it `Succeeded`; until then the answer says `Updating`.
-fn settle(call: &mut Call<'_>, id: &str, existed: bool) -> Result<Answer, ArmError> {
+fn settle(call: &mut Call<'_>, id: &str, existed: bool) -> Result<JsonResponse, ArmError> {
     let operation = call.start(Work::VirtualNetwork, Last::Resource(id.to_owned()), |_, _| Ok(()));
     let mut answer = call.accepted(if existed { 200 } else { 201 }, id, &operation, Headers::AsyncOperation)?;
     if let Some(body) = answer.body.as_mut() {
@@ -99,9 +99,9 @@ fn settle(call: &mut Call<'_>, id: &str, existed: bool) -> Result<Answer, ArmErr
     Ok(answer)
 }
 
-fn delete(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
+fn delete(call: &mut Call<'_>, id: &str) -> Result<JsonResponse, ArmError> {
     if call.world.get(id).is_none() {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     }
     let used = call.world.of_kind("microsoft.network/networkinterfaces").find(|nic| {
         list(&nic.body, "/properties/ipConfigurations").iter().any(|c| {

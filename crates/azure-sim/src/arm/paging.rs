@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::answer::{Answer, ArmError, encoded};
+use super::answer::{ArmError, JsonResponse, encoded};
 use crate::json::text;
 use crate::world::key;
 
@@ -37,7 +37,7 @@ fn knows_top(kind: &str) -> bool {
 ///
 /// # Errors
 /// 400 for a `$top` that is no number above zero, or a `$skipToken` that nobody gave out.
-pub(crate) fn page(mut answer: Answer, asked: &Asked<'_>, size: u32) -> Result<Answer, ArmError> {
+pub(crate) fn page(mut answer: JsonResponse, asked: &Asked<'_>, size: u32) -> Result<JsonResponse, ArmError> {
     let parameter = |name: &str| {
         asked
             .query
@@ -117,21 +117,21 @@ fn next_link(asked: &Asked<'_>, last: &str) -> String {
 mod tests {
     use super::*;
 
-    fn list() -> Answer {
-        Answer::list(["/a", "/b", "/c", "/d", "/e"].map(|id| json!({ "id": id })).to_vec())
+    fn list() -> JsonResponse {
+        JsonResponse::list(["/a", "/b", "/c", "/d", "/e"].map(|id| json!({ "id": id })).to_vec())
     }
 
-    fn told(answer: &Answer) -> Vec<String> {
+    fn told(answer: &JsonResponse) -> Vec<String> {
         let items = answer.body.as_ref().unwrap()["value"].as_array().unwrap();
         items.iter().map(name_of).collect()
     }
 
-    fn next(answer: &Answer) -> Option<Vec<(String, String)>> {
+    fn next(answer: &JsonResponse) -> Option<Vec<(String, String)>> {
         let link = answer.body.as_ref().unwrap().get("nextLink")?.as_str()?;
         Some(url::Url::parse(link).unwrap().query_pairs().into_owned().collect())
     }
 
-    fn read(kind: &str, query: &[(String, String)], size: u32, from: Answer) -> Result<Answer, ArmError> {
+    fn read(kind: &str, query: &[(String, String)], size: u32, from: JsonResponse) -> Result<JsonResponse, ArmError> {
         let asked = Asked {
             base: "https://arm",
             path: "/münchen/x",

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::{Call, Headers};
 use super::path::name_of;
 use super::record_sets::{LINK, ZONE, refresh_zone};
@@ -17,7 +17,7 @@ use crate::operations::Last;
 use crate::world::{World, key};
 
 /// Answers requests for zones.
-pub(crate) fn serve_zone(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_zone(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     match call.method.as_str() {
         "GET" => call.read(),
@@ -46,9 +46,9 @@ pub(crate) fn serve_zone(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     }
 }
 
-fn delete_zone(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
+fn delete_zone(call: &mut Call<'_>, id: &str) -> Result<JsonResponse, ArmError> {
     if call.world.get(id).is_none() {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     }
     call.check_preconditions()?;
     if call.world.below(id).any(|r| r.kind == LINK) {
@@ -66,7 +66,7 @@ fn delete_zone(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
 }
 
 /// 202 with an empty object and `Location`; at the end the resource is `Succeeded`.
-fn finish(call: &mut Call<'_>, work: Work, id: &str) -> Result<Answer, ArmError> {
+fn finish(call: &mut Call<'_>, work: Work, id: &str) -> Result<JsonResponse, ArmError> {
     let done = id.to_owned();
     let operation = call.start(work, Last::Resource(id.to_owned()), move |world, at| {
         world.edit(&done, at, |b| {
@@ -77,7 +77,7 @@ fn finish(call: &mut Call<'_>, work: Work, id: &str) -> Result<Answer, ArmError>
         });
         Ok(())
     });
-    Ok(call.poll_headers(Answer::new(202, json!({})), &operation, Headers::Both))
+    Ok(call.poll_headers(JsonResponse::new(202, json!({})), &operation, Headers::Both))
 }
 
 /// Makes a zone with the SOA that every zone has.
@@ -101,7 +101,7 @@ fn zone_body(id: &str, tags: Value, state: &str) -> Value {
 }
 
 /// Answers requests for links.
-pub(crate) fn serve_link(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_link(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     match call.method.as_str() {
         "GET" => call.read(),
@@ -140,7 +140,7 @@ pub(crate) fn serve_link(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     }
 }
 
-fn put_link(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
+fn put_link(call: &mut Call<'_>, id: &str) -> Result<JsonResponse, ArmError> {
     let zone = call.path.parent();
     if call.world.get(&zone).is_none() {
         return Err(call.parent_missing(&zone));
@@ -198,7 +198,7 @@ fn put_link(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
 }
 
 /// The operation is taken on and fails (azure.md §4.1).
-fn refuse_overlap(call: &mut Call<'_>, zone: &str, other: &str) -> Result<Answer, ArmError> {
+fn refuse_overlap(call: &mut Call<'_>, zone: &str, other: &str) -> Result<JsonResponse, ArmError> {
     let said = format!(
         "A virtual network cannot be linked to multiple zones with overlapping namespaces. You tried to link virtual \
          network with '{}' and '{}' zones.",
@@ -208,7 +208,7 @@ fn refuse_overlap(call: &mut Call<'_>, zone: &str, other: &str) -> Result<Answer
     let operation = call.start(Work::Link, Last::NoContent, move |_, _| {
         Err(json!({ "code": "BadRequest", "message": said }))
     });
-    Ok(call.poll_headers(Answer::new(202, json!({})), &operation, Headers::Both))
+    Ok(call.poll_headers(JsonResponse::new(202, json!({})), &operation, Headers::Both))
 }
 
 fn check_policy(call: &Call<'_>, zone: &str, body: &Value) -> Result<String, ArmError> {
@@ -252,9 +252,9 @@ fn overlapping(world: &World, zone: &str, network: &str) -> Option<String> {
         .map(|z| z.id.clone())
 }
 
-fn delete_link(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
+fn delete_link(call: &mut Call<'_>, id: &str) -> Result<JsonResponse, ArmError> {
     if call.world.get(id).is_none() {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     }
     call.check_preconditions()?;
     call.edit(id, |b| set(b, &["properties", "provisioningState"], json!("Deleting")));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::{Call, Headers};
 use super::connections;
 use super::endpoint_addresses::{assign, is_manual};
@@ -18,7 +18,7 @@ use crate::targets::{STORAGE, TargetKind, connection_of, region};
 use crate::world::{World, key};
 
 /// Answers requests for private endpoints.
-pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     match call.method.as_str() {
         "GET" => call.read(),
         "PUT" => put(call),
@@ -28,7 +28,7 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 }
 
 /// What a PUT asks for, checked.
-struct Wanted {
+struct EndpointRequest {
     body: Value,
     subnet: String,
     network: String,
@@ -36,7 +36,7 @@ struct Wanted {
     manual: bool,
 }
 
-fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn put(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     let wanted = check(call, &id)?;
     let before = call.world.get(&id).map(|e| e.body.clone());
@@ -70,7 +70,7 @@ fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 }
 
 /// Everything that Azure refuses at once.
-fn check(call: &Call<'_>, id: &str) -> Result<Wanted, ArmError> {
+fn check(call: &Call<'_>, id: &str) -> Result<EndpointRequest, ArmError> {
     let body = call.body()?;
     if registry_of_managed_group(call.world, id).is_some() {
         let said = "Creating private endpoints in the managed resource group of a registry is not permitted.";
@@ -137,7 +137,7 @@ fn check(call: &Call<'_>, id: &str) -> Result<Wanted, ArmError> {
         call.require_linked(&approval_action(&target.kind), &target.id, own)?;
     }
     let target = target.id.clone();
-    Ok(Wanted {
+    Ok(EndpointRequest {
         body,
         subnet,
         network,
@@ -181,7 +181,7 @@ fn check_subnet(call: &Call<'_>, body: &Value, id: &str) -> Result<String, ArmEr
 }
 
 /// Target, group, subnet and kind of approval cannot be changed: Terraform makes a new resource for each.
-fn check_unchanged(before: &Value, wanted: &Wanted) -> Result<(), ArmError> {
+fn check_unchanged(before: &Value, wanted: &EndpointRequest) -> Result<(), ArmError> {
     let target = |b: &Value| connection_of(b).map(|c| key(text(c, "/properties/privateLinkServiceId")));
     let same = key(text(before, "/properties/subnet/id")) == key(&wanted.subnet)
         && target(before) == target(&wanted.body)
@@ -195,7 +195,7 @@ fn check_unchanged(before: &Value, wanted: &Wanted) -> Result<(), ArmError> {
 }
 
 /// Two endpoints of one VNet are not worked on at once: the second gets a 429 that is no throttling (azurerm#21293).
-fn refuse_neighbours(call: &Call<'_>, wanted: &Wanted, id: &str) -> Result<(), ArmError> {
+fn refuse_neighbours(call: &Call<'_>, wanted: &EndpointRequest, id: &str) -> Result<(), ArmError> {
     let mut running = call
         .control
         .operations
@@ -238,7 +238,7 @@ fn storage_busy(call: &Call<'_>, target: &str) -> bool {
     call.world.switches.serialise_endpoints && call.control.operations.running().any(|o| o.busy.contains(&target))
 }
 
-fn write(call: &mut Call<'_>, id: &str, wanted: &Wanted, before: Option<&Value>) {
+fn write(call: &mut Call<'_>, id: &str, wanted: &EndpointRequest, before: Option<&Value>) {
     let status = before
         .map(connections::status_of)
         .filter(|s| !s.is_empty())
@@ -340,17 +340,17 @@ pub(crate) fn connect(world: &mut World, id: &str, at: Duration) {
     connections::refresh_names(world, id, at);
 }
 
-fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn delete(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     let Some(endpoint) = call.world.get(&id) else {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     };
     let subnet = text(&endpoint.body, "/properties/subnet/id").to_owned();
     let network = super::path::parent_of(&subnet);
     let target = connection_of(&endpoint.body)
         .map_or("", |c| text(c, "/properties/privateLinkServiceId"))
         .to_owned();
-    let wanted = Wanted {
+    let wanted = EndpointRequest {
         body: Value::Null,
         subnet,
         network,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::Call;
 use super::path::{name_of, parent_of};
 use crate::json::{flag, list, set, text};
@@ -71,7 +71,7 @@ pub(crate) fn is_record(resource: &Resource) -> bool {
 }
 
 /// Answers requests for record sets: of one type, and the list of all (`ALL`).
-pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let (id, zone) = (call.path.text.clone(), call.path.parent());
     if call.world.get(&zone).is_none() {
         return Err(call.parent_missing(&zone));
@@ -91,19 +91,19 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         )),
         Method::DELETE => {
             if call.world.get(&id).is_none() {
-                return Ok(Answer::empty(204));
+                return Ok(JsonResponse::empty(204));
             }
             call.check_preconditions()?;
             call.world.remove(&id, call.now);
             refresh_zone(call.world, &zone, call.now);
-            Ok(Answer::empty(200))
+            Ok(JsonResponse::empty(200))
         }
         _ => Err(call.no_such_method()),
     }
 }
 
 /// The zone's record sets, of one type or all; `$recordsetnamesuffix` keeps those whose names end like that.
-fn listed(call: &Call<'_>, zone: &str) -> Result<Answer, ArmError> {
+fn listed(call: &Call<'_>, zone: &str) -> Result<JsonResponse, ArmError> {
     if call.method != Method::GET {
         return Err(call.no_such_method());
     }
@@ -117,12 +117,12 @@ fn listed(call: &Call<'_>, zone: &str) -> Result<Answer, ArmError> {
         is_record(r) && (every || r.kind == kind) && name_of(&r.id).to_ascii_lowercase().ends_with(&suffix)
     };
     let found = call.world.below(zone).filter(fits);
-    Ok(Answer::list(
+    Ok(JsonResponse::list(
         found.map(|r| super::rendering::render(call.world, r)).collect(),
     ))
 }
 
-fn write(call: &mut Call<'_>, record_type: &RecordType, zone: &str) -> Result<Answer, ArmError> {
+fn write(call: &mut Call<'_>, record_type: &RecordType, zone: &str) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     call.check_preconditions()?;
     let body = call.body()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::{Call, Headers};
 use super::path::name_of;
 use super::registry_accounts as accounts;
@@ -24,7 +24,7 @@ const EXTRAS: &[&str] = &[
 ];
 
 /// Answers requests for registries.
-pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     match call.method.as_str() {
         "GET" => read(call),
         "PUT" => put(call),
@@ -35,7 +35,7 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 }
 
 /// For a while after a write every other read shows what was before (U26).
-fn read(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn read(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     if !call.path.is_collection() && call.control.every_other_read() {
         let window = Duration::from_secs(call.world.switches.stale_reads_seconds);
         let earlier = call
@@ -47,13 +47,13 @@ fn read(call: &mut Call<'_>) -> Result<Answer, ArmError> {
             .iter()
             .find(|(until, _)| call.now < until.saturating_add(window))
         {
-            return Ok(Answer::new(200, body.clone()));
+            return Ok(JsonResponse::new(200, body.clone()));
         }
     }
     call.read()
 }
 
-fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn put(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     let asked = call.body()?;
     check_body(call, &asked)?;
@@ -117,7 +117,7 @@ fn check_body(call: &Call<'_>, asked: &Value) -> Result<(), ArmError> {
     }
 }
 
-fn create(call: &mut Call<'_>, id: &str, asked: &Value) -> Result<Answer, ArmError> {
+fn create(call: &mut Call<'_>, id: &str, asked: &Value) -> Result<JsonResponse, ArmError> {
     if text(asked, "/identity/type").is_empty() {
         return Err(user_error("A registry needs a system-assigned identity."));
     }
@@ -184,7 +184,7 @@ pub(crate) fn materialise(world: &mut World, id: &str, now: Duration) -> Result<
     accounts::fill_regions(world, id, access, now)
 }
 
-fn update(call: &mut Call<'_>, id: &str, before: &Value, asked: &Value) -> Result<Answer, ArmError> {
+fn update(call: &mut Call<'_>, id: &str, before: &Value, asked: &Value) -> Result<JsonResponse, ArmError> {
     if region(text(asked, "/location")) != region(text(before, "/location")) {
         return Err(ArmError::new(
             409,
@@ -321,7 +321,7 @@ fn answer_put(
     status: u16,
     work: Work,
     effect: impl FnOnce(&mut World, Duration) -> Result<(), Value> + Send + 'static,
-) -> Result<Answer, ArmError> {
+) -> Result<JsonResponse, ArmError> {
     let last = Last::Resource(id.to_owned());
     let form = call.world.switches.registry_put;
     if form == RegistryPut::Immediate200 {
@@ -343,7 +343,7 @@ fn answer_put(
 }
 
 /// PATCH knows `tags`, `identity` and `sku`; what it does with `properties` is U1.
-fn patch(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn patch(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     let asked = call.body()?;
     let Some(before) = call.world.get(&id).map(|r| r.body.clone()) else {
@@ -367,10 +367,10 @@ fn patch(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     call.path_answer(200)
 }
 
-fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn delete(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     if call.world.get(&id).is_none() {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     }
     let registry = id.clone();
     let operation = call.start(Work::RegistryDeletion, Last::NoContent, move |world, at| {
@@ -391,7 +391,7 @@ fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 }
 
 /// `POST …/removeRegions`: the body is a full registry that names the regions to take away.
-pub(crate) fn remove_regions(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn remove_regions(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.parent();
     let body = call.body()?;
     let Some(registry) = call.world.get(&id) else {
@@ -424,7 +424,7 @@ pub(crate) fn by_name<'a>(world: &'a World, name: &str) -> Option<&'a crate::wor
 
 /// The answer in the words of the version that was asked for: before 2023-08-01 connections had another name, and before
 /// 2023-04-01 their state had the name that it has everywhere else ({bicep-types}).
-pub(crate) fn as_of_version(mut answer: Answer, kind: &str, version: &str) -> Answer {
+pub(crate) fn as_of_version(mut answer: JsonResponse, kind: &str, version: &str) -> JsonResponse {
     if kind != crate::targets::REGISTRY || version >= "2023-08-01" {
         return answer;
     }

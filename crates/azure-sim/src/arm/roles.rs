@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::Call;
 use super::path::name_of;
 use crate::json::{guid, list, text};
@@ -35,7 +35,7 @@ pub(crate) fn built_in(name: &str) -> Option<(Vec<String>, Vec<String>)> {
 }
 
 /// Answers requests for role assignments and role definitions.
-pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let definitions = call.path.kind() == DEFINITION;
     match (call.method.clone(), definitions) {
         (Method::GET, true) => read(call, all_definitions(call), "RoleDefinitionDoesNotExist"),
@@ -50,10 +50,10 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
 
 /// One of these by name; or those that hold at the scope, and of assignments those below it unless `$filter=atScope()` says
 /// otherwise.
-fn read(call: &Call<'_>, mut all: Vec<Value>, missing: &str) -> Result<Answer, ArmError> {
+fn read(call: &Call<'_>, mut all: Vec<Value>, missing: &str) -> Result<JsonResponse, ArmError> {
     if !call.path.is_collection() {
         let named = |r: &Value| text(r, "/name").eq_ignore_ascii_case(call.path.name());
-        let found = all.into_iter().find(named).map(|r| Answer::new(200, r));
+        let found = all.into_iter().find(named).map(|r| JsonResponse::new(200, r));
         let said = format!("The role '{}' is not found.", call.path.name());
         return found.ok_or_else(|| ArmError::new(404, missing, said));
     }
@@ -74,7 +74,7 @@ fn read(call: &Call<'_>, mut all: Vec<Value>, missing: &str) -> Result<Answer, A
         };
         near && is(r, "/properties/principalId", &principal) && is(r, "/properties/roleName", &name)
     });
-    Ok(Answer::list(all))
+    Ok(JsonResponse::list(all))
 }
 
 /// Definitions that can be assigned at the path's scope, as Azure names them there.
@@ -202,7 +202,7 @@ fn takes_effect(call: &Call<'_>) -> Duration {
     call.now.saturating_add(delay)
 }
 
-fn assign(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn assign(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let body = call.body()?;
     let name = call.path.name().to_owned();
     if uuid::Uuid::parse_str(&name).is_err() {
@@ -239,7 +239,7 @@ fn assign(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     };
     let answer = shown(&made);
     call.control.assignments.push(made);
-    Ok(Answer::new(201, answer))
+    Ok(JsonResponse::new(201, answer))
 }
 
 /// The role that a definition's id names, at the path's scope.
@@ -271,19 +271,19 @@ fn role_of(call: &Call<'_>, asked: &str) -> Result<Role, ArmError> {
 }
 
 /// An assignment that is taken away is not listed any more, and still holds until the change has got about.
-fn withdraw(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn withdraw(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let (name, at) = (call.path.name().to_owned(), takes_effect(call));
     let mut all = call.control.assignments.iter_mut();
     let found = all.find(|a| a.removed.is_none() && assignment_name(a).eq_ignore_ascii_case(&name));
     let Some(found) = found else {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     };
     found.removed = Some(at);
     let answer = shown(found);
-    Ok(Answer::new(200, answer))
+    Ok(JsonResponse::new(200, answer))
 }
 
-fn write_definition(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn write_definition(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let body = call.body()?;
     let id = call.path.name().to_owned();
     let scopes = list(&body, "/properties/assignableScopes");
@@ -313,7 +313,7 @@ fn write_definition(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     call.path_answer(201)
 }
 
-fn delete_definition(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn delete_definition(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.name().to_owned();
     let uses = |a: &Assignment| a.removed.is_none() && a.role.definition.as_deref() == Some(id.as_str());
     if call.control.assignments.iter().any(uses) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::{Call, Headers};
 use super::filter::{Filter, OF_GROUPS};
 use super::path::name_of;
@@ -13,7 +13,7 @@ use crate::permissions::{allowed, deny_assignments_at};
 use crate::world::World;
 
 /// Answers requests for resource groups: reading, and the synchronous PUT.
-pub(crate) fn serve_group(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_group(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     match call.method.as_str() {
         "GET" if call.path.is_collection() => {
@@ -27,10 +27,10 @@ pub(crate) fn serve_group(call: &mut Call<'_>) -> Result<Answer, ArmError> {
                 .below(&prefix)
                 .filter(|r| r.kind == "microsoft.resources/resourcegroups")
                 .filter(|r| wanted.as_ref().is_none_or(|filter| filter.passes(&r.kind, &r.body)));
-            Ok(Answer::list(groups.map(|g| g.body.clone()).collect()))
+            Ok(JsonResponse::list(groups.map(|g| g.body.clone()).collect()))
         }
         "GET" => match call.world.get(&id) {
-            Some(group) => Ok(Answer::new(200, group.body.clone())),
+            Some(group) => Ok(JsonResponse::new(200, group.body.clone())),
             None => Err(group_missing(call.path.group.as_deref().unwrap_or(""))),
         },
         "PUT" | "PATCH" => write_group(call, &id),
@@ -39,7 +39,7 @@ pub(crate) fn serve_group(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     }
 }
 
-fn write_group(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
+fn write_group(call: &mut Call<'_>, id: &str) -> Result<JsonResponse, ArmError> {
     let body = call.body()?;
     let before = call.world.get(id).map(|g| g.body.clone());
     let existed = before.is_some();
@@ -57,7 +57,7 @@ fn write_group(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
 }
 
 /// A group goes with all that is in it; that of a registry goes only with its registry.
-fn delete_group(call: &mut Call<'_>, id: &str) -> Result<Answer, ArmError> {
+fn delete_group(call: &mut Call<'_>, id: &str) -> Result<JsonResponse, ArmError> {
     if call.world.get(id).is_none() {
         return Err(group_missing(call.path.group.as_deref().unwrap_or("")));
     }
@@ -108,19 +108,19 @@ pub(crate) fn group_missing(name: &str) -> ArmError {
 }
 
 /// Answers lists of deny assignments at a scope.
-pub(crate) fn serve_deny_assignments(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_deny_assignments(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     if call.method != http::Method::GET {
         return Err(call.no_such_method());
     }
     let all = deny_assignments_at(call.world, &call.path.scope);
     if call.path.is_collection() {
-        return Ok(Answer::list(all));
+        return Ok(JsonResponse::list(all));
     }
     let found = all
         .into_iter()
         .find(|d| crate::json::text(d, "/name").eq_ignore_ascii_case(call.path.name()));
     found
-        .map(|d| Answer::new(200, d))
+        .map(|d| JsonResponse::new(200, d))
         .ok_or_else(|| ArmError::not_found(&call.path.text))
 }
 
@@ -137,7 +137,7 @@ pub(crate) fn asks_no_right(kind: &str, list: bool) -> bool {
 }
 
 /// Answers policy assignments, definitions and exemptions: those that hold at the scope.
-pub(crate) fn serve_policies(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_policies(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     if call.method != http::Method::GET {
         return super::policies::write(call);
     }
@@ -147,7 +147,7 @@ pub(crate) fn serve_policies(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let kind = call.path.kind();
     let action = format!("{}/read", super::versions::spelled(&kind));
     if !allowed(call.world, &call.principal, &action, &call.path.scope) {
-        return Ok(Answer::list(Vec::new()));
+        return Ok(JsonResponse::list(Vec::new()));
     }
     let holds = |id: &str| {
         let scope = super::path::ArmPath::parse(id).map(|p| p.scope).unwrap_or_default();
@@ -158,15 +158,15 @@ pub(crate) fn serve_policies(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         .of_kind(&kind)
         .filter(|r| holds(&r.id))
         .map(|r| r.body.clone());
-    Ok(Answer::list(found.collect()))
+    Ok(JsonResponse::list(found.collect()))
 }
 
 /// Answers what the caller may do on a scope: one entry for each role that holds there.
-pub(crate) fn serve_permissions(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve_permissions(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     if call.method != http::Method::GET || !call.path.is_collection() {
         return Err(call.no_such_method());
     }
     let entry = |(actions, not_actions): (Vec<String>, Vec<String>)| json!({"actions": actions, "notActions": not_actions, "dataActions": [], "notDataActions": []});
     let roles = crate::permissions::roles_at(call.world, &call.principal, &call.path.scope);
-    Ok(Answer::list(roles.into_iter().map(entry).collect()))
+    Ok(JsonResponse::list(roles.into_iter().map(entry).collect()))
 }

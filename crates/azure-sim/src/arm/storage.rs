@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::accounts::{check_access, write_tags};
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::{Call, Headers};
 use super::registry_accounts::storage_body;
 use crate::json::{digest, flag, set, text};
@@ -37,7 +37,7 @@ const SKUS: &[&str] = &[
 const KINDS: &[&str] = &["Storage", "StorageV2", "BlobStorage", "FileStorage", "BlockBlobStorage"];
 
 /// Answers requests for storage accounts, their keys, their blob service and free names.
-pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let kind = call.path.kind();
     match (kind.rsplit('/').next().unwrap_or(""), call.method.as_str()) {
         ("storageaccounts", "GET") => call.read(),
@@ -57,7 +57,7 @@ fn invalid(what: &str) -> ArmError {
     ArmError::new(400, "InvalidValuesForRequestParameters", said)
 }
 
-fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn put(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     let asked = call.body()?;
     let (sku, kind) = (text(&asked, "/sku/name"), text(&asked, "/kind"));
@@ -103,7 +103,7 @@ fn taken(call: &Call<'_>, name: &str) -> bool {
     accounts.any(|a| super::path::name_of(&a.id).eq_ignore_ascii_case(name))
 }
 
-fn patch(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn patch(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let patch = call.body()?;
     if call.world.get(&call.path.text).is_none() {
         return Err(ArmError::not_found(&call.path.text));
@@ -111,7 +111,7 @@ fn patch(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     change(call, &patch)
 }
 
-fn change(call: &mut Call<'_>, asked: &Value) -> Result<Answer, ArmError> {
+fn change(call: &mut Call<'_>, asked: &Value) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     let mut body = call.world.get(&id).map_or(Value::Null, |a| a.body.clone());
     apply(call, &mut body, asked)?;
@@ -178,16 +178,16 @@ fn network_acls(asked: &Value, present: &Value, merged: bool) -> Result<Value, A
     Ok(rules)
 }
 
-fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn delete(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let (id, now) = (call.path.text.clone(), call.now);
     if call.world.get(&id).is_none() {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     }
     super::registry_accounts::remove_target(call.world, &id, now);
-    Ok(Answer::empty(200))
+    Ok(JsonResponse::empty(200))
 }
 
-fn list_keys(call: &Call<'_>) -> Result<Answer, ArmError> {
+fn list_keys(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     let account = call.path.parent();
     if call.world.get(&account).is_none() {
         return Err(call.parent_missing(&account));
@@ -196,11 +196,11 @@ fn list_keys(call: &Call<'_>) -> Result<Answer, ArmError> {
         json!({ "keyName": name, "value": digest(&["key of no worth", &account, name]), "permissions": "FULL",
             "creationTime": "2026-01-05T08:00:00.0000000Z" })
     };
-    Ok(Answer::new(200, json!({ "keys": [key("key1"), key("key2")] })))
+    Ok(JsonResponse::new(200, json!({ "keys": [key("key1"), key("key2")] })))
 }
 
 /// The one blob service of an account, as it was born.
-fn blob_service(call: &Call<'_>) -> Result<Answer, ArmError> {
+fn blob_service(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     let account = call.path.parent();
     let Some(found) = call.world.get(&account) else {
         return Err(call.parent_missing(&account));
@@ -211,13 +211,13 @@ fn blob_service(call: &Call<'_>) -> Result<Answer, ArmError> {
         "properties": {"cors": {"corsRules": []}, "deleteRetentionPolicy": {"allowPermanentDelete": false, "enabled": false}},
     });
     match (call.path.is_collection(), call.path.name()) {
-        (true, _) => Ok(Answer::list(vec![service])),
-        (false, "default") => Ok(Answer::new(200, service)),
+        (true, _) => Ok(JsonResponse::list(vec![service])),
+        (false, "default") => Ok(JsonResponse::new(200, service)),
         (false, _) => Err(ArmError::not_found(&call.path.text)),
     }
 }
 
-fn check_name(call: &Call<'_>) -> Result<Answer, ArmError> {
+fn check_name(call: &Call<'_>) -> Result<JsonResponse, ArmError> {
     let body = call.body()?;
     let name = text(&body, "/name");
     let legal = (3..=24).contains(&name.len()) && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
@@ -235,5 +235,5 @@ fn check_name(call: &Call<'_>) -> Result<Answer, ArmError> {
             json!(format!("The storage account named {name} is already taken.")),
         );
     }
-    Ok(Answer::new(200, Value::Object(answer)))
+    Ok(JsonResponse::new(200, Value::Object(answer)))
 }

@@ -4,7 +4,7 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::Call;
 use crate::json::text;
 
@@ -12,7 +12,7 @@ use crate::json::text;
 const MOST: usize = 50;
 
 /// Answers requests for the tags of what stands before the path's last `/providers/`.
-pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let scope = call.path.scope.clone();
     let Some(resource) = call.world.get(&scope) else {
         return Err(ArmError::not_found(&scope));
@@ -32,7 +32,7 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         }
         Method::DELETE => {
             call.edit(&scope, |body| body["tags"] = json!({}));
-            Ok(Answer::empty(200))
+            Ok(JsonResponse::empty(200))
         }
         _ => Err(call.no_such_method()),
     }
@@ -74,8 +74,8 @@ pub(crate) fn tags_of(body: &Value) -> Map<String, Value> {
     body.get("tags").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-fn answer(call: &Call<'_>, tags: &Map<String, Value>) -> Answer {
-    Answer::new(
+fn answer(call: &Call<'_>, tags: &Map<String, Value>) -> JsonResponse {
+    JsonResponse::new(
         200,
         json!({"id": call.path.text, "name": "default", "type": "Microsoft.Resources/tags", "properties": {"tags": tags}}),
     )

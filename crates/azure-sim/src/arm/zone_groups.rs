@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ArmError};
+use super::answer::{ArmError, JsonResponse};
 use super::call::{Call, Headers};
 use super::endpoint_addresses::names_of;
 use super::path::{name_of, parent_of};
@@ -20,7 +20,7 @@ use crate::world::World;
 const TTL: u64 = 10;
 
 /// Answers requests for zone groups.
-pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn serve(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     match call.method.as_str() {
         "GET" => call.read(),
         "PUT" => put(call),
@@ -29,7 +29,7 @@ pub(crate) fn serve(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     }
 }
 
-fn put(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn put(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let (id, endpoint_id) = (call.path.text.clone(), call.path.parent());
     let Some(endpoint) = call.world.get(&endpoint_id) else {
         return Err(call.parent_missing(&endpoint_id));
@@ -123,10 +123,10 @@ fn check_zones(call: &Call<'_>, id: &str, configs: &[Value]) -> Result<(), ArmEr
     Ok(())
 }
 
-fn delete(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn delete(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     if call.world.get(&id).is_none() {
-        return Ok(Answer::empty(204));
+        return Ok(JsonResponse::empty(204));
     }
     call.edit(&id, |body| {
         set(body, &["properties", "provisioningState"], json!("Deleting"))

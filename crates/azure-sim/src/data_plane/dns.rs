@@ -7,7 +7,7 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME, SOA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
-use super::resolver::{Answer, Rcode, Wanted};
+use super::resolver::{DnsAnswer, QuestionType, Rcode};
 
 /// How a question came; what fits into an answer depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
@@ -34,13 +34,13 @@ pub(super) struct Asked {
 
 impl Asked {
     /// What the resolver is to look for.
-    pub(super) fn wanted(&self) -> Wanted {
+    pub(super) fn wanted(&self) -> QuestionType {
         if self.record_type == RecordType::A {
-            Wanted::A
+            QuestionType::A
         } else if self.record_type == RecordType::CNAME {
-            Wanted::Cname
+            QuestionType::Cname
         } else {
-            Wanted::Other
+            QuestionType::Other
         }
     }
 }
@@ -118,7 +118,7 @@ fn response_to(question: &Message) -> Message {
 
 /// The answer as bytes for this transport, and its answer section as text for the journal. `None` when it cannot be
 /// written, which is a name that no wire carries.
-pub(super) fn reply(asked: &Asked, answer: &Answer, transport: Transport) -> Option<(Vec<u8>, Vec<String>)> {
+pub(super) fn reply(asked: &Asked, answer: &DnsAnswer, transport: Transport) -> Option<(Vec<u8>, Vec<String>)> {
     let mut message = response_to(&asked.message);
     message.metadata.authoritative = answer.authoritative;
     message.metadata.response_code = match answer.rcode {
@@ -164,7 +164,7 @@ pub(super) fn reply(asked: &Asked, answer: &Answer, transport: Transport) -> Opt
     Some((message.truncate().to_vec().ok()?, texts))
 }
 
-fn start_of_authority(answer: &Answer) -> Option<Record> {
+fn start_of_authority(answer: &DnsAnswer) -> Option<Record> {
     let server = absolute(if answer.authoritative {
         "azureprivatedns.net"
     } else {
@@ -193,13 +193,13 @@ fn plain_data(data: &RData) -> String {
 }
 
 /// An answer that an injected fault gives.
-pub(super) fn forged(addresses: Vec<Ipv4Addr>, rcode: Rcode) -> Answer {
-    Answer {
+pub(super) fn forged(addresses: Vec<Ipv4Addr>, rcode: Rcode) -> DnsAnswer {
+    DnsAnswer {
         rcode,
         addresses,
         ttl: 10,
         zone: ".".into(),
-        ..Answer::failure()
+        ..DnsAnswer::failure()
     }
 }
 
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn an_absence_carries_the_zone_that_vouches_for_it_and_the_chain_before_it() {
         let asked = asked(&question("a.azurecr.io.", RecordType::A, None));
-        let answer = Answer {
+        let answer = DnsAnswer {
             rcode: Rcode::NxDomain,
             chain: vec![Alias {
                 name: "a.azurecr.io".into(),
@@ -297,7 +297,7 @@ mod tests {
                 .name
                 .split_once('.')
                 .map_or(asked.name.clone(), |(_, parent)| parent.to_owned());
-            let answer = Answer {
+            let answer = DnsAnswer {
                 zone,
                 ..forged(vec![], Rcode::NxDomain)
             };

@@ -36,7 +36,7 @@ use tokio_util::task::TaskTracker;
 pub use faults::{DataPlaneFault, DataPlaneFaults, Effect, HttpFault, RegistryDenial};
 pub use http_answers::{HttpAnswer, answer_http};
 pub use names::{Owned, front_end_of, owned, private_link_enabled, public_ttl};
-pub use resolver::{Alias, Answer, Caches, Rcode, Wanted, ask, resolve};
+pub use resolver::{Alias, Caches, DnsAnswer, QuestionType, Rcode, ask, resolve};
 pub use routing::{
     AZURE_DNS, Leg, PUBLIC_DNS, Reach, Resolver, Served, Why, dns_servers_of, reach, reachable_virtual_networks,
     resolver_at,
@@ -269,7 +269,7 @@ impl Plane {
     }
 
     /// What the DNS server at this address says of a name, faults included; `None` is silence.
-    fn resolve_at(&self, network: &str, server: Ipv4Addr, name: &str, wanted: Wanted) -> Option<Answer> {
+    fn resolve_at(&self, network: &str, server: Ipv4Addr, name: &str, wanted: QuestionType) -> Option<DnsAnswer> {
         if self.faults.drops_questions(network, server) {
             return None;
         }
@@ -279,10 +279,14 @@ impl Plane {
             .strike(Moment::Question, network, [name, address.as_str()].into_iter())
         {
             Some(Effect::DnsTimeout) => return None,
-            Some(Effect::DnsServFail) => return Some(Answer::failure()),
+            Some(Effect::DnsServFail) => return Some(DnsAnswer::failure()),
             Some(Effect::DnsNxDomain) => return Some(dns::forged(Vec::new(), Rcode::NxDomain)),
             Some(Effect::DnsAddresses(addresses)) => {
-                let addresses = if wanted == Wanted::A { addresses } else { Vec::new() };
+                let addresses = if wanted == QuestionType::A {
+                    addresses
+                } else {
+                    Vec::new()
+                };
                 return Some(dns::forged(addresses, Rcode::NoError));
             }
             _ => {}
@@ -304,7 +308,7 @@ impl Plane {
                 .and_then(|n| dns_servers_of(world, n).first().copied())
         })?;
         let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let answer = self.resolve_at(network, server, &name, Wanted::A);
+        let answer = self.resolve_at(network, server, &name, QuestionType::A);
         let aliases = answer
             .iter()
             .flat_map(|a| &a.chain)

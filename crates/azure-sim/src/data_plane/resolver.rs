@@ -30,7 +30,7 @@ const LONGEST_CHAIN: usize = 12;
 
 /// What a question asks for. Records other than A and CNAME do not exist here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum QuestionType {
     /// IPv4 addresses.
     A,
     /// The alias itself, not followed.
@@ -63,7 +63,7 @@ pub struct Alias {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct DnsAnswer {
     /// How it ended.
     pub rcode: Rcode,
     /// The CNAMEs followed, in order.
@@ -78,10 +78,10 @@ pub struct Answer {
     pub zone: String,
 }
 
-impl Answer {
+impl DnsAnswer {
     /// An answer that says only that the resolver failed.
     pub fn failure() -> Self {
-        Answer {
+        DnsAnswer {
             rcode: Rcode::ServFail,
             chain: Vec::new(),
             addresses: Vec::new(),
@@ -149,14 +149,23 @@ impl Caches {
 }
 
 /// Answers a question as the first DNS server of this network does.
-pub fn resolve(world: &World, caches: &mut Caches, now: Duration, network: &str, name: &str, wanted: Wanted) -> Answer {
+pub fn resolve(
+    world: &World,
+    caches: &mut Caches,
+    now: Duration,
+    network: &str,
+    name: &str,
+    wanted: QuestionType,
+) -> DnsAnswer {
     let Some(network) = world.networks.get(network) else {
-        return Answer::failure();
+        return DnsAnswer::failure();
     };
     let server = dns_servers_of(world, network)
         .into_iter()
         .find_map(|server| resolver_at(world, network, server));
-    server.map_or_else(Answer::failure, |server| ask(world, caches, now, &server, name, wanted))
+    server.map_or_else(DnsAnswer::failure, |server| {
+        ask(world, caches, now, &server, name, wanted)
+    })
 }
 
 /// Answers a question as this resolver does.
@@ -166,8 +175,8 @@ pub fn ask(
     now: Duration,
     resolver: &Resolver,
     name: &str,
-    wanted: Wanted,
-) -> Answer {
+    wanted: QuestionType,
+) -> DnsAnswer {
     let mut current = name.trim_end_matches('.').to_ascii_lowercase();
     let mut chain: Vec<Alias> = Vec::new();
     while chain.len() < LONGEST_CHAIN {
@@ -177,7 +186,7 @@ pub fn ask(
             authoritative,
             zone,
         } = look_up(world, caches, now, resolver, &current);
-        let end = |rcode, addresses, chain| Answer {
+        let end = |rcode, addresses, chain| DnsAnswer {
             rcode,
             chain,
             addresses,
@@ -192,17 +201,17 @@ pub fn ask(
                     target: target.clone(),
                     ttl,
                 });
-                if wanted == Wanted::Cname {
+                if wanted == QuestionType::Cname {
                     return end(Rcode::NoError, Vec::new(), chain);
                 }
                 current = target;
             }
-            Holds::Addresses(addresses) if wanted == Wanted::A => return end(Rcode::NoError, addresses, chain),
+            Holds::Addresses(addresses) if wanted == QuestionType::A => return end(Rcode::NoError, addresses, chain),
             Holds::Addresses(_) | Holds::Nothing => return end(Rcode::NoError, Vec::new(), chain),
             Holds::Missing => return end(Rcode::NxDomain, Vec::new(), chain),
         }
     }
-    Answer::failure()
+    DnsAnswer::failure()
 }
 
 /// What one name holds, as this resolver sees it, through its cache.

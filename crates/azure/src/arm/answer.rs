@@ -14,7 +14,7 @@ use super::error::{self, cause_of_code, cause_of_status};
 
 /// A good answer: 2xx, and either no body or JSON.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct ArmResponse {
     pub(crate) status: u16,
     pub(crate) body: Option<Value>,
     pub(crate) async_operation: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
     attempt: String,
 }
 
-impl Answer {
+impl ArmResponse {
     /// Tells a good answer from an error. `correlation` is what we sent, for servers that name none.
     pub(crate) fn parse(
         call: &Call,
@@ -34,7 +34,7 @@ impl Answer {
         headers: &Headers,
         body: &[u8],
         correlation: String,
-    ) -> Result<Answer, CallFailure> {
+    ) -> Result<ArmResponse, CallFailure> {
         let header = |name: &'static str| {
             headers
                 .get_optional_string(&HeaderName::from_static(name))
@@ -109,7 +109,7 @@ impl Answer {
                         format!("answered {status} carrying an error"),
                     ))
                 }
-                None => Ok(Answer {
+                None => Ok(ArmResponse {
                     status,
                     body,
                     async_operation: header("azure-asyncoperation"),
@@ -130,8 +130,8 @@ impl Answer {
 
     /// An answer for tables in tests.
     #[cfg(test)]
-    pub(crate) fn for_tests(status: u16, body: Option<Value>) -> Answer {
-        Answer {
+    pub(crate) fn for_tests(status: u16, body: Option<Value>) -> ArmResponse {
+        ArmResponse {
             status,
             body,
             async_operation: None,
@@ -212,12 +212,12 @@ mod tests {
         Call::get("https://arm.test/x".parse().unwrap(), "read x", None, None)
     }
 
-    fn parse(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<Answer, CallFailure> {
+    fn parse(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<ArmResponse, CallFailure> {
         let mut map = Headers::new();
         for (name, value) in headers {
             map.insert(*name, *value);
         }
-        Answer::parse(&call(), status, &map, body.as_bytes(), "ours".into())
+        ArmResponse::parse(&call(), status, &map, body.as_bytes(), "ours".into())
     }
 
     #[test]

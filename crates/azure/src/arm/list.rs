@@ -7,7 +7,7 @@ use serde_json::Value;
 use sreg_domain::CallFailure;
 use tokio::time::Instant;
 
-use super::{Answer, Arm, Call, error};
+use super::{Arm, ArmResponse, Call, error};
 
 /// Longest list that is followed, in pages: of the smallest pages that Azure makes, a hundred items, ten thousand items.
 const MOST_PAGES: usize = 100;
@@ -80,14 +80,14 @@ impl Arm {
 }
 
 /// The items of a page, taken out of the answer.
-fn page(answer: &mut Answer) -> Result<Vec<Value>, CallFailure> {
+fn page(answer: &mut ArmResponse) -> Result<Vec<Value>, CallFailure> {
     match answer.body.as_mut().and_then(|body| body.get_mut("value")) {
         Some(Value::Array(items)) => Ok(std::mem::take(items)),
         Some(_) | None => Err(answer.nonsense("the page has no list `value`")),
     }
 }
 
-fn next_link(answer: &Answer) -> Option<&str> {
+fn next_link(answer: &ArmResponse) -> Option<&str> {
     let next = answer.body.as_ref()?.get("nextLink")?.as_str()?;
     (!next.is_empty()).then_some(next)
 }

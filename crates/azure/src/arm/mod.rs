@@ -23,7 +23,7 @@ use sreg_domain::{ArmId, CallFailure, Cause, Cloud};
 use tokio::time::Instant;
 use url::Url;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::ArmResponse;
 pub(crate) use budget::{Class, Payer};
 pub(crate) use call::Call;
 pub(crate) use envelope::deepest;
@@ -143,12 +143,17 @@ impl Arm {
     }
 
     /// One call.
-    pub(crate) async fn send(&self, call: Call, deadline: Instant) -> Result<Answer, CallFailure> {
+    pub(crate) async fn send(&self, call: Call, deadline: Instant) -> Result<ArmResponse, CallFailure> {
         self.send_with(call, &self.scope, deadline).await
     }
 
     /// One call with a token for another scope.
-    pub(crate) async fn send_with(&self, call: Call, scope: &str, deadline: Instant) -> Result<Answer, CallFailure> {
+    pub(crate) async fn send_with(
+        &self,
+        call: Call,
+        scope: &str,
+        deadline: Instant,
+    ) -> Result<ArmResponse, CallFailure> {
         if let Some(why) = &call.not_sent {
             return Err(error::not_sent(&call, why));
         }
@@ -193,7 +198,7 @@ impl Arm {
 
     /// Every write is told in one line, whatever came of it: who looks for it in Azure's activity log finds it by its
     /// correlation id.
-    async fn exchange(&self, call: &Call, token: &str, deadline: Instant) -> Result<Answer, CallFailure> {
+    async fn exchange(&self, call: &Call, token: &str, deadline: Instant) -> Result<ArmResponse, CallFailure> {
         let answer = self.ask(call, token, deadline).await;
         if call.changes() {
             tell(call, &answer);
@@ -201,7 +206,7 @@ impl Arm {
         answer
     }
 
-    async fn ask(&self, call: &Call, token: &str, deadline: Instant) -> Result<Answer, CallFailure> {
+    async fn ask(&self, call: &Call, token: &str, deadline: Instant) -> Result<ArmResponse, CallFailure> {
         let correlation = uuid::Uuid::new_v4().to_string();
         let mut request = Request::new(call.url.clone(), call.method);
         request.insert_header(AUTHORIZATION, format!("Bearer {token}"));
@@ -220,7 +225,7 @@ impl Arm {
             Ok(Err(error)) => return Err(error::transport(call, &correlation, &error)),
             Ok(Ok(parts)) => parts,
         };
-        let answer = Answer::parse(call, status, &headers, &body, correlation)?;
+        let answer = ArmResponse::parse(call, status, &headers, &body, correlation)?;
         tracing::trace!(attempt = %call.attempt, status, correlation_id = %answer.correlation_id, "ARM answered");
         Ok(answer)
     }
@@ -250,10 +255,10 @@ impl Arm {
     }
 }
 
-fn tell(call: &Call, answer: &Result<Answer, CallFailure>) {
+fn tell(call: &Call, answer: &Result<ArmResponse, CallFailure>) {
     let (attempt, resource) = (&call.attempt, call.url.path());
     match answer {
-        Ok(Answer {
+        Ok(ArmResponse {
             status, correlation_id, ..
         }) => {
             let result = if *status == 202 { "accepted" } else { "done" };

@@ -163,7 +163,7 @@ async fn a_lock_waits_alone_while_throttling_pauses_the_subscription() {
     let failure = bench.carry_out(create(0)).await.unwrap_err();
     assert_eq!(failure.disposition(), Disposition::Wait(Duration::from_secs(7)));
     let before = bench.writes();
-    let refused = sreg_azure::Hands::carry_out(
+    let refused = sreg_azure::AzureWriter::carry_out(
         &bench.client,
         "ml",
         &StepKind::Tag.into(),

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request, StatusCode};
 use jiff::Timestamp;
-use sreg_azure::{Eyes, Patience, connect_through};
+use sreg_azure::{AzureReader, Patience, connect_through};
 use sreg_domain::action::Operation;
 use sreg_domain::seen::{IgnoranceKind, OperationState};
 use sreg_domain::{AzureAction, Effect, EndpointGroup, Known, StepKind};
@@ -208,7 +208,8 @@ async fn a_name_that_would_lead_to_another_resource_is_not_asked_for() {
             owner: OWNER.into(),
         };
         let refused =
-            sreg_azure::Hands::carry_out(&client, "ml", &StepKind::Tag.into(), &create, Duration::from_secs(5)).await;
+            sreg_azure::AzureWriter::carry_out(&client, "ml", &StepKind::Tag.into(), &create, Duration::from_secs(5))
+                .await;
         let failure = refused.unwrap_err();
         assert!(failure.message.starts_with("not sent: "), "{name:?}: {failure:?}");
         assert_eq!(odd.calls.load(Ordering::SeqCst), 0, "{name:?}");
@@ -236,7 +237,7 @@ async fn a_write_answered_with_a_foreign_poll_url_is_polled_by_its_resource() {
         owner: OWNER.into(),
     };
     let effect =
-        sreg_azure::Hands::carry_out(&client, "ml", &StepKind::Tag.into(), &create, Duration::from_secs(5)).await;
+        sreg_azure::AzureWriter::carry_out(&client, "ml", &StepKind::Tag.into(), &create, Duration::from_secs(5)).await;
     let Ok(Effect::Started(operation)) = effect else {
         panic!("{effect:?}")
     };

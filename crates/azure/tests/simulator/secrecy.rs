@@ -11,7 +11,7 @@ use azure_sim::ServeOptions;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use simulated::{CLIENT, REGISTRY, SECRET, TENANT, cloud, demo, desired, id};
-use sreg_azure::{AzureSettings, CredentialKind, Eyes, Hands, Patience, connect};
+use sreg_azure::{AzureReader, AzureSettings, AzureWriter, CredentialKind, Patience, connect};
 use sreg_domain::action::Edit;
 use sreg_domain::cloud::HttpsUrl;
 use sreg_domain::{AzureAction, Cloud, Known, StepKind, TargetKind};

@@ -8,7 +8,7 @@ use azure_sim::{FaultEffect, FaultRule};
 use serde_json::json;
 use sreg_api::names::ZONE_GROUP;
 use sreg_api::registry::DnsMode;
-use sreg_azure::{Eyes, Patience, connect_through};
+use sreg_azure::{AzureReader, Patience, connect_through};
 use sreg_domain::seen::{Fact, IgnoranceKind, ObstacleKind, VirtualNetworkSeen};
 use sreg_domain::{ArmId, AzureAction, EndpointGroup, Known, TargetKind};
 

@@ -18,7 +18,9 @@ use azure_sim::{ConnectionDropped, Seed, Simulator};
 use bytes::Bytes;
 use secrecy::SecretString;
 use sreg_api::registry::{DeletionPolicy, DnsMode, PublicAccess, ResolutionPolicy, RollbackPolicy};
-use sreg_azure::{AzureClient, AzureSettings, Budget, Budgets, CredentialKind, Eyes, Hands, Patience, connect_through};
+use sreg_azure::{
+    AzureClient, AzureReader, AzureSettings, AzureWriter, Budget, Budgets, CredentialKind, Patience, connect_through,
+};
 use sreg_domain::desired::{Desired, Dns, EndpointPlace, ObjectRef, Spec, Verification};
 use sreg_domain::seen::{AzureSeen, OperationState};
 use sreg_domain::{

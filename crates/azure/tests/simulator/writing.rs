@@ -7,7 +7,7 @@ use azure_sim::journal::Entry;
 use azure_sim::world::RegistryPut;
 use azure_sim::{FaultEffect, FaultRule};
 use serde_json::json;
-use sreg_azure::Hands;
+use sreg_azure::AzureWriter;
 use sreg_domain::action::Edit;
 use sreg_domain::seen::AzureSeen;
 use sreg_domain::{ArmId, AzureAction, Digest, Effect, EndpointGroup, StepKind, TargetKind};

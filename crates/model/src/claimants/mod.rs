@@ -281,8 +281,14 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State")
             .field("closed", &self.parties[0].world.closed())
-            .field("states", &[self.parties[0].world.state(), self.parties[1].world.state()])
-            .field("messages", &[self.parties[0].world.message(), self.parties[1].world.message()])
+            .field(
+                "states",
+                &[self.parties[0].world.state(), self.parties[1].world.state()],
+            )
+            .field(
+                "messages",
+                &[self.parties[0].world.message(), self.parties[1].world.message()],
+            )
             .field("ghost", &self.ghost)
             .field("left", &self.left)
             .field("broken", &self.broken)
@@ -305,7 +311,10 @@ impl Claimants {
     fn world(&self, k: usize) -> World {
         let mut yaml = SPEC.to_owned();
         if k == 1 {
-            yaml = yaml.replace("11111111-2222-3333-4444-555555555555", "22222222-2222-3333-4444-555555555555");
+            yaml = yaml.replace(
+                "11111111-2222-3333-4444-555555555555",
+                "22222222-2222-3333-4444-555555555555",
+            );
         }
         if k == 1 && self.config.second == Second::InAnotherNamespace {
             yaml = yaml.replace("namespace: ml-platform", "namespace: others");
@@ -372,7 +381,12 @@ impl Model for Claimants {
         }
         actions.push(Action::Tick);
         if state.left > 0 {
-            actions.extend(self.config.disturbances.iter().map(|(what, k)| Action::Disturb(*what, *k)));
+            actions.extend(
+                self.config
+                    .disturbances
+                    .iter()
+                    .map(|(what, k)| Action::Disturb(*what, *k)),
+            );
         }
     }
 

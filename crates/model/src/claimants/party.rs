@@ -79,7 +79,13 @@ impl Party {
         self.pass.is_some().hash(hasher);
         let Some(pass) = &self.pass else { return };
         let (then, now) = (&pass.planned.world.desired.object, &self.world.desired.object);
-        (pass.planned.key(), pass.next, pass.held, then.generation == now.generation).hash(hasher);
+        (
+            pass.planned.key(),
+            pass.next,
+            pass.held,
+            then.generation == now.generation,
+        )
+            .hash(hasher);
         for step in &pass.planned.done {
             (&step.step, std::mem::discriminant(&step.result)).hash(hasher);
         }
@@ -169,7 +175,11 @@ impl Claimants {
         if let Some(refused) = plan.waits.iter().find(|w| w.reason == WaitReason::PlanRefusedStalled) {
             state.breaks(Rule::Refused, format!("object {k}: {}", refused.message));
         }
-        if plan.waits.iter().any(|w| w.reason == WaitReason::ClaimedElsewhereStalled) {
+        if plan
+            .waits
+            .iter()
+            .any(|w| w.reason == WaitReason::ClaimedElsewhereStalled)
+        {
             self.tally.count(Happening::ToldOfTheHolder(k));
         }
         let seen_by_the_other = plan.steps().any(is_shared);
@@ -186,7 +196,9 @@ impl Claimants {
 
     /// The next wave; behind the last one the pass is reported.
     pub(crate) fn carry(&self, state: &mut State, k: usize) {
-        let Some(pass) = state.parties[k].pass.take() else { return };
+        let Some(pass) = state.parties[k].pass.take() else {
+            return;
+        };
         let mut pass = Arc::unwrap_or_clone(pass);
         let wave = pass.planned.plan.waves.get(pass.next).cloned().unwrap_or_default();
         let held = pass.held;

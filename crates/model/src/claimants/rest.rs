@@ -57,7 +57,9 @@ impl Claimants {
             };
             let told = world.message().contains("holds") || world.message().contains("owns");
             if rules::holds(world) && !as_wanted {
-                return Err(format!("object {k} holds the registry, and has not what it wants: {state:#?}"));
+                return Err(format!(
+                    "object {k} holds the registry, and has not what it wants: {state:#?}"
+                ));
             }
             if !rules::holds(world) && !told {
                 return Err(format!("object {k} is not told who holds the registry: {state:#?}"));

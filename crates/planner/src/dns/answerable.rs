@@ -12,12 +12,12 @@ use sreg_domain::seen::ZoneSeen;
 use sreg_domain::{Action, ArmId, AzureAction, Fact};
 
 use crate::contribution::Held;
-use crate::endpoints::{Wanted, WantedEndpoints};
+use crate::endpoints::{WantedEndpoint, WantedEndpoints};
 use crate::plan::{Step, Wait, WaitReason};
 use crate::view::WholeView;
 
 /// Why an endpoint is not made: its records could not be written where its networks ask, and only somebody else changes that.
-pub(crate) fn cannot_be_answered(view: &WholeView<'_>, w: &Wanted<'_>) -> Option<Wait> {
+pub(crate) fn cannot_be_answered(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> Option<Wait> {
     if is_free(view, w) {
         return None;
     }
@@ -62,11 +62,11 @@ pub(crate) fn hold(view: &WholeView<'_>, wanted: &WantedEndpoints<'_>, steps: Ve
 }
 
 /// Others keep the records; or something is closed: clients depend on endpoints then, and what was lost is made again all the same.
-pub(super) fn is_free(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
+pub(super) fn is_free(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> bool {
     !w.place.dns.is_ours() || view.any_closed()
 }
 
-fn waits(w: &Wanted<'_>) -> Wait {
+fn waits(w: &WantedEndpoint<'_>) -> Wait {
     Wait::new(
         WaitReason::DnsPending,
         format!(
@@ -77,7 +77,7 @@ fn waits(w: &Wanted<'_>) -> Wait {
 }
 
 /// A network of the place asks another zone of that name, or may.
-fn others_are_asked(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> bool {
+fn others_are_asked(view: &WholeView<'_>, w: &WantedEndpoint<'_>, zone: &ArmId) -> bool {
     let elsewhere = match &view.seen.azure.zones_elsewhere {
         Fact::Seen(zones) => zones.as_slice(),
         Fact::Absent => &[],

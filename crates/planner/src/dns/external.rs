@@ -7,7 +7,7 @@ use sreg_domain::desired::EndpointPlace;
 use sreg_domain::naming;
 
 use crate::contribution::Contribution;
-use crate::endpoints::{Wanted, WantedEndpoints, members};
+use crate::endpoints::{WantedEndpoint, WantedEndpoints, members};
 use crate::evidence::{Evidence, Look};
 use crate::paths::Paths;
 use crate::plan::WaitReason;
@@ -21,7 +21,7 @@ const MOST_NAMED: usize = 2;
 pub(super) fn external(
     view: &WholeView<'_>,
     place: &EndpointPlace,
-    (wanted, here): (&WantedEndpoints<'_>, &[&Wanted<'_>]),
+    (wanted, here): (&WantedEndpoints<'_>, &[&WantedEndpoint<'_>]),
     proof: (&Paths, &Evidence),
     draft: &mut Contribution,
 ) -> Option<bool> {

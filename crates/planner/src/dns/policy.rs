@@ -23,9 +23,9 @@ use sreg_domain::{ArmId, EndpointGroup, Fact, ProvisioningState, duration};
 use super::records::{differing, wanted_records};
 use super::{both, zone_groups};
 use crate::contribution::Contribution;
-use crate::endpoints::{Wanted, members, standing, wanted};
+use crate::endpoints::{WantedEndpoint, endpoint_state, members, wanted};
 use crate::plan::{FindingReason, Wait, WaitReason};
-use crate::preflight::Verdict;
+use crate::preflight::Permission;
 use crate::view::{WholeView, look_up, not_known};
 
 /// What the assignments do about an endpoint.
@@ -37,7 +37,7 @@ enum Cover {
     No(Vec<String>),
 }
 
-fn cover(view: &WholeView<'_>, w: &Wanted<'_>) -> Cover {
+fn cover(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> Cover {
     let unread = Fact::not_read("nobody looked at what is assigned");
     let fact = look_up(&view.seen.azure.zone_group_policies, &w.id, &unread);
     let Fact::Seen(policies) = fact else {
@@ -63,7 +63,7 @@ fn cover(view: &WholeView<'_>, w: &Wanted<'_>) -> Cover {
     Cover::No(lacks.collect())
 }
 
-fn is_manual(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
+fn is_manual(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> bool {
     let there = view.seen.azure.endpoints.get(&w.id).and_then(Fact::seen);
     there.map_or(w.place.manual_request.is_some(), |endpoint| endpoint.manual)
 }
@@ -73,7 +73,7 @@ fn kind(manual: bool) -> &'static str {
 }
 
 /// Says of an endpoint whose zone group is left to a policy, and that is made whatever is seen of one, that none was seen.
-pub(crate) fn unseen(view: &WholeView<'_>, w: &Wanted<'_>) -> Option<String> {
+pub(crate) fn unseen(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> Option<String> {
     if w.place.dns.mode != DnsMode::Policy || !is_made_anyway(view, w) {
         return None;
     }
@@ -90,25 +90,25 @@ pub(crate) fn unseen(view: &WholeView<'_>, w: &Wanted<'_>) -> Option<String> {
 
 /// Stated by the spec; or clients depend on private endpoints already, because this object has closed the public side. A registry that was
 /// created closed, or that others closed, has no clients of ours yet.
-fn is_made_anyway(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
+fn is_made_anyway(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> bool {
     w.place.dns.policies_assumed || (view.any_closed() && view.was_locked_by_us())
 }
 
 /// Whether an endpoint may be made: its first zone group, and all of its entry, are somebody else's to make.
-pub(crate) fn may_make(view: &WholeView<'_>, w: &Wanted<'_>) -> Verdict {
+pub(crate) fn may_make(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> Permission {
     if w.place.dns.mode != DnsMode::Policy || is_made_anyway(view, w) {
-        return Verdict::Free;
+        return Permission::Free;
     }
     let own = cover(view, w);
     match own {
         Cover::NotKnown(fact) => {
             let wait = not_known(&format!("policy assignments of {}", w.place.resource_group), &fact);
-            Verdict::NotKnown(Wait {
+            Permission::NotKnown(Wait {
                 message: format!("{}; {}", wait.message, or_state(w)),
                 ..wait
             })
         }
-        Cover::No(lacks) => Verdict::Denied(Wait::new(
+        Cover::No(lacks) => Permission::Denied(Wait::new(
             WaitReason::DnsByPolicyStalled,
             format!(
                 "{}. Nothing is made for entry {} before one does: {}",
@@ -118,8 +118,8 @@ pub(crate) fn may_make(view: &WholeView<'_>, w: &Wanted<'_>) -> Verdict {
             ),
         )),
         Cover::Yes => match all_of_entry_are_covered(view, w) {
-            true => Verdict::Free,
-            false => Verdict::Denied(Wait::new(
+            true => Permission::Free,
+            false => Permission::Denied(Wait::new(
                 WaitReason::DnsByPolicyStalled,
                 format!(
                     "private endpoint {} is made when policies cover all endpoints of entry {}, which they do not yet, as is said of each; {}",
@@ -133,14 +133,14 @@ pub(crate) fn may_make(view: &WholeView<'_>, w: &Wanted<'_>) -> Verdict {
 }
 
 /// Nothing is half built for names that do not come.
-fn all_of_entry_are_covered(view: &WholeView<'_>, w: &Wanted<'_>) -> bool {
+fn all_of_entry_are_covered(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> bool {
     let absent = |id: &ArmId| view.seen.azure.endpoints.get(id).is_some_and(Fact::is_absent);
     let all = wanted(view).all;
     let mut entry = all.iter().filter(|o| o.place.name == w.place.name && absent(&o.id));
     entry.all(|other| matches!(cover(view, other), Cover::Yes))
 }
 
-fn uncovered(view: &WholeView<'_>, w: &Wanted<'_>, lacks: &[String]) -> String {
+fn uncovered(view: &WholeView<'_>, w: &WantedEndpoint<'_>, lacks: &[String]) -> String {
     let near = match lacks {
         [] => String::new(),
         lacks => format!(" ({})", lacks.join("; ")),
@@ -155,7 +155,7 @@ fn uncovered(view: &WholeView<'_>, w: &Wanted<'_>, lacks: &[String]) -> String {
 }
 
 /// What a person can do where no policy serves an endpoint.
-fn who_acts(view: &WholeView<'_>, w: &Wanted<'_>) -> String {
+fn who_acts(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> String {
     let (group, place) = (w.group.group_id(), w.place);
     let manual = is_manual(view, w);
     let definition = match w.group {
@@ -175,7 +175,7 @@ fn who_acts(view: &WholeView<'_>, w: &Wanted<'_>) -> String {
     )
 }
 
-fn or_state(w: &Wanted<'_>) -> String {
+fn or_state(w: &WantedEndpoint<'_>) -> String {
     format!(
         "if one does so that is not seen here, set spec.endpoints[{}].dns.policyAssignments: Assume",
         w.place.name
@@ -183,10 +183,10 @@ fn or_state(w: &Wanted<'_>) -> String {
 }
 
 /// Judges zone groups and records of a place.
-pub(super) fn plan(view: &WholeView<'_>, here: &[&Wanted<'_>], draft: &mut Contribution) -> Option<bool> {
+pub(super) fn plan(view: &WholeView<'_>, here: &[&WantedEndpoint<'_>], draft: &mut Contribution) -> Option<bool> {
     let mut verdict = Some(true);
     for w in here {
-        let ready = match standing(view, &w.id, w.target).ready() {
+        let ready = match endpoint_state(view, &w.id, w.target).ready() {
             Some(endpoint) => one(view, w, endpoint, draft),
             None => Some(false),
         };
@@ -195,7 +195,12 @@ pub(super) fn plan(view: &WholeView<'_>, here: &[&Wanted<'_>], draft: &mut Contr
     verdict
 }
 
-fn one(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) -> Option<bool> {
+fn one(
+    view: &WholeView<'_>,
+    w: &WantedEndpoint<'_>,
+    endpoint: &EndpointSeen,
+    draft: &mut Contribution,
+) -> Option<bool> {
     let groups = zone_groups(w, endpoint, draft)?;
     let succeeded = |g: &&ZoneGroupSeen| g.provisioning_state == ProvisioningState::Succeeded;
     match groups.iter().find(succeeded) {
@@ -212,7 +217,7 @@ fn one(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mu
 const POLICY_IS_LATE: Duration = Duration::from_secs(30 * 60);
 
 /// Time may bring a zone group; after that, or where no policy ever makes one, a person has to.
-fn missing_group(view: &WholeView<'_>, w: &Wanted<'_>, groups: &[ZoneGroupSeen], draft: &mut Contribution) {
+fn missing_group(view: &WholeView<'_>, w: &WantedEndpoint<'_>, groups: &[ZoneGroupSeen], draft: &mut Contribution) {
     let since = view.seen.memory.since_name_change.unwrap_or_default();
     let (label, who) = (w.label(), who_acts(view, w));
     let mut stalled = |message: String| draft.waiting(WaitReason::DnsByPolicyStalled, message);
@@ -252,7 +257,12 @@ fn missing_group(view: &WholeView<'_>, w: &Wanted<'_>, groups: &[ZoneGroupSeen],
 const RECORDS_LAG: Duration = Duration::from_secs(60);
 
 /// What a policy calls compliant is a zone group; what clients need are its records.
-fn records(view: &WholeView<'_>, w: &Wanted<'_>, group: &ZoneGroupSeen, draft: &mut Contribution) -> Option<bool> {
+fn records(
+    view: &WholeView<'_>,
+    w: &WantedEndpoint<'_>,
+    group: &ZoneGroupSeen,
+    draft: &mut Contribution,
+) -> Option<bool> {
     // The endpoint gate says what is missing.
     let members = members(view, w)?;
     let name = view.desired.cloud.zone(w.group);
@@ -316,7 +326,7 @@ fn records(view: &WholeView<'_>, w: &Wanted<'_>, group: &ZoneGroupSeen, draft: &
 }
 
 /// How a policy is brought to write records again.
-fn again(w: &Wanted<'_>, group: &ZoneGroupSeen) -> String {
+fn again(w: &WantedEndpoint<'_>, group: &ZoneGroupSeen) -> String {
     format!(
         "have the zone group made again: az network private-endpoint dns-zone-group delete --ids {}, then az policy remediation create --name dns-{} --policy-assignment ASSIGNMENT --resource-group {}",
         word(&group.id),

@@ -13,7 +13,7 @@ use sreg_domain::{ArmId, AzureAction, Fact, StepKind};
 
 use super::zone_groups;
 use crate::contribution::{Contribution, azure_step};
-use crate::endpoints::{Standing, Wanted, members, standing};
+use crate::endpoints::{EndpointState, WantedEndpoint, endpoint_state, members};
 use crate::plan::{FindingReason, Step, Wait, WaitReason};
 use crate::view::{WholeView, not_known};
 use crate::{names, tags};
@@ -24,7 +24,7 @@ const RECORDS_LAG: Duration = Duration::from_secs(20);
 /// What a zone must answer for an endpoint: record name to addresses.
 pub(super) fn wanted_records(
     view: &WholeView<'_>,
-    w: &Wanted<'_>,
+    w: &WantedEndpoint<'_>,
     members: &[Member],
 ) -> BTreeMap<String, BTreeSet<IpAddr>> {
     let mut records: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
@@ -61,20 +61,20 @@ pub(super) fn differing<'a>(
 /// The zone group of one endpoint and its records.
 pub(super) fn records_of(
     view: &WholeView<'_>,
-    w: &Wanted<'_>,
+    w: &WantedEndpoint<'_>,
     zone: &ArmId,
     seen: &ZoneSeen,
     draft: &mut Contribution,
 ) -> Option<bool> {
-    let endpoint = match standing(view, &w.id, w.target) {
-        Standing::Ready(endpoint) => endpoint,
-        Standing::NotKnown => return None,
-        Standing::Absent
-        | Standing::Foreign(_)
-        | Standing::Changing
-        | Standing::Failed(_)
-        | Standing::Pending
-        | Standing::Refused(_) => return Some(false),
+    let endpoint = match endpoint_state(view, &w.id, w.target) {
+        EndpointState::Ready(endpoint) => endpoint,
+        EndpointState::NotKnown => return None,
+        EndpointState::Absent
+        | EndpointState::Foreign(_)
+        | EndpointState::Changing
+        | EndpointState::Failed(_)
+        | EndpointState::Pending
+        | EndpointState::Refused(_) => return Some(false),
     };
     // The endpoint gate says what is missing.
     let members = members(view, w)?;
@@ -106,7 +106,7 @@ pub(super) fn records_of(
 /// a vanished endpoint left behind in our own zone is overwritten.
 fn may_not_overwrite(
     view: &WholeView<'_>,
-    w: &Wanted<'_>,
+    w: &WantedEndpoint<'_>,
     zone: &ArmId,
     seen: &ZoneSeen,
     name: &str,
@@ -170,7 +170,7 @@ fn may_not_overwrite(
 }
 
 /// A zone that we may have made and whose tag somebody removed: its name does not tell.
-fn made_by_us(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId, seen: &ZoneSeen) -> String {
+fn made_by_us(view: &WholeView<'_>, w: &WantedEndpoint<'_>, zone: &ArmId, seen: &ZoneSeen) -> String {
     if w.place.dns.mode == DnsMode::Managed && seen.owner.is_none() {
         let command = tags::merge_command(zone, &view.desired.owner);
         format!("; if the zone was made for this object and has lost its tag, put it back: {command}")
@@ -181,7 +181,7 @@ fn made_by_us(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId, seen: &ZoneSee
 
 fn zone_group(
     view: &WholeView<'_>,
-    w: &Wanted<'_>,
+    w: &WantedEndpoint<'_>,
     endpoint: &EndpointSeen,
     groups: &[ZoneGroupSeen],
     zone: &ArmId,
@@ -245,7 +245,7 @@ fn lag_left(view: &WholeView<'_>) -> Duration {
     RECORDS_LAG.saturating_sub(view.seen.memory.since_name_change.unwrap_or_default())
 }
 
-fn put_zone_group(view: &WholeView<'_>, w: &Wanted<'_>, own: ArmId, zone: &ArmId) -> Step {
+fn put_zone_group(view: &WholeView<'_>, w: &WantedEndpoint<'_>, own: ArmId, zone: &ArmId) -> Step {
     Step {
         touches: names::touched_by_zone_group(view, w, zone),
         ..azure_step(
@@ -261,7 +261,7 @@ fn put_zone_group(view: &WholeView<'_>, w: &Wanted<'_>, own: ArmId, zone: &ArmId
 /// A zone group exists and points elsewhere. Ours is made again, with a gap in between, so only while everything is open.
 fn misplaced(
     view: &WholeView<'_>,
-    w: &Wanted<'_>,
+    w: &WantedEndpoint<'_>,
     own: &ArmId,
     groups: &[ZoneGroupSeen],
     zone: &ArmId,

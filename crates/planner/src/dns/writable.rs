@@ -16,7 +16,7 @@ use sreg_domain::seen::LockSeen;
 use sreg_domain::{ArmId, Fact};
 
 use super::answerable::is_free;
-use crate::endpoints::Wanted;
+use crate::endpoints::WantedEndpoint;
 use crate::plan::{Wait, WaitReason};
 use crate::view::{WholeView, look_up, not_known};
 use crate::{names, preflight};
@@ -25,7 +25,7 @@ const JOIN: &str = "Microsoft.Network/privateDnsZones/join/action";
 const WRITE_GROUP: &str = "Microsoft.Network/privateEndpoints/privateDnsZoneGroups/write";
 
 /// Why an endpoint is not made: the zone of its names takes no records from us, or nobody knows whether it does.
-pub(crate) fn takes_no_records(view: &WholeView<'_>, w: &Wanted<'_>) -> Option<Wait> {
+pub(crate) fn takes_no_records(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> Option<Wait> {
     if is_free(view, w) {
         return None;
     }
@@ -34,7 +34,7 @@ pub(crate) fn takes_no_records(view: &WholeView<'_>, w: &Wanted<'_>) -> Option<W
     locked(view, w, zone).or_else(|| denied(view, w, zone))
 }
 
-fn locked(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Wait> {
+fn locked(view: &WholeView<'_>, w: &WantedEndpoint<'_>, zone: &ArmId) -> Option<Wait> {
     let unread = Fact::not_read("nobody looked for resource locks");
     let what = format!("resource locks on {zone}");
     let locks = match look_up(&view.seen.azure.locks, zone, &unread) {
@@ -67,7 +67,7 @@ fn locked(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Wait> {
     ))
 }
 
-fn denied(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Wait> {
+fn denied(view: &WholeView<'_>, w: &WantedEndpoint<'_>, zone: &ArmId) -> Option<Wait> {
     let (group, zone_group) = (&w.place.resource_group, w.id.child("privateDnsZoneGroups", ZONE_GROUP));
     let on_zone = preflight::denied(view, zone, zone, JOIN).map(|denial| (denial, JOIN));
     let on_group = || preflight::denied(view, group, &zone_group, WRITE_GROUP).map(|denial| (denial, WRITE_GROUP));
@@ -86,7 +86,7 @@ fn denied(view: &WholeView<'_>, w: &Wanted<'_>, zone: &ArmId) -> Option<Wait> {
         .or_else(|| preflight::unread_denials(view, group, &zone_group, WRITE_GROUP))
 }
 
-fn not_made(w: &Wanted<'_>, zone: &ArmId) -> String {
+fn not_made(w: &WantedEndpoint<'_>, zone: &ArmId) -> String {
     format!(
         "private endpoint {} is not made, because its records could not be written into private DNS zone {zone}, and networks that ask that zone would get no answer for names that resolve today",
         w.label()

@@ -3,14 +3,14 @@
 use sreg_domain::outside::word;
 use sreg_domain::seen::EndpointSeen;
 
-use super::Wanted;
+use super::WantedEndpoint;
 use crate::contribution::Contribution;
 use crate::plan::WaitReason;
 use crate::release;
 use crate::view::WholeView;
 
 /// What becomes of an endpoint whose connection is neither approved nor pending.
-pub(super) fn refused(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) {
+pub(super) fn refused(view: &WholeView<'_>, w: &WantedEndpoint<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) {
     let status = endpoint.connection_status.as_deref().unwrap_or("unknown");
     if status.eq_ignore_ascii_case("Disconnected") {
         return make_again(view, w, endpoint, draft);
@@ -46,7 +46,7 @@ pub(super) fn refused(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointS
 ///
 /// One that nobody can connect through is removed, and made again by a later visit. While anything is closed that is left to a person:
 /// its records go with it, and whoever still has an answer from elsewhere would lose that.
-fn make_again(view: &WholeView<'_>, w: &Wanted<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) {
+fn make_again(view: &WholeView<'_>, w: &WantedEndpoint<'_>, endpoint: &EndpointSeen, draft: &mut Contribution) {
     // One whose tag somebody removed gets it back first.
     let tagged = endpoint.owner.as_deref() == Some(view.desired.owner.as_str());
     if view.all_open() && tagged {

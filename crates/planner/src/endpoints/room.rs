@@ -4,14 +4,14 @@ use sreg_domain::outside::word;
 use sreg_domain::seen::SubnetSeen;
 use sreg_domain::{ArmId, EndpointGroup, Fact, TargetSeen};
 
-use super::{Wanted, creation, wanted};
+use super::{WantedEndpoint, creation, wanted};
 use crate::attempts;
 use crate::plan::{Wait, WaitReason};
 use crate::release;
 use crate::view::WholeView;
 
 /// Addresses that an endpoint takes: one for each of its names (azure.md §3.2).
-fn addresses_of(view: &WholeView<'_>, w: &Wanted<'_>) -> usize {
+fn addresses_of(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> usize {
     let one_at_least = |count: usize| count.max(1);
     match w.group {
         EndpointGroup::AmlRegistry => one_at_least(view.registry().map_or(1, |r| r.regions.len())),
@@ -25,7 +25,7 @@ fn addresses_of(view: &WholeView<'_>, w: &Wanted<'_>) -> usize {
 }
 
 /// Addresses that the endpoints of a place still need.
-fn addresses_needed(view: &WholeView<'_>, w: &Wanted<'_>) -> usize {
+fn addresses_needed(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> usize {
     let missing = wanted(view).all;
     let missing = missing.iter().filter(|other| {
         other.place.subnet == w.place.subnet && view.seen.azure.endpoints.get(&other.id).is_some_and(Fact::is_absent)
@@ -33,7 +33,7 @@ fn addresses_needed(view: &WholeView<'_>, w: &Wanted<'_>) -> usize {
     missing.map(|other| addresses_of(view, other)).sum()
 }
 
-fn need(view: &WholeView<'_>, w: &Wanted<'_>) -> String {
+fn need(view: &WholeView<'_>, w: &WantedEndpoint<'_>) -> String {
     format!(
         "private endpoint {} takes {} addresses there, and all that are still missing there take {}: free some, give the subnet another prefix (az network vnet subnet update --ids {} --address-prefixes PREFIXES), or name another one in spec.endpoints[{}].subnetResourceId",
         w.label(),
@@ -45,7 +45,7 @@ fn need(view: &WholeView<'_>, w: &Wanted<'_>) -> String {
 }
 
 /// A subnet that has no room for an endpoint: Azure would leave a failed one behind.
-pub(super) fn lacks(view: &WholeView<'_>, w: &Wanted<'_>, subnet: &SubnetSeen) -> Option<Wait> {
+pub(super) fn lacks(view: &WholeView<'_>, w: &WantedEndpoint<'_>, subnet: &SubnetSeen) -> Option<Wait> {
     let free = subnet.free_addresses?;
     (free < addresses_of(view, w)).then(|| {
         Wait::new(
@@ -61,7 +61,7 @@ pub(super) fn lacks(view: &WholeView<'_>, w: &Wanted<'_>, subnet: &SubnetSeen) -
 }
 
 /// The endpoint of ours that this one replaces, where it holds addresses of the same subnet: each waits for the other.
-fn replaced_there<'a>(view: &'a WholeView<'_>, w: &Wanted<'_>) -> Option<&'a ArmId> {
+fn replaced_there<'a>(view: &'a WholeView<'_>, w: &WantedEndpoint<'_>) -> Option<&'a ArmId> {
     let wanted = wanted(view).all;
     let mut former = release::ours(view).filter(|(id, _)| !wanted.iter().any(|w| w.id == **id));
     let former = former.find(|(_, e)| {
@@ -80,7 +80,7 @@ fn make_room(former: &ArmId) -> String {
 }
 
 /// What a full subnet would have to hold, where Azure says that it is full.
-pub(super) fn with_need(view: &WholeView<'_>, w: &Wanted<'_>, wait: Wait) -> Wait {
+pub(super) fn with_need(view: &WholeView<'_>, w: &WantedEndpoint<'_>, wait: Wait) -> Wait {
     let code = attempts::code(view, &creation(w));
     if !code.is_some_and(|code| code.eq_ignore_ascii_case("SubnetIsFull")) {
         return wait;

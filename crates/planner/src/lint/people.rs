@@ -18,7 +18,7 @@ use super::way_back::{
     self, Before, before, before_opened_by_hand, in_perimeter, is_closed, lets_in_nobody, network_now,
 };
 use crate::prefix::{Prefix, is_public};
-use crate::window::{self, Standing};
+use crate::window::{self, WindowState};
 
 /// Everything that people have yet to say.
 pub(super) fn missing<'a>(
@@ -33,7 +33,7 @@ pub(super) fn missing<'a>(
     let digest = approval_digest(desired, spec, seen, &targets, places);
     let in_window = || {
         let window = spec.window.as_ref();
-        window.is_some_and(|w| matches!(window::standing(w, seen.at), Standing::Open(_)))
+        window.is_some_and(|w| matches!(window::state(w, seen.at), WindowState::Open(_)))
     };
     let demands = [
         (

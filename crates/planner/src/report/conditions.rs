@@ -6,8 +6,8 @@ use sreg_api::status::ProofStatus;
 use sreg_domain::Fact;
 use strum::IntoEnumIterator;
 
-use super::{Verdict, stale};
-use crate::break_glass::{self, Standing};
+use super::{ReportedState, stale};
+use crate::break_glass::{self, BreakGlassState};
 use crate::conditions::{Draft, Truth, trio};
 use crate::endpoints;
 use crate::evidence::first_failure;
@@ -15,13 +15,13 @@ use crate::plan::{EndpointAssessment, PathStanding, Plan};
 use crate::view::View;
 
 /// A draft for every type.
-pub(super) fn all(view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Vec<Draft> {
+pub(super) fn all(view: &View<'_>, plan: &Plan, verdict: &ReportedState) -> Vec<Draft> {
     ConditionType::iter()
         .map(|kind| one(kind, view, plan, verdict))
         .collect()
 }
 
-fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &Verdict) -> Draft {
+fn one(kind: ConditionType, view: &View<'_>, plan: &Plan, verdict: &ReportedState) -> Draft {
     if !stale::is_shown(view) && tells_of_azure(kind) {
         return Draft {
             kind,
@@ -298,15 +298,15 @@ fn drift(view: &View<'_>, plan: &Plan) -> Said {
 }
 
 fn emergency(view: &View<'_>) -> Said {
-    match break_glass::standing(view) {
-        Standing::None => say(Truth::False, "None", ""),
-        Standing::NotKnown => say(Truth::Unknown, "NotKnown", "BreakGlasses could not be read"),
-        Standing::UsedUp { name } => say(
+    match break_glass::state(view) {
+        BreakGlassState::None => say(Truth::False, "None", ""),
+        BreakGlassState::NotKnown => say(Truth::Unknown, "NotKnown", "BreakGlasses could not be read"),
+        BreakGlassState::UsedUp { name } => say(
             Truth::False,
             "UsedUp",
             format!("BreakGlass {name} has used up the longest time"),
         ),
-        Standing::Active {
+        BreakGlassState::Active {
             name,
             requested_by,
             reason,

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use sreg_api::conditions::State;
 use sreg_api::probe::{PathResult, ProbeOutcome};
 
-use super::{Verdict, shown};
-use crate::break_glass::{self, Standing};
+use super::{ReportedState, shown};
+use crate::break_glass::{self, BreakGlassState};
 use crate::never_locked;
 use crate::plan::{PathStanding, Plan};
 use crate::state;
@@ -46,7 +46,7 @@ impl<'a> Clients<'a> {
 }
 
 /// The verdict with whom it concerns, where public access is closed and clients are or may be cut off.
-pub(super) fn told(view: &View<'_>, plan: &Plan, verdict: Verdict) -> Verdict {
+pub(super) fn told(view: &View<'_>, plan: &Plan, verdict: ReportedState) -> ReportedState {
     let holds = view.claim_is_ours() && state::is_shut_off(view) && !view.seen.object.deleting;
     if !holds || is_settled(verdict.state) {
         return verdict;
@@ -61,11 +61,13 @@ pub(super) fn told(view: &View<'_>, plan: &Plan, verdict: Verdict) -> Verdict {
         ),
         (false, _) => format!("clients of {} cannot reach {}", lost.networks(view), lost.hosts()),
     };
-    let way_out = match break_glass::standing(view) {
-        Standing::Active { name, .. } => format!("BreakGlass {name} is in force"),
-        Standing::None | Standing::NotKnown | Standing::UsedUp { .. } => what_a_break_glass_would_do(view),
+    let way_out = match break_glass::state(view) {
+        BreakGlassState::Active { name, .. } => format!("BreakGlass {name} is in force"),
+        BreakGlassState::None | BreakGlassState::NotKnown | BreakGlassState::UsedUp { .. } => {
+            what_a_break_glass_would_do(view)
+        }
     };
-    Verdict {
+    ReportedState {
         state: verdict.state,
         message: format!("closed to the public, and {who}; {way_out}; {}", verdict.message),
     }

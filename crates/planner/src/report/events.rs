@@ -7,7 +7,7 @@ use sreg_domain::{Action, Outcome};
 
 use super::emergencies::Emergencies;
 use super::summary::Summary;
-use super::{EventNote, Verdict, fields};
+use super::{EventNote, ReportedState, fields};
 use crate::conditions::truncate;
 use crate::locked;
 use crate::plan::{Finding, FindingReason, Plan, WaitReason};
@@ -41,7 +41,7 @@ pub(super) fn transitions(
     plan: &Plan,
     outcome: &Outcome,
     status: &SecureRegistryStatus,
-    (verdict, emergencies): (&Verdict, &Emergencies),
+    (verdict, emergencies): (&ReportedState, &Emergencies),
 ) -> Vec<EventNote> {
     let former = &view.seen.object.status;
     let mut events: Vec<EventNote> = state_changed(former, status, verdict).into_iter().collect();
@@ -159,7 +159,7 @@ fn openings(view: &View<'_>, outcome: &Outcome) -> Vec<EventNote> {
 pub(super) fn state_changed(
     former: &SecureRegistryStatus,
     status: &SecureRegistryStatus,
-    verdict: &Verdict,
+    verdict: &ReportedState,
 ) -> Option<EventNote> {
     let reason = |s: &SecureRegistryStatus| {
         s.conditions

@@ -5,7 +5,7 @@ use sreg_api::registry::PublicAccess;
 use sreg_api::status::{BreakGlassUse, ExposedSeconds, ExposureStatus, SecureRegistryStatus};
 use sreg_domain::Outcome;
 
-use crate::break_glass::{self, Standing};
+use crate::break_glass::{self, BreakGlassState};
 use crate::conditions::whole_seconds;
 use crate::view::View;
 
@@ -21,9 +21,9 @@ pub(super) fn exposure(
 ) -> Option<ExposureStatus> {
     let was_locked = view.last().was_locked();
     let former = former.cloned().unwrap_or_default();
-    let emergency = match break_glass::standing(view) {
-        Standing::Active { .. } | Standing::NotKnown => true,
-        Standing::None | Standing::UsedUp { .. } => false,
+    let emergency = match break_glass::state(view) {
+        BreakGlassState::Active { .. } | BreakGlassState::NotKnown => true,
+        BreakGlassState::None | BreakGlassState::UsedUp { .. } => false,
     };
     let mut exposure = if view.all_closed() {
         if was_locked || emergency {

@@ -17,7 +17,7 @@ use sreg_domain::{Action, AzureAction, Digest, Fact, Outcome, naming};
 
 use super::emergencies::{BREAK_GLASS_ENDED, Emergencies};
 use super::summary::Summary;
-use super::{Verdict, exposure, shown, stale};
+use super::{ReportedState, exposure, shown, stale};
 use crate::conditions::{says_the_same, truncate, whole_seconds};
 use crate::plan::{AccessAssessment, EndpointAssessment, FindingReason, PathStanding, Plan, WaitReason};
 use crate::view::View;
@@ -42,7 +42,7 @@ pub(super) fn status(
     view: &View<'_>,
     plan: &Plan,
     outcome: &Outcome,
-    (verdict, emergencies): (&Verdict, &Emergencies),
+    (verdict, emergencies): (&ReportedState, &Emergencies),
     (conditions, refusals): (Vec<Condition>, Vec<Attempt>),
     now: Timestamp,
 ) -> SecureRegistryStatus {

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sreg_api::conditions::State;
 use sreg_api::registry::PublicAccess;
 
-use super::{Verdict, cut_off};
+use super::{ReportedState, cut_off};
 use crate::conditions::whole_seconds;
 use crate::plan::{Actor, PathStanding, Plan, Wait, WaitReason};
 use crate::view::View;
@@ -29,7 +29,12 @@ enum Concern {
 }
 
 /// The verdict that people are told, and since when a registry that is called locked is not settled.
-pub(super) fn judge(view: &View<'_>, plan: &Plan, verdict: Verdict, now: Timestamp) -> (Verdict, Option<Time>) {
+pub(super) fn judge(
+    view: &View<'_>,
+    plan: &Plan,
+    verdict: ReportedState,
+    now: Timestamp,
+) -> (ReportedState, Option<Time>) {
     if verdict.state == State::Locked || !was_called_locked(view) {
         return (verdict, None);
     }
@@ -49,7 +54,7 @@ pub(super) fn judge(view: &View<'_>, plan: &Plan, verdict: Verdict, now: Timesta
         since.0,
         verdict.message
     );
-    let held = Verdict {
+    let held = ReportedState {
         state: State::Locked,
         message,
     };

@@ -9,19 +9,19 @@ const ACR: &str = "crcontoso.azurecr.io";
 const BLOB: &str = "stcontoso.blob.core.windows.net";
 const REGISTRY: &str = "0b1c.registry.westeurope.api.azureml.ms";
 
-fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Answer {
+fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> ServiceAnswer {
     let headers = headers
         .iter()
         .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
         .collect();
-    Answer {
+    ServiceAnswer {
         status,
         headers,
         body: body.to_owned(),
     }
 }
 
-fn verdict(service: ProbeService, fqdn: &str, answer: &Answer) -> (ProbeOutcome, String) {
+fn verdict(service: ProbeService, fqdn: &str, answer: &ServiceAnswer) -> (ProbeOutcome, String) {
     match judge(service, fqdn, answer) {
         Ok(message) => (Succeeded, message),
         Err(stop) => (stop.outcome, stop.message),

@@ -136,10 +136,12 @@ async fn in_azure(context: &Context, object: &ObjectRef, step: &Step, action: &A
     if action.is_opening() {
         context.memories.drop_round(&object.uid);
     }
-    // Hands keep the limit themselves; this one holds even if they do not.
+    // The writer keeps the limit itself; this one holds even if it does not.
     let result = match tokio::time::timeout(
         limit,
-        context.hands.carry_out(&object.namespace, &step.id, action, limit),
+        context
+            .azure_writer
+            .carry_out(&object.namespace, &step.id, action, limit),
     )
     .await
     {

@@ -5,7 +5,7 @@
 //! ```text
 //! VantagePoint ──► place: namespace, dialer, resolver ──┬─► Lease `vantage-point-<name>`: renewed while alive
 //!                                                       └─► ConnectivityProbes with our label ──► one worker each:
-//!                 spec ──► Standing (pure: `standing`) ◄── sweep of attempts (`sreg_probe`)
+//!                 spec ──► PathResults (pure: `path_results`) ◄── sweep of attempts (`sreg_probe`)
 //!                              └─► one status apply a sweep, none when nothing changed
 //! ```
 //!
@@ -25,10 +25,10 @@
 //! `resourceNames` apply to them.
 
 mod lease;
+mod path_results;
 mod place;
 mod probes;
 mod publish;
-mod standing;
 mod worker;
 
 use std::sync::Arc;
@@ -42,7 +42,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use lease::lease_name;
-pub use standing::{Question, Standing, Sweep};
+pub use path_results::{PathResults, Question, Sweep};
 
 /// What an agent is told when it is started.
 #[derive(Debug, Clone)]

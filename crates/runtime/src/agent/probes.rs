@@ -18,9 +18,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Agent;
+use super::path_results::Question;
 use super::place::Place;
 use super::publish::Desk;
-use super::standing::Question;
 use super::worker::{Published, Worker};
 use crate::api_words;
 

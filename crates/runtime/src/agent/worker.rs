@@ -1,4 +1,4 @@
-//! Carries out one probe: sweeps over its paths, feeds what they find to the [`Standing`] and publishes what is new. A changed
+//! Carries out one probe: sweeps over its paths, feeds what they find to the [`PathResults`] and publishes what is new. A changed
 //! question abandons whatever is under way; the worker then starts again at once.
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +13,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::path_results::{PathResults, Question, Sweep};
 use super::publish::{Desk, PublishError};
-use super::standing::{Question, Standing, Sweep};
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
@@ -51,10 +51,10 @@ impl Worker {
             backoff: FIRST_BACKOFF,
         };
         let first = questions.borrow_and_update().clone();
-        let mut standing = Standing::new(first, self.published.borrow().as_ref());
+        let mut path_results = PathResults::new(first, self.published.borrow().as_ref());
         loop {
             let began = Instant::now();
-            let question = standing.question();
+            let question = path_results.question();
             let next = began + interval(question);
             let rest = tokio::select! {
                 biased;
@@ -62,13 +62,13 @@ impl Worker {
                 asked = questions.changed() => asked.map_or(Rest::Stopped, |()| Rest::Asked),
                 attempts = self.sweep(question) => {
                     let sweep = Sweep { generation: question.generation, attempts };
-                    standing.take(&sweep, Timestamp::now());
-                    self.rest(&standing, &mut questions, &mut pace, next).await
+                    path_results.take(&sweep, Timestamp::now());
+                    self.rest(&path_results, &mut questions, &mut pace, next).await
                 }
             };
             match rest {
                 Rest::Over => {}
-                Rest::Asked => standing.ask(questions.borrow_and_update().clone()),
+                Rest::Asked => path_results.ask(questions.borrow_and_update().clone()),
                 Rest::Stopped => return,
             }
         }
@@ -95,13 +95,13 @@ impl Worker {
     /// next write says all that the lost one would have said.
     async fn rest(
         &self,
-        standing: &Standing,
+        path_results: &PathResults,
         questions: &mut watch::Receiver<Question>,
         pace: &mut Pace,
         next: Instant,
     ) -> Rest {
         loop {
-            let unpublished = standing.unpublished(self.published.borrow().as_ref());
+            let unpublished = path_results.unpublished(self.published.borrow().as_ref());
             let (wake, write) = match unpublished {
                 Some(status) if Instant::now() >= pace.not_before => (Instant::now(), Some(status)),
                 Some(_) => (next.min(pace.not_before), None),

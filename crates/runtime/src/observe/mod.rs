@@ -80,7 +80,7 @@ async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired,
         lane: if cut_off { Lane::Urgent } else { Lane::Ordinary },
         ..Patience::ordinary(deadline)
     };
-    let mut looking = context.eyes.observe(desired, &known, whole);
+    let mut looking = context.azure_reader.observe(desired, &known, whole);
     while !may_open(desired, seen) {
         match tokio::time::timeout(for_the_rest, &mut looking).await {
             Ok(azure) => {
@@ -99,20 +99,20 @@ async fn look_at_azure(context: &Context, object: &ObjectRef, desired: &Desired,
         for_the_rest: Some(for_the_rest),
         lane: Lane::Urgent,
     };
-    seen.azure = context.eyes.observe(desired, &known, to_open).await;
+    seen.azure = context.azure_reader.observe(desired, &known, to_open).await;
     if seen.azure.registry().ignorance().is_some() && !known.in_snapshot.is_empty() {
         seen.at = context.clock.now();
         let opens = plan(desired, seen, seen.at).steps().any(|step| step.action.opens());
         if !opens {
             // Its accounts are as open as they can be now: it is waited for like any other.
             known.in_snapshot.clear();
-            seen.azure = context.eyes.observe(desired, &known, to_open).await;
+            seen.azure = context.azure_reader.observe(desired, &known, to_open).await;
         }
         return;
     }
     let all_was_read = began.elapsed() < for_the_rest;
     if !all_was_read && !is_left_to_open(desired, seen) {
-        seen.azure = context.eyes.observe(desired, &known, whole).await;
+        seen.azure = context.azure_reader.observe(desired, &known, whole).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use sreg_api::names::{FINALIZER, FINALIZER_MANAGER};
-use sreg_azure::Hands;
+use sreg_azure::AzureWriter;
 use sreg_domain::action::{ClusterAction, StepResult};
 use sreg_domain::desired::ObjectRef;
 use sreg_domain::{Action, ArmId, AzureAction, CallFailure, Cause, Effect, StepId, StepKind};
@@ -17,7 +17,7 @@ use sreg_runtime::memory::ObjectKey;
 use sreg_runtime::reconcile::reconcile;
 
 use super::api_server::Fault;
-use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Stand, grants};
+use super::testbed::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Testbed, grants};
 
 fn zone(name: &str) -> ArmId {
     format!("/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/{name}")
@@ -69,7 +69,7 @@ struct Obedient {
 }
 
 #[async_trait]
-impl Hands for Obedient {
+impl AzureWriter for Obedient {
     async fn carry_out(
         &self,
         _: &str,
@@ -100,20 +100,23 @@ impl Hands for Obedient {
     }
 }
 
-/// A stand without agents' business, an object, and obedient hands.
-fn bench() -> (Stand, Arc<Obedient>, sreg_runtime::Context, ObjectRef) {
-    let stand = Stand::new();
-    stand.apply(|_| {});
-    let hands = Arc::new(Obedient::default());
-    let context = stand.context_with(Arc::new(stand.azure.clone()), hands.clone());
-    let uid = stand.object().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+/// A testbed without agents' business, an object, and an obedient writer.
+fn bench() -> (Testbed, Arc<Obedient>, sreg_runtime::Context, ObjectRef) {
+    let testbed = Testbed::new();
+    testbed.apply(|_| {});
+    let azure_writer = Arc::new(Obedient::default());
+    let context = testbed.context_with(Arc::new(testbed.azure.clone()), azure_writer.clone());
+    let uid = testbed.object().unwrap()["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let object = ObjectRef {
         namespace: NAMESPACE.into(),
         name: NAME.into(),
         uid,
         generation: 1,
     };
-    (stand, hands, context, object)
+    (testbed, azure_writer, context, object)
 }
 
 fn shown(outcome: &sreg_domain::Outcome) -> Vec<(String, String)> {
@@ -136,7 +139,7 @@ fn shown(outcome: &sreg_domain::Outcome) -> Vec<(String, String)> {
 #[tokio::test(start_paused = true)]
 async fn a_wave_begins_only_when_every_step_before_it_is_done() {
     for (first, result) in [("fails", "failed: m"), ("starts", "started")] {
-        let (_stand, hands, context, object) = bench();
+        let (_stand, azure_writer, context, object) = bench();
         let waves = vec![
             vec![azure("a1"), azure(first)],
             vec![azure("b1"), azure("b2")],
@@ -155,38 +158,41 @@ async fn a_wave_begins_only_when_every_step_before_it_is_done() {
             shown(&outcome),
             expected.map(|(step, result)| (step.to_owned(), result.to_owned()))
         );
-        assert_eq!(hands.calls.load(Ordering::SeqCst), 2);
+        assert_eq!(azure_writer.calls.load(Ordering::SeqCst), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn steps_of_one_wave_run_at_once_but_not_all() {
-    let (_stand, hands, context, object) = bench();
+    let (_stand, azure_writer, context, object) = bench();
     let wave: Vec<Step> = (0..20).map(|number| azure(&format!("z{number}"))).collect();
     let outcome = act(&context, &object, &plan(vec![wave])).await;
     assert_eq!(outcome.steps.len(), 20);
-    assert_eq!(hands.most.load(Ordering::SeqCst), context.settings.step_concurrency);
+    assert_eq!(
+        azure_writer.most.load(Ordering::SeqCst),
+        context.settings.step_concurrency
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn once_the_grants_changed_nothing_more_of_the_plan_is_written_to_azure() {
-    let (stand, hands, context, object) = bench();
-    stand.grant(|grant| grant["spec"]["privateDnsZones"] = json!([]));
+    let (testbed, azure_writer, context, object) = bench();
+    testbed.grant(|grant| grant["spec"]["privateDnsZones"] = json!([]));
     let outcome = act(&context, &object, &plan(vec![vec![azure("z")]])).await;
     let expected = (
         "z".to_owned(),
         "withheld: the grants of its namespace changed meanwhile".to_owned(),
     );
     assert_eq!(shown(&outcome), [expected]);
-    assert_eq!(hands.calls.load(Ordering::SeqCst), 0);
+    assert_eq!(azure_writer.calls.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_leadership_nothing_is_written_anywhere() {
-    let (stand, hands, context, object) = bench();
-    let before = stand.cluster_writes();
+    let (testbed, azure_writer, context, object) = bench();
+    let before = testbed.cluster_writes();
     for held in [None, Some(Duration::ZERO)] {
-        *stand.leadership.0.lock().unwrap() = held;
+        *testbed.leadership.0.lock().unwrap() = held;
         let wave = vec![
             azure("z"),
             cluster(ClusterAction::AddFinalizer),
@@ -204,14 +210,14 @@ async fn without_leadership_nothing_is_written_anywhere() {
             "{outcome:?}"
         );
     }
-    assert_eq!(hands.calls.load(Ordering::SeqCst), 0);
-    assert_eq!(stand.cluster_writes(), before);
+    assert_eq!(azure_writer.calls.load(Ordering::SeqCst), 0);
+    assert_eq!(testbed.cluster_writes(), before);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_gets_no_more_time_than_leadership_has_left() {
-    let (stand, _, context, object) = bench();
-    *stand.leadership.0.lock().unwrap() = Some(Duration::from_secs(5));
+    let (testbed, _, context, object) = bench();
+    *testbed.leadership.0.lock().unwrap() = Some(Duration::from_secs(5));
     let outcome = act(&context, &object, &plan(vec![vec![azure("slow")]])).await;
     assert_eq!(
         shown(&outcome),
@@ -221,8 +227,8 @@ async fn a_write_gets_no_more_time_than_leadership_has_left() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_finalizer_does_not_bring_a_deleted_object_back() {
-    let (stand, _, context, object) = bench();
-    stand.api.remove("secureregistries", NAMESPACE, NAME);
+    let (testbed, _, context, object) = bench();
+    testbed.api.remove("secureregistries", NAMESPACE, NAME);
     let outcome = act(
         &context,
         &object,
@@ -230,7 +236,7 @@ async fn a_late_finalizer_does_not_bring_a_deleted_object_back() {
     )
     .await;
     assert!(matches!(outcome.steps[0].result, StepResult::Failed(_)), "{outcome:?}");
-    assert_eq!(stand.object(), None);
+    assert_eq!(testbed.object(), None);
     let outcome = act(
         &context,
         &object,
@@ -238,19 +244,19 @@ async fn a_late_finalizer_does_not_bring_a_deleted_object_back() {
     )
     .await;
     assert_eq!(shown(&outcome)[0].1, "done", "what is gone carries no finalizer");
-    assert_eq!(stand.object(), None);
+    assert_eq!(testbed.object(), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_finalizer_that_a_restored_backup_owns_too_still_goes() {
-    let (stand, _, context, object) = bench();
+    let (testbed, _, context, object) = bench();
     act(
         &context,
         &object,
         &plan(vec![vec![cluster(ClusterAction::AddFinalizer)]]),
     )
     .await;
-    stand.apply(|restored| restored["metadata"]["finalizers"] = json!([FINALIZER, "somebody.else/waits"]));
+    testbed.apply(|restored| restored["metadata"]["finalizers"] = json!([FINALIZER, "somebody.else/waits"]));
     let outcome = act(
         &context,
         &object,
@@ -259,11 +265,11 @@ async fn a_finalizer_that_a_restored_backup_owns_too_still_goes() {
     .await;
     assert_eq!(shown(&outcome)[0].1, "done");
     assert_eq!(
-        stand.object().unwrap()["metadata"]["finalizers"],
+        testbed.object().unwrap()["metadata"]["finalizers"],
         json!(["somebody.else/waits"])
     );
     assert!(
-        stand
+        testbed
             .api
             .writes()
             .iter()
@@ -273,7 +279,7 @@ async fn a_finalizer_that_a_restored_backup_owns_too_still_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
-    let (stand, _, context, object) = bench();
+    let (testbed, _, context, object) = bench();
     let claim = || {
         plan(vec![vec![cluster(ClusterAction::Claim {
             lease: "claim".into(),
@@ -285,8 +291,8 @@ async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
             lease: "claim".into(),
         })]])
     };
-    stand.apply(|second| second["metadata"]["name"] = "second".into());
-    let uid = stand.api.get("secureregistries", NAMESPACE, "second").unwrap()["metadata"]["uid"]
+    testbed.apply(|second| second["metadata"]["name"] = "second".into());
+    let uid = testbed.api.get("secureregistries", NAMESPACE, "second").unwrap()["metadata"]["uid"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -303,7 +309,7 @@ async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
         })]])
     };
     let annotations =
-        || stand.api.get("leases", OPERATOR_NAMESPACE, "claim").unwrap()["metadata"]["annotations"].clone();
+        || testbed.api.get("leases", OPERATOR_NAMESPACE, "claim").unwrap()["metadata"]["annotations"].clone();
     assert!(
         shown(&act(&context, &second, &record()).await)[0]
             .1
@@ -321,17 +327,17 @@ async fn a_claim_is_won_by_one_and_released_by_its_holder_only() {
     assert_eq!(shown(&act(&context, &second, &claim()).await)[0].1, held);
     act(&context, &second, &release()).await;
     assert!(
-        stand.api.get("leases", OPERATOR_NAMESPACE, "claim").is_some(),
+        testbed.api.get("leases", OPERATOR_NAMESPACE, "claim").is_some(),
         "not the second's to release"
     );
     act(&context, &object, &release()).await;
-    assert!(stand.api.get("leases", OPERATOR_NAMESPACE, "claim").is_none());
+    assert!(testbed.api.get("leases", OPERATOR_NAMESPACE, "claim").is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_objects_probes_are_left_alone() {
-    let (stand, _, context, object) = bench();
-    stand.api.put(
+    let (testbed, _, context, object) = bench();
+    testbed.api.put(
         "connectivityprobes",
         json!({
             "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ConnectivityProbe",
@@ -350,20 +356,20 @@ async fn another_objects_probes_are_left_alone() {
             .all(|step| matches!(&step.result, StepResult::Effect(Effect::Stale(_)))),
         "{outcome:?}"
     );
-    assert!(stand.api.get("connectivityprobes", "vp-hub", "p").is_some());
+    assert!(testbed.api.get("connectivityprobes", "vp-hub", "p").is_some());
 }
 
 /// The claim says whose the registry is; its snapshot may be a former holder's.
 #[tokio::test(start_paused = true)]
 async fn the_snapshot_of_a_former_holder_goes_with_the_registry() {
-    let (stand, _, context, object) = bench();
+    let (testbed, _, context, object) = bench();
     let snapshot = json!({"holder": "other/one", "targets": {}, "evidenceDigest": "00"}).to_string();
-    stand.api.put("configmaps", json!({
+    testbed.api.put("configmaps", json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "s", "namespace": OPERATOR_NAMESPACE}, "data": {"snapshot.json": snapshot},
     }));
     let wave = vec![cluster(ClusterAction::DeleteSnapshot { config_map: "s".into() })];
     act(&context, &object, &plan(vec![wave])).await;
-    assert!(stand.api.get("configmaps", OPERATOR_NAMESPACE, "s").is_none());
+    assert!(testbed.api.get("configmaps", OPERATOR_NAMESPACE, "s").is_none());
 }
 
 fn meet(context: &sreg_runtime::Context, object: &ObjectRef) {
@@ -381,13 +387,13 @@ async fn a_write_that_may_change_names_is_remembered_however_it_ends() {
         ("fails", "failed: m"),
         ("slow", "failed: no answer within 5s"),
     ] {
-        let (stand, _, context, object) = bench();
+        let (testbed, _, context, object) = bench();
         meet(&context, &object);
         tokio::time::sleep(Duration::from_secs(3600)).await;
         act(&context, &object, &plan(vec![vec![azure("zone")]])).await;
         let before = context.memories.recall(&object.uid);
         assert_eq!(before.name_changed, None, "no name answers otherwise for an empty zone");
-        *stand.leadership.0.lock().unwrap() = Some(Duration::from_secs(5));
+        *testbed.leadership.0.lock().unwrap() = Some(Duration::from_secs(5));
         let action = Action::Azure(AzureAction::DeleteZoneGroup { id: zone(name) });
         let step = Step {
             id: StepKind::CreateZone.on(name),
@@ -409,16 +415,16 @@ async fn a_write_that_may_change_names_is_remembered_however_it_ends() {
 #[tokio::test(start_paused = true)]
 async fn the_age_of_a_round_counts_from_before_its_first_write() {
     let late = Duration::from_secs(7);
-    let stand = Stand::quick();
-    let context = stand.context();
-    stand.api.intercept(move |method, key| {
+    let testbed = Testbed::quick();
+    let context = testbed.context();
+    testbed.api.intercept(move |method, key| {
         let asks = *method == http::Method::PATCH && key.0 == "connectivityprobes";
         if asks { Fault::AnswerLate(late) } else { Fault::None }
     });
     let round = async {
         loop {
             reconcile(&context, NAMESPACE, NAME).await.unwrap();
-            let object = stand.object().unwrap();
+            let object = testbed.object().unwrap();
             let uid = object["metadata"]["uid"].as_str().unwrap();
             match context.memories.recall(uid).round {
                 Some(round) => return round,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azure_sim::Simulator;
-use azure_sim::data_plane::{Caches, Leg, Reach, Wanted, answer_http, ask, dns_servers_of, reach, resolver_at};
+use azure_sim::data_plane::{Caches, Leg, QuestionType, Reach, answer_http, ask, dns_servers_of, reach, resolver_at};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use sreg_api::names::{AGENT_MANAGER, LABEL_VANTAGE_POINT};
 use sreg_api::probe::{ConnectivityProbeSpec, Hop, ProbeOutcome, ProbePath};
 use sreg_probe::Attempt;
 use sreg_runtime::Clock;
-use sreg_runtime::agent::{Question, Standing, Sweep, lease_name};
+use sreg_runtime::agent::{PathResults, Question, Sweep, lease_name};
 use tokio_util::sync::CancellationToken;
 
 use super::api_server::ApiServer;
@@ -59,7 +59,7 @@ pub struct Place {
 }
 
 struct Asked {
-    standing: Standing,
+    standing: PathResults,
     next: tokio::time::Instant,
 }
 
@@ -143,7 +143,7 @@ impl Agents {
         let question = Question { generation, spec };
         let published = serde_json::from_value(probe["status"].clone()).ok();
         let known = asked.entry(name.clone()).or_insert_with(|| Asked {
-            standing: Standing::new(question.clone(), published.as_ref()),
+            standing: PathResults::new(question.clone(), published.as_ref()),
             next: now,
         });
         if *known.standing.question() != question {
@@ -237,7 +237,7 @@ impl Agents {
                     now,
                     &resolver,
                     &path.fqdn,
-                    Wanted::A,
+                    QuestionType::A,
                 );
                 let chain: Vec<String> = answer.chain.iter().map(|alias| alias.target.clone()).collect();
                 let mut addresses: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::apply;
 use super::campaign::courier::{Courier, Delivery};
 use super::campaign::gate::Gate;
-use super::wire::{Answer, Refusal, Reply, Target, query, refuse, respond, same, seconds, selects, target};
+use super::wire::{ApiResponse, Refusal, Reply, Target, query, refuse, respond, same, seconds, selects, target};
 
 /// Plural, namespace (empty for cluster-scoped kinds), name.
 pub type Key = (String, String, String);
@@ -250,7 +250,7 @@ impl ApiServer {
         target: &Target,
         query: &HashMap<String, String>,
         body: &Bytes,
-    ) -> Result<Box<Answer>, Refusal> {
+    ) -> Result<Box<ApiResponse>, Refusal> {
         let body: Value = if body.is_empty() {
             Value::Null
         } else {
@@ -272,7 +272,7 @@ impl ApiServer {
             ("DELETE", _) => self.delete(target, &body)?,
             (method, kind) => return Err(refuse(405, "MethodNotAllowed", format!("{method} {kind}"))),
         };
-        Ok(Box::new(Answer {
+        Ok(Box::new(ApiResponse {
             code: StatusCode::OK,
             body: object,
         }))

@@ -7,7 +7,7 @@ use azure_sim::Caller;
 use azure_sim::seed::WorkspaceSeed;
 use serde_json::{Value, json};
 
-use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Stand};
+use super::testbed::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Testbed};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const PLATFORM: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups";
@@ -17,21 +17,21 @@ fn vnet(name: &str) -> String {
     format!("{PLATFORM}/network/providers/Microsoft.Network/virtualNetworks/{name}")
 }
 
-fn waits(stand: &Stand) -> String {
-    stand.status()["waitingFor"].to_string()
+fn waits(testbed: &Testbed) -> String {
+    testbed.status()["waitingFor"].to_string()
 }
 
-async fn locks(stand: &Stand) {
-    stand
-        .until("locked", 120 * MINUTE, |stand| stand.state() == "Locked")
+async fn locks(testbed: &Testbed) {
+    testbed
+        .until("locked", 120 * MINUTE, |testbed| testbed.state() == "Locked")
         .await;
-    assert!(stand.open_targets().is_empty());
-    stand.assert_never_closed_without_proof(MAX_AGE);
+    assert!(testbed.open_targets().is_empty());
+    testbed.assert_never_closed_without_proof(MAX_AGE);
 }
 
 #[tokio::test(start_paused = true)]
 async fn callers_with_private_addresses_of_no_client_network_hold_the_lock() {
-    let stand = Stand::with(|seed| {
+    let testbed = Testbed::with(|seed| {
         seed.latencies = azure_sim::Latencies::Scaled(0.05);
         seed.log_analytics_workspaces.push(WorkspaceSeed {
             name: "logs".into(),
@@ -49,74 +49,79 @@ async fn callers_with_private_addresses_of_no_client_network_hold_the_lock() {
     });
     let logs = format!("{PLATFORM}/network/providers/Microsoft.OperationalInsights/workspaces/logs");
     let looks = move |accept: &[&str]| json!({"logAnalyticsWorkspaceResourceId": logs, "window": "168h", "policy": "Block", "accept": accept});
-    stand.apply_quick(|object| object["spec"]["verification"]["recentPublicClients"] = looks(&[]));
-    let operator = stand.start();
-    stand
-        .until("told", 60 * MINUTE, |stand| {
-            waits(stand).contains("RecentPublicClients")
+    testbed.apply_quick(|object| object["spec"]["verification"]["recentPublicClients"] = looks(&[]));
+    let operator = testbed.start();
+    testbed
+        .until("told", 60 * MINUTE, |testbed| {
+            waits(testbed).contains("RecentPublicClients")
         })
         .await;
     tokio::time::sleep(30 * MINUTE).await;
-    assert!(stand.closings().is_empty());
-    let listed = stand.status()["publicClients"].to_string();
+    assert!(testbed.closings().is_empty());
+    let listed = testbed.status()["publicClients"].to_string();
     assert!(
         listed.contains("10.177.3.9") && listed.contains("fde4:8dba::7"),
         "{listed}"
     );
     assert!(!listed.contains("10.0.1.5"), "{listed}");
-    stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
+    testbed.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
         object["spec"]["verification"]["recentPublicClients"] = looks(&["10.177.0.0/16", "fde4:8dba::/32"]);
         object["metadata"]["generation"] = (object["metadata"]["generation"].as_i64().unwrap() + 1).into();
     });
-    locks(&stand).await;
+    locks(&testbed).await;
     operator.stop().await;
 }
 
 /// The spoke's second DNS server is a public one.
 #[tokio::test(start_paused = true)]
 async fn the_second_dns_server_of_a_network_is_asked_too() {
-    let stand = Stand::quick();
+    let testbed = Testbed::quick();
     let servers = |second: &str| json!({"dnsServers": ["10.0.0.4", second]});
     let set = |second: &str| {
-        stand.sim.change_by_hand(&vnet("spoke-a"), |body| {
+        testbed.sim.change_by_hand(&vnet("spoke-a"), |body| {
             body["properties"]["dhcpOptions"] = servers(second);
         })
     };
     assert!(set("8.8.8.8"));
-    let operator = stand.start();
-    stand
-        .until("told", 60 * MINUTE, |stand| waits(stand).contains("8.8.8.8"))
+    let operator = testbed.start();
+    testbed
+        .until("told", 60 * MINUTE, |testbed| waits(testbed).contains("8.8.8.8"))
         .await;
     tokio::time::sleep(60 * MINUTE).await;
-    assert!(stand.closings().is_empty());
-    assert!(waits(&stand).contains("spoke-a cannot reach"), "{}", waits(&stand));
+    assert!(testbed.closings().is_empty());
+    assert!(waits(&testbed).contains("spoke-a cannot reach"), "{}", waits(&testbed));
     // A link to a network that never asks in its own view is told to have no effect.
-    let findings = stand.status()["findings"].to_string();
+    let findings = testbed.status()["findings"].to_string();
     assert!(
         findings.contains("LinkWithoutEffect") && findings.contains("hub, whose links count for it"),
         "{findings}"
     );
     set("10.0.0.5");
-    locks(&stand).await;
+    locks(&testbed).await;
     operator.stop().await;
 }
 
 /// Whoever runs DNS reads the ConfigMap and does exactly what it says.
 #[tokio::test(start_paused = true)]
 async fn external_dns_that_does_exactly_what_is_published_satisfies_the_proof() {
-    let stand = Stand::quick_with(|object| {
+    let testbed = Testbed::quick_with(|object| {
         object["spec"]["endpoints"][0]["dns"] = json!({"mode": "External"});
     });
-    let operator = stand.start();
-    stand
-        .until("told", 60 * MINUTE, |stand| waits(stand).contains("DnsExternalPending"))
+    let operator = testbed.start();
+    testbed
+        .until("told", 60 * MINUTE, |testbed| {
+            waits(testbed).contains("DnsExternalPending")
+        })
         .await;
-    let name = stand.status()["externalDns"]["configMap"].as_str().unwrap().to_owned();
-    assert!(waits(&stand).contains(&name), "{}", waits(&stand));
-    let map = stand.api.get("configmaps", OPERATOR_NAMESPACE, &name).unwrap();
-    keep_zones(&stand, map["data"]["hub.zone"].as_str().unwrap());
-    locks(&stand).await;
-    let records = stand.status()["externalDns"]["records"].as_array().cloned().unwrap();
+    let name = testbed.status()["externalDns"]["configMap"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(waits(&testbed).contains(&name), "{}", waits(&testbed));
+    let map = testbed.api.get("configmaps", OPERATOR_NAMESPACE, &name).unwrap();
+    keep_zones(&testbed, map["data"]["hub.zone"].as_str().unwrap());
+    locks(&testbed).await;
+    let records = testbed.status()["externalDns"]["records"].as_array().cloned().unwrap();
     assert!(
         records.iter().all(|r| r["privateLinkName"]
             .as_str()
@@ -127,21 +132,21 @@ async fn external_dns_that_does_exactly_what_is_published_satisfies_the_proof() 
 }
 
 /// Zone lines into zones by hand, linked to the networks whose clients ask.
-pub fn keep_zones(stand: &Stand, text: &str) {
+pub fn keep_zones(testbed: &Testbed, text: &str) {
     let mut zone = String::new();
     let mut records: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with(';')) {
         if let Some(origin) = line.strip_prefix("$ORIGIN ") {
             let name = origin.trim_end_matches('.');
             zone = format!("{PLATFORM}/dns/providers/Microsoft.Network/privateDnsZones/{name}");
-            stand.sim.put_by_hand(
+            testbed.sim.put_by_hand(
                 &zone,
                 json!({"id": zone, "name": name, "type": "Microsoft.Network/privateDnsZones",
                 "location": "global", "properties": {"provisioningState": "Succeeded"}}),
             );
             for network in ["hub", "spoke-a"] {
                 let id = format!("{zone}/virtualNetworkLinks/{network}");
-                stand.sim.put_by_hand(&id, json!({"id": id, "name": network, "type": "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
+                testbed.sim.put_by_hand(&id, json!({"id": id, "name": network, "type": "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
                     "location": "global", "properties": {"virtualNetwork": {"id": vnet(network)}, "registrationEnabled": false,
                     "virtualNetworkLinkState": "Completed", "provisioningState": "Succeeded"}}));
             }
@@ -154,7 +159,7 @@ pub fn keep_zones(stand: &Stand, text: &str) {
         let id = format!("{zone}/A/{name}");
         let addresses = records.entry(id.clone()).or_default();
         addresses.push(json!({"ipv4Address": address}));
-        stand.sim.put_by_hand(
+        testbed.sim.put_by_hand(
             &id,
             json!({"id": id, "name": name, "type": "Microsoft.Network/privateDnsZones/A",
             "properties": {"ttl": 10, "aRecords": addresses.clone()}}),

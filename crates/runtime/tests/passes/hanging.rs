@@ -5,7 +5,7 @@ use std::time::Duration;
 use azure_sim::{FaultEffect, FaultRule};
 use serde_json::Value;
 
-use super::stand::Stand;
+use super::testbed::Testbed;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -37,8 +37,10 @@ fn status(status: u16, retry_after: Option<u64>) -> FaultEffect {
     }
 }
 
-async fn locked(stand: &Stand) {
-    stand.until("locked", 6 * HOUR, |stand| stand.state() == "Locked").await;
+async fn locked(testbed: &Testbed) {
+    testbed
+        .until("locked", 6 * HOUR, |testbed| testbed.state() == "Locked")
+        .await;
     tokio::time::sleep(Duration::from_secs(120)).await;
 }
 
@@ -60,22 +62,22 @@ async fn whatever_hangs_a_break_glass_opens_within_seconds_all_that_it_can() {
         ("Microsoft.MachineLearningServices/registries", 2, false, 20, 20),
         ("Microsoft.MachineLearningServices/registries", 2, true, 20, 20),
     ] {
-        let stand = Stand::quick();
-        let operator = stand.start();
-        locked(&stand).await;
-        stand.sim.inject(hangs(path));
+        let testbed = Testbed::quick();
+        let operator = testbed.start();
+        locked(&testbed).await;
+        testbed.sim.inject(hangs(path));
         if under_way {
-            stand.apply_quick(|object| object["spec"]["drift"] = serde_json::json!({"interval": "9m"}));
+            testbed.apply_quick(|object| object["spec"]["drift"] = serde_json::json!({"interval": "9m"}));
             tokio::time::sleep(Duration::from_secs(3)).await;
         }
-        let (begun, before) = (stand.sim.now(), stand.openings().len());
-        stand.break_the_glass("30m");
-        stand
-            .until(path, Duration::from_secs(40), |stand| {
-                stand.open_targets().len() == open
+        let (begun, before) = (testbed.sim.now(), testbed.openings().len());
+        testbed.break_the_glass("30m");
+        testbed
+            .until(path, Duration::from_secs(40), |testbed| {
+                testbed.open_targets().len() == open
             })
             .await;
-        let sent = stand.openings();
+        let sent = testbed.openings();
         let after = |at: &Duration| at.saturating_sub(begun).as_secs_f64();
         let took: Vec<f64> = sent.iter().skip(before).map(after).collect();
         println!("{path}, a look under way: {under_way}: {took:?}");
@@ -89,37 +91,37 @@ async fn whatever_hangs_a_break_glass_opens_within_seconds_all_that_it_can() {
 /// A container registry refuses a rule at the end of its operation: how that stands is asked, whatever hangs.
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_azure_refuses_keeps_no_other_out_while_the_network_provider_hangs() {
-    let stand = Stand::quick();
+    let testbed = Testbed::quick();
     let (good, bad) = ("203.0.113.1", "203.0.113.3");
-    let acr = stand.restrict_container_registry(&[good, bad]);
-    let operator = stand.start();
-    locked(&stand).await;
+    let acr = testbed.restrict_container_registry(&[good, bad]);
+    let operator = testbed.start();
+    locked(&testbed).await;
     let effect = FaultEffect::FailOperation {
         code: "InvalidIpRule".into(),
         message: format!("The IP rule {bad} is not valid for this registry."),
         nested: None,
     };
-    stand.sim.inject(FaultRule {
+    testbed.sim.inject(FaultRule {
         method: Some("PATCH".into()),
         body_contains: Some(bad.into()),
         ..answers("/registries/", effect)
     });
-    stand.sim.inject(hangs("Microsoft.Network"));
-    stand.break_the_glass("1h");
+    testbed.sim.inject(hangs("Microsoft.Network"));
+    testbed.break_the_glass("1h");
     let begun = tokio::time::Instant::now();
-    let rules = |stand: &Stand| {
-        let body = stand.sim.with_world(|world| world.get(&acr).unwrap().body.clone());
+    let rules = |testbed: &Testbed| {
+        let body = testbed.sim.with_world(|world| world.get(&acr).unwrap().body.clone());
         body["properties"]["networkRuleSet"]["ipRules"].to_string()
     };
-    stand
-        .until("the other is back", HOUR, |stand| rules(stand).contains(good))
+    testbed
+        .until("the other is back", HOUR, |testbed| rules(testbed).contains(good))
         .await;
     let back = begun.elapsed();
-    let told = |stand: &Stand| {
-        let findings = stand.status()["findings"].to_string();
+    let told = |testbed: &Testbed| {
+        let findings = testbed.status()["findings"].to_string();
         findings.contains("RulesNotPutBack") && findings.contains(bad)
     };
-    stand.until("named", HOUR, told).await;
+    testbed.until("named", HOUR, told).await;
     println!(
         "the other is back after {back:?}, the rule is named after {:?}",
         begun.elapsed()
@@ -136,19 +138,19 @@ async fn an_operation_whose_state_cannot_be_read_does_not_hold_an_opening_back()
         status(429, Some(300)),
         status(503, None),
     ] {
-        let stand = Stand::quick();
-        let operator = stand.start();
-        stand
-            .until("closing", 6 * HOUR, |stand| !stand.closings().is_empty())
+        let testbed = Testbed::quick();
+        let operator = testbed.start();
+        testbed
+            .until("closing", 6 * HOUR, |testbed| !testbed.closings().is_empty())
             .await;
-        stand.sim.inject(answers("/operation", unreadable.clone()));
-        stand
-            .until("closed", 6 * HOUR, |stand| stand.open_targets().len() < 3)
+        testbed.sim.inject(answers("/operation", unreadable.clone()));
+        testbed
+            .until("closed", 6 * HOUR, |testbed| testbed.open_targets().len() < 3)
             .await;
-        stand.break_the_glass("30m");
-        stand
-            .until(&format!("{unreadable:?}"), Duration::from_secs(40), |stand| {
-                stand.open_targets().len() == 3
+        testbed.break_the_glass("30m");
+        testbed
+            .until(&format!("{unreadable:?}"), Duration::from_secs(40), |testbed| {
+                testbed.open_targets().len() == 3
             })
             .await;
         operator.kill().await;
@@ -158,23 +160,23 @@ async fn an_operation_whose_state_cannot_be_read_does_not_hold_an_opening_back()
 /// What status said of public access when it was last written is not what is true now.
 #[tokio::test(start_paused = true)]
 async fn what_somebody_closes_in_an_emergency_opens_within_seconds_though_status_calls_it_open() {
-    let stand = Stand::quick();
-    let operator = stand.start();
-    locked(&stand).await;
-    stand.break_the_glass("2h");
-    let open = |stand: &Stand| stand.status()["publicAccess"]["summary"] == "Open";
-    stand.until("open", HOUR, open).await;
-    stand.sim.inject(hangs("providers/Microsoft.Network/"));
-    let account = stand
+    let testbed = Testbed::quick();
+    let operator = testbed.start();
+    locked(&testbed).await;
+    testbed.break_the_glass("2h");
+    let open = |testbed: &Testbed| testbed.status()["publicAccess"]["summary"] == "Open";
+    testbed.until("open", HOUR, open).await;
+    testbed.sim.inject(hangs("providers/Microsoft.Network/"));
+    let account = testbed
         .open_targets()
         .into_iter()
         .find(|id| id.contains("/storageAccounts/"));
     let close = |body: &mut Value| body["properties"]["publicNetworkAccess"] = "Disabled".into();
-    assert!(stand.sim.change_by_hand(&account.unwrap(), close) && stand.open_targets().len() == 2);
-    stand.apply_quick(|object| object["spec"]["drift"] = serde_json::json!({"interval": "9m"}));
-    stand
-        .until("open again", Duration::from_secs(40), |stand| {
-            stand.open_targets().len() == 3
+    assert!(testbed.sim.change_by_hand(&account.unwrap(), close) && testbed.open_targets().len() == 2);
+    testbed.apply_quick(|object| object["spec"]["drift"] = serde_json::json!({"interval": "9m"}));
+    testbed
+        .until("open again", Duration::from_secs(40), |testbed| {
+            testbed.open_targets().len() == 3
         })
         .await;
     operator.kill().await;
@@ -183,18 +185,18 @@ async fn what_somebody_closes_in_an_emergency_opens_within_seconds_though_status
 /// A provider that is only slow is waited for once there is nothing to open.
 #[tokio::test(start_paused = true)]
 async fn what_is_open_is_looked_at_in_full_though_somebody_broke_the_glass() {
-    let stand = Stand::quick();
-    let context = stand.context();
-    let operator = stand.start();
-    locked(&stand).await;
-    stand.break_the_glass("2h");
-    let open = |stand: &Stand| stand.status()["publicAccess"]["summary"] == "Open";
-    stand.until("open", HOUR, open).await;
+    let testbed = Testbed::quick();
+    let context = testbed.context();
+    let operator = testbed.start();
+    locked(&testbed).await;
+    testbed.break_the_glass("2h");
+    let open = |testbed: &Testbed| testbed.status()["publicAccess"]["summary"] == "Open";
+    testbed.until("open", HOUR, open).await;
     operator.kill().await;
-    stand
+    testbed
         .sim
         .inject(answers("virtualNetworks/", FaultEffect::Delay { seconds: 6.0 }));
-    let (_, _, seen, _) = stand.look(&context).await;
+    let (_, _, seen, _) = testbed.look(&context).await;
     let networks = &seen.azure.virtual_networks;
     assert!(
         !networks.is_empty() && networks.values().all(|network| network.seen().is_some()),

@@ -31,6 +31,6 @@ mod pausing;
 mod recording;
 mod requests;
 mod simulation;
-mod stand;
+mod testbed;
 mod watching;
 mod wire;

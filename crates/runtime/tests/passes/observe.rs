@@ -10,17 +10,17 @@ use sreg_domain::seen::{ClusterSeen, Fact, IgnoranceKind};
 use sreg_runtime::reconcile::reconcile;
 
 use super::api_server::Fault;
-use super::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Stand};
+use super::testbed::{NAME, NAMESPACE, OPERATOR_NAMESPACE, Testbed};
 
-async fn cluster(stand: &Stand) -> ClusterSeen {
-    stand.look(&stand.context()).await.2.cluster
+async fn cluster(testbed: &Testbed) -> ClusterSeen {
+    testbed.look(&testbed.context()).await.2.cluster
 }
 
 /// Probes exist, agents answer, nothing is closed yet.
-async fn probing() -> Stand {
-    let stand = Stand::quick();
-    stand.until_closing(&stand.context()).await;
-    stand
+async fn probing() -> Testbed {
+    let testbed = Testbed::quick();
+    testbed.until_closing(&testbed.context()).await;
+    testbed
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,15 +32,15 @@ async fn every_read_that_fails_is_a_reason_for_not_knowing_and_nothing_is_closed
         "connectivityprobes",
         "breakglasses",
     ] {
-        let stand = probing().await;
-        stand.api.intercept(move |method, key| {
+        let testbed = probing().await;
+        testbed.api.intercept(move |method, key| {
             if *method == http::Method::GET && key.0 == plural {
                 Fault::Refuse(503)
             } else {
                 Fault::None
             }
         });
-        let seen = cluster(&stand).await;
+        let seen = cluster(&testbed).await;
         let unknown: BTreeSet<&str> = [
             ("claim", seen.claim.ignorance().is_some()),
             ("snapshot", seen.snapshot.ignorance().is_some()),
@@ -69,24 +69,24 @@ async fn every_read_that_fails_is_a_reason_for_not_knowing_and_nothing_is_closed
             _ => ["break-glasses"].into(),
         };
         assert_eq!(unknown, expected, "{plural}");
-        let context = stand.context();
+        let context = testbed.context();
         for _ in 0..10 {
             reconcile(&context, NAMESPACE, NAME).await.unwrap();
             tokio::time::sleep(Duration::from_secs(30)).await;
         }
-        assert!(stand.closings().is_empty(), "closed without knowing {plural}");
+        assert!(testbed.closings().is_empty(), "closed without knowing {plural}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn rights_that_are_missing_are_told_from_an_api_server_that_is_away() {
-    let stand = probing().await;
+    let testbed = probing().await;
     for (code, kind) in [
         (403, IgnoranceKind::Forbidden),
         (429, IgnoranceKind::Throttled),
         (500, IgnoranceKind::Unreachable),
     ] {
-        stand.api.intercept(move |_, key| {
+        testbed.api.intercept(move |_, key| {
             if key.0 == "configmaps" {
                 Fault::Refuse(code)
             } else {
@@ -94,7 +94,7 @@ async fn rights_that_are_missing_are_told_from_an_api_server_that_is_away() {
             }
         });
         assert_eq!(
-            cluster(&stand).await.snapshot.ignorance().map(|why| why.kind),
+            cluster(&testbed).await.snapshot.ignorance().map(|why| why.kind),
             Some(kind)
         );
     }
@@ -102,15 +102,18 @@ async fn rights_that_are_missing_are_told_from_an_api_server_that_is_away() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_does_not_parse_hides_no_other() {
-    let stand = probing().await;
-    let uid = stand.object().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
-    stand.api.meddle(
+    let testbed = probing().await;
+    let uid = testbed.object().unwrap()["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    testbed.api.meddle(
         "connectivityprobes",
         "vp-hub",
         &probe_name(&uid, "hub-agent"),
         |probe| probe["spec"] = json!({"paths": 7}),
     );
-    let probes = cluster(&stand).await.probes;
+    let probes = cluster(&testbed).await.probes;
     assert_eq!(
         probes["hub-agent"].ignorance().map(|why| why.kind),
         Some(IgnoranceKind::Nonsense)
@@ -120,32 +123,32 @@ async fn a_probe_that_does_not_parse_hides_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_of_another_name_is_not_ours_whatever_its_labels_say() {
-    let stand = probing().await;
-    let uid = stand.object().unwrap()["metadata"]["uid"].clone();
-    let mut forged = stand.api.all("connectivityprobes").remove(0);
+    let testbed = probing().await;
+    let uid = testbed.object().unwrap()["metadata"]["uid"].clone();
+    let mut forged = testbed.api.all("connectivityprobes").remove(0);
     forged["metadata"] = json!({"name": "forged", "namespace": NAMESPACE,
         "labels": {LABEL_REGISTRY_UID: uid, LABEL_VANTAGE_POINT: "hub-agent"}});
     forged["status"]["results"] = json!([]);
-    stand.api.put("connectivityprobes", forged);
-    let probes = cluster(&stand).await.probes;
+    testbed.api.put("connectivityprobes", forged);
+    let probes = cluster(&testbed).await.probes;
     assert_eq!(probes.len(), 3);
     assert_eq!(probes["hub-agent"].seen().unwrap().namespace, "vp-hub");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_its_vantage_point_left_behind_is_cleaned_up() {
-    let stand = probing().await;
-    stand.api.meddle("vantagepoints", "", "hub-agent", |point| {
+    let testbed = probing().await;
+    testbed.api.meddle("vantagepoints", "", "hub-agent", |point| {
         point["spec"]["namespace"] = "vp-new".into()
     });
-    let probes = cluster(&stand).await.probes;
+    let probes = cluster(&testbed).await.probes;
     assert!(probes["hub-agent"].is_absent());
     assert_eq!(probes["hub-agent@vp-hub"].seen().unwrap().namespace, "vp-hub");
-    let context = stand.context();
+    let context = testbed.context();
     for _ in 0..3 {
         reconcile(&context, NAMESPACE, NAME).await.unwrap();
     }
-    let mut namespaces: Vec<_> = stand
+    let mut namespaces: Vec<_> = testbed
         .api
         .all("connectivityprobes")
         .into_iter()
@@ -157,7 +160,7 @@ async fn a_probe_that_its_vantage_point_left_behind_is_cleaned_up() {
 
 #[tokio::test(start_paused = true)]
 async fn approvals_count_for_their_object_until_they_are_withdrawn() {
-    let stand = Stand::quick();
+    let testbed = Testbed::quick();
     let approval = |name: &str, object: &str| {
         json!({
             "apiVersion": "secureregistry.dev/v1alpha1", "kind": "ChangeApproval",
@@ -165,11 +168,11 @@ async fn approvals_count_for_their_object_until_they_are_withdrawn() {
             "spec": {"secureRegistryName": object, "change": "Lockdown", "digest": "ABCDEF0123456789", "approvedBy": "boss"},
         })
     };
-    stand.api.put("changeapprovals", approval("ours", NAME));
-    stand.api.put("changeapprovals", approval("theirs", "another"));
-    stand.api.put("changeapprovals", approval("withdrawn", NAME));
-    stand.api.remove("changeapprovals", NAMESPACE, "withdrawn");
-    let seen = cluster(&stand).await;
+    testbed.api.put("changeapprovals", approval("ours", NAME));
+    testbed.api.put("changeapprovals", approval("theirs", "another"));
+    testbed.api.put("changeapprovals", approval("withdrawn", NAME));
+    testbed.api.remove("changeapprovals", NAMESPACE, "withdrawn");
+    let seen = cluster(&testbed).await;
     let approvals = seen.approvals.seen().unwrap();
     assert_eq!(
         approvals
@@ -182,16 +185,16 @@ async fn approvals_count_for_their_object_until_they_are_withdrawn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_that_cannot_be_read_is_not_an_absent_one() {
-    let stand = Stand::quick();
-    let name = sreg_domain::naming::snapshot_name(&super::stand::REGISTRY.parse().unwrap());
-    assert!(cluster(&stand).await.snapshot.is_absent());
-    stand.api.put(
+    let testbed = Testbed::quick();
+    let name = sreg_domain::naming::snapshot_name(&super::testbed::REGISTRY.parse().unwrap());
+    assert!(cluster(&testbed).await.snapshot.is_absent());
+    testbed.api.put(
         "configmaps",
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": OPERATOR_NAMESPACE},
         "data": {"snapshot.json": "{\"holder\": "}}),
     );
     assert_eq!(
-        cluster(&stand).await.snapshot.ignorance().map(|why| why.kind),
+        cluster(&testbed).await.snapshot.ignorance().map(|why| why.kind),
         Some(IgnoranceKind::Nonsense)
     );
 }

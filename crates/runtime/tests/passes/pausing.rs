@@ -5,7 +5,7 @@ use std::time::Duration;
 use azure_sim::{FaultEffect, FaultRule};
 use serde_json::json;
 
-use super::stand::Stand;
+use super::testbed::Testbed;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -23,12 +23,12 @@ fn fault(method: &str, path: &str, effect: FaultEffect) -> FaultRule {
     }
 }
 
-fn struck(stand: &Stand) -> u64 {
-    stand.sim.faults().iter().map(|f| f.struck).sum()
+fn struck(testbed: &Testbed) -> u64 {
+    testbed.sim.faults().iter().map(|f| f.struck).sum()
 }
 
-fn said(stand: &Stand) -> String {
-    stand.status()["waitingFor"].to_string()
+fn said(testbed: &Testbed) -> String {
+    testbed.status()["waitingFor"].to_string()
 }
 
 fn refused(status: u16, code: &str, retry_after: Option<u64>) -> FaultEffect {
@@ -43,38 +43,44 @@ fn refused(status: u16, code: &str, retry_after: Option<u64>) -> FaultEffect {
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_puts_back_what_the_lock_writes_is_named_and_not_fought() {
-    let stand = Stand::quick();
-    stand
+    let testbed = Testbed::quick();
+    testbed
         .sim
         .inject(fault("PATCH", "/storageAccounts/", FaultEffect::Unchanged {}));
-    let operator = stand.start();
-    stand.until("stalled", HOUR, |stand| stand.state() == "Stalled").await;
-    assert!(said(&stand).contains("Modify"), "{}", said(&stand));
+    let operator = testbed.start();
+    testbed
+        .until("stalled", HOUR, |testbed| testbed.state() == "Stalled")
+        .await;
+    assert!(said(&testbed).contains("Modify"), "{}", said(&testbed));
     tokio::time::sleep(2 * HOUR).await;
-    assert!(struck(&stand) <= 9, "{} writes in two hours", struck(&stand));
-    stand.sim.clear_faults();
-    stand.until("locked", 2 * HOUR, |stand| stand.state() == "Locked").await;
+    assert!(struck(&testbed) <= 9, "{} writes in two hours", struck(&testbed));
+    testbed.sim.clear_faults();
+    testbed
+        .until("locked", 2 * HOUR, |testbed| testbed.state() == "Locked")
+        .await;
     operator.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_break_glass_that_azure_accepts_and_does_not_carry_out_is_said() {
-    let stand = Stand::quick();
-    let operator = stand.start();
-    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
-    stand
+    let testbed = Testbed::quick();
+    let operator = testbed.start();
+    testbed
+        .until("locked", HOUR, |testbed| testbed.state() == "Locked")
+        .await;
+    testbed
         .sim
         .inject(fault("PATCH", "/storageAccounts/", FaultEffect::Unchanged {}));
-    stand.break_the_glass("2h");
-    stand
-        .until("stalled", HOUR / 6, |stand| stand.state() == "Stalled")
+    testbed.break_the_glass("2h");
+    testbed
+        .until("stalled", HOUR / 6, |testbed| testbed.state() == "Stalled")
         .await;
-    assert!(said(&stand).contains("Modify"), "{}", said(&stand));
+    assert!(said(&testbed).contains("Modify"), "{}", said(&testbed));
     tokio::time::sleep(HOUR).await;
     assert!(
-        (8..=20).contains(&struck(&stand)),
+        (8..=20).contains(&struck(&testbed)),
         "{} writes in an hour",
-        struck(&stand)
+        struck(&testbed)
     );
     operator.stop().await;
 }
@@ -82,26 +88,28 @@ async fn a_break_glass_that_azure_accepts_and_does_not_carry_out_is_said() {
 /// The switch of a container registry goes before its rules, in two operations: each has its effect, and nobody is said to undo it.
 #[tokio::test(start_paused = true)]
 async fn an_opening_in_two_writes_is_not_called_one_without_effect() {
-    let stand = Stand::quick();
-    let acr = stand.restrict_container_registry(&["203.0.113.1"]);
-    let operator = stand.start();
-    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    let testbed = Testbed::quick();
+    let acr = testbed.restrict_container_registry(&["203.0.113.1"]);
+    let operator = testbed.start();
+    testbed
+        .until("locked", HOUR, |testbed| testbed.state() == "Locked")
+        .await;
     let said = std::cell::RefCell::new(Vec::new());
-    let hears = |stand: &Stand| said.borrow_mut().push(stand.status().to_string());
-    stand.break_the_glass("10m");
+    let hears = |testbed: &Testbed| said.borrow_mut().push(testbed.status().to_string());
+    testbed.break_the_glass("10m");
     let begun = tokio::time::Instant::now();
-    stand
-        .until("as it was", HOUR, |stand| {
-            hears(stand);
-            let body = stand.sim.with_world(|world| world.get(&acr).unwrap().body.clone());
-            stand.state() == "BreakGlass" && body.to_string().contains("203.0.113.1")
+    testbed
+        .until("as it was", HOUR, |testbed| {
+            hears(testbed);
+            let body = testbed.sim.with_world(|world| world.get(&acr).unwrap().body.clone());
+            testbed.state() == "BreakGlass" && body.to_string().contains("203.0.113.1")
         })
         .await;
     println!("as it was after {:?}", begun.elapsed());
-    stand
-        .until("locked again", 4 * HOUR, |stand| {
-            hears(stand);
-            stand.state() == "Locked"
+    testbed
+        .until("locked again", 4 * HOUR, |testbed| {
+            hears(testbed);
+            testbed.state() == "Locked"
         })
         .await;
     let said = said.into_inner();
@@ -112,49 +120,51 @@ async fn an_opening_in_two_writes_is_not_called_one_without_effect() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tag_war_leaves_the_lock_ready() {
-    let stand = Stand::quick_with(|object| object["spec"]["registry"]["tags"] = json!({"costCenter": "4711"}));
-    stand.sim.inject(fault(
+    let testbed = Testbed::quick_with(|object| object["spec"]["registry"]["tags"] = json!({"costCenter": "4711"}));
+    testbed.sim.inject(fault(
         "PATCH",
         "MachineLearningServices/registries/",
         FaultEffect::Unchanged {},
     ));
-    let operator = stand.start();
-    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    let operator = testbed.start();
+    testbed
+        .until("locked", HOUR, |testbed| testbed.state() == "Locked")
+        .await;
     tokio::time::sleep(2 * HOUR).await;
-    assert_eq!(stand.state(), "Locked");
+    assert_eq!(testbed.state(), "Locked");
     assert!(
-        stand.status()["findings"].to_string().contains("costCenter=4711"),
+        testbed.status()["findings"].to_string().contains("costCenter=4711"),
         "{:#}",
-        stand.status()["findings"]
+        testbed.status()["findings"]
     );
     // Three of them are the claim's tag, which is upkeep beside the others from then on.
-    assert!(struck(&stand) <= 13, "{} writes in two hours", struck(&stand));
+    assert!(struck(&testbed) <= 13, "{} writes in two hours", struck(&testbed));
     operator.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_operation_that_ends_with_a_code_nobody_knows_stalls_and_makes_no_circle() {
-    let stand = Stand::quick();
+    let testbed = Testbed::quick();
     let effect = FaultEffect::FailOperation {
         code: "PrivateEndpointConnectionProvisioningFailed".into(),
         message: "call failed".into(),
         nested: None,
     };
-    stand.sim.inject(fault("PUT", "/privateEndpoints/", effect));
-    let operator = stand.start();
+    testbed.sim.inject(fault("PUT", "/privateEndpoints/", effect));
+    let operator = testbed.start();
     tokio::time::sleep(2 * HOUR).await;
-    assert_eq!(stand.state(), "Stalled", "{}", said(&stand));
-    let waits = said(&stand);
+    assert_eq!(testbed.state(), "Stalled", "{}", said(&testbed));
+    let waits = said(&testbed);
     assert!(
         waits.contains("EndpointFailedStalled") && waits.contains("PrivateEndpointConnectionProvisioningFailed"),
         "{waits}"
     );
-    let writes = stand.azure_writes();
+    let writes = testbed.azure_writes();
     tokio::time::sleep(3 * HOUR).await;
     assert!(
-        stand.azure_writes() <= writes + 4,
+        testbed.azure_writes() <= writes + 4,
         "{writes}, then {}",
-        stand.azure_writes()
+        testbed.azure_writes()
     );
     operator.stop().await;
 }
@@ -162,16 +172,18 @@ async fn an_operation_that_ends_with_a_code_nobody_knows_stalls_and_makes_no_cir
 #[tokio::test(start_paused = true)]
 async fn a_disabled_subscription_is_told_as_one() {
     for (status, code) in [(409, "ReadOnlyDisabledSubscription"), (403, "RequestDisallowedByAzure")] {
-        let stand = Stand::quick();
-        stand
+        let testbed = Testbed::quick();
+        testbed
             .sim
             .inject(fault("PUT", "/providers/", refused(status, code, None)));
-        let operator = stand.start();
-        stand.until("stalled", HOUR, |stand| stand.state() == "Stalled").await;
-        let waits = said(&stand);
+        let operator = testbed.start();
+        testbed
+            .until("stalled", HOUR, |testbed| testbed.state() == "Stalled")
+            .await;
+        let waits = said(&testbed);
         assert!(waits.contains(code) && !waits.contains("grant the operator"), "{waits}");
         tokio::time::sleep(HOUR).await;
-        let most = struck(&stand);
+        let most = struck(&testbed);
         assert!(most <= 60, "{code}: {most} writes in an hour for all resources");
         operator.stop().await;
     }
@@ -179,7 +191,7 @@ async fn a_disabled_subscription_is_told_as_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_link_that_the_list_lacks_is_found_by_its_id() {
-    let stand = Stand::quick();
+    let testbed = Testbed::quick();
     let nothing = FaultEffect::Status {
         status: 200,
         code: None,
@@ -187,12 +199,14 @@ async fn a_link_that_the_list_lacks_is_found_by_its_id() {
         body: Some(json!({"value": []})),
         retry_after: None,
     };
-    stand.sim.inject(fault("GET", "/virtualNetworkLinks?", nothing));
-    let operator = stand.start();
-    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
-    let writes = stand.azure_writes();
+    testbed.sim.inject(fault("GET", "/virtualNetworkLinks?", nothing));
+    let operator = testbed.start();
+    testbed
+        .until("locked", HOUR, |testbed| testbed.state() == "Locked")
+        .await;
+    let writes = testbed.azure_writes();
     tokio::time::sleep(HOUR).await;
-    assert_eq!(stand.azure_writes(), writes, "nothing is linked again");
+    assert_eq!(testbed.azure_writes(), writes, "nothing is linked again");
     operator.stop().await;
 }
 
@@ -200,22 +214,24 @@ async fn a_link_that_the_list_lacks_is_found_by_its_id() {
 /// several visits, and nobody but the one that is refused stays shut out.
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_a_container_registry_refuses_at_the_end_of_its_operation_keeps_no_other_out() {
-    let stand = Stand::quick();
+    let testbed = Testbed::quick();
     let addresses = ["203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"];
-    let acr = stand.restrict_container_registry(&addresses);
-    let operator = stand.start();
-    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    let acr = testbed.restrict_container_registry(&addresses);
+    let operator = testbed.start();
+    testbed
+        .until("locked", HOUR, |testbed| testbed.state() == "Locked")
+        .await;
     let effect = FaultEffect::FailOperation {
         code: "SomethingNew".into(),
         message: "the request is not acceptable".into(),
         nested: None,
     };
-    stand.sim.inject(FaultRule {
+    testbed.sim.inject(FaultRule {
         body_contains: Some("203.0.113.3".into()),
         ..fault("PATCH", "/registries/", effect)
     });
-    let there = |stand: &Stand| {
-        let body = stand.sim.with_world(|world| world.get(&acr).unwrap().body.clone());
+    let there = |testbed: &Testbed| {
+        let body = testbed.sim.with_world(|world| world.get(&acr).unwrap().body.clone());
         let properties = &body["properties"];
         assert!(
             properties["publicNetworkAccess"] == "Disabled" || properties["networkRuleSet"]["defaultAction"] == "Deny",
@@ -226,23 +242,23 @@ async fn a_rule_that_a_container_registry_refuses_at_the_end_of_its_operation_ke
             .map(|rule| rule["value"].as_str().unwrap().to_owned())
             .collect::<Vec<String>>()
     };
-    stand.break_the_glass("2h");
+    testbed.break_the_glass("2h");
     let begun = tokio::time::Instant::now();
-    stand
-        .until("the others are back", HOUR, |stand| there(stand).len() == 3)
+    testbed
+        .until("the others are back", HOUR, |testbed| there(testbed).len() == 3)
         .await;
     let back = begun.elapsed();
-    stand
-        .until("named", HOUR, |stand| {
-            let findings = stand.status()["findings"].to_string();
+    testbed
+        .until("named", HOUR, |testbed| {
+            let findings = testbed.status()["findings"].to_string();
             findings.contains("RulesNotPutBack") && findings.contains("203.0.113.3")
         })
         .await;
     let named = begun.elapsed();
     println!("the others are back after {back:?}, the rule is named after {named:?}");
-    assert_eq!(stand.state(), "BreakGlass", "{}", said(&stand));
+    assert_eq!(testbed.state(), "BreakGlass", "{}", said(&testbed));
     assert!(back < Duration::from_secs(900), "{back:?}");
     assert!(named < Duration::from_secs(1200), "{named:?}");
-    assert!(!there(&stand).contains(&"203.0.113.3".to_owned()));
+    assert!(!there(&testbed).contains(&"203.0.113.3".to_owned()));
     operator.stop().await;
 }

@@ -8,7 +8,7 @@ use sreg_planner::{Recording, render};
 use sreg_runtime::memory::ObjectKey;
 use sreg_runtime::record::{KEPT, PassRecorder, RecordSettings};
 
-use super::stand::{NAME, NAMESPACE, Stand};
+use super::testbed::{NAME, NAMESPACE, Testbed};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -35,8 +35,8 @@ impl Drop for Folder {
     }
 }
 
-fn recorded(stand: &Stand, folder: &Folder) -> sreg_runtime::Context {
-    let mut context = stand.context();
+fn recorded(testbed: &Testbed, folder: &Folder) -> sreg_runtime::Context {
+    let mut context = testbed.context();
     let settings = RecordSettings {
         folder: folder.0.clone(),
         object: ObjectKey {
@@ -69,9 +69,11 @@ fn plans(recordings: &[(PathBuf, Vec<u8>)]) -> Vec<Recording> {
 
 #[tokio::test(start_paused = true)]
 async fn a_way_to_the_lock_is_recorded_and_planned_again_alike() {
-    let (stand, folder) = (Stand::quick(), Folder::new("way"));
-    let operator = stand.start_with(recorded(&stand, &folder));
-    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    let (testbed, folder) = (Testbed::quick(), Folder::new("way"));
+    let operator = testbed.start_with(recorded(&testbed, &folder));
+    testbed
+        .until("locked", HOUR, |testbed| testbed.state() == "Locked")
+        .await;
     operator.stop().await;
     let closes = |recording: &Recording| recording.plan_again().steps().any(|step| step.action.closes());
     let recordings = eventually("a closing write is recorded", || {
@@ -96,14 +98,14 @@ async fn a_way_to_the_lock_is_recorded_and_planned_again_alike() {
 
 #[tokio::test(start_paused = true)]
 async fn so_many_recordings_are_kept_and_what_is_somebody_elses_stays() {
-    let (stand, folder) = (Stand::quick(), Folder::new("kept"));
+    let (testbed, folder) = (Testbed::quick(), Folder::new("kept"));
     std::fs::create_dir_all(&folder.0).unwrap();
     std::fs::write(folder.0.join("notes.txt"), "mine").unwrap();
     for number in 1..=KEPT {
         std::fs::write(folder.0.join(format!("pass-{number:08}.json")), "{}").unwrap();
     }
-    let operator = stand.start_with(recorded(&stand, &folder));
-    stand.until("seen", HOUR, |stand| !stand.state().is_empty()).await;
+    let operator = testbed.start_with(recorded(&testbed, &folder));
+    testbed.until("seen", HOUR, |testbed| !testbed.state().is_empty()).await;
     operator.stop().await;
     let names = eventually("one is recorded, and one goes", || {
         let recordings = folder.recordings();
@@ -117,10 +119,12 @@ async fn so_many_recordings_are_kept_and_what_is_somebody_elses_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn a_folder_that_cannot_be_written_holds_nothing_up() {
-    let (stand, folder) = (Stand::quick(), Folder::new("file"));
+    let (testbed, folder) = (Testbed::quick(), Folder::new("file"));
     std::fs::write(&folder.0, "no folder").unwrap();
-    let operator = stand.start_with(recorded(&stand, &folder));
-    stand.until("locked", HOUR, |stand| stand.state() == "Locked").await;
+    let operator = testbed.start_with(recorded(&testbed, &folder));
+    testbed
+        .until("locked", HOUR, |testbed| testbed.state() == "Locked")
+        .await;
     operator.stop().await;
     std::fs::remove_file(&folder.0).unwrap();
 }

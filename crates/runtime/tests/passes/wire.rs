@@ -12,17 +12,17 @@ use sreg_runtime::Clock;
 
 use super::api_server::Key;
 
-pub struct Answer {
+pub struct ApiResponse {
     pub code: StatusCode,
     pub body: Value,
 }
 
-pub type Refusal = Box<Answer>;
+pub type Refusal = Box<ApiResponse>;
 pub type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 pub fn refuse(code: u16, reason: &str, message: impl Into<String>) -> Refusal {
     let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message.into()});
-    Box::new(Answer {
+    Box::new(ApiResponse {
         code: StatusCode::from_u16(code).unwrap(),
         body,
     })
@@ -91,7 +91,7 @@ pub fn seconds(clock: &Clock) -> String {
     clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-pub fn respond(answer: &Answer) -> Reply {
+pub fn respond(answer: &ApiResponse) -> Reply {
     let mut response = Response::new(Full::from(answer.body.to_string()).boxed_unsync());
     *response.status_mut() = answer.code;
     response

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use sreg_stand::{NAMESPACE, Stand};
+use sreg_testbed::{NAMESPACE, Testbed};
 
 use super::Terminal;
 use crate::setting::{NAME, SETTLED, Setting, example};
@@ -15,8 +15,11 @@ async fn an_object_is_looked_at_approved_and_opened_from_a_terminal() -> Result<
     let setting = Setting::demo().await?;
     let gate = |object: &mut Value| object["spec"]["publicAccess"] = json!({"lockdown": {"waitFor": ["Approval"]}});
     setting.apply(gate).await?;
-    setting.stand.await_state(NAME, &["AwaitingApproval"], SETTLED).await?;
-    let admin = Terminal::at(&setting.stand, setting.stand.plane.admin_kubeconfig())?;
+    setting
+        .testbed
+        .await_state(NAME, &["AwaitingApproval"], SETTLED)
+        .await?;
+    let admin = Terminal::at(&setting.testbed, setting.testbed.plane.admin_kubeconfig())?;
     let object = format!("{NAMESPACE}/{NAME}");
     let id = setting.registry()?;
     let why = admin
@@ -60,34 +63,34 @@ async fn an_object_is_looked_at_approved_and_opened_from_a_terminal() -> Result<
         .run(&["sreg", "break-glass", &object, "--for", "5m", "--reason", reason])
         .await?
         .ended(0)?;
-    setting.stand.await_state(NAME, &["BreakGlass"], SETTLED).await?;
+    setting.testbed.await_state(NAME, &["BreakGlass"], SETTLED).await?;
     admin.run(&["sreg", "break-glass", &object, "--end"]).await?.ended(0)?;
     admin
         .run(&["sreg", "break-glass", &object, "--end"])
         .await?
         .refused(&["no BreakGlass of", "is under way"])?;
     setting.locked().await?;
-    who_cannot(&setting.stand, &admin, &object).await
+    who_cannot(&setting.testbed, &admin, &object).await
 }
 
-async fn who_cannot(stand: &Stand, admin: &Terminal, object: &str) -> Result<()> {
+async fn who_cannot(testbed: &Testbed, admin: &Terminal, object: &str) -> Result<()> {
     admin
         .run(&["sreg", "why", "nothing"])
         .await?
         .refused(&["no SecureRegistry nothing", "kubectl get secureregistries -A"])?;
-    let stranger = Terminal::at(stand, &stand.plane.kubeconfig_for_user("stranger", None)?)?;
+    let stranger = Terminal::at(testbed, &testbed.plane.kubeconfig_for_user("stranger", None)?)?;
     stranger
         .run(&["sreg", "why", object])
         .await?
         .refused(&["forbidden", "kubectl auth can-i"])?;
-    let nowhere = Terminal::at(stand, Path::new("/no/such/kubeconfig"))?;
+    let nowhere = Terminal::at(testbed, Path::new("/no/such/kubeconfig"))?;
     nowhere
         .run(&["sreg", "status"])
         .await?
         .refused(&["find the cluster", "--kubeconfig"])?;
     let dead = "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: x, user: x}}]\nclusters: [{name: x, cluster: {server: \"https://127.0.0.1:1\"}}]\nusers: [{name: x, user: {token: t}}]\n";
     let dead = admin.file("dead", dead)?;
-    let away = Terminal::at(stand, Path::new(&dead))?;
+    let away = Terminal::at(testbed, Path::new(&dead))?;
     away.run(&["sreg", "status"])
         .await?
         .refused(&["does not answer", "kubectl cluster-info"])
@@ -99,10 +102,10 @@ async fn an_object_is_observed_enforced_and_looked_at_anew_from_a_terminal() -> 
     let setting = Setting::demo().await?;
     // Created, not applied: nobody declares what it has by default.
     setting.create(&example(|_| ())?).await?;
-    let admin = Terminal::at(&setting.stand, setting.stand.plane.admin_kubeconfig())?;
+    let admin = Terminal::at(&setting.testbed, setting.testbed.plane.admin_kubeconfig())?;
     let object = format!("{NAMESPACE}/{NAME}");
     admin.run(&["sreg", "observe", &object]).await?.ended(0)?;
-    setting.stand.await_state(NAME, &["Observed"], SETTLED).await?;
+    setting.testbed.await_state(NAME, &["Observed"], SETTLED).await?;
     let same = admin.run(&["sreg", "observe", &object]).await?.ended(0)?;
     ensure!(same.out.contains("already"), "{same:#?}");
     let said = admin.run(&["sreg", "reconcile", &object]).await?.ended(0)?;
@@ -128,15 +131,15 @@ async fn an_object_is_observed_enforced_and_looked_at_anew_from_a_terminal() -> 
         "-f",
         &declared,
     ];
-    setting.stand.plane.admin_kubectl(&as_flux).await?;
+    setting.testbed.plane.admin_kubectl(&as_flux).await?;
     admin.run(&["sreg", "enforce", &object]).await?.refused(&[
         "kustomize-controller",
         "would put it back",
         "managementPolicy: Enforce",
     ])?;
     let stranger = Terminal::at(
-        &setting.stand,
-        &setting.stand.plane.kubeconfig_for_user("stranger", None)?,
+        &setting.testbed,
+        &setting.testbed.plane.kubeconfig_for_user("stranger", None)?,
     )?;
     stranger
         .run(&["sreg", "reconcile", &object])
@@ -158,11 +161,11 @@ async fn an_id_that_several_objects_name_is_no_name() -> Result<()> {
         "spec": {"registry": {"resourceId": id}, "managementPolicy": "Observe"},
     });
     setting
-        .stand
+        .testbed
         .plane
         .apply_yaml(&format!("{namespace}\n---\n{theirs}\n"))
         .await?;
-    let admin = Terminal::at(&setting.stand, setting.stand.plane.admin_kubeconfig())?;
+    let admin = Terminal::at(&setting.testbed, setting.testbed.plane.admin_kubeconfig())?;
     let ours = format!("{NAMESPACE}/{NAME}");
     for typed in [
         &["break-glass", &id, "--for", "5m", "--reason", "incident 4711: builds"][..],

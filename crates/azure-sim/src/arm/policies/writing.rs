@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::arm::answer::{Answer, ArmError};
+use crate::arm::answer::{ArmError, JsonResponse};
 use crate::arm::call::Call;
 use crate::arm::path::name_of;
 use crate::arm::versions;
@@ -13,7 +13,7 @@ use crate::json::{guid, list, set, text};
 ///
 /// # Errors
 /// In Azure's words: what is referred to is not there, or something is missing.
-pub(crate) fn write(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn write(call: &mut Call<'_>) -> Result<JsonResponse, ArmError> {
     let id = call.path.text.clone();
     match call.method {
         Method::PUT => {

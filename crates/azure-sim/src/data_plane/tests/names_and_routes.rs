@@ -7,12 +7,19 @@ use serde_json::json;
 
 use super::*;
 use crate::data_plane::{
-    AZURE_DNS, Caches, Leg, PUBLIC_DNS, Rcode, Reach, Wanted, Why, front_end_of, public_ttl, reach, resolve,
+    AZURE_DNS, Caches, Leg, PUBLIC_DNS, QuestionType, Rcode, Reach, Why, front_end_of, public_ttl, reach, resolve,
 };
 
 /// Asks once with fresh caches.
 fn asked(world: &World, network: &str, name: &str) -> (Rcode, Vec<String>, Vec<Ipv4Addr>) {
-    let answer = resolve(world, &mut Caches::default(), Duration::ZERO, network, name, Wanted::A);
+    let answer = resolve(
+        world,
+        &mut Caches::default(),
+        Duration::ZERO,
+        network,
+        name,
+        QuestionType::A,
+    );
     (
         answer.rcode,
         answer.chain.into_iter().map(|a| a.target).collect(),
@@ -21,7 +28,7 @@ fn asked(world: &World, network: &str, name: &str) -> (Rcode, Vec<String>, Vec<I
 }
 
 fn address(world: &World, caches: &mut Caches, now: u64, network: &str, name: &str) -> Option<Ipv4Addr> {
-    let answer = resolve(world, caches, Duration::from_secs(now), network, name, Wanted::A);
+    let answer = resolve(world, caches, Duration::from_secs(now), network, name, QuestionType::A);
     answer.addresses.first().copied()
 }
 
@@ -109,7 +116,7 @@ fn a_linked_zone_without_the_record_says_nxdomain_unless_its_link_redirects() {
         Duration::ZERO,
         "lonely",
         BLOB,
-        Wanted::A,
+        QuestionType::A,
     );
     assert_eq!(
         (answer.rcode, answer.authoritative, answer.ttl),
@@ -124,7 +131,7 @@ fn a_linked_zone_without_the_record_says_nxdomain_unless_its_link_redirects() {
         Duration::ZERO,
         "lonely",
         BLOB,
-        Wanted::A,
+        QuestionType::A,
     );
     assert_eq!((answer.rcode, answer.authoritative), (Rcode::NoError, false));
     assert_eq!(answer.addresses, [public_address(BLOB)]);
@@ -175,7 +182,7 @@ fn names_are_asked_in_any_case_and_other_types_exist_without_data() {
         Duration::ZERO,
         "hub",
         BLOB,
-        Wanted::Other,
+        QuestionType::Other,
     );
     assert_eq!(
         (answer.rcode, answer.chain.len(), answer.addresses.len()),
@@ -187,7 +194,7 @@ fn names_are_asked_in_any_case_and_other_types_exist_without_data() {
         Duration::ZERO,
         "hub",
         BLOB,
-        Wanted::Cname,
+        QuestionType::Cname,
     );
     assert_eq!((answer.rcode, answer.chain.len()), (Rcode::NoError, 1));
     assert_eq!(asked(&world, "hub", "nobody.blob.core.windows.net").0, Rcode::NxDomain);
@@ -231,7 +238,14 @@ fn after_the_last_endpoint_the_alias_leaves_with_its_ttl_and_meanwhile_the_zone_
     world
         .resources
         .retain(|id, _| !id.contains("/hub-blob-contosost") && !id.contains("/a/contosost"));
-    let later = resolve(&world, &mut caches, Duration::from_secs(60), "hub", BLOB, Wanted::A);
+    let later = resolve(
+        &world,
+        &mut caches,
+        Duration::from_secs(60),
+        "hub",
+        BLOB,
+        QuestionType::A,
+    );
     assert_eq!(later.rcode, Rcode::NxDomain);
     let life = u64::from(public_ttl(BLOB));
     assert_eq!(
@@ -264,7 +278,14 @@ fn a_forwarder_caches_no_longer_than_it_was_told() {
     let mut caches = Caches::default();
     let mut world = private_world();
     assert_eq!(address(&world, &mut caches, 0, "hub", BLOB), Some(BLOB_PRIVATE));
-    let through = resolve(&world, &mut caches, Duration::from_secs(7), "office", BLOB, Wanted::A);
+    let through = resolve(
+        &world,
+        &mut caches,
+        Duration::from_secs(7),
+        "office",
+        BLOB,
+        QuestionType::A,
+    );
     assert_eq!((through.ttl, through.authoritative), (3, false));
     record(
         &mut world,

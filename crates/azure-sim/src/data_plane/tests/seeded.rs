@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::data_plane::{Caches, Leg, Reach, Wanted, reach, resolve};
+use crate::data_plane::{Caches, Leg, QuestionType, Reach, reach, resolve};
 use crate::seed::{EndpointSeed, Seed};
 use crate::targets::{CONTAINER_REGISTRY, REGISTRY, STORAGE, fqdns_of};
 use crate::world::{World, key};
@@ -75,7 +75,14 @@ fn ends(world: &World, network: &str) -> Vec<(String, Option<String>, bool)> {
     let names = owned.iter().flat_map(|id| fqdns_of(world, id)).map(|name| name.fqdn);
     names
         .map(|name| {
-            let answer = resolve(world, &mut Caches::default(), Duration::ZERO, network, &name, Wanted::A);
+            let answer = resolve(
+                world,
+                &mut Caches::default(),
+                Duration::ZERO,
+                network,
+                &name,
+                QuestionType::A,
+            );
             let [address] = answer.addresses[..] else {
                 panic!("{name} from {network}: {answer:?}")
             };
@@ -140,7 +147,7 @@ fn rejecting_an_endpoint_silences_it_and_deleting_the_last_one_ends_the_private_
             Duration::ZERO,
             "lonely",
             &fqdn,
-            Wanted::A,
+            QuestionType::A,
         );
         assert_eq!(answer.chain.len(), 1, "no privatelink alias is left: {answer:?}");
         let reached = reach(world, "lonely", answer.addresses[0], 443);

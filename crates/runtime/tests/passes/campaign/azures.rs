@@ -4,11 +4,11 @@ use azure_sim::Seed;
 use azure_sim::seed::AccountSeed;
 use serde_json::{Value, json};
 
-use crate::stand::{REGISTRY, Stand};
+use crate::testbed::{REGISTRY, Testbed};
 
 /// Somebody forbids writes on the storage account.
-pub fn deny(stand: &Stand) {
-    let Some(account) = storage(stand) else { return };
+pub fn deny(testbed: &Testbed) {
+    let Some(account) = storage(testbed) else { return };
     let id = denial(&account);
     let actions = ["Microsoft.Storage/storageAccounts/write"];
     let body = json!({
@@ -20,21 +20,21 @@ pub fn deny(stand: &Stand) {
             "excludePrincipals": [], "isSystemProtected": true,
         },
     });
-    stand.sim.put_by_hand(&id, body);
+    testbed.sim.put_by_hand(&id, body);
 }
 
 /// The registry's storage account, once there is one.
-pub fn storage(stand: &Stand) -> Option<String> {
-    let targets = stand
+pub fn storage(testbed: &Testbed) -> Option<String> {
+    let targets = testbed
         .sim
         .with_world(|world| azure_sim::oracle::targets_of(world, REGISTRY));
     targets.into_iter().find(|id| id.contains("/storageAccounts/"))
 }
 
 /// And allows them again.
-pub fn lift_denial(stand: &Stand) {
-    if let Some(account) = storage(stand) {
-        stand.sim.delete_by_hand(&denial(&account));
+pub fn lift_denial(testbed: &Testbed) {
+    if let Some(account) = storage(testbed) {
+        testbed.sim.delete_by_hand(&denial(&account));
     }
 }
 
@@ -43,30 +43,30 @@ fn denial(account: &str) -> String {
 }
 
 /// Azure accepts changes of the storage account and nothing comes of them, as under a policy that puts them back.
-pub fn undo_writes(stand: &Stand) {
-    let Some(account) = storage(stand) else { return };
-    let body = stand
+pub fn undo_writes(testbed: &Testbed) {
+    let Some(account) = storage(testbed) else { return };
+    let body = testbed
         .sim
         .with_world(|world| world.get(&account).map(|it| it.body.clone()));
     let rule = json!({
         "name": UNDONE, "method": "PATCH", "path": format!("*{account}?api-version*"),
         "effect": {"status": {"status": 200, "body": body}},
     });
-    stand.sim.inject(serde_json::from_value(rule).unwrap());
+    testbed.sim.inject(serde_json::from_value(rule).unwrap());
 }
 
 const UNDONE: &str = "undone by a policy";
 
 /// How many writes were accepted in vain.
-pub fn writes_in_vain(stand: &Stand) -> usize {
-    let faults = stand.sim.faults();
+pub fn writes_in_vain(testbed: &Testbed) -> usize {
+    let faults = testbed.sim.faults();
     let undone = faults.iter().filter(|fault| fault.rule.name.as_deref() == Some(UNDONE));
     undone.map(|fault| usize::try_from(fault.struck).unwrap()).sum()
 }
 
 /// And lets them be.
-pub fn let_writes_be(stand: &Stand) {
-    stand.sim.clear_faults();
+pub fn let_writes_be(testbed: &Testbed) {
+    testbed.sim.clear_faults();
 }
 
 /// Whom the storage account lets in beside a subnet.
@@ -78,13 +78,13 @@ pub fn rule_subnet() -> &'static str {
 }
 
 /// The storage account lets in an address and a subnet with a service endpoint, and nobody else.
-pub fn behind_rules(stand: &Stand) {
-    let Some(account) = storage(stand) else { return };
-    stand.sim.change_by_hand(rule_subnet(), |body| {
+pub fn behind_rules(testbed: &Testbed) {
+    let Some(account) = storage(testbed) else { return };
+    testbed.sim.change_by_hand(rule_subnet(), |body| {
         body["properties"]["serviceEndpoints"] =
             json!([{"service": "Microsoft.Storage", "provisioningState": "Succeeded"}]);
     });
-    stand.sim.change_by_hand(&account, |body| {
+    testbed.sim.change_by_hand(&account, |body| {
         body["properties"]["networkAcls"] = json!({
             "defaultAction": "Deny", "bypass": "AzureServices", "ipRules": [{"value": ADDRESS, "action": "Allow"}],
             "virtualNetworkRules": [{"id": rule_subnet(), "action": "Allow", "state": "Succeeded"}],
@@ -93,17 +93,17 @@ pub fn behind_rules(stand: &Stand) {
 }
 
 /// The network's team needs no service endpoint any more.
-pub fn take_service_endpoint(stand: &Stand) {
-    stand.sim.change_by_hand(rule_subnet(), |body| {
+pub fn take_service_endpoint(testbed: &Testbed) {
+    testbed.sim.change_by_hand(rule_subnet(), |body| {
         body["properties"]["serviceEndpoints"] = json!([]);
     });
 }
 
 /// Somebody forbids to delete this.
-pub fn lock_deletion(stand: &Stand, id: &str) {
+pub fn lock_deletion(testbed: &Testbed, id: &str) {
     let lock = format!("{id}/providers/Microsoft.Authorization/locks/hands-off");
     let body = json!({"id": lock, "name": "hands-off", "properties": {"level": "CanNotDelete"}});
-    stand.sim.put_by_hand(&lock, body);
+    testbed.sim.put_by_hand(&lock, body);
 }
 
 /// Groups that people named in their own language, for endpoints and for zones.

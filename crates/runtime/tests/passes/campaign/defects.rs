@@ -75,15 +75,15 @@ fn a_panic_in_a_task_that_nobody_awaits_is_noticed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_plan_is_noticed_though_a_later_report_tells_of_it_no_more() {
-    use crate::stand::{NAME, NAMESPACE, Stand};
-    let stand = Stand::quick();
-    assert_eq!(refused_plans(&stand.api), Vec::<String>::new());
+    use crate::testbed::{NAME, NAMESPACE, Testbed};
+    let testbed = Testbed::quick();
+    assert_eq!(refused_plans(&testbed.api), Vec::<String>::new());
     let report = |waits: Value| {
-        stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
+        testbed.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
             object["status"]["waitingFor"] = waits;
         });
     };
     report(serde_json::json!([{"reason": "PlanRefusedStalled", "message": "it breaks a rule", "actor": "User"}]));
     report(Value::Null);
-    assert_eq!(refused_plans(&stand.api), ["\"it breaks a rule\""]);
+    assert_eq!(refused_plans(&testbed.api), ["\"it breaks a rule\""]);
 }

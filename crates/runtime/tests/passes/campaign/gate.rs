@@ -395,7 +395,7 @@ fn read_fault(state: &mut State, mut call: Call) -> Option<Fault> {
 }
 
 fn erase_status(cluster: Option<&ApiServer>) {
-    use crate::stand::{NAME, NAMESPACE};
+    use crate::testbed::{NAME, NAMESPACE};
     if let Some(cluster) = cluster
         && cluster.get("secureregistries", NAMESPACE, NAME).is_some()
     {

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use defects::alone;
 use sreg_domain::Action;
 
-use run::{Learned, Upset, Verdict};
+use run::{Learned, RunEnd, Upset};
 use stories::Story;
 use summary::Summary;
 
@@ -167,7 +167,7 @@ impl Progress {
     }
 
     /// A plan of this story was told.
-    fn told(&self, story: &'static str, verdict: &Verdict) {
+    fn told(&self, story: &'static str, verdict: &RunEnd) {
         let mut stories = self.stories.lock().unwrap();
         let Some((left, violated)) = stories.get_mut(story) else {
             return;
@@ -181,7 +181,7 @@ impl Progress {
     }
 }
 
-fn run(job: &Job<'_>, progress: &Progress) -> (Verdict, Duration) {
+fn run(job: &Job<'_>, progress: &Progress) -> (RunEnd, Duration) {
     let began = Instant::now();
     let mut verdict = judge(job);
     if !verdict.violations.is_empty() {
@@ -199,7 +199,7 @@ fn run(job: &Job<'_>, progress: &Progress) -> (Verdict, Duration) {
     (verdict, began.elapsed())
 }
 
-fn judge(job: &Job<'_>) -> Verdict {
+fn judge(job: &Job<'_>) -> RunEnd {
     let (verdict, panics) = alone(run::upset(job.story, &job.upset, job.learned));
     let mut verdict = verdict.unwrap_or_default();
     verdict.violations.extend(panics);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use sreg_api::names::CLAIM_TAG;
 
-use crate::stand::{OPERATOR_NAMESPACE, PLACES, REGISTRY, Stand};
+use crate::testbed::{OPERATOR_NAMESPACE, PLACES, REGISTRY, Testbed};
 
 /// Name to normalised body.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,37 +47,37 @@ const PASSING: [&str; 26] = [
 ];
 
 impl End {
-    pub fn of(stand: &Stand) -> End {
+    pub fn of(testbed: &Testbed) -> End {
         let networks: Vec<String> = PLACES.iter().map(|place| place.network.to_owned()).collect();
         let mut addresses = BTreeMap::new();
-        for path in stand.sim.required_paths(REGISTRY, &networks) {
+        for path in testbed.sim.required_paths(REGISTRY, &networks) {
             for address in path.addresses {
                 addresses
                     .entry(address.to_string())
                     .or_insert_with(|| format!("<{}>", path.fqdn));
             }
         }
-        let mut all: BTreeMap<String, Value> = stand.sim.with_world(|world| {
+        let mut all: BTreeMap<String, Value> = testbed.sim.with_world(|world| {
             let resources = world.resources.values();
             let end = |body| closed_in_one_form(plain(body, &addresses));
             resources.map(|r| (r.id.clone(), end(&r.body))).collect()
         });
         let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
         for plural in ["secureregistries", "configmaps", "breakglasses", "changeapprovals"] {
-            for object in stand.api.all(plural) {
+            for object in testbed.api.all(plural) {
                 all.insert(
                     format!("{plural} {}", text(&object, "name")),
                     told_closed_in_one_form(plain(&object, &addresses)),
                 );
             }
         }
-        for lease in stand.api.all("leases") {
+        for lease in testbed.api.all("leases") {
             if text(&lease, "namespace") == OPERATOR_NAMESPACE {
                 all.insert(format!("lease {}", text(&lease, "name")), Value::Null);
             }
         }
         // A probe's name follows from the uid of its object; its status is its agent's.
-        for probe in stand.api.all("connectivityprobes") {
+        for probe in testbed.api.all("connectivityprobes") {
             let mut spec = plain(&probe["spec"], &addresses);
             let passing: BTreeSet<&str> = ["round", "subject", "roundNumber"].into();
             if let Some(fields) = spec.as_object_mut() {
@@ -92,10 +92,10 @@ impl End {
     }
 
     /// Without the claim tag, where no object is left that could take it off.
-    pub fn without_claim_of_nobody(mut self, stand: &Stand) -> End {
+    pub fn without_claim_of_nobody(mut self, testbed: &Testbed) -> End {
         let registry = self.0.iter_mut().find(|(id, _)| id.eq_ignore_ascii_case(REGISTRY));
         let tags = registry.and_then(|(_, body)| body["tags"].as_object_mut());
-        if let Some(tags) = tags.filter(|_| stand.api.all("secureregistries").is_empty()) {
+        if let Some(tags) = tags.filter(|_| testbed.api.all("secureregistries").is_empty()) {
             tags.remove(CLAIM_TAG);
         }
         self

@@ -15,7 +15,7 @@ use super::gate::{Call, Fault, Gate, Logged, Moment, PAUSE, Trigger};
 use super::oracle::End;
 use super::stories::{Stage, Story};
 use super::witness::Witness;
-use crate::stand::Stand;
+use crate::testbed::Testbed;
 
 /// What goes wrong, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub enum Upset {
 impl Upset {
     /// The end, but for what nobody is left to undo: a registry is changed by a PUT of the whole, and Azure takes no precondition there. One
     /// of a paused leader that lands after another has let the registry go brings its claim tag back (docs/safety.md, known limits).
-    fn end_of(&self, stand: &Stand) -> End {
-        let end = End::of(stand);
+    fn end_of(&self, testbed: &Testbed) -> End {
+        let end = End::of(testbed);
         match self {
             Upset::At(Trigger { call, .. }, Fault::Pause)
                 if call.verb == "PUT" && call.object.starts_with("registries/") =>
             {
-                end.without_claim_of_nobody(stand)
+                end.without_claim_of_nobody(testbed)
             }
             Upset::At(..) | Upset::Events(..) => end,
         }
@@ -89,7 +89,7 @@ pub struct Learned {
 
 /// How a run with an upset ended.
 #[derive(Debug, Default)]
-pub struct Verdict {
+pub struct RunEnd {
     pub violations: Vec<String>,
     /// The trigger never came.
     pub unmet: bool,
@@ -106,13 +106,13 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// Tells the story to its end and waits until nothing is written any more.
 pub async fn learn(story: &Story) -> Result<Learned, String> {
-    let stand = story.set_up();
-    let witness = Arc::new(Witness::new(&stand));
-    let gate = Gate::of(None, &stand.api, Arc::clone(&witness));
-    stand.api.deliver_by(Courier::new(None));
-    let operator = stand.start_through(&gate, stand.leadership.clone());
+    let testbed = story.set_up();
+    let witness = Arc::new(Witness::new(&testbed));
+    let gate = Gate::of(None, &testbed.api, Arc::clone(&witness));
+    testbed.api.deliver_by(Courier::new(None));
+    let operator = testbed.start_through(&gate, testbed.leadership.clone());
     let stage = Stage {
-        stand: &stand,
+        testbed: &testbed,
         gate: &gate,
     };
     story.tell(&stage).await?;
@@ -123,7 +123,7 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
         }
         tokio::time::sleep(QUIET / 10).await;
     }
-    let all = stand.api.courier(Courier::counts);
+    let all = testbed.api.courier(Courier::counts);
     let before = gate.events_before();
     let before_of = |kind: &String| {
         before
@@ -132,14 +132,14 @@ pub async fn learn(story: &Story) -> Result<Learned, String> {
             .map_or(0, |(_, count)| *count)
     };
     let learned = Learned {
-        end: End::of(&stand),
+        end: End::of(&testbed),
         log: gate.log(),
         reads: gate.azure_reads(),
         events: all
             .into_iter()
             .map(|(kind, count)| (kind.clone(), before_of(&kind), count))
             .collect(),
-        violations: [witness.violations(), refused_plans(&stand.api)].concat(),
+        violations: [witness.violations(), refused_plans(&testbed.api)].concat(),
         judged: witness.judged(),
         actions: actions_done(&operator.context.metrics.encode()),
     };
@@ -157,44 +157,44 @@ fn actions_done(metrics: &str) -> BTreeSet<&'static str> {
 }
 
 /// Tells the story with the upset, and compares.
-pub async fn upset(story: &Story, upset: &Upset, learned: &Learned) -> Verdict {
-    let stand = story.set_up();
-    let witness = Arc::new(Witness::new(&stand));
+pub async fn upset(story: &Story, upset: &Upset, learned: &Learned) -> RunEnd {
+    let testbed = story.set_up();
+    let witness = Arc::new(Witness::new(&testbed));
     let (fault, courier) = match upset {
         Upset::At(trigger, fault) => (Some((trigger.clone(), *fault)), None),
         Upset::Events(kind, nth, how) => (None, Some((kind.clone(), *nth, *how))),
     };
-    stand.api.deliver_by(Courier::new(courier));
-    let first = Gate::of(fault, &stand.api, Arc::clone(&witness));
-    let second = Gate::of(None, &stand.api, Arc::clone(&witness));
-    let mut verdict = Verdict::default();
+    testbed.api.deliver_by(Courier::new(courier));
+    let first = Gate::of(fault, &testbed.api, Arc::clone(&witness));
+    let second = Gate::of(None, &testbed.api, Arc::clone(&witness));
+    let mut verdict = RunEnd::default();
     tokio::select! {
-        told = tell(story, upset, &stand, &first, &second, learned) => match told {
+        told = tell(story, upset, &testbed, &first, &second, learned) => match told {
             Ok(unmet) => verdict.unmet = unmet,
             Err(why) => verdict.violations.push(why),
         },
-        () = operate(&stand, &first, &second) => {}
+        () = operate(&testbed, &first, &second) => {}
     }
     verdict.violations.extend(witness.violations());
-    verdict.violations.extend(refused_plans(&stand.api));
+    verdict.violations.extend(refused_plans(&testbed.api));
     verdict
 }
 
 /// One process, and after its death another. Never ends.
-async fn operate(stand: &Stand, first: &Gate, second: &Gate) {
+async fn operate(testbed: &Testbed, first: &Gate, second: &Gate) {
     let lease = Arc::new(Lease::default());
-    let operator = stand.start_through(first, lease.clone());
+    let operator = testbed.start_through(first, lease.clone());
     tokio::select! {
         () = first.died() => {
             operator.kill().await;
             tokio::time::sleep(ABSENCE).await;
-            let _operator = stand.start_through(second, stand.leadership.clone());
+            let _operator = testbed.start_through(second, testbed.leadership.clone());
             std::future::pending::<()>().await;
         }
         () = first.paused() => {
             lease.expires_in(LEASE);
             tokio::time::sleep(LEASE).await;
-            let _operator = stand.start_through(second, stand.leadership.clone());
+            let _operator = testbed.start_through(second, testbed.leadership.clone());
             // What finds its lease expired ends itself, though not before it was woken.
             tokio::time::sleep(PAUSE - LEASE + Duration::from_secs(1)).await;
             first.close();
@@ -227,12 +227,12 @@ impl LeadershipFence for Lease {
 async fn tell(
     story: &Story,
     upset: &Upset,
-    stand: &Stand,
+    testbed: &Testbed,
     first: &Gate,
     second: &Gate,
     learned: &Learned,
 ) -> Result<bool, String> {
-    story.tell(&Stage { stand, gate: first }).await?;
+    story.tell(&Stage { testbed, gate: first }).await?;
     let told = Instant::now();
     let quiet = || {
         let last = first.last_write().max(second.last_write());
@@ -241,11 +241,11 @@ async fn tell(
     loop {
         let quiet = quiet();
         // Only where it stays is it the end.
-        if quiet && upset.end_of(stand) == learned.end {
-            return Ok(!(first.met() && stand.api.courier(Courier::met)));
+        if quiet && upset.end_of(testbed) == learned.end {
+            return Ok(!(first.met() && testbed.api.courier(Courier::met)));
         }
         if told.elapsed() > PATIENCE {
-            let lines = learned.end.difference(&upset.end_of(stand));
+            let lines = learned.end.difference(&upset.end_of(testbed));
             let writes = [first.log(), second.log()].concat();
             let latest = writes.iter().rev().take(6).map(|write| write.trigger.to_string());
             let latest: Vec<String> = latest.collect();

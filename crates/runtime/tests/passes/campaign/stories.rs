@@ -22,7 +22,7 @@ use agents::agent_silent;
 use kept::{deletion_under_a_lock, rules_refused};
 use undone::{closing_undone, opening_undone, tags_wiped};
 
-use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Stand, bad_window};
+use crate::testbed::{NAME, NAMESPACE, OPERATOR_NAMESPACE, REGISTRY, Testbed, bad_window};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NETWORKS: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/network/providers/Microsoft.Network/virtualNetworks";
@@ -36,7 +36,7 @@ pub struct Story {
     /// What is declared other than in the example.
     spec: fn(&mut Value),
     /// What somebody did in Azure before.
-    prepare: fn(&Stand),
+    prepare: fn(&Testbed),
     play: for<'a> fn(&'a Stage<'a>) -> BoxFuture<'a, Result<(), String>>,
 }
 
@@ -53,25 +53,25 @@ pub enum Beginning {
 
 /// Where a story takes place.
 pub struct Stage<'a> {
-    pub stand: &'a Stand,
+    pub testbed: &'a Testbed,
     pub gate: &'a Gate,
 }
 
 impl Story {
     /// The world at the beginning. Everything is quick, so that little simulated time passes.
-    pub fn set_up(&self) -> Stand {
-        let stand = Stand::with(|seed| {
+    pub fn set_up(&self) -> Testbed {
+        let testbed = Testbed::with(|seed| {
             seed.latencies = Latencies::Scaled(0.05);
             (self.seed)(seed);
         });
-        (self.prepare)(&stand);
-        stand.apply(|object| {
+        (self.prepare)(&testbed);
+        testbed.apply(|object| {
             object["spec"]["verification"] =
                 json!({"consecutiveSuccesses": 3, "interval": "10s", "maxAge": "2m", "dnsSettle": "75s"});
             object["spec"]["drift"] = json!({"interval": "2m"});
             (self.spec)(object);
         });
-        stand
+        testbed
     }
 
     pub async fn tell(&self, stage: &Stage<'_>) -> Result<(), String> {
@@ -81,31 +81,31 @@ impl Story {
 
 impl Stage<'_> {
     /// Somebody does something.
-    fn act(&self, name: &str) -> &Stand {
+    fn act(&self, name: &str) -> &Testbed {
         self.gate.act(name);
-        self.stand
+        self.testbed
     }
 
     /// It must come to this.
-    async fn until(&self, what: &str, within: Duration, condition: impl Fn(&Stand) -> bool) -> Result<(), String> {
+    async fn until(&self, what: &str, within: Duration, condition: impl Fn(&Testbed) -> bool) -> Result<(), String> {
         match self.hopefully(within, condition).await {
             true => Ok(()),
             false => Err(format!(
                 "not {what} within {within:?}; open: {:?}; state {}; waits {}; findings {}; rollback {}; says {}",
-                self.stand.open_targets(),
-                self.stand.state(),
-                self.stand.status()["waitingFor"],
-                self.stand.status()["findings"],
-                self.stand.status()["rollback"],
-                self.stand.status()["conditions"][0]["message"],
+                self.testbed.open_targets(),
+                self.testbed.state(),
+                self.testbed.status()["waitingFor"],
+                self.testbed.status()["findings"],
+                self.testbed.status()["rollback"],
+                self.testbed.status()["conditions"][0]["message"],
             )),
         }
     }
 
     /// It may come to this; people do not wait longer.
-    async fn hopefully(&self, within: Duration, condition: impl Fn(&Stand) -> bool) -> bool {
+    async fn hopefully(&self, within: Duration, condition: impl Fn(&Testbed) -> bool) -> bool {
         let deadline = tokio::time::Instant::now() + within;
-        while !condition(self.stand) {
+        while !condition(self.testbed) {
             if tokio::time::Instant::now() >= deadline {
                 return false;
             }
@@ -116,8 +116,8 @@ impl Stage<'_> {
 
     async fn locked(&self) -> Result<(), String> {
         // Longer than the longest pause between two tries of a write, which is an hour (decision 0016).
-        self.until("locked", 70 * MINUTE, |stand| {
-            stand.open_targets().is_empty() && stand.state() == "Locked"
+        self.until("locked", 70 * MINUTE, |testbed| {
+            testbed.open_targets().is_empty() && testbed.state() == "Locked"
         })
         .await
     }
@@ -126,12 +126,13 @@ impl Stage<'_> {
         self.act("delete the object")
             .api
             .remove("secureregistries", NAMESPACE, NAME);
-        self.until("gone", 30 * MINUTE, |stand| stand.object().is_none()).await
+        self.until("gone", 30 * MINUTE, |testbed| testbed.object().is_none())
+            .await
     }
 
     fn declare(&self, what: &str, change: impl FnOnce(&mut Value)) {
-        let stand = self.act(what);
-        stand.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
+        let testbed = self.act(what);
+        testbed.api.meddle("secureregistries", NAMESPACE, NAME, |object| {
             change(&mut object["spec"]);
             object["metadata"]["generation"] = (object["metadata"]["generation"].as_i64().unwrap() + 1).into();
         });
@@ -253,7 +254,7 @@ async fn break_glass(stage: &Stage<'_>) -> Result<(), String> {
 async fn break_it(stage: &Stage<'_>) -> Result<(), String> {
     stage.act("break the glass").break_the_glass("5m");
     stage
-        .until("open", 5 * MINUTE, |stand| stand.open_targets().len() == 3)
+        .until("open", 5 * MINUTE, |testbed| testbed.open_targets().len() == 3)
         .await
 }
 
@@ -265,13 +266,15 @@ async fn broken_spec(stage: &Stage<'_>) -> Result<(), String> {
         spec["publicAccess"] = json!({"desired": "Disabled", "lockdown": bad_window()});
     });
     stage
-        .until("told so", 30 * MINUTE, |stand| {
-            stand.status()["waitingFor"].to_string().contains("InvalidSpecStalled")
+        .until("told so", 30 * MINUTE, |testbed| {
+            testbed.status()["waitingFor"]
+                .to_string()
+                .contains("InvalidSpecStalled")
         })
         .await?;
     break_it(stage).await?;
     stage
-        .until("over", 30 * MINUTE, |stand| stand.glass()["phase"] == "Expired")
+        .until("over", 30 * MINUTE, |testbed| testbed.glass()["phase"] == "Expired")
         .await?;
     stage.declare("repair it", |spec| {
         spec["publicAccess"] = json!({"desired": "Disabled"})
@@ -289,13 +292,13 @@ async fn rollback(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await?;
     stage.act("cut the spoke off").agents.cut_off("spoke-a", true);
     stage
-        .hopefully(5 * MINUTE, |stand| stand.open_targets().len() == 3)
+        .hopefully(5 * MINUTE, |testbed| testbed.open_targets().len() == 3)
         .await;
     stage.act("mend it").agents.cut_off("spoke-a", false);
     stage.locked().await?;
     stage
-        .until("forgotten", 30 * MINUTE, |stand| {
-            stand.status()["rollback"].is_null() && stand.state() == "Locked"
+        .until("forgotten", 30 * MINUTE, |testbed| {
+            testbed.status()["rollback"].is_null() && testbed.state() == "Locked"
         })
         .await
 }
@@ -322,8 +325,8 @@ async fn open_by_spec(stage: &Stage<'_>) -> Result<(), String> {
         spec["publicAccess"] = json!({"desired": "Enabled"})
     });
     stage
-        .until("open", 30 * MINUTE, |stand| {
-            stand.open_targets().len() == 3 && stand.status()["publicAccess"]["summary"] == "Open"
+        .until("open", 30 * MINUTE, |testbed| {
+            testbed.open_targets().len() == 3 && testbed.status()["publicAccess"]["summary"] == "Open"
         })
         .await
 }
@@ -347,17 +350,17 @@ async fn add_network(stage: &Stage<'_>) -> Result<(), String> {
         spec["clientNetworks"].as_array_mut().unwrap().push(network);
     });
     stage
-        .until("all proven", 30 * MINUTE, |stand| {
-            let status = stand.status();
+        .until("all proven", 30 * MINUTE, |testbed| {
+            let status = testbed.status();
             let verified = status["pathsVerified"].as_str().unwrap_or_default().to_owned();
             let complete = verified.split_once('/').is_some_and(|(proven, all)| proven == all);
-            complete && status["observedGeneration"] == generation(stand) && stand.state() == "Locked"
+            complete && status["observedGeneration"] == generation(testbed) && testbed.state() == "Locked"
         })
         .await
 }
 
-fn generation(stand: &Stand) -> Value {
-    stand.object().unwrap_or_default()["metadata"]["generation"].clone()
+fn generation(testbed: &Testbed) -> Value {
+    testbed.object().unwrap_or_default()["metadata"]["generation"].clone()
 }
 
 /// The spoke has endpoints and zones of its own at first.
@@ -385,10 +388,10 @@ async fn drop_endpoint(stage: &Stage<'_>) -> Result<(), String> {
         spec["clientNetworks"].as_array_mut().unwrap().remove(1);
     });
     stage
-        .until("released", 30 * MINUTE, |stand| {
-            let status = stand.status();
-            let seen = status["observedGeneration"] == generation(stand);
-            seen && stand.state() == "Locked" && status["findings"].to_string().contains("EndpointReleased")
+        .until("released", 30 * MINUTE, |testbed| {
+            let status = testbed.status();
+            let seen = status["observedGeneration"] == generation(testbed);
+            seen && testbed.state() == "Locked" && status["findings"].to_string().contains("EndpointReleased")
         })
         .await
 }
@@ -396,7 +399,7 @@ async fn drop_endpoint(stage: &Stage<'_>) -> Result<(), String> {
 async fn drift(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await?;
     let targets = stage
-        .stand
+        .testbed
         .sim
         .with_world(|world| azure_sim::oracle::targets_of(world, REGISTRY));
     for target in &targets {
@@ -409,7 +412,7 @@ async fn drift(stage: &Stage<'_>) -> Result<(), String> {
             }
         });
         stage
-            .until("closed again", 30 * MINUTE, |stand| stand.open_targets().is_empty())
+            .until("closed again", 30 * MINUTE, |testbed| testbed.open_targets().is_empty())
             .await?;
         stage.locked().await?;
     }
@@ -422,9 +425,9 @@ async fn denied(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await
 }
 
-fn is_half_locked(stand: &Stand) -> bool {
-    let open = stand.open_targets();
-    open.len() == 1 && open[0].contains("/storageAccounts/") && stand.state() == "Stalled"
+fn is_half_locked(testbed: &Testbed) -> bool {
+    let open = testbed.open_targets();
+    open.len() == 1 && open[0].contains("/storageAccounts/") && testbed.state() == "Stalled"
 }
 
 async fn half_locked(stage: &Stage<'_>) -> Result<(), String> {
@@ -457,7 +460,7 @@ fn creating(object: &mut Value) {
 
 /// Made closed; then opened for a while, though no snapshot says how it was before.
 async fn created(stage: &Stage<'_>) -> Result<(), String> {
-    let made = |stand: &Stand| storage(stand).is_some();
+    let made = |testbed: &Testbed| storage(testbed).is_some();
     stage.until("made", 60 * MINUTE, made).await?;
     stage.locked().await?;
     open_by_spec(stage).await?;
@@ -465,7 +468,7 @@ async fn created(stage: &Stage<'_>) -> Result<(), String> {
         spec["publicAccess"] = json!({"desired": "Disabled"})
     });
     stage
-        .until("closed", 30 * MINUTE, |stand| stand.open_targets().is_empty())
+        .until("closed", 30 * MINUTE, |testbed| testbed.open_targets().is_empty())
         .await?;
     stage.locked().await
 }
@@ -486,7 +489,7 @@ fn names_waiting_for_approval(object: &mut Value) {
 
 /// People approve what is asked for; were the digest to change without need, the end would show a second approval.
 async fn approval(stage: &Stage<'_>, change: &str) -> Result<(), String> {
-    let locked = |stand: &Stand| stand.open_targets().is_empty() && stand.state() == "Locked";
+    let locked = |testbed: &Testbed| testbed.open_targets().is_empty() && testbed.state() == "Locked";
     approved(stage, change, 30 * MINUTE, locked).await
 }
 
@@ -495,21 +498,21 @@ async fn approved(
     stage: &Stage<'_>,
     change: &str,
     within: Duration,
-    done: impl Fn(&Stand) -> bool,
+    done: impl Fn(&Testbed) -> bool,
 ) -> Result<(), String> {
-    let asked_for = |stand: &Stand| -> Value {
-        let status = stand.status();
+    let asked_for = |testbed: &Testbed| -> Value {
+        let status = testbed.status();
         let wanted = status["approvalsWanted"].as_array().into_iter().flatten();
         let mut wanted = wanted.filter(|wanted| wanted["change"] == change);
         wanted.next().cloned().unwrap_or_default()["digest"].clone()
     };
     for number in 1..=3 {
         stage
-            .until("asking", within, |stand| {
-                stand.state() == "AwaitingApproval" && asked_for(stand).is_string()
+            .until("asking", within, |testbed| {
+                testbed.state() == "AwaitingApproval" && asked_for(testbed).is_string()
             })
             .await?;
-        let digest = asked_for(stage.stand);
+        let digest = asked_for(stage.testbed);
         stage.act("approve").api.put(
             "changeapprovals",
             json!({
@@ -528,10 +531,10 @@ async fn approved(
 /// Just before the approval somebody deletes a link, and the operator makes it again: names settle anew.
 async fn link_deleted(stage: &Stage<'_>) -> Result<(), String> {
     stage
-        .until("asking", 30 * MINUTE, |stand| stand.state() == "AwaitingApproval")
+        .until("asking", 30 * MINUTE, |testbed| testbed.state() == "AwaitingApproval")
         .await?;
     let links = || {
-        stage.stand.sim.with_world(|world| {
+        stage.testbed.sim.with_world(|world| {
             let links = world.of_kind("microsoft.network/privatednszones/virtualnetworklinks");
             let ours = links.filter(|link| link.id.contains("/dns/"));
             ours.map(|link| link.id.clone()).collect::<Vec<_>>()
@@ -549,17 +552,17 @@ fn with_external_dns(object: &mut Value) {
 
 /// Whoever runs DNS does what is published, once all of it is.
 async fn external_dns(stage: &Stage<'_>) -> Result<(), String> {
-    let published = |stand: &Stand| {
-        let name = stand.status()["externalDns"]["configMap"].as_str()?.to_owned();
-        let map = stand.api.get("configmaps", OPERATOR_NAMESPACE, &name)?;
+    let published = |testbed: &Testbed| {
+        let name = testbed.status()["externalDns"]["configMap"].as_str()?.to_owned();
+        let map = testbed.api.get("configmaps", OPERATOR_NAMESPACE, &name)?;
         Some(map["data"]["hub.zone"].as_str()?.to_owned())
     };
     // Somebody may take the status away as soon as it was read: what was read then is done.
     let read = Mutex::new(None);
     stage
-        .until("published", 30 * MINUTE, |stand| {
+        .until("published", 30 * MINUTE, |testbed| {
             let mut read = read.lock().unwrap();
-            *read = published(stand).or_else(|| read.take());
+            *read = published(testbed).or_else(|| read.take());
             read.is_some()
         })
         .await?;

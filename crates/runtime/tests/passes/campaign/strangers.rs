@@ -9,7 +9,7 @@ use azure_sim::oracle::targets_of;
 use azure_sim::world::{Key, World, key};
 use serde_json::Value;
 
-use crate::stand::REGISTRY;
+use crate::testbed::REGISTRY;
 
 /// What may be made where nothing was, and below what was made.
 const OURS_TO_MAKE: [&str; 3] = [

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Job;
-use super::run::Verdict;
+use super::run::RunEnd;
 
 /// Of all plans one in so many may miss its moment: a run is not the same to the letter each time, so that one event or report
 /// more or less passes by.
@@ -49,7 +49,7 @@ impl Summary {
         self.untold = actions.iter().map(ToString::to_string).collect();
     }
 
-    pub fn plan(&mut self, job: &Job<'_>, verdict: &Verdict, time: Duration) {
+    pub fn plan(&mut self, job: &Job<'_>, verdict: &RunEnd, time: Duration) {
         let tally = self
             .tallies
             .entry((job.story.name.to_owned(), job.upset.kind()))

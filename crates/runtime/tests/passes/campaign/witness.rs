@@ -27,7 +27,7 @@ use sreg_runtime::Clock;
 use super::strangers::Strangers;
 use crate::agents::{Log, Tried};
 use crate::api_server::ApiServer;
-use crate::stand::{NAME, NAMESPACE, OPERATOR_NAMESPACE, PLACES, REGISTRY, Stand};
+use crate::testbed::{NAME, NAMESPACE, OPERATOR_NAMESPACE, PLACES, REGISTRY, Testbed};
 
 /// What a pass may take between its judgement and its write, and what whole seconds lose.
 const SLACK: Duration = Duration::from_secs(2);
@@ -58,13 +58,13 @@ struct Seen {
 
 impl Witness {
     /// To be called before the operator begins: whatever is there then and is not the registry's is somebody else's.
-    pub fn new(stand: &Stand) -> Witness {
+    pub fn new(testbed: &Testbed) -> Witness {
         Witness {
-            sim: stand.sim.clone(),
-            api: stand.api.clone(),
-            clock: stand.clock,
-            log: stand.agents.log.clone(),
-            strangers: Strangers::of(&stand.sim),
+            sim: testbed.sim.clone(),
+            api: testbed.api.clone(),
+            clock: testbed.clock,
+            log: testbed.agents.log.clone(),
+            strangers: Strangers::of(&testbed.sim),
             seen: Mutex::default(),
         }
     }

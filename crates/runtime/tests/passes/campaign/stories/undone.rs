@@ -22,23 +22,23 @@ pub async fn opening_undone(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     undo_writes(stage.act("assign a policy"));
-    stage.stand.break_the_glass("40m");
+    stage.testbed.break_the_glass("40m");
     stage
-        .until("open but for the storage account", 5 * MINUTE, |stand| {
-            stand.open_targets().len() == 2
+        .until("open but for the storage account", 5 * MINUTE, |testbed| {
+            testbed.open_targets().len() == 2
         })
         .await?;
     tokio::time::sleep(10 * MINUTE).await;
     few_in_vain(stage, 12)?;
     let_writes_be(stage.act("exempt the account"));
     stage
-        .until("open", 15 * MINUTE, |stand| stand.open_targets().len() == 3)
+        .until("open", 15 * MINUTE, |testbed| testbed.open_targets().len() == 3)
         .await?;
     stage.locked().await
 }
 
 fn few_in_vain(stage: &Stage<'_>, most: usize) -> Result<(), String> {
-    match writes_in_vain(stage.stand) {
+    match writes_in_vain(stage.testbed) {
         0 => Err("nothing was tried".into()),
         some if some > most => Err(format!("{some} writes that Azure accepted without effect")),
         _ => Ok(()),
@@ -49,7 +49,7 @@ fn few_in_vain(stage: &Stage<'_>, most: usize) -> Result<(), String> {
 pub async fn tags_wiped(stage: &Stage<'_>) -> Result<(), String> {
     stage.locked().await?;
     let endpoints = |marked: bool| {
-        stage.stand.sim.with_world(|world| {
+        stage.testbed.sim.with_world(|world| {
             let all = world.of_kind("microsoft.network/privateendpoints");
             let of = all.filter(|endpoint| endpoint.body["tags"][OWNER_TAG].is_string() == marked);
             of.map(|endpoint| endpoint.id.clone()).collect::<Vec<_>>()

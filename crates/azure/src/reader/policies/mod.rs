@@ -19,7 +19,7 @@ use sreg_domain::seen::{Fact, Ignorance, IgnoranceKind, Obstacle, ObstacleKind, 
 use sreg_domain::target::{kind_of, row};
 use sreg_domain::{ArmId, CallFailure, Cause, Location, TargetKind, rights};
 
-use self::judge::{Assigned, Definition, Meaning, Verdict, meaning_of};
+use self::judge::{Assigned, Definition, Meaning, Opposition, meaning_of};
 use self::rule::Subject;
 use super::Look;
 use super::remembered::Remembered;
@@ -291,7 +291,7 @@ pub(super) fn against(
         let refused = |target: &&Target| policy.refuses_every_write(target, &assignments.exemptions, now);
         let ids: Vec<&ArmId> = whole.iter().filter(refused).map(|target| &target.id).collect();
         if !ids.is_empty() {
-            obstacles.push(obstacle(&policy, Verdict::Refuses, &ids, "every write to"));
+            obstacles.push(obstacle(&policy, Opposition::Refuses, &ids, "every write to"));
         }
     }
     obstacles.sort();
@@ -389,7 +389,7 @@ fn hits(assignments: &Assignments, targets: &[Target], now: Timestamp, write: &s
     let mut obstacles = Vec::new();
     for assignment in assignments.assigned.values() {
         for policy in policies(assignment, &assignments.meanings, speaks) {
-            let mut hit: Vec<(Verdict, &ArmId)> = targets
+            let mut hit: Vec<(Opposition, &ArmId)> = targets
                 .iter()
                 .filter_map(|t| Some((policy.verdict(t, &assignments.exemptions, now)?, &t.id)))
                 .collect();
@@ -461,7 +461,7 @@ fn policies<'a>(
     }
 }
 
-fn obstacle(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId], write: &str) -> Obstacle {
+fn obstacle(policy: &Assigned<'_>, verdict: Opposition, ids: &[&ArmId], write: &str) -> Obstacle {
     // Where Azure does not say which it is, whoever owns it has to.
     let id = json::text(policy.assignment, "/id").filter(|id| !id.is_empty());
     let id = id.map_or_else(|| "ASSIGNMENT".to_owned(), str::to_ascii_lowercase);
@@ -469,11 +469,11 @@ fn obstacle(policy: &Assigned<'_>, verdict: Verdict, ids: &[&ArmId], write: &str
         .or_else(|| json::text(policy.assignment, "/name"))
         .unwrap_or("unnamed");
     let (verdict, does) = match verdict {
-        Verdict::Refuses => ("refuses", format!("denies {write}")),
-        Verdict::Undoes => ("undoes", format!("undoes the {write} of")),
+        Opposition::Refuses => ("refuses", format!("denies {write}")),
+        Opposition::Undoes => ("undoes", format!("undoes the {write} of")),
         // Nothing undoes a deletion.
-        Verdict::Perhaps if write == DELETING => ("perhaps", format!("may deny {write}")),
-        Verdict::Perhaps => ("perhaps", format!("may deny or undo the {write} of")),
+        Opposition::Perhaps if write == DELETING => ("perhaps", format!("may deny {write}")),
+        Opposition::Perhaps => ("perhaps", format!("may deny or undo the {write} of")),
     };
     // Azure may spell ids in another case next time, and list them in another order.
     let keys: BTreeSet<&str> = ids.iter().map(|id| id.key()).collect();

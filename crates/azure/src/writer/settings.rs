@@ -8,7 +8,7 @@ use sreg_domain::{ArmId, CallFailure, Cause, Digest, TargetKind};
 
 use super::{Carried, Refusal, Work, narrowing, stale};
 use crate::also_changed;
-use crate::arm::Answer;
+use crate::arm::ArmResponse;
 use crate::edit::{self, EditError, Edited};
 use crate::json;
 
@@ -97,7 +97,7 @@ pub(super) async fn rewrite(
 }
 
 /// What came of a write. After a synchronous one the target is read again; where that fails the write still stands.
-async fn read_back(work: &Work<'_>, id: &ArmId, before: &Value, edited: &Edited, answer: &Answer) -> Carried {
+async fn read_back(work: &Work<'_>, id: &ArmId, before: &Value, edited: &Edited, answer: &ArmResponse) -> Carried {
     let effect = work.effect(id, answer);
     match &effect {
         Effect::Done { .. } => {}

@@ -14,8 +14,8 @@ use crate::json;
 
 /// A resource as it will be: opened again, or an endpoint that is to be made.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::eyes) struct Target {
-    pub(in crate::eyes) id: ArmId,
+pub(in crate::reader) struct Target {
+    pub(in crate::reader) id: ArmId,
     pub(super) then: Subject,
 }
 
@@ -114,7 +114,7 @@ const ZONE_GROUPS: &str = "Microsoft.Network/privateEndpoints/privateDnsZoneGrou
 
 /// What stands against opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verdict {
+pub(super) enum Opposition {
     /// Azure refuses the write.
     Refuses,
     /// Azure accepts it and changes it back.
@@ -124,17 +124,17 @@ pub(super) enum Verdict {
 }
 
 /// What a policy does with a write that its condition holds for. `None`: nothing.
-fn consequence(effect: Option<&str>, rule: &Value) -> Option<Verdict> {
+fn consequence(effect: Option<&str>, rule: &Value) -> Option<Opposition> {
     let details = rule["then"]["details"].to_string().to_ascii_lowercase();
     let touches = SETTINGS.iter().any(|word| details.contains(word));
     match effect.map(str::to_ascii_lowercase).as_deref() {
         Some("audit" | "auditifnotexists" | "disabled" | "manual" | "addtonetworkgroup" | "mutate") => None,
-        Some("deny") => Some(Verdict::Refuses),
+        Some("deny") => Some(Opposition::Refuses),
         // It looks at deletions alone.
         Some("denyaction") => None,
         Some("modify" | "append" | "deployifnotexists") if !touches || leaves_open(rule) => None,
-        Some("modify" | "append" | "deployifnotexists") => Some(Verdict::Undoes),
-        Some(_) | None => Some(Verdict::Perhaps),
+        Some("modify" | "append" | "deployifnotexists") => Some(Opposition::Undoes),
+        Some(_) | None => Some(Opposition::Perhaps),
     }
 }
 
@@ -169,7 +169,7 @@ pub(super) struct Assigned<'a> {
 
 impl Assigned<'_> {
     /// What it does to the opening of a target.
-    pub(super) fn verdict(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> Option<Verdict> {
+    pub(super) fn verdict(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> Option<Opposition> {
         let reference = self.member.map_or("", |(member, _)| member.reference.as_str());
         if in_force(self.assignment, target) == Truth::No
             || is_exempt(self.assignment, reference, target, exemptions, now)
@@ -183,7 +183,7 @@ impl Assigned<'_> {
         ) {
             (Truth::No, _) | (_, None) => None,
             (Truth::Yes, verdict) => verdict,
-            (Truth::Maybe, Some(_)) => Some(Verdict::Perhaps),
+            (Truth::Maybe, Some(_)) => Some(Opposition::Perhaps),
         }
     }
 
@@ -191,16 +191,16 @@ impl Assigned<'_> {
     /// dozens of such policies: what may only be so holds nothing.
     pub(super) fn refuses_every_write(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> bool {
         in_force(self.assignment, target) == Truth::Yes
-            && self.verdict(target, exemptions, now) == Some(Verdict::Refuses)
+            && self.verdict(target, exemptions, now) == Some(Opposition::Refuses)
     }
 
     /// Whether it refuses to have a target deleted. `None`: it does not.
-    pub(super) fn forbids_deletion(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> Option<Verdict> {
+    pub(super) fn forbids_deletion(&self, target: &Target, exemptions: &[Value], now: Timestamp) -> Option<Opposition> {
         let forbids = self.has_effect("denyAction", target, exemptions, now)?;
         match Truth::all([forbids, self.applies(target)].into_iter()) {
             Truth::No => None,
-            Truth::Yes => Some(Verdict::Refuses),
-            Truth::Maybe => Some(Verdict::Perhaps),
+            Truth::Yes => Some(Opposition::Refuses),
+            Truth::Maybe => Some(Opposition::Perhaps),
         }
     }
 

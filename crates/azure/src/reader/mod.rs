@@ -46,7 +46,7 @@ use sreg_domain::{ArmId, CallFailure, Cause, Known, TargetKind};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::arm::{Answer, Arm, Call, Leaving, Payer};
+use crate::arm::{Arm, ArmResponse, Call, Leaving, Payer};
 use crate::client::Inner;
 use crate::settings::Patience;
 use crate::{identity, json, operations};
@@ -182,7 +182,7 @@ impl Look<'_> {
     }
 
     /// Any call with a token for any scope.
-    async fn send(&self, call: Call, scope: &str) -> Result<Answer, CallFailure> {
+    async fn send(&self, call: Call, scope: &str) -> Result<ArmResponse, CallFailure> {
         let attempt = call.attempt.clone();
         let call = call.on_behalf_of(&self.payer);
         self.in_turn(&attempt, self.arm().send_with(call, scope, self.deadline))

@@ -38,7 +38,7 @@ pub struct Sweep {
 
 /// How the paths of one probe stand.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub struct PathResults {
     question: Question,
     results: Vec<PathResult>,
     /// What was last known of each path, for transition times: it outlives the question.
@@ -46,12 +46,12 @@ pub struct Standing {
     swept: bool,
 }
 
-impl Standing {
+impl PathResults {
     /// A probe seen for the first time. `published` is its status as found (an earlier life of this agent wrote it): only
     /// transition times are taken from it, never counts.
     pub fn new(question: Question, published: Option<&ConnectivityProbeStatus>) -> Self {
         let known = published.map(|status| known_of(&status.results)).unwrap_or_default();
-        Standing {
+        PathResults {
             results: untried(&question.spec.paths),
             question,
             known,
@@ -223,5 +223,5 @@ fn says_the_same(ours: &ConnectivityProbeStatus, theirs: &ConnectivityProbeStatu
 }
 
 #[cfg(test)]
-#[path = "standing_tests.rs"]
+#[path = "path_results_tests.rs"]
 mod tests;

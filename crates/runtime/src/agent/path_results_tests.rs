@@ -58,8 +58,8 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-fn counts(standing: &Standing) -> Vec<(i32, i32)> {
-    standing
+fn counts(path_results: &PathResults) -> Vec<(i32, i32)> {
+    path_results
         .status()
         .results
         .iter()
@@ -71,7 +71,7 @@ use ProbeOutcome::{Failed, Succeeded, Unknown};
 
 #[test]
 fn a_round_counts_in_a_row_up_to_what_is_asked() {
-    let mut standing = Standing::new(question(1, 77, "s", 2), None);
+    let mut path_results = PathResults::new(question(1, 77, "s", 2), None);
     let steps = [
         ([Succeeded, Failed, Unknown], [(1, 0), (0, 1), (0, 0)]),
         ([Succeeded, Succeeded, Succeeded], [(2, 0), (1, 0), (1, 0)]),
@@ -81,62 +81,62 @@ fn a_round_counts_in_a_row_up_to_what_is_asked() {
         ([Failed, Unknown, Succeeded], [(0, 2), (0, 0), (2, 0)]),
     ];
     for (outcomes, expected) in steps {
-        assert!(standing.take(&sweep(1, outcomes), at(0)));
-        assert_eq!(counts(&standing), expected, "after {outcomes:?}");
+        assert!(path_results.take(&sweep(1, outcomes), at(0)));
+        assert_eq!(counts(&path_results), expected, "after {outcomes:?}");
     }
 }
 
 #[test]
 fn outside_rounds_nothing_is_counted() {
-    let mut standing = Standing::new(question(1, 0, "s", 3), None);
-    standing.take(&sweep(1, [Succeeded, Failed, Unknown]), at(0));
-    assert_eq!(counts(&standing), [(0, 0); 3]);
-    assert_eq!(standing.status().summary, "1/3");
+    let mut path_results = PathResults::new(question(1, 0, "s", 3), None);
+    path_results.take(&sweep(1, [Succeeded, Failed, Unknown]), at(0));
+    assert_eq!(counts(&path_results), [(0, 0); 3]);
+    assert_eq!(path_results.status().summary, "1/3");
 }
 
 #[test]
 fn the_first_failure_names_path_and_hop() {
-    let mut standing = Standing::new(question(1, 77, "s", 2), None);
-    standing.take(&sweep(1, [Unknown, Failed, Succeeded]), at(0));
-    let status = standing.status();
+    let mut path_results = PathResults::new(question(1, 77, "s", 2), None);
+    path_results.take(&sweep(1, [Unknown, Failed, Succeeded]), at(0));
+    let status = path_results.status();
     assert_eq!(
         status.first_failure.as_deref(),
         Some("b.blob.core.windows.net: tcp: 10.1.0.4:443 does not answer"),
         "a failure comes before what is not known"
     );
-    standing.take(&sweep(1, [Unknown, Succeeded, Succeeded]), at(1));
+    path_results.take(&sweep(1, [Unknown, Succeeded, Succeeded]), at(1));
     assert!(
-        standing
+        path_results
             .status()
             .first_failure
             .unwrap()
             .starts_with("a.azurecr.io: tcp: ")
     );
-    standing.take(&sweep(1, [Succeeded; 3]), at(2));
+    path_results.take(&sweep(1, [Succeeded; 3]), at(2));
     assert_eq!(
-        (standing.status().first_failure, standing.status().summary),
+        (path_results.status().first_failure, path_results.status().summary),
         (None, "3/3".to_owned())
     );
 }
 
 #[test]
 fn nothing_is_published_before_a_whole_sweep_answered_the_question() {
-    let mut standing = Standing::new(question(1, 77, "s", 2), None);
-    assert_eq!(standing.unpublished(None), None);
-    standing.take(&sweep(1, [Succeeded; 3]), at(0));
-    let first = standing.unpublished(None).unwrap();
-    standing.ask(question(2, 78, "s", 2));
+    let mut path_results = PathResults::new(question(1, 77, "s", 2), None);
+    assert_eq!(path_results.unpublished(None), None);
+    path_results.take(&sweep(1, [Succeeded; 3]), at(0));
+    let first = path_results.unpublished(None).unwrap();
+    path_results.ask(question(2, 78, "s", 2));
     assert_eq!(
-        standing.unpublished(Some(&first)),
+        path_results.unpublished(Some(&first)),
         None,
         "the old results are no answer to the new question"
     );
     assert!(
-        !standing.take(&sweep(1, [Succeeded; 3]), at(1)),
+        !path_results.take(&sweep(1, [Succeeded; 3]), at(1)),
         "nor are attempts that began under the old one"
     );
-    assert!(standing.take(&sweep(2, [Succeeded; 3]), at(2)));
-    let second = standing.unpublished(Some(&first)).unwrap();
+    assert!(path_results.take(&sweep(2, [Succeeded; 3]), at(2)));
+    let second = path_results.unpublished(Some(&first)).unwrap();
     assert_eq!(
         (second.observed_generation, second.round, second.results[0].successes),
         (Some(2), 78, 1)
@@ -145,52 +145,52 @@ fn nothing_is_published_before_a_whole_sweep_answered_the_question() {
 
 #[test]
 fn an_erased_status_is_written_again() {
-    let mut standing = Standing::new(question(1, 0, "s", 2), None);
-    standing.take(&sweep(1, [Succeeded; 3]), at(0));
-    let published = standing.unpublished(None).unwrap();
-    assert_eq!(standing.unpublished(Some(&published)), None);
+    let mut path_results = PathResults::new(question(1, 0, "s", 2), None);
+    path_results.take(&sweep(1, [Succeeded; 3]), at(0));
+    let published = path_results.unpublished(None).unwrap();
+    assert_eq!(path_results.unpublished(Some(&published)), None);
     assert_eq!(
-        standing.unpublished(Some(&ConnectivityProbeStatus::default())),
+        path_results.unpublished(Some(&ConnectivityProbeStatus::default())),
         Some(published.clone())
     );
-    assert_eq!(standing.unpublished(None), Some(published));
+    assert_eq!(path_results.unpublished(None), Some(published));
 }
 
 #[test]
 fn another_wording_alone_is_no_reason_to_write() {
-    let mut standing = Standing::new(question(1, 0, "s", 2), None);
-    standing.take(&sweep(1, [Failed; 3]), at(0));
-    let published = standing.unpublished(None).unwrap();
+    let mut path_results = PathResults::new(question(1, 0, "s", 2), None);
+    path_results.take(&sweep(1, [Failed; 3]), at(0));
+    let published = path_results.unpublished(None).unwrap();
     let mut worded = sweep(1, [Failed; 3]);
     worded.attempts[0].message = "10.1.0.5:443 does not answer".to_owned();
-    standing.take(&worded, at(1));
-    assert_eq!(standing.unpublished(Some(&published)), None);
+    path_results.take(&worded, at(1));
+    assert_eq!(path_results.unpublished(Some(&published)), None);
     worded.attempts[0].hop = Some(Hop::Dns);
-    standing.take(&worded, at(2));
+    path_results.take(&worded, at(2));
     assert_eq!(
-        standing.unpublished(Some(&published)).unwrap().results[0].hop,
+        path_results.unpublished(Some(&published)).unwrap().results[0].hop,
         Some(Hop::Dns)
     );
 }
 
 #[test]
 fn the_transition_time_moves_only_with_the_outcome_over_questions_and_restarts() {
-    let times = |standing: &Standing| -> Vec<i64> {
+    let times = |path_results: &PathResults| -> Vec<i64> {
         let time = |r: &PathResult| {
             r.last_transition_time
                 .as_ref()
                 .map_or(-1, |t| t.0.as_second() - 1_800_000_000)
         };
-        standing.status().results.iter().map(time).collect()
+        path_results.status().results.iter().map(time).collect()
     };
-    let mut standing = Standing::new(question(1, 0, "s", 2), None);
-    standing.take(&sweep(1, [Succeeded, Failed, Unknown]), at(10));
-    standing.take(&sweep(1, [Succeeded, Failed, Failed]), at(20));
-    assert_eq!(times(&standing), [10, 10, 20]);
-    standing.ask(question(2, 5, "s", 2));
-    standing.take(&sweep(2, [Succeeded, Succeeded, Failed]), at(30));
-    assert_eq!(times(&standing), [10, 30, 20]);
-    let mut restarted = Standing::new(question(2, 5, "s", 2), Some(&standing.status()));
+    let mut path_results = PathResults::new(question(1, 0, "s", 2), None);
+    path_results.take(&sweep(1, [Succeeded, Failed, Unknown]), at(10));
+    path_results.take(&sweep(1, [Succeeded, Failed, Failed]), at(20));
+    assert_eq!(times(&path_results), [10, 10, 20]);
+    path_results.ask(question(2, 5, "s", 2));
+    path_results.take(&sweep(2, [Succeeded, Succeeded, Failed]), at(30));
+    assert_eq!(times(&path_results), [10, 30, 20]);
+    let mut restarted = PathResults::new(question(2, 5, "s", 2), Some(&path_results.status()));
     restarted.take(&sweep(2, [Succeeded, Succeeded, Unknown]), at(40));
     assert_eq!(times(&restarted), [10, 30, 40]);
     assert_eq!(counts(&restarted), [(1, 0), (1, 0), (0, 0)], "but counts begin again");
@@ -198,13 +198,13 @@ fn the_transition_time_moves_only_with_the_outcome_over_questions_and_restarts()
 
 #[test]
 fn what_came_from_outside_is_bounded() {
-    let mut standing = Standing::new(question(1, 1, "s", 1), None);
+    let mut path_results = PathResults::new(question(1, 1, "s", 1), None);
     let mut long = sweep(1, [Failed; 3]);
     long.attempts[0].message = "ü".repeat(5000);
     long.attempts[0].addresses = vec!["10.1.0.4".to_owned(); 99];
     long.attempts[0].cname_chain = vec!["x".repeat(999); 99];
-    standing.take(&long, at(0));
-    let status = standing.status();
+    path_results.take(&long, at(0));
+    let status = path_results.status();
     let result = &status.results[0];
     assert!(result.message.len() <= 512 && status.first_failure.unwrap().len() <= 512);
     assert_eq!((result.addresses.len(), result.cname_chain.len()), (32, 16));
@@ -257,37 +257,37 @@ proptest! {
     #[test]
     fn the_laws_hold_over_any_history(happenings in happenings()) {
         let mut asked = question(10, 1, "s", 3);
-        let mut standing = Standing::new(asked.clone(), None);
+        let mut path_results = PathResults::new(asked.clone(), None);
         let mut published: Option<ConnectivityProbeStatus> = None;
         let mut history: Vec<[ProbeOutcome; 3]> = vec![];
         for (second, happening) in (0i64..).zip(happenings) {
-            let before = standing.clone();
+            let before = path_results.clone();
             match happening {
                 Happening::Asked { round, subject, most } => {
                     asked = question(asked.generation + 1, round, &subject, most);
-                    standing.ask(asked.clone());
+                    path_results.ask(asked.clone());
                     history.clear();
                 }
                 Happening::Swept(outcomes) => {
-                    prop_assert!(standing.take(&sweep(asked.generation, outcomes), at(second)));
+                    prop_assert!(path_results.take(&sweep(asked.generation, outcomes), at(second)));
                     history.push(outcomes);
                 }
                 Happening::Late(behind, outcomes) => {
-                    prop_assert!(!standing.take(&sweep(asked.generation - behind, outcomes), at(second)));
-                    prop_assert_eq!(&standing, &before, "an older question's attempts change nothing");
+                    prop_assert!(!path_results.take(&sweep(asked.generation - behind, outcomes), at(second)));
+                    prop_assert_eq!(&path_results, &before, "an older question's attempts change nothing");
                 }
                 Happening::Published => {
-                    if let Some(status) = standing.unpublished(published.as_ref()) {
+                    if let Some(status) = path_results.unpublished(published.as_ref()) {
                         published = Some(status);
                     }
-                    prop_assert_eq!(standing.unpublished(published.as_ref()), None, "what was said is not said again");
+                    prop_assert_eq!(path_results.unpublished(published.as_ref()), None, "what was said is not said again");
                 }
                 Happening::Restarted => {
-                    standing = Standing::new(asked.clone(), published.as_ref());
+                    path_results = PathResults::new(asked.clone(), published.as_ref());
                     history.clear();
                 }
             }
-            let status = standing.status();
+            let status = path_results.status();
             let echo = (status.observed_generation, status.round, &status.subject);
             prop_assert_eq!(echo, (Some(asked.generation), asked.spec.round, &asked.spec.subject));
             prop_assert_eq!(status.results.len(), NAMES.len());
@@ -304,12 +304,12 @@ proptest! {
     #[test]
     fn a_settled_probe_is_quiet(steady in prop::collection::vec(prop_oneof![Just(Succeeded), Just(Failed)], 3), most in 1..6i32) {
         let outcomes = [steady[0], steady[1], steady[2]];
-        let mut standing = Standing::new(question(1, 9, "s", most), None);
+        let mut path_results = PathResults::new(question(1, 9, "s", most), None);
         let mut published = None;
         let mut writes = 0;
         for second in 0..20 {
-            standing.take(&sweep(1, outcomes), at(second));
-            if let Some(status) = standing.unpublished(published.as_ref()) {
+            path_results.take(&sweep(1, outcomes), at(second));
+            if let Some(status) = path_results.unpublished(published.as_ref()) {
                 published = Some(status);
                 writes += 1;
             }

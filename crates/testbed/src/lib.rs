@@ -52,8 +52,8 @@ pub struct Vantage {
     pub embedded: bool,
 }
 
-/// What a stand is made of.
-pub struct StandOptions {
+/// What a testbed is made of.
+pub struct TestbedOptions {
     /// The simulated Azure.
     pub seed: Seed,
     /// Where is looked from.
@@ -61,10 +61,10 @@ pub struct StandOptions {
 }
 
 /// The running world. Dropping it ends every process and removes every file.
-pub struct Stand {
+pub struct Testbed {
     /// The control plane.
     pub plane: ControlPlane,
-    /// The simulator; ask it for its world and journal. Several stands may share one.
+    /// The simulator; ask it for its world and journal. Several testbeds may share one.
     pub azure: Arc<Running>,
     /// An administrator's client.
     pub client: Client,
@@ -75,10 +75,10 @@ pub struct Stand {
     client_id: String,
 }
 
-impl Stand {
+impl Testbed {
     /// Starts control plane and simulator, installs CRDs, policies and RBAC, and makes ServiceAccounts and vantage points. No
     /// operator yet.
-    pub async fn start(options: StandOptions) -> Result<Stand> {
+    pub async fn start(options: TestbedOptions) -> Result<Testbed> {
         let folder = folder()?;
         let tenant = options.seed.tenant_id.clone();
         let client_id = options
@@ -98,17 +98,17 @@ impl Stand {
             .context("start azure-sim")?;
         let cloud = programs::cloud_document(azure.arm_endpoint.as_str());
         std::fs::write(folder.path().join(programs::CLOUD_FILE), cloud).context("write the cloud's document")?;
-        Stand::over(Arc::new(azure), folder, options.vantages, (tenant, client_id)).await
+        Testbed::over(Arc::new(azure), folder, options.vantages, (tenant, client_id)).await
     }
 
     /// Another cluster, with the same things installed, that sees the same Azure as the same principal.
-    pub async fn beside(&self) -> Result<Stand> {
+    pub async fn beside(&self) -> Result<Testbed> {
         let folder = folder()?;
         for file in [CA_FILE, programs::CLOUD_FILE] {
             std::fs::copy(self.path(file), folder.path().join(file)).with_context(|| format!("copy {file}"))?;
         }
         let operator = (self.tenant.clone(), self.client_id.clone());
-        Stand::over(Arc::clone(&self.azure), folder, self.vantages.clone(), operator).await
+        Testbed::over(Arc::clone(&self.azure), folder, self.vantages.clone(), operator).await
     }
 
     /// A new cluster with everything installed, over an Azure whose CA and document lie in the folder.
@@ -117,10 +117,10 @@ impl Stand {
         folder: TempDir,
         vantages: Vec<Vantage>,
         (tenant, client_id): (String, String),
-    ) -> Result<Stand> {
+    ) -> Result<Testbed> {
         let plane = ControlPlane::start().await?;
         let client = plane.admin_client().await?;
-        let stand = Stand {
+        let testbed = Testbed {
             plane,
             azure,
             client,
@@ -129,8 +129,8 @@ impl Stand {
             tenant,
             client_id,
         };
-        stand.install().await?;
-        Ok(stand)
+        testbed.install().await?;
+        Ok(testbed)
     }
 
     async fn install(&self) -> Result<()> {
@@ -287,7 +287,7 @@ impl Stand {
         Ok(agents)
     }
 
-    /// A file in the stand's folder.
+    /// A file in the testbed's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -312,7 +312,7 @@ impl Stand {
 const CA_FILE: &str = "ca.pem";
 
 fn folder() -> Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("sreg-stand-").tempdir();
+    let folder = tempfile::Builder::new().prefix("sreg-testbed-").tempdir();
     folder.context("make a folder")
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use sreg_api::names::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
 use sreg_testkit::{Process, Program};
 
-use crate::Stand;
+use crate::Testbed;
 use crate::objects::AGENT_SERVICE_ACCOUNT;
 
 /// How the operator is started.
@@ -41,12 +41,12 @@ impl Default for OperatorOptions {
     }
 }
 
-pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<Process> {
-    let kubeconfig = stand
+pub(crate) async fn operator(testbed: &Testbed, options: OperatorOptions) -> Result<Process> {
+    let kubeconfig = testbed
         .plane
         .kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT)
         .await?;
-    let embedded = stand.vantages.iter().find(|v| v.embedded);
+    let embedded = testbed.vantages.iter().find(|v| v.embedded);
     let mut program = Program::built("secure-registry-operator")?
         .named(options.name)
         .arg("run")
@@ -54,14 +54,14 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
         .args(["--installation", INSTALLATION])
         .args(["--azure-credential", "workload-identity"])
         .arg("--azure-cloud-file")
-        .arg(stand.path(CLOUD_FILE))
+        .arg(testbed.path(CLOUD_FILE))
         .arg(format!("--leader-elect={}", options.leader_elect))
         .args(["--log-filter", &options.log])
         .env("KUBECONFIG", kubeconfig)
-        .env("AZURE_TENANT_ID", stand.tenant())
-        .env("AZURE_CLIENT_ID", stand.client_id())
-        .env("AZURE_FEDERATED_TOKEN_FILE", azure_token(stand).await?);
-    // A stand shows within seconds what takes minutes elsewhere, unless that is what is to be shown.
+        .env("AZURE_TENANT_ID", testbed.tenant())
+        .env("AZURE_CLIENT_ID", testbed.client_id())
+        .env("AZURE_FEDERATED_TOKEN_FILE", azure_token(testbed).await?);
+    // A testbed shows within seconds what takes minutes elsewhere, unless that is what is to be shown.
     for floor in ["--shortest-drift-interval", "--shortest-probe-interval"] {
         if !options.args.iter().any(|arg| arg.starts_with(floor)) {
             program = program.args([floor, "0s"]);
@@ -69,9 +69,9 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
     }
     program = program
         .arg("--azure-ca-file")
-        .arg(stand.ca_file())
+        .arg(testbed.ca_file())
         .arg("--probe-ca-file")
-        .arg(stand.ca_file());
+        .arg(testbed.ca_file());
     if let Some(vantage) = embedded {
         program = program.args(["--vantage-point", &vantage.name]);
     }
@@ -84,8 +84,13 @@ pub(crate) async fn operator(stand: &Stand, options: OperatorOptions) -> Result<
     program.args(options.args).spawn()
 }
 
-pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool, env: &[(String, String)]) -> Result<Process> {
-    let kubeconfig = stand
+pub(crate) async fn agent(
+    testbed: &Testbed,
+    vantage: &str,
+    printed: bool,
+    env: &[(String, String)],
+) -> Result<Process> {
+    let kubeconfig = testbed
         .plane
         .kubeconfig_for_service_account(vantage, AGENT_SERVICE_ACCOUNT)
         .await?;
@@ -101,9 +106,9 @@ pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool, env: &[(S
             "info",
         ])
         .arg("--azure-cloud-file")
-        .arg(stand.path(CLOUD_FILE))
+        .arg(testbed.path(CLOUD_FILE))
         .arg("--probe-ca-file")
-        .arg(stand.ca_file())
+        .arg(testbed.ca_file())
         .env("KUBECONFIG", kubeconfig);
     for (name, value) in env {
         program = program.env(name, value);
@@ -118,7 +123,7 @@ pub(crate) async fn agent(stand: &Stand, vantage: &str, printed: bool, env: &[(S
 /// Name of the operator's installation.
 pub(crate) const INSTALLATION: &str = "test";
 
-/// The operator's token for Azure, in the stand's folder.
+/// The operator's token for Azure, in the testbed's folder.
 pub(crate) const TOKEN_FILE: &str = "azure-token";
 
 /// Where the programs find the simulated Azure as a cloud.
@@ -144,8 +149,8 @@ machineLearning:
 pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 
 /// The operator's projected token for Azure, as a kubelet would have written it: with a newline at the end.
-pub(crate) async fn azure_token(stand: &Stand) -> Result<PathBuf> {
-    let token = stand
+pub(crate) async fn azure_token(testbed: &Testbed) -> Result<PathBuf> {
+    let token = testbed
         .plane
         .service_account_token(
             OPERATOR_NAMESPACE,
@@ -154,9 +159,9 @@ pub(crate) async fn azure_token(stand: &Stand) -> Result<PathBuf> {
             TOKEN_LIFE,
         )
         .await?;
-    let path = stand.path(TOKEN_FILE);
+    let path = testbed.path(TOKEN_FILE);
     // Appears whole, as a kubelet's does: the operator may read it at any moment.
-    let next = stand.path("azure-token.next");
+    let next = testbed.path("azure-token.next");
     std::fs::write(&next, format!("{token}\n")).context("write the token file")?;
     std::fs::rename(&next, &path).context("put the token file in place")?;
     Ok(path)

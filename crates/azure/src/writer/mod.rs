@@ -15,7 +15,7 @@ use sreg_domain::action::{AzureAction, Effect};
 use sreg_domain::{ArmId, CallFailure, Cause};
 use tokio::time::Instant;
 
-use crate::arm::{Answer, Arm, Call, Leaving, Payer};
+use crate::arm::{Arm, ArmResponse, Call, Leaving, Payer};
 use crate::client::Inner;
 use crate::operations;
 use crate::settings::Lane;
@@ -76,7 +76,7 @@ pub(crate) async fn carry_out(
             tags,
             owner,
         } => {
-            let wanted = endpoints::Wanted {
+            let wanted = endpoints::NewEndpoint {
                 id,
                 location,
                 subnet,
@@ -183,11 +183,11 @@ impl Work<'_> {
     }
 
     /// Sends a write; what it started is left to itself.
-    async fn put(&self, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallFailure> {
+    async fn put(&self, id: &ArmId, body: Value, attempt: String) -> Result<ArmResponse, CallFailure> {
         self.send(Method::Put, id, body, attempt).await
     }
 
-    async fn send(&self, method: Method, id: &ArmId, body: Value, attempt: String) -> Result<Answer, CallFailure> {
+    async fn send(&self, method: Method, id: &ArmId, body: Value, attempt: String) -> Result<ArmResponse, CallFailure> {
         self.arm()
             .send(self.write(method, id, body, attempt), self.deadline)
             .await
@@ -204,13 +204,13 @@ impl Work<'_> {
         id: &ArmId,
         body: Value,
         attempt: String,
-    ) -> Result<Answer, CallFailure> {
+    ) -> Result<ArmResponse, CallFailure> {
         let call = self.write(method, id, body, attempt).prepaid();
         self.arm().send(call, self.deadline).await
     }
 
     /// Creates only if absent. `None`: it exists already.
-    async fn create_only(&self, id: &ArmId, body: Value, attempt: String) -> Result<Option<Answer>, CallFailure> {
+    async fn create_only(&self, id: &ArmId, body: Value, attempt: String) -> Result<Option<ArmResponse>, CallFailure> {
         let call = self.write(Method::Put, id, body, attempt).header("if-none-match", "*");
         match self.arm().send(call, self.deadline).await {
             Ok(answer) => Ok(Some(answer)),
@@ -226,7 +226,7 @@ impl Work<'_> {
         body: Value,
         etag: &str,
         attempt: String,
-    ) -> Result<Option<Answer>, CallFailure> {
+    ) -> Result<Option<ArmResponse>, CallFailure> {
         let call = self.write(Method::Put, id, body, attempt).header("if-match", etag);
         match self.arm().send(call, self.deadline).await {
             Ok(answer) => Ok(Some(answer)),
@@ -245,7 +245,7 @@ impl Work<'_> {
         }
     }
 
-    fn effect(&self, id: &ArmId, answer: &Answer) -> Effect {
+    fn effect(&self, id: &ArmId, answer: &ArmResponse) -> Effect {
         operations::started(self.arm(), self.step, id, answer)
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sreg_api::SecureRegistry;
-use sreg_stand::objects::{REGISTRY, ready};
-use sreg_stand::{NAMESPACE, OperatorOptions, Stand, oracle, repository, worlds};
+use sreg_testbed::objects::{REGISTRY, ready};
+use sreg_testbed::{NAMESPACE, OperatorOptions, Testbed, oracle, repository, worlds};
 use sreg_testkit::Process;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -75,17 +75,17 @@ impl Story {
 async fn demo() -> Result<()> {
     let story = Story { begun: Instant::now() };
     story.tell("starting a kube-apiserver with etcd, and azure-sim with a public registry");
-    let stand = Stand::start(worlds::demo()?).await?;
-    let registry = registry_id(&stand)?;
+    let testbed = Testbed::start(worlds::demo()?).await?;
+    let registry = registry_id(&testbed)?;
     story.tell(&format!(
         "kube-apiserver {}; azure-sim at {}",
-        stand.plane.version(),
-        stand.azure.arm_endpoint
+        testbed.plane.version(),
+        testbed.azure.arm_endpoint
     ));
-    show_access(&story, &stand, &registry);
-    let mut processes = stand.start_agents(false).await?;
+    show_access(&story, &testbed, &registry);
+    let mut processes = testbed.start_agents(false).await?;
     processes.push(
-        stand
+        testbed
             .start_operator(OperatorOptions {
                 printed: false,
                 ..OperatorOptions::default()
@@ -93,25 +93,25 @@ async fn demo() -> Result<()> {
             .await?,
     );
     story.tell("operator and agents run under their own ServiceAccounts (hub-agent, spoke-a-agent; office is looked at by the operator)");
-    stand.grant().await?;
+    testbed.grant().await?;
     story.tell("an administrator let namespace ml-platform use registry, network, zones and vantage points: applied examples/demo/grant.yaml");
-    stand
+    testbed
         .plane
         .apply_path(repository().join("examples/demo/secureregistry.yaml"))
         .await
         .context("apply the example")?;
     story.tell("applied examples/demo/secureregistry.yaml");
-    let object = watch(&story, &stand).await?;
-    conclude(&story, &stand, &registry, &object).await?;
+    let object = watch(&story, &testbed).await?;
+    conclude(&story, &testbed, &registry, &object).await?;
     if std::env::var_os("KEEP").is_some_and(|v| v != "0" && !v.is_empty()) {
-        stay(&stand, &registry).await?;
+        stay(&testbed, &registry).await?;
     }
     stop(processes).await;
     Ok(())
 }
 
-fn registry_id(stand: &Stand) -> Result<String> {
-    stand.simulator().with_world(|world| {
+fn registry_id(testbed: &Testbed) -> Result<String> {
+    testbed.simulator().with_world(|world| {
         let mut registries = world.of_kind("microsoft.machinelearningservices/registries");
         registries
             .find(|r| r.id.ends_with("/contosoreg"))
@@ -120,8 +120,8 @@ fn registry_id(stand: &Stand) -> Result<String> {
     })
 }
 
-fn show_access(story: &Story, stand: &Stand, registry: &str) {
-    for (id, closed) in oracle::closed(stand.simulator(), registry) {
+fn show_access(story: &Story, testbed: &Testbed, registry: &str) {
+    for (id, closed) in oracle::closed(testbed.simulator(), registry) {
         let name = id.rsplit("/providers/").next().unwrap_or(&id);
         story.tell(&format!(
             "  {:60} {}",
@@ -132,9 +132,9 @@ fn show_access(story: &Story, stand: &Stand, registry: &str) {
 }
 
 /// Prints every change until the object is locked: a table that is redrawn on a terminal, plain lines otherwise.
-async fn watch(story: &Story, stand: &Stand) -> Result<SecureRegistry> {
+async fn watch(story: &Story, testbed: &Testbed) -> Result<SecureRegistry> {
     let terminal = std::io::stdout().is_terminal();
-    let api = stand.registries();
+    let api = testbed.registries();
     let end = Instant::now() + LIMIT;
     let (mut last, mut drawn) = (Vec::new(), 0);
     while Instant::now() < end {
@@ -191,24 +191,24 @@ fn table(object: &SecureRegistry) -> Vec<String> {
 }
 
 /// The end: what `kubectl` shows, what was proven, and what the simulator's own journal says about it.
-async fn conclude(story: &Story, stand: &Stand, registry: &str, object: &SecureRegistry) -> Result<()> {
+async fn conclude(story: &Story, testbed: &Testbed, registry: &str, object: &SecureRegistry) -> Result<()> {
     story.tell("locked; this is what kubectl shows:");
     for args in [
         vec!["get", "sreg", "-n", NAMESPACE, "-o", "wide"],
         vec!["get", "connectivityprobes", "-A"],
     ] {
-        let said = stand.plane.admin_kubectl(&args).await?;
+        let said = testbed.plane.admin_kubectl(&args).await?;
         println!("\n$ kubectl {}\n{said}", args.join(" "));
     }
     let status = object.status.clone().unwrap_or_default();
     println!("evidence (paths proven before the lock, from the simulator's journal):");
-    let networks: Vec<String> = stand.vantages.iter().map(|v| v.network.clone()).collect();
+    let networks: Vec<String> = testbed.vantages.iter().map(|v| v.network.clone()).collect();
     let requirement = oracle::Requirement {
         registry: registry.to_owned(),
         networks,
         successes: 3,
     };
-    let required = stand
+    let required = testbed
         .simulator()
         .with_world(|world| oracle::required_paths(world, &requirement));
     for path in &required {
@@ -221,8 +221,8 @@ async fn conclude(story: &Story, stand: &Stand, registry: &str, object: &SecureR
         );
     }
     println!();
-    show_access(story, stand, registry);
-    let breaches = oracle::breaches(stand.simulator(), &requirement);
+    show_access(story, testbed, registry);
+    let breaches = oracle::breaches(testbed.simulator(), &requirement);
     if !breaches.is_empty() {
         bail!("the journal shows a lock without proof:\n{}", breaches.join("\n"));
     }
@@ -234,22 +234,22 @@ async fn conclude(story: &Story, stand: &Stand, registry: &str, object: &SecureR
     Ok(())
 }
 
-async fn stay(stand: &Stand, registry: &str) -> Result<()> {
-    let kubeconfig = stand.path("admin.kubeconfig");
-    std::fs::copy(stand.plane.admin_kubeconfig(), &kubeconfig).context("write a kubeconfig")?;
-    let environment = stand.path("environment");
-    std::fs::write(&environment, environment_text(stand, &kubeconfig)).context("write the environment")?;
+async fn stay(testbed: &Testbed, registry: &str) -> Result<()> {
+    let kubeconfig = testbed.path("admin.kubeconfig");
+    std::fs::copy(testbed.plane.admin_kubeconfig(), &kubeconfig).context("write a kubeconfig")?;
+    let environment = testbed.path("environment");
+    std::fs::write(&environment, environment_text(testbed, &kubeconfig)).context("write the environment")?;
     let curl = |network: &str| {
-        stand
+        testbed
             .azure
             .networks
             .get(network)
             .map_or_else(String::new, |p| p.curl_proxy.to_string())
     };
-    let arm = &stand.azure.arm_endpoint;
-    let ca = stand.ca_file();
+    let arm = &testbed.azure.arm_endpoint;
+    let ca = testbed.ca_file();
     let ca = ca.display();
-    let host = stand.simulator().with_world(|world| {
+    let host = testbed.simulator().with_world(|world| {
         world
             .public_addresses
             .keys()
@@ -270,15 +270,15 @@ async fn stay(stand: &Stand, registry: &str) -> Result<()> {
         curl("hub"),
         curl("internet"),
     );
-    stand.keep_azure_token().await
+    testbed.keep_azure_token().await
 }
 
-fn environment_text(stand: &Stand, kubeconfig: &Path) -> String {
+fn environment_text(testbed: &Testbed, kubeconfig: &Path) -> String {
     format!(
         "export KUBECONFIG={}\nexport PATH={}:$PATH\nexport AZURE_SIM={}\n",
         kubeconfig.display(),
-        stand.plane.assets().display(),
-        stand.azure.arm_endpoint
+        testbed.plane.assets().display(),
+        testbed.azure.arm_endpoint
     )
 }
 

@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 use kube::Client;
 use sreg_api::names::{OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT};
 
-use crate::Stand;
+use crate::Testbed;
 
-impl Stand {
+impl Testbed {
     /// A client under the operator's own ServiceAccount.
     pub async fn as_operator(&self) -> Result<Client> {
         self.as_service_account(OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT)

@@ -15,8 +15,8 @@ use sreg_domain::{ArmId, EndpointGroup, ProvisioningState};
 use super::judge::{Definition, Meaning};
 use super::rule::Subject;
 use super::{Assignments, Target, assigned, policies};
-use crate::eyes::Look;
 use crate::json as body;
+use crate::reader::Look;
 
 const KIND: &str = "Microsoft.Network/privateEndpoints";
 
@@ -29,7 +29,7 @@ struct Endpoint {
 }
 
 /// The policies that concern each endpoint without a zone group, where `dns.mode: Policy` leaves that to them.
-pub(in crate::eyes) async fn zone_groups(
+pub(in crate::reader) async fn zone_groups(
     look: &Look<'_>,
     desired: &Desired,
     wanted: &[(ArmId, EndpointGroup)],

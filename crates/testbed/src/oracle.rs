@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use azure_sim::Simulator;
-use azure_sim::data_plane::{Caches, Reach, Wanted, reach, resolve};
+use azure_sim::data_plane::{Caches, QuestionType, Reach, reach, resolve};
 use azure_sim::journal::{Entry, Leg, Record, RequestEntry, StreamEntry};
 use azure_sim::targets::{TargetKind, endpoints_of, owner_of_fqdn};
 use azure_sim::world::{World, key};
@@ -241,7 +241,7 @@ pub fn uninvolved_connects(simulator: &Simulator, registry: &str, network: &str)
         let others: Vec<&String> = others.collect();
         !others.is_empty()
             && others.into_iter().all(|name| {
-                let answer = resolve(world, &mut Caches::default(), now, network, name, Wanted::A);
+                let answer = resolve(world, &mut Caches::default(), now, network, name, QuestionType::A);
                 let address = answer.addresses.first().copied();
                 address.is_some_and(|a| matches!(reach(world, network, a, 443), Reach::Server(_)))
             })

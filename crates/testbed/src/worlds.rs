@@ -4,20 +4,20 @@ use anyhow::{Context, Result};
 use azure_sim::Simulator;
 use azure_sim::seed::Seed;
 
-use crate::{StandOptions, Vantage, repository};
+use crate::{TestbedOptions, Vantage, repository};
 
 /// A hub and a peered spoke with an agent each, an on-premises network behind a forwarder, looked at by the operator itself,
 /// and an uninvolved network that must not break.
-pub fn demo() -> Result<StandOptions> {
+pub fn demo() -> Result<TestbedOptions> {
     seeded("demo.yaml")
 }
 
 /// The same with a registry in two regions.
-pub fn two_regions() -> Result<StandOptions> {
+pub fn two_regions() -> Result<TestbedOptions> {
     seeded("two-regions.yaml")
 }
 
-fn seeded(file: &str) -> Result<StandOptions> {
+fn seeded(file: &str) -> Result<TestbedOptions> {
     let seed = Seed::load(&repository().join("examples/azure").join(file)).context("read the example's seed")?;
     // Ids are the simulator's to make: ask a world built from the same seed.
     let built = Simulator::new(seed.clone());
@@ -55,5 +55,5 @@ fn seeded(file: &str) -> Result<StandOptions> {
             embedded: true,
         },
     ];
-    Ok(StandOptions { seed, vantages })
+    Ok(TestbedOptions { seed, vantages })
 }

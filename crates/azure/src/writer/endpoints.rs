@@ -12,7 +12,7 @@ use super::{Carried, Refusal, Work, done, stale};
 use crate::json;
 
 /// An endpoint as it is wanted.
-pub(super) struct Wanted<'a> {
+pub(super) struct NewEndpoint<'a> {
     pub(super) id: &'a ArmId,
     pub(super) location: &'a Location,
     pub(super) subnet: &'a ArmId,
@@ -24,7 +24,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Creates an endpoint, or completes one of ours that failed (a failed create leaves it behind, §3.4).
-pub(super) async fn create(work: &Work<'_>, wanted: &Wanted<'_>) -> Carried {
+pub(super) async fn create(work: &Work<'_>, wanted: &NewEndpoint<'_>) -> Carried {
     if let Some(present) = work.find(wanted.id).await? {
         match wanted.compare(&present) {
             Present::AsWanted => return Ok(done()),
@@ -124,7 +124,7 @@ enum Present {
     Other(String),
 }
 
-impl Wanted<'_> {
+impl NewEndpoint<'_> {
     fn compare(&self, present: &Value) -> Present {
         let id = self.id;
         // Without anybody's tag it is ours if all else is as we make it.
@@ -226,14 +226,14 @@ mod tests {
 
     const GROUP: &str = "/subscriptions/s/resourceGroups/g/providers";
 
-    fn with_wanted<T>(manual: Option<&str>, then: impl FnOnce(Wanted<'_>) -> T) -> T {
+    fn with_wanted<T>(manual: Option<&str>, then: impl FnOnce(NewEndpoint<'_>) -> T) -> T {
         let id = format!("{GROUP}/Microsoft.Network/privateEndpoints/p").parse().unwrap();
         let subnet = format!("{GROUP}/Microsoft.Network/virtualNetworks/v/subnets/s")
             .parse()
             .unwrap();
         let target = format!("{GROUP}/Microsoft.Storage/storageAccounts/a").parse().unwrap();
         let manual = manual.map(str::to_owned);
-        then(Wanted {
+        then(NewEndpoint {
             id: &id,
             location: &Location::from("westeurope"),
             subnet: &subnet,

@@ -50,7 +50,7 @@ pub const PLACES: [Place; 3] = [
     },
 ];
 
-/// What the stand grants: everything in the demo's subscriptions.
+/// What the testbed grants: everything in the demo's subscriptions.
 fn granted() -> Value {
     let scopes: Vec<String> = (1..=2)
         .map(|n| format!("/subscriptions/0a000000-0000-4000-8000-00000000000{n}"))
@@ -94,7 +94,7 @@ pub fn bad_window() -> Value {
     json!({"waitFor": ["Window"], "window": window})
 }
 
-pub struct Stand {
+pub struct Testbed {
     pub sim: Simulator,
     pub api: ApiServer,
     pub azure: AzureClient,
@@ -125,13 +125,13 @@ impl Operator {
     }
 }
 
-impl Stand {
+impl Testbed {
     /// The demo's world with Azure's real operation lengths.
-    pub fn new() -> Stand {
-        Stand::with(|_| {})
+    pub fn new() -> Testbed {
+        Testbed::with(|_| {})
     }
 
-    pub fn with(change: impl FnOnce(&mut Seed)) -> Stand {
+    pub fn with(change: impl FnOnce(&mut Seed)) -> Testbed {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -159,7 +159,7 @@ impl Stand {
             stopped: Arc::default(),
         };
         let leadership = Arc::new(Held(Mutex::new(Some(Duration::from_secs(3600)))));
-        let stand = Stand {
+        let testbed = Testbed {
             sim,
             api,
             azure,
@@ -168,12 +168,12 @@ impl Stand {
             agents,
             stop: CancellationToken::new(),
         };
-        stand.grant(|_| {});
+        testbed.grant(|_| {});
         for place in PLACES {
-            stand.place(place);
-            tokio::spawn(stand.agents.clone().run(place, stand.stop.clone()));
+            testbed.place(place);
+            tokio::spawn(testbed.agents.clone().run(place, testbed.stop.clone()));
         }
-        stand
+        testbed
     }
 
     /// Administrators grant the namespace all that the example and its changes name.
@@ -219,7 +219,7 @@ impl Stand {
         }));
     }
 
-    /// What the one of [`Stand::break_the_glass`] was told.
+    /// What the one of [`Testbed::break_the_glass`] was told.
     pub fn glass(&self) -> Value {
         let glass = self.api.get("breakglasses", NAMESPACE, "fire");
         glass.unwrap_or_default()["status"].clone()
@@ -240,12 +240,16 @@ impl Stand {
         self.context_with(Arc::new(self.azure.clone()), Arc::new(self.azure.clone()))
     }
 
-    pub fn context_with(&self, eyes: Arc<dyn sreg_azure::Eyes>, hands: Arc<dyn sreg_azure::Hands>) -> Context {
+    pub fn context_with(
+        &self,
+        azure_reader: Arc<dyn sreg_azure::AzureReader>,
+        azure_writer: Arc<dyn sreg_azure::AzureWriter>,
+    ) -> Context {
         let metrics = Arc::new(Metrics::new());
         Context::new(
             self.api.client(),
-            eyes,
-            hands,
+            azure_reader,
+            azure_writer,
             self.leadership.clone(),
             metrics,
             self.settings(),
@@ -272,14 +276,14 @@ impl Stand {
     }
 
     /// The demo's object in a world that is quick to come to the lock.
-    pub fn quick() -> Stand {
-        Stand::quick_with(|_| {})
+    pub fn quick() -> Testbed {
+        Testbed::quick_with(|_| {})
     }
 
-    pub fn quick_with(change: impl FnOnce(&mut Value)) -> Stand {
-        let stand = Stand::with(|seed| seed.latencies = Latencies::Scaled(0.05));
-        stand.apply_quick(change);
-        stand
+    pub fn quick_with(change: impl FnOnce(&mut Value)) -> Testbed {
+        let testbed = Testbed::with(|seed| seed.latencies = Latencies::Scaled(0.05));
+        testbed.apply_quick(change);
+        testbed
     }
 
     /// The example's object with durations for a world that is quick.
@@ -331,7 +335,7 @@ impl Stand {
     }
 
     /// Lets time pass until the condition holds.
-    pub async fn until(&self, what: &str, within: Duration, condition: impl Fn(&Stand) -> bool) {
+    pub async fn until(&self, what: &str, within: Duration, condition: impl Fn(&Testbed) -> bool) {
         let deadline = tokio::time::Instant::now() + within;
         while !condition(self) {
             assert!(
@@ -462,7 +466,7 @@ impl Stand {
     }
 }
 
-impl Drop for Stand {
+impl Drop for Testbed {
     fn drop(&mut self) {
         self.stop.cancel();
     }
