@@ -133,6 +133,65 @@ fn the_table_in_safety_md_is_that_of_the_breaks() {
     }
 }
 
+/// Rust files of the repository: what each path consists of, and the functions in it.
+fn functions() -> Vec<(Vec<String>, BTreeSet<String>)> {
+    let listed = Command::new("git")
+        .args(["ls-files", "-z", "*.rs"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let names = String::from_utf8(listed.stdout).unwrap();
+    let read = |name: &str| {
+        let parts = name.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+        let code = fs::read_to_string(root().join(name)).unwrap_or_default();
+        let named = code.split("fn ").skip(1);
+        let named = named
+            .filter_map(|rest| rest.split(['(', '<']).next())
+            .map(str::to_owned);
+        (parts, named.collect())
+    };
+    names.split_terminator('\0').map(read).collect()
+}
+
+/// `module::beginning_of_a_test…`, `module::*` and `module::module`, as pages name them.
+fn is_there(cited: &str, files: &[(Vec<String>, BTreeSet<String>)]) -> bool {
+    // Unit tests stand in a module of their file.
+    let parts: Vec<&str> = cited.split("::").filter(|part| *part != "tests").collect();
+    let (last, modules) = parts.split_last().unwrap();
+    let stands_in = |path: &[String]| {
+        modules
+            .last()
+            .is_none_or(|module| path.iter().any(|part| part == module))
+    };
+    let mut there = files.iter().filter(|(path, _)| stands_in(path));
+    match last.strip_suffix(['…', '*']) {
+        Some(begins) => there.any(|(_, named)| begins.is_empty() || named.iter().any(|name| name.starts_with(begins))),
+        None => there.any(|(path, named)| named.contains(*last) || path.iter().any(|part| part == last)),
+    }
+}
+
+#[test]
+fn every_test_that_a_page_about_safety_names_is_there() {
+    let files = functions();
+    let mut missing = Vec::new();
+    for page in ["docs/security.md", "docs/safety.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let cited = text.split('`').skip(1).step_by(2).filter(|code| code.contains("::"));
+        let is_path = |code: &&str| {
+            code.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:…*".contains(c))
+        };
+        missing.extend(
+            cited
+                .filter(is_path)
+                .filter(|cited| !is_there(cited, &files))
+                .map(|cited| format!("{page}: {cited}")),
+        );
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    assert!(!is_there("fence::no_such_test…", &files) && !is_there("nowhere::*", &files));
+}
+
 /// Longest that one break may take to be built and noticed, in seconds.
 const LONGEST: &str = "600";
 /// How `timeout` ends then.

@@ -268,11 +268,15 @@ pub enum AzureAction {
         id: ArmId,
         /// Zones to write records into.
         zones: Vec<ArmId>,
+        /// The mark: below an endpoint that carries another one nothing is written.
+        owner: String,
     },
     /// Delete our zone group below our endpoint.
     DeleteZoneGroup {
         /// Its id.
         id: ArmId,
+        /// The mark that its endpoint must carry when it is read just before.
+        owner: String,
     },
     /// Read, compare with what the plan saw, apply the edit, write at once, read again.
     Edit {
@@ -321,7 +325,7 @@ impl Edit {
 impl AzureAction {
     /// The private endpoint on whose end it works: itself, or its zone group. `None`: it removes nothing of one.
     pub fn removed_endpoint(&self) -> Option<ArmId> {
-        if let AzureAction::DeleteZoneGroup { id } = self {
+        if let AzureAction::DeleteZoneGroup { id, .. } = self {
             return id.parent();
         }
         self.removes().cloned()
@@ -339,7 +343,7 @@ impl AzureAction {
             | AzureAction::CreateZone { id, .. }
             | AzureAction::LinkZone { id, .. }
             | AzureAction::PutZoneGroup { id, .. }
-            | AzureAction::DeleteZoneGroup { id }
+            | AzureAction::DeleteZoneGroup { id, .. }
             | AzureAction::Edit { id, .. } => id,
         }
     }
@@ -377,7 +381,7 @@ impl AzureAction {
     /// The resource that it deletes.
     pub fn removes(&self) -> Option<&ArmId> {
         match self {
-            AzureAction::DeleteEndpoint { id, .. } | AzureAction::DeleteZoneGroup { id } => Some(id),
+            AzureAction::DeleteEndpoint { id, .. } | AzureAction::DeleteZoneGroup { id, .. } => Some(id),
             AzureAction::CreateRegistry { .. }
             | AzureAction::SetTags { .. }
             | AzureAction::MergeTags { .. }

@@ -126,7 +126,7 @@ impl fmt::Display for AzureAction {
                 virtual_network.name(),
                 id.parent().as_ref().map_or("", ArmId::name)
             ),
-            AzureAction::PutZoneGroup { id, zones } => {
+            AzureAction::PutZoneGroup { id, zones, .. } => {
                 let names: Vec<&str> = zones.iter().map(ArmId::name).collect();
                 write!(
                     f,
@@ -135,7 +135,7 @@ impl fmt::Display for AzureAction {
                     names.join(", ")
                 )
             }
-            AzureAction::DeleteZoneGroup { id } => {
+            AzureAction::DeleteZoneGroup { id, .. } => {
                 write!(f, "have the records of private endpoint {} removed", endpoint_of(id))
             }
             AzureAction::Edit { target, id, edit, .. } => {

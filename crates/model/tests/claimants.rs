@@ -65,12 +65,16 @@ fn budget() -> u8 {
     2 + u8::from(std::env::var("SREG_CAMPAIGN").is_ok_and(|v| v == "full"))
 }
 
-fn config(name: &'static str, second: Second, second_wants: PublicAccess, start: Start) -> Config {
+const LOCKED: PublicAccess = PublicAccess::Disabled;
+const OPEN: PublicAccess = PublicAccess::Enabled;
+
+/// The first one has what it wants already.
+fn config(name: &'static str, second: Second, wants: [PublicAccess; 2]) -> Config {
     Config {
         name,
         second,
-        second_wants,
-        start,
+        wants,
+        start: Start::FirstIsDone,
         deletion: DeletionPolicy::DeleteEndpoints,
         budget: budget(),
         disturbances: Vec::new(),
@@ -101,71 +105,90 @@ const MOVE: &[(Disturbance, usize)] = &[
     (Disturbance::Reapply, 0),
 ];
 
-#[test]
-fn a_hostile_object_of_another_namespace_opens_closes_and_deletes_nothing_of_anothers_lock() {
-    let second = Second::InAnotherNamespace;
-    let config = Config {
-        disturbances: HOSTILE.to_vec(),
-        ..config(
-            "hostile, one cluster",
-            second,
-            PublicAccess::Enabled,
-            Start::FirstHasLocked,
-        )
-    };
-    explore(config, &[Happening::ToldOfTheHolder(1)]);
-}
+const BOTH_PLACES: [Second; 2] = [Second::InAnotherNamespace, Second::InAnotherCluster];
 
 #[test]
-fn a_hostile_object_of_another_cluster_opens_closes_and_deletes_nothing_of_anothers_lock() {
-    let second = Second::InAnotherCluster;
-    let config = Config {
-        disturbances: HOSTILE.to_vec(),
-        ..config(
-            "hostile, two clusters",
-            second,
-            PublicAccess::Enabled,
-            Start::FirstHasLocked,
-        )
-    };
-    explore(config, &[Happening::ToldOfTheHolder(1)]);
+fn a_hostile_object_opens_closes_and_deletes_nothing_of_what_another_one_locked() {
+    for second in BOTH_PLACES {
+        let config = Config {
+            disturbances: HOSTILE.to_vec(),
+            ..config("hostile", second, [LOCKED, OPEN])
+        };
+        explore(config, &[Happening::ToldOfTheHolder(1), Happening::Ended(1)]);
+    }
 }
 
 #[test]
 fn of_two_that_begin_at_once_one_locks_and_neither_fights() {
-    for (name, second) in [
-        ("at once, one cluster", Second::InAnotherNamespace),
-        ("at once, two clusters", Second::InAnotherCluster),
-    ] {
+    for second in BOTH_PLACES {
         let config = Config {
+            start: Start::Both,
             budget: budget() - 1,
             disturbances: vec![
                 (Disturbance::Restart, 0),
                 (Disturbance::WipeClaimTag, 0),
                 (Disturbance::Delete, 1),
             ],
-            ..config(name, second, PublicAccess::Disabled, Start::Both)
+            ..config("at once", second, [LOCKED, LOCKED])
         };
-        let both = [
-            Happening::Closed(0),
-            Happening::Closed(1),
-            Happening::ToldOfTheHolder(0),
-            Happening::ToldOfTheHolder(1),
-        ];
+        let both = [Happening::ToldOfTheHolder(0), Happening::ToldOfTheHolder(1)];
         explore(config, &both);
     }
 }
 
 #[test]
-fn a_registry_that_is_moved_to_another_object_is_never_held_by_both() {
-    for (name, second) in [
-        ("moved, one cluster", Second::InAnotherNamespace),
-        ("moved, two clusters", Second::InAnotherCluster),
-    ] {
+fn a_locked_registry_that_moves_is_never_held_by_both() {
+    for second in BOTH_PLACES {
         let config = Config {
             disturbances: MOVE.to_vec(),
-            ..config(name, second, PublicAccess::Disabled, Start::FirstHasLocked)
+            ..config("moved while locked", second, [LOCKED, LOCKED])
         };
         explore(config, &[Happening::ToldOfTheHolder(1)]);
     }
+}
+
+/// A registry that is open while it moves: the end of the first object takes away what the second one may go through by then.
+fn moved_while_open() -> Config {
+    Config {
+        disturbances: vec![
+            (Disturbance::LetTakeOver, 1),
+            (Disturbance::Delete, 0),
+            (Disturbance::Restart, 1),
+            (Disturbance::EraseStatus, 0),
+        ],
+        ..config("moved while open", Second::InAnotherCluster, [OPEN, LOCKED])
+    }
+}
+
+#[test]
+fn the_end_of_an_object_takes_nothing_away_that_another_cluster_holds_by_then() {
+    let happen = [Happening::Deleted(0), Happening::RefusedByFence(0)];
+    explore(moved_while_open(), &happen);
+}
+
+/// The rule that is broken first where something is wrong on purpose.
+fn found_out(flaw: Flaw, config: Config) -> &'static str {
+    let mut model = Claimants::new(config);
+    model.flaw = Some(flaw);
+    let (rule, _) = explored(model).expect("it is found out");
+    rule
+}
+
+#[test]
+fn an_operator_that_takes_every_claim_for_its_own_is_found_out() {
+    for second in BOTH_PLACES {
+        let broken = found_out(Flaw::TakesClaimsForItsOwn, config("flawed", second, [LOCKED, OPEN]));
+        assert_eq!(broken, OPENING);
+    }
+}
+
+#[test]
+fn a_deletion_without_a_second_look_is_found_out() {
+    assert_eq!(found_out(Flaw::DeletesWithoutSecondLook, moved_while_open()), DELETING);
+}
+
+#[test]
+fn operators_that_fight_for_the_tag_are_found_out() {
+    let config = config("fighting", Second::InAnotherCluster, [LOCKED, LOCKED]);
+    assert_eq!(found_out(Flaw::FightsForTheTag, config), RESTING);
 }

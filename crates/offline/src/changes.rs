@@ -114,11 +114,11 @@ fn in_azure(action: &AzureAction, seen: &Seen) -> Vec<FieldChange> {
                 "virtualNetwork": virtual_network, "resolutionPolicy": resolution_policy, "tags": owned(tags, owner),
             })),
         },
-        AzureAction::PutZoneGroup { id, zones } => {
+        AzureAction::PutZoneGroup { id, zones, .. } => {
             let old = json!(zone_group(seen, id).map(|group| &group.zones));
             between("privateDnsZones", &old, &json!(zones))
         }
-        AzureAction::DeleteZoneGroup { id } => {
+        AzureAction::DeleteZoneGroup { id, .. } => {
             let zones = json!(zone_group(seen, id).map(|group| &group.zones));
             between("privateDnsZones", &zones, &Value::Null)
         }

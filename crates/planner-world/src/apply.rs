@@ -99,7 +99,7 @@ impl World {
     /// What a write needs, and where: a zone group writes records too.
     fn written_by(&self, action: &AzureAction) -> Vec<(ArmId, String)> {
         let mut written = vec![(action.resource().clone(), action_of(action))];
-        if let AzureAction::PutZoneGroup { id, zones } = action {
+        if let AzureAction::PutZoneGroup { id, zones, .. } = action {
             let endpoint = id.parent().and_then(|id| self.seen.azure.endpoints.get(&id)?.seen());
             let members = endpoint.and_then(|e| e.members.seen()).into_iter().flatten();
             let fqdns: Vec<_> = members.flat_map(|member| &member.fqdns).collect();
@@ -316,8 +316,19 @@ impl World {
                     });
                 }
             }
-            AzureAction::PutZoneGroup { id, zones } => self.put_zone_group(id, zones),
-            AzureAction::DeleteZoneGroup { id } => self.delete_zone_group(id),
+            AzureAction::PutZoneGroup { id, zones, owner } => {
+                if self.zone_groups_owner(id).is_some_and(|tag| tag != *owner) {
+                    return refused(step, "not ours");
+                }
+                self.put_zone_group(id, zones);
+            }
+            AzureAction::DeleteZoneGroup { id, owner } => {
+                let there = id.parent().and_then(|id| self.seen.azure.endpoints.get(&id)?.seen());
+                if there.is_some() && self.zone_groups_owner(id).as_ref() != Some(owner) {
+                    return refused(step, "not ours");
+                }
+                self.delete_zone_group(id);
+            }
             AzureAction::Edit {
                 target,
                 id,
@@ -326,6 +337,12 @@ impl World {
             } => return self.edit(*target, id, edit, expected),
         }
         StepResult::Effect(Effect::done())
+    }
+
+    /// The tag of the endpoint that a zone group stands below.
+    fn zone_groups_owner(&self, group: &ArmId) -> Option<String> {
+        let endpoint = self.seen.azure.endpoints.get(&group.parent()?)?;
+        endpoint.seen()?.owner.clone()
     }
 
     /// Azure's merge; what is not there, or carries another owner's tag, is refused.

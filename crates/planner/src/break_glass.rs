@@ -297,7 +297,7 @@ mod tests {
             [glass]
         };
         use BreakGlassPhase::{Active, Expired, Spent, UsedUp};
-        let standing = |all: &[BreakGlassSeen], now| judge(all, None, LONGEST, at(now));
+        let state = |all: &[BreakGlassSeen], now| judge(all, None, LONGEST, at(now));
         assert_eq!(
             state(&told(Expired, Some(10)), 20),
             BreakGlassState::UsedUp { name: "a".into() }

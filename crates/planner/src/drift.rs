@@ -93,7 +93,7 @@ fn differs(view: &View<'_>, action: &Action) -> String {
         Action::Azure(AzureAction::SetTags { id, tags, .. }) => return tags_differ(view, id, tags),
         Action::Azure(AzureAction::CreateEndpoint { id, .. }) => format!("private endpoint {} is missing", id.name()),
         Action::Azure(AzureAction::CreateZone { id, .. }) => format!("private DNS zone {} is missing", id.name()),
-        Action::Azure(AzureAction::PutZoneGroup { id, zones }) => {
+        Action::Azure(AzureAction::PutZoneGroup { id, zones, .. }) => {
             let endpoint = id.parent().map_or(String::new(), |e| e.name().to_owned());
             let zones: Vec<&str> = zones.iter().map(ArmId::name).collect();
             format!(

@@ -5,19 +5,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sreg_api::grant::RegistryGrantSpec;
 
 use crate::conditions::{self, Truth};
-use crate::validate::{NamesThere, Violation, grant_violations, overlapping};
+use crate::validate::{FoundGrant, NamesThere, Violation, grant_violations, overlapping};
 
 /// A condition's status, reason and message.
 type Said = (Truth, &'static str, String);
 
-/// The conditions of one grant: its name, its spec or why that does not parse; all grants; which names are there, `None` while that
+/// The conditions of one grant: its name, and how it was found; all grants; which names are there, `None` while that
 /// cannot be read; what its conditions were and of which generation they are to speak.
 pub fn grant_conditions(
-    (name, spec): (&str, Result<&RegistryGrantSpec, &str>),
-    (all, there): (&[(&str, &RegistryGrantSpec)], Option<&NamesThere>),
+    (name, grant): (&str, &FoundGrant),
+    (all, there): (&[(&str, &FoundGrant)], Option<&NamesThere>),
     (former, generation): (&[Condition], i64),
     now: Timestamp,
 ) -> Vec<Condition> {
+    let spec = match grant {
+        FoundGrant::Spec(spec) => Ok(spec.as_ref()),
+        FoundGrant::Illegible(error, _) => Err(error.as_str()),
+    };
     let ready = ready(spec);
     let nothing = || (Truth::False, "NotUnderstood", format!("it grants nothing: {}", ready.2));
     let effective = spec.map_or_else(|_| nothing(), |spec| effective(spec, there));
@@ -46,7 +50,7 @@ fn ready(spec: Result<&RegistryGrantSpec, &str>) -> Said {
 
 fn overlaps(
     (name, spec): (&str, Option<&RegistryGrantSpec>),
-    all: &[(&str, &RegistryGrantSpec)],
+    all: &[(&str, &FoundGrant)],
     there: Option<&NamesThere>,
 ) -> Said {
     let others = spec

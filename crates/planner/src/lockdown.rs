@@ -352,7 +352,7 @@ fn resource_rules_kept(storage: &TargetSeen, draft: &mut Contribution) {
     draft.find(
         FindingReason::ResourceRulesKept,
         format!(
-            "storage {} lets in {}, closed or not, and no SecureRegistry asked for that: where it is not wanted, {}",
+            "storage {} lets in {}, closed or not, which this SecureRegistry does not ask for: where it is not wanted, {}",
             storage.id.name(),
             listed.join(", "),
             opening::commands(&rules, |rule| opening::remove_by_hand(

@@ -90,7 +90,10 @@ pub(crate) fn next(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen) -> Remo
             touches: touches(endpoint),
             ..azure_step(
                 StepKind::DeleteZoneGroup.on(id.name()),
-                AzureAction::DeleteZoneGroup { id: group },
+                AzureAction::DeleteZoneGroup {
+                    id: group,
+                    owner: view.desired.owner.clone(),
+                },
             )
         })),
         None => Removal::Next(Box::new(Step {
@@ -299,6 +302,7 @@ fn put_back(view: &View<'_>, id: &ArmId, endpoint: &EndpointSeen, why: Wait) -> 
             AzureAction::PutZoneGroup {
                 id: zone_group(endpoint),
                 zones,
+                owner: view.desired.owner.clone(),
             },
         ))),
     }
@@ -320,7 +324,7 @@ fn zones_of(desired: &Desired, seen: &Seen, id: &ArmId, endpoint: &EndpointSeen)
 
 /// For the lint: a write that gives an endpoint of ours that lives its zone group back, with the zones that it had.
 pub(crate) fn puts_back(desired: &Desired, seen: &Seen, action: &Action) -> bool {
-    let Action::Azure(AzureAction::PutZoneGroup { id, zones }) = action else {
+    let Action::Azure(AzureAction::PutZoneGroup { id, zones, owner }) = action else {
         return false;
     };
     let Some(parent) = id.parent() else { return false };
@@ -330,7 +334,7 @@ pub(crate) fn puts_back(desired: &Desired, seen: &Seen, action: &Action) -> bool
             .zone_groups
             .seen()
             .is_some_and(|groups| !groups.iter().any(|g| g.id == *id));
-        let ours = endpoint.owner.as_ref() == Some(&desired.owner);
+        let ours = endpoint.owner.as_ref() == Some(&desired.owner) && *owner == desired.owner;
         gone && ours && endpoint.is_approved() && *zones == zones_of(desired, seen, &parent, endpoint)
     })
 }

@@ -29,7 +29,7 @@ pub(crate) struct Stranded {
 
 enum Keeper {
     /// One that the spec wants.
-    WantedEndpoint(ArmId),
+    Wanted(ArmId),
     /// Somebody else's.
     Others(ArmId),
 }
@@ -45,7 +45,7 @@ impl Stranded {
             format!("because private endpoint {keeper}, which {whose}, keeps them leading to private zones")
         };
         let until = match &self.keeper {
-            Some(Keeper::WantedEndpoint(keeper)) => keeps(keeper, "the spec wants"),
+            Some(Keeper::Wanted(keeper)) => keeps(keeper, "the spec wants"),
             Some(Keeper::Others(keeper)) => keeps(keeper, "is somebody else's"),
             None => "for as long as resolvers remember that they led to private zones, up to an hour".to_owned(),
         };
@@ -93,7 +93,7 @@ pub(crate) fn strands(
     let unreplaced = wanted.filter(|wanted| successor(wanted, endpoint).is_none());
     let ours = unreplaced.and_then(|wanted| wanted_on_its_target(wanted, endpoint));
     let keeper = match ours {
-        Some(ours) => Some(Keeper::WantedEndpoint(ours)),
+        Some(ours) => Some(Keeper::Wanted(ours)),
         None => others_on_its_target(view, wanted, endpoint).map(Keeper::Others),
     };
     if keeper.is_none() && unreplaced.is_none() {

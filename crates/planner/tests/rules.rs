@@ -700,3 +700,46 @@ fn an_endpoint_whose_names_no_policy_is_seen_to_make_is_refused() {
     without.desired.spec.as_mut().unwrap().endpoints[0].dns.policies_assumed = true;
     assert_eq!(rules(&without.desired, &without.seen_now(), &plan), [""; 0]);
 }
+
+/// The installation of another cluster may have our name, and its objects the same: their endpoints carry our tag.
+#[test]
+fn the_records_of_an_endpoint_that_leads_to_another_registry_are_not_removed() {
+    let mut world = World::everyday();
+    world.respec(|object| object.spec.public_access.desired = PublicAccess::Enabled);
+    world.settle(60);
+    let place = world.desired.endpoints()[0].clone();
+    let ours = world
+        .seen
+        .azure
+        .endpoints
+        .values()
+        .find_map(Fact::seen)
+        .unwrap()
+        .clone();
+    let mut theirs = ours.clone();
+    theirs.target = Some(storage("storeofothers"));
+    theirs.group_id = Some("blob".into());
+    let name = sreg_domain::naming::endpoint_name_at(
+        &place,
+        &world.desired.registry,
+        &storage("storeofothers"),
+        sreg_domain::EndpointGroup::Blob,
+    );
+    let provider = "Microsoft.Network/privateEndpoints";
+    theirs.id = place.resource_group.provider(provider, &name);
+    let endpoints = &mut world.seen.azure.endpoints;
+    endpoints.insert(theirs.id.clone(), Fact::Seen(theirs.clone()));
+    let removal = |endpoint: &EndpointSeen, owner: &str| {
+        let id = endpoint.id.child("privateDnsZoneGroups", sreg_api::names::ZONE_GROUP);
+        let owner = owner.to_owned();
+        azure_step("records", AzureAction::DeleteZoneGroup { id, owner })
+    };
+    let owner = world.desired.owner.clone();
+    let refused = |step: Step| {
+        let plan = with(&world.plan(), step);
+        rules(&world.desired, &world.seen_now(), &plan).contains(&"ownership")
+    };
+    assert!(!refused(removal(&ours, &owner)));
+    assert!(refused(removal(&ours, "somebody")));
+    assert!(refused(removal(&theirs, &owner)));
+}

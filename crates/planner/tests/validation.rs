@@ -694,16 +694,17 @@ fn grants_that_cover_the_same_are_told_of_each_other() {
     wide.virtual_networks.clear();
     let mut elsewhere = grant_spec(GRANT);
     elsewhere.namespaces.names = vec!["other".into()];
+    let (one, wide, elsewhere) = (found(&one), found(&wide), found(&elsewhere));
     let all = [("elsewhere", &elsewhere), ("one", &one), ("wide", &wide)];
-    let told = |name: &str, spec: &RegistryGrantSpec| -> Vec<(String, String)> {
+    let told = |name: &str, grant: &FoundGrant, all: &[(&str, &FoundGrant)]| -> Vec<(String, String)> {
         let now = START.parse().unwrap();
-        let conditions = grant_conditions((name, Ok(spec)), (&all, None), (&[], 3), now);
+        let conditions = grant_conditions((name, grant), (all, None), (&[], 3), now);
         conditions
             .into_iter()
             .map(|c| (format!("{}={}", c.type_, c.status), c.message))
             .collect()
     };
-    let (overlaps, message) = told("one", &one).remove(1);
+    let (overlaps, message) = told("one", &one, &all).remove(1);
     assert_eq!(overlaps, "Overlapping=True");
     assert!(
         message.starts_with(
@@ -711,8 +712,20 @@ fn grants_that_cover_the_same_are_told_of_each_other() {
         ),
         "{message}"
     );
-    assert_eq!(told("elsewhere", &elsewhere)[1].0, "Overlapping=False");
-    assert_eq!(told("one", &one)[0].0, "Ready=True");
+    assert_eq!(told("elsewhere", &elsewhere, &all)[1].0, "Overlapping=False");
+    assert_eq!(told("one", &one, &all)[0].0, "Ready=True");
+    // One that does not parse refuses what it may cover, whomever it means to serve.
+    let odd = serde_json::json!({
+        "namespaces": {"names": ["others"]},
+        "registries": [{"scope": REGISTRY, "operations": ["Frobnicate"]}],
+    });
+    let odd = FoundGrant::new(&odd);
+    let (overlaps, message) = told("one", &one, &[("odd", &odd), ("one", &one)]).remove(1);
+    assert_eq!(overlaps, "Overlapping=True");
+    assert!(
+        message.starts_with("RegistryGrant odd does not parse and refuses "),
+        "{message}"
+    );
 }
 
 #[test]
@@ -723,14 +736,15 @@ fn of_a_grant_it_is_told_whom_it_serves_and_which_names_are_not_there() {
         names: Vec::new(),
         match_labels: [("team".to_owned(), "vision".to_owned())].into(),
     };
+    let (one, labelled) = (found(&one), found(&labelled));
     let all = [("labelled", &labelled), ("one", &one)];
     let mut there = NamesThere {
         namespaces: [("ml-platform".to_owned(), Default::default())].into(),
         vantage_points: ["hub-agent".to_owned()].into(),
     };
-    let told = |name: &str, spec: &RegistryGrantSpec, there: Option<&NamesThere>| {
+    let told = |name: &str, grant: &FoundGrant, there: Option<&NamesThere>| {
         let now = START.parse().unwrap();
-        let conditions = grant_conditions((name, Ok(spec)), (&all, there), (&[], 3), now);
+        let conditions = grant_conditions((name, grant), (&all, there), (&[], 3), now);
         let said = |at: usize| {
             format!(
                 "{} {}: {}",

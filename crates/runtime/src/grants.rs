@@ -9,13 +9,13 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sreg_api::grant::{RegistryGrantSpec, RegistryGrantStatus};
+use sreg_api::grant::RegistryGrantStatus;
 use sreg_api::names::GRANT_MANAGER;
 use sreg_api::{RegistryGrant, VantagePoint};
 use sreg_domain::{CallFailure, Grants};
@@ -28,8 +28,8 @@ use crate::context::Context;
 use crate::controller::{Pass, PassError, Passes};
 use crate::memory::ObjectKey;
 use crate::metrics::PassResult;
-use crate::paging;
 use crate::writer::{StatusOf, Unwritten};
+use crate::{paging, watch};
 
 fn api(context: &Context) -> Api<DynamicObject> {
     Api::all_with(context.client.clone(), &ApiResource::erase::<RegistryGrant>(&()))
@@ -58,9 +58,22 @@ fn found(grant: &DynamicObject) -> (String, FoundGrant) {
 async fn listed(context: &Context) -> Result<Vec<DynamicObject>, CallFailure> {
     // The kind is not installed (any more): nobody grants anything, and what is being deleted can go.
     let list = async {
-        match api(context).list(&ListParams::default()).await {
+        let mut all = Vec::new();
+        let api = api(context);
+        let page = |params| {
+            let api = api.clone();
+            async move { api.list(&params).await }
+        };
+        let listed = paging::each_item(GRANTS_PAGE, page, |mut grant: DynamicObject| {
+            // Whatever else people write on a grant is let go with its page.
+            grant.metadata.annotations = None;
+            grant.metadata.managed_fields = None;
+            all.push(grant);
+        });
+        match listed.await {
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
-            answer => answer.map(|list| list.items),
+            Err(error) => Err(error),
+            Ok(()) => Ok(all),
         }
     };
     context.writer().read("list registrygrants", list).await
@@ -87,7 +100,7 @@ pub(crate) async fn tell(context: Arc<Context>, passes: Passes, shutdown: Cancel
         namespace: String::new(),
         name: "all".to_owned(),
     };
-    let config = watcher::Config::default();
+    let config = watch::config(context.settings.streaming_lists);
     let mut changes = watcher::watcher(api(&context), config).default_backoff().boxed();
     let mut due = Instant::now();
     loop {
@@ -114,6 +127,8 @@ pub(crate) async fn tell(context: Arc<Context>, passes: Passes, shutdown: Cancel
 
 /// So many at once.
 const PAGE: u32 = 500;
+/// Grants may be as large as their size is limited to, so that fewer of them are asked for at once.
+const GRANTS_PAGE: u32 = 50;
 
 /// What else people wrote on these objects is let go.
 async fn names_and_labels<K>(api: &Api<K>) -> Result<BTreeMap<String, BTreeMap<String, String>>, kube::Error>
@@ -152,13 +167,7 @@ async fn tell_all(context: &Context) -> Result<Pass, PassError> {
     let listed = listed(context).await.map_err(|why| PassError::Read(Box::new(why)))?;
     let there = names_there(context).await;
     let all: Vec<(String, FoundGrant)> = listed.iter().map(found).collect();
-    let understood: Vec<(&str, &RegistryGrantSpec)> = all
-        .iter()
-        .filter_map(|(name, grant)| match grant {
-            FoundGrant::Spec(spec) => Some((name.as_str(), spec.as_ref())),
-            FoundGrant::Illegible(..) => None,
-        })
-        .collect();
+    let by_name: Vec<(&str, &FoundGrant)> = all.iter().map(|(name, grant)| (name.as_str(), grant)).collect();
     let mut told = Ok(());
     for (grant, (name, found)) in listed.iter().zip(&all) {
         let generation = grant.metadata.generation.unwrap_or_default();
@@ -167,13 +176,9 @@ async fn tell_all(context: &Context) -> Result<Pass, PassError> {
             .get("status")
             .and_then(|status| RegistryGrantStatus::deserialize(status).ok())
             .unwrap_or_default();
-        let spec = match found {
-            FoundGrant::Spec(spec) => Ok(spec.as_ref()),
-            FoundGrant::Illegible(error, _) => Err(error.as_str()),
-        };
         let conditions = grant_conditions(
-            (name, spec),
-            (&understood, there.as_ref()),
+            (name, found),
+            (&by_name, there.as_ref()),
             (&former.conditions, generation),
             context.clock.now(),
         );

@@ -1,4 +1,4 @@
-//! The worlds that stands are made of: seeds from `examples/azure/`, and where the examples' objects look from.
+//! The worlds that testbeds are made of: seeds from `examples/azure/`, and where the examples' objects look from.
 
 use anyhow::{Context, Result};
 use azure_sim::Simulator;

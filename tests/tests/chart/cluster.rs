@@ -157,7 +157,7 @@ async fn objects_of_kinds_that_nobody_knows_are_refused_before_anything_is_made(
 async fn the_declared_objects_are_there(installed: &Installed<'_>) -> Result<()> {
     assert_eq!(installed.names("registrygrants").await?, ["ml"]);
     let points = installed.get(&["vantagepoints"]).await?;
-    let testbed: Vec<String> = points["items"]
+    let declared: Vec<String> = points["items"]
         .as_array()
         .context("a list")?
         .iter()
@@ -171,7 +171,7 @@ async fn the_declared_objects_are_there(installed: &Installed<'_>) -> Result<()>
         })
         .collect();
     assert_eq!(
-        testbed,
+        declared,
         [
             "far far-away secure-registry-agent",
             "hub hub secure-registry-agent",

@@ -158,16 +158,22 @@ async fn another_teams_endpoint_is_not_deleted_because_somebody_put_our_tag_on_i
     Ok(())
 }
 
-/// Resident memory of a process, in MiB.
-fn resident(pid: u32) -> Result<u64> {
+/// The most resident memory that a process ever had, in MiB: the kubelet ends it at its peak.
+fn peak(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.context("VmRSS")?.trim().trim_end_matches(" kB");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.context("VmHWM")?.trim().trim_end_matches(" kB");
     Ok(kibibytes.parse::<u64>()? / 1024)
 }
 
-/// The limit in the shipped Deployment.
-const MEMORY_LIMIT: u64 = 256;
+/// The limit in the shipped Deployment, in MiB.
+fn memory_limit() -> Result<u64> {
+    let path = repository().join("deploy/base/deployment.yaml");
+    let deployment: Value = serde_saphyr::from_str(&std::fs::read_to_string(path)?)?;
+    let limit = deployment.pointer("/spec/template/spec/containers/0/resources/limits/memory");
+    let limit = limit.and_then(Value::as_str).and_then(|limit| limit.strip_suffix("Mi"));
+    Ok(limit.context("a limit in Mi")?.parse()?)
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_namespace_fills_its_objects_with_does_not_fill_the_operator() -> Result<()> {
@@ -178,10 +184,14 @@ async fn what_a_namespace_fills_its_objects_with_does_not_fill_the_operator() ->
     let mallory = person(&setting, NAMESPACE, "mallory", &roles).await?;
     let stuffing = json!({"metadata": {"annotations": {"stuffing": "x".repeat(60 * 1024)}}});
     let glasses: Api<BreakGlass> = Api::namespaced(mallory.clone(), NAMESPACE);
-    for number in 0..150 {
+    for number in 0..400 {
         let mut one = glass(&format!("glass-{number}"), "nothing-of-that-name", "mallory", "1m");
         one.metadata.annotations = serde_json::from_value(stuffing["metadata"]["annotations"].clone())?;
         glasses.create(&PostParams::default(), &one).await?;
+        // Each object is told whose the registry is, which takes longer than to make it.
+        if number >= 200 {
+            continue;
+        }
         let mut object = example(|object| {
             object["metadata"]["name"] = json!(format!("stuffed-{number}"));
             object["spec"]["managementPolicy"] = json!("Observe");
@@ -214,9 +224,9 @@ async fn what_a_namespace_fills_its_objects_with_does_not_fill_the_operator() ->
     })
     .await?;
     let operator = setting.operator.as_ref().context("the operator")?;
-    let resident = resident(operator.pid())?;
-    println!("{resident} MiB resident");
-    ensure!(resident < MEMORY_LIMIT, "{resident} MiB resident");
+    let (peak, limit) = (peak(operator.pid())?, memory_limit()?);
+    println!("{peak} MiB at most, of {limit}");
+    ensure!(peak < limit, "{peak} MiB at most, of {limit}");
     setting.locked().await?;
     // And keeps nobody from the way back.
     let erin = person(&setting, NAMESPACE, "erin", &["secureregistry-break-glass"]).await?;

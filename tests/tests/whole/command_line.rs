@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// A terminal whose kubectl finds the plugin, in the demo's Azure.
 struct Terminal {
-    /// The simulated Azure, where no stand holds it.
+    /// The simulated Azure, where no testbed holds it.
     azure: Option<Running>,
     folder: TempDir,
     env: BTreeMap<String, String>,

@@ -1,5 +1,5 @@
 //! Whose registry it is, on the real control plane: a user with the shipped roles in a namespace of his own tries what he was not
-//! granted. Every attack ends in a refusal that says what is missing, and the simulator's journal knows of no request.
+//! granted. Every attack ends in a refusal that says what is missing, and the simulator's journal knows of no request that nobody else asked.
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use sreg_api::names::OPERATOR_NAMESPACE;
 use sreg_api::{BreakGlass, BreakGlassPhase, RegistryGrant, SecureRegistry};
 use sreg_testbed::objects::ready;
-use sreg_testbed::{NAMESPACE, repository};
+use sreg_testbed::{NAMESPACE, oracle, repository};
 use sreg_testkit::eventually;
 
 use crate::break_glass::{glass, person};
 use crate::setting::{NAME, SETTLED, Setting, example};
 
 const RIVALS: &str = "rivals";
+/// A registry that no grant covers and that no other object names.
+const UNASKED: &str = "/subscriptions/0a000000-0000-4000-8000-000000000001/resourceGroups/sandbox/providers/Microsoft.MachineLearningServices/registries/unasked";
 
 /// An editor of another namespace: declares, approves and breaks glass there, by the shipped roles.
 async fn mallory(setting: &Setting) -> Result<Client> {
@@ -77,7 +79,12 @@ async fn an_editor_of_another_namespace_opens_sees_and_claims_nothing() -> Resul
         o["metadata"]["name"] = json!("looks");
         o["spec"] = json!({"registry": o["spec"]["registry"], "managementPolicy": "Observe"});
     })?;
-    for object in [opens, looks] {
+    // One that nobody else asks for: not even a read goes out.
+    let unasked = theirs(|o| {
+        o["metadata"]["name"] = json!("unasked");
+        o["spec"] = json!({"registry": {"resourceId": UNASKED}, "managementPolicy": "Observe"});
+    })?;
+    for object in [opens, looks, unasked] {
         let says = format!("no RegistryGrant lets namespace {RIVALS} look at registry");
         let now = refused(&user, &object, &says).await?;
         let status = serde_json::to_value(now.status.unwrap_or_default())?;
@@ -94,6 +101,9 @@ async fn an_editor_of_another_namespace_opens_sees_and_claims_nothing() -> Resul
         let text = status.to_string();
         ensure!(!text.contains("10.0.1.") && !text.contains("contosoreg8"), "{text}");
     }
+    let journal = setting.testbed.simulator().journal().snapshot();
+    let reads = oracle::reads_since(&journal, mark, &UNASKED.to_lowercase());
+    ensure!(reads == 0, "{reads} reads of a registry that nobody may name");
     // Nor in an emergency.
     let glasses: Api<BreakGlass> = Api::namespaced(user.clone(), RIVALS);
     let mut fire = glass("fire", "mine", "mallory", "1h");
@@ -179,17 +189,32 @@ async fn what_the_own_namespace_was_not_granted_is_refused_field_by_field() -> R
         let object = example(change)?;
         refused(&admin, &object, says).await?;
     }
+    // F11: a gate that a grant forbids to choose.
+    let grants: Api<RegistryGrant> = Api::all(admin.clone());
+    let demand = |requires: Value| {
+        let (grants, patch) = (grants.clone(), Patch::Merge(json!({"spec": {"requires": requires}})));
+        async move { grants.patch("ml-platform", &PatchParams::default(), &patch).await }
+    };
+    demand(json!({"forbiddenFields": ["spec.unprovenNetworks"]})).await?;
+    let unproven = example(|o| {
+        let network = json!([{"virtualNetworkResourceId": network, "reason": "nobody is there"}]);
+        o["spec"]["unprovenNetworks"] = network;
+    })?;
+    let says = "spec.unprovenNetworks: RegistryGrant ml-platform forbids this field";
+    refused(&admin, &unproven, says).await?;
     ensure!(
         setting.writes_since(mark).is_empty(),
         "{:?}",
         setting.writes_since(mark)
     );
     // Put right, it is carried out; what a grant demands holds although the spec says less.
-    let grants: Api<RegistryGrant> = Api::all(admin.clone());
-    let demands = json!({"spec": {"requires": {"lockdownApproval": true}}});
-    grants
-        .patch("ml-platform", &PatchParams::default(), &Patch::Merge(demands))
-        .await?;
+    demand(json!({
+        "forbiddenFields": [],
+        "lockdownApproval": true,
+        "minimumConsecutiveSuccesses": 4,
+        "minimumDnsSettle": "7s",
+    }))
+    .await?;
     setting.apply(|_| ()).await?;
     let waiting = setting
         .testbed
@@ -197,8 +222,11 @@ async fn what_the_own_namespace_was_not_granted_is_refused_field_by_field() -> R
         .await?;
     let status = waiting.status.clone().unwrap_or_default();
     ensure!(status.grants.as_deref() == Some("ml-platform"), "{:?}", status.grants);
-    let demanded = status.findings.iter().any(|f| f.reason == "GrantDemands");
-    ensure!(demanded, "{:?}", status.findings);
+    let demanded = status.findings.iter().find(|f| f.reason == "GrantDemands");
+    let demanded = demanded.map(|f| f.message.clone()).unwrap_or_default();
+    for demand in ["dnsSettle", "consecutiveSuccesses"] {
+        ensure!(demanded.contains(demand), "{demand}: {demanded:?}");
+    }
     // Taken away: what was begun stands still, and nothing is closed or opened.
     grants.delete("ml-platform", &DeleteParams::default()).await?;
     setting.testbed.await_state(NAME, &["Stalled"], SETTLED).await?;

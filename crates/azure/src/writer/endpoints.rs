@@ -59,8 +59,8 @@ pub(super) async fn delete(work: &Work<'_>, id: &ArmId, owner: &str) -> Carried 
 
 /// Creates our zone group below an endpoint of ours. One that is there with other zones is not changed: that would be a deletion
 /// and a creation, with a gap between.
-pub(super) async fn put_zone_group(work: &Work<'_>, id: &ArmId, zones: &[ArmId]) -> Carried {
-    let (endpoint, present) = below_ours(work, id, false).await?;
+pub(super) async fn put_zone_group(work: &Work<'_>, id: &ArmId, zones: &[ArmId], owner: &str) -> Carried {
+    let (endpoint, present) = below_ours(work, id, (owner, false)).await?;
     if let Err(why) = endpoint {
         return stale(why);
     }
@@ -88,20 +88,20 @@ pub(super) async fn put_zone_group(work: &Work<'_>, id: &ArmId, zones: &[ArmId])
 }
 
 /// Deletes our zone group below an endpoint of ours.
-pub(super) async fn delete_zone_group(work: &Work<'_>, id: &ArmId) -> Carried {
-    match below_ours(work, id, true).await? {
+pub(super) async fn delete_zone_group(work: &Work<'_>, id: &ArmId, owner: &str) -> Carried {
+    match below_ours(work, id, (owner, true)).await? {
         (_, None) => Ok(done()),
         (Err(why), Some(_)) => stale(why),
         (Ok(()), Some(_)) => work.delete(id).await,
     }
 }
 
-/// Whether the group's endpoint is one that we made, by its name and, where something is removed, by its tag as well; and the group
-/// itself.
+/// Whether the group's endpoint is one that we made, by its name and its tag; only where something is removed the tag has to be there.
+/// And the group itself.
 async fn below_ours(
     work: &Work<'_>,
     id: &ArmId,
-    removes: bool,
+    (owner, removes): (&str, bool),
 ) -> Result<(Result<(), String>, Option<Value>), Refusal> {
     let Some(endpoint) = id.parent() else {
         return Ok((Err(format!("{id} is no child of an endpoint")), None));
@@ -109,7 +109,9 @@ async fn below_ours(
     let (parent, group) = futures::join!(work.find(&endpoint), work.find(id));
     let owned = match parent? {
         None => Err(format!("{endpoint} does not exist")),
-        Some(body) if removes && json::owner(&body).is_none() => Err(format!("{endpoint} does not carry our tag")),
+        Some(body) if json::owner(&body).map_or(removes, |tag| tag != owner) => {
+            Err(format!("{endpoint} does not carry our tag"))
+        }
         Some(body) if !json::is_named_by_us(&endpoint, &body) => Err(format!(
             "{endpoint} has another name than what we make for its target, subnet and group"
         )),

@@ -89,8 +89,8 @@ pub(crate) async fn carry_out(
             endpoints::create(&work, &wanted).await
         }
         AzureAction::DeleteEndpoint { id, owner } => endpoints::delete(&work, id, owner).await,
-        AzureAction::PutZoneGroup { id, zones } => endpoints::put_zone_group(&work, id, zones).await,
-        AzureAction::DeleteZoneGroup { id } => endpoints::delete_zone_group(&work, id).await,
+        AzureAction::PutZoneGroup { id, zones, owner } => endpoints::put_zone_group(&work, id, zones, owner).await,
+        AzureAction::DeleteZoneGroup { id, owner } => endpoints::delete_zone_group(&work, id, owner).await,
         AzureAction::MergeTags { id, tags, owner } => tags::merge(&work, id, tags, owner).await,
         AzureAction::CreateZone { id, tags, owner } => zones::create(&work, id, tags, owner).await,
         AzureAction::LinkZone {

@@ -361,3 +361,27 @@ async fn what_a_policy_demands_of_tags_can_be_given() {
         assert_eq!(bench.body(action.resource())["tags"]["costCenter"], "7");
     }
 }
+
+#[tokio::test]
+async fn below_an_endpoint_that_carries_anothers_tag_by_now_no_zone_group_is_written_or_deleted() {
+    let mut bench = Bench::new();
+    secure_names(&mut bench).await;
+    let azure = bench.observe().await;
+    let endpoint = azure.endpoints.values().map(seen).next().unwrap().clone();
+    let group = seen(&endpoint.zone_groups).first().unwrap().clone();
+    let handed_over = |body: &mut Value| body["tags"] = json!({"secureregistry-owner": "other/team/registry"});
+    assert!(bench.simulator.change_by_hand(endpoint.id.as_str(), handed_over));
+    let before = bench.writes();
+    let owner = OWNER.to_owned();
+    let put = AzureAction::PutZoneGroup {
+        id: group.id.clone(),
+        zones: group.zones.clone(),
+        owner: owner.clone(),
+    };
+    let delete = AzureAction::DeleteZoneGroup { id: group.id, owner };
+    for action in [put, delete] {
+        let effect = bench.carry_out(action).await.unwrap();
+        assert!(matches!(effect, Effect::Stale(_)), "{effect:?}");
+    }
+    assert_eq!(bench.writes(), before);
+}

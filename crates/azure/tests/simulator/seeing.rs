@@ -238,6 +238,7 @@ async fn the_zones_of_an_endpoint_whose_entry_was_dropped_are_seen_wherever_they
     let written = AzureAction::PutZoneGroup {
         id: one.child("privateDnsZoneGroups", ZONE_GROUP),
         zones: vec![sandbox_zone()],
+        owner: OWNER.into(),
     };
     bench.complete(written).await;
     // No list leads there any more.

@@ -105,6 +105,7 @@ pub async fn secure_names(bench: &mut Bench) {
             .complete(AzureAction::PutZoneGroup {
                 id: zone_group,
                 zones: vec![zone(group)],
+                owner: OWNER.into(),
             })
             .await;
         for name in ["hub", "spoke-a"] {

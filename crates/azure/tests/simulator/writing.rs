@@ -127,6 +127,7 @@ fn put_zone_group(target: &ArmId, group: EndpointGroup) -> AzureAction {
     AzureAction::PutZoneGroup {
         id: endpoint.child("privateDnsZoneGroups", sreg_api::names::ZONE_GROUP),
         zones: vec![zone(group)],
+        owner: OWNER.into(),
     }
 }
 
@@ -361,6 +362,7 @@ async fn what_does_not_carry_our_mark_is_neither_overwritten_nor_deleted() {
     let group = AzureAction::PutZoneGroup {
         id: zone_group,
         zones: vec![zone(EndpointGroup::AmlRegistry)],
+        owner: OWNER.into(),
     };
     assert!(matches!(bench.carry_out(group).await, Ok(Effect::Stale(_))));
     assert_eq!(bench.writes(), before);
@@ -381,7 +383,12 @@ async fn endpoints_are_found_by_tag_and_removed_group_first() {
     for endpoint in azure.endpoints.values().map(seen) {
         let group = endpoint.id.child("privateDnsZoneGroups", sreg_api::names::ZONE_GROUP);
         for _ in 0..2 {
-            bench.complete(AzureAction::DeleteZoneGroup { id: group.clone() }).await;
+            bench
+                .complete(AzureAction::DeleteZoneGroup {
+                    id: group.clone(),
+                    owner: OWNER.into(),
+                })
+                .await;
         }
         for _ in 0..2 {
             bench

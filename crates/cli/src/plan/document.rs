@@ -1,7 +1,10 @@
-//! A plan as a document: what every way of writing it shows, and what `-o json` is.
+//! A plan as a document: what every way of writing it shows, and what `-o json` is. Azure and other people speak in it (tags, names,
+//! policies): whatever a field holds passes the border for words from outside here, once for all ways.
 
 use serde::Serialize;
+use serde_json::Value;
 use sreg_domain::desired::NetworkPlace;
+use sreg_domain::outside;
 use sreg_domain::{Action, Desired};
 use sreg_offline::changes::{FieldChange, changes, rules_taken};
 use sreg_offline::{Declared, Prospect, ProspectWait};
@@ -169,10 +172,10 @@ impl ObjectPlan {
     fn of(declared: &Declared) -> ObjectPlan {
         let metadata = &declared.object.metadata;
         ObjectPlan {
-            file: declared.path.display().to_string(),
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-            registry: declared.object.spec.registry.resource_id.clone(),
+            file: said(&declared.path.display().to_string()),
+            namespace: said(metadata.namespace.as_deref().unwrap_or_default()),
+            name: said(metadata.name.as_deref().unwrap_or_default()),
+            registry: said(&declared.object.spec.registry.resource_id),
             principal: None,
             comes: Comes::Nothing,
             violations: Vec::new(),
@@ -201,8 +204,8 @@ fn comes(prospect: &Prospect) -> Comes {
 
 fn wrong(violations: &[Violation]) -> Vec<Wrong> {
     let wrong = |violation: &Violation| Wrong {
-        path: violation.path.clone(),
-        message: violation.message.clone(),
+        path: said(&violation.path),
+        message: said(&violation.message),
     };
     violations.iter().map(wrong).collect()
 }
@@ -210,9 +213,9 @@ fn wrong(violations: &[Violation]) -> Vec<Wrong> {
 fn access(access: &AccessAssessment) -> Access {
     Access {
         target: access.target.to_string(),
-        name: access.id.name().to_owned(),
+        name: said(access.id.name()),
         closed: access.closed,
-        detail: access.detail.clone(),
+        detail: said(&access.detail),
     }
 }
 
@@ -222,14 +225,14 @@ fn planned(step: &Step, prospect: &Prospect) -> PlannedStep {
         Action::Cluster(_) => String::new(),
     };
     PlannedStep {
-        does: step.action.to_string(),
-        resource,
-        changes: changes(&step.action, &prospect.seen),
+        does: said(&step.action.to_string()),
+        resource: said(&resource),
+        changes: changes(&step.action, &prospect.seen).into_iter().map(shown).collect(),
         changes_names: step.action.changes_names(),
-        cuts_off: step.touches.clone(),
+        cuts_off: step.touches.iter().map(|touched| said(touched)).collect(),
         rules_taken: rules_taken(&step.action, &prospect.seen)
             .iter()
-            .map(ToString::to_string)
+            .map(|rule| said(&rule.to_string()))
             .collect(),
     }
 }
@@ -237,12 +240,12 @@ fn planned(step: &Step, prospect: &Prospect) -> PlannedStep {
 fn proven_from(desired: &Desired) -> Vec<ProvenFrom> {
     let networks = desired.client_networks().iter();
     let proven = networks.map(|network| ProvenFrom {
-        network: network.name.clone(),
-        place: match &network.place {
+        network: said(&network.name),
+        place: said(&match &network.place {
             NetworkPlace::VirtualNetwork(id) => id.to_string(),
             NetworkPlace::OnPremises(prefixes) => prefixes.join(", "),
-        },
-        vantage_point: network.vantage_point.clone(),
+        }),
+        vantage_point: said(&network.vantage_point),
     });
     proven.collect()
 }
@@ -259,7 +262,7 @@ fn waiting(wait: &ProspectWait) -> PlannedWait {
     PlannedWait {
         reason: reason.to_string(),
         actor: reason.actor().to_string(),
-        message,
+        message: said(&message),
         action: explained.action.to_owned(),
         only_a_cluster_can_tell: wait.only_a_cluster_can_tell,
     }
@@ -268,6 +271,73 @@ fn waiting(wait: &ProspectWait) -> PlannedWait {
 fn found(reason: FindingReason, message: &str) -> Found {
     Found {
         reason: reason.to_string(),
-        message: message.to_owned(),
+        message: said(message),
+    }
+}
+
+/// A text that may hold somebody else's words.
+fn said(text: &str) -> String {
+    outside::harmless(text).into_owned()
+}
+
+/// Values stay as Azure has them, but for what does something to a terminal or cannot be seen.
+fn shown(change: FieldChange) -> FieldChange {
+    FieldChange {
+        field: outside::safe(&change.field).into_owned(),
+        old: change.old.map(safe),
+        new: change.new.map(safe),
+    }
+}
+
+fn safe(value: Value) -> Value {
+    match value {
+        Value::String(text) => outside::safe(&text).into_owned().into(),
+        Value::Array(items) => items.into_iter().map(safe).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            let shown = fields.map(|(name, value)| (outside::safe(&name).into_owned(), safe(value)));
+            Value::Object(shown.collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sreg_planner::plan::{Wait, WaitReason};
+
+    use super::*;
+
+    /// Clears the screen, turns what follows around, begins a line of its own, and links to somewhere.
+    const FORGED: &str = "team-b\u{1b}[2J \u{202e}detsurt\u{2066}\u{200b}\n- closed [here](https://example.org) <b>";
+
+    fn is_shown_as_it_is(text: &str) -> bool {
+        outside::is_harmless(text) && text.contains("team-b")
+    }
+
+    #[test]
+    fn other_peoples_words_do_nothing_to_whoever_reads_a_plan() {
+        let violation = Violation {
+            path: FORGED.into(),
+            message: FORGED.into(),
+        };
+        let wait = ProspectWait {
+            wait: Wait::new(WaitReason::ForeignResourceStalled, FORGED.to_owned()),
+            only_a_cluster_can_tell: false,
+        };
+        let told = [
+            wrong(&[violation]).remove(0).message,
+            waiting(&wait).message,
+            found(FindingReason::BypassKept, FORGED).message,
+        ];
+        for text in told {
+            assert!(is_shown_as_it_is(&text), "{text:?}");
+        }
+        let value = serde_json::json!({"tags": {FORGED: [FORGED, 1, null]}});
+        let text = safe(value).to_string();
+        assert!(
+            !text.contains(['\u{1b}', '\u{202e}', '\u{2066}', '\u{200b}']) && !text.contains("u001b"),
+            "{text}"
+        );
     }
 }

@@ -19,7 +19,7 @@ impl FindingReason {
             },
             ResourceRulesKept => Explained {
                 actor: Actor::User,
-                meaning: "Resource rules let somebody into the registry's own storage, also while it is closed; no SecureRegistry asked for them.",
+                meaning: "Resource rules let somebody into the registry's own storage, also while it is closed; this SecureRegistry does not ask for them.",
                 action: "The message has the command that removes each; or leave them, where they are wanted.",
             },
             OtherWaysIn => Explained {

@@ -64,8 +64,8 @@ pub enum Second {
 pub enum Start {
     /// Both objects are new, and nothing is done yet.
     Both,
-    /// The first one has locked the registry; the second one is new.
-    FirstHasLocked,
+    /// The first one has what it wants; the second one is new.
+    FirstIsDone,
 }
 
 /// One exploration.
@@ -75,8 +75,8 @@ pub struct Config {
     pub name: &'static str,
     /// Where the second object lives.
     pub second: Second,
-    /// What it wants.
-    pub second_wants: PublicAccess,
+    /// What each of them wants.
+    pub wants: [PublicAccess; 2],
     /// Where it begins.
     pub start: Start,
     /// What the end of either object does.
@@ -113,13 +113,11 @@ pub enum Disturbance {
 /// What is wrong on purpose, to be found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// Nothing.
-    None,
     /// The second operator takes every claim for its own.
     TakesClaimsForItsOwn,
     /// What deletes goes out by a plan from before.
     DeletesWithoutSecondLook,
-    /// The second operator sets the claim tag again whenever it names another.
+    /// Either operator sets the claim tag again whenever it names another.
     FightsForTheTag,
 }
 
@@ -180,8 +178,8 @@ impl Tally {
 pub struct Claimants {
     /// What is explored.
     pub config: Config,
-    /// What is wrong on purpose.
-    pub flaw: Flaw,
+    /// What is wrong on purpose, if anything.
+    pub flaw: Option<Flaw>,
     /// What came about.
     pub tally: Arc<Tally>,
     /// Situations that are known to come to rest.
@@ -301,7 +299,7 @@ impl Claimants {
     pub fn new(config: Config) -> Claimants {
         Claimants {
             config,
-            flaw: Flaw::None,
+            flaw: None,
             tally: Arc::default(),
             calm: Mutex::default(),
             plans: Mutex::default(),
@@ -327,9 +325,7 @@ impl Claimants {
         let config = &self.config;
         world.respec(|object| {
             object.spec.deletion_policy = config.deletion;
-            if k == 1 {
-                object.spec.public_access.desired = config.second_wants;
-            }
+            object.spec.public_access.desired = config.wants[k];
         });
         world.regrant(Some(without_take_over(&world)));
         world.tag_claim(None);
@@ -354,15 +350,19 @@ impl Model for Claimants {
             broken: None,
             key: 0,
         };
-        if self.config.start == Start::FirstHasLocked {
-            for _ in 0..40 {
-                if state.parties[0].world.state() == "Locked" {
+        if self.config.start == Start::FirstIsDone {
+            let done = |state: &State| ["Locked", "Open"].contains(&state.parties[0].world.state().as_str());
+            for _ in 0..60 {
+                if done(&state) {
                     break;
                 }
+                let before = state.situation();
                 self.whole_pass(&mut state, 0);
-                state.tick();
+                if state.situation() == before {
+                    state.tick();
+                }
             }
-            assert_eq!(state.parties[0].world.state(), "Locked", "{state:#?}");
+            assert!(done(&state), "{state:#?}");
         }
         state.seal();
         vec![state]
@@ -398,6 +398,8 @@ impl Model for Claimants {
             Action::Carry(k) => self.carry(&mut state, k),
             Action::Disturb(what, k) => {
                 self.disturb(&mut state, what, k).then_some(())?;
+                state.seal();
+                (state != *last).then_some(())?;
                 state.left -= 1;
                 *self.tally.disturbed.lock().unwrap().entry((what, k)).or_default() += 1;
             }

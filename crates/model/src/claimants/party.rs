@@ -14,7 +14,7 @@ use sreg_domain::{Action, AzureAction, ClusterAction, Fact, Grants, Seen, Withhe
 use sreg_planner::plan::WaitReason;
 use sreg_planner::{Plan, ReportInput, Step, lint, plan, report, validate};
 
-use super::{Claimants, Disturbance, Flaw, Happening, State, rules, without_take_over};
+use super::{Claimants, Disturbance, Flaw, Happening, Second, State, rules, without_take_over};
 use crate::lockdown::disturbance::begin_emergency;
 use crate::lockdown::state::{Planned, Rule, age, old, tick_world};
 use crate::lockdown::state_key::{Numbers, hash_memory, hash_world, names, plan_key};
@@ -102,17 +102,10 @@ impl Party {
             memory.since_name_change = Some(Duration::ZERO);
             memory.name_changed = Some(Duration::ZERO);
         }
-        let mut world = World::clone(&self.world);
-        let mark = world.desired.claim_mark().to_string();
-        match flaw {
-            Some(Flaw::TakesClaimsForItsOwn) => {
-                world.seen.cluster.claim = Fact::Seen(Claim::of(&world.desired.object, None));
-                world.tag_claim(Some(&mark));
-            }
-            Some(Flaw::FightsForTheTag) if rules::tag_names_another_cluster(&world) => world.tag_claim(None),
-            Some(Flaw::FightsForTheTag | Flaw::DeletesWithoutSecondLook | Flaw::None) | None => {}
-        }
-        let mut seen = world.seen_now();
+        let mut seen = match flaw {
+            Some(flaw) => flawed(World::clone(&self.world), flaw).seen_now(),
+            None => self.world.seen_now(),
+        };
         seen.nonce = self.new_number();
         seen
     }
@@ -126,6 +119,23 @@ impl Party {
         let taken: Vec<i64> = told.flatten().chain(opened).collect();
         (1..).find(|n| !taken.contains(n)).unwrap()
     }
+}
+
+/// The world as an operator with this flaw sees it.
+fn flawed(mut world: World, flaw: Flaw) -> World {
+    match flaw {
+        Flaw::TakesClaimsForItsOwn => {
+            let mark = world.desired.claim_mark().to_string();
+            world.seen.cluster.claim = Fact::Seen(Claim::of(&world.desired.object, None));
+            world.tag_claim(Some(&mark));
+        }
+        Flaw::FightsForTheTag if rules::tag_names_another_cluster(&world) => {
+            world.tag_claim(None);
+            world.seen.object.status.claim_lost_to = None;
+        }
+        Flaw::FightsForTheTag | Flaw::DeletesWithoutSecondLook => {}
+    }
+    world
 }
 
 /// Whether the other one can see what comes of it.
@@ -158,16 +168,16 @@ impl Claimants {
         fresh
     }
 
-    /// What is wrong with this one's operator.
+    /// What is wrong with this one's operator: it takes two to fight.
     fn flaw_of(&self, k: usize) -> Option<Flaw> {
-        (k == 1).then_some(self.flaw)
+        self.flaw.filter(|flaw| k == 1 || *flaw == Flaw::FightsForTheTag)
     }
 
     /// An operator looks and plans; a pass that the other cannot see anything of is over at once.
     pub(crate) fn look(&self, state: &mut State, k: usize) {
         let seen = state.parties[k].observe(self.flaw_of(k));
         let world = Arc::clone(&state.parties[k].world);
-        let plan = if self.flaw_of(k).is_some_and(|flaw| flaw != Flaw::None) {
+        let plan = if self.flaw_of(k).is_some() {
             Arc::new(plan(&world.desired, &seen, world.now))
         } else {
             self.plan(k, &world, &seen)
@@ -248,7 +258,7 @@ impl Claimants {
         let flaw = self.flaw_of(k);
         let asks = step.action.closes()
             || step.action.opens()
-            || (deletes(step) && self.flaw != Flaw::DeletesWithoutSecondLook);
+            || (deletes(step) && self.flaw != Some(Flaw::DeletesWithoutSecondLook));
         if !asks {
             return Ok(());
         }
@@ -357,6 +367,10 @@ impl Claimants {
                 let registry = party.world.seen.azure.registry_details();
                 let tagged = registry.is_some_and(|registry| registry.tags.contains_key(CLAIM_TAG));
                 party.world_mut().tag_claim(None);
+                // Between clusters the tag is all there is: whoever wipes it frees the registry (docs/security.md).
+                if self.config.second == Second::InAnotherCluster {
+                    state.ghost.closed_by = None;
+                }
                 state.share(k, self.config.second);
                 tagged
             }
@@ -378,7 +392,7 @@ impl Claimants {
                     let enable = |object: &mut sreg_api::SecureRegistry| {
                         object.spec.public_access.desired = PublicAccess::Enabled;
                     };
-                    party.world_mut().respec(enable);
+                    party.world_mut().turn_ungranted(enable);
                 }
                 wanted
             }

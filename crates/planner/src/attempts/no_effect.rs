@@ -69,7 +69,7 @@ fn wanted_effect(action: &AzureAction) -> String {
         AzureAction::PutZoneGroup { id, .. } => {
             format!("write the DNS zone group of private endpoint {}", owner_of(id))
         }
-        AzureAction::DeleteZoneGroup { id } => {
+        AzureAction::DeleteZoneGroup { id, .. } => {
             format!("delete the DNS zone group of private endpoint {}", owner_of(id))
         }
         AzureAction::Edit { target, edit, .. } => match edit {

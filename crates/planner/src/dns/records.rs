@@ -253,6 +253,7 @@ fn put_zone_group(view: &WholeView<'_>, w: &WantedEndpoint<'_>, own: ArmId, zone
             AzureAction::PutZoneGroup {
                 id: own,
                 zones: vec![zone.clone()],
+                owner: view.desired.owner.clone(),
             },
         )
     }
@@ -275,7 +276,10 @@ fn misplaced(
         ),
         None if view.all_open() => draft.azure.push(Step {
             touches: names::touched_by_zone_group(view, w, zone),
-            ..azure_step(StepKind::DeleteZoneGroup.on(w.label()), AzureAction::DeleteZoneGroup { id: own.clone() })
+            ..azure_step(
+                StepKind::DeleteZoneGroup.on(w.label()),
+                AzureAction::DeleteZoneGroup { id: own.clone(), owner: view.desired.owner.clone() },
+            )
         }),
         None => draft.waiting(
             WaitReason::DnsChangeStalled,

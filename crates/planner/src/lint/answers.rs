@@ -18,7 +18,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
 fn records_until_replaced(lint: &mut Lint<'_>) {
     let (desired, seen, plan) = (lint.desired, lint.seen, lint.plan);
     for action in plan.steps().filter_map(azure) {
-        let AzureAction::DeleteZoneGroup { id } = action else {
+        let AzureAction::DeleteZoneGroup { id, .. } = action else {
             continue;
         };
         let parent = id.parent();

@@ -61,7 +61,7 @@ fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Purpose, ArmId)> {
             takes
         }
         AzureAction::DeleteEndpoint { id, .. } => endpoint(lint, id),
-        AzureAction::DeleteZoneGroup { id } => id.parent().map(|id| endpoint(lint, &id)).unwrap_or_default(),
+        AzureAction::DeleteZoneGroup { id, .. } => id.parent().map(|id| endpoint(lint, &id)).unwrap_or_default(),
         AzureAction::CreateZone { id, .. } => vec![zone(id)],
         AzureAction::LinkZone {
             id, virtual_network, ..
@@ -70,7 +70,7 @@ fn takes(lint: &Lint<'_>, action: &AzureAction) -> Vec<(Purpose, ArmId)> {
             takes.extend(id.parent().as_ref().map(zone));
             takes
         }
-        AzureAction::PutZoneGroup { id, zones } => {
+        AzureAction::PutZoneGroup { id, zones, .. } => {
             let mut takes: Vec<_> = zones.iter().map(zone).collect();
             takes.extend(id.parent().iter().flat_map(|id| endpoint(lint, id)));
             takes

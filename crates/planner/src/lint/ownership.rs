@@ -114,10 +114,8 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
             });
         }
         AzureAction::DeleteEndpoint { id, owner } => {
-            let ours =
-                azure.endpoints.get(id).and_then(Fact::seen).is_some_and(|e| {
-                    e.owner.as_ref() == Some(&desired.owner) && is_named_by_us(e) && leads_here(lint, e)
-                });
+            let endpoint = azure.endpoints.get(id).and_then(Fact::seen);
+            let ours = endpoint.is_some_and(|e| is_ours_to_delete(lint, e));
             lint.demand("ownership", ours && *owner == desired.owner, || {
                 format!(
                     "{}: does not carry our tag and our name, or leads elsewhere",
@@ -164,7 +162,7 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                 format!("{}: not to be linked, or another object's link", step.action)
             });
         }
-        AzureAction::PutZoneGroup { id, zones } => {
+        AzureAction::PutZoneGroup { id, zones, owner } => {
             let places = desired.endpoints();
             let wanted = zones.iter().all(|zone| {
                 places
@@ -172,18 +170,28 @@ fn one(lint: &mut Lint<'_>, step: &Step, action: &AzureAction) {
                     .any(|p| p.dns.is_ours() && p.dns.zones.values().any(|z| z == zone))
             });
             let ours = zone_groups_endpoint(lint, id).is_some_and(|e| is_made_by_us(e, &desired.owner));
+            let ours = ours && *owner == desired.owner;
             let back = removal::puts_back(desired, seen, &step.action);
             lint.demand("ownership", (wanted && ours) || back, || {
                 format!("{}: not ours", step.action)
             });
         }
-        AzureAction::DeleteZoneGroup { id } => {
-            let ours = zone_groups_endpoint(lint, id)
-                .is_some_and(|e| e.owner.as_ref() == Some(&desired.owner) && is_named_by_us(e));
-            lint.demand("ownership", ours, || format!("{}: not ours", step.action));
+        AzureAction::DeleteZoneGroup { id, owner } => {
+            let ours = zone_groups_endpoint(lint, id).is_some_and(|e| is_ours_to_delete(lint, e));
+            lint.demand("ownership", ours && *owner == desired.owner, || {
+                format!(
+                    "{}: the endpoint does not carry our tag and our name, or leads elsewhere",
+                    step.action
+                )
+            });
         }
         AzureAction::Edit { id, edit, .. } => edits(lint, step, id, edit),
     }
+}
+
+/// Tag and name are ours, and it leads to this registry or an account of it.
+fn is_ours_to_delete(lint: &Lint<'_>, endpoint: &EndpointSeen) -> bool {
+    endpoint.owner.as_ref() == Some(&lint.desired.owner) && is_named_by_us(endpoint) && leads_here(lint, endpoint)
 }
 
 /// Whether it leads to this registry or an account of it: as Azure, the snapshot or the last report says.

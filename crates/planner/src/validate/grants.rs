@@ -109,10 +109,11 @@ impl NamesThere {
     }
 }
 
-/// Other grants that cover some of the same for some of the same namespaces, each with the scope.
+/// Other grants that cover some of the same for some of the same namespaces, each with the scope; and those that do not parse, which
+/// refuse what they may cover for every namespace.
 pub(crate) fn overlapping(
     (name, spec): (&str, &RegistryGrantSpec),
-    all: &[(&str, &RegistryGrantSpec)],
+    all: &[(&str, &FoundGrant)],
     there: Option<&NamesThere>,
 ) -> Vec<String> {
     let ours = understood(name, spec).0;
@@ -125,15 +126,17 @@ pub(crate) fn overlapping(
         }
         (_, None) | (None, _) => may_share(&spec.namespaces, &theirs.namespaces),
     };
-    let others = all
-        .iter()
-        .filter(|(other, theirs)| *other != name && serve_the_same(theirs));
+    let others = all.iter().filter(|(other, _)| *other != name);
     let shared = others.filter_map(|(other, theirs)| {
-        let theirs = understood(other, theirs).0;
+        let (theirs, does) = match theirs {
+            FoundGrant::Spec(spec) if serve_the_same(spec) => (understood(other, spec).0, "covers"),
+            FoundGrant::Spec(_) => return None,
+            FoundGrant::Illegible(error, spec) => (illegible(other, error, spec), "does not parse and refuses"),
+        };
         let scope = ours.shares(&theirs).map(ToString::to_string);
         let point = || ours.vantage_points.intersection(&theirs.vantage_points).next();
         let shared = scope.or_else(|| Some(format!("VantagePoint {}", point()?)))?;
-        Some(format!("RegistryGrant {other} covers {shared} too"))
+        Some(format!("RegistryGrant {other} {does} {shared} too"))
     });
     shared.collect()
 }

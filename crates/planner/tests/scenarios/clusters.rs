@@ -411,3 +411,30 @@ fn a_claim_tag_that_does_not_last_is_told_and_holds_nothing_up() {
         assert!(findings.iter().any(told), "{findings:?}");
     }
 }
+
+#[test]
+fn a_holder_that_only_observes_by_now_goes_on_holding_what_it_locked() {
+    let mut first = World::everyday();
+    first.settle(60);
+    first.respec(|o| o.spec.management_policy = ManagementPolicy::Observe);
+    first.settle(20);
+    assert_eq!(first.state(), "Observed", "{}", first.message());
+    let mark = tag(&first).map(str::to_owned);
+    let mut second = in_another_cluster(&first);
+    for wants in [PublicAccess::Disabled, PublicAccess::Enabled] {
+        second.respec(|o| {
+            o.spec.management_policy = ManagementPolicy::Enforce;
+            o.spec.public_access.desired = wants;
+        });
+        writes_nothing(&mut second);
+        assert_eq!(second.state(), "Stalled", "{}", second.message());
+        assert!(
+            second.message().contains("holds this Azure registry"),
+            "{}",
+            second.message()
+        );
+    }
+    shares_azure(&second, &mut first);
+    first.visit();
+    assert_eq!((tag(&first).map(str::to_owned), first.all_closed()), (mark, true));
+}

@@ -68,3 +68,19 @@ fn a_registry_that_is_private_already_is_told_as_locked() {
         world.message()
     );
 }
+
+/// Nothing is done there, however soon a change is seen: many such objects are to cost little.
+#[test]
+fn what_is_only_observed_is_looked_at_five_times_as_rarely_as_the_operator_serves_at_most() {
+    let interval = |policy: ManagementPolicy| {
+        let mut world = World::everyday();
+        world.respec(|o| {
+            o.spec.management_policy = policy;
+            o.spec.drift.interval = "1s".into();
+        });
+        world.desired.whole().unwrap().drift_interval
+    };
+    let shortest = sreg_planner::Floors::default().drift_interval;
+    assert_eq!(interval(ManagementPolicy::Enforce), shortest);
+    assert_eq!(interval(ManagementPolicy::Observe), shortest * 5);
+}

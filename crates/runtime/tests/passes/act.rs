@@ -139,7 +139,7 @@ fn shown(outcome: &sreg_domain::Outcome) -> Vec<(String, String)> {
 #[tokio::test(start_paused = true)]
 async fn a_wave_begins_only_when_every_step_before_it_is_done() {
     for (first, result) in [("fails", "failed: m"), ("starts", "started")] {
-        let (_stand, azure_writer, context, object) = bench();
+        let (_testbed, azure_writer, context, object) = bench();
         let waves = vec![
             vec![azure("a1"), azure(first)],
             vec![azure("b1"), azure("b2")],
@@ -164,7 +164,7 @@ async fn a_wave_begins_only_when_every_step_before_it_is_done() {
 
 #[tokio::test(start_paused = true)]
 async fn steps_of_one_wave_run_at_once_but_not_all() {
-    let (_stand, azure_writer, context, object) = bench();
+    let (_testbed, azure_writer, context, object) = bench();
     let wave: Vec<Step> = (0..20).map(|number| azure(&format!("z{number}"))).collect();
     let outcome = act(&context, &object, &plan(vec![wave])).await;
     assert_eq!(outcome.steps.len(), 20);
@@ -394,7 +394,10 @@ async fn a_write_that_may_change_names_is_remembered_however_it_ends() {
         let before = context.memories.recall(&object.uid);
         assert_eq!(before.name_changed, None, "no name answers otherwise for an empty zone");
         *testbed.leadership.0.lock().unwrap() = Some(Duration::from_secs(5));
-        let action = Action::Azure(AzureAction::DeleteZoneGroup { id: zone(name) });
+        let action = Action::Azure(AzureAction::DeleteZoneGroup {
+            id: zone(name),
+            owner: "test/ml-platform/contoso-models".into(),
+        });
         let step = Step {
             id: StepKind::CreateZone.on(name),
             action,
