@@ -363,7 +363,7 @@ async fn what_a_policy_demands_of_tags_can_be_given() {
 }
 
 #[tokio::test]
-async fn below_an_endpoint_that_carries_anothers_tag_by_now_no_zone_group_is_written_or_deleted() {
+async fn below_an_endpoint_that_carries_the_tag_of_another_by_now_no_zone_group_is_written_or_deleted() {
     let mut bench = Bench::new();
     secure_names(&mut bench).await;
     let azure = bench.observe().await;

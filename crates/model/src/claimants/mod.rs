@@ -23,8 +23,8 @@
 //!
 //! # Bounds
 //!
-//! One registry, two client networks, endpoints in one subnet that both name; two disturbances (three in the whole campaign), each of
-//! which may hit either object. Writes of one wave have an order and nothing comes between them.
+//! One registry, two client networks, endpoints in one subnet that both name; one disturbance at any moment (in the whole campaign of
+//! every kind, and two of those that belong together). Writes of one wave have an order and nothing comes between them.
 
 mod party;
 mod rest;
@@ -77,6 +77,8 @@ pub struct Config {
     pub second: Second,
     /// What each of them wants.
     pub wants: [PublicAccess; 2],
+    /// An administrator lets the second one take the registry over, from the beginning.
+    pub second_may_take_over: bool,
     /// Where it begins.
     pub start: Start,
     /// What the end of either object does.
@@ -185,7 +187,7 @@ pub struct Claimants {
     /// Situations that are known to come to rest.
     calm: Mutex<HashSet<u64>>,
     /// Plans by what they follow from.
-    plans: Mutex<HashMap<(usize, u64), Arc<Plan>>>,
+    plans: Mutex<HashMap<(usize, String, u64), Arc<Plan>>>,
 }
 
 /// One moment: what each of the two sees, and what the model itself knows.
@@ -327,7 +329,8 @@ impl Claimants {
             object.spec.deletion_policy = config.deletion;
             object.spec.public_access.desired = config.wants[k];
         });
-        world.regrant(Some(without_take_over(&world)));
+        let grants = (k == 0 || !config.second_may_take_over).then(|| without_take_over(&world));
+        world.regrant(grants);
         world.tag_claim(None);
         world
     }
@@ -346,7 +349,10 @@ impl Model for Claimants {
         let mut state = State {
             parties: [Party::new(self.world(0)), Party::new(self.world(1))],
             left: self.config.budget,
-            ghost: Ghost::default(),
+            ghost: Ghost {
+                may_take_over: [false, self.config.second_may_take_over],
+                ..Ghost::default()
+            },
             broken: None,
             key: 0,
         };

@@ -159,7 +159,7 @@ fn deletes(step: &Step) -> bool {
 
 impl Claimants {
     fn plan(&self, k: usize, world: &World, seen: &Seen) -> Arc<Plan> {
-        let key = (k, plan_key(world, seen));
+        let key = (k, world.desired.object.uid.clone(), plan_key(world, seen));
         if let Some(known) = self.plans.lock().unwrap().get(&key) {
             return Arc::clone(known);
         }
@@ -404,6 +404,9 @@ impl Claimants {
                 let world = party.world_mut();
                 world.delete();
                 world.gone = !world.seen.object.has_finalizer;
+                if world.gone {
+                    self.tally.count(Happening::Ended(k));
+                }
                 state.share(k, self.config.second);
                 true
             }

@@ -394,8 +394,9 @@ async fn a_write_that_may_change_names_is_remembered_however_it_ends() {
         let before = context.memories.recall(&object.uid);
         assert_eq!(before.name_changed, None, "no name answers otherwise for an empty zone");
         *testbed.leadership.0.lock().unwrap() = Some(Duration::from_secs(5));
-        let action = Action::Azure(AzureAction::DeleteZoneGroup {
+        let action = Action::Azure(AzureAction::PutZoneGroup {
             id: zone(name),
+            zones: Vec::new(),
             owner: "test/ml-platform/contoso-models".into(),
         });
         let step = Step {
