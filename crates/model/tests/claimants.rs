@@ -88,6 +88,7 @@ fn config(name: &'static str, second: Second, wants: [PublicAccess; 2]) -> Confi
         second_may_take_over: false,
         start: Start::FirstIsDone,
         deletion: DeletionPolicy::DeleteEndpoints,
+        ticks: None,
         budget: 1,
         disturbances: Vec::new(),
     }
@@ -147,12 +148,12 @@ fn of_two_that_begin_at_once_one_locks_and_neither_fights() {
 
 #[test]
 fn a_locked_registry_that_moves_is_never_held_by_both() {
-    // Both prove their paths by then, each in its own time.
-    let places = if whole_campaign() { &BOTH_PLACES[..] } else { &[] };
-    for second in places.iter().copied() {
+    for second in BOTH_PLACES {
         let config = Config {
             second_may_take_over: true,
-            disturbances: some_of(MOVE, 2),
+            // Both prove their paths by then, each in its own time.
+            ticks: (!whole_campaign()).then_some(2),
+            disturbances: some_of(MOVE, 3),
             ..config("moved while locked", second, [LOCKED, LOCKED])
         };
         explore(config, &[]);
@@ -161,15 +162,14 @@ fn a_locked_registry_that_moves_is_never_held_by_both() {
 
 /// A registry that is open while it moves: the end of the first object takes away what the second one may go through by then.
 fn moved_while_open() -> Config {
-    let disturbances = [
-        (Disturbance::Delete, 0),
-        (Disturbance::EraseStatus, 0),
-        (Disturbance::Restart, 1),
-    ];
     Config {
+        start: Start::FirstIsGoing,
         second_may_take_over: true,
-        disturbances: some_of(&disturbances, 1),
-        ..config("moved while open", Second::InAnotherCluster, [OPEN, LOCKED])
+        // A deletion is over before time matters.
+        ticks: Some(deeper(1)),
+        budget: deeper(0),
+        disturbances: some_of(&[(Disturbance::Restart, 0), (Disturbance::EraseStatus, 0)], 0),
+        ..config("moved while open", Second::InAnotherCluster, [OPEN, OPEN])
     }
 }
 

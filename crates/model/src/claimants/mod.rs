@@ -66,6 +66,8 @@ pub enum Start {
     Both,
     /// The first one has what it wants; the second one is new.
     FirstIsDone,
+    /// The same, and its object has just been deleted.
+    FirstIsGoing,
 }
 
 /// One exploration.
@@ -83,6 +85,8 @@ pub struct Config {
     pub start: Start,
     /// What the end of either object does.
     pub deletion: DeletionPolicy,
+    /// How often time passes; `None`: any number of times.
+    pub ticks: Option<u8>,
     /// How many disturbances.
     pub budget: u8,
     /// Which, and of whom. Each has to change something somewhere.
@@ -195,6 +199,8 @@ pub struct Claimants {
 pub struct State {
     parties: [Party; 2],
     left: u8,
+    /// How often time may still pass.
+    ticks: Option<u8>,
     ghost: Ghost,
     /// The first rule that was broken.
     pub broken: Option<Broken>,
@@ -205,7 +211,7 @@ impl State {
     /// To be called after every change.
     fn seal(&mut self) {
         let mut hasher = DefaultHasher::new();
-        (self.situation(), self.left).hash(&mut hasher);
+        (self.situation(), self.left, self.ticks).hash(&mut hasher);
         self.broken.hash(&mut hasher);
         self.key = hasher.finish();
     }
@@ -349,6 +355,7 @@ impl Model for Claimants {
         let mut state = State {
             parties: [Party::new(self.world(0)), Party::new(self.world(1))],
             left: self.config.budget,
+            ticks: self.config.ticks,
             ghost: Ghost {
                 may_take_over: [false, self.config.second_may_take_over],
                 ..Ghost::default()
@@ -356,7 +363,7 @@ impl Model for Claimants {
             broken: None,
             key: 0,
         };
-        if self.config.start == Start::FirstIsDone {
+        if self.config.start != Start::Both {
             let done = |state: &State| ["Locked", "Open"].contains(&state.parties[0].world.state().as_str());
             for _ in 0..60 {
                 if done(&state) {
@@ -369,6 +376,9 @@ impl Model for Claimants {
                 }
             }
             assert!(done(&state), "{state:#?}");
+            if self.config.start == Start::FirstIsGoing {
+                self.disturb(&mut state, Disturbance::Delete, 0);
+            }
         }
         state.seal();
         vec![state]
@@ -385,7 +395,9 @@ impl Model for Claimants {
                 Some(_) => actions.push(Action::Carry(k)),
             }
         }
-        actions.push(Action::Tick);
+        if state.ticks != Some(0) {
+            actions.push(Action::Tick);
+        }
         if state.left > 0 {
             actions.extend(
                 self.config
@@ -399,7 +411,12 @@ impl Model for Claimants {
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
         match action {
-            Action::Tick => state.tick(),
+            Action::Tick => {
+                state.tick();
+                state.seal();
+                (state != *last).then_some(())?;
+                state.ticks = state.ticks.map(|left| left - 1);
+            }
             Action::Look(k) => self.look(&mut state, k),
             Action::Carry(k) => self.carry(&mut state, k),
             Action::Disturb(what, k) => {
