@@ -91,6 +91,12 @@ impl End {
         End(all)
     }
 
+    /// The registry carries a claim tag.
+    pub fn holds_claim(&self) -> bool {
+        let registry = self.0.iter().find(|(id, _)| id.eq_ignore_ascii_case(REGISTRY));
+        registry.is_some_and(|(_, body)| body["tags"][CLAIM_TAG].is_string())
+    }
+
     /// Without the claim tag, where no object is left that could take it off.
     pub fn without_claim_of_nobody(mut self, testbed: &Testbed) -> End {
         let registry = self.0.iter_mut().find(|(id, _)| id.eq_ignore_ascii_case(REGISTRY));
